@@ -1,0 +1,1 @@
+//! Images in, MP4 and PNG frames out. The only home of FFmpeg.

@@ -1,0 +1,1 @@
+//! The LTX modules: text encoder, video VAE, transformer, latent upsampler.

@@ -1,0 +1,1 @@
+//! Schedulers, guidance, noise, conditioning, sampler, tiles, and the two methods.

@@ -1,0 +1,1 @@
+//! What tests share: the tiny checkpoint, the goldens, relative L2.

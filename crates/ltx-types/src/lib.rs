@@ -1,0 +1,28 @@
+//! The words every other crate uses: shapes, frame counts, rates, seeds, the request, progress, the cancel token.
+//!
+//! Must not know: tensors, files, FFmpeg, gRPC, policy. No I/O happens here.
+#![forbid(unsafe_code)]
+
+mod cancel;
+mod conditioning;
+mod field_error;
+mod frames;
+mod guidance;
+mod method;
+mod progress;
+mod request;
+mod schedule;
+mod seed;
+mod shape;
+
+pub use cancel::{CancelToken, Cancelled};
+pub use conditioning::{ConditioningMode, ImageCondition, ImageSource, Strength};
+pub use field_error::FieldError;
+pub use frames::{FrameCount, FrameRate};
+pub use guidance::Guidance;
+pub use method::Method;
+pub use progress::{NoProgress, Progress, ProgressSink, Stage};
+pub use request::{Crf, Generation, GenerationDraft};
+pub use schedule::{Schedule, Stages};
+pub use seed::Seed;
+pub use shape::{LatentScale, LatentShape, PixelShape};

@@ -1,0 +1,147 @@
+//! A generation as the engine takes it: every field checked, nothing left to round.
+//!
+//! Must not know flags or protobuf (they fill a draft) nor policy (it admits the result).
+
+use crate::{
+    ConditioningMode, FieldError, FrameCount, FrameRate, Guidance, ImageCondition, Method, PixelShape, Schedule, Seed,
+    Stages,
+};
+
+/// H.264 constant rate factor of the conditioning images' round trip, 0..=51; 0 switches it off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Crf(u8);
+
+impl Crf {
+    /// No round trip.
+    pub const OFF: Self = Self(0);
+
+    /// # Errors
+    /// Above 51.
+    pub fn new(crf: u32) -> Result<Self, FieldError> {
+        match u8::try_from(crf) {
+            Ok(crf) if crf <= 51 => Ok(Self(crf)),
+            _ => Err(FieldError::new("image_crf", crf, "is outside 0..=51").nearest(51)),
+        }
+    }
+
+    /// The factor, or `None` when the round trip is off.
+    pub fn get(self) -> Option<u8> {
+        (self.0 != 0).then_some(self.0)
+    }
+}
+
+/// What a caller wants, field by field, before the fields are checked against each other.
+#[derive(Debug, Clone)]
+pub struct GenerationDraft {
+    /// What the clip shows.
+    pub prompt: String,
+    /// What guidance steers away from; used by the guided schedule only.
+    pub negative_prompt: String,
+    /// Images and the frames they belong to.
+    pub images: Vec<ImageCondition>,
+    /// What happens to an image at frame 0.
+    pub conditioning: ConditioningMode,
+    /// Pixels across.
+    pub width: usize,
+    /// Pixels down.
+    pub height: usize,
+    /// Pixel frames, 8k+1.
+    pub frames: usize,
+    /// Frames per second.
+    pub fps: f64,
+    /// Seeds the noise.
+    pub seed: Seed,
+    /// The sampling schedule.
+    pub schedule: Schedule,
+    /// Steps of the guided schedule; the distilled one is fixed.
+    pub steps: usize,
+    /// One stage or two.
+    pub stages: Stages,
+    /// Guidance of the guided schedule.
+    pub guidance: Guidance,
+    /// The images' H.264 round trip.
+    pub image_crf: u32,
+}
+
+/// A generation whose fields fit together.
+#[derive(Debug, Clone)]
+pub struct Generation {
+    /// How the images steer the clip.
+    pub method: Method,
+    /// What the clip shows.
+    pub prompt: String,
+    /// What guidance steers away from.
+    pub negative_prompt: String,
+    /// Images by frame; never empty.
+    pub images: Vec<ImageCondition>,
+    /// What happens to an image at frame 0.
+    pub conditioning: ConditioningMode,
+    /// Size of every frame.
+    pub pixels: PixelShape,
+    /// Length of the clip.
+    pub frames: FrameCount,
+    /// How fast it plays.
+    pub rate: FrameRate,
+    /// Seeds the noise.
+    pub seed: Seed,
+    /// The sampling schedule.
+    pub schedule: Schedule,
+    /// Steps of the guided schedule.
+    pub steps: usize,
+    /// One stage or two.
+    pub stages: Stages,
+    /// Guidance, present on the guided schedule.
+    pub guidance: Option<Guidance>,
+    /// The images' H.264 round trip.
+    pub image_crf: Crf,
+}
+
+impl GenerationDraft {
+    /// Checks every field, alone and against the others.
+    ///
+    /// # Errors
+    /// The first field that is wrong, with the nearest legal value.
+    pub fn check(self, method: Method) -> Result<Generation, FieldError> {
+        let frames = FrameCount::new(self.frames)?;
+        let pixels = PixelShape::new(self.width, self.height, self.stages)?;
+        let rate = FrameRate::new(self.fps)?;
+        if method == Method::StartEndFrames && frames.get() < 9 {
+            let rule = "is too short for a start and an end frame";
+            return Err(FieldError::new("frames", frames.get(), rule).nearest(9));
+        }
+        if self.images.is_empty() {
+            return Err(FieldError::new("image", "none", "was given; a generation starts from an image"));
+        }
+        for image in &self.images {
+            if image.frame_index > frames.last() {
+                let rule = format!("is outside the clip of {} frames", frames.get());
+                return Err(FieldError::new("frame_index", image.frame_index, rule).nearest(frames.last()));
+            }
+        }
+        if !(1..=1000).contains(&self.steps) {
+            let nearest = self.steps.clamp(1, 1000);
+            return Err(FieldError::new("steps", self.steps, "is outside 1..=1000").nearest(nearest));
+        }
+        let guidance = match self.schedule {
+            Schedule::Guided => Some(self.guidance.check()?),
+            Schedule::Distilled => None,
+        };
+        let image_crf = Crf::new(self.image_crf)?;
+        Ok(Generation {
+            method,
+            prompt: self.prompt,
+            negative_prompt: self.negative_prompt,
+            images: self.images,
+            conditioning: self.conditioning,
+            pixels,
+            frames,
+            rate,
+            seed: self.seed,
+            schedule: self.schedule,
+            steps: self.steps,
+            stages: self.stages,
+            guidance,
+            image_crf,
+        })
+    }
+}

@@ -1,0 +1,124 @@
+//! Sizes of pictures and of latents, and how one follows from the other.
+//!
+//! Must not know tensors.
+
+use crate::{FieldError, FrameCount, Stages};
+use serde::{Deserialize, Serialize};
+
+/// The largest side a request may ask for, in pixels.
+const MAX_SIDE: usize = 8192;
+
+/// Width and height of every frame, in pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PixelShape {
+    /// Pixels across.
+    pub width: usize,
+    /// Pixels down.
+    pub height: usize,
+}
+
+impl PixelShape {
+    /// Checks both sides against the step the stages need: 32 pixels for one stage, 64 for two.
+    ///
+    /// # Errors
+    /// A side is 0, over 8192, or not a multiple; the error names the field and the nearest multiples.
+    pub fn new(width: usize, height: usize, stages: Stages) -> Result<Self, FieldError> {
+        side("width", width, stages)?;
+        side("height", height, stages)?;
+        Ok(Self { width, height })
+    }
+
+    /// The shape stage 1 works at: half of both sides with two stages, the same with one.
+    #[must_use]
+    pub fn first_stage(self, stages: Stages) -> Self {
+        match stages {
+            Stages::One => self,
+            Stages::Two => Self { width: self.width / 2, height: self.height / 2 },
+        }
+    }
+}
+
+impl std::fmt::Display for PixelShape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}x{}", self.width, self.height)
+    }
+}
+
+fn side(field: &'static str, pixels: usize, stages: Stages) -> Result<(), FieldError> {
+    let step = stages.pixel_step();
+    if pixels > MAX_SIDE {
+        return Err(FieldError::new(field, pixels, format!("is more than {MAX_SIDE}")).nearest(MAX_SIDE));
+    }
+    if pixels > 0 && pixels.is_multiple_of(step) {
+        return Ok(());
+    }
+    let why = if stages == Stages::Two { " (two stages)" } else { "" };
+    let error = FieldError::new(field, pixels, format!("is not a multiple of {step}{why}"));
+    let below = pixels / step * step;
+    Err(if below == 0 { error.nearest(step) } else { error.nearest(format!("{below} or {}", below + step)) })
+}
+
+/// Pixels per latent element on each axis, read from the VAE's own configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LatentScale {
+    /// Frames per latent frame (after the first).
+    pub time: usize,
+    /// Rows per latent row.
+    pub height: usize,
+    /// Columns per latent column.
+    pub width: usize,
+}
+
+impl LatentScale {
+    /// What every LTX 2.x and 0.9.x video VAE that this node serves uses: 8 × 32 × 32.
+    pub const LTX: Self = Self { time: 8, height: 32, width: 32 };
+}
+
+/// Frames, height and width of a latent; one token per element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LatentShape {
+    /// Latent frames.
+    pub frames: usize,
+    /// Latent rows.
+    pub height: usize,
+    /// Latent columns.
+    pub width: usize,
+}
+
+impl LatentShape {
+    /// The latent of a clip. The sizes were checked when `pixels` and `frames` were made.
+    pub fn of(pixels: PixelShape, frames: FrameCount, scale: LatentScale) -> Self {
+        Self { frames: frames.latent(), height: pixels.height / scale.height, width: pixels.width / scale.width }
+    }
+
+    /// Tokens in the patchified sequence (patch size 1).
+    pub fn tokens(self) -> usize {
+        self.frames * self.frame_tokens()
+    }
+
+    /// Tokens of one latent frame.
+    pub fn frame_tokens(self) -> usize {
+        self.height * self.width
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_name_the_nearest_multiples() {
+        let text = |w, h, s| PixelShape::new(w, h, s).map_err(|e| e.to_string());
+        assert!(text(96, 64, Stages::One).is_ok());
+        assert_eq!(
+            text(100, 64, Stages::One),
+            Err("width: 100 is not a multiple of 32; nearest legal: 96 or 128".into())
+        );
+        assert_eq!(
+            text(128, 96, Stages::Two),
+            Err("height: 96 is not a multiple of 64 (two stages); nearest legal: 64 or 128".into())
+        );
+        assert_eq!(text(0, 64, Stages::One), Err("width: 0 is not a multiple of 32; nearest legal: 32".into()));
+        assert!(text(1 << 40, 64, Stages::One).is_err());
+    }
+}

@@ -1,0 +1,1 @@
+//! Checkpoint files: memory-mapped safetensors, manifests, configurations, load reports.
