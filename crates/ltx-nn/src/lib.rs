@@ -1,1 +1,27 @@
-//! Layers and kernels on candle tensors, and the trait weights are read through.
+//! Layers and kernels on candle tensors, and the trait that weights are read through.
+//!
+//! Must not know: requests, policy, jobs, files, or which model a layer belongs to. The only home of kernels.
+#![deny(unsafe_code)]
+
+mod attention;
+mod compute;
+mod conv3d;
+mod error;
+mod feed_forward;
+mod kernels;
+mod linear;
+mod norm;
+mod rope;
+mod taps;
+mod weights;
+
+pub use attention::{AttentionShape, Mask, attention};
+pub use compute::{Compute, UnknownDType, parse_dtype};
+pub use conv3d::{Conv3d, Conv3dConfig, TimePadding};
+pub use error::{NnError, Result};
+pub use feed_forward::FeedForward;
+pub use linear::Linear;
+pub use norm::{GroupNorm, RmsNorm, layer_norm, pixel_norm, rms_norm};
+pub use rope::{FrequencyPrecision, RopeTable, fractional_rope_table};
+pub use taps::Taps;
+pub use weights::{Vb, Weights};

@@ -1,0 +1,116 @@
+//! Scaled dot-product attention, exact, in memory that does not grow with the square of the tokens.
+//! Source: Vaswani et al., “Attention Is All You Need” (2017).
+//!
+//! Must not know where queries, keys and values come from.
+
+use crate::{Result, kernels};
+use candle_core::{D, DType, Device, Tensor};
+
+/// Who may see whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mask {
+    /// Every query sees every key.
+    Full,
+    /// A query sees itself and the keys before it, at most `window` of them.
+    Causal {
+        /// How many keys back, the query's own included.
+        window: usize,
+    },
+}
+
+impl Mask {
+    /// Whether query `q` sees key `k`.
+    pub fn allows(self, q: usize, k: usize) -> bool {
+        match self {
+            Self::Full => true,
+            Self::Causal { window } => k <= q && q - k < window,
+        }
+    }
+}
+
+/// Heads and scale of an attention.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AttentionShape {
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads; each serves `heads / kv_heads` query heads.
+    pub kv_heads: usize,
+    /// Multiplies the scores; usually `1/√head_dim`.
+    pub scale: f64,
+    /// Who may see whom.
+    pub mask: Mask,
+}
+
+/// `softmax(scale · q kᵀ) v`, the softmax in f32.
+///
+/// # Shapes
+/// `q [B, T, heads · head_dim]`, `k` and `v` `[B, S, kv_heads · head_dim]` → `[B, T, heads · head_dim]`.
+///
+/// # Errors
+/// The sizes do not fit each other.
+pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, shape: &AttentionShape) -> Result<Tensor> {
+    if q.device().is_cpu() {
+        let wide = |t: &Tensor| t.to_dtype(DType::F32)?.contiguous();
+        let op = kernels::Attention { shape: *shape };
+        return Ok(wide(q)?.apply_op3_no_bwd(&wide(k)?, &wide(v)?, &op)?.to_dtype(q.dtype())?);
+    }
+    attention_formula(q, k, v, shape)
+}
+
+/// The plain formula on any device, a slice of the queries at a time.
+fn attention_formula(q: &Tensor, k: &Tensor, v: &Tensor, shape: &AttentionShape) -> Result<Tensor> {
+    const QUERIES: usize = 1024;
+    let (b, t, inner) = q.dims3()?;
+    let s = k.dim(1)?;
+    let head_dim = inner / shape.heads;
+    let group = shape.heads / shape.kv_heads;
+    let split = |x: &Tensor, len: usize, heads: usize| x.reshape((b, len, heads, head_dim))?.transpose(1, 2);
+    let repeat = |x: &Tensor| -> Result<Tensor> {
+        let x = split(x, s, shape.kv_heads)?.unsqueeze(2)?.expand((b, shape.kv_heads, group, s, head_dim))?;
+        Ok(x.reshape((b, shape.heads, s, head_dim))?.contiguous()?)
+    };
+    let (q, k, v) = (split(q, t, shape.heads)?.contiguous()?, repeat(k)?, repeat(v)?);
+    let mut slices = Vec::new();
+    for start in (0..t).step_by(QUERIES) {
+        let len = QUERIES.min(t - start);
+        let scores = q.narrow(2, start, len)?.matmul(&k.transpose(D::Minus2, D::Minus1)?)?;
+        let mut scores = (scores.to_dtype(DType::F32)? * shape.scale)?;
+        if shape.mask != Mask::Full {
+            scores = scores.broadcast_add(&mask_bias(shape.mask, start, (len, s), q.device())?)?;
+        }
+        let weights = candle_nn::ops::softmax_last_dim(&scores)?.to_dtype(v.dtype())?;
+        slices.push(weights.matmul(&v)?);
+    }
+    Ok(Tensor::cat(&slices, 2)?.transpose(1, 2)?.reshape((b, t, inner))?)
+}
+
+fn mask_bias(mask: Mask, start: usize, (rows, columns): (usize, usize), device: &Device) -> Result<Tensor> {
+    let bias = |i: usize| {
+        let (q, k) = (start + i / columns, i % columns);
+        if mask.allows(q, k) { 0f32 } else { f32::NEG_INFINITY }
+    };
+    Ok(Tensor::from_vec((0..rows * columns).map(bias).collect(), (1, 1, rows, columns), device)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernel_equals_the_formula() -> Result<()> {
+        let randn = |t: usize, heads: usize| Tensor::randn(0f32, 1f32, (2, t, heads * 16), &Device::Cpu);
+        for (t, s, kv_heads, mask) in [
+            (130, 77, 4, Mask::Full),
+            (1, 1, 4, Mask::Full),
+            (70, 70, 2, Mask::Causal { window: 1024 }),
+            (70, 70, 1, Mask::Causal { window: 9 }),
+        ] {
+            let (q, k, v) = (randn(t, 4)?, randn(s, kv_heads)?, randn(s, kv_heads)?);
+            let shape = AttentionShape { heads: 4, kv_heads, scale: 0.25, mask };
+            let difference = (attention(&q, &k, &v, &shape)? - attention_formula(&q, &k, &v, &shape)?)?;
+            let error = difference.abs()?.max_all()?.to_scalar::<f32>()?;
+            assert!(error < 3e-6, "{mask:?} {t}x{s}: {error}");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,84 @@
+//! What can go wrong in a layer: arithmetic, or a weight that is not what the layer needs.
+//!
+//! Must not know which request was running.
+
+use std::path::PathBuf;
+
+/// Result of everything in this crate and in `ltx-model`.
+pub type Result<T, E = NnError> = std::result::Result<T, E>;
+
+/// An error of a layer or of the weights under it.
+#[derive(Debug, thiserror::Error)]
+pub enum NnError {
+    /// A tensor operation failed (shape, memory, device).
+    #[error("tensor operation failed")]
+    Tensor {
+        /// candle's own error.
+        #[source]
+        source: Box<candle_core::Error>,
+    },
+    /// A key that the model needs is not in the file.
+    #[error("{}: key {key} is missing (expected shape {expected:?})", file.display())]
+    MissingKey {
+        /// The checkpoint file.
+        file: PathBuf,
+        /// The full key.
+        key: String,
+        /// The shape the configuration asks for.
+        expected: Vec<usize>,
+    },
+    /// A tensor has another shape than the configuration asks for.
+    #[error("{}: key {key} has shape {found:?}, expected {expected:?}", file.display())]
+    WrongShape {
+        /// The checkpoint file.
+        file: PathBuf,
+        /// The full key.
+        key: String,
+        /// The shape the configuration asks for.
+        expected: Vec<usize>,
+        /// The shape in the file.
+        found: Vec<usize>,
+    },
+    /// A tensor is stored in a type that is not read.
+    #[error("{}: key {key} is stored as {found}, expected BF16, F16 or F32", file.display())]
+    WrongDType {
+        /// The checkpoint file.
+        file: PathBuf,
+        /// The full key.
+        key: String,
+        /// The type in the file.
+        found: String,
+    },
+    /// A configuration value that this engine does not implement.
+    #[error("configuration: {field} is {found}, supported: {supported}")]
+    UnsupportedConfig {
+        /// The configuration's field.
+        field: String,
+        /// Its value.
+        found: String,
+        /// What would be accepted.
+        supported: String,
+    },
+    /// A configuration that does not parse.
+    #[error("configuration of the {part} cannot be read")]
+    BadConfig {
+        /// The part of the model it belongs to.
+        part: &'static str,
+        /// Where and why.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+impl NnError {
+    /// A configuration value outside what is implemented.
+    pub fn unsupported(field: impl Into<String>, found: impl ToString, supported: impl Into<String>) -> Self {
+        Self::UnsupportedConfig { field: field.into(), found: found.to_string(), supported: supported.into() }
+    }
+}
+
+impl From<candle_core::Error> for NnError {
+    fn from(source: candle_core::Error) -> Self {
+        Self::Tensor { source: Box::new(source) }
+    }
+}

@@ -1,0 +1,29 @@
+//! f32 kernels for the CPU, as candle custom operations. Threads come from rayon's pool; results do not depend on how
+//! many there are.
+//!
+//! Must not know dtypes other than f32: callers widen first.
+
+mod attention;
+mod conv3d;
+mod math;
+mod matmul;
+mod pixel_norm;
+mod rope;
+
+pub(crate) use attention::Attention;
+pub(crate) use conv3d::Conv3d;
+pub(crate) use pixel_norm::PixelNorm;
+pub(crate) use rope::Rope;
+
+use candle_core::{CpuStorage, Error, Layout, Result};
+
+/// The elements of a contiguous f32 input.
+fn f32_slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    let (start, end) = layout.contiguous_offsets().ok_or_else(|| Error::msg("kernel input is not contiguous"))?;
+    Ok(&storage.as_slice::<f32>()?[start..end])
+}
+
+/// Fails a kernel whose inputs do not fit each other.
+fn ensure(fits: bool, kernel: &'static str) -> Result<()> {
+    if fits { Ok(()) } else { Err(Error::msg(format!("{kernel}: input sizes do not fit each other"))) }
+}

@@ -1,0 +1,157 @@
+//! Rotary position embedding, split layout: the first and second half of each head rotate against each other.
+//! Source: Su et al., “RoFormer” (2021); LTX's per-head fractional frequencies as in the public `ltx_core` reference.
+//!
+//! Must not know which axis is time.
+
+use crate::{Compute, Result, kernels};
+use candle_core::{DType, Tensor};
+use std::f64::consts::FRAC_PI_2;
+
+/// In which precision the frequency grid is computed before it becomes f32 (`frequencies_precision`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FrequencyPrecision {
+    /// `float64`, as LTX-2.3's configuration names it.
+    F64,
+    /// f32, when the configuration is silent.
+    F32,
+}
+
+/// Cosines and sines per token and head, `[T, heads or 1, head_dim / 2]`, in f32.
+#[derive(Debug, Clone)]
+pub struct RopeTable {
+    cos: Tensor,
+    sin: Tensor,
+}
+
+impl RopeTable {
+    /// From angles in radians.
+    ///
+    /// # Shapes
+    /// `angles` holds `[T, heads, head_dim / 2]`; `heads` is 1 when all heads share them.
+    ///
+    /// # Errors
+    /// `angles` does not fill that shape.
+    pub fn from_angles(angles: &[f32], shape: (usize, usize, usize), compute: &Compute) -> Result<Self> {
+        let cos: Vec<f32> = angles.iter().map(|a| a.cos()).collect();
+        let sin: Vec<f32> = angles.iter().map(|a| a.sin()).collect();
+        let cos = Tensor::from_vec(cos, shape, &compute.device)?;
+        let sin = Tensor::from_vec(sin, shape, &compute.device)?;
+        Ok(Self { cos, sin })
+    }
+
+    /// Cosines and sines as the goldens hold them.
+    ///
+    /// # Shapes
+    /// Two tensors `[1, heads, T, head_dim / 2]`.
+    ///
+    /// # Errors
+    /// A tensor operation failed.
+    pub fn per_head(&self) -> Result<(Tensor, Tensor)> {
+        let by_head = |t: &Tensor| t.transpose(0, 1)?.contiguous()?.unsqueeze(0);
+        Ok((by_head(&self.cos)?, by_head(&self.sin)?))
+    }
+
+    /// Rotates every head of every token.
+    ///
+    /// # Shapes
+    /// `x [B, T, heads · head_dim]` → the same; T is the table's.
+    ///
+    /// # Errors
+    /// The sizes do not fit the table.
+    pub fn apply(&self, x: &Tensor, heads: usize) -> Result<Tensor> {
+        if x.device().is_cpu() && x.dtype() == DType::F32 {
+            let op = kernels::Rope { heads };
+            return Ok(x.contiguous()?.apply_op3_no_bwd(&self.cos, &self.sin, &op)?);
+        }
+        self.apply_formula(x, heads)
+    }
+
+    fn apply_formula(&self, x: &Tensor, heads: usize) -> Result<Tensor> {
+        let (b, t, inner) = x.dims3()?;
+        let half = inner / heads / 2;
+        let x = x.reshape((b, t, heads, 2 * half))?;
+        let (first, second) = (x.narrow(3, 0, half)?, x.narrow(3, half, half)?);
+        let cos = self.cos.to_dtype(x.dtype())?.unsqueeze(0)?;
+        let sin = self.sin.to_dtype(x.dtype())?.unsqueeze(0)?;
+        let rotated_first = (first.broadcast_mul(&cos)? - second.broadcast_mul(&sin)?)?;
+        let rotated_second = (second.broadcast_mul(&cos)? + first.broadcast_mul(&sin)?)?;
+        Ok(Tensor::cat(&[rotated_first, rotated_second], 3)?.reshape((b, t, inner))?)
+    }
+}
+
+/// LTX's table: each axis' position, as a fraction of its maximum stretched to −1..1, times a grid
+/// `θ^linspace(0, 1, dim/(2·axes)) · π/2`; frequency-major over the axes, identity padding in front, then cut into heads.
+///
+/// # Shapes
+/// `positions[axis][token]` (same unit as `max_positions`); the table is `[T, heads, dim / heads / 2]`.
+///
+/// # Errors
+/// A tensor operation failed.
+pub fn fractional_rope_table(
+    positions: &[Vec<f32>],
+    max_positions: &[f64],
+    grid: (f64, FrequencyPrecision),
+    (dim, heads): (usize, usize),
+    compute: &Compute,
+) -> Result<RopeTable> {
+    let (theta, precision) = grid;
+    let axes = positions.len();
+    let tokens = positions.first().map_or(0, Vec::len);
+    let frequencies = frequency_grid(theta, dim / (2 * axes), precision);
+    let padding = dim / 2 - frequencies.len() * axes;
+    let mut angles = Vec::with_capacity(tokens * dim / 2);
+    let mut stretched = vec![0f32; axes];
+    for token in 0..tokens {
+        for (axis, fraction) in stretched.iter_mut().enumerate() {
+            *fraction = positions[axis][token] / max_positions[axis] as f32 * 2.0 - 1.0;
+        }
+        angles.extend(std::iter::repeat_n(0f32, padding));
+        angles.extend(frequencies.iter().flat_map(|frequency| stretched.iter().map(move |s| frequency * s)));
+    }
+    RopeTable::from_angles(&angles, (tokens, heads, dim / heads / 2), compute)
+}
+
+fn frequency_grid(theta: f64, count: usize, precision: FrequencyPrecision) -> Vec<f32> {
+    let last = count.saturating_sub(1).max(1);
+    match precision {
+        FrequencyPrecision::F64 => {
+            (0..count).map(|i| (theta.powf(i as f64 / last as f64) * FRAC_PI_2) as f32).collect()
+        }
+        FrequencyPrecision::F32 => {
+            let step = 1.0 / last as f32;
+            // Like torch.linspace, the second half counts down from the end.
+            let fraction = |i: usize| if i < count / 2 { i as f32 * step } else { 1.0 - (last - i) as f32 * step };
+            (0..count).map(|i| (theta as f32).powf(fraction(i)) * std::f32::consts::PI / 2.0).collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    #[test]
+    fn kernel_equals_the_formula() -> Result<()> {
+        let compute = Compute::cpu_f32();
+        let positions = vec![(0..5).map(|t| t as f32).collect::<Vec<_>>(); 3];
+        let grid = (10000.0, FrequencyPrecision::F64);
+        let table = fractional_rope_table(&positions, &[20.0, 2048.0, 2048.0], grid, (64, 4), &compute)?;
+        let x = Tensor::randn(0f32, 1f32, (2, 5, 64), &Device::Cpu)?;
+        let error = (table.apply(&x, 4)? - table.apply_formula(&x, 4)?)?.abs()?.max_all()?.to_scalar::<f32>()?;
+        assert!(error < 1e-6, "{error}");
+        Ok(())
+    }
+
+    #[test]
+    fn identity_padding_is_in_front() -> Result<()> {
+        // 64/6 = 10 frequencies on 3 axes leave 2 of 32 angles: the first two of the first head.
+        let positions = vec![vec![7.0f32]; 3];
+        let grid = (10000.0, FrequencyPrecision::F64);
+        let table = fractional_rope_table(&positions, &[20.0; 3], grid, (64, 4), &Compute::cpu_f32())?;
+        let cos = table.cos.flatten_all()?.to_vec1::<f32>()?;
+        assert_eq!(&cos[..2], [1.0, 1.0]);
+        assert!((cos[2] - 1.0).abs() > 1e-3);
+        Ok(())
+    }
+}

@@ -1,0 +1,68 @@
+//! How layers read their weights: by key and shape, through a path that mirrors the checkpoint's own names.
+//!
+//! Must not know files; `ltx-weights` implements the trait for them, once for data and once for shapes alone.
+
+use crate::{Compute, Result};
+use candle_core::Tensor;
+use std::sync::Arc;
+
+/// A source of tensors.
+pub trait Weights: Send + Sync {
+    /// The tensor stored under `key`, on the device and in the dtype asked for.
+    ///
+    /// # Errors
+    /// The key is missing, or its shape or stored type is not what is expected.
+    fn tensor(&self, key: &str, shape: &[usize], compute: &Compute) -> Result<Tensor>;
+
+    /// Whether the source has `key`.
+    fn has(&self, key: &str) -> bool;
+}
+
+/// A source and a position in its key space (“vb”, as in candle's `VarBuilder`).
+#[derive(Clone)]
+pub struct Vb {
+    source: Arc<dyn Weights>,
+    prefix: String,
+    compute: Compute,
+}
+
+impl Vb {
+    /// The root of a source.
+    pub fn new(source: Arc<dyn Weights>, compute: Compute) -> Self {
+        Self { source, prefix: String::new(), compute }
+    }
+
+    /// One level down: `vb.pp("attn1").pp("to_q")`.
+    #[must_use]
+    pub fn pp(&self, name: impl AsRef<str>) -> Self {
+        Self { prefix: self.key(name.as_ref()), ..self.clone() }
+    }
+
+    /// The same position in another precision.
+    #[must_use]
+    pub fn with_dtype(&self, dtype: candle_core::DType) -> Self {
+        Self { compute: self.compute.with_dtype(dtype), ..self.clone() }
+    }
+
+    /// Device and dtype that tensors arrive in.
+    pub fn compute(&self) -> &Compute {
+        &self.compute
+    }
+
+    /// The tensor `name` at this position.
+    ///
+    /// # Errors
+    /// As [`Weights::tensor`].
+    pub fn tensor(&self, name: &str, shape: impl AsRef<[usize]>) -> Result<Tensor> {
+        self.source.tensor(&self.key(name), shape.as_ref(), &self.compute)
+    }
+
+    /// Whether `name` exists at this position.
+    pub fn has(&self, name: &str) -> bool {
+        self.source.has(&self.key(name))
+    }
+
+    fn key(&self, name: &str) -> String {
+        if self.prefix.is_empty() { name.to_owned() } else { format!("{}.{name}", self.prefix) }
+    }
+}
