@@ -49,6 +49,18 @@ pub enum NnError {
         /// The type in the file.
         found: String,
     },
+    /// A row outside a matrix was asked for, such as a token id outside the vocabulary.
+    #[error("{}: key {key} has {rows} rows, row {row} was asked for", file.display())]
+    NoSuchRow {
+        /// The checkpoint file.
+        file: PathBuf,
+        /// The full key.
+        key: String,
+        /// Rows in the matrix.
+        rows: usize,
+        /// The row asked for.
+        row: u32,
+    },
     /// A configuration value that this engine does not implement.
     #[error("configuration: {field} is {found}, supported: {supported}")]
     UnsupportedConfig {

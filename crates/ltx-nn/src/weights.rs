@@ -14,8 +14,17 @@ pub trait Weights: Send + Sync {
     /// The key is missing, or its shape or stored type is not what is expected.
     fn tensor(&self, key: &str, shape: &[usize], compute: &Compute) -> Result<Tensor>;
 
-    /// Whether the source has `key`.
-    fn has(&self, key: &str) -> bool;
+    /// Some rows of the matrix stored under `key`, without reading the others.
+    ///
+    /// # Errors
+    /// As [`Weights::tensor`]; or a row is outside the matrix.
+    fn rows(&self, key: &str, shape: [usize; 2], rows: &[u32], compute: &Compute) -> Result<Tensor>;
+
+    /// Checks key, shape and stored type without reading anything.
+    ///
+    /// # Errors
+    /// As [`Weights::tensor`].
+    fn check(&self, key: &str, shape: &[usize]) -> Result<()>;
 }
 
 /// A source and a position in its key space (“vb”, as in candle's `VarBuilder`).
@@ -57,9 +66,23 @@ impl Vb {
         self.source.tensor(&self.key(name), shape.as_ref(), &self.compute)
     }
 
-    /// Whether `name` exists at this position.
-    pub fn has(&self, name: &str) -> bool {
-        self.source.has(&self.key(name))
+    /// Some rows of the matrix `name` at this position.
+    ///
+    /// # Shapes
+    /// `[rows.len(), shape[1]]`.
+    ///
+    /// # Errors
+    /// As [`Weights::rows`].
+    pub fn rows(&self, name: &str, shape: [usize; 2], rows: &[u32]) -> Result<Tensor> {
+        self.source.rows(&self.key(name), shape, rows, &self.compute)
+    }
+
+    /// Checks the tensor `name` at this position without reading it.
+    ///
+    /// # Errors
+    /// As [`Weights::check`].
+    pub fn check(&self, name: &str, shape: impl AsRef<[usize]>) -> Result<()> {
+        self.source.check(&self.key(name), shape.as_ref())
     }
 
     fn key(&self, name: &str) -> String {

@@ -1,0 +1,107 @@
+//! What can be wrong with a file of weights or a manifest.
+//!
+//! Must not know who asked for it.
+
+use crate::LoadReport;
+use std::{io, path::PathBuf};
+
+/// Result of everything in this crate.
+pub type Result<T, E = WeightsError> = std::result::Result<T, E>;
+
+/// A file that cannot be used, and why.
+#[derive(Debug, thiserror::Error)]
+pub enum WeightsError {
+    /// The file cannot be opened or read.
+    #[error("{}: cannot be read", file.display())]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// The header is not one of safetensors.
+    #[error("{}: not a safetensors file", file.display())]
+    NotSafetensors {
+        /// The file.
+        file: PathBuf,
+        /// The parser's reason.
+        #[source]
+        source: safetensors::SafeTensorError,
+    },
+    /// The file is shorter, or longer, than its header says.
+    #[error(
+        "{}: {} (the header describes {expected} bytes, the file has {found})", file.display(),
+        if found < expected { "truncated" } else { "has bytes after its last tensor" }
+    )]
+    WrongLength {
+        /// The file.
+        file: PathBuf,
+        /// Bytes that the header describes, itself included.
+        expected: u64,
+        /// Bytes in the file.
+        found: u64,
+    },
+    /// The folder holds no weights.
+    #[error("{}: no safetensors file in this folder", folder.display())]
+    EmptyFolder {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The index names a key that its file does not hold.
+    #[error("{}: the index places key {key} in {shard}, which does not hold it", index.display())]
+    IndexMismatch {
+        /// The index file.
+        index: PathBuf,
+        /// The key.
+        key: String,
+        /// The file it should be in.
+        shard: String,
+    },
+    /// Two files of one model hold the same key.
+    #[error("{}: key {key} is also in {}", second.display(), first.display())]
+    DuplicateKey {
+        /// The key.
+        key: String,
+        /// Where it was first.
+        first: PathBuf,
+        /// Where it came again.
+        second: PathBuf,
+    },
+    /// A metadata entry that the official files carry is absent.
+    #[error("{}: metadata entry {entry} is missing; this is not an official LTX file", file.display())]
+    MissingMetadata {
+        /// The file.
+        file: PathBuf,
+        /// The entry.
+        entry: &'static str,
+    },
+    /// JSON in or beside the file does not parse.
+    #[error("{}: {what} is not valid JSON", file.display())]
+    BadJson {
+        /// The file.
+        file: PathBuf,
+        /// What part of it.
+        what: &'static str,
+        /// Where and why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// Keys are missing, unknown or misshapen.
+    #[error("{}: refused: {report}", file.display())]
+    Keys {
+        /// The file or folder.
+        file: PathBuf,
+        /// What is wrong with which key.
+        report: Box<LoadReport>,
+    },
+    /// A manifest does not parse.
+    #[error("{}: not a valid model manifest", file.display())]
+    BadManifest {
+        /// The manifest.
+        file: PathBuf,
+        /// Where and why.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+}

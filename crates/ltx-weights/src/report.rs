@@ -1,0 +1,187 @@
+//! The account of a checkpoint's keys: used, left on disk knowingly, unknown, missing, misshapen.
+//!
+//! Must not know how the keys were used.
+
+use crate::TensorSet;
+use ltx_nn::NnError;
+use serde::Serialize;
+use std::{collections::BTreeMap, fmt};
+
+/// How many problems an error message spells out.
+const SHOWN: usize = 8;
+
+/// Tensors, values and bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// Tensors.
+    pub tensors: u64,
+    /// Values in them.
+    pub parameters: u64,
+    /// Bytes on disk.
+    pub bytes: u64,
+}
+
+impl Tally {
+    fn add(&mut self, (parameters, bytes): (u64, u64)) {
+        self.tensors += 1;
+        self.parameters += parameters;
+        self.bytes += bytes;
+    }
+}
+
+/// One key that is not what it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "problem", rename_all = "snake_case")]
+pub enum KeyProblem {
+    /// Needed, but not in the file.
+    Missing {
+        /// The key.
+        key: String,
+        /// The shape the configuration asks for.
+        expected: Vec<usize>,
+    },
+    /// In the file, but nothing asks for it.
+    Unknown {
+        /// The key.
+        key: String,
+    },
+    /// Of another shape.
+    WrongShape {
+        /// The key.
+        key: String,
+        /// The shape the configuration asks for.
+        expected: Vec<usize>,
+        /// The shape in the file.
+        found: Vec<usize>,
+    },
+    /// Unusable for another reason, told in words.
+    Unreadable {
+        /// The reason, the key in it.
+        reason: String,
+    },
+}
+
+impl From<NnError> for KeyProblem {
+    fn from(error: NnError) -> Self {
+        match error {
+            NnError::MissingKey { key, expected, .. } => Self::Missing { key, expected },
+            NnError::WrongShape { key, expected, found, .. } => Self::WrongShape { key, expected, found },
+            other => Self::Unreadable { reason: other.to_string() },
+        }
+    }
+}
+
+impl fmt::Display for KeyProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing { key, expected } => write!(f, "missing key {key} (expected shape {expected:?})"),
+            Self::Unknown { key } => write!(f, "unknown key {key}"),
+            Self::WrongShape { key, expected, found } => {
+                write!(f, "key {key} has shape {found:?}, expected {expected:?}")
+            }
+            Self::Unreadable { reason } => f.write_str(reason),
+        }
+    }
+}
+
+/// Every key of a file or folder, accounted for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct LoadReport {
+    /// Tensors in the files.
+    pub total: Tally,
+    /// What the video models load, by part.
+    pub used: BTreeMap<&'static str, Tally>,
+    /// The audio stream: recognised, counted, never read.
+    pub audio: Tally,
+    /// Gemma's vision tower and projector: recognised, counted, never read.
+    pub vision: Tally,
+    /// What is wrong.
+    pub problems: Vec<KeyProblem>,
+}
+
+impl LoadReport {
+    pub(crate) fn new(set: &TensorSet, used: &BTreeMap<String, &'static str>, problems: &[KeyProblem]) -> Self {
+        let mut report = Self { problems: problems.to_vec(), ..Self::default() };
+        for key in set.keys() {
+            let size = set.size_of(key);
+            report.total.add(size);
+            if let Some(part) = used.get(key) {
+                report.used.entry(part).or_default().add(size);
+            } else if is_audio(key) {
+                report.audio.add(size);
+            } else if is_vision(key) {
+                report.vision.add(size);
+            } else {
+                report.problems.push(KeyProblem::Unknown { key: key.to_owned() });
+            }
+        }
+        report
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_complete(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    /// All used parts together.
+    pub fn used_total(&self) -> Tally {
+        self.used.values().fold(Tally::default(), |sum, part| Tally {
+            tensors: sum.tensors + part.tensors,
+            parameters: sum.parameters + part.parameters,
+            bytes: sum.bytes + part.bytes,
+        })
+    }
+
+    /// Keys that nothing asks for.
+    pub fn unknown(&self) -> usize {
+        self.problems.iter().filter(|p| matches!(p, KeyProblem::Unknown { .. })).count()
+    }
+
+    /// Keys that are needed and absent.
+    pub fn missing(&self) -> usize {
+        self.problems.iter().filter(|p| matches!(p, KeyProblem::Missing { .. })).count()
+    }
+}
+
+impl fmt::Display for LoadReport {
+    /// The problems, the first few of them in words.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown: Vec<_> = self.problems.iter().take(SHOWN).map(KeyProblem::to_string).collect();
+        f.write_str(&shown.join("; "))?;
+        match self.problems.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, "; and {more} more"),
+        }
+    }
+}
+
+/// Whether a key of the official single file belongs to the audio stream or to the crossing between the streams.
+fn is_audio(key: &str) -> bool {
+    key.starts_with("vocoder.") || ["audio", "av_ca_", "a2v", "v2a"].iter().any(|mark| key.contains(mark))
+}
+
+/// Whether a key of a Gemma-3 folder belongs to the image side.
+fn is_vision(key: &str) -> bool {
+    ["vision_tower.", "multi_modal_projector."].iter().any(|mark| key.contains(mark))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn audio_is_told_from_video_by_name() {
+        for key in [
+            "vocoder.vocoder.conv_pre.weight",
+            "audio_vae.encoder.conv_in.conv.weight",
+            "model.diffusion_model.av_ca_video_scale_shift_adaln_single.linear.bias",
+            "model.diffusion_model.transformer_blocks.0.scale_shift_table_a2v_ca_video",
+            "model.diffusion_model.transformer_blocks.0.video_to_audio_attn.to_q.weight",
+        ] {
+            assert!(is_audio(key), "{key}");
+        }
+        for key in ["vae.encoder.conv_in.conv.weight", "model.diffusion_model.transformer_blocks.0.attn1.to_v.bias"] {
+            assert!(!is_audio(key), "{key}");
+        }
+    }
+}
