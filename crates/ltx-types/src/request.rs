@@ -122,10 +122,7 @@ impl GenerationDraft {
             let nearest = self.steps.clamp(1, 1000);
             return Err(FieldError::new("steps", self.steps, "is outside 1..=1000").nearest(nearest));
         }
-        let guidance = match self.schedule {
-            Schedule::Guided => Some(self.guidance.check()?),
-            Schedule::Distilled => None,
-        };
+        let guidance = Some(self.guidance.check()?).filter(|_| self.schedule == Schedule::Guided);
         let image_crf = Crf::new(self.image_crf)?;
         Ok(Generation {
             method,

@@ -1,0 +1,87 @@
+//! The attention of LTX blocks: q/k norm over the full inner width, RoPE where given, a learned gate per head.
+//! Source: the public `ltx_core` reference, `model/transformer/attention.py`.
+//!
+//! Must not know the modulation around it.
+
+use candle_core::Tensor;
+use ltx_nn::{AttentionShape, Linear, Mask, Result, RmsNorm, RopeTable, Vb, attention};
+
+/// Sizes of one attention.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AttentionConfig {
+    pub(crate) query_dim: usize,
+    pub(crate) context_dim: usize,
+    pub(crate) heads: usize,
+    pub(crate) head_dim: usize,
+    pub(crate) eps: f64,
+}
+
+/// What one call attends to.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Attend<'a> {
+    /// Keys and values come from here; from the queries' own input when absent.
+    pub(crate) context: Option<&'a Tensor>,
+    /// Rotates queries and keys.
+    pub(crate) rope: Option<&'a RopeTable>,
+    /// Spatio-temporal guidance: the values pass through in place of the attention's output.
+    pub(crate) skip: bool,
+}
+
+/// Gated multi-head attention.
+pub(crate) struct GatedAttention {
+    to_q: Linear,
+    to_k: Linear,
+    to_v: Linear,
+    q_norm: RmsNorm,
+    k_norm: RmsNorm,
+    to_gate_logits: Linear,
+    to_out: Linear,
+    config: AttentionConfig,
+}
+
+impl GatedAttention {
+    pub(crate) fn load(vb: &Vb, config: AttentionConfig) -> Result<Self> {
+        let AttentionConfig { query_dim, context_dim, heads, head_dim, eps } = config;
+        let inner = heads * head_dim;
+        Ok(Self {
+            to_q: Linear::load(&vb.pp("to_q"), query_dim, inner)?,
+            to_k: Linear::load(&vb.pp("to_k"), context_dim, inner)?,
+            to_v: Linear::load(&vb.pp("to_v"), context_dim, inner)?,
+            q_norm: RmsNorm::load(&vb.pp("q_norm"), inner, eps)?,
+            k_norm: RmsNorm::load(&vb.pp("k_norm"), inner, eps)?,
+            to_gate_logits: Linear::load(&vb.pp("to_gate_logits"), query_dim, heads)?,
+            to_out: Linear::load(&vb.pp("to_out").pp("0"), inner, query_dim)?,
+            config,
+        })
+    }
+
+    /// # Shapes
+    /// `x [B, T, query_dim]`, context `[B, S, context_dim]` → `[B, T, query_dim]`.
+    pub(crate) fn forward(&self, x: &Tensor, attend: Attend<'_>) -> Result<Tensor> {
+        let source = attend.context.unwrap_or(x);
+        let v = self.to_v.forward(source)?;
+        let out = if attend.skip { v } else { self.attend(x, source, &v, attend.rope)? };
+        self.to_out.forward(&self.gate(x, &out)?)
+    }
+
+    fn attend(&self, x: &Tensor, source: &Tensor, v: &Tensor, rope: Option<&RopeTable>) -> Result<Tensor> {
+        let AttentionConfig { heads, head_dim, .. } = self.config;
+        let mut q = self.q_norm.forward(&self.to_q.forward(x)?)?;
+        let mut k = self.k_norm.forward(&self.to_k.forward(source)?)?;
+        if let Some(rope) = rope {
+            q = rope.apply(&q, heads)?;
+            k = rope.apply(&k, heads)?;
+        }
+        let scale = 1.0 / (head_dim as f64).sqrt();
+        attention(&q, &k, v, &AttentionShape { heads, kv_heads: heads, scale, mask: Mask::Full })
+    }
+
+    /// `out · 2σ(to_gate_logits(x))`, per head.
+    fn gate(&self, x: &Tensor, out: &Tensor) -> Result<Tensor> {
+        let AttentionConfig { heads, head_dim, .. } = self.config;
+        let (b, t, inner) = out.dims3()?;
+        let gates = (candle_nn::ops::sigmoid(&self.to_gate_logits.forward(x)?)? * 2.0)?;
+        let gated = out.reshape((b, t, heads, head_dim))?.broadcast_mul(&gates.unsqueeze(3)?)?;
+        Ok(gated.reshape((b, t, inner))?)
+    }
+}

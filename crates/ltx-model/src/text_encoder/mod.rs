@@ -1,0 +1,21 @@
+//! From a prompt to the text context: tokenizer, Gemma-3 with all hidden states, per-token RMS features, projection,
+//! connector with registers.
+//!
+//! Must not know which prompt is negative.
+
+mod connector;
+mod encoder;
+mod features;
+mod gemma;
+mod gemma_config;
+mod tokenizer;
+
+pub use connector::Connector;
+pub use encoder::{TextEncoder, TextEncoderParts};
+pub use features::FeatureProjection;
+pub use gemma::Gemma;
+pub use gemma_config::GemmaConfig;
+pub use tokenizer::{PromptError, PromptTokenizer, TokenIds};
+
+/// Slots of the text sequence. A longer prompt is refused.
+pub const MAX_TOKENS: usize = 1024;

@@ -1,0 +1,87 @@
+//! Prompt text to token ids.
+//!
+//! Must not know files: the tokenizer arrives as bytes.
+
+use super::MAX_TOKENS;
+use tokenizers::Tokenizer;
+
+/// A prompt that cannot be tokenised.
+#[derive(Debug, thiserror::Error)]
+pub enum PromptError {
+    /// `tokenizer.json` does not parse.
+    #[error("tokenizer.json cannot be read")]
+    BadTokenizer {
+        /// The tokenizer library's reason.
+        #[source]
+        source: tokenizers::Error,
+    },
+    /// The text cannot be encoded.
+    #[error("prompt: cannot be tokenised")]
+    Unencodable {
+        /// The tokenizer library's reason.
+        #[source]
+        source: tokenizers::Error,
+    },
+    /// More tokens than the text sequence has slots.
+    #[error("prompt: {count} tokens are more than {MAX_TOKENS}; shorten it")]
+    TooLong {
+        /// Tokens of the prompt, the leading `<bos>` included.
+        count: usize,
+    },
+}
+
+/// Token ids of a prompt, `<bos>` first, at most [`MAX_TOKENS`], not padded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenIds(pub(super) Vec<u32>);
+
+impl TokenIds {
+    /// The ids, not padded.
+    pub fn ids(&self) -> &[u32] {
+        &self.0
+    }
+
+    /// Ids and mask with the padding in front, as the reference lays them out.
+    pub fn left_padded(&self, pad: u32) -> (Vec<i64>, Vec<i64>) {
+        let padding = MAX_TOKENS - self.0.len();
+        let front = |value: i64| std::iter::repeat_n(value, padding);
+        let ids = front(i64::from(pad)).chain(self.0.iter().map(|id| i64::from(*id))).collect();
+        let mask = front(0).chain(self.0.iter().map(|_| 1)).collect();
+        (ids, mask)
+    }
+}
+
+/// A Gemma tokenizer.
+pub struct PromptTokenizer {
+    tokenizer: Tokenizer,
+    bos: u32,
+}
+
+impl PromptTokenizer {
+    /// From the bytes of `tokenizer.json` and the id of `<bos>`.
+    ///
+    /// # Errors
+    /// The bytes are not a tokenizer.
+    pub fn from_bytes(bytes: &[u8], bos: u32) -> Result<Self, PromptError> {
+        let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|source| PromptError::BadTokenizer { source })?;
+        tokenizer.with_padding(None);
+        let _ = tokenizer.with_truncation(None);
+        Ok(Self { tokenizer, bos })
+    }
+
+    /// Tokenises a prompt, surrounding white space removed; `<bos>` leads, no `<eos>` follows.
+    ///
+    /// # Errors
+    /// The prompt cannot be encoded, or has more than [`MAX_TOKENS`] tokens; nothing is cut.
+    pub fn encode(&self, prompt: &str) -> Result<TokenIds, PromptError> {
+        let encoding =
+            self.tokenizer.encode(prompt.trim(), true).map_err(|source| PromptError::Unencodable { source })?;
+        let mut ids = encoding.get_ids().to_vec();
+        if ids.first() != Some(&self.bos) {
+            ids.insert(0, self.bos);
+        }
+        if ids.len() > MAX_TOKENS {
+            return Err(PromptError::TooLong { count: ids.len() });
+        }
+        Ok(TokenIds(ids))
+    }
+}

@@ -1,0 +1,14 @@
+//! The diffusion transformer, video stream only: it predicts the velocity of every token.
+//! Source: the public `ltx_core` reference, `model/transformer/`.
+//!
+//! Must not know sigmas' schedule, guidance, or where tokens come from.
+
+mod adaln;
+mod block;
+mod config;
+mod model;
+mod timesteps;
+
+pub use config::TransformerConfig;
+pub use model::{BlockSkips, Transformer, TransformerInput};
+pub use timesteps::TokenTimesteps;

@@ -1,0 +1,133 @@
+//! The transformer from latent tokens to velocities.
+//!
+//! Must not know guidance: an unconditional or perturbed pass is one more call.
+
+use super::{
+    TransformerConfig,
+    adaln::AdaLnSingle,
+    block::{Block, ROWS, Shared, modulate},
+    timesteps::TokenTimesteps,
+};
+use candle_core::{DType, Tensor};
+use ltx_nn::{Compute, Linear, Result, RopeTable, Taps, Vb, fractional_rope_table, layer_norm};
+
+/// The blocks whose self-attention one pass skips.
+#[derive(Debug, Clone, Copy)]
+pub struct BlockSkips<'a>(pub &'a [usize]);
+
+impl BlockSkips<'_> {
+    /// Skips nothing.
+    pub const NONE: Self = Self(&[]);
+}
+
+/// One pass' inputs.
+pub struct TransformerInput<'a> {
+    /// Noisy tokens, `[1, T, in_channels]`, f32.
+    pub tokens: &'a Tensor,
+    /// Timestep of every token: denoise mask × sigma, 0..1.
+    pub timesteps: &'a TokenTimesteps,
+    /// The step's sigma; the text context is modulated by it whatever the mask.
+    pub sigma: f32,
+    /// Text context, `[1, S, cross_attention_dim]`.
+    pub context: &'a Tensor,
+    /// From [`Transformer::rope`].
+    pub rope: &'a RopeTable,
+    /// Self-attentions to skip (STG).
+    pub skips: BlockSkips<'a>,
+}
+
+/// The video stream of an LTX-2.3 transformer.
+pub struct Transformer {
+    patchify_proj: Linear,
+    adaln_single: AdaLnSingle,
+    prompt_adaln_single: AdaLnSingle,
+    blocks: Vec<Block>,
+    scale_shift_table: Tensor,
+    proj_out: Linear,
+    config: TransformerConfig,
+    compute: Compute,
+}
+
+impl Transformer {
+    /// Where the transformer's keys begin in the official file.
+    pub const PREFIX: &'static str = "model.diffusion_model";
+
+    /// Loads from `vb` at [`Self::PREFIX`].
+    ///
+    /// # Errors
+    /// As [`ltx_nn::Weights::tensor`].
+    pub fn load(vb: &Vb, config: &TransformerConfig) -> Result<Self> {
+        let dim = config.inner_dim();
+        let blocks = vb.pp("transformer_blocks");
+        let blocks = (0..config.num_layers).map(|i| Block::load(&blocks.pp(i.to_string()), config));
+        Ok(Self {
+            patchify_proj: Linear::load(&vb.pp("patchify_proj"), config.in_channels, dim)?,
+            adaln_single: AdaLnSingle::load(&vb.pp("adaln_single"), dim, ROWS)?,
+            prompt_adaln_single: AdaLnSingle::load(&vb.pp("prompt_adaln_single"), dim, 2)?,
+            blocks: blocks.collect::<Result<_>>()?,
+            scale_shift_table: vb.tensor("scale_shift_table", [2, dim])?,
+            proj_out: Linear::load(&vb.pp("proj_out"), dim, config.out_channels)?,
+            config: config.clone(),
+            compute: vb.compute().clone(),
+        })
+    }
+
+    /// The configuration it was loaded with.
+    pub fn config(&self) -> &TransformerConfig {
+        &self.config
+    }
+
+    /// RoPE of a token sequence, computed once per request.
+    ///
+    /// # Shapes
+    /// `positions[axis][token]`: the middle of each token's range, in seconds, pixels and pixels.
+    ///
+    /// # Errors
+    /// A tensor operation failed.
+    pub fn rope(&self, positions: &[Vec<f32>; 3]) -> Result<RopeTable> {
+        let config = &self.config;
+        let grid = (config.positional_embedding_theta, config.frequency_precision());
+        let width = (config.inner_dim(), config.num_attention_heads);
+        fractional_rope_table(positions, &config.positional_embedding_max_pos, grid, width, &self.compute)
+    }
+
+    /// The velocity of every token.
+    ///
+    /// # Shapes
+    /// `[1, T, out_channels]`, f32.
+    ///
+    /// # Errors
+    /// The inputs' sizes do not fit each other.
+    pub fn forward(&self, input: &TransformerInput<'_>, taps: &Taps) -> Result<Tensor> {
+        let dim = self.config.inner_dim();
+        let scaled = |timestep: f32| timestep * self.config.timestep_scale_multiplier as f32;
+        let timesteps: Vec<f32> = input.timesteps.values().iter().map(|t| scaled(*t)).collect();
+        let modulation = self.adaln_single.forward(&timesteps, &self.compute)?;
+        let prompt = self.prompt_adaln_single.forward(&[scaled(input.sigma)], &self.compute)?;
+        let mut x = self.patchify_proj.forward(&input.tokens.to_dtype(self.compute.dtype)?)?;
+
+        taps.record("patchify_out", || Ok(x.clone()))?;
+        taps.record("adaln", || input.timesteps.spread(&modulation.rows))?;
+        taps.record("embedded_timestep", || input.timesteps.spread(&modulation.embedded))?;
+        taps.record("prompt_adaln", || Ok(prompt.rows.unsqueeze(0)?))?;
+
+        let shared = Shared {
+            rows: modulation.rows.reshape(((), ROWS, dim))?,
+            timesteps: input.timesteps,
+            prompt_rows: prompt.rows.reshape((1, 2, dim))?,
+            context: &input.context.to_dtype(self.compute.dtype)?,
+            rope: input.rope,
+        };
+        for (i, block) in self.blocks.iter().enumerate() {
+            x = block.forward(&x, &shared, input.skips.0.contains(&i), &taps.within(format!("block{i}_")))?;
+        }
+        self.output(&x, &modulation.embedded, input.timesteps)
+    }
+
+    /// Layer norm, modulated by the embedded timestep, projected to latent channels.
+    fn output(&self, x: &Tensor, embedded: &Tensor, timesteps: &TokenTimesteps) -> Result<Tensor> {
+        let row = |i: usize| timesteps.spread(&embedded.broadcast_add(&self.scale_shift_table.narrow(0, i, 1)?)?);
+        let x = modulate(&layer_norm(x, self.config.norm_eps)?, &row(0)?, &row(1)?)?;
+        Ok(self.proj_out.forward(&x)?.to_dtype(DType::F32)?)
+    }
+}

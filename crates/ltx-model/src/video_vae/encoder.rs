@@ -1,0 +1,89 @@
+//! Pixels to latent.
+//!
+//! Must not know images' files or sizes.
+
+use super::{
+    config::{Block, VideoVaeConfig},
+    patchify::patchify,
+    resample::Downsample,
+    residual::{EPS, ResidualBlocks},
+    statistics::LatentStatistics,
+};
+use candle_core::{DType, Tensor};
+use ltx_nn::{Conv3d, Conv3dConfig, Result, Taps, TimePadding, Vb, pixel_norm};
+
+enum DownBlock {
+    Residual(ResidualBlocks),
+    Downsample(Downsample),
+}
+
+/// The causal encoder: a frame depends on itself and the past.
+pub struct VideoEncoder {
+    conv_in: Conv3d,
+    down_blocks: Vec<DownBlock>,
+    conv_out: Conv3d,
+    statistics: LatentStatistics,
+    latent_channels: usize,
+    patch_size: usize,
+    dtype: DType,
+}
+
+impl VideoEncoder {
+    /// Loads from `vb` at `vae`.
+    ///
+    /// # Errors
+    /// As [`ltx_nn::Weights::tensor`].
+    pub fn load(vb: &Vb, config: &VideoVaeConfig) -> Result<Self> {
+        let encoder = vb.pp("encoder");
+        let conv = |name: &str, inputs, outputs| {
+            let config = Conv3dConfig::cube(inputs, outputs, TimePadding::Causal);
+            Conv3d::load(&encoder.pp(name).pp("conv"), config)
+        };
+        let mut channels = config.encoder_base();
+        let conv_in = conv("conv_in", 3 * config.patch_size * config.patch_size, channels)?;
+        let mut down_blocks = Vec::new();
+        for (i, block) in config.encoder()?.into_iter().enumerate() {
+            let vb = encoder.pp("down_blocks").pp(i.to_string());
+            down_blocks.push(match block {
+                Block::Residual { channels, layers } => {
+                    DownBlock::Residual(ResidualBlocks::load(&vb, channels, layers, TimePadding::Causal)?)
+                }
+                Block::Resample { inputs, outputs, stride } => {
+                    channels = outputs;
+                    DownBlock::Downsample(Downsample::load(&vb, inputs, outputs, stride)?)
+                }
+            });
+        }
+        Ok(Self {
+            conv_in,
+            down_blocks,
+            conv_out: conv("conv_out", channels, config.encoder_outputs()?)?,
+            statistics: LatentStatistics::load(vb, config.latent_channels)?,
+            latent_channels: config.latent_channels,
+            patch_size: config.patch_size,
+            dtype: vb.compute().dtype,
+        })
+    }
+
+    /// The normalised mean of the latent.
+    ///
+    /// # Shapes
+    /// `[B, 3, 8k+1, H, W]` in −1..1 → `[B, latent_channels, k+1, H/32, W/32]`, f32.
+    ///
+    /// # Errors
+    /// The sizes do not divide.
+    pub fn forward(&self, pixels: &Tensor, taps: &Taps) -> Result<Tensor> {
+        let mut x = self.conv_in.forward(&patchify(&pixels.to_dtype(self.dtype)?, self.patch_size)?)?;
+        taps.record("conv_in", || Ok(x.clone()))?;
+        for (i, block) in self.down_blocks.iter().enumerate() {
+            x = match block {
+                DownBlock::Residual(blocks) => blocks.forward(&x)?,
+                DownBlock::Downsample(downsample) => downsample.forward(&x)?,
+            };
+            taps.record(&format!("down{i}"), || Ok(x.clone()))?;
+        }
+        let x = self.conv_out.forward(&pixel_norm(&x, EPS, true)?)?;
+        taps.record("conv_out", || Ok(x.clone()))?;
+        self.statistics.normalize(&x.narrow(1, 0, self.latent_channels)?)
+    }
+}

@@ -1,0 +1,17 @@
+//! The video VAE: 32 × 32 × 8 pixels per latent element, causal encoder, symmetric decoder.
+//! Source: the public `ltx_core` reference, `model/video_vae/`.
+//!
+//! Must not know tiles, frames' files, or what the latent is for.
+
+mod config;
+mod decoder;
+mod encoder;
+mod patchify;
+mod resample;
+mod residual;
+mod statistics;
+
+pub use config::VideoVaeConfig;
+pub use decoder::VideoDecoder;
+pub use encoder::VideoEncoder;
+pub use statistics::LatentStatistics;
