@@ -1,1 +1,30 @@
-//! Schedulers, guidance, noise, conditioning, sampler, tiles, and the two methods.
+//! From an admitted generation to frames: schedules, guidance, noise, conditioning, sampler, tiled decoding, and the two
+//! methods; and the golden cases that prove them.
+//!
+//! Must not know: queues, gRPC, terminals. It reads checkpoints through `ltx-weights` and writes frames only through
+//! `ltx-media`'s marked writers.
+#![forbid(unsafe_code)]
+
+mod conditioning;
+mod decode;
+mod engine;
+mod error;
+mod generate;
+pub mod golden;
+mod guidance;
+mod inspect;
+mod noise;
+mod plan;
+mod sampler;
+mod schedule;
+mod tokens;
+
+pub use conditioning::default_conditioning;
+pub use decode::{Axis, TileSizes, decode_tiled};
+pub use engine::{Engine, EngineOptions, ModelFiles};
+pub use error::{PipelineError, Result};
+pub use generate::{Generator, Outcome, Run, StageSeconds};
+pub use inspect::{Inspected, inspect};
+pub use noise::Noise;
+pub use plan::{MemoryPlan, StageNeed};
+pub use schedule::{Sigmas, stage_sigmas};

@@ -128,6 +128,11 @@ impl ShapeOnly {
         Err(WeightsError::Keys { file: self.set.path().to_owned(), report: Box::new(report) })
     }
 
+    /// Adds a failure that is not about one key to the account.
+    pub fn note(&self, error: NnError) {
+        self.seen().problems.push(KeyProblem::from(error));
+    }
+
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }

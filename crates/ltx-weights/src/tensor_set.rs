@@ -96,6 +96,11 @@ impl TensorSet {
         })
     }
 
+    /// A tensor's shape.
+    pub fn shape_of(&self, key: &str) -> Option<&[usize]> {
+        self.info(key).map(|(_, info)| info.shape.as_slice())
+    }
+
     /// Values in a tensor, and bytes on disk.
     pub fn size_of(&self, key: &str) -> (u64, u64) {
         let size = |info: &TensorInfo| {

@@ -84,6 +84,14 @@ impl VideoVaeConfig {
         Ok(config)
     }
 
+    /// Bytes alive at the worst moment of a pass over `frames` frames of `pixels` pixels, in f32: two copies of the
+    /// widest layer's values and the convolution's panel.
+    pub fn activation_bytes(&self, pixels: u64, frames: u64) -> u64 {
+        let widest = self.decoder_base_channels.max(self.encoder_base()) as u64 * 4;
+        let folded = (self.patch_size * self.patch_size) as u64;
+        3 * widest * pixels / folded * frames * 4 + (32 << 20)
+    }
+
     pub(super) fn encoder_base(&self) -> usize {
         self.encoder_base_channels.unwrap_or(self.latent_channels)
     }

@@ -1,0 +1,49 @@
+//! Conditioning images: opened once, fitted to each stage's size, encoded.
+//!
+//! Must not know tokens.
+
+use crate::Result;
+use candle_core::{Device, Tensor};
+use ltx_model::video_vae::VideoEncoder;
+use ltx_nn::Taps;
+use ltx_types::{Crf, ImageCondition, PixelShape};
+
+/// An image, decoded and put through its H.264 round trip, before it is fitted to a size.
+pub(crate) struct PreparedImage {
+    pixels: ltx_media::RgbImage,
+    frame_index: usize,
+    strength: f64,
+}
+
+/// An image's latent at one stage's size.
+pub(crate) struct ConditionedImage {
+    /// `[1, C, 1, H, W]`, normalised, f32.
+    pub(crate) latent: Tensor,
+    pub(crate) frame_index: usize,
+    pub(crate) strength: f64,
+}
+
+impl PreparedImage {
+    pub(crate) fn open(condition: &ImageCondition, crf: Crf) -> Result<Self> {
+        let mut pixels = ltx_media::open_image(&condition.source)?;
+        if let Some(crf) = crf.get() {
+            pixels = ltx_media::crf_round_trip(&pixels, crf)?;
+        }
+        Ok(Self { pixels, frame_index: condition.frame_index, strength: condition.strength.get() })
+    }
+
+    pub(crate) fn encode(
+        &self,
+        encoder: &VideoEncoder,
+        shape: PixelShape,
+        device: &Device,
+        taps: &Taps,
+    ) -> Result<ConditionedImage> {
+        let planar = ltx_media::to_pixels(&self.pixels, shape);
+        let pixels = Tensor::from_vec(planar, (1, 3, 1, shape.height, shape.width), device)?;
+        taps.record("pixels", || Ok(pixels.clone()))?;
+        let latent = encoder.forward(&pixels, &Taps::off())?;
+        taps.record("latent", || Ok(latent.clone()))?;
+        Ok(ConditionedImage { latent, frame_index: self.frame_index, strength: self.strength })
+    }
+}

@@ -1,0 +1,124 @@
+//! The tile loop: tiles of one stretch of time are blended into a buffer, and finished frames leave at once.
+//!
+//! Must not know the decoder's layers.
+
+use super::tiles::{Span, TileSizes, mask_sums};
+use crate::{PipelineError, Result, sampler::all_finite};
+use candle_core::{IndexOp, Tensor};
+use ltx_model::video_vae::VideoDecoder;
+use ltx_nn::Taps;
+use ltx_types::{CancelToken, Progress, ProgressSink, Stage};
+
+/// Frames that may still change, `[3, frames, H, W]`.
+struct Buffer {
+    values: Vec<f32>,
+    frames: std::ops::Range<usize>,
+    height: usize,
+    width: usize,
+}
+
+/// Decodes `latent` tile by tile and hands finished frames, in order, to `each`.
+///
+/// # Shapes
+/// `latent [1, C, F, H, W]`, normalised; chunks are `[1, 3, f, 32H, 32W]`, f32, about −1..1, not clamped.
+///
+/// # Errors
+/// Cancelled between two tiles; values that are not finite; `each` failed.
+pub fn decode_tiled(
+    decoder: &VideoDecoder,
+    latent: &Tensor,
+    tiles: &TileSizes,
+    (cancel, progress): (&CancelToken, &dyn ProgressSink),
+    mut each: impl FnMut(Tensor) -> Result<()>,
+) -> Result<()> {
+    let (_, _, frames, height, width) = latent.dims5()?;
+    let [time, rows, columns] = tiles.spans([frames, height, width], decoder.scale());
+    let sums = [mask_sums(&time), mask_sums(&rows), mask_sums(&columns)];
+    // Like the reference, weights that add up to one everywhere are not divided out.
+    let divide = sums.iter().flatten().any(|sum| (sum - 1.0).abs() > 1e-5);
+    let total = time.len() * rows.len() * columns.len();
+    let mut done = 0;
+    let mut held: Option<Buffer> = None;
+    for stretch in &time {
+        let mut buffer = Buffer::new(stretch, sums[1].len(), sums[2].len());
+        for row in &rows {
+            for column in &columns {
+                progress.report(Progress { stage: Stage::Decoding, done, total });
+                cancel.check()?;
+                let tile = latent.i((.., .., stretch.latent.clone(), row.latent.clone(), column.latent.clone()))?;
+                let tile = decoder.forward(&tile.contiguous()?, &Taps::off())?;
+                if !all_finite(&tile)? {
+                    return Err(PipelineError::NotFinite { stage: Stage::Decoding.label() });
+                }
+                buffer.add(&tile, [stretch, row, column])?;
+                done += 1;
+            }
+        }
+        if let Some(mut previous) = held.take() {
+            previous.hand_over(&mut buffer);
+            each(previous.finish(&sums, divide)?)?;
+        }
+        held = Some(buffer);
+    }
+    if let Some(last) = held {
+        each(last.finish(&sums, divide)?)?;
+    }
+    progress.report(Progress { stage: Stage::Decoding, done: total, total });
+    Ok(())
+}
+
+impl Buffer {
+    fn new(stretch: &Span, height: usize, width: usize) -> Self {
+        let frames = stretch.pixels.clone();
+        Self { values: vec![0f32; 3 * frames.len() * height * width], frames, height, width }
+    }
+
+    /// Adds a tile, weighted by the masks of its three spans.
+    fn add(&mut self, tile: &Tensor, [time, rows, columns]: [&Span; 3]) -> Result<()> {
+        let tile = tile.flatten_all()?.to_vec1::<f32>()?;
+        let (frames, width) = (time.mask.len(), columns.mask.len());
+        for (line, source) in tile.chunks(width).enumerate() {
+            let (row, plane) = (line % rows.mask.len(), line / rows.mask.len());
+            let (frame, channel) = (plane % frames, plane / frames);
+            let weight = time.mask[frame] * rows.mask[row];
+            let target = ((channel * frames + frame) * self.height + rows.pixels.start + row) * self.width;
+            let target = &mut self.values[target + columns.pixels.start..][..width];
+            for ((target, source), mask) in target.iter_mut().zip(source).zip(&columns.mask) {
+                *target += source * (weight * mask);
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves the frames shared with the next buffer into it, and keeps the rest.
+    fn hand_over(&mut self, next: &mut Self) {
+        let kept = next.frames.start.min(self.frames.end) - self.frames.start;
+        let (plane, mine, theirs) = (self.height * self.width, self.frames.len(), next.frames.len());
+        let mut rest = Vec::with_capacity(3 * kept * plane);
+        for channel in 0..3 {
+            let values = &self.values[channel * mine * plane..(channel + 1) * mine * plane];
+            rest.extend_from_slice(&values[..kept * plane]);
+            let target = &mut next.values[channel * theirs * plane..];
+            for (target, value) in target.iter_mut().zip(&values[kept * plane..]) {
+                *target += value;
+            }
+        }
+        self.values = rest;
+        self.frames.end = self.frames.start + kept;
+    }
+
+    /// Divides the weights out, where they do not add up to one.
+    fn finish(mut self, [time, rows, columns]: &[Vec<f32>; 3], divide: bool) -> Result<Tensor> {
+        if divide {
+            for (line, values) in self.values.chunks_mut(self.width).enumerate() {
+                let (row, plane) = (line % self.height, line / self.height);
+                let weight = time[self.frames.start + plane % self.frames.len()] * rows[row];
+                for (value, column) in values.iter_mut().zip(columns) {
+                    *value /= (weight * column).max(1e-8);
+                }
+            }
+        }
+        let shape = (1, 3, self.frames.len(), self.height, self.width);
+        Ok(Tensor::from_vec(self.values, shape, &candle_core::Device::Cpu)?)
+    }
+}

@@ -1,0 +1,162 @@
+//! How an axis is cut into overlapping tiles, and the masks that blend them.
+//! Source: the public `ltx_core` reference, `tiling.py`.
+//!
+//! Must not know pixels' values.
+
+use ltx_types::LatentScale;
+
+/// Tile size and overlap of one axis, in frames or pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Axis {
+    /// Size of a tile.
+    pub size: usize,
+    /// What neighbours share.
+    pub overlap: usize,
+}
+
+/// Tile sizes of all axes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TileSizes {
+    /// Frames.
+    pub frames: Axis,
+    /// Pixels down.
+    pub height: Axis,
+    /// Pixels across.
+    pub width: Axis,
+}
+
+impl Default for TileSizes {
+    /// The official pipelines': 80 frames sharing 24, 768 pixels sharing 64.
+    fn default() -> Self {
+        let space = Axis { size: 768, overlap: 64 };
+        Self { frames: Axis { size: 80, overlap: 24 }, height: space, width: space }
+    }
+}
+
+/// One tile's place on one axis.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Span {
+    /// Latent elements it reads.
+    pub(super) latent: std::ops::Range<usize>,
+    /// Frames or pixels it writes.
+    pub(super) pixels: std::ops::Range<usize>,
+    /// Its weight at each of them.
+    pub(super) mask: Vec<f32>,
+}
+
+/// A tile before it is mapped to pixels; lengths and ramps in latent elements.
+struct Interval {
+    start: usize,
+    end: usize,
+    left_ramp: usize,
+    right_ramp: usize,
+}
+
+impl TileSizes {
+    /// Spans of every axis for a latent of `[frames, height, width]` elements.
+    pub(super) fn spans(&self, [frames, height, width]: [usize; 3], scale: LatentScale) -> [Vec<Span>; 3] {
+        let time = temporal_intervals(frames, self.frames, scale.time);
+        [
+            time.iter().map(|interval| temporal_span(interval, scale.time)).collect(),
+            spatial_spans(height, self.height, scale.height),
+            spatial_spans(width, self.width, scale.width),
+        ]
+    }
+}
+
+fn spatial_spans(length: usize, axis: Axis, scale: usize) -> Vec<Span> {
+    let span = |interval: Interval| {
+        let pixels = interval.start * scale..interval.end * scale;
+        let ramps = (interval.left_ramp * scale, interval.right_ramp * scale);
+        Span { latent: interval.start..interval.end, mask: trapezoid(pixels.len(), ramps, false), pixels }
+    };
+    intervals(length, axis, scale).into_iter().map(span).collect()
+}
+
+/// Frame 0 of a latent tile decodes to one frame, the others to `scale` frames each.
+fn temporal_span(interval: &Interval, scale: usize) -> Span {
+    let pixels = interval.start * scale..1 + (interval.end - 1) * scale;
+    let left = if interval.left_ramp == 0 { 0 } else { 1 + (interval.left_ramp - 1) * scale };
+    let mask = trapezoid(pixels.len(), (left, interval.right_ramp * scale), true);
+    Span { latent: interval.start..interval.end, pixels, mask }
+}
+
+/// As in space, but every tile after the first starts one latent frame earlier: its own first frame is causal.
+fn temporal_intervals(length: usize, axis: Axis, scale: usize) -> Vec<Interval> {
+    let mut intervals = intervals(length, axis, scale);
+    for interval in intervals.iter_mut().skip(1) {
+        interval.start -= 1;
+        interval.left_ramp += 1;
+    }
+    intervals
+}
+
+fn intervals(length: usize, axis: Axis, scale: usize) -> Vec<Interval> {
+    let overlap = axis.overlap / scale;
+    let size = (axis.size / scale).max(2).max(overlap + 1);
+    if length <= size {
+        return vec![Interval { start: 0, end: length, left_ramp: 0, right_ramp: 0 }];
+    }
+    let step = size - overlap;
+    let count = (length + size - 2 * overlap - 1) / step;
+    let interval = |i: usize| Interval {
+        start: i * step,
+        end: if i + 1 == count { length } else { i * step + size },
+        left_ramp: if i == 0 { 0 } else { overlap },
+        right_ramp: if i + 1 == count { 0 } else { overlap },
+    };
+    (0..count).map(interval).collect()
+}
+
+/// Ones with linear ramps at the ends; `from_zero` lets the left ramp start at 0 instead of its first step.
+fn trapezoid(length: usize, (left, right): (usize, usize), from_zero: bool) -> Vec<f32> {
+    let mut mask = vec![1f32; length];
+    let (left, right) = (left.min(length), right.min(length));
+    for (i, value) in mask.iter_mut().take(left).enumerate() {
+        *value *= if from_zero { i as f32 / left as f32 } else { (i + 1) as f32 / (left + 1) as f32 };
+    }
+    for (i, value) in mask.iter_mut().rev().take(right).enumerate() {
+        *value *= (i + 1) as f32 / (right + 1) as f32;
+    }
+    mask
+}
+
+/// The sum of the masks at every position of an axis.
+pub(super) fn mask_sums(spans: &[Span]) -> Vec<f32> {
+    let length = spans.iter().map(|span| span.pixels.end).max().unwrap_or(0);
+    let mut sums = vec![0f32; length];
+    for span in spans {
+        for (sum, mask) in sums[span.pixels.clone()].iter_mut().zip(&span.mask) {
+            *sum += mask;
+        }
+    }
+    sums
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_cover_every_position_with_weight() {
+        let scale = LatentScale::LTX;
+        for frames in 1..40 {
+            for side in 1..60 {
+                let spans = TileSizes::default().spans([frames, side, side], scale);
+                for (axis, length) in spans.iter().zip([1 + (frames - 1) * 8, side * 32, side * 32]) {
+                    let sums = mask_sums(axis);
+                    assert_eq!(sums.len(), length);
+                    assert!(sums.iter().all(|sum| *sum > 0.0), "{frames} {side}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_official_clip_is_cut_in_time() {
+        let spans = TileSizes::default().spans([16, 16, 24], LatentScale::LTX);
+        let time: Vec<_> = spans[0].iter().map(|span| span.latent.clone()).collect();
+        assert_eq!(time, [0..10, 6..16]);
+        assert_eq!(spans[1].len() * spans[2].len(), 1);
+    }
+}

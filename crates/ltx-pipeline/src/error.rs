@@ -1,0 +1,96 @@
+//! What can stop a generation once it was admitted.
+//!
+//! Must not know exit codes or gRPC codes.
+
+use ltx_types::{Cancelled, FieldError};
+use std::{io, path::PathBuf};
+
+/// Result of everything in this crate.
+pub type Result<T, E = PipelineError> = std::result::Result<T, E>;
+
+/// Why a generation, an inspection or a self-test did not finish.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// Somebody asked it to stop.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+    /// A field of the request does not fit this model.
+    #[error(transparent)]
+    Field(#[from] FieldError),
+    /// The prompt cannot be used.
+    #[error(transparent)]
+    Prompt(#[from] ltx_model::text_encoder::PromptError),
+    /// An image cannot be read, or an output cannot be written.
+    #[error(transparent)]
+    Media(#[from] ltx_media::MediaError),
+    /// A file of weights cannot be used.
+    #[error(transparent)]
+    Weights(#[from] ltx_weights::WeightsError),
+    /// A layer failed.
+    #[error(transparent)]
+    Nn(#[from] ltx_nn::NnError),
+    /// A file beside the weights cannot be read.
+    #[error("{}: cannot be read", file.display())]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// A file beside the weights is not JSON of the expected form.
+    #[error("{}: not the JSON that is expected here", file.display())]
+    BadJson {
+        /// The file.
+        file: PathBuf,
+        /// Where and why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The folder holds weights of something else.
+    #[error("{}: no key of a Gemma-3 language model", folder.display())]
+    NotATextEncoder {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The file holds weights of something else.
+    #[error("{}: not an LTX checkpoint, a latent upscaler or a Gemma-3 folder", file.display())]
+    UnknownKind {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Two stages were asked for, and the model has no upscaler.
+    #[error("stages: two stages need the ×2 latent upscaler; name its file, or ask for one stage")]
+    NoUpscaler,
+    /// The parts come from models of different widths.
+    #[error("{part}: {found} does not fit the checkpoint, which has {expected}")]
+    PartsDiffer {
+        /// What differs.
+        part: &'static str,
+        /// As the part has it.
+        found: usize,
+        /// As the checkpoint has it.
+        expected: usize,
+    },
+    /// A number that is not finite appeared.
+    #[error("{stage}: values that are not finite appeared; the weights or the dtype do not suit this request")]
+    NotFinite {
+        /// Where.
+        stage: &'static str,
+    },
+    /// Tensors cannot be stored.
+    #[error("{}: tensors cannot be written or read", file.display())]
+    Tensors {
+        /// The file.
+        file: PathBuf,
+        /// candle's reason.
+        #[source]
+        source: Box<candle_core::Error>,
+    },
+}
+
+impl From<candle_core::Error> for PipelineError {
+    fn from(source: candle_core::Error) -> Self {
+        Self::Nn(source.into())
+    }
+}

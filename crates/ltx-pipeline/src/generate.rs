@@ -1,0 +1,314 @@
+//! A generation, read as prose: encode the prompt, encode the images, denoise, upsample, refine, decode.
+//!
+//! Must not know who asked, or where the frames are kept.
+
+use crate::{
+    Engine, Noise, PipelineError, Result, Sigmas,
+    conditioning::{ConditionedImage, PreparedImage, TokenState},
+    decode::decode_tiled,
+    sampler::Sampler,
+    stage_sigmas,
+};
+use candle_core::{DType, Tensor};
+use ltx_media::FrameWriter;
+use ltx_model::{text_encoder::TokenIds, transformer::Transformer};
+use ltx_nn::Taps;
+use ltx_policy::Admitted;
+use ltx_types::{
+    CancelToken, FieldError, Generation, Guidance, LatentShape, PixelShape, Progress, ProgressSink, Stage, Stages,
+};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::time::Instant;
+
+/// Whoever turns an admitted generation into frames.
+pub trait Generator {
+    /// Generates, writing every frame to all of `writers`, which are not finished here.
+    ///
+    /// # Errors
+    /// Cancelled, a field that does not fit the model, or a failure on the way. Nothing is kept.
+    fn generate(
+        &mut self,
+        request: &Admitted<Generation>,
+        writers: &mut [Box<dyn FrameWriter>],
+        run: &Run<'_>,
+    ) -> Result<Outcome>;
+}
+
+/// How one run reports and how it is stopped.
+#[derive(Clone, Copy)]
+pub struct Run<'a> {
+    /// Receives progress.
+    pub progress: &'a dyn ProgressSink,
+    /// Looked at in every step and tile.
+    pub cancel: &'a CancelToken,
+}
+
+/// Seconds spent in a stage, loading its weights included.
+#[derive(Debug, Clone, Serialize)]
+pub struct StageSeconds {
+    /// The stage.
+    pub stage: Stage,
+    /// Wall-clock seconds.
+    pub seconds: f64,
+}
+
+/// What a finished generation yields beside its frames.
+#[derive(Debug, Clone, Serialize)]
+pub struct Outcome {
+    /// Frames written.
+    pub frames: usize,
+    /// Wall-clock seconds by stage.
+    pub seconds: Vec<StageSeconds>,
+    /// SHA-256 of the final latent: f32, little-endian, `[C, F, H, W]`.
+    pub latent_sha256: String,
+    /// SHA-256 of the frames: RGB8, in order.
+    pub frames_sha256: String,
+}
+
+impl Generator for Engine {
+    fn generate(
+        &mut self,
+        request: &Admitted<Generation>,
+        writers: &mut [Box<dyn FrameWriter>],
+        run: &Run<'_>,
+    ) -> Result<Outcome> {
+        let mut digest = Sha256::new();
+        let mut frames = 0;
+        let (latent, seconds) = self.run(request.request(), run, &Taps::off(), |chunk| {
+            for frame in rgb_frames(&chunk)? {
+                digest.update(&frame);
+                frames += 1;
+                writers.iter_mut().try_for_each(|writer| writer.write(&frame))?;
+            }
+            Ok(())
+        })?;
+        let latent: Vec<u8> = latent.flatten_all()?.to_vec1::<f32>()?.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let latent_sha256 = format!("{:x}", Sha256::digest(latent));
+        Ok(Outcome { frames, seconds, latent_sha256, frames_sha256: format!("{:x}", digest.finalize()) })
+    }
+}
+
+/// What the stages work with once everything that can be wrong with a request has been looked at.
+struct Prepared {
+    /// The prompt, and the negative one where guidance needs it.
+    prompts: Vec<TokenIds>,
+    images: Vec<PreparedImage>,
+}
+
+impl Engine {
+    /// Runs a generation beneath the policy gate; `each` receives decoded chunks `[1, 3, f, H, W]`. Returns the final
+    /// latent and the time of every stage.
+    pub(crate) fn run(
+        &self,
+        request: &Generation,
+        run: &Run<'_>,
+        taps: &Taps,
+        each: impl FnMut(Tensor) -> Result<()>,
+    ) -> Result<(Tensor, Vec<StageSeconds>)> {
+        let prepared = self.prepare(request, taps)?;
+        let mut clock = Clock::default();
+        let contexts = clock.time(Stage::TextEncoding, || self.encode_prompts(&prepared.prompts, run, taps))?;
+        let images = clock.time(Stage::ImageEncoding, || self.encode_images(request, &prepared.images, run, taps))?;
+        let latent = self.sample(request, run, (&contexts, &images), taps, &mut clock)?;
+        clock.time(Stage::Decoding, || {
+            let decoder = self.video_decoder()?;
+            decode_tiled(&decoder, &latent, &self.options.tiles, (run.cancel, run.progress), each)
+        })?;
+        Ok((latent, clock.0))
+    }
+
+    /// Everything that can be refused without touching a weight.
+    fn prepare(&self, request: &Generation, taps: &Taps) -> Result<Prepared> {
+        if request.stages == Stages::Two && !self.has_upscaler() {
+            return Err(PipelineError::NoUpscaler);
+        }
+        let layers = self.ltx.transformer.num_layers;
+        let blocks = request.guidance.iter().flat_map(|guidance| &guidance.stg_blocks);
+        if let Some(block) = blocks.into_iter().find(|block| **block >= layers) {
+            let rule = format!("is not one of the model's {layers} blocks");
+            return Err(FieldError::new("stg_blocks", block, rule).nearest(layers - 1).into());
+        }
+        let mut prompts = vec![self.tokenizer().encode(&request.prompt)?];
+        if request.guidance.as_ref().is_some_and(Guidance::uses_cfg) {
+            prompts.push(self.tokenizer().encode(&request.negative_prompt)?);
+        }
+        for (prompt, taps) in prompts.iter().zip(prompt_taps(taps)) {
+            let (ids, mask) = prompt.left_padded(self.text.config.pad_token_id);
+            let row = |values: &[i64]| Ok(Tensor::from_slice(values, (1, values.len()), &candle_core::Device::Cpu)?);
+            taps.record("input_ids", || row(&ids))?;
+            taps.record("attention_mask", || row(&mask))?;
+        }
+        let open = |condition| PreparedImage::open(condition, request.image_crf);
+        Ok(Prepared { prompts, images: request.images.iter().map(open).collect::<Result<_>>()? })
+    }
+
+    /// One context per prompt.
+    fn encode_prompts(&self, prompts: &[TokenIds], run: &Run<'_>, taps: &Taps) -> Result<Vec<Tensor>> {
+        let total = self.text.config.num_hidden_layers;
+        let report = |done| run.progress.report(Progress { stage: Stage::TextEncoding, done, total });
+        let before_layer = |layer| {
+            report(layer);
+            run.cancel.check().map_err(PipelineError::from)
+        };
+        let contexts = self.text_encoder()?.encode(prompts, before_layer, &prompt_taps(taps))?;
+        report(total);
+        Ok(contexts)
+    }
+
+    /// Every image at every stage's size, `[stage][image]`, so that the encoder is loaded once.
+    fn encode_images(
+        &self,
+        request: &Generation,
+        images: &[PreparedImage],
+        run: &Run<'_>,
+        taps: &Taps,
+    ) -> Result<Vec<Vec<ConditionedImage>>> {
+        let encoder = self.video_encoder()?;
+        let shapes = stage_shapes(request);
+        let total = shapes.len() * images.len();
+        let mut done = 0;
+        let mut encoded = Vec::new();
+        for (stage, shape) in shapes.iter().enumerate() {
+            let mut latents = Vec::new();
+            for (i, image) in images.iter().enumerate() {
+                run.progress.report(Progress { stage: Stage::ImageEncoding, done, total });
+                run.cancel.check()?;
+                let taps = taps.within(format!("stage{}.image{i}.", stage + 1));
+                latents.push(image.encode(&encoder, *shape, &self.options.compute.device, &taps)?);
+                done += 1;
+            }
+            encoded.push(latents);
+        }
+        run.progress.report(Progress { stage: Stage::ImageEncoding, done, total });
+        Ok(encoded)
+    }
+
+    /// One stage, or two with the upscaler between them. One stream of noise serves both.
+    fn sample(
+        &self,
+        request: &Generation,
+        run: &Run<'_>,
+        (contexts, images): (&[Tensor], &[Vec<ConditionedImage>]),
+        taps: &Taps,
+        clock: &mut Clock,
+    ) -> Result<Tensor> {
+        let mut noise = Noise::new(request.seed);
+        let [first, second] = stage_sigmas(request.schedule, request.steps);
+        let started = Instant::now();
+        let transformer = self.transformer()?;
+        let denoise = Denoise { engine: self, transformer: &transformer, request, run, contexts };
+        let latent =
+            denoise.stage(Stage::Denoising, &self.empty_latent(request)?, &images[0], &first, &mut noise, taps)?;
+        clock.add(Stage::Denoising, started);
+        if request.stages == Stages::One {
+            return Ok(latent);
+        }
+        let upsampled = clock.time(Stage::Upsampling, || self.upsample(&latent, run, taps))?;
+        clock
+            .time(Stage::Refining, || denoise.stage(Stage::Refining, &upsampled, &images[1], &second, &mut noise, taps))
+    }
+
+    fn empty_latent(&self, request: &Generation) -> Result<Tensor> {
+        let pixels = request.pixels.first_stage(request.stages);
+        let shape = LatentShape::of(pixels, request.frames, self.ltx.vae.scale());
+        let dims = (1, self.ltx.vae.latent_channels, shape.frames, shape.height, shape.width);
+        Ok(Tensor::zeros(dims, DType::F32, &self.options.compute.device)?)
+    }
+
+    fn upsample(&self, latent: &Tensor, run: &Run<'_>, taps: &Taps) -> Result<Tensor> {
+        run.progress.report(Progress { stage: Stage::Upsampling, done: 0, total: 1 });
+        run.cancel.check()?;
+        let (upsampler, statistics) = self.upsampler()?;
+        let latent = upsampler.forward(&statistics.unnormalize(latent)?, &Taps::off())?;
+        let latent = statistics.normalize(&latent)?;
+        taps.record("stage2.upsampled_latent", || Ok(latent.clone()))?;
+        run.progress.report(Progress { stage: Stage::Upsampling, done: 1, total: 1 });
+        Ok(latent)
+    }
+}
+
+/// What both denoising stages share.
+struct Denoise<'a> {
+    engine: &'a Engine,
+    transformer: &'a Transformer,
+    request: &'a Generation,
+    run: &'a Run<'a>,
+    contexts: &'a [Tensor],
+}
+
+impl Denoise<'_> {
+    /// Mixes noise into `base`, conditioned on `images`, and samples. Guidance belongs to the first stage alone.
+    fn stage(
+        &self,
+        stage: Stage,
+        base: &Tensor,
+        images: &[ConditionedImage],
+        sigmas: &Sigmas,
+        noise: &mut Noise,
+        taps: &Taps,
+    ) -> Result<Tensor> {
+        let (request, scale) = (self.request, self.engine.ltx.vae.scale());
+        let taps = taps.within(if stage == Stage::Denoising { "stage1." } else { "stage2." });
+        let state = TokenState::new(base, images, request.conditioning, scale, request.rate)?;
+        let noise_scale = sigmas.values().first().copied().unwrap_or(1.0);
+        // The guided schedule begins a hair below 1, but its noise is pure.
+        let noise_scale = if stage == Stage::Denoising { 1.0 } else { noise_scale };
+        let tokens = state.noised(noise, noise_scale, &taps)?;
+        let sampler = Sampler {
+            transformer: self.transformer,
+            context: &self.contexts[0],
+            negative_context: self.contexts.get(1),
+            guidance: request.guidance.as_ref().filter(|_| stage == Stage::Denoising),
+            cancel: self.run.cancel,
+            progress: self.run.progress,
+        };
+        let tokens = sampler.run(stage, &state, tokens, sigmas, &taps)?;
+        taps.record("final_tokens", || Ok(tokens.clone()))?;
+        let latent = state.clip_latent(&tokens)?;
+        taps.record("final_latent", || Ok(latent.clone()))?;
+        Ok(latent)
+    }
+}
+
+/// Wall-clock time by stage.
+#[derive(Default)]
+struct Clock(Vec<StageSeconds>);
+
+impl Clock {
+    fn time<T>(&mut self, stage: Stage, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let started = Instant::now();
+        let result = work()?;
+        self.add(stage, started);
+        Ok(result)
+    }
+
+    fn add(&mut self, stage: Stage, started: Instant) {
+        self.0.push(StageSeconds { stage, seconds: started.elapsed().as_secs_f64() });
+    }
+}
+
+fn stage_shapes(request: &Generation) -> Vec<PixelShape> {
+    match request.stages {
+        Stages::One => vec![request.pixels],
+        Stages::Two => vec![request.pixels.first_stage(Stages::Two), request.pixels],
+    }
+}
+
+fn prompt_taps(taps: &Taps) -> [Taps; 2] {
+    [taps.within("text.pos."), taps.within("text.neg.")]
+}
+
+/// Frames of a chunk `[1, 3, f, H, W]` in −1..1 as interleaved RGB8, rounded to the nearest.
+fn rgb_frames(chunk: &Tensor) -> Result<Vec<Vec<u8>>> {
+    let (_, _, frames, height, width) = chunk.dims5()?;
+    let values = chunk.flatten_all()?.to_vec1::<f32>()?;
+    let plane = height * width;
+    let byte = |value: f32| ((value + 1.0) * 127.5).round().clamp(0.0, 255.0) as u8;
+    let frame = |f: usize| {
+        let channel = |c: usize| &values[(c * frames + f) * plane..][..plane];
+        let pixels = channel(0).iter().zip(channel(1)).zip(channel(2));
+        pixels.flat_map(|((r, g), b)| [byte(*r), byte(*g), byte(*b)]).collect()
+    };
+    Ok((0..frames).map(frame).collect())
+}

@@ -1,0 +1,167 @@
+//! A case's request, read strictly.
+//!
+//! Must not know tensors.
+
+use crate::{ModelFiles, PipelineError};
+use ltx_types::{
+    ConditioningMode, FieldError, Generation, GenerationDraft, Guidance, ImageCondition, ImageSource, Method, Schedule,
+    Seed, Stages, Strength,
+};
+use serde::Deserialize;
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// Why a case cannot be run or does not hold.
+#[derive(Debug, thiserror::Error)]
+pub enum GoldenError {
+    /// The case's file cannot be read.
+    #[error("{}: cannot be read", file.display())]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// The case's file is not a case.
+    #[error("{}: not a golden case", file.display())]
+    BadCase {
+        /// The file.
+        file: PathBuf,
+        /// Where and why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// Another version of the format.
+    #[error("{}: format {found}, this engine reads ltx-golden/1", file.display())]
+    Format {
+        /// The file.
+        file: PathBuf,
+        /// The format it states.
+        found: String,
+    },
+    /// The request in the case is not one this engine can run.
+    #[error("{}: the request does not hold together", file.display())]
+    Request {
+        /// The file.
+        file: PathBuf,
+        /// Which field.
+        #[source]
+        source: FieldError,
+    },
+    /// The engine failed on it.
+    #[error(transparent)]
+    Engine(#[from] PipelineError),
+}
+
+/// `case.json`, field by field.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCase {
+    format: String,
+    name: String,
+    checkpoint: PathBuf,
+    text_encoder: PathBuf,
+    spatial_upscaler: Option<PathBuf>,
+    method: Method,
+    conditioning: ConditioningMode,
+    prompt: String,
+    negative_prompt: Option<String>,
+    width: usize,
+    height: usize,
+    num_frames: usize,
+    frame_rate: f64,
+    seed: Seed,
+    image_crf: u32,
+    images: Vec<RawImage>,
+    guidance: Option<Guidance>,
+    stage1_sigmas: Vec<f32>,
+    stage2_sigmas: Option<Vec<f32>>,
+    tolerance: Tolerance,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawImage {
+    file: PathBuf,
+    frame_index: usize,
+    strength: Strength,
+}
+
+/// Relative L2 error that is allowed.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tolerance {
+    /// For a single layer.
+    pub(super) layer: f64,
+    /// For a stage.
+    pub(super) stage: f64,
+}
+
+/// A case, ready to run.
+pub struct GoldenCase {
+    /// The folder it lies in.
+    pub folder: PathBuf,
+    /// Its name.
+    pub name: String,
+    /// The model it belongs to.
+    pub files: ModelFiles,
+    pub(super) request: Generation,
+    pub(super) tolerance: Tolerance,
+}
+
+impl GoldenCase {
+    /// Reads `case.json` in `folder`; paths in it are relative to the folder.
+    ///
+    /// # Errors
+    /// It cannot be read, is of another format, or its request does not hold together.
+    pub fn open(folder: &Path) -> Result<Self, GoldenError> {
+        let file = folder.join("case.json");
+        let bytes = fs::read(&file).map_err(|source| GoldenError::Read { file: file.clone(), source })?;
+        let raw: RawCase =
+            serde_json::from_slice(&bytes).map_err(|source| GoldenError::BadCase { file: file.clone(), source })?;
+        if raw.format != "ltx-golden/1" {
+            return Err(GoldenError::Format { file, found: raw.format });
+        }
+        let files = ModelFiles {
+            checkpoint: folder.join(&raw.checkpoint),
+            text_encoder: folder.join(&raw.text_encoder),
+            upscaler: raw.spatial_upscaler.as_ref().map(|path| folder.join(path)),
+        };
+        let (name, tolerance) = (raw.name.clone(), raw.tolerance);
+        let request = raw.request(folder).map_err(|source| GoldenError::Request { file, source })?;
+        Ok(Self { folder: folder.to_owned(), name, files, request, tolerance })
+    }
+}
+
+impl RawCase {
+    fn request(self, folder: &Path) -> Result<Generation, FieldError> {
+        let schedule = if self.guidance.is_some() { Schedule::Guided } else { Schedule::Distilled };
+        let image = |image: RawImage| ImageCondition {
+            source: ImageSource::Path(folder.join(image.file)),
+            frame_index: image.frame_index,
+            strength: image.strength,
+        };
+        let off = Guidance { cfg_scale: 1.0, stg_scale: 0.0, rescale_scale: 0.0, stg_blocks: Vec::new() };
+        let draft = GenerationDraft {
+            prompt: self.prompt,
+            negative_prompt: self.negative_prompt.unwrap_or_default(),
+            images: self.images.into_iter().map(image).collect(),
+            conditioning: self.conditioning,
+            width: self.width,
+            height: self.height,
+            frames: self.num_frames,
+            fps: self.frame_rate,
+            seed: self.seed,
+            schedule,
+            // The schedule's own arithmetic is part of what a case proves; only the number of steps is taken.
+            steps: self.stage1_sigmas.len().saturating_sub(1),
+            stages: if self.stage2_sigmas.is_some() { Stages::Two } else { Stages::One },
+            guidance: self.guidance.unwrap_or(off),
+            image_crf: self.image_crf,
+        };
+        draft.check(self.method)
+    }
+}

@@ -1,0 +1,84 @@
+//! Running a case.
+//!
+//! Must not know how verdicts are shown.
+
+use super::{
+    GoldenCase, GoldenError,
+    compare::{Comparison, compare_all},
+};
+use crate::{Engine, EngineOptions, PipelineError, Run};
+use candle_core::{Device, Tensor};
+use ltx_nn::Taps;
+use ltx_types::{Guidance, Stages};
+use std::collections::{BTreeMap, HashMap};
+
+/// Everything one case yields.
+pub struct GoldenResult {
+    /// Every tensor compared or required.
+    pub comparisons: Vec<Comparison>,
+    /// Everything computed, under the goldens' names.
+    pub computed: HashMap<String, Tensor>,
+}
+
+impl GoldenResult {
+    /// Whether every comparison holds.
+    pub fn passes(&self) -> bool {
+        !self.comparisons.is_empty() && self.comparisons.iter().all(Comparison::passes)
+    }
+}
+
+/// Runs a case and compares.
+///
+/// # Errors
+/// The case's tensors cannot be read, or the engine failed; a deviation is not an error but a failed comparison.
+pub fn run_case(case: &GoldenCase, options: EngineOptions, run: &Run<'_>) -> Result<GoldenResult, GoldenError> {
+    let file = case.folder.join("tensors.safetensors");
+    let expected = candle_core::safetensors::load(&file, &Device::Cpu)
+        .map_err(|source| PipelineError::Tensors { file, source: Box::new(source) })?;
+    let expected: BTreeMap<String, Tensor> = expected.into_iter().collect();
+    let engine = Engine::open(&case.files, options)?;
+    let taps = Taps::on();
+    let mut chunks = Vec::new();
+    engine.run(&case.request, run, &taps, |chunk| {
+        chunks.push(chunk);
+        Ok(())
+    })?;
+    let mut computed = flatten_names(taps.into_tensors().map_err(PipelineError::from)?);
+    let decoded = Tensor::cat(&chunks, 2).map_err(PipelineError::from)?;
+    computed.insert("decoded_raw".to_owned(), decoded);
+    let comparisons = compare_all(&computed, &expected, &required(case), case.tolerance);
+    Ok(GoldenResult { comparisons, computed: computed.into_iter().collect() })
+}
+
+/// The connector's RoPE is the same for every prompt; the goldens hold it once.
+fn flatten_names(mut computed: BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> {
+    for part in ["cos", "sin"] {
+        if let Some(table) = computed.remove(&format!("text.pos.connector_rope_{part}")) {
+            computed.insert(format!("text.connector_rope_{part}"), table);
+        }
+        computed.remove(&format!("text.neg.connector_rope_{part}"));
+    }
+    computed
+}
+
+/// Names without which a case proves nothing.
+fn required(case: &GoldenCase) -> Vec<String> {
+    let request = &case.request;
+    let mut names = vec!["decoded_raw".to_owned()];
+    let negative = request.guidance.as_ref().is_some_and(Guidance::uses_cfg);
+    for prompt in ["pos"].into_iter().chain(negative.then_some("neg")) {
+        names.extend(["input_ids", "video_context"].map(|name| format!("text.{prompt}.{name}")));
+    }
+    let stages = if request.stages == Stages::Two { 2 } else { 1 };
+    for stage in 1..=stages {
+        let of_stage = ["noise_tokens", "positions", "denoise_mask", "denoised.step0", "final_latent"];
+        names.extend(of_stage.map(|name| format!("stage{stage}.{name}")));
+        for image in 0..request.images.len() {
+            names.extend(["pixels", "latent"].map(|name| format!("stage{stage}.image{image}.{name}")));
+        }
+    }
+    if stages == 2 {
+        names.push("stage2.upsampled_latent".to_owned());
+    }
+    names
+}

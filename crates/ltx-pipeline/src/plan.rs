@@ -1,0 +1,81 @@
+//! What a request will need, said before it runs: peak memory by stage.
+//!
+//! Must not know the machine it will run on.
+
+use crate::{Engine, TileSizes, decode::Axis};
+use ltx_model::text_encoder::MAX_TOKENS;
+use ltx_types::{Generation, LatentShape, PixelShape, Stage, Stages};
+use serde::Serialize;
+
+/// One stage's share.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct StageNeed {
+    /// The stage.
+    pub stage: Stage,
+    /// Bytes of weights in the compute dtype.
+    pub weights: u64,
+    /// Bytes of activations at the worst moment, estimated from the largest layers.
+    pub activations: u64,
+}
+
+/// All stages of a request. Stages do not overlap, so the peak is the largest of them.
+#[derive(Debug, Clone, Serialize)]
+pub struct MemoryPlan {
+    /// By stage, in the order they run.
+    pub stages: Vec<StageNeed>,
+}
+
+impl MemoryPlan {
+    /// The largest stage's bytes.
+    pub fn peak(&self) -> u64 {
+        self.stages.iter().map(|need| need.weights + need.activations).max().unwrap_or(0)
+    }
+}
+
+impl Engine {
+    /// An estimate from shapes alone; mapped files are not counted, as the system drops their pages at need.
+    pub fn plan(&self, request: &Generation) -> MemoryPlan {
+        let bytes = self.options.compute.dtype.size_in_bytes() as u64;
+        let used =
+            |part: &str| self.reports().iter().filter_map(|r| r.used.get(part)).map(|t| t.parameters).sum::<u64>();
+        let weights = |parts: &[&str]| parts.iter().map(|part| used(part)).sum::<u64>() * bytes;
+        let mut stages = Vec::new();
+        let mut need = |stage, weights, activations| stages.push(StageNeed { stage, weights, activations });
+
+        let gemma = &self.text.config;
+        let layers = gemma.num_hidden_layers as u64;
+        let embedding = (gemma.vocab_size * gemma.hidden_size) as u64;
+        let one_layer = used("text encoder").saturating_sub(embedding) / layers * bytes;
+        let states = (gemma.states() * gemma.hidden_size * MAX_TOKENS) as u64 * bytes;
+        need(Stage::TextEncoding, one_layer + weights(&["text projection", "text connector"]), 3 * states);
+
+        let scale = self.ltx.vae.scale();
+        let encoder_pixels = (request.pixels.width * request.pixels.height) as u64;
+        need(Stage::ImageEncoding, weights(&["video VAE encoder"]), self.ltx.vae.activation_bytes(encoder_pixels, 1));
+
+        let latent = |pixels: PixelShape| LatentShape::of(pixels, request.frames, scale);
+        let denoise = |pixels| self.transformer_activations(latent(pixels), request.images.len()) * bytes;
+        let transformer = weights(&["transformer"]);
+        need(Stage::Denoising, transformer, denoise(request.pixels.first_stage(request.stages)));
+        if request.stages == Stages::Two {
+            need(Stage::Upsampling, transformer + weights(&["latent upscaler"]), 0);
+            need(Stage::Refining, transformer, denoise(request.pixels));
+        }
+        let tile = tile_pixels(&self.options.tiles, request);
+        need(Stage::Decoding, weights(&["video VAE decoder"]), self.ltx.vae.activation_bytes(tile.0, tile.1));
+        MemoryPlan { stages }
+    }
+
+    /// Values alive at once in a block: the residual stream, modulation, q, k, v, and the feed-forward's inner width.
+    fn transformer_activations(&self, latent: LatentShape, images: usize) -> u64 {
+        let tokens = latent.tokens() + images * latent.frame_tokens();
+        (tokens * self.ltx.transformer.inner_dim() * 14) as u64
+    }
+}
+
+/// Pixels and frames of the largest decoded tile.
+fn tile_pixels(tiles: &TileSizes, request: &Generation) -> (u64, u64) {
+    let side = |axis: Axis, length: usize| axis.size.min(length) as u64;
+    let pixels = side(tiles.width, request.pixels.width) * side(tiles.height, request.pixels.height);
+    (pixels, side(tiles.frames, request.frames.get()))
+}

@@ -1,0 +1,181 @@
+//! `ltxd generate`: flags to a draft, through policy and the engine, to an MP4.
+//!
+//! Must not know how frames are computed.
+
+mod draft;
+mod summary;
+
+use crate::{exit::BadInput, library, progress::Bar, resident};
+use anyhow::{Context, Result};
+use draft::Model;
+use ltx_media::{FrameWriter, Mp4Writer, PngFolderWriter};
+use ltx_nn::{Compute, parse_dtype};
+use ltx_pipeline::{Engine, EngineOptions, Generator, Run};
+use ltx_policy::{Admitted, ModelIdentity, UsageMark, admit};
+use ltx_types::{CancelToken, Generation};
+use std::{path::PathBuf, process::ExitCode, time::Instant};
+
+/// The node named in the mark of what the command line makes.
+const NODE: &str = "command-line";
+
+/// Device and precision.
+#[derive(clap::Args)]
+pub(crate) struct ComputeFlags {
+    /// Where to compute. Only the CPU so far.
+    #[arg(long, default_value = "cpu", value_parser = ["cpu"])]
+    device: String,
+    /// Precision of weights and activations: f32, bf16 or f16. The denoising state is always f32.
+    #[arg(long, default_value = "f32", value_parser = ["f32", "bf16", "f16"])]
+    dtype: String,
+}
+
+impl ComputeFlags {
+    pub(crate) fn compute(&self) -> Result<Compute> {
+        let dtype = parse_dtype(&self.dtype).map_err(|error| BadInput(error.to_string()))?;
+        Ok(Compute::cpu_f32().with_dtype(dtype))
+    }
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The image the clip starts on (PNG, JPEG or WebP).
+    #[arg(long, value_name = "FILE")]
+    image: Option<PathBuf>,
+    /// The image the clip ends on.
+    #[arg(long, value_name = "FILE")]
+    end_image: Option<PathBuf>,
+    /// What the clip shows.
+    #[arg(long, value_name = "TEXT")]
+    prompt: String,
+    /// What guidance steers away from (guided schedule only).
+    #[arg(long, value_name = "TEXT")]
+    negative_prompt: Option<String>,
+    /// Pixels across: a multiple of 32, of 64 with two stages.
+    #[arg(long, value_name = "PIXELS")]
+    width: Option<usize>,
+    /// Pixels down: a multiple of 32, of 64 with two stages.
+    #[arg(long, value_name = "PIXELS")]
+    height: Option<usize>,
+    /// Frames: 8k+1, and at least 9 with an end image.
+    #[arg(long, value_name = "N")]
+    frames: Option<usize>,
+    /// Frames per second, 1 to 120.
+    #[arg(long, value_name = "RATE")]
+    fps: Option<f64>,
+    /// Sampling schedule: what the weights were trained for. Taken from the manifest when the model is named.
+    #[arg(long, value_parser = ["distilled", "guided"])]
+    schedule: Option<String>,
+    /// 1 samples at full size; 2 samples at half size, upscales the latent and refines.
+    #[arg(long, value_name = "N")]
+    stages: Option<u8>,
+    /// Steps of the guided schedule; the distilled one always takes eight.
+    #[arg(long, value_name = "N")]
+    steps: Option<usize>,
+    /// Classifier-free guidance scale; 1 switches it off.
+    #[arg(long, value_name = "SCALE")]
+    guidance_scale: Option<f64>,
+    /// Spatio-temporal guidance scale; 0 switches it off.
+    #[arg(long, value_name = "SCALE")]
+    stg_scale: Option<f64>,
+    /// Share by which guidance is pulled back to the conditional deviation, 0 to 1.
+    #[arg(long, value_name = "SHARE")]
+    guidance_rescale: Option<f64>,
+    /// Blocks whose self-attention the perturbed pass skips.
+    #[arg(long, value_name = "BLOCKS", value_delimiter = ',')]
+    stg_blocks: Option<Vec<usize>>,
+    /// What happens to the start image: it replaces the first latent frame, or is appended like the end image.
+    #[arg(long, value_parser = ["replace_first", "append_all"])]
+    conditioning: Option<String>,
+    /// How firmly the start image is held, 0 to 1.
+    #[arg(long, default_value_t = 1.0, value_name = "SHARE")]
+    strength: f64,
+    /// How firmly the end image is held, 0 to 1.
+    #[arg(long, default_value_t = 1.0, value_name = "SHARE")]
+    end_strength: f64,
+    /// H.264 round trip of the images, 0 (off) to 51; models are trained on compressed frames.
+    #[arg(long, value_name = "CRF")]
+    image_crf: Option<u32>,
+    /// Seeds the noise; the same seed means the same noise as PyTorch's CPU generator.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    seed: u64,
+    /// A model's name (see `ltxd models`), or the path of a checkpoint.
+    #[arg(long, env = "LTXD_MODEL", default_value = library::DEFAULT_MODEL, value_name = "NAME|FILE")]
+    model: String,
+    /// The Gemma-3 folder, when --model is a path.
+    #[arg(long, value_name = "DIR")]
+    text_encoder: Option<PathBuf>,
+    /// The ×2 latent upscaler, when --model is a path; needed for two stages.
+    #[arg(long, value_name = "FILE")]
+    upscaler: Option<PathBuf>,
+    /// Folder of model manifests.
+    #[arg(long, env = "LTXD_MODELS", value_name = "DIR")]
+    models_dir: Option<PathBuf>,
+    /// The MP4 to write.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Also write every frame as a PNG into this new folder.
+    #[arg(long, value_name = "DIR")]
+    frames_dir: Option<PathBuf>,
+    /// Print a summary as JSON on standard output, and no progress.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    compute: ComputeFlags,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let library = library::open(arguments.models_dir.as_deref())?;
+    let names = library::names(&library);
+    let model = Model::resolve(arguments, &library, &names)?;
+    let draft = arguments.draft(&model)?;
+    let admitted = admit(&model.ask(), draft, &names)?.check()?;
+
+    let options = EngineOptions { compute: arguments.compute.compute()?, ..EngineOptions::default() };
+    let mut engine = Engine::open(&model.files()?, options).context("the model cannot be used")?;
+    let identity = ModelIdentity { name: model.name(), version: engine.version().to_owned() };
+    let mark = admitted.mark(&identity, NODE);
+    let plan = engine.plan(admitted.request());
+    if !arguments.json {
+        eprintln!("{}", summary::intent(admitted.request(), &identity, plan.peak()));
+    }
+
+    let cancel = CancelToken::new();
+    let on_signal = cancel.clone();
+    ctrlc::set_handler(move || on_signal.cancel()).context("signals cannot be handled")?;
+    let bar = Bar::new(arguments.json);
+    let started = Instant::now();
+    let mut writers = arguments.writers(&admitted, &mark)?;
+    let outcome = engine.generate(&admitted, &mut writers, &Run { progress: &bar, cancel: &cancel });
+    bar.clear();
+    let outcome = outcome?;
+    cancel.check()?;
+    writers.into_iter().try_for_each(FrameWriter::finish)?;
+
+    let summary = summary::Summary {
+        arguments,
+        request: admitted.request(),
+        mark: &mark,
+        outcome: &outcome,
+        planned_peak_bytes: plan.peak(),
+        peak_rss_bytes: resident::peak_bytes(),
+        total_seconds: started.elapsed().as_secs_f64(),
+    };
+    if arguments.json {
+        println!("{}", summary.json())
+    } else {
+        eprintln!("{}", summary.text())
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Arguments {
+    /// The outputs; each is marked, and none is visible before it is finished.
+    fn writers(&self, admitted: &Admitted<Generation>, mark: &UsageMark) -> Result<Vec<Box<dyn FrameWriter>>> {
+        let Generation { pixels, rate, .. } = *admitted.request();
+        let mut writers: Vec<Box<dyn FrameWriter>> = vec![Box::new(Mp4Writer::create(&self.out, pixels, rate, mark)?)];
+        if let Some(folder) = &self.frames_dir {
+            writers.push(Box::new(PngFolderWriter::create(folder, pixels, mark)?));
+        }
+        Ok(writers)
+    }
+}

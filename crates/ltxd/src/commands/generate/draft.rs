@@ -1,0 +1,164 @@
+//! Flags and manifest defaults to a draft.
+//!
+//! Must not know the engine.
+
+use super::Arguments;
+use crate::{exit::BadInput, library};
+use anyhow::Result;
+use ltx_pipeline::{ModelFiles, default_conditioning};
+use ltx_policy::{Ask, ModelNames};
+use ltx_types::{
+    ConditioningMode, GenerationDraft, Guidance, ImageCondition, ImageSource, Method, Schedule, Seed, Stages, Strength,
+};
+use ltx_weights::{Defaults, Manifest, ModelLibrary};
+use std::path::PathBuf;
+
+/// What `--model` turned out to be.
+pub(super) enum Model {
+    /// A name; the manifest is absent when the name is not LTX's, which policy will say.
+    Named { asked: String, manifest: Option<Box<Manifest>>, files: Option<ModelFiles> },
+    /// A checkpoint's path, with what must be said beside it.
+    File { files: ModelFiles, schedule: Schedule },
+}
+
+impl Model {
+    pub(super) fn resolve(arguments: &Arguments, library: &ModelLibrary, names: &ModelNames) -> Result<Self> {
+        if library::is_path(&arguments.model) {
+            return Self::from_path(arguments);
+        }
+        let manifest = names.find(&arguments.model).and_then(|known| library.manifest(&known.name)).cloned();
+        let files = manifest.as_ref().map(|manifest| ModelFiles {
+            checkpoint: library.path_of(&manifest.files.checkpoint),
+            text_encoder: library.path_of(&manifest.files.text_encoder),
+            upscaler: manifest.files.upscaler.as_ref().map(|file| library.path_of(file)),
+        });
+        Ok(Self::Named { asked: arguments.model.clone(), manifest: manifest.map(Box::new), files })
+    }
+
+    fn from_path(arguments: &Arguments) -> Result<Self> {
+        let Some(schedule) = arguments.schedule()? else {
+            let why = "schedule: dev and distilled checkpoints look alike, so a bare path does not say how to sample; \
+                       add --schedule guided (dev) or --schedule distilled";
+            return Err(BadInput(why.into()).into());
+        };
+        let Some(text_encoder) = arguments.text_encoder.clone() else {
+            return Err(BadInput("text_encoder: a bare path needs --text-encoder with a Gemma-3 folder".into()).into());
+        };
+        let checkpoint = PathBuf::from(&arguments.model);
+        Ok(Self::File {
+            files: ModelFiles { checkpoint, text_encoder, upscaler: arguments.upscaler.clone() },
+            schedule,
+        })
+    }
+
+    /// What policy is asked about the model: a file given by path is the operator's own LTX model.
+    pub(super) fn ask(&self) -> Ask {
+        match self {
+            Self::Named { asked, .. } => Ask { model: Some(asked.clone()) },
+            Self::File { .. } => Ask::default(),
+        }
+    }
+
+    pub(super) fn files(&self) -> Result<ModelFiles> {
+        match self {
+            Self::Named { files: Some(files), .. } | Self::File { files, .. } => Ok(files.clone()),
+            Self::Named { asked, .. } => Err(BadInput(format!("model: {asked} has no manifest here")).into()),
+        }
+    }
+
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Named { manifest: Some(manifest), .. } => manifest.name.clone(),
+            Self::Named { asked, .. } => asked.clone(),
+            Self::File { files, .. } => {
+                files.checkpoint.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
+            }
+        }
+    }
+
+    fn defaults(&self) -> Defaults {
+        match self {
+            Self::Named { manifest: Some(manifest), .. } => manifest.defaults.clone(),
+            Self::Named { .. } => official_defaults(Schedule::Distilled),
+            Self::File { schedule, .. } => official_defaults(*schedule),
+        }
+    }
+}
+
+/// The official pipelines' defaults for LTX-2.3, for a checkpoint without a manifest.
+fn official_defaults(schedule: Schedule) -> Defaults {
+    Defaults {
+        schedule,
+        stages: Stages::One,
+        width: 768,
+        height: 512,
+        frames: 121,
+        fps: 24.0,
+        steps: 30,
+        image_crf: 33,
+        guidance: Guidance { cfg_scale: 3.0, stg_scale: 1.0, rescale_scale: 0.7, stg_blocks: vec![28] },
+        negative_prompt: String::new(),
+    }
+}
+
+impl Arguments {
+    fn schedule(&self) -> Result<Option<Schedule>> {
+        match self.schedule.as_deref() {
+            None => Ok(None),
+            Some("distilled") => Ok(Some(Schedule::Distilled)),
+            Some("guided") => Ok(Some(Schedule::Guided)),
+            Some(other) => Err(BadInput(format!("schedule: {other} is neither distilled nor guided")).into()),
+        }
+    }
+
+    /// Flags over the model's defaults.
+    pub(super) fn draft(&self, model: &Model) -> Result<GenerationDraft> {
+        let defaults = model.defaults();
+        let schedule = self.schedule()?.unwrap_or(defaults.schedule);
+        let frames = self.frames.unwrap_or(defaults.frames);
+        let guidance = Guidance {
+            cfg_scale: self.guidance_scale.unwrap_or(defaults.guidance.cfg_scale),
+            stg_scale: self.stg_scale.unwrap_or(defaults.guidance.stg_scale),
+            rescale_scale: self.guidance_rescale.unwrap_or(defaults.guidance.rescale_scale),
+            stg_blocks: self.stg_blocks.clone().unwrap_or(defaults.guidance.stg_blocks),
+        };
+        Ok(GenerationDraft {
+            prompt: self.prompt.clone(),
+            negative_prompt: self.negative_prompt.clone().unwrap_or(defaults.negative_prompt),
+            images: self.images(frames)?,
+            conditioning: self.conditioning(schedule),
+            width: self.width.unwrap_or(defaults.width),
+            height: self.height.unwrap_or(defaults.height),
+            frames,
+            fps: self.fps.unwrap_or(defaults.fps),
+            seed: Seed(self.seed),
+            schedule,
+            steps: self.steps.unwrap_or(defaults.steps),
+            stages: self.stages.map_or(Ok(defaults.stages), Stages::try_from)?,
+            guidance,
+            image_crf: self.image_crf.unwrap_or(defaults.image_crf),
+        })
+    }
+
+    /// The start image at frame 0, the end image at the last.
+    fn images(&self, frames: usize) -> Result<Vec<ImageCondition>> {
+        let image = |path: &PathBuf, frame_index, strength| {
+            let strength = Strength::new(strength)?;
+            Ok(ImageCondition { source: ImageSource::Path(path.clone()), frame_index, strength })
+        };
+        let start = self.image.iter().map(|path| image(path, 0, self.strength));
+        // A clip too short for two images is the frame count's fault, which the draft's check says.
+        let last = frames.saturating_sub(1).max(usize::from(self.image.is_some()));
+        let end = self.end_image.iter().map(|path| image(path, last, self.end_strength));
+        start.chain(end).collect()
+    }
+
+    fn conditioning(&self, schedule: Schedule) -> ConditioningMode {
+        let method = if self.end_image.is_some() { Method::StartEndFrames } else { Method::ImageToVideo };
+        match self.conditioning.as_deref() {
+            Some("append_all") => ConditioningMode::AppendAll,
+            Some(_) => ConditioningMode::ReplaceFirst,
+            None => default_conditioning(method, schedule),
+        }
+    }
+}

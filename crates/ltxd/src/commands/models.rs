@@ -1,0 +1,31 @@
+//! `ltxd models`: the manifests, and whether their files are here.
+//!
+//! Must not know the files' contents.
+
+use crate::library;
+use anyhow::Result;
+use std::{path::PathBuf, process::ExitCode};
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Folder of model manifests.
+    #[arg(long, env = "LTXD_MODELS", value_name = "DIR")]
+    models_dir: Option<PathBuf>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let library = library::open(arguments.models_dir.as_deref())?;
+    for manifest in library.manifests() {
+        let here = library.path_of(&manifest.files.checkpoint).exists();
+        println!("{}  [{}]", manifest.name, if here { "here" } else { "not on this machine" });
+        println!("    {} ({}, {})", manifest.description, manifest.family, manifest.licence);
+        println!("    also called: {}", manifest.aliases.join(", "));
+        let files =
+            [Some(&manifest.files.checkpoint), Some(&manifest.files.text_encoder), manifest.files.upscaler.as_ref()];
+        for file in files.into_iter().flatten() {
+            let source = file.repository.as_deref().map(|name| format!("  from {name}")).unwrap_or_default();
+            println!("    {}{source}", library.path_of(file).display());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

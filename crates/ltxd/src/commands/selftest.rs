@@ -1,0 +1,60 @@
+//! `ltxd selftest`: golden cases against this engine. Writes no output but the dump.
+//!
+//! Must not know how cases are run.
+
+use crate::{commands::generate::ComputeFlags, exit::BadInput};
+use anyhow::{Context, Result};
+use ltx_pipeline::{
+    EngineOptions, Run,
+    golden::{Comparison, GoldenCase, GoldenResult, run_case},
+};
+use ltx_types::{CancelToken, NoProgress};
+use std::{path::PathBuf, process::ExitCode};
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Folders with a `case.json`.
+    #[arg(required = true, value_name = "CASE")]
+    cases: Vec<PathBuf>,
+    /// Write everything computed as safetensors, under the goldens' names; takes a single case.
+    #[arg(long, value_name = "FILE")]
+    dump: Option<PathBuf>,
+    #[command(flatten)]
+    compute: ComputeFlags,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    if arguments.dump.is_some() && arguments.cases.len() != 1 {
+        return Err(BadInput("--dump takes a single case".into()).into());
+    }
+    let compute = arguments.compute.compute()?;
+    let cancel = CancelToken::new();
+    let mut failed = 0;
+    for folder in &arguments.cases {
+        let case = GoldenCase::open(folder)?;
+        let options = EngineOptions { compute: compute.clone(), ..EngineOptions::default() };
+        let result = run_case(&case, options, &Run { progress: &NoProgress, cancel: &cancel })
+            .with_context(|| format!("case {}", folder.display()))?;
+        print(&folder.display().to_string(), &result);
+        failed += usize::from(!result.passes());
+        if let Some(file) = &arguments.dump {
+            candle_core::safetensors::save(&result.computed, file)
+                .with_context(|| format!("{}: the dump cannot be written", file.display()))?;
+        }
+    }
+    println!("selftest: {} passed, {failed} failed", arguments.cases.len() - failed);
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn print(name: &str, result: &GoldenResult) {
+    println!("{name}");
+    for comparison in &result.comparisons {
+        let Comparison { name, error, tolerance, problem } = comparison;
+        let verdict = if comparison.passes() { "ok" } else { "FAILED" };
+        let problem = problem.as_deref().map(|problem| format!("  {problem}")).unwrap_or_default();
+        println!("  {name:<40} {error:>10.2e}  (at most {tolerance:.0e})  {verdict}{problem}");
+    }
+    let worst = result.comparisons.iter().map(|comparison| comparison.error).fold(0.0, f64::max);
+    let verdict = if result.passes() { "passed" } else { "FAILED" };
+    println!("  {} tensors, largest relative L2 error {worst:.2e}: {verdict}", result.comparisons.len());
+}

@@ -1,0 +1,45 @@
+//! Finding models: the folder of manifests, and what `--model` means.
+//!
+//! Must not know how a model is run.
+
+use crate::exit::BadInput;
+use anyhow::{Context, Result};
+use ltx_policy::{KnownModel, ModelNames};
+use ltx_weights::{Manifest, ModelLibrary};
+use std::path::{Path, PathBuf};
+
+/// The model used when none is named: the one the repository ships.
+pub(crate) const DEFAULT_MODEL: &str = "ltx-2.3-tiny";
+
+/// Opens the folder of manifests: the one given, else `models` here, else `models` beside the executable or above it.
+pub(crate) fn open(given: Option<&Path>) -> Result<ModelLibrary> {
+    let folder = match given {
+        Some(folder) => folder.to_owned(),
+        None => find().ok_or_else(|| {
+            BadInput("no folder of model manifests here or beside the executable; name one with --models-dir".into())
+        })?,
+    };
+    ModelLibrary::open(&folder).context("the model manifests")
+}
+
+fn find() -> Option<PathBuf> {
+    let executable = std::env::current_exe().ok();
+    let above = executable.iter().flat_map(|path| path.ancestors().skip(1)).map(|folder| folder.join("models"));
+    std::iter::once(PathBuf::from("models")).chain(above).find(|folder| has_manifest(folder))
+}
+
+fn has_manifest(folder: &Path) -> bool {
+    let Ok(entries) = folder.read_dir() else { return false };
+    entries.flatten().any(|entry| entry.path().extension().is_some_and(|extension| extension == "toml"))
+}
+
+/// The names that policy matches requests against.
+pub(crate) fn names(library: &ModelLibrary) -> ModelNames {
+    let known = |manifest: &Manifest| KnownModel { name: manifest.name.clone(), aliases: manifest.aliases.clone() };
+    ModelNames::new(library.manifests().iter().map(known).collect(), [])
+}
+
+/// Whether `--model` names a file rather than a model.
+pub(crate) fn is_path(model: &str) -> bool {
+    model.contains('/') || model.ends_with(".safetensors") || Path::new(model).is_file()
+}

@@ -1,0 +1,59 @@
+//! Progress in the terminal: a bar with stage, step and time left, or one line per stage where there is no terminal.
+//!
+//! Must not know what is generated.
+
+use indicatif::{ProgressBar, ProgressStyle};
+use ltx_types::{Progress, ProgressSink};
+use std::{
+    io::{IsTerminal, stderr},
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
+
+/// A bar on standard error.
+pub(crate) struct Bar {
+    bar: ProgressBar,
+    terminal: bool,
+    shown: Mutex<Option<(Progress, Instant)>>,
+}
+
+impl Bar {
+    /// A bar, or nothing at all when `quiet`.
+    pub(crate) fn new(quiet: bool) -> Self {
+        let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::no_length() };
+        let style = ProgressStyle::with_template("{msg:<11} {bar:32} {pos}/{len}  {elapsed} gone, {eta} left");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Self { bar, terminal: quiet || stderr().is_terminal(), shown: Mutex::new(None) }
+    }
+
+    /// Removes the bar.
+    pub(crate) fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl ProgressSink for Bar {
+    fn report(&self, progress: Progress) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let began = match *shown {
+            Some((last, began)) if last.stage == progress.stage => began,
+            _ => {
+                self.bar.reset();
+                Instant::now()
+            }
+        };
+        *shown = Some((progress, began));
+        self.bar.set_message(progress.stage.label());
+        self.bar.set_length(progress.total as u64);
+        self.bar.set_position(progress.done as u64);
+        if !self.terminal && progress.done == progress.total {
+            eprintln!(
+                "{:<11} {} of {} in {:.1?}",
+                progress.stage.label(),
+                progress.done,
+                progress.total,
+                began.elapsed()
+            );
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! How much memory this process has used.
+//!
+//! Must not know what for.
+
+/// The most resident memory so far, in bytes; `None` where the system does not tell.
+pub(crate) fn peak_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
+/// Bytes for people: `4.7 MB`, `46.1 GB`.
+pub(crate) fn human(bytes: u64) -> String {
+    const UNITS: [(&str, f64); 3] = [("GB", 1e9), ("MB", 1e6), ("kB", 1e3)];
+    let bytes = bytes as f64;
+    match UNITS.iter().find(|(_, size)| bytes >= *size) {
+        Some((unit, size)) => format!("{:.1} {unit}", bytes / size),
+        None => format!("{bytes} B"),
+    }
+}
