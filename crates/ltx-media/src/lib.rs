@@ -1,1 +1,30 @@
 //! Images in, MP4 and PNG frames out. The only home of FFmpeg.
+//!
+//! Must not know: models, tensors, jobs, the network. An image is a path or bytes and becomes RGB pixels; a clip
+//! arrives frame by frame as RGB bytes and becomes a file that carries its [`UsageMark`](ltx_policy::UsageMark).
+//!
+//! In: [`open_image`] → [`crf_round_trip`] → [`to_pixels`]. Out: a [`FrameWriter`], which is an [`Mp4Writer`] or a
+//! [`PngFolderWriter`]; [`encode_png`] for a single picture.
+#![forbid(unsafe_code)]
+
+mod bt709;
+mod crf;
+mod error;
+mod h264;
+mod icc;
+mod metadata;
+mod mp4;
+mod open;
+mod partial;
+mod png_frames;
+mod resize;
+mod writer;
+
+pub use crf::crf_round_trip;
+pub use error::MediaError;
+pub use image::RgbImage;
+pub use mp4::Mp4Writer;
+pub use open::open_image;
+pub use png_frames::{PngFolderWriter, encode_png};
+pub use resize::to_pixels;
+pub use writer::FrameWriter;

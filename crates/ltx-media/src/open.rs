@@ -1,0 +1,210 @@
+//! An encoded image becomes RGB pixels: PNG, JPEG or WebP, told apart by content.
+//!
+//! Must not know what the picture is for. The order is the reference's `decode_image` (Lightricks/LTX-2,
+//! `ltx_pipelines/utils/media_io/decode.py`): orientation, alpha dropped, embedded profile to sRGB, 8-bit RGB.
+
+use crate::{MediaError, icc};
+use image::{
+    DynamicImage, GrayImage, ImageDecoder, ImageError, ImageFormat, Limits, RgbImage,
+    codecs::{jpeg::JpegDecoder, png::PngDecoder, webp::WebPDecoder},
+    metadata::Orientation,
+};
+use ltx_types::ImageSource;
+use std::{
+    borrow::Cow,
+    fs::File,
+    io::{Cursor, Read},
+};
+
+/// The longest side taken, in pixels.
+const MAX_SIDE: u32 = 16_384;
+/// The most pixels taken. At 8 bytes a pixel (16-bit RGBA) the decoder's own buffer stays at 512 MB.
+const MAX_PIXELS: u64 = 64_000_000;
+/// The most encoded bytes read.
+const MAX_FILE_BYTES: u64 = 256 << 20;
+/// What a PNG's text, Exif and unpacked ICC chunks may take together, in bytes.
+const MAX_METADATA_BYTES: u64 = 64 << 20;
+
+/// Opens an image as 8-bit RGB, upright, in sRGB.
+///
+/// - All eight Exif orientations are applied; a broken Exif block counts as none.
+/// - Alpha is dropped, not blended: the colour stored under it shows (PIL's `convert("RGB")` does the same).
+/// - 16-bit samples keep their high byte, as PIL's RGB reader does; grey becomes three equal channels.
+/// - An embedded RGB or grey ICC profile is converted to sRGB, perceptual intent. One that is broken, or does not fit
+///   the picture, leaves the pixels as they are.
+/// - Of an animation, the first frame.
+///
+/// Sizes are judged from the header, before pixels are decoded; decoding allocates less than 1 GiB.
+///
+/// # Errors
+/// `ImageUnreadable`, `ImageEmpty`, `ImageFileTooLarge`, `ImageFormat`, `ImageTooLarge` (over 64 megapixels, or a side
+/// over 16384), `ImageCorrupt`, `ImageTruncated`; each names the image.
+pub fn open_image(source: &ImageSource) -> Result<RgbImage, MediaError> {
+    let name = Name(source);
+    let bytes = read(source)?;
+    if bytes.is_empty() {
+        return Err(MediaError::ImageEmpty { image: name.text() });
+    }
+    let kind = Kind::of(&bytes).map_err(|found| MediaError::ImageFormat { image: name.text(), found })?;
+    let corrupt = |source: ImageError| MediaError::ImageCorrupt { image: name.text(), format: kind.name(), source };
+    if kind == Kind::Png {
+        // Before the decoder proper, which sizes its row buffers by the header.
+        let header = png::Decoder::new(Cursor::new(&bytes[..])).read_header_info().map(|info| info.size());
+        if let Ok(size) = header {
+            check_size(size, &name)?;
+        }
+    }
+    let mut decoder = kind.decoder(&bytes).map_err(corrupt)?;
+    check_size(decoder.dimensions(), &name)?;
+    if kind == Kind::Jpeg && !reaches_end_marker(&bytes) {
+        return Err(MediaError::ImageTruncated { image: name.text() });
+    }
+    let orientation = orientation(&mut *decoder);
+    let profile = decoder.icc_profile().ok().flatten();
+    let decoded = DynamicImage::from_decoder(decoder).map_err(corrupt)?;
+    let mut upright = eight_bit(decoded);
+    upright.apply_orientation(orientation);
+    Ok(icc::to_srgb(upright, profile.as_deref()))
+}
+
+/// How errors name an image.
+struct Name<'a>(&'a ImageSource);
+
+impl Name<'_> {
+    fn text(&self) -> String {
+        match self.0 {
+            ImageSource::Path(path) => path.display().to_string(),
+            ImageSource::Bytes(bytes) => format!("({} bytes from the request)", bytes.len()),
+        }
+    }
+}
+
+fn read(source: &ImageSource) -> Result<Cow<'_, [u8]>, MediaError> {
+    let too_large = || MediaError::ImageFileTooLarge { image: Name(source).text(), limit_bytes: MAX_FILE_BYTES };
+    let path = match source {
+        ImageSource::Bytes(bytes) if bytes.len() as u64 > MAX_FILE_BYTES => return Err(too_large()),
+        ImageSource::Bytes(bytes) => return Ok(Cow::Borrowed(bytes)),
+        ImageSource::Path(path) => path,
+    };
+    let mut bytes = Vec::new();
+    // One byte past the limit, so that an endless file ends here too.
+    let read = File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes));
+    match read {
+        Ok(count) if count as u64 > MAX_FILE_BYTES => Err(too_large()),
+        Ok(_) => Ok(Cow::Owned(bytes)),
+        Err(source_error) => Err(MediaError::ImageUnreadable { image: Name(source).text(), source: source_error }),
+    }
+}
+
+fn check_size((width, height): (u32, u32), name: &Name<'_>) -> Result<(), MediaError> {
+    if width == 0 || height == 0 {
+        return Err(MediaError::ImageEmpty { image: name.text() });
+    }
+    let pixels = u64::from(width) * u64::from(height);
+    if width.max(height) > MAX_SIDE || pixels > MAX_PIXELS {
+        let (max_side, max_pixels) = (MAX_SIDE, MAX_PIXELS);
+        return Err(MediaError::ImageTooLarge { image: name.text(), width, height, max_side, max_pixels });
+    }
+    Ok(())
+}
+
+/// The supported formats.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Png,
+    Jpeg,
+    WebP,
+}
+
+impl Kind {
+    /// By content; the error says what the bytes are instead.
+    fn of(bytes: &[u8]) -> Result<Self, String> {
+        match image::guess_format(bytes) {
+            Ok(ImageFormat::Png) => Ok(Self::Png),
+            Ok(ImageFormat::Jpeg) => Ok(Self::Jpeg),
+            Ok(ImageFormat::WebP) => Ok(Self::WebP),
+            Ok(other) => Err(format!("{other:?}").to_uppercase()),
+            Err(_) => Err("not an image".to_owned()),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Png => "PNG",
+            Self::Jpeg => "JPEG",
+            Self::WebP => "WebP",
+        }
+    }
+
+    fn decoder<'a>(self, bytes: &'a [u8]) -> Result<Box<dyn ImageDecoder + 'a>, ImageError> {
+        let reader = Cursor::new(bytes);
+        Ok(match self {
+            Self::Png => {
+                let mut limits = Limits::no_limits();
+                limits.max_alloc = Some(MAX_METADATA_BYTES);
+                Box::new(PngDecoder::with_limits(reader, limits)?)
+            }
+            Self::Jpeg => Box::new(JpegDecoder::new(reader)?),
+            Self::WebP => Box::new(WebPDecoder::new(reader)?),
+        })
+    }
+}
+
+fn orientation(decoder: &mut dyn ImageDecoder) -> Orientation {
+    let exif = decoder.exif_metadata().ok().flatten().unwrap_or_default();
+    // Some writers keep JPEG's prefix in a WebP or PNG chunk.
+    let tiff = exif.strip_prefix(b"Exif\0\0").unwrap_or(&exif);
+    Orientation::from_exif_chunk(tiff).unwrap_or(Orientation::NoTransforms)
+}
+
+/// Whether a JPEG has its end-of-image marker. The decoder fills a cut-off picture with grey and says nothing.
+fn reaches_end_marker(bytes: &[u8]) -> bool {
+    let mut rest = bytes.get(2..).unwrap_or_default();
+    loop {
+        let Some(start) = rest.windows(2).position(|pair| pair[0] == 0xFF && pair[1] != 0xFF) else { return false };
+        let (marker, body) = (rest[start + 1], &rest[start + 2..]);
+        match marker {
+            0xD9 => return true,
+            // Start of scan. Inside a scan 0xFF is followed by 0 or a restart marker, so this pair is the end.
+            0xDA => return body.windows(2).any(|pair| pair == [0xFF, 0xD9]),
+            0x00 | 0x01 | 0xD0..=0xD8 => rest = body,
+            _ => {
+                let length = body.first_chunk().map_or(usize::MAX, |&length| usize::from(u16::from_be_bytes(length)));
+                let Some(next) = body.get(length..) else { return false };
+                rest = next;
+            }
+        }
+    }
+}
+
+/// Grey or RGB, 8 bits, no alpha.
+fn eight_bit(decoded: DynamicImage) -> DynamicImage {
+    let (width, height) = (decoded.width(), decoded.height());
+    let high = |sample: u16| (sample >> 8) as u8;
+    let same = |sample: u8| sample;
+    let (samples, channels) = match &decoded {
+        DynamicImage::ImageLuma8(_) | DynamicImage::ImageRgb8(_) => return decoded,
+        DynamicImage::ImageLumaA8(image) => (colours(image, 2, 1, same), 1),
+        DynamicImage::ImageRgba8(image) => (colours(image, 4, 3, same), 3),
+        DynamicImage::ImageLuma16(image) => (colours(image, 1, 1, high), 1),
+        DynamicImage::ImageLumaA16(image) => (colours(image, 2, 1, high), 1),
+        DynamicImage::ImageRgb16(image) => (colours(image, 3, 3, high), 3),
+        DynamicImage::ImageRgba16(image) => (colours(image, 4, 3, high), 3),
+        // Float images; none of the three formats decodes to one.
+        _ => return DynamicImage::ImageRgb8(decoded.into_rgb8()),
+    };
+    let image = match channels {
+        1 => GrayImage::from_raw(width, height, samples).map(DynamicImage::ImageLuma8),
+        _ => RgbImage::from_raw(width, height, samples).map(DynamicImage::ImageRgb8),
+    };
+    image.unwrap_or(decoded)
+}
+
+/// The first `kept` of every `stored` samples, as bytes.
+fn colours<S: Copy>(samples: &[S], stored: usize, kept: usize, byte: impl Fn(S) -> u8) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(samples.len() / stored * kept);
+    for pixel in samples.chunks_exact(stored) {
+        bytes.extend(pixel[..kept].iter().map(|&sample| byte(sample)));
+    }
+    bytes
+}

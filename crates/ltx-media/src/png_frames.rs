@@ -1,0 +1,84 @@
+//! Frames as numbered PNG files in a folder, and single pictures. Every file carries the mark.
+//!
+//! Must not know codecs.
+
+use crate::{FrameWriter, MediaError, metadata, partial::Partial, writer};
+use ltx_policy::UsageMark;
+use ltx_types::PixelShape;
+use std::{
+    fs::File,
+    io::{self, Write},
+    path::Path,
+};
+
+/// Encodes one picture as PNG (8-bit RGB, sRGB chunk) with the mark as iTXt chunks, one per entry.
+///
+/// # Shapes
+/// `rgb` is `[height, width, 3]`, 8-bit sRGB.
+///
+/// # Errors
+/// `FrameShape`, `FrameLength`, `PngEncoding`.
+pub fn encode_png(rgb: &[u8], shape: PixelShape, mark: &UsageMark) -> Result<Vec<u8>, MediaError> {
+    writer::check_shape(shape)?;
+    writer::check_length(rgb, shape)?;
+    encode(rgb, shape, &metadata::entries(mark)).map_err(MediaError::PngEncoding)
+}
+
+fn encode(rgb: &[u8], shape: PixelShape, entries: &[(String, String)]) -> Result<Vec<u8>, png::EncodingError> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, shape.width as u32, shape.height as u32);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_source_srgb(png::SrgbRenderingIntent::Perceptual);
+    for (key, value) in entries {
+        encoder.add_itxt_chunk(key.clone(), value.clone())?;
+    }
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(rgb)?;
+    writer.finish()?;
+    Ok(bytes)
+}
+
+/// Writes `frame_00000.png`, `frame_00001.png`, … into a folder that appears when the clip is finished.
+#[derive(Debug)]
+pub struct PngFolderWriter {
+    partial: Partial,
+    shape: PixelShape,
+    entries: Vec<(String, String)>,
+    frames: usize,
+    failed: bool,
+}
+
+impl PngFolderWriter {
+    /// Starts a folder of frames of `shape`. An empty folder at `folder` is replaced.
+    ///
+    /// # Errors
+    /// `FrameShape`; `NoFolder` when the folder it goes into does not exist; `NotAFolder`, `FolderNotEmpty`, `Create`.
+    pub fn create(folder: &Path, shape: PixelShape, mark: &UsageMark) -> Result<Self, MediaError> {
+        writer::check_shape(shape)?;
+        let partial = Partial::folder(folder)?;
+        Ok(Self { partial, shape, entries: metadata::entries(mark), frames: 0, failed: false })
+    }
+
+    fn save(&self, png: &[u8]) -> io::Result<()> {
+        let mut file = File::create_new(self.partial.path().join(format!("frame_{:05}.png", self.frames)))?;
+        file.write_all(png)?;
+        file.sync_all()
+    }
+}
+
+impl FrameWriter for PngFolderWriter {
+    fn write(&mut self, rgb: &[u8]) -> Result<(), MediaError> {
+        writer::check_length(rgb, self.shape)?;
+        let encoded = encode(rgb, self.shape, &self.entries).map_err(MediaError::PngEncoding);
+        let saved = encoded.and_then(|png| self.save(&png).map_err(|source| self.partial.write_error(source)));
+        self.failed |= saved.is_err();
+        self.frames += 1;
+        saved
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), MediaError> {
+        writer::check_complete(self.frames, self.failed, self.partial.target())?;
+        self.partial.commit()
+    }
+}
