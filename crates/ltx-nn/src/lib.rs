@@ -4,6 +4,7 @@
 #![deny(unsafe_code)]
 
 mod attention;
+mod compare;
 mod compute;
 mod conv3d;
 mod error;
@@ -16,6 +17,7 @@ mod taps;
 mod weights;
 
 pub use attention::{AttentionShape, Mask, attention};
+pub use compare::{CompareError, relative_l2};
 pub use compute::{Compute, UnknownDType, parse_dtype};
 pub use conv3d::{Conv3d, Conv3dConfig, TimePadding};
 pub use error::{NnError, Result};

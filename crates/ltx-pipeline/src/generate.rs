@@ -3,7 +3,7 @@
 //! Must not know who asked, or where the frames are kept.
 
 use crate::{
-    Engine, Noise, PipelineError, Result, Sigmas,
+    Engine, LatentStore, Noise, PipelineError, Result, SavedLatent, Sigmas,
     conditioning::{ConditionedImage, PreparedImage, TokenState},
     decode::decode_tiled,
     sampler::Sampler,
@@ -42,6 +42,8 @@ pub struct Run<'a> {
     pub progress: &'a dyn ProgressSink,
     /// Looked at in every step and tile.
     pub cancel: &'a CancelToken,
+    /// Keeps the latent after every step.
+    pub store: &'a dyn LatentStore,
 }
 
 /// Seconds spent in a stage, loading its weights included.
@@ -184,7 +186,8 @@ impl Engine {
         Ok(encoded)
     }
 
-    /// One stage, or two with the upscaler between them. One stream of noise serves both.
+    /// One stage, or two with the upscaler between them. One stream of noise serves both, so the first stage's noise is
+    /// drawn even when a saved latent of the second makes the stage itself needless.
     fn sample(
         &self,
         request: &Generation,
@@ -195,22 +198,26 @@ impl Engine {
     ) -> Result<Tensor> {
         let mut noise = Noise::new(request.seed);
         let [first, second] = stage_sigmas(request.schedule, request.steps);
+        let saved = run.store.saved();
         let started = Instant::now();
         let transformer = self.transformer()?;
-        let denoise = Denoise { engine: self, transformer: &transformer, request, run, contexts };
-        let latent =
-            denoise.stage(Stage::Denoising, &self.empty_latent(request)?, &images[0], &first, &mut noise, taps)?;
+        let denoise = Denoise { engine: self, transformer: &transformer, request, run, contexts, saved: &saved };
+        let base = self.empty_latent(request, request.pixels.first_stage(request.stages))?;
+        let latent = denoise.stage(Stage::Denoising, &base, &images[0], &first, &mut noise, taps)?;
         clock.add(Stage::Denoising, started);
         if request.stages == Stages::One {
             return Ok(latent);
         }
-        let upsampled = clock.time(Stage::Upsampling, || self.upsample(&latent, run, taps))?;
+        let upsampled = match saved {
+            // Only what noise was once mixed into; the saved tokens have it in them.
+            Some(SavedLatent { stage: Stage::Refining, .. }) => self.empty_latent(request, request.pixels)?,
+            _ => clock.time(Stage::Upsampling, || self.upsample(&latent, run, taps))?,
+        };
         clock
             .time(Stage::Refining, || denoise.stage(Stage::Refining, &upsampled, &images[1], &second, &mut noise, taps))
     }
 
-    fn empty_latent(&self, request: &Generation) -> Result<Tensor> {
-        let pixels = request.pixels.first_stage(request.stages);
+    fn empty_latent(&self, request: &Generation, pixels: PixelShape) -> Result<Tensor> {
         let shape = LatentShape::of(pixels, request.frames, self.ltx.vae.scale());
         let dims = (1, self.ltx.vae.latent_channels, shape.frames, shape.height, shape.width);
         Ok(Tensor::zeros(dims, DType::F32, &self.options.compute.device)?)
@@ -235,6 +242,7 @@ struct Denoise<'a> {
     request: &'a Generation,
     run: &'a Run<'a>,
     contexts: &'a [Tensor],
+    saved: &'a Option<SavedLatent>,
 }
 
 impl Denoise<'_> {
@@ -260,10 +268,16 @@ impl Denoise<'_> {
             context: &self.contexts[0],
             negative_context: self.contexts.get(1),
             guidance: request.guidance.as_ref().filter(|_| stage == Stage::Denoising),
-            cancel: self.run.cancel,
-            progress: self.run.progress,
+            run: self.run,
         };
-        let tokens = sampler.run(stage, &state, tokens, sigmas, &taps)?;
+        let tokens = match self.saved {
+            // The first stage is over; its tokens are not needed again, only its noise was.
+            Some(saved) if saved.stage == Stage::Refining && stage == Stage::Denoising => tokens,
+            Some(saved) if saved.stage == stage && saved.tokens.dims() == tokens.dims() => {
+                sampler.run(stage, &state, saved.tokens.clone(), (sigmas, saved.steps_done), &taps)?
+            }
+            _ => sampler.run(stage, &state, tokens, (sigmas, 0), &taps)?,
+        };
         taps.record("final_tokens", || Ok(tokens.clone()))?;
         let latent = state.clip_latent(&tokens)?;
         taps.record("final_latent", || Ok(latent.clone()))?;

@@ -16,6 +16,7 @@ mod inspect;
 mod noise;
 mod plan;
 mod sampler;
+mod saved;
 mod schedule;
 mod tokens;
 
@@ -27,4 +28,5 @@ pub use generate::{Generator, Outcome, Run, StageSeconds};
 pub use inspect::{Inspected, inspect};
 pub use noise::Noise;
 pub use plan::{MemoryPlan, StageNeed};
+pub use saved::{LatentStore, NotSaved, SavedLatent};
 pub use schedule::{Sigmas, stage_sigmas};

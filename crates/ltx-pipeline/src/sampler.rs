@@ -2,11 +2,11 @@
 //!
 //! Must not know images or files.
 
-use crate::{PipelineError, Result, Sigmas, conditioning::TokenState, guidance::Predictions};
+use crate::{PipelineError, Result, Run, SavedLatent, Sigmas, conditioning::TokenState, guidance::Predictions};
 use candle_core::{DType, Tensor};
 use ltx_model::transformer::{BlockSkips, TokenTimesteps, Transformer, TransformerInput};
 use ltx_nn::{RopeTable, Taps};
-use ltx_types::{CancelToken, Guidance, Progress, ProgressSink, Stage};
+use ltx_types::{Guidance, Progress, Stage};
 
 /// What a stage samples with.
 pub(crate) struct Sampler<'a> {
@@ -16,8 +16,7 @@ pub(crate) struct Sampler<'a> {
     /// The negative prompt's context, where guidance needs it.
     pub(crate) negative_context: Option<&'a Tensor>,
     pub(crate) guidance: Option<&'a Guidance>,
-    pub(crate) cancel: &'a CancelToken,
-    pub(crate) progress: &'a dyn ProgressSink,
+    pub(crate) run: &'a Run<'a>,
 }
 
 /// One forward pass of a step.
@@ -27,7 +26,7 @@ struct Pass<'a> {
 }
 
 impl Sampler<'_> {
-    /// Runs every step of a stage; stops within one when cancelled.
+    /// Runs the steps of a stage that are not `done` yet; stops within one when cancelled.
     ///
     /// # Shapes
     /// `tokens [1, T, C]`, f32 → the same.
@@ -36,15 +35,15 @@ impl Sampler<'_> {
         stage: Stage,
         state: &TokenState,
         tokens: Tensor,
-        sigmas: &Sigmas,
+        (sigmas, done): (&Sigmas, usize),
         taps: &Taps,
     ) -> Result<Tensor> {
         let rope = self.transformer.rope(&state.positions.middles())?;
         let total = sigmas.steps();
         let mut x = tokens;
         taps.record("sigmas", || Ok(Tensor::new(sigmas.values(), x.device())?))?;
-        for (step, (sigma, next)) in sigmas.pairs().enumerate() {
-            self.progress.report(Progress { stage, done: step, total });
+        for (step, (sigma, next)) in sigmas.pairs().enumerate().skip(done) {
+            self.run.progress.report(Progress { stage, done: step, total });
             let taps = taps.ending(format!(".step{step}"));
             taps.record("latent_in", || Ok(x.clone()))?;
             let denoised = self.predict(&x, state, &rope, sigma, (step, &taps))?;
@@ -54,8 +53,9 @@ impl Sampler<'_> {
             if !all_finite(&x)? {
                 return Err(PipelineError::NotFinite { stage: stage.label() });
             }
+            self.run.store.save(&SavedLatent { stage, steps_done: step + 1, tokens: x.clone() })?;
         }
-        self.progress.report(Progress { stage, done: total, total });
+        self.run.progress.report(Progress { stage, done: total, total });
         Ok(x)
     }
 
@@ -72,7 +72,7 @@ impl Sampler<'_> {
         let timesteps = TokenTimesteps::new(&per_token, x.device())?;
         let scale = Tensor::from_vec(per_token, (1, state.tokens(), 1), x.device())?;
         let run = |pass: Pass<'_>| -> Result<Tensor> {
-            self.cancel.check()?;
+            self.run.cancel.check()?;
             let Pass { context, skips } = pass;
             // The block outputs of the first step are golden; those of later steps would only fill memory.
             let inner = if step == 0 { taps.clone() } else { Taps::off() };

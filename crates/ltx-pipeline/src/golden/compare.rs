@@ -3,7 +3,8 @@
 //! Must not know how either came about.
 
 use super::case::Tolerance;
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
+use ltx_nn::{CompareError, relative_l2};
 use std::collections::BTreeMap;
 
 /// One tensor's verdict.
@@ -26,30 +27,6 @@ impl Comparison {
     }
 }
 
-/// `‖found − expected‖ / ‖expected‖` in f64. Two zero tensors differ by 0.
-///
-/// # Errors
-/// The shapes differ, or a value is not finite; told in words.
-pub fn relative_l2(found: &Tensor, expected: &Tensor) -> Result<f64, String> {
-    if found.dims() != expected.dims() {
-        return Err(format!("shape {:?}, expected {:?}", found.dims(), expected.dims()));
-    }
-    let values = |t: &Tensor| {
-        t.to_dtype(DType::F64).and_then(|t| t.flatten_all()?.to_vec1::<f64>()).map_err(|error| error.to_string())
-    };
-    let (found, expected) = (values(found)?, values(expected)?);
-    if !found.iter().chain(&expected).all(|v| v.is_finite()) {
-        return Err("a value is not finite".to_owned());
-    }
-    let difference: f64 = found.iter().zip(&expected).map(|(f, e)| (f - e).powi(2)).sum();
-    let norm: f64 = expected.iter().map(|e| e * e).sum();
-    Ok(match (difference, norm) {
-        (0.0, _) => 0.0,
-        (_, 0.0) => f64::INFINITY,
-        _ => (difference / norm).sqrt(),
-    })
-}
-
 /// Compares every tensor that both hold, and reports every one that a case must hold and either lacks.
 pub(super) fn compare_all(
     found: &BTreeMap<String, Tensor>,
@@ -61,11 +38,10 @@ pub(super) fn compare_all(
     for (name, expected) in expected {
         let Some(value) = found.get(name) else { continue };
         let tolerance = if is_layer(name) { tolerance.layer } else { tolerance.stage };
-        let verdict =
-            real_rows(name, value, found).and_then(|value| relative_l2(&value, &real_rows(name, expected, found)?));
+        let verdict = compare(name, value, expected, found);
         let (error, problem) = match verdict {
             Ok(error) => (error, None),
-            Err(problem) => (f64::INFINITY, Some(problem)),
+            Err(problem) => (f64::INFINITY, Some(problem.to_string())),
         };
         comparisons.push(Comparison { name: name.clone(), error, tolerance, problem });
     }
@@ -79,6 +55,15 @@ pub(super) fn compare_all(
     comparisons
 }
 
+fn compare(
+    name: &str,
+    value: &Tensor,
+    expected: &Tensor,
+    found: &BTreeMap<String, Tensor>,
+) -> Result<f64, CompareError> {
+    relative_l2(&real_rows(name, value, found)?, &real_rows(name, expected, found)?)
+}
+
 /// Outputs of single layers, as opposed to results of a stage.
 fn is_layer(name: &str) -> bool {
     ["block", "patchify_out", "adaln", "embedded_timestep", "rope", "gemma_hidden_states"]
@@ -87,19 +72,15 @@ fn is_layer(name: &str) -> bool {
 }
 
 /// Padded rows of hidden states and features mean nothing: only rows whose mask is 1 are compared.
-fn real_rows(name: &str, tensor: &Tensor, found: &BTreeMap<String, Tensor>) -> Result<Tensor, String> {
-    let Some((prompt, what)) = name.rsplit_once('.') else { return Ok(tensor.clone()) };
-    if !matches!(what, "gemma_hidden_states" | "video_features") {
+fn real_rows(name: &str, tensor: &Tensor, found: &BTreeMap<String, Tensor>) -> candle_core::Result<Tensor> {
+    let Some((prompt, "gemma_hidden_states" | "video_features")) = name.rsplit_once('.') else {
         return Ok(tensor.clone());
-    }
-    let rows = |mask: &Tensor| -> candle_core::Result<Tensor> {
-        let mask = mask.flatten_all()?.to_vec1::<i64>()?;
-        let real: Vec<u32> = (0u32..).zip(&mask).filter(|(_, mask)| **mask == 1).map(|(row, _)| row).collect();
-        let count = real.len();
-        tensor.contiguous()?.index_select(&Tensor::from_vec(real, count, tensor.device())?, 1)
     };
-    match found.get(&format!("{prompt}.attention_mask")) {
-        Some(mask) => rows(mask).map_err(|error| error.to_string()),
-        None => Err("no attention mask".to_owned()),
-    }
+    let Some(mask) = found.get(&format!("{prompt}.attention_mask")) else {
+        return Err(candle_core::Error::msg("no attention mask says which rows count"));
+    };
+    let mask = mask.flatten_all()?.to_vec1::<i64>()?;
+    let real: Vec<u32> = (0u32..).zip(&mask).filter(|(_, mask)| **mask == 1).map(|(row, _)| row).collect();
+    let count = real.len();
+    tensor.contiguous()?.index_select(&Tensor::from_vec(real, count, tensor.device())?, 1)
 }

@@ -8,5 +8,5 @@ mod compare;
 mod run;
 
 pub use case::{GoldenCase, GoldenError};
-pub use compare::{Comparison, relative_l2};
+pub use compare::Comparison;
 pub use run::{GoldenResult, run_case};
