@@ -1,25 +1,23 @@
 //! Admission: a request becomes evidence that it may run, or a refusal.
 //!
-//! Must not know how a generation is made.
+//! Must not know how a generation is made, nor where requests are stored.
 
 use crate::{
-    Reason, Refusal,
+    ask::Ask,
+    config::PolicyConfig,
     mark::{ModelIdentity, UsageMark},
-    names::{Meaning, ModelNames},
+    refusal::Refusal,
+    rules,
 };
 use ltx_types::{FieldError, Generation, GenerationDraft, Method};
-
-/// What policy looks at beside the images of the draft.
-#[derive(Debug, Clone, Default)]
-pub struct Ask {
-    /// The model named in the request; `None` is the node's default, which is LTX.
-    pub model: Option<String>,
-}
+use serde::{Deserialize, Serialize};
 
 /// A request that policy let through. Only this crate makes one; it cannot be deserialised.
 #[derive(Debug, Clone)]
 pub struct Admitted<T> {
+    ask: Ask,
     method: Method,
+    model: Option<String>,
     request: T,
 }
 
@@ -27,6 +25,12 @@ impl<T> Admitted<T> {
     /// The method it was admitted under.
     pub fn method(&self) -> Method {
         self.method
+    }
+
+    /// The manifest's name of the model it runs on. `None` only where the configuration does not say which models are
+    /// loaded and the request names none: whoever runs it chooses.
+    pub fn model(&self) -> Option<&str> {
+        self.model.as_deref()
     }
 
     /// The request.
@@ -42,7 +46,12 @@ impl Admitted<GenerationDraft> {
     /// The first field that is wrong, with the nearest legal value.
     pub fn check(self) -> Result<Admitted<Generation>, FieldError> {
         let request = self.request.check(self.method)?;
-        Ok(Admitted { method: self.method, request })
+        Ok(Admitted { ask: self.ask, method: self.method, model: self.model, request })
+    }
+
+    /// What to keep so that [`readmit`] can judge the request again. It is no evidence of anything.
+    pub fn to_stored(&self) -> StoredRequest {
+        StoredRequest { ask: self.ask.clone(), model: self.model.clone(), draft: self.request.clone() }
     }
 }
 
@@ -53,45 +62,51 @@ impl Admitted<Generation> {
     }
 }
 
+/// A request as it is kept. Plain data: anyone can make one, and it opens nothing before [`readmit`] has judged it. Images
+/// that came as bytes must have been replaced by paths, or serialising fails.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoredRequest {
+    /// What policy was asked.
+    pub ask: Ask,
+    /// The model it was given then; it runs on no other, so that its frames stay the same.
+    pub model: Option<String>,
+    /// The request.
+    pub draft: GenerationDraft,
+}
+
 /// Judges a request by the policy table. Every reason that holds is in the refusal, the first in table order first.
 ///
 /// # Errors
 /// The request is not of the unlimited class.
-pub fn admit(ask: &Ask, draft: GenerationDraft, names: &ModelNames) -> Result<Admitted<GenerationDraft>, Refusal> {
-    let method = method_of(&draft);
-    let mut grounds = Vec::new();
-    if method.is_none() {
-        let remedy = "attach an image, or a start and an end image";
-        grounds.push((Reason::NotAnUnlimitedMethod, remedy.to_owned()));
-    }
-    grounds.extend(ask.model.as_deref().and_then(|name| judge_model(name, names)));
-    match (Refusal::from_grounds(grounds), method) {
-        (None, Some(method)) => Ok(Admitted { method, request: draft }),
-        (refusal, _) => Err(refusal.unwrap_or_else(|| unreachable!("no method is a ground"))),
-    }
+pub fn admit(ask: &Ask, draft: GenerationDraft, config: &PolicyConfig) -> Result<Admitted<GenerationDraft>, Refusal> {
+    let verdict = rules::judge(ask, &draft, config)?;
+    Ok(Admitted { ask: ask.clone(), method: verdict.method, model: verdict.model, request: draft })
 }
 
-/// One image at frame 0, or one at frame 0 and one at the last frame; anything else is no unlimited method.
-fn method_of(draft: &GenerationDraft) -> Option<Method> {
-    let mut frames: Vec<usize> = draft.images.iter().map(|image| image.frame_index).collect();
-    frames.sort_unstable();
-    match frames[..] {
-        [0] => Some(Method::ImageToVideo),
-        [0, end] if end == draft.frames.saturating_sub(1) => Some(Method::StartEndFrames),
-        _ => None,
-    }
+/// Judges a stored request again, by the same table and today's configuration.
+///
+/// # Errors
+/// The request is not of the unlimited class, or the model it was given is no longer loaded.
+pub fn readmit(stored: StoredRequest, config: &PolicyConfig) -> Result<Admitted<GenerationDraft>, Refusal> {
+    let verdict = rules::judge(&stored.ask, &stored.draft, config)?;
+    let model = match stored.model {
+        Some(given) if !config.is_loaded(&given) => {
+            let why = format!("{given}, which the request was given, is not loaded here");
+            return Err(Refusal::new(rules::not_loaded(why, config), []));
+        }
+        Some(given) => Some(given),
+        None => verdict.model,
+    };
+    Ok(Admitted { ask: stored.ask, method: verdict.method, model, request: stored.draft })
 }
 
-fn judge_model(name: &str, names: &ModelNames) -> Option<(Reason, String)> {
-    match names.meaning(name) {
-        Meaning::Known(_) => None,
-        Meaning::External(external) => {
-            let remedy = format!("{external} would deduct credits; say “Use Carat Basic Video (LTX 2.3)”");
-            Some((Reason::ExternalModelNotCovered, remedy))
-        }
-        Meaning::Unknown => {
-            let known: Vec<_> = names.known().iter().map(|model| model.name.as_str()).collect();
-            Some((Reason::UnknownModel, format!("“{name}” is not known here; known: {}", known.join(", "))))
-        }
-    }
+/// The answer to the operation that edits elements inside a generated video: always a refusal, with whatever else holds.
+pub fn refuse_edit_elements(ask: &Ask, config: &PolicyConfig) -> Refusal {
+    rules::refuse(rules::element_editing_ground(), ask, config)
+}
+
+/// The answer to the operation that makes sound for a generated video: always a refusal, with whatever else holds.
+pub fn refuse_generate_audio(ask: &Ask, config: &PolicyConfig) -> Refusal {
+    rules::refuse(rules::audio_ground(&ask.audio), ask, config)
 }

@@ -21,7 +21,8 @@ pub struct ModelNames {
 /// What a name turned out to be.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Meaning<'a> {
-    Known(&'a KnownModel),
+    /// Every model that answers to the name, in manifest order; at least one.
+    Known(Vec<&'a KnownModel>),
     External(&'a str),
     Unknown,
 }
@@ -41,10 +42,10 @@ impl ModelNames {
         &self.known
     }
 
-    /// The known model that answers to `name`, if any.
+    /// The known model that answers to `name`, if any; the first in manifest order when several do.
     pub fn find(&self, name: &str) -> Option<&KnownModel> {
         match self.meaning(name) {
-            Meaning::Known(model) => Some(model),
+            Meaning::Known(models) => models.first().copied(),
             Meaning::External(_) | Meaning::Unknown => None,
         }
     }
@@ -52,28 +53,59 @@ impl ModelNames {
     /// Whole tokens only; an external name anywhere in the field wins over an LTX one.
     pub(crate) fn meaning(&self, name: &str) -> Meaning<'_> {
         let asked = tokens(name);
-        for external in &self.external {
-            let wanted = tokens(external);
-            if !wanted.is_empty() && asked.windows(wanted.len()).any(|window| window == wanted) {
-                return Meaning::External(external);
-            }
+        if let Some(external) = self.external.iter().find(|external| contains(&asked, &tokens(external).concat())) {
+            return Meaning::External(external);
         }
         let joined = asked.concat();
         let answers = |candidate: &String| tokens(candidate).concat() == joined;
-        match self.known.iter().find(|model| answers(&model.name) || model.aliases.iter().any(answers)) {
-            Some(model) if !joined.is_empty() => Meaning::Known(model),
-            _ => Meaning::Unknown,
-        }
+        let known = self.known.iter().filter(|model| answers(&model.name) || model.aliases.iter().any(answers));
+        let known: Vec<_> = known.collect();
+        if joined.is_empty() || known.is_empty() { Meaning::Unknown } else { Meaning::Known(known) }
     }
 }
 
-/// Lower-case runs of letters, digits and inner dots: `"LTX 2.3"` and `"ltx-2.3"` are both `["ltx", "2.3"]`.
+/// Lower-case runs of letters, and of digits with inner dots: `"LTX 2.3"`, `"ltx-2.3"` and `"LTX2.3"` are all
+/// `["ltx", "2.3"]`.
 fn tokens(name: &str) -> Vec<String> {
-    name.to_lowercase()
-        .split(|c: char| !(c.is_alphanumeric() || c == '.'))
-        .map(|token| token.trim_matches('.').to_owned())
-        .filter(|token| !token.is_empty())
-        .collect()
+    #[derive(PartialEq, Clone, Copy)]
+    enum Kind {
+        Letters,
+        Number,
+        Between,
+    }
+    let mut tokens: Vec<String> = Vec::new();
+    let mut before = Kind::Between;
+    for c in name.to_lowercase().chars() {
+        let kind = match c {
+            '.' if before == Kind::Number => Kind::Number,
+            c if c.is_numeric() => Kind::Number,
+            c if c.is_alphabetic() => Kind::Letters,
+            _ => Kind::Between,
+        };
+        match tokens.last_mut() {
+            _ if kind == Kind::Between => {}
+            Some(token) if kind == before => token.push(c),
+            _ => tokens.push(c.into()),
+        }
+        before = kind;
+    }
+    tokens.iter().map(|token| token.trim_end_matches('.').to_owned()).collect()
+}
+
+/// Whether consecutive tokens, written together, are `wanted`.
+fn contains(tokens: &[String], wanted: &str) -> bool {
+    let starts_here = |start: usize| {
+        let mut rest = wanted;
+        for token in &tokens[start..] {
+            match rest.strip_prefix(token.as_str()) {
+                Some("") => return true,
+                Some(shorter) => rest = shorter,
+                None => return false,
+            }
+        }
+        false
+    };
+    !wanted.is_empty() && (0..tokens.len()).any(starts_here)
 }
 
 #[cfg(test)]
@@ -102,6 +134,11 @@ mod tests {
         assert_eq!(names().meaning("LTX, or Kling"), Meaning::External("Kling"));
         assert_eq!(names().meaning("google veo 3"), Meaning::External("Google Veo"));
         assert_eq!(names().meaning("hailuo"), Meaning::External("Hailuo"));
-        assert_eq!(names().meaning("klingon"), Meaning::Unknown);
+        for name in ["Kling2.1", "veo3", "GoogleVeo", "google_veo-3", "Seedance2.0Fast", "use KLING."] {
+            assert!(matches!(names().meaning(name), Meaning::External(_)), "{name}");
+        }
+        for name in ["klingon", "video", "seed dancer", "google"] {
+            assert_eq!(names().meaning(name), Meaning::Unknown, "{name}");
+        }
     }
 }

@@ -1,93 +1,142 @@
-//! The rows of the policy table that the engine needs, each judged by `admit`.
+//! The policy table, row by row, each judged by `admit`.
+//!
+//! Must not know how the rules are written.
 
-use ltx_policy::{Ask, KnownModel, ModelIdentity, ModelNames, Reason, admit};
-use ltx_types::{
-    ConditioningMode, GenerationDraft, Guidance, ImageCondition, ImageSource, Method, Schedule, Seed, Stages, Strength,
-};
+mod common;
 
-fn draft(frames_of_images: &[usize]) -> GenerationDraft {
-    let image = |&frame_index: &usize| ImageCondition {
-        source: ImageSource::Bytes([0u8; 4].as_slice().into()),
-        frame_index,
-        strength: Strength::FULL,
+use common::{draft, naming, node, reasons, remedy};
+use ltx_policy::{Agent, Ask, Audio, Reason, admit};
+use ltx_types::Method;
+
+const SAY_LTX: &str = "“Use Carat Basic Video (LTX 2.3)”";
+
+fn agent(agent: Agent) -> Ask {
+    Ask { agent: Some(agent), ..Ask::default() }
+}
+
+#[test]
+fn row_01_one_image_is_unlimited() {
+    assert_eq!(admit(&Ask::default(), draft(&[0]), &node()).unwrap().method(), Method::ImageToVideo);
+}
+
+#[test]
+fn row_02_start_and_end_images_are_unlimited() {
+    for images in [&[0, 16], &[16, 0]] {
+        assert_eq!(admit(&Ask::default(), draft(images), &node()).unwrap().method(), Method::StartEndFrames);
+    }
+}
+
+#[test]
+fn row_03_every_other_method_is_refused() {
+    for images in [&[][..], &[16], &[0, 8], &[0, 8, 16], &[0, 0], &[0, 4, 8, 16]] {
+        assert_eq!(reasons(images, &Ask::default()), [Reason::NotAnUnlimitedMethod], "{images:?}");
+    }
+    let video = Ask { video_input: true, ..Ask::default() };
+    assert_eq!(reasons(&[0], &video), [Reason::NotAnUnlimitedMethod]);
+    assert_eq!(reasons(&[], &video), [Reason::NotAnUnlimitedMethod]);
+    assert_eq!(remedy(&[], &Ask::default()), "attach an image, or a start and an end image");
+}
+
+#[test]
+fn row_04_editing_elements_is_refused() {
+    let ask = Ask { element_edit: true, ..Ask::default() };
+    assert_eq!(reasons(&[0], &ask), [Reason::ElementEditingNotSupported]);
+    assert_eq!(remedy(&[0], &ask), "generate again from an image");
+}
+
+#[test]
+fn row_05_audio_is_refused() {
+    for audio in [Audio::Track, Audio::SoundEffects, Audio::BackgroundMusic, Audio::Input] {
+        let ask = Ask { audio: vec![audio], ..Ask::default() };
+        assert_eq!(reasons(&[0], &ask), [Reason::AudioNotCovered], "{audio:?}");
+        assert_eq!(remedy(&[0], &ask), "ask without audio");
+    }
+}
+
+#[test]
+fn row_06_external_models_are_refused() {
+    for model in ["Kling 2.1", "Google Veo", "veo3", "SEEDANCE 2.0 Fast", "Hailuo"] {
+        assert_eq!(reasons(&[0], &naming(model)), [Reason::ExternalModelNotCovered], "{model}");
+        assert_eq!(remedy(&[0], &naming(model)), format!("say {SAY_LTX}"));
+    }
+}
+
+#[test]
+fn row_07_agent_1_without_a_model_is_unlimited() {
+    assert_eq!(reasons(&[0], &agent(Agent::Agent1)), []);
+}
+
+#[test]
+fn row_08_agent_2_without_a_model_is_refused() {
+    assert_eq!(reasons(&[0], &agent(Agent::Agent2)), [Reason::ExternalModelNotCovered]);
+    assert_eq!(remedy(&[0], &agent(Agent::Agent2)), format!("request LTX explicitly: {SAY_LTX}"));
+}
+
+#[test]
+fn row_09_agent_2_with_low_credits_is_refused_whatever_the_model() {
+    let low = |model: Option<&str>| Ask {
+        agent: Some(Agent::Agent2),
+        credits_low: Some(true),
+        model: model.map(str::to_owned),
+        ..Ask::default()
     };
-    GenerationDraft {
-        prompt: "seedance, kling and sound effects".into(),
-        negative_prompt: String::new(),
-        images: frames_of_images.iter().map(image).collect(),
-        conditioning: ConditioningMode::ReplaceFirst,
-        width: 64,
-        height: 64,
-        frames: 17,
-        fps: 24.0,
-        seed: Seed(1),
-        schedule: Schedule::Distilled,
-        steps: 8,
-        stages: Stages::One,
-        guidance: Guidance { cfg_scale: 3.0, stg_scale: 1.0, rescale_scale: 0.7, stg_blocks: vec![1] },
-        image_crf: 33,
-    }
+    assert_eq!(reasons(&[0], &low(Some("LTX 2.3"))), [Reason::LowCredits]);
+    assert_eq!(reasons(&[0], &low(Some("Kling"))), [Reason::ExternalModelNotCovered, Reason::LowCredits]);
+    assert_eq!(reasons(&[0], &low(None)), [Reason::ExternalModelNotCovered, Reason::LowCredits]);
+    let remedy = remedy(&[0], &low(Some("ltx")));
+    assert_eq!(remedy, "use Agent 1.0 (web: the v1 tab; app: Home → Menu → Agent 2.0 → Agent 1.0), or top up");
 }
 
-fn names() -> ModelNames {
-    let aliases = ["LTX 2.3", "Use Carat Basic Video (LTX 2.3)"].map(str::to_owned).to_vec();
-    ModelNames::new(vec![KnownModel { name: "ltx-2.3-distilled".into(), aliases }], [])
-}
-
-fn reasons(images: &[usize], model: Option<&str>) -> Vec<Reason> {
-    let ask = Ask { model: model.map(str::to_owned) };
-    match admit(&ask, draft(images), &names()) {
-        Ok(_) => vec![],
-        Err(refusal) => refusal.grounds().map(|(reason, _)| reason).collect(),
+#[test]
+fn row_10_agent_2_naming_ltx_is_unlimited() {
+    for credits_low in [None, Some(false)] {
+        let ask = Ask { agent: Some(Agent::Agent2), credits_low, ..naming("Use Carat Basic Video (LTX 2.3)") };
+        assert_eq!(reasons(&[0], &ask), []);
     }
 }
 
 #[test]
-fn the_two_methods_are_unlimited() {
-    let method = |images: &[usize]| admit(&Ask::default(), draft(images), &names()).map(|a| a.method());
-    assert_eq!(method(&[0]), Ok(Method::ImageToVideo));
-    assert_eq!(method(&[0, 16]), Ok(Method::StartEndFrames));
-    assert_eq!(method(&[16, 0]), Ok(Method::StartEndFrames));
+fn row_11_agent_1_with_low_credits_is_unlimited() {
+    let ask = Ask { credits_low: Some(true), ..agent(Agent::Agent1) };
+    assert_eq!(reasons(&[0, 16], &ask), []);
 }
 
 #[test]
-fn every_other_method_is_refused() {
-    for images in [&[][..], &[16], &[0, 8], &[0, 8, 16], &[0, 0]] {
-        assert_eq!(reasons(images, None), [Reason::NotAnUnlimitedMethod], "{images:?}");
+fn row_12_a_direct_client_is_unlimited() {
+    for credits_low in [None, Some(false), Some(true)] {
+        assert_eq!(reasons(&[0], &Ask { credits_low, ..Ask::default() }), []);
+        assert_eq!(reasons(&[0], &Ask { credits_low, ..naming("carat video") }), []);
     }
 }
 
 #[test]
-fn models_by_name() {
-    assert_eq!(reasons(&[0], Some("ltx 2.3")), []);
-    assert_eq!(reasons(&[0], Some("Use Carat Basic Video (LTX 2.3)")), []);
-    assert_eq!(reasons(&[0], Some("Kling 2")), [Reason::ExternalModelNotCovered]);
-    assert_eq!(reasons(&[0], Some("wan")), [Reason::UnknownModel]);
+fn row_13_a_plan_without_the_benefit_is_refused() {
+    let plan = |plan: &str| Ask { plan: Some(plan.to_owned()), ..Ask::default() };
+    for covered in ["Premium", "pro", " BUSINESS "] {
+        assert_eq!(reasons(&[0], &plan(covered)), [], "{covered}");
+    }
+    for other in ["Free", "Professional", ""] {
+        assert_eq!(reasons(&[0], &plan(other)), [Reason::PlanNotCovered], "{other}");
+    }
+    assert_eq!(remedy(&[0], &plan("Free")), "the plans that carry it: Premium, Pro, Business");
+    let only_team = node().with_plans(["Team".to_owned()]);
+    assert!(admit(&plan("team"), draft(&[0]), &only_team).is_ok());
+    assert!(admit(&plan("Premium"), draft(&[0]), &only_team).is_err());
 }
 
 #[test]
-fn every_reason_that_holds_is_listed_in_table_order() {
-    assert_eq!(reasons(&[], Some("Veo 3")), [Reason::NotAnUnlimitedMethod, Reason::ExternalModelNotCovered]);
+fn row_14_an_unknown_model_is_refused() {
+    for model in ["wan", "ltx 9", "", "…"] {
+        assert_eq!(reasons(&[0], &naming(model)), [Reason::UnknownModel], "{model}");
+    }
+    assert_eq!(remedy(&[0], &naming("wan")), "the names it knows: ltx-2.3-dev, ltx-2.3-distilled");
 }
 
 #[test]
-fn policy_speaks_before_the_fields_do() {
-    let bad_size = GenerationDraft { width: 65, ..draft(&[0]) };
-    assert!(admit(&Ask { model: Some("Veo".into()) }, bad_size.clone(), &names()).is_err());
-    let admitted = admit(&Ask::default(), bad_size, &names()).unwrap();
-    assert_eq!(admitted.check().unwrap_err().field, "width");
-}
-
-#[test]
-fn the_mark_says_what_the_class_is() {
-    let admitted = admit(&Ask::default(), draft(&[0, 16]), &names()).unwrap().check().unwrap();
-    let model = ModelIdentity { name: "tiny".into(), version: "2.3.0".into() };
-    let mark = admitted.mark(&model, "node-1");
-    let entry = |key| mark.entries().into_iter().find(|(k, _)| *k == key).map(|(_, v)| v);
-    assert_eq!(entry("usage_class").as_deref(), Some("UNLIMITED"));
-    assert_eq!(entry("credits_charged").as_deref(), Some("0"));
-    assert_eq!(entry("method").as_deref(), Some("start_end_frames"));
-    let json = serde_json::to_value(&mark).unwrap();
-    assert_eq!(json["model_version"], "2.3.0");
-    assert_eq!(json["seed"], 1);
+fn row_15_a_known_model_that_is_not_loaded_is_refused() {
+    assert_eq!(reasons(&[0], &naming("LTX dev")), [Reason::ModelNotLoaded]);
+    assert_eq!(remedy(&[0], &naming("LTX dev")), "the models that are loaded: ltx-2.3-distilled");
+    let loading = node().with_loaded([]);
+    let refusal = admit(&Ask::default(), draft(&[0]), &loading).unwrap_err();
+    assert_eq!(refusal.reason(), Reason::ModelNotLoaded);
 }

@@ -44,12 +44,14 @@ impl From<Strength> for f64 {
     }
 }
 
-/// Where an image's bytes come from.
-#[derive(Clone, PartialEq, Eq)]
+/// Where an image's bytes come from. Only a path can be serialised: bytes are stored as a file first.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ImageSource {
     /// A file on this machine.
     Path(PathBuf),
     /// Encoded bytes (PNG, JPEG, WebP) that arrived with the request.
+    #[serde(skip)]
     Bytes(Arc<[u8]>),
 }
 
@@ -64,7 +66,8 @@ impl std::fmt::Debug for ImageSource {
 }
 
 /// One image held at one frame.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ImageCondition {
     /// The picture.
     pub source: ImageSource,

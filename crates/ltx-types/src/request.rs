@@ -6,6 +6,7 @@ use crate::{
     ConditioningMode, FieldError, FrameCount, FrameRate, Guidance, ImageCondition, Method, PixelShape, Schedule, Seed,
     Stages,
 };
+use serde::{Deserialize, Serialize};
 
 /// H.264 constant rate factor of the conditioning images' round trip, 0..=51; 0 switches it off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +32,8 @@ impl Crf {
 }
 
 /// What a caller wants, field by field, before the fields are checked against each other.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct GenerationDraft {
     /// What the clip shows.
     pub prompt: String,

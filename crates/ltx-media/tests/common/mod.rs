@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
-use ltx_policy::{Ask, ModelIdentity, ModelNames, UsageMark, admit};
+use ltx_policy::{Ask, ModelIdentity, ModelNames, PolicyConfig, UsageMark, admit};
 use ltx_types::{
     ConditioningMode, GenerationDraft, Guidance, ImageCondition, ImageSource, Schedule, Seed, Stages, Strength,
 };
@@ -31,7 +31,8 @@ pub(crate) fn mark() -> UsageMark {
         guidance: Guidance { cfg_scale: 3.0, stg_scale: 1.0, rescale_scale: 0.7, stg_blocks: vec![1] },
         image_crf: 33,
     };
-    let admitted = admit(&Ask::default(), draft, &ModelNames::new(vec![], [])).unwrap().check().unwrap();
+    let config = PolicyConfig::new(ModelNames::new(vec![], []));
+    let admitted = admit(&Ask::default(), draft, &config).unwrap().check().unwrap();
     let model = ModelIdentity { name: "ltx-2.3-distilled".into(), version: "2.3".into() };
     admitted.mark(&model, "Knoten-ß 1")
 }

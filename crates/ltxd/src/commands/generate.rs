@@ -11,7 +11,7 @@ use draft::Model;
 use ltx_media::{FrameWriter, Mp4Writer, PngFolderWriter};
 use ltx_nn::{Compute, parse_dtype};
 use ltx_pipeline::{Engine, EngineOptions, Generator, NotSaved, Run};
-use ltx_policy::{Admitted, ModelIdentity, UsageMark, admit};
+use ltx_policy::{Admitted, ModelIdentity, PolicyConfig, UsageMark, admit};
 use ltx_types::{CancelToken, Generation};
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 
@@ -128,7 +128,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let names = library::names(&library);
     let model = Model::resolve(arguments, &library, &names)?;
     let draft = arguments.draft(&model)?;
-    let admitted = admit(&model.ask(), draft, &names)?.check()?;
+    let admitted = admit(&model.ask(), draft, &PolicyConfig::new(names))?.check()?;
 
     let options = EngineOptions { compute: arguments.compute.compute()?, ..EngineOptions::default() };
     let mut engine = Engine::open(&model.files()?, options).context("the model cannot be used")?;

@@ -54,7 +54,7 @@ impl Model {
     /// What policy is asked about the model: a file given by path is the operator's own LTX model.
     pub(super) fn ask(&self) -> Ask {
         match self {
-            Self::Named { asked, .. } => Ask { model: Some(asked.clone()) },
+            Self::Named { asked, .. } => Ask { model: Some(asked.clone()), ..Ask::default() },
             Self::File { .. } => Ask::default(),
         }
     }

@@ -1,0 +1,168 @@
+//! The policy table: one function a rule, each looking at one thing.
+//!
+//! Must not know what happens to the verdict.
+
+use crate::{
+    ask::{Agent, Ask, Audio},
+    config::{NothingLoaded, PolicyConfig},
+    names::Meaning,
+    refusal::{Ground, Reason, Refusal},
+};
+use ltx_types::{GenerationDraft, Method};
+
+/// What a user says to get LTX.
+const SAY_LTX: &str = "“Use Carat Basic Video (LTX 2.3)”";
+/// The most characters of a caller's words that an answer repeats.
+const SHOWN_CHARS: usize = 60;
+
+/// What an unlimited request turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    pub(crate) method: Method,
+    /// The manifest's name; `None` when whoever runs it chooses.
+    pub(crate) model: Option<String>,
+}
+
+/// Rows 1 to 15.
+pub(crate) fn judge(ask: &Ask, draft: &GenerationDraft, config: &PolicyConfig) -> Result<Verdict, Refusal> {
+    let mut others = [element_editing(ask), audio(ask), low_credits(ask), plan(ask, config)].into_iter().flatten();
+    match (method(ask, draft), model(ask, config), others.next()) {
+        (Ok(method), Ok(model), None) => Ok(Verdict { method, model }),
+        (Ok(_), Ok(_), Some(first)) => Err(Refusal::new(first, others)),
+        (Ok(_), Err(first), other) => Err(Refusal::new(first, other.into_iter().chain(others))),
+        (Err(first), model, other) => Err(Refusal::new(first, model.err().into_iter().chain(other).chain(others))),
+    }
+}
+
+/// Refuses an operation that has a call of its own: its row holds whatever else does, and images are not looked at.
+pub(crate) fn refuse(operation: Ground, ask: &Ask, config: &PolicyConfig) -> Refusal {
+    let grounds = [element_editing(ask), audio(ask), model(ask, config).err(), low_credits(ask), plan(ask, config)];
+    let reason = operation.reason;
+    Refusal::new(operation, grounds.into_iter().flatten().filter(|ground| ground.reason != reason))
+}
+
+/// Rows 1 to 3: one image at frame 0, or one at frame 0 and one at the last frame.
+fn method(ask: &Ask, draft: &GenerationDraft) -> Result<Method, Ground> {
+    let mut frames: Vec<usize> = draft.images.iter().map(|image| image.frame_index).collect();
+    frames.sort_unstable();
+    // A clip too short for two images is the frame count's fault, which the draft's check says.
+    let last = draft.frames.saturating_sub(1).max(1);
+    let why = match frames[..] {
+        _ if ask.video_input => "a video as an input is not one of the two unlimited methods".to_owned(),
+        [0] => return Ok(Method::ImageToVideo),
+        [0, end] if end == last => return Ok(Method::StartEndFrames),
+        [] => "text alone is not one of the two unlimited methods".to_owned(),
+        [_] => "one image must be the first frame".to_owned(),
+        [_, _] => "two images must be the first and the last frame".to_owned(),
+        _ => format!("{} images are more than the two unlimited methods take", frames.len()),
+    };
+    let remedy = "attach an image, or a start and an end image".to_owned();
+    Err(Ground { reason: Reason::NotAnUnlimitedMethod, why, remedy })
+}
+
+/// Row 4.
+fn element_editing(ask: &Ask) -> Option<Ground> {
+    ask.element_edit.then(element_editing_ground)
+}
+
+pub(crate) fn element_editing_ground() -> Ground {
+    Ground {
+        reason: Reason::ElementEditingNotSupported,
+        why: "editing elements inside a generated video is not supported".to_owned(),
+        remedy: "generate again from an image".to_owned(),
+    }
+}
+
+/// Row 5.
+fn audio(ask: &Ask) -> Option<Ground> {
+    (!ask.audio.is_empty()).then(|| audio_ground(&ask.audio))
+}
+
+pub(crate) fn audio_ground(audio: &[Audio]) -> Ground {
+    let mut asked: Vec<_> = Vec::new();
+    for label in audio.iter().map(|audio| audio.label()) {
+        if !asked.contains(&label) {
+            asked.push(label);
+        }
+    }
+    let asked = if asked.is_empty() { "audio".to_owned() } else { asked.join(", ") };
+    Ground {
+        reason: Reason::AudioNotCovered,
+        why: format!("{asked}: audio is not covered and would deduct credits"),
+        remedy: "ask without audio".to_owned(),
+    }
+}
+
+/// Rows 6 to 8, 10 to 12, 14 and 15.
+fn model(ask: &Ask, config: &PolicyConfig) -> Result<Option<String>, Ground> {
+    let Some(name) = ask.model.as_deref() else {
+        if ask.agent == Some(Agent::Agent2) {
+            let why = "no model was named, and Agent 2.0 runs Seedance 2.0 Fast then, which is not covered and would \
+                       deduct credits";
+            let remedy = format!("request LTX explicitly: {SAY_LTX}");
+            return Err(Ground { reason: Reason::ExternalModelNotCovered, why: why.to_owned(), remedy });
+        }
+        let none = |NothingLoaded| not_loaded("no model is loaded here yet".to_owned(), config);
+        return config.default_model().map_err(none);
+    };
+    let known = match config.names().meaning(name) {
+        Meaning::Known(known) => known,
+        Meaning::External(external) => {
+            let why = format!("{} is not an LTX model; it is not covered and would deduct credits", shown(external));
+            let remedy = format!("say {SAY_LTX}");
+            return Err(Ground { reason: Reason::ExternalModelNotCovered, why, remedy });
+        }
+        Meaning::Unknown => {
+            let names: Vec<_> = config.names().known().iter().map(|model| model.name.as_str()).collect();
+            let why = format!("“{}” is not a model this node knows", shown(name));
+            return Err(Ground { reason: Reason::UnknownModel, why, remedy: one_of("the names it knows", &names) });
+        }
+    };
+    let names: Vec<_> = known.iter().map(|model| model.name.as_str()).collect();
+    match names.iter().find(|name| config.is_loaded(name)) {
+        Some(name) => Ok(Some((*name).to_owned())),
+        None => Err(not_loaded(format!("{}: an LTX model that is not loaded here", names.join(", ")), config)),
+    }
+}
+
+/// Row 15.
+pub(crate) fn not_loaded(why: String, config: &PolicyConfig) -> Ground {
+    Ground { reason: Reason::ModelNotLoaded, why, remedy: one_of("the models that are loaded", &config.loaded()) }
+}
+
+/// Rows 9 to 11.
+fn low_credits(ask: &Ask) -> Option<Ground> {
+    let low = ask.agent == Some(Agent::Agent2) && ask.credits_low == Some(true);
+    low.then(|| Ground {
+        reason: Reason::LowCredits,
+        why: "Agent 2.0 uses credits for its own work, and they are low".to_owned(),
+        remedy: "use Agent 1.0 (web: the v1 tab; app: Home → Menu → Agent 2.0 → Agent 1.0), or top up".to_owned(),
+    })
+}
+
+/// Row 13.
+fn plan(ask: &Ask, config: &PolicyConfig) -> Option<Ground> {
+    let plan = ask.plan.as_deref().filter(|plan| !config.carries_benefit(plan))?;
+    let plans: Vec<_> = config.plans().iter().map(String::as_str).collect();
+    Some(Ground {
+        reason: Reason::PlanNotCovered,
+        why: format!("the plan “{}” does not carry the unlimited benefit", shown(plan)),
+        remedy: one_of("the plans that carry it", &plans),
+    })
+}
+
+fn one_of(what: &str, names: &[&str]) -> String {
+    match names {
+        [] => format!("{what}: none"),
+        names => format!("{what}: {}", names.join(", ")),
+    }
+}
+
+/// A caller's words, short and without control characters.
+fn shown(words: &str) -> String {
+    let mut text: String = words.chars().filter(|c| !c.is_control()).take(SHOWN_CHARS).collect();
+    if words.chars().nth(SHOWN_CHARS).is_some() {
+        text.push('…');
+    }
+    text
+}
