@@ -96,7 +96,7 @@ fn two_prompts_in_one_pass_equal_two_passes() {
     let taps = [Taps::off(), Taps::off()];
     let both = encoder().encode::<NnError>(&prompts, |_| Ok(()), &taps).unwrap();
     for (prompt, expected) in prompts.iter().zip(&both) {
-        let alone = encoder().encode::<NnError>(&[prompt.clone()], |_| Ok(()), &taps).unwrap();
+        let alone = encoder().encode::<NnError>(std::slice::from_ref(prompt), |_| Ok(()), &taps).unwrap();
         assert_close("context", &alone[0], expected, 0.0);
     }
 }

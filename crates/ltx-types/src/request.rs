@@ -30,6 +30,9 @@ impl Crf {
     }
 }
 
+/// The shortest clip between two images: a latent frame for each.
+const SHORTEST_BETWEEN: usize = 9;
+
 /// What a caller wants, field by field, before the fields are checked against each other.
 #[derive(Debug, Clone)]
 pub struct GenerationDraft {
@@ -102,13 +105,13 @@ impl GenerationDraft {
     /// # Errors
     /// The first field that is wrong, with the nearest legal value.
     pub fn check(self, method: Method) -> Result<Generation, FieldError> {
+        if method == Method::StartEndFrames && self.frames < SHORTEST_BETWEEN {
+            let rule = "is too short for a start and an end frame";
+            return Err(FieldError::new("frames", self.frames, rule).nearest(SHORTEST_BETWEEN));
+        }
         let frames = FrameCount::new(self.frames)?;
         let pixels = PixelShape::new(self.width, self.height, self.stages)?;
         let rate = FrameRate::new(self.fps)?;
-        if method == Method::StartEndFrames && frames.get() < 9 {
-            let rule = "is too short for a start and an end frame";
-            return Err(FieldError::new("frames", frames.get(), rule).nearest(9));
-        }
         if self.images.is_empty() {
             return Err(FieldError::new("image", "none", "was given; a generation starts from an image"));
         }

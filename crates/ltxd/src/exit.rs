@@ -72,6 +72,8 @@ fn code_of_pipeline(error: &PipelineError) -> u8 {
         PipelineError::Field(_)
         | PipelineError::Prompt(_)
         | PipelineError::BadJson { .. }
+        | PipelineError::Config { .. }
+        | PipelineError::Tokenizer { .. }
         | PipelineError::NotATextEncoder { .. }
         | PipelineError::UnknownKind { .. }
         | PipelineError::NoUpscaler
