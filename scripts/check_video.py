@@ -3,10 +3,11 @@
 
     scripts/check_video.py FILE.mp4 --width N --height N --frames N --fps N --method METHOD [--summary JSON]
 
-JSON is what `ltxd generate --json` printed; its memory and times are printed too. Python 3 standard library only.
+JSON is what `ltxd generate --json` printed: its mark must be the file's; its memory and times are printed. Python 3
+standard library only.
 """
 
-import argparse, json, subprocess, sys
+import argparse, json, struct, subprocess, sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,23 +17,18 @@ def probe(file):
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def summary_of(path):
-    """The summary is one JSON object: the whole output, or its last line."""
-    text = path.read_text().strip()
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return json.loads(text.splitlines()[-1])
-
-
-def compact(value):
-    if isinstance(value, float):
-        return f"{value:.3g}"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {compact(entry)}" for key, entry in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(compact(entry) for entry in value) + "]"
-    return str(value)
+def boxes(file):
+    """Names of the MP4's top-level boxes, in order; with faststart moov comes before mdat."""
+    names, at, end = [], 0, file.stat().st_size
+    with file.open("rb") as opened:
+        while at + 8 <= end:
+            opened.seek(at)
+            size, name = struct.unpack(">I4s", opened.read(8))
+            if size == 1:
+                (size,) = struct.unpack(">Q", opened.read(8))
+            names.append(name.decode("latin-1"))
+            at += size if size >= 8 else end
+    return [name for name in names if name in ("moov", "mdat")]
 
 
 def main():
@@ -48,11 +44,14 @@ def main():
     seen = probe(asked.file)
     video = next((s for s in seen["streams"] if s["codec_type"] == "video"), {})
     tags = {key.lower(): value for key, value in seen["format"].get("tags", {}).items()}
+    summary = json.loads(asked.summary.read_text()) if asked.summary else {}
+    colour = [video.get(name) for name in ("color_space", "color_primaries", "color_transfer", "color_range")]
     rows = [
         ("streams", ["video"], [s["codec_type"] for s in seen["streams"]]),
         ("codec", "h264", video.get("codec_name")),
         ("pixels", "yuv420p", video.get("pix_fmt")),
-        ("colour", "bt709", video.get("color_space")),
+        ("colour", ["bt709", "bt709", "bt709", "tv"], colour),
+        ("faststart", ["moov", "mdat"], boxes(asked.file)),
         ("size", f"{asked.width}x{asked.height}", f"{video.get('width')}x{video.get('height')}"),
         ("frames", asked.frames, int(video.get("nb_read_frames", 0))),
         ("rate", asked.fps, Fraction(video.get("r_frame_rate", "0"))),
@@ -60,19 +59,21 @@ def main():
         ("credits_charged", "0", tags.get("credits_charged")),
         ("method", asked.method, tags.get("method")),
     ]
+    mark = summary.get("mark", {}).items()
+    rows += [(key, str(value), tags.get(key)) for key, value in mark if key not in [name for name, *_ in rows]]
     wrong = 0
     print(f"  {asked.file}, {asked.file.stat().st_size} bytes")
+    show = lambda value: " ".join(value) if isinstance(value, list) else str(value)
     for name, wanted, found in rows:
         same = wanted == found
         wrong += not same
-        print(f"  {name:16} asked {wanted!s:20} found {found!s:20} {'' if same else '<-- DIFFERS'}".rstrip())
-    mark = {key: tags[key] for key in ("model", "model_version", "seed", "node", "engine") if key in tags}
-    print(f"  also marked      {compact(mark)}")
-    if asked.summary:
-        summary = summary_of(asked.summary)
-        if "peak_rss_bytes" in summary:
-            print(f"  peak memory      {summary['peak_rss_bytes'] / 2**20:.0f} MiB")
-        print(f"  summary          {compact(summary)}")
+        print(f"  {name:16} asked {show(wanted):24} found {show(found):24} {'' if same else '<-- DIFFERS'}".rstrip())
+    if summary:
+        stages = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in summary["seconds"].items())
+        print(f"  seconds          {summary['total_seconds']:.2f} in all: {stages}")
+        memory = summary["peak_rss_bytes"]
+        print(f"  peak memory      {f'{memory / 2**20:.0f} MiB' if memory else 'unknown'}")
+        print(f"  SHA-256          latent {summary['latent_sha256'][:16]}…, frames {summary['frames_sha256'][:16]}…")
     if wrong:
         sys.exit(f"{asked.file}: {wrong} of {len(rows)} differ from what was asked")
 

@@ -100,11 +100,9 @@ pub fn fractional_rope_table(
     let frequencies = frequency_grid(theta, dim / (2 * axes), precision);
     let padding = dim / 2 - frequencies.len() * axes;
     let mut angles = Vec::with_capacity(tokens * dim / 2);
-    let mut stretched = vec![0f32; axes];
     for token in 0..tokens {
-        for (axis, fraction) in stretched.iter_mut().enumerate() {
-            *fraction = positions[axis][token] / max_positions[axis] as f32 * 2.0 - 1.0;
-        }
+        let stretch = |(axis, max): (&Vec<f32>, &f64)| axis[token] / *max as f32 * 2.0 - 1.0;
+        let stretched: Vec<f32> = positions.iter().zip(max_positions).map(stretch).collect();
         angles.extend(std::iter::repeat_n(0f32, padding));
         angles.extend(frequencies.iter().flat_map(|frequency| stretched.iter().map(move |s| frequency * s)));
     }

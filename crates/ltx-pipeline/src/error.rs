@@ -47,6 +47,24 @@ pub enum PipelineError {
         #[source]
         source: serde_json::Error,
     },
+    /// A file states a configuration that this engine cannot run.
+    #[error("{}: its configuration is not one this engine runs", file.display())]
+    Config {
+        /// The file.
+        file: PathBuf,
+        /// Which field, and what is supported.
+        #[source]
+        source: ltx_nn::NnError,
+    },
+    /// A tokenizer file cannot be used.
+    #[error("{}: cannot be used", file.display())]
+    Tokenizer {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        #[source]
+        source: ltx_model::text_encoder::PromptError,
+    },
     /// The folder holds weights of something else.
     #[error("{}: no key of a Gemma-3 language model", folder.display())]
     NotATextEncoder {

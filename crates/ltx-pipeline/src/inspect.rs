@@ -10,7 +10,7 @@ use ltx_model::{
     upsampler::{Upsampler, UpsamplerConfig},
     video_vae::{VideoDecoder, VideoEncoder, VideoVaeConfig},
 };
-use ltx_nn::{Compute, Vb};
+use ltx_nn::{Compute, NnError, Vb};
 use ltx_weights::{LoadReport, ShapeOnly, TensorSet};
 use serde_json::Value;
 use std::{
@@ -47,8 +47,9 @@ impl LtxFile {
 
     fn from_tensors(tensors: TensorSet) -> Result<Self> {
         let config = tensors.config()?;
-        let transformer = TransformerConfig::from_json(section(&config, "transformer")?)?;
-        let vae = VideoVaeConfig::from_json(section(&config, "vae")?)?;
+        let part = |name| section(&config, name).map_err(config_of(tensors.path()));
+        let transformer = TransformerConfig::from_json(part("transformer")?).map_err(config_of(tensors.path()))?;
+        let vae = VideoVaeConfig::from_json(part("vae")?).map_err(config_of(tensors.path()))?;
         same("latent channels", vae.latent_channels, transformer.in_channels)?;
         Ok(Self { tensors: Arc::new(tensors), transformer, vae })
     }
@@ -86,7 +87,8 @@ impl LtxFile {
 
 impl TextFolder {
     pub(crate) fn open(folder: &Path) -> Result<Self> {
-        let config = GemmaConfig::from_json(&read_json(&folder.join("config.json"))?)?;
+        let file = folder.join("config.json");
+        let config = GemmaConfig::from_json(&read_json(&file)?).map_err(config_of(&file))?;
         let tensors = Arc::new(TensorSet::open_folder(folder)?);
         let has_model = |prefix: &&str| tensors.has_prefix(&format!("{prefix}.layers."));
         let prefix = Gemma::PREFIXES.into_iter().find(has_model);
@@ -105,8 +107,9 @@ impl TextFolder {
 
     pub(crate) fn tokenizer(&self) -> Result<PromptTokenizer> {
         let file = self.tensors.path().join("tokenizer.json");
-        let bytes = fs::read(&file).map_err(|source| PipelineError::Read { file, source })?;
-        Ok(PromptTokenizer::from_bytes(&bytes, self.config.bos_token_id)?)
+        let bytes = fs::read(&file).map_err(|source| PipelineError::Read { file: file.clone(), source })?;
+        PromptTokenizer::from_bytes(&bytes, self.config.bos_token_id)
+            .map_err(|source| PipelineError::Tokenizer { file, source })
     }
 }
 
@@ -116,7 +119,7 @@ impl UpscalerFile {
     }
 
     fn from_tensors(tensors: TensorSet) -> Result<Self> {
-        let config = UpsamplerConfig::from_json(&tensors.config()?)?;
+        let config = UpsamplerConfig::from_json(&tensors.config()?).map_err(config_of(tensors.path()))?;
         Ok(Self { tensors: Arc::new(tensors), config })
     }
 
@@ -187,6 +190,11 @@ fn inspect_text(path: &Path, folder: &TextFolder) -> Inspected {
         format!("{} layers, width {}, {} tokens", config.num_hidden_layers, config.hidden_size, config.vocab_size);
     let (path, report) = (path.to_owned(), folder.account().report());
     Inspected { path, kind: "Gemma-3 text encoder", version: None, sizes, report }
+}
+
+/// Names the file in an error about its configuration.
+fn config_of(file: &Path) -> impl FnOnce(NnError) -> PipelineError {
+    |source| PipelineError::Config { file: file.to_owned(), source }
 }
 
 fn read_json(file: &Path) -> Result<Value> {

@@ -114,6 +114,27 @@ mod tests {
     }
 
     #[test]
+    fn draws_equal_torch_of_every_length() {
+        // Printed by PyTorch 2.15: seed, length, the first two and the last value of randn(length), the first of a
+        // further randn(20) from the same generator.
+        for (seed, count, expected) in [
+            (0, 3, [1.540_996, -0.293_428_9, -2.178_789_4, -0.356_128_36]),
+            (0, 15, [1.540_996, -0.293_428_9, -1.071_187_4, -0.613_583_1]),
+            (0, 16, [-1.125_839_8, -1.152_360_2, -0.247_278_15, -1.352_653_7]),
+            (0, 17, [-1.125_839_8, -1.695_931_2, 0.931_826_6, 0.031_592_74]),
+            (11, 40, [-0.510_797_56, 1.028_271_8, -0.638_827_74, 0.092_706_36]),
+            (8_589_934_597, 100, [1.842_329_9, 0.518_887_16, -1.095_963_5, 0.044_237_91]),
+        ] {
+            let mut noise = Noise::new(Seed(seed));
+            let drawn = noise.draw(count);
+            let found = [drawn[0], drawn[1], drawn[count - 1], noise.draw(20)[0]];
+            for (found, expected) in found.into_iter().zip(expected) {
+                assert!((found - expected).abs() < 2e-6, "seed {seed}, {count} values: {found} {expected}");
+            }
+        }
+    }
+
+    #[test]
     fn a_longer_draw_begins_like_a_shorter_one_of_whole_sixteens() {
         let (long, short) = (Noise::new(Seed(7)).draw(64), Noise::new(Seed(7)).draw(32));
         assert_eq!(long[..32], short[..]);

@@ -18,6 +18,9 @@ pub struct StageNeed {
     pub activations: u64,
 }
 
+/// What the process needs before any weight: code, FFmpeg, the file's header, the encoder's buffers.
+const PROCESS: u64 = 48 << 20;
+
 /// All stages of a request. Stages do not overlap, so the peak is the largest of them.
 #[derive(Debug, Clone, Serialize)]
 pub struct MemoryPlan {
@@ -28,7 +31,7 @@ pub struct MemoryPlan {
 impl MemoryPlan {
     /// The largest stage's bytes.
     pub fn peak(&self) -> u64 {
-        self.stages.iter().map(|need| need.weights + need.activations).max().unwrap_or(0)
+        self.stages.iter().map(|need| need.weights + need.activations).max().unwrap_or(0) + PROCESS
     }
 }
 
@@ -62,7 +65,10 @@ impl Engine {
             need(Stage::Refining, transformer, denoise(request.pixels));
         }
         let tile = tile_pixels(&self.options.tiles, request);
-        need(Stage::Decoding, weights(&["video VAE decoder"]), self.ltx.vae.activation_bytes(tile.0, tile.1));
+        // Beside the tile: the frames it is blended into, and those that wait for the next stretch.
+        let blended = 3 * 4 * encoder_pixels * tile.1 * 2;
+        let decoding = self.ltx.vae.activation_bytes(tile.0, tile.1) + blended;
+        need(Stage::Decoding, weights(&["video VAE decoder"]), decoding);
         MemoryPlan { stages }
     }
 

@@ -60,7 +60,7 @@ fn guided(steps: usize) -> Vec<f32> {
 /// `torch.linspace(1, 0, steps + 1)[i]` in f32: its second half counts up from the end.
 fn linspace_down(i: usize, steps: usize) -> f32 {
     let step = -1.0 / steps as f32;
-    if i < (steps + 1) / 2 { 1.0 + step * i as f32 } else { -step * (steps - i) as f32 }
+    if i < steps.div_ceil(2) { 1.0 + step * i as f32 } else { -step * (steps - i) as f32 }
 }
 
 #[cfg(test)]

@@ -31,6 +31,9 @@ impl Crf {
     }
 }
 
+/// The shortest clip between two images: a latent frame for each.
+const SHORTEST_BETWEEN: usize = 9;
+
 /// What a caller wants, field by field, before the fields are checked against each other.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -104,13 +107,13 @@ impl GenerationDraft {
     /// # Errors
     /// The first field that is wrong, with the nearest legal value.
     pub fn check(self, method: Method) -> Result<Generation, FieldError> {
+        if method == Method::StartEndFrames && self.frames < SHORTEST_BETWEEN {
+            let rule = "is too short for a start and an end frame";
+            return Err(FieldError::new("frames", self.frames, rule).nearest(SHORTEST_BETWEEN));
+        }
         let frames = FrameCount::new(self.frames)?;
         let pixels = PixelShape::new(self.width, self.height, self.stages)?;
         let rate = FrameRate::new(self.fps)?;
-        if method == Method::StartEndFrames && frames.get() < 9 {
-            let rule = "is too short for a start and an end frame";
-            return Err(FieldError::new("frames", frames.get(), rule).nearest(9));
-        }
         if self.images.is_empty() {
             return Err(FieldError::new("image", "none", "was given; a generation starts from an image"));
         }
@@ -142,5 +145,69 @@ impl GenerationDraft {
             guidance,
             image_crf,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ImageSource, Strength};
+
+    fn draft() -> GenerationDraft {
+        let image = |frame_index| ImageCondition {
+            source: ImageSource::Path("start.png".into()),
+            frame_index,
+            strength: Strength::FULL,
+        };
+        GenerationDraft {
+            prompt: "A lake".into(),
+            negative_prompt: String::new(),
+            images: vec![image(0), image(16)],
+            conditioning: ConditioningMode::ReplaceFirst,
+            width: 96,
+            height: 64,
+            frames: 17,
+            fps: 24.0,
+            seed: Seed(0),
+            schedule: Schedule::Distilled,
+            steps: 8,
+            stages: Stages::One,
+            guidance: Guidance { cfg_scale: 3.0, stg_scale: 1.0, rescale_scale: 0.7, stg_blocks: vec![1] },
+            image_crf: 33,
+        }
+    }
+
+    fn refusal(change: impl FnOnce(&mut GenerationDraft)) -> String {
+        let mut draft = draft();
+        change(&mut draft);
+        draft.check(Method::StartEndFrames).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn guidance_is_kept_on_the_guided_schedule_alone() {
+        assert!(draft().check(Method::StartEndFrames).unwrap().guidance.is_none());
+        let guided = GenerationDraft { schedule: Schedule::Guided, ..draft() };
+        assert!(guided.check(Method::StartEndFrames).unwrap().guidance.is_some());
+    }
+
+    #[test]
+    fn each_field_is_refused_by_name() {
+        let outside = refusal(|draft| draft.images[1].frame_index = 17);
+        assert_eq!(outside, "frame_index: 17 is outside the clip of 17 frames; nearest legal: 16");
+        let short = refusal(|draft| draft.frames = 1);
+        assert_eq!(short, "frames: 1 is too short for a start and an end frame; nearest legal: 9");
+        assert!(refusal(|draft| draft.images.clear()).starts_with("image: none was given"));
+        assert!(refusal(|draft| draft.steps = 0).starts_with("steps: 0 is outside 1..=1000"));
+        assert!(refusal(|draft| draft.image_crf = 52).starts_with("image_crf: 52 is outside 0..=51"));
+        assert!(refusal(|draft| draft.fps = f64::NAN).starts_with("fps: NaN"));
+        assert!(refusal(|draft| draft.guidance.cfg_scale = f64::NAN).starts_with("guidance_scale: NaN"));
+    }
+
+    #[test]
+    fn strength_is_a_share() {
+        assert!(Strength::new(0.0).is_ok() && Strength::new(1.0).is_ok());
+        for (value, nearest) in [(-0.1, "0"), (1.5, "1"), (f64::NAN, "1")] {
+            assert_eq!(Strength::new(value).unwrap_err().nearest.as_deref(), Some(nearest));
+        }
     }
 }

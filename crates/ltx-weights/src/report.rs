@@ -54,6 +54,13 @@ pub enum KeyProblem {
         /// The shape in the file.
         found: Vec<usize>,
     },
+    /// Stored in a type that is not read.
+    WrongDType {
+        /// The key.
+        key: String,
+        /// The type in the file.
+        found: String,
+    },
     /// Unusable for another reason, told in words.
     Unreadable {
         /// The reason, the key in it.
@@ -66,6 +73,7 @@ impl From<NnError> for KeyProblem {
         match error {
             NnError::MissingKey { key, expected, .. } => Self::Missing { key, expected },
             NnError::WrongShape { key, expected, found, .. } => Self::WrongShape { key, expected, found },
+            NnError::WrongDType { key, found, .. } => Self::WrongDType { key, found },
             other => Self::Unreadable { reason: other.to_string() },
         }
     }
@@ -79,6 +87,7 @@ impl fmt::Display for KeyProblem {
             Self::WrongShape { key, expected, found } => {
                 write!(f, "key {key} has shape {found:?}, expected {expected:?}")
             }
+            Self::WrongDType { key, found } => write!(f, "key {key} is stored as {found}, expected BF16, F16 or F32"),
             Self::Unreadable { reason } => f.write_str(reason),
         }
     }

@@ -4,7 +4,7 @@
 #![allow(unsafe_code)]
 
 use crate::{Result, WeightsError};
-use memmap2::Mmap;
+use memmap2::{Mmap, UncheckedAdvice};
 use safetensors::{
     SafeTensorError, SafeTensors,
     tensor::{Metadata, TensorInfo},
@@ -13,6 +13,9 @@ use std::{collections::HashMap, fs::File, path::PathBuf};
 
 /// Bytes of the header's length field.
 const LENGTH_FIELD: usize = 8;
+
+/// Ranges below this many bytes are not given back: they share pages with their neighbours.
+const WORTH_RELEASING: usize = 1 << 20;
 
 /// A mapped file and its parsed header.
 pub(crate) struct SafetensorsFile {
@@ -55,6 +58,18 @@ impl SafetensorsFile {
     pub(crate) fn bytes(&self, info: &TensorInfo) -> &[u8] {
         let (start, end) = info.data_offsets;
         self.map.get(self.data_start + start..self.data_start + end).unwrap_or_default()
+    }
+
+    /// Lets go of a tensor's pages once it was copied out, so that they do not count as this process' memory. Only
+    /// advice: a later read maps them again.
+    pub(crate) fn release(&self, info: &TensorInfo) {
+        let (start, end) = info.data_offsets;
+        if end - start >= WORTH_RELEASING {
+            // SAFETY: the map is read-only and backed by the file, so a dropped page comes back with the same bytes.
+            let _ = unsafe {
+                self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, self.data_start + start, end - start)
+            };
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use crate::{LoadReport, Result, TensorSet, WeightsError, report::KeyProblem, saf
 use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
 use ltx_nn::{Compute, NnError, Weights};
+use rayon::prelude::*;
 use safetensors::{Dtype, tensor::TensorInfo};
 use std::{
     collections::BTreeMap,
@@ -18,7 +19,9 @@ pub struct Stored(pub Arc<TensorSet>);
 impl Weights for Stored {
     fn tensor(&self, key: &str, shape: &[usize], compute: &Compute) -> ltx_nn::Result<Tensor> {
         let (file, info) = look_up(&self.0, key, shape)?;
-        convert(file.bytes(info), info.dtype, shape, compute)
+        let tensor = convert(file.bytes(info), info.dtype, shape, compute)?;
+        file.release(info);
+        Ok(tensor)
     }
 
     fn rows(&self, key: &str, shape: [usize; 2], rows: &[u32], compute: &Compute) -> ltx_nn::Result<Tensor> {
@@ -56,10 +59,17 @@ fn convert(bytes: &[u8], stored: Dtype, shape: &[usize], compute: &Compute) -> l
 fn from_pairs(
     bytes: &[u8],
     shape: &[usize],
-    widen: impl Fn([u8; 2]) -> f32,
+    widen: impl Fn([u8; 2]) -> f32 + Sync,
     device: &Device,
 ) -> candle_core::Result<Tensor> {
-    let values: Vec<f32> = bytes.as_chunks::<2>().0.iter().map(|pair| widen(*pair)).collect();
+    const CHUNK: usize = 1 << 18;
+    let pairs = bytes.as_chunks::<2>().0;
+    let mut values = vec![0f32; pairs.len()];
+    values.par_chunks_mut(CHUNK).zip(pairs.par_chunks(CHUNK)).for_each(|(values, pairs)| {
+        for (value, pair) in values.iter_mut().zip(pairs) {
+            *value = widen(*pair);
+        }
+    });
     Tensor::from_vec(values, shape, device)
 }
 

@@ -57,7 +57,11 @@ fn code_of(error: &(dyn std::error::Error + 'static)) -> u8 {
         return if matches!(error, WeightsError::Read { .. }) { FAILED } else { BAD_INPUT };
     }
     if let Some(error) = error.downcast_ref::<GoldenError>() {
-        return if let GoldenError::Engine(error) = error { code_of_pipeline(error) } else { BAD_INPUT };
+        return match error {
+            GoldenError::Engine(error) => code_of_pipeline(error),
+            GoldenError::Read { .. } => FAILED,
+            _ => BAD_INPUT,
+        };
     }
     error.downcast_ref::<PipelineError>().map_or(FAILED, code_of_pipeline)
 }
@@ -68,6 +72,8 @@ fn code_of_pipeline(error: &PipelineError) -> u8 {
         PipelineError::Field(_)
         | PipelineError::Prompt(_)
         | PipelineError::BadJson { .. }
+        | PipelineError::Config { .. }
+        | PipelineError::Tokenizer { .. }
         | PipelineError::NotATextEncoder { .. }
         | PipelineError::UnknownKind { .. }
         | PipelineError::NoUpscaler

@@ -12,7 +12,6 @@ mod resident;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// A self-hosted LTX video node: an image, or a start and an end image, plus a prompt, become an MP4.
 #[derive(Parser)]
 #[command(version, about, after_help = exit::HELP)]
 struct Cli {

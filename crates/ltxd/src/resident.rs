@@ -1,11 +1,21 @@
-//! How much memory this process has used.
+//! How much memory this process has used, and how much there is.
 //!
 //! Must not know what for.
 
 /// The most resident memory so far, in bytes; `None` where the system does not tell.
 pub(crate) fn peak_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    field("/proc/self/status", "VmHWM:")
+}
+
+/// Memory that can be had without swapping, in bytes; `None` where the system does not tell.
+pub(crate) fn available_bytes() -> Option<u64> {
+    field("/proc/meminfo", "MemAvailable:")
+}
+
+/// A `name: number kB` line of a file of the proc file system.
+fn field(file: &str, name: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kilobytes * 1024)
 }

@@ -84,12 +84,13 @@ impl VideoVaeConfig {
         Ok(config)
     }
 
-    /// Bytes alive at the worst moment of a pass over `frames` frames of `pixels` pixels, in f32: two copies of the
-    /// widest layer's values and the convolution's panel.
+    /// Bytes alive at the worst moment of a pass over `frames` frames of `pixels` pixels, in f32: three copies of a
+    /// residual block's values at the finest level, or two of the pixels themselves, and the convolution's panel.
     pub fn activation_bytes(&self, pixels: u64, frames: u64) -> u64 {
-        let widest = self.decoder_base_channels.max(self.encoder_base()) as u64 * 4;
+        let features = self.decoder_base_channels.max(self.encoder_base()) as u64;
         let folded = (self.patch_size * self.patch_size) as u64;
-        3 * widest * pixels / folded * frames * 4 + (32 << 20)
+        let values = (3 * features).max(features + 6 * folded);
+        values * pixels / folded * frames * 4 + (32 << 20)
     }
 
     pub(super) fn encoder_base(&self) -> usize {

@@ -84,7 +84,7 @@ impl TokenState {
         let noise = Tensor::from_vec(noise.draw(tokens * channels), (1, tokens, channels), device)?;
         let mask = self.mask_tensor(device)?;
         taps.record("noise_tokens", || Ok(noise.clone()))?;
-        taps.record("noise_latent", || Ok(self.clip_latent(&noise)?))?;
+        taps.record("noise_latent", || self.clip_latent(&noise))?;
         taps.record("clean_latent_tokens", || Ok(self.clean.clone()))?;
         taps.record("denoise_mask", || Ok(mask.clone()))?;
         taps.record("positions", || self.positions.to_tensor())?;

@@ -38,9 +38,9 @@ pub fn decode_tiled(
     let divide = sums.iter().flatten().any(|sum| (sum - 1.0).abs() > 1e-5);
     let total = time.len() * rows.len() * columns.len();
     let mut done = 0;
-    let mut held: Option<Buffer> = None;
-    for stretch in &time {
-        let mut buffer = Buffer::new(stretch, sums[1].len(), sums[2].len());
+    let mut shared: Option<Buffer> = None;
+    for (i, stretch) in time.iter().enumerate() {
+        let mut buffer = Buffer::new(stretch.pixels.clone(), sums[1].len(), sums[2].len());
         for row in &rows {
             for column in &columns {
                 progress.report(Progress { stage: Stage::Decoding, done, total });
@@ -54,22 +54,21 @@ pub fn decode_tiled(
                 done += 1;
             }
         }
-        if let Some(mut previous) = held.take() {
-            previous.hand_over(&mut buffer);
-            each(previous.finish(&sums, divide)?)?;
+        if let Some(shared) = shared.take() {
+            buffer.absorb(&shared);
         }
-        held = Some(buffer);
-    }
-    if let Some(last) = held {
-        each(last.finish(&sums, divide)?)?;
+        // What the next stretch does not touch is finished; only the overlap waits for it.
+        let next = time.get(i + 1).map_or(stretch.pixels.end, |next| next.pixels.start);
+        let (finished, rest) = buffer.split(next);
+        shared = Some(rest);
+        each(finished.finish(&sums, divide)?)?;
     }
     progress.report(Progress { stage: Stage::Decoding, done: total, total });
     Ok(())
 }
 
 impl Buffer {
-    fn new(stretch: &Span, height: usize, width: usize) -> Self {
-        let frames = stretch.pixels.clone();
+    fn new(frames: std::ops::Range<usize>, height: usize, width: usize) -> Self {
         Self { values: vec![0f32; 3 * frames.len() * height * width], frames, height, width }
     }
 
@@ -90,21 +89,33 @@ impl Buffer {
         Ok(())
     }
 
-    /// Moves the frames shared with the next buffer into it, and keeps the rest.
-    fn hand_over(&mut self, next: &mut Self) {
-        let kept = next.frames.start.min(self.frames.end) - self.frames.start;
-        let (plane, mine, theirs) = (self.height * self.width, self.frames.len(), next.frames.len());
-        let mut rest = Vec::with_capacity(3 * kept * plane);
+    /// Adds the frames that an earlier stretch shares with this one's beginning.
+    fn absorb(&mut self, shared: &Self) {
+        let (plane, mine, theirs) = (self.height * self.width, self.frames.len(), shared.frames.len());
         for channel in 0..3 {
-            let values = &self.values[channel * mine * plane..(channel + 1) * mine * plane];
-            rest.extend_from_slice(&values[..kept * plane]);
-            let target = &mut next.values[channel * theirs * plane..];
-            for (target, value) in target.iter_mut().zip(&values[kept * plane..]) {
+            let target = &mut self.values[channel * mine * plane..];
+            let source = &shared.values[channel * theirs * plane..(channel + 1) * theirs * plane];
+            for (target, value) in target.iter_mut().zip(source) {
                 *target += value;
             }
         }
-        self.values = rest;
-        self.frames.end = self.frames.start + kept;
+    }
+
+    /// The frames before `frame`, and the others.
+    fn split(self, frame: usize) -> (Self, Self) {
+        let (plane, count) = (self.height * self.width, self.frames.len());
+        let before = frame - self.frames.start;
+        if before == count {
+            let rest = Self::new(frame..frame, self.height, self.width);
+            return (self, rest);
+        }
+        let part = |range: std::ops::Range<usize>| {
+            let channel = |c: usize| &self.values[(c * count + range.start) * plane..(c * count + range.end) * plane];
+            let values = [channel(0), channel(1), channel(2)].concat();
+            let frames = self.frames.start + range.start..self.frames.start + range.end;
+            Self { values, frames, height: self.height, width: self.width }
+        };
+        (part(0..before), part(before..count))
     }
 
     /// Divides the weights out, where they do not add up to one.

@@ -11,7 +11,7 @@ use draft::Model;
 use ltx_media::{FrameWriter, Mp4Writer, PngFolderWriter};
 use ltx_nn::{Compute, parse_dtype};
 use ltx_pipeline::{Engine, EngineOptions, Generator, NotSaved, Run};
-use ltx_policy::{Admitted, ModelIdentity, PolicyConfig, UsageMark, admit};
+use ltx_policy::{Admitted, ModelIdentity, ModelNames, PolicyConfig, UsageMark, admit};
 use ltx_types::{CancelToken, Generation};
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 
@@ -124,9 +124,13 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let library = library::open(arguments.models_dir.as_deref())?;
-    let names = library::names(&library);
-    let model = Model::resolve(arguments, &library, &names)?;
+    let (model, names) = if library::is_path(&arguments.model) {
+        (Model::from_path(arguments)?, ModelNames::new(vec![], [])) // A path needs no manifests.
+    } else {
+        let library = library::open(arguments.models_dir.as_deref())?;
+        let names = library::names(&library);
+        (Model::named(&arguments.model, &library, &names), names)
+    };
     let draft = arguments.draft(&model)?;
     let admitted = admit(&model.ask(), draft, &PolicyConfig::new(names))?.check()?;
 

@@ -12,8 +12,11 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape};
 use gemm::Parallelism;
 use rayon::prelude::*;
 
-/// Queries per tile.
-const TILE: usize = 64;
+/// Queries per tile, at most and at least. A tile's size follows from the sequence alone, never from the threads: sums
+/// run in another order in another tile, and the same seed has to mean the same bytes.
+const TILES: std::ops::RangeInclusive<usize> = 16..=64;
+/// Tiles that a short sequence is cut into, so that there is work for every thread.
+const SHARES: usize = 16;
 
 /// `softmax(scale · q kᵀ) v` on `[B, T, heads · head_dim]` without transposing anything.
 pub(crate) struct Attention {
@@ -61,7 +64,7 @@ impl CustomOp3 for Attention {
             let out = &mut out[sample * queries * q_row..(sample + 1) * queries * q_row];
             let k = &k[sample * keys * kv_row..(sample + 1) * keys * kv_row];
             let v = &v[sample * keys * kv_row..(sample + 1) * keys * kv_row];
-            let tile = TILE.min(queries.div_ceil(rayon::current_num_threads()).max(1));
+            let tile = queries.div_ceil(SHARES).clamp(*TILES.start(), *TILES.end());
             out.par_chunks_mut(tile * q_row).zip(q.par_chunks(tile * q_row)).enumerate().try_for_each_init(
                 || vec![0f32; tile * keys],
                 |scores, (i, (out, q))| self.tile(&sizes, i * tile, (out, q, k, v), scores),

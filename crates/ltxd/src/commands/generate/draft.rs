@@ -3,12 +3,13 @@
 //! Must not know the engine.
 
 use super::Arguments;
-use crate::{exit::BadInput, library};
+use crate::exit::BadInput;
 use anyhow::Result;
 use ltx_pipeline::{ModelFiles, default_conditioning};
 use ltx_policy::{Ask, ModelNames};
 use ltx_types::{
-    ConditioningMode, GenerationDraft, Guidance, ImageCondition, ImageSource, Method, Schedule, Seed, Stages, Strength,
+    ConditioningMode, FieldError, GenerationDraft, Guidance, ImageCondition, ImageSource, Method, Schedule, Seed,
+    Stages, Strength,
 };
 use ltx_weights::{Defaults, Manifest, ModelLibrary};
 use std::path::PathBuf;
@@ -22,20 +23,17 @@ pub(super) enum Model {
 }
 
 impl Model {
-    pub(super) fn resolve(arguments: &Arguments, library: &ModelLibrary, names: &ModelNames) -> Result<Self> {
-        if library::is_path(&arguments.model) {
-            return Self::from_path(arguments);
-        }
-        let manifest = names.find(&arguments.model).and_then(|known| library.manifest(&known.name)).cloned();
+    pub(super) fn named(asked: &str, library: &ModelLibrary, names: &ModelNames) -> Self {
+        let manifest = names.find(asked).and_then(|known| library.manifest(&known.name)).cloned();
         let files = manifest.as_ref().map(|manifest| ModelFiles {
             checkpoint: library.path_of(&manifest.files.checkpoint),
             text_encoder: library.path_of(&manifest.files.text_encoder),
             upscaler: manifest.files.upscaler.as_ref().map(|file| library.path_of(file)),
         });
-        Ok(Self::Named { asked: arguments.model.clone(), manifest: manifest.map(Box::new), files })
+        Self::Named { asked: asked.to_owned(), manifest: manifest.map(Box::new), files }
     }
 
-    fn from_path(arguments: &Arguments) -> Result<Self> {
+    pub(super) fn from_path(arguments: &Arguments) -> Result<Self> {
         let Some(schedule) = arguments.schedule()? else {
             let why = "schedule: dev and distilled checkpoints look alike, so a bare path does not say how to sample; \
                        add --schedule guided (dev) or --schedule distilled";
@@ -142,14 +140,18 @@ impl Arguments {
 
     /// The start image at frame 0, the end image at the last.
     fn images(&self, frames: usize) -> Result<Vec<ImageCondition>> {
-        let image = |path: &PathBuf, frame_index, strength| {
-            let strength = Strength::new(strength)?;
+        let image = |path: &PathBuf, frame_index, strength, field| {
+            let strength = Strength::new(strength).map_err(|error| FieldError { field, ..error })?;
             Ok(ImageCondition { source: ImageSource::Path(path.clone()), frame_index, strength })
         };
-        let start = self.image.iter().map(|path| image(path, 0, self.strength));
-        // A clip too short for two images is the frame count's fault, which the draft's check says.
-        let last = frames.saturating_sub(1).max(usize::from(self.image.is_some()));
-        let end = self.end_image.iter().map(|path| image(path, last, self.end_strength));
+        if self.image.is_some() && self.end_image.is_some() && frames < 2 {
+            let rule = "is too short for a start and an end frame";
+            return Err(FieldError::new("frames", frames, rule).nearest(9).into());
+        }
+        let start = self.image.iter().map(|path| image(path, 0, self.strength, "strength"));
+        // Never 0, even in a clip of one frame: an end image alone must not pass for a start image.
+        let last = frames.saturating_sub(1).max(1);
+        let end = self.end_image.iter().map(|path| image(path, last, self.end_strength, "end_strength"));
         start.chain(end).collect()
     }
 

@@ -3,16 +3,25 @@
 //! Must not know how it came about.
 
 use super::Arguments;
-use crate::resident::human;
+use crate::resident::{self, human};
 use ltx_pipeline::Outcome;
 use ltx_policy::{ModelIdentity, UsageMark};
 use ltx_types::{Generation, Guidance};
 use serde_json::{Value, json};
 
-/// One line before the work begins.
+/// One line before the work begins, and a second one when the memory at hand will not do.
 pub(super) fn intent(request: &Generation, model: &ModelIdentity, peak: u64) -> String {
+    let short = match resident::available_bytes() {
+        Some(available) if available < peak => {
+            format!(
+                "\nwarning: only {} of memory are available; a smaller size or fewer frames need less",
+                human(available)
+            )
+        }
+        _ => String::new(),
+    };
     format!(
-        "{}: {} frames of {} at {} fps with {} ({}), {} schedule, {} stage(s), seed {}; needs about {} of memory",
+        "{}: {} frames of {} at {} fps with {} ({}), {} schedule, {} stage(s), seed {}; weights and activations need about {}{short}",
         request.method,
         request.frames.get(),
         request.pixels,

@@ -1,0 +1,110 @@
+//! Tokenizer, Gemma's hidden states, features and connector against the reference.
+
+use candle_core::{IndexOp, Tensor};
+use ltx_model::{
+    config::section,
+    text_encoder::{
+        Connector, FeatureProjection, Gemma, GemmaConfig, MAX_TOKENS, PromptError, PromptTokenizer, TextEncoder,
+        TextEncoderParts,
+    },
+    transformer::{Transformer, TransformerConfig},
+};
+use ltx_nn::{NnError, Taps};
+use ltx_testkit::{LAYER, assert_close, checkpoint, goldens, tiny, vb};
+
+const PROMPT: &str = "A calm lake at sunrise, a heron takes off while the camera slowly pushes in.";
+
+fn gemma_config() -> GemmaConfig {
+    let json = std::fs::read(tiny("gemma/config.json")).unwrap();
+    GemmaConfig::from_json(&serde_json::from_slice(&json).unwrap()).unwrap()
+}
+
+fn tokenizer() -> PromptTokenizer {
+    let bytes = std::fs::read(tiny("gemma/tokenizer.json")).unwrap();
+    PromptTokenizer::from_bytes(&bytes, gemma_config().bos_token_id).unwrap()
+}
+
+fn transformer_config() -> TransformerConfig {
+    let config = checkpoint().0.config().unwrap();
+    TransformerConfig::from_json(section(&config, "transformer").unwrap()).unwrap()
+}
+
+fn encoder() -> TextEncoder {
+    let (weights, gemma) = (checkpoint().1, gemma_config());
+    let config = transformer_config();
+    let states = (gemma.hidden_size, gemma.states());
+    let gemma = Gemma::load(&vb("gemma/model.safetensors").pp("language_model.model"), &gemma).unwrap();
+    let projection = FeatureProjection::load(&weights, states, config.connector_dim()).unwrap();
+    let connector = Connector::load(&weights.pp(Transformer::PREFIX), &config).unwrap();
+    TextEncoder::new(TextEncoderParts { gemma, projection, connector })
+}
+
+#[test]
+fn token_ids_equal_the_reference() {
+    let goldens = goldens("kf_guided/tensors.safetensors");
+    for (prompt, name) in [(PROMPT, "pos"), ("blurry, low quality, static", "neg")] {
+        let (ids, mask) = tokenizer().encode(prompt).unwrap().left_padded(gemma_config().pad_token_id);
+        let golden = |what: &str| goldens[&format!("text.{name}.{what}")].i(0).unwrap().to_vec1::<i64>().unwrap();
+        assert_eq!(ids, golden("input_ids"));
+        assert_eq!(mask, golden("attention_mask"));
+    }
+}
+
+#[test]
+fn a_prompt_that_is_too_long_is_refused_with_its_count() {
+    let long = "heron ".repeat(3000);
+    match tokenizer().encode(&long) {
+        Err(PromptError::TooLong { count }) => assert!(count > MAX_TOKENS, "{count}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(tokenizer().encode("  ").unwrap().ids(), [2], "an empty prompt is <bos> alone");
+}
+
+#[test]
+fn states_features_and_context_equal_the_reference() {
+    let goldens = goldens("kf_guided/tensors.safetensors");
+    let prompts = [tokenizer().encode(PROMPT).unwrap()];
+    let taps = Taps::on();
+    let contexts = encoder().encode::<NnError>(&prompts, |_| Ok(()), &[taps.within("")]).unwrap();
+    let found = taps.into_tensors().unwrap();
+    // Real tokens only: the rows of pads mean nothing.
+    let count = prompts[0].ids().len();
+    let real = |t: &Tensor| t.narrow(1, MAX_TOKENS - count, count).unwrap();
+    for name in ["gemma_hidden_states", "video_features"] {
+        assert_close(name, &real(&found[name]), &real(&goldens[&format!("text.pos.{name}")]), LAYER);
+    }
+    for part in ["connector_rope_cos", "connector_rope_sin"] {
+        assert_close(part, &found[part], &goldens[&format!("text.{part}")], LAYER);
+    }
+    assert_close("context", &contexts[0], &goldens["text.pos.video_context"], LAYER);
+}
+
+#[test]
+fn connector_blocks_equal_the_reference() {
+    let taps = Taps::on();
+    let prompts = [tokenizer().encode(PROMPT).unwrap()];
+    encoder().encode::<NnError>(&prompts, |_| Ok(()), &[taps.within("")]).unwrap();
+    let (found, goldens) = (taps.into_tensors().unwrap(), goldens("vae_taps.safetensors"));
+    for block in ["block0", "block1"] {
+        assert_close(block, &found[block], &goldens[&format!("connector_pos.{block}")], LAYER);
+    }
+}
+
+#[test]
+fn two_prompts_in_one_pass_equal_two_passes() {
+    let prompts = [tokenizer().encode(PROMPT).unwrap(), tokenizer().encode("static").unwrap()];
+    let taps = [Taps::off(), Taps::off()];
+    let both = encoder().encode::<NnError>(&prompts, |_| Ok(()), &taps).unwrap();
+    for (prompt, expected) in prompts.iter().zip(&both) {
+        let alone = encoder().encode::<NnError>(std::slice::from_ref(prompt), |_| Ok(()), &taps).unwrap();
+        assert_close("context", &alone[0], expected, 0.0);
+    }
+}
+
+#[test]
+fn a_token_outside_the_vocabulary_is_an_error() {
+    let foreign = PromptTokenizer::from_bytes(&std::fs::read(tiny("gemma/tokenizer.json")).unwrap(), 100_000).unwrap();
+    let prompts = [foreign.encode("lake").unwrap()];
+    let error = encoder().encode::<NnError>(&prompts, |_| Ok(()), &[Taps::off()]).unwrap_err();
+    assert!(matches!(error, NnError::NoSuchRow { row: 100_000, .. }), "{error}");
+}

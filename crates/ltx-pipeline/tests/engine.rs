@@ -1,0 +1,202 @@
+//! The engine on the tiny model: determinism, going on after a restart, cancelling, and what it refuses.
+
+use candle_core::{DType, Tensor};
+use ltx_media::{FrameWriter, MediaError};
+use ltx_nn::Compute;
+use ltx_pipeline::{
+    Engine, EngineOptions, Generator, LatentStore, ModelFiles, NotSaved, Outcome, PipelineError, Result, Run,
+    SavedLatent,
+};
+use ltx_policy::{Admitted, Ask, ModelNames, admit};
+use ltx_testkit::{assert_close, data, tiny};
+use ltx_types::{
+    CancelToken, ConditioningMode, Generation, GenerationDraft, Guidance, ImageCondition, ImageSource, NoProgress,
+    Progress, ProgressSink, Schedule, Seed, Stage, Stages, Strength,
+};
+use std::sync::Mutex;
+
+fn files() -> ModelFiles {
+    ModelFiles {
+        checkpoint: tiny("ltx-2.3-tiny-dev.safetensors"),
+        text_encoder: tiny("gemma"),
+        upscaler: Some(tiny("ltx-2.3-tiny-spatial-upscaler-x2.safetensors")),
+    }
+}
+
+fn engine() -> Engine {
+    Engine::open(&files(), EngineOptions::default()).unwrap()
+}
+
+fn draft() -> GenerationDraft {
+    let image = |name: &str, frame_index| ImageCondition {
+        source: ImageSource::Path(data("kf_two_stage").join(name)),
+        frame_index,
+        strength: Strength::FULL,
+    };
+    GenerationDraft {
+        prompt: "A lake".into(),
+        negative_prompt: "blurry".into(),
+        images: vec![image("image0.png", 0), image("image1.png", 8)],
+        conditioning: ConditioningMode::ReplaceFirst,
+        width: 64,
+        height: 64,
+        frames: 9,
+        fps: 24.0,
+        seed: Seed(3),
+        schedule: Schedule::Guided,
+        steps: 3,
+        stages: Stages::Two,
+        guidance: Guidance { cfg_scale: 3.0, stg_scale: 1.0, rescale_scale: 0.7, stg_blocks: vec![1] },
+        image_crf: 0,
+    }
+}
+
+fn admitted(draft: GenerationDraft) -> Admitted<Generation> {
+    admit(&Ask::default(), draft, &ModelNames::new(vec![], [])).unwrap().check().unwrap()
+}
+
+/// Counts frames and keeps nothing.
+struct Counting;
+
+impl FrameWriter for Counting {
+    fn write(&mut self, _: &[u8]) -> std::result::Result<(), MediaError> {
+        Ok(())
+    }
+    fn finish(self: Box<Self>) -> std::result::Result<(), MediaError> {
+        Ok(())
+    }
+}
+
+fn generate(engine: &mut Engine, request: &Admitted<Generation>, run: &Run<'_>) -> Result<Outcome> {
+    engine.generate(request, &mut [Box::new(Counting)], run)
+}
+
+fn quietly<'a>(cancel: &'a CancelToken, store: &'a dyn LatentStore) -> Run<'a> {
+    Run { progress: &NoProgress, cancel, store }
+}
+
+/// Keeps every state, and hands one of them to the next run.
+#[derive(Default)]
+struct Recording {
+    saved: Mutex<Vec<SavedLatent>>,
+    resume: Option<SavedLatent>,
+}
+
+impl LatentStore for Recording {
+    fn save(&self, latent: &SavedLatent) -> Result<()> {
+        self.saved.lock().unwrap().push(latent.clone());
+        Ok(())
+    }
+    fn saved(&self) -> Option<SavedLatent> {
+        self.resume.clone()
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_and_another_does_not() {
+    let cancel = CancelToken::new();
+    let mut engine = engine();
+    let mut digests = |seed| {
+        let request = admitted(GenerationDraft { seed: Seed(seed), ..draft() });
+        let outcome = generate(&mut engine, &request, &quietly(&cancel, &NotSaved)).unwrap();
+        assert_eq!(outcome.frames, 9);
+        (outcome.latent_sha256, outcome.frames_sha256)
+    };
+    let first = digests(3);
+    assert_eq!(first, digests(3));
+    assert_ne!(first, digests(4));
+}
+
+#[test]
+fn going_on_after_any_step_gives_the_same_frames() {
+    let (cancel, mut engine, request) = (CancelToken::new(), engine(), admitted(draft()));
+    let recording = Recording::default();
+    let expected = generate(&mut engine, &request, &quietly(&cancel, &recording)).unwrap().frames_sha256;
+    let states = recording.saved.into_inner().unwrap();
+    assert_eq!(states.len(), 3 + 3, "three guided steps and three refining ones");
+    for state in states {
+        let place = format!("{:?} {}", state.stage, state.steps_done);
+        let resumed = Recording { resume: Some(state), ..Recording::default() };
+        let found = generate(&mut engine, &request, &quietly(&cancel, &resumed)).unwrap().frames_sha256;
+        assert_eq!(found, expected, "{place}");
+        assert!(resumed.saved.into_inner().unwrap().len() < 6, "{place}");
+    }
+}
+
+/// Cancels as soon as a stage reports.
+struct CancelAt<'a>(Stage, &'a CancelToken, Mutex<usize>);
+
+impl ProgressSink for CancelAt<'_> {
+    fn report(&self, progress: Progress) {
+        if self.1.is_cancelled() {
+            *self.2.lock().unwrap() += 1;
+        } else if progress.stage == self.0 {
+            self.1.cancel();
+        }
+    }
+}
+
+#[test]
+fn cancelling_in_any_stage_stops_there_and_harms_nothing() {
+    let (mut engine, request) = (engine(), admitted(draft()));
+    let never = CancelToken::new();
+    let expected = generate(&mut engine, &request, &quietly(&never, &NotSaved)).unwrap().frames_sha256;
+    for stage in [
+        Stage::TextEncoding,
+        Stage::ImageEncoding,
+        Stage::Denoising,
+        Stage::Upsampling,
+        Stage::Refining,
+        Stage::Decoding,
+    ] {
+        let cancel = CancelToken::new();
+        let sink = CancelAt(stage, &cancel, Mutex::new(0));
+        let run = Run { progress: &sink, cancel: &cancel, store: &NotSaved };
+        let result = generate(&mut engine, &request, &run);
+        assert!(matches!(result, Err(PipelineError::Cancelled(_))), "{stage:?}");
+        assert_eq!(*sink.2.lock().unwrap(), 0, "{stage:?}: no step was finished after cancelling");
+    }
+    let again = generate(&mut engine, &request, &quietly(&never, &NotSaved)).unwrap().frames_sha256;
+    assert_eq!(again, expected);
+}
+
+/// The final tokens of a run in a dtype.
+fn final_tokens(dtype: DType) -> Tensor {
+    let options = EngineOptions { compute: Compute::cpu_f32().with_dtype(dtype), ..EngineOptions::default() };
+    let (cancel, recording) = (CancelToken::new(), Recording::default());
+    let request = admitted(draft());
+    generate(&mut Engine::open(&files(), options).unwrap(), &request, &quietly(&cancel, &recording)).unwrap();
+    recording.saved.into_inner().unwrap().pop().unwrap().tokens
+}
+
+#[test]
+fn half_precision_stays_near_full_precision() {
+    let full = final_tokens(DType::F32);
+    // bf16 keeps 8 bits of a value, f16 keeps 11; six steps and guidance add up.
+    for (dtype, tolerance) in [(DType::BF16, 0.05), (DType::F16, 0.01)] {
+        assert_close(&format!("{dtype:?}"), &final_tokens(dtype), &full, tolerance);
+    }
+}
+
+#[test]
+fn what_does_not_fit_the_model_is_refused_before_any_weight_is_read() {
+    let cancel = CancelToken::new();
+    let refuse = |engine: &mut Engine, draft: GenerationDraft| {
+        generate(engine, &admitted(draft), &quietly(&cancel, &NotSaved)).unwrap_err()
+    };
+    let mut whole = engine();
+    let blocks = Guidance { stg_blocks: vec![28], ..draft().guidance };
+    let error = refuse(&mut whole, GenerationDraft { guidance: blocks, ..draft() });
+    assert!(error.to_string().contains("stg_blocks: 28") && error.to_string().contains("nearest legal: 2"), "{error}");
+    let error = refuse(&mut whole, GenerationDraft { prompt: "lake ".repeat(2000), ..draft() });
+    assert!(matches!(error, PipelineError::Prompt(_)), "{error}");
+    let mut single = Engine::open(&ModelFiles { upscaler: None, ..files() }, EngineOptions::default()).unwrap();
+    assert!(matches!(refuse(&mut single, draft()), PipelineError::NoUpscaler));
+}
+
+#[test]
+fn the_plan_names_every_stage_and_a_peak() {
+    let plan = engine().plan(admitted(draft()).request());
+    assert_eq!(plan.stages.len(), 6);
+    assert!(plan.peak() > 1 << 20 && plan.peak() < 1 << 30, "{}", plan.peak());
+}
