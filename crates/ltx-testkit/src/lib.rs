@@ -1,7 +1,11 @@
-//! What tests share: the tiny checkpoint, the goldens, and how far a tensor may be from one.
+//! What tests share: the tiny checkpoint, the goldens, how far a tensor may be from one, and a generator that needs no
+//! weights ([`fake`], with the feature `fake`).
 //!
 //! Must not be a dependency of anything but tests. Whatever is not there fails the test that asked for it.
 #![forbid(unsafe_code)]
+
+#[cfg(feature = "fake")]
+pub mod fake;
 
 use candle_core::{Device, Tensor};
 use ltx_nn::{Compute, Taps, Vb, relative_l2};

@@ -2,10 +2,10 @@
 //!
 //! Must not know who listens: a terminal bar, a gRPC stream, or nobody.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A part of the work, in the order in which it happens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// The prompt, through Gemma and the connector.

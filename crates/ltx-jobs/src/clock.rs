@@ -1,0 +1,59 @@
+//! Two clocks: the wall's, for people, and the node's own, for ages.
+//!
+//! Must not know what is aged. Order is never by clock: the database numbers things as they come.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Milliseconds since 1970 by the system's clock, which may jump.
+fn wall_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Time the node was off counts at most this much, whatever the clock says.
+const LONGEST_ABSENCE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// One moment by both clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Now {
+    /// Milliseconds since 1970, for people.
+    pub(crate) wall_ms: i64,
+    /// Milliseconds of the node's own time, for ages.
+    pub(crate) age_ms: i64,
+}
+
+/// A clock that only goes forward, at one second a second, from start to start.
+#[derive(Debug)]
+pub(crate) struct NodeClock {
+    began_ms: i64,
+    opened: Instant,
+}
+
+impl NodeClock {
+    /// Goes on from what was stored last: the node's time then, and the wall's.
+    pub(crate) fn resume(stored_ms: i64, stored_wall_ms: i64) -> Self {
+        let absence = wall_ms().saturating_sub(stored_wall_ms).clamp(0, LONGEST_ABSENCE.as_millis() as i64);
+        Self { began_ms: stored_ms.saturating_add(absence), opened: Instant::now() }
+    }
+
+    /// This moment.
+    pub(crate) fn now(&self) -> Now {
+        let age_ms = self.began_ms.saturating_add(self.opened.elapsed().as_millis() as i64);
+        Now { wall_ms: wall_ms(), age_ms }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_clock_ages_nothing_by_more_than_a_day() {
+        let day = LONGEST_ABSENCE.as_millis() as i64;
+        let absence = |stored_wall_ms| NodeClock::resume(1000, stored_wall_ms).now().age_ms - 1000;
+        assert!((0..100).contains(&absence(wall_ms())));
+        assert!((0..100).contains(&absence(wall_ms() + 50 * day)), "the clock went back");
+        assert!((60_000..60_100).contains(&absence(wall_ms() - 60_000)));
+        assert!((day..day + 100).contains(&absence(wall_ms() - 5000 * day)), "the clock went forward");
+    }
+}

@@ -1,0 +1,234 @@
+//! What the callers' side and the runner's side of the jobs share.
+//!
+//! Must not know either side.
+
+use crate::{
+    ClientId, GenerationId, JobsConfig, JobsError, Models, Result,
+    clock::{NodeClock, Now},
+    estimate::Forecast,
+    failure::sentence,
+    folder::{DataFolder, Space},
+    queue::FairQueue,
+    rate::RateLimit,
+    store::Store,
+    watch::Hub,
+};
+use ltx_policy::PolicyConfig;
+use ltx_types::{CancelToken, Generation};
+use std::{
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock},
+    time::{Duration, Instant},
+};
+
+/// Shared by every thread of the jobs.
+pub(crate) struct Core {
+    pub(crate) config: JobsConfig,
+    pub(crate) folder: DataFolder,
+    pub(crate) store: Arc<Store>,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) models: Arc<dyn Models>,
+    pub(crate) space: Box<dyn Space>,
+    pub(crate) clock: NodeClock,
+    /// Held while a generation is admitted, so that bounds hold and a request id is given once.
+    pub(crate) admission: Mutex<()>,
+    /// Held while a client's image is decoded; one at a time bounds the memory that takes.
+    pub(crate) decoding: Mutex<()>,
+    /// Read while files are made that no row names yet; written while files without rows are removed.
+    pub(crate) files: RwLock<()>,
+    pub(crate) rate: Mutex<RateLimit>,
+    policy: RwLock<Arc<PolicyConfig>>,
+    line: Mutex<Line>,
+    moved: Condvar,
+}
+
+/// Who runs and who is next.
+struct Line {
+    queue: FairQueue,
+    running: Option<(GenerationId, CancelToken)>,
+    stopping: bool,
+    trouble: Option<String>,
+}
+
+/// What a core is made of.
+pub(crate) struct CoreParts {
+    pub(crate) config: JobsConfig,
+    pub(crate) folder: DataFolder,
+    pub(crate) store: Store,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) models: Arc<dyn Models>,
+    pub(crate) space: Box<dyn Space>,
+    pub(crate) policy: PolicyConfig,
+    pub(crate) clock: NodeClock,
+}
+
+impl Core {
+    /// Rebuilds the queue from the database.
+    ///
+    /// # Errors
+    /// `Database`, `Corrupt`.
+    pub(crate) fn new(parts: CoreParts) -> Result<Self> {
+        let CoreParts { config, folder, store, hub, models, space, policy, clock } = parts;
+        let mut queue = FairQueue::default();
+        for (client, id) in store.queued()? {
+            queue.push(&client, id);
+        }
+        let line = Line { queue, running: None, stopping: false, trouble: None };
+        Ok(Self {
+            rate: Mutex::new(RateLimit::new(config.requests_per_second, config.request_burst)),
+            config,
+            folder,
+            store: Arc::new(store),
+            hub,
+            models,
+            space,
+            clock,
+            admission: Mutex::new(()),
+            decoding: Mutex::new(()),
+            files: RwLock::new(()),
+            policy: RwLock::new(Arc::new(policy)),
+            line: Mutex::new(line),
+            moved: Condvar::new(),
+        })
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        self.clock.now()
+    }
+
+    pub(crate) fn policy(&self) -> Arc<PolicyConfig> {
+        Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn set_policy(&self, policy: PolicyConfig) {
+        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
+    }
+
+    /// # Errors
+    /// `Stopping`.
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.line().stopping { Err(JobsError::Stopping) } else { Ok(()) }
+    }
+
+    /// # Errors
+    /// `QueueFull`.
+    pub(crate) fn check_room(&self, client: &ClientId) -> Result<()> {
+        let line = self.line();
+        let (all, own) = (self.config.max_queued, self.config.max_queued_per_client);
+        if line.queue.len_of(client) >= own {
+            return Err(JobsError::QueueFull { limit: own, of_client: true });
+        }
+        if line.queue.len() >= all {
+            return Err(JobsError::QueueFull { limit: all, of_client: false });
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// `RateLimited`.
+    pub(crate) fn check_rate(&self, client: &ClientId) -> Result<()> {
+        let taken = lock(&self.rate).take(client, Instant::now());
+        taken.map_err(|retry_after| JobsError::RateLimited { retry_after })
+    }
+
+    /// # Errors
+    /// `StorageFull` when less than the reserve and `bytes` is free; `File`.
+    pub(crate) fn check_space(&self, bytes: u64) -> Result<()> {
+        let root = self.folder.root();
+        let free = self.space.free_bytes(root).map_err(JobsError::file(root))?;
+        let needed = self.config.reserve_bytes.saturating_add(bytes);
+        if free < needed { Err(JobsError::StorageFull { free, needed, source: None }) } else { Ok(()) }
+    }
+
+    /// Seconds of a request's stages, as far as this node knows.
+    ///
+    /// # Errors
+    /// `Database`, `Corrupt`.
+    pub(crate) fn forecast(&self, model: &str, request: &Generation) -> Result<Option<Forecast>> {
+        Ok(Forecast::new(request, &self.store.seconds_per_unit(model, request.schedule)?))
+    }
+
+    /// Puts a stored generation into the queue.
+    pub(crate) fn enqueue(&self, client: &ClientId, id: GenerationId) {
+        self.line().queue.push(client, id);
+        self.moved.notify_all();
+    }
+
+    /// How many generations a new one of this client would wait for.
+    pub(crate) fn next_position(&self, client: &ClientId, id: GenerationId) -> usize {
+        let mut line = self.line();
+        line.queue.push(client, id);
+        let position = line.queue.position(client, id).unwrap_or(0);
+        line.queue.remove(client, id);
+        position
+    }
+
+    pub(crate) fn position(&self, client: &ClientId, id: GenerationId) -> Option<usize> {
+        self.line().queue.position(client, id)
+    }
+
+    /// Waits for a generation to run; `None` once the node stops.
+    pub(crate) fn next(&self) -> Option<(GenerationId, CancelToken)> {
+        let mut line = self.line();
+        loop {
+            if line.stopping {
+                return None;
+            }
+            if let Some(id) = line.queue.pop() {
+                let cancel = CancelToken::new();
+                line.running = Some((id, cancel.clone()));
+                return Some((id, cancel));
+            }
+            line = self.moved.wait(line).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// The device is free again.
+    pub(crate) fn ended(&self) {
+        self.line().running = None;
+    }
+
+    /// Takes a cancelled generation out of the queue, or tells it to stop.
+    pub(crate) fn cancel(&self, client: &ClientId, id: GenerationId) {
+        let mut line = self.line();
+        line.queue.remove(client, id);
+        if let Some((_, cancel)) = line.running.as_ref().filter(|(running, _)| *running == id) {
+            cancel.cancel();
+        }
+    }
+
+    /// Admits nothing more and stops what runs.
+    pub(crate) fn stop(&self) {
+        let mut line = self.line();
+        line.stopping = true;
+        if let Some((_, cancel)) = &line.running {
+            cancel.cancel();
+        }
+        self.moved.notify_all();
+    }
+
+    /// Waits a while, or until the node stops; `true` then.
+    pub(crate) fn stops_within(&self, time: Duration) -> bool {
+        let waited = self.moved.wait_timeout_while(self.line(), time, |line| !line.stopping);
+        waited.unwrap_or_else(PoisonError::into_inner).0.stopping
+    }
+
+    /// Remembers what went wrong where nobody waits for an answer.
+    pub(crate) fn note(&self, error: &(dyn std::error::Error + 'static)) {
+        self.line().trouble = Some(sentence(error));
+    }
+
+    /// Generations waiting, the one running, and the last trouble.
+    pub(crate) fn overview(&self) -> (usize, Option<GenerationId>, Option<String>) {
+        let line = self.line();
+        (line.queue.len(), line.running.as_ref().map(|(id, _)| *id), line.trouble.clone())
+    }
+
+    fn line(&self) -> MutexGuard<'_, Line> {
+        lock(&self.line)
+    }
+}
+
+/// Every guarded value here is whole between statements, so a panic elsewhere does not spoil it.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

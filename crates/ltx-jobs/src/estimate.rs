@@ -1,0 +1,187 @@
+//! What a request will take, before anything is queued; and what it may have instead when that is too much.
+//!
+//! Must not know the machine: limits and calibration are given.
+
+use crate::{LegalShape, StageTime};
+use ltx_pipeline::{Outcome, stage_sigmas};
+use ltx_types::{
+    FrameCount, Generation, Guidance, LatentScale, LatentShape, Method, PixelShape, Progress, Stage, Stages,
+};
+
+/// Frames a latent frame adds.
+const FRAME_STEP: usize = 8;
+
+/// Work of a stage in units that its time is proportional to: prompts, pixels, or tokens times passes.
+fn work(stage: Stage, request: &Generation) -> f64 {
+    let first = request.pixels.first_stage(request.stages);
+    let tokens = |pixels: PixelShape| {
+        let latent = LatentShape::of(pixels, request.frames, LatentScale::LTX);
+        (latent.tokens() + request.images.len() * latent.frame_tokens()) as f64
+    };
+    let area = |pixels: PixelShape| (pixels.width * pixels.height) as f64;
+    let guided = |extra: fn(&Guidance) -> bool| request.guidance.as_ref().is_some_and(extra);
+    let [sigmas, refining] = stage_sigmas(request.schedule, request.steps);
+    match stage {
+        Stage::TextEncoding => 1.0 + f64::from(u8::from(guided(Guidance::uses_cfg))),
+        Stage::ImageEncoding => {
+            let second = if request.stages == Stages::Two { area(first) } else { 0.0 };
+            (area(request.pixels) + second) * request.images.len() as f64
+        }
+        Stage::Denoising => {
+            let passes = 1 + u8::from(guided(Guidance::uses_cfg)) + u8::from(guided(Guidance::uses_stg));
+            tokens(first) * sigmas.steps() as f64 * f64::from(passes)
+        }
+        Stage::Upsampling => tokens(first),
+        Stage::Refining => tokens(request.pixels) * refining.steps() as f64,
+        Stage::Decoding => area(request.pixels) * request.frames.get() as f64,
+    }
+}
+
+fn stages_of(request: &Generation) -> impl Iterator<Item = Stage> {
+    let all = [
+        Stage::TextEncoding,
+        Stage::ImageEncoding,
+        Stage::Denoising,
+        Stage::Upsampling,
+        Stage::Refining,
+        Stage::Decoding,
+    ];
+    let two = request.stages == Stages::Two;
+    all.into_iter().filter(move |stage| two || !matches!(stage, Stage::Upsampling | Stage::Refining))
+}
+
+/// Seconds per unit of work by stage, from a finished run.
+pub(crate) fn measured(request: &Generation, outcome: &Outcome) -> Vec<(Stage, f64)> {
+    let per_unit = |stage| {
+        let seconds: f64 = outcome.seconds.iter().filter(|time| time.stage == stage).map(|time| time.seconds).sum();
+        (stage, seconds / work(stage, request))
+    };
+    stages_of(request).map(per_unit).filter(|(_, seconds)| seconds.is_finite() && *seconds > 0.0).collect()
+}
+
+/// Seconds of every stage of a request, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Forecast(Vec<StageTime>);
+
+impl Forecast {
+    /// From seconds per unit of work. `None` while a stage that takes time was never measured.
+    pub(crate) fn new(request: &Generation, per_unit: &[StageTime]) -> Option<Self> {
+        let of = |stage| {
+            let found = per_unit.iter().find(|time| time.stage == stage)?;
+            Some(StageTime { stage, seconds: found.seconds * work(stage, request) })
+        };
+        stages_of(request).map(of).collect::<Option<_>>().map(Self)
+    }
+
+    /// All of it.
+    pub(crate) fn total(&self) -> f64 {
+        self.0.iter().map(|time| time.seconds).sum()
+    }
+
+    /// What is left once `progress` was reported.
+    pub(crate) fn left(&self, progress: Progress) -> Option<f64> {
+        let at = self.0.iter().position(|time| time.stage == progress.stage)?;
+        let share = 1.0 - progress.done as f64 / progress.total.max(1) as f64;
+        let later: f64 = self.0[at + 1..].iter().map(|time| time.seconds).sum();
+        Some(self.0[at].seconds * share.clamp(0.0, 1.0) + later)
+    }
+}
+
+/// The largest shape like the request's that fits: as many frames as possible at its size; if not even the fewest fit,
+/// the largest smaller size of about the same proportions, and as many frames as that allows.
+pub(crate) fn largest_fit(request: &Generation, fits: impl Fn(&Generation) -> bool) -> Option<LegalShape> {
+    let fewest = if request.method == Method::StartEndFrames { FRAME_STEP + 1 } else { 1 };
+    let shaped = |pixels: PixelShape, frames: usize| {
+        let frames = FrameCount::new(frames).ok()?;
+        let shape = LegalShape { pixels, frames };
+        fits(&Generation { pixels, frames, ..request.clone() }).then_some(shape)
+    };
+    let longest = |pixels: PixelShape| {
+        let most = request.frames.get().saturating_sub(fewest) / FRAME_STEP;
+        last_that(most + 1, |k| shaped(pixels, fewest + k * FRAME_STEP))
+    };
+    longest(request.pixels).or_else(|| {
+        let sizes = smaller_sizes(request.pixels, request.stages);
+        let (_, largest) = last_that(sizes.len(), |i| shaped(sizes[i], fewest).map(|shape| (i, shape)))?;
+        longest(largest.pixels)
+    })
+}
+
+/// The last of `0..count` for which there is something, if there is for every one before it too.
+fn last_that<T>(count: usize, found: impl Fn(usize) -> Option<T>) -> Option<T> {
+    let (mut low, mut high, mut best) = (0, count, None);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        match found(middle) {
+            Some(value) => (low, best) = (middle + 1, Some(value)),
+            None => high = middle,
+        }
+    }
+    best
+}
+
+/// Legal sizes with a shorter side, in about the same proportions, smallest first.
+fn smaller_sizes(pixels: PixelShape, stages: Stages) -> Vec<PixelShape> {
+    let step = stages.pixel_step();
+    let short = pixels.width.min(pixels.height);
+    let side = |side: usize, n: usize| ((side * n * step + short / 2) / short / step * step).max(step);
+    let size = |n| PixelShape::new(side(pixels.width, n), side(pixels.height, n), stages).ok();
+    (1..short / step).filter_map(size).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ltx_types::{ConditioningMode, Crf, FrameRate, ImageCondition, Schedule, Seed, Strength};
+
+    fn request(width: usize, height: usize, frames: usize) -> Generation {
+        Generation {
+            method: Method::ImageToVideo,
+            prompt: String::new(),
+            negative_prompt: String::new(),
+            images: vec![],
+            conditioning: ConditioningMode::ReplaceFirst,
+            pixels: PixelShape { width, height },
+            frames: FrameCount::new(frames).unwrap(),
+            rate: FrameRate::new(24.0).unwrap(),
+            seed: Seed(1),
+            schedule: Schedule::Distilled,
+            steps: 8,
+            stages: Stages::One,
+            guidance: None,
+            image_crf: Crf::OFF,
+        }
+    }
+
+    fn volume(request: &Generation) -> usize {
+        request.pixels.width * request.pixels.height * request.frames.get()
+    }
+
+    #[test]
+    fn frames_are_given_up_before_size() {
+        let fit = |limit| {
+            let shape = largest_fit(&request(768, 512, 121), |request| volume(request) <= limit)?;
+            Some((shape.pixels.width, shape.pixels.height, shape.frames.get()))
+        };
+        assert_eq!(fit(768 * 512 * 60), Some((768, 512, 57)));
+        assert_eq!(fit(768 * 512), Some((768, 512, 1)));
+        assert_eq!(fit(768 * 512 - 1), Some((704, 480, 1)));
+        assert_eq!(fit(32 * 32 * 9), Some((96, 64, 1)));
+        assert_eq!(fit(100), None);
+    }
+
+    #[test]
+    fn what_is_left_shrinks_to_nothing() {
+        let mut request = request(64, 64, 17);
+        let source = ltx_types::ImageSource::Path("x".into());
+        request.images.push(ImageCondition { source, frame_index: 0, strength: Strength::FULL });
+        let time = |stage| StageTime { stage, seconds: 1.0 / work(stage, &request) };
+        let per_unit: Vec<_> = stages_of(&request).map(time).collect();
+        let forecast = Forecast::new(&request, &per_unit).unwrap();
+        assert!((forecast.total() - 4.0).abs() < 1e-9);
+        let left = |stage, done| forecast.left(Progress { stage, done, total: 8 }).unwrap();
+        assert!((left(Stage::Denoising, 4) - 1.5).abs() < 1e-9);
+        assert!(left(Stage::Decoding, 8).abs() < 1e-9);
+        assert_eq!(Forecast::new(&request, &per_unit[1..]), None);
+    }
+}

@@ -1,0 +1,281 @@
+//! The jobs of a node, as its server calls them. Nothing here is async; calls that touch the disk say so.
+//!
+//! Must not know the wire.
+
+use crate::{
+    ClientId, Filter, GenerationId, GenerationRecord, JobsConfig, JobsError, Models, OutputKind, Page, PageToken,
+    Result, Space, Swept, UploadId, Watch,
+    clock::NodeClock,
+    core::{Core, CoreParts, lock},
+    device::{Device, DeviceError},
+    folder::{DataFolder, remove},
+    latent, runner,
+    store::{CancelledWhen, Store},
+    sweep::{remove_orphans, sweep},
+    watch::{Hub, WatchEnd},
+};
+use ltx_policy::PolicyConfig;
+use ltx_types::ImageSource;
+use std::{
+    fs::File,
+    sync::{Arc, Mutex},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+/// What jobs are given beside their configuration.
+pub struct Surroundings {
+    /// The node's models.
+    pub models: Arc<dyn Models>,
+    /// The policy stored requests are judged by when they run.
+    pub policy: PolicyConfig,
+    /// Says how much room there is; [`Disk`](crate::Disk) outside tests.
+    pub space: Box<dyn Space>,
+}
+
+/// The jobs of a node. Clones are the same jobs; when the last is dropped, what runs is saved and the threads are joined.
+#[derive(Clone)]
+pub struct Jobs(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) core: Arc<Core>,
+    device: Arc<Device>,
+    runner: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// How the jobs stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// Generations that wait.
+    pub queued: usize,
+    /// The generation on the device.
+    pub running: Option<GenerationId>,
+    /// The model in memory.
+    pub loaded_model: Option<String>,
+    /// Bytes free on the data folder's disk.
+    pub free_bytes: u64,
+    /// Bytes of kept outputs.
+    pub output_bytes: u64,
+    /// Bytes of kept uploads.
+    pub upload_bytes: u64,
+    /// What last went wrong where nobody waited for an answer.
+    pub trouble: Option<String>,
+}
+
+/// An output, open. It can be read to its end even if it expires meanwhile.
+#[derive(Debug)]
+pub struct OpenOutput {
+    /// The file, at its beginning.
+    pub file: File,
+    /// Its size.
+    pub bytes: u64,
+    /// SHA-256 of its bytes.
+    pub sha256: String,
+}
+
+impl Jobs {
+    /// Opens the data folder (made when missing), recovers what a crash interrupted, and starts the device and the
+    /// runner. What was running waits again, in front, and goes on from its saved latent.
+    ///
+    /// # Errors
+    /// `Locked` when another node has the folder; `SchemaTooNew`; `Database`, `StorageFull`, `File`, `Corrupt`.
+    pub fn open(config: JobsConfig, surroundings: Surroundings) -> Result<Self> {
+        let Surroundings { models, policy, space } = surroundings;
+        let folder = DataFolder::open(&config.data)?;
+        let hub = Arc::new(Hub::default());
+        let listener = Arc::clone(&hub);
+        let store = Store::open(&folder.database(), Box::new(move |id, event| listener.publish(id, event)))?;
+        let (age_ms, wall_ms) = store.stored_clock()?.unwrap_or((0, i64::MAX));
+        let clock = NodeClock::resume(age_ms, wall_ms);
+        let reach = |id| latent::reach(&folder.latent(id));
+        store.recover(config.max_fruitless_crashes, reach, clock.now())?;
+        store.store_clock(clock.now())?;
+        remove_orphans(&folder, &store)?;
+
+        let device = Device::start(Arc::clone(&models)).map_err(JobsError::file(folder.root()))?;
+        let device = Arc::new(device);
+        let core = Core::new(CoreParts { config, folder, store, hub, models, space, policy, clock })?;
+        let core = Arc::new(core);
+        let (for_runner, its_device) = (Arc::clone(&core), Arc::clone(&device));
+        let runner = std::thread::Builder::new()
+            .name("runner".into())
+            .spawn(move || runner::run(&for_runner, &its_device))
+            .map_err(JobsError::file(core.folder.root()))?;
+        Ok(Self(Arc::new(Inner { core, device, runner: Mutex::new(Some(runner)) })))
+    }
+
+    /// One generation, with its place in the queue. A read of the database.
+    ///
+    /// # Errors
+    /// `NotFound`, `Database`, `Corrupt`.
+    pub fn get(&self, client: &ClientId, id: GenerationId) -> Result<GenerationRecord> {
+        let record = self.core().store.generation(client, id)?;
+        Ok(GenerationRecord { position: self.core().position(client, id), ..record })
+    }
+
+    /// A client's generations, newest first, at most `size` (1 to 1000) of them. A read of the database.
+    ///
+    /// # Errors
+    /// `Database`, `Corrupt`.
+    pub fn list(&self, client: &ClientId, filter: &Filter, size: usize, after: Option<PageToken>) -> Result<Page> {
+        let page = self.core().store.list(client, filter, size.clamp(1, 1000), after)?;
+        let place = |record: GenerationRecord| {
+            let position = self.core().position(client, record.id);
+            GenerationRecord { position, ..record }
+        };
+        Ok(Page { records: page.records.into_iter().map(place).collect(), ..page })
+    }
+
+    /// Follows a generation from the event after number `resume_after` (0 for all).
+    ///
+    /// # Errors
+    /// `NotFound`; `EventsUnknown` when there never was such a number; `Database`, `Corrupt`.
+    pub fn watch(&self, client: &ClientId, id: GenerationId, resume_after: u64) -> Result<Watch> {
+        let core = self.core();
+        let record = core.store.generation(client, id)?;
+        let last = || {
+            let record = core.store.generation(client, id)?;
+            let last = record.last_event;
+            match resume_after > last {
+                true => Err(JobsError::EventsUnknown { id, resume_after, last }),
+                false => Ok((last, record.state.is_final())),
+            }
+        };
+        Watch::new((&core.hub, Arc::clone(&core.store)), (id, record.sequence), resume_after, last)
+    }
+
+    /// Stops a generation. One that waits is CANCELLED at once; one that runs stops within a denoising step or a decoded
+    /// tile, and ends CANCELLED whatever it has reached until then. Asking again is fine until it has ended. Waits for
+    /// the disk.
+    ///
+    /// # Errors
+    /// `NotFound`; `Ended`; `Database`, `StorageFull`.
+    pub fn cancel(&self, client: &ClientId, id: GenerationId) -> Result<GenerationRecord> {
+        let core = self.core();
+        let when = core.store.cancel(client, id, core.now())?;
+        core.cancel(client, id);
+        if when == CancelledWhen::Queued {
+            // It may have run before the node was restarted.
+            remove(&core.folder.latent(id))?;
+        }
+        self.get(client, id)
+    }
+
+    /// Forgets a generation that has ended, with its outputs. Its request id can be used again. Waits for the disk.
+    ///
+    /// # Errors
+    /// `NotFound`; `NotEnded`; `Database`, `StorageFull`, `File`.
+    pub fn delete(&self, client: &ClientId, id: GenerationId) -> Result<()> {
+        let core = self.core();
+        core.store.delete(client, id)?;
+        core.hub.end(id, WatchEnd::Deleted);
+        remove(&core.folder.output(id))
+    }
+
+    /// Opens an output.
+    ///
+    /// # Errors
+    /// `NotFound`; `NoOutput`; `Database`, `Corrupt`, `File`.
+    pub fn open_output(&self, client: &ClientId, id: GenerationId, kind: OutputKind) -> Result<OpenOutput> {
+        let record = self.core().store.generation(client, id)?;
+        let missing = |expired| JobsError::NoOutput { id, kind, state: record.state, expired };
+        let outcome = record.outcome.as_ref().ok_or_else(|| missing(false))?;
+        let listed = outcome.files.iter().find(|file| file.kind == kind).ok_or_else(|| missing(false))?;
+        let path = self.core().folder.output(id).join(kind.file_name());
+        let file = match File::open(&path) {
+            Ok(file) if record.outputs_kept => file,
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(JobsError::file(path)(error)),
+            _ => return Err(missing(true)),
+        };
+        Ok(OpenOutput { file, bytes: listed.bytes, sha256: listed.sha256.clone() })
+    }
+
+    /// Where an uploaded image lies, for the draft of a request.
+    ///
+    /// # Errors
+    /// `UploadNotFound`, `Database`.
+    pub fn uploaded(&self, client: &ClientId, id: UploadId) -> Result<ImageSource> {
+        let sha256 = self.core().store.upload(client, id)?;
+        Ok(ImageSource::Path(self.core().folder.image(&sha256)))
+    }
+
+    /// Removes what has been kept long enough. To be called now and then (every minute, say). Waits for the disk.
+    ///
+    /// # Errors
+    /// `Database`, `StorageFull`, `File`.
+    pub fn sweep(&self) -> Result<Swept> {
+        sweep(self.core())
+    }
+
+    /// How things stand.
+    ///
+    /// # Errors
+    /// `Database`, `File`.
+    pub fn status(&self) -> Result<Status> {
+        let core = self.core();
+        let (queued, running, trouble) = core.overview();
+        let root = core.folder.root();
+        let free_bytes = core.space.free_bytes(root).map_err(JobsError::file(root))?;
+        let (output_bytes, upload_bytes) = core.store.kept_bytes()?;
+        let loaded_model = self.0.device.loaded();
+        Ok(Status { queued, running, loaded_model, free_bytes, output_bytes, upload_bytes, trouble })
+    }
+
+    /// From now on stored requests are judged by this policy when they run.
+    pub fn set_policy(&self, policy: PolicyConfig) {
+        self.core().set_policy(policy);
+    }
+
+    /// Loads a model before anybody asks for it; waits until it is loaded, behind whatever runs.
+    ///
+    /// # Errors
+    /// `Load`, `Panicked`, `Gone`.
+    pub fn preload(&self, model: &str) -> Result<(), DeviceError> {
+        self.0.device.load(model.to_owned()).recv().unwrap_or(Err(DeviceError::Gone))
+    }
+
+    /// Stops admitting, saves what runs, and ends the threads. Returns whether all of it was done within `deadline`;
+    /// otherwise the step on the device goes on, and the process may simply end: nothing acknowledged is lost.
+    pub fn shutdown(&self, deadline: Duration) -> bool {
+        self.0.stop(Some(Instant::now() + deadline))
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.0.core
+    }
+}
+
+impl Inner {
+    fn stop(&self, until: Option<Instant>) -> bool {
+        self.core.stop();
+        let mut runner = lock(&self.runner);
+        let Some(thread) = runner.take() else { return true };
+        while let Some(until) = until.filter(|_| !thread.is_finished()) {
+            if Instant::now() >= until {
+                *runner = Some(thread);
+                self.core.hub.stop();
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        // Panics of the runner are caught inside it.
+        let _ = thread.join();
+        self.core.hub.stop();
+        for stored in [self.core.store.store_clock(self.core.now()), self.core.store.checkpoint()] {
+            stored.unwrap_or_else(|error| self.core.note(&error));
+        }
+        true
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.stop(None);
+    }
+}
+
+impl std::fmt::Debug for Jobs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Jobs").field("data", &self.core().folder.root()).finish_non_exhaustive()
+    }
+}

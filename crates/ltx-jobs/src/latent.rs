@@ -1,0 +1,172 @@
+//! The saved latent of a running generation: one file, replaced after every step.
+//!
+//! Must not know the database. A file that is damaged, or belongs to another request or model, counts as none.
+//!
+//! Layout: magic, SHA-256 of everything after itself, then little-endian: the owner's digest (32 bytes), stage (u8), steps
+//! done (u64), the three dimensions (u64 each), and the tokens as f32.
+
+use crate::folder::write_atomically;
+use candle_core::{DType, Device, Tensor};
+use ltx_pipeline::{LatentStore, PipelineError, SavedLatent};
+use ltx_types::Stage;
+use sha2::{Digest, Sha256};
+use std::{fs, path::PathBuf};
+
+const MAGIC: &[u8; 16] = b"ltxd latent 1\r\n\0";
+const DIGEST: usize = 32;
+const HEADER: usize = DIGEST + 1 + 8 + 3 * 8;
+
+/// Whose latent it is: the request and the model, digested.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Owner([u8; DIGEST]);
+
+impl Owner {
+    /// Everything that decides the frames.
+    pub(crate) fn new(parts: &[&str]) -> Self {
+        let mut digest = Sha256::new();
+        for part in parts {
+            digest.update((part.len() as u64).to_le_bytes());
+            digest.update(part);
+        }
+        Self(digest.finalize().into())
+    }
+}
+
+/// The file of one generation.
+#[derive(Debug)]
+pub(crate) struct LatentFile {
+    path: PathBuf,
+    owner: Owner,
+}
+
+impl LatentFile {
+    pub(crate) fn new(path: PathBuf, owner: Owner) -> Self {
+        Self { path, owner }
+    }
+
+    fn encode(&self, latent: &SavedLatent) -> candle_core::Result<Vec<u8>> {
+        let (batch, tokens, channels) = latent.tokens.dims3()?;
+        let values = latent.tokens.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        let mut body = Vec::with_capacity(HEADER + values.len() * 4);
+        body.extend(self.owner.0);
+        body.push(stage_number(latent.stage));
+        for number in [latent.steps_done, batch, tokens, channels] {
+            body.extend((number as u64).to_le_bytes());
+        }
+        body.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        Ok(body)
+    }
+}
+
+impl LatentStore for LatentFile {
+    fn save(&self, latent: &SavedLatent) -> Result<(), PipelineError> {
+        let failed =
+            |source: candle_core::Error| PipelineError::Tensors { file: self.path.clone(), source: source.into() };
+        let body = self.encode(latent).map_err(failed)?;
+        write_atomically(&self.path, &[MAGIC, &Sha256::digest(&body), &body]).map_err(|error| failed(error.into()))
+    }
+
+    fn saved(&self) -> Option<SavedLatent> {
+        let body = read_whole(&self.path).filter(|body| body[..DIGEST] == self.owner.0)?;
+        let stage = stage_of(body[DIGEST])?;
+        let [steps_done, batch, tokens, channels] = numbers(&body)?;
+        let values: Vec<f32> =
+            body[HEADER..].chunks_exact(4).map(|v| f32::from_le_bytes([v[0], v[1], v[2], v[3]])).collect();
+        let expected = batch.checked_mul(tokens).and_then(|product| product.checked_mul(channels));
+        if expected != Some(values.len()) || !values.iter().all(|value| value.is_finite()) {
+            return None;
+        }
+        let tokens = Tensor::from_vec(values, (batch, tokens, channels), &Device::Cpu).ok()?;
+        Some(SavedLatent { stage, steps_done, tokens })
+    }
+}
+
+/// How far a saved latent is, as a number that grows with every step; 0 without one.
+pub(crate) fn reach(path: &std::path::Path) -> u64 {
+    let body = read_whole(path);
+    let reached = body.and_then(|body| Some((u64::from(body[DIGEST]) << 32) + numbers(&body)?[0] as u64));
+    reached.unwrap_or(0)
+}
+
+/// The part after magic and digest, if both are right.
+fn read_whole(path: &std::path::Path) -> Option<Vec<u8>> {
+    let mut file = fs::read(path).ok()?;
+    let (digest, body) = file.strip_prefix(MAGIC)?.split_at_checked(DIGEST)?;
+    if body.len() < HEADER || digest != Sha256::digest(body).as_slice() {
+        return None;
+    }
+    file.drain(..MAGIC.len() + DIGEST);
+    Some(file)
+}
+
+/// Steps done and the dimensions.
+fn numbers(body: &[u8]) -> Option<[usize; 4]> {
+    let number = |i: usize| {
+        let bytes = body[DIGEST + 1 + i * 8..][..8].try_into().ok()?;
+        usize::try_from(u64::from_le_bytes(bytes)).ok()
+    };
+    Some([number(0)?, number(1)?, number(2)?, number(3)?])
+}
+
+fn stage_number(stage: Stage) -> u8 {
+    if stage == Stage::Refining { 2 } else { 1 }
+}
+
+fn stage_of(number: u8) -> Option<Stage> {
+    match number {
+        1 => Some(Stage::Denoising),
+        2 => Some(Stage::Refining),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn latent(stage: Stage, steps_done: usize) -> SavedLatent {
+        let tokens = Tensor::new(&[[[1f32, -2.5, 3.0], [f32::MIN_POSITIVE, 0.0, 7.0]]], &Device::Cpu).unwrap();
+        SavedLatent { stage, steps_done, tokens }
+    }
+
+    #[test]
+    fn what_is_saved_comes_back_bit_by_bit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        let file = LatentFile::new(path.clone(), Owner::new(&["a"]));
+        assert!(file.saved().is_none());
+        assert_eq!(reach(&path), 0);
+        let mut before = 0;
+        for (stage, step) in [(Stage::Denoising, 1), (Stage::Denoising, 8), (Stage::Refining, 1)] {
+            file.save(&latent(stage, step)).unwrap();
+            let back = file.saved().unwrap();
+            assert_eq!((back.stage, back.steps_done), (stage, step));
+            let values = |latent: &SavedLatent| latent.tokens.to_vec3::<f32>().unwrap();
+            assert_eq!(values(&back), values(&latent(stage, step)));
+            assert!(reach(&path) > before);
+            before = reach(&path);
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing beside it");
+    }
+
+    #[test]
+    fn damaged_and_foreign_files_count_as_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        let file = LatentFile::new(path.clone(), Owner::new(&["a", "b"]));
+        file.save(&latent(Stage::Denoising, 3)).unwrap();
+        assert!(LatentFile::new(path.clone(), Owner::new(&["ab"])).saved().is_none());
+        let whole = fs::read(&path).unwrap();
+        for at in 0..whole.len() {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 0x40;
+            fs::write(&path, &flipped).unwrap();
+            assert!(file.saved().is_none(), "byte {at}");
+            fs::write(&path, &whole[..at]).unwrap();
+            assert!(file.saved().is_none(), "cut at {at}");
+            assert_eq!(reach(&path), 0);
+        }
+        fs::write(&path, &whole).unwrap();
+        assert!(file.saved().is_some());
+    }
+}

@@ -1,0 +1,53 @@
+//! The durable queue of a node: requests are stored, run one after another on the device, and kept with what they made.
+//!
+//! Must not know: gRPC, tokens, command lines; and no tensors beyond the saved latent. [`Jobs`] is the way in. An
+//! admitted request goes [`submit`](Jobs::submit) → database → queue → runner → device thread → outputs → database, and
+//! whoever [watches](Jobs::watch) sees each step as a numbered event.
+//!
+//! What holds whatever happens: a generation is stored before it is acknowledged; only one change of state follows
+//! another as the table in [`State`] says; after a crash, what was running goes on from its last denoising step and makes
+//! the same frames; every output carries the mark; nothing is seen by another client.
+#![forbid(unsafe_code)]
+
+mod clock;
+mod config;
+mod core;
+mod device;
+mod error;
+mod estimate;
+mod event;
+mod failure;
+mod fidelity;
+mod folder;
+mod id;
+mod images;
+mod jobs;
+mod latent;
+mod memory;
+mod models;
+mod output;
+mod queue;
+mod rate;
+mod record;
+mod runner;
+mod state;
+mod store;
+mod submit;
+mod sweep;
+mod watch;
+
+pub use config::{JobsConfig, Retention, Settings};
+pub use device::DeviceError;
+pub use error::{JobsError, LegalShape, Result};
+pub use event::{Event, EventKind};
+pub use failure::{Failure, FailureCode};
+pub use fidelity::Fidelity;
+pub use folder::{Disk, Space};
+pub use id::{ClientId, GenerationId, UploadId};
+pub use jobs::{Jobs, OpenOutput, Status, Surroundings};
+pub use models::Models;
+pub use record::{Filter, Finished, GenerationRecord, OutputFile, OutputKind, Page, PageToken, Prediction, StageTime};
+pub use state::{Change, NotPossible, State};
+pub use submit::{Estimate, Submission, Submitted};
+pub use sweep::Swept;
+pub use watch::{Watch, WatchEnd, Watched};

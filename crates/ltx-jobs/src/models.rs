@@ -1,0 +1,24 @@
+//! The models a node has, as jobs need them: loaded on the device thread, and asked about from anywhere.
+//!
+//! Must not know checkpoints.
+
+use ltx_pipeline::{Generator, MemoryPlan, PipelineError};
+use ltx_policy::ModelIdentity;
+use ltx_types::Generation;
+
+/// The node's models, by their manifests' names.
+pub trait Models: Send + Sync + 'static {
+    /// Builds a model's engine. Called on the device thread, where the engine stays until another model is wanted or a
+    /// generation panics.
+    ///
+    /// # Errors
+    /// The files cannot be used.
+    fn load(&self, model: &str) -> Result<Box<dyn Generator>, PipelineError>;
+
+    /// What marks say about a model; `None` for one that is not here.
+    fn identity(&self, model: &str) -> Option<ModelIdentity>;
+
+    /// What a request would need on a model, from shapes alone; `None` for one that is not here. Called from many
+    /// threads and, when a request does not fit, a few dozen times in a row.
+    fn plan(&self, model: &str, request: &Generation) -> Option<MemoryPlan>;
+}

@@ -1,0 +1,186 @@
+//! What is known of a generation, and how many are asked for at once.
+//!
+//! Must not know how it is stored or sent.
+
+use crate::{ClientId, Failure, Fidelity, GenerationId, State};
+use ltx_policy::StoredRequest;
+use ltx_types::{Method, Stage};
+use serde::{Deserialize, Serialize};
+
+/// One generation, as it stands.
+#[derive(Debug, Clone)]
+pub struct GenerationRecord {
+    /// Its name.
+    pub id: GenerationId,
+    /// Whose it is.
+    pub client: ClientId,
+    /// The name its client gave the request, if any.
+    pub request_id: Option<String>,
+    /// What was asked. The images' paths are the SHA-256 digests of their bytes.
+    pub request: StoredRequest,
+    /// The method it was admitted under.
+    pub method: Method,
+    /// The model it runs on, by its manifest's name.
+    pub model: String,
+    /// What was predicted before it was queued.
+    pub predicted: Prediction,
+    /// Where it stands.
+    pub state: State,
+    /// Generations that would run before it; only while it is queued.
+    pub position: Option<usize>,
+    /// Whether its client asked to stop it.
+    pub cancel_requested: bool,
+    /// How often it was started.
+    pub attempts: u32,
+    /// The number of its newest event.
+    pub last_event: u64,
+    /// When it was accepted, in milliseconds since 1970 by the node's clock.
+    pub created_ms: i64,
+    /// When it was started last.
+    pub started_ms: Option<i64>,
+    /// When it ended.
+    pub ended_ms: Option<i64>,
+    /// Why it failed; only then.
+    pub failure: Option<Failure>,
+    /// What came of it; only when it is done.
+    pub outcome: Option<Finished>,
+    /// Whether its outputs are still kept.
+    pub outputs_kept: bool,
+    /// Its place among all generations of the node.
+    pub(crate) sequence: i64,
+}
+
+/// What a generation will take.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Prediction {
+    /// Bytes of memory at the worst moment.
+    pub peak_bytes: u64,
+    /// Seconds on the device; absent until the node has finished one like it.
+    pub seconds: Option<f64>,
+}
+
+/// What came of a generation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Finished {
+    /// Frames of the clip.
+    pub frames: usize,
+    /// SHA-256 of the frames: RGB8, in order.
+    pub frames_sha256: String,
+    /// SHA-256 of the final latent.
+    pub latent_sha256: String,
+    /// The mark, as it stands in the sidecar.
+    pub mark: serde_json::Value,
+    /// The files.
+    pub files: Vec<OutputFile>,
+    /// How well the first frame keeps the start image.
+    pub first_frame: Option<Fidelity>,
+    /// How well the last frame keeps the end image, where there was one.
+    pub last_frame: Option<Fidelity>,
+    /// The most memory this process held while it ran, in bytes.
+    pub measured_peak_bytes: Option<u64>,
+    /// Seconds from start to complete outputs, of the last attempt.
+    pub measured_seconds: f64,
+    /// Seconds by stage, of the last attempt.
+    pub stages: Vec<StageTime>,
+    /// Whether it went on from a saved latent.
+    pub resumed: bool,
+}
+
+/// Seconds spent in a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct StageTime {
+    /// The stage.
+    pub stage: Stage,
+    /// Seconds.
+    pub seconds: f64,
+}
+
+/// The three files of a finished generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputKind {
+    /// The clip.
+    Video,
+    /// The first frame.
+    Poster,
+    /// The mark, digests and sizes.
+    Sidecar,
+}
+
+impl OutputKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Video, Self::Poster, Self::Sidecar];
+
+    /// A word for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Video => "video",
+            Self::Poster => "poster",
+            Self::Sidecar => "sidecar",
+        }
+    }
+
+    /// The file's name in the generation's folder.
+    pub fn file_name(self) -> &'static str {
+        match self {
+            Self::Video => "video.mp4",
+            Self::Poster => "poster.png",
+            Self::Sidecar => "generation.json",
+        }
+    }
+
+    /// The file's media type.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Video => "video/mp4",
+            Self::Poster => "image/png",
+            Self::Sidecar => "application/json",
+        }
+    }
+}
+
+/// One file of a finished generation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputFile {
+    /// Which.
+    pub kind: OutputKind,
+    /// Its size.
+    pub bytes: u64,
+    /// SHA-256 of its bytes.
+    pub sha256: String,
+}
+
+/// Which generations to list.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Only these states; empty for all.
+    pub states: Vec<State>,
+}
+
+/// Where a listing goes on. Clients hand it back unread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageToken(pub(crate) i64);
+
+impl std::fmt::Display for PageToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:x}", self.0)
+    }
+}
+
+impl std::str::FromStr for PageToken {
+    type Err = ltx_types::FieldError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let short = text.chars().take(20).collect::<String>();
+        let error = || ltx_types::FieldError::new("page_token", short, "was not given by this node");
+        i64::from_str_radix(text, 16).map(Self).map_err(|_| error())
+    }
+}
+
+/// One page of a client's generations, newest first.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// The generations.
+    pub records: Vec<GenerationRecord>,
+    /// Where the next page begins; `None` after the last.
+    pub next: Option<PageToken>,
+}

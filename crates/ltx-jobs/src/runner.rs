@@ -1,0 +1,205 @@
+//! The runner: takes the next generation, judges it again, has the device make it, publishes it, and settles how it ended.
+//!
+//! Must not know callers.
+
+use crate::{
+    EventKind, Failure, FailureCode, Finished, GenerationId, GenerationRecord, JobsError, Result, StageTime, State,
+    core::Core,
+    device::{Device, DeviceError, Made, Task, panic_message},
+    estimate::{self, Forecast},
+    folder::remove,
+    images::by_path,
+    latent::{LatentFile, Owner},
+    memory,
+    output::{Outputs, Published, Story},
+    store::Ending,
+};
+use ltx_media::FrameWriter;
+use ltx_pipeline::LatentStore;
+use ltx_policy::{Admitted, StoredRequest, readmit};
+use ltx_types::{CancelToken, Generation, Progress, ProgressSink};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// The longest pause between tries to store how a generation ended.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Runs generations until the node stops.
+pub(crate) fn run(core: &Arc<Core>, device: &Device) {
+    while let Some((id, cancel)) = core.next() {
+        serve(core, device, id, &cancel);
+        core.ended();
+    }
+}
+
+/// One generation from QUEUED to wherever it ends.
+fn serve(core: &Arc<Core>, device: &Device, id: GenerationId, cancel: &CancelToken) {
+    // `None` also when it was cancelled between the queue and here.
+    let Some(Some(_)) = persist(core, || core.store.start(id, core.now())) else { return };
+    let Some(record) = persist(core, || core.store.any_generation(id)) else { return };
+    let attempt = AssertUnwindSafe(|| Attempt { core, device, record: &record, cancel }.run());
+    let ending = catch_unwind(attempt).unwrap_or_else(|panic| {
+        let message = format!("the runner panicked: {}", panic_message(&*panic));
+        Ending::Failed(Failure { code: FailureCode::Panicked, message })
+    });
+    // Unsettled only when the node stops with its disk full; the next start finds it running and goes on.
+    let Some(state) = persist(core, || core.store.settle(id, &ending, core.now())) else { return };
+    if state == State::Queued {
+        core.enqueue(&record.client, id);
+        return;
+    }
+    let latent = remove(&core.folder.latent(id));
+    // Outputs may be there although a cancel won.
+    let outputs = if state == State::Done { Ok(()) } else { remove(&core.folder.output(id)) };
+    for error in [latent, outputs].into_iter().filter_map(Result::err) {
+        core.note(&error);
+    }
+}
+
+/// Repeats what the disk or the database refuses, until they take it or the node stops.
+fn persist<T>(core: &Core, write: impl Fn() -> Result<T>) -> Option<T> {
+    let mut pause = Duration::from_millis(20);
+    loop {
+        let error = match write() {
+            Ok(written) => return Some(written),
+            Err(error) => error,
+        };
+        core.note(&error);
+        let may_pass = matches!(error, JobsError::StorageFull { .. } | JobsError::Database(_) | JobsError::File { .. });
+        if !may_pass || core.stops_within(pause) {
+            return None;
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// One attempt at a generation.
+struct Attempt<'a> {
+    core: &'a Arc<Core>,
+    device: &'a Device,
+    record: &'a GenerationRecord,
+    cancel: &'a CancelToken,
+}
+
+impl Attempt<'_> {
+    fn run(&self) -> Ending {
+        match self.generate() {
+            Ok(finished) => Ending::Done(Box::new(finished)),
+            Err(Some(failure)) => Ending::Failed(failure),
+            Err(None) => Ending::Stopped,
+        }
+    }
+
+    /// The whole attempt; the error is `None` when it was told to stop.
+    fn generate(&self) -> Result<Finished, Option<Failure>> {
+        let Self { core, record, .. } = self;
+        let began = Instant::now();
+        memory::reset_peak();
+        let admitted = self.readmitted()?;
+        let request = admitted.request();
+        let identity = core.models.identity(&record.model).ok_or_else(|| {
+            let error = JobsError::ModelUnavailable { model: record.model.clone() };
+            Failure::new(FailureCode::ModelUnavailable, &error)
+        })?;
+        let failed = |error: JobsError| Failure::new(FailureCode::Engine, &error);
+        let mark = admitted.mark(&identity, &core.config.node);
+        let (outputs, writer) = Outputs::begin(&core.folder, record.id, request, mark).map_err(failed)?;
+        let stored = serde_json::to_string(&record.request).map_err(|_| JobsError::Corrupt { what: "request" });
+        let owner = Owner::new(&[&stored.map_err(failed)?, &record.model, &format!("{identity:?}")]);
+        let latents = LatentFile::new(core.folder.latent(record.id), owner);
+        let resumed = latents.saved().is_some();
+        let (outcome, writers) = self.on_device(&admitted, writer, latents)?;
+
+        self.check_cancelled()?;
+        let finish = writers.into_iter().try_for_each(FrameWriter::finish);
+        finish.map_err(|error| failed(error.into()))?;
+        if !resumed {
+            let per_unit = estimate::measured(request, &outcome);
+            if let Err(error) = core.store.calibrate(&record.model, request.schedule, &per_unit) {
+                core.note(&error);
+            }
+        }
+        self.check_cancelled()?;
+        let measured_peak_bytes = memory::peak_bytes();
+        let measured_seconds = began.elapsed().as_secs_f64();
+        let finished_ms = core.now().wall_ms;
+        let story = Story {
+            record,
+            admitted: &admitted,
+            outcome: &outcome,
+            measured_peak_bytes,
+            measured_seconds,
+            finished_ms,
+        };
+        let Published { mark, files, first_frame, last_frame } = outputs.publish(&story).map_err(failed)?;
+        Ok(Finished {
+            frames: outcome.frames,
+            frames_sha256: outcome.frames_sha256,
+            latent_sha256: outcome.latent_sha256,
+            mark,
+            files,
+            first_frame,
+            last_frame,
+            measured_peak_bytes,
+            measured_seconds,
+            stages: outcome.seconds.iter().map(|t| StageTime { stage: t.stage, seconds: t.seconds }).collect(),
+            resumed,
+        })
+    }
+
+    /// Finishing the files takes a moment too.
+    fn check_cancelled(&self) -> Result<(), Option<Failure>> {
+        self.cancel.check().map_err(|_| None)
+    }
+
+    /// The stored request is plain data; only the policy makes it evidence again.
+    fn readmitted(&self) -> Result<Admitted<Generation>, Failure> {
+        let StoredRequest { ask, model, draft } = self.record.request.clone();
+        let stored = StoredRequest { ask, model, draft: by_path(draft, &self.core.folder) };
+        let admitted = readmit(stored, &self.core.policy());
+        let admitted = admitted.map_err(|refusal| Failure::new(FailureCode::Refused, &refusal))?;
+        admitted.check().map_err(|error| Failure::new(FailureCode::Invalid, &error))
+    }
+
+    fn on_device(
+        &self,
+        admitted: &Admitted<Generation>,
+        writer: Box<dyn FrameWriter>,
+        latents: LatentFile,
+    ) -> Result<Made, Option<Failure>> {
+        let Self { core, record, .. } = self;
+        let forecast = core.forecast(&record.model, admitted.request()).unwrap_or_default();
+        let progress = EventProgress { core: Arc::clone(core), record: (*record).clone(), forecast };
+        let task = Task {
+            model: record.model.clone(),
+            request: admitted.clone(),
+            writers: vec![writer],
+            progress: Box::new(progress),
+            cancel: self.cancel.clone(),
+            store: Box::new(latents),
+        };
+        let reply = self.device.generate(task).recv().unwrap_or(Err(DeviceError::Gone));
+        reply.map_err(|error| Failure::from_device(&error))
+    }
+}
+
+/// Progress becomes numbered events. One that cannot be stored is left out, and its number with it.
+struct EventProgress {
+    core: Arc<Core>,
+    record: GenerationRecord,
+    forecast: Option<Forecast>,
+}
+
+impl ProgressSink for EventProgress {
+    fn report(&self, progress: Progress) {
+        let seconds_left = self.forecast.as_ref().and_then(|forecast| forecast.left(progress));
+        let Progress { stage, done, total } = progress;
+        let kind = EventKind::Progress { stage, done, total, seconds_left };
+        if let Err(error) = self.core.store.progress(&self.record, kind, self.core.now()) {
+            self.core.note(&error);
+        }
+    }
+}

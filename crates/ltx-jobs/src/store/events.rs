@@ -1,0 +1,63 @@
+//! Events: appended with the next number, read back in order.
+//!
+//! Must not know who watches.
+
+use super::{Durability, News, Store, from_json, to_json};
+use crate::{Event, EventKind, GenerationId, GenerationRecord, Result, clock::Now};
+use rusqlite::{OptionalExtension, Transaction, params};
+use std::sync::Arc;
+
+/// The most events read at once.
+const BATCH: usize = 256;
+
+impl Store {
+    /// Appends an event to a generation that runs; to any other, nothing.
+    ///
+    /// # Errors
+    /// `Database`, `StorageFull`; nothing was appended then, and no number is lost.
+    pub(crate) fn progress(&self, generation: &GenerationRecord, kind: EventKind, now: Now) -> Result<()> {
+        self.write(Durability::Progress, |tx, news| {
+            let sql = "SELECT 1 FROM generations WHERE sequence = ?1 AND state = 'RUNNING'";
+            let running = tx.prepare_cached(sql)?.query_row(params![generation.sequence], |_| Ok(())).optional()?;
+            running.map_or(Ok(()), |()| append(tx, news, (generation.sequence, generation.id), kind, now))
+        })
+    }
+
+    /// The events after a number, at most 256 of them.
+    ///
+    /// # Errors
+    /// `Database`, `Corrupt`.
+    pub(crate) fn events_after(&self, sequence: i64, number: u64) -> Result<Vec<Arc<Event>>> {
+        self.read(|connection| {
+            let sql = "SELECT number, at_ms, kind FROM events WHERE generation = ?1 AND number > ?2 \
+                       ORDER BY number LIMIT ?3";
+            let mut statement = connection.prepare_cached(sql)?;
+            let mut rows = statement.query(params![sequence, number as i64, BATCH as i64])?;
+            let mut events = Vec::new();
+            while let Some(row) = rows.next()? {
+                let kind = from_json("event", row.get_ref(2)?.as_str().unwrap_or_default())?;
+                let number: i64 = row.get(0)?;
+                events.push(Arc::new(Event { number: number as u64, at_ms: row.get(1)?, kind }));
+            }
+            Ok(events)
+        })
+    }
+}
+
+/// Gives an event the next number of its generation.
+pub(super) fn append(
+    tx: &Transaction<'_>,
+    news: &mut News,
+    (sequence, id): (i64, GenerationId),
+    kind: EventKind,
+    now: Now,
+) -> Result<()> {
+    let number: i64 = tx
+        .prepare_cached("UPDATE generations SET events = events + 1 WHERE sequence = ?1 RETURNING events")?
+        .query_row(params![sequence], |row| row.get(0))?;
+    let json = to_json("event", &kind)?;
+    tx.prepare_cached("INSERT INTO events (generation, number, at_ms, kind) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![sequence, number, now.wall_ms, json])?;
+    news.push((id, Arc::new(Event { number: number as u64, at_ms: now.wall_ms, kind })));
+    Ok(())
+}

@@ -1,0 +1,187 @@
+//! Questions about generations. Each names the client; another client's generation is not there.
+//!
+//! Must not change anything.
+
+use super::{Store, from_json};
+use crate::{
+    ClientId, Failure, Filter, GenerationId, GenerationRecord, JobsError, Page, PageToken, Result, State,
+    failure::FailureCode,
+};
+use ltx_types::Method;
+use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
+
+const COLUMNS: &str = "sequence, id, client, request_id, request, method, model, predicted, state, cancel_requested, \
+                       attempts, events, created_ms, started_ms, ended_ms, failure_code, failure_text, outcome, \
+                       output_bytes";
+
+impl Store {
+    /// # Errors
+    /// `NotFound`, `Database`, `Corrupt`.
+    pub(crate) fn generation(&self, client: &ClientId, id: GenerationId) -> Result<GenerationRecord> {
+        self.read(|connection| of_client(connection, client, id))
+    }
+
+    /// For the runner, which serves every client.
+    ///
+    /// # Errors
+    /// `NotFound`, `Database`, `Corrupt`.
+    pub(crate) fn any_generation(&self, id: GenerationId) -> Result<GenerationRecord> {
+        self.read(|connection| {
+            let sql = format!("SELECT {COLUMNS} FROM generations WHERE id = ?1");
+            let row = connection.prepare_cached(&sql)?.query_row(params![id.to_string()], raw).optional()?;
+            row.ok_or(JobsError::NotFound { id })?.read()
+        })
+    }
+
+    /// The generation a client gave this request id, and the digest of the body it had.
+    ///
+    /// # Errors
+    /// `Database`, `Corrupt`.
+    pub(crate) fn by_request_id(
+        &self,
+        client: &ClientId,
+        request_id: &str,
+    ) -> Result<Option<(GenerationRecord, String)>> {
+        self.read(|connection| {
+            let sql = format!("SELECT {COLUMNS}, body_sha256 FROM generations WHERE client = ?1 AND request_id = ?2");
+            let row = connection
+                .prepare_cached(&sql)?
+                .query_row(params![client.as_str(), request_id], |row| Ok((raw(row)?, row.get("body_sha256")?)))
+                .optional()?;
+            row.map(|(row, body)| Ok((row.read()?, body))).transpose()
+        })
+    }
+
+    /// One page, newest first.
+    ///
+    /// # Errors
+    /// `Database`, `Corrupt`.
+    pub(crate) fn list(
+        &self,
+        client: &ClientId,
+        filter: &Filter,
+        size: usize,
+        after: Option<PageToken>,
+    ) -> Result<Page> {
+        let states: Vec<_> = match filter.states.as_slice() {
+            [] => State::ALL.map(|state| format!("'{}'", state.as_str())).to_vec(),
+            states => states.iter().map(|state| format!("'{}'", state.as_str())).collect(),
+        };
+        let sql = format!(
+            "SELECT {COLUMNS} FROM generations WHERE client = :client AND sequence < :before AND state IN ({}) \
+             ORDER BY sequence DESC LIMIT :limit",
+            states.join(", ")
+        );
+        let before = after.map_or(i64::MAX, |token| token.0);
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(&sql)?;
+            let named = named_params! { ":client": client.as_str(), ":before": before, ":limit": size as i64 + 1 };
+            let rows = statement.query_map(named, raw)?;
+            let mut records = rows.map(|row| row?.read()).collect::<Result<Vec<_>>>()?;
+            let more = records.len() > size;
+            records.truncate(size);
+            let next = records.last().filter(|_| more).map(|last| PageToken(last.sequence));
+            Ok(Page { records, next })
+        })
+    }
+
+    /// What waits: first what was running already, then in the order it came.
+    ///
+    /// # Errors
+    /// `Database`, `Corrupt`.
+    pub(crate) fn queued(&self) -> Result<Vec<(ClientId, GenerationId)>> {
+        self.read(|connection| {
+            let sql = "SELECT client, id FROM generations WHERE state = 'QUEUED' ORDER BY attempts > 0 DESC, sequence";
+            let mut statement = connection.prepare(sql)?;
+            let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+            rows.map(|row| row.map_err(JobsError::from).and_then(|(client, id)| Ok((client_of(client)?, id_of(&id)?))))
+                .collect()
+        })
+    }
+}
+
+/// # Errors
+/// `NotFound`, `Database`, `Corrupt`.
+pub(super) fn of_client(connection: &Connection, client: &ClientId, id: GenerationId) -> Result<GenerationRecord> {
+    let sql = format!("SELECT {COLUMNS} FROM generations WHERE id = ?1 AND client = ?2");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let row = statement.query_row(params![id.to_string(), client.as_str()], raw).optional()?;
+    row.ok_or(JobsError::NotFound { id })?.read()
+}
+
+pub(super) fn id_of(text: &str) -> Result<GenerationId> {
+    text.parse().map_err(|_| JobsError::Corrupt { what: "generation's id" })
+}
+
+fn client_of(text: String) -> Result<ClientId> {
+    ClientId::new(text).map_err(|_| JobsError::Corrupt { what: "client's name" })
+}
+
+/// A row with its texts unread.
+struct Raw {
+    texts: [String; 7],
+    failure: Option<(String, String)>,
+    outcome: Option<String>,
+    request_id: Option<String>,
+    numbers: [i64; 6],
+    started_ms: Option<i64>,
+    ended_ms: Option<i64>,
+}
+
+fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
+    let code: Option<String> = row.get("failure_code")?;
+    let text: Option<String> = row.get("failure_text")?;
+    let texts = ["id", "client", "request", "method", "model", "predicted", "state"];
+    let numbers = ["sequence", "cancel_requested", "attempts", "events", "created_ms", "output_bytes"];
+    let mut raw = Raw {
+        texts: Default::default(),
+        failure: code.zip(text),
+        outcome: row.get("outcome")?,
+        request_id: row.get("request_id")?,
+        numbers: [0; 6],
+        started_ms: row.get("started_ms")?,
+        ended_ms: row.get("ended_ms")?,
+    };
+    for (value, name) in raw.texts.iter_mut().zip(texts) {
+        *value = row.get(name)?;
+    }
+    for (value, name) in raw.numbers.iter_mut().zip(numbers) {
+        *value = row.get(name)?;
+    }
+    Ok(raw)
+}
+
+impl Raw {
+    fn read(self) -> Result<GenerationRecord> {
+        let Self { texts, failure, outcome, request_id, numbers, started_ms, ended_ms } = self;
+        let [id, client, request, method, model, predicted, state] = texts;
+        let [sequence, cancel_requested, attempts, events, created_ms, output_bytes] = numbers;
+        let failure = failure.map(|(code, message)| {
+            let code = FailureCode::parse(&code).ok_or(JobsError::Corrupt { what: "failure's code" })?;
+            Ok::<_, JobsError>(Failure { code, message })
+        });
+        let methods = [Method::ImageToVideo, Method::StartEndFrames];
+        let method = methods.into_iter().find(|known| known.as_str() == method);
+        Ok(GenerationRecord {
+            id: id_of(&id)?,
+            client: client_of(client)?,
+            request_id,
+            request: from_json("request", &request)?,
+            method: method.ok_or(JobsError::Corrupt { what: "method" })?,
+            model,
+            predicted: from_json("prediction", &predicted)?,
+            state: State::parse(&state).ok_or(JobsError::Corrupt { what: "state" })?,
+            position: None,
+            cancel_requested: cancel_requested != 0,
+            attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
+            last_event: events as u64,
+            created_ms,
+            started_ms,
+            ended_ms,
+            failure: failure.transpose()?,
+            outcome: outcome.map(|outcome| from_json("outcome", &outcome)).transpose()?,
+            outputs_kept: output_bytes > 0,
+            sequence,
+        })
+    }
+}

@@ -1,0 +1,193 @@
+//! Taking requests and images in: every check first, then the files, then the row, then the answer.
+//!
+//! Must not know how a generation is run. What is refused leaves no row and no byte.
+
+use crate::{
+    ClientId, GenerationId, GenerationRecord, Jobs, JobsError, LegalShape, Prediction, Result, UploadId,
+    core::lock,
+    estimate::largest_fit,
+    images::{Image, by_digest, check_length},
+    store::{NewGeneration, NewUpload},
+};
+use ltx_policy::{Admitted, StoredRequest};
+use ltx_types::{FieldError, Generation, GenerationDraft, ImageSource};
+use std::sync::{Arc, PoisonError};
+
+/// The longest request id, in bytes.
+const MAX_REQUEST_ID: usize = 200;
+
+/// A request that policy let through.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    /// The evidence.
+    pub admitted: Admitted<GenerationDraft>,
+    /// The client's own name for the request; used again, it names the same generation.
+    pub request_id: Option<String>,
+    /// Digest of the request as the client sent it, before defaults were filled in. It tells the same request from
+    /// another one under the same request id.
+    pub body_sha256: String,
+}
+
+/// A generation that is stored.
+#[derive(Debug, Clone)]
+pub struct Submitted {
+    /// As it stands.
+    pub record: GenerationRecord,
+    /// Whether an earlier request with the same id had made it.
+    pub existed: bool,
+}
+
+/// What a request would take here.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Estimate {
+    /// Memory and time.
+    pub predicted: Prediction,
+    /// Bytes a generation may take; `None` without a limit.
+    pub available_bytes: Option<u64>,
+    /// Whether it fits.
+    pub fits: bool,
+    /// When it does not: the largest legal shape that does, if any.
+    pub largest: Option<LegalShape>,
+}
+
+impl Jobs {
+    /// Stores a request and queues it. Once this has returned, the generation survives the node. Decodes the images and
+    /// waits for the disk.
+    ///
+    /// # Errors
+    /// `Stopping`; `AlreadyExists`; `RateLimited`, `QueueFull`, `StorageFull`, `DoesNotFit`; `Field`, `Media` for what is
+    /// wrong with the request itself; `NoModel`, `ModelUnavailable`; `Database`, `File`, `Corrupt`.
+    pub fn submit(&self, client: &ClientId, submission: Submission) -> Result<Submitted> {
+        let core = self.core();
+        core.check_open()?;
+        let Submission { admitted, request_id, body_sha256 } = submission;
+        check_request_id(request_id.as_deref())?;
+        if let Some(submitted) = self.resubmitted(client, request_id.as_deref(), &body_sha256)? {
+            return Ok(submitted);
+        }
+        core.check_rate(client)?;
+        core.check_room(client)?;
+        let stored = admitted.to_stored();
+        let checked = admitted.check()?;
+        let model = checked.model().ok_or(JobsError::NoModel)?;
+        let predicted = self.predicted_to_fit(&checked)?;
+        let images = self.read_images(&stored.draft)?;
+        core.check_space(images.iter().map(Image::len).sum::<u64>() + output_bytes(checked.request()))?;
+        let StoredRequest { ask, model: given, draft } = &stored;
+        let stored = StoredRequest { ask: ask.clone(), model: given.clone(), draft: by_digest(draft, &images) };
+
+        let _admission = lock(&core.admission);
+        core.check_open()?;
+        if let Some(submitted) = self.resubmitted(client, request_id.as_deref(), &body_sha256)? {
+            return Ok(submitted);
+        }
+        core.check_room(client)?;
+        let id = GenerationId::new();
+        {
+            let _files = core.files.read().unwrap_or_else(PoisonError::into_inner);
+            images.iter().try_for_each(|image| image.keep(&core.folder))?;
+            let digests: Vec<_> = images.iter().map(|image| image.sha256.clone()).collect();
+            let new = NewGeneration {
+                id,
+                client,
+                request_id: request_id.as_deref(),
+                body_sha256: &body_sha256,
+                request: &stored,
+                images: &digests,
+                method: checked.method(),
+                model,
+                predicted,
+                position: core.next_position(client, id),
+            };
+            core.store.insert(&new, core.now())?;
+        }
+        core.enqueue(client, id);
+        Ok(Submitted { record: self.get(client, id)?, existed: false })
+    }
+
+    /// What a request would take, and whether it fits. Keeps nothing.
+    ///
+    /// # Errors
+    /// `NoModel`, `ModelUnavailable`; `Database`, `Corrupt`.
+    pub fn estimate(&self, admitted: &Admitted<Generation>) -> Result<Estimate> {
+        let core = self.core();
+        let (model, request) = (admitted.model().ok_or(JobsError::NoModel)?, admitted.request());
+        let plan = |request: &Generation| core.models.plan(model, request).map(|plan| plan.peak());
+        let peak = plan(request).ok_or_else(|| JobsError::ModelUnavailable { model: model.to_owned() })?;
+        let forecast = core.forecast(model, request)?;
+        let predicted = Prediction { peak_bytes: peak, seconds: forecast.map(|forecast| forecast.total()) };
+        let available_bytes = core.config.memory_limit_bytes;
+        let allowed = available_bytes.unwrap_or(u64::MAX);
+        let fits = |request: &Generation| plan(request).is_some_and(|peak| peak <= allowed);
+        let largest = if peak <= allowed { None } else { largest_fit(request, fits) };
+        Ok(Estimate { predicted, available_bytes, fits: peak <= allowed, largest })
+    }
+
+    /// Keeps an image for later requests of this client. Decodes it and waits for the disk.
+    ///
+    /// # Errors
+    /// `Stopping`, `RateLimited`, `StorageFull`; `Field` when it is too large, `Media` when it is no image; `Database`,
+    /// `File`.
+    pub fn upload(&self, client: &ClientId, bytes: Arc<[u8]>) -> Result<UploadId> {
+        let core = self.core();
+        core.check_open()?;
+        core.check_rate(client)?;
+        check_length(bytes.len() as u64, core.config.max_image_bytes)?;
+        core.check_space(bytes.len() as u64)?;
+        let source = ImageSource::Bytes(bytes);
+        let image = self.read_image(&source)?;
+        let id = UploadId::new();
+        let _files = core.files.read().unwrap_or_else(PoisonError::into_inner);
+        image.keep(&core.folder)?;
+        let new = NewUpload { id, client, sha256: &image.sha256, bytes: image.len() };
+        core.store.insert_upload(&new, core.now())?;
+        Ok(id)
+    }
+
+    /// The generation that a request id already has.
+    fn resubmitted(&self, client: &ClientId, request_id: Option<&str>, body: &str) -> Result<Option<Submitted>> {
+        let Some(request_id) = request_id else { return Ok(None) };
+        match self.core().store.by_request_id(client, request_id)? {
+            None => Ok(None),
+            Some((record, stored)) if stored == body => {
+                let position = self.core().position(client, record.id);
+                Ok(Some(Submitted { record: GenerationRecord { position, ..record }, existed: true }))
+            }
+            Some((GenerationRecord { id, .. }, _)) => {
+                Err(JobsError::AlreadyExists { request_id: request_id.to_owned(), generation: id })
+            }
+        }
+    }
+
+    fn predicted_to_fit(&self, admitted: &Admitted<Generation>) -> Result<Prediction> {
+        let Estimate { predicted, available_bytes, fits, largest } = self.estimate(admitted)?;
+        match available_bytes {
+            Some(available) if !fits => Err(JobsError::DoesNotFit { needed: predicted.peak_bytes, available, largest }),
+            _ => Ok(predicted),
+        }
+    }
+
+    fn read_images<'a>(&self, draft: &'a GenerationDraft) -> Result<Vec<Image<'a>>> {
+        draft.images.iter().map(|condition| self.read_image(&condition.source)).collect()
+    }
+
+    fn read_image<'a>(&self, source: &'a ImageSource) -> Result<Image<'a>> {
+        let _alone = lock(&self.core().decoding);
+        Image::read(source, self.core().config.max_image_bytes)
+    }
+}
+
+fn check_request_id(request_id: Option<&str>) -> Result<()> {
+    match request_id {
+        Some(id) if id.is_empty() || id.len() > MAX_REQUEST_ID => {
+            let rule = format!("bytes: a request id has 1 to {MAX_REQUEST_ID}");
+            Err(FieldError::new("request_id", id.len(), rule).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A generous guess at the outputs' size: a quarter of a byte a pixel.
+fn output_bytes(request: &Generation) -> u64 {
+    (request.pixels.width * request.pixels.height * request.frames.get()) as u64 / 4
+}

@@ -1,0 +1,45 @@
+//! Panics, failures, and a policy that has changed its mind: typed, and the next generation is not harmed.
+
+mod common;
+
+use common::{client, ended, frames_of, open, settings, submit, submit_draft, undisturbed};
+use ltx_jobs::{FailureCode, Jobs, State, Surroundings};
+use ltx_policy::{ModelNames, PolicyConfig};
+use ltx_testkit::fake::{FakeModels, FakeOptions, draft, policy};
+use std::sync::Arc;
+
+#[test]
+fn a_panic_fails_one_generation_and_the_engine_is_built_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let models = FakeModels::new(FakeOptions::default());
+    let space = Box::new(ltx_jobs::Disk);
+    let surroundings = Surroundings { models: Arc::new(models.clone()), policy: policy(), space };
+    let jobs = Jobs::open(settings(folder.path()).check().unwrap(), surroundings).unwrap();
+    jobs.preload(FakeModels::NAME).unwrap();
+    assert_eq!(jobs.status().unwrap().loaded_model.as_deref(), Some(FakeModels::NAME));
+    let panics = submit_draft(&jobs, "a", draft("panic", 1)).unwrap().record.id;
+    let fails = submit_draft(&jobs, "a", draft("fail", 2)).unwrap().record.id;
+    let good = submit(&jobs, "a", 3);
+    let failure = |id| ended(&jobs, "a", id).failure.unwrap();
+    assert_eq!(failure(panics).code, FailureCode::Panicked);
+    assert!(failure(panics).message.contains("the prompt says so"));
+    assert_eq!(failure(fails).code, FailureCode::Invalid);
+    assert_eq!(frames_of(&ended(&jobs, "a", good)), undisturbed([3])[0].1);
+    assert_eq!(models.loads(), 2, "once, and once more after the panic");
+    assert_eq!(common::files(&folder.path().join("latents")), [""; 0]);
+    assert_eq!(common::files(&folder.path().join("outputs")).len(), 3);
+}
+
+#[test]
+fn a_stored_request_is_judged_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let jobs = open(folder.path(), common::millis(5));
+    let first = submit(&jobs, "a", 1);
+    let second = submit(&jobs, "a", 2);
+    jobs.set_policy(PolicyConfig::new(ModelNames::new(vec![], [])).with_loaded([]));
+    assert!(ended(&jobs, "a", first).state.is_final());
+    let record = ended(&jobs, "a", second);
+    assert_eq!((record.state, record.failure.unwrap().code), (State::Failed, FailureCode::Refused));
+    jobs.delete(&client("a"), second).unwrap();
+    assert!(jobs.get(&client("a"), second).is_err());
+}

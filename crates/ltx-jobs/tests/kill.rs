@@ -1,0 +1,151 @@
+//! `kill -9` at random moments over a mix of jobs: the short form of the durability script.
+//!
+//! The node runs in a child: this same test binary, told by the environment to be one.
+
+mod common;
+
+use common::{Dice, client, ended, files, frames_of, millis, open, submission, undisturbed};
+use ltx_jobs::{GenerationId, JobsError, State};
+use ltx_testkit::fake::{FakeOptions, StepLog, draft};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Command, Stdio},
+    thread::sleep,
+    time::Duration,
+};
+
+const FOLDER: &str = "LTX_JOBS_KILL_FOLDER";
+const JOBS: u64 = 24;
+const KILLS: usize = 12;
+const CLIENTS: u64 = 3;
+
+fn owner(seed: u64) -> String {
+    format!("client-{}", seed % CLIENTS)
+}
+
+/// Whether a job is one that its client cancels.
+fn cancels(seed: u64) -> bool {
+    seed % 6 == 5
+}
+
+fn options(folder: &Path) -> FakeOptions {
+    FakeOptions { log: Some(folder.join("steps.log")), ..millis(4) }
+}
+
+/// The child: submits every job, cancels some, and says what was acknowledged. Submitting again is no new job.
+#[test]
+fn be_the_node() {
+    let Ok(folder) = env::var(FOLDER) else { return };
+    let folder = Path::new(&folder);
+    let jobs = open(&folder.join("data"), options(folder));
+    println!("\nopen");
+    let mut ids = Vec::new();
+    for seed in 0..JOBS {
+        let submission = submission(draft("a lake", seed), Some(&format!("job-{seed}")));
+        let submitted = jobs.submit(&client(&owner(seed)), submission).unwrap();
+        println!("ack {seed} {}", submitted.record.id);
+        ids.push((seed, submitted.record.id));
+        sleep(Duration::from_millis(2));
+    }
+    for (seed, id) in ids.iter().filter(|(seed, _)| cancels(*seed)) {
+        sleep(Duration::from_millis(15));
+        match jobs.cancel(&client(&owner(*seed)), *id) {
+            Ok(_) => println!("cancelled {seed} {id}"),
+            Err(JobsError::Ended { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    ids.iter().for_each(|(seed, id)| drop(ended(&jobs, &owner(*seed), *id)));
+    println!("all ended");
+}
+
+/// Seeds that the database says are done.
+fn done(database: &Path) -> Vec<u64> {
+    let Ok(connection) = rusqlite::Connection::open(database) else { return vec![] };
+    let sql = "SELECT json_extract(request, '$.draft.seed') FROM generations WHERE state = 'DONE'";
+    let Ok(mut statement) = connection.prepare(sql) else { return vec![] };
+    statement.query_map([], |row| row.get::<_, i64>(0)).unwrap().map(|seed| seed.unwrap() as u64).collect()
+}
+
+#[test]
+fn kills_lose_nothing_and_repeat_at_most_the_step_in_flight() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, log) = (folder.path().join("data"), folder.path().join("steps.log"));
+    let mut dice = Dice(std::process::id().into());
+    let mut acknowledged = BTreeMap::<u64, GenerationId>::new();
+    let mut cancelled = BTreeSet::new();
+    let mut done_by_line = Vec::new();
+    for life in 0..=KILLS {
+        let mut child = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "be_the_node", "--nocapture"])
+            .env(FOLDER, folder.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let said = BufReader::new(child.stdout.take().unwrap());
+        let reader = std::thread::spawn(move || said.lines().map_while(Result::ok).collect::<Vec<_>>());
+        if life < KILLS {
+            sleep(Duration::from_millis(20 + dice.below(300)));
+            child.kill().unwrap();
+        }
+        let status = child.wait().unwrap();
+        let said = reader.join().unwrap();
+        for line in &said {
+            let words: Vec<_> = line.split(' ').collect();
+            match words[..] {
+                ["ack", seed, id] => {
+                    let (seed, id) = (seed.parse().unwrap(), id.parse().unwrap());
+                    assert_eq!(*acknowledged.entry(seed).or_insert(id), id, "{seed} is another generation now");
+                }
+                ["cancelled", seed, _] => drop(cancelled.insert(seed.parse::<u64>().unwrap())),
+                _ => {}
+            }
+        }
+        if life == KILLS {
+            assert!(status.success() && said.contains(&"all ended".to_owned()), "{said:?}");
+        }
+        done_by_line.push((StepLog::read(&log).len(), done(&data.join("jobs.sqlite"))));
+    }
+
+    let steps = StepLog::read(&log);
+    for (line, seeds) in &done_by_line {
+        let again = steps.started_after(*line).into_iter().find(|seed| seeds.contains(seed));
+        assert_eq!(again, None, "a finished generation ran again");
+    }
+    assert!(steps.repeated() <= KILLS, "{} steps repeated", steps.repeated());
+    assert_eq!(steps.repeated_after_saving(), 0);
+
+    let jobs = open(&data, FakeOptions::default());
+    let frames: BTreeMap<_, _> = undisturbed(0..JOBS).into_iter().collect();
+    assert_eq!(acknowledged.len() as u64, JOBS);
+    let (mut finished, mut resumed) = (0, 0);
+    for (seed, id) in &acknowledged {
+        let record = jobs.get(&client(&owner(*seed)), *id).unwrap();
+        match record.state {
+            State::Done => {
+                assert_eq!(frames_of(&record), frames[seed], "seed {seed}");
+                finished += 1;
+                resumed += usize::from(record.attempts > 1);
+            }
+            State::Cancelled => assert!(cancels(*seed)),
+            state => panic!("{seed} ended {state:?}: {:?}", record.failure),
+        }
+        assert!(!cancelled.contains(seed) || record.state == State::Cancelled, "{seed}: an acknowledged cancel");
+        let mut watch = jobs.watch(&client(&owner(*seed)), *id, 0).unwrap();
+        let mut numbers = Vec::new();
+        while let ltx_jobs::Watched::Event(event) = watch.poll().unwrap() {
+            numbers.push(event.number);
+        }
+        assert_eq!(numbers, (1..=record.last_event).collect::<Vec<_>>());
+    }
+    assert_eq!(files(&data.join("latents")), [""; 0]);
+    assert_eq!(files(&data.join("outputs")).len(), finished * 3);
+    println!(
+        "{KILLS} kills, {JOBS} jobs: {finished} done ({resumed} after a restart), {} cancelled, {} steps repeated",
+        acknowledged.len() - finished,
+        steps.repeated()
+    );
+}

@@ -1,0 +1,116 @@
+//! A node that is stopped and started again: every state survives, and work goes on where it was.
+
+mod common;
+
+use common::{LONG, client, ended, files, frames_of, millis, open, settings, submit, surroundings, undisturbed};
+use ltx_jobs::{Event, EventKind, GenerationId, Jobs, JobsError, State, WatchEnd, Watched};
+use ltx_testkit::fake::{FakeOptions, StepLog};
+use ltx_types::Stage;
+use std::{sync::Arc, time::Duration};
+
+/// Waits for the first event that is so.
+fn until(jobs: &Jobs, id: GenerationId, wanted: impl Fn(&Event) -> bool) -> Arc<Event> {
+    let mut watch = jobs.watch(&client("a"), id, 0).unwrap();
+    loop {
+        match watch.next_within(LONG).unwrap() {
+            Watched::Event(event) if wanted(&event) => return event,
+            Watched::Event(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn step_done(step: usize) -> impl Fn(&Event) -> bool {
+    move |event| matches!(event.kind, EventKind::Progress { stage: Stage::Denoising, done, .. } if done == step)
+}
+
+#[test]
+fn every_state_survives_a_stop_and_work_goes_on_from_its_last_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("steps.log");
+    let options = FakeOptions { log: Some(log.clone()), ..millis(10) };
+    let jobs = open(folder.path(), options.clone());
+    let done = submit(&jobs, "a", 1);
+    ended(&jobs, "a", done);
+    let failed = common::submit_draft(&jobs, "a", ltx_testkit::fake::draft("fail", 2)).unwrap().record.id;
+    ended(&jobs, "a", failed);
+    let running = submit(&jobs, "a", 3);
+    let queued = submit(&jobs, "a", 4);
+    let cancelled = submit(&jobs, "a", 5);
+    assert_eq!(jobs.cancel(&client("a"), cancelled).unwrap().state, State::Cancelled);
+    let seen = until(&jobs, running, step_done(4)).number;
+    let mut watch = jobs.watch(&client("a"), running, seen).unwrap();
+    let before = jobs.get(&client("a"), done).unwrap();
+    let began = std::time::Instant::now();
+    assert!(jobs.shutdown(Duration::from_secs(5)));
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(matches!(
+        jobs.submit(&client("a"), common::submission(ltx_testkit::fake::draft("x", 1), None)),
+        Err(JobsError::Stopping)
+    ));
+    let mut numbers = vec![seen];
+    let end = loop {
+        match watch.next_within(LONG).unwrap() {
+            Watched::Event(event) => numbers.push(event.number),
+            Watched::End(end) => break end,
+            Watched::Pending => panic!("the watch hangs"),
+        }
+    };
+    assert_eq!(end, WatchEnd::Stopping);
+    assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "{numbers:?}");
+    let state = |jobs: &Jobs, id| jobs.get(&client("a"), id).unwrap().state;
+    assert_eq!(state(&jobs, running), State::Queued);
+    assert_eq!(files(&folder.path().join("latents")), [running.to_string()]);
+    drop((jobs, watch));
+
+    let jobs = open(folder.path(), options);
+    // A client goes on after the last event it saw.
+    let mut watch = jobs.watch(&client("a"), running, numbers[numbers.len() - 1]).unwrap();
+    let Watched::Event(next) = watch.next_within(LONG).unwrap() else { panic!() };
+    assert_eq!((next.number, &next.kind), (numbers[numbers.len() - 1] + 1, &EventKind::Running { attempt: 2 }));
+    let resumed = ended(&jobs, "a", running);
+    assert_eq!((resumed.state, resumed.attempts), (State::Done, 2));
+    assert!(resumed.outcome.as_ref().unwrap().resumed);
+    let frames = undisturbed([3, 4]);
+    assert_eq!(frames_of(&resumed), frames[0].1);
+    assert_eq!(frames_of(&ended(&jobs, "a", queued)), frames[1].1);
+    let states = [done, failed, cancelled].map(|id| state(&jobs, id));
+    assert_eq!(states, [State::Done, State::Failed, State::Cancelled]);
+    assert_eq!(jobs.get(&client("a"), done).unwrap().last_event, before.last_event);
+    let steps = StepLog::read(&log);
+    assert!(steps.repeated() <= 1 && steps.repeated_after_saving() == 0);
+}
+
+#[test]
+fn a_second_node_is_locked_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = open(folder.path(), FakeOptions::default());
+    let second = || Jobs::open(settings(folder.path()).check().unwrap(), surroundings(FakeOptions::default()));
+    assert!(matches!(second(), Err(JobsError::Locked { .. })));
+    drop(first);
+    assert!(second().is_ok());
+}
+
+#[test]
+fn leftovers_of_a_crash_are_removed_and_damage_is_no_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let jobs = open(folder.path(), millis(10));
+    let running = submit(&jobs, "a", 1);
+    until(&jobs, running, step_done(2));
+    jobs.shutdown(LONG);
+    drop(jobs);
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at(&format!("latents/{running}")), b"not a latent").unwrap();
+    std::fs::write(at("latents/stray"), b"x").unwrap();
+    std::fs::write(at("images/.stray.partial-1"), b"x").unwrap();
+    std::fs::create_dir(at(&format!("outputs/.{running}.partial"))).unwrap();
+    std::fs::write(at(&format!("outputs/.{running}.partial/video.mp4")), b"x").unwrap();
+    let jobs = open(folder.path(), FakeOptions::default());
+    let record = ended(&jobs, "a", running);
+    assert_eq!(frames_of(&record), undisturbed([1])[0].1);
+    assert!(!record.outcome.unwrap().resumed, "it began anew");
+    assert_eq!(files(&at("latents")), [""; 0]);
+    assert_eq!(files(&at("outputs")).len(), 3);
+    jobs.sweep().unwrap();
+    assert_eq!(files(&at("images")), [""; 0]);
+}

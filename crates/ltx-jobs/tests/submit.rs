@@ -1,0 +1,189 @@
+//! Taking requests in: idempotency, fairness, bounds, isolation, estimates, outputs.
+
+mod common;
+
+use common::{client, ended, files, frames_of, millis, open, settings, submission, submit, submit_draft, surroundings};
+use ltx_jobs::{Filter, Jobs, JobsError, OutputKind, Settings, State};
+use ltx_policy::{Ask, admit};
+use ltx_testkit::fake::{FakeOptions, draft, picture, policy};
+use ltx_types::{GenerationDraft, ImageCondition, ImageSource, Strength};
+use std::io::Read;
+
+/// What every plan counts for the process itself, in bytes.
+const PROCESS: u64 = 48 << 20;
+
+#[test]
+fn a_finished_generation_has_marked_outputs_and_says_how_it_went() {
+    let folder = tempfile::tempdir().unwrap();
+    let jobs = open(folder.path(), FakeOptions::default());
+    let mut both = draft("a lake", 7);
+    let end = ImageCondition { source: ImageSource::Bytes(picture()), frame_index: 8, strength: Strength::FULL };
+    both.images.push(end);
+    let id = submit_draft(&jobs, "a", both).unwrap().record.id;
+    let record = ended(&jobs, "a", id);
+    assert_eq!((record.state, record.attempts, record.failure.as_ref()), (State::Done, 1, None));
+    let outcome = record.outcome.unwrap();
+    assert_eq!((outcome.frames, outcome.resumed), (9, false));
+    assert!(outcome.first_frame.is_some_and(|f| f.psnr_db > 0.0 && f.ssim <= 1.0) && outcome.last_frame.is_some());
+    assert!(outcome.measured_peak_bytes.is_some_and(|bytes| bytes > 1 << 20));
+    assert_eq!(record.predicted.peak_bytes, PROCESS + 64 * 64 * 9);
+    assert_eq!(outcome.mark["usage_class"], "UNLIMITED");
+    let mut contents = OutputKind::ALL.map(|kind| {
+        let mut output = jobs.open_output(&client("a"), id, kind).unwrap();
+        let mut bytes = Vec::new();
+        output.file.read_to_end(&mut bytes).unwrap();
+        assert_eq!(bytes.len() as u64, output.bytes);
+        bytes
+    });
+    let sidecar: serde_json::Value = serde_json::from_slice(&contents[2]).unwrap();
+    assert_eq!(sidecar["mark"], outcome.mark);
+    assert_eq!(sidecar["frames_sha256"], *outcome.frames_sha256);
+    for marked in &mut contents[..2] {
+        let text = String::from_utf8_lossy(marked).into_owned();
+        assert!(text.contains("usage_class") && text.contains("UNLIMITED") && text.contains("test-node"));
+    }
+    assert_eq!(files(&folder.path().join("latents")), [""; 0]);
+    let expected = OutputKind::ALL.map(|kind| format!("{id}/{}", kind.file_name()));
+    let mut outputs = files(&folder.path().join("outputs"));
+    outputs.sort_by_key(|name| expected.iter().position(|other| other == name));
+    assert_eq!(outputs, expected);
+    // The second prediction knows the first run.
+    let second = submit(&jobs, "a", 8);
+    assert!(jobs.get(&client("a"), second).unwrap().predicted.seconds.is_some_and(|seconds| seconds > 0.0));
+}
+
+#[test]
+fn a_request_id_names_one_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let jobs = open(folder.path(), FakeOptions::default());
+    let first = jobs.submit(&client("a"), submission(draft("a lake", 1), Some("r"))).unwrap();
+    let again = jobs.submit(&client("a"), submission(draft("a lake", 1), Some("r"))).unwrap();
+    assert_eq!((first.existed, again.existed, again.record.id), (false, true, first.record.id));
+    let other = jobs.submit(&client("a"), submission(draft("a hill", 1), Some("r")));
+    assert!(matches!(other, Err(JobsError::AlreadyExists { generation, .. }) if generation == first.record.id));
+    let theirs = jobs.submit(&client("b"), submission(draft("a hill", 1), Some("r"))).unwrap();
+    assert!(!theirs.existed && theirs.record.id != first.record.id);
+    // At the same time, too.
+    let ids: Vec<_> = std::thread::scope(|scope| {
+        let ask = || jobs.submit(&client("a"), submission(draft("a lake", 2), Some("s"))).unwrap();
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(ids.iter().all(|submitted| submitted.record.id == ids[0].record.id));
+    assert_eq!(ids.iter().filter(|submitted| !submitted.existed).count(), 1);
+}
+
+#[test]
+fn clients_take_turns() {
+    let folder = tempfile::tempdir().unwrap();
+    let jobs = open(folder.path(), millis(2));
+    let blocker = submit(&jobs, "x", 0);
+    let busy: Vec<_> = (0..5).map(|seed| submit(&jobs, "busy", seed)).collect();
+    let late = submit(&jobs, "late", 9);
+    let position = |owner, id| jobs.get(&client(owner), id).unwrap().position;
+    if jobs.get(&client("x"), blocker).unwrap().state == State::Running {
+        assert_eq!(
+            (position("busy", busy[0]), position("late", late), position("busy", busy[1])),
+            (Some(0), Some(1), Some(2))
+        );
+    }
+    let started = |owner, id| ended(&jobs, owner, id).started_ms.unwrap();
+    let (late, third) = (started("late", late), started("busy", busy[2]));
+    assert!(late < third, "{late} {third}");
+}
+
+#[test]
+fn another_client_sees_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let jobs = open(folder.path(), FakeOptions::default());
+    let id = submit(&jobs, "a", 1);
+    ended(&jobs, "a", id);
+    let upload = jobs.upload(&client("a"), picture()).unwrap();
+    let b = client("b");
+    assert!(matches!(jobs.get(&b, id), Err(JobsError::NotFound { .. })));
+    assert!(matches!(jobs.cancel(&b, id), Err(JobsError::NotFound { .. })));
+    assert!(matches!(jobs.delete(&b, id), Err(JobsError::NotFound { .. })));
+    assert!(matches!(jobs.watch(&b, id, 0), Err(JobsError::NotFound { .. })));
+    assert!(matches!(jobs.open_output(&b, id, OutputKind::Video), Err(JobsError::NotFound { .. })));
+    assert!(matches!(jobs.uploaded(&b, upload), Err(JobsError::UploadNotFound { .. })));
+    assert!(jobs.list(&b, &Filter::default(), 10, None).unwrap().records.is_empty());
+    // An upload serves as the image of a request, and gives the same frames.
+    let source = jobs.uploaded(&client("a"), upload).unwrap();
+    let mut by_upload = draft("a lake", 1);
+    by_upload.images[0].source = source;
+    let again = submit_draft(&jobs, "a", by_upload).unwrap().record.id;
+    assert_eq!(frames_of(&ended(&jobs, "a", again)), frames_of(&jobs.get(&client("a"), id).unwrap()));
+    assert_eq!(files(&folder.path().join("images")).len(), 1, "the same picture is kept once");
+}
+
+#[test]
+fn pages_go_through_everything_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let jobs = open(folder.path(), FakeOptions::default());
+    let mut ids: Vec<_> = (0..7).map(|seed| submit(&jobs, "a", seed)).collect();
+    ids.reverse();
+    ids.iter().for_each(|id| drop(ended(&jobs, "a", *id)));
+    let (mut seen, mut token) = (Vec::new(), None);
+    loop {
+        let page = jobs.list(&client("a"), &Filter { states: vec![State::Done] }, 3, token).unwrap();
+        seen.extend(page.records.iter().map(|record| record.id));
+        token = page.next.map(|token| token.to_string().parse().unwrap());
+        if token.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, ids);
+    assert!(jobs.list(&client("a"), &Filter { states: vec![State::Failed] }, 3, None).unwrap().records.is_empty());
+}
+
+fn bounded(data: &std::path::Path, change: impl FnOnce(&mut Settings)) -> Jobs {
+    let mut settings = settings(data);
+    change(&mut settings);
+    Jobs::open(settings.check().unwrap(), surroundings(millis(20))).unwrap()
+}
+
+#[test]
+fn bounds_are_typed() {
+    let folder = tempfile::tempdir().unwrap();
+    let jobs = bounded(folder.path(), |settings| (settings.max_queued, settings.max_queued_per_client) = (4, 3));
+    let full = |owner: &str| loop {
+        if let Err(JobsError::QueueFull { limit, of_client }) = submit_draft(&jobs, owner, draft("a lake", 1)) {
+            return (limit, of_client);
+        }
+    };
+    assert_eq!(full("a"), (3, true));
+    assert_eq!(full("b"), (4, false));
+    drop(jobs);
+
+    let jobs = bounded(folder.path(), |settings| (settings.requests_per_second, settings.request_burst) = (0.5, 2));
+    let limited = (0..3).map(|seed| submit_draft(&jobs, "c", draft("a lake", seed))).find_map(Result::err);
+    assert!(matches!(limited, Some(JobsError::RateLimited { retry_after }) if retry_after.as_millis() > 1000));
+}
+
+#[test]
+fn what_does_not_fit_is_told_what_would() {
+    let folder = tempfile::tempdir().unwrap();
+    let jobs = bounded(folder.path(), |settings| settings.memory_limit_bytes = Some(PROCESS + 64 * 64 * 20));
+    let long = GenerationDraft { frames: 121, ..draft("a lake", 1) };
+    let largest = |draft| match submit_draft(&jobs, "a", draft) {
+        Err(JobsError::DoesNotFit { largest, .. }) => largest.map(|shape| shape.to_string()),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(largest(long.clone()).as_deref(), Some("64x64, 17 frames"));
+    assert_eq!(
+        largest(GenerationDraft { width: 640, height: 640, ..long.clone() }).as_deref(),
+        Some("256x256, 1 frames")
+    );
+    let admitted = admit(&Ask::default(), long, &policy()).unwrap().check().unwrap();
+    let estimate = jobs.estimate(&admitted).unwrap();
+    assert!(!estimate.fits && estimate.predicted.peak_bytes == PROCESS + 64 * 64 * 121);
+    let mut bad = draft("a lake", 1);
+    bad.images[0].source = ImageSource::Bytes(b"no picture".as_slice().into());
+    assert!(matches!(submit_draft(&jobs, "a", bad), Err(JobsError::Media(_))));
+    assert!(matches!(
+        submit_draft(&jobs, "a", GenerationDraft { frames: 10, ..draft("a lake", 1) }),
+        Err(JobsError::Field(error)) if error.field == "frames"
+    ));
+    assert_eq!(files(&folder.path().join("images")), [""; 0], "what is refused leaves no byte");
+    assert!(jobs.list(&client("a"), &Filter::default(), 10, None).unwrap().records.is_empty());
+}

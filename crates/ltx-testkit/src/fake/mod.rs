@@ -1,0 +1,13 @@
+//! A node's models without weights: deterministic, as slow as a test wants, and with a log of every step.
+//!
+//! Must not know what is tested with it.
+
+mod generator;
+mod log;
+mod models;
+mod requests;
+
+pub use generator::{FakeGenerator, FakeOptions};
+pub use log::StepLog;
+pub use models::FakeModels;
+pub use requests::{draft, picture, policy};

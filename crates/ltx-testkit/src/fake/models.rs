@@ -1,0 +1,52 @@
+//! A node's models with the fake behind every name.
+//!
+//! Must not know checkpoints.
+
+use super::{FakeGenerator, FakeOptions};
+use ltx_jobs::Models;
+use ltx_pipeline::{Generator, MemoryPlan, PipelineError, StageNeed};
+use ltx_policy::ModelIdentity;
+use ltx_types::{Generation, Stage};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+/// The fake as `ltx-2.3-tiny`. It needs one byte of memory a pixel of the clip.
+#[derive(Debug, Clone, Default)]
+pub struct FakeModels {
+    options: FakeOptions,
+    loads: Arc<AtomicUsize>,
+}
+
+impl FakeModels {
+    /// The one model's name.
+    pub const NAME: &'static str = "ltx-2.3-tiny";
+
+    /// Fakes that behave so.
+    pub fn new(options: FakeOptions) -> Self {
+        Self { options, loads: Arc::default() }
+    }
+
+    /// How often a model was loaded; clones count together.
+    pub fn loads(&self) -> usize {
+        self.loads.load(Ordering::SeqCst)
+    }
+}
+
+impl Models for FakeModels {
+    fn load(&self, _: &str) -> Result<Box<dyn Generator>, PipelineError> {
+        self.loads.fetch_add(1, Ordering::SeqCst);
+        Ok(Box::new(FakeGenerator::new(self.options.clone())))
+    }
+
+    fn identity(&self, model: &str) -> Option<ModelIdentity> {
+        let version = "2.3.0-fake".to_owned();
+        (model == Self::NAME).then(|| ModelIdentity { name: model.to_owned(), version })
+    }
+
+    fn plan(&self, _: &str, request: &Generation) -> Option<MemoryPlan> {
+        let activations = (request.pixels.width * request.pixels.height * request.frames.get()) as u64;
+        Some(MemoryPlan { stages: vec![StageNeed { stage: Stage::Denoising, weights: 0, activations }] })
+    }
+}
