@@ -1,0 +1,85 @@
+//! The LTX models a node knows, as clients are told of them.
+//!
+//! Must not know which are loaded; that is the policy's configuration.
+
+use ltx_policy::KnownModel;
+use ltx_types::FieldError;
+use ltx_weights::{Defaults, Manifest};
+
+/// What tells one set of weights from another.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Weights {
+    /// SHA-256 over the files' headers and sizes, as hexadecimal digits.
+    pub header_sha256: String,
+    /// SHA-256 of the checkpoint's bytes; empty until it was computed.
+    pub file_sha256: String,
+    /// Bytes of all files.
+    pub total_bytes: u64,
+}
+
+/// One model.
+#[derive(Debug, Clone)]
+pub struct ModelCard {
+    /// What its manifest says.
+    pub manifest: Manifest,
+    /// Whether two stages are possible; `None` until it is known.
+    pub two_stages: Option<bool>,
+    /// Its weights, once they are known.
+    pub weights: Option<Weights>,
+}
+
+impl From<Manifest> for ModelCard {
+    fn from(manifest: Manifest) -> Self {
+        Self { two_stages: Some(manifest.files.upscaler.is_some()), manifest, weights: None }
+    }
+}
+
+/// Every model, the default first; at least one.
+#[derive(Debug, Clone)]
+pub struct Catalog(Vec<ModelCard>);
+
+impl Catalog {
+    /// # Errors
+    /// There is no model, or two have the same name.
+    pub fn new(cards: Vec<ModelCard>) -> Result<Self, FieldError> {
+        let names: Vec<_> = cards.iter().map(|card| card.manifest.name.as_str()).collect();
+        if names.is_empty() {
+            return Err(FieldError::new("models", "none", "is known; a node needs a manifest"));
+        }
+        match names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
+            Some((_, name)) => Err(FieldError::new("models", name, "is the name of two manifests")),
+            None => Ok(Self(cards)),
+        }
+    }
+
+    /// The models, the default first.
+    pub fn cards(&self) -> &[ModelCard] {
+        &self.0
+    }
+
+    /// The names, as policy needs them.
+    pub fn known(&self) -> Vec<KnownModel> {
+        let known =
+            |card: &ModelCard| KnownModel { name: card.manifest.name.clone(), aliases: card.manifest.aliases.clone() };
+        self.0.iter().map(known).collect()
+    }
+
+    pub(crate) fn card(&self, name: &str) -> Option<&ModelCard> {
+        self.0.iter().find(|card| card.manifest.name == name)
+    }
+
+    pub(crate) fn card_mut(&mut self, name: &str) -> Option<&mut ModelCard> {
+        self.0.iter_mut().find(|card| card.manifest.name == name)
+    }
+
+    /// What a request for a model gets where it is silent; the default model's for a name that is not here.
+    pub(crate) fn card_or_default(&self, name: Option<&str>) -> &ModelCard {
+        name.and_then(|name| self.card(name)).unwrap_or(&self.0[0])
+    }
+}
+
+impl ModelCard {
+    pub(crate) fn defaults(&self) -> &Defaults {
+        &self.manifest.defaults
+    }
+}

@@ -1,0 +1,352 @@
+//! Messages into what the domain asks for. With `to_proto` the only file that knows the wire's shapes.
+//!
+//! Must not know policy's verdicts or statuses. Nothing is refused here: what is wrong with a field is collected, because
+//! policy is judged first.
+
+mod fields;
+mod listing;
+
+pub(crate) use listing::{Listing, listing};
+
+use fields::Faults;
+use ltx_jobs::{GenerationId, OutputKind, UploadId};
+use ltx_pipeline::default_conditioning;
+use ltx_policy::{Agent, Ask, Audio};
+use ltx_proto::v1;
+use ltx_types::{
+    ConditioningMode, FieldError, GenerationDraft, Guidance, ImageCondition, ImageSource, Method, Schedule, Seed,
+    Stages, Strength,
+};
+use ltx_weights::Defaults;
+use prost::Message;
+use sha2::{Digest, Sha256};
+use std::{
+    hash::{BuildHasher, RandomState},
+    time::Instant,
+};
+
+/// The longest request id, in bytes.
+const REQUEST_ID_BYTES: usize = 128;
+/// The most transformer blocks a request may name.
+const STG_BLOCKS: usize = 256;
+
+/// What fields are held against.
+pub(crate) struct Rules<'a> {
+    /// What a silent field means.
+    pub(crate) defaults: &'a Defaults,
+    /// Whether two stages are possible, as far as it is known.
+    pub(crate) two_stages: Option<bool>,
+    /// Bytes of a prompt.
+    pub(crate) prompt_bytes: usize,
+    /// Bytes of an image.
+    pub(crate) image_bytes: u64,
+    /// Whether images must be there: not in a dry run.
+    pub(crate) images: bool,
+}
+
+/// A request, taken out of its message.
+#[derive(Debug)]
+pub(crate) struct Request {
+    /// What policy is asked.
+    pub(crate) ask: Ask,
+    /// The draft. Images that were uploaded before have no bytes yet.
+    pub(crate) draft: GenerationDraft,
+    /// The upload of each of the draft's images, where there is one.
+    pub(crate) uploads: Vec<Option<UploadId>>,
+    /// Everything that is wrong with single fields.
+    pub(crate) faults: Vec<FieldError>,
+}
+
+/// Reads a spec.
+pub(crate) fn request(spec: &v1::GenerationSpec, rules: &Rules<'_>) -> Request {
+    let mut faults = Faults::default();
+    let ask = ask(spec, &mut faults);
+    let defaults = rules.defaults;
+    let frames = or(spec.frames, defaults.frames);
+    let schedule = schedule(spec.schedule, &mut faults).unwrap_or(defaults.schedule);
+    let mut images = Images { rules, conditions: Vec::new(), uploads: Vec::new(), faults: &mut faults };
+    images.read(spec, frames);
+    let Images { conditions, uploads, .. } = images;
+    let method = if conditions.len() > 1 { Method::StartEndFrames } else { Method::ImageToVideo };
+    let conditioning = conditioning(spec.conditioning, &mut faults);
+    let negative_prompt = spec.negative_prompt.as_ref().unwrap_or(&defaults.negative_prompt);
+    faults.length("prompt", &spec.prompt, rules.prompt_bytes);
+    faults.length("negative_prompt", negative_prompt, rules.prompt_bytes);
+    let draft = GenerationDraft {
+        prompt: spec.prompt.clone(),
+        negative_prompt: negative_prompt.clone(),
+        images: conditions,
+        conditioning: conditioning.unwrap_or_else(|| default_conditioning(method, schedule)),
+        width: or(spec.width, defaults.width),
+        height: or(spec.height, defaults.height),
+        frames,
+        fps: spec.fps.unwrap_or(defaults.fps),
+        seed: Seed(spec.seed.unwrap_or_else(drawn_seed)),
+        schedule,
+        steps: or(spec.steps, defaults.steps),
+        stages: stages(spec.stages, rules, &mut faults),
+        guidance: guidance(spec.guidance.as_ref(), &defaults.guidance, &mut faults),
+        image_crf: spec.image_crf.unwrap_or(defaults.image_crf),
+    };
+    Request { ask, draft, uploads, faults: faults.into() }
+}
+
+/// What a request for one of policy's excluded operations asks.
+pub(crate) fn operation(model: &str, caller: Option<&v1::Caller>, audio: Option<&v1::AudioSpec>) -> Ask {
+    let spec = v1::GenerationSpec {
+        model: model.to_owned(),
+        caller: caller.cloned(),
+        audio: audio.cloned(),
+        ..v1::GenerationSpec::default()
+    };
+    ask(&spec, &mut Faults::default())
+}
+
+fn ask(spec: &v1::GenerationSpec, faults: &mut Faults) -> Ask {
+    let said = |text: &str| Some(text.to_owned()).filter(|text| !text.trim().is_empty());
+    let caller = spec.caller.as_ref();
+    let agent = caller.map_or(0, |caller| caller.agent);
+    let agent = match v1::Agent::try_from(agent) {
+        Ok(v1::Agent::Unspecified) => None,
+        Ok(v1::Agent::Agent1) => Some(Agent::Agent1),
+        Ok(v1::Agent::Agent2) => Some(Agent::Agent2),
+        Err(_) => {
+            faults.unknown("caller.agent", agent);
+            None
+        }
+    };
+    Ask {
+        agent,
+        credits_low: caller.and_then(|caller| caller.credits_low),
+        plan: caller.and_then(|caller| said(&caller.plan)),
+        model: said(&spec.model),
+        audio: spec.audio.as_ref().map(audio).unwrap_or_default(),
+        video_input: spec.video_input.is_some(),
+        element_edit: spec.element_edit.is_some(),
+    }
+}
+
+fn audio(spec: &v1::AudioSpec) -> Vec<Audio> {
+    let asked = [
+        (spec.track, Audio::Track),
+        (!spec.sound_effects.is_empty(), Audio::SoundEffects),
+        (!spec.background_music.is_empty(), Audio::BackgroundMusic),
+        (!spec.input.is_empty(), Audio::Input),
+    ];
+    asked.into_iter().filter_map(|(asked, audio)| asked.then_some(audio)).collect()
+}
+
+/// The images of a request as they are read.
+struct Images<'a, 'r> {
+    rules: &'a Rules<'r>,
+    conditions: Vec<ImageCondition>,
+    uploads: Vec<Option<UploadId>>,
+    faults: &'a mut Faults,
+}
+
+/// How the fields of an image are called.
+struct Names {
+    image: &'static str,
+    data: &'static str,
+    upload_id: &'static str,
+    strength: &'static str,
+}
+
+macro_rules! names {
+    ($path:literal) => {
+        Names {
+            image: $path,
+            data: concat!($path, ".data"),
+            upload_id: concat!($path, ".upload_id"),
+            strength: concat!($path, ".strength"),
+        }
+    };
+}
+
+const IMAGE: Names = names!("image");
+const START: Names = names!("start_end_images.start");
+const END: Names = names!("start_end_images.end");
+
+impl Images<'_, '_> {
+    fn read(&mut self, spec: &v1::GenerationSpec, frames: usize) {
+        use v1::generation_spec::Images;
+        match &spec.images {
+            None => {}
+            Some(Images::Image(image)) => self.take(image, 0, &IMAGE),
+            Some(Images::StartEndImages(both)) => {
+                // Never 0, even in a clip of one frame: an end image alone must not pass for a start image.
+                let last = frames.saturating_sub(1).max(1);
+                for (image, frame_index, names) in [(&both.start, 0, &START), (&both.end, last, &END)] {
+                    match image {
+                        Some(image) => self.take(image, frame_index, names),
+                        None => self.faults.add(FieldError::new(names.image, "nothing", "is not an image")),
+                    }
+                }
+            }
+        }
+        // Whatever frame they ask for, they are beyond the two methods; two of them are enough to see it.
+        for _ in spec.more_images.iter().take(2) {
+            self.conditions.push(ImageCondition {
+                source: ImageSource::Bytes([].into()),
+                frame_index: usize::MAX,
+                strength: Strength::FULL,
+            });
+            self.uploads.push(None);
+        }
+    }
+
+    fn take(&mut self, image: &v1::Image, frame_index: usize, names: &Names) {
+        use v1::image::Source;
+        let mut upload = None;
+        let mut bytes: &[u8] = &[];
+        match &image.source {
+            Some(Source::Data(data)) => bytes = data,
+            Some(Source::UploadId(id)) => match id.parse() {
+                Ok(id) => upload = Some(id),
+                Err(FieldError { value, rule, .. }) => self.faults.add(FieldError::new(names.upload_id, value, rule)),
+            },
+            None => {}
+        }
+        if self.rules.images {
+            self.check_source(image, names);
+        } else {
+            bytes = &[];
+        }
+        let strength = self.faults.keep(Strength::new(image.strength.unwrap_or(1.0)), names.strength);
+        let source = ImageSource::Bytes(bytes.into());
+        self.conditions.push(ImageCondition { source, frame_index, strength: strength.unwrap_or(Strength::FULL) });
+        self.uploads.push(upload);
+    }
+
+    fn check_source(&mut self, image: &v1::Image, names: &Names) {
+        use v1::image::Source;
+        let most = self.rules.image_bytes;
+        match &image.source {
+            Some(Source::UploadId(_)) => {}
+            Some(Source::Data(data)) if (1..=most).contains(&(data.len() as u64)) => {}
+            Some(Source::Data(data)) => {
+                let rule = format!("bytes: an image has 1 to {most}");
+                self.faults
+                    .add(FieldError::new(names.data, data.len(), rule).nearest(most.min(data.len().max(1) as u64)));
+            }
+            None => self.faults.add(FieldError::new(names.image, "nothing", "is neither data nor an upload_id")),
+        }
+    }
+}
+
+fn schedule(value: i32, faults: &mut Faults) -> Option<Schedule> {
+    match v1::Schedule::try_from(value) {
+        Ok(v1::Schedule::Unspecified) => None,
+        Ok(v1::Schedule::Distilled) => Some(Schedule::Distilled),
+        Ok(v1::Schedule::Guided) => Some(Schedule::Guided),
+        Err(_) => {
+            faults.unknown("schedule", value);
+            None
+        }
+    }
+}
+
+fn conditioning(value: i32, faults: &mut Faults) -> Option<ConditioningMode> {
+    match v1::Conditioning::try_from(value) {
+        Ok(v1::Conditioning::Unspecified) => None,
+        Ok(v1::Conditioning::ReplaceFirst) => Some(ConditioningMode::ReplaceFirst),
+        Ok(v1::Conditioning::AppendAll) => Some(ConditioningMode::AppendAll),
+        Err(_) => {
+            faults.unknown("conditioning", value);
+            None
+        }
+    }
+}
+
+fn stages(value: Option<u32>, rules: &Rules<'_>, faults: &mut Faults) -> Stages {
+    let Some(count) = value else { return rules.defaults.stages };
+    let stages = Stages::try_from(u8::try_from(count).unwrap_or(u8::MAX));
+    match stages.map_err(|error| FieldError { value: count.to_string(), ..error }) {
+        Ok(Stages::Two) if rules.two_stages == Some(false) => {
+            faults.add(FieldError::new("stages", 2, "needs a latent upscaler, which this model lacks").nearest(1));
+            Stages::One
+        }
+        stages => faults.keep(stages, "stages").unwrap_or(rules.defaults.stages),
+    }
+}
+
+fn guidance(asked: Option<&v1::Guidance>, defaults: &Guidance, faults: &mut Faults) -> Guidance {
+    let Some(asked) = asked else { return defaults.clone() };
+    if asked.stg_blocks.len() > STG_BLOCKS {
+        let rule = format!("blocks are more than {STG_BLOCKS}");
+        faults.add(FieldError::new("guidance.stg_blocks", asked.stg_blocks.len(), rule).nearest(STG_BLOCKS));
+    }
+    let blocks: Vec<_> = asked.stg_blocks.iter().take(STG_BLOCKS).map(|&block| block as usize).collect();
+    Guidance {
+        cfg_scale: asked.cfg_scale.unwrap_or(defaults.cfg_scale),
+        stg_scale: asked.stg_scale.unwrap_or(defaults.stg_scale),
+        rescale_scale: asked.rescale_scale.unwrap_or(defaults.rescale_scale),
+        stg_blocks: if blocks.is_empty() { defaults.stg_blocks.clone() } else { blocks },
+    }
+}
+
+fn or(value: Option<u32>, default: usize) -> usize {
+    value.map_or(default, |value| value as usize)
+}
+
+/// A seed nobody chose. It need not be secret, only different each time.
+fn drawn_seed() -> u64 {
+    // Keyed by the system's randomness.
+    RandomState::new().hash_one(Instant::now())
+}
+
+/// A field of a draft as it is called in the spec.
+pub(crate) fn in_spec(error: FieldError) -> FieldError {
+    let field = match error.field {
+        "guidance_scale" => "guidance.cfg_scale",
+        "stg_scale" => "guidance.stg_scale",
+        "guidance_rescale" => "guidance.rescale_scale",
+        "stg_blocks" => "guidance.stg_blocks",
+        other => other,
+    };
+    FieldError { field, ..error }
+}
+
+/// What tells a spec from another under the same request id.
+pub(crate) fn digest(spec: &v1::GenerationSpec) -> String {
+    format!("{:x}", Sha256::digest(spec.encode_to_vec()))
+}
+
+/// A request id, if there is one.
+///
+/// # Errors
+/// Too long, or with other characters than the contract allows.
+pub(crate) fn request_id(text: &str) -> Result<Option<String>, FieldError> {
+    if text.len() > REQUEST_ID_BYTES {
+        let rule = format!("bytes are more than {REQUEST_ID_BYTES}");
+        return Err(FieldError::new("request_id", text.len(), rule).nearest(REQUEST_ID_BYTES));
+    }
+    match text.chars().find(|c| !c.is_ascii_alphanumeric() && !"-_.:".contains(*c)) {
+        Some(other) => {
+            let rule = "is none of the ASCII letters, digits and `-_.:`";
+            Err(FieldError::new("request_id", format!("{other:?}"), rule))
+        }
+        None => Ok(Some(text.to_owned()).filter(|text| !text.is_empty())),
+    }
+}
+
+/// A generation's id.
+///
+/// # Errors
+/// It is none.
+pub(crate) fn generation_id(text: &str) -> Result<GenerationId, FieldError> {
+    text.parse().map_err(|error| FieldError { field: "id", ..error })
+}
+
+/// Which file.
+///
+/// # Errors
+/// There is no such kind.
+pub(crate) fn output(value: i32) -> Result<OutputKind, FieldError> {
+    match v1::Output::try_from(value) {
+        Ok(v1::Output::Unspecified | v1::Output::Mp4) => Ok(OutputKind::Video),
+        Ok(v1::Output::Poster) => Ok(OutputKind::Poster),
+        Ok(v1::Output::Sidecar) => Ok(OutputKind::Sidecar),
+        Err(_) => Err(fields::unknown("output", value)),
+    }
+}

@@ -1,0 +1,103 @@
+//! `GetNode`: everything a client may know of the node.
+//!
+//! Must not tell of other clients' generations.
+
+use crate::{auth::caller, machine, node::Node, problem::Problem, to_proto};
+use ltx_jobs::{ClientId, Filter, JobsError, State};
+use ltx_proto::v1::{self, node_service_server::NodeService};
+use std::sync::Arc;
+use tonic::{Request, Response, Status, async_trait};
+
+/// The most pixels of an image that `ltx-media` opens.
+const IMAGE_PIXELS: u64 = 64_000_000;
+/// Generations asked for at once when a client's own are counted.
+const PAGE: usize = 1000;
+
+/// The service.
+pub(crate) struct About(pub(crate) Arc<Node>);
+
+#[async_trait]
+impl NodeService for About {
+    async fn get_node(&self, request: Request<v1::GetNodeRequest>) -> Result<Response<v1::GetNodeResponse>, Status> {
+        let client = caller(&request)?;
+        Ok(Response::new(v1::GetNodeResponse { node: Some(self.node(client).await?) }))
+    }
+}
+
+impl About {
+    async fn node(&self, client: ClientId) -> Result<v1::Node, Problem> {
+        let node = &self.0;
+        let settings = &node.config.jobs;
+        let (status, own) = node.read(move |jobs| Ok((jobs.status()?, own_queued(jobs, &client)?))).await?;
+        let policy = node.policy();
+        let loaded = policy.loaded();
+        let catalog = node.catalog();
+        let default = loaded.first().copied();
+        let mut cards: Vec<_> = catalog.cards().iter().collect();
+        cards.sort_by_key(|card| Some(card.manifest.name.as_str()) != default);
+        let first = cards.first().map(|card| card.manifest.name.as_str());
+        let models = cards.iter().map(|card| {
+            let name = card.manifest.name.as_str();
+            to_proto::model(card, loaded.contains(&name), Some(name) == default.or(first))
+        });
+        let models = models.collect();
+        let state = match (node.is_stopping(), loaded.is_empty()) {
+            (true, _) => v1::NodeState::Stopping,
+            (false, true) => v1::NodeState::Loading,
+            (false, false) => v1::NodeState::Ready,
+        };
+        let device = &node.config.device;
+        let available = settings.memory_limit_bytes.or_else(machine::available_bytes);
+        let resident_bytes = machine::resident_bytes().unwrap_or(0);
+        let in_memory = status.loaded_model.as_deref().and_then(|name| catalog.card(name));
+        let weights = in_memory.and_then(|card| card.weights.as_ref()).map_or(0, |weights| weights.total_bytes);
+        Ok(v1::Node {
+            id: settings.node.clone(),
+            version: concat!("ltxd ", env!("CARGO_PKG_VERSION")).to_owned(),
+            started: Some(to_proto::moment(node.started)),
+            state: state.into(),
+            device: Some(v1::Device {
+                kind: device.kind.clone(),
+                name: device.name.clone(),
+                dtype: device.dtype.clone(),
+                threads: device.threads,
+            }),
+            memory: Some(v1::Memory {
+                total_bytes: device.memory_bytes.or_else(machine::total_bytes).unwrap_or(0),
+                available_bytes: available.unwrap_or(0),
+                resident_bytes,
+                // Mapped weights may have been let go; no more of them is held than is resident.
+                resident_weight_bytes: weights.min(resident_bytes),
+            }),
+            queue: Some(v1::Queue {
+                queued: to_proto::count(status.queued),
+                running: u32::from(status.running.is_some()),
+                capacity: to_proto::count(settings.max_queued),
+                own_queued: to_proto::count(own),
+                own_capacity: to_proto::count(settings.max_queued_per_client),
+                wait_seconds: None,
+            }),
+            models,
+            limits: Some(to_proto::limits(&node.config, IMAGE_PIXELS)),
+            policy: Some(v1::PolicySettings { plans: policy.plans().to_vec(), external_models: self.external() }),
+        })
+    }
+
+    fn external(&self) -> Vec<String> {
+        let own = ltx_policy::ModelNames::EXTERNAL.into_iter().map(str::to_owned);
+        own.chain(self.0.config.external_models.iter().cloned()).collect()
+    }
+}
+
+fn own_queued(jobs: &ltx_jobs::Jobs, client: &ClientId) -> Result<usize, JobsError> {
+    let filter = Filter { states: vec![State::Queued] };
+    let (mut count, mut after) = (0, None);
+    loop {
+        let page = jobs.list(client, &filter, PAGE, after)?;
+        count += page.records.len();
+        after = page.next;
+        if after.is_none() {
+            return Ok(count);
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Images that travel ahead: a bounded stream of chunks becomes an image with an id.
+//!
+//! Must not know formats; the jobs say whether it is an image. A stream that breaks off leaves nothing behind.
+
+use crate::{auth::caller, calls::decoding, node::Node, problem::Problem, streams::Slot, to_proto};
+use image::{ImageDecoder, ImageReader, metadata::Orientation};
+use ltx_jobs::{ClientId, UploadId};
+use ltx_proto::v1::{self, upload_image_request::Part, upload_service_server::UploadService};
+use ltx_types::FieldError;
+use sha2::{Digest, Sha256};
+use std::{
+    collections::HashMap,
+    io::Cursor,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+use tokio::time::{Instant, timeout, timeout_at};
+use tonic::{Request, Response, Status, Streaming, async_trait};
+
+/// Bytes of a chunk.
+const CHUNK: usize = 1 << 20;
+/// Uploads remembered, so that the same bytes get the same id.
+const REMEMBERED: usize = 4096;
+
+/// The service.
+pub(crate) struct Uploads {
+    node: Arc<Node>,
+    known: Mutex<HashMap<(ClientId, String), UploadId>>,
+}
+
+#[async_trait]
+impl UploadService for Uploads {
+    async fn upload_image(
+        &self,
+        request: Request<Streaming<v1::UploadImageRequest>>,
+    ) -> Result<Response<v1::UploadImageResponse>, Status> {
+        let client = caller(&request)?;
+        if self.node.is_stopping() {
+            return Err(Problem::Stopping.into());
+        }
+        let _slot: Slot = self.node.uploads.open(&client)?;
+        let limits = &self.node.config.limits;
+        let until = Instant::now() + limits.upload_time;
+        let slow = || Problem::from(field("the upload", format!("took more than {:?}", limits.upload_time)));
+        let place = timeout_at(until, self.node.upload_places.acquire()).await;
+        let _place = place.map_err(|_| slow())?.map_err(|_| Problem::fault("no places for uploads"))?;
+        let mut stream = request.into_inner();
+        let received = timeout_at(until, self.receive(&mut stream)).await.map_err(|_| slow())?;
+        let (bytes, sha256) = received?;
+        Ok(Response::new(self.keep(client, bytes, sha256).await?))
+    }
+}
+
+impl Uploads {
+    pub(crate) fn new(node: Arc<Node>) -> Self {
+        Self { node, known: Mutex::default() }
+    }
+
+    /// The whole image and its SHA-256.
+    async fn receive(&self, stream: &mut Streaming<v1::UploadImageRequest>) -> Result<(Vec<u8>, String), Problem> {
+        let idle = self.node.config.limits.idle_time;
+        let Some(Part::Header(header)) = next(stream, idle).await? else {
+            return Err(field("the first message", "is not a header").into());
+        };
+        let most = self.node.config.jobs.max_image_bytes;
+        let total = header.total_bytes;
+        if !(1..=most).contains(&total) {
+            let error = FieldError::new("header.total_bytes", total, format!("is outside 1..={most}"));
+            return Err(error.nearest(total.clamp(1, most)).into());
+        }
+        let digits = header.sha256.len() == 64 && header.sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !header.sha256.is_empty() && !digits {
+            return Err(FieldError::new("header.sha256", "the text", "is not 64 hexadecimal digits").into());
+        }
+        // Grows as the bytes come: a header alone takes no memory.
+        let (mut bytes, mut digest) = (Vec::new(), Sha256::new());
+        while let Some(part) = next(stream, idle).await? {
+            let Part::Chunk(chunk) = part else { return Err(field("a second header", "is one too many").into()) };
+            if !(1..=CHUNK).contains(&chunk.len()) {
+                let error = FieldError::new("chunk", chunk.len(), format!("bytes: a chunk has 1 to {CHUNK}"));
+                return Err(error.nearest(chunk.len().clamp(1, CHUNK)).into());
+            }
+            if (bytes.len() + chunk.len()) as u64 > total {
+                return Err(field("the chunks", format!("have more than the {total} bytes of the header")).into());
+            }
+            digest.update(&chunk);
+            bytes.extend_from_slice(&chunk);
+        }
+        if (bytes.len() as u64) < total {
+            let rule = format!("bytes came of the {total} that the header says");
+            return Err(FieldError::new("chunk", bytes.len(), rule).into());
+        }
+        let sha256 = format!("{:x}", digest.finalize());
+        if !header.sha256.is_empty() && !header.sha256.eq_ignore_ascii_case(&sha256) {
+            let rule = format!("is not the SHA-256 of what came, which is {sha256}");
+            return Err(FieldError::new("header.sha256", header.sha256, rule).into());
+        }
+        Ok((bytes, sha256))
+    }
+
+    async fn keep(&self, client: ClientId, bytes: Vec<u8>, sha256: String) -> Result<v1::UploadImageResponse, Problem> {
+        let total_bytes = bytes.len() as u64;
+        let key = (client.clone(), sha256.clone());
+        let known = self.lock().get(&key).copied();
+        let (id, (width, height)) = self
+            .node
+            .write(move |jobs| {
+                let size = || size(&bytes).unwrap_or((0, 0));
+                if let Some(id) = known
+                    && jobs.uploaded(&client, id).is_ok()
+                {
+                    return Ok((id, size()));
+                }
+                let bytes: Arc<[u8]> = bytes.as_slice().into();
+                // The jobs have decoded it when this returns, so its header can be believed.
+                let id = jobs.upload(&client, bytes)?;
+                Ok((id, size()))
+            })
+            .await?;
+        let mut remembered = self.lock();
+        if remembered.len() >= REMEMBERED {
+            remembered.clear();
+        }
+        remembered.insert(key, id);
+        drop(remembered);
+        let expires = SystemTime::now().checked_add(self.node.config.jobs.retention.uploads_for);
+        Ok(v1::UploadImageResponse {
+            upload_id: id.to_string(),
+            total_bytes,
+            sha256,
+            width,
+            height,
+            expires: expires.map(to_proto::moment),
+        })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(ClientId, String), UploadId>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn field(value: &str, rule: impl Into<String>) -> FieldError {
+    FieldError::new("part", value, rule)
+}
+
+/// The next part, if the client sends one soon.
+async fn next(stream: &mut Streaming<v1::UploadImageRequest>, idle: Duration) -> Result<Option<Part>, Problem> {
+    let waited = timeout(idle, stream.message()).await;
+    let message = waited.map_err(|_| field("the stream", format!("paused for more than {idle:?}")))?;
+    match message {
+        Ok(Some(v1::UploadImageRequest { part: Some(part) })) => Ok(Some(part)),
+        Ok(Some(v1::UploadImageRequest { part: None })) => Err(field("a message", "is empty").into()),
+        Ok(None) => Ok(None),
+        Err(status) => Err(decoding(&status).unwrap_or_else(|| field("the stream", "broke off").into())),
+    }
+}
+
+/// Pixels across and down, as the picture is shown.
+fn size(bytes: &[u8]) -> Option<(u32, u32)> {
+    let mut decoder = ImageReader::new(Cursor::new(bytes)).with_guessed_format().ok()?.into_decoder().ok()?;
+    let (width, height) = decoder.dimensions();
+    let turned = match decoder.orientation().ok()? {
+        Orientation::Rotate90 | Orientation::Rotate270 | Orientation::Rotate90FlipH | Orientation::Rotate270FlipH => {
+            true
+        }
+        Orientation::NoTransforms
+        | Orientation::Rotate180
+        | Orientation::FlipHorizontal
+        | Orientation::FlipVertical => false,
+    };
+    Some(if turned { (height, width) } else { (width, height) })
+}

@@ -1,0 +1,67 @@
+//! The node's own facts into messages: its models and its limits.
+//!
+//! Must not know generations.
+
+use super::{count, schedule};
+use crate::{ModelCard, ServerConfig, Weights};
+use ltx_proto::v1;
+
+/// A model.
+pub(crate) fn model(card: &ModelCard, loaded: bool, default: bool) -> v1::Model {
+    let manifest = &card.manifest;
+    let defaults = card.defaults();
+    v1::Model {
+        name: manifest.name.clone(),
+        aliases: manifest.aliases.clone(),
+        family: manifest.family.clone(),
+        version: manifest.version.clone(),
+        licence: manifest.licence.clone(),
+        description: manifest.description.clone(),
+        loaded,
+        default,
+        defaults: Some(v1::GenerationSpec {
+            negative_prompt: Some(defaults.negative_prompt.clone()),
+            width: Some(count(defaults.width)),
+            height: Some(count(defaults.height)),
+            frames: Some(count(defaults.frames)),
+            fps: Some(defaults.fps),
+            schedule: schedule(defaults.schedule).into(),
+            steps: Some(count(defaults.steps)),
+            stages: Some(u32::from(defaults.stages.count())),
+            guidance: Some(v1::Guidance {
+                cfg_scale: Some(defaults.guidance.cfg_scale),
+                stg_scale: Some(defaults.guidance.stg_scale),
+                rescale_scale: Some(defaults.guidance.rescale_scale),
+                stg_blocks: defaults.guidance.stg_blocks.iter().copied().map(count).collect(),
+            }),
+            image_crf: Some(defaults.image_crf),
+            model: manifest.name.clone(),
+            ..v1::GenerationSpec::default()
+        }),
+        two_stages: card.two_stages.unwrap_or(false),
+        weights: card.weights.as_ref().map(weights),
+    }
+}
+
+fn weights(of: &Weights) -> v1::WeightFingerprint {
+    v1::WeightFingerprint {
+        header_sha256: of.header_sha256.clone(),
+        file_sha256: of.file_sha256.clone(),
+        total_bytes: of.total_bytes,
+    }
+}
+
+/// What a node allows.
+pub(crate) fn limits(config: &ServerConfig, image_pixels: u64) -> v1::Limits {
+    let kept = &config.jobs.retention;
+    v1::Limits {
+        message_bytes: config.limits.message_bytes as u64,
+        image_bytes: config.jobs.max_image_bytes,
+        image_pixels,
+        prompt_bytes: count(config.limits.prompt_bytes),
+        requests_per_second: config.jobs.requests_per_second,
+        concurrent_streams: count(config.limits.streams_per_client),
+        output_seconds: kept.outputs_for.as_secs(),
+        storage_bytes: kept.outputs_bytes.saturating_add(kept.uploads_bytes),
+    }
+}
