@@ -1,0 +1,9 @@
+//! The node from outside: real gRPC over loopback, with a fake generator behind it.
+//!
+//! Must not know the server's insides.
+
+mod hostile;
+mod life;
+mod node;
+mod policy_table;
+mod surroundings;
