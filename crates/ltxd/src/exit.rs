@@ -2,21 +2,42 @@
 //!
 //! Must not know which command failed.
 
+use crate::{client::fault::Fault, config::ConfigError};
 use ltx_media::MediaError;
 use ltx_pipeline::{PipelineError, golden::GoldenError};
 use ltx_policy::Refusal;
+use ltx_server::ServerError;
 use ltx_types::{Cancelled, FieldError};
 use ltx_weights::WeightsError;
 use std::process::ExitCode;
 
 /// Shown under `--help`.
-pub(crate) const HELP: &str = "Exit codes: 0 done; 1 failed (a file cannot be read or written, a self-test deviates); \
-2 bad input or refused (a field, an image, a checkpoint that is not what it should be, a request outside the unlimited \
-class); 130 cancelled.";
+pub(crate) const HELP: &str = "Exit codes: 0 done; 1 failed (a file cannot be read or written, a self-test deviates, a \
+fault of the node); 2 bad input (a field, an image, a checkpoint that is not what it should be, a configuration, a call \
+that the generation's state does not allow); 3 refused: outside the unlimited class; 4 the generation failed on the node; \
+5 not found; 69 the node cannot be reached; 75 the node cannot take it now: queue, rate, disk, or it is stopping; 77 the \
+node does not know this client; 130 cancelled, or stopped by Ctrl-C.";
 
-const FAILED: u8 = 1;
-const BAD_INPUT: u8 = 2;
-const CANCELLED: u8 = 130;
+/// What a command exits with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Code {
+    Done = 0,
+    Failed = 1,
+    BadInput = 2,
+    Refused = 3,
+    GenerationFailed = 4,
+    NotFound = 5,
+    Unreachable = 69,
+    Busy = 75,
+    NotAllowed = 77,
+    Cancelled = 130,
+}
+
+impl From<Code> for ExitCode {
+    fn from(code: Code) -> Self {
+        Self::from(code as u8)
+    }
+}
 
 /// Input that a command itself finds wrong.
 #[derive(Debug)]
@@ -32,6 +53,11 @@ impl std::error::Error for BadInput {}
 
 /// Prints an error with its causes and gives its exit code.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+    print(error).into()
+}
+
+/// The same, for a command that ends the process itself.
+pub(crate) fn print(error: &anyhow::Error) -> Code {
     let mut line = String::new();
     for cause in error.chain().map(ToString::to_string) {
         // A transparent error repeats its source's words.
@@ -40,35 +66,47 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
         }
     }
     eprintln!("ltxd: {line}");
-    ExitCode::from(error.chain().map(code_of).find(|code| *code != FAILED).unwrap_or(FAILED))
+    error.chain().map(code_of).find(|code| *code != Code::Failed).unwrap_or(Code::Failed)
 }
 
-fn code_of(error: &(dyn std::error::Error + 'static)) -> u8 {
+fn code_of(error: &(dyn std::error::Error + 'static)) -> Code {
     if error.is::<Cancelled>() {
-        return CANCELLED;
+        return Code::Cancelled;
     }
-    if error.is::<FieldError>() || error.is::<Refusal>() || error.is::<BadInput>() {
-        return BAD_INPUT;
+    if error.is::<FieldError>() || error.is::<BadInput>() {
+        return Code::BadInput;
+    }
+    if error.is::<Refusal>() {
+        return Code::Refused;
+    }
+    if let Some(fault) = error.downcast_ref::<Fault>() {
+        return fault.code;
+    }
+    if let Some(error) = error.downcast_ref::<ConfigError>() {
+        return if matches!(error, ConfigError::Read { .. }) { Code::Failed } else { Code::BadInput };
+    }
+    if let Some(error) = error.downcast_ref::<ServerError>() {
+        return if matches!(error, ServerError::Unprotected { .. }) { Code::BadInput } else { Code::Failed };
     }
     if let Some(error) = error.downcast_ref::<MediaError>() {
         return code_of_media(error);
     }
     if let Some(error) = error.downcast_ref::<WeightsError>() {
-        return if matches!(error, WeightsError::Read { .. }) { FAILED } else { BAD_INPUT };
+        return if matches!(error, WeightsError::Read { .. }) { Code::Failed } else { Code::BadInput };
     }
     if let Some(error) = error.downcast_ref::<GoldenError>() {
         return match error {
             GoldenError::Engine(error) => code_of_pipeline(error),
-            GoldenError::Read { .. } => FAILED,
-            _ => BAD_INPUT,
+            GoldenError::Read { .. } => Code::Failed,
+            _ => Code::BadInput,
         };
     }
-    error.downcast_ref::<PipelineError>().map_or(FAILED, code_of_pipeline)
+    error.downcast_ref::<PipelineError>().map_or(Code::Failed, code_of_pipeline)
 }
 
-fn code_of_pipeline(error: &PipelineError) -> u8 {
+fn code_of_pipeline(error: &PipelineError) -> Code {
     match error {
-        PipelineError::Cancelled(_) => CANCELLED,
+        PipelineError::Cancelled(_) => Code::Cancelled,
         PipelineError::Field(_)
         | PipelineError::Prompt(_)
         | PipelineError::BadJson { .. }
@@ -77,18 +115,18 @@ fn code_of_pipeline(error: &PipelineError) -> u8 {
         | PipelineError::NotATextEncoder { .. }
         | PipelineError::UnknownKind { .. }
         | PipelineError::NoUpscaler
-        | PipelineError::PartsDiffer { .. } => BAD_INPUT,
+        | PipelineError::PartsDiffer { .. } => Code::BadInput,
         PipelineError::Media(error) => code_of_media(error),
         PipelineError::Weights(error) => code_of(error),
         PipelineError::Nn(error) => match error {
-            ltx_nn::NnError::Tensor { .. } => FAILED,
-            _ => BAD_INPUT,
+            ltx_nn::NnError::Tensor { .. } => Code::Failed,
+            _ => Code::BadInput,
         },
-        PipelineError::Read { .. } | PipelineError::NotFinite { .. } | PipelineError::Tensors { .. } => FAILED,
+        PipelineError::Read { .. } | PipelineError::NotFinite { .. } | PipelineError::Tensors { .. } => Code::Failed,
     }
 }
 
-fn code_of_media(error: &MediaError) -> u8 {
+fn code_of_media(error: &MediaError) -> Code {
     match error {
         MediaError::ImageUnreadable { .. }
         | MediaError::ImageEmpty { .. }
@@ -101,7 +139,7 @@ fn code_of_media(error: &MediaError) -> u8 {
         | MediaError::NoFolder { .. }
         | MediaError::IsFolder { .. }
         | MediaError::NotAFolder { .. }
-        | MediaError::FolderNotEmpty { .. } => BAD_INPUT,
-        _ => FAILED,
+        | MediaError::FolderNotEmpty { .. } => Code::BadInput,
+        _ => Code::Failed,
     }
 }

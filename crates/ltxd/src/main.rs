@@ -3,9 +3,12 @@
 //! Must not know how anything is computed. The only home of `anyhow`.
 #![forbid(unsafe_code)]
 
+mod client;
 mod commands;
+mod config;
 mod exit;
 mod library;
+mod node;
 mod progress;
 mod resident;
 
@@ -29,6 +32,28 @@ enum Command {
     Selftest(commands::selftest::Arguments),
     /// List the models this machine has manifests for.
     Models(commands::models::Arguments),
+    /// Run a node: serve generations over gRPC until SIGTERM or Ctrl-C.
+    Serve(Box<commands::serve::Arguments>),
+    /// Show or check what a node would run with; make lines of its tokens file.
+    Config(Box<commands::config::Arguments>),
+    /// Ask a node for a clip.
+    Submit(Box<commands::submit::Arguments>),
+    /// Follow a generation on a node until it ends.
+    Watch(commands::watch::Arguments),
+    /// Show a generation of a node.
+    Get(commands::get::Arguments),
+    /// List this client's generations on a node, the newest first.
+    List(commands::list::Arguments),
+    /// Cancel a generation that waits or runs on a node.
+    Cancel(commands::cancel::Arguments),
+    /// Fetch a finished generation's video, poster or sidecar; goes on where an earlier attempt stopped.
+    Download(commands::download::Arguments),
+    /// Delete a generation that has ended, with its outputs.
+    Delete(commands::delete::Arguments),
+    /// Ask a node whether a request is of the unlimited class, and what it would need; makes nothing.
+    Check(Box<commands::check::Arguments>),
+    /// Show what a node runs on, serves and allows.
+    Node(commands::node::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -37,6 +62,17 @@ fn main() -> ExitCode {
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
         Command::Selftest(arguments) => commands::selftest::run(&arguments),
         Command::Models(arguments) => commands::models::run(&arguments),
+        Command::Serve(arguments) => commands::serve::run(&arguments),
+        Command::Config(arguments) => commands::config::run(&arguments),
+        Command::Submit(arguments) => commands::submit::run(&arguments),
+        Command::Watch(arguments) => commands::watch::run(&arguments),
+        Command::Get(arguments) => commands::get::run(&arguments),
+        Command::List(arguments) => commands::list::run(&arguments),
+        Command::Cancel(arguments) => commands::cancel::run(&arguments),
+        Command::Download(arguments) => commands::download::run(&arguments),
+        Command::Delete(arguments) => commands::delete::run(&arguments),
+        Command::Check(arguments) => commands::check::run(&arguments),
+        Command::Node(arguments) => commands::node::run(&arguments),
     };
     result.unwrap_or_else(|error| exit::report(&error))
 }

@@ -2,6 +2,7 @@
 //!
 //! Must not know what is generated.
 
+use crate::client::words;
 use indicatif::{ProgressBar, ProgressStyle};
 use ltx_types::{Progress, ProgressSink};
 use std::{
@@ -24,6 +25,35 @@ impl Bar {
         let style = ProgressStyle::with_template("{msg:<11} {bar:32} {pos}/{len}  {elapsed} gone, {eta} left");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         Self { bar, terminal: quiet || stderr().is_terminal(), shown: Mutex::new(None) }
+    }
+
+    /// A bar for work on another machine, which says itself how long it takes: see [`Bar::report_from_afar`].
+    pub(crate) fn from_afar(quiet: bool) -> Self {
+        let bar = Self::new(quiet);
+        let style = ProgressStyle::with_template("{msg:<11} {bar:32} {pos}/{len}  {elapsed} gone{prefix}");
+        bar.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar
+    }
+
+    /// A report with the seconds that are left for all stages, where they are known.
+    pub(crate) fn report_from_afar(&self, progress: Progress, seconds_left: Option<f64>) {
+        let left = seconds_left.map(|left| format!(", {} left in all", words::seconds(left)));
+        self.bar.set_prefix(left.unwrap_or_default());
+        self.report(progress);
+    }
+
+    /// Work that has not begun.
+    pub(crate) fn waiting(&self, before: u32, seconds_left: Option<f64>) {
+        let left = seconds_left.map(|left| format!(", {} until it begins", words::seconds(left))).unwrap_or_default();
+        self.bar.set_message(format!("queued, {before} before it{left}"));
+        if !self.terminal {
+            eprintln!("queued      {before} before it{left}");
+        }
+    }
+
+    /// Prints beside the bar.
+    pub(crate) fn suspend(&self, print: impl FnOnce()) {
+        self.bar.suspend(print);
     }
 
     /// Removes the bar.

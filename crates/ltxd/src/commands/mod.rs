@@ -2,7 +2,18 @@
 //!
 //! Must not know each other.
 
+pub(crate) mod cancel;
+pub(crate) mod check;
+pub(crate) mod config;
+pub(crate) mod delete;
+pub(crate) mod download;
 pub(crate) mod generate;
+pub(crate) mod get;
 pub(crate) mod inspect;
+pub(crate) mod list;
 pub(crate) mod models;
+pub(crate) mod node;
 pub(crate) mod selftest;
+pub(crate) mod serve;
+pub(crate) mod submit;
+pub(crate) mod watch;

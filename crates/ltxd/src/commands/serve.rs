@@ -1,0 +1,103 @@
+//! `ltxd serve`: a node, from its configuration to its end.
+//!
+//! Must not know what it serves.
+
+use crate::{
+    config::{NodeConfig, Sources},
+    exit,
+    node::{self, Node},
+};
+use anyhow::{Context, Result, anyhow};
+use ltx_server::Listeners;
+use std::{net::SocketAddr, process::ExitCode};
+use tokio::{
+    net::TcpListener,
+    select,
+    signal::unix::{Signal, SignalKind, signal},
+};
+
+#[derive(clap::Args)]
+#[command(
+    after_help = "SIGTERM and Ctrl-C end it: nothing more is admitted, what runs is saved at its last step and goes \
+on after the next start. A second one ends it at once, which loses nothing that was acknowledged either."
+)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    sources: Sources,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let config = arguments.sources.load()?;
+    node::log::start(&config.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let ended = runtime.context("no runtime can be started")?.block_on(serve(&config));
+    let code = ended.map_or_else(|error| exit::print(&error), |()| exit::Code::Done);
+    // What the device has not finished in time must not keep the process: its step is repeated after the next start.
+    std::process::exit(code as i32)
+}
+
+async fn serve(config: &NodeConfig) -> Result<()> {
+    let mut signals = Signals::new()?;
+    // Before the models: a busy port is said at once.
+    let grpc = bind("listen", config.listen).await?;
+    let metrics = match config.metrics_listen {
+        Some(address) => Some(bind("metrics_listen", address).await?),
+        None => None,
+    };
+    let Node { server, jobs, loading } = node::assemble(config)?;
+    let loaded = tokio::task::spawn_blocking(|| loading.finish());
+    let mut failed = None;
+    let shutdown = async {
+        let told = signals.next();
+        tokio::pin!(told);
+        select! {
+            () = &mut told => return,
+            loaded = loaded => failed = loaded.map_err(|error| anyhow!(error)).flatten().err(),
+        }
+        if failed.is_none() {
+            told.await;
+        }
+    };
+    let served = server.serve(Listeners { grpc, metrics }, shutdown).await;
+    // Kept until here, so that its last clone does not wait for the device inside the server.
+    std::mem::forget(jobs);
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(served?),
+    }
+}
+
+async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("{key} = {address}: cannot listen there"))
+}
+
+/// SIGTERM and SIGINT. After the first, another one ends the process.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        let cannot = "signals cannot be handled";
+        let terminate = signal(SignalKind::terminate()).context(cannot)?;
+        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt()).context(cannot)? })
+    }
+
+    async fn next(&mut self) {
+        self.either().await;
+        tokio::spawn(async {
+            if let Ok(mut again) = Self::new() {
+                again.either().await;
+                std::process::exit(130);
+            }
+        });
+    }
+
+    async fn either(&mut self) {
+        select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

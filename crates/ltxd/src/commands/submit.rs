@@ -1,0 +1,73 @@
+//! `ltxd submit`: asks a node for a clip; with `--wait` follows it, with `--out` fetches it too.
+//!
+//! Must not know what is legal; the node says so.
+
+use super::watch::Teller;
+use crate::{
+    client::{
+        Connection,
+        fault::Fault,
+        fetch::Fetch,
+        follow::{Ended, Follow},
+        json,
+        spec::SpecFlags,
+    },
+    exit::Code,
+};
+use anyhow::Result;
+use ltx_proto::v1::{CreateGenerationRequest, Output};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    spec: SpecFlags,
+    /// This client's own id for the request: used again with the same request, it gives the same generation.
+    #[arg(long, value_name = "ID", default_value = "")]
+    request_id: String,
+    /// Follow the generation until it ends. Ctrl-C stops the following, not the generation.
+    #[arg(long)]
+    wait: bool,
+    /// Fetch the MP4 into this file once it is done; implies --wait.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// For how long a node that goes away is tried again, with --wait.
+    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    patience: u64,
+    /// Print JSON: the generation; with --wait an object a line, as `watch` does, after it.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    arguments.connection.run(async |node| {
+        let spec = arguments.spec.with_images(&node).await?;
+        let request = CreateGenerationRequest { request_id: arguments.request_id.clone(), spec: Some(spec) };
+        let answer = node.generations().create_generation(request).await.map_err(Fault::from)?.into_inner();
+        let generation = answer.generation.ok_or_else(|| Fault::nonsense("generation"))?;
+        let waits = arguments.wait || arguments.out.is_some();
+        match (arguments.json, waits) {
+            (true, _) => println!("{}", json::generation(&generation)),
+            (false, false) => println!("{}", generation.id),
+            (false, true) => eprintln!("generation {}; to follow it from elsewhere: ltxd watch {0}", generation.id),
+        }
+        if !waits {
+            return Ok(ExitCode::SUCCESS);
+        }
+        let patience = Duration::from_secs(arguments.patience);
+        let teller = Teller::new(&generation.id, arguments.json);
+        let follow = Follow { id: generation.id.clone(), resume_after: 0, previews: false, patience };
+        let ended = follow.to_the_end(&node, |news| teller.tell(news)).await;
+        teller.clear();
+        let ended = ended?;
+        if let (Ended::Done, Some(to)) = (&ended, &arguments.out) {
+            let file = Fetch { id: &generation.id, output: Output::Mp4, to, patience }.run(&node).await?;
+            if !arguments.json {
+                eprintln!("{}: {} bytes, SHA-256 {}", to.display(), file.total_bytes, file.sha256);
+            }
+        }
+        Ok(Code::into(ended.code()))
+    })
+}

@@ -1,0 +1,89 @@
+//! The node's configuration: defaults, file, environment and flags, laid over each other, then checked as a whole.
+//!
+//! Must not know how a node is put together from it.
+
+mod check;
+mod error;
+mod layer;
+mod raw;
+mod tokens;
+
+pub(crate) use check::{Log, LogFormat, NodeConfig};
+pub(crate) use error::ConfigError;
+pub(crate) use tokens::{Token, hash_token};
+
+use layer::Layers;
+use std::path::PathBuf;
+
+/// Where a configuration comes from.
+#[derive(clap::Args)]
+pub(crate) struct Sources {
+    /// The configuration (TOML). `ltxd config print` shows every key.
+    #[arg(long, env = "LTXD_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Any key of the configuration, such as limits.queued=100; goes over file and environment.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// The address to listen on.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// The address for Prometheus metrics.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics_listen: Option<String>,
+    /// Where everything is kept.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// Folder of model manifests.
+    #[arg(long, value_name = "DIR")]
+    models_dir: Option<String>,
+    /// A model to serve; the first is the default.
+    #[arg(long, value_name = "NAME")]
+    model: Vec<String>,
+    /// Listen beyond loopback without tokens or TLS.
+    #[arg(long)]
+    allow_insecure: bool,
+}
+
+impl Sources {
+    /// The effective configuration, unchecked, as a table.
+    ///
+    /// # Errors
+    /// A source that cannot be read, a key nobody knows, a value of another kind.
+    pub(crate) fn effective(&self) -> Result<toml::Table, ConfigError> {
+        let mut layers = Layers::defaults()?;
+        if let Some(file) = &self.config {
+            layers.file(file)?;
+        }
+        layers.environment(std::env::vars_os())?;
+        let flags = [
+            ("listen", &self.listen),
+            ("metrics_listen", &self.metrics_listen),
+            ("data_dir", &self.data_dir),
+            ("models_dir", &self.models_dir),
+        ];
+        for (key, value) in flags {
+            if let Some(value) = value {
+                layers.set(key, value)?;
+            }
+        }
+        if !self.model.is_empty() {
+            layers.set("models", &self.model.join(","))?;
+        }
+        if self.allow_insecure {
+            layers.set("allow_insecure", "true")?;
+        }
+        for assignment in &self.set {
+            let (key, value) = assignment.split_once('=').ok_or_else(|| ConfigError::NoValue(assignment.clone()))?;
+            layers.set(key.trim(), value.trim())?;
+        }
+        Ok(layers.into_table())
+    }
+
+    /// The effective configuration, checked.
+    ///
+    /// # Errors
+    /// As [`Sources::effective`]; a value that cannot be, by its key.
+    pub(crate) fn load(&self) -> Result<NodeConfig, ConfigError> {
+        check::check(raw::parse(self.effective()?)?)
+    }
+}

@@ -1,0 +1,78 @@
+//! What tells one set of weights from another: SHA-256 over headers and sizes at once, over the whole checkpoint later.
+//!
+//! Must not know what the headers say.
+
+use ltx_pipeline::ModelFiles;
+use ltx_server::Weights;
+use sha2::{Digest, Sha256};
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+/// The most bytes of a safetensors header that are read; a longer one is not a header.
+const HEADER_BYTES: u64 = 100 << 20;
+
+/// The fingerprint that needs no weights.
+pub(crate) fn of(files: &ModelFiles) -> io::Result<Weights> {
+    let (mut digest, mut total_bytes) = (Sha256::new(), 0);
+    for path in all(files)? {
+        let mut file = File::open(&path)?;
+        let bytes = file.metadata()?.len();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        digest.update((name.len() as u64).to_le_bytes());
+        digest.update(name.as_bytes());
+        digest.update(bytes.to_le_bytes());
+        if path.extension().is_some_and(|extension| extension == "safetensors") {
+            let mut length = [0; 8];
+            file.read_exact(&mut length)?;
+            let length = u64::from_le_bytes(length).min(HEADER_BYTES);
+            io::copy(&mut file.take(length), &mut digest)?;
+        }
+        total_bytes += bytes;
+    }
+    Ok(Weights { header_sha256: format!("{:x}", digest.finalize()), file_sha256: String::new(), total_bytes })
+}
+
+/// SHA-256 of the checkpoint's bytes. Takes minutes for a large one.
+pub(crate) fn whole(checkpoint: &Path) -> io::Result<String> {
+    let mut digest = Sha256::new();
+    io::copy(&mut File::open(checkpoint)?, &mut digest)?;
+    Ok(format!("{:x}", digest.finalize()))
+}
+
+/// Checkpoint, text encoder's files by name, upscaler.
+fn all(files: &ModelFiles) -> io::Result<Vec<PathBuf>> {
+    let mut encoder = Vec::new();
+    for entry in fs::read_dir(&files.text_encoder)? {
+        let path = entry?.path();
+        if path.is_file() {
+            encoder.push(path);
+        }
+    }
+    encoder.sort();
+    Ok(std::iter::once(files.checkpoint.clone()).chain(encoder).chain(files.upscaler.clone()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_size_is_another_fingerprint() {
+        let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/tiny");
+        let files = |upscaler| ModelFiles {
+            checkpoint: models.join("ltx-2.3-tiny-dev.safetensors"),
+            text_encoder: models.join("gemma"),
+            upscaler,
+        };
+        let without = of(&files(None)).unwrap();
+        let with = of(&files(Some(models.join("ltx-2.3-tiny-spatial-upscaler-x2.safetensors")))).unwrap();
+        assert_eq!(without.header_sha256.len(), 64);
+        assert_ne!(without.header_sha256, with.header_sha256);
+        assert_eq!(of(&files(None)).unwrap(), without);
+        assert!(with.total_bytes > without.total_bytes);
+        assert_eq!(whole(&models.join("ltx-2.3-tiny-dev.safetensors")).unwrap().len(), 64);
+    }
+}

@@ -1,0 +1,27 @@
+//! The log on standard error: text or JSON lines.
+//!
+//! Must not know what is logged.
+
+use crate::{
+    config::{Log, LogFormat},
+    exit::BadInput,
+};
+use anyhow::Result;
+use std::io::stderr;
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+/// Checks the level.
+pub(crate) fn filter(log: &Log) -> Result<EnvFilter> {
+    EnvFilter::try_new(&log.level).map_err(|error| BadInput(format!("log.level = {}: {error}", log.level)).into())
+}
+
+/// From now on everything is logged.
+pub(crate) fn start(log: &Log) -> Result<()> {
+    let registry = tracing_subscriber::registry().with(filter(log)?);
+    let layer = fmt::layer().with_writer(stderr);
+    match log.format {
+        LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
+        LogFormat::Text => registry.with(layer.with_ansi(false)).try_init(),
+    }?;
+    Ok(())
+}

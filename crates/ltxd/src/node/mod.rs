@@ -1,0 +1,157 @@
+//! Putting a node together from its configuration: models, jobs, server.
+//!
+//! Must not know signals or listeners; the `serve` command brings those.
+
+mod fingerprint;
+mod identity;
+pub(crate) mod log;
+mod models;
+
+pub(crate) use identity::random_hex;
+
+use crate::{config::NodeConfig, resident};
+use anyhow::{Context, Result};
+use ltx_jobs::{ClientId, Disk, Jobs, Surroundings};
+use ltx_policy::PolicyConfig;
+use ltx_server::{Control, Device, Limits, Listen, Server, Settings, Tls, Token};
+use models::NodeModels;
+use std::{sync::Arc, thread};
+
+/// A node that does not serve yet.
+pub(crate) struct Node {
+    pub(crate) server: Server,
+    pub(crate) jobs: Jobs,
+    pub(crate) loading: Loading,
+}
+
+/// What is left to do before generations are served. It takes as long as the model takes to open.
+pub(crate) struct Loading {
+    jobs: Jobs,
+    control: Control,
+    policy: PolicyConfig,
+    models: Arc<NodeModels>,
+    served: Vec<String>,
+}
+
+/// Looks at everything that can be looked at without touching the data folder or the network.
+pub(crate) fn look(config: &NodeConfig) -> Result<()> {
+    log::filter(&config.log)?;
+    for file in config.tls.iter().flat_map(|tls| [&tls.cert, &tls.key]) {
+        std::fs::read(file).with_context(|| format!("{}: cannot be read", file.display()))?;
+    }
+    models::open(config)?;
+    settings(config, "looked-at".to_owned())?.check()?;
+    Ok(())
+}
+
+/// Opens models and data folder, and recovers what a crash interrupted. Stored generations begin to run.
+pub(crate) fn assemble(config: &NodeConfig) -> Result<Node> {
+    let models::Known { models, names, catalog, served } = models::open(config)?;
+    let id = identity::of(config.node.as_deref(), &config.data_dir)?;
+    let settings = settings(config, id)?.check()?;
+    let policy = PolicyConfig::new(names).with_plans(config.plans.iter().cloned()).with_loaded(served.iter().cloned());
+    let models = Arc::new(models);
+    let surroundings = Surroundings { models: Arc::clone(&models) as _, policy: policy.clone(), space: Box::new(Disk) };
+    let jobs = Jobs::open(settings.jobs.clone(), surroundings)?;
+    // Clients are told to wait until the first model is open; what is stored already waits for it anyway.
+    let none_yet = policy.clone().with_loaded([]);
+    let server = Server::new(settings, jobs.clone(), none_yet, catalog);
+    let loading = Loading { jobs: jobs.clone(), control: server.control(), policy, models, served };
+    Ok(Node { server, jobs, loading })
+}
+
+impl Loading {
+    /// Opens the default model on the device thread, and from then on generations are served. Digests of whole checkpoints
+    /// follow in the background.
+    ///
+    /// # Errors
+    /// The model cannot be opened.
+    pub(crate) fn finish(self) -> Result<()> {
+        let Self { jobs, control, policy, models, served } = self;
+        if let Some(first) = served.first() {
+            jobs.preload(first).with_context(|| format!("the model {first} cannot be loaded"))?;
+        }
+        control.set_policy(policy);
+        tracing::info!(models = served.join(","), "ready");
+        thread::Builder::new().name("digests".into()).spawn(move || {
+            for model in &served {
+                digest(model, &models, &control);
+            }
+        })?;
+        Ok(())
+    }
+}
+
+/// Completes a model's fingerprint.
+fn digest(model: &str, models: &NodeModels, control: &Control) {
+    let Some(files) = models.files(model) else { return };
+    let whole = fingerprint::of(files).and_then(|weights| Ok((weights, fingerprint::whole(&files.checkpoint)?)));
+    match whole {
+        Ok((weights, file_sha256)) => {
+            let weights = ltx_server::Weights { file_sha256, ..weights };
+            control.set_model_facts(model, files.upscaler.is_some(), Some(weights));
+        }
+        Err(error) => tracing::warn!(model, %error, "the checkpoint's digest cannot be computed"),
+    }
+}
+
+fn settings(config: &NodeConfig, node: String) -> Result<Settings> {
+    let limits = &config.limits;
+    let kept = &config.retention;
+    let jobs = ltx_jobs::Settings {
+        max_queued: limits.queued,
+        max_queued_per_client: limits.queued_per_client,
+        requests_per_second: limits.requests_per_second,
+        request_burst: limits.request_burst,
+        max_image_bytes: limits.image_bytes as u64,
+        reserve_bytes: limits.reserve_bytes,
+        memory_limit_bytes: limits.memory_bytes.or_else(resident::available_bytes),
+        max_fruitless_crashes: limits.fruitless_crashes,
+        retention: ltx_jobs::Retention {
+            outputs_for: kept.outputs,
+            outputs_bytes: kept.output_bytes,
+            uploads_for: kept.uploads,
+            uploads_bytes: kept.upload_bytes,
+            records_for: kept.records,
+        },
+        ..ltx_jobs::Settings::new(&config.data_dir, node)
+    };
+    Ok(Settings {
+        listen: listen(config)?,
+        limits: Limits {
+            message_bytes: limits.message_bytes,
+            prompt_bytes: limits.prompt_bytes,
+            streams_per_client: limits.concurrent_streams,
+            connections: limits.connections,
+            ..Limits::default()
+        },
+        device: device(config),
+        external_models: config.external_models.clone(),
+        shutdown_time: config.shutdown,
+        log_prompts: config.log.prompts,
+        ..Settings::new(jobs.check()?)
+    })
+}
+
+fn listen(config: &NodeConfig) -> Result<Listen> {
+    let token = |token: &crate::config::Token| {
+        Ok::<_, ltx_types::FieldError>(Token { client: ClientId::new(&token.name)?, hash: token.sha256.parse()? })
+    };
+    Ok(Listen {
+        tokens: config.tokens.iter().flatten().map(token).collect::<Result<_, _>>()?,
+        tls: config.tls.as_ref().map(|tls| Tls { certificate: tls.cert.clone(), key: tls.key.clone() }),
+        allow_unprotected: config.allow_insecure,
+    })
+}
+
+fn device(config: &NodeConfig) -> Device {
+    let about = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = about.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+    Device {
+        kind: "cpu".to_owned(),
+        name: name.trim_start_matches([' ', '\t', ':']).to_owned(),
+        dtype: config.dtype.clone(),
+        threads: thread::available_parallelism().map_or(1, |threads| threads.get() as u32),
+        memory_bytes: None,
+    }
+}

@@ -1,0 +1,113 @@
+//! The node's models: opened once to be asked about, and again on the device thread to run.
+//!
+//! Must not know requests or clients.
+
+use crate::{config::NodeConfig, exit::BadInput, library, node::fingerprint};
+use anyhow::{Context, Result};
+use ltx_jobs::Models;
+use ltx_nn::{Compute, parse_dtype};
+use ltx_pipeline::{Engine, EngineOptions, Generator, MemoryPlan, ModelFiles, PipelineError};
+use ltx_policy::{ModelIdentity, ModelNames};
+use ltx_server::{Catalog, ModelCard};
+use ltx_types::Generation;
+use ltx_weights::ModelLibrary;
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
+/// A model whose files are open and accounted for; no weight of it is read.
+struct Opened {
+    files: ModelFiles,
+    identity: ModelIdentity,
+    /// Mapped files and their headers, to plan with.
+    planner: Mutex<Engine>,
+}
+
+/// Every model that is served, by name.
+pub(crate) struct NodeModels {
+    opened: BTreeMap<String, Opened>,
+    options: EngineOptions,
+}
+
+/// What a start learns about the models.
+pub(crate) struct Known {
+    pub(crate) models: NodeModels,
+    pub(crate) names: ModelNames,
+    pub(crate) catalog: Catalog,
+    /// The served ones' names as their manifests have them, the default first.
+    pub(crate) served: Vec<String>,
+}
+
+/// Reads the manifests and opens what is to be served.
+pub(crate) fn open(config: &NodeConfig) -> Result<Known> {
+    let library = library::open(Some(&config.models_dir))?;
+    let names = names(&library, config);
+    let dtype = parse_dtype(&config.dtype).map_err(|error| BadInput(error.to_string()))?;
+    let options = EngineOptions { compute: Compute::cpu_f32().with_dtype(dtype), ..EngineOptions::default() };
+    let mut models = NodeModels { opened: BTreeMap::new(), options };
+    let mut served = Vec::new();
+    let mut cards = Vec::new();
+    for asked in &config.models {
+        let manifest = names.find(asked).and_then(|known| library.manifest(&known.name));
+        let manifest = manifest.ok_or_else(|| {
+            let known: Vec<_> = names.known().iter().map(|model| model.name.as_str()).collect();
+            BadInput(format!(
+                "models = {asked}: has no manifest in {}; there are: {}",
+                config.models_dir.display(),
+                known.join(", ")
+            ))
+        })?;
+        if served.contains(&manifest.name) {
+            return Err(BadInput(format!("models: {} stands there twice", manifest.name)).into());
+        }
+        let files = ModelFiles {
+            checkpoint: library.path_of(&manifest.files.checkpoint),
+            text_encoder: library.path_of(&manifest.files.text_encoder),
+            upscaler: manifest.files.upscaler.as_ref().map(|file| library.path_of(file)),
+        };
+        let cannot = || format!("the model {} cannot be used", manifest.name);
+        let planner = Engine::open(&files, models.options.clone()).with_context(cannot)?;
+        let weights = fingerprint::of(&files).with_context(cannot)?;
+        let identity = ModelIdentity { name: manifest.name.clone(), version: planner.version().to_owned() };
+        let two_stages = Some(planner.has_upscaler());
+        cards.push(ModelCard { manifest: manifest.clone(), two_stages, weights: Some(weights) });
+        served.push(manifest.name.clone());
+        models.opened.insert(manifest.name.clone(), Opened { files, identity, planner: Mutex::new(planner) });
+    }
+    let others = library.manifests().iter().filter(|manifest| !served.contains(&manifest.name));
+    cards.extend(others.cloned().map(ModelCard::from));
+    Ok(Known { models, names, catalog: Catalog::new(cards)?, served })
+}
+
+fn names(library: &ModelLibrary, config: &NodeConfig) -> ModelNames {
+    ModelNames::new(library::names(library).known().to_vec(), config.external_models.iter().cloned())
+}
+
+impl NodeModels {
+    /// The files of a served model.
+    pub(crate) fn files(&self, model: &str) -> Option<&ModelFiles> {
+        self.opened.get(model).map(|opened| &opened.files)
+    }
+}
+
+impl Models for NodeModels {
+    fn load(&self, model: &str) -> Result<Box<dyn Generator>, PipelineError> {
+        // Jobs ask only for what `identity` knows; anything else has no files.
+        let files = self.opened.get(model).map(|opened| opened.files.clone()).unwrap_or_else(|| ModelFiles {
+            checkpoint: model.into(),
+            text_encoder: model.into(),
+            upscaler: None,
+        });
+        Ok(Box::new(Engine::open(&files, self.options.clone())?))
+    }
+
+    fn identity(&self, model: &str) -> Option<ModelIdentity> {
+        self.opened.get(model).map(|opened| opened.identity.clone())
+    }
+
+    fn plan(&self, model: &str, request: &Generation) -> Option<MemoryPlan> {
+        let opened = self.opened.get(model)?;
+        Some(opened.planner.lock().unwrap_or_else(PoisonError::into_inner).plan(request))
+    }
+}
