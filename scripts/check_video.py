@@ -1,15 +1,19 @@
 #!/usr/bin/env python3
 """Asks ffprobe what a video is, prints it, and fails where it differs from what was asked.
 
-    scripts/check_video.py FILE.mp4 --width N --height N --frames N --fps N --method METHOD [--summary JSON]
+    scripts/check_video.py FILE.mp4 --width N --height N --frames N --fps N --method METHOD [--summary JSON | --generation JSON]
 
-JSON is what `ltxd generate --json` printed: its mark must be the file's; its memory and times are printed. Python 3
-standard library only.
+JSON is what `ltxd generate --json` or `ltxd get --json` printed: its mark must be the file's; what it says of memory, time
+and likeness is printed. Python 3 standard library only.
 """
 
 import argparse, json, struct, subprocess, sys
 from fractions import Fraction
 from pathlib import Path
+
+
+# What the file's own metadata has of the mark.
+TAGS = ["usage_class", "credits_charged", "method", "model", "model_version", "seed", "node", "engine"]
 
 
 def probe(file):
@@ -31,6 +35,19 @@ def boxes(file):
     return [name for name in names if name in ("moov", "mdat")]
 
 
+def node_says(generation):
+    """Prints what a node tells of a generation beside what the file does."""
+    mark, measured, predicted = generation["mark"], generation["measured"], generation["predicted"]
+    weights = mark["weights"] or {}
+    print(f"  mark             frames {mark['frames_sha256'][:16]}…, weights {weights.get('header_sha256', '')[:16]}…, at {mark['time']}")
+    stages = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in measured["stages"].items())
+    print(f"  seconds          {measured['seconds']:.2f} (predicted {round(predicted['seconds'], 2) or 'nothing yet'}): {stages}")
+    print(f"  peak memory      {measured['peak_memory_bytes'] / 2**20:.0f} MiB (predicted {predicted['peak_memory_bytes'] / 2**20:.0f})")
+    for name in ("first_frame", "last_frame"):
+        if generation[name]:
+            print(f"  {name:16} PSNR {generation[name]['psnr_db']:.1f} dB, SSIM {generation[name]['ssim']:.3f} against its image")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path)
@@ -39,12 +56,14 @@ def main():
     parser.add_argument("--fps", type=Fraction, required=True)
     parser.add_argument("--method", required=True)
     parser.add_argument("--summary", type=Path)
+    parser.add_argument("--generation", type=Path)
     asked = parser.parse_args()
 
     seen = probe(asked.file)
     video = next((s for s in seen["streams"] if s["codec_type"] == "video"), {})
     tags = {key.lower(): value for key, value in seen["format"].get("tags", {}).items()}
     summary = json.loads(asked.summary.read_text()) if asked.summary else {}
+    generation = json.loads(asked.generation.read_text()) if asked.generation else {}
     colour = [video.get(name) for name in ("color_space", "color_primaries", "color_transfer", "color_range")]
     rows = [
         ("streams", ["video"], [s["codec_type"] for s in seen["streams"]]),
@@ -59,8 +78,9 @@ def main():
         ("credits_charged", "0", tags.get("credits_charged")),
         ("method", asked.method, tags.get("method")),
     ]
-    mark = summary.get("mark", {}).items()
-    rows += [(key, str(value), tags.get(key)) for key, value in mark if key not in [name for name, *_ in rows]]
+    mark = (summary or generation).get("mark", {})
+    shown = [name for name, *_ in rows]
+    rows += [(key, str(mark[key]), tags.get(key)) for key in TAGS if mark and key not in shown]
     wrong = 0
     print(f"  {asked.file}, {asked.file.stat().st_size} bytes")
     show = lambda value: " ".join(value) if isinstance(value, list) else str(value)
@@ -74,6 +94,8 @@ def main():
         memory = summary["peak_rss_bytes"]
         print(f"  peak memory      {f'{memory / 2**20:.0f} MiB' if memory else 'unknown'}")
         print(f"  SHA-256          latent {summary['latent_sha256'][:16]}…, frames {summary['frames_sha256'][:16]}…")
+    if generation:
+        node_says(generation)
     if wrong:
         sys.exit(f"{asked.file}: {wrong} of {len(rows)} differ from what was asked")
 

@@ -58,7 +58,7 @@ def faults(events):
 
 def repeated(events):
     """-> (restarts, finished sampling steps that were done again)"""
-    reached, restarts, again = None, -1, 0  # reached: (stage, finished steps)
+    reached, restarts, again = (0, 0), -1, 0  # reached: (stage, finished steps)
     first_of_attempt = False
     for event in events:
         kind = event.WhichOneof("event")
@@ -66,11 +66,12 @@ def repeated(events):
             restarts += 1
             first_of_attempt = True
         elif kind == "progress" and event.progress.stage in SAMPLING:
-            now = (event.progress.stage, event.progress.step)
-            if first_of_attempt and reached and now < reached:
-                again += reached[1] - now[1] if now[0] == reached[0] else reached[1] + 1
+            stage, step, steps = event.progress.stage, event.progress.step, event.progress.steps
+            if first_of_attempt and (stage, step) < reached:
+                # Of an earlier stage all that follows is done again, and of the later one what was finished.
+                again += reached[1] - step if stage == reached[0] else reached[1] + steps - step
             first_of_attempt = False
-            reached = max(reached or now, now)
+            reached = max(reached, (stage, step))
     return max(restarts, 0), again
 
 
@@ -84,6 +85,17 @@ def reference(stubs):
             raise SystemExit(f"the undisturbed run of “{kind}” ended: {last}")
         digests[kind] = last.done.generation.mark.frames_sha256
     return digests
+
+
+def told(events):
+    """The events in short, to be read."""
+    def one(event):
+        kind = event.WhichOneof("event")
+        if kind != "progress":
+            return kind
+        return f"{g.Stage.Name(event.progress.stage).removeprefix('STAGE_').lower()} {event.progress.step}/{event.progress.steps}"
+
+    return ", ".join(one(event) for event in events)
 
 
 def unreachable(error):

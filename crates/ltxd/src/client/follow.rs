@@ -45,7 +45,7 @@ impl Ended {
 
 impl Follow {
     /// Gives every event, each once and in order, and every change of place to `on_news`.
-    pub(crate) async fn to_the_end(mut self, node: &Node, mut on_news: impl FnMut(&News)) -> Result<Ended> {
+    pub(crate) async fn until_it_ends(mut self, node: &Node, mut on_news: impl FnMut(&News)) -> Result<Ended> {
         let mut away_since: Option<Instant> = None;
         loop {
             let before = self.resume_after;

@@ -57,12 +57,12 @@ fn lower(name: &str, prefix: &str) -> String {
     upper(name, prefix).to_ascii_lowercase()
 }
 
-/// Seconds for people: `42 s`, `3 min 05 s`, `2 h 07 min`.
+/// Seconds for people: `2.3 s`, `42 s`, `3 min 05 s`, `2 h 07 min`.
 pub(crate) fn seconds(seconds: f64) -> String {
     let whole = seconds.max(0.0).round() as u64;
     match whole {
-        0 if seconds > 0.0 => format!("{seconds:.1} s"),
-        0..60 => format!("{whole} s"),
+        0..10 => format!("{:.1} s", seconds.max(0.0)),
+        10..60 => format!("{whole} s"),
         60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
         _ => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
     }

@@ -59,7 +59,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         let patience = Duration::from_secs(arguments.patience);
         let teller = Teller::new(&generation.id, arguments.json);
         let follow = Follow { id: generation.id.clone(), resume_after: 0, previews: false, patience };
-        let ended = follow.to_the_end(&node, |news| teller.tell(news)).await;
+        let ended = follow.until_it_ends(&node, |news| teller.tell(news)).await;
         teller.clear();
         let ended = ended?;
         if let (Ended::Done, Some(to)) = (&ended, &arguments.out) {

@@ -42,7 +42,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
             patience: Duration::from_secs(arguments.patience),
         };
         let kept = RefCell::new(Ok(()));
-        let ended = follow.to_the_end(&node, |news| {
+        let ended = follow.until_it_ends(&node, |news| {
             teller.tell(news);
             if let (Some(file), News::Event(event)) = (&arguments.preview, news)
                 && !event.preview_png.is_empty()
