@@ -15,6 +15,8 @@ use std::{
 pub(crate) struct Bar {
     bar: ProgressBar,
     terminal: bool,
+    /// Whether reports come when things happen; of another machine, what is past may come all at once.
+    timed: bool,
     shown: Mutex<Option<(Progress, Instant)>>,
 }
 
@@ -24,12 +26,12 @@ impl Bar {
         let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::no_length() };
         let style = ProgressStyle::with_template("{msg:<11} {bar:32} {pos}/{len}  {elapsed} gone, {eta} left");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { bar, terminal: quiet || stderr().is_terminal(), shown: Mutex::new(None) }
+        Self { bar, terminal: quiet || stderr().is_terminal(), timed: true, shown: Mutex::new(None) }
     }
 
     /// A bar for work on another machine, which says itself how long it takes: see [`Bar::report_from_afar`].
     pub(crate) fn from_afar(quiet: bool) -> Self {
-        let bar = Self::new(quiet);
+        let bar = Self { timed: false, ..Self::new(quiet) };
         let style = ProgressStyle::with_template("{msg:<11} {bar:32} {pos}/{len}  {elapsed} gone{prefix}");
         bar.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar
@@ -77,13 +79,8 @@ impl ProgressSink for Bar {
         self.bar.set_length(progress.total as u64);
         self.bar.set_position(progress.done as u64);
         if !self.terminal && progress.done == progress.total {
-            eprintln!(
-                "{:<11} {} of {} in {:.1?}",
-                progress.stage.label(),
-                progress.done,
-                progress.total,
-                began.elapsed()
-            );
+            let took = if self.timed { format!(" in {:.1?}", began.elapsed()) } else { String::new() };
+            eprintln!("{:<11} {} of {}{took}", progress.stage.label(), progress.done, progress.total);
         }
     }
 }
