@@ -44,7 +44,12 @@ impl Fetch<'_> {
                 Ok(promised) => Some(promised),
                 // What lies here is longer than the file: it is of something else.
                 Err(error) if resumed && is_out_of_range(&error) => None,
-                Err(error) => return Err(error),
+                Err(error) => {
+                    if partial.bytes == 0 {
+                        let _ = fs::remove_file(&partial.path);
+                    }
+                    return Err(error);
+                }
             };
             if let Some(promised) = promised {
                 if partial.is(&promised) {
