@@ -13,7 +13,7 @@ use rayon::prelude::*;
 pub(crate) struct Gelu;
 
 /// `2 √(2/π)`.
-const SCALE: f32 = 1.595_769_1;
+const SCALE: f32 = 1.595_769;
 const CUBIC: f32 = 0.044_715;
 const CHUNK: usize = 1 << 14;
 
