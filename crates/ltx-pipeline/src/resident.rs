@@ -60,11 +60,16 @@ mod tests {
     fn what_fits_is_loaded_once_and_what_does_not_every_time() {
         let budget = Budget::new(10);
         let (small, large) = (Slot::default(), Slot::default());
-        let mut loads = (0, 0);
+        let mut loads = Vec::new();
         for _ in 0..3 {
-            budget.part(&small, 6, || Ok(loads.0 += 1)).unwrap();
-            budget.part(&large, 5, || Ok(loads.1 += 1)).unwrap();
+            for (slot, bytes) in [(&small, 6), (&large, 5)] {
+                let part = budget.part(slot, bytes, || {
+                    loads.push(bytes);
+                    Ok(bytes)
+                });
+                assert_eq!(*part.unwrap(), bytes);
+            }
         }
-        assert_eq!((loads, budget.used()), ((1, 3), 6));
+        assert_eq!((loads, budget.used()), (vec![6, 5, 5, 5], 6));
     }
 }
