@@ -60,7 +60,7 @@ pub fn rms_norm(x: &Tensor, eps: f64) -> Result<Tensor> {
 ///
 /// # Errors
 /// A tensor operation failed.
-pub fn layer_norm(x: &Tensor, eps: f64) -> Result<Tensor> {
+pub(crate) fn layer_norm(x: &Tensor, eps: f64) -> Result<Tensor> {
     let dim = x.dim(D::Minus1)?;
     let ones = Tensor::ones(dim, x.dtype(), x.device())?;
     let zeros = Tensor::zeros(dim, x.dtype(), x.device())?;

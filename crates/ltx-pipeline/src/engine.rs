@@ -1,10 +1,12 @@
 //! The engine: a model's files opened and accounted for, and its parts loaded when a stage needs them.
 //!
-//! Must not know requests. A part lives as long as its stage; the files stay mapped.
+//! Must not know requests. A part lives as long as its stage, or longer where the budget for resident weights allows; the
+//! files stay mapped.
 
 use crate::{
     PipelineError, Result, TileSizes,
     inspect::{LtxFile, TextFolder, UpscalerFile},
+    resident::{Budget, Slot},
 };
 use ltx_model::{
     text_encoder::{Connector, FeatureProjection, Gemma, PromptTokenizer, TextEncoder, TextEncoderParts},
@@ -34,12 +36,14 @@ pub struct EngineOptions {
     pub compute: Compute,
     /// Tiles of the decoder.
     pub tiles: TileSizes,
+    /// Bytes of weights that may stay in memory between generations; 0 loads every part when its stage begins.
+    pub resident_bytes: u64,
 }
 
 impl Default for EngineOptions {
     /// f32 on the CPU, the official tiles.
     fn default() -> Self {
-        Self { compute: Compute::cpu_f32(), tiles: TileSizes::default() }
+        Self { compute: Compute::cpu_f32(), tiles: TileSizes::default(), resident_bytes: 0 }
     }
 }
 
@@ -49,7 +53,20 @@ pub struct Engine {
     pub(crate) text: TextFolder,
     upscaler: Option<UpscalerFile>,
     tokenizer: PromptTokenizer,
+    reports: Vec<LoadReport>,
+    parts: Parts,
+    budget: Budget,
     pub(crate) options: EngineOptions,
+}
+
+/// The parts that may stay.
+#[derive(Default)]
+struct Parts {
+    text_encoder: Slot<TextEncoder>,
+    video_encoder: Slot<VideoEncoder>,
+    transformer: Slot<Transformer>,
+    upsampler: Slot<(Upsampler, LatentStatistics)>,
+    video_decoder: Slot<VideoDecoder>,
 }
 
 impl Engine {
@@ -59,18 +76,18 @@ impl Engine {
     /// A file is unreadable, corrupt, foreign, or does not fit the others.
     pub fn open(files: &ModelFiles, options: EngineOptions) -> Result<Self> {
         let ltx = LtxFile::open(&files.checkpoint)?;
-        ltx.account().complete()?;
         let text = TextFolder::open(&files.text_encoder)?;
-        text.account().complete()?;
+        let mut reports = vec![ltx.account().complete()?, text.account().complete()?];
         ltx.check_text_encoder(&text.config)?;
         let upscaler = files.upscaler.as_deref().map(UpscalerFile::open).transpose()?;
         if let Some(upscaler) = &upscaler {
-            upscaler.account().complete()?;
+            reports.push(upscaler.account().complete()?);
             let (found, expected) = (upscaler.config.in_channels, ltx.vae.latent_channels);
             same("latent upscaler channels", found, expected)?;
         }
         let tokenizer = text.tokenizer()?;
-        Ok(Self { ltx, text, upscaler, tokenizer, options })
+        let budget = Budget::new(options.resident_bytes);
+        Ok(Self { ltx, text, upscaler, tokenizer, reports, parts: Parts::default(), budget, options })
     }
 
     /// The checkpoint's own `model_version`.
@@ -79,9 +96,20 @@ impl Engine {
     }
 
     /// The accounts of all files.
-    pub fn reports(&self) -> Vec<LoadReport> {
-        let upscaler = self.upscaler.as_ref().map(|upscaler| upscaler.account().report());
-        [self.ltx.account().report(), self.text.account().report()].into_iter().chain(upscaler).collect()
+    pub fn reports(&self) -> &[LoadReport] {
+        &self.reports
+    }
+
+    /// Bytes of weights that stay in memory between generations.
+    pub fn resident_bytes(&self) -> u64 {
+        self.budget.used()
+    }
+
+    /// Bytes of a part's weights in the compute dtype.
+    pub(crate) fn weight_bytes(&self, part: &str) -> u64 {
+        let parameters: u64 =
+            self.reports.iter().filter_map(|report| report.used.get(part)).map(|t| t.parameters).sum();
+        parameters * self.options.compute.dtype.size_in_bytes() as u64
     }
 
     /// Whether two stages are possible.
@@ -93,38 +121,49 @@ impl Engine {
         &self.tokenizer
     }
 
-    pub(crate) fn text_encoder(&self) -> Result<TextEncoder> {
-        let gemma_vb = self.vb(&self.text.tensors).pp(self.text.prefix);
-        let gemma = Gemma::load(&gemma_vb, &self.text.config)?;
-        let vb = self.vb(&self.ltx.tensors);
-        let config = &self.ltx.transformer;
-        let states = (self.text.config.hidden_size, self.text.config.states());
-        Ok(TextEncoder::new(TextEncoderParts {
-            gemma,
-            projection: FeatureProjection::load(&vb, states, config.connector_dim())?,
-            connector: Connector::load(&vb.pp(Transformer::PREFIX), config)?,
-        }))
+    /// Gemma itself is read layer by layer in every pass; what can stay are the projection and the connector.
+    pub(crate) fn text_encoder(&self) -> Result<Arc<TextEncoder>> {
+        let bytes = self.weight_bytes("text projection") + self.weight_bytes("text connector");
+        self.budget.part(&self.parts.text_encoder, bytes, || {
+            let gemma_vb = self.vb(&self.text.tensors).pp(self.text.prefix);
+            let gemma = Gemma::load(&gemma_vb, &self.text.config)?;
+            let vb = self.vb(&self.ltx.tensors);
+            let config = &self.ltx.transformer;
+            let states = (self.text.config.hidden_size, self.text.config.states());
+            Ok(TextEncoder::new(TextEncoderParts {
+                gemma,
+                projection: FeatureProjection::load(&vb, states, config.connector_dim())?,
+                connector: Connector::load(&vb.pp(Transformer::PREFIX), config)?,
+            }))
+        })
     }
 
-    pub(crate) fn video_encoder(&self) -> Result<VideoEncoder> {
-        Ok(VideoEncoder::load(&self.vb(&self.ltx.tensors).pp("vae"), &self.ltx.vae)?)
+    pub(crate) fn video_encoder(&self) -> Result<Arc<VideoEncoder>> {
+        let bytes = self.weight_bytes("video VAE encoder");
+        let load = || Ok(VideoEncoder::load(&self.vb(&self.ltx.tensors).pp("vae"), &self.ltx.vae)?);
+        self.budget.part(&self.parts.video_encoder, bytes, load)
     }
 
-    pub(crate) fn video_decoder(&self) -> Result<VideoDecoder> {
-        Ok(VideoDecoder::load(&self.vb(&self.ltx.tensors).pp("vae"), &self.ltx.vae)?)
+    pub(crate) fn video_decoder(&self) -> Result<Arc<VideoDecoder>> {
+        let bytes = self.weight_bytes("video VAE decoder");
+        let load = || Ok(VideoDecoder::load(&self.vb(&self.ltx.tensors).pp("vae"), &self.ltx.vae)?);
+        self.budget.part(&self.parts.video_decoder, bytes, load)
     }
 
-    pub(crate) fn transformer(&self) -> Result<Transformer> {
+    pub(crate) fn transformer(&self) -> Result<Arc<Transformer>> {
         let vb = self.vb(&self.ltx.tensors).pp(Transformer::PREFIX);
-        Ok(Transformer::load(&vb, &self.ltx.transformer)?)
+        let load = || Ok(Transformer::load(&vb, &self.ltx.transformer)?);
+        self.budget.part(&self.parts.transformer, self.weight_bytes("transformer"), load)
     }
 
     /// The upscaler, and the statistics its latents are un-normalised with.
-    pub(crate) fn upsampler(&self) -> Result<(Upsampler, LatentStatistics)> {
+    pub(crate) fn upsampler(&self) -> Result<Arc<(Upsampler, LatentStatistics)>> {
         let file = self.upscaler.as_ref().ok_or(PipelineError::NoUpscaler)?;
-        let upsampler = Upsampler::load(&self.vb(&file.tensors), &file.config)?;
-        let statistics = LatentStatistics::load(&self.vb(&self.ltx.tensors).pp("vae"), self.ltx.vae.latent_channels)?;
-        Ok((upsampler, statistics))
+        self.budget.part(&self.parts.upsampler, self.weight_bytes("latent upscaler"), || {
+            let upsampler = Upsampler::load(&self.vb(&file.tensors), &file.config)?;
+            let vae = self.vb(&self.ltx.tensors).pp("vae");
+            Ok((upsampler, LatentStatistics::load(&vae, self.ltx.vae.latent_channels)?))
+        })
     }
 
     fn vb(&self, tensors: &Arc<TensorSet>) -> Vb {

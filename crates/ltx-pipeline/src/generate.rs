@@ -226,7 +226,8 @@ impl Engine {
     fn upsample(&self, latent: &Tensor, run: &Run<'_>, taps: &Taps) -> Result<Tensor> {
         run.progress.report(Progress { stage: Stage::Upsampling, done: 0, total: 1 });
         run.cancel.check()?;
-        let (upsampler, statistics) = self.upsampler()?;
+        let part = self.upsampler()?;
+        let (upsampler, statistics) = &*part;
         let latent = upsampler.forward(&statistics.unnormalize(latent)?, &Taps::off())?;
         let latent = statistics.normalize(&latent)?;
         taps.record("stage2.upsampled_latent", || Ok(latent.clone()))?;

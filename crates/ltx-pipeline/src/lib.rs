@@ -15,6 +15,7 @@ mod guidance;
 mod inspect;
 mod noise;
 mod plan;
+mod resident;
 mod sampler;
 mod saved;
 mod schedule;

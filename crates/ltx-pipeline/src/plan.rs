@@ -26,12 +26,14 @@ const PROCESS: u64 = 48 << 20;
 pub struct MemoryPlan {
     /// By stage, in the order they run.
     pub stages: Vec<StageNeed>,
+    /// Bytes of weights that stay between generations, whatever the stage.
+    pub resident: u64,
 }
 
 impl MemoryPlan {
-    /// The largest stage's bytes.
+    /// The largest stage's bytes, and what stays beside it. A part that stays is counted in both, on the safe side.
     pub fn peak(&self) -> u64 {
-        self.stages.iter().map(|need| need.weights + need.activations).max().unwrap_or(0) + PROCESS
+        self.stages.iter().map(|need| need.weights + need.activations).max().unwrap_or(0) + self.resident + PROCESS
     }
 }
 
@@ -39,16 +41,14 @@ impl Engine {
     /// An estimate from shapes alone; mapped files are not counted, as the system drops their pages at need.
     pub fn plan(&self, request: &Generation) -> MemoryPlan {
         let bytes = self.options.compute.dtype.size_in_bytes() as u64;
-        let used =
-            |part: &str| self.reports().iter().filter_map(|r| r.used.get(part)).map(|t| t.parameters).sum::<u64>();
-        let weights = |parts: &[&str]| parts.iter().map(|part| used(part)).sum::<u64>() * bytes;
+        let weights = |parts: &[&str]| parts.iter().map(|part| self.weight_bytes(part)).sum::<u64>();
         let mut stages = Vec::new();
         let mut need = |stage, weights, activations| stages.push(StageNeed { stage, weights, activations });
 
         let gemma = &self.text.config;
         let layers = gemma.num_hidden_layers as u64;
         let embedding = (gemma.vocab_size * gemma.hidden_size) as u64;
-        let one_layer = used("text encoder").saturating_sub(embedding) / layers * bytes;
+        let one_layer = weights(&["text encoder"]).saturating_sub(embedding * bytes) / layers;
         let states = (gemma.states() * gemma.hidden_size * MAX_TOKENS) as u64 * bytes;
         need(Stage::TextEncoding, one_layer + weights(&["text projection", "text connector"]), 3 * states);
 
@@ -69,7 +69,7 @@ impl Engine {
         let blended = 3 * 4 * encoder_pixels * tile.1 * 2;
         let decoding = self.ltx.vae.activation_bytes(tile.0, tile.1) + blended;
         need(Stage::Decoding, weights(&["video VAE decoder"]), decoding);
-        MemoryPlan { stages }
+        MemoryPlan { stages, resident: self.resident_bytes() }
     }
 
     /// Values alive at once in a block: the residual stream, modulation, q, k, v, and the feed-forward's inner width.

@@ -108,6 +108,19 @@ fn the_same_seed_gives_the_same_bytes_and_another_does_not() {
 }
 
 #[test]
+fn parts_that_stay_change_nothing_but_the_memory() {
+    let (cancel, request) = (CancelToken::new(), admitted(draft()));
+    let digest = |engine: &mut Engine| generate(engine, &request, &quietly(&cancel, &NotSaved)).unwrap().frames_sha256;
+    let expected = digest(&mut engine());
+    for budget in [0, 2 << 20, u64::MAX] {
+        let options = EngineOptions { resident_bytes: budget, ..EngineOptions::default() };
+        let mut engine = Engine::open(&files(), options).unwrap();
+        assert_eq!([digest(&mut engine), digest(&mut engine)], [expected.clone(), expected.clone()], "{budget}");
+        assert!(engine.resident_bytes() <= budget && (engine.resident_bytes() > 0) == (budget > 0));
+    }
+}
+
+#[test]
 fn going_on_after_any_step_gives_the_same_frames() {
     let (cancel, mut engine, request) = (CancelToken::new(), engine(), admitted(draft()));
     let recording = Recording::default();

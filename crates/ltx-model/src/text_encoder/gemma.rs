@@ -9,7 +9,7 @@
 
 use super::{GemmaConfig, MAX_TOKENS, tokenizer::TokenIds};
 use candle_core::Tensor;
-use ltx_nn::{AttentionShape, Compute, Linear, Mask, Result, RmsNorm, RopeTable, Vb, attention};
+use ltx_nn::{AttentionShape, Compute, Linear, Mask, Result, RmsNorm, RopeTable, Vb, attention, gelu};
 
 /// A Gemma-3 language model on disk.
 pub struct Gemma {
@@ -180,7 +180,7 @@ impl Layer {
         let y = self.attend(&self.input_layernorm.forward(x)?, rope)?;
         let x = (x + self.post_attention_layernorm.forward(&y)?)?;
         let y = self.pre_feedforward_layernorm.forward(&x)?;
-        let gated = (self.gate_proj.forward(&y)?.gelu()? * self.up_proj.forward(&y)?)?;
+        let gated = (gelu(&self.gate_proj.forward(&y)?)? * self.up_proj.forward(&y)?)?;
         let y = self.down_proj.forward(&gated)?;
         Ok((x + self.post_feedforward_layernorm.forward(&y)?)?)
     }

@@ -5,7 +5,7 @@
 use super::{TransformerConfig, timesteps::TokenTimesteps};
 use crate::attention::{Attend, AttentionConfig, GatedAttention};
 use candle_core::Tensor;
-use ltx_nn::{FeedForward, Result, RopeTable, Taps, Vb, rms_norm};
+use ltx_nn::{FeedForward, Result, RopeTable, Taps, Vb, gated_residual, modulate, rms_norm_modulate};
 
 /// Rows of the modulation table: shift, scale, gate of self-attention (0–2), of the feed-forward (3–5), of the text
 /// cross-attention's query (6–8).
@@ -61,21 +61,21 @@ impl Block {
     pub(super) fn forward(&self, x: &Tensor, shared: &Shared<'_>, skip_attention: bool, taps: &Taps) -> Result<Tensor> {
         let [shift, scale, gate] = self.modulation(shared, SELF_ATTENTION)?;
         let attend = Attend { rope: Some(shared.rope), skip: skip_attention, ..Attend::default() };
-        let y = self.attn1.forward(&modulate(&rms_norm(x, self.eps)?, &shift, &scale)?, attend)?;
+        let y = self.attn1.forward(&rms_norm_modulate(x, &shift, &scale, self.eps)?, attend)?;
         taps.record("attn1_out", || Ok(y.clone()))?;
-        let x = (x + y.broadcast_mul(&gate)?)?;
+        let x = gated_residual(x, &y, &gate)?;
 
         let [shift, scale, gate] = self.modulation(shared, CROSS_ATTENTION)?;
         let context = self.modulated_context(shared)?;
         let attend = Attend { context: Some(&context), ..Attend::default() };
-        let y = self.attn2.forward(&modulate(&rms_norm(&x, self.eps)?, &shift, &scale)?, attend)?;
+        let y = self.attn2.forward(&rms_norm_modulate(&x, &shift, &scale, self.eps)?, attend)?;
         taps.record("attn2_out", || Ok(y.clone()))?;
-        let x = (x + y.broadcast_mul(&gate)?)?;
+        let x = gated_residual(&x, &y, &gate)?;
 
         let [shift, scale, gate] = self.modulation(shared, FEED_FORWARD)?;
-        let y = self.ff.forward(&modulate(&rms_norm(&x, self.eps)?, &shift, &scale)?)?;
+        let y = self.ff.forward(&rms_norm_modulate(&x, &shift, &scale, self.eps)?)?;
         taps.record("ff_out", || Ok(y.clone()))?;
-        let x = (x + y.broadcast_mul(&gate)?)?;
+        let x = gated_residual(&x, &y, &gate)?;
         taps.record("out", || Ok(x.clone()))?;
         Ok(x)
     }
@@ -92,9 +92,4 @@ impl Block {
         let rows = shared.prompt_rows.broadcast_add(&self.prompt_scale_shift_table.unsqueeze(0)?)?;
         modulate(shared.context, &rows.narrow(1, 0, 1)?, &rows.narrow(1, 1, 1)?)
     }
-}
-
-/// `x (1 + scale) + shift`.
-pub(super) fn modulate(x: &Tensor, shift: &Tensor, scale: &Tensor) -> Result<Tensor> {
-    Ok(x.broadcast_mul(&(scale + 1.0)?)?.broadcast_add(shift)?)
 }

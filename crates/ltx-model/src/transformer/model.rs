@@ -5,11 +5,11 @@
 use super::{
     TransformerConfig,
     adaln::AdaLnSingle,
-    block::{Block, ROWS, Shared, modulate},
+    block::{Block, ROWS, Shared},
     timesteps::TokenTimesteps,
 };
 use candle_core::{DType, Tensor};
-use ltx_nn::{Compute, Linear, Result, RopeTable, Taps, Vb, fractional_rope_table, layer_norm};
+use ltx_nn::{Compute, Linear, Result, RopeTable, Taps, Vb, fractional_rope_table, layer_norm_modulate};
 
 /// The blocks whose self-attention one pass skips.
 #[derive(Debug, Clone, Copy)]
@@ -127,7 +127,7 @@ impl Transformer {
     /// Layer norm, modulated by the embedded timestep, projected to latent channels.
     fn output(&self, x: &Tensor, embedded: &Tensor, timesteps: &TokenTimesteps) -> Result<Tensor> {
         let row = |i: usize| timesteps.spread(&embedded.broadcast_add(&self.scale_shift_table.narrow(0, i, 1)?)?);
-        let x = modulate(&layer_norm(x, self.config.norm_eps)?, &row(0)?, &row(1)?)?;
+        let x = layer_norm_modulate(x, &row(0)?, &row(1)?, self.config.norm_eps)?;
         Ok(self.proj_out.forward(&x)?.to_dtype(DType::F32)?)
     }
 }

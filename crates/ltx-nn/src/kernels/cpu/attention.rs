@@ -4,7 +4,7 @@
 
 use super::{
     ensure, f32_slice,
-    math::exp_nonpositive,
+    math::{exp_nonpositive, max, sum, widest},
     matmul::{Mat, MatMut, matmul},
 };
 use crate::{AttentionShape, Mask};
@@ -93,9 +93,14 @@ impl Attention {
             let target = MatMut { data: scores, row_stride: keys };
             let sides = (queries, keys_transposed);
             matmul((rows, keys, head_dim), target, false, sides, Parallelism::None)?;
-            for (row, scores) in scores.chunks_mut(keys).take(rows).enumerate() {
-                self.softmax(scores, first + row);
-            }
+            widest(
+                #[inline(always)]
+                || {
+                    for (row, scores) in scores.chunks_mut(keys).take(rows).enumerate() {
+                        self.softmax(scores, first + row);
+                    }
+                },
+            );
             let weights = Mat { data: scores, row_stride: keys, column_stride: 1 };
             let values = Mat { data: &v[kv_start..], row_stride: kv_row, column_stride: 1 };
             let target = MatMut { data: &mut out[q_start..], row_stride: q_row };
@@ -105,6 +110,7 @@ impl Attention {
     }
 
     /// Softmax of one query's scores in place; keys the mask hides get weight 0.
+    #[inline(always)]
     fn softmax(&self, scores: &mut [f32], query: usize) {
         let visible = match self.shape.mask {
             Mask::Full => 0..scores.len(),
@@ -114,12 +120,12 @@ impl Attention {
         scores[visible.end..].fill(0.0);
         let scores = &mut scores[visible];
         let scale = self.shape.scale as f32;
-        let max = scores.iter().fold(f32::NEG_INFINITY, |max, s| max.max(s * scale));
+        scores.iter_mut().for_each(|score| *score *= scale);
+        let largest = max(scores);
         for score in scores.iter_mut() {
-            *score = exp_nonpositive(*score * scale - max);
+            *score = exp_nonpositive(*score - largest);
         }
-        let sum: f64 = scores.chunks(256).map(|chunk| f64::from(chunk.iter().sum::<f32>())).sum();
-        let inverse = (1.0 / sum) as f32;
+        let inverse = 1.0 / sum(scores, |weight| weight);
         scores.iter_mut().for_each(|score| *score *= inverse);
     }
 }

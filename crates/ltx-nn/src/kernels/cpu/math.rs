@@ -1,13 +1,54 @@
-//! An exponential that the compiler can vectorise.
+//! Arithmetic that the compiler can vectorise: sums over fixed lanes, and an exponential without branches.
 //!
-//! Must not know softmax.
+//! Every result is the same on every instruction set: lanes are fixed in number, and products are never fused with sums.
+//!
+//! Must not know what it is used for.
+
+/// Partial sums that run side by side.
+const LANES: usize = 16;
+
+/// Runs `work` compiled for the widest instruction set that this processor has.
+pub(super) fn widest<R>(work: impl FnOnce() -> R) -> R {
+    pulp::Arch::new().dispatch(work)
+}
+
+/// The sum of `term(x)`, added in f32 over sixteen lanes and then together.
+#[inline(always)]
+pub(super) fn sum(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    let mut lanes = [0f32; LANES];
+    for chunk in chunks {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane += term(*value);
+        }
+    }
+    for (lane, value) in lanes.iter_mut().zip(rest) {
+        *lane += term(*value);
+    }
+    lanes.iter().sum()
+}
+
+/// The largest value; −∞ of none.
+#[inline(always)]
+pub(super) fn max(values: &[f32]) -> f32 {
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    for chunk in chunks {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane = larger(*lane, *value);
+        }
+    }
+    lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, larger)
+}
 
 /// `e^x` for `x ≤ 0`, within 2 ulp; 0 below −87. Range reduction by ln 2 and the degree-6 polynomial of Cephes' `expf`.
 #[inline(always)]
 pub(super) fn exp_nonpositive(x: f32) -> f32 {
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
-    let clamped = x.max(-87.0);
+    // Written so that a value that is not a number passes through.
+    let clamped = if x < -87.0 { -87.0 } else { x };
     // Adding 1.5·2²³ rounds to the nearest integer in the mantissa's low bits.
     let magic = 12_582_912.0f32;
     let n = (clamped * std::f32::consts::LOG2_E + magic) - magic;
@@ -23,12 +64,20 @@ pub(super) fn exp_nonpositive(x: f32) -> f32 {
     if x < -87.0 { 0.0 } else { y * power }
 }
 
+/// `1 / (1 + e^−x)`.
+#[inline(always)]
+pub(super) fn sigmoid(x: f32) -> f32 {
+    let e = exp_nonpositive(-x.abs());
+    let share = 1.0 / (1.0 + e);
+    if x < 0.0 { e * share } else { share }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::exp_nonpositive;
+    use super::*;
 
     #[test]
-    fn equals_the_library_within_two_ulp() {
+    fn the_exponential_equals_the_library_within_two_ulp() {
         for i in 0..200_000 {
             let x = -(i as f32) * 86.9 / 200_000.0;
             let (found, expected) = (exp_nonpositive(x), x.exp());
@@ -36,5 +85,20 @@ mod tests {
         }
         assert_eq!(exp_nonpositive(f32::NEG_INFINITY), 0.0);
         assert_eq!(exp_nonpositive(0.0), 1.0);
+    }
+
+    #[test]
+    fn a_value_that_is_not_a_number_stays_one() {
+        assert!(sigmoid(f32::NAN).is_nan());
+        assert!(sum(&[1.0, f32::NAN], |x| x).is_nan());
+    }
+
+    #[test]
+    fn lanes_take_every_value() {
+        for count in [0, 1, 15, 16, 17, 100] {
+            let values: Vec<f32> = (0..count).map(|i| i as f32).collect();
+            assert_eq!(sum(&values, |x| x), values.iter().sum::<f32>());
+            assert_eq!(max(&values), values.last().copied().unwrap_or(f32::NEG_INFINITY));
+        }
     }
 }

@@ -5,13 +5,17 @@
 
 mod attention;
 mod conv3d;
+mod gelu;
 mod math;
 mod matmul;
+mod modulate;
 mod pixel_norm;
 mod rope;
 
 pub(crate) use attention::Attention;
 pub(crate) use conv3d::Conv3d;
+pub(crate) use gelu::Gelu;
+pub(crate) use modulate::{GatedResidual, NormModulate};
 pub(crate) use pixel_norm::PixelNorm;
 pub(crate) use rope::Rope;
 

@@ -2,7 +2,10 @@
 //!
 //! Must not know which layer follows.
 
-use super::{ensure, f32_slice};
+use super::{
+    ensure, f32_slice,
+    math::{sigmoid, widest},
+};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape};
 use rayon::prelude::*;
 
@@ -27,10 +30,15 @@ impl CustomOp1 for PixelNorm {
         for (x, out) in samples {
             let inverse = self.inverse_rms(x, channels, positions);
             out.par_chunks_mut(positions).zip(x.par_chunks(positions)).for_each(|(out, x)| {
-                for ((out, x), inverse) in out.iter_mut().zip(x).zip(&inverse) {
-                    let y = x * inverse;
-                    *out = if self.silu { y / (1.0 + (-y).exp()) } else { y };
-                }
+                widest(
+                    #[inline(always)]
+                    || {
+                        for ((out, x), inverse) in out.iter_mut().zip(x).zip(&inverse) {
+                            let y = x * inverse;
+                            *out = if self.silu { y * sigmoid(y) } else { y };
+                        }
+                    },
+                );
             });
         }
         Ok((CpuStorage::F32(out), layout.shape().clone()))
@@ -42,14 +50,19 @@ impl PixelNorm {
         const BLOCK: usize = 4096;
         let mut inverse = vec![0f32; positions];
         inverse.par_chunks_mut(BLOCK).enumerate().for_each(|(block, sums)| {
-            for channel in x.chunks(positions) {
-                for (sum, x) in sums.iter_mut().zip(&channel[block * BLOCK..]) {
-                    *sum += x * x;
-                }
-            }
-            for sum in sums {
-                *sum = 1.0 / (*sum / channels as f32 + self.eps).sqrt();
-            }
+            widest(
+                #[inline(always)]
+                || {
+                    for channel in x.chunks(positions) {
+                        for (sum, x) in sums.iter_mut().zip(&channel[block * BLOCK..]) {
+                            *sum += x * x;
+                        }
+                    }
+                    for sum in sums {
+                        *sum = 1.0 / (*sum / channels as f32 + self.eps).sqrt();
+                    }
+                },
+            );
         });
         inverse
     }
