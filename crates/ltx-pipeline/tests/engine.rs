@@ -7,7 +7,7 @@ use ltx_pipeline::{
     Engine, EngineOptions, Generator, LatentStore, ModelFiles, NotSaved, Outcome, PipelineError, Result, Run,
     SavedLatent,
 };
-use ltx_policy::{Admitted, Ask, ModelNames, admit};
+use ltx_policy::{Admitted, Ask, ModelNames, PolicyConfig, admit};
 use ltx_testkit::{assert_close, data, tiny};
 use ltx_types::{
     CancelToken, ConditioningMode, Generation, GenerationDraft, Guidance, ImageCondition, ImageSource, NoProgress,
@@ -52,7 +52,7 @@ fn draft() -> GenerationDraft {
 }
 
 fn admitted(draft: GenerationDraft) -> Admitted<Generation> {
-    admit(&Ask::default(), draft, &ModelNames::new(vec![], [])).unwrap().check().unwrap()
+    admit(&Ask::default(), draft, &PolicyConfig::new(ModelNames::new(vec![], []))).unwrap().check().unwrap()
 }
 
 /// Counts frames and keeps nothing.

@@ -47,6 +47,6 @@ impl Models for FakeModels {
 
     fn plan(&self, _: &str, request: &Generation) -> Option<MemoryPlan> {
         let activations = (request.pixels.width * request.pixels.height * request.frames.get()) as u64;
-        Some(MemoryPlan { stages: vec![StageNeed { stage: Stage::Denoising, weights: 0, activations }] })
+        Some(MemoryPlan { stages: vec![StageNeed { stage: Stage::Denoising, weights: 0, activations }], resident: 0 })
     }
 }
