@@ -64,7 +64,9 @@ pub enum JobsError {
         retry_after: Duration,
     },
     /// The disk is full, or would be.
-    #[error("the disk is full: {free} bytes are free and {needed} are needed")]
+    #[error("the disk is full{}", if *needed == 0 { String::new() } else {
+        format!(": {free} bytes are free and {needed} are needed, the reserve included")
+    })]
     StorageFull {
         /// Bytes free; 0 when a write failed.
         free: u64,

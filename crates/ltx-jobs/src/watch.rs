@@ -264,6 +264,22 @@ impl Watch {
     }
 }
 
+impl Iterator for Watch {
+    type Item = Result<Arc<Event>>;
+
+    /// Waits for the next event, however long that takes; `None` at the end.
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.next_within(Duration::from_secs(3600)) {
+                Ok(Watched::Event(event)) => return Some(Ok(event)),
+                Ok(Watched::Pending) => {}
+                Ok(Watched::End(_)) => return None,
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
 impl std::fmt::Debug for Watch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Watch").field("seen", &self.seen).field("end", &self.end).finish_non_exhaustive()

@@ -40,6 +40,7 @@ fn nothing_is_admitted_that_would_touch_the_reserve() {
     let jobs = Jobs::open(settings.check().unwrap(), surroundings).unwrap();
     let first = submit(&jobs, "a", 1);
     ended(&jobs, "a", first);
+    common::idle(&jobs);
     jobs.sweep().unwrap();
     room.store((1 << 30) + 100, Ordering::SeqCst);
     let before = files(folder.path());

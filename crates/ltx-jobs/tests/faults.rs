@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{client, ended, frames_of, open, settings, submit, submit_draft, undisturbed};
+use common::{client, ended, frames_of, open, settings, submit, submit_draft, undisturbed_seeds};
 use ltx_jobs::{FailureCode, Jobs, State, Surroundings};
 use ltx_policy::{ModelNames, PolicyConfig};
 use ltx_testkit::fake::{FakeModels, FakeOptions, draft, policy};
@@ -24,8 +24,9 @@ fn a_panic_fails_one_generation_and_the_engine_is_built_anew() {
     assert_eq!(failure(panics).code, FailureCode::Panicked);
     assert!(failure(panics).message.contains("the prompt says so"));
     assert_eq!(failure(fails).code, FailureCode::Invalid);
-    assert_eq!(frames_of(&ended(&jobs, "a", good)), undisturbed([3])[0].1);
+    assert_eq!(frames_of(&ended(&jobs, "a", good)), undisturbed_seeds([3])[0]);
     assert_eq!(models.loads(), 2, "once, and once more after the panic");
+    drop(jobs);
     assert_eq!(common::files(&folder.path().join("latents")), [""; 0]);
     assert_eq!(common::files(&folder.path().join("outputs")).len(), 3);
 }

@@ -7,6 +7,7 @@ mod common;
 use common::{Dice, client, ended, files, frames_of, millis, open, submission, undisturbed};
 use ltx_jobs::{GenerationId, JobsError, State};
 use ltx_testkit::fake::{FakeOptions, StepLog, draft};
+use ltx_types::{GenerationDraft, Stages};
 use std::{
     collections::{BTreeMap, BTreeSet},
     env,
@@ -31,6 +32,12 @@ fn cancels(seed: u64) -> bool {
     seed % 6 == 5
 }
 
+/// Every other job in two stages.
+fn job(seed: u64) -> GenerationDraft {
+    let stages = if seed.is_multiple_of(2) { Stages::One } else { Stages::Two };
+    GenerationDraft { stages, ..draft("a lake", seed) }
+}
+
 fn options(folder: &Path) -> FakeOptions {
     FakeOptions { log: Some(folder.join("steps.log")), ..millis(4) }
 }
@@ -44,7 +51,7 @@ fn be_the_node() {
     println!("\nopen");
     let mut ids = Vec::new();
     for seed in 0..JOBS {
-        let submission = submission(draft("a lake", seed), Some(&format!("job-{seed}")));
+        let submission = submission(job(seed), Some(&format!("job-{seed}")));
         let submitted = jobs.submit(&client(&owner(seed)), submission).unwrap();
         println!("ack {seed} {}", submitted.record.id);
         ids.push((seed, submitted.record.id));
@@ -119,7 +126,7 @@ fn kills_lose_nothing_and_repeat_at_most_the_step_in_flight() {
     assert_eq!(steps.repeated_after_saving(), 0);
 
     let jobs = open(&data, FakeOptions::default());
-    let frames: BTreeMap<_, _> = undisturbed(0..JOBS).into_iter().collect();
+    let frames: BTreeMap<_, _> = undisturbed((0..JOBS).map(job)).into_iter().collect();
     assert_eq!(acknowledged.len() as u64, JOBS);
     let (mut finished, mut resumed) = (0, 0);
     for (seed, id) in &acknowledged {

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{LONG, client, ended, files, frames_of, millis, open, settings, submit, surroundings, undisturbed};
+use common::{LONG, client, ended, files, frames_of, millis, open, settings, submit, surroundings, undisturbed_seeds};
 use ltx_jobs::{Event, EventKind, GenerationId, Jobs, JobsError, State, WatchEnd, Watched};
 use ltx_testkit::fake::{FakeOptions, StepLog};
 use ltx_types::Stage;
@@ -71,9 +71,9 @@ fn every_state_survives_a_stop_and_work_goes_on_from_its_last_step() {
     let resumed = ended(&jobs, "a", running);
     assert_eq!((resumed.state, resumed.attempts), (State::Done, 2));
     assert!(resumed.outcome.as_ref().unwrap().resumed);
-    let frames = undisturbed([3, 4]);
-    assert_eq!(frames_of(&resumed), frames[0].1);
-    assert_eq!(frames_of(&ended(&jobs, "a", queued)), frames[1].1);
+    let frames = undisturbed_seeds([3, 4]);
+    assert_eq!(frames_of(&resumed), frames[0]);
+    assert_eq!(frames_of(&ended(&jobs, "a", queued)), frames[1]);
     let states = [done, failed, cancelled].map(|id| state(&jobs, id));
     assert_eq!(states, [State::Done, State::Failed, State::Cancelled]);
     assert_eq!(jobs.get(&client("a"), done).unwrap().last_event, before.last_event);
@@ -107,10 +107,11 @@ fn leftovers_of_a_crash_are_removed_and_damage_is_no_crash() {
     std::fs::write(at(&format!("outputs/.{running}.partial/video.mp4")), b"x").unwrap();
     let jobs = open(folder.path(), FakeOptions::default());
     let record = ended(&jobs, "a", running);
-    assert_eq!(frames_of(&record), undisturbed([1])[0].1);
+    assert_eq!(frames_of(&record), undisturbed_seeds([1])[0]);
     assert!(!record.outcome.unwrap().resumed, "it began anew");
-    assert_eq!(files(&at("latents")), [""; 0]);
-    assert_eq!(files(&at("outputs")).len(), 3);
     jobs.sweep().unwrap();
     assert_eq!(files(&at("images")), [""; 0]);
+    drop(jobs);
+    assert_eq!(files(&at("latents")), [""; 0]);
+    assert_eq!(files(&at("outputs")).len(), 3);
 }

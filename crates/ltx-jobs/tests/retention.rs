@@ -63,6 +63,7 @@ fn age_removes_what_has_ended_and_nothing_else() {
     std::thread::sleep(Duration::from_millis(3));
     assert_eq!(jobs.sweep().unwrap().records, 3);
     assert!(matches!(jobs.get(&client("a"), old), Err(JobsError::NotFound { .. })));
+    drop(jobs);
     for folder in ["outputs", "images", "latents"].map(|name| folder.path().join(name)) {
         assert_eq!(files(&folder), [""; 0], "{}", folder.display());
     }

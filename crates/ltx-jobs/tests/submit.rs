@@ -42,7 +42,6 @@ fn a_finished_generation_has_marked_outputs_and_says_how_it_went() {
         let text = String::from_utf8_lossy(marked).into_owned();
         assert!(text.contains("usage_class") && text.contains("UNLIMITED") && text.contains("test-node"));
     }
-    assert_eq!(files(&folder.path().join("latents")), [""; 0]);
     let expected = OutputKind::ALL.map(|kind| format!("{id}/{}", kind.file_name()));
     let mut outputs = files(&folder.path().join("outputs"));
     outputs.sort_by_key(|name| expected.iter().position(|other| other == name));
@@ -50,6 +49,9 @@ fn a_finished_generation_has_marked_outputs_and_says_how_it_went() {
     // The second prediction knows the first run.
     let second = submit(&jobs, "a", 8);
     assert!(jobs.get(&client("a"), second).unwrap().predicted.seconds.is_some_and(|seconds| seconds > 0.0));
+    ended(&jobs, "a", second);
+    drop(jobs);
+    assert_eq!(files(&folder.path().join("latents")), [""; 0]);
 }
 
 #[test]

@@ -13,6 +13,8 @@ mod calibration;
 mod changes;
 mod events;
 mod generations;
+#[cfg(test)]
+mod recovery_tests;
 mod retention;
 mod schema;
 mod uploads;

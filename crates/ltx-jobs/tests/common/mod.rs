@@ -66,12 +66,26 @@ pub fn ended(jobs: &Jobs, owner: &str, id: GenerationId) -> GenerationRecord {
     }
 }
 
-/// The frames of a seed on a node nobody disturbs.
-pub fn undisturbed(seeds: impl IntoIterator<Item = u64>) -> Vec<(u64, String)> {
+/// Waits until the device is free, and what it left is removed.
+pub fn idle(jobs: &Jobs) {
+    while jobs.status().unwrap().running.is_some() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// The frames of requests, by seed, on a node nobody disturbs.
+pub fn undisturbed(drafts: impl IntoIterator<Item = GenerationDraft>) -> Vec<(u64, String)> {
     let folder = tempfile::tempdir().unwrap();
     let jobs = open(folder.path(), FakeOptions::default());
-    let ids: Vec<_> = seeds.into_iter().map(|seed| (seed, submit(&jobs, "a", seed))).collect();
+    let submit = |draft: GenerationDraft| (draft.seed.0, submit_draft(&jobs, "a", draft).unwrap().record.id);
+    let ids: Vec<_> = drafts.into_iter().map(submit).collect();
     ids.into_iter().map(|(seed, id)| (seed, frames_of(&ended(&jobs, "a", id)))).collect()
+}
+
+/// The same for requests that differ by seed alone.
+pub fn undisturbed_seeds<const N: usize>(seeds: [u64; N]) -> [String; N] {
+    let frames = undisturbed(seeds.map(|seed| draft("a lake", seed)));
+    frames.into_iter().map(|(_, frames)| frames).collect::<Vec<_>>().try_into().unwrap()
 }
 
 pub fn frames_of(record: &GenerationRecord) -> String {
