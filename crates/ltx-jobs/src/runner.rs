@@ -195,7 +195,9 @@ struct EventProgress {
 
 impl ProgressSink for EventProgress {
     fn report(&self, progress: Progress) {
-        let seconds_left = self.forecast.as_ref().and_then(|forecast| forecast.left(progress));
+        // Whole milliseconds: told live or read back from the database, the number is the same to the last bit.
+        let left = self.forecast.as_ref().and_then(|forecast| forecast.left(progress));
+        let seconds_left = left.map(|seconds| (seconds * 1000.0).round() / 1000.0);
         let Progress { stage, done, total } = progress;
         let kind = EventKind::Progress { stage, done, total, seconds_left };
         if let Err(error) = self.core.store.progress(&self.record, kind, self.core.now()) {
