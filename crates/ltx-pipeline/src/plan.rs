@@ -59,10 +59,13 @@ impl Engine {
         let latent = |pixels: PixelShape| LatentShape::of(pixels, request.frames, scale);
         let denoise = |pixels| self.transformer_activations(latent(pixels), request.images.len()) * bytes;
         let transformer = weights(&["transformer"]);
-        need(Stage::Denoising, transformer, denoise(request.pixels.first_stage(request.stages)));
+        // Between two steps a preview may be decoded, with the decoder's weights held beside the transformer's.
+        let sampling = transformer + weights(&["video VAE decoder"]);
+        let sample = |pixels| denoise(pixels).max(self.preview_activations(latent(pixels)));
+        need(Stage::Denoising, sampling, sample(request.pixels.first_stage(request.stages)));
         if request.stages == Stages::Two {
-            need(Stage::Upsampling, transformer + weights(&["latent upscaler"]), 0);
-            need(Stage::Refining, transformer, denoise(request.pixels));
+            need(Stage::Upsampling, sampling + weights(&["latent upscaler"]), 0);
+            need(Stage::Refining, sampling, sample(request.pixels));
         }
         let tile = tile_pixels(&self.options.tiles, request);
         // Beside the tile: the frames it is blended into, and those that wait for the next stretch.
