@@ -8,12 +8,28 @@ and likeness is printed. Python 3 standard library only.
 """
 
 import argparse, json, struct, subprocess, sys
+from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
 
 
-# What the file's own metadata has of the mark.
-TAGS = ["usage_class", "credits_charged", "method", "model", "model_version", "seed", "node", "engine"]
+# Where the file's own metadata has the parts of the mark; what is null is not there.
+TAGS = {key: (key,) for key in ("usage_class", "credits_charged", "method", "model", "model_version", "seed", "node", "engine")}
+TAGS |= {"frames_sha256": ("frames_sha256",), "time": ("time",), "weights_header_sha256": ("weights", "header_sha256")}
+TAGS |= {"weights_file_sha256": ("weights", "file_sha256"), "weights_bytes": ("weights", "total_bytes")}
+
+
+def said(mark, tag):
+    """What the mark says under a tag, as text; None where it says nothing."""
+    for key in TAGS[tag]:
+        mark = (mark or {}).get(key)
+    return None if mark is None else str(mark)
+
+
+def same(tag, wanted, found):
+    if tag == "time" and wanted and found:  # fractions of a second may end in zeros, or not
+        return datetime.fromisoformat(wanted) == datetime.fromisoformat(found)
+    return wanted == found
 
 
 def probe(file):
@@ -37,15 +53,13 @@ def boxes(file):
 
 def node_says(generation):
     """Prints what a node tells of a generation beside what the file does."""
-    mark, measured, predicted = generation["mark"], generation["measured"], generation["predicted"]
-    weights = mark["weights"] or {}
-    print(f"  mark             frames {mark['frames_sha256'][:16]}…, weights {weights.get('header_sha256', '')[:16]}…, at {mark['time']}")
+    measured, predicted = generation["measured"], generation["predicted"]
     stages = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in measured["stages"].items())
-    print(f"  seconds          {measured['seconds']:.2f} (predicted {round(predicted['seconds'], 2) or 'nothing yet'}): {stages}")
-    print(f"  peak memory      {measured['peak_memory_bytes'] / 2**20:.0f} MiB (predicted {predicted['peak_memory_bytes'] / 2**20:.0f})")
+    print(f"  seconds               {measured['seconds']:.2f} (predicted {round(predicted['seconds'], 2) or 'nothing yet'}): {stages}")
+    print(f"  peak memory           {measured['peak_memory_bytes'] / 2**20:.0f} MiB (predicted {predicted['peak_memory_bytes'] / 2**20:.0f})")
     for name in ("first_frame", "last_frame"):
         if generation[name]:
-            print(f"  {name:16} PSNR {generation[name]['psnr_db']:.1f} dB, SSIM {generation[name]['ssim']:.3f} against its image")
+            print(f"  {name:21} PSNR {generation[name]['psnr_db']:.1f} dB, SSIM {generation[name]['ssim']:.3f} against its image")
 
 
 def main():
@@ -79,21 +93,26 @@ def main():
         ("method", asked.method, tags.get("method")),
     ]
     mark = (summary or generation).get("mark", {})
+    # A node names itself in the mark, so the key differs there.
+    mark = {**mark, "node": mark.get("node", mark.get("node_id"))} if mark else {}
     shown = [name for name, *_ in rows]
-    rows += [(key, str(mark[key]), tags.get(key)) for key in TAGS if mark and key not in shown]
+    rows += [(tag, said(mark, tag), tags.get(tag)) for tag in TAGS if mark and tag not in shown]
     wrong = 0
     print(f"  {asked.file}, {asked.file.stat().st_size} bytes")
-    show = lambda value: " ".join(value) if isinstance(value, list) else str(value)
+    def show(value):
+        text = " ".join(value) if isinstance(value, list) else str(value)
+        return text if len(text) < 40 else f"{text[:16]}…"
+
     for name, wanted, found in rows:
-        same = wanted == found
-        wrong += not same
-        print(f"  {name:16} asked {show(wanted):24} found {show(found):24} {'' if same else '<-- DIFFERS'}".rstrip())
+        right = same(name, wanted, found)
+        wrong += not right
+        print(f"  {name:21} asked {show(wanted):24} found {show(found):24} {'' if right else '<-- DIFFERS'}".rstrip())
     if summary:
         stages = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in summary["seconds"].items())
-        print(f"  seconds          {summary['total_seconds']:.2f} in all: {stages}")
+        print(f"  seconds               {summary['total_seconds']:.2f} in all: {stages}")
         memory = summary["peak_rss_bytes"]
-        print(f"  peak memory      {f'{memory / 2**20:.0f} MiB' if memory else 'unknown'}")
-        print(f"  SHA-256          latent {summary['latent_sha256'][:16]}…, frames {summary['frames_sha256'][:16]}…")
+        print(f"  peak memory           {f'{memory / 2**20:.0f} MiB' if memory else 'unknown'}")
+        print(f"  SHA-256               latent {summary['latent_sha256'][:16]}…, frames {summary['frames_sha256'][:16]}…")
     if generation:
         node_says(generation)
     if wrong:

@@ -44,8 +44,8 @@ impl FrameWriter for Tee {
         Ok(())
     }
 
-    fn finish(self: Box<Self>) -> Result<(), MediaError> {
-        self.mp4.finish()
+    fn finish(self: Box<Self>, mark: &UsageMark) -> Result<(), MediaError> {
+        self.mp4.finish(mark)
     }
 }
 
@@ -58,7 +58,6 @@ pub(crate) struct Outputs {
     id: GenerationId,
     partial: PathBuf,
     target: PathBuf,
-    mark: UsageMark,
     ends: Arc<Mutex<Ends>>,
     published: bool,
 }
@@ -72,16 +71,15 @@ impl Outputs {
         folder: &DataFolder,
         id: GenerationId,
         request: &Generation,
-        mark: UsageMark,
     ) -> Result<(Self, Box<dyn FrameWriter>)> {
         let (partial, target) = (folder.partial_output(id), folder.output(id));
         remove(&partial)?;
         remove(&target)?;
         fs::create_dir(&partial).map_err(JobsError::file(&partial))?;
         let ends = Arc::new(Mutex::new(Ends::default()));
-        let outputs = Self { id, partial, target, mark, ends, published: false };
+        let outputs = Self { id, partial, target, ends, published: false };
         let mp4 = outputs.path(OutputKind::Video);
-        let mp4 = Box::new(Mp4Writer::create(&mp4, request.pixels, request.rate, &outputs.mark)?);
+        let mp4 = Box::new(Mp4Writer::create(&mp4, request.pixels, request.rate)?);
         let tee = Tee { mp4, ends: Arc::clone(&outputs.ends) };
         Ok((outputs, Box::new(tee)))
     }
@@ -92,11 +90,11 @@ impl Outputs {
     /// `File`, `StorageFull`, `Media` when the poster cannot be encoded.
     pub(crate) fn publish(mut self, what: &Story<'_>) -> Result<Published> {
         let Generation { pixels, .. } = *what.admitted.request();
-        let poster = encode_png(&lock(&self.ends).first, pixels, &self.mark)?;
+        let poster = encode_png(&lock(&self.ends).first, pixels, what.mark)?;
         self.write(OutputKind::Poster, &poster)?;
         let files = [self.file(OutputKind::Video)?, self.file(OutputKind::Poster)?];
         let (first_frame, last_frame) = self.fidelity(what.admitted.request());
-        let mark = serde_json::to_value(&self.mark).map_err(|_| JobsError::Corrupt { what: "mark" })?;
+        let mark = serde_json::to_value(what.mark).map_err(|_| JobsError::Corrupt { what: "mark" })?;
         let sidecar = what.sidecar(self.id, &mark, &files, (first_frame, last_frame));
         self.write(OutputKind::Sidecar, format!("{sidecar:#}\n").as_bytes())?;
         let files = files.into_iter().chain([self.file(OutputKind::Sidecar)?]).collect();
@@ -155,6 +153,7 @@ pub(crate) struct Published {
 /// What the sidecar tells beside the mark.
 pub(crate) struct Story<'a> {
     pub(crate) record: &'a GenerationRecord,
+    pub(crate) mark: &'a UsageMark,
     pub(crate) admitted: &'a Admitted<Generation>,
     pub(crate) outcome: &'a Outcome,
     pub(crate) measured_peak_bytes: Option<u64>,

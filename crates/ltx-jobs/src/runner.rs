@@ -19,7 +19,7 @@ use crate::{
 use ltx_media::FrameWriter;
 use ltx_pipeline::LatentStore;
 use ltx_policy::{Admitted, StoredRequest, readmit};
-use ltx_types::{CancelToken, Generation, Progress, ProgressSink};
+use ltx_types::{CancelToken, Generation, Progress, ProgressSink, UnixMillis};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -107,16 +107,21 @@ impl Attempt<'_> {
             Failure::new(FailureCode::ModelUnavailable, &error)
         })?;
         let failed = |error: JobsError| Failure::new(FailureCode::Engine, &error);
-        let mark = admitted.mark(&identity, &core.config.node);
-        let (outputs, writer) = Outputs::begin(&core.folder, record.id, request, mark).map_err(failed)?;
+        let (outputs, writer) = Outputs::begin(&core.folder, record.id, request).map_err(failed)?;
         let stored = serde_json::to_string(&record.request).map_err(|_| JobsError::Corrupt { what: "request" });
-        let owner = Owner::new(&[&stored.map_err(failed)?, &record.model, &format!("{identity:?}")]);
+        // Not the digest of the whole file: it is computed while generations run.
+        let weights = &identity.weights.header_sha256;
+        let owner = Owner::new(&[&stored.map_err(failed)?, &record.model, &identity.version, weights]);
         let latents = LatentFile::new(core.folder.latent(record.id), owner);
         let resumed = latents.saved().is_some();
         let (outcome, writers) = self.on_device(&admitted, writer, latents)?;
 
         self.check_cancelled()?;
-        let finish = writers.into_iter().try_for_each(FrameWriter::finish);
+        let finished_ms = core.now().wall_ms;
+        let identity = core.models.identity(&record.model).unwrap_or(identity);
+        let mark = admitted.mark(&identity, &core.config.node);
+        let mark = mark.completed(&outcome.frames_sha256, Some(UnixMillis(finished_ms)));
+        let finish = writers.into_iter().try_for_each(|writer| writer.finish(&mark));
         finish.map_err(|error| failed(error.into()))?;
         if !resumed {
             let per_unit = estimate::measured(request, &outcome);
@@ -127,9 +132,9 @@ impl Attempt<'_> {
         self.check_cancelled()?;
         let measured_peak_bytes = memory::peak_bytes();
         let measured_seconds = began.elapsed().as_secs_f64();
-        let finished_ms = core.now().wall_ms;
         let story = Story {
             record,
+            mark: &mark,
             admitted: &admitted,
             outcome: &outcome,
             measured_peak_bytes,

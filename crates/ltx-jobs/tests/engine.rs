@@ -5,7 +5,7 @@ mod common;
 use common::{LONG, client, ended, frames_of, settings, submit_draft};
 use ltx_jobs::{Disk, EventKind, GenerationRecord, Jobs, Models, State, Surroundings, Watched};
 use ltx_pipeline::{Engine, EngineOptions, Generator, MemoryPlan, ModelFiles, PipelineError};
-use ltx_policy::ModelIdentity;
+use ltx_policy::{ModelIdentity, WeightFingerprint};
 use ltx_testkit::{
     fake::{draft, policy},
     tiny,
@@ -30,7 +30,8 @@ impl Models for Tiny {
     }
 
     fn identity(&self, model: &str) -> Option<ModelIdentity> {
-        Some(ModelIdentity { name: model.to_owned(), version: self.0.version().to_owned() })
+        let weights = WeightFingerprint::default();
+        Some(ModelIdentity { name: model.to_owned(), version: self.0.version().to_owned(), weights })
     }
 
     fn plan(&self, _: &str, request: &Generation) -> Option<MemoryPlan> {

@@ -28,6 +28,9 @@ fn a_finished_generation_has_marked_outputs_and_says_how_it_went() {
     assert!(outcome.measured_peak_bytes.is_some_and(|bytes| bytes > 1 << 20));
     assert_eq!(record.predicted.peak_bytes, PROCESS + 64 * 64 * 9);
     assert_eq!(outcome.mark["usage_class"], "UNLIMITED");
+    assert_eq!(outcome.mark["weights"]["header_sha256"], "fa".repeat(32));
+    assert_eq!(outcome.mark["frames_sha256"], *outcome.frames_sha256);
+    let time = outcome.mark["time"].as_str().unwrap();
     let mut contents = OutputKind::ALL.map(|kind| {
         let mut output = jobs.open_output(&client("a"), id, kind).unwrap();
         let mut bytes = Vec::new();
@@ -40,7 +43,9 @@ fn a_finished_generation_has_marked_outputs_and_says_how_it_went() {
     assert_eq!(sidecar["frames_sha256"], *outcome.frames_sha256);
     for marked in &mut contents[..2] {
         let text = String::from_utf8_lossy(marked).into_owned();
-        assert!(text.contains("usage_class") && text.contains("UNLIMITED") && text.contains("test-node"));
+        for said in ["usage_class", "UNLIMITED", "test-node", &"fa".repeat(32), &outcome.frames_sha256, time] {
+            assert!(text.contains(said), "{said}");
+        }
     }
     let expected = OutputKind::ALL.map(|kind| format!("{id}/{}", kind.file_name()));
     let mut outputs = files(&folder.path().join("outputs"));

@@ -50,7 +50,7 @@ impl Mp4Writer {
     /// # Errors
     /// `FrameShape` (both sides must be even); `NoFolder` when the folder it goes into does not exist; `IsFolder`;
     /// `Create`, also for a path that is not UTF-8; `EncoderMissing` without libx264; `Codec`; `Write`.
-    pub fn create(path: &Path, shape: PixelShape, rate: FrameRate, mark: &UsageMark) -> Result<Self, MediaError> {
+    pub fn create(path: &Path, shape: PixelShape, rate: FrameRate) -> Result<Self, MediaError> {
         check_shape(shape)?;
         if !shape.width.is_multiple_of(2) || !shape.height.is_multiple_of(2) {
             return Err(MediaError::FrameShape { shape, rule: "have an odd side; H.264 takes even ones" });
@@ -65,8 +65,6 @@ impl Mp4Writer {
         let stream = StreamIo::from_write_seek(sink).map_err(MediaError::codec("opening the output"))?;
         let mut output = format::output_to_stream(stream, Some(&format!("file:{url}")), Some("mp4"))
             .map_err(MediaError::codec("opening the muxer"))?;
-
-        output.set_metadata(metadata::entries(mark).into_iter().collect());
         {
             let mut stream = output.add_stream_with(&encoder).map_err(MediaError::codec("adding the stream"))?;
             stream.set_time_base(time_base(rate));
@@ -132,11 +130,12 @@ impl Mp4Writer {
         self.partial.write_error(source)
     }
 
-    /// Everything but the name.
-    fn complete(&mut self) -> Result<(), MediaError> {
+    /// Everything but the name. The mark goes into the index, which is written last.
+    fn complete(&mut self, mark: &UsageMark) -> Result<(), MediaError> {
         check_complete(self.frames, self.failed, self.partial.target())?;
         self.encoder.send_eof().map_err(MediaError::codec("encoding"))?;
         self.mux()?;
+        self.output.set_metadata(metadata::entries(mark).into_iter().collect());
         self.output.write_trailer().map_err(|error| self.write_error(error))?;
         match self.failure.take() {
             None => self.file.sync_all().map_err(|source| self.partial.write_error(source)),
@@ -154,8 +153,8 @@ impl FrameWriter for Mp4Writer {
         written
     }
 
-    fn finish(mut self: Box<Self>) -> Result<(), MediaError> {
-        self.complete()?;
+    fn finish(mut self: Box<Self>, mark: &UsageMark) -> Result<(), MediaError> {
+        self.complete(mark)?;
         let Self { output, partial, .. } = *self;
         drop(output);
         partial.commit()

@@ -43,7 +43,8 @@ pub(crate) fn encode(
     Ok(bytes)
 }
 
-/// Writes `frame_00000.png`, `frame_00001.png`, … into a folder that appears when the clip is finished.
+/// Writes `frame_00000.png`, `frame_00001.png`, … into a folder that appears when the clip is finished. A frame is written,
+/// and marked, when it arrives: its mark cannot tell the digest of all frames.
 #[derive(Debug)]
 pub struct PngFolderWriter {
     partial: Partial,
@@ -81,7 +82,7 @@ impl FrameWriter for PngFolderWriter {
         saved
     }
 
-    fn finish(self: Box<Self>) -> Result<(), MediaError> {
+    fn finish(self: Box<Self>, _: &UsageMark) -> Result<(), MediaError> {
         writer::check_complete(self.frames, self.failed, self.partial.target())?;
         self.partial.commit()
     }

@@ -1,8 +1,9 @@
-//! What every output has in common: frames go in one by one, and only a finished output can be seen.
+//! What every output has in common: frames go in one by one, and only a finished, marked output can be seen.
 //!
 //! Must not know containers or codecs.
 
 use crate::MediaError;
+use ltx_policy::UsageMark;
 use ltx_types::PixelShape;
 use std::path::Path;
 
@@ -21,12 +22,12 @@ pub trait FrameWriter: Send {
     /// `PngEncoding` when it cannot be encoded. After the latter three the output can no longer be finished.
     fn write(&mut self, rgb: &[u8]) -> Result<(), MediaError>;
 
-    /// Completes the output and moves it to its own name.
+    /// Completes the output with its mark and moves it to its own name.
     ///
     /// # Errors
     /// `Write` when the disk does not take the rest; `Codec`; `Incomplete` without frames or after a failed one. The
     /// output is gone then.
-    fn finish(self: Box<Self>) -> Result<(), MediaError>;
+    fn finish(self: Box<Self>, mark: &UsageMark) -> Result<(), MediaError>;
 }
 
 /// # Errors

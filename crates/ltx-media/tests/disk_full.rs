@@ -80,7 +80,7 @@ fn write_in_a_child() {
     };
     let (rate, mark) = (FrameRate::new(24.0).unwrap(), mark());
     let created: Result<Box<dyn FrameWriter>, MediaError> = match output.as_str() {
-        "clip.mp4" => Mp4Writer::create(&path, SHAPE, rate, &mark).map(|writer| Box::new(writer) as _),
+        "clip.mp4" => Mp4Writer::create(&path, SHAPE, rate).map(|writer| Box::new(writer) as _),
         _ => PngFolderWriter::create(&path, SHAPE, &mark).map(|writer| Box::new(writer) as _),
     };
     let mut writer = match created {
@@ -90,11 +90,11 @@ fn write_in_a_child() {
     for index in 0..frames {
         if let Err(error) = writer.write(&noise(SHAPE.width, SHAPE.height, index)) {
             println!("outcome: write {}", number(error));
-            assert!(writer.finish().is_err(), "an output with a failed frame is not finished");
+            assert!(writer.finish(&mark).is_err(), "an output with a failed frame is not finished");
             return;
         }
     }
-    match writer.finish() {
+    match writer.finish(&mark) {
         Ok(()) => println!("outcome: whole {}", path.metadata().unwrap().len()),
         Err(error) => println!("outcome: finish {}", number(error)),
     }

@@ -15,11 +15,11 @@ fn rate(fps: f64) -> FrameRate {
 }
 
 fn write_clip(path: &Path, fps: f64, frames: impl IntoIterator<Item = Vec<u8>>) -> Result<(), MediaError> {
-    let mut writer = Box::new(Mp4Writer::create(path, SHAPE, rate(fps), &mark())?);
+    let mut writer = Box::new(Mp4Writer::create(path, SHAPE, rate(fps))?);
     for frame in frames {
         writer.write(&frame)?;
     }
-    writer.finish()
+    writer.finish(&mark())
 }
 
 fn gradients(count: usize) -> impl Iterator<Item = Vec<u8>> {
@@ -162,7 +162,7 @@ fn nothing_is_seen_before_the_end_and_nothing_left_without_it() {
     let folder = Folder::new();
     let path = folder.join("clip.mp4");
     fs::write(&path, "an older clip").unwrap();
-    let mut writer = Box::new(Mp4Writer::create(&path, SHAPE, rate(24.0), &mark()).unwrap());
+    let mut writer = Box::new(Mp4Writer::create(&path, SHAPE, rate(24.0)).unwrap());
     for frame in gradients(9) {
         writer.write(&frame).unwrap();
     }
@@ -185,18 +185,18 @@ fn nothing_is_seen_before_the_end_and_nothing_left_without_it() {
 fn a_frame_of_another_length_is_refused_and_the_clip_goes_on() {
     let folder = Folder::new();
     let path = folder.join("clip.mp4");
-    let mut writer = Box::new(Mp4Writer::create(&path, SHAPE, rate(24.0), &mark()).unwrap());
+    let mut writer = Box::new(Mp4Writer::create(&path, SHAPE, rate(24.0)).unwrap());
     let error = writer.write(&[0; 5]).unwrap_err();
     assert_eq!(error.to_string(), "a frame has 5 bytes where 96x64 RGB takes 18432");
     writer.write(&gradient(SHAPE.width, SHAPE.height, 0)).unwrap();
-    writer.finish().unwrap();
+    writer.finish(&mark()).unwrap();
     assert_eq!(decode(&path).len(), 1);
 }
 
 #[test]
 fn what_cannot_be_created_is_named() {
     let folder = Folder::new();
-    let create = |path: &Path, shape| Mp4Writer::create(path, shape, rate(24.0), &mark()).unwrap_err();
+    let create = |path: &Path, shape| Mp4Writer::create(path, shape, rate(24.0)).unwrap_err();
     let error = create(&folder.join("no/such/clip.mp4"), SHAPE);
     assert!(matches!(&error, MediaError::NoFolder { folder: missing, .. } if *missing == folder.join("no/such")));
     assert!(matches!(create(folder.path(), SHAPE), MediaError::IsFolder { .. }));

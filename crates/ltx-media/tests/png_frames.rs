@@ -40,7 +40,7 @@ fn frames_become_numbered_marked_files() {
         writer.write(&frame(index)).unwrap();
     }
     assert!(!target.exists());
-    writer.finish().unwrap();
+    writer.finish(&mark()).unwrap();
     assert_eq!(folder.names(), ["frames"]);
     assert_eq!(names(&target), ["frame_00000.png", "frame_00001.png", "frame_00002.png"]);
     for index in 0..3 {
@@ -68,7 +68,7 @@ fn a_dropped_or_empty_folder_leaves_nothing() {
     assert_eq!(folder.names().len(), 1);
     drop(writer);
     assert!(folder.names().is_empty());
-    let finished = create(&folder.join("frames")).unwrap().finish();
+    let finished = create(&folder.join("frames")).unwrap().finish(&mark());
     assert!(matches!(finished, Err(MediaError::Incomplete { .. })));
     assert!(folder.names().is_empty());
 }
@@ -80,7 +80,7 @@ fn an_existing_folder_must_be_empty() {
     fs::create_dir(&target).unwrap();
     let mut writer = create(&target).unwrap();
     writer.write(&frame(0)).unwrap();
-    writer.finish().unwrap();
+    writer.finish(&mark()).unwrap();
     assert_eq!(names(&target), ["frame_00000.png"]);
     assert!(matches!(create(&target), Err(MediaError::FolderNotEmpty { .. })));
     assert!(matches!(create(&target.join("frame_00000.png")), Err(MediaError::NotAFolder { .. })));
@@ -93,7 +93,7 @@ fn an_existing_folder_must_be_empty() {
     writer.write(&frame(0)).unwrap();
     fs::create_dir(&late).unwrap();
     fs::write(late.join("somebody else's"), "").unwrap();
-    assert!(matches!(writer.finish(), Err(MediaError::Write { .. })));
+    assert!(matches!(writer.finish(&mark()), Err(MediaError::Write { .. })));
     assert_eq!(names(&late), ["somebody else's"]);
     assert_eq!(folder.names(), ["frames", "late"]);
 }

@@ -6,7 +6,7 @@
 use crate::{
     PipelineError, Result, TileSizes,
     inspect::{LtxFile, TextFolder, UpscalerFile},
-    resident::{Budget, Slot},
+    resident::{Part, Slot},
 };
 use ltx_model::{
     text_encoder::{Connector, FeatureProjection, Gemma, PromptTokenizer, TextEncoder, TextEncoderParts},
@@ -55,7 +55,6 @@ pub struct Engine {
     tokenizer: PromptTokenizer,
     reports: Vec<LoadReport>,
     parts: Parts,
-    budget: Budget,
     pub(crate) options: EngineOptions,
 }
 
@@ -86,8 +85,7 @@ impl Engine {
             same("latent upscaler channels", found, expected)?;
         }
         let tokenizer = text.tokenizer()?;
-        let budget = Budget::new(options.resident_bytes);
-        Ok(Self { ltx, text, upscaler, tokenizer, reports, parts: Parts::default(), budget, options })
+        Ok(Self { ltx, text, upscaler, tokenizer, reports, parts: Parts::default(), options })
     }
 
     /// The checkpoint's own `model_version`.
@@ -100,9 +98,9 @@ impl Engine {
         &self.reports
     }
 
-    /// Bytes of weights that stay in memory between generations.
+    /// Bytes of weights that stay in memory between generations, once each part was used.
     pub fn resident_bytes(&self) -> u64 {
-        self.budget.used()
+        self.kept_parts().into_iter().map(|part| self.part_bytes(part)).sum()
     }
 
     /// Bytes of a part's weights in the compute dtype.
@@ -110,6 +108,28 @@ impl Engine {
         let parameters: u64 =
             self.reports.iter().filter_map(|report| report.used.get(part)).map(|t| t.parameters).sum();
         parameters * self.options.compute.dtype.size_in_bytes() as u64
+    }
+
+    /// Bytes of a part that may stay. Gemma is read layer by layer in every pass and never stays; of the text encoder it is
+    /// the projection and the connector.
+    pub(crate) fn part_bytes(&self, part: Part) -> u64 {
+        let names: &[&str] = match part {
+            Part::TextEncoder => &["text projection", "text connector"],
+            Part::VideoEncoder => &["video VAE encoder"],
+            Part::Transformer => &["transformer"],
+            Part::Upsampler => &["latent upscaler"],
+            Part::VideoDecoder => &["video VAE decoder"],
+        };
+        names.iter().map(|name| self.weight_bytes(name)).sum()
+    }
+
+    /// The parts that stay once each was loaded.
+    pub(crate) fn kept_parts(&self) -> Vec<Part> {
+        Part::kept(self.options.resident_bytes, |part| self.part_bytes(part))
+    }
+
+    fn stays(&self, part: Part) -> bool {
+        self.kept_parts().contains(&part)
     }
 
     /// Whether two stages are possible.
@@ -121,10 +141,8 @@ impl Engine {
         &self.tokenizer
     }
 
-    /// Gemma itself is read layer by layer in every pass; what can stay are the projection and the connector.
     pub(crate) fn text_encoder(&self) -> Result<Arc<TextEncoder>> {
-        let bytes = self.weight_bytes("text projection") + self.weight_bytes("text connector");
-        self.budget.part(&self.parts.text_encoder, bytes, || {
+        self.parts.text_encoder.part(self.stays(Part::TextEncoder), || {
             let gemma_vb = self.vb(&self.text.tensors).pp(self.text.prefix);
             let gemma = Gemma::load(&gemma_vb, &self.text.config)?;
             let vb = self.vb(&self.ltx.tensors);
@@ -139,27 +157,25 @@ impl Engine {
     }
 
     pub(crate) fn video_encoder(&self) -> Result<Arc<VideoEncoder>> {
-        let bytes = self.weight_bytes("video VAE encoder");
         let load = || Ok(VideoEncoder::load(&self.vb(&self.ltx.tensors).pp("vae"), &self.ltx.vae)?);
-        self.budget.part(&self.parts.video_encoder, bytes, load)
+        self.parts.video_encoder.part(self.stays(Part::VideoEncoder), load)
     }
 
     pub(crate) fn video_decoder(&self) -> Result<Arc<VideoDecoder>> {
-        let bytes = self.weight_bytes("video VAE decoder");
         let load = || Ok(VideoDecoder::load(&self.vb(&self.ltx.tensors).pp("vae"), &self.ltx.vae)?);
-        self.budget.part(&self.parts.video_decoder, bytes, load)
+        self.parts.video_decoder.part(self.stays(Part::VideoDecoder), load)
     }
 
     pub(crate) fn transformer(&self) -> Result<Arc<Transformer>> {
         let vb = self.vb(&self.ltx.tensors).pp(Transformer::PREFIX);
         let load = || Ok(Transformer::load(&vb, &self.ltx.transformer)?);
-        self.budget.part(&self.parts.transformer, self.weight_bytes("transformer"), load)
+        self.parts.transformer.part(self.stays(Part::Transformer), load)
     }
 
     /// The upscaler, and the statistics its latents are un-normalised with.
     pub(crate) fn upsampler(&self) -> Result<Arc<(Upsampler, LatentStatistics)>> {
         let file = self.upscaler.as_ref().ok_or(PipelineError::NoUpscaler)?;
-        self.budget.part(&self.parts.upsampler, self.weight_bytes("latent upscaler"), || {
+        self.parts.upsampler.part(self.stays(Part::Upsampler), || {
             let upsampler = Upsampler::load(&self.vb(&file.tensors), &file.config)?;
             let vae = self.vb(&self.ltx.tensors).pp("vae");
             Ok((upsampler, LatentStatistics::load(&vae, self.ltx.vae.latent_channels)?))

@@ -2,7 +2,7 @@
 //!
 //! Must not know the machine it will run on.
 
-use crate::{Engine, TileSizes, decode::Axis};
+use crate::{Engine, TileSizes, decode::Axis, resident::Part};
 use ltx_model::text_encoder::MAX_TOKENS;
 use ltx_types::{Generation, LatentShape, PixelShape, Stage, Stages};
 use serde::Serialize;
@@ -12,8 +12,10 @@ use serde::Serialize;
 pub struct StageNeed {
     /// The stage.
     pub stage: Stage,
-    /// Bytes of weights in the compute dtype.
+    /// Bytes of the stage's own weights in the compute dtype.
     pub weights: u64,
+    /// Bytes of other stages' weights that stay in memory meanwhile.
+    pub resident: u64,
     /// Bytes of activations at the worst moment, estimated from the largest layers.
     pub activations: u64,
 }
@@ -26,53 +28,57 @@ const PROCESS: u64 = 48 << 20;
 pub struct MemoryPlan {
     /// By stage, in the order they run.
     pub stages: Vec<StageNeed>,
-    /// Bytes of weights that stay between generations, whatever the stage.
-    pub resident: u64,
 }
 
 impl MemoryPlan {
-    /// The largest stage's bytes, and what stays beside it. A part that stays is counted in both, on the safe side.
+    /// The largest stage's bytes.
     pub fn peak(&self) -> u64 {
-        self.stages.iter().map(|need| need.weights + need.activations).max().unwrap_or(0) + self.resident + PROCESS
+        let stage = |need: &StageNeed| need.weights + need.resident + need.activations;
+        self.stages.iter().map(stage).max().unwrap_or(0) + PROCESS
     }
 }
 
 impl Engine {
-    /// An estimate from shapes alone; mapped files are not counted, as the system drops their pages at need.
+    /// An estimate from shapes alone, for an engine that has run before: what may stay in memory does. Mapped files are not
+    /// counted, as the system drops their pages at need.
     pub fn plan(&self, request: &Generation) -> MemoryPlan {
         let bytes = self.options.compute.dtype.size_in_bytes() as u64;
-        let weights = |parts: &[&str]| parts.iter().map(|part| self.weight_bytes(part)).sum::<u64>();
+        let weight = |parts: &[Part]| parts.iter().map(|part| self.part_bytes(*part)).sum::<u64>();
+        let kept = self.kept_parts();
         let mut stages = Vec::new();
-        let mut need = |stage, weights, activations| stages.push(StageNeed { stage, weights, activations });
+        // `more` are weights of the stage that are no part: they come and go within it.
+        let mut need = |stage, parts: &[Part], more: u64, activations| {
+            let beside: Vec<_> = kept.iter().copied().filter(|part| !parts.contains(part)).collect();
+            stages.push(StageNeed { stage, weights: weight(parts) + more, resident: weight(&beside), activations });
+        };
 
         let gemma = &self.text.config;
         let layers = gemma.num_hidden_layers as u64;
         let embedding = (gemma.vocab_size * gemma.hidden_size) as u64;
-        let one_layer = weights(&["text encoder"]).saturating_sub(embedding * bytes) / layers;
+        let one_layer = self.weight_bytes("text encoder").saturating_sub(embedding * bytes) / layers;
         let states = (gemma.states() * gemma.hidden_size * MAX_TOKENS) as u64 * bytes;
-        need(Stage::TextEncoding, one_layer + weights(&["text projection", "text connector"]), 3 * states);
+        need(Stage::TextEncoding, &[Part::TextEncoder], one_layer, 3 * states);
 
         let scale = self.ltx.vae.scale();
         let encoder_pixels = (request.pixels.width * request.pixels.height) as u64;
-        need(Stage::ImageEncoding, weights(&["video VAE encoder"]), self.ltx.vae.activation_bytes(encoder_pixels, 1));
+        need(Stage::ImageEncoding, &[Part::VideoEncoder], 0, self.ltx.vae.activation_bytes(encoder_pixels, 1));
 
         let latent = |pixels: PixelShape| LatentShape::of(pixels, request.frames, scale);
         let denoise = |pixels| self.transformer_activations(latent(pixels), request.images.len()) * bytes;
-        let transformer = weights(&["transformer"]);
         // Between two steps a preview may be decoded, with the decoder's weights held beside the transformer's.
-        let sampling = transformer + weights(&["video VAE decoder"]);
         let sample = |pixels| denoise(pixels).max(self.preview_activations(latent(pixels)));
-        need(Stage::Denoising, sampling, sample(request.pixels.first_stage(request.stages)));
+        let first = request.pixels.first_stage(request.stages);
+        need(Stage::Denoising, &[Part::Transformer, Part::VideoDecoder], 0, sample(first));
         if request.stages == Stages::Two {
-            need(Stage::Upsampling, sampling + weights(&["latent upscaler"]), 0);
-            need(Stage::Refining, sampling, sample(request.pixels));
+            need(Stage::Upsampling, &[Part::Transformer, Part::VideoDecoder, Part::Upsampler], 0, 0);
+            need(Stage::Refining, &[Part::Transformer, Part::VideoDecoder], 0, sample(request.pixels));
         }
         let tile = tile_pixels(&self.options.tiles, request);
         // Beside the tile: the frames it is blended into, and those that wait for the next stretch.
         let blended = 3 * 4 * encoder_pixels * tile.1 * 2;
         let decoding = self.ltx.vae.activation_bytes(tile.0, tile.1) + blended;
-        need(Stage::Decoding, weights(&["video VAE decoder"]), decoding);
-        MemoryPlan { stages, resident: self.resident_bytes() }
+        need(Stage::Decoding, &[Part::VideoDecoder], 0, decoding);
+        MemoryPlan { stages }
     }
 
     /// Values alive at once in a block: the residual stream, modulation, q, k, v, and the feed-forward's inner width.

@@ -3,42 +3,49 @@
 //! Must not know what the parts compute.
 
 use crate::Result;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// What may stay, and what does.
-pub(crate) struct Budget {
-    limit: u64,
-    used: Mutex<u64>,
+/// The parts that may stay, in the order in which a generation loads them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    TextEncoder,
+    VideoEncoder,
+    Transformer,
+    Upsampler,
+    VideoDecoder,
+}
+
+impl Part {
+    const ALL: [Self; 5] =
+        [Self::TextEncoder, Self::VideoEncoder, Self::Transformer, Self::Upsampler, Self::VideoDecoder];
+
+    /// Those that stay: one after the other, as long as their bytes fit into the budget. Which ones depends on nothing else,
+    /// so that a plan can say it beforehand.
+    pub(crate) fn kept(budget: u64, bytes: impl Fn(Self) -> u64) -> Vec<Self> {
+        let mut used = 0_u64;
+        let fits = |part: &Self| {
+            let with = used.saturating_add(bytes(*part));
+            let fits = with <= budget;
+            used = if fits { with } else { used };
+            fits
+        };
+        Self::ALL.into_iter().filter(fits).collect()
+    }
 }
 
 /// A place for one part.
 pub(crate) struct Slot<T>(Mutex<Option<Arc<T>>>);
 
-impl Budget {
-    /// At most `limit` bytes of weights stay.
-    pub(crate) fn new(limit: u64) -> Self {
-        Self { limit, used: Mutex::new(0) }
-    }
-
-    /// The part in `slot`; loaded if it is not there, and kept there if its `bytes` fit. A part that does not fit lives
-    /// as long as its user holds it.
-    pub(crate) fn part<T>(&self, slot: &Slot<T>, bytes: u64, load: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
-        let mut kept = lock(&slot.0);
+impl<T> Slot<T> {
+    /// The part; loaded if it is not here, and kept if it is one that stays. Another lives as long as its user holds it.
+    pub(crate) fn part(&self, stays: bool, load: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(part) = &*kept {
             return Ok(Arc::clone(part));
         }
         let part = Arc::new(load()?);
-        let mut used = lock(&self.used);
-        if used.saturating_add(bytes) <= self.limit {
-            *used += bytes;
-            *kept = Some(Arc::clone(&part));
-        }
+        *kept = stays.then(|| Arc::clone(&part));
         Ok(part)
-    }
-
-    /// Bytes of weights that stay.
-    pub(crate) fn used(&self) -> u64 {
-        *lock(&self.used)
     }
 }
 
@@ -48,28 +55,33 @@ impl<T> Default for Slot<T> {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_fits_is_loaded_once_and_what_does_not_every_time() {
-        let budget = Budget::new(10);
-        let (small, large) = (Slot::default(), Slot::default());
+    fn what_stays_is_loaded_once_and_what_does_not_every_time() {
+        let (staying, passing) = (Slot::default(), Slot::default());
         let mut loads = Vec::new();
         for _ in 0..3 {
-            for (slot, bytes) in [(&small, 6), (&large, 5)] {
-                let part = budget.part(slot, bytes, || {
-                    loads.push(bytes);
-                    Ok(bytes)
+            for (slot, stays) in [(&staying, true), (&passing, false)] {
+                let part = slot.part(stays, || {
+                    loads.push(stays);
+                    Ok(stays)
                 });
-                assert_eq!(*part.unwrap(), bytes);
+                assert_eq!(*part.unwrap(), stays);
             }
         }
-        assert_eq!((loads, budget.used()), (vec![6, 5, 5, 5], 6));
+        assert_eq!(loads, [true, false, false, false]);
+    }
+
+    #[test]
+    fn parts_stay_in_their_order_as_far_as_the_budget_goes() {
+        let bytes = |part| if part == Part::Transformer { 50 } else { 10 };
+        use Part::{TextEncoder, Transformer, Upsampler, VideoDecoder, VideoEncoder};
+        assert_eq!(Part::kept(0, bytes), []);
+        assert_eq!(Part::kept(39, bytes), [TextEncoder, VideoEncoder, Upsampler]);
+        assert_eq!(Part::kept(75, bytes), [TextEncoder, VideoEncoder, Transformer]);
+        assert_eq!(Part::kept(90, bytes), [TextEncoder, VideoEncoder, Transformer, Upsampler, VideoDecoder]);
     }
 }

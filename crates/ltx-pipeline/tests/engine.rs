@@ -7,7 +7,7 @@ use ltx_pipeline::{
     Engine, EngineOptions, Generator, LatentStore, ModelFiles, NoPreviews, NotSaved, Outcome, PipelineError, Preview,
     PreviewSink, Result, Run, SavedLatent,
 };
-use ltx_policy::{Admitted, Ask, ModelNames, PolicyConfig, admit};
+use ltx_policy::{Admitted, Ask, ModelNames, PolicyConfig, UsageMark, admit};
 use ltx_testkit::{assert_close, data, tiny};
 use ltx_types::{
     CancelToken, ConditioningMode, Generation, GenerationDraft, Guidance, ImageCondition, ImageSource, NoProgress,
@@ -62,7 +62,7 @@ impl FrameWriter for Counting {
     fn write(&mut self, _: &[u8]) -> std::result::Result<(), MediaError> {
         Ok(())
     }
-    fn finish(self: Box<Self>) -> std::result::Result<(), MediaError> {
+    fn finish(self: Box<Self>, _: &UsageMark) -> std::result::Result<(), MediaError> {
         Ok(())
     }
 }

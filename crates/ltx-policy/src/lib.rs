@@ -19,7 +19,7 @@ pub use admit::{Admitted, StoredRequest, admit, readmit, refuse_edit_elements, r
 pub use ask::{Agent, Ask, Audio};
 pub use config::PolicyConfig;
 pub use eligibility::Eligibility;
-pub use mark::{ModelIdentity, UsageMark};
+pub use mark::{ModelIdentity, UsageMark, WeightFingerprint};
 pub use names::{KnownModel, ModelNames};
 pub use preview::PreviewLabel;
 pub use refusal::{Ground, Reason, Refusal};

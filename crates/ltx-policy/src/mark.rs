@@ -2,8 +2,19 @@
 //!
 //! Must not know files; the writers in `ltx-media` decide where the entries go.
 
-use ltx_types::{Method, Seed};
+use ltx_types::{Method, Seed, UnixMillis};
 use serde::Serialize;
+
+/// What tells one set of weights from another.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct WeightFingerprint {
+    /// SHA-256 over the names, sizes and headers of all files, as hexadecimal digits; known at once.
+    pub header_sha256: String,
+    /// SHA-256 of the checkpoint's bytes; `None` until it was computed.
+    pub file_sha256: Option<String>,
+    /// Bytes of all files.
+    pub total_bytes: u64,
+}
 
 /// The model that made an output.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,9 +23,13 @@ pub struct ModelIdentity {
     pub name: String,
     /// The checkpoint's own `model_version`.
     pub version: String,
+    /// Its weights.
+    pub weights: WeightFingerprint,
 }
 
-/// Usage class, credits, method, model, seed and node of one output. Only an admitted generation makes one.
+/// Usage class, credits, method, model, weights, seed and node of one output. Only an admitted generation makes one.
+///
+/// A clip's mark is complete when its frames are: see [`completed`](Self::completed).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UsageMark {
     usage_class: &'static str,
@@ -22,9 +37,14 @@ pub struct UsageMark {
     method: Method,
     model: String,
     model_version: String,
+    weights: WeightFingerprint,
     seed: Seed,
     node: String,
     engine: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frames_sha256: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<String>,
 }
 
 impl UsageMark {
@@ -35,23 +55,43 @@ impl UsageMark {
             method,
             model: model.name.clone(),
             model_version: model.version.clone(),
+            weights: model.weights.clone(),
             seed,
             node: node.to_owned(),
             engine: concat!("ltxd ", env!("CARGO_PKG_VERSION")),
+            frames_sha256: None,
+            time: None,
         }
     }
 
-    /// The mark as key and value pairs, for container metadata and text chunks.
-    pub fn entries(&self) -> [(&'static str, String); 8] {
-        [
+    /// The mark of a finished clip: with the SHA-256 of its decoded frames, and when it was done. Without a time, the same
+    /// frames give the same file.
+    pub fn completed(self, frames_sha256: &str, time: Option<UnixMillis>) -> Self {
+        let time = time.map(|time| time.to_string());
+        Self { frames_sha256: Some(frames_sha256.to_owned()), time, ..self }
+    }
+
+    /// The mark as key and value pairs, for container metadata and text chunks. What is not known is left out.
+    pub fn entries(&self) -> Vec<(&'static str, String)> {
+        let weights = &self.weights;
+        let known = [
             ("usage_class", self.usage_class.to_owned()),
             ("credits_charged", self.credits_charged.to_string()),
             ("method", self.method.to_string()),
             ("model", self.model.clone()),
             ("model_version", self.model_version.clone()),
+            ("weights_header_sha256", weights.header_sha256.clone()),
+            ("weights_bytes", weights.total_bytes.to_string()),
             ("seed", self.seed.to_string()),
             ("node", self.node.clone()),
             ("engine", self.engine.to_owned()),
-        ]
+        ];
+        let later = [
+            ("weights_file_sha256", &weights.file_sha256),
+            ("frames_sha256", &self.frames_sha256),
+            ("time", &self.time),
+        ];
+        let later = later.into_iter().filter_map(|(key, value)| Some((key, value.clone()?)));
+        known.into_iter().chain(later).collect()
     }
 }

@@ -7,9 +7,9 @@ mod common;
 use common::{draft, listed, naming, node, reasons};
 use ltx_policy::{
     Admitted, Agent, Ask, Audio, Eligibility, KnownModel, ModelIdentity, ModelNames, PolicyConfig, Reason,
-    StoredRequest, UsageMark, admit, readmit, refuse_edit_elements, refuse_generate_audio,
+    StoredRequest, UsageMark, WeightFingerprint, admit, readmit, refuse_edit_elements, refuse_generate_audio,
 };
-use ltx_types::{Generation, GenerationDraft, ImageSource};
+use ltx_types::{Generation, GenerationDraft, ImageSource, UnixMillis};
 use serde::de::DeserializeOwned;
 
 /// Asks for everything that can be refused at once.
@@ -175,7 +175,8 @@ fn an_answer_repeats_little_of_what_it_was_told() {
 #[test]
 fn the_mark_says_what_the_class_is() {
     let admitted = admit(&Ask::default(), draft(&[0, 16]), &node()).unwrap().check().unwrap();
-    let model = ModelIdentity { name: "tiny".into(), version: "2.3.0".into() };
+    let weights = WeightFingerprint { header_sha256: "ab".into(), file_sha256: None, total_bytes: 7 };
+    let model = ModelIdentity { name: "tiny".into(), version: "2.3.0".into(), weights };
     let mark = admitted.mark(&model, "node-1");
     let entry = |key| mark.entries().into_iter().find(|(k, _)| *k == key).map(|(_, v)| v);
     assert_eq!(entry("usage_class").as_deref(), Some("UNLIMITED"));
@@ -184,4 +185,15 @@ fn the_mark_says_what_the_class_is() {
     let json = serde_json::to_value(&mark).unwrap();
     assert_eq!(json["model_version"], "2.3.0");
     assert_eq!(json["seed"], 1);
+    assert_eq!(entry("weights_header_sha256").as_deref(), Some("ab"));
+    assert_eq!(json["weights"]["total_bytes"], 7);
+    for unknown in ["weights_file_sha256", "frames_sha256", "time"] {
+        assert_eq!(entry(unknown), None, "{unknown} is not known yet");
+    }
+
+    let complete = mark.clone().completed("cd", Some(UnixMillis(0)));
+    let entry = |key| complete.entries().into_iter().find(|(k, _)| *k == key).map(|(_, v)| v);
+    assert_eq!(entry("frames_sha256").as_deref(), Some("cd"));
+    assert_eq!(entry("time").as_deref(), Some("1970-01-01T00:00:00.000Z"));
+    assert_eq!(mark.clone().completed("cd", None), mark.completed("cd", None));
 }

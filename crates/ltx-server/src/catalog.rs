@@ -2,20 +2,9 @@
 //!
 //! Must not know which are loaded; that is the policy's configuration.
 
-use ltx_policy::KnownModel;
+use ltx_policy::{KnownModel, WeightFingerprint};
 use ltx_types::FieldError;
 use ltx_weights::{Defaults, Manifest};
-
-/// What tells one set of weights from another.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Weights {
-    /// SHA-256 over the files' headers and sizes, as hexadecimal digits.
-    pub header_sha256: String,
-    /// SHA-256 of the checkpoint's bytes; empty until it was computed.
-    pub file_sha256: String,
-    /// Bytes of all files.
-    pub total_bytes: u64,
-}
 
 /// One model.
 #[derive(Debug, Clone)]
@@ -25,7 +14,7 @@ pub struct ModelCard {
     /// Whether two stages are possible; `None` until it is known.
     pub two_stages: Option<bool>,
     /// Its weights, once they are known.
-    pub weights: Option<Weights>,
+    pub weights: Option<WeightFingerprint>,
 }
 
 impl From<Manifest> for ModelCard {

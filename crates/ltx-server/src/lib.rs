@@ -27,7 +27,7 @@ mod streams;
 mod to_proto;
 mod token;
 
-pub use catalog::{Catalog, ModelCard, Weights};
+pub use catalog::{Catalog, ModelCard};
 pub use config::{Device, Limits, Listen, ServerConfig, Settings, Tls};
 pub use error::ServerError;
 pub use server::{Control, Listeners, Server};

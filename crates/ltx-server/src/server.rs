@@ -3,7 +3,7 @@
 //! Must not know what the services do.
 
 use crate::{
-    Catalog, ServerConfig, ServerError, Tls, Weights,
+    Catalog, ServerConfig, ServerError, Tls,
     auth::Authenticate,
     calls::Calls,
     listen, metrics_http,
@@ -12,7 +12,7 @@ use crate::{
     services::{generation::Generations, node::About, policy::Policy, upload::Uploads},
 };
 use ltx_jobs::Jobs;
-use ltx_policy::PolicyConfig;
+use ltx_policy::{PolicyConfig, WeightFingerprint};
 use ltx_proto::v1::{
     FILE_DESCRIPTOR_SET, generation_service_server::GenerationServiceServer, node_service_server::NodeServiceServer,
     policy_service_server::PolicyServiceServer, upload_service_server::UploadServiceServer,
@@ -151,7 +151,7 @@ impl Control {
     }
 
     /// What became known of a model: whether two stages are possible, and what tells its weights from others.
-    pub fn set_model_facts(&self, name: &str, two_stages: bool, weights: Option<Weights>) {
+    pub fn set_model_facts(&self, name: &str, two_stages: bool, weights: Option<WeightFingerprint>) {
         self.node.change_catalog(|catalog| {
             if let Some(card) = catalog.card_mut(name) {
                 card.two_stages = Some(two_stages);

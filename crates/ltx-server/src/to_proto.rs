@@ -52,7 +52,7 @@ pub(crate) fn generation(record: &GenerationRecord, beside: &Beside) -> v1::Gene
         last_event: record.last_event,
         predicted: Some(predicted(&record.predicted)),
         measured: outcome.map(measured),
-        mark: outcome.map(|outcome| mark(outcome, record.ended_ms)),
+        mark: outcome.map(mark),
         first_frame: outcome.and_then(|outcome| outcome.first_frame).map(fidelity),
         last_frame: outcome.and_then(|outcome| outcome.last_frame).map(fidelity),
         outputs: kept.map(|outcome| outcome.files.iter().map(output_file).collect()).unwrap_or_default(),
@@ -142,7 +142,7 @@ fn stage_seconds(times: &[StageTime]) -> Vec<v1::StageSeconds> {
 }
 
 /// The mark as it stands in the sidecar, in the wire's words.
-fn mark(outcome: &Finished, ended_ms: Option<i64>) -> v1::UsageMark {
+fn mark(outcome: &Finished) -> v1::UsageMark {
     let of = &outcome.mark;
     let text = |key: &str| of[key].as_str().unwrap_or_default().to_owned();
     let weights = &of["weights"];
@@ -171,7 +171,7 @@ fn mark(outcome: &Finished, ended_ms: Option<i64>) -> v1::UsageMark {
         engine: text("engine"),
         seed: of["seed"].as_u64().unwrap_or(0),
         node_id: text("node"),
-        time: ended_ms.map(time),
+        time: text("time").parse().ok(),
     }
 }
 

@@ -14,6 +14,7 @@ mod request;
 mod schedule;
 mod seed;
 mod shape;
+mod time;
 
 pub use cancel::{CancelToken, Cancelled};
 pub use conditioning::{ConditioningMode, ImageCondition, ImageSource, Strength};
@@ -26,3 +27,4 @@ pub use request::{Crf, Generation, GenerationDraft};
 pub use schedule::{Schedule, Stages};
 pub use seed::Seed;
 pub use shape::{LatentScale, LatentShape, PixelShape};
+pub use time::UnixMillis;

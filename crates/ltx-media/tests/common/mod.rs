@@ -2,9 +2,10 @@
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
-use ltx_policy::{Ask, ModelIdentity, ModelNames, PolicyConfig, UsageMark, admit};
+use ltx_policy::{Ask, ModelIdentity, ModelNames, PolicyConfig, UsageMark, WeightFingerprint, admit};
 use ltx_types::{
     ConditioningMode, GenerationDraft, Guidance, ImageCondition, ImageSource, Schedule, Seed, Stages, Strength,
+    UnixMillis,
 };
 use std::{
     fs,
@@ -33,8 +34,10 @@ pub(crate) fn mark() -> UsageMark {
     };
     let config = PolicyConfig::new(ModelNames::new(vec![], []));
     let admitted = admit(&Ask::default(), draft, &config).unwrap().check().unwrap();
-    let model = ModelIdentity { name: "ltx-2.3-distilled".into(), version: "2.3".into() };
-    admitted.mark(&model, "Knoten-ß 1")
+    let weights =
+        WeightFingerprint { header_sha256: "1a".repeat(32), file_sha256: Some("2b".repeat(32)), total_bytes: 46 << 30 };
+    let model = ModelIdentity { name: "ltx-2.3-distilled".into(), version: "2.3".into(), weights };
+    admitted.mark(&model, "Knoten-ß 1").completed(&"3c".repeat(32), Some(UnixMillis(0)))
 }
 
 /// A folder of its own for one test, removed at the end.

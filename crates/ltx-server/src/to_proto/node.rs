@@ -3,7 +3,8 @@
 //! Must not know generations.
 
 use super::{count, schedule};
-use crate::{ModelCard, ServerConfig, Weights};
+use crate::{ModelCard, ServerConfig};
+use ltx_policy::WeightFingerprint;
 use ltx_proto::v1;
 
 /// A model.
@@ -43,10 +44,10 @@ pub(crate) fn model(card: &ModelCard, loaded: bool, default: bool) -> v1::Model 
     }
 }
 
-fn weights(of: &Weights) -> v1::WeightFingerprint {
+fn weights(of: &WeightFingerprint) -> v1::WeightFingerprint {
     v1::WeightFingerprint {
         header_sha256: of.header_sha256.clone(),
-        file_sha256: of.file_sha256.clone(),
+        file_sha256: of.file_sha256.clone().unwrap_or_default(),
         total_bytes: of.total_bytes,
     }
 }

@@ -5,7 +5,7 @@
 use super::{FakeGenerator, FakeOptions};
 use ltx_jobs::Models;
 use ltx_pipeline::{Generator, MemoryPlan, PipelineError, StageNeed};
-use ltx_policy::ModelIdentity;
+use ltx_policy::{ModelIdentity, WeightFingerprint};
 use ltx_types::{Generation, Stage};
 use std::sync::{
     Arc,
@@ -42,11 +42,14 @@ impl Models for FakeModels {
 
     fn identity(&self, model: &str) -> Option<ModelIdentity> {
         let version = "2.3.0-fake".to_owned();
-        (model == Self::NAME).then(|| ModelIdentity { name: model.to_owned(), version })
+        let header_sha256 = "fa".repeat(32);
+        let weights = WeightFingerprint { header_sha256, file_sha256: None, total_bytes: 7 };
+        (model == Self::NAME).then(|| ModelIdentity { name: model.to_owned(), version, weights })
     }
 
     fn plan(&self, _: &str, request: &Generation) -> Option<MemoryPlan> {
         let activations = (request.pixels.width * request.pixels.height * request.frames.get()) as u64;
-        Some(MemoryPlan { stages: vec![StageNeed { stage: Stage::Denoising, weights: 0, activations }], resident: 0 })
+        let need = StageNeed { stage: Stage::Denoising, weights: 0, resident: 0, activations };
+        Some(MemoryPlan { stages: vec![need] })
     }
 }

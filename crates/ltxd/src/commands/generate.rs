@@ -5,7 +5,7 @@
 mod draft;
 mod summary;
 
-use crate::{exit::BadInput, library, progress::Bar, resident};
+use crate::{exit::BadInput, fingerprint, library, progress::Bar, resident};
 use anyhow::{Context, Result};
 use draft::Model;
 use ltx_media::{FrameWriter, Mp4Writer, PngFolderWriter};
@@ -135,8 +135,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let admitted = admit(&model.ask(), draft, &PolicyConfig::new(names))?.check()?;
 
     let options = EngineOptions { compute: arguments.compute.compute()?, ..EngineOptions::default() };
-    let mut engine = Engine::open(&model.files()?, options).context("the model cannot be used")?;
-    let identity = ModelIdentity { name: model.name(), version: engine.version().to_owned() };
+    let files = model.files()?;
+    let mut engine = Engine::open(&files, options).context("the model cannot be used")?;
+    let weights = fingerprint::of(&files).context("the model cannot be used")?;
+    let identity = ModelIdentity { name: model.name(), version: engine.version().to_owned(), weights };
     let mark = admitted.mark(&identity, NODE);
     let plan = engine.plan(admitted.request());
     if !arguments.json {
@@ -157,7 +159,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     bar.clear();
     let outcome = outcome?;
     cancel.check()?;
-    writers.into_iter().try_for_each(FrameWriter::finish)?;
+    // No time: the same request and seed give the same bytes.
+    let mark = mark.completed(&outcome.frames_sha256, None);
+    writers.into_iter().try_for_each(|writer| writer.finish(&mark))?;
 
     let summary = summary::Summary {
         arguments,
@@ -180,7 +184,7 @@ impl Arguments {
     /// The outputs; each is marked, and none is visible before it is finished.
     fn writers(&self, admitted: &Admitted<Generation>, mark: &UsageMark) -> Result<Vec<Box<dyn FrameWriter>>> {
         let Generation { pixels, rate, .. } = *admitted.request();
-        let mut writers: Vec<Box<dyn FrameWriter>> = vec![Box::new(Mp4Writer::create(&self.out, pixels, rate, mark)?)];
+        let mut writers: Vec<Box<dyn FrameWriter>> = vec![Box::new(Mp4Writer::create(&self.out, pixels, rate)?)];
         if let Some(folder) = &self.frames_dir {
             writers.push(Box::new(PngFolderWriter::create(folder, pixels, mark)?));
         }

@@ -61,6 +61,8 @@ pub(crate) struct Limits {
     pub(crate) connections: usize,
     /// `None` for what the machine has.
     pub(crate) memory_bytes: Option<u64>,
+    /// `None` for a quarter of the memory.
+    pub(crate) resident_bytes: Option<u64>,
     pub(crate) reserve_bytes: u64,
     pub(crate) fruitless_crashes: u32,
 }
@@ -151,6 +153,7 @@ fn limits(raw: &RawLimits) -> Checked<Limits> {
     const MAX: u64 = 1 << 30;
     let message_bytes = whole("limits.message_bytes", raw.message_bytes, 2 << 20, 256 << 20)? as usize;
     let memory = whole("limits.memory_bytes", raw.memory_bytes, 0, i64::MAX as u64)?;
+    let resident = whole("limits.resident_bytes", raw.resident_bytes, 0, i64::MAX as u64)?;
     Ok(Limits {
         queued: whole("limits.queued", raw.queued, 1, MAX)? as usize,
         queued_per_client: whole("limits.queued_per_client", raw.queued_per_client, 1, MAX)? as usize,
@@ -164,6 +167,7 @@ fn limits(raw: &RawLimits) -> Checked<Limits> {
         prompt_bytes: whole("limits.prompt_bytes", raw.prompt_bytes, 1, 1 << 20)? as usize,
         connections: whole("limits.connections", raw.connections, 1, 1 << 20)? as usize,
         memory_bytes: (memory > 0).then_some(memory),
+        resident_bytes: (resident > 0).then_some(resident),
         reserve_bytes: whole("limits.reserve_bytes", raw.reserve_bytes, 0, i64::MAX as u64)?,
         fruitless_crashes: whole("limits.fruitless_crashes", raw.fruitless_crashes, 1, MAX)? as u32,
     })

@@ -50,6 +50,7 @@ pub(super) struct RawLimits {
     pub(super) prompt_bytes: i64,
     pub(super) connections: i64,
     pub(super) memory_bytes: i64,
+    pub(super) resident_bytes: i64,
     pub(super) reserve_bytes: i64,
     pub(super) fruitless_crashes: i64,
 }

@@ -2,14 +2,13 @@
 //!
 //! Must not know signals or listeners; the `serve` command brings those.
 
-mod fingerprint;
 mod identity;
 pub(crate) mod log;
 mod models;
 
 pub(crate) use identity::random_hex;
 
-use crate::{config::NodeConfig, exit::BadInput, resident};
+use crate::{config::NodeConfig, exit::BadInput, fingerprint, resident};
 use anyhow::{Context, Result};
 use ltx_jobs::{ClientId, Disk, Jobs, Surroundings};
 use ltx_policy::{ModelNames, PolicyConfig};
@@ -93,11 +92,10 @@ impl Loading {
 /// Completes a model's fingerprint.
 fn digest(model: &str, models: &NodeModels, control: &Control) {
     let Some(files) = models.files(model) else { return };
-    let whole = fingerprint::of(files).and_then(|weights| Ok((weights, fingerprint::whole(&files.checkpoint)?)));
-    match whole {
-        Ok((weights, file_sha256)) => {
-            let weights = ltx_server::Weights { file_sha256, ..weights };
-            control.set_model_facts(model, files.upscaler.is_some(), Some(weights));
+    match fingerprint::whole(&files.checkpoint) {
+        Ok(file_sha256) => {
+            let weights = models.complete_fingerprint(model, file_sha256);
+            control.set_model_facts(model, files.upscaler.is_some(), weights);
         }
         Err(error) => tracing::warn!(model, %error, "the checkpoint's digest cannot be computed"),
     }

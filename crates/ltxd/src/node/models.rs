@@ -2,24 +2,25 @@
 //!
 //! Must not know requests or clients.
 
-use crate::{config::NodeConfig, exit::BadInput, library, node::fingerprint};
+use crate::{config::NodeConfig, exit::BadInput, fingerprint, library, resident};
 use anyhow::{Context, Result};
 use ltx_jobs::Models;
 use ltx_nn::{Compute, parse_dtype};
 use ltx_pipeline::{Engine, EngineOptions, Generator, MemoryPlan, ModelFiles, PipelineError};
-use ltx_policy::{ModelIdentity, ModelNames};
+use ltx_policy::{ModelIdentity, ModelNames, WeightFingerprint};
 use ltx_server::{Catalog, ModelCard};
 use ltx_types::Generation;
 use ltx_weights::ModelLibrary;
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 /// A model whose files are open and accounted for; no weight of it is read.
 struct Opened {
     files: ModelFiles,
-    identity: ModelIdentity,
+    /// Its fingerprint is completed while the node serves.
+    identity: Mutex<ModelIdentity>,
     /// Mapped files and their headers, to plan with.
     planner: Mutex<Engine>,
 }
@@ -44,7 +45,8 @@ pub(crate) fn open(config: &NodeConfig) -> Result<Known> {
     let library = library::open(Some(&config.models_dir))?;
     let names = names(&library, config);
     let dtype = parse_dtype(&config.dtype).map_err(|error| BadInput(error.to_string()))?;
-    let options = EngineOptions { compute: Compute::cpu_f32().with_dtype(dtype), ..EngineOptions::default() };
+    let compute = Compute::cpu_f32().with_dtype(dtype);
+    let options = EngineOptions { compute, resident_bytes: resident_bytes(config), ..EngineOptions::default() };
     let mut models = NodeModels { opened: BTreeMap::new(), options };
     let mut served = Vec::new();
     let mut cards = Vec::new();
@@ -69,15 +71,26 @@ pub(crate) fn open(config: &NodeConfig) -> Result<Known> {
         let cannot = || format!("the model {} cannot be used", manifest.name);
         let planner = Engine::open(&files, models.options.clone()).with_context(cannot)?;
         let weights = fingerprint::of(&files).with_context(cannot)?;
-        let identity = ModelIdentity { name: manifest.name.clone(), version: planner.version().to_owned() };
+        let version = planner.version().to_owned();
+        let identity = ModelIdentity { name: manifest.name.clone(), version, weights: weights.clone() };
         let two_stages = Some(planner.has_upscaler());
         cards.push(ModelCard { manifest: manifest.clone(), two_stages, weights: Some(weights) });
         served.push(manifest.name.clone());
-        models.opened.insert(manifest.name.clone(), Opened { files, identity, planner: Mutex::new(planner) });
+        models.opened.insert(
+            manifest.name.clone(),
+            Opened { files, identity: Mutex::new(identity), planner: Mutex::new(planner) },
+        );
     }
     let others = library.manifests().iter().filter(|manifest| !served.contains(&manifest.name));
     cards.extend(others.cloned().map(ModelCard::from));
     Ok(Known { models, names, catalog: Catalog::new(cards)?, served })
+}
+
+/// Weights that stay: what is configured, or a quarter of the memory, so that requests have the rest.
+fn resident_bytes(config: &NodeConfig) -> u64 {
+    let limits = &config.limits;
+    let quarter = || limits.memory_bytes.or_else(resident::available_bytes).map_or(0, |bytes| bytes / 4);
+    limits.resident_bytes.unwrap_or_else(quarter)
 }
 
 fn names(library: &ModelLibrary, config: &NodeConfig) -> ModelNames {
@@ -88,6 +101,13 @@ impl NodeModels {
     /// The files of a served model.
     pub(crate) fn files(&self, model: &str) -> Option<&ModelFiles> {
         self.opened.get(model).map(|opened| &opened.files)
+    }
+
+    /// Adds the digest of the whole checkpoint, for every mark from now on.
+    pub(crate) fn complete_fingerprint(&self, model: &str, file_sha256: String) -> Option<WeightFingerprint> {
+        let mut identity = locked(&self.opened.get(model)?.identity);
+        identity.weights.file_sha256 = Some(file_sha256);
+        Some(identity.weights.clone())
     }
 }
 
@@ -103,11 +123,15 @@ impl Models for NodeModels {
     }
 
     fn identity(&self, model: &str) -> Option<ModelIdentity> {
-        self.opened.get(model).map(|opened| opened.identity.clone())
+        self.opened.get(model).map(|opened| locked(&opened.identity).clone())
     }
 
     fn plan(&self, model: &str, request: &Generation) -> Option<MemoryPlan> {
         let opened = self.opened.get(model)?;
-        Some(opened.planner.lock().unwrap_or_else(PoisonError::into_inner).plan(request))
+        Some(locked(&opened.planner).plan(request))
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,7 +3,7 @@
 //! Must not know what the headers say.
 
 use ltx_pipeline::ModelFiles;
-use ltx_server::Weights;
+use ltx_policy::WeightFingerprint;
 use sha2::{Digest, Sha256};
 use std::{
     fs::{self, File},
@@ -15,7 +15,7 @@ use std::{
 const HEADER_BYTES: u64 = 100 << 20;
 
 /// The fingerprint that needs no weights.
-pub(crate) fn of(files: &ModelFiles) -> io::Result<Weights> {
+pub(crate) fn of(files: &ModelFiles) -> io::Result<WeightFingerprint> {
     let (mut digest, mut total_bytes) = (Sha256::new(), 0);
     for path in all(files)? {
         let mut file = File::open(&path)?;
@@ -32,7 +32,7 @@ pub(crate) fn of(files: &ModelFiles) -> io::Result<Weights> {
         }
         total_bytes += bytes;
     }
-    Ok(Weights { header_sha256: format!("{:x}", digest.finalize()), file_sha256: String::new(), total_bytes })
+    Ok(WeightFingerprint { header_sha256: format!("{:x}", digest.finalize()), file_sha256: None, total_bytes })
 }
 
 /// SHA-256 of the checkpoint's bytes. Takes minutes for a large one.
