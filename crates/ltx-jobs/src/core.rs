@@ -3,18 +3,19 @@
 //! Must not know either side.
 
 use crate::{
-    ClientId, GenerationId, JobsConfig, JobsError, Models, Result,
+    ClientId, GenerationId, GenerationRecord, JobsConfig, JobsError, Models, Result,
     clock::{NodeClock, Now},
-    estimate::Forecast,
+    estimate::{Forecast, Workload},
     failure::sentence,
     folder::{DataFolder, Space},
-    queue::FairQueue,
+    preview::Previews,
+    queue::{FairQueue, Place, Waiting},
     rate::RateLimit,
     store::Store,
     watch::Hub,
 };
 use ltx_policy::PolicyConfig;
-use ltx_types::{CancelToken, Generation};
+use ltx_types::{CancelToken, Generation, Schedule};
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock},
     time::{Duration, Instant},
@@ -26,6 +27,7 @@ pub(crate) struct Core {
     pub(crate) folder: DataFolder,
     pub(crate) store: Arc<Store>,
     pub(crate) hub: Arc<Hub>,
+    pub(crate) previews: Arc<Previews>,
     pub(crate) models: Arc<dyn Models>,
     pub(crate) space: Box<dyn Space>,
     pub(crate) clock: NodeClock,
@@ -44,9 +46,24 @@ pub(crate) struct Core {
 /// Who runs and who is next.
 struct Line {
     queue: FairQueue,
-    running: Option<(GenerationId, CancelToken)>,
+    running: Option<Running>,
     stopping: bool,
     trouble: Option<String>,
+}
+
+/// What is on the device.
+struct Running {
+    id: GenerationId,
+    cancel: CancelToken,
+    /// Seconds it had left then, as far as that can be estimated.
+    left: Option<f64>,
+    since: Instant,
+}
+
+impl Running {
+    fn left(&self) -> Option<f64> {
+        self.left.map(|left| (left - self.since.elapsed().as_secs_f64()).max(0.0))
+    }
 }
 
 /// What a core is made of.
@@ -69,9 +86,10 @@ impl Core {
     pub(crate) fn new(parts: CoreParts) -> Result<Self> {
         let CoreParts { config, folder, store, hub, models, space, policy, clock } = parts;
         let mut queue = FairQueue::default();
-        for (client, id) in store.queued()? {
-            queue.push(&client, id);
+        for record in store.queued()? {
+            queue.push(&record.client, Waiting { id: record.id, work: Workload::of(&record), seconds: None });
         }
+        queue.estimate_again(|work| forecast(&store, work).ok().flatten().map(|forecast| forecast.total()));
         let line = Line { queue, running: None, stopping: false, trouble: None };
         Ok(Self {
             rate: Mutex::new(RateLimit::new(config.requests_per_second, config.request_burst)),
@@ -79,6 +97,7 @@ impl Core {
             folder,
             store: Arc::new(store),
             hub,
+            previews: Arc::default(),
             models,
             space,
             clock,
@@ -144,26 +163,57 @@ impl Core {
     /// # Errors
     /// `Database`, `Corrupt`.
     pub(crate) fn forecast(&self, model: &str, request: &Generation) -> Result<Option<Forecast>> {
-        Ok(Forecast::new(request, &self.store.seconds_per_unit(model, request.schedule)?))
+        forecast(&self.store, &Workload::new(model, request))
+    }
+
+    /// Estimates again what waits for this model and schedule, now that a run of them was measured.
+    ///
+    /// # Errors
+    /// `Database`, `Corrupt`.
+    pub(crate) fn estimate_again(&self, model: &str, schedule: Schedule) -> Result<()> {
+        let per_unit = self.store.seconds_per_unit(model, schedule)?;
+        self.line().queue.estimate_again(|work| {
+            let same = work.model == model && work.schedule == schedule;
+            same.then(|| Forecast::new(work, &per_unit)).flatten().map(|forecast| forecast.total())
+        });
+        Ok(())
     }
 
     /// Puts a stored generation into the queue.
-    pub(crate) fn enqueue(&self, client: &ClientId, id: GenerationId) {
-        self.line().queue.push(client, id);
+    pub(crate) fn enqueue(&self, client: &ClientId, waiting: Waiting) {
+        self.line().queue.push(client, waiting);
         self.moved.notify_all();
     }
 
-    /// How many generations a new one of this client would wait for.
-    pub(crate) fn next_position(&self, client: &ClientId, id: GenerationId) -> usize {
-        let mut line = self.line();
-        line.queue.push(client, id);
-        let position = line.queue.position(client, id).unwrap_or(0);
-        line.queue.remove(client, id);
-        position
+    /// What a new generation of this client would wait for, that on the device included in the seconds.
+    pub(crate) fn place_of_new(&self, client: &ClientId) -> Place {
+        let line = self.line();
+        line.with_running(line.queue.place_of_new(client))
     }
 
-    pub(crate) fn position(&self, client: &ClientId, id: GenerationId) -> Option<usize> {
-        self.line().queue.position(client, id)
+    /// What a queued generation waits for, likewise.
+    pub(crate) fn place(&self, client: &ClientId, id: GenerationId) -> Option<Place> {
+        let line = self.line();
+        line.queue.place(client, id).map(|place| line.with_running(place))
+    }
+
+    /// A record with its place in the queue.
+    pub(crate) fn placed(&self, record: GenerationRecord) -> GenerationRecord {
+        let place = self.place(&record.client, record.id);
+        let wait_seconds = place.and_then(|place| place.seconds);
+        GenerationRecord { position: place.map(|place| place.before), wait_seconds, ..record }
+    }
+
+    /// Generations of one client that wait.
+    pub(crate) fn queued_of(&self, client: &ClientId) -> usize {
+        self.line().queue.len_of(client)
+    }
+
+    /// What runs has this much left, or nobody knows.
+    pub(crate) fn left(&self, id: GenerationId, seconds: Option<f64>) {
+        if let Some(running) = self.line().running.as_mut().filter(|running| running.id == id) {
+            (running.left, running.since) = (seconds, Instant::now());
+        }
     }
 
     /// Waits for a generation to run; `None` once the node stops.
@@ -173,9 +223,9 @@ impl Core {
             if line.stopping {
                 return None;
             }
-            if let Some(id) = line.queue.pop() {
+            if let Some(Waiting { id, seconds, .. }) = line.queue.pop() {
                 let cancel = CancelToken::new();
-                line.running = Some((id, cancel.clone()));
+                line.running = Some(Running { id, cancel: cancel.clone(), left: seconds, since: Instant::now() });
                 return Some((id, cancel));
             }
             line = self.moved.wait(line).unwrap_or_else(PoisonError::into_inner);
@@ -191,8 +241,8 @@ impl Core {
     pub(crate) fn cancel(&self, client: &ClientId, id: GenerationId) {
         let mut line = self.line();
         line.queue.remove(client, id);
-        if let Some((_, cancel)) = line.running.as_ref().filter(|(running, _)| *running == id) {
-            cancel.cancel();
+        if let Some(running) = line.running.as_ref().filter(|running| running.id == id) {
+            running.cancel.cancel();
         }
     }
 
@@ -200,8 +250,8 @@ impl Core {
     pub(crate) fn stop(&self) {
         let mut line = self.line();
         line.stopping = true;
-        if let Some((_, cancel)) = &line.running {
-            cancel.cancel();
+        if let Some(running) = &line.running {
+            running.cancel.cancel();
         }
         self.moved.notify_all();
     }
@@ -220,12 +270,30 @@ impl Core {
     /// Generations waiting, the one running, and the last trouble.
     pub(crate) fn overview(&self) -> (usize, Option<GenerationId>, Option<String>) {
         let line = self.line();
-        (line.queue.len(), line.running.as_ref().map(|(id, _)| *id), line.trouble.clone())
+        (line.queue.len(), line.running.as_ref().map(|running| running.id), line.trouble.clone())
     }
 
     fn line(&self) -> MutexGuard<'_, Line> {
         lock(&self.line)
     }
+}
+
+impl Line {
+    /// Adds the seconds that what runs has left. Whole milliseconds: told live or read back, the number is the same.
+    fn with_running(&self, place: Place) -> Place {
+        let running = self.running.as_ref().map_or(Some(0.0), Running::left);
+        let seconds = place.seconds.zip(running).map(|(queued, running)| in_milliseconds(queued + running));
+        Place { seconds, ..place }
+    }
+}
+
+fn forecast(store: &Store, work: &Workload) -> Result<Option<Forecast>> {
+    Ok(Forecast::new(work, &store.seconds_per_unit(&work.model, work.schedule)?))
+}
+
+/// Seconds in whole milliseconds.
+pub(crate) fn in_milliseconds(seconds: f64) -> f64 {
+    (seconds * 1000.0).round() / 1000.0
 }
 
 /// Every guarded value here is whole between statements, so a panic elsewhere does not spoil it.

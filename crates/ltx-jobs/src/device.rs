@@ -4,7 +4,7 @@
 
 use crate::Models;
 use ltx_media::FrameWriter;
-use ltx_pipeline::{Generator, LatentStore, Outcome, PipelineError, Run};
+use ltx_pipeline::{Generator, LatentStore, Outcome, PipelineError, PreviewSink, Run};
 use ltx_policy::Admitted;
 use ltx_types::{CancelToken, Generation, ProgressSink};
 use std::{
@@ -52,6 +52,7 @@ pub(crate) struct Task {
     pub(crate) progress: Box<dyn ProgressSink + Send>,
     pub(crate) cancel: CancelToken,
     pub(crate) store: Box<dyn LatentStore + Send>,
+    pub(crate) previews: Box<dyn PreviewSink + Send>,
 }
 
 /// What comes back: the writers, unfinished, beside the outcome.
@@ -140,11 +141,11 @@ impl Owner {
     fn generate(&mut self, task: Task) -> Reply {
         self.caught(move |owner| {
             let generate = |error: PipelineError| DeviceError::Generate(error.into());
-            let Task { model, request, mut writers, progress, cancel, store } = task;
+            let Task { model, request, mut writers, progress, cancel, store, previews } = task;
             cancel.check().map_err(PipelineError::from).map_err(generate)?;
             owner.load(&model)?;
             let (_, engine) = owner.engine.as_mut().ok_or(DeviceError::Gone)?;
-            let run = Run { progress: &*progress, cancel: &cancel, store: &*store };
+            let run = Run { progress: &*progress, cancel: &cancel, store: &*store, previews: &*previews };
             let outcome = engine.generate(&request, &mut writers, &run).map_err(generate)?;
             Ok((outcome, writers))
         })

@@ -2,10 +2,10 @@
 //!
 //! Must not know the machine: limits and calibration are given.
 
-use crate::{LegalShape, StageTime};
+use crate::{GenerationRecord, LegalShape, StageTime};
 use ltx_pipeline::{Outcome, stage_sigmas};
 use ltx_types::{
-    FrameCount, Generation, Guidance, LatentScale, LatentShape, Method, PixelShape, Progress, Stage, Stages,
+    FrameCount, Generation, Guidance, LatentScale, LatentShape, Method, PixelShape, Progress, Schedule, Stage, Stages,
 };
 
 /// Frames a latent frame adds.
@@ -59,18 +59,46 @@ pub(crate) fn measured(request: &Generation, outcome: &Outcome) -> Vec<(Stage, f
     stages_of(request).map(per_unit).filter(|(_, seconds)| seconds.is_finite() && *seconds > 0.0).collect()
 }
 
+/// What a request's time depends on, without the request.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Workload {
+    /// The model it runs on.
+    pub(crate) model: String,
+    /// Its schedule.
+    pub(crate) schedule: Schedule,
+    units: Vec<(Stage, f64)>,
+}
+
+impl Workload {
+    pub(crate) fn new(model: &str, request: &Generation) -> Self {
+        let units = stages_of(request).map(|stage| (stage, work(stage, request))).collect();
+        Self { model: model.to_owned(), schedule: request.schedule, units }
+    }
+
+    /// Of a stored generation; `None` for one whose request is no longer legal.
+    pub(crate) fn of(record: &GenerationRecord) -> Option<Self> {
+        let request = record.request.draft.clone().check(record.method).ok()?;
+        Some(Self::new(&record.model, &request))
+    }
+}
+
 /// Seconds of every stage of a request, in order.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Forecast(Vec<StageTime>);
 
 impl Forecast {
     /// From seconds per unit of work. `None` while a stage that takes time was never measured.
-    pub(crate) fn new(request: &Generation, per_unit: &[StageTime]) -> Option<Self> {
-        let of = |stage| {
-            let found = per_unit.iter().find(|time| time.stage == stage)?;
-            Some(StageTime { stage, seconds: found.seconds * work(stage, request) })
+    pub(crate) fn new(work: &Workload, per_unit: &[StageTime]) -> Option<Self> {
+        let of = |(stage, units): &(Stage, f64)| {
+            let found = per_unit.iter().find(|time| time.stage == *stage)?;
+            Some(StageTime { stage: *stage, seconds: found.seconds * units })
         };
-        stages_of(request).map(of).collect::<Option<_>>().map(Self)
+        work.units.iter().map(of).collect::<Option<_>>().map(Self)
+    }
+
+    /// Stage by stage.
+    pub(crate) fn stages(&self) -> &[StageTime] {
+        &self.0
     }
 
     /// All of it.
@@ -132,7 +160,7 @@ fn smaller_sizes(pixels: PixelShape, stages: Stages) -> Vec<PixelShape> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ltx_types::{ConditioningMode, Crf, FrameRate, ImageCondition, Schedule, Seed, Strength};
+    use ltx_types::{ConditioningMode, Crf, FrameRate, ImageCondition, Seed, Strength};
 
     fn request(width: usize, height: usize, frames: usize) -> Generation {
         Generation {
@@ -177,11 +205,13 @@ mod tests {
         request.images.push(ImageCondition { source, frame_index: 0, strength: Strength::FULL });
         let time = |stage| StageTime { stage, seconds: 1.0 / work(stage, &request) };
         let per_unit: Vec<_> = stages_of(&request).map(time).collect();
-        let forecast = Forecast::new(&request, &per_unit).unwrap();
+        let work = Workload::new("m", &request);
+        let forecast = Forecast::new(&work, &per_unit).unwrap();
+        assert!(forecast.stages().iter().all(|time| (time.seconds - 1.0).abs() < 1e-9));
         assert!((forecast.total() - 4.0).abs() < 1e-9);
         let left = |stage, done| forecast.left(Progress { stage, done, total: 8 }).unwrap();
         assert!((left(Stage::Denoising, 4) - 1.5).abs() < 1e-9);
         assert!(left(Stage::Decoding, 8).abs() < 1e-9);
-        assert_eq!(Forecast::new(&request, &per_unit[1..]), None);
+        assert_eq!(Forecast::new(&work, &per_unit[1..]), None);
     }
 }

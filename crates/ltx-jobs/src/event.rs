@@ -27,6 +27,9 @@ pub enum EventKind {
         position: usize,
         /// Whether it had been running already, and goes on from its last step.
         resumed: bool,
+        /// Seconds until it would begin, as it was then; absent while one before it cannot be estimated.
+        #[serde(default)]
+        seconds_left: Option<f64>,
     },
     /// The device took it.
     Running {

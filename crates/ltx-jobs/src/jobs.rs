@@ -9,7 +9,9 @@ use crate::{
     core::{Core, CoreParts, lock},
     device::{Device, DeviceError},
     folder::{DataFolder, remove},
-    latent, runner,
+    latent,
+    preview::PreviewWatch,
+    runner,
     store::{CancelledWhen, Store},
     sweep::{remove_orphans, sweep},
     watch::{Hub, WatchEnd},
@@ -109,21 +111,18 @@ impl Jobs {
     /// # Errors
     /// `NotFound`, `Database`, `Corrupt`.
     pub fn get(&self, client: &ClientId, id: GenerationId) -> Result<GenerationRecord> {
-        let record = self.core().store.generation(client, id)?;
-        Ok(GenerationRecord { position: self.core().position(client, id), ..record })
+        Ok(self.core().placed(self.core().store.generation(client, id)?))
     }
 
-    /// A client's generations, newest first, at most `size` (1 to 1000) of them. A read of the database.
+    /// A client's generations that pass the filter, newest first, `size` (1 to 1000) of them while there are so many. A
+    /// read of the database.
     ///
     /// # Errors
-    /// `Database`, `Corrupt`.
+    /// `Field` when the token was given for another filter; `Database`, `Corrupt`.
     pub fn list(&self, client: &ClientId, filter: &Filter, size: usize, after: Option<PageToken>) -> Result<Page> {
         let page = self.core().store.list(client, filter, size.clamp(1, 1000), after)?;
-        let place = |record: GenerationRecord| {
-            let position = self.core().position(client, record.id);
-            GenerationRecord { position, ..record }
-        };
-        Ok(Page { records: page.records.into_iter().map(place).collect(), ..page })
+        let records = page.records.into_iter().map(|record| self.core().placed(record)).collect();
+        Ok(Page { records, ..page })
     }
 
     /// Follows a generation from the event after number `resume_after` (0 for all).
@@ -142,6 +141,21 @@ impl Jobs {
             }
         };
         Watch::new((&core.hub, Arc::clone(&core.store)), (id, record.sequence), resume_after, last)
+    }
+
+    /// Asks for previews of a generation until what comes back is dropped: pictures of the clip in the making, for
+    /// whoever also [watches](Self::watch) it.
+    ///
+    /// # Errors
+    /// `NotFound`, `Database`, `Corrupt`.
+    pub fn previews(&self, client: &ClientId, id: GenerationId) -> Result<PreviewWatch> {
+        self.core().store.generation(client, id)?;
+        Ok(PreviewWatch::new(&self.core().previews, id))
+    }
+
+    /// How many generations of this client wait, and the seconds that a new one would wait where that can be estimated.
+    pub fn standing(&self, client: &ClientId) -> (usize, Option<f64>) {
+        (self.core().queued_of(client), self.core().place_of_new(client).seconds)
     }
 
     /// Stops a generation. One that waits is CANCELLED at once; one that runs stops within a denoising step or a decoded

@@ -2,13 +2,32 @@
 //!
 //! Must not know the database; it is rebuilt from there at every start.
 
-use crate::{ClientId, GenerationId};
+use crate::{ClientId, GenerationId, estimate::Workload};
 use std::collections::VecDeque;
+
+/// A generation that waits.
+#[derive(Debug, Clone)]
+pub(crate) struct Waiting {
+    pub(crate) id: GenerationId,
+    /// What its time depends on; `None` when that cannot be told.
+    pub(crate) work: Option<Workload>,
+    /// Seconds on the device, as far as this node knows.
+    pub(crate) seconds: Option<f64>,
+}
+
+/// What is ahead of a generation that waits.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Place {
+    /// Generations that would run before it if nothing else came.
+    pub(crate) before: usize,
+    /// Their seconds; `None` while one of them cannot be estimated.
+    pub(crate) seconds: Option<f64>,
+}
 
 /// A ring of clients, each with a line of its own. A client without a line is not in the ring.
 #[derive(Debug, Default)]
 pub(crate) struct FairQueue {
-    ring: VecDeque<(ClientId, VecDeque<GenerationId>)>,
+    ring: VecDeque<(ClientId, VecDeque<Waiting>)>,
     len: usize,
 }
 
@@ -24,30 +43,30 @@ impl FairQueue {
     }
 
     /// Puts a generation at the end of its client's line. A client new to the ring comes last in it.
-    pub(crate) fn push(&mut self, client: &ClientId, id: GenerationId) {
+    pub(crate) fn push(&mut self, client: &ClientId, waiting: Waiting) {
         self.len += 1;
         match self.line_of(client) {
-            Some(at) => self.ring[at].1.push_back(id),
-            None => self.ring.push_back((client.clone(), VecDeque::from([id]))),
+            Some(at) => self.ring[at].1.push_back(waiting),
+            None => self.ring.push_back((client.clone(), VecDeque::from([waiting]))),
         }
     }
 
     /// The next generation; its client's turn is over then.
-    pub(crate) fn pop(&mut self) -> Option<GenerationId> {
+    pub(crate) fn pop(&mut self) -> Option<Waiting> {
         let (client, mut line) = self.ring.pop_front()?;
-        let id = line.pop_front()?;
+        let waiting = line.pop_front()?;
         self.len -= 1;
         if !line.is_empty() {
             self.ring.push_back((client, line));
         }
-        Some(id)
+        Some(waiting)
     }
 
     /// Takes a generation out of its client's line.
     pub(crate) fn remove(&mut self, client: &ClientId, id: GenerationId) -> bool {
         let Some(at) = self.line_of(client) else { return false };
         let line = &mut self.ring[at].1;
-        let Some(place) = line.iter().position(|waiting| *waiting == id) else { return false };
+        let Some(place) = line.iter().position(|waiting| waiting.id == id) else { return false };
         line.remove(place);
         if line.is_empty() {
             self.ring.remove(at);
@@ -56,14 +75,39 @@ impl FairQueue {
         true
     }
 
-    /// How many generations would run before this one if nothing else came.
-    pub(crate) fn position(&self, client: &ClientId, id: GenerationId) -> Option<usize> {
+    /// What is ahead of a generation.
+    pub(crate) fn place(&self, client: &ClientId, id: GenerationId) -> Option<Place> {
         let at = self.line_of(client)?;
-        let place = self.ring[at].1.iter().position(|waiting| *waiting == id)?;
-        let others = self.ring.iter().enumerate().filter(|(other, _)| *other != at);
-        // Clients ahead in the ring have had one turn more.
-        let before = others.map(|(other, (_, line))| line.len().min(place + usize::from(other < at)));
-        Some(place + before.sum::<usize>())
+        let place = self.ring[at].1.iter().position(|waiting| waiting.id == id)?;
+        Some(self.ahead_of(at, place))
+    }
+
+    /// What would be ahead of a new generation of this client.
+    pub(crate) fn place_of_new(&self, client: &ClientId) -> Place {
+        match self.line_of(client) {
+            Some(at) => self.ahead_of(at, self.ring[at].1.len()),
+            None => self.ahead_of(self.ring.len(), 0),
+        }
+    }
+
+    /// Estimates again what waits, now that more is known.
+    pub(crate) fn estimate_again(&mut self, seconds: impl Fn(&Workload) -> Option<f64>) {
+        for waiting in self.ring.iter_mut().flat_map(|(_, line)| line) {
+            waiting.seconds = waiting.work.as_ref().and_then(&seconds).or(waiting.seconds);
+        }
+    }
+
+    fn ahead_of(&self, at: usize, place: usize) -> Place {
+        let mut ahead = Place { before: 0, seconds: Some(0.0) };
+        for (other, (_, line)) in self.ring.iter().enumerate() {
+            // Clients ahead in the ring have had one turn more.
+            let turns = if other == at { place } else { line.len().min(place + usize::from(other < at)) };
+            ahead.before += turns;
+            for waiting in line.iter().take(turns) {
+                ahead.seconds = ahead.seconds.zip(waiting.seconds).map(|(sum, seconds)| sum + seconds);
+            }
+        }
+        ahead
     }
 
     fn line_of(&self, client: &ClientId) -> Option<usize> {
@@ -79,44 +123,71 @@ mod tests {
         ClientId::new(name).unwrap()
     }
 
+    fn waiting(id: GenerationId, seconds: Option<f64>) -> Waiting {
+        Waiting { id, work: None, seconds }
+    }
+
+    fn push(queue: &mut FairQueue, client: &ClientId, id: GenerationId) {
+        queue.push(client, waiting(id, Some(2.0)));
+    }
+
+    fn pop(queue: &mut FairQueue) -> Option<GenerationId> {
+        queue.pop().map(|waiting| waiting.id)
+    }
+
     #[test]
-    fn clients_take_turns_and_positions_say_so() {
+    fn clients_take_turns_and_places_say_so() {
         let mut queue = FairQueue::default();
         let names = ["a", "a", "a", "b", "c", "b"];
         let jobs: Vec<_> = names.iter().map(|name| (client(name), GenerationId::new())).collect();
         for (client, id) in &jobs {
-            queue.push(client, *id);
+            let expected = queue.place_of_new(client);
+            push(&mut queue, client, *id);
+            assert_eq!(queue.place(client, *id), Some(expected));
         }
         let order: Vec<_> = [0, 3, 4, 1, 5, 2].map(|at| jobs[at].1).to_vec();
         for (client, id) in &jobs {
-            assert_eq!(queue.position(client, *id), order.iter().position(|other| other == id));
+            let before = order.iter().position(|other| other == id).unwrap();
+            assert_eq!(queue.place(client, *id), Some(Place { before, seconds: Some(2.0 * before as f64) }));
         }
         assert_eq!((queue.len(), queue.len_of(&client("a")), queue.len_of(&client("x"))), (6, 3, 0));
-        assert_eq!(std::iter::from_fn(|| queue.pop()).collect::<Vec<_>>(), order);
+        assert_eq!(std::iter::from_fn(|| pop(&mut queue)).collect::<Vec<_>>(), order);
         assert_eq!(queue.len(), 0);
+    }
+
+    #[test]
+    fn one_that_cannot_be_estimated_makes_the_wait_behind_it_unknown() {
+        let mut queue = FairQueue::default();
+        let ids = [GenerationId::new(), GenerationId::new(), GenerationId::new()];
+        for (id, seconds) in ids.iter().zip([Some(1.5), None, Some(1.0)]) {
+            queue.push(&client("a"), waiting(*id, seconds));
+        }
+        let seconds = |at: usize| queue.place(&client("a"), ids[at]).unwrap().seconds;
+        assert_eq!([seconds(0), seconds(1), seconds(2)], [Some(0.0), Some(1.5), None]);
+        assert_eq!(queue.place_of_new(&client("b")), Place { before: 1, seconds: Some(1.5) });
     }
 
     #[test]
     fn a_busy_client_does_not_keep_a_new_one_waiting() {
         let mut queue = FairQueue::default();
         for _ in 0..1000 {
-            queue.push(&client("busy"), GenerationId::new());
+            push(&mut queue, &client("busy"), GenerationId::new());
         }
         let late = GenerationId::new();
-        queue.push(&client("late"), late);
-        assert_eq!(queue.position(&client("late"), late), Some(1));
-        assert!(queue.pop().is_some_and(|first| first != late));
-        assert_eq!(queue.pop(), Some(late));
+        push(&mut queue, &client("late"), late);
+        assert_eq!(queue.place(&client("late"), late).map(|place| place.before), Some(1));
+        assert!(pop(&mut queue).is_some_and(|first| first != late));
+        assert_eq!(pop(&mut queue), Some(late));
     }
 
     #[test]
     fn what_is_removed_does_not_run() {
         let mut queue = FairQueue::default();
         let (first, second) = (GenerationId::new(), GenerationId::new());
-        queue.push(&client("a"), first);
-        queue.push(&client("a"), second);
+        push(&mut queue, &client("a"), first);
+        push(&mut queue, &client("a"), second);
         assert!(queue.remove(&client("a"), first) && !queue.remove(&client("a"), first));
         assert!(!queue.remove(&client("b"), second));
-        assert_eq!((queue.pop(), queue.pop(), queue.len()), (Some(second), None, 0));
+        assert_eq!((pop(&mut queue), pop(&mut queue), queue.len()), (Some(second), None, 0));
     }
 }

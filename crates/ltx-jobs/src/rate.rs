@@ -13,7 +13,7 @@ const REMEMBERED: usize = 1024;
 
 /// One bucket a client.
 #[derive(Debug)]
-pub(crate) struct RateLimit {
+pub struct RateLimit {
     per_second: f64,
     burst: f64,
     buckets: HashMap<ClientId, Bucket>,
@@ -27,7 +27,7 @@ struct Bucket {
 
 impl RateLimit {
     /// `per_second` on average, `burst` at once.
-    pub(crate) fn new(per_second: f64, burst: u32) -> Self {
+    pub fn new(per_second: f64, burst: u32) -> Self {
         Self { per_second, burst: f64::from(burst), buckets: HashMap::new() }
     }
 
@@ -35,7 +35,7 @@ impl RateLimit {
     ///
     /// # Errors
     /// How long until there is one.
-    pub(crate) fn take(&mut self, client: &ClientId, now: Instant) -> Result<(), Duration> {
+    pub fn take(&mut self, client: &ClientId, now: Instant) -> Result<(), Duration> {
         let refilled = |bucket: &Bucket| {
             let seconds = now.saturating_duration_since(bucket.at).as_secs_f64();
             (bucket.tokens + seconds * self.per_second).min(self.burst)

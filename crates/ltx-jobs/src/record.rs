@@ -4,8 +4,9 @@
 
 use crate::{ClientId, Failure, Fidelity, GenerationId, State};
 use ltx_policy::StoredRequest;
-use ltx_types::{Method, Stage};
+use ltx_types::{FieldError, Method, Stage};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// One generation, as it stands.
 #[derive(Debug, Clone)]
@@ -28,6 +29,8 @@ pub struct GenerationRecord {
     pub state: State,
     /// Generations that would run before it; only while it is queued.
     pub position: Option<usize>,
+    /// Seconds until it would begin; only while it is queued and everything before it can be estimated.
+    pub wait_seconds: Option<f64>,
     /// Whether its client asked to stop it.
     pub cancel_requested: bool,
     /// How often it was started.
@@ -36,7 +39,7 @@ pub struct GenerationRecord {
     pub last_event: u64,
     /// When it was accepted, in milliseconds since 1970 by the node's clock.
     pub created_ms: i64,
-    /// When it was started last.
+    /// When it was started first.
     pub started_ms: Option<i64>,
     /// When it ended.
     pub ended_ms: Option<i64>,
@@ -51,12 +54,15 @@ pub struct GenerationRecord {
 }
 
 /// What a generation will take.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Prediction {
     /// Bytes of memory at the worst moment.
     pub peak_bytes: u64,
     /// Seconds on the device; absent until the node has finished one like it.
     pub seconds: Option<f64>,
+    /// The same by stage; empty until then.
+    #[serde(default)]
+    pub stages: Vec<StageTime>,
 }
 
 /// What came of a generation.
@@ -151,28 +157,68 @@ pub struct OutputFile {
 }
 
 /// Which generations to list.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     /// Only these states; empty for all.
     pub states: Vec<State>,
+    /// Only this method.
+    pub method: Option<Method>,
+    /// Only those accepted at this time or later, in milliseconds since 1970.
+    pub from_ms: Option<i64>,
+    /// Only those accepted before this time.
+    pub before_ms: Option<i64>,
 }
 
-/// Where a listing goes on. Clients hand it back unread.
+impl Filter {
+    /// What tells this filter from another; the order of the states does not.
+    fn mark(&self) -> u32 {
+        let wanted = State::ALL.map(|state| self.states.is_empty() || self.states.contains(&state));
+        let words = format!("{wanted:?} {:?} {:?} {:?}", self.method, self.from_ms, self.before_ms);
+        let digest = Sha256::digest(words);
+        u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
+    }
+}
+
+/// Where a listing goes on. Clients hand it back unread; it belongs to the filter it was given for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PageToken(pub(crate) i64);
+pub struct PageToken {
+    before: i64,
+    filter: u32,
+}
+
+impl PageToken {
+    /// Behind a generation of this sequence.
+    pub(crate) fn behind(sequence: i64, filter: &Filter) -> Self {
+        Self { before: sequence, filter: filter.mark() }
+    }
+
+    /// The sequence it stands behind.
+    ///
+    /// # Errors
+    /// `Field`: it was given for another filter.
+    pub(crate) fn sequence(self, filter: &Filter) -> crate::Result<i64> {
+        if self.filter == filter.mark() {
+            return Ok(self.before);
+        }
+        Err(FieldError::new("page_token", self, "was given for another filter").into())
+    }
+}
 
 impl std::fmt::Display for PageToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:x}", self.0)
+        write!(f, "{:x}-{:08x}", self.before, self.filter)
     }
 }
 
 impl std::str::FromStr for PageToken {
-    type Err = ltx_types::FieldError;
+    type Err = FieldError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let short = text.chars().take(20).collect::<String>();
-        let error = || ltx_types::FieldError::new("page_token", short, "was not given by this node");
-        i64::from_str_radix(text, 16).map(Self).map_err(|_| error())
+        let short = text.chars().take(40).collect::<String>();
+        let parts = text.split_once('-').and_then(|(before, filter)| {
+            let before = i64::from_str_radix(before, 16).ok().filter(|before| *before > 0)?;
+            Some(Self { before, filter: u32::from_str_radix(filter, 16).ok()? })
+        });
+        parts.ok_or_else(|| FieldError::new("page_token", short, "was not given by this node"))
     }
 }
 

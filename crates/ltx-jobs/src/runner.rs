@@ -4,14 +4,16 @@
 
 use crate::{
     EventKind, Failure, FailureCode, Finished, GenerationId, GenerationRecord, JobsError, Result, StageTime, State,
-    core::Core,
+    core::{Core, in_milliseconds},
     device::{Device, DeviceError, Made, Task, panic_message},
-    estimate::{self, Forecast},
+    estimate::{self, Forecast, Workload},
     folder::remove,
     images::by_path,
     latent::{LatentFile, Owner},
     memory,
     output::{Outputs, Published, Story},
+    preview::RunPreviews,
+    queue::Waiting,
     store::Ending,
 };
 use ltx_media::FrameWriter;
@@ -48,7 +50,7 @@ fn serve(core: &Arc<Core>, device: &Device, id: GenerationId, cancel: &CancelTok
     // Unsettled only when the node stops with its disk full; the next start finds it running and goes on.
     let Some(state) = persist(core, || core.store.settle(id, &ending, core.now())) else { return };
     if state == State::Queued {
-        core.enqueue(&record.client, id);
+        core.enqueue(&record.client, Waiting { id, work: Workload::of(&record), seconds: None });
         return;
     }
     let latent = remove(&core.folder.latent(id));
@@ -123,9 +125,9 @@ impl Attempt<'_> {
         finish.map_err(|error| failed(error.into()))?;
         if !resumed {
             let per_unit = estimate::measured(request, &outcome);
-            if let Err(error) = core.store.calibrate(&record.model, request.schedule, &per_unit) {
-                core.note(&error);
-            }
+            let calibrated = core.store.calibrate(&record.model, request.schedule, &per_unit);
+            let estimated = calibrated.and_then(|()| core.estimate_again(&record.model, request.schedule));
+            estimated.unwrap_or_else(|error| core.note(&error));
         }
         self.check_cancelled()?;
         let measured_peak_bytes = memory::peak_bytes();
@@ -177,7 +179,10 @@ impl Attempt<'_> {
     ) -> Result<Made, Option<Failure>> {
         let Self { core, record, .. } = self;
         let forecast = core.forecast(&record.model, admitted.request()).unwrap_or_default();
+        core.left(record.id, forecast.as_ref().map(Forecast::total));
         let progress = EventProgress { core: Arc::clone(core), record: (*record).clone(), forecast };
+        let label = admitted.preview_label(&record.model, &core.config.node);
+        let previews = RunPreviews { previews: Arc::clone(&core.previews), id: record.id, label };
         let task = Task {
             model: record.model.clone(),
             request: admitted.clone(),
@@ -185,6 +190,7 @@ impl Attempt<'_> {
             progress: Box::new(progress),
             cancel: self.cancel.clone(),
             store: Box::new(latents),
+            previews: Box::new(previews),
         };
         let reply = self.device.generate(task).recv().unwrap_or(Err(DeviceError::Gone));
         reply.map_err(|error| Failure::from_device(&error))
@@ -202,7 +208,8 @@ impl ProgressSink for EventProgress {
     fn report(&self, progress: Progress) {
         // Whole milliseconds: told live or read back from the database, the number is the same to the last bit.
         let left = self.forecast.as_ref().and_then(|forecast| forecast.left(progress));
-        let seconds_left = left.map(|seconds| (seconds * 1000.0).round() / 1000.0);
+        self.core.left(self.record.id, left);
+        let seconds_left = left.map(in_milliseconds);
         let Progress { stage, done, total } = progress;
         let kind = EventKind::Progress { stage, done, total, seconds_left };
         if let Err(error) = self.core.store.progress(&self.record, kind, self.core.now()) {

@@ -5,12 +5,14 @@
 use crate::{
     ClientId, GenerationId, GenerationRecord, Jobs, JobsError, LegalShape, Prediction, Result, UploadId,
     core::lock,
-    estimate::largest_fit,
+    estimate::{Forecast, Workload, largest_fit},
     images::{Image, by_digest, check_length},
+    queue::Waiting,
     store::{NewGeneration, NewUpload},
 };
 use ltx_policy::{Admitted, StoredRequest};
 use ltx_types::{FieldError, Generation, GenerationDraft, ImageSource};
+use sha2::{Digest, Sha256};
 use std::sync::{Arc, PoisonError};
 
 /// The longest request id, in bytes.
@@ -38,7 +40,7 @@ pub struct Submitted {
 }
 
 /// What a request would take here.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Estimate {
     /// Memory and time.
     pub predicted: Prediction,
@@ -48,6 +50,8 @@ pub struct Estimate {
     pub fits: bool,
     /// When it does not: the largest legal shape that does, if any.
     pub largest: Option<LegalShape>,
+    /// Seconds it would wait for the device; absent while something before it cannot be estimated.
+    pub wait_seconds: Option<f64>,
 }
 
 impl Jobs {
@@ -70,7 +74,7 @@ impl Jobs {
         let stored = admitted.to_stored();
         let checked = admitted.check()?;
         let model = checked.model().ok_or(JobsError::NoModel)?;
-        let predicted = self.predicted_to_fit(&checked)?;
+        let predicted = self.predicted_to_fit(client, &checked)?;
         let images = self.read_images(&stored.draft)?;
         core.check_space(images.iter().map(Image::len).sum::<u64>() + output_bytes(checked.request()))?;
         let StoredRequest { ask, model: given, draft } = &stored;
@@ -83,7 +87,9 @@ impl Jobs {
         }
         core.check_room(client)?;
         let id = GenerationId::new();
+        let waiting = Waiting { id, work: Some(Workload::new(model, checked.request())), seconds: predicted.seconds };
         {
+            let place = core.place_of_new(client);
             let _files = core.files.read().unwrap_or_else(PoisonError::into_inner);
             images.iter().try_for_each(|image| image.keep(&core.folder))?;
             let digests: Vec<_> = images.iter().map(|image| image.sha256.clone()).collect();
@@ -97,33 +103,49 @@ impl Jobs {
                 method: checked.method(),
                 model,
                 predicted,
-                position: core.next_position(client, id),
+                position: place.before,
+                wait_seconds: place.seconds,
             };
             core.store.insert(&new, core.now())?;
         }
-        core.enqueue(client, id);
+        core.enqueue(client, waiting);
         Ok(Submitted { record: self.get(client, id)?, existed: false })
     }
 
-    /// What a request would take, and whether it fits. Keeps nothing.
+    /// What a request of this client would take, and whether it fits. Keeps nothing.
     ///
     /// # Errors
     /// `NoModel`, `ModelUnavailable`; `Database`, `Corrupt`.
-    pub fn estimate(&self, admitted: &Admitted<Generation>) -> Result<Estimate> {
+    pub fn estimate(&self, client: &ClientId, admitted: &Admitted<Generation>) -> Result<Estimate> {
         let core = self.core();
         let (model, request) = (admitted.model().ok_or(JobsError::NoModel)?, admitted.request());
         let plan = |request: &Generation| core.models.plan(model, request).map(|plan| plan.peak());
         let peak = plan(request).ok_or_else(|| JobsError::ModelUnavailable { model: model.to_owned() })?;
         let forecast = core.forecast(model, request)?;
-        let predicted = Prediction { peak_bytes: peak, seconds: forecast.map(|forecast| forecast.total()) };
+        let predicted = Prediction {
+            peak_bytes: peak,
+            seconds: forecast.as_ref().map(Forecast::total),
+            stages: forecast.map(|forecast| forecast.stages().to_vec()).unwrap_or_default(),
+        };
         let available_bytes = core.config.memory_limit_bytes;
         let allowed = available_bytes.unwrap_or(u64::MAX);
         let fits = |request: &Generation| plan(request).is_some_and(|peak| peak <= allowed);
         let largest = if peak <= allowed { None } else { largest_fit(request, fits) };
-        Ok(Estimate { predicted, available_bytes, fits: peak <= allowed, largest })
+        let wait_seconds = core.place_of_new(client).seconds;
+        Ok(Estimate { predicted, available_bytes, fits: peak <= allowed, largest, wait_seconds })
     }
 
-    /// Keeps an image for later requests of this client. Decodes it and waits for the disk.
+    /// The generation that an earlier request with this id made, if there was one: whatever today's policy says of it.
+    /// A read of the database.
+    ///
+    /// # Errors
+    /// `AlreadyExists` when it had another body; `Database`, `Corrupt`.
+    pub fn submitted(&self, client: &ClientId, request_id: &str, body_sha256: &str) -> Result<Option<Submitted>> {
+        self.resubmitted(client, Some(request_id), body_sha256)
+    }
+
+    /// Keeps an image for later requests of this client. The same bytes again are the same upload, kept from now on as
+    /// long as a new one, also after a restart. Decodes it and waits for the disk.
     ///
     /// # Errors
     /// `Stopping`, `RateLimited`, `StorageFull`; `Field` when it is too large, `Media` when it is no image; `Database`,
@@ -133,15 +155,16 @@ impl Jobs {
         core.check_open()?;
         core.check_rate(client)?;
         check_length(bytes.len() as u64, core.config.max_image_bytes)?;
+        if let Some(id) = core.store.renew_upload(client, &format!("{:x}", Sha256::digest(&bytes)), core.now())? {
+            return Ok(id);
+        }
         core.check_space(bytes.len() as u64)?;
         let source = ImageSource::Bytes(bytes);
         let image = self.read_image(&source)?;
-        let id = UploadId::new();
         let _files = core.files.read().unwrap_or_else(PoisonError::into_inner);
         image.keep(&core.folder)?;
-        let new = NewUpload { id, client, sha256: &image.sha256, bytes: image.len() };
-        core.store.insert_upload(&new, core.now())?;
-        Ok(id)
+        let new = NewUpload { id: UploadId::new(), client, sha256: &image.sha256, bytes: image.len() };
+        core.store.insert_upload(&new, core.now())
     }
 
     /// The generation that a request id already has.
@@ -150,8 +173,7 @@ impl Jobs {
         match self.core().store.by_request_id(client, request_id)? {
             None => Ok(None),
             Some((record, stored)) if stored == body => {
-                let position = self.core().position(client, record.id);
-                Ok(Some(Submitted { record: GenerationRecord { position, ..record }, existed: true }))
+                Ok(Some(Submitted { record: self.core().placed(record), existed: true }))
             }
             Some((GenerationRecord { id, .. }, _)) => {
                 Err(JobsError::AlreadyExists { request_id: request_id.to_owned(), generation: id })
@@ -159,8 +181,8 @@ impl Jobs {
         }
     }
 
-    fn predicted_to_fit(&self, admitted: &Admitted<Generation>) -> Result<Prediction> {
-        let Estimate { predicted, available_bytes, fits, largest } = self.estimate(admitted)?;
+    fn predicted_to_fit(&self, client: &ClientId, admitted: &Admitted<Generation>) -> Result<Prediction> {
+        let Estimate { predicted, available_bytes, fits, largest, .. } = self.estimate(client, admitted)?;
         match available_bytes {
             Some(available) if !fits => Err(JobsError::DoesNotFit { needed: predicted.peak_bytes, available, largest }),
             _ => Ok(predicted),

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{LONG, client, ended, frames_of, settings, submit_draft};
-use ltx_jobs::{Disk, EventKind, Jobs, Models, State, Surroundings, Watched};
+use ltx_jobs::{Disk, EventKind, GenerationRecord, Jobs, Models, State, Surroundings, Watched};
 use ltx_pipeline::{Engine, EngineOptions, Generator, MemoryPlan, ModelFiles, PipelineError};
 use ltx_policy::{ModelIdentity, WeightFingerprint};
 use ltx_testkit::{
@@ -43,6 +43,46 @@ fn open(data: &Path) -> Jobs {
     let models = Arc::new(Tiny(engine().unwrap()));
     let surroundings = Surroundings { models, policy: policy(), space: Box::new(Disk) };
     Jobs::open(settings(data).check().unwrap(), surroundings).unwrap()
+}
+
+/// Width and height of a preview, after a look at its label.
+fn looked_at(png: &[u8]) -> (u32, u32) {
+    let reader = png::Decoder::new(std::io::Cursor::new(png)).read_info().unwrap();
+    let text = &reader.info().utf8_text;
+    let said = |key: &str| text.iter().find(|chunk| chunk.keyword == key).map(|chunk| chunk.get_text().unwrap());
+    assert_eq!(said("preview").as_deref(), Some("true"));
+    assert_eq!(said("usage_class").as_deref(), Some("UNLIMITED"));
+    (reader.info().width, reader.info().height)
+}
+
+#[test]
+fn previews_of_the_real_engine_leave_the_clip_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let jobs = open(folder.path());
+    let request = GenerationDraft { width: 1024, height: 128, stages: Stages::Two, ..draft("a lake at dawn", 5) };
+    let quiet = submit_draft(&jobs, "a", request.clone()).unwrap().record.id;
+    let quiet = ended(&jobs, "a", quiet);
+    let id = submit_draft(&jobs, "a", request).unwrap().record.id;
+    let previews = jobs.previews(&client("a"), id).unwrap();
+    let mut watch = jobs.watch(&client("a"), id, 0).unwrap();
+    let mut sizes = Vec::new();
+    while let Watched::Event(event) = watch.next_within(LONG).unwrap() {
+        if let (EventKind::Progress { stage, .. }, Some(png)) = (&event.kind, previews.of(&event)) {
+            sizes.push((*stage, looked_at(&png)));
+        }
+    }
+    assert!(!sizes.is_empty());
+    for (stage, size) in &sizes {
+        // The refined latent has 32 columns and 4 rows; no side of a preview has more than 16.
+        assert_eq!(*size, (512, 64), "{stage:?}");
+    }
+    let watched = jobs.get(&client("a"), id).unwrap();
+    println!("{} previews; {:?} and {:?}", sizes.len(), stages_of(&quiet), stages_of(&watched));
+    assert_eq!(frames_of(&watched), frames_of(&quiet));
+}
+
+fn stages_of(record: &GenerationRecord) -> Vec<(Stage, f64)> {
+    record.outcome.iter().flat_map(|outcome| &outcome.stages).map(|time| (time.stage, time.seconds)).collect()
 }
 
 #[test]

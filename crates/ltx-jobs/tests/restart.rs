@@ -41,6 +41,7 @@ fn every_state_survives_a_stop_and_work_goes_on_from_its_last_step() {
     let seen = until(&jobs, running, step_done(4)).number;
     let mut watch = jobs.watch(&client("a"), running, seen).unwrap();
     let before = jobs.get(&client("a"), done).unwrap();
+    let first_start = jobs.get(&client("a"), running).unwrap().started_ms.unwrap();
     let began = std::time::Instant::now();
     assert!(jobs.shutdown(Duration::from_secs(5)));
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
@@ -71,6 +72,7 @@ fn every_state_survives_a_stop_and_work_goes_on_from_its_last_step() {
     let resumed = ended(&jobs, "a", running);
     assert_eq!((resumed.state, resumed.attempts), (State::Done, 2));
     assert!(resumed.outcome.as_ref().unwrap().resumed);
+    assert_eq!(resumed.started_ms, Some(first_start), "going on is not starting");
     let frames = undisturbed_seeds([3, 4]);
     assert_eq!(frames_of(&resumed), frames[0]);
     assert_eq!(frames_of(&ended(&jobs, "a", queued)), frames[1]);

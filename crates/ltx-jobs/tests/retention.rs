@@ -74,9 +74,16 @@ fn uploads_of_too_many_bytes_are_refused_or_expire() {
     let folder = tempfile::tempdir().unwrap();
     let size = picture().len() as u64;
     let jobs = keeping(folder.path(), Retention { uploads_bytes: size * 2, ..Retention::default() });
-    let uploads = [(); 3].map(|()| jobs.upload(&client("a"), picture()).unwrap());
+    let owners = ["a", "b", "c"].map(client);
+    let uploads = owners.clone().map(|owner| jobs.upload(&owner, picture()).unwrap());
     assert_eq!(jobs.sweep().unwrap().uploads, 1);
-    assert!(jobs.uploaded(&client("a"), uploads[0]).is_err() && jobs.uploaded(&client("a"), uploads[2]).is_ok());
+    assert!(jobs.uploaded(&owners[0], uploads[0]).is_err() && jobs.uploaded(&owners[2], uploads[2]).is_ok());
+    // The same bytes again make it the newest.
+    std::thread::sleep(Duration::from_millis(3));
+    assert_eq!(jobs.upload(&owners[1], picture()).unwrap(), uploads[1]);
+    jobs.upload(&owners[0], picture()).unwrap();
+    assert_eq!(jobs.sweep().unwrap().uploads, 1);
+    assert!(jobs.uploaded(&owners[1], uploads[1]).is_ok() && jobs.uploaded(&owners[2], uploads[2]).is_err());
     assert!(matches!(jobs.upload(&client("a"), [].into()), Err(JobsError::Field(_))));
     assert!(matches!(jobs.upload(&client("a"), vec![0; 1000].into()), Err(JobsError::Media(_))));
     let large = vec![0; (64 << 20) + 1];

@@ -3,10 +3,10 @@
 mod common;
 
 use common::{client, ended, files, frames_of, millis, open, settings, submission, submit, submit_draft, surroundings};
-use ltx_jobs::{Filter, Jobs, JobsError, OutputKind, Settings, State};
+use ltx_jobs::{Filter, Jobs, JobsError, OutputKind, PageToken, Settings, State};
 use ltx_policy::{Ask, admit};
 use ltx_testkit::fake::{FakeOptions, draft, picture, policy};
-use ltx_types::{GenerationDraft, ImageCondition, ImageSource, Strength};
+use ltx_types::{GenerationDraft, ImageCondition, ImageSource, Method, Strength};
 use std::io::Read;
 
 /// What every plan counts for the process itself, in bytes.
@@ -132,7 +132,8 @@ fn pages_go_through_everything_once() {
     ids.iter().for_each(|id| drop(ended(&jobs, "a", *id)));
     let (mut seen, mut token) = (Vec::new(), None);
     loop {
-        let page = jobs.list(&client("a"), &Filter { states: vec![State::Done] }, 3, token).unwrap();
+        let page =
+            jobs.list(&client("a"), &Filter { states: vec![State::Done], ..Filter::default() }, 3, token).unwrap();
         seen.extend(page.records.iter().map(|record| record.id));
         token = page.next.map(|token| token.to_string().parse().unwrap());
         if token.is_none() {
@@ -140,7 +141,71 @@ fn pages_go_through_everything_once() {
         }
     }
     assert_eq!(seen, ids);
-    assert!(jobs.list(&client("a"), &Filter { states: vec![State::Failed] }, 3, None).unwrap().records.is_empty());
+    assert!(
+        jobs.list(&client("a"), &Filter { states: vec![State::Failed], ..Filter::default() }, 3, None)
+            .unwrap()
+            .records
+            .is_empty()
+    );
+}
+
+#[test]
+fn filters_work_in_the_database_and_tokens_belong_to_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let jobs = open(folder.path(), FakeOptions::default());
+    let mut both = draft("a lake", 1);
+    both.images.push(ImageCondition {
+        source: ImageSource::Bytes(picture()),
+        frame_index: 8,
+        strength: Strength::FULL,
+    });
+    // Every third has an end image.
+    let ids: Vec<_> = (0..9)
+        .map(|at| if at % 3 == 0 { both.clone() } else { draft("a lake", at) })
+        .map(|draft| submit_draft(&jobs, "a", draft).unwrap().record)
+        .collect();
+    let pages = |filter: &Filter, size| {
+        let (mut pages, mut token) = (Vec::new(), None);
+        loop {
+            let page = jobs.list(&client("a"), filter, size, token).unwrap();
+            pages.push(page.records.iter().map(|record| record.id).collect::<Vec<_>>());
+            token = page.next;
+            if token.is_none() {
+                return pages;
+            }
+        }
+    };
+    let with = |method| Filter { method: Some(method), ..Filter::default() };
+    let expected: Vec<_> = [6, 3, 0].map(|at| ids[at].id).to_vec();
+    assert_eq!(pages(&with(Method::StartEndFrames), 2), [expected[..2].to_vec(), expected[2..].to_vec()], "full pages");
+    assert_eq!(pages(&with(Method::ImageToVideo), 3).iter().map(Vec::len).collect::<Vec<_>>(), [3, 3]);
+    let (from, until) = (ids[2].created_ms, ids[7].created_ms);
+    let between = Filter { from_ms: Some(from), before_ms: Some(until), ..Filter::default() };
+    let expected: Vec<_> =
+        ids.iter().rev().filter(|it| (from..until).contains(&it.created_ms)).map(|it| it.id).collect();
+    assert_eq!(pages(&between, 2).concat(), expected);
+
+    let token = jobs.list(&client("a"), &with(Method::ImageToVideo), 1, None).unwrap().next;
+    for other in [with(Method::StartEndFrames), Filter::default(), between] {
+        let refused = jobs.list(&client("a"), &other, 1, token);
+        assert!(matches!(refused, Err(JobsError::Field(error)) if error.field == "page_token"));
+    }
+    for forged in ["", "-", "1", "zz-1", "0-1", "-5-00000000", "1-zz"] {
+        assert!(forged.parse::<PageToken>().is_err(), "{forged}");
+    }
+}
+
+#[test]
+fn the_same_upload_keeps_its_id_over_restarts() {
+    let folder = tempfile::tempdir().unwrap();
+    let jobs = open(folder.path(), FakeOptions::default());
+    let first = jobs.upload(&client("a"), picture()).unwrap();
+    assert_eq!(jobs.upload(&client("a"), picture()).unwrap(), first);
+    assert_ne!(jobs.upload(&client("b"), picture()).unwrap(), first, "of another client");
+    drop(jobs);
+    let jobs = open(folder.path(), FakeOptions::default());
+    assert_eq!(jobs.upload(&client("a"), picture()).unwrap(), first);
+    assert_eq!(jobs.status().unwrap().upload_bytes, 2 * picture().len() as u64);
 }
 
 fn bounded(data: &std::path::Path, change: impl FnOnce(&mut Settings)) -> Jobs {
@@ -182,7 +247,7 @@ fn what_does_not_fit_is_told_what_would() {
         Some("256x256, 1 frames")
     );
     let admitted = admit(&Ask::default(), long, &policy()).unwrap().check().unwrap();
-    let estimate = jobs.estimate(&admitted).unwrap();
+    let estimate = jobs.estimate(&client("a"), &admitted).unwrap();
     assert!(!estimate.fits && estimate.predicted.peak_bytes == PROCESS + 64 * 64 * 121);
     let mut bad = draft("a lake", 1);
     bad.images[0].source = ImageSource::Bytes(b"no picture".as_slice().into());

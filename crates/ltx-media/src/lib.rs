@@ -4,7 +4,7 @@
 //! arrives frame by frame as RGB bytes and becomes a file that carries its [`UsageMark`](ltx_policy::UsageMark).
 //!
 //! In: [`open_image`] → [`crf_round_trip`] → [`to_pixels`]. Out: a [`FrameWriter`], which is an [`Mp4Writer`] or a
-//! [`PngFolderWriter`]; [`encode_png`] for a single picture.
+//! [`PngFolderWriter`]; [`encode_png`] for a single picture, [`encode_preview`] for what is no output.
 #![forbid(unsafe_code)]
 
 mod bt709;
@@ -17,6 +17,7 @@ mod mp4;
 mod open;
 mod partial;
 mod png_frames;
+mod preview;
 mod resize;
 mod writer;
 
@@ -26,5 +27,6 @@ pub use image::RgbImage;
 pub use mp4::Mp4Writer;
 pub use open::open_image;
 pub use png_frames::{PngFolderWriter, encode_png};
+pub use preview::encode_preview;
 pub use resize::to_pixels;
 pub use writer::FrameWriter;

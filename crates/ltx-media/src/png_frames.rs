@@ -24,7 +24,11 @@ pub fn encode_png(rgb: &[u8], shape: PixelShape, mark: &UsageMark) -> Result<Vec
     encode(rgb, shape, &metadata::entries(mark)).map_err(MediaError::PngEncoding)
 }
 
-fn encode(rgb: &[u8], shape: PixelShape, entries: &[(String, String)]) -> Result<Vec<u8>, png::EncodingError> {
+pub(crate) fn encode(
+    rgb: &[u8],
+    shape: PixelShape,
+    entries: &[(String, String)],
+) -> Result<Vec<u8>, png::EncodingError> {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, shape.width as u32, shape.height as u32);
     encoder.set_color(png::ColorType::Rgb);

@@ -6,6 +6,7 @@ use crate::{
     Engine, LatentStore, Noise, PipelineError, Result, SavedLatent, Sigmas,
     conditioning::{ConditionedImage, PreparedImage, TokenState},
     decode::decode_tiled,
+    preview::{PreviewSink, Previewer},
     sampler::Sampler,
     stage_sigmas,
 };
@@ -44,6 +45,8 @@ pub struct Run<'a> {
     pub cancel: &'a CancelToken,
     /// Keeps the latent after every step.
     pub store: &'a dyn LatentStore,
+    /// Receives pictures of the clip in the making, while it wants any.
+    pub previews: &'a dyn PreviewSink,
 }
 
 /// Seconds spent in a stage, loading its weights included.
@@ -201,7 +204,16 @@ impl Engine {
         let saved = run.store.saved();
         let started = Instant::now();
         let transformer = self.transformer()?;
-        let denoise = Denoise { engine: self, transformer: &transformer, request, run, contexts, saved: &saved };
+        let previewer = Previewer::new(self, run.previews);
+        let denoise = Denoise {
+            engine: self,
+            transformer: &transformer,
+            request,
+            run,
+            contexts,
+            saved: &saved,
+            previewer: &previewer,
+        };
         let base = self.empty_latent(request, request.pixels.first_stage(request.stages))?;
         let latent = denoise.stage(Stage::Denoising, &base, &images[0], &first, &mut noise, taps)?;
         clock.add(Stage::Denoising, started);
@@ -244,6 +256,7 @@ struct Denoise<'a> {
     run: &'a Run<'a>,
     contexts: &'a [Tensor],
     saved: &'a Option<SavedLatent>,
+    previewer: &'a Previewer<'a>,
 }
 
 impl Denoise<'_> {
@@ -270,6 +283,7 @@ impl Denoise<'_> {
             negative_context: self.contexts.get(1),
             guidance: request.guidance.as_ref().filter(|_| stage == Stage::Denoising),
             run: self.run,
+            previewer: self.previewer,
         };
         let tokens = match self.saved {
             // The first stage is over; its tokens are not needed again, only its noise was.
@@ -315,7 +329,7 @@ fn prompt_taps(taps: &Taps) -> [Taps; 2] {
 }
 
 /// Frames of a chunk `[1, 3, f, H, W]` in −1..1 as interleaved RGB8, rounded to the nearest.
-fn rgb_frames(chunk: &Tensor) -> Result<Vec<Vec<u8>>> {
+pub(crate) fn rgb_frames(chunk: &Tensor) -> Result<Vec<Vec<u8>>> {
     let (_, _, frames, height, width) = chunk.dims5()?;
     let values = chunk.flatten_all()?.to_vec1::<f32>()?;
     let plane = height * width;

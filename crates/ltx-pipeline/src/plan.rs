@@ -65,11 +65,13 @@ impl Engine {
 
         let latent = |pixels: PixelShape| LatentShape::of(pixels, request.frames, scale);
         let denoise = |pixels| self.transformer_activations(latent(pixels), request.images.len()) * bytes;
+        // Between two steps a preview may be decoded, with the decoder's weights held beside the transformer's.
+        let sample = |pixels| denoise(pixels).max(self.preview_activations(latent(pixels)));
         let first = request.pixels.first_stage(request.stages);
-        need(Stage::Denoising, &[Part::Transformer], 0, denoise(first));
+        need(Stage::Denoising, &[Part::Transformer, Part::VideoDecoder], 0, sample(first));
         if request.stages == Stages::Two {
-            need(Stage::Upsampling, &[Part::Transformer, Part::Upsampler], 0, 0);
-            need(Stage::Refining, &[Part::Transformer], 0, denoise(request.pixels));
+            need(Stage::Upsampling, &[Part::Transformer, Part::VideoDecoder, Part::Upsampler], 0, 0);
+            need(Stage::Refining, &[Part::Transformer, Part::VideoDecoder], 0, sample(request.pixels));
         }
         let tile = tile_pixels(&self.options.tiles, request);
         // Beside the tile: the frames it is blended into, and those that wait for the next stretch.

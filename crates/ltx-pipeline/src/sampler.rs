@@ -2,7 +2,10 @@
 //!
 //! Must not know images or files.
 
-use crate::{PipelineError, Result, Run, SavedLatent, Sigmas, conditioning::TokenState, guidance::Predictions};
+use crate::{
+    PipelineError, Result, Run, SavedLatent, Sigmas, conditioning::TokenState, guidance::Predictions,
+    preview::Previewer,
+};
 use candle_core::{DType, Tensor};
 use ltx_model::transformer::{BlockSkips, TokenTimesteps, Transformer, TransformerInput};
 use ltx_nn::{RopeTable, Taps};
@@ -17,6 +20,7 @@ pub(crate) struct Sampler<'a> {
     pub(crate) negative_context: Option<&'a Tensor>,
     pub(crate) guidance: Option<&'a Guidance>,
     pub(crate) run: &'a Run<'a>,
+    pub(crate) previewer: &'a Previewer<'a>,
 }
 
 /// One forward pass of a step.
@@ -48,12 +52,16 @@ impl Sampler<'_> {
             taps.record("latent_in", || Ok(x.clone()))?;
             let denoised = self.predict(&x, state, &rope, sigma, (step, &taps))?;
             taps.record("denoised", || Ok(denoised.clone()))?;
-            let velocity = ((&x - state.hold(&denoised)?)? / f64::from(sigma))?;
+            let clean = state.hold(&denoised)?;
+            let velocity = ((&x - &clean)? / f64::from(sigma))?;
             x = (x + (velocity * f64::from(next - sigma))?)?;
             if !all_finite(&x)? {
                 return Err(PipelineError::NotFinite { stage: stage.label() });
             }
             self.run.store.save(&SavedLatent { stage, steps_done: step + 1, tokens: x.clone() })?;
+            self.run.cancel.check()?;
+            let after = Progress { stage, done: step + 1, total };
+            self.previewer.offer(after, || Ok(state.clip_latent(&clean)?));
         }
         self.run.progress.report(Progress { stage, done: total, total });
         Ok(x)

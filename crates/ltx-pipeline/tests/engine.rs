@@ -4,8 +4,8 @@ use candle_core::{DType, Tensor};
 use ltx_media::{FrameWriter, MediaError};
 use ltx_nn::Compute;
 use ltx_pipeline::{
-    Engine, EngineOptions, Generator, LatentStore, ModelFiles, NotSaved, Outcome, PipelineError, Result, Run,
-    SavedLatent,
+    Engine, EngineOptions, Generator, LatentStore, ModelFiles, NoPreviews, NotSaved, Outcome, PipelineError, Preview,
+    PreviewSink, Result, Run, SavedLatent,
 };
 use ltx_policy::{Admitted, Ask, ModelNames, PolicyConfig, UsageMark, admit};
 use ltx_testkit::{assert_close, data, tiny};
@@ -72,7 +72,7 @@ fn generate(engine: &mut Engine, request: &Admitted<Generation>, run: &Run<'_>) 
 }
 
 fn quietly<'a>(cancel: &'a CancelToken, store: &'a dyn LatentStore) -> Run<'a> {
-    Run { progress: &NoProgress, cancel, store }
+    Run { progress: &NoProgress, cancel, store, previews: &NoPreviews }
 }
 
 /// Keeps every state, and hands one of them to the next run.
@@ -164,13 +164,65 @@ fn cancelling_in_any_stage_stops_there_and_harms_nothing() {
     ] {
         let cancel = CancelToken::new();
         let sink = CancelAt(stage, &cancel, Mutex::new(0));
-        let run = Run { progress: &sink, cancel: &cancel, store: &NotSaved };
+        let run = Run { progress: &sink, cancel: &cancel, store: &NotSaved, previews: &NoPreviews };
         let result = generate(&mut engine, &request, &run);
         assert!(matches!(result, Err(PipelineError::Cancelled(_))), "{stage:?}");
         assert_eq!(*sink.2.lock().unwrap(), 0, "{stage:?}: no step was finished after cancelling");
     }
     let again = generate(&mut engine, &request, &quietly(&never, &NotSaved)).unwrap().frames_sha256;
     assert_eq!(again, expected);
+}
+
+/// Takes previews until it has enough of them; cancels at the first if it is told to.
+#[derive(Default)]
+struct Looking {
+    enough: usize,
+    taken: Mutex<Vec<Preview>>,
+    cancel: Option<CancelToken>,
+}
+
+impl PreviewSink for Looking {
+    fn wanted(&self) -> bool {
+        self.taken.lock().unwrap().len() < self.enough
+    }
+    fn show(&self, preview: Preview) {
+        self.taken.lock().unwrap().push(preview);
+        self.cancel.iter().for_each(CancelToken::cancel);
+    }
+}
+
+#[test]
+fn previews_change_no_bit_and_show_the_steps_they_name() {
+    let (cancel, mut engine, request) = (CancelToken::new(), engine(), admitted(draft()));
+    let quiet = generate(&mut engine, &request, &quietly(&cancel, &NotSaved)).unwrap();
+    let looking = Looking { enough: 100, ..Looking::default() };
+    let run = Run { previews: &looking, ..quietly(&cancel, &NotSaved) };
+    let watched = generate(&mut engine, &request, &run).unwrap();
+    assert_eq!((watched.frames_sha256, watched.latent_sha256), (quiet.frames_sha256, quiet.latent_sha256));
+    let taken = looking.taken.into_inner().unwrap();
+    assert_eq!(
+        taken[0].after,
+        Progress { stage: Stage::Denoising, done: 1, total: 3 },
+        "the first costs nobody a wait"
+    );
+    for preview in &taken {
+        let side = if preview.after.stage == Stage::Denoising { 32 } else { 64 };
+        assert_eq!((preview.pixels.width, preview.pixels.height), (side, side), "{:?}", preview.after);
+        assert_eq!(preview.rgb.len(), side * side * 3);
+        assert!(preview.rgb.iter().any(|byte| *byte != preview.rgb[0]), "not one colour");
+    }
+}
+
+#[test]
+fn a_preview_does_not_hold_up_a_cancel() {
+    let (cancel, mut engine) = (CancelToken::new(), engine());
+    let looking = Looking { enough: 100, cancel: Some(cancel.clone()), ..Looking::default() };
+    let recording = Recording::default();
+    let run = Run { previews: &looking, ..quietly(&cancel, &recording) };
+    let result = generate(&mut engine, &admitted(draft()), &run);
+    assert!(matches!(result, Err(PipelineError::Cancelled(_))));
+    assert_eq!(looking.taken.into_inner().unwrap().len(), 1);
+    assert_eq!(recording.saved.into_inner().unwrap().len(), 1, "the step that was shown is saved, none follows");
 }
 
 /// The final tokens of a run in a dtype.

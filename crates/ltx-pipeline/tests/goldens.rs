@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor};
 use ltx_pipeline::{
-    EngineOptions, NotSaved, Run,
+    EngineOptions, NoPreviews, NotSaved, Run,
     golden::{GoldenCase, GoldenError, GoldenResult, run_case},
 };
 use ltx_testkit::data;
@@ -13,7 +13,7 @@ const CASES: [&str; 6] =
     ["i2v_distilled", "combined_distilled", "strengths_middle", "kf_guided", "kf_two_stage", "crf33/i2v_distilled"];
 
 fn run(folder: &Path) -> Result<GoldenResult, GoldenError> {
-    let run = Run { progress: &NoProgress, cancel: &CancelToken::new(), store: &NotSaved };
+    let run = Run { progress: &NoProgress, cancel: &CancelToken::new(), store: &NotSaved, previews: &NoPreviews };
     run_case(&GoldenCase::open(folder)?, EngineOptions::default(), &run)
 }
 

@@ -11,6 +11,7 @@ mod config;
 mod eligibility;
 mod mark;
 mod names;
+mod preview;
 mod refusal;
 mod rules;
 
@@ -20,4 +21,5 @@ pub use config::PolicyConfig;
 pub use eligibility::Eligibility;
 pub use mark::{ModelIdentity, UsageMark, WeightFingerprint};
 pub use names::{KnownModel, ModelNames};
+pub use preview::PreviewLabel;
 pub use refusal::{Ground, Reason, Refusal};

@@ -2,6 +2,8 @@
 //!
 //! Must not know where the lists come from (aliases: the model manifests; external names: the configuration).
 
+use ltx_types::FieldError;
+
 /// An LTX model and the names it answers to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownModel {
@@ -35,6 +37,37 @@ impl ModelNames {
     pub fn new(known: Vec<KnownModel>, more_external: impl IntoIterator<Item = String>) -> Self {
         let external = Self::EXTERNAL.into_iter().map(str::to_owned).chain(more_external).collect();
         Self { known, external }
+    }
+
+    /// Lets a name mean one model and no other, whatever the manifests say.
+    ///
+    /// # Errors
+    /// The name says nothing, or names an external model, which no alias can make an LTX one; the model is not known.
+    pub fn with_alias(mut self, alias: &str, model: &str) -> Result<Self, FieldError> {
+        let wanted = tokens(alias).concat();
+        let refused = |rule: String| FieldError::new("aliases", alias, rule);
+        if wanted.is_empty() {
+            return Err(refused("has neither letters nor digits".to_owned()));
+        }
+        if let Meaning::External(external) = self.meaning(alias) {
+            return Err(refused(format!("names {external}, which is not an LTX model")));
+        }
+        let Some(model) = self.find(model).map(|known| known.name.clone()) else {
+            let names: Vec<_> = self.known.iter().map(|known| known.name.as_str()).collect();
+            return Err(refused(format!("is to mean {model}, which has no manifest")).nearest(names.join(", ")));
+        };
+        if let Some(other) =
+            self.known.iter().find(|known| known.name != model && tokens(&known.name).concat() == wanted)
+        {
+            return Err(refused(format!("is the name of {}", other.name)));
+        }
+        for known in &mut self.known {
+            known.aliases.retain(|name| tokens(name).concat() != wanted);
+            if known.name == model {
+                known.aliases.push(alias.to_owned());
+            }
+        }
+        Ok(self)
     }
 
     /// The known models, in manifest order.
@@ -125,6 +158,26 @@ mod tests {
         }
         for name in ["", "ltx 2", "ltxx", "carat", "…"] {
             assert_eq!(names().meaning(name), Meaning::Unknown, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_alias_means_one_model_and_never_an_external_one() {
+        let tiny = KnownModel { name: "ltx-2.3-tiny".into(), aliases: vec![] };
+        let both = || ModelNames::new([names().known.clone(), vec![tiny.clone()]].concat(), []);
+        let said = both().with_alias("use carat basic video (LTX 2.3)", "LTX-2.3-tiny").unwrap();
+        let found = |name: &str| said.find(name).map(|model| model.name.as_str());
+        assert_eq!(found("Use Carat Basic Video (LTX 2.3)"), Some("ltx-2.3-tiny"));
+        assert_eq!(found("Carat Video"), Some("ltx-2.3-distilled"), "the others stay");
+        for (alias, model, rule) in [
+            ("Kling", "ltx-2.3-tiny", "not an LTX model"),
+            ("my seedance", "ltx-2.3-tiny", "not an LTX model"),
+            ("…", "ltx-2.3-tiny", "neither letters nor digits"),
+            ("x", "ltx-9", "no manifest"),
+            ("LTX 2.3 distilled", "ltx-2.3-tiny", "is the name of"),
+        ] {
+            let error = both().with_alias(alias, model).unwrap_err().to_string();
+            assert!(error.contains(rule), "{alias}: {error}");
         }
     }
 

@@ -127,7 +127,13 @@ fn model(ask: &Ask, config: &PolicyConfig) -> Result<Option<String>, Ground> {
 
 /// Row 15.
 pub(crate) fn not_loaded(why: String, config: &PolicyConfig) -> Ground {
-    Ground { reason: Reason::ModelNotLoaded, why, remedy: one_of("the models that are loaded", &config.loaded()) }
+    let loaded = config.loaded();
+    let what = match loaded[..] {
+        [] => "wait until the node is ready",
+        _ => "name one of them; the node's operator can let another name mean one of them ([aliases])",
+    };
+    let remedy = format!("{}; {what}", one_of("the models that are loaded", &loaded));
+    Ground { reason: Reason::ModelNotLoaded, why, remedy }
 }
 
 /// Rows 9 to 11.

@@ -1,4 +1,4 @@
-//! Who calls: the bearer token of a call, and the client it belongs to.
+//! Who calls: the bearer token of a call, the client it belongs to, and whether that client calls too often.
 //!
 //! Must not know what is called. It looks before a byte of the request's body is read.
 
@@ -19,6 +19,7 @@ impl Interceptor for Authenticate {
         let header = request.metadata().get("authorization").map(|value| value.as_bytes());
         let client = identify(&self.0, header)?;
         tracing::Span::current().record("client", client.as_str());
+        self.0.count_call(&client)?;
         request.extensions_mut().insert(client);
         Ok(request)
     }

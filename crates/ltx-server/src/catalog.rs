@@ -53,6 +53,17 @@ impl Catalog {
         self.0.iter().map(known).collect()
     }
 
+    /// Takes the models' aliases from where names are looked up, the operator's included.
+    #[must_use]
+    pub fn with_names(mut self, names: &[KnownModel]) -> Self {
+        for card in &mut self.0 {
+            if let Some(known) = names.iter().find(|known| known.name == card.manifest.name) {
+                card.manifest.aliases.clone_from(&known.aliases);
+            }
+        }
+        self
+    }
+
     pub(crate) fn card(&self, name: &str) -> Option<&ModelCard> {
         self.0.iter().find(|card| card.manifest.name == name)
     }

@@ -49,6 +49,10 @@ pub struct Limits {
     pub message_bytes: usize,
     /// Bytes of the prompt, and of the negative prompt.
     pub prompt_bytes: usize,
+    /// Calls of any kind that one client may make a second, on average; a stream is one when it opens.
+    pub calls_per_second: f64,
+    /// Calls that one client may make at once after a pause.
+    pub call_burst: u32,
     /// Watches and downloads that one client may have open.
     pub streams_per_client: usize,
     /// Uploads that one client may have open.
@@ -76,6 +80,8 @@ impl Default for Limits {
         Self {
             message_bytes: 32 << 20,
             prompt_bytes: 16 << 10,
+            calls_per_second: 1000.0,
+            call_burst: 5000,
             streams_per_client: 1000,
             uploads_per_client: 4,
             uploads: 16,
@@ -150,6 +156,11 @@ impl Settings {
         // A chunk of an upload or a download, and what is around it, must fit.
         at_least("message_bytes", limits.message_bytes, 2 << 20)?;
         at_least("prompt_bytes", limits.prompt_bytes, 1)?;
+        at_least("call_burst", limits.call_burst as usize, 1)?;
+        if !(limits.calls_per_second > 0.0 && limits.calls_per_second <= 1e6) {
+            let error = FieldError::new("calls_per_second", limits.calls_per_second, "is outside 0..=1000000");
+            return Err(error.nearest(1000));
+        }
         at_least("streams_per_client", limits.streams_per_client, 1)?;
         at_least("uploads_per_client", limits.uploads_per_client, 1)?;
         at_least("uploads", limits.uploads, 1)?;

@@ -3,14 +3,14 @@
 //! Must not know messages.
 
 use crate::{Catalog, ServerConfig, metrics::Metrics, problem::Problem, streams::Streams};
-use ltx_jobs::{Jobs, JobsError};
+use ltx_jobs::{ClientId, Jobs, JobsError, RateLimit};
 use ltx_policy::PolicyConfig;
 use std::{
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
-    time::SystemTime,
+    time::{Instant, SystemTime},
 };
 use tokio::sync::Semaphore;
 
@@ -30,6 +30,7 @@ pub(crate) struct Node {
     /// Uploads, all together.
     pub(crate) upload_places: Arc<Semaphore>,
     pub(crate) started: SystemTime,
+    calls: Mutex<RateLimit>,
     jobs: Jobs,
     policy: RwLock<Arc<PolicyConfig>>,
     catalog: RwLock<Arc<Catalog>>,
@@ -46,6 +47,7 @@ impl Node {
             uploads: Streams::new(config.limits.uploads_per_client),
             upload_places: Arc::new(Semaphore::new(config.limits.uploads)),
             started: SystemTime::now(),
+            calls: Mutex::new(RateLimit::new(config.limits.calls_per_second, config.limits.call_burst)),
             jobs,
             policy: RwLock::new(Arc::new(policy)),
             catalog: RwLock::new(Arc::new(catalog)),
@@ -54,6 +56,15 @@ impl Node {
             stopping: AtomicBool::new(false),
             config,
         }
+    }
+
+    /// Counts a call against its client's share.
+    ///
+    /// # Errors
+    /// The share is used up; how long to wait.
+    pub(crate) fn count_call(&self, client: &ClientId) -> Result<(), Problem> {
+        let taken = self.calls.lock().unwrap_or_else(PoisonError::into_inner).take(client, Instant::now());
+        taken.map_err(|retry_after| JobsError::RateLimited { retry_after }.into())
     }
 
     /// Asks the jobs something that takes microseconds to milliseconds.

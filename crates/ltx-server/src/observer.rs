@@ -14,7 +14,8 @@ pub(crate) async fn follow_unfinished(node: Arc<Node>) {
     for client in clients(&node) {
         let mut after = None;
         loop {
-            let (asked, filter) = (client.clone(), Filter { states: vec![State::Queued, State::Running] });
+            let (asked, filter) =
+                (client.clone(), Filter { states: vec![State::Queued, State::Running], ..Filter::default() });
             let page = match node.read(move |jobs| jobs.list(&asked, &filter, PAGE, after)).await {
                 Ok(page) => page,
                 Err(error) => return tracing::warn!(%error, "unfinished generations cannot be listed"),

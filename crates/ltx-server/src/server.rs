@@ -179,7 +179,7 @@ fn services(node: &Arc<Node>) -> Result<Routes, ServerError> {
         .build_v1()
         .map_err(ServerError::Reflection)?;
     let routes = Routes::new(service!(GenerationServiceServer, Generations(Arc::clone(node))))
-        .add_service(service!(UploadServiceServer, Uploads::new(Arc::clone(node))))
+        .add_service(service!(UploadServiceServer, Uploads(Arc::clone(node))))
         .add_service(service!(PolicyServiceServer, Policy(Arc::clone(node))))
         .add_service(service!(NodeServiceServer, About(Arc::clone(node))))
         .add_service(reflection);

@@ -9,13 +9,17 @@ pub(crate) use node::{limits, model};
 use crate::status;
 use ltx_jobs::{
     Event, EventKind, Failure, FailureCode, Fidelity, Finished, GenerationId, GenerationRecord, LegalShape, OutputFile,
-    OutputKind, State,
+    OutputKind, Prediction, StageTime, State,
 };
 use ltx_policy::{Agent, Ground, StoredRequest};
 use ltx_proto::v1;
 use ltx_types::{ConditioningMode, FieldError, GenerationDraft, ImageCondition, Method, Schedule, Stage};
 use prost_types::Timestamp;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use tonic::codegen::Bytes;
 
 /// What a record's message needs beside the record.
 #[derive(Debug, Clone, Default)]
@@ -46,11 +50,7 @@ pub(crate) fn generation(record: &GenerationRecord, beside: &Beside) -> v1::Gene
         queue_position: record.position.filter(|_| record.state == State::Queued).map(count),
         progress: beside.progress.filter(|_| record.state == State::Running),
         last_event: record.last_event,
-        predicted: Some(v1::Resources {
-            peak_memory_bytes: record.predicted.peak_bytes,
-            seconds: record.predicted.seconds.unwrap_or(0.0),
-            stages: Vec::new(),
-        }),
+        predicted: Some(predicted(&record.predicted)),
         measured: outcome.map(measured),
         mark: outcome.map(mark),
         first_frame: outcome.and_then(|outcome| outcome.first_frame).map(fidelity),
@@ -120,14 +120,25 @@ fn images(conditions: &[ImageCondition]) -> Option<v1::generation_spec::Images> 
     }
 }
 
+/// What a request is expected to take.
+pub(crate) fn predicted(of: &Prediction) -> v1::Resources {
+    v1::Resources {
+        peak_memory_bytes: of.peak_bytes,
+        seconds: of.seconds.unwrap_or(0.0),
+        stages: stage_seconds(&of.stages),
+    }
+}
+
 fn measured(outcome: &Finished) -> v1::Resources {
-    let stages =
-        outcome.stages.iter().map(|time| v1::StageSeconds { stage: stage(time.stage).into(), seconds: time.seconds });
     v1::Resources {
         peak_memory_bytes: outcome.measured_peak_bytes.unwrap_or(0),
         seconds: outcome.measured_seconds,
-        stages: stages.collect(),
+        stages: stage_seconds(&outcome.stages),
     }
+}
+
+fn stage_seconds(times: &[StageTime]) -> Vec<v1::StageSeconds> {
+    times.iter().map(|time| v1::StageSeconds { stage: stage(time.stage).into(), seconds: time.seconds }).collect()
 }
 
 /// The mark as it stands in the sidecar, in the wire's words.
@@ -197,17 +208,21 @@ fn failure(of: &Failure) -> v1::Failure {
     v1::Failure { reason: reason.into(), message: of.message.clone(), retryable }
 }
 
-/// An event. `done` is the finished generation, for the event that says so.
-pub(crate) fn event(id: GenerationId, event: &Event, done: Option<v1::Generation>) -> v1::GenerationEvent {
+/// An event. `done` is the finished generation, for the event that says so; `preview` is what it looks like at this step.
+pub(crate) fn event(
+    id: GenerationId,
+    event: &Event,
+    done: Option<v1::Generation>,
+    preview: Option<Arc<[u8]>>,
+) -> v1::GenerationEvent {
     use v1::generation_event::Event as Wire;
     let what = match &event.kind {
-        EventKind::Queued { position, .. } => {
-            Some(Wire::Queued(v1::Queued { position: count(*position), seconds_left: None }))
+        EventKind::Queued { position, seconds_left, .. } => {
+            Some(Wire::Queued(v1::Queued { position: count(*position), seconds_left: *seconds_left }))
         }
         EventKind::Running { attempt } => Some(Wire::Running(v1::Running { resumed: *attempt > 1 })),
         EventKind::Progress { .. } => progress(&event.kind).map(Wire::Progress),
-        // The contract has no word for it; its number keeps the sequence without gaps.
-        EventKind::Cancelling => None,
+        EventKind::Cancelling => Some(Wire::Cancelling(v1::Cancelling {})),
         EventKind::Done => Some(Wire::Done(v1::Done { generation: done })),
         EventKind::Failed(of) => Some(Wire::Failed(v1::Failed { failure: Some(failure(of)) })),
         EventKind::Cancelled => Some(Wire::Cancelled(v1::Cancelled {})),
@@ -217,7 +232,7 @@ pub(crate) fn event(id: GenerationId, event: &Event, done: Option<v1::Generation
         generation_id: id.to_string(),
         time: Some(time(event.at_ms)),
         event: what,
-        preview_png: Default::default(),
+        preview_png: preview.map(Bytes::from_owner).unwrap_or_default(),
     }
 }
 
@@ -229,8 +244,8 @@ pub(crate) fn progress(kind: &EventKind) -> Option<v1::Progress> {
 }
 
 /// A place in the queue.
-pub(crate) fn place(position: usize) -> v1::WatchGenerationResponse {
-    let queued = v1::Queued { position: count(position), seconds_left: None };
+pub(crate) fn place(position: usize, seconds_left: Option<f64>) -> v1::WatchGenerationResponse {
+    let queued = v1::Queued { position: count(position), seconds_left };
     v1::WatchGenerationResponse { news: Some(v1::watch_generation_response::News::Place(queued)) }
 }
 

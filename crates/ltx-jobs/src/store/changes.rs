@@ -24,6 +24,8 @@ pub(crate) struct NewGeneration<'a> {
     pub(crate) predicted: Prediction,
     /// Generations before it in the queue.
     pub(crate) position: usize,
+    /// Seconds until it would begin, where that can be estimated.
+    pub(crate) wait_seconds: Option<f64>,
 }
 
 /// How an attempt ended.
@@ -83,7 +85,7 @@ impl Store {
                 tx.prepare_cached("INSERT OR IGNORE INTO generation_images (generation, sha256) VALUES (?1, ?2)")?
                     .execute(params![sequence, sha256])?;
             }
-            let kind = EventKind::Queued { position: new.position, resumed: false };
+            let kind = EventKind::Queued { position: new.position, resumed: false, seconds_left: new.wait_seconds };
             append(tx, news, (sequence, new.id), kind, now)
         })
     }
@@ -96,8 +98,8 @@ impl Store {
         self.write(Durability::Durable, |tx, news| {
             let Some(row) = row(tx, id)? else { return Ok(None) };
             let Ok(state) = row.state.after(Change::Start) else { return Ok(None) };
-            let sql = "UPDATE generations SET state = ?2, attempts = attempts + 1, started_ms = ?3 WHERE sequence = ?1 \
-                       RETURNING attempts";
+            let sql = "UPDATE generations SET state = ?2, attempts = attempts + 1, \
+                       started_ms = COALESCE(started_ms, ?3) WHERE sequence = ?1 RETURNING attempts";
             let attempt =
                 tx.query_row(sql, params![row.sequence, state.as_str(), now.wall_ms], |row| row.get::<_, u32>(0))?;
             append(tx, news, (row.sequence, id), EventKind::Running { attempt }, now)?;
@@ -255,7 +257,7 @@ impl Row {
         let state = self.after(Change::Requeue)?;
         let sql = "UPDATE generations SET state = ?2 WHERE sequence = ?1";
         tx.execute(sql, params![self.sequence, state.as_str()])?;
-        let event = EventKind::Queued { position: 0, resumed: true };
+        let event = EventKind::Queued { position: 0, resumed: true, seconds_left: None };
         append(tx, news, (self.sequence, self.id), event, now)?;
         Ok(state)
     }

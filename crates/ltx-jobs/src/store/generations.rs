@@ -68,19 +68,27 @@ impl Store {
             states => states.iter().map(|state| format!("'{}'", state.as_str())).collect(),
         };
         let sql = format!(
-            "SELECT {COLUMNS} FROM generations WHERE client = :client AND sequence < :before AND state IN ({}) \
+            "SELECT {COLUMNS} FROM generations WHERE client = :client AND sequence < :behind AND state IN ({}) \
+             AND (:method IS NULL OR method = :method) AND created_ms >= :from AND created_ms < :until \
              ORDER BY sequence DESC LIMIT :limit",
             states.join(", ")
         );
-        let before = after.map_or(i64::MAX, |token| token.0);
+        let behind = after.map_or(Ok(i64::MAX), |token| token.sequence(filter))?;
         self.read(|connection| {
             let mut statement = connection.prepare_cached(&sql)?;
-            let named = named_params! { ":client": client.as_str(), ":before": before, ":limit": size as i64 + 1 };
+            let named = named_params! {
+                ":client": client.as_str(),
+                ":behind": behind,
+                ":method": filter.method.map(Method::as_str),
+                ":from": filter.from_ms.unwrap_or(i64::MIN),
+                ":until": filter.before_ms.unwrap_or(i64::MAX),
+                ":limit": size as i64 + 1,
+            };
             let rows = statement.query_map(named, raw)?;
             let mut records = rows.map(|row| row?.read()).collect::<Result<Vec<_>>>()?;
             let more = records.len() > size;
             records.truncate(size);
-            let next = records.last().filter(|_| more).map(|last| PageToken(last.sequence));
+            let next = records.last().filter(|_| more).map(|last| PageToken::behind(last.sequence, filter));
             Ok(Page { records, next })
         })
     }
@@ -89,13 +97,14 @@ impl Store {
     ///
     /// # Errors
     /// `Database`, `Corrupt`.
-    pub(crate) fn queued(&self) -> Result<Vec<(ClientId, GenerationId)>> {
+    pub(crate) fn queued(&self) -> Result<Vec<GenerationRecord>> {
         self.read(|connection| {
-            let sql = "SELECT client, id FROM generations WHERE state = 'QUEUED' ORDER BY attempts > 0 DESC, sequence";
-            let mut statement = connection.prepare(sql)?;
-            let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
-            rows.map(|row| row.map_err(JobsError::from).and_then(|(client, id)| Ok((client_of(client)?, id_of(&id)?))))
-                .collect()
+            let sql = format!(
+                "SELECT {COLUMNS} FROM generations WHERE state = 'QUEUED' ORDER BY attempts > 0 DESC, sequence"
+            );
+            let mut statement = connection.prepare(&sql)?;
+            let rows = statement.query_map([], raw)?;
+            rows.map(|row| row?.read()).collect()
         })
     }
 }
@@ -172,6 +181,7 @@ impl Raw {
             predicted: from_json("prediction", &predicted)?,
             state: State::parse(&state).ok_or(JobsError::Corrupt { what: "state" })?,
             position: None,
+            wait_seconds: None,
             cancel_requested: cancel_requested != 0,
             attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
             last_event: events as u64,

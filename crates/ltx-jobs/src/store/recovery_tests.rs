@@ -30,8 +30,9 @@ impl Bed {
             images: &[],
             method: Method::ImageToVideo,
             model: "m",
-            predicted: Prediction { peak_bytes: 1, seconds: None },
+            predicted: Prediction { peak_bytes: 1, seconds: None, stages: Vec::new() },
             position: 0,
+            wait_seconds: None,
         };
         self.store.insert(&new, NOW).unwrap();
         assert_eq!(self.store.start(id, NOW).unwrap(), Some(1));

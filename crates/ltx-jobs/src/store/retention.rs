@@ -51,7 +51,8 @@ impl Store {
         self.write(Durability::Durable, |tx, _| {
             let sql = "DELETE FROM uploads WHERE sequence IN (
                     SELECT sequence FROM (
-                        SELECT sequence, created_age_ms, SUM(bytes) OVER (ORDER BY sequence DESC) AS with_newer
+                        SELECT sequence, created_age_ms,
+                            SUM(bytes) OVER (ORDER BY created_age_ms DESC, sequence DESC) AS with_newer
                         FROM uploads
                     ) WHERE created_age_ms < ?1 OR with_newer > ?2
                 )";

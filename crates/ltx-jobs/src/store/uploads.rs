@@ -4,7 +4,7 @@
 
 use super::{Durability, Store};
 use crate::{ClientId, JobsError, Result, UploadId, clock::Now};
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Transaction, params};
 use std::collections::HashSet;
 
 /// An image whose file is there and whose row is not yet.
@@ -16,17 +16,30 @@ pub(crate) struct NewUpload<'a> {
 }
 
 impl Store {
+    /// Keeps an upload; one that this client has made before is renewed instead. Returns its id.
+    ///
     /// # Errors
-    /// `Database`, `StorageFull`.
-    pub(crate) fn insert_upload(&self, new: &NewUpload<'_>, now: Now) -> Result<()> {
+    /// `Database`, `StorageFull`, `Corrupt`.
+    pub(crate) fn insert_upload(&self, new: &NewUpload<'_>, now: Now) -> Result<UploadId> {
         self.write(Durability::Durable, |tx, _| {
+            if let Some(id) = renew(tx, new.client, new.sha256, now)? {
+                return Ok(id);
+            }
             tx.execute(
                 "INSERT INTO uploads (id, client, sha256, bytes, created_ms, created_age_ms) \
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
                 params![new.id.to_string(), new.client.as_str(), new.sha256, new.bytes as i64, now.wall_ms, now.age_ms],
             )?;
-            Ok(())
+            Ok(new.id)
         })
+    }
+
+    /// The upload of these bytes that this client has made before, from now on kept as long as a new one.
+    ///
+    /// # Errors
+    /// `Database`, `StorageFull`, `Corrupt`.
+    pub(crate) fn renew_upload(&self, client: &ClientId, sha256: &str, now: Now) -> Result<Option<UploadId>> {
+        self.write(Durability::Durable, |tx, _| renew(tx, client, sha256, now))
     }
 
     /// The digest of a client's upload.
@@ -54,4 +67,15 @@ impl Store {
             Ok(digests.collect::<rusqlite::Result<_>>()?)
         })
     }
+}
+
+fn renew(tx: &Transaction<'_>, client: &ClientId, sha256: &str, now: Now) -> Result<Option<UploadId>> {
+    // Databases of older versions may hold the same bytes more than once; the newest lives longest anyway.
+    let sql = "UPDATE uploads SET created_ms = ?3, created_age_ms = ?4 WHERE sequence = (
+                   SELECT MAX(sequence) FROM uploads WHERE client = ?1 AND sha256 = ?2
+               ) RETURNING id";
+    let mut statement = tx.prepare_cached(sql)?;
+    let renewed = params![client.as_str(), sha256, now.wall_ms, now.age_ms];
+    let id: Option<String> = statement.query_row(renewed, |row| row.get(0)).optional()?;
+    id.map(|id| id.parse().map_err(|_| JobsError::Corrupt { what: "upload's id" })).transpose()
 }

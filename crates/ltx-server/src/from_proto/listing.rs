@@ -1,12 +1,11 @@
 //! Which generations a client asks to list.
 //!
-//! Must not know pages; a page token is the jobs' own, with this filter's mark behind it.
+//! Must not know what a page token says; the jobs gave it.
 
 use super::fields::{milliseconds, unknown};
-use ltx_jobs::State;
+use ltx_jobs::{Filter, PageToken, State};
 use ltx_proto::v1;
 use ltx_types::{FieldError, Method};
-use sha2::{Digest, Sha256};
 
 /// The most generations of a page.
 const PAGE_SIZE: i32 = 500;
@@ -15,16 +14,11 @@ const PAGE_SIZE: i32 = 500;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Listing {
     pub(crate) size: usize,
-    pub(crate) states: Vec<State>,
-    pub(crate) method: Option<Method>,
-    /// Milliseconds since 1970.
-    pub(crate) from_ms: Option<i64>,
-    pub(crate) before_ms: Option<i64>,
-    /// What tells this filter from another; page tokens carry it.
-    pub(crate) filter: String,
+    pub(crate) after: Option<PageToken>,
+    pub(crate) filter: Filter,
 }
 
-/// Reads a listing; the page token apart.
+/// Reads a listing. Whether the page token belongs to the filter is for the jobs to say.
 ///
 /// # Errors
 /// A field that is wrong.
@@ -59,8 +53,6 @@ pub(crate) fn listing(request: &v1::ListGenerationsRequest) -> Result<Listing, F
     };
     let from_ms = request.created_from.as_ref().map(|time| milliseconds("created_from", time)).transpose()?;
     let before_ms = request.created_before.as_ref().map(|time| milliseconds("created_before", time)).transpose()?;
-    let words: Vec<_> = states.iter().map(|state| state.as_str()).collect();
-    let filter = format!("{words:?} {method:?} {from_ms:?} {before_ms:?}");
-    let filter = format!("{:x}", Sha256::digest(filter))[..8].to_owned();
-    Ok(Listing { size, states, method, from_ms, before_ms, filter })
+    let after = Some(&request.page_token).filter(|token| !token.is_empty()).map(|token| token.parse()).transpose()?;
+    Ok(Listing { size, after, filter: Filter { states, method, from_ms, before_ms } })
 }

@@ -14,8 +14,8 @@ use crate::{
     to_proto::{self, Beside},
 };
 use ltx_jobs::{
-    ClientId, EventKind, Filter, GenerationId, GenerationRecord, Jobs, JobsError, PageToken, State, Submission,
-    Submitted, UploadId, Watched,
+    ClientId, EventKind, GenerationId, GenerationRecord, Jobs, JobsError, PageToken, State, Submission, Submitted,
+    UploadId, Watched,
 };
 use ltx_policy::admit;
 use ltx_proto::v1::{self, generation_service_server::GenerationService};
@@ -24,8 +24,6 @@ use prost::Message;
 use std::{sync::Arc, time::Duration};
 use tonic::{Request, Response, Status, async_trait};
 
-/// Pages of the jobs looked through for one page of a filtered listing.
-const PAGES: usize = 20;
 /// Bytes of a generation's message beside its prompts, and some to spare.
 const RECORD_BYTES: usize = 16 << 10;
 
@@ -65,12 +63,10 @@ impl GenerationService for Generations {
         let client = caller(&request)?;
         let request = request.into_inner();
         let listing = from_proto::listing(&request).map_err(Problem::from)?;
-        let after = page_token(&request.page_token, &listing.filter).map_err(Problem::from)?;
         let kept = self.kept();
-        let filter = listing.filter.clone();
         let room = Room::of(&self.0.config.limits);
-        let page = self.0.read(move |jobs| list(jobs, &client, &listing, after, (kept, room))).await?;
-        let next_page_token = page.next.map(|token| format!("{token}-{filter}")).unwrap_or_default();
+        let page = self.0.read(move |jobs| list(jobs, &client, &listing, (kept, room))).await?;
+        let next_page_token = page.next.map(|token| token.to_string()).unwrap_or_default();
         Ok(Response::new(v1::ListGenerationsResponse { generations: page.generations, next_page_token }))
     }
 
@@ -82,7 +78,7 @@ impl GenerationService for Generations {
         let request = request.into_inner();
         let id = named(&request.id)?;
         let slot = self.0.streams.open(&client)?;
-        Ok(Response::new(watch::watch(&self.0, client, id, request.resume_after, slot).await?))
+        Ok(Response::new(watch::watch(&self.0, client, id, (request.resume_after, request.previews), slot).await?))
     }
 
     async fn cancel_generation(
@@ -130,6 +126,15 @@ impl Generations {
     async fn create(&self, client: ClientId, request: v1::CreateGenerationRequest) -> Result<Submitted, Problem> {
         let node = &self.0;
         let spec = request.spec.unwrap_or_default();
+        let request_id = from_proto::request_id(&request.request_id);
+        // What was accepted stays accepted: a request that comes again is answered before anybody judges it.
+        if let Ok(Some(request_id)) = &request_id {
+            let (asked, request_id, body) = (client.clone(), request_id.clone(), from_proto::digest(&spec));
+            if let Some(submitted) = node.read(move |jobs| jobs.submitted(&asked, &request_id, &body)).await? {
+                tracing::Span::current().record("generation", tracing::field::display(submitted.record.id));
+                return Ok(submitted);
+            }
+        }
         let policy = node.policy();
         let (read, verdict) = judge(node, &spec, &policy, true);
         refuse(node, &verdict)?;
@@ -137,7 +142,6 @@ impl Generations {
             return Err(Problem::Stopping);
         }
         let from_proto::Request { ask, draft, uploads, faults } = read;
-        let request_id = from_proto::request_id(&request.request_id);
         let (request_id, faults) = match request_id {
             Ok(request_id) => (request_id, faults),
             Err(error) => (None, faults.into_iter().chain([error]).collect()),
@@ -278,46 +282,24 @@ impl Room {
     }
 }
 
-/// One page. What the jobs do not filter by is filtered here, so a page may be short and still have a next one.
+/// One page; shorter than asked for only where a message has no room for more.
 fn list(
     jobs: &Jobs,
     client: &ClientId,
-    listing: &Listing,
-    mut after: Option<PageToken>,
+    Listing { size, after, filter }: &Listing,
     (kept, room): (Duration, Room),
 ) -> Result<Listed, JobsError> {
-    let filter = Filter { states: listing.states.clone() };
-    let (mut generations, mut bytes): (Vec<v1::Generation>, usize) = (Vec::new(), 0);
-    for _ in 0..PAGES {
-        let size = room.records.min(listing.size - generations.len());
-        let page = jobs.list(client, &filter, size, after)?;
-        let wanted = page.records.iter().filter(|record| {
-            listing.method.is_none_or(|method| method == record.method)
-                && listing.from_ms.is_none_or(|from| record.created_ms >= from)
-                && listing.before_ms.is_none_or(|before| record.created_ms < before)
-        });
-        for record in wanted {
+    let (mut generations, mut bytes, mut after): (Vec<v1::Generation>, usize, _) = (Vec::new(), 0, *after);
+    loop {
+        let page = jobs.list(client, filter, room.records.min(size - generations.len()), after)?;
+        for record in &page.records {
             let generation = with_progress(jobs, record, kept);
             bytes += generation.encoded_len();
             generations.push(generation);
         }
         after = page.next;
-        if after.is_none() || generations.len() >= listing.size || bytes >= room.bytes {
-            break;
+        if after.is_none() || generations.len() >= *size || bytes >= room.bytes {
+            return Ok(Listed { generations, next: after });
         }
-    }
-    Ok(Listed { generations, next: after })
-}
-
-/// The jobs' token in a client's, which also says for which filter it was given.
-fn page_token(text: &str, filter: &str) -> Result<Option<PageToken>, FieldError> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let short: String = text.chars().take(40).collect();
-    match text.rsplit_once('-') {
-        Some((token, given)) if given == filter => token.parse().map(Some),
-        Some(_) => Err(FieldError::new("page_token", short, "was given for another filter")),
-        None => Err(FieldError::new("page_token", short, "was not given by this node")),
     }
 }

@@ -3,15 +3,13 @@
 //! Must not tell of other clients' generations.
 
 use crate::{auth::caller, machine, node::Node, problem::Problem, to_proto};
-use ltx_jobs::{ClientId, Filter, JobsError, State};
+use ltx_jobs::ClientId;
 use ltx_proto::v1::{self, node_service_server::NodeService};
 use std::sync::Arc;
 use tonic::{Request, Response, Status, async_trait};
 
 /// The most pixels of an image that `ltx-media` opens.
 const IMAGE_PIXELS: u64 = 64_000_000;
-/// Generations asked for at once when a client's own are counted.
-const PAGE: usize = 1000;
 
 /// The service.
 pub(crate) struct About(pub(crate) Arc<Node>);
@@ -28,7 +26,7 @@ impl About {
     async fn node(&self, client: ClientId) -> Result<v1::Node, Problem> {
         let node = &self.0;
         let settings = &node.config.jobs;
-        let (status, own) = node.read(move |jobs| Ok((jobs.status()?, own_queued(jobs, &client)?))).await?;
+        let (status, (own, wait_seconds)) = node.read(move |jobs| Ok((jobs.status()?, jobs.standing(&client)))).await?;
         let policy = node.policy();
         let loaded = policy.loaded();
         let catalog = node.catalog();
@@ -75,7 +73,7 @@ impl About {
                 capacity: to_proto::count(settings.max_queued),
                 own_queued: to_proto::count(own),
                 own_capacity: to_proto::count(settings.max_queued_per_client),
-                wait_seconds: None,
+                wait_seconds,
             }),
             models,
             limits: Some(to_proto::limits(&node.config, IMAGE_PIXELS)),
@@ -86,18 +84,5 @@ impl About {
     fn external(&self) -> Vec<String> {
         let own = ltx_policy::ModelNames::EXTERNAL.into_iter().map(str::to_owned);
         own.chain(self.0.config.external_models.iter().cloned()).collect()
-    }
-}
-
-fn own_queued(jobs: &ltx_jobs::Jobs, client: &ClientId) -> Result<usize, JobsError> {
-    let filter = Filter { states: vec![State::Queued] };
-    let (mut count, mut after) = (0, None);
-    loop {
-        let page = jobs.list(client, &filter, PAGE, after)?;
-        count += page.records.len();
-        after = page.next;
-        if after.is_none() {
-            return Ok(count);
-        }
     }
 }

@@ -3,8 +3,8 @@
 //! Must not keep anything: nothing is stored, decoded or looked up here.
 
 use super::judge;
-use crate::{from_proto, node::Node, problem::Problem, to_proto};
-use ltx_jobs::Estimate;
+use crate::{auth::caller, from_proto, node::Node, problem::Problem, to_proto};
+use ltx_jobs::{ClientId, Estimate};
 use ltx_policy::{Ask, PolicyConfig, Refusal, admit, refuse_edit_elements, refuse_generate_audio};
 use ltx_proto::v1::{self, policy_service_server::PolicyService};
 use ltx_types::GenerationDraft;
@@ -20,8 +20,9 @@ impl PolicyService for Policy {
         &self,
         request: Request<v1::CheckEligibilityRequest>,
     ) -> Result<Response<v1::CheckEligibilityResponse>, Status> {
+        let client = caller(&request)?;
         let spec = request.into_inner().spec.unwrap_or_default();
-        Ok(Response::new(self.verdict(&spec).await?))
+        Ok(Response::new(self.verdict(client, &spec).await?))
     }
 
     async fn edit_elements(
@@ -50,7 +51,11 @@ impl Policy {
         Problem::from(refusal).into()
     }
 
-    async fn verdict(&self, spec: &v1::GenerationSpec) -> Result<v1::CheckEligibilityResponse, Problem> {
+    async fn verdict(
+        &self,
+        client: ClientId,
+        spec: &v1::GenerationSpec,
+    ) -> Result<v1::CheckEligibilityResponse, Problem> {
         let policy = self.0.policy();
         let (request, verdict) = judge(&self.0, spec, &policy, false);
         let mut answer = v1::CheckEligibilityResponse {
@@ -64,7 +69,7 @@ impl Policy {
         answer.method = to_proto::method(method).into();
         answer.model = verdict.model().unwrap_or_default().to_owned();
         let mut faults = request.faults;
-        match self.estimate(&request.ask, request.draft, &policy).await? {
+        match self.estimate(client, (&request.ask, request.draft), &policy).await? {
             Ok(estimate) => answer.estimate = Some(estimate).filter(|_| faults.is_empty()),
             Err(fault) => faults.extend((!faults.iter().any(|known| known.field == fault.field)).then_some(fault)),
         }
@@ -75,26 +80,22 @@ impl Policy {
     /// The estimate, or the field that is wrong.
     async fn estimate(
         &self,
-        ask: &Ask,
-        draft: GenerationDraft,
+        client: ClientId,
+        (ask, draft): (&Ask, GenerationDraft),
         policy: &PolicyConfig,
     ) -> Result<Result<v1::Estimate, ltx_types::FieldError>, Problem> {
         let checked = match admit(ask, draft, policy)?.check() {
             Ok(checked) => checked,
             Err(field) => return Ok(Err(from_proto::in_spec(field))),
         };
-        let estimate = self.0.read(move |jobs| jobs.estimate(&checked)).await?;
-        let Estimate { predicted, available_bytes, fits, largest } = estimate;
+        let estimate = self.0.read(move |jobs| jobs.estimate(&client, &checked)).await?;
+        let Estimate { predicted, available_bytes, fits, largest, wait_seconds } = estimate;
         Ok(Ok(v1::Estimate {
-            resources: Some(v1::Resources {
-                peak_memory_bytes: predicted.peak_bytes,
-                seconds: predicted.seconds.unwrap_or(0.0),
-                stages: Vec::new(),
-            }),
+            resources: Some(to_proto::predicted(&predicted)),
             available_memory_bytes: available_bytes.or_else(crate::machine::available_bytes).unwrap_or(0),
             fits,
             largest: largest.map(to_proto::shape),
-            wait_seconds: None,
+            wait_seconds,
         }))
     }
 }

@@ -4,14 +4,13 @@
 
 use crate::{auth::caller, calls::decoding, node::Node, problem::Problem, streams::Slot, to_proto};
 use image::{ImageDecoder, ImageReader, metadata::Orientation};
-use ltx_jobs::{ClientId, UploadId};
+use ltx_jobs::{ClientId, Jobs};
 use ltx_proto::v1::{self, upload_image_request::Part, upload_service_server::UploadService};
 use ltx_types::FieldError;
 use sha2::{Digest, Sha256};
 use std::{
-    collections::HashMap,
     io::Cursor,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 use tokio::time::{Instant, timeout, timeout_at};
@@ -19,14 +18,9 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 
 /// Bytes of a chunk.
 const CHUNK: usize = 1 << 20;
-/// Uploads remembered, so that the same bytes get the same id.
-const REMEMBERED: usize = 4096;
 
 /// The service.
-pub(crate) struct Uploads {
-    node: Arc<Node>,
-    known: Mutex<HashMap<(ClientId, String), UploadId>>,
-}
+pub(crate) struct Uploads(pub(crate) Arc<Node>);
 
 #[async_trait]
 impl UploadService for Uploads {
@@ -35,14 +29,14 @@ impl UploadService for Uploads {
         request: Request<Streaming<v1::UploadImageRequest>>,
     ) -> Result<Response<v1::UploadImageResponse>, Status> {
         let client = caller(&request)?;
-        if self.node.is_stopping() {
+        if self.0.is_stopping() {
             return Err(Problem::Stopping.into());
         }
-        let _slot: Slot = self.node.uploads.open(&client)?;
-        let limits = &self.node.config.limits;
+        let _slot: Slot = self.0.uploads.open(&client)?;
+        let limits = &self.0.config.limits;
         let until = Instant::now() + limits.upload_time;
         let slow = || Problem::from(field("the upload", format!("took more than {:?}", limits.upload_time)));
-        let place = timeout_at(until, self.node.upload_places.acquire()).await;
+        let place = timeout_at(until, self.0.upload_places.acquire()).await;
         let _place = place.map_err(|_| slow())?.map_err(|_| Problem::fault("no places for uploads"))?;
         let mut stream = request.into_inner();
         let received = timeout_at(until, self.receive(&mut stream)).await.map_err(|_| slow())?;
@@ -52,17 +46,13 @@ impl UploadService for Uploads {
 }
 
 impl Uploads {
-    pub(crate) fn new(node: Arc<Node>) -> Self {
-        Self { node, known: Mutex::default() }
-    }
-
     /// The whole image and its SHA-256.
     async fn receive(&self, stream: &mut Streaming<v1::UploadImageRequest>) -> Result<(Vec<u8>, String), Problem> {
-        let idle = self.node.config.limits.idle_time;
+        let idle = self.0.config.limits.idle_time;
         let Some(Part::Header(header)) = next(stream, idle).await? else {
             return Err(field("the first message", "is not a header").into());
         };
-        let most = self.node.config.jobs.max_image_bytes;
+        let most = self.0.config.jobs.max_image_bytes;
         let total = header.total_bytes;
         if !(1..=most).contains(&total) {
             let error = FieldError::new("header.total_bytes", total, format!("is outside 1..={most}"));
@@ -100,30 +90,14 @@ impl Uploads {
 
     async fn keep(&self, client: ClientId, bytes: Vec<u8>, sha256: String) -> Result<v1::UploadImageResponse, Problem> {
         let total_bytes = bytes.len() as u64;
-        let key = (client.clone(), sha256.clone());
-        let known = self.lock().get(&key).copied();
-        let (id, (width, height)) = self
-            .node
-            .write(move |jobs| {
-                let size = || size(&bytes).unwrap_or((0, 0));
-                if let Some(id) = known
-                    && jobs.uploaded(&client, id).is_ok()
-                {
-                    return Ok((id, size()));
-                }
-                let bytes: Arc<[u8]> = bytes.as_slice().into();
-                // The jobs have decoded it when this returns, so its header can be believed.
-                let id = jobs.upload(&client, bytes)?;
-                Ok((id, size()))
-            })
-            .await?;
-        let mut remembered = self.lock();
-        if remembered.len() >= REMEMBERED {
-            remembered.clear();
-        }
-        remembered.insert(key, id);
-        drop(remembered);
-        let expires = SystemTime::now().checked_add(self.node.config.jobs.retention.uploads_for);
+        let keep = move |jobs: &Jobs| {
+            let bytes: Arc<[u8]> = bytes.into();
+            // The jobs have decoded it once this returns, so its header can be believed.
+            let id = jobs.upload(&client, Arc::clone(&bytes))?;
+            Ok((id, size(&bytes).unwrap_or((0, 0))))
+        };
+        let (id, (width, height)) = self.0.write(keep).await?;
+        let expires = SystemTime::now().checked_add(self.0.config.jobs.retention.uploads_for);
         Ok(v1::UploadImageResponse {
             upload_id: id.to_string(),
             total_bytes,
@@ -132,10 +106,6 @@ impl Uploads {
             height,
             expires: expires.map(to_proto::moment),
         })
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(ClientId, String), UploadId>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

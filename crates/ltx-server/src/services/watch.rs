@@ -3,7 +3,7 @@
 //! Must not know how events are kept; order and completeness are the jobs'.
 
 use crate::{node::Node, problem::Problem, streams::Slot, to_proto};
-use ltx_jobs::{ClientId, EventKind, GenerationId, Jobs, JobsError, Watch, WatchEnd, Watched};
+use ltx_jobs::{ClientId, EventKind, GenerationId, Jobs, JobsError, PreviewWatch, Watch, WatchEnd, Watched};
 use ltx_proto::v1::{self, watch_generation_response::News};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc::{Sender, channel};
@@ -23,13 +23,18 @@ pub(crate) async fn watch(
     node: &Arc<Node>,
     client: ClientId,
     id: GenerationId,
-    resume_after: u64,
+    (resume_after, previews): (u64, bool),
     slot: Slot,
 ) -> Result<Stream, Problem> {
     let asked = client.clone();
-    let watch = node.read(move |jobs| jobs.watch(&asked, id, resume_after)).await?;
+    let begun = node.read(move |jobs| {
+        let watch = jobs.watch(&asked, id, resume_after)?;
+        let previews = previews.then(|| jobs.previews(&asked, id)).transpose()?;
+        Ok((watch, previews.map(Arc::new)))
+    });
+    let (watch, previews) = begun.await?;
     let (news, stream) = channel(8);
-    let watcher = Watcher { node: Arc::clone(node), client, id, news, waits: false, place: None };
+    let watcher = Watcher { node: Arc::clone(node), client, id, previews, news, waits: false, place: None };
     tokio::spawn(async move {
         let _slot = slot;
         watcher.run(watch).await;
@@ -41,6 +46,8 @@ struct Watcher {
     node: Arc<Node>,
     client: ClientId,
     id: GenerationId,
+    /// There while previews are wanted.
+    previews: Option<Arc<PreviewWatch>>,
     news: Sender<Result<v1::WatchGenerationResponse, Status>>,
     /// Whether it is queued, as far as the events say.
     waits: bool,
@@ -73,7 +80,9 @@ impl Watcher {
     async fn follow(&mut self, mut watch: Watch) -> Result<(), Stop> {
         loop {
             let (client, id, kept) = (self.client.clone(), self.id, self.node.config.jobs.retention.outputs_for);
-            let batch = self.node.read(move |jobs| take(jobs, &client, id, watch, kept)).await?;
+            let previews = self.previews.clone();
+            let take = move |jobs: &Jobs| take(jobs, &client, id, watch, (kept, previews.as_deref()));
+            let batch = self.node.read(take).await?;
             for (kind, event) in batch.events {
                 self.note(&kind);
                 self.send(News::Event(event)).await?;
@@ -106,10 +115,10 @@ impl Watcher {
                 () = tokio::time::sleep(PLACE_EVERY), if waits => {}
             }
             let (client, id) = (self.client.clone(), self.id);
-            let position = self.node.read(move |jobs| Ok(jobs.get(&client, id)?.position)).await?;
-            if let Some(position) = position.filter(|_| position != self.place) {
+            let record = self.node.read(move |jobs| jobs.get(&client, id)).await?;
+            if let Some(position) = record.position.filter(|_| record.position != self.place) {
                 self.place = Some(position);
-                let place = to_proto::place(position);
+                let place = to_proto::place(position, record.wait_seconds);
                 self.news.send(Ok(place)).await.map_err(|_| Stop::Quietly)?;
             }
         }
@@ -146,7 +155,7 @@ fn take(
     client: &ClientId,
     id: GenerationId,
     mut watch: Watch,
-    outputs_for: Duration,
+    (outputs_for, previews): (Duration, Option<&PreviewWatch>),
 ) -> Result<Batch, JobsError> {
     let mut events = Vec::new();
     let then = loop {
@@ -166,7 +175,8 @@ fn take(
                     EventKind::Queued { position, .. } => Noted::Queued(*position),
                     _ => Noted::Other,
                 };
-                events.push((noted, to_proto::event(id, &event, done)));
+                let preview = previews.and_then(|previews| previews.of(&event));
+                events.push((noted, to_proto::event(id, &event, done, preview)));
             }
             Watched::Pending => break Then::Wait,
             Watched::End(end) => break Then::End(end),

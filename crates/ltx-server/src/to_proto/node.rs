@@ -63,6 +63,7 @@ pub(crate) fn limits(config: &ServerConfig, image_pixels: u64) -> v1::Limits {
         requests_per_second: config.jobs.requests_per_second,
         concurrent_streams: count(config.limits.streams_per_client),
         output_seconds: kept.outputs_for.as_secs(),
+        calls_per_second: config.limits.calls_per_second,
         storage_bytes: kept.outputs_bytes.saturating_add(kept.uploads_bytes),
     }
 }

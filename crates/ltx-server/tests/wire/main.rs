@@ -2,6 +2,7 @@
 //!
 //! Must not know the server's insides.
 
+mod contract;
 mod hostile;
 mod life;
 mod node;

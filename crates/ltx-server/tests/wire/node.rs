@@ -202,7 +202,7 @@ pub(crate) async fn watched(
     id: &str,
     resume_after: u64,
 ) -> Vec<v1::GenerationEvent> {
-    let request = v1::WatchGenerationRequest { id: id.to_owned(), resume_after, previews: true };
+    let request = v1::WatchGenerationRequest { id: id.to_owned(), resume_after, previews: false };
     let mut stream = client.watch_generation(request).await.unwrap().into_inner();
     let mut events = Vec::new();
     while let Some(message) = stream.message().await.unwrap() {

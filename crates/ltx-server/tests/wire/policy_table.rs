@@ -110,7 +110,8 @@ fn table() -> Vec<Row> {
         row("15", |spec| spec.model = OTHER.into()).refused(
             Unavailable,
             "MODEL_NOT_LOADED",
-            "the models that are loaded: ltx-2.3-tiny",
+            "the models that are loaded: ltx-2.3-tiny; name one of them; the node's operator can let another name mean \
+             one of them ([aliases])",
         ),
     ]
 }

@@ -6,10 +6,10 @@
 use candle_core::{Device, Tensor};
 use ltx_media::FrameWriter;
 use ltx_pipeline::{
-    Generator, LatentStore, Outcome, PipelineError, Result, Run, SavedLatent, StageSeconds, stage_sigmas,
+    Generator, LatentStore, Outcome, PipelineError, Preview, Result, Run, SavedLatent, StageSeconds, stage_sigmas,
 };
 use ltx_policy::Admitted;
-use ltx_types::{FieldError, Generation, Progress, Stage, Stages};
+use ltx_types::{FieldError, Generation, PixelShape, Progress, Stage, Stages};
 use sha2::{Digest, Sha256};
 use std::{
     fs::File,
@@ -21,6 +21,8 @@ use std::{
 
 const TOKENS: usize = 16;
 const CHANNELS: usize = 4;
+/// What a preview shows.
+const PREVIEW: PixelShape = PixelShape { width: 24, height: 16 };
 /// Frames of a decoded chunk.
 const CHUNK: usize = 8;
 
@@ -71,6 +73,10 @@ impl FakeGenerator {
             }
             state.step(seed, stage, step);
             run.store.save(&state.saved(stage, step + 1)?)?;
+            if run.previews.wanted() {
+                let after = Progress { stage, done: step + 1, total };
+                run.previews.show(Preview { after, pixels: PREVIEW, rgb: state.picture(PREVIEW, 0) });
+            }
             self.log(&format!("end {seed} {} {step}", stage.label()));
         }
         run.progress.report(Progress { stage, done: total, total });
@@ -190,6 +196,12 @@ impl State {
             let key = hash(u64::from(value(0).to_bits()), frame as u64);
             return (0..bytes).map(|i| hash(key, i as u64) as u8).collect();
         }
+        self.picture(request.pixels, frame)
+    }
+
+    fn picture(&self, pixels: PixelShape, frame: usize) -> Vec<u8> {
+        let bytes = pixels.width * pixels.height * 3;
+        let value = |i: usize| self.values[i % self.values.len()];
         let level = |i: usize| ((value(frame + i) + 1.0) * 127.0) as u8;
         (0..bytes).map(|i| level(i * 8 / bytes).wrapping_add((i / 3 % 16) as u8)).collect()
     }

@@ -13,7 +13,8 @@ pub(crate) struct Fault {
     line: String,
     /// What the command exits with.
     pub(crate) code: Code,
-    /// Whether the connection broke, or the node is going to come back: the same call may be made again.
+    /// Whether the connection broke, the node is going to come back, or this client called too often: the same call may be
+    /// made again.
     pub(crate) passing: bool,
 }
 
@@ -65,7 +66,7 @@ impl From<Status> for Fault {
         if let Some(delay) = details.retry_info().and_then(|info| info.retry_delay) {
             line = format!("{line}; try again in {:.1} s", delay.as_secs_f64());
         }
-        Self { line, code, passing: info.reason == "SHUTTING_DOWN" }
+        Self { line, code, passing: matches!(info.reason.as_str(), "SHUTTING_DOWN" | "RATE_LIMITED") }
     }
 }
 

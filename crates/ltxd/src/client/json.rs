@@ -132,6 +132,7 @@ fn event(event: &GenerationEvent) -> Value {
         Some(Event::Done(done)) => ("done", "done", done.generation.as_ref().map_or(Value::Null, generation)),
         Some(Event::Failed(failed)) => ("failed", "failure", failed.failure.as_ref().map_or(Value::Null, failure)),
         Some(Event::Cancelled(_)) => ("cancelled", "cancelled", json!(true)),
+        Some(Event::Cancelling(_)) => ("cancelling", "cancelling", json!(true)),
         None => ("unknown", "unknown", Value::Null),
     };
     let mut line = json!({
@@ -209,6 +210,7 @@ pub(crate) fn node(node: &Node) -> Value {
             "image_pixels": limits.image_pixels, "prompt_bytes": limits.prompt_bytes,
             "requests_per_second": limits.requests_per_second, "concurrent_streams": limits.concurrent_streams,
             "output_seconds": limits.output_seconds, "storage_bytes": limits.storage_bytes,
+            "calls_per_second": limits.calls_per_second,
         },
         "policy": { "plans": policy.plans, "external_models": policy.external_models },
     })

@@ -6,6 +6,7 @@ pub(crate) mod fault;
 pub(crate) mod fetch;
 pub(crate) mod follow;
 pub(crate) mod json;
+pub(crate) mod preview;
 pub(crate) mod spec;
 pub(crate) mod text;
 pub(crate) mod words;

@@ -93,7 +93,8 @@ fn shape(generation: &Generation) -> String {
 }
 
 /// The heading of [`row`].
-pub(crate) const HEADING: &str = "ID                          STATE                      CREATED               CLIP";
+pub(crate) const HEADING: &str =
+    "ID                                    STATE                      CREATED               CLIP";
 
 /// One generation in one line.
 pub(crate) fn row(generation: &Generation) -> String {
@@ -105,7 +106,7 @@ pub(crate) fn row(generation: &Generation) -> String {
         prompt.truncate(at);
         prompt.push('…');
     }
-    format!("{:<27} {:<26} {created:<21} {}: {prompt}", generation.id, standing(generation), shape(generation))
+    format!("{:<37} {:<26} {created:<21} {}: {prompt}", generation.id, standing(generation), shape(generation))
 }
 
 /// What a node is.

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use draft::Model;
 use ltx_media::{FrameWriter, Mp4Writer, PngFolderWriter};
 use ltx_nn::{Compute, parse_dtype};
-use ltx_pipeline::{Engine, EngineOptions, Generator, NotSaved, Run};
+use ltx_pipeline::{Engine, EngineOptions, Generator, NoPreviews, NotSaved, Run};
 use ltx_policy::{Admitted, ModelIdentity, ModelNames, PolicyConfig, UsageMark, admit};
 use ltx_types::{CancelToken, Generation};
 use std::{path::PathBuf, process::ExitCode, time::Instant};
@@ -151,7 +151,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let bar = Bar::new(arguments.json);
     let started = Instant::now();
     let mut writers = arguments.writers(&admitted, &mark)?;
-    let outcome = engine.generate(&admitted, &mut writers, &Run { progress: &bar, cancel: &cancel, store: &NotSaved });
+    let outcome = engine.generate(
+        &admitted,
+        &mut writers,
+        &Run { progress: &bar, cancel: &cancel, store: &NotSaved, previews: &NoPreviews },
+    );
     bar.clear();
     let outcome = outcome?;
     cancel.check()?;

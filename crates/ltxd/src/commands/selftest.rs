@@ -5,7 +5,7 @@
 use crate::{commands::generate::ComputeFlags, exit::BadInput};
 use anyhow::{Context, Result};
 use ltx_pipeline::{
-    EngineOptions, NotSaved, Run,
+    EngineOptions, NoPreviews, NotSaved, Run,
     golden::{Comparison, GoldenCase, GoldenResult, run_case},
 };
 use ltx_types::{CancelToken, NoProgress};
@@ -33,8 +33,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     for folder in &arguments.cases {
         let case = GoldenCase::open(folder)?;
         let options = EngineOptions { compute: compute.clone(), ..EngineOptions::default() };
-        let result = run_case(&case, options, &Run { progress: &NoProgress, cancel: &cancel, store: &NotSaved })
-            .with_context(|| format!("case {}", folder.display()))?;
+        let result = run_case(
+            &case,
+            options,
+            &Run { progress: &NoProgress, cancel: &cancel, store: &NotSaved, previews: &NoPreviews },
+        )
+        .with_context(|| format!("case {}", folder.display()))?;
         print(&folder.display().to_string(), &result);
         failed += usize::from(!result.passes());
         if let Some(file) = &arguments.dump {

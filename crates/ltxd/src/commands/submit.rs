@@ -10,6 +10,7 @@ use crate::{
         fetch::Fetch,
         follow::{Ended, Follow},
         json,
+        preview::PreviewFile,
         spec::SpecFlags,
     },
     exit::Code,
@@ -31,6 +32,9 @@ pub(crate) struct Arguments {
     /// Fetch the MP4 into this file once it is done; implies --wait.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Ask for previews (small pictures of the clip in the making) and keep the latest in this PNG file; implies --wait.
+    #[arg(long, value_name = "FILE")]
+    preview: Option<PathBuf>,
     /// For how long a node that goes away is tried again, with --wait.
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     patience: u64,
@@ -47,7 +51,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         let request = CreateGenerationRequest { request_id: arguments.request_id.clone(), spec: Some(spec) };
         let answer = node.generations().create_generation(request).await.map_err(Fault::from)?.into_inner();
         let generation = answer.generation.ok_or_else(|| Fault::nonsense("generation"))?;
-        let waits = arguments.wait || arguments.out.is_some();
+        let waits = arguments.wait || arguments.out.is_some() || arguments.preview.is_some();
         match (arguments.json, waits) {
             (true, _) => println!("{}", json::generation(&generation)),
             (false, false) => println!("{}", generation.id),
@@ -58,8 +62,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
         let patience = Duration::from_secs(arguments.patience);
         let teller = Teller::new(&generation.id, arguments.json);
-        let follow = Follow { id: generation.id.clone(), resume_after: 0, previews: false, patience };
-        let ended = follow.until_it_ends(&node, |news| teller.tell(news)).await;
+        let preview = PreviewFile::new(arguments.preview.as_deref());
+        let previews = preview.is_wanted();
+        let follow = Follow { id: generation.id.clone(), resume_after: 0, previews, patience };
+        let ended = follow.until_it_ends(&node, |news| {
+            preview.see(news);
+            teller.tell(news);
+        });
+        let ended = ended.await;
         teller.clear();
         let ended = ended?;
         if let (Ended::Done, Some(to)) = (&ended, &arguments.out) {
@@ -68,6 +78,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
                 eprintln!("{}: {} bytes, SHA-256 {}", to.display(), file.total_bytes, file.sha256);
             }
         }
+        preview.finish()?;
         Ok(Code::into(ended.code()))
     })
 }

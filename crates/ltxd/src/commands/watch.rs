@@ -3,14 +3,14 @@
 //! Must not know how a broken connection is mended.
 
 use crate::{
-    client::{Connection, follow::Follow, json, text, words},
+    client::{Connection, follow::Follow, json, preview::PreviewFile, text, words},
     exit::Code,
     progress::Bar,
 };
-use anyhow::{Context, Result};
+use anyhow::Result;
 use ltx_proto::v1::{self, Queued, generation_event::Event, watch_generation_response::News};
 use ltx_types::{Progress, Stage};
-use std::{cell::RefCell, path::PathBuf, process::ExitCode, time::Duration};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
     /// The number of the last event seen before; the events after it follow.
     #[arg(long, default_value_t = 0, value_name = "NUMBER")]
     resume_after: u64,
-    /// Ask for previews, and keep the latest in this PNG file.
+    /// Ask for previews (small pictures of the clip in the making) and keep the latest in this PNG file.
     #[arg(long, value_name = "FILE")]
     preview: Option<PathBuf>,
     /// For how long a node that goes away is tried again.
@@ -35,26 +35,22 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     arguments.connection.run(async |node| {
         let teller = Teller::new(&arguments.id, arguments.json);
+        let preview = PreviewFile::new(arguments.preview.as_deref());
         let follow = Follow {
             id: arguments.id.clone(),
             resume_after: arguments.resume_after,
-            previews: arguments.preview.is_some(),
+            previews: preview.is_wanted(),
             patience: Duration::from_secs(arguments.patience),
         };
-        let kept = RefCell::new(Ok(()));
         let ended = follow.until_it_ends(&node, |news| {
+            preview.see(news);
             teller.tell(news);
-            if let (Some(file), News::Event(event)) = (&arguments.preview, news)
-                && !event.preview_png.is_empty()
-            {
-                let written = std::fs::write(file, &event.preview_png);
-                *kept.borrow_mut() = written.with_context(|| format!("{}: cannot be written", file.display()));
-            }
         });
         let ended = ended.await;
         teller.clear();
-        kept.into_inner()?;
-        Ok(Code::into(ended?.code()))
+        let ended = ended?;
+        preview.finish()?;
+        Ok(Code::into(ended.code()))
     })
 }
 
@@ -88,6 +84,7 @@ impl Teller {
                 let failure = failed.failure.clone().unwrap_or_default();
                 self.say(&format!("ltxd: {}: {}", words::failure(failure.reason()), failure.message));
             }
+            Some(Event::Cancelling(_)) => self.say("asked to cancel it; it stops at its next step"),
             Some(Event::Cancelled(_)) => self.say("cancelled"),
             Some(Event::Running(_)) | None => {}
         }

@@ -8,6 +8,7 @@ use super::{
     tokens,
 };
 use std::{
+    collections::BTreeMap,
     net::{SocketAddr, ToSocketAddrs},
     path::PathBuf,
     time::Duration,
@@ -34,6 +35,8 @@ pub(crate) struct NodeConfig {
     pub(crate) retention: Retention,
     pub(crate) plans: Vec<String>,
     pub(crate) external_models: Vec<String>,
+    /// Further names of models: alias to model.
+    pub(crate) aliases: BTreeMap<String, String>,
     pub(crate) log: Log,
 }
 
@@ -49,6 +52,8 @@ pub(crate) struct Limits {
     pub(crate) queued_per_client: usize,
     pub(crate) requests_per_second: f64,
     pub(crate) request_burst: u32,
+    pub(crate) calls_per_second: f64,
+    pub(crate) call_burst: u32,
     pub(crate) concurrent_streams: usize,
     pub(crate) message_bytes: usize,
     pub(crate) image_bytes: usize,
@@ -139,24 +144,23 @@ pub(super) fn check(raw: Raw) -> Checked<NodeConfig> {
         retention: retention(&raw.retention)?,
         plans: raw.policy.plans,
         external_models: raw.policy.external_models,
+        aliases: raw.aliases,
         log: Log { format, level: raw.log.level, prompts: raw.log.prompts },
     })
 }
 
 fn limits(raw: &RawLimits) -> Checked<Limits> {
     const MAX: u64 = 1 << 30;
-    if !(raw.requests_per_second > 0.0 && raw.requests_per_second <= 1e6) {
-        let rule = "is not above 0 and at most 1000000";
-        return Err(ConfigError::value("limits.requests_per_second", raw.requests_per_second, rule));
-    }
     let message_bytes = whole("limits.message_bytes", raw.message_bytes, 2 << 20, 256 << 20)? as usize;
     let memory = whole("limits.memory_bytes", raw.memory_bytes, 0, i64::MAX as u64)?;
     let resident = whole("limits.resident_bytes", raw.resident_bytes, 0, i64::MAX as u64)?;
     Ok(Limits {
         queued: whole("limits.queued", raw.queued, 1, MAX)? as usize,
         queued_per_client: whole("limits.queued_per_client", raw.queued_per_client, 1, MAX)? as usize,
-        requests_per_second: raw.requests_per_second,
+        requests_per_second: rate("limits.requests_per_second", raw.requests_per_second)?,
         request_burst: whole("limits.request_burst", raw.request_burst, 1, MAX)? as u32,
+        calls_per_second: rate("limits.calls_per_second", raw.calls_per_second)?,
+        call_burst: whole("limits.call_burst", raw.call_burst, 1, MAX)? as u32,
         concurrent_streams: whole("limits.concurrent_streams", raw.concurrent_streams, 1, MAX)? as usize,
         message_bytes,
         image_bytes: whole("limits.image_bytes", raw.image_bytes, 1 << 10, 256 << 20)? as usize,
@@ -183,6 +187,13 @@ fn retention(raw: &RawRetention) -> Checked<Retention> {
         return Err(ConfigError::value("retention.record_hours", raw.record_hours, rule));
     }
     Ok(kept)
+}
+
+fn rate(key: &'static str, per_second: f64) -> Checked<f64> {
+    if !(per_second > 0.0 && per_second <= 1e6) {
+        return Err(ConfigError::value(key, per_second, "is not above 0 and at most 1000000"));
+    }
+    Ok(per_second)
 }
 
 fn hours(key: &'static str, hours: f64) -> Checked<Duration> {
@@ -246,6 +257,8 @@ mod tests {
             ("limits.queued", "0"),
             ("limits.message_bytes", "-1"),
             ("limits.requests_per_second", "NaN"),
+            ("limits.calls_per_second", "0"),
+            ("limits.call_burst", "0"),
             ("retention.record_hours", "1"),
             ("retention.output_hours", "-1"),
             ("log.format", "xml"),

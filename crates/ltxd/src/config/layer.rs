@@ -17,6 +17,9 @@ const PATHS: [&str; 5] = ["data_dir", "models_dir", "tokens_file", "tls.cert", "
 const OTHER_VARIABLES: [&str; 6] =
     ["LTXD_CONFIG", "LTXD_SERVER", "LTXD_TOKEN_FILE", "LTXD_CA", "LTXD_MODEL", "LTXD_MODELS"];
 
+/// What begins the keys of the section whose names are the operator's own, dots and spaces included.
+const OPEN: &str = "aliases.";
+
 /// The layers so far, as one.
 pub(super) struct Layers(Table);
 
@@ -93,6 +96,9 @@ impl Layers {
     }
 
     fn put(&mut self, place: &str, key: &str, value: Value) -> Result<(), ConfigError> {
+        if let Some(name) = key.strip_prefix(OPEN) {
+            return self.put_open(place, key, (name, value));
+        }
         let keys = leaves(&self.0);
         let Some(slot) = find(&mut self.0, key).filter(|slot| !slot.is_table()) else {
             return Err(unknown(place.to_owned(), key, &keys));
@@ -114,6 +120,21 @@ impl Layers {
             return Err(ConfigError::Kind { place, key, found, expected });
         }
         *slot = value;
+        Ok(())
+    }
+}
+
+impl Layers {
+    /// A name of the operator's own in the section that takes any.
+    fn put_open(&mut self, place: &str, key: &str, (name, value): (&str, Value)) -> Result<(), ConfigError> {
+        let section = self.0.get_mut(OPEN.trim_end_matches('.')).and_then(Value::as_table_mut);
+        match section.filter(|_| value.is_str()) {
+            Some(section) => drop(section.insert(name.to_owned(), value)),
+            None => {
+                let (place, key, found) = (place.to_owned(), key.to_owned(), value.to_string());
+                return Err(ConfigError::Kind { place, key, found, expected: "a string" });
+            }
+        }
         Ok(())
     }
 }
@@ -196,8 +217,19 @@ mod tests {
             let error = layered(file, variables).unwrap_err().to_string();
             assert!(error.contains("limits.queued") && error.contains("a whole number"), "{error}");
         }
+        assert!(layered("[aliases]\nx = 1", &[]).unwrap_err().to_string().contains("aliases.x"));
         assert!(layered("models = [1]", &[]).unwrap_err().to_string().contains("a list of strings"));
         assert!(layered("[limits]\nrequests_per_second = 5", &[]).is_ok());
+    }
+
+    #[test]
+    fn aliases_have_any_name() {
+        let mut layers = Layers(layered("[aliases]\n\"Carat Basic Video (LTX 2.3)\" = \"tiny\"", &[]).unwrap());
+        layers.set("aliases.LTX 2.3", "other").unwrap();
+        let table = layers.into_table();
+        assert_eq!(table["aliases"]["Carat Basic Video (LTX 2.3)"].as_str(), Some("tiny"));
+        assert_eq!(table["aliases"]["LTX 2.3"].as_str(), Some("other"));
+        assert!(layered("aliases = 3", &[]).is_err());
     }
 
     #[test]

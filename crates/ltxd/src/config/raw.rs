@@ -4,7 +4,7 @@
 
 use super::ConfigError;
 use serde::Deserialize;
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,6 +24,7 @@ pub(super) struct Raw {
     pub(super) limits: RawLimits,
     pub(super) retention: RawRetention,
     pub(super) policy: RawPolicy,
+    pub(super) aliases: BTreeMap<String, String>,
     pub(super) log: RawLog,
 }
 
@@ -41,6 +42,8 @@ pub(super) struct RawLimits {
     pub(super) queued_per_client: i64,
     pub(super) requests_per_second: f64,
     pub(super) request_burst: i64,
+    pub(super) calls_per_second: f64,
+    pub(super) call_burst: i64,
     pub(super) concurrent_streams: i64,
     pub(super) message_bytes: i64,
     pub(super) image_bytes: i64,

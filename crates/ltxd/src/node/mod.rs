@@ -8,10 +8,10 @@ mod models;
 
 pub(crate) use identity::random_hex;
 
-use crate::{config::NodeConfig, fingerprint, resident};
+use crate::{config::NodeConfig, exit::BadInput, fingerprint, resident};
 use anyhow::{Context, Result};
 use ltx_jobs::{ClientId, Disk, Jobs, Surroundings};
-use ltx_policy::PolicyConfig;
+use ltx_policy::{ModelNames, PolicyConfig};
 use ltx_server::{Control, Device, Limits, Listen, Server, Settings, Tls, Token};
 use models::NodeModels;
 use std::{sync::Arc, thread};
@@ -38,7 +38,7 @@ pub(crate) fn look(config: &NodeConfig) -> Result<()> {
     for file in config.tls.iter().flat_map(|tls| [&tls.cert, &tls.key]) {
         std::fs::read(file).with_context(|| format!("{}: cannot be read", file.display()))?;
     }
-    models::open(config)?;
+    with_aliases(models::open(config)?.names, config)?;
     settings(config, "looked-at".to_owned())?.check()?;
     Ok(())
 }
@@ -46,6 +46,8 @@ pub(crate) fn look(config: &NodeConfig) -> Result<()> {
 /// Opens models and data folder, and recovers what a crash interrupted. Stored generations begin to run.
 pub(crate) fn assemble(config: &NodeConfig) -> Result<Node> {
     let models::Known { models, names, catalog, served } = models::open(config)?;
+    let names = with_aliases(names, config)?;
+    let catalog = catalog.with_names(names.known());
     let id = identity::of(config.node.as_deref(), &config.data_dir)?;
     let settings = settings(config, id)?.check()?;
     let policy = PolicyConfig::new(names).with_plans(config.plans.iter().cloned()).with_loaded(served.iter().cloned());
@@ -57,6 +59,12 @@ pub(crate) fn assemble(config: &NodeConfig) -> Result<Node> {
     let server = Server::new(settings, jobs.clone(), none_yet, catalog);
     let loading = Loading { jobs: jobs.clone(), control: server.control(), policy, models, served };
     Ok(Node { server, jobs, loading })
+}
+
+/// The operator's own names for models go over the manifests'.
+fn with_aliases(names: ModelNames, config: &NodeConfig) -> Result<ModelNames> {
+    let named = config.aliases.iter().try_fold(names, |names, (alias, model)| names.with_alias(alias, model));
+    named.map_err(|error| BadInput(error.to_string()).into())
 }
 
 impl Loading {
@@ -119,6 +127,8 @@ fn settings(config: &NodeConfig, node: String) -> Result<Settings> {
         limits: Limits {
             message_bytes: limits.message_bytes,
             prompt_bytes: limits.prompt_bytes,
+            calls_per_second: limits.calls_per_second,
+            call_burst: limits.call_burst,
             streams_per_client: limits.concurrent_streams,
             connections: limits.connections,
             ..Limits::default()
