@@ -54,6 +54,12 @@ pub(crate) struct Limits {
     pub(crate) image_bytes: usize,
     pub(crate) prompt_bytes: usize,
     pub(crate) connections: usize,
+    pub(crate) large_requests: usize,
+    pub(crate) handshake: Duration,
+    pub(crate) connection_idle: Duration,
+    pub(crate) call: Duration,
+    pub(crate) upload: Duration,
+    pub(crate) pause: Duration,
     /// `None` for what the machine has.
     pub(crate) memory_bytes: Option<u64>,
     pub(crate) reserve_bytes: u64,
@@ -148,6 +154,7 @@ fn limits(raw: &RawLimits) -> Checked<Limits> {
         return Err(ConfigError::value("limits.requests_per_second", raw.requests_per_second, rule));
     }
     let message_bytes = whole("limits.message_bytes", raw.message_bytes, 2 << 20, 256 << 20)? as usize;
+    let seconds = |key, value| whole(key, value, 1, 86_400).map(Duration::from_secs);
     let memory = whole("limits.memory_bytes", raw.memory_bytes, 0, i64::MAX as u64)?;
     Ok(Limits {
         queued: whole("limits.queued", raw.queued, 1, MAX)? as usize,
@@ -159,6 +166,12 @@ fn limits(raw: &RawLimits) -> Checked<Limits> {
         image_bytes: whole("limits.image_bytes", raw.image_bytes, 1 << 10, 256 << 20)? as usize,
         prompt_bytes: whole("limits.prompt_bytes", raw.prompt_bytes, 1, 1 << 20)? as usize,
         connections: whole("limits.connections", raw.connections, 1, 1 << 20)? as usize,
+        large_requests: whole("limits.large_requests", raw.large_requests, 1, 1 << 20)? as usize,
+        handshake: seconds("limits.handshake_seconds", raw.handshake_seconds)?,
+        connection_idle: seconds("limits.connection_idle_seconds", raw.connection_idle_seconds)?,
+        call: seconds("limits.call_seconds", raw.call_seconds)?,
+        upload: seconds("limits.upload_seconds", raw.upload_seconds)?,
+        pause: seconds("limits.pause_seconds", raw.pause_seconds)?,
         memory_bytes: (memory > 0).then_some(memory),
         reserve_bytes: whole("limits.reserve_bytes", raw.reserve_bytes, 0, i64::MAX as u64)?,
         fruitless_crashes: whole("limits.fruitless_crashes", raw.fruitless_crashes, 1, MAX)? as u32,

@@ -4,6 +4,7 @@
 
 mod fingerprint;
 mod identity;
+mod idle;
 pub(crate) mod log;
 mod models;
 
@@ -53,6 +54,7 @@ pub(crate) fn assemble(config: &NodeConfig) -> Result<Node> {
     let models = Arc::new(models);
     let surroundings = Surroundings { models: Arc::clone(&models) as _, policy: policy.clone(), space: Box::new(Disk) };
     let jobs = Jobs::open(settings.jobs.clone(), surroundings)?;
+    idle::give_back_memory(jobs.clone())?;
     // Clients are told to wait until the first model is open; what is stored already waits for it anyway.
     let none_yet = policy.clone().with_loaded([]);
     let server = Server::new(settings, jobs.clone(), none_yet, catalog);
@@ -123,6 +125,12 @@ fn settings(config: &NodeConfig, node: String) -> Result<Settings> {
             prompt_bytes: limits.prompt_bytes,
             streams_per_client: limits.concurrent_streams,
             connections: limits.connections,
+            large_requests: limits.large_requests,
+            handshake_time: limits.handshake,
+            connection_idle_time: limits.connection_idle,
+            call_time: limits.call,
+            upload_time: limits.upload,
+            idle_time: limits.pause,
             ..Limits::default()
         },
         device: device(config),
