@@ -13,7 +13,7 @@ LTXD = os.environ.get("LTXD") or str(TARGET / "release" / "ltxd")
 PICTURES = ROOT / "scripts/demo-pictures"
 VENV = TARGET / "check-venv"
 STUBS = VENV / "stubs"
-PINNED = ["grpcio==1.76.0", "grpcio-tools==1.76.0", "protobuf==6.33.6", "googleapis-common-protos==1.72.0"]
+PINNED = ["grpcio==1.76.0", "grpcio-tools==1.76.0", "protobuf==6.33.6", "googleapis-common-protos==1.72.0", "hpack==4.1.0"]
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("LTXD_")}
 
 
@@ -45,10 +45,10 @@ def free_port():
 class Node:
     """A running `ltxd serve` on the small model."""
 
-    def __init__(self, data, settings=(), port=None, log=None):
+    def __init__(self, data, settings=(), port=None, log=None, token=None):
         self.data, self.settings, self.port = Path(data), list(settings), port or free_port()
         self.log_path = Path(log) if log else self.data.with_suffix(".log")
-        self.process = None
+        self.process, self.token = None, token
 
     def start(self, wait=True):
         command = [LTXD, "serve", f"--data-dir={self.data}", f"--models-dir={ROOT / 'models'}"]
@@ -83,7 +83,8 @@ class Node:
 
         # A channel of its own: grpcio shares connections between equal ones, and remembers a dead node's back-off.
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", 64 << 20)]
-        return grpc.insecure_channel(f"127.0.0.1:{self.port}", options=options)
+        channel = grpc.insecure_channel(f"127.0.0.1:{self.port}", options=options)
+        return with_token(channel, self.token) if self.token else channel
 
     def kill(self):
         self.process.kill()
@@ -109,6 +110,24 @@ class Node:
     def __exit__(self, *_):
         if self.process and self.process.poll() is None:
             self.kill()
+
+
+def with_token(channel, token):
+    """The channel, every call on it with a bearer token."""
+    import collections, grpc
+
+    kinds = (grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor, grpc.StreamUnaryClientInterceptor)
+    fields = ("method", "timeout", "metadata", "credentials", "wait_for_ready", "compression")
+
+    class Details(collections.namedtuple("Details", fields), grpc.ClientCallDetails):
+        pass
+
+    def bearing(_, continuation, details, request):
+        metadata = [*(details.metadata or ()), ("authorization", f"Bearer {token}")]
+        return continuation(Details(*(metadata if field == "metadata" else getattr(details, field) for field in fields)), request)
+
+    names = ("intercept_unary_unary", "intercept_unary_stream", "intercept_stream_unary")
+    return grpc.intercept_channel(channel, type("Bearing", kinds, dict.fromkeys(names, bearing))())
 
 
 class Stubs:

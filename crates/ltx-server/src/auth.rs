@@ -2,7 +2,7 @@
 //!
 //! Must not know what is called. It looks before a byte of the request's body is read.
 
-use crate::{node::Node, problem::Problem, token};
+use crate::{node::Node, presence::Presence, problem::Problem, token};
 use ltx_jobs::ClientId;
 use std::sync::Arc;
 use tonic::{Request, Status, service::Interceptor};
@@ -19,6 +19,9 @@ impl Interceptor for Authenticate {
         let header = request.metadata().get("authorization").map(|value| value.as_bytes());
         let client = identify(&self.0, header)?;
         tracing::Span::current().record("client", client.as_str());
+        if let Some(presence) = request.extensions().get::<Presence>() {
+            presence.is_known();
+        }
         self.0.count_call(&client)?;
         request.extensions_mut().insert(client);
         Ok(request)

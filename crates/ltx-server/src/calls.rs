@@ -1,10 +1,16 @@
-//! Around every call: its span in the log, its count in the metrics, and details for errors that the transport made.
+//! Around every call: its span in the log, its count in the metrics, its deadline, and details for errors that the transport
+//! made.
 //!
 //! Must not know what the calls do.
 
-use crate::{node::Node, problem::Problem};
+use crate::{
+    foreign,
+    intake::{self, Place},
+    node::Node,
+    presence::{Presence, Visit},
+    problem::Problem,
+};
 use ltx_proto::v1::FILE_DESCRIPTOR_SET;
-use ltx_types::FieldError;
 use prost::Message;
 use prost_types::FileDescriptorSet;
 use std::{
@@ -12,13 +18,14 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
+use tokio::time::timeout;
 use tonic::{
     Code, Status,
     body::Body,
     codegen::{
-        Service,
+        Bytes, Service, StdError,
         http::{HeaderMap, Request, Response},
     },
 };
@@ -27,6 +34,10 @@ use tracing::{Instrument, Span, field::Empty};
 
 /// What methods outside the contract are counted as.
 const OTHER: &str = "other";
+/// The one call whose request is a stream that may take long.
+const UPLOAD: &str = "/ltx.v1.UploadService/UploadImage";
+/// How much earlier than the transport a deadline is told, so that it is told with details.
+const EARLY: Duration = Duration::from_millis(5);
 
 /// The layer.
 #[derive(Clone)]
@@ -69,8 +80,10 @@ pub(crate) struct Called<S> {
 
 impl<S, B> Service<Request<B>> for Called<S>
 where
-    S: Service<Request<B>, Response = Response<Body>>,
+    S: Service<Request<Body>, Response = Response<Body>>,
     S::Future: Send + 'static,
+    B: tonic::codegen::Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<StdError>,
 {
     type Response = Response<Body>;
     type Error = S::Error;
@@ -81,21 +94,57 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let path = request.uri().path();
-        let method = self.calls.known.get(path).cloned().unwrap_or_else(|| OTHER.to_owned());
+        let node = Arc::clone(&self.calls.node);
+        let path = request.uri().path().to_owned();
+        let method = self.calls.known.get(&path).cloned().unwrap_or_else(|| OTHER.to_owned());
         let span = tracing::info_span!("call", %method, client = Empty, generation = Empty);
-        let end =
-            End { node: Arc::clone(&self.calls.node), method, span: span.clone(), began: Instant::now(), code: None };
+        let within = time_for(&node, &path, request.headers());
+        let place = Place::default();
+        let visit = request.extensions().get().map(Presence::enter);
+        let rest = (Arc::clone(&place), visit);
+        let end = End { node: Arc::clone(&node), method, span: span.clone(), began: Instant::now(), code: None, rest };
+        let places = (path != UPLOAD).then(|| Arc::clone(&node.intake_places));
+        let request = request.map(|body| intake::watched(body, node.config.limits.idle_time, places, &place));
         let inner = span.in_scope(|| self.inner.call(request));
         let answered = async move {
             let mut end = end;
-            let response = inner.await.map(with_details)?;
+            let response = match timeout(within, inner).await {
+                Ok(response) => foreign::with_details(&path, response?, node.config.limits.message_bytes),
+                Err(_) => foreign::answer(Problem::OutOfTime { limit: within }, &HeaderMap::new()),
+            };
             end.code = code_of(response.headers());
             let (parts, body) = response.into_parts();
             Ok(Response::from_parts(parts, Body::new(Counted { body, end })))
         };
         Box::pin(answered.instrument(span))
     }
+}
+
+/// How long a call may take until it answers: what its client allows, or the node, whichever is less.
+fn time_for(node: &Node, path: &str, headers: &HeaderMap) -> Duration {
+    let limits = &node.config.limits;
+    let most = if path == UPLOAD { limits.upload_time + limits.idle_time } else { limits.call_time };
+    let asked = headers.get("grpc-timeout").and_then(|value| grpc_timeout(value.to_str().ok()?));
+    asked.map_or(most, |asked| asked.saturating_sub(EARLY).min(most))
+}
+
+/// Up to eight digits and a unit, as the gRPC protocol has it.
+fn grpc_timeout(text: &str) -> Option<Duration> {
+    let unit = text.chars().last().filter(char::is_ascii)?;
+    let digits = &text[..text.len() - 1];
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let count: u64 = digits.parse().ok()?;
+    Some(match unit {
+        'H' => Duration::from_secs(count * 3600),
+        'M' => Duration::from_secs(count * 60),
+        'S' => Duration::from_secs(count),
+        'm' => Duration::from_millis(count),
+        'u' => Duration::from_micros(count),
+        'n' => Duration::from_nanos(count),
+        _ => return None,
+    })
 }
 
 /// Counts a call when it ends, however it does.
@@ -105,6 +154,9 @@ struct End {
     span: Span,
     began: Instant,
     code: Option<Code>,
+    /// What is given back then: a large body's place, and the connection's presence.
+    #[allow(dead_code, reason = "held until it is dropped")]
+    rest: (Place, Option<Visit>),
 }
 
 impl Drop for End {
@@ -153,30 +205,22 @@ fn code_of(headers: &HeaderMap) -> Option<Code> {
     headers.get(Status::GRPC_STATUS).map(|value| Code::from_bytes(value.as_bytes()))
 }
 
-/// An error that the transport made (a message too large, or not of its type) gets the details every error has.
-fn with_details(response: Response<Body>) -> Response<Body> {
-    let headers = response.headers();
-    if headers.contains_key(Status::GRPC_STATUS_DETAILS) {
-        return response;
-    }
-    let Some(status) = Status::from_header_map(headers) else { return response };
-    match decoding(&status) {
-        Some(problem) => Status::from(problem).into_http(),
-        None => response,
-    }
+/// What a failure to read a message of a stream is in the domain's words.
+pub(crate) fn decoding(node: &Node, status: &Status) -> Option<Problem> {
+    foreign::decoding(status, node.config.limits.message_bytes)
 }
 
-/// What a failure to read a message is in the domain's words.
-pub(crate) fn decoding(status: &Status) -> Option<Problem> {
-    let message = status.message();
-    let rule = match status.code() {
-        Code::OutOfRange | Code::ResourceExhausted if message.contains("message length too large") => {
-            "is larger than Limits.message_bytes"
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_are_read_as_grpc_writes_them() {
+        assert_eq!(grpc_timeout("1H"), Some(Duration::from_secs(3600)));
+        assert_eq!(grpc_timeout("99999999n"), Some(Duration::from_nanos(99_999_999)));
+        assert_eq!(grpc_timeout("250m"), Some(Duration::from_millis(250)));
+        for wrong in ["", "m", "1", "1x", "-1S", "123456789S", "1é", "é", "1 S", "+1S"] {
+            assert_eq!(grpc_timeout(wrong), None, "{wrong}");
         }
-        Code::Internal if message.contains("decode") => "is not a message of this contract",
-        Code::Internal if message.contains("Missing request message") => "is missing",
-        Code::Internal | Code::Unknown if message.contains("h2 protocol error") => "broke off",
-        _ => return None,
-    };
-    Some(FieldError::new("message", "the request", rule).into())
+    }
 }

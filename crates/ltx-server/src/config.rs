@@ -59,6 +59,8 @@ pub struct Limits {
     pub uploads_per_client: usize,
     /// Uploads that all clients together may have open; each holds an image in memory.
     pub uploads: usize,
+    /// Other large requests (over 256 KiB) that all clients together may have coming in; each holds a message in memory.
+    pub large_requests: usize,
     /// Connections of all clients together; more wait to be accepted.
     pub connections: usize,
     /// HTTP/2 streams of one connection.
@@ -71,6 +73,10 @@ pub struct Limits {
     pub idle_time: Duration,
     /// The longest any other call may take until it answers.
     pub call_time: Duration,
+    /// The longest a new connection may take to say that it speaks HTTP/2, and to agree on TLS.
+    pub handshake_time: Duration,
+    /// How long a connection may be without a call; and how long it may be there without a known client's call.
+    pub connection_idle_time: Duration,
     /// How often an idle connection is asked whether it lives, and how long it may take to say so.
     pub keepalive: Duration,
 }
@@ -85,12 +91,15 @@ impl Default for Limits {
             streams_per_client: 1000,
             uploads_per_client: 4,
             uploads: 16,
+            large_requests: 16,
             connections: 1024,
             streams_per_connection: 1024,
             calls_per_connection: 64,
             upload_time: Duration::from_secs(120),
             idle_time: Duration::from_secs(30),
             call_time: Duration::from_secs(120),
+            handshake_time: Duration::from_secs(10),
+            connection_idle_time: Duration::from_secs(300),
             keepalive: Duration::from_secs(30),
         }
     }
@@ -164,6 +173,7 @@ impl Settings {
         at_least("streams_per_client", limits.streams_per_client, 1)?;
         at_least("uploads_per_client", limits.uploads_per_client, 1)?;
         at_least("uploads", limits.uploads, 1)?;
+        at_least("large_requests", limits.large_requests, 1)?;
         at_least("connections", limits.connections, 1)?;
         at_least("streams_per_connection", limits.streams_per_connection as usize, 1)?;
         at_least("calls_per_connection", limits.calls_per_connection, 1)?;
@@ -177,6 +187,8 @@ impl Settings {
             ("upload_time", limits.upload_time),
             ("idle_time", limits.idle_time),
             ("call_time", limits.call_time),
+            ("handshake_time", limits.handshake_time),
+            ("connection_idle_time", limits.connection_idle_time),
             ("keepalive", limits.keepalive),
             ("shutdown_time", self.shutdown_time),
             ("sweep_every", self.sweep_every),

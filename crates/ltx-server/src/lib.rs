@@ -12,13 +12,18 @@ mod calls;
 mod catalog;
 mod config;
 mod error;
+mod foreign;
 mod from_proto;
+#[cfg(test)]
+mod fuzz_tests;
+mod intake;
 mod listen;
 mod machine;
 mod metrics;
 mod metrics_http;
 mod node;
 mod observer;
+mod presence;
 mod problem;
 mod server;
 mod services;

@@ -1,7 +1,8 @@
-//! Connections: so many at once, and each has to say something soon.
+//! Connections: so many at once, each has to say soon what it speaks, and none may stay without a reason.
 //!
-//! Must not know gRPC.
+//! Must not know gRPC; a connection's presence says whether there is a reason.
 
+use crate::{Limits, presence::Presence};
 use std::{
     io,
     pin::Pin,
@@ -16,15 +17,16 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::transport::server::Connected;
 
-/// How long a new connection may be silent.
-const SILENCE: Duration = Duration::from_secs(10);
+/// Bytes of HTTP/2's preface and its first frame's head. Of TLS they are less than a greeting, which has a limit of its own.
+const GREETING: usize = 24 + 9;
 
-/// Accepts connections, `most` at once; more wait in the system's queue. Ends when the stream is dropped.
-pub(crate) fn connections(listener: TcpListener, most: usize) -> ReceiverStream<io::Result<Connection>> {
+/// Accepts connections, so many at once; more wait in the system's queue. Ends when the stream is dropped.
+pub(crate) fn connections(listener: TcpListener, limits: &Limits) -> ReceiverStream<io::Result<Connection>> {
     let (accepted, stream) = mpsc::channel(1);
-    let places = Arc::new(Semaphore::new(most));
+    let places = Arc::new(Semaphore::new(limits.connections));
+    let (handshake, idle) = (limits.handshake_time, limits.connection_idle_time);
     tokio::spawn(async move {
         while let Ok(place) = Arc::clone(&places).acquire_owned().await {
             let connection = tokio::select! {
@@ -35,7 +37,7 @@ pub(crate) fn connections(listener: TcpListener, most: usize) -> ReceiverStream<
                 Ok((stream, _)) => {
                     // Latency only; a connection works without it.
                     let _ = stream.set_nodelay(true);
-                    if accepted.send(Ok(Connection::new(stream, place))).await.is_err() {
+                    if accepted.send(Ok(Connection::new(stream, place, handshake, idle))).await.is_err() {
                         return;
                     }
                 }
@@ -52,38 +54,51 @@ pub(crate) fn connections(listener: TcpListener, most: usize) -> ReceiverStream<
 /// One connection, in its place among all.
 pub(crate) struct Connection {
     stream: TcpStream,
-    /// Set until the first byte came.
-    patience: Option<Pin<Box<Sleep>>>,
+    presence: Presence,
+    /// Bytes that came, up to those of a greeting.
+    received: usize,
+    idle: Duration,
+    /// When to look whether it may stay: first at the end of the handshake's time.
+    patience: Pin<Box<Sleep>>,
     _place: OwnedSemaphorePermit,
 }
 
 impl Connection {
-    fn new(stream: TcpStream, place: OwnedSemaphorePermit) -> Self {
-        Self { stream, patience: Some(Box::pin(sleep_until(Instant::now() + SILENCE))), _place: place }
+    fn new(stream: TcpStream, place: OwnedSemaphorePermit, handshake: Duration, idle: Duration) -> Self {
+        let patience = Box::pin(sleep_until(Instant::now() + handshake));
+        Self { stream, presence: Presence::new(), received: 0, idle, patience, _place: place }
+    }
+
+    /// Ready when it may not stay.
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            ready!(self.patience.as_mut().poll(cx));
+            let until = self.presence.welcome_until(self.idle);
+            if self.received < GREETING || until <= Instant::now() {
+                return Poll::Ready(());
+            }
+            self.patience.as_mut().reset(until);
+        }
     }
 }
 
 impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
+    type ConnectInfo = Presence;
+    fn connect_info(&self) -> Presence {
+        self.presence.clone()
     }
 }
 
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match Pin::new(&mut self.stream).poll_read(cx, buffer) {
-            Poll::Pending => {
-                if let Some(patience) = &mut self.patience {
-                    ready!(patience.as_mut().poll(cx));
-                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-                }
-                Poll::Pending
-            }
-            read => {
-                self.patience = None;
-                read
-            }
+        let this = &mut *self;
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
+        this.received = GREETING.min(this.received + buffer.filled().len() - before);
+        // Also while bytes come: they are no reason to stay.
+        match this.poll_patience(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => read,
         }
     }
 }

@@ -29,6 +29,8 @@ pub(crate) struct Node {
     pub(crate) uploads: Streams,
     /// Uploads, all together.
     pub(crate) upload_places: Arc<Semaphore>,
+    /// Large request bodies; each holds up to a message in memory.
+    pub(crate) intake_places: Arc<Semaphore>,
     pub(crate) started: SystemTime,
     calls: Mutex<RateLimit>,
     jobs: Jobs,
@@ -46,6 +48,7 @@ impl Node {
             streams: Streams::new(config.limits.streams_per_client),
             uploads: Streams::new(config.limits.uploads_per_client),
             upload_places: Arc::new(Semaphore::new(config.limits.uploads)),
+            intake_places: Arc::new(Semaphore::new(config.limits.large_requests)),
             started: SystemTime::now(),
             calls: Mutex::new(RateLimit::new(config.limits.calls_per_second, config.limits.call_burst)),
             jobs,

@@ -5,6 +5,7 @@
 use ltx_jobs::JobsError;
 use ltx_policy::Refusal;
 use ltx_types::FieldError;
+use std::time::Duration;
 
 /// Why a call is answered with an error.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +45,39 @@ pub(crate) enum Problem {
         /// The file's size.
         total_bytes: u64,
     },
+    /// A message is larger than the node takes.
+    #[error("the message is larger than Limits.message_bytes, which is {most}")]
+    MessageTooLarge {
+        /// Bytes.
+        most: usize,
+    },
+    /// The request paused for too long.
+    #[error("the request paused for more than {limit:?}")]
+    Paused {
+        /// How long it may.
+        limit: Duration,
+    },
+    /// The client took nothing for too long.
+    #[error("nothing was taken for more than {limit:?}")]
+    NotTaken {
+        /// How long it may pause.
+        limit: Duration,
+    },
+    /// The call took too long.
+    #[error("the call took more than {limit:?}")]
+    OutOfTime {
+        /// How long it may.
+        limit: Duration,
+    },
+    /// There is no such method.
+    #[error("this node has no method {path:?}")]
+    UnknownMethod {
+        /// As it was called.
+        path: String,
+    },
+    /// The request is compressed.
+    #[error("this node takes no compressed messages")]
+    Encoding,
     /// The node stops.
     #[error("the node is stopping; nothing that was accepted is lost")]
     Stopping,

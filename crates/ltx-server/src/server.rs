@@ -26,12 +26,12 @@ use tonic::{
 };
 use tonic_health::{ServingStatus, server::HealthReporter};
 
-/// The longest a TLS handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Of the time to end, what is left for connections to close.
 const CLOSING: u32 = 4;
 /// The most bytes of a call's headers.
 const HEADERS: u32 = 16 << 10;
+/// How much later than `Calls` the transport ends a call.
+const BEHIND: Duration = Duration::from_secs(5);
 /// Bytes that a client may send ahead on a stream, and on a connection.
 const WINDOWS: (u32, u32) = (1 << 20, 4 << 20);
 const SERVICES: [&str; 5] =
@@ -88,7 +88,7 @@ impl Server {
         routes = routes.add_service(health_service);
         let mut transport = transport(config)?.layer(Calls::new(Arc::clone(&node)));
         let (stop, stopped) = oneshot::channel::<()>();
-        let connections = listen::connections(listeners.grpc, config.limits.connections);
+        let connections = listen::connections(listeners.grpc, &config.limits);
         let serving = transport.add_routes(routes).serve_with_incoming_shutdown(connections, async {
             // Dropped or sent, it is over.
             let _ = stopped.await;
@@ -162,7 +162,7 @@ impl Control {
 }
 
 /// Every service of the contract, and reflection.
-fn services(node: &Arc<Node>) -> Result<Routes, ServerError> {
+pub(crate) fn services(node: &Arc<Node>) -> Result<Routes, ServerError> {
     let most = node.config.limits.message_bytes;
     let auth = Authenticate(Arc::clone(node));
     macro_rules! service {
@@ -191,7 +191,8 @@ fn transport(config: &ServerConfig) -> Result<Transport, ServerError> {
     let transport = Transport::builder()
         .concurrency_limit_per_connection(limits.calls_per_connection)
         .max_concurrent_streams(limits.streams_per_connection)
-        .timeout(limits.call_time.max(limits.upload_time + limits.idle_time))
+        // `Calls` tells a call that it is out of time, with details; this is behind it.
+        .timeout(limits.call_time.max(limits.upload_time + limits.idle_time) + BEHIND)
         .initial_stream_window_size(WINDOWS.0)
         .initial_connection_window_size(WINDOWS.1)
         .http2_keepalive_interval(Some(limits.keepalive))
@@ -199,15 +200,19 @@ fn transport(config: &ServerConfig) -> Result<Transport, ServerError> {
         .http2_max_header_list_size(HEADERS);
     match &config.listen.tls {
         None => Ok(transport),
-        Some(tls) => with_tls(transport, tls),
+        Some(tls) => with_tls(transport, tls, limits.handshake_time),
     }
 }
 
-fn with_tls(transport: Transport, Tls { certificate, key }: &Tls) -> Result<Transport, ServerError> {
+fn with_tls(
+    transport: Transport,
+    Tls { certificate, key }: &Tls,
+    handshake: Duration,
+) -> Result<Transport, ServerError> {
     let pem =
         |file: &std::path::Path| fs::read(file).map_err(|source| ServerError::Pem { file: file.to_owned(), source });
     let identity = Identity::from_pem(pem(certificate)?, pem(key)?);
-    let tls = ServerTlsConfig::new().identity(identity).timeout(HANDSHAKE);
+    let tls = ServerTlsConfig::new().identity(identity).timeout(handshake);
     let failed = |source| ServerError::Tls { certificate: certificate.clone(), key: key.clone(), source };
     transport.tls_config(tls).map_err(failed)
 }

@@ -1,6 +1,6 @@
 //! The one place that turns a domain error into a gRPC status, as `proto/ltx/v1/errors.proto` promises it.
 //!
-//! Must not know services. UNIMPLEMENTED is used for no reason.
+//! Must not know services. UNIMPLEMENTED is used for what gRPC itself uses it for, and for no reason of policy.
 
 use crate::problem::Problem;
 use ltx_jobs::{JobsError, LegalShape};
@@ -43,7 +43,9 @@ pub(crate) fn code(reason: ErrorReason) -> Code {
         R::UnknownModel | R::GenerationNotFound | R::UploadNotFound | R::OutputNotFound => Code::NotFound,
         R::ModelNotLoaded | R::ShuttingDown => Code::Unavailable,
         R::DoesNotFit | R::QueueFull | R::RateLimited | R::StorageFull => Code::ResourceExhausted,
-        R::InvalidField => Code::InvalidArgument,
+        R::InvalidField | R::MessageTooLarge => Code::InvalidArgument,
+        R::DeadlineExceeded => Code::DeadlineExceeded,
+        R::UnknownMethod | R::UnsupportedEncoding => Code::Unimplemented,
         R::Unauthenticated => Code::Unauthenticated,
         R::RequestIdReused => Code::AlreadyExists,
         R::OffsetOutOfRange | R::EventOutOfRange => Code::OutOfRange,
@@ -82,6 +84,16 @@ impl From<Problem> for Status {
             Problem::OffsetOutOfRange { total_bytes, .. } => {
                 plain(ErrorReason::OffsetOutOfRange).with("total_bytes", total_bytes)
             }
+            Problem::MessageTooLarge { most } => {
+                let field =
+                    FieldError::new("message", "the request", "is larger than Limits.message_bytes").nearest(most);
+                plain(ErrorReason::MessageTooLarge).fields(&[field]).with("message_bytes", most)
+            }
+            Problem::Paused { .. } | Problem::NotTaken { .. } | Problem::OutOfTime { .. } => {
+                plain(ErrorReason::DeadlineExceeded)
+            }
+            Problem::UnknownMethod { .. } => plain(ErrorReason::UnknownMethod),
+            Problem::Encoding => plain(ErrorReason::UnsupportedEncoding),
             Problem::Stopping => plain(ErrorReason::ShuttingDown).retry(RESTART_DELAY),
             Problem::Deleted => plain(ErrorReason::GenerationNotFound),
             Problem::Fault { what } => fault(&what),
@@ -231,6 +243,10 @@ fn general_remedy(reason: ErrorReason) -> &'static str {
         R::OffsetOutOfRange => "ask for an offset up to total_bytes",
         R::EventOutOfRange => "resume after last_event",
         R::InvalidField => "correct the fields that BadRequest names",
+        R::MessageTooLarge => "send a smaller message; images may travel ahead, through UploadImage",
+        R::DeadlineExceeded => "send and take without long pauses, and allow the call more time",
+        R::UnknownMethod => "use a method of the contract; reflection lists them",
+        R::UnsupportedEncoding => "send without compression",
         R::Internal | R::Unspecified => "ask the operator",
         R::ModelNotLoaded => "ask again when the model is loaded",
         R::QueueFull | R::RateLimited | R::ShuttingDown => "try again later",

@@ -1,11 +1,13 @@
 //! What tests share: the tiny checkpoint, the goldens, how far a tensor may be from one, and a generator that needs no
-//! weights ([`fake`], with the feature `fake`).
+//! weights ([`fake`], with the feature `fake`), and campaigns of generated input ([`fuzz`], with the feature `fuzz`).
 //!
 //! Must not be a dependency of anything but tests. Whatever is not there fails the test that asked for it.
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "fake")]
 pub mod fake;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 
 use candle_core::{Device, Tensor};
 use ltx_nn::{Compute, Taps, Vb, relative_l2};

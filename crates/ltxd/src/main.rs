@@ -1,7 +1,7 @@
 //! The `ltxd` command: reads arguments, puts the crates together, and turns errors into exit codes.
 //!
 //! Must not know how anything is computed. The only home of `anyhow`.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod client;
 mod commands;

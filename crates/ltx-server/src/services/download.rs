@@ -34,14 +34,21 @@ pub(crate) async fn download(
         return Err(Problem::OffsetOutOfRange { offset, total_bytes: bytes });
     }
     let about = to_proto::output_file(&OutputFile { kind, bytes, sha256 });
-    let (parts, stream) = channel(2);
+    let (parts, stream) = channel(3);
+    let last = parts.clone().try_reserve_owned().map_err(|_| Problem::fault("a new channel has no room"))?;
     let node = Arc::clone(node);
     tokio::spawn(async move {
         let _slot = slot;
+        let limit = node.config.limits.idle_time;
         let parts = Parting { node, parts };
-        // `None`: the client is gone, or takes nothing any more.
-        if parts.send(Part::File(about)).await.is_some() {
-            parts.send_file(File::from_std(file), offset, bytes).await;
+        let about = parts.send(Part::File(about)).await;
+        let sent = match about {
+            Some(()) => parts.send_file(File::from_std(file), offset, bytes).await,
+            None => None,
+        };
+        if sent.is_none() {
+            // The client is gone, or takes nothing any more; then it must not look like the file's end.
+            last.send(Err(Problem::NotTaken { limit }.into()));
         }
     });
     Ok(ReceiverStream::new(stream))

@@ -8,13 +8,9 @@ use ltx_jobs::{ClientId, Jobs};
 use ltx_proto::v1::{self, upload_image_request::Part, upload_service_server::UploadService};
 use ltx_types::FieldError;
 use sha2::{Digest, Sha256};
-use std::{
-    io::Cursor,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{io::Cursor, sync::Arc, time::SystemTime};
 use tokio::time::{Instant, timeout, timeout_at};
-use tonic::{Request, Response, Status, Streaming, async_trait};
+use tonic::{Code, Request, Response, Status, Streaming, async_trait};
 
 /// Bytes of a chunk.
 const CHUNK: usize = 1 << 20;
@@ -35,7 +31,7 @@ impl UploadService for Uploads {
         let _slot: Slot = self.0.uploads.open(&client)?;
         let limits = &self.0.config.limits;
         let until = Instant::now() + limits.upload_time;
-        let slow = || Problem::from(field("the upload", format!("took more than {:?}", limits.upload_time)));
+        let slow = || Problem::OutOfTime { limit: limits.upload_time };
         let place = timeout_at(until, self.0.upload_places.acquire()).await;
         let _place = place.map_err(|_| slow())?.map_err(|_| Problem::fault("no places for uploads"))?;
         let mut stream = request.into_inner();
@@ -48,8 +44,7 @@ impl UploadService for Uploads {
 impl Uploads {
     /// The whole image and its SHA-256.
     async fn receive(&self, stream: &mut Streaming<v1::UploadImageRequest>) -> Result<(Vec<u8>, String), Problem> {
-        let idle = self.0.config.limits.idle_time;
-        let Some(Part::Header(header)) = next(stream, idle).await? else {
+        let Some(Part::Header(header)) = next(&self.0, stream).await? else {
             return Err(field("the first message", "is not a header").into());
         };
         let most = self.0.config.jobs.max_image_bytes;
@@ -64,7 +59,7 @@ impl Uploads {
         }
         // Grows as the bytes come: a header alone takes no memory.
         let (mut bytes, mut digest) = (Vec::new(), Sha256::new());
-        while let Some(part) = next(stream, idle).await? {
+        while let Some(part) = next(&self.0, stream).await? {
             let Part::Chunk(chunk) = part else { return Err(field("a second header", "is one too many").into()) };
             if !(1..=CHUNK).contains(&chunk.len()) {
                 let error = FieldError::new("chunk", chunk.len(), format!("bytes: a chunk has 1 to {CHUNK}"));
@@ -114,14 +109,14 @@ fn field(value: &str, rule: impl Into<String>) -> FieldError {
 }
 
 /// The next part, if the client sends one soon.
-async fn next(stream: &mut Streaming<v1::UploadImageRequest>, idle: Duration) -> Result<Option<Part>, Problem> {
-    let waited = timeout(idle, stream.message()).await;
-    let message = waited.map_err(|_| field("the stream", format!("paused for more than {idle:?}")))?;
-    match message {
+async fn next(node: &Node, stream: &mut Streaming<v1::UploadImageRequest>) -> Result<Option<Part>, Problem> {
+    let limit = node.config.limits.idle_time;
+    match timeout(limit, stream.message()).await.map_err(|_| Problem::Paused { limit })? {
         Ok(Some(v1::UploadImageRequest { part: Some(part) })) => Ok(Some(part)),
         Ok(Some(v1::UploadImageRequest { part: None })) => Err(field("a message", "is empty").into()),
         Ok(None) => Ok(None),
-        Err(status) => Err(decoding(&status).unwrap_or_else(|| field("the stream", "broke off").into())),
+        Err(status) if status.code() == Code::DeadlineExceeded => Err(Problem::Paused { limit }),
+        Err(status) => Err(decoding(node, &status).unwrap_or_else(|| field("the stream", "broke off").into())),
     }
 }
 

@@ -6,7 +6,10 @@ use crate::{node::Node, problem::Problem, streams::Slot, to_proto};
 use ltx_jobs::{ClientId, EventKind, GenerationId, Jobs, JobsError, PreviewWatch, Watch, WatchEnd, Watched};
 use ltx_proto::v1::{self, watch_generation_response::News};
 use std::{sync::Arc, time::Duration};
-use tokio::sync::mpsc::{Sender, channel};
+use tokio::{
+    sync::mpsc::{OwnedPermit, Sender, channel},
+    time::timeout,
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
@@ -16,7 +19,9 @@ const BATCH: usize = 64;
 const PLACE_EVERY: Duration = Duration::from_secs(2);
 
 /// What a watch yields.
-pub(crate) type Stream = ReceiverStream<Result<v1::WatchGenerationResponse, Status>>;
+pub(crate) type Stream = ReceiverStream<Message>;
+
+type Message = Result<v1::WatchGenerationResponse, Status>;
 
 /// Begins to follow a generation.
 pub(crate) async fn watch(
@@ -33,11 +38,13 @@ pub(crate) async fn watch(
         Ok((watch, previews.map(Arc::new)))
     });
     let (watch, previews) = begun.await?;
-    let (news, stream) = channel(8);
+    let (news, stream) = channel(9);
+    // For an error, also when the client takes nothing.
+    let last = news.clone().try_reserve_owned().map_err(|_| Problem::fault("a new channel has no room"))?;
     let watcher = Watcher { node: Arc::clone(node), client, id, previews, news, waits: false, place: None };
     tokio::spawn(async move {
         let _slot = slot;
-        watcher.run(watch).await;
+        watcher.run(watch, last).await;
     });
     Ok(ReceiverStream::new(stream))
 }
@@ -48,7 +55,7 @@ struct Watcher {
     id: GenerationId,
     /// There while previews are wanted.
     previews: Option<Arc<PreviewWatch>>,
-    news: Sender<Result<v1::WatchGenerationResponse, Status>>,
+    news: Sender<Message>,
     /// Whether it is queued, as far as the events say.
     waits: bool,
     /// The place that was told last.
@@ -70,10 +77,9 @@ impl From<Problem> for Stop {
 }
 
 impl Watcher {
-    async fn run(mut self, watch: Watch) {
+    async fn run(mut self, watch: Watch, last: OwnedPermit<Message>) {
         if let Err(Stop::With(problem)) = self.follow(watch).await {
-            // If it cannot be told, the client is gone.
-            let _ = self.news.send(Err(problem.into())).await;
+            last.send(Err(problem.into()));
         }
     }
 
@@ -118,15 +124,21 @@ impl Watcher {
             let record = self.node.read(move |jobs| jobs.get(&client, id)).await?;
             if let Some(position) = record.position.filter(|_| record.position != self.place) {
                 self.place = Some(position);
-                let place = to_proto::place(position, record.wait_seconds);
-                self.news.send(Ok(place)).await.map_err(|_| Stop::Quietly)?;
+                self.tell(to_proto::place(position, record.wait_seconds)).await?;
             }
         }
     }
 
     async fn send(&self, news: News) -> Result<(), Stop> {
-        let message = v1::WatchGenerationResponse { news: Some(news) };
-        self.news.send(Ok(message)).await.map_err(|_| Stop::Quietly)
+        self.tell(v1::WatchGenerationResponse { news: Some(news) }).await
+    }
+
+    async fn tell(&self, message: v1::WatchGenerationResponse) -> Result<(), Stop> {
+        let limit = self.node.config.limits.idle_time;
+        match timeout(limit, self.news.send(Ok(message))).await {
+            Ok(sent) => sent.map_err(|_| Stop::Quietly),
+            Err(_) => Err(Problem::NotTaken { limit }.into()),
+        }
     }
 }
 

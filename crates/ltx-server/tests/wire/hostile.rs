@@ -150,7 +150,7 @@ async fn too_large_a_message_is_a_typed_error() {
     let large = v1::Image { source: Some(Source::Data(vec![0; 3 << 20].into())), strength: None };
     let large = v1::GenerationSpec { images: Some(Images::Image(large)), ..spec(1) };
     let status = client.create_generation(create(large)).await.unwrap_err();
-    assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "INVALID_FIELD"), "{status:?}");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "MESSAGE_TOO_LARGE"), "{status:?}");
     assert_eq!(node.kept().0, 0);
 }
 

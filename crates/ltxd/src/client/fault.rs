@@ -81,6 +81,7 @@ fn code_of(reason: &str) -> Code {
         | "UNKNOWN_MODEL"
         | "MODEL_NOT_LOADED" => Code::Refused,
         "INVALID_FIELD"
+        | "MESSAGE_TOO_LARGE"
         | "REQUEST_ID_REUSED"
         | "WRONG_STATE"
         | "OFFSET_OUT_OF_RANGE"

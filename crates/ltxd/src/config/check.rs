@@ -59,6 +59,12 @@ pub(crate) struct Limits {
     pub(crate) image_bytes: usize,
     pub(crate) prompt_bytes: usize,
     pub(crate) connections: usize,
+    pub(crate) large_requests: usize,
+    pub(crate) handshake: Duration,
+    pub(crate) connection_idle: Duration,
+    pub(crate) call: Duration,
+    pub(crate) upload: Duration,
+    pub(crate) pause: Duration,
     /// `None` for what the machine has.
     pub(crate) memory_bytes: Option<u64>,
     /// `None` for a quarter of the memory.
@@ -152,6 +158,7 @@ pub(super) fn check(raw: Raw) -> Checked<NodeConfig> {
 fn limits(raw: &RawLimits) -> Checked<Limits> {
     const MAX: u64 = 1 << 30;
     let message_bytes = whole("limits.message_bytes", raw.message_bytes, 2 << 20, 256 << 20)? as usize;
+    let seconds = |key, value| whole(key, value, 1, 86_400).map(Duration::from_secs);
     let memory = whole("limits.memory_bytes", raw.memory_bytes, 0, i64::MAX as u64)?;
     let resident = whole("limits.resident_bytes", raw.resident_bytes, 0, i64::MAX as u64)?;
     Ok(Limits {
@@ -166,6 +173,12 @@ fn limits(raw: &RawLimits) -> Checked<Limits> {
         image_bytes: whole("limits.image_bytes", raw.image_bytes, 1 << 10, 256 << 20)? as usize,
         prompt_bytes: whole("limits.prompt_bytes", raw.prompt_bytes, 1, 1 << 20)? as usize,
         connections: whole("limits.connections", raw.connections, 1, 1 << 20)? as usize,
+        large_requests: whole("limits.large_requests", raw.large_requests, 1, 1 << 20)? as usize,
+        handshake: seconds("limits.handshake_seconds", raw.handshake_seconds)?,
+        connection_idle: seconds("limits.connection_idle_seconds", raw.connection_idle_seconds)?,
+        call: seconds("limits.call_seconds", raw.call_seconds)?,
+        upload: seconds("limits.upload_seconds", raw.upload_seconds)?,
+        pause: seconds("limits.pause_seconds", raw.pause_seconds)?,
         memory_bytes: (memory > 0).then_some(memory),
         resident_bytes: (resident > 0).then_some(resident),
         reserve_bytes: whole("limits.reserve_bytes", raw.reserve_bytes, 0, i64::MAX as u64)?,

@@ -17,6 +17,8 @@ pub(crate) enum ConfigError {
     Kind { place: String, key: String, found: String, expected: &'static str },
     #[error("--set {0}: has no =")]
     NoValue(String),
+    #[error("the environment: {0}: is not UTF-8")]
+    NotUtf8(String),
     #[error("{key} = {value}: {rule}")]
     Value { key: &'static str, value: String, rule: String },
     #[error("{}: line {line}: {rule}", path.display())]

@@ -2,10 +2,9 @@
 //!
 //! Must not know what a key means, but for those that are paths.
 
-use super::ConfigError;
+use super::{ConfigError, read_text};
 use std::{
     ffi::OsString,
-    fs,
     path::{Path, PathBuf},
 };
 use toml::{Table, Value};
@@ -35,12 +34,16 @@ impl Layers {
 
     /// A file over what is there.
     pub(super) fn file(&mut self, path: &Path) -> Result<(), ConfigError> {
-        let text = fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let text = read_text(path)?;
         let syntax = |source| ConfigError::Syntax { path: path.to_owned(), source: Box::new(source) };
         let table: Table = text.parse().map_err(syntax)?;
         let folder = path.parent().map(Path::to_owned).unwrap_or_default();
         let place = path.display().to_string();
         for (key, value) in leaves(&table) {
+            // A section of ours with nothing in it.
+            if value.is_table() && find(&mut self.0, &key).is_some_and(|slot| slot.is_table()) {
+                continue;
+            }
             let value = match (&value, PATHS.contains(&key.as_str())) {
                 (Value::String(said), true) if !said.is_empty() => under(&folder, said),
                 _ => value,
@@ -58,8 +61,9 @@ impl Layers {
     ) -> Result<(), ConfigError> {
         let keys: Vec<String> = leaves(&self.0).into_iter().map(|(key, _)| key).collect();
         for (name, value) in variables {
-            let (Some(name), Some(value)) = (name.to_str(), value.to_str()) else { continue };
+            let Some(name) = name.to_str() else { continue };
             let Some(rest) = name.strip_prefix("LTXD_") else { continue };
+            let Some(value) = value.to_str() else { return Err(ConfigError::NotUtf8(name.to_owned())) };
             let key = keys.iter().find(|key| key.replace('.', "_").eq_ignore_ascii_case(rest));
             match key {
                 Some(key) => self.put_text(name, key, value)?,
@@ -150,12 +154,12 @@ fn under(folder: &Path, said: &str) -> Value {
     Value::String(path.to_string_lossy().into_owned())
 }
 
-/// Every value with its dotted key.
+/// Every value with its dotted key; a section with nothing in it is one.
 fn leaves(table: &Table) -> Vec<(String, Value)> {
     let mut out = Vec::new();
     for (key, value) in table {
         match value {
-            Value::Table(inner) => {
+            Value::Table(inner) if !inner.is_empty() => {
                 out.extend(leaves(inner).into_iter().map(|(inner, value)| (format!("{key}.{inner}"), value)));
             }
             value => out.push((key.clone(), value.clone())),

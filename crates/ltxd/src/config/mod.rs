@@ -4,6 +4,8 @@
 
 mod check;
 mod error;
+#[cfg(test)]
+mod fuzz_tests;
 mod layer;
 mod raw;
 mod tokens;
@@ -13,7 +15,14 @@ pub(crate) use error::ConfigError;
 pub(crate) use tokens::{Token, hash_token};
 
 use layer::Layers;
-use std::path::PathBuf;
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+/// The most bytes of a file of configuration or of tokens.
+const FILE_BYTES: u64 = 1 << 20;
 
 /// Where a configuration comes from.
 #[derive(clap::Args)]
@@ -86,4 +95,15 @@ impl Sources {
     pub(crate) fn load(&self) -> Result<NodeConfig, ConfigError> {
         check::check(raw::parse(self.effective()?)?)
     }
+}
+
+/// A file's text, if it is not too long: an endless one ends here.
+fn read_text(path: &Path) -> Result<String, ConfigError> {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(FILE_BYTES + 1).read_to_string(&mut text));
+    let read = read.and_then(|bytes| match bytes as u64 > FILE_BYTES {
+        true => Err(io::Error::other(format!("it is over {FILE_BYTES} bytes"))),
+        false => Ok(text),
+    });
+    read.map_err(|source| ConfigError::Read { path: path.to_owned(), source })
 }

@@ -2,9 +2,9 @@
 //!
 //! Must not know how a token travels.
 
-use super::ConfigError;
+use super::{ConfigError, read_text};
 use sha2::{Digest, Sha256};
-use std::{collections::HashSet, fs, path::Path};
+use std::{collections::HashSet, path::Path};
 
 /// The longest name of a client, in bytes.
 const NAME_BYTES: usize = 64;
@@ -24,7 +24,7 @@ pub(crate) fn hash_token(token: &str) -> String {
 
 /// Lines `NAME:SHA256`; empty lines and lines that begin with # are left out.
 pub(super) fn read(path: &Path) -> Result<Vec<Token>, ConfigError> {
-    let text = fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    let text = read_text(path)?;
     let tokens = parse(&text).map_err(|(line, rule)| ConfigError::Token { path: path.to_owned(), line, rule })?;
     match tokens.is_empty() {
         true => Err(ConfigError::Token { path: path.to_owned(), line: 1, rule: "the file names no client" }),

@@ -3,6 +3,7 @@
 //! Must not know signals or listeners; the `serve` command brings those.
 
 mod identity;
+mod idle;
 pub(crate) mod log;
 mod models;
 
@@ -54,6 +55,7 @@ pub(crate) fn assemble(config: &NodeConfig) -> Result<Node> {
     let models = Arc::new(models);
     let surroundings = Surroundings { models: Arc::clone(&models) as _, policy: policy.clone(), space: Box::new(Disk) };
     let jobs = Jobs::open(settings.jobs.clone(), surroundings)?;
+    idle::give_back_memory(jobs.clone())?;
     // Clients are told to wait until the first model is open; what is stored already waits for it anyway.
     let none_yet = policy.clone().with_loaded([]);
     let server = Server::new(settings, jobs.clone(), none_yet, catalog);
@@ -131,6 +133,12 @@ fn settings(config: &NodeConfig, node: String) -> Result<Settings> {
             call_burst: limits.call_burst,
             streams_per_client: limits.concurrent_streams,
             connections: limits.connections,
+            large_requests: limits.large_requests,
+            handshake_time: limits.handshake,
+            connection_idle_time: limits.connection_idle,
+            call_time: limits.call,
+            upload_time: limits.upload,
+            idle_time: limits.pause,
             ..Limits::default()
         },
         device: device(config),
