@@ -6,4 +6,5 @@ mod hostile;
 mod life;
 mod node;
 mod policy_table;
+mod slow;
 mod surroundings;
