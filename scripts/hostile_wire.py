@@ -76,6 +76,7 @@ class Wire:
 
     def __init__(self, port, greet=True, tls=None, settings=b"", window=True):
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=20)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls:
             self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
         self.rest, self.decoder, self.answers, self.closed, self.goaway = b"", hpack.Decoder(max_header_list_size=1 << 20), {}, False, None

@@ -71,7 +71,9 @@ impl Bench {
         let folder = TempDir::new().unwrap();
         let mut jobs = ltx_jobs::Settings::new(folder.path(), "bench");
         (jobs.requests_per_second, jobs.request_burst) = (1e6, u32::MAX);
-        (jobs.max_queued, jobs.max_queued_per_client) = (32, 32);
+        // With tokens a queue that is full now and then, without them one that never is.
+        let queued = if tokens { 32 } else { 1 << 20 };
+        (jobs.max_queued, jobs.max_queued_per_client) = (queued, queued);
         // The plan adds 48 MiB to the one byte a pixel that the fake takes.
         (jobs.max_image_bytes, jobs.memory_limit_bytes) = (64 << 10, Some((48 << 20) + 300_000));
         jobs.retention.outputs_bytes = 20_000_000;

@@ -1,7 +1,7 @@
 //! Campaigns of generated cases: hostile input in, a verdict out, and one line of figures that `scripts/fuzz` collects.
 //!
-//! Must not know what is tried. `LTXD_FUZZ_CASES` says how many cases a campaign has, `LTXD_FUZZ_SEED` which ones: the same
-//! seed gives the same cases.
+//! Must not know what is tried. `FUZZ_CASES` says how many cases a campaign has, `FUZZ_SEED` which ones: the same
+//! seed gives the same cases. (Not LTXD_…: those are a node's configuration.)
 
 use proptest::{
     strategy::{BoxedStrategy, Just, Strategy, Union},
@@ -37,7 +37,7 @@ impl Verdict {
 /// # Panics
 /// A case panics, which includes every assertion in `check`; the smallest one found is in the message.
 pub fn campaign<S: Strategy>(target: &str, cases: &S, check: impl Fn(S::Value) -> Verdict) {
-    let (count, seed) = (number("LTXD_FUZZ_CASES", u64::from(CASES)) as u32, number("LTXD_FUZZ_SEED", SEED));
+    let (count, seed) = (number("FUZZ_CASES", u64::from(CASES)) as u32, number("FUZZ_SEED", SEED));
     let config = Config {
         cases: count,
         max_shrink_iters: SHRINKS,

@@ -7,4 +7,5 @@ mod hostile;
 mod life;
 mod node;
 mod policy_table;
+mod slow;
 mod surroundings;
