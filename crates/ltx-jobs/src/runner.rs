@@ -47,6 +47,8 @@ fn serve(core: &Arc<Core>, device: &Device, id: GenerationId, cancel: &CancelTok
         let message = format!("the runner panicked: {}", panic_message(&*panic));
         Ending::Failed(Failure { code: FailureCode::Panicked, message })
     });
+    // Whoever sees it end and asks what waits behind it must not be told that nobody knows.
+    core.left(id, Some(0.0));
     // Unsettled only when the node stops with its disk full; the next start finds it running and goes on.
     let Some(state) = persist(core, || core.store.settle(id, &ending, core.now())) else { return };
     if state == State::Queued {
