@@ -50,13 +50,22 @@ fn stages_of(request: &Generation) -> impl Iterator<Item = Stage> {
     all.into_iter().filter(move |stage| two || !matches!(stage, Stage::Upsampling | Stage::Refining))
 }
 
-/// Seconds per unit of work by stage, from a finished run.
-pub(crate) fn measured(request: &Generation, outcome: &Outcome) -> Vec<(Stage, f64)> {
-    let per_unit = |stage| {
+/// What a stage of a finished run took, and for how much work.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Measured {
+    pub(crate) stage: Stage,
+    pub(crate) seconds: f64,
+    pub(crate) units: f64,
+}
+
+/// Every stage of a finished run that took time.
+pub(crate) fn measured(request: &Generation, outcome: &Outcome) -> Vec<Measured> {
+    let of = |stage| {
         let seconds: f64 = outcome.seconds.iter().filter(|time| time.stage == stage).map(|time| time.seconds).sum();
-        (stage, seconds / work(stage, request))
+        Measured { stage, seconds, units: work(stage, request) }
     };
-    stages_of(request).map(per_unit).filter(|(_, seconds)| seconds.is_finite() && *seconds > 0.0).collect()
+    let usable = |it: &Measured| it.seconds.is_finite() && it.seconds > 0.0 && it.units > 0.0;
+    stages_of(request).map(of).filter(usable).collect()
 }
 
 /// What a request's time depends on, without the request.

@@ -19,7 +19,7 @@ use crate::{
 use ltx_media::FrameWriter;
 use ltx_pipeline::LatentStore;
 use ltx_policy::{Admitted, StoredRequest, readmit};
-use ltx_types::{CancelToken, Generation, Progress, ProgressSink, UnixMillis};
+use ltx_types::{CancelToken, Generation, Progress, ProgressSink, Stage, UnixMillis};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -47,6 +47,8 @@ fn serve(core: &Arc<Core>, device: &Device, id: GenerationId, cancel: &CancelTok
         let message = format!("the runner panicked: {}", panic_message(&*panic));
         Ending::Failed(Failure { code: FailureCode::Panicked, message })
     });
+    // Whoever sees it end and asks what waits behind it must not be told that nobody knows.
+    core.left(id, Some(0.0));
     // Unsettled only when the node stops with its disk full; the next start finds it running and goes on.
     let Some(state) = persist(core, || core.store.settle(id, &ending, core.now())) else { return };
     if state == State::Queued {
@@ -114,18 +116,23 @@ impl Attempt<'_> {
         let owner = Owner::new(&[&stored.map_err(failed)?, &record.model, &identity.version, weights]);
         let latents = LatentFile::new(core.folder.latent(record.id), owner);
         let resumed = latents.saved().is_some();
-        let (outcome, writers) = self.on_device(&admitted, writer, latents)?;
+        let (mut outcome, writers) = self.on_device(&admitted, writer, latents)?;
 
         self.check_cancelled()?;
         let finished_ms = core.now().wall_ms;
         let identity = core.models.identity(&record.model).unwrap_or(identity);
         let mark = admitted.mark(&identity, &core.config.node);
         let mark = mark.completed(&outcome.frames_sha256, Some(UnixMillis(finished_ms)));
+        let finishing = Instant::now();
         let finish = writers.into_iter().try_for_each(|writer| writer.finish(&mark));
         finish.map_err(|error| failed(error.into()))?;
+        // The encoder holds frames back; what it does with them is the last of this stage.
+        if let Some(decoding) = outcome.seconds.iter_mut().find(|time| time.stage == Stage::Decoding) {
+            decoding.seconds += finishing.elapsed().as_secs_f64();
+        }
         if !resumed {
-            let per_unit = estimate::measured(request, &outcome);
-            let calibrated = core.store.calibrate(&record.model, request.schedule, &per_unit);
+            let measured = estimate::measured(request, &outcome);
+            let calibrated = core.store.calibrate(&record.model, request.schedule, &measured);
             let estimated = calibrated.and_then(|()| core.estimate_again(&record.model, request.schedule));
             estimated.unwrap_or_else(|error| core.note(&error));
         }

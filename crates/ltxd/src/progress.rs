@@ -8,12 +8,14 @@ use ltx_types::{Progress, ProgressSink};
 use std::{
     io::{IsTerminal, stderr},
     sync::{Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// A bar on standard error.
 pub(crate) struct Bar {
     bar: ProgressBar,
+    /// Of a stage that runs; what waits has no bar.
+    style: ProgressStyle,
     terminal: bool,
     /// Whether reports come when things happen; of another machine, what is past may come all at once.
     timed: bool,
@@ -24,16 +26,20 @@ impl Bar {
     /// A bar, or nothing at all when `quiet`.
     pub(crate) fn new(quiet: bool) -> Self {
         let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::no_length() };
-        let style = ProgressStyle::with_template("{msg:<11} {bar:32} {pos}/{len}  {elapsed} gone, {eta} left");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { bar, terminal: quiet || stderr().is_terminal(), timed: true, shown: Mutex::new(None) }
+        let style = style("{msg:<11} {bar:32} {pos}/{len}  {elapsed} gone, {eta} left");
+        bar.set_style(style.clone());
+        Self { bar, style, terminal: quiet || stderr().is_terminal(), timed: true, shown: Mutex::new(None) }
     }
 
     /// A bar for work on another machine, which says itself how long it takes: see [`Bar::report_from_afar`].
     pub(crate) fn from_afar(quiet: bool) -> Self {
-        let bar = Self { timed: false, ..Self::new(quiet) };
-        let style = ProgressStyle::with_template("{msg:<11} {bar:32} {pos}/{len}  {elapsed} gone{prefix}");
-        bar.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        let style = style("{msg:<11} {bar:32} {pos}/{len}  {elapsed} gone{prefix}");
+        let bar = Self { timed: false, style, ..Self::new(quiet) };
+        bar.bar.set_style(self::style("{msg}"));
+        if !quiet && bar.terminal {
+            // News come seldom and at once; what is shown must not lag behind the last of them.
+            bar.bar.enable_steady_tick(Duration::from_millis(200));
+        }
         bar
     }
 
@@ -47,6 +53,8 @@ impl Bar {
     /// Work that has not begun.
     pub(crate) fn waiting(&self, before: u32, seconds_left: Option<f64>) {
         let left = seconds_left.map(|left| format!(", {} until it begins", words::seconds(left))).unwrap_or_default();
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.bar.set_style(style("{msg}"));
         self.bar.set_message(format!("queued, {before} before it{left}"));
         if !self.terminal {
             eprintln!("queued      {before} before it{left}");
@@ -64,12 +72,19 @@ impl Bar {
     }
 }
 
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
 impl ProgressSink for Bar {
     fn report(&self, progress: Progress) {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         let began = match *shown {
             Some((last, began)) if last.stage == progress.stage => began,
             _ => {
+                self.bar.set_message(progress.stage.label());
+                self.bar.set_length(progress.total as u64);
+                self.bar.set_style(self.style.clone());
                 self.bar.reset();
                 Instant::now()
             }

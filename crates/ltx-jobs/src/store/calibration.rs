@@ -1,14 +1,15 @@
-//! How long stages take on this node, as a moving average of its own finished runs.
+//! How long stages take on this node: the line through 0 that fits its own finished runs best (least squares). Large runs
+//! decide it; small ones, which mostly load weights, do not speak for them, and are wrong by no more than that loading.
 //!
 //! Must not know what a unit of work is.
 
 use super::{Durability, Store, to_json};
-use crate::{Result, StageTime};
-use ltx_types::{Schedule, Stage};
+use crate::{Result, StageTime, estimate::Measured};
+use ltx_types::Schedule;
 use rusqlite::params;
 
-/// A new run counts at least this much.
-const WEIGHT: f64 = 0.3;
+/// What earlier runs of the same size still count when another follows. A smaller one takes no more from them than it adds.
+const FADING: f64 = 0.8;
 
 impl Store {
     /// Seconds per unit of work by stage, for a model and a schedule.
@@ -29,23 +30,52 @@ impl Store {
         })
     }
 
-    /// Mixes a finished run in. The first runs are averaged; later ones fade.
+    /// Adds a finished run; earlier ones fade.
     ///
     /// # Errors
     /// `Database`, `StorageFull`.
-    pub(crate) fn calibrate(&self, model: &str, schedule: Schedule, per_unit: &[(Stage, f64)]) -> Result<()> {
+    pub(crate) fn calibrate(&self, model: &str, schedule: Schedule, run: &[Measured]) -> Result<()> {
         self.write(Durability::Progress, |tx, _| {
-            for (stage, seconds) in per_unit {
+            for Measured { stage, seconds, units } in run {
                 tx.execute(
-                    "INSERT INTO calibration (model, schedule, stage, seconds_per_unit, runs) VALUES (?1, ?2, ?3, ?4, 1)
+                    "INSERT INTO calibration (model, schedule, stage, seconds_per_unit, weight, runs)
+                     VALUES (?1, ?2, ?3, ?4, ?5, 1)
                      ON CONFLICT DO UPDATE SET
-                        seconds_per_unit = seconds_per_unit
-                            + (excluded.seconds_per_unit - seconds_per_unit) * MAX(?5, 1.0 / (runs + 1)),
+                        seconds_per_unit = (seconds_per_unit * MAX(weight * ?6, weight - ?5) + ?4 * ?5)
+                            / (MAX(weight * ?6, weight - ?5) + ?5),
+                        weight = MAX(weight * ?6, weight - ?5) + ?5,
                         runs = runs + 1",
-                    params![model, schedule.as_str(), to_json("stage", stage)?, seconds, WEIGHT],
+                    params![model, schedule.as_str(), to_json("stage", stage)?, seconds / units, units * units, FADING],
                 )?;
             }
             Ok(())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ltx_types::Stage;
+
+    #[test]
+    fn small_runs_do_not_speak_for_large_ones_and_old_ones_fade() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("jobs.sqlite"), Box::new(|_, _| {})).unwrap();
+        let add = |seconds, units| {
+            let run = [Measured { stage: Stage::Denoising, seconds, units }];
+            store.calibrate("m", Schedule::Distilled, &run).unwrap();
+            store.seconds_per_unit("m", Schedule::Distilled).unwrap()[0].seconds
+        };
+        // A second to load, and a thousandth for each unit.
+        assert_eq!(add(1.01, 10.0), 0.101);
+        assert!((add(11.0, 10_000.0) - 0.0011).abs() < 1e-6);
+        for _ in 0..200 {
+            assert!((add(1.01, 10.0) - 0.0011).abs() < 1e-4);
+        }
+        // The machine is twice as fast now.
+        let faster: Vec<_> = [(); 20].map(|()| add(5.5, 10_000.0)).to_vec();
+        assert!(faster[0] > 0.0006 && (faster[19] - 0.00055).abs() < 1e-5, "{faster:?}");
+        assert_eq!(store.seconds_per_unit("m", Schedule::Guided).unwrap(), []);
     }
 }

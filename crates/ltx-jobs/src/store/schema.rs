@@ -6,7 +6,7 @@ use crate::{JobsError, Result};
 use rusqlite::{Connection, TransactionBehavior};
 
 /// The step from each version to the next; an empty file is version 0.
-pub(crate) const MIGRATIONS: [&str; 3] = [
+pub(crate) const MIGRATIONS: [&str; 4] = [
     // 1: generations, their events and images, uploads.
     "CREATE TABLE generations (
         sequence INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -73,6 +73,8 @@ pub(crate) const MIGRATIONS: [&str; 3] = [
     ) STRICT;",
     // 3: a client's upload is found by its bytes.
     "CREATE INDEX uploads_by_digest ON uploads (client, sha256);",
+    // 4: how much a calibration weighs; one without weight yields to the next run.
+    "ALTER TABLE calibration ADD COLUMN weight REAL NOT NULL DEFAULT 0;",
 ];
 
 /// Brings a database to the newest version.
@@ -115,12 +117,13 @@ mod tests {
         let page = store.list(&crate::ClientId::new("a").unwrap(), &Filter::default(), 10, None).unwrap();
         assert_eq!((page.records[0].state, page.records[0].created_ms), (State::Queued, 5));
         assert_eq!(store.stored_clock().unwrap(), None, "the newest tables are there");
+        assert!(store.seconds_per_unit("m", ltx_types::Schedule::Guided).unwrap().is_empty());
         let version = Connection::open(&path).unwrap().pragma_query_value(None, "user_version", |row| row.get(0));
         assert_eq!(version, Ok(MIGRATIONS.len() as u32));
         drop(store);
         let newer = Connection::open(&path).unwrap();
         newer.pragma_update(None, "user_version", 99).unwrap();
         let opened = Store::open(&path, Box::new(|_, _| {}));
-        assert!(matches!(opened.err(), Some(JobsError::SchemaTooNew { found: 99, known: 3 })));
+        assert!(matches!(opened.err(), Some(JobsError::SchemaTooNew { found: 99, known: 4 })));
     }
 }
