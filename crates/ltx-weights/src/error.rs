@@ -125,7 +125,7 @@ pub enum WeightsError {
         second: PathBuf,
     },
     /// A metadata entry that the official files carry is absent.
-    #[error("{}: metadata entry {entry} is missing; this is not an official LTX file", file.display())]
+    #[error("{}: metadata entry {entry} is missing; name an official file, or a .json, that states the configuration as a component", file.display())]
     MissingMetadata {
         /// The file.
         file: PathBuf,

@@ -161,6 +161,17 @@ impl TensorSet {
         self.entry(key).map_or((0, 0), |(_, entry)| (entry.values() as u64, entry.range.len() as u64))
     }
 
+    /// Bytes in memory of the tensors whose keys start with `prefix`, when values take `value_bytes` and the matrices of linear
+    /// layers stay packed as they are stored.
+    pub fn memory_bytes(&self, prefix: &str, value_bytes: u64) -> u64 {
+        let keys = self.by_key.range(prefix.to_owned()..).map(|(key, _)| key).take_while(|key| key.starts_with(prefix));
+        let bytes = |(_, entry): (&WeightFile, &Entry)| match entry.packing() {
+            Some(_) if entry.shape.len() == 2 => entry.range.len() as u64,
+            _ => entry.values() as u64 * value_bytes,
+        };
+        keys.filter_map(|key| self.entry(key)).map(bytes).sum()
+    }
+
     /// Values and bytes of what accompanies fp8 weights.
     pub(crate) fn companions(&self) -> impl Iterator<Item = (u64, u64)> {
         self.files.iter().flat_map(|file| file.header.companions.values().copied())

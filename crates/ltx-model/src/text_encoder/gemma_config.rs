@@ -5,7 +5,7 @@
 use crate::config::{parse, within};
 use ltx_nn::{NnError, Result};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Sizes and constants of the language model.
 #[derive(Debug, Clone, Deserialize)]
@@ -116,6 +116,41 @@ impl GemmaConfig {
             }
             _ => Ok(config),
         }
+    }
+
+    /// From what llama.cpp's GGUF files state under `gemma3.`; `stated` finds a value by the rest of its key. What they leave
+    /// out is the same for every Gemma-3: the local RoPE base, one global layer in six, and scores divided by the square
+    /// root of the head's width (27B has another divisor and is refused).
+    ///
+    /// # Errors
+    /// A value is missing or is no number; or as [`Self::from_json`].
+    pub fn from_llama(stated: impl Fn(&str) -> Option<String>, vocabulary: usize) -> Result<Self> {
+        let real = |key: &str| {
+            let text = stated(key).unwrap_or_else(|| "absent".to_owned());
+            text.parse().map_err(|_| NnError::unsupported(format!("gemma3.{key}"), text, "a number"))
+        };
+        let whole = |key: &str| real(key).map(|number: f64| number as u64);
+        let layers = whole("block_count")?;
+        if layers == 62 {
+            return Err(NnError::unsupported("gemma3.block_count", layers, "another Gemma-3 than 27B"));
+        }
+        let scaling = stated("rope.scaling.factor").is_some();
+        let scaling = scaling.then(|| real("rope.scaling.factor")).transpose()?;
+        Self::from_json(&json!({
+            "model_type": "gemma3_text",
+            "vocab_size": vocabulary,
+            "hidden_size": whole("embedding_length")?,
+            "intermediate_size": whole("feed_forward_length")?,
+            "num_hidden_layers": layers,
+            "num_attention_heads": whole("attention.head_count")?,
+            "num_key_value_heads": whole("attention.head_count_kv")?,
+            "head_dim": whole("attention.key_length")?,
+            "rms_norm_eps": real("attention.layer_norm_rms_epsilon")?,
+            "rope_theta": real("rope.freq_base")?,
+            "query_pre_attn_scalar": real("attention.key_length")?,
+            "sliding_window": whole("attention.sliding_window")?,
+            "rope_scaling": scaling.map(|factor| json!({"factor": factor, "rope_type": "linear"})),
+        }))
     }
 
     /// Whether a layer sees all earlier tokens, or only a window of them.

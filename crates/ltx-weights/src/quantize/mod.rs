@@ -229,11 +229,13 @@ struct Converted {
 }
 
 fn encode(read: &Tensor, kind: GgmlDType) -> candle_core::Result<Converted> {
+    let values = read.flatten_all()?.to_vec1::<f32>()?;
+    let norm: f64 = values.iter().map(|value| f64::from(*value).powi(2)).sum();
+    if !norm.is_finite() {
+        return Ok(Converted { bytes: Vec::new(), difference: norm, norm });
+    }
     let (bytes, written) = match kind {
-        GgmlDType::F32 => {
-            let values = read.flatten_all()?.to_vec1::<f32>()?;
-            (values.iter().flat_map(|value| value.to_le_bytes()).collect(), read.clone())
-        }
+        GgmlDType::F32 => (values.iter().flat_map(|value| value.to_le_bytes()).collect(), read.clone()),
         GgmlDType::F16 => {
             let values = read.to_dtype(DType::F16)?;
             let bytes = values.flatten_all()?.to_vec1::<f16>()?.iter().flat_map(|value| value.to_le_bytes()).collect();
@@ -249,8 +251,7 @@ fn encode(read: &Tensor, kind: GgmlDType) -> candle_core::Result<Converted> {
             (blocks.data()?.into_owned(), blocks.dequantize(&Device::Cpu)?)
         }
     };
-    let (read, written) = (read.flatten_all()?.to_vec1::<f32>()?, written.flatten_all()?.to_vec1::<f32>()?);
-    let difference = read.iter().zip(&written).map(|(r, w)| f64::from(r - w).powi(2)).sum();
-    let norm = read.iter().map(|r| f64::from(*r).powi(2)).sum();
+    let written = written.flatten_all()?.to_vec1::<f32>()?;
+    let difference = values.iter().zip(&written).map(|(read, written)| f64::from(read - written).powi(2)).sum();
     Ok(Converted { bytes, difference, norm })
 }
