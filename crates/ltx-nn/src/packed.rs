@@ -102,7 +102,8 @@ fn tiles(bytes: &[u8], packing: Packing, values: usize, all: usize) -> Result<Ve
         let found = format!("{} bytes", bytes.len());
         return Err(NnError::unsupported("packed weights", found, format!("{all} values in whole blocks")));
     };
-    if matches!(packing, Packing::Blocks(_)) && !bytes.as_ptr().addr().is_multiple_of(4) {
+    let aligned = bytes.is_empty() || bytes.as_ptr().addr().is_multiple_of(4);
+    if matches!(packing, Packing::Blocks(_)) && !aligned {
         return Err(NnError::unsupported("packed weights", "an odd address", "alignment of four bytes"));
     }
     let tile = |bytes: &[u8]| match packing {

@@ -233,8 +233,8 @@ pub struct Inspected {
     pub report: LoadReport,
 }
 
-/// Recognises a checkpoint or a component of one, an upscaler or a Gemma-3 folder or file, and accounts for its keys. The account may hold
-/// problems; whether they are fatal is for the caller.
+/// Recognises a checkpoint or a component of one, an upscaler, or a Gemma-3 folder or file, and accounts for its keys. The
+/// account may hold problems; whether they are fatal is for the caller.
 ///
 /// # Errors
 /// The file cannot be read, is not of a known kind, or its configuration is not supported.

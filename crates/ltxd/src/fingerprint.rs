@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use std::{
     fs::{self, File},
     io::{self, Read},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 /// The most bytes of a safetensors header that are read; a longer one is not a header.
@@ -39,10 +39,12 @@ pub(crate) fn of(files: &ModelFiles) -> io::Result<WeightFingerprint> {
     Ok(WeightFingerprint { header_sha256: format!("{:x}", digest.finalize()), file_sha256: None, total_bytes })
 }
 
-/// SHA-256 of the checkpoint's bytes. Takes minutes for a large one.
-pub(crate) fn whole(checkpoint: &Path) -> io::Result<String> {
+/// SHA-256 of the checkpoint's bytes, of its files one after the other. Takes minutes for a large one.
+pub(crate) fn whole(checkpoint: &[PathBuf]) -> io::Result<String> {
     let mut digest = Sha256::new();
-    io::copy(&mut File::open(checkpoint)?, &mut digest)?;
+    for file in checkpoint {
+        io::copy(&mut File::open(file)?, &mut digest)?;
+    }
     Ok(format!("{:x}", digest.finalize()))
 }
 
@@ -68,6 +70,7 @@ fn all(files: &ModelFiles) -> io::Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     #[test]
     fn another_size_is_another_fingerprint() {
@@ -84,6 +87,6 @@ mod tests {
         assert_ne!(without.header_sha256, with.header_sha256);
         assert_eq!(of(&files(None)).unwrap(), without);
         assert!(with.total_bytes > without.total_bytes);
-        assert_eq!(whole(&models.join("ltx-2.3-tiny-dev.safetensors")).unwrap().len(), 64);
+        assert_eq!(whole(&[models.join("ltx-2.3-tiny-dev.safetensors")]).unwrap().len(), 64);
     }
 }

@@ -175,3 +175,35 @@ impl GemmaConfig {
         self.num_hidden_layers + 1
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn llama_cpp_states_the_12b_configuration() {
+        let stated = |key: &str| {
+            let value = match key {
+                "block_count" => "48",
+                "embedding_length" => "3840",
+                "feed_forward_length" => "15360",
+                "attention.head_count" => "16",
+                "attention.head_count_kv" => "8",
+                "attention.key_length" => "256",
+                "attention.layer_norm_rms_epsilon" => "0.000001",
+                "attention.sliding_window" => "1024",
+                "rope.freq_base" => "1000000",
+                "rope.scaling.factor" => "8",
+                _ => return None,
+            };
+            Some(value.to_owned())
+        };
+        let config = GemmaConfig::from_llama(stated, 262_144).unwrap();
+        assert_eq!((config.vocab_size, config.num_hidden_layers, config.hidden_size), (262_144, 48, 3840));
+        assert_eq!((config.rope(true), config.rope(false)), ((1e6, 8.0), (1e4, 1.0)));
+        assert!((config.is_global(5), config.is_global(6)) == (true, false) && config.query_pre_attn_scalar == 256.0);
+        let without = |missing: &'static str| GemmaConfig::from_llama(|key| stated(key).filter(|_| key != missing), 8);
+        assert!(without("attention.head_count").unwrap_err().to_string().contains("gemma3.attention.head_count"));
+        assert_eq!(without("rope.scaling.factor").unwrap().rope(true), (1e6, 1.0));
+    }
+}

@@ -196,7 +196,9 @@ impl<'a> Job<'a> {
                 difference += converted.difference;
                 norm += converted.norm;
             }
-            progress((batch.last().copied().unwrap_or(0) * row_bytes) as u64);
+            let [first, last] = [batch.first(), batch.last()].map(|start| start.copied().unwrap_or(0) * row_bytes);
+            self.file.map.release(&(self.entry.range.start + first..self.entry.range.start + last));
+            progress(last as u64);
         }
         if !norm.is_finite() || !difference.is_finite() {
             return Err(WeightsError::NotFinite { file: self.file.path.clone(), key: self.key.to_owned() });
