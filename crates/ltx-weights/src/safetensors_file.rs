@@ -51,6 +51,11 @@ fn entry(info: &TensorInfo, data: usize) -> Entry {
         Dtype::I32 => StoredType::Other("I32"),
         Dtype::I8 => StoredType::Other("I8"),
         Dtype::U8 => StoredType::Other("U8"),
+        Dtype::I16 => StoredType::Other("I16"),
+        Dtype::U16 => StoredType::Other("U16"),
+        Dtype::U32 => StoredType::Other("U32"),
+        Dtype::U64 => StoredType::Other("U64"),
+        Dtype::BOOL => StoredType::Other("BOOL"),
         _ => StoredType::Other("a type of no weights"),
     };
     Entry { shape: info.shape.clone(), stored, range: data + start..data + end, plus_one: false }
