@@ -1,0 +1,176 @@
+"""Trains text encoder, connector and transformer together, by flow matching on encoded clips.
+
+    train_transformer.py --minutes 40 [--whole-text] [--resume-from models/small]
+
+Kinds of conditioning, drawn for every clip: the first frame replaced; the first replaced and the last appended; both
+appended; the last alone appended. The loss covers the tokens that the sampler decides.
+"""
+
+import argparse
+import copy
+import csv
+import math
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import config
+import data
+import latents
+from text import TextEncoder
+from tokenizer import build, vary
+from transformer import SIGMAS, Layout, Transformer, positions, to_tokens
+
+KINDS = ("first", "first and last", "both appended", "last appended")
+SHARES = (0.5, 0.3, 0.15, 0.05)
+
+
+def models(vocabulary):
+    text = TextEncoder(config.gemma(vocabulary)["text_config"], config.TRANSFORMER)
+    return text, Transformer(config.TRANSFORMER)
+
+
+def draw_sigma(rng, count):
+    """Most from the distilled schedule's own levels, the rest from anywhere."""
+    listed = rng.choice(SIGMAS[:-1], size=count, p=[0.22, 0.04, 0.04, 0.04, 0.06, 0.2, 0.2, 0.2])
+    return np.where(rng.random(count) < 0.7, listed, rng.uniform(0.02, 1.0, count)).astype(np.float32)
+
+
+def layout_of(kind, whole, index, images):
+    """Clean tokens, mask and positions of a batch of one kind. `images` names which first and last images are used."""
+    clip = whole["clip"][index].float()
+    b, c, f, h, w = clip.shape
+    first, last = whole["first"][index].float(), whole[images][index].float()
+    clean, mask = to_tokens(clip), torch.ones(b, f * h * w)
+    keyframes = []
+    if kind in ("first", "first and last"):
+        clean = torch.cat([to_tokens(first), clean[:, h * w:]], 1)
+        mask[:, : h * w] = 0
+    if kind == "both appended":
+        keyframes.append((0, first))
+    if kind != "first":
+        keyframes.append((data.FRAMES - 1, last))
+    if keyframes:
+        clean = torch.cat([clean] + [to_tokens(latent) for _, latent in keyframes], 1)
+        mask = torch.cat([mask, torch.zeros(b, h * w * len(keyframes))], 1)
+    return clean, mask, positions(f, h, w, [frame for frame, _ in keyframes])
+
+
+def loss_of(text, transformer, tokenizer, whole, captions, rng, batch, few):
+    kind = rng.choice(KINDS, p=SHARES)
+    index = torch.from_numpy(rng.integers(len(captions), size=batch))
+    prompts = [tokenizer(vary(captions[i], rng) if rng.random() > 0.08 else "") for i in index.tolist()]
+    context, bias = text(prompts, few=few)
+    clean, mask, where = layout_of(kind, whole, index, "last" if rng.random() < 0.7 else "clean")
+    sigma = torch.from_numpy(draw_sigma(rng, batch))
+    noise = torch.randn_like(clean)
+    timesteps = mask * sigma[:, None]
+    noisy = clean + timesteps[..., None] * (noise - clean)
+    velocity = transformer(noisy, timesteps, sigma, context, bias, where)
+    # A velocity error times sigma is an error of the clean tokens; the square root lies between the two measures.
+    error = (velocity - (noise - clean)).square().mean(-1) * mask
+    return error.sum() / mask.sum()
+
+
+@torch.no_grad()
+def evaluate(text, transformer, tokenizer, whole, captions):
+    """Relative squared error of sampled latents, frames 1 on, for one and for two images; and with the prompt blanked."""
+    count = len(captions)
+    clip, first, last = (whole[k].float() for k in ("clip", "first", "last"))
+    b, c, f, h, w = clip.shape
+    results = []
+    for prompts, keyframes in ((captions, []), (captions, [(data.FRAMES - 1, last)]), ([""] * count, [])):
+        context, bias = text([tokenizer(p) for p in prompts], few=True)
+        layout = Layout(torch.zeros_like(clip), first, keyframes)
+        noise = torch.randn(b, layout.mask.shape[1], c, generator=torch.Generator().manual_seed(1))
+        out = layout.sample(transformer, context, bias, noise)
+        results.append(float((out - clip)[:, :, 1:].square().mean() / clip[:, :, 1:].var()))
+    return results
+
+
+def main(a):
+    torch.set_num_threads(1)
+    torch.manual_seed(7)
+    if os.getpgrp() != os.getpid():
+        os.setsid()
+    state = Path(a.state)
+    state.mkdir(parents=True, exist_ok=True)
+    tokenizer = build()
+    text, transformer = models(tokenizer.size)
+    if a.resume_from:
+        from export import checkpoint_of, load_text, load_transformer
+        text = load_text(checkpoint_of(a.resume_from), Path(a.resume_from) / "gemma")
+        transformer = load_transformer(checkpoint_of(a.resume_from))
+    both = torch.nn.ModuleList([text, transformer])
+    averaged, step, seconds = copy.deepcopy(both), 0, 0.0
+    decay = [p for p in both.parameters() if p.ndim > 1]
+    plain = [p for p in both.parameters() if p.ndim < 2]
+    groups = [{"params": decay, "weight_decay": 0.02}, {"params": plain, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=a.rate, betas=(0.9, 0.98))
+    if (state / "last.pt").exists():
+        saved = torch.load(state / "last.pt", weights_only=False)
+        both.load_state_dict(saved["both"]), averaged.load_state_dict(saved["averaged"])
+        optimizer.load_state_dict(saved["optimizer"])
+        step, seconds = saved["step"], saved["seconds"]
+    torch.manual_seed(a.run + step)
+    rng = np.random.default_rng([a.run, step])
+    seeds, whole = latents.read(a.latents)
+    captions = [data.draw(s).caption for s in seeds]
+    held = [s >= data.HELD_OUT for s in seeds]
+    pick = lambda wanted: torch.tensor([i for i, h in enumerate(held) if h == wanted])
+    test = {k: v[pick(True)] for k, v in whole.items()}
+    test_captions = [captions[i] for i in pick(True).tolist()]
+    train = {k: v[pick(False)] for k, v in whole.items()}
+    train_captions = [captions[i] for i in pick(False).tolist()]
+    print(len(train_captions), "clips to train on,", len(test_captions), "held out;",
+          sum(p.numel() for p in both.parameters()), "parameters", flush=True)
+    began, saved_at, shown, files = time.time(), time.time(), [], len(seeds)
+    while True:
+        spent = (time.time() - began) / 60 / a.minutes
+        rate = a.rate * min(1, (step + 1) / 100) * (a.floor + (1 - a.floor) * 0.5 * (1 + math.cos(math.pi * min(spent, 1))))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        loss = loss_of(text, transformer, tokenizer, train, train_captions, rng, a.batch, not a.whole_text)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(both.parameters(), 1.0)
+        optimizer.step()
+        step += 1
+        shown.append(float(loss.detach()))
+        keep = min(0.998, step / (step + 20))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(averaged.parameters()), list(both.parameters()), 1 - keep)
+        if time.time() - saved_at > a.save_every or spent >= 1:
+            saved_at = time.time()
+            errors = evaluate(*averaged, tokenizer, test, test_captions)
+            torch.save({"both": both.state_dict(), "averaged": averaged.state_dict(), "optimizer": optimizer.state_dict(),
+                        "step": step, "seconds": seconds + time.time() - began}, state / "new.pt")
+            (state / "new.pt").rename(state / "last.pt")
+            row = [step, round(seconds + time.time() - began), f"{rate:.2e}", f"{np.mean(shown):.5f}", *(f"{e:.4f}" for e in errors)]
+            print(*row, flush=True)
+            exists, shown = (state / "curve.csv").exists(), []
+            with open(state / "curve.csv", "a") as file:
+                out = csv.writer(file)
+                if not exists:
+                    out.writerow("step seconds rate loss error_first error_first_last error_no_prompt".split())
+                out.writerow(row)
+        if spent >= 1:
+            break
+
+
+if __name__ == "__main__":
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--state", default="/opt/train/transformer")
+    p.add_argument("--latents", default="/opt/train/latents")
+    p.add_argument("--minutes", type=float, default=40)
+    p.add_argument("--batch", type=int, default=32)
+    p.add_argument("--rate", type=float, default=1e-3)
+    p.add_argument("--floor", type=float, default=0.02)
+    p.add_argument("--run", type=int, default=1)
+    p.add_argument("--save-every", type=float, default=120)
+    p.add_argument("--whole-text", action="store_true", help="all 1,024 slots of the context: exact, and slower")
+    p.add_argument("--resume-from", help="a folder as models/small: start from its shipped weights")
+    main(p.parse_args())
