@@ -23,15 +23,20 @@ def planar(pixels):
 
 @torch.no_grad()
 def freeze(a):
+    if a.from_small:
+        from export import load_vae
+        torch.save(load_vae(a.from_small).state_dict(), a.out)
+        return
     saved = torch.load(Path(a.state) / "last.pt", weights_only=False)
     vae = VideoVae()
     vae.load_state_dict(saved["averaged"])
     for p in vae.encoder.parameters():
         p.copy_(p.bfloat16().float())
     total, squares, count = 0.0, 0.0, 0
-    for seed in range(30_000_000, 30_000_160):
-        z = vae.encoder(planar(data.render(data.draw(seed))[0])[None]).double()
-        total, squares, count = total + z.sum((0, 2, 3, 4)), squares + z.square().sum((0, 2, 3, 4)), count + z[0, 0].numel()
+    for seed in range(30_000_000, 30_000_160, 4):
+        z = vae.encoder(torch.stack([planar(data.render(data.draw(seed + i))[0]) for i in range(4)])).double()
+        total, squares = total + z.sum((0, 2, 3, 4)), squares + z.square().sum((0, 2, 3, 4))
+        count += z[:, 0].numel()
     mean = total / count
     std = (squares / count - mean.square()).clamp(min=1e-8).sqrt()
     vae.mean.copy_(mean.float().bfloat16().float()), vae.std.copy_(std.float().bfloat16().float())
@@ -40,13 +45,15 @@ def freeze(a):
 
 
 @torch.no_grad()
-def encode_clip(vae, seed, size=data.SIZE):
-    """The clip's latent, and those of its first and last frame as images: compressed, and not."""
-    pixels, _ = data.render(data.draw(seed), size)
-    clip = vae.encode(planar(pixels)[None])[0]
-    ends = np.stack([round_trip(pixels[0]), round_trip(pixels[-1]), pixels[-1]])
-    first, last, clean = vae.encode(planar(ends).permute(1, 0, 2, 3)[:, :, None])
-    return clip, first, last, clean
+def encode_clips(vae, seeds, size=data.SIZE):
+    """Clips' latents, and those of their first and last frames as images: compressed, and (the last) not."""
+    rendered = [data.render(data.draw(seed), size)[0] for seed in seeds]
+    clip = vae.encode(torch.stack([planar(pixels) for pixels in rendered]))
+    picture = lambda frames: torch.stack([planar(frame[None]) for frame in frames])
+    first = picture([round_trip(pixels[0]) for pixels in rendered])
+    last = picture([round_trip(pixels[-1]) for pixels in rendered])
+    clean = picture([pixels[-1] for pixels in rendered])
+    return clip, *vae.encode(torch.cat([first, last, clean])).chunk(3)
 
 
 @torch.no_grad()
@@ -59,9 +66,9 @@ def encode(a):
     seeds = list(range(a.first + a.part, a.first + a.count, a.parts))
     for begin in range(0, len(seeds), 250):
         some = seeds[begin:begin + 250]
-        encoded = [encode_clip(vae, seed, a.size) for seed in some]
+        encoded = [encode_clips(vae, some[i:i + 5], a.size) for i in range(0, len(some), 5)]
         value = {"seeds": some, "size": a.size}
-        value |= {name: torch.stack(column).half() for name, column in zip(("clip", "first", "last", "clean"), zip(*encoded))}
+        value |= {name: torch.cat(column).half() for name, column in zip(("clip", "first", "last", "clean"), zip(*encoded))}
         torch.save(value, folder / f"{a.size}-{some[0]}.part")
         (folder / f"{a.size}-{some[0]}.part").rename(folder / f"{a.size}-{some[0]}.pt")
         print(begin + len(some), "of", len(seeds), flush=True)
@@ -79,6 +86,7 @@ if __name__ == "__main__":
     p.add_argument("what", choices=("freeze", "encode"))
     p.add_argument("--state", default="/opt/train/vae")
     p.add_argument("--out", default="/opt/train/frozen.pt")
+    p.add_argument("--from-small", help="a folder as models/small, whose VAE is taken as it is")
     p.add_argument("--folder", default="/opt/train/latents")
     p.add_argument("--first", type=int, default=20_000_000)
     p.add_argument("--count", type=int, default=3000)

@@ -8,25 +8,28 @@ import torch
 
 
 def orthogonal(g, steps=5):
-    """Newton-Schulz iteration over a stack of matrices [N, rows, columns]."""
+    """Newton-Schulz iteration over a stack of matrices [N, rows, columns], in the small space of their Gram matrices."""
     a, b, c = 3.4445, -4.7750, 2.0315
     flip = g.shape[1] > g.shape[2]
     x = g.transpose(1, 2) if flip else g
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    gram, one = x @ x.transpose(1, 2), torch.eye(x.shape[1])
+    whole = one.expand_as(gram)
     for _ in range(steps):
-        s = x @ x.transpose(1, 2)
-        x = a * x + (b * s + c * s @ s) @ x
+        p = a * one + b * gram + c * gram @ gram
+        whole, gram = p @ whole, p @ gram @ p
+    x = whole @ x
     return x.transpose(1, 2) if flip else x
 
 
 class Muon(torch.optim.Optimizer):
-    """`matrices`: (parameter, groups): a parameter [rows, ...] is treated as `groups` matrices of rows / groups each."""
+    """`scale` multiplies the rate of the matrices. `matrices`: (parameter, groups): a parameter [rows, ...] is treated as `groups` matrices of rows / groups each."""
 
-    def __init__(self, matrices, rest, rate, momentum=0.93, decay=0.01):
+    def __init__(self, matrices, rest, rate, momentum=0.93, decay=0.01, scale=1.0, steps=5):
         self.groups_of = {p: n for p, n in matrices}
         super().__init__([{"params": [p for p, _ in matrices], "lr": rate}], {})
         self.adam = torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.98), weight_decay=decay)
-        self.momentum, self.decay = momentum, decay
+        self.momentum, self.decay, self.scale, self.steps = momentum, decay, scale, steps
 
     def set_rate(self, rate):
         for group in self.param_groups + self.adam.param_groups:
@@ -43,8 +46,8 @@ class Muon(torch.optim.Optimizer):
             n = self.groups_of[p]
             # Every n-th row belongs together: that is how folded channels are laid out.
             g = g.reshape(p.shape[0] // n, n, -1).transpose(0, 1)
-            u = orthogonal(g).transpose(0, 1).reshape(p.shape)
-            rate = self.param_groups[0]["lr"]
+            u = orthogonal(g, self.steps).transpose(0, 1).reshape(p.shape)
+            rate = self.param_groups[0]["lr"] * self.scale
             p.mul_(1 - rate * self.decay)
             p.add_(u, alpha=-rate * 0.2 * max(g.shape[1], g.shape[2]) ** 0.5)
         self.adam.step()

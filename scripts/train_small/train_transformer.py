@@ -16,21 +16,35 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
 
 import config
 import data
 import latents
+from muon import Muon
 from text import TextEncoder
 from tokenizer import build, vary
 from transformer import SIGMAS, Layout, Transformer, positions, to_tokens
 
+AVERAGE_EVERY = 5
 KINDS = ("first", "first and last", "both appended", "last appended")
-SHARES = (0.5, 0.3, 0.15, 0.05)
+SHARES = (0.5, 0.38, 0.09, 0.03)
 
 
 def models(vocabulary):
     text = TextEncoder(config.gemma(vocabulary)["text_config"], config.TRANSFORMER)
     return text, Transformer(config.TRANSFORMER)
+
+
+def optimizer_of(both, rate):
+    """Muon for the matrices of the blocks; AdamW for embeddings, first and last layers, tables, gates and biases."""
+    matrices, rest = [], []
+    for name, p in both.named_parameters():
+        inner = p.ndim == 2 and any(part in name for part in ("attn", "ff.", "mlp.", "aggregate"))
+        inner = inner and "to_gate" not in name
+        matrices.append((p, 1)) if inner else rest.append(p)
+    return Muon(matrices, rest, rate, decay=0.02, scale=3.0, steps=4)
 
 
 def draw_sigma(rng, count):
@@ -91,11 +105,13 @@ def evaluate(text, transformer, tokenizer, whole, captions):
     return results
 
 
-def main(a):
+def main(rank, a):
     torch.set_num_threads(1)
     torch.manual_seed(7)
-    if os.getpgrp() != os.getpid():
-        os.setsid()
+    if a.world > 1:
+        os.setsid()  # its own scheduling group, so that each process gets a core's fair share
+        os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(a.port))
+        dist.init_process_group("gloo", rank=rank, world_size=a.world)
     state = Path(a.state)
     state.mkdir(parents=True, exist_ok=True)
     tokenizer = build()
@@ -106,17 +122,15 @@ def main(a):
         transformer = load_transformer(checkpoint_of(a.resume_from))
     both = torch.nn.ModuleList([text, transformer])
     averaged, step, seconds = copy.deepcopy(both), 0, 0.0
-    decay = [p for p in both.parameters() if p.ndim > 1]
-    plain = [p for p in both.parameters() if p.ndim < 2]
-    groups = [{"params": decay, "weight_decay": 0.02}, {"params": plain, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=a.rate, betas=(0.9, 0.98))
+    optimizer = optimizer_of(both, a.rate)
     if (state / "last.pt").exists():
         saved = torch.load(state / "last.pt", weights_only=False)
         both.load_state_dict(saved["both"]), averaged.load_state_dict(saved["averaged"])
         optimizer.load_state_dict(saved["optimizer"])
         step, seconds = saved["step"], saved["seconds"]
-    torch.manual_seed(a.run + step)
-    rng = np.random.default_rng([a.run, step])
+    torch.manual_seed(1000 * rank + a.run + step)
+    rng = np.random.default_rng([rank, a.run, step])
+    parameters = list(both.parameters())
     seeds, whole = latents.read(a.latents)
     captions = [data.draw(s).caption for s in seeds]
     held = [s >= data.HELD_OUT for s in seeds]
@@ -130,20 +144,28 @@ def main(a):
     began, saved_at, shown, files = time.time(), time.time(), [], len(seeds)
     while True:
         spent = (time.time() - began) / 60 / a.minutes
+        if a.world > 1 and step % AVERAGE_EVERY == 0:
+            clock = torch.tensor([spent])
+            dist.broadcast(clock, 0)
+            flat = torch.nn.utils.parameters_to_vector(parameters).detach()
+            dist.all_reduce(flat)
+            torch.nn.utils.vector_to_parameters(flat / a.world, parameters)
+            spent = float(clock)
+        ended = spent >= 1 and step % AVERAGE_EVERY == 0
         rate = a.rate * min(1, (step + 1) / 100) * (a.floor + (1 - a.floor) * 0.5 * (1 + math.cos(math.pi * min(spent, 1))))
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+        optimizer.set_rate(rate)
         loss = loss_of(text, transformer, tokenizer, train, train_captions, rng, a.batch, not a.whole_text)
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(both.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         step += 1
         shown.append(float(loss.detach()))
         keep = min(0.998, step / (step + 20))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(averaged.parameters()), list(both.parameters()), 1 - keep)
-        if time.time() - saved_at > a.save_every or spent >= 1:
+        if rank == 0:
+            with torch.no_grad():
+                torch._foreach_lerp_(list(averaged.parameters()), parameters, 1 - keep)
+        if rank == 0 and (time.time() - saved_at > a.save_every or ended):
             saved_at = time.time()
             errors = evaluate(*averaged, tokenizer, test, test_captions)
             torch.save({"both": both.state_dict(), "averaged": averaged.state_dict(), "optimizer": optimizer.state_dict(),
@@ -157,7 +179,7 @@ def main(a):
                 if not exists:
                     out.writerow("step seconds rate loss error_first error_first_last error_no_prompt".split())
                 out.writerow(row)
-        if spent >= 1:
+        if ended:
             break
 
 
@@ -170,7 +192,13 @@ if __name__ == "__main__":
     p.add_argument("--rate", type=float, default=1e-3)
     p.add_argument("--floor", type=float, default=0.02)
     p.add_argument("--run", type=int, default=1)
+    p.add_argument("--world", type=int, default=1)
+    p.add_argument("--port", type=int, default=29531)
     p.add_argument("--save-every", type=float, default=120)
     p.add_argument("--whole-text", action="store_true", help="all 1,024 slots of the context: exact, and slower")
     p.add_argument("--resume-from", help="a folder as models/small: start from its shipped weights")
-    main(p.parse_args())
+    a = p.parse_args()
+    if a.world > 1:
+        mp.spawn(main, args=(a,), nprocs=a.world)
+    else:
+        main(0, a)

@@ -23,7 +23,7 @@ from muon import Muon
 from pool import Pool
 from vae import VideoVae
 
-AVERAGE_EVERY = 8
+AVERAGE_EVERY = 5
 
 
 def psnr(error):
@@ -41,7 +41,7 @@ def held_out(count, size=data.SIZE):
 @torch.no_grad()
 def evaluate(vae, x, m):
     """PSNR over everything, and inside the masks."""
-    y = torch.cat([vae.decoder(vae.encoder(x[i:i + 1])) for i in range(len(x))]).clamp(-1, 1)
+    y = torch.cat([vae.decoder(vae.encoder(x[i:i + 3])) for i in range(0, len(x), 3)]).clamp(-1, 1)
     error = ((x - y) / 2).square().mean(1, keepdim=True)
     inside = (m > 0.5).float()
     return psnr(error.mean()), psnr((error * inside).sum() / inside.sum())
@@ -100,7 +100,14 @@ def work(rank, a):
             optimizer.load_state_dict(saved["optimizer"])
         step, seconds = saved["step"], saved["seconds"]
     torch.manual_seed(1000 * rank + a.run + step)
-    parameters = list(vae.parameters())
+    if a.decoder_only:  # the encoder that the latents were made with
+        frozen = torch.load(a.frozen)
+        vae.encoder.load_state_dict({n[8:]: t for n, t in frozen.items() if n.startswith("encoder.")})
+        averaged.encoder.load_state_dict(vae.encoder.state_dict())
+        if step == 0:
+            vae.load_state_dict(frozen), averaged.load_state_dict(frozen)
+        vae.encoder.requires_grad_(False)
+    parameters = [p for p in vae.parameters() if p.requires_grad]
     pool = Pool(400, first_seed=a.run * 10_000_000 + rank, stride=a.world)
     while len(pool.clips) < 12:
         pool.add()
@@ -122,8 +129,8 @@ def work(rank, a):
         pool.add()
         size = a.size if rng.random() >= a.other_share else (192 - a.size)
         count = a.batch if size == a.size else (a.batch * a.size ** 2 // size ** 2 or 1)
-        frames = 1 if rng.random() < a.pictures else a.frames  # one picture is what the engine encodes, and is cheap
-        count = count * 12 if frames == 1 else count * 17 // a.frames
+        frames = 1 if rng.random() < a.pictures else (17 if rng.random() < a.long else 9)
+        count = count * a.pictures_batch if frames == 1 else count
         inputs, targets, masks = pool.batch(rng, count, size, degrade=0.4, frames=frames)
         loss = loss_of(vae, inputs, targets, masks, rng, a.decoder_only)
         optimizer.zero_grad()
@@ -135,7 +142,7 @@ def work(rank, a):
         if rank == 0:
             keep = min(0.997, step / (step + 20))
             with torch.no_grad():
-                for kept, now in zip(averaged.parameters(), parameters):
+                for kept, now in zip(averaged.parameters(), vae.parameters()):
                     kept.lerp_(now, 1 - keep)
         if rank == 0 and time.time() - saved_at > a.save_every:
             saved_at = time.time()
@@ -168,16 +175,18 @@ if __name__ == "__main__":
     p.add_argument("--minutes", type=float, default=30)
     p.add_argument("--size", type=int, default=128, help="64 or 128")
     p.add_argument("--other-share", type=float, default=0.15, help="share of steps at the other size")
-    p.add_argument("--batch", type=int, default=2)
-    p.add_argument("--pictures", type=float, default=0.1, help="share of steps on single pictures")
-    p.add_argument("--frames", type=int, default=17, choices=(9, 17))
+    p.add_argument("--batch", type=int, default=2, help="at least 2: torch is slow on a batch of one")
+    p.add_argument("--pictures", type=float, default=0.1, help="share of steps on single pictures: they are cheap, and what the engine encodes")
+    p.add_argument("--pictures-batch", type=int, default=4, help="pictures in place of one clip")
+    p.add_argument("--long", type=float, default=0.3, help="share of 17 frames among the clips; the others have 9")
     p.add_argument("--rate", type=float, default=2e-3)
     p.add_argument("--floor", type=float, default=0.05, help="the last rate as a share of the first")
     p.add_argument("--world", type=int, default=1)
     p.add_argument("--port", type=int, default=29511)
     p.add_argument("--run", type=int, default=1, help="number of this run: other clips, other noise")
     p.add_argument("--save-every", type=float, default=120)
-    p.add_argument("--decoder-only", action="store_true")
+    p.add_argument("--decoder-only", action="store_true", help="the encoder of --frozen stays as it is")
+    p.add_argument("--frozen", default="/opt/train/frozen.pt")
     p.add_argument("--resume-from", help="a folder as models/small: start from its shipped weights")
     a = p.parse_args()
     if a.world > 1:

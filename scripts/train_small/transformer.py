@@ -72,11 +72,16 @@ class Transformer(nn.Module):
         self.proj_out = nn.Linear(self.width, c["out_channels"])
         nn.init.zeros_(self.proj_out.weight), nn.init.zeros_(self.proj_out.bias)
 
+    def modulation(self, timesteps):
+        """Rows [B, T, 9, D] and embeddings [B, T, D], computed once per distinct timestep."""
+        distinct, which = timesteps.unique(return_inverse=True)
+        rows, embedded = self.adaln_single(distinct * 1000)
+        return rows[which].unflatten(-1, (9, -1)), embedded[which]
+
     def forward(self, tokens, timesteps, sigma, context, bias, positions, skips=()):
         """Velocities. tokens [B, T, C]; timesteps [B, T] = mask x sigma; sigma [B]; positions [3, T]."""
         rope = fractional_rope(positions, self.maxima, self.theta, self.width, self.heads)
-        rows, embedded = self.adaln_single(timesteps * 1000)
-        rows = rows.reshape(*rows.shape[:2], 9, -1)
+        rows, embedded = self.modulation(timesteps)
         prompt_rows = self.prompt_adaln_single(sigma[:, None] * 1000)[0].reshape(len(tokens), 1, 2, -1)
         x = self.patchify_proj(tokens)
         for i, block in enumerate(self.transformer_blocks):
