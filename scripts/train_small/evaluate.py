@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ def through_ltxd(a, first, last, prompt, seed):
             command += ["--end-image", folder / "last.png"]
         done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
         if done.returncode:
-            sys.exit(done.stderr)
+            raise RuntimeError(done.stderr)
         return np.stack([np.asarray(Image.open(p).convert("RGB")) for p in sorted((folder / "frames").glob("*.png"))])
 
 
@@ -50,21 +51,27 @@ def generator(a):
     return lambda *request: through_ltxd(a, *request)
 
 
+def one(a, generate, i):
+    """Both methods' figures of the i-th held-out clip."""
+    clip = data.draw(data.HELD_OUT + i)
+    truth, masks = data.render(clip)
+    prompt = "." if a.blank_prompt else clip.caption
+    results = {}
+    for name in TARGETS:
+        has_end = name == "start and end"
+        first, last = truth[0], truth[-1] if has_end and not a.no_end else None
+        if a.swap and last is not None:
+            first, last = last, first
+        frames = generate(first, last, prompt, i)
+        results[name] = {"seed": data.HELD_OUT + i, **figures(clip, truth, masks, frames, has_end)}
+    return results
+
+
 def run(a):
     generate = generator(a)
-    rows = {name: [] for name in TARGETS}
-    for i in range(a.count):
-        clip = data.draw(data.HELD_OUT + i)
-        truth, masks = data.render(clip)
-        prompt = "." if a.blank_prompt else clip.caption
-        for name in TARGETS:
-            has_end = name == "start and end"
-            first, last = truth[0], truth[-1] if has_end and not a.no_end else None
-            if a.swap and last is not None:
-                first, last = last, first
-            frames = generate(first, last, prompt, i)
-            rows[name].append({"seed": data.HELD_OUT + i, **figures(clip, truth, masks, frames, has_end)})
-    return rows
+    with ThreadPoolExecutor(a.jobs) as pool:
+        found = list(pool.map(lambda i: one(a, generate, i), range(a.count)))
+    return {name: [results[name] for results in found] for name in TARGETS}
 
 
 def main():
@@ -78,6 +85,7 @@ def main():
     p.add_argument("--blank-prompt", action="store_true")
     p.add_argument("--no-end", action="store_true")
     p.add_argument("--swap", action="store_true", help="the end image first, the start image last")
+    p.add_argument("--jobs", type=int, default=1, help="clips at the same time")
     p.add_argument("--json", type=Path)
     a = p.parse_args()
     rows = run(a)

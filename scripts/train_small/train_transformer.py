@@ -44,7 +44,7 @@ def optimizer_of(both, rate):
         inner = p.ndim == 2 and any(part in name for part in ("attn", "ff.", "mlp.", "aggregate"))
         inner = inner and "to_gate" not in name
         matrices.append((p, 1)) if inner else rest.append(p)
-    return Muon(matrices, rest, rate, decay=0.02, scale=3.0, steps=4)
+    return Muon(matrices, rest, rate, decay=0.02, scale=3.0, steps=3)
 
 
 def draw_sigma(rng, count):
@@ -92,6 +92,7 @@ def loss_of(text, transformer, tokenizer, whole, captions, rng, batch, few):
 @torch.no_grad()
 def evaluate(text, transformer, tokenizer, whole, captions):
     """Relative squared error of sampled latents, frames 1 on, for one and for two images; and with the prompt blanked."""
+    whole, captions = {k: v[:12] for k, v in whole.items()}, captions[:12]
     count = len(captions)
     clip, first, last = (whole[k].float() for k in ("clip", "first", "last"))
     b, c, f, h, w = clip.shape
@@ -103,6 +104,15 @@ def evaluate(text, transformer, tokenizer, whole, captions):
         out = layout.sample(transformer, context, bias, noise)
         results.append(float((out - clip)[:, :, 1:].square().mean() / clip[:, :, 1:].var()))
     return results
+
+
+def clips_of(folder):
+    """Latents and captions to train on, and the held-out ones."""
+    seeds, whole = latents.read(folder)
+    held = torch.tensor([seed >= data.HELD_OUT for seed in seeds])
+    captions = lambda wanted: [data.draw(s).caption for s, h in zip(seeds, held.tolist()) if h == wanted]
+    part = lambda wanted: {k: v[held == wanted] for k, v in whole.items()}
+    return part(False), captions(False), part(True), captions(True)
 
 
 def main(rank, a):
@@ -131,17 +141,10 @@ def main(rank, a):
     torch.manual_seed(1000 * rank + a.run + step)
     rng = np.random.default_rng([rank, a.run, step])
     parameters = list(both.parameters())
-    seeds, whole = latents.read(a.latents)
-    captions = [data.draw(s).caption for s in seeds]
-    held = [s >= data.HELD_OUT for s in seeds]
-    pick = lambda wanted: torch.tensor([i for i, h in enumerate(held) if h == wanted])
-    test = {k: v[pick(True)] for k, v in whole.items()}
-    test_captions = [captions[i] for i in pick(True).tolist()]
-    train = {k: v[pick(False)] for k, v in whole.items()}
-    train_captions = [captions[i] for i in pick(False).tolist()]
+    train, train_captions, test, test_captions = clips_of(a.latents)
     print(len(train_captions), "clips to train on,", len(test_captions), "held out;",
           sum(p.numel() for p in both.parameters()), "parameters", flush=True)
-    began, saved_at, shown, files = time.time(), time.time(), [], len(seeds)
+    began, saved_at, shown = time.time(), time.time(), []
     while True:
         spent = (time.time() - began) / 60 / a.minutes
         if a.world > 1 and step % AVERAGE_EVERY == 0:
@@ -152,7 +155,7 @@ def main(rank, a):
             torch.nn.utils.vector_to_parameters(flat / a.world, parameters)
             spent = float(clock)
         ended = spent >= 1 and step % AVERAGE_EVERY == 0
-        rate = a.rate * min(1, (step + 1) / 100) * (a.floor + (1 - a.floor) * 0.5 * (1 + math.cos(math.pi * min(spent, 1))))
+        rate = a.rate * min(1, (step + 1) / 25) * (a.floor + (1 - a.floor) * 0.5 * (1 + math.cos(math.pi * min(spent, 1))))
         optimizer.set_rate(rate)
         loss = loss_of(text, transformer, tokenizer, train, train_captions, rng, a.batch, not a.whole_text)
         optimizer.zero_grad()
@@ -181,6 +184,8 @@ def main(rank, a):
                 out.writerow(row)
         if ended:
             break
+        if step % 100 == 0:  # clips that were encoded meanwhile
+            train, train_captions, test, test_captions = clips_of(a.latents)
 
 
 if __name__ == "__main__":
@@ -188,13 +193,13 @@ if __name__ == "__main__":
     p.add_argument("--state", default="/opt/train/transformer")
     p.add_argument("--latents", default="/opt/train/latents")
     p.add_argument("--minutes", type=float, default=40)
-    p.add_argument("--batch", type=int, default=32)
+    p.add_argument("--batch", type=int, default=24)
     p.add_argument("--rate", type=float, default=1e-3)
     p.add_argument("--floor", type=float, default=0.02)
     p.add_argument("--run", type=int, default=1)
     p.add_argument("--world", type=int, default=1)
     p.add_argument("--port", type=int, default=29531)
-    p.add_argument("--save-every", type=float, default=120)
+    p.add_argument("--save-every", type=float, default=300)
     p.add_argument("--whole-text", action="store_true", help="all 1,024 slots of the context: exact, and slower")
     p.add_argument("--resume-from", help="a folder as models/small: start from its shipped weights")
     a = p.parse_args()
