@@ -1,14 +1,15 @@
-//! `y = x Wᵀ + b`.
+//! `y = x Wᵀ + b`, whatever W is stored as.
 //!
-//! Must not know what is projected.
+//! Must not know what is projected, or which file W came from.
 
-use crate::{Result, Vb};
+use crate::{Matrix, Result, Vb};
 use candle_core::Tensor;
 
-/// A dense linear layer.
+/// A linear layer; its weight is dense, or packed (quantised or fp8) and stays so in memory.
 #[derive(Debug, Clone)]
 pub struct Linear {
-    weight: Tensor,
+    weight: Matrix,
+    shape: [usize; 2],
     bias: Option<Tensor>,
 }
 
@@ -26,21 +27,26 @@ impl Linear {
     /// # Errors
     /// As [`crate::Weights::tensor`].
     pub fn load_with(vb: &Vb, inputs: usize, outputs: usize, bias: bool) -> Result<Self> {
-        let weight = vb.tensor("weight", [outputs, inputs])?;
+        let shape = [outputs, inputs];
+        let weight = vb.matrix("weight", shape)?;
         let bias = if bias { Some(vb.tensor("bias", [outputs])?) } else { None };
-        Ok(Self { weight, bias })
+        Ok(Self { weight, shape, bias })
     }
 
     /// # Shapes
-    /// `[.., inputs]` → `[.., outputs]`, in the weights' dtype.
+    /// `[.., inputs]` → `[.., outputs]`, in the dtype of the input.
     ///
     /// # Errors
     /// The last dimension is not `inputs`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (outputs, inputs) = self.weight.dims2()?;
+        let [outputs, inputs] = self.shape;
         let mut dims = x.dims().to_vec();
         let rows = x.elem_count() / inputs.max(1);
-        let y = x.reshape((rows, inputs))?.matmul(&self.weight.t()?)?;
+        let x = x.reshape((rows, inputs))?;
+        let y = match &self.weight {
+            Matrix::Dense(weight) => x.matmul(&weight.t()?)?,
+            Matrix::Packed(weight) => weight.product(&x)?,
+        };
         let y = match &self.bias {
             Some(bias) => y.broadcast_add(bias)?,
             None => y,

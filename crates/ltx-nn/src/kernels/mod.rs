@@ -4,4 +4,4 @@
 
 mod cpu;
 
-pub(crate) use cpu::{Attention, Conv3d, GatedResidual, Gelu, NormModulate, PixelNorm, Rope};
+pub(crate) use cpu::{Attention, Conv3d, GatedResidual, Gelu, NormModulate, PackedProduct, PixelNorm, Rope};

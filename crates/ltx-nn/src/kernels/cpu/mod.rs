@@ -9,6 +9,7 @@ mod gelu;
 mod math;
 mod matmul;
 mod modulate;
+mod packed;
 mod pixel_norm;
 mod rope;
 
@@ -16,6 +17,7 @@ pub(crate) use attention::Attention;
 pub(crate) use conv3d::Conv3d;
 pub(crate) use gelu::Gelu;
 pub(crate) use modulate::{GatedResidual, NormModulate};
+pub(crate) use packed::PackedProduct;
 pub(crate) use pixel_norm::PixelNorm;
 pub(crate) use rope::Rope;
 
