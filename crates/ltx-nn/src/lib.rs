@@ -24,7 +24,7 @@ pub use conv3d::{Conv3d, Conv3dConfig, TimePadding};
 pub use error::{NnError, Result};
 pub use feed_forward::FeedForward;
 pub use linear::Linear;
-pub use modulate::{gated_residual, gelu, layer_norm_modulate, modulate, rms_norm_modulate};
+pub use modulate::{gate_heads, gated_residual, gelu, layer_norm_modulate, modulate, rms_norm_modulate};
 pub use norm::{GroupNorm, RmsNorm, pixel_norm, rms_norm};
 pub use rope::{FrequencyPrecision, RopeTable, fractional_rope_table};
 pub use taps::Taps;

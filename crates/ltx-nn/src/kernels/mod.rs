@@ -4,4 +4,6 @@
 
 mod cpu;
 
-pub(crate) use cpu::{Attention, Conv3d, GatedResidual, Gelu, NormModulate, PixelNorm, Rope};
+pub(crate) use cpu::{
+    Attention, Conv3d, Gate, GatedResidual, Gelu, Linear, NormModulate, Normalize, PixelNorm, RmsNorm, Rope,
+};

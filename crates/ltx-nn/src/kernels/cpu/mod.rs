@@ -6,16 +6,20 @@
 mod attention;
 mod conv3d;
 mod gelu;
+mod linear;
 mod math;
 mod matmul;
 mod modulate;
+mod norm;
 mod pixel_norm;
 mod rope;
 
 pub(crate) use attention::Attention;
 pub(crate) use conv3d::Conv3d;
 pub(crate) use gelu::Gelu;
-pub(crate) use modulate::{GatedResidual, NormModulate};
+pub(crate) use linear::Linear;
+pub(crate) use modulate::{GatedResidual, NormModulate, Normalize};
+pub(crate) use norm::{Gate, RmsNorm};
 pub(crate) use pixel_norm::PixelNorm;
 pub(crate) use rope::Rope;
 
