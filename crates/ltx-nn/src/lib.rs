@@ -13,6 +13,7 @@ mod kernels;
 mod linear;
 mod modulate;
 mod norm;
+pub mod profile;
 mod rope;
 mod taps;
 mod weights;

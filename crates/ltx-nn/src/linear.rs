@@ -2,7 +2,7 @@
 //!
 //! Must not know what is projected.
 
-use crate::{Result, Vb, kernels};
+use crate::{Result, Vb, kernels, profile};
 use candle_core::{DType, Tensor};
 
 /// A dense linear layer.
@@ -41,11 +41,17 @@ impl Linear {
         let mut dims = x.dims().to_vec();
         let rows = x.elem_count() / inputs.max(1);
         let x = x.reshape((rows, inputs))?;
-        let y = if x.device().is_cpu() && x.dtype() == DType::F32 {
-            self.kernel(&x.contiguous()?)?
-        } else {
-            self.formula(&x)?
-        };
+        let y = profile::timed(
+            "linear",
+            || 2 * rows * inputs * outputs,
+            || {
+                if x.device().is_cpu() && x.dtype() == DType::F32 {
+                    self.kernel(&x.contiguous()?)
+                } else {
+                    self.formula(&x)
+                }
+            },
+        )?;
         if let Some(last) = dims.last_mut() {
             *last = outputs;
         }

@@ -6,7 +6,7 @@
 use crate::{
     Result,
     kernels::{self, Normalize},
-    norm,
+    norm, profile,
 };
 use candle_core::{DType, Tensor};
 
@@ -18,6 +18,10 @@ use candle_core::{DType, Tensor};
 /// # Errors
 /// The sizes do not fit each other.
 pub fn rms_norm_modulate(x: &Tensor, shift: &Tensor, scale: &Tensor, eps: f64) -> Result<Tensor> {
+    profile::timed("modulate", || 0, || rms_norm_modulate_dispatch(x, shift, scale, eps))
+}
+
+fn rms_norm_modulate_dispatch(x: &Tensor, shift: &Tensor, scale: &Tensor, eps: f64) -> Result<Tensor> {
     if on_cpu(x) {
         let op = kernels::NormModulate { eps: eps as f32, by: Normalize::Rms };
         return Ok(x.contiguous()?.apply_op3_no_bwd(&shift.contiguous()?, &scale.contiguous()?, &op)?);
@@ -33,6 +37,10 @@ pub fn rms_norm_modulate(x: &Tensor, shift: &Tensor, scale: &Tensor, eps: f64) -
 /// # Errors
 /// The sizes do not fit each other.
 pub fn layer_norm_modulate(x: &Tensor, shift: &Tensor, scale: &Tensor, eps: f64) -> Result<Tensor> {
+    profile::timed("modulate", || 0, || layer_norm_modulate_dispatch(x, shift, scale, eps))
+}
+
+fn layer_norm_modulate_dispatch(x: &Tensor, shift: &Tensor, scale: &Tensor, eps: f64) -> Result<Tensor> {
     if on_cpu(x) {
         let op = kernels::NormModulate { eps: eps as f32, by: Normalize::Layer };
         return Ok(x.contiguous()?.apply_op3_no_bwd(&shift.contiguous()?, &scale.contiguous()?, &op)?);
@@ -48,6 +56,10 @@ pub fn layer_norm_modulate(x: &Tensor, shift: &Tensor, scale: &Tensor, eps: f64)
 /// # Errors
 /// The sizes do not fit each other.
 pub fn gated_residual(x: &Tensor, y: &Tensor, gate: &Tensor) -> Result<Tensor> {
+    profile::timed("gated residual", || 0, || gated_residual_dispatch(x, y, gate))
+}
+
+fn gated_residual_dispatch(x: &Tensor, y: &Tensor, gate: &Tensor) -> Result<Tensor> {
     if on_cpu(x) {
         let (y, gate) = (y.contiguous()?, gate.contiguous()?);
         return Ok(x.contiguous()?.apply_op3_no_bwd(&y, &gate, &kernels::GatedResidual)?);
@@ -60,6 +72,10 @@ pub fn gated_residual(x: &Tensor, y: &Tensor, gate: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// The sizes do not fit each other.
 pub fn modulate(x: &Tensor, shift: &Tensor, scale: &Tensor) -> Result<Tensor> {
+    profile::timed("modulate", || 0, || modulate_dispatch(x, shift, scale))
+}
+
+fn modulate_dispatch(x: &Tensor, shift: &Tensor, scale: &Tensor) -> Result<Tensor> {
     if on_cpu(x) {
         let op = kernels::NormModulate { eps: 0.0, by: Normalize::Not };
         return Ok(x.contiguous()?.apply_op3_no_bwd(&shift.contiguous()?, &scale.contiguous()?, &op)?);
@@ -79,6 +95,10 @@ fn modulate_formula(x: &Tensor, shift: &Tensor, scale: &Tensor) -> Result<Tensor
 /// # Errors
 /// The sizes do not fit each other.
 pub fn gate_heads(x: &Tensor, logits: &Tensor) -> Result<Tensor> {
+    profile::timed("gate heads", || 0, || gate_heads_dispatch(x, logits))
+}
+
+fn gate_heads_dispatch(x: &Tensor, logits: &Tensor) -> Result<Tensor> {
     if on_cpu(x) {
         return Ok(x.contiguous()?.apply_op2_no_bwd(&logits.contiguous()?, &kernels::Gate)?);
     }
@@ -100,6 +120,10 @@ fn gate_heads_formula(x: &Tensor, logits: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// A tensor operation failed.
 pub fn gelu(x: &Tensor) -> Result<Tensor> {
+    profile::timed("gelu", || 0, || gelu_dispatch(x))
+}
+
+fn gelu_dispatch(x: &Tensor) -> Result<Tensor> {
     if on_cpu(x) {
         return Ok(x.contiguous()?.apply_op1_no_bwd(&kernels::Gelu)?);
     }

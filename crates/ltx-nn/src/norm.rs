@@ -2,7 +2,7 @@
 //!
 //! Must not know where in a block they sit.
 
-use crate::{Result, Vb, kernels};
+use crate::{Result, Vb, kernels, profile};
 use candle_core::{D, DType, Tensor};
 
 /// RMS normalisation over the last dimension, with a learned weight. Source: Zhang & Sennrich, “Root Mean Square Layer
@@ -37,7 +37,7 @@ impl RmsNorm {
     /// # Errors
     /// The last dimension is not `dim`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        weighted(x, &self.weight, self.eps)
+        profile::timed("norm", || 0, || weighted(x, &self.weight, self.eps))
     }
 }
 
@@ -57,7 +57,7 @@ fn weighted(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
 /// A tensor operation failed.
 pub fn rms_norm(x: &Tensor, eps: f64) -> Result<Tensor> {
     let ones = Tensor::ones(x.dim(D::Minus1)?, x.dtype(), x.device())?;
-    weighted(x, &ones, eps)
+    profile::timed("norm", || 0, || weighted(x, &ones, eps))
 }
 
 #[cfg(test)]
@@ -88,6 +88,10 @@ pub(crate) fn layer_norm(x: &Tensor, eps: f64) -> Result<Tensor> {
 /// # Errors
 /// A tensor operation failed.
 pub fn pixel_norm(x: &Tensor, eps: f64, silu: bool) -> Result<Tensor> {
+    profile::timed("pixel norm", || 0, || pixel_norm_dispatch(x, eps, silu))
+}
+
+fn pixel_norm_dispatch(x: &Tensor, eps: f64, silu: bool) -> Result<Tensor> {
     if x.device().is_cpu() && x.dtype() == DType::F32 {
         return Ok(x.contiguous()?.apply_op1_no_bwd(&kernels::PixelNorm { eps: eps as f32, silu })?);
     }

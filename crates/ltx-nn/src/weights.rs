@@ -2,7 +2,7 @@
 //!
 //! Must not know files; `ltx-weights` implements the trait for them, once for data and once for shapes alone.
 
-use crate::{Compute, Result};
+use crate::{Compute, Result, profile};
 use candle_core::Tensor;
 use std::sync::Arc;
 
@@ -63,7 +63,8 @@ impl Vb {
     /// # Errors
     /// As [`Weights::tensor`].
     pub fn tensor(&self, name: &str, shape: impl AsRef<[usize]>) -> Result<Tensor> {
-        self.source.tensor(&self.key(name), shape.as_ref(), &self.compute)
+        let read = || self.source.tensor(&self.key(name), shape.as_ref(), &self.compute);
+        profile::timed("weights", || 0, read)
     }
 
     /// Some rows of the matrix `name` at this position.

@@ -5,13 +5,14 @@
 
 use crate::{commands::generate::ComputeFlags, resident};
 use anyhow::{Context, Result};
+use ltx_nn::profile::{self, Cost};
 use ltx_pipeline::{
     EngineOptions,
     bench::{Bench, BenchStage},
     golden::GoldenCase,
 };
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{
     collections::HashMap,
     io::{BufRead, Write},
@@ -36,6 +37,9 @@ struct Ask {
     stage: Option<BenchStage>,
     /// Takes the place of the case's prompt.
     prompt: Option<String>,
+    /// Whether to say where the time went, by operator.
+    #[serde(default)]
+    profile: bool,
     /// Where to write what the stage computed, as `output` in a safetensors file.
     dump: Option<PathBuf>,
 }
@@ -53,6 +57,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
                 None
             }
             Some(stage) => {
+                if ask.profile {
+                    profile::start();
+                }
                 let timed = bench.run(stage, ask.prompt.as_deref())?;
                 if let Some(file) = ask.dump {
                     let tensors = HashMap::from([("output", timed.output)]);
@@ -62,7 +69,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
                 Some(timed.seconds)
             }
         };
-        writeln!(out, "{}", json!({ "seconds": seconds, "peak_bytes": resident::peak_bytes() }))?;
+        let mut answer = json!({ "seconds": seconds, "peak_bytes": resident::peak_bytes() });
+        if ask.profile {
+            let costs = profile::take().into_iter();
+            let row = |(name, c): (&str, Cost)| {
+                (name.to_owned(), json!({ "calls": c.calls, "seconds": c.seconds, "operations": c.operations }))
+            };
+            answer["profile"] = Value::Object(costs.map(row).collect());
+        }
+        writeln!(out, "{answer}")?;
         out.flush()?;
     }
     Ok(ExitCode::SUCCESS)
