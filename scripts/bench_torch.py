@@ -191,14 +191,14 @@ class Case:
             denoised = (x - velocity * timesteps) * mask + clean * (1 - mask)
             x = x + (x - denoised) / sigma * (following - sigma)
         seconds = time.perf_counter() - began
-        return seconds, x.transpose(1, 2).reshape(1, -1, *shape).contiguous()
+        self.latent = x.transpose(1, 2).reshape(1, -1, *shape).contiguous()
+        return seconds, self.latent
 
     def step(self, _):
         return self.sample(1)
 
     def sampling(self, _):
-        seconds, self.latent = self.sample(len(self.case["stage1_sigmas"]))
-        return seconds, self.latent
+        return self.sample(len(self.case["stage1_sigmas"]))
 
     def decoding(self, _):
         decoder = self.part("decoder")
