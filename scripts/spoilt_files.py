@@ -70,6 +70,17 @@ def stored_as(dtype, width):
     return change
 
 
+def scaled_but_one(metadata, tensors):
+    """The file says that fp8 weights are scaled, and one is not."""
+    stored_as("F8_E4M3", 1)(metadata, tensors)
+    tensors["scaled_fp8"] = ["F8_E4M3", [1], bytes(1)]
+
+
+def without_vae(_, tensors):
+    for key in [key for key in tensors if key.startswith("vae.")]:
+        del tensors[key]
+
+
 def no_config(metadata, _):
     del metadata["config"]
 
@@ -91,7 +102,10 @@ def files_in(folder):
         "long.safetensors": checkpoint + bytes(64),
         "renamed.safetensors": spoilt(CHECKPOINT, rename),
         "dropped.safetensors": spoilt(CHECKPOINT, drop),
-        "fp8.safetensors": spoilt(CHECKPOINT, stored_as("F8_E4M3", 1)),
+        "fp8.safetensors": spoilt(CHECKPOINT, stored_as("F8_E5M2", 1)),
+        "fp8-scale.safetensors": spoilt(CHECKPOINT, scaled_but_one),
+        "part.safetensors": spoilt(CHECKPOINT, without_vae),
+        "text.gguf": b"this is not a checkpoint, only a text file that is named like one\n",
         "int.safetensors": spoilt(CHECKPOINT, stored_as("I16", 2)),
         "no-config.safetensors": spoilt(CHECKPOINT, no_config),
         "no-vae.safetensors": spoilt(CHECKPOINT, without_section("vae")),

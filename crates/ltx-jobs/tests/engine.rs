@@ -18,6 +18,7 @@ struct Tiny(Engine);
 fn engine() -> Result<Engine, PipelineError> {
     let files = ModelFiles {
         checkpoint: tiny("ltx-2.3-tiny-dev.safetensors"),
+        components: vec![],
         text_encoder: tiny("gemma"),
         upscaler: Some(tiny("ltx-2.3-tiny-spatial-upscaler-x2.safetensors")),
     };

@@ -1,14 +1,15 @@
-//! `y = x Wᵀ + b`.
+//! `y = x Wᵀ + b`, whatever W is stored as.
 //!
-//! Must not know what is projected.
+//! Must not know what is projected, or which file W came from.
 
-use crate::{Result, Vb, kernels, profile};
+use crate::{Matrix, Result, Vb, kernels, profile};
 use candle_core::{DType, Tensor};
 
-/// A dense linear layer.
+/// A linear layer; its weight is dense, or packed (quantised or fp8) and stays so in memory.
 #[derive(Debug, Clone)]
 pub struct Linear {
-    weight: Tensor,
+    weight: Matrix,
+    shape: [usize; 2],
     bias: Option<Tensor>,
 }
 
@@ -26,51 +27,59 @@ impl Linear {
     /// # Errors
     /// As [`crate::Weights::tensor`].
     pub fn load_with(vb: &Vb, inputs: usize, outputs: usize, bias: bool) -> Result<Self> {
-        let weight = vb.tensor("weight", [outputs, inputs])?;
+        let shape = [outputs, inputs];
+        let weight = vb.matrix("weight", shape)?;
         let bias = if bias { Some(vb.tensor("bias", [outputs])?) } else { None };
-        Ok(Self { weight, bias })
+        Ok(Self { weight, shape, bias })
     }
 
     /// # Shapes
-    /// `[.., inputs]` → `[.., outputs]`, in the weights' dtype.
+    /// `[.., inputs]` → `[.., outputs]`, in the dtype of the input.
     ///
     /// # Errors
     /// The last dimension is not `inputs`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (outputs, inputs) = self.weight.dims2()?;
+        let [outputs, inputs] = self.shape;
         let mut dims = x.dims().to_vec();
         let rows = x.elem_count() / inputs.max(1);
         let x = x.reshape((rows, inputs))?;
-        let y = profile::timed(
-            "linear",
-            || 2 * rows * inputs * outputs,
-            || {
-                if x.device().is_cpu() && x.dtype() == DType::F32 {
-                    self.kernel(&x.contiguous()?)
-                } else {
-                    self.formula(&x)
-                }
-            },
-        )?;
+        let name = if matches!(self.weight, Matrix::Dense(_)) { "linear" } else { "packed linear" };
+        let y = profile::timed(name, || 2 * rows * inputs * outputs, || self.product(&x))?;
         if let Some(last) = dims.last_mut() {
             *last = outputs;
         }
         Ok(y.reshape(dims)?)
     }
-    fn kernel(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(match &self.bias {
-            Some(bias) => x.apply_op3_no_bwd(&self.weight, bias, &kernels::Linear)?,
-            None => x.apply_op2_no_bwd(&self.weight, &kernels::Linear)?,
-        })
-    }
 
-    fn formula(&self, x: &Tensor) -> Result<Tensor> {
-        let y = x.matmul(&self.weight.t()?)?;
+    /// The product and the bias, of rows.
+    fn product(&self, x: &Tensor) -> Result<Tensor> {
+        let y = match &self.weight {
+            Matrix::Dense(weight) if x.device().is_cpu() && x.dtype() == DType::F32 => {
+                return kernel(&x.contiguous()?, weight, self.bias.as_ref());
+            }
+            Matrix::Dense(weight) => return formula(x, weight, self.bias.as_ref()),
+            Matrix::Packed(weight) => weight.product(x)?,
+        };
         Ok(match &self.bias {
             Some(bias) => y.broadcast_add(bias)?,
             None => y,
         })
     }
+}
+
+fn kernel(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    Ok(match bias {
+        Some(bias) => x.apply_op3_no_bwd(weight, bias, &kernels::Linear)?,
+        None => x.apply_op2_no_bwd(weight, &kernels::Linear)?,
+    })
+}
+
+fn formula(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let y = x.matmul(&weight.t()?)?;
+    Ok(match bias {
+        Some(bias) => y.broadcast_add(bias)?,
+        None => y,
+    })
 }
 
 #[cfg(test)]
@@ -84,9 +93,9 @@ mod tests {
         let randn = |rows: usize, columns: usize| Tensor::randn(0f32, 1f32, (rows, columns), &Device::Cpu);
         for (rows, inputs, outputs) in [(1, 1, 1), (7, 33, 5), (65, 130, 40)] {
             for bias in [None, Some(randn(1, outputs)?.squeeze(0)?)] {
-                let layer = Linear { weight: randn(outputs, inputs)?, bias };
-                let x = randn(rows, inputs)?;
-                let error = relative_l2(&layer.kernel(&x)?, &layer.formula(&x)?).unwrap();
+                let (x, weight) = (randn(rows, inputs)?, randn(outputs, inputs)?);
+                let found = kernel(&x, &weight, bias.as_ref())?;
+                let error = relative_l2(&found, &formula(&x, &weight, bias.as_ref())?).unwrap();
                 assert!(error < 1e-6, "{rows}x{inputs}x{outputs}: {error:.1e}");
             }
         }

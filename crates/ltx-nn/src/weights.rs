@@ -2,9 +2,18 @@
 //!
 //! Must not know files; `ltx-weights` implements the trait for them, once for data and once for shapes alone.
 
-use crate::{Compute, Result, profile};
+use crate::{Compute, Packed, Result, profile};
 use candle_core::Tensor;
 use std::sync::Arc;
+
+/// The matrix of a linear layer, as its source keeps it.
+#[derive(Debug, Clone)]
+pub enum Matrix {
+    /// `[outputs, inputs]` in the dtype asked for.
+    Dense(Tensor),
+    /// Packed; widened when it is used.
+    Packed(Packed),
+}
 
 /// A source of tensors.
 pub trait Weights: Send + Sync {
@@ -13,6 +22,14 @@ pub trait Weights: Send + Sync {
     /// # Errors
     /// The key is missing, or its shape or stored type is not what is expected.
     fn tensor(&self, key: &str, shape: &[usize], compute: &Compute) -> Result<Tensor>;
+
+    /// The matrix `[outputs, inputs]` stored under `key`; it stays packed if it is stored so.
+    ///
+    /// # Errors
+    /// As [`Weights::tensor`].
+    fn matrix(&self, key: &str, shape: [usize; 2], compute: &Compute) -> Result<Matrix> {
+        Ok(Matrix::Dense(self.tensor(key, &shape, compute)?))
+    }
 
     /// Some rows of the matrix stored under `key`, without reading the others.
     ///
@@ -65,6 +82,14 @@ impl Vb {
     pub fn tensor(&self, name: &str, shape: impl AsRef<[usize]>) -> Result<Tensor> {
         let read = || self.source.tensor(&self.key(name), shape.as_ref(), &self.compute);
         profile::timed("weights", || 0, read)
+    }
+
+    /// The matrix `name`, `[outputs, inputs]`, at this position.
+    ///
+    /// # Errors
+    /// As [`Weights::matrix`].
+    pub fn matrix(&self, name: &str, shape: [usize; 2]) -> Result<Matrix> {
+        profile::timed("weights", || 0, || self.source.matrix(&self.key(name), shape, &self.compute))
     }
 
     /// Some rows of the matrix `name` at this position.

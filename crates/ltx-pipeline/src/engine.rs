@@ -15,18 +15,27 @@ use ltx_model::{
     video_vae::{LatentStatistics, VideoDecoder, VideoEncoder},
 };
 use ltx_nn::{Compute, Vb};
-use ltx_weights::{LoadReport, Stored, TensorSet};
-use std::{path::PathBuf, sync::Arc};
+use ltx_weights::{LoadReport, Stored, Tally, TensorSet};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 /// Where a model's files lie.
 #[derive(Debug, Clone)]
 pub struct ModelFiles {
-    /// Transformer, connector, text projection and VAE.
+    /// Transformer, connector, text projection and VAE; or the first of several component files.
     pub checkpoint: PathBuf,
-    /// The Gemma-3 folder.
+    /// The other component files; a `*.json` among them states the configuration.
+    pub components: Vec<PathBuf>,
+    /// The Gemma-3 folder, or a file with `config.json` and `tokenizer.json` in it or beside it.
     pub text_encoder: PathBuf,
     /// The ×2 latent upscaler.
     pub upscaler: Option<PathBuf>,
+}
+
+impl ModelFiles {
+    /// The checkpoint and the other component files.
+    pub fn checkpoint_files(&self) -> Vec<PathBuf> {
+        std::iter::once(&self.checkpoint).chain(&self.components).cloned().collect()
+    }
 }
 
 /// How the engine computes.
@@ -74,7 +83,7 @@ impl Engine {
     /// # Errors
     /// A file is unreadable, corrupt, foreign, or does not fit the others.
     pub fn open(files: &ModelFiles, options: EngineOptions) -> Result<Self> {
-        let ltx = LtxFile::open(&files.checkpoint)?;
+        let ltx = LtxFile::open(&files.checkpoint_files())?;
         let text = TextFolder::open(&files.text_encoder)?;
         let mut reports = vec![ltx.account().complete()?, text.account().complete()?];
         ltx.check_text_encoder(&text.config)?;
@@ -103,11 +112,15 @@ impl Engine {
         self.kept_parts().into_iter().map(|part| self.part_bytes(part)).sum()
     }
 
-    /// Bytes of a part's weights in the compute dtype.
+    /// Bytes of a part's weights in memory: packed matrices as they are stored, all else in the compute dtype.
     pub(crate) fn weight_bytes(&self, part: &str) -> u64 {
-        let parameters: u64 =
-            self.reports.iter().filter_map(|report| report.used.get(part)).map(|t| t.parameters).sum();
-        parameters * self.options.compute.dtype.size_in_bytes() as u64
+        let value = self.options.compute.dtype.size_in_bytes() as u64;
+        let bytes = |report: &LoadReport| {
+            let tally = |tallies: &BTreeMap<&str, Tally>| tallies.get(part).copied().unwrap_or_default();
+            let (used, packed) = (tally(&report.used), tally(&report.packed));
+            (used.parameters - packed.parameters) * value + packed.bytes
+        };
+        self.reports.iter().map(bytes).sum()
     }
 
     /// Bytes of a part that may stay. Gemma is read layer by layer in every pass and never stays; of the text encoder it is

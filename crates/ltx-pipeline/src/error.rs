@@ -47,6 +47,14 @@ pub enum PipelineError {
         #[source]
         source: serde_json::Error,
     },
+    /// Component files that leave out parts of the model.
+    #[error("{}: {} missing; name the files that hold it beside this one, as components", file.display(), parts.join(", "))]
+    MissingParts {
+        /// The first of the files.
+        file: PathBuf,
+        /// What is not in any of them.
+        parts: Vec<&'static str>,
+    },
     /// A file states a configuration that this engine cannot run.
     #[error("{}: its configuration is not one this engine runs", file.display())]
     Config {

@@ -19,19 +19,21 @@ use std::{
     sync::Arc,
 };
 
-/// The official single file.
+/// The official single file, or its components.
 pub(crate) struct LtxFile {
     pub(crate) tensors: Arc<TensorSet>,
     pub(crate) transformer: TransformerConfig,
     pub(crate) vae: VideoVaeConfig,
 }
 
-/// A Gemma-3 folder.
+/// A Gemma-3 folder or file.
 pub(crate) struct TextFolder {
     pub(crate) tensors: Arc<TensorSet>,
     pub(crate) config: GemmaConfig,
     /// Where the language model's keys begin.
     pub(crate) prefix: &'static str,
+    /// Where `config.json` and `tokenizer.json` are.
+    pub(crate) folder: PathBuf,
 }
 
 /// The ×2 latent upscaler's file.
@@ -40,42 +42,50 @@ pub(crate) struct UpscalerFile {
     pub(crate) config: UpsamplerConfig,
 }
 
-impl LtxFile {
-    pub(crate) fn open(path: &Path) -> Result<Self> {
-        Self::from_tensors(TensorSet::open_file(path)?)
-    }
+/// The parts of a checkpoint, and the keys by which they are found.
+const PARTS: [(&str, &str); 5] = [
+    (TRANSFORMER, "model.diffusion_model.transformer_blocks."),
+    (CONNECTOR, "model.diffusion_model.video_embeddings_connector."),
+    (PROJECTION, "text_embedding_projection.video_aggregate_embed."),
+    (ENCODER, "vae.encoder."),
+    (DECODER, "vae.decoder."),
+];
+const TRANSFORMER: &str = "transformer";
+const CONNECTOR: &str = "text connector";
+const PROJECTION: &str = "text projection";
+const ENCODER: &str = "video VAE encoder";
+const DECODER: &str = "video VAE decoder";
 
-    fn from_tensors(tensors: TensorSet) -> Result<Self> {
+/// The parts that files hold, and those that they do not.
+fn parts_of(tensors: &TensorSet) -> (Vec<&'static str>, Vec<&'static str>) {
+    let (here, absent): (Vec<_>, Vec<_>) = PARTS.iter().partition(|(_, prefix)| tensors.has_prefix(prefix));
+    let names = |parts: Vec<&(&'static str, &'static str)>| parts.into_iter().map(|(name, _)| *name).collect();
+    (names(here), names(absent))
+}
+
+impl LtxFile {
+    /// The official single file, or the component files of one model.
+    pub(crate) fn open(files: &[PathBuf]) -> Result<Self> {
+        let tensors = TensorSet::open_files(files)?;
+        let (here, absent) = parts_of(&tensors);
+        if !here.is_empty() && !absent.is_empty() {
+            return Err(PipelineError::MissingParts { file: tensors.path().to_owned(), parts: absent });
+        }
         let config = tensors.config()?;
-        let part = |name| section(&config, name).map_err(config_of(tensors.path()));
-        let transformer = TransformerConfig::from_json(part("transformer")?).map_err(config_of(tensors.path()))?;
-        let vae = VideoVaeConfig::from_json(part("vae")?).map_err(config_of(tensors.path()))?;
+        let transformer = transformer_config(&tensors, &config)?;
+        let vae = vae_config(&tensors, &config)?;
         same("latent channels", vae.latent_channels, transformer.in_channels)?;
         Ok(Self { tensors: Arc::new(tensors), transformer, vae })
     }
 
     /// Loads every part from shapes alone. What is wrong with a key is in the account, so loading itself cannot fail.
     pub(crate) fn account(&self) -> Arc<ShapeOnly> {
-        let source = ShapeOnly::new(Arc::clone(&self.tensors));
-        let part = |name: &'static str| Vb::new(source.part(name), Compute::cpu_f32());
-        let states = (self.transformer.caption_channels, self.text_states());
-        let outputs = self.transformer.connector_dim();
-        let loads = [
-            FeatureProjection::load(&part("text projection"), states, outputs).map(drop),
-            Connector::load(&part("text connector").pp(Transformer::PREFIX), &self.transformer).map(drop),
-            Transformer::load(&part("transformer").pp(Transformer::PREFIX), &self.transformer).map(drop),
-            VideoEncoder::load(&part("video VAE encoder").pp("vae"), &self.vae).map(drop),
-            VideoDecoder::load(&part("video VAE decoder").pp("vae"), &self.vae).map(drop),
-        ];
-        loads.into_iter().filter_map(Result::err).for_each(|error| source.note(error));
-        source
+        account(&self.tensors, Some(&self.transformer), Some(&self.vae), &PARTS.map(|(name, _)| name))
     }
 
     /// Hidden states that the text projection takes. The file's configuration does not say; its width does.
     fn text_states(&self) -> usize {
-        let weight = "text_embedding_projection.video_aggregate_embed.weight";
-        let width = self.tensors.shape_of(weight).and_then(|shape| shape.get(1)).copied().unwrap_or(0);
-        width / self.transformer.caption_channels
+        text_states(&self.tensors, &self.transformer)
     }
 
     /// Refuses a text encoder of another width or depth.
@@ -85,15 +95,63 @@ impl LtxFile {
     }
 }
 
+fn transformer_config(tensors: &TensorSet, config: &Value) -> Result<TransformerConfig> {
+    let stated = section(config, "transformer").and_then(TransformerConfig::from_json);
+    stated.map_err(config_of(tensors.path()))
+}
+
+fn vae_config(tensors: &TensorSet, config: &Value) -> Result<VideoVaeConfig> {
+    section(config, "vae").and_then(VideoVaeConfig::from_json).map_err(config_of(tensors.path()))
+}
+
+fn text_states(tensors: &TensorSet, config: &TransformerConfig) -> usize {
+    let weight = "text_embedding_projection.video_aggregate_embed.weight";
+    let width = tensors.shape_of(weight).and_then(|shape| shape.get(1)).copied().unwrap_or(0);
+    width / config.caption_channels
+}
+
+/// Loads `parts` from shapes alone.
+fn account(
+    tensors: &Arc<TensorSet>,
+    transformer: Option<&TransformerConfig>,
+    vae: Option<&VideoVaeConfig>,
+    parts: &[&'static str],
+) -> Arc<ShapeOnly> {
+    let source = ShapeOnly::new(Arc::clone(tensors));
+    for name in parts.iter().copied() {
+        let vb = Vb::new(source.part(name), Compute::cpu_f32());
+        let loaded = match (name, transformer, vae) {
+            (PROJECTION, Some(config), _) => {
+                let states = (config.caption_channels, text_states(tensors, config));
+                FeatureProjection::load(&vb, states, config.connector_dim()).map(drop)
+            }
+            (CONNECTOR, Some(config), _) => Connector::load(&vb.pp(Transformer::PREFIX), config).map(drop),
+            (TRANSFORMER, Some(config), _) => Transformer::load(&vb.pp(Transformer::PREFIX), config).map(drop),
+            (ENCODER, _, Some(config)) => VideoEncoder::load(&vb.pp("vae"), config).map(drop),
+            (DECODER, _, Some(config)) => VideoDecoder::load(&vb.pp("vae"), config).map(drop),
+            _ => Ok(()),
+        };
+        if let Err(error) = loaded {
+            source.note(error);
+        }
+    }
+    source
+}
+
 impl TextFolder {
-    pub(crate) fn open(folder: &Path) -> Result<Self> {
-        let file = folder.join("config.json");
-        let config = GemmaConfig::from_json(&read_json(&file)?).map_err(config_of(&file))?;
-        let tensors = Arc::new(TensorSet::open_folder(folder)?);
+    /// A folder of safetensors or GGUF files, or one such file. The configuration is in the file's metadata, or in
+    /// `config.json` beside it.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let (tensors, folder) = if path.is_file() {
+            (TensorSet::open_file(path)?, path.parent().unwrap_or(path).to_owned())
+        } else {
+            (TensorSet::open_folder(path)?, path.to_owned())
+        };
         let has_model = |prefix: &&str| tensors.has_prefix(&format!("{prefix}.layers."));
         let prefix = Gemma::PREFIXES.into_iter().find(has_model);
-        let prefix = prefix.ok_or_else(|| PipelineError::NotATextEncoder { folder: folder.to_owned() })?;
-        Ok(Self { tensors, config, prefix })
+        let prefix = prefix.ok_or_else(|| PipelineError::NotATextEncoder { folder: path.to_owned() })?;
+        let config = gemma_config(&tensors, &folder)?;
+        Ok(Self { tensors: Arc::new(tensors), config, prefix, folder })
     }
 
     pub(crate) fn account(&self) -> Arc<ShapeOnly> {
@@ -106,19 +164,42 @@ impl TextFolder {
     }
 
     pub(crate) fn tokenizer(&self) -> Result<PromptTokenizer> {
-        let file = self.tensors.path().join("tokenizer.json");
-        let bytes = fs::read(&file).map_err(|source| PipelineError::Read { file: file.clone(), source })?;
+        let file = self.folder.join("tokenizer.json");
+        let bytes = self.tokenizer_json()?;
         PromptTokenizer::from_bytes(&bytes, self.config.bos_token_id)
             .map_err(|source| PipelineError::Tokenizer { file, source })
     }
+
+    /// The tokenizer, from the metadata or from `tokenizer.json`.
+    pub(crate) fn tokenizer_json(&self) -> Result<Vec<u8>> {
+        if let Some(text) = self.tensors.metadata(TOKENIZER) {
+            return Ok(text.as_bytes().to_vec());
+        }
+        let file = self.folder.join("tokenizer.json");
+        fs::read(&file).map_err(|source| PipelineError::Read { file, source })
+    }
+}
+
+/// The metadata entry that GGUF names for a whole `tokenizer.json`.
+pub(crate) const TOKENIZER: &str = "tokenizer.huggingface.json";
+
+/// What the file itself states comes first: `ltxd quantize` writes `config`, llama.cpp's converter keys of its own.
+fn gemma_config(tensors: &TensorSet, folder: &Path) -> Result<GemmaConfig> {
+    if tensors.metadata("config").is_some() {
+        return GemmaConfig::from_json(&tensors.config()?).map_err(config_of(tensors.path()));
+    }
+    if tensors.metadata("general.architecture") == Some("gemma3") {
+        let vocabulary = tensors.shape_of("model.embed_tokens.weight").and_then(|shape| shape.first().copied());
+        let stated = |key: &str| tensors.metadata(&format!("gemma3.{key}")).map(str::to_owned);
+        return GemmaConfig::from_llama(stated, vocabulary.unwrap_or(0)).map_err(config_of(tensors.path()));
+    }
+    let file = folder.join("config.json");
+    GemmaConfig::from_json(&read_json(&file)?).map_err(config_of(&file))
 }
 
 impl UpscalerFile {
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        Self::from_tensors(TensorSet::open_file(path)?)
-    }
-
-    fn from_tensors(tensors: TensorSet) -> Result<Self> {
+        let tensors = TensorSet::open_file(path)?;
         let config = UpsamplerConfig::from_json(&tensors.config()?).map_err(config_of(tensors.path()))?;
         Ok(Self { tensors: Arc::new(tensors), config })
     }
@@ -136,20 +217,24 @@ impl UpscalerFile {
 /// A file or folder, recognised and accounted for.
 #[derive(Debug, Clone)]
 pub struct Inspected {
-    /// The file or folder.
+    /// The file or folder; of several, the first.
     pub path: PathBuf,
     /// What it is.
     pub kind: &'static str,
+    /// `safetensors` or `GGUF`, or both where files of both kinds were named.
+    pub formats: Vec<&'static str>,
     /// The model's version, where the file states one.
     pub version: Option<String>,
     /// A line of its main sizes.
     pub sizes: String,
+    /// Parts of a checkpoint that are not in it.
+    pub absent: Vec<&'static str>,
     /// Every key, accounted for.
     pub report: LoadReport,
 }
 
-/// Recognises a checkpoint, an upscaler or a Gemma-3 folder and accounts for its keys. The account may hold problems;
-/// whether they are fatal is for the caller.
+/// Recognises a checkpoint or a component of one, an upscaler, or a Gemma-3 folder or file, and accounts for its keys. The
+/// account may hold problems; whether they are fatal is for the caller.
 ///
 /// # Errors
 /// The file cannot be read, is not of a known kind, or its configuration is not supported.
@@ -158,30 +243,63 @@ pub fn inspect(path: &Path) -> Result<Inspected> {
         return Ok(inspect_text(path, &TextFolder::open(path)?));
     }
     let tensors = TensorSet::open_file(path)?;
+    if Gemma::PREFIXES.iter().any(|prefix| tensors.has_prefix(&format!("{prefix}.layers."))) {
+        return Ok(inspect_text(path, &TextFolder::open(path)?));
+    }
+    inspect_ltx(tensors)
+}
+
+/// The same for component files that make one checkpoint together; a `*.json` among them states the configuration.
+///
+/// # Errors
+/// As [`inspect`]; or two files hold the same key.
+pub fn inspect_together(paths: &[PathBuf]) -> Result<Inspected> {
+    inspect_ltx(TensorSet::open_files(paths)?)
+}
+
+fn inspect_ltx(tensors: TensorSet) -> Result<Inspected> {
+    let tensors = Arc::new(tensors);
+    let path = tensors.path().to_owned();
     let version = tensors.metadata("model_version").map(str::to_owned);
-    let path = path.to_owned();
+    let formats = tensors.formats().into_iter().collect();
     let config = tensors.config()?;
-    if config.get("transformer").is_some() {
-        let file = LtxFile::from_tensors(tensors)?;
-        let (transformer, scale) = (&file.transformer, file.vae.scale());
-        let sizes = format!(
-            "{} layers × {} heads × {}, {} latent channels, {}×{}×{} pixels per latent element",
-            transformer.num_layers,
-            transformer.num_attention_heads,
-            transformer.attention_head_dim,
-            file.vae.latent_channels,
-            scale.width,
-            scale.height,
-            scale.time
-        );
-        return Ok(Inspected { path, kind: "LTX-2.3 checkpoint", version, sizes, report: file.account().report() });
+    let (here, absent) = parts_of(&tensors);
+    if !here.is_empty() || config.get("transformer").is_some() {
+        // A file that holds no part at all is accounted for as a whole one, in which every key is missing.
+        let (parts, absent) = if here.is_empty() { (absent, here) } else { (here, absent) };
+        let needs = |names: &[&str]| parts.iter().any(|part| names.contains(part));
+        let transformer = needs(&[TRANSFORMER, CONNECTOR, PROJECTION]).then(|| transformer_config(&tensors, &config));
+        let vae = needs(&[ENCODER, DECODER]).then(|| vae_config(&tensors, &config));
+        let (transformer, vae) = (transformer.transpose()?, vae.transpose()?);
+        if let (Some(transformer), Some(vae)) = (&transformer, &vae) {
+            same("latent channels", vae.latent_channels, transformer.in_channels)?;
+        }
+        let kind = if absent.is_empty() { "LTX-2.3 checkpoint" } else { "LTX-2.3 component" };
+        let report = account(&tensors, transformer.as_ref(), vae.as_ref(), &parts).report();
+        let sizes = ltx_sizes(transformer.as_ref(), vae.as_ref());
+        return Ok(Inspected { path, kind, formats, version, sizes, absent, report });
     }
     if config.get("_class_name").and_then(Value::as_str) == Some("LatentUpsampler") {
-        let file = UpscalerFile::from_tensors(tensors)?;
-        let sizes = format!("{} latent channels, {} inside", file.config.in_channels, file.config.mid_channels);
-        return Ok(Inspected { path, kind: "×2 latent upscaler", version, sizes, report: file.account().report() });
+        let config = UpsamplerConfig::from_json(&config).map_err(config_of(&path))?;
+        let sizes = format!("{} latent channels, {} inside", config.in_channels, config.mid_channels);
+        let report = UpscalerFile { tensors, config }.account().report();
+        return Ok(Inspected { path, kind: "×2 latent upscaler", formats, version, sizes, absent: vec![], report });
     }
     Err(PipelineError::UnknownKind { file: path })
+}
+
+fn ltx_sizes(transformer: Option<&TransformerConfig>, vae: Option<&VideoVaeConfig>) -> String {
+    let transformer = transformer.map(|config| {
+        let TransformerConfig { num_layers, num_attention_heads, attention_head_dim, .. } = config;
+        format!("{num_layers} layers × {num_attention_heads} heads × {attention_head_dim}")
+    });
+    let vae = vae.map(|config| {
+        let scale = config.scale();
+        let (width, height, time) = (scale.width, scale.height, scale.time);
+        let channels = config.latent_channels;
+        format!("{channels} latent channels, {width}×{height}×{time} pixels per latent element")
+    });
+    transformer.into_iter().chain(vae).collect::<Vec<_>>().join(", ")
 }
 
 fn inspect_text(path: &Path, folder: &TextFolder) -> Inspected {
@@ -189,7 +307,8 @@ fn inspect_text(path: &Path, folder: &TextFolder) -> Inspected {
     let sizes =
         format!("{} layers, width {}, {} tokens", config.num_hidden_layers, config.hidden_size, config.vocab_size);
     let (path, report) = (path.to_owned(), folder.account().report());
-    Inspected { path, kind: "Gemma-3 text encoder", version: None, sizes, report }
+    let formats = folder.tensors.formats().into_iter().collect();
+    Inspected { path, kind: "Gemma-3 text encoder", formats, version: None, sizes, absent: vec![], report }
 }
 
 /// Names the file in an error about its configuration.

@@ -53,9 +53,7 @@ impl Engine {
         };
 
         let gemma = &self.text.config;
-        let layers = gemma.num_hidden_layers as u64;
-        let embedding = (gemma.vocab_size * gemma.hidden_size) as u64;
-        let one_layer = self.weight_bytes("text encoder").saturating_sub(embedding * bytes) / layers;
+        let one_layer = self.text.tensors.memory_bytes(&format!("{}.layers.0.", self.text.prefix), bytes);
         let states = (gemma.states() * gemma.hidden_size * MAX_TOKENS) as u64 * bytes;
         need(Stage::TextEncoding, &[Part::TextEncoder], one_layer, 3 * states);
 

@@ -18,6 +18,7 @@ use std::sync::Mutex;
 fn files() -> ModelFiles {
     ModelFiles {
         checkpoint: tiny("ltx-2.3-tiny-dev.safetensors"),
+        components: vec![],
         text_encoder: tiny("gemma"),
         upscaler: Some(tiny("ltx-2.3-tiny-spatial-upscaler-x2.safetensors")),
     }

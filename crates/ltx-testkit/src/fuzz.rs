@@ -37,7 +37,15 @@ impl Verdict {
 /// # Panics
 /// A case panics, which includes every assertion in `check`; the smallest one found is in the message.
 pub fn campaign<S: Strategy>(target: &str, cases: &S, check: impl Fn(S::Value) -> Verdict) {
-    let (count, seed) = (number("FUZZ_CASES", u64::from(CASES)) as u32, number("FUZZ_SEED", SEED));
+    campaign_of(0, target, cases, check);
+}
+
+/// The same with at least so many cases, whatever is said: for targets where a case costs next to nothing.
+///
+/// # Panics
+/// As [`campaign`].
+pub fn campaign_of<S: Strategy>(least: u32, target: &str, cases: &S, check: impl Fn(S::Value) -> Verdict) {
+    let (count, seed) = (number("FUZZ_CASES", u64::from(CASES)).max(least.into()) as u32, number("FUZZ_SEED", SEED));
     let config = Config {
         cases: count,
         max_shrink_iters: SHRINKS,

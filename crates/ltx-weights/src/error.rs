@@ -2,7 +2,8 @@
 //!
 //! Must not know who asked for it.
 
-use crate::LoadReport;
+use crate::{GgufFault, LoadReport};
+use ltx_types::Cancelled;
 use std::{io, path::PathBuf};
 
 /// Result of everything in this crate.
@@ -42,8 +43,63 @@ pub enum WeightsError {
         /// Bytes in the file.
         found: u64,
     },
+    /// A GGUF file whose header is not what it should be, or does not fit the file.
+    #[error("{}: not a usable GGUF file: {place}: {found}, expected {expected}", file.display())]
+    Gguf {
+        /// The file.
+        file: PathBuf,
+        /// What kind of thing is wrong.
+        fault: GgufFault,
+        /// The metadata key, the tensor, or the place in the header.
+        place: String,
+        /// What is there.
+        found: String,
+        /// What should be there.
+        expected: String,
+    },
+    /// A file says that its fp8 weights are scaled, and one has no scale.
+    #[error("{}: key {key} is F8_E4M3 and has no weight_scale, unlike others in this file", file.display())]
+    MissingScale {
+        /// The file.
+        file: PathBuf,
+        /// The weight.
+        key: String,
+    },
+    /// The scale of an fp8 weight is not one finite number.
+    #[error("{}: key {key} is {found}, expected one finite number in F32, BF16 or F16", file.display())]
+    BadScale {
+        /// The file.
+        file: PathBuf,
+        /// The scale.
+        key: String,
+        /// What is there.
+        found: String,
+    },
+    /// A tensor holds a value that is not finite; it cannot be quantised.
+    #[error("{}: key {key} holds a value that is not finite", file.display())]
+    NotFinite {
+        /// The file.
+        file: PathBuf,
+        /// The key.
+        key: String,
+    },
+    /// A file cannot be written; nothing of it is left.
+    #[error("{}: cannot be written", file.display())]
+    Write {
+        /// The file.
+        file: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// Somebody asked to stop; nothing of the file is left.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+    /// A tensor cannot be read or converted.
+    #[error(transparent)]
+    Tensor(#[from] ltx_nn::NnError),
     /// The folder holds no weights.
-    #[error("{}: no safetensors file in this folder", folder.display())]
+    #[error("{}: no safetensors or GGUF file in this folder", folder.display())]
     EmptyFolder {
         /// The folder.
         folder: PathBuf,
@@ -69,7 +125,7 @@ pub enum WeightsError {
         second: PathBuf,
     },
     /// A metadata entry that the official files carry is absent.
-    #[error("{}: metadata entry {entry} is missing; this is not an official LTX file", file.display())]
+    #[error("{}: metadata entry {entry} is missing; name an official file, or a .json, that states the configuration as a component", file.display())]
     MissingMetadata {
         /// The file.
         file: PathBuf,

@@ -37,9 +37,12 @@ pub struct Manifest {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ManifestFiles {
-    /// Transformer, connector, text projection and VAE in one file.
+    /// Transformer, connector, text projection and VAE in one file; or the first of several component files.
     pub checkpoint: ManifestFile,
-    /// The Gemma-3 folder.
+    /// The other component files; a `*.json` among them states the configuration.
+    #[serde(default)]
+    pub components: Vec<ManifestFile>,
+    /// The Gemma-3 folder or file.
     pub text_encoder: ManifestFile,
     /// The ×2 latent upscaler, needed for two stages.
     pub upscaler: Option<ManifestFile>,

@@ -87,10 +87,20 @@ impl fmt::Display for KeyProblem {
             Self::WrongShape { key, expected, found } => {
                 write!(f, "key {key} has shape {found:?}, expected {expected:?}")
             }
-            Self::WrongDType { key, found } => write!(f, "key {key} is stored as {found}, expected BF16, F16 or F32"),
+            Self::WrongDType { key, found } => {
+                write!(f, "key {key} is stored as {found}, expected BF16, F16, F32, F8_E4M3 or blocks of a GGUF file")
+            }
             Self::Unreadable { reason } => f.write_str(reason),
         }
     }
+}
+
+/// What a key was asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Use {
+    pub(crate) part: &'static str,
+    /// As the matrix of a linear layer that keeps it packed.
+    pub(crate) packed: bool,
 }
 
 /// Every key of a file or folder, accounted for.
@@ -100,22 +110,38 @@ pub struct LoadReport {
     pub total: Tally,
     /// What the video models load, by part.
     pub used: BTreeMap<&'static str, Tally>,
+    /// The same by part and stored type.
+    pub stored: BTreeMap<&'static str, BTreeMap<&'static str, Tally>>,
+    /// Of that, what stays packed in memory as it is stored: the quantised and fp8 matrices of linear layers.
+    pub packed: BTreeMap<&'static str, Tally>,
+    /// Scales of fp8 weights, read with their weights, and those of activations, which are not needed.
+    pub scales: Tally,
     /// The audio stream: recognised, counted, never read.
     pub audio: Tally,
-    /// Gemma's vision tower and projector: recognised, counted, never read.
+    /// Gemma's vision tower, its projector, and what else of a Gemma file makes no hidden states: recognised, counted, never
+    /// read.
     pub vision: Tally,
     /// What is wrong.
     pub problems: Vec<KeyProblem>,
 }
 
 impl LoadReport {
-    pub(crate) fn new(set: &TensorSet, used: &BTreeMap<String, &'static str>, problems: &[KeyProblem]) -> Self {
+    pub(crate) fn new(set: &TensorSet, used: &BTreeMap<String, Use>, problems: &[KeyProblem]) -> Self {
         let mut report = Self { problems: problems.to_vec(), ..Self::default() };
+        for size in set.companions() {
+            report.total.add(size);
+            report.scales.add(size);
+        }
         for key in set.keys() {
             let size = set.size_of(key);
             report.total.add(size);
-            if let Some(part) = used.get(key) {
+            if let Some(Use { part, packed }) = used.get(key) {
                 report.used.entry(part).or_default().add(size);
+                let stored = set.stored_as(key).unwrap_or_default();
+                report.stored.entry(part).or_default().entry(stored).or_default().add(size);
+                if *packed {
+                    report.packed.entry(part).or_default().add(size);
+                }
             } else if is_audio(key) {
                 report.audio.add(size);
             } else if is_vision(key) {
@@ -169,9 +195,11 @@ fn is_audio(key: &str) -> bool {
     key.starts_with("vocoder.") || ["audio", "av_ca_", "a2v", "v2a"].iter().any(|mark| key.contains(mark))
 }
 
-/// Whether a key of a Gemma-3 folder belongs to the image side.
+/// Whether a key of a Gemma-3 file belongs to the image side, to the head that predicts tokens, or is a packed tokenizer.
 fn is_vision(key: &str) -> bool {
-    ["vision_tower.", "multi_modal_projector."].iter().any(|mark| key.contains(mark))
+    let marks =
+        ["vision_tower.", "vision_model.", "multi_modal_projector.", "lm_head.", "spiece_model", "tokenizer_json"];
+    marks.iter().any(|mark| key.contains(mark))
 }
 
 #[cfg(test)]

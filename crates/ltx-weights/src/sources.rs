@@ -2,12 +2,15 @@
 //!
 //! Must not know which model loads from them.
 
-use crate::{LoadReport, Result, TensorSet, WeightsError, report::KeyProblem, safetensors_file::SafetensorsFile};
+use crate::{
+    LoadReport, Result, TensorSet, WeightsError,
+    report::{KeyProblem, Use},
+    weight_file::{Entry, StoredType, WeightFile},
+};
 use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
-use ltx_nn::{Compute, NnError, Weights};
+use ltx_nn::{Compute, Matrix, NnError, Packed, Weights, unpack};
 use rayon::prelude::*;
-use safetensors::{Dtype, tensor::TensorInfo};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -18,25 +21,38 @@ pub struct Stored(pub Arc<TensorSet>);
 
 impl Weights for Stored {
     fn tensor(&self, key: &str, shape: &[usize], compute: &Compute) -> ltx_nn::Result<Tensor> {
-        let (file, info) = look_up(&self.0, key, shape)?;
-        let tensor = convert(file.bytes(info), info.dtype, shape, compute)?;
-        file.release(info);
+        let (file, entry) = look_up(&self.0, key, shape)?;
+        let tensor = convert(file.bytes(entry), entry, shape, compute)?;
+        file.release(entry);
         Ok(tensor)
     }
 
+    fn matrix(&self, key: &str, shape: [usize; 2], compute: &Compute) -> ltx_nn::Result<Matrix> {
+        let (file, entry) = look_up(&self.0, key, &shape)?;
+        let Some(packing) = entry.packing() else { return Ok(Matrix::Dense(self.tensor(key, &shape, compute)?)) };
+        let packed = Packed::new(file.bytes(entry), packing, shape)?;
+        file.release(entry);
+        Ok(Matrix::Packed(packed))
+    }
+
     fn rows(&self, key: &str, shape: [usize; 2], rows: &[u32], compute: &Compute) -> ltx_nn::Result<Tensor> {
-        let (file, info) = look_up(&self.0, key, &shape)?;
-        let bytes = file.bytes(info);
+        let (file, entry) = look_up(&self.0, key, &shape)?;
+        let bytes = file.bytes(entry);
+        if let Some(&row) = rows.iter().find(|row| **row as usize >= shape[0]) {
+            return Err(NnError::NoSuchRow { file: file.path.clone(), key: key.to_owned(), rows: shape[0], row });
+        }
+        if matches!(entry.stored, StoredType::Packed(_)) && entry.packing().is_none() {
+            // Rows that begin within a block cannot be cut out.
+            let index = Tensor::from_vec(rows.to_vec(), rows.len(), &compute.device)?;
+            return Ok(convert(bytes, entry, &shape, compute)?.index_select(&index, 0)?);
+        }
         let row_bytes = bytes.len() / shape[0].max(1);
         let mut gathered = Vec::with_capacity(rows.len() * row_bytes);
         for &row in rows {
             let start = row as usize * row_bytes;
-            let Some(bytes) = bytes.get(start..start + row_bytes) else {
-                return Err(NnError::NoSuchRow { file: file.path.clone(), key: key.to_owned(), rows: shape[0], row });
-            };
-            gathered.extend_from_slice(bytes);
+            gathered.extend_from_slice(bytes.get(start..start + row_bytes).unwrap_or_default());
         }
-        convert(&gathered, info.dtype, &[rows.len(), shape[1]], compute)
+        convert(&gathered, entry, &[rows.len(), shape[1]], compute)
     }
 
     fn check(&self, key: &str, shape: &[usize]) -> ltx_nn::Result<()> {
@@ -44,15 +60,23 @@ impl Weights for Stored {
     }
 }
 
-fn convert(bytes: &[u8], stored: Dtype, shape: &[usize], compute: &Compute) -> ltx_nn::Result<Tensor> {
+/// Stored bytes of `shape`, which may be rows of the entry, to the dtype asked for.
+pub(crate) fn convert(bytes: &[u8], entry: &Entry, shape: &[usize], compute: &Compute) -> ltx_nn::Result<Tensor> {
     let Compute { device, dtype } = compute;
-    let tensor = match (stored, dtype) {
-        (Dtype::BF16, DType::F32) => from_pairs(bytes, shape, |pair| bf16::from_le_bytes(pair).to_f32(), device)?,
-        (Dtype::F16, DType::F32) => from_pairs(bytes, shape, |pair| f16::from_le_bytes(pair).to_f32(), device)?,
-        (Dtype::BF16, _) => Tensor::from_raw_buffer(bytes, DType::BF16, shape, device)?,
-        (Dtype::F16, _) => Tensor::from_raw_buffer(bytes, DType::F16, shape, device)?,
-        (_, _) => Tensor::from_raw_buffer(bytes, DType::F32, shape, device)?,
+    let tensor = match (entry.stored, dtype) {
+        (StoredType::Packed(packing), _) => {
+            Tensor::from_vec(unpack(bytes, packing, shape.iter().product())?, shape, device)?
+        }
+        (StoredType::Float(DType::BF16), DType::F32) => {
+            from_pairs(bytes, shape, |pair| bf16::from_le_bytes(pair).to_f32(), device)?
+        }
+        (StoredType::Float(DType::F16), DType::F32) => {
+            from_pairs(bytes, shape, |pair| f16::from_le_bytes(pair).to_f32(), device)?
+        }
+        (StoredType::Float(stored), _) => Tensor::from_raw_buffer(bytes, stored, shape, device)?,
+        (StoredType::Other(name), _) => return Err(NnError::unsupported("a tensor's stored type", name, "F32")),
     };
+    let tensor = if entry.plus_one { (tensor.to_dtype(DType::F32)? - 1.0)? } else { tensor };
     Ok(tensor.to_dtype(*dtype)?)
 }
 
@@ -74,23 +98,21 @@ fn from_pairs(
 }
 
 /// Finds a tensor and checks its shape and stored type.
-fn look_up<'a>(
-    set: &'a TensorSet,
-    key: &str,
-    shape: &[usize],
-) -> ltx_nn::Result<(&'a SafetensorsFile, &'a TensorInfo)> {
-    let Some((file, info)) = set.info(key) else {
+fn look_up<'a>(set: &'a TensorSet, key: &str, shape: &[usize]) -> ltx_nn::Result<(&'a WeightFile, &'a Entry)> {
+    let Some((file, entry)) = set.entry(key) else {
         let (file, key) = (set.path().to_owned(), key.to_owned());
         return Err(NnError::MissingKey { file, key, expected: shape.to_vec() });
     };
     let path = || file.path.clone();
-    if info.shape != shape {
-        let (expected, found) = (shape.to_vec(), info.shape.clone());
+    if entry.shape != shape {
+        let (expected, found) = (shape.to_vec(), entry.shape.clone());
         return Err(NnError::WrongShape { file: path(), key: key.to_owned(), expected, found });
     }
-    match info.dtype {
-        Dtype::BF16 | Dtype::F16 | Dtype::F32 => Ok((file, info)),
-        other => Err(NnError::WrongDType { file: path(), key: key.to_owned(), found: format!("{other:?}") }),
+    match entry.stored {
+        StoredType::Other(name) => {
+            Err(NnError::WrongDType { file: path(), key: key.to_owned(), found: name.to_owned() })
+        }
+        _ => Ok((file, entry)),
     }
 }
 
@@ -105,7 +127,7 @@ pub struct ShapeOnly {
 /// Keys by part, and problems.
 #[derive(Default)]
 struct Seen {
-    used: BTreeMap<String, &'static str>,
+    used: BTreeMap<String, Use>,
     problems: Vec<KeyProblem>,
 }
 
@@ -147,10 +169,11 @@ impl ShapeOnly {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ask(&self, key: &str, shape: &[usize], part: &'static str) {
+    /// Notes that `key` is asked for, as the matrix of a linear layer or otherwise.
+    fn ask(&self, key: &str, shape: &[usize], part: &'static str, as_matrix: bool) {
         let mut seen = self.seen();
-        if self.set.info(key).is_some() {
-            seen.used.insert(key.to_owned(), part);
+        if let Some((_, entry)) = self.set.entry(key) {
+            seen.used.insert(key.to_owned(), Use { part, packed: as_matrix && entry.packing().is_some() });
         }
         if let Err(error) = look_up(&self.set, key, shape) {
             seen.problems.push(KeyProblem::from(error));
@@ -166,17 +189,22 @@ struct Part {
 
 impl Weights for Part {
     fn tensor(&self, key: &str, shape: &[usize], compute: &Compute) -> ltx_nn::Result<Tensor> {
-        self.source.ask(key, shape, self.name);
+        self.source.ask(key, shape, self.name, false);
         Ok(Tensor::zeros((), compute.dtype, &Device::Cpu)?.broadcast_as(shape)?)
     }
 
+    fn matrix(&self, key: &str, shape: [usize; 2], compute: &Compute) -> ltx_nn::Result<Matrix> {
+        self.source.ask(key, &shape, self.name, true);
+        Ok(Matrix::Dense(Tensor::zeros((), compute.dtype, &Device::Cpu)?.broadcast_as(&shape)?))
+    }
+
     fn rows(&self, key: &str, shape: [usize; 2], rows: &[u32], compute: &Compute) -> ltx_nn::Result<Tensor> {
-        self.source.ask(key, &shape, self.name);
+        self.source.ask(key, &shape, self.name, false);
         Ok(Tensor::zeros((), compute.dtype, &Device::Cpu)?.broadcast_as((rows.len(), shape[1]))?)
     }
 
     fn check(&self, key: &str, shape: &[usize]) -> ltx_nn::Result<()> {
-        self.source.ask(key, shape, self.name);
+        self.source.ask(key, shape, self.name, false);
         Ok(())
     }
 }

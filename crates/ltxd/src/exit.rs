@@ -92,7 +92,7 @@ fn code_of(error: &(dyn std::error::Error + 'static)) -> Code {
         return code_of_media(error);
     }
     if let Some(error) = error.downcast_ref::<WeightsError>() {
-        return if matches!(error, WeightsError::Read { .. }) { Code::Failed } else { Code::BadInput };
+        return code_of_weights(error);
     }
     if let Some(error) = error.downcast_ref::<GoldenError>() {
         return match error {
@@ -115,6 +115,7 @@ fn code_of_pipeline(error: &PipelineError) -> Code {
         | PipelineError::NotATextEncoder { .. }
         | PipelineError::UnknownKind { .. }
         | PipelineError::NoUpscaler
+        | PipelineError::MissingParts { .. }
         | PipelineError::PartsDiffer { .. } => Code::BadInput,
         PipelineError::Media(error) => code_of_media(error),
         PipelineError::Weights(error) => code_of(error),
@@ -123,6 +124,14 @@ fn code_of_pipeline(error: &PipelineError) -> Code {
             _ => Code::BadInput,
         },
         PipelineError::Read { .. } | PipelineError::NotFinite { .. } | PipelineError::Tensors { .. } => Code::Failed,
+    }
+}
+
+fn code_of_weights(error: &WeightsError) -> Code {
+    match error {
+        WeightsError::Read { .. } | WeightsError::Write { .. } => Code::Failed,
+        WeightsError::Cancelled(_) => Code::Cancelled,
+        _ => Code::BadInput,
     }
 }
 

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use std::{
     fs::{self, File},
     io::{self, Read},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 /// The most bytes of a safetensors header that are read; a longer one is not a header.
@@ -24,10 +24,14 @@ pub(crate) fn of(files: &ModelFiles) -> io::Result<WeightFingerprint> {
         digest.update((name.len() as u64).to_le_bytes());
         digest.update(name.as_bytes());
         digest.update(bytes.to_le_bytes());
-        if path.extension().is_some_and(|extension| extension == "safetensors") {
+        let named = |wanted: &str| path.extension().is_some_and(|extension| extension == wanted);
+        if named("safetensors") {
             let mut length = [0; 8];
             file.read_exact(&mut length)?;
             let length = u64::from_le_bytes(length).min(HEADER_BYTES);
+            io::copy(&mut file.take(length), &mut digest)?;
+        } else if named("gguf") {
+            let length = ltx_weights::header_bytes(&path).map_err(io::Error::other)?;
             io::copy(&mut file.take(length), &mut digest)?;
         }
         total_bytes += bytes;
@@ -35,16 +39,24 @@ pub(crate) fn of(files: &ModelFiles) -> io::Result<WeightFingerprint> {
     Ok(WeightFingerprint { header_sha256: format!("{:x}", digest.finalize()), file_sha256: None, total_bytes })
 }
 
-/// SHA-256 of the checkpoint's bytes. Takes minutes for a large one.
-pub(crate) fn whole(checkpoint: &Path) -> io::Result<String> {
+/// SHA-256 of the checkpoint's bytes, of its files one after the other. Takes minutes for a large one.
+pub(crate) fn whole(checkpoint: &[PathBuf]) -> io::Result<String> {
     let mut digest = Sha256::new();
-    io::copy(&mut File::open(checkpoint)?, &mut digest)?;
+    for file in checkpoint {
+        io::copy(&mut File::open(file)?, &mut digest)?;
+    }
     Ok(format!("{:x}", digest.finalize()))
 }
 
-/// Checkpoint, text encoder's files by name, upscaler.
+/// Checkpoint and components, text encoder's files by name, upscaler.
 fn all(files: &ModelFiles) -> io::Result<Vec<PathBuf>> {
     let mut encoder = Vec::new();
+    if files.text_encoder.is_file() {
+        let beside = ["config.json", "tokenizer.json"].map(|name| files.text_encoder.with_file_name(name));
+        encoder.extend(beside.into_iter().filter(|path| path.is_file()));
+        encoder.push(files.text_encoder.clone());
+        return Ok(files.checkpoint_files().into_iter().chain(encoder).chain(files.upscaler.clone()).collect());
+    }
     for entry in fs::read_dir(&files.text_encoder)? {
         let path = entry?.path();
         if path.is_file() {
@@ -52,18 +64,20 @@ fn all(files: &ModelFiles) -> io::Result<Vec<PathBuf>> {
         }
     }
     encoder.sort();
-    Ok(std::iter::once(files.checkpoint.clone()).chain(encoder).chain(files.upscaler.clone()).collect())
+    Ok(files.checkpoint_files().into_iter().chain(encoder).chain(files.upscaler.clone()).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     #[test]
     fn another_size_is_another_fingerprint() {
         let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/tiny");
         let files = |upscaler| ModelFiles {
             checkpoint: models.join("ltx-2.3-tiny-dev.safetensors"),
+            components: vec![],
             text_encoder: models.join("gemma"),
             upscaler,
         };
@@ -73,6 +87,6 @@ mod tests {
         assert_ne!(without.header_sha256, with.header_sha256);
         assert_eq!(of(&files(None)).unwrap(), without);
         assert!(with.total_bytes > without.total_bytes);
-        assert_eq!(whole(&models.join("ltx-2.3-tiny-dev.safetensors")).unwrap().len(), 64);
+        assert_eq!(whole(&[models.join("ltx-2.3-tiny-dev.safetensors")]).unwrap().len(), 64);
     }
 }

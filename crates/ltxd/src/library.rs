@@ -4,6 +4,7 @@
 
 use crate::exit::BadInput;
 use anyhow::{Context, Result};
+use ltx_pipeline::ModelFiles;
 use ltx_policy::{KnownModel, ModelNames};
 use ltx_weights::{Manifest, ModelLibrary};
 use std::path::{Path, PathBuf};
@@ -39,7 +40,18 @@ pub(crate) fn names(library: &ModelLibrary) -> ModelNames {
     ModelNames::new(library.manifests().iter().map(known).collect(), [])
 }
 
+/// Where a manifest's files lie.
+pub(crate) fn files(library: &ModelLibrary, manifest: &Manifest) -> ModelFiles {
+    let files = &manifest.files;
+    ModelFiles {
+        checkpoint: library.path_of(&files.checkpoint),
+        components: files.components.iter().map(|file| library.path_of(file)).collect(),
+        text_encoder: library.path_of(&files.text_encoder),
+        upscaler: files.upscaler.as_ref().map(|file| library.path_of(file)),
+    }
+}
+
 /// Whether `--model` names a file rather than a model.
 pub(crate) fn is_path(model: &str) -> bool {
-    model.contains('/') || model.ends_with(".safetensors") || Path::new(model).is_file()
+    model.contains('/') || model.ends_with(".safetensors") || model.ends_with(".gguf") || Path::new(model).is_file()
 }

@@ -29,6 +29,8 @@ enum Command {
     Generate(Box<commands::generate::Arguments>),
     /// Say what model files are and account for every key in them; reads no weights.
     Inspect(commands::inspect::Arguments),
+    /// Write a checkpoint, or a Gemma-3 folder, as a smaller GGUF file, and print the error of every layer.
+    Quantize(commands::quantize::Arguments),
     /// Run golden cases and print the error of every tensor against the reference.
     Selftest(commands::selftest::Arguments),
     /// Run the stages of a case on request and time them; `scripts/bench` drives it.
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Generate(arguments) => commands::generate::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
+        Command::Quantize(arguments) => commands::quantize::run(&arguments),
         Command::Selftest(arguments) => commands::selftest::run(&arguments),
         Command::Bench(arguments) => commands::bench::run(&arguments),
         Command::Models(arguments) => commands::models::run(&arguments),

@@ -5,7 +5,7 @@
 use crate::config::{parse, within};
 use ltx_nn::{NnError, Result};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Sizes and constants of the language model.
 #[derive(Debug, Clone, Deserialize)]
@@ -118,6 +118,41 @@ impl GemmaConfig {
         }
     }
 
+    /// From what llama.cpp's GGUF files state under `gemma3.`; `stated` finds a value by the rest of its key. What they leave
+    /// out is the same for every Gemma-3: the local RoPE base, one global layer in six, and scores divided by the square
+    /// root of the head's width (27B has another divisor and is refused).
+    ///
+    /// # Errors
+    /// A value is missing or is no number; or as [`Self::from_json`].
+    pub fn from_llama(stated: impl Fn(&str) -> Option<String>, vocabulary: usize) -> Result<Self> {
+        let real = |key: &str| {
+            let text = stated(key).unwrap_or_else(|| "absent".to_owned());
+            text.parse().map_err(|_| NnError::unsupported(format!("gemma3.{key}"), text, "a number"))
+        };
+        let whole = |key: &str| real(key).map(|number: f64| number as u64);
+        let layers = whole("block_count")?;
+        if layers == 62 {
+            return Err(NnError::unsupported("gemma3.block_count", layers, "another Gemma-3 than 27B"));
+        }
+        let scaling = stated("rope.scaling.factor").is_some();
+        let scaling = scaling.then(|| real("rope.scaling.factor")).transpose()?;
+        Self::from_json(&json!({
+            "model_type": "gemma3_text",
+            "vocab_size": vocabulary,
+            "hidden_size": whole("embedding_length")?,
+            "intermediate_size": whole("feed_forward_length")?,
+            "num_hidden_layers": layers,
+            "num_attention_heads": whole("attention.head_count")?,
+            "num_key_value_heads": whole("attention.head_count_kv")?,
+            "head_dim": whole("attention.key_length")?,
+            "rms_norm_eps": real("attention.layer_norm_rms_epsilon")?,
+            "rope_theta": real("rope.freq_base")?,
+            "query_pre_attn_scalar": real("attention.key_length")?,
+            "sliding_window": whole("attention.sliding_window")?,
+            "rope_scaling": scaling.map(|factor| json!({"factor": factor, "rope_type": "linear"})),
+        }))
+    }
+
     /// Whether a layer sees all earlier tokens, or only a window of them.
     pub fn is_global(&self, layer: usize) -> bool {
         match self.layer_types.as_ref().and_then(|types| types.get(layer)) {
@@ -138,5 +173,37 @@ impl GemmaConfig {
     /// Hidden states that a pass yields: the embedding and one per layer.
     pub fn states(&self) -> usize {
         self.num_hidden_layers + 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn llama_cpp_states_the_12b_configuration() {
+        let stated = |key: &str| {
+            let value = match key {
+                "block_count" => "48",
+                "embedding_length" => "3840",
+                "feed_forward_length" => "15360",
+                "attention.head_count" => "16",
+                "attention.head_count_kv" => "8",
+                "attention.key_length" => "256",
+                "attention.layer_norm_rms_epsilon" => "0.000001",
+                "attention.sliding_window" => "1024",
+                "rope.freq_base" => "1000000",
+                "rope.scaling.factor" => "8",
+                _ => return None,
+            };
+            Some(value.to_owned())
+        };
+        let config = GemmaConfig::from_llama(stated, 262_144).unwrap();
+        assert_eq!((config.vocab_size, config.num_hidden_layers, config.hidden_size), (262_144, 48, 3840));
+        assert_eq!((config.rope(true), config.rope(false)), ((1e6, 8.0), (1e4, 1.0)));
+        assert!((config.is_global(5), config.is_global(6)) == (true, false) && config.query_pre_attn_scalar == 256.0);
+        let without = |missing: &'static str| GemmaConfig::from_llama(|key| stated(key).filter(|_| key != missing), 8);
+        assert!(without("attention.head_count").unwrap_err().to_string().contains("gemma3.attention.head_count"));
+        assert_eq!(without("rope.scaling.factor").unwrap().rope(true), (1e6, 1.0));
     }
 }

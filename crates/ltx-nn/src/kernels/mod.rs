@@ -5,5 +5,6 @@
 mod cpu;
 
 pub(crate) use cpu::{
-    Attention, Conv3d, Gate, GatedResidual, Gelu, Linear, NormModulate, Normalize, PixelNorm, RmsNorm, Rope,
+    Attention, Conv3d, Gate, GatedResidual, Gelu, Linear, NormModulate, Normalize, PackedProduct, PixelNorm, RmsNorm,
+    Rope,
 };

@@ -127,6 +127,7 @@ impl GoldenCase {
         }
         let files = ModelFiles {
             checkpoint: folder.join(&raw.checkpoint),
+            components: vec![],
             text_encoder: folder.join(&raw.text_encoder),
             upscaler: raw.spatial_upscaler.as_ref().map(|path| folder.join(path)),
         };

@@ -101,8 +101,12 @@ pub(crate) struct Arguments {
     /// A model's name (see `ltxd models`), or the path of a checkpoint.
     #[arg(long, env = "LTXD_MODEL", default_value = library::DEFAULT_MODEL, value_name = "NAME|FILE")]
     model: String,
-    /// The Gemma-3 folder, when --model is a path.
-    #[arg(long, value_name = "DIR")]
+    /// A further file of the checkpoint, when --model is a path to one component of it (transformer, VAE, connector, text
+    /// projection; a .json states the configuration). Can be given more than once.
+    #[arg(long = "component", value_name = "FILE")]
+    components: Vec<PathBuf>,
+    /// The Gemma-3 folder, or its GGUF or safetensors file, when --model is a path.
+    #[arg(long, value_name = "DIR|FILE")]
     text_encoder: Option<PathBuf>,
     /// The ×2 latent upscaler, when --model is a path; needed for two stages.
     #[arg(long, value_name = "FILE")]

@@ -4,16 +4,19 @@
 
 use crate::resident::human;
 use anyhow::Result;
-use ltx_pipeline::{Inspected, inspect};
+use ltx_pipeline::{Inspected, inspect, inspect_together};
 use ltx_weights::Tally;
 use serde_json::{Value, json};
 use std::{path::PathBuf, process::ExitCode};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Checkpoints, upscalers (safetensors) or Gemma-3 folders.
+    /// Checkpoints, components of one, upscalers (safetensors or GGUF), or Gemma-3 folders or files.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Take the files for components of one checkpoint; a .json among them states the configuration.
+    #[arg(long)]
+    together: bool,
     /// Print JSON, one object per file.
     #[arg(long)]
     json: bool,
@@ -21,8 +24,9 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut complete = true;
-    for file in &arguments.files {
-        let inspected = inspect(file)?;
+    let all = if arguments.together { &arguments.files[..1] } else { &arguments.files[..] };
+    for file in all {
+        let inspected = if arguments.together { inspect_together(&arguments.files)? } else { inspect(file)? };
         complete &= inspected.report.is_complete();
         if arguments.json {
             println!("{}", as_json(&inspected))
@@ -36,9 +40,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(if complete { ExitCode::SUCCESS } else { ExitCode::from(2) })
 }
 
-fn print(Inspected { path, kind, version, sizes, report }: &Inspected) {
+fn print(Inspected { path, kind, formats, version, sizes, absent, report }: &Inspected) {
     let version = version.as_deref().map(|version| format!(" {version}")).unwrap_or_default();
-    println!("{}: {kind}{version}", path.display());
+    println!("{}: {kind}{version} ({})", path.display(), formats.join(", "));
     println!("  {sizes}");
     let line = |name: &str, tally: Tally| {
         let Tally { tensors, parameters, bytes } = tally;
@@ -46,35 +50,52 @@ fn print(Inspected { path, kind, version, sizes, report }: &Inspected) {
     };
     for (part, tally) in &report.used {
         line(part, *tally);
+        let types = report.stored.get(part).into_iter().flatten();
+        // What is all of one usual type needs no line.
+        for (stored, tally) in
+            types.filter(|(stored, of_type)| *of_type != tally || !["BF16", "F16", "F32"].contains(stored))
+        {
+            let bits = tally.bytes as f64 * 8.0 / tally.parameters.max(1) as f64;
+            line(&format!("  {stored}, {bits} bits"), *tally);
+        }
     }
-    for (name, tally) in [("audio, left on disk", report.audio), ("vision, left on disk", report.vision)] {
+    for (name, tally) in
+        [("audio, left on disk", report.audio), ("vision, left on disk", report.vision), ("scales", report.scales)]
+    {
         if tally != Tally::default() {
             line(name, tally);
         }
     }
     line("all", report.total);
+    if !absent.is_empty() {
+        println!("  not in it: {}", absent.join(", "));
+    }
     println!(
-        "  keys {} = {} used + {} audio + {} vision, {} unknown, {} missing, {} other problems",
+        "  keys {} = {} used + {} audio + {} vision + {} scales, {} unknown, {} missing, {} other problems",
         report.total.tensors,
         report.used_total().tensors,
         report.audio.tensors,
         report.vision.tensors,
+        report.scales.tensors,
         report.unknown(),
         report.missing(),
         report.problems.len() - report.unknown() - report.missing()
     );
 }
 
-fn as_json(Inspected { path, kind, version, sizes, report }: &Inspected) -> Value {
+fn as_json(Inspected { path, kind, formats, version, sizes, absent, report }: &Inspected) -> Value {
     json!({
         "path": path,
         "kind": kind,
+        "formats": formats,
+        "absent": absent,
         "version": version,
         "sizes": sizes,
         "keys_total": report.total.tensors,
         "keys_used": report.used_total().tensors,
         "keys_audio": report.audio.tensors,
         "keys_skipped": report.vision.tensors,
+        "keys_scales": report.scales.tensors,
         "keys_unknown": report.unknown(),
         "keys_missing": report.missing(),
         "report": report,

@@ -4,6 +4,7 @@
 
 use crate::library;
 use anyhow::Result;
+use ltx_weights::ManifestFiles;
 use std::{path::PathBuf, process::ExitCode};
 
 #[derive(clap::Args)]
@@ -20,9 +21,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         println!("{}  [{}]", manifest.name, if here { "here" } else { "not on this machine" });
         println!("    {} ({}, {})", manifest.description, manifest.family, manifest.licence);
         println!("    also called: {}", manifest.aliases.join(", "));
-        let files =
-            [Some(&manifest.files.checkpoint), Some(&manifest.files.text_encoder), manifest.files.upscaler.as_ref()];
-        for file in files.into_iter().flatten() {
+        let ManifestFiles { checkpoint, components, text_encoder, upscaler } = &manifest.files;
+        for file in std::iter::once(checkpoint).chain(components).chain([text_encoder]).chain(upscaler) {
             let source = file.repository.as_deref().map(|name| format!("  from {name}")).unwrap_or_default();
             println!("    {}{source}", library.path_of(file).display());
         }

@@ -63,11 +63,7 @@ pub(crate) fn open(config: &NodeConfig) -> Result<Known> {
         if served.contains(&manifest.name) {
             return Err(BadInput(format!("models: {} stands there twice", manifest.name)).into());
         }
-        let files = ModelFiles {
-            checkpoint: library.path_of(&manifest.files.checkpoint),
-            text_encoder: library.path_of(&manifest.files.text_encoder),
-            upscaler: manifest.files.upscaler.as_ref().map(|file| library.path_of(file)),
-        };
+        let files = library::files(&library, manifest);
         let cannot = || format!("the model {} cannot be used", manifest.name);
         let planner = Engine::open(&files, models.options.clone()).with_context(cannot)?;
         let weights = fingerprint::of(&files).with_context(cannot)?;
@@ -116,6 +112,7 @@ impl Models for NodeModels {
         // Jobs ask only for what `identity` knows; anything else has no files.
         let files = self.opened.get(model).map(|opened| opened.files.clone()).unwrap_or_else(|| ModelFiles {
             checkpoint: model.into(),
+            components: vec![],
             text_encoder: model.into(),
             upscaler: None,
         });

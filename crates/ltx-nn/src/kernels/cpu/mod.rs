@@ -11,6 +11,7 @@ mod math;
 mod matmul;
 mod modulate;
 mod norm;
+mod packed;
 mod pixel_norm;
 mod rope;
 
@@ -20,6 +21,7 @@ pub(crate) use gelu::Gelu;
 pub(crate) use linear::Linear;
 pub(crate) use modulate::{GatedResidual, NormModulate, Normalize};
 pub(crate) use norm::{Gate, RmsNorm};
+pub(crate) use packed::PackedProduct;
 pub(crate) use pixel_norm::PixelNorm;
 pub(crate) use rope::Rope;
 

@@ -3,7 +3,7 @@
 //! Must not know the engine.
 
 use super::Arguments;
-use crate::exit::BadInput;
+use crate::{exit::BadInput, library};
 use anyhow::Result;
 use ltx_pipeline::{ModelFiles, default_conditioning};
 use ltx_policy::{Ask, ModelNames};
@@ -25,11 +25,7 @@ pub(super) enum Model {
 impl Model {
     pub(super) fn named(asked: &str, library: &ModelLibrary, names: &ModelNames) -> Self {
         let manifest = names.find(asked).and_then(|known| library.manifest(&known.name)).cloned();
-        let files = manifest.as_ref().map(|manifest| ModelFiles {
-            checkpoint: library.path_of(&manifest.files.checkpoint),
-            text_encoder: library.path_of(&manifest.files.text_encoder),
-            upscaler: manifest.files.upscaler.as_ref().map(|file| library.path_of(file)),
-        });
+        let files = manifest.as_ref().map(|manifest| library::files(library, manifest));
         Self::Named { asked: asked.to_owned(), manifest: manifest.map(Box::new), files }
     }
 
@@ -40,11 +36,19 @@ impl Model {
             return Err(BadInput(why.into()).into());
         };
         let Some(text_encoder) = arguments.text_encoder.clone() else {
-            return Err(BadInput("text_encoder: a bare path needs --text-encoder with a Gemma-3 folder".into()).into());
+            return Err(BadInput(
+                "text_encoder: a bare path needs --text-encoder with a Gemma-3 folder or file".into(),
+            )
+            .into());
         };
         let checkpoint = PathBuf::from(&arguments.model);
         Ok(Self::File {
-            files: ModelFiles { checkpoint, text_encoder, upscaler: arguments.upscaler.clone() },
+            files: ModelFiles {
+                checkpoint,
+                components: arguments.components.clone(),
+                text_encoder,
+                upscaler: arguments.upscaler.clone(),
+            },
             schedule,
         })
     }

@@ -1,0 +1,87 @@
+//! An official checkpoint, a component of one, or a Gemma-3 folder to GGUF: what the file says about itself, so that it needs
+//! no other for the parts it has.
+//!
+//! Must not know how a tensor is converted.
+
+use crate::{
+    PipelineError, Result,
+    inspect::{TOKENIZER, TextFolder, inspect_together},
+};
+use ltx_model::text_encoder::GemmaConfig;
+use ltx_types::CancelToken;
+use ltx_weights::{
+    MetaValue, Naming, QuantizeReport, QuantizeType, Recipe, TensorSet, WeightsError, quantize as quantize_tensors,
+};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Reads `files`, accounts for every key as a load would, and writes them as one GGUF file to `out`. `progress` is told bytes
+/// read and bytes in all.
+///
+/// # Errors
+/// A file is not what it should be, `out` cannot be written, or `cancel` was asked for; then nothing is left of `out`.
+pub fn quantize(
+    files: &[PathBuf],
+    out: &Path,
+    (kind, keep): (QuantizeType, Vec<String>),
+    cancel: &CancelToken,
+    progress: impl FnMut(u64, u64),
+) -> Result<QuantizeReport> {
+    if let [folder] = files
+        && folder.is_dir()
+    {
+        let text = TextFolder::open(folder)?;
+        text.account().complete()?;
+        let recipe = Recipe { kind, keep, naming: Naming::Gemma { prefix: text.prefix }, metadata: gemma(&text)? };
+        return Ok(quantize_tensors(&text.tensors, out, &recipe, cancel, progress)?);
+    }
+    let inspected = inspect_together(files)?;
+    if !inspected.report.is_complete() {
+        let report = Box::new(inspected.report);
+        return Err(WeightsError::Keys { file: inspected.path, report }.into());
+    }
+    let set = TensorSet::open_files(files)?;
+    let words = |key: &str, value: &str| (key.to_owned(), MetaValue::Text(value.to_owned()));
+    let mut metadata = vec![words("general.architecture", "ltxv"), words("config", &set.config()?.to_string())];
+    metadata.extend(inspected.version.map(|version| words("model_version", &version)));
+    let recipe = Recipe { kind, keep, naming: Naming::Official, metadata };
+    Ok(quantize_tensors(&set, out, &recipe, cancel, progress)?)
+}
+
+/// llama.cpp's keys, and beside them `config.json` and `tokenizer.json` as they are.
+fn gemma(text: &TextFolder) -> Result<Vec<(String, MetaValue)>> {
+    let config_file = text.folder.join("config.json");
+    let config = match text.tensors.metadata("config") {
+        Some(config) => config.to_owned(),
+        None => fs::read_to_string(&config_file)
+            .map_err(|source| PipelineError::Read { file: config_file.clone(), source })?,
+    };
+    let tokenizer = String::from_utf8_lossy(&text.tokenizer_json()?).into_owned();
+    let words = |key: &str, value: String| (key.to_owned(), MetaValue::Text(value));
+    let whole = |key: &str, value: usize| (format!("gemma3.{key}"), MetaValue::Whole(value as u32));
+    let real = |key: &str, value: f64| (format!("gemma3.{key}"), MetaValue::Real(value as f32));
+    let GemmaConfig { hidden_size, intermediate_size, num_hidden_layers, head_dim, .. } = text.config;
+    let mut metadata = vec![
+        words("general.architecture", "gemma3".to_owned()),
+        whole("embedding_length", hidden_size),
+        whole("feed_forward_length", intermediate_size),
+        whole("block_count", num_hidden_layers),
+        whole("attention.head_count", text.config.num_attention_heads),
+        whole("attention.head_count_kv", text.config.num_key_value_heads),
+        whole("attention.key_length", head_dim),
+        whole("attention.value_length", head_dim),
+        whole("attention.sliding_window", text.config.sliding_window),
+        real("attention.layer_norm_rms_epsilon", text.config.rms_norm_eps),
+        real("rope.freq_base", text.config.rope_theta),
+    ];
+    let (_, factor) = text.config.rope(true);
+    if factor != 1.0 {
+        metadata.push(words("gemma3.rope.scaling.type", "linear".to_owned()));
+        metadata.push(real("rope.scaling.factor", factor));
+    }
+    metadata.push(words("config", config));
+    metadata.push(words(TOKENIZER, tokenizer));
+    Ok(metadata)
+}

@@ -1,0 +1,153 @@
+//! What published files call their tensors, and what the official ones do. Everything above this file knows official keys only.
+//!
+//! - Transformer-only files (as ComfyUI and its GGUF converters publish them) leave out `model.diffusion_model.`, VAE-only
+//!   files `vae.`, files of the text projection `text_embedding_projection.`.
+//! - llama.cpp names Gemma-3's tensors its own way, and its norm weights already hold the 1 that the model adds.
+//!
+//! Must not know shapes.
+
+use crate::{Result, WeightsError, weight_file::Header};
+use std::path::Path;
+
+/// First words of a transformer's keys without their prefix.
+const TRANSFORMER: [&str; 9] = [
+    "transformer_blocks.",
+    "patchify_proj.",
+    "proj_out.",
+    "adaln_single.",
+    "prompt_adaln_single.",
+    "scale_shift_table",
+    "video_embeddings_connector.",
+    "audio_",
+    "av_ca_",
+];
+/// First words of a video VAE's keys without their prefix.
+const VAE: [&str; 3] = ["encoder.", "decoder.", "per_channel_statistics."];
+/// First words of the text projection's keys without their prefix.
+const PROJECTION: [&str; 2] = ["video_aggregate_embed.", "audio_aggregate_embed."];
+/// Beginnings that are official.
+const OFFICIAL: [&str; 4] = ["model.", "vae.", "audio_vae.", "text_embedding_projection."];
+
+/// llama.cpp's names within a Gemma-3 layer, and the official ones. Norms hold the 1 that the model adds.
+pub(crate) const GEMMA_LAYER: [(&str, &str); 13] = [
+    ("attn_norm.weight", "input_layernorm.weight"),
+    ("post_attention_norm.weight", "post_attention_layernorm.weight"),
+    ("ffn_norm.weight", "pre_feedforward_layernorm.weight"),
+    ("post_ffw_norm.weight", "post_feedforward_layernorm.weight"),
+    ("attn_q.weight", "self_attn.q_proj.weight"),
+    ("attn_k.weight", "self_attn.k_proj.weight"),
+    ("attn_v.weight", "self_attn.v_proj.weight"),
+    ("attn_output.weight", "self_attn.o_proj.weight"),
+    ("attn_q_norm.weight", "self_attn.q_norm.weight"),
+    ("attn_k_norm.weight", "self_attn.k_norm.weight"),
+    ("ffn_gate.weight", "mlp.gate_proj.weight"),
+    ("ffn_up.weight", "mlp.up_proj.weight"),
+    ("ffn_down.weight", "mlp.down_proj.weight"),
+];
+/// The same outside the layers.
+pub(crate) const GEMMA_ROOT: [(&str, &str); 3] = [
+    ("token_embd.weight", "embed_tokens.weight"),
+    ("output_norm.weight", "norm.weight"),
+    ("output.weight", "lm_head.weight"),
+];
+/// Where a Gemma file's official keys begin.
+const GEMMA: &str = "model.";
+
+/// Renames a file's tensors to what the official files call them.
+///
+/// # Errors
+/// Two tensors of the file are the same one.
+pub(crate) fn make_official(path: &Path, header: &mut Header, map: &[u8]) -> Result<()> {
+    let architecture = header.texts.get("general.architecture").and_then(|range| map.get(range.clone()));
+    let gemma = architecture == Some(b"gemma3");
+    for (key, mut entry) in std::mem::take(&mut header.entries) {
+        let official = if gemma { official_gemma(&key) } else { official_ltx(&key) };
+        entry.plus_one = gemma && official != key && official.ends_with("norm.weight");
+        if header.entries.insert(official.clone(), entry).is_some() {
+            let (first, second) = (path.to_owned(), path.to_owned());
+            return Err(WeightsError::DuplicateKey { key: official, first, second });
+        }
+    }
+    Ok(())
+}
+
+/// The official name of a key of an LTX file; others stay as they are.
+fn official_ltx(key: &str) -> String {
+    let starts = |heads: &[&str]| heads.iter().any(|head| key.starts_with(head));
+    if starts(&OFFICIAL) {
+        key.to_owned()
+    } else if key.starts_with("diffusion_model.") {
+        format!("model.{key}")
+    } else if starts(&PROJECTION) {
+        format!("text_embedding_projection.{key}")
+    } else if starts(&TRANSFORMER) {
+        format!("model.diffusion_model.{key}")
+    } else if starts(&VAE) {
+        format!("vae.{key}")
+    } else {
+        key.to_owned()
+    }
+}
+
+/// The official name of a tensor of llama.cpp's; others stay as they are.
+fn official_gemma(key: &str) -> String {
+    let renamed = |names: &[(&str, &'static str)], name: &str| {
+        names.iter().find(|(theirs, _)| *theirs == name).map(|(_, official)| *official)
+    };
+    let layer = || {
+        let (number, name) = key.strip_prefix("blk.")?.split_once('.')?;
+        number.parse::<u16>().ok()?;
+        Some(format!("{GEMMA}layers.{number}.{}", renamed(&GEMMA_LAYER, name)?))
+    };
+    let root = || renamed(&GEMMA_ROOT, key).map(|name| format!("{GEMMA}{name}"));
+    layer().or_else(root).unwrap_or_else(|| key.to_owned())
+}
+
+/// llama.cpp's name of a tensor of a Gemma folder, the folder's own prefix removed; `None` for what its files leave out.
+pub(crate) fn llama_name(key: &str) -> Option<String> {
+    let theirs = |names: &[(&'static str, &str)], name: &str| {
+        names.iter().find(|(_, official)| *official == name).map(|(theirs, _)| *theirs)
+    };
+    match key.strip_prefix("layers.").and_then(|rest| rest.split_once('.')) {
+        Some((number, name)) => Some(format!("blk.{number}.{}", theirs(&GEMMA_LAYER, name)?)),
+        None => theirs(&GEMMA_ROOT, key).map(str::to_owned),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn published_names_become_official_ones() {
+        for (published, official) in [
+            ("transformer_blocks.0.attn1.to_q.weight", "model.diffusion_model.transformer_blocks.0.attn1.to_q.weight"),
+            ("diffusion_model.proj_out.bias", "model.diffusion_model.proj_out.bias"),
+            ("scale_shift_table", "model.diffusion_model.scale_shift_table"),
+            ("audio_scale_shift_table", "model.diffusion_model.audio_scale_shift_table"),
+            ("audio_aggregate_embed.bias", "text_embedding_projection.audio_aggregate_embed.bias"),
+            ("per_channel_statistics.std-of-means", "vae.per_channel_statistics.std-of-means"),
+            ("decoder.conv_in.conv.weight", "vae.decoder.conv_in.conv.weight"),
+            ("audio_vae.encoder.conv_in.conv.weight", "audio_vae.encoder.conv_in.conv.weight"),
+            ("model.layers.0.mlp.up_proj.weight", "model.layers.0.mlp.up_proj.weight"),
+            ("res_blocks.0.conv1.weight", "res_blocks.0.conv1.weight"),
+        ] {
+            assert_eq!(official_ltx(published), official);
+        }
+    }
+
+    #[test]
+    fn gemma_goes_to_llama_and_back() {
+        for (official, theirs) in [
+            ("layers.11.self_attn.q_proj.weight", "blk.11.attn_q.weight"),
+            ("layers.0.pre_feedforward_layernorm.weight", "blk.0.ffn_norm.weight"),
+            ("embed_tokens.weight", "token_embd.weight"),
+            ("norm.weight", "output_norm.weight"),
+        ] {
+            assert_eq!(llama_name(official).as_deref(), Some(theirs));
+            assert_eq!(official_gemma(theirs), format!("model.{official}"));
+        }
+        assert_eq!(llama_name("layers.0.something.weight"), None);
+        assert_eq!(official_gemma("blk.x.attn_q.weight"), "blk.x.attn_q.weight");
+    }
+}

@@ -1,0 +1,143 @@
+//! One file of weights: its bytes, and where each tensor lies in them, whatever the format.
+//!
+//! Must not know which model its tensors belong to.
+
+use crate::{Result, gguf, mapped::Mapped, names, safetensors_file};
+use candle_core::{DType, quantized::GgmlDType};
+use ltx_nn::Packing;
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+/// What a tensor's values are stored as.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum StoredType {
+    /// F32, F16 or BF16.
+    Float(DType),
+    /// fp8 or quantised blocks.
+    Packed(Packing),
+    /// A type that is recognised and not read.
+    Other(&'static str),
+}
+
+impl StoredType {
+    /// The name that the formats use.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Float(DType::F32) => "F32",
+            Self::Float(DType::F16) => "F16",
+            Self::Float(_) => "BF16",
+            Self::Packed(Packing::Fp8 { .. }) => "F8_E4M3",
+            Self::Packed(Packing::Blocks(kind)) => block_name(kind),
+            Self::Other(name) => name,
+        }
+    }
+}
+
+/// ggml's own name of a block type.
+pub(crate) fn block_name(kind: GgmlDType) -> &'static str {
+    match kind {
+        GgmlDType::F32 => "F32",
+        GgmlDType::F16 => "F16",
+        GgmlDType::BF16 => "BF16",
+        GgmlDType::Q4_0 => "Q4_0",
+        GgmlDType::Q4_1 => "Q4_1",
+        GgmlDType::Q5_0 => "Q5_0",
+        GgmlDType::Q5_1 => "Q5_1",
+        GgmlDType::Q8_0 => "Q8_0",
+        GgmlDType::Q8_1 => "Q8_1",
+        GgmlDType::Q2K => "Q2_K",
+        GgmlDType::Q3K => "Q3_K",
+        GgmlDType::Q4K => "Q4_K",
+        GgmlDType::Q5K => "Q5_K",
+        GgmlDType::Q6K => "Q6_K",
+        GgmlDType::Q8K => "Q8_K",
+    }
+}
+
+/// A tensor's place. The range lies inside the file and has the length that shape and type ask for.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) shape: Vec<usize>,
+    pub(crate) stored: StoredType,
+    pub(crate) range: Range<usize>,
+    /// Its values are by one larger than the official ones (Gemma's norms in llama.cpp's files).
+    pub(crate) plus_one: bool,
+}
+
+impl Entry {
+    /// Values in it.
+    pub(crate) fn values(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether a linear layer keeps it packed: its rows are whole blocks.
+    pub(crate) fn packing(&self) -> Option<Packing> {
+        let StoredType::Packed(packing) = self.stored else { return None };
+        let row = self.shape.last().copied().unwrap_or(0);
+        (!self.plus_one && packing.bytes(row).is_some()).then_some(packing)
+    }
+}
+
+/// What a file's header says.
+#[derive(Debug, Default)]
+pub(crate) struct Header {
+    /// By official key.
+    pub(crate) entries: BTreeMap<String, Entry>,
+    /// Text of the metadata.
+    pub(crate) texts: BTreeMap<String, Range<usize>>,
+    /// Metadata that lies elsewhere than in the file as it is, such as JSON with escapes, and numbers.
+    pub(crate) values: BTreeMap<String, String>,
+    /// Tensors that only accompany others (scales of fp8 weights): values and bytes.
+    pub(crate) companions: BTreeMap<String, (u64, u64)>,
+    /// Where the header ends.
+    pub(crate) length: usize,
+    pub(crate) format: &'static str,
+}
+
+/// A mapped file and its header.
+pub(crate) struct WeightFile {
+    pub(crate) path: PathBuf,
+    pub(crate) map: Mapped,
+    pub(crate) header: Header,
+}
+
+impl WeightFile {
+    /// Maps the file and reads its header; no weight is touched. A file that begins like GGUF, or is named so, is read as
+    /// GGUF, any other as safetensors.
+    pub(crate) fn open(path: PathBuf) -> Result<Self> {
+        let map = Mapped::open(&path)?;
+        let named_gguf = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
+        let mut header = if named_gguf || map.all().starts_with(gguf::MAGIC) {
+            gguf::read(&path, map.all())?
+        } else {
+            safetensors_file::read(&path, map.all())?
+        };
+        names::make_official(&path, &mut header, map.all())?;
+        Ok(Self { path, map, header })
+    }
+
+    /// A metadata entry, as text.
+    pub(crate) fn metadata(&self, entry: &str) -> Option<&str> {
+        let stated = || std::str::from_utf8(self.map.bytes(self.header.texts.get(entry)?)).ok();
+        self.header.values.get(entry).map(String::as_str).or_else(stated)
+    }
+
+    pub(crate) fn bytes(&self, entry: &Entry) -> &[u8] {
+        self.map.bytes(&entry.range)
+    }
+
+    pub(crate) fn release(&self, entry: &Entry) {
+        self.map.release(&entry.range);
+    }
+}
+
+/// Bytes of a file's header: everything before the first tensor's data.
+///
+/// # Errors
+/// The file cannot be read, or is none of weights.
+pub fn header_bytes(path: &Path) -> Result<u64> {
+    Ok(WeightFile::open(path.to_owned())?.header.length as u64)
+}

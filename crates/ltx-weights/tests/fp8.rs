@@ -1,0 +1,148 @@
+//! fp8 safetensors: plain, scaled under either name, mixed up, and damaged.
+
+use candle_core::{DType, Device, Tensor};
+use ltx_nn::{Compute, Linear, Matrix, Vb, relative_l2};
+use ltx_testkit::fuzz::{Verdict, campaign_of, damaged, edits};
+use ltx_weights::{KeyProblem, ShapeOnly, Stored, TensorSet, WeightsError};
+use std::{collections::HashMap, fs, path::Path, sync::Arc};
+
+fn save(path: &Path, tensors: &[(&str, Tensor)]) {
+    let tensors: HashMap<&str, Tensor> = tensors.iter().cloned().collect();
+    candle_core::safetensors::save(&tensors, path).unwrap();
+}
+
+/// A matrix [8, 64] in fp8, and the values it holds.
+fn fp8() -> (Tensor, Tensor) {
+    let stored = Tensor::randn(0f32, 3f32, (8, 64), &Device::Cpu).unwrap().to_dtype(DType::F8E4M3).unwrap();
+    let values = stored.to_dtype(DType::F32).unwrap();
+    (stored, values)
+}
+
+fn number(value: f32) -> Tensor {
+    Tensor::new(value, &Device::Cpu).unwrap()
+}
+
+fn vb(file: &Path) -> Vb {
+    Vb::new(Arc::new(Stored(Arc::new(TensorSet::open_file(file).unwrap()))), Compute::cpu_f32())
+}
+
+#[test]
+fn a_layer_computes_what_the_same_values_in_f32_give() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("w.safetensors");
+    let (stored, values) = fp8();
+    let x = Tensor::randn(0f32, 1f32, (5, 64), &Device::Cpu).unwrap();
+    let bias = Tensor::randn(0f32, 1f32, 8, &Device::Cpu).unwrap();
+    let scale = 0.037f32;
+    let half = |value: f32, dtype| number(value).to_dtype(dtype).unwrap();
+    for (name, found, factor) in [
+        ("none", None, 1.0),
+        ("l.weight_scale", Some(number(scale)), scale),
+        ("l.scale_weight", Some(number(scale).reshape(1).unwrap()), scale),
+        ("l.weight_scale", Some(half(0.25, DType::BF16)), 0.25),
+        ("l.scale_weight", Some(half(0.5, DType::F16)), 0.5),
+    ] {
+        let mut tensors = vec![("l.weight", stored.clone()), ("l.bias", bias.clone())];
+        tensors.extend(found.map(|scale| (name, scale)));
+        if name == "l.weight_scale" {
+            tensors.push(("l.input_scale", number(0.5)));
+        }
+        if name == "l.scale_weight" {
+            tensors.extend([("l.scale_input", number(0.5)), ("scaled_fp8", stored.narrow(0, 0, 1).unwrap())]);
+        }
+        save(&file, &tensors);
+        let vb = vb(&file).pp("l");
+        assert!(matches!(vb.matrix("weight", [8, 64]).unwrap(), Matrix::Packed(_)), "{name}");
+        let wide = (&values * f64::from(factor)).unwrap();
+        let expected = x.matmul(&wide.t().unwrap()).unwrap().broadcast_add(&bias).unwrap();
+        let found = Linear::load(&vb, 64, 8).unwrap().forward(&x).unwrap();
+        let error = relative_l2(&found, &expected).unwrap();
+        assert!(error < 1e-6, "{name}: {error:e}");
+        let error = relative_l2(&vb.tensor("weight", [8, 64]).unwrap(), &wide).unwrap();
+        assert!(error < 1e-7, "{name}: {error:e}");
+        assert_eq!(vb.rows("weight", [8, 64], &[7]).unwrap().dims(), [1, 64]);
+    }
+}
+
+#[test]
+fn scales_are_accounted_for_and_orphans_are_unknown() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("w.safetensors");
+    let (stored, values) = fp8();
+    save(
+        &file,
+        &[
+            ("l.weight", stored),
+            ("l.weight_scale", number(2.0)),
+            ("l.input_scale", number(2.0)),
+            ("m.weight", values),
+            ("m.weight_scale", number(2.0)),
+        ],
+    );
+    let source = ShapeOnly::new(Arc::new(TensorSet::open_file(&file).unwrap()));
+    let vb = Vb::new(source.part("part"), Compute::cpu_f32());
+    Linear::load_with(&vb.pp("l"), 64, 8, false).unwrap();
+    Linear::load_with(&vb.pp("m"), 64, 8, false).unwrap();
+    let report = source.report();
+    assert_eq!((report.total.tensors, report.scales.tensors, report.used["part"].tensors), (5, 2, 2));
+    assert_eq!((report.packed["part"].bytes, report.stored["part"]["F8_E4M3"].tensors), (512, 1));
+    assert_eq!(report.problems, [KeyProblem::Unknown { key: "m.weight_scale".into() }]);
+}
+
+#[test]
+fn a_scale_that_is_missing_or_none_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("w.safetensors");
+    let (stored, _) = fp8();
+    let refused = |tensors: &[(&str, Tensor)]| {
+        save(&file, tensors);
+        let error = TensorSet::open_file(&file).err().unwrap();
+        assert!(error.to_string().contains("w.safetensors"), "{error}");
+        error
+    };
+    let scaled = [("a.weight", stored.clone()), ("a.weight_scale", number(1.0)), ("b.weight", stored.clone())];
+    assert!(matches!(refused(&scaled), WeightsError::MissingScale { key, .. } if key == "b.weight"));
+    let marked = [("a.weight", stored.clone()), ("scaled_fp8", stored.clone())];
+    assert!(matches!(refused(&marked), WeightsError::MissingScale { key, .. } if key == "a.weight"));
+    for (scale, said) in [
+        (number(f32::NAN), "NaN"),
+        (number(f32::INFINITY), "inf"),
+        (Tensor::zeros(8, DType::F32, &Device::Cpu).unwrap(), "[8]"),
+        (Tensor::new(1i64, &Device::Cpu).unwrap(), "I64"),
+    ] {
+        let error = refused(&[("a.weight", stored.clone()), ("a.scale_weight", scale)]);
+        assert!(matches!(&error, WeightsError::BadScale { key, .. } if key == "a.scale_weight"), "{error}");
+        assert!(error.to_string().contains(said), "{error}");
+    }
+}
+
+#[test]
+fn fuzz_fp8() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("w.safetensors");
+    let (stored, _) = fp8();
+    let small = stored.narrow(0, 0, 2).unwrap();
+    save(
+        &file,
+        &[("a.weight", small.clone()), ("a.weight_scale", number(0.5)), ("a.input_scale", number(1.0)), ("b", small)],
+    );
+    let whole = fs::read(&file).unwrap();
+    campaign_of(10_000, "weights: damaged fp8 files", &edits(4), |edits| {
+        fs::write(&file, damaged(whole.clone(), &edits)).unwrap();
+        let opened = TensorSet::open_file(&file);
+        if let Ok(set) = &opened {
+            let keys: Vec<(String, Vec<usize>)> =
+                set.keys().filter_map(|key| Some((key.to_owned(), set.shape_of(key)?.to_vec()))).collect();
+            let vb = vb(&file);
+            for (key, shape) in keys {
+                let _ = vb.tensor(&key, &shape);
+                if let [outputs, inputs] = shape[..] {
+                    let _ = vb.matrix(&key, [outputs, inputs]);
+                }
+            }
+        } else if let Err(error) = &opened {
+            assert!(error.to_string().contains("w.safetensors"), "{error}");
+        }
+        Verdict::of(&opened)
+    });
+}
