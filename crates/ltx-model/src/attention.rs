@@ -4,7 +4,7 @@
 //! Must not know the modulation around it.
 
 use candle_core::Tensor;
-use ltx_nn::{AttentionShape, Linear, Mask, Result, RmsNorm, RopeTable, Vb, attention};
+use ltx_nn::{AttentionShape, Linear, Mask, Result, RmsNorm, RopeTable, Vb, attention, gate_heads};
 
 /// Sizes of one attention.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +61,7 @@ impl GatedAttention {
         let source = attend.context.unwrap_or(x);
         let v = self.to_v.forward(source)?;
         let out = if attend.skip { v } else { self.attend(x, source, &v, attend.rope)? };
-        self.to_out.forward(&self.gate(x, &out)?)
+        self.to_out.forward(&gate_heads(&out, &self.to_gate_logits.forward(x)?)?)
     }
 
     fn attend(&self, x: &Tensor, source: &Tensor, v: &Tensor, rope: Option<&RopeTable>) -> Result<Tensor> {
@@ -74,14 +74,5 @@ impl GatedAttention {
         }
         let scale = 1.0 / (head_dim as f64).sqrt();
         attention(&q, &k, v, &AttentionShape { heads, kv_heads: heads, scale, mask: Mask::Full })
-    }
-
-    /// `out · 2σ(to_gate_logits(x))`, per head.
-    fn gate(&self, x: &Tensor, out: &Tensor) -> Result<Tensor> {
-        let AttentionConfig { heads, head_dim, .. } = self.config;
-        let (b, t, inner) = out.dims3()?;
-        let gates = (candle_nn::ops::sigmoid(&self.to_gate_logits.forward(x)?)? * 2.0)?;
-        let gated = out.reshape((b, t, heads, head_dim))?.broadcast_mul(&gates.unsqueeze(3)?)?;
-        Ok(gated.reshape((b, t, inner))?)
     }
 }

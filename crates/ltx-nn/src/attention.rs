@@ -3,7 +3,7 @@
 //!
 //! Must not know where queries, keys and values come from.
 
-use crate::{Result, kernels};
+use crate::{Result, kernels, profile};
 use candle_core::{D, DType, Device, Tensor};
 
 /// Who may see whom.
@@ -49,6 +49,11 @@ pub struct AttentionShape {
 /// # Errors
 /// The sizes do not fit each other.
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, shape: &AttentionShape) -> Result<Tensor> {
+    let keys = k.dim(1)?;
+    profile::timed("attention", || 4 * q.elem_count() * keys, || dispatch(q, k, v, shape))
+}
+
+fn dispatch(q: &Tensor, k: &Tensor, v: &Tensor, shape: &AttentionShape) -> Result<Tensor> {
     if q.device().is_cpu() {
         let wide = |t: &Tensor| t.to_dtype(DType::F32)?.contiguous();
         let op = kernels::Attention { shape: *shape };

@@ -2,7 +2,7 @@
 //!
 //! Must not know whether it encodes or decodes.
 
-use crate::{NnError, Result, Vb, kernels};
+use crate::{NnError, Result, Vb, kernels, profile};
 use candle_core::{DType, Tensor};
 
 /// What stands before the first and after the last frame.
@@ -67,6 +67,12 @@ impl Conv3d {
     /// # Errors
     /// The channels are not `inputs`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let depth = self.weight.elem_count();
+        let positions = x.elem_count() / self.config.inputs.max(1);
+        profile::timed("conv3d", || 2 * depth * positions, || self.dispatch(x))
+    }
+
+    fn dispatch(&self, x: &Tensor) -> Result<Tensor> {
         if x.device().is_cpu() {
             let wide = |t: &Tensor| t.to_dtype(DType::F32)?.contiguous();
             let op = kernels::Conv3d { kernel: self.config.kernel, time: self.config.time };
@@ -127,7 +133,7 @@ mod tests {
             let config = Conv3dConfig { inputs: 5, outputs: 7, kernel, time };
             let weight = Tensor::randn(0f32, 1f32, (7, 5, kt, kh, kw), &Device::Cpu)?;
             let conv = Conv3d { weight, bias: Tensor::randn(0f32, 1f32, 7, &Device::Cpu)?, config };
-            for (frames, height, width) in [(1, 1, 1), (4, 6, 9), (2, 3, 1)] {
+            for (frames, height, width) in [(1, 1, 1), (4, 6, 9), (2, 3, 1), (3, 46, 61)] {
                 let x = Tensor::randn(0f32, 1f32, (2, 5, frames, height, width), &Device::Cpu)?;
                 let difference = (conv.forward(&x)? - conv.forward_formula(&x)?)?;
                 let error = difference.abs()?.max_all()?.to_scalar::<f32>()?;

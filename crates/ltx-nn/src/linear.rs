@@ -2,8 +2,8 @@
 //!
 //! Must not know what is projected, or which file W came from.
 
-use crate::{Matrix, Result, Vb};
-use candle_core::Tensor;
+use crate::{Matrix, Result, Vb, kernels, profile};
+use candle_core::{DType, Tensor};
 
 /// A linear layer; its weight is dense, or packed (quantised or fp8) and stays so in memory.
 #[derive(Debug, Clone)]
@@ -43,17 +43,62 @@ impl Linear {
         let mut dims = x.dims().to_vec();
         let rows = x.elem_count() / inputs.max(1);
         let x = x.reshape((rows, inputs))?;
-        let y = match &self.weight {
-            Matrix::Dense(weight) => x.matmul(&weight.t()?)?,
-            Matrix::Packed(weight) => weight.product(&x)?,
-        };
-        let y = match &self.bias {
-            Some(bias) => y.broadcast_add(bias)?,
-            None => y,
-        };
+        let name = if matches!(self.weight, Matrix::Dense(_)) { "linear" } else { "packed linear" };
+        let y = profile::timed(name, || 2 * rows * inputs * outputs, || self.product(&x))?;
         if let Some(last) = dims.last_mut() {
             *last = outputs;
         }
         Ok(y.reshape(dims)?)
+    }
+
+    /// The product and the bias, of rows.
+    fn product(&self, x: &Tensor) -> Result<Tensor> {
+        let y = match &self.weight {
+            Matrix::Dense(weight) if x.device().is_cpu() && x.dtype() == DType::F32 => {
+                return kernel(&x.contiguous()?, weight, self.bias.as_ref());
+            }
+            Matrix::Dense(weight) => return formula(x, weight, self.bias.as_ref()),
+            Matrix::Packed(weight) => weight.product(x)?,
+        };
+        Ok(match &self.bias {
+            Some(bias) => y.broadcast_add(bias)?,
+            None => y,
+        })
+    }
+}
+
+fn kernel(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    Ok(match bias {
+        Some(bias) => x.apply_op3_no_bwd(weight, bias, &kernels::Linear)?,
+        None => x.apply_op2_no_bwd(weight, &kernels::Linear)?,
+    })
+}
+
+fn formula(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let y = x.matmul(&weight.t()?)?;
+    Ok(match bias {
+        Some(bias) => y.broadcast_add(bias)?,
+        None => y,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::relative_l2;
+    use candle_core::Device;
+
+    #[test]
+    fn kernel_equals_the_formula() -> Result<()> {
+        let randn = |rows: usize, columns: usize| Tensor::randn(0f32, 1f32, (rows, columns), &Device::Cpu);
+        for (rows, inputs, outputs) in [(1, 1, 1), (7, 33, 5), (65, 130, 40)] {
+            for bias in [None, Some(randn(1, outputs)?.squeeze(0)?)] {
+                let (x, weight) = (randn(rows, inputs)?, randn(outputs, inputs)?);
+                let found = kernel(&x, &weight, bias.as_ref())?;
+                let error = relative_l2(&found, &formula(&x, &weight, bias.as_ref())?).unwrap();
+                assert!(error < 1e-6, "{rows}x{inputs}x{outputs}: {error:.1e}");
+            }
+        }
+        Ok(())
     }
 }

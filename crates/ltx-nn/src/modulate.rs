@@ -3,7 +3,11 @@
 //!
 //! Must not know where shifts, scales and gates come from.
 
-use crate::{Result, kernels, norm};
+use crate::{
+    Result,
+    kernels::{self, Normalize},
+    norm, profile,
+};
 use candle_core::{DType, Tensor};
 
 /// `rms_norm(x) (1 + scale) + shift`.
@@ -14,11 +18,15 @@ use candle_core::{DType, Tensor};
 /// # Errors
 /// The sizes do not fit each other.
 pub fn rms_norm_modulate(x: &Tensor, shift: &Tensor, scale: &Tensor, eps: f64) -> Result<Tensor> {
+    profile::timed("modulate", || 0, || rms_norm_modulate_dispatch(x, shift, scale, eps))
+}
+
+fn rms_norm_modulate_dispatch(x: &Tensor, shift: &Tensor, scale: &Tensor, eps: f64) -> Result<Tensor> {
     if on_cpu(x) {
-        let op = kernels::NormModulate { eps: eps as f32, centred: false };
+        let op = kernels::NormModulate { eps: eps as f32, by: Normalize::Rms };
         return Ok(x.contiguous()?.apply_op3_no_bwd(&shift.contiguous()?, &scale.contiguous()?, &op)?);
     }
-    modulate(&norm::rms_norm(x, eps)?, shift, scale)
+    modulate_formula(&norm::rms_norm(x, eps)?, shift, scale)
 }
 
 /// `layer_norm(x) (1 + scale) + shift`.
@@ -29,11 +37,15 @@ pub fn rms_norm_modulate(x: &Tensor, shift: &Tensor, scale: &Tensor, eps: f64) -
 /// # Errors
 /// The sizes do not fit each other.
 pub fn layer_norm_modulate(x: &Tensor, shift: &Tensor, scale: &Tensor, eps: f64) -> Result<Tensor> {
+    profile::timed("modulate", || 0, || layer_norm_modulate_dispatch(x, shift, scale, eps))
+}
+
+fn layer_norm_modulate_dispatch(x: &Tensor, shift: &Tensor, scale: &Tensor, eps: f64) -> Result<Tensor> {
     if on_cpu(x) {
-        let op = kernels::NormModulate { eps: eps as f32, centred: true };
+        let op = kernels::NormModulate { eps: eps as f32, by: Normalize::Layer };
         return Ok(x.contiguous()?.apply_op3_no_bwd(&shift.contiguous()?, &scale.contiguous()?, &op)?);
     }
-    modulate(&norm::layer_norm(x, eps)?, shift, scale)
+    modulate_formula(&norm::layer_norm(x, eps)?, shift, scale)
 }
 
 /// `x + y · gate`.
@@ -44,6 +56,10 @@ pub fn layer_norm_modulate(x: &Tensor, shift: &Tensor, scale: &Tensor, eps: f64)
 /// # Errors
 /// The sizes do not fit each other.
 pub fn gated_residual(x: &Tensor, y: &Tensor, gate: &Tensor) -> Result<Tensor> {
+    profile::timed("gated residual", || 0, || gated_residual_dispatch(x, y, gate))
+}
+
+fn gated_residual_dispatch(x: &Tensor, y: &Tensor, gate: &Tensor) -> Result<Tensor> {
     if on_cpu(x) {
         let (y, gate) = (y.contiguous()?, gate.contiguous()?);
         return Ok(x.contiguous()?.apply_op3_no_bwd(&y, &gate, &kernels::GatedResidual)?);
@@ -56,7 +72,44 @@ pub fn gated_residual(x: &Tensor, y: &Tensor, gate: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// The sizes do not fit each other.
 pub fn modulate(x: &Tensor, shift: &Tensor, scale: &Tensor) -> Result<Tensor> {
+    profile::timed("modulate", || 0, || modulate_dispatch(x, shift, scale))
+}
+
+fn modulate_dispatch(x: &Tensor, shift: &Tensor, scale: &Tensor) -> Result<Tensor> {
+    if on_cpu(x) {
+        let op = kernels::NormModulate { eps: 0.0, by: Normalize::Not };
+        return Ok(x.contiguous()?.apply_op3_no_bwd(&shift.contiguous()?, &scale.contiguous()?, &op)?);
+    }
+    modulate_formula(x, shift, scale)
+}
+
+fn modulate_formula(x: &Tensor, shift: &Tensor, scale: &Tensor) -> Result<Tensor> {
     Ok(x.broadcast_mul(&(scale + 1.0)?)?.broadcast_add(shift)?)
+}
+
+/// `x · 2σ(logits)`, a gate per head.
+///
+/// # Shapes
+/// `x [B, T, heads · head_dim]`, `logits [B, T, heads]` → `x`'s.
+///
+/// # Errors
+/// The sizes do not fit each other.
+pub fn gate_heads(x: &Tensor, logits: &Tensor) -> Result<Tensor> {
+    profile::timed("gate heads", || 0, || gate_heads_dispatch(x, logits))
+}
+
+fn gate_heads_dispatch(x: &Tensor, logits: &Tensor) -> Result<Tensor> {
+    if on_cpu(x) {
+        return Ok(x.contiguous()?.apply_op2_no_bwd(&logits.contiguous()?, &kernels::Gate)?);
+    }
+    gate_heads_formula(x, logits)
+}
+
+fn gate_heads_formula(x: &Tensor, logits: &Tensor) -> Result<Tensor> {
+    let ((b, t, inner), heads) = (x.dims3()?, logits.dim(2)?);
+    let gates = (candle_nn::ops::sigmoid(logits)? * 2.0)?;
+    let gated = x.reshape((b, t, heads, inner / heads))?.broadcast_mul(&gates.unsqueeze(3)?)?;
+    Ok(gated.reshape((b, t, inner))?)
 }
 
 /// GELU in its tanh form. Source: Hendrycks & Gimpel, “Gaussian Error Linear Units” (2016).
@@ -67,6 +120,10 @@ pub fn modulate(x: &Tensor, shift: &Tensor, scale: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// A tensor operation failed.
 pub fn gelu(x: &Tensor) -> Result<Tensor> {
+    profile::timed("gelu", || 0, || gelu_dispatch(x))
+}
+
+fn gelu_dispatch(x: &Tensor) -> Result<Tensor> {
     if on_cpu(x) {
         return Ok(x.contiguous()?.apply_op1_no_bwd(&kernels::Gelu)?);
     }
@@ -97,15 +154,26 @@ mod tests {
                     let error = relative_l2(&found, &expected).unwrap();
                     assert!(error < 3e-6, "{tokens}x{width}, table of {table}: {error:.2e}");
                 };
-                let rms = modulate(&norm::rms_norm(&x, 1e-6)?, &shift, &scale)?;
+                let rms = modulate_formula(&norm::rms_norm_formula(&x, 1e-6)?, &shift, &scale)?;
+                close(modulate(&x, &shift, &scale)?, modulate_formula(&x, &shift, &scale)?);
                 close(rms_norm_modulate(&x, &shift, &scale, 1e-6)?, rms);
                 if width > 1 {
-                    let layer = modulate(&norm::layer_norm(&x, 1e-6)?, &shift, &scale)?;
+                    let layer = modulate_formula(&norm::layer_norm(&x, 1e-6)?, &shift, &scale)?;
                     close(layer_norm_modulate(&x, &shift, &scale, 1e-6)?, layer);
                 }
                 close(gated_residual(&x, &y, &scale)?, (&x + y.broadcast_mul(&scale)?)?);
                 close(gelu(&x)?, x.to_dtype(DType::F64)?.gelu()?.to_dtype(DType::F32)?);
             }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn the_gate_kernel_equals_the_formula() -> Result<()> {
+        for (tokens, heads, width) in [(1, 1, 1), (5, 3, 7), (300, 4, 32)] {
+            let (x, logits) = (randn((2, tokens, heads * width)), randn((2, tokens, heads)));
+            let error = relative_l2(&gate_heads(&x, &logits)?, &gate_heads_formula(&x, &logits)?).unwrap();
+            assert!(error < 1e-6, "{tokens}x{heads}x{width}: {error:.1e}");
         }
         Ok(())
     }

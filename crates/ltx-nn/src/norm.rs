@@ -2,7 +2,7 @@
 //!
 //! Must not know where in a block they sit.
 
-use crate::{Result, Vb, kernels};
+use crate::{Result, Vb, kernels, profile};
 use candle_core::{D, DType, Tensor};
 
 /// RMS normalisation over the last dimension, with a learned weight. Source: Zhang & Sennrich, “Root Mean Square Layer
@@ -37,8 +37,15 @@ impl RmsNorm {
     /// # Errors
     /// The last dimension is not `dim`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(candle_nn::ops::rms_norm(&x.contiguous()?, &self.weight, self.eps as f32)?)
+        profile::timed("norm", || 0, || weighted(x, &self.weight, self.eps))
     }
+}
+
+fn weighted(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
+    if x.device().is_cpu() && x.dtype() == DType::F32 {
+        return Ok(x.contiguous()?.apply_op2_no_bwd(weight, &kernels::RmsNorm { eps: eps as f32 })?);
+    }
+    Ok(candle_nn::ops::rms_norm(&x.contiguous()?, weight, eps as f32)?)
 }
 
 /// RMS normalisation over the last dimension without a weight.
@@ -50,7 +57,13 @@ impl RmsNorm {
 /// A tensor operation failed.
 pub fn rms_norm(x: &Tensor, eps: f64) -> Result<Tensor> {
     let ones = Tensor::ones(x.dim(D::Minus1)?, x.dtype(), x.device())?;
-    Ok(candle_nn::ops::rms_norm(&x.contiguous()?, &ones, eps as f32)?)
+    profile::timed("norm", || 0, || weighted(x, &ones, eps))
+}
+
+#[cfg(test)]
+pub(crate) fn rms_norm_formula(x: &Tensor, eps: f64) -> Result<Tensor> {
+    let rms = (x.sqr()?.mean_keepdim(D::Minus1)? + eps)?.sqrt()?;
+    Ok(x.broadcast_div(&rms)?)
 }
 
 /// Layer normalisation over the last dimension without weight or bias.
@@ -75,6 +88,10 @@ pub(crate) fn layer_norm(x: &Tensor, eps: f64) -> Result<Tensor> {
 /// # Errors
 /// A tensor operation failed.
 pub fn pixel_norm(x: &Tensor, eps: f64, silu: bool) -> Result<Tensor> {
+    profile::timed("pixel norm", || 0, || pixel_norm_dispatch(x, eps, silu))
+}
+
+fn pixel_norm_dispatch(x: &Tensor, eps: f64, silu: bool) -> Result<Tensor> {
     if x.device().is_cpu() && x.dtype() == DType::F32 {
         return Ok(x.contiguous()?.apply_op1_no_bwd(&kernels::PixelNorm { eps: eps as f32, silu })?);
     }
@@ -123,6 +140,19 @@ impl GroupNorm {
 mod tests {
     use super::*;
     use candle_core::Device;
+
+    #[test]
+    fn rms_norm_kernel_equals_the_formula() -> Result<()> {
+        for (rows, width) in [(1, 1), (3, 37), (40, 512)] {
+            let x = Tensor::randn(0f32, 2f32, (2, rows, width), &Device::Cpu)?;
+            let weight = Tensor::randn(1f32, 0.1f32, width, &Device::Cpu)?;
+            let expected = rms_norm_formula(&x, 1e-6)?.broadcast_mul(&weight)?;
+            let found = RmsNorm { weight, eps: 1e-6 }.forward(&x)?;
+            let error = crate::relative_l2(&found, &expected).unwrap();
+            assert!(error < 1e-6, "{rows}x{width}: {error:.1e}");
+        }
+        Ok(())
+    }
 
     #[test]
     fn pixel_norm_kernel_equals_the_formula() -> Result<()> {

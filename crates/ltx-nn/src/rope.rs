@@ -3,7 +3,7 @@
 //!
 //! Must not know which axis is time.
 
-use crate::{Compute, Result, kernels};
+use crate::{Compute, Result, kernels, profile};
 use candle_core::{DType, Tensor};
 use std::f64::consts::FRAC_PI_2;
 
@@ -59,6 +59,10 @@ impl RopeTable {
     /// # Errors
     /// The sizes do not fit the table.
     pub fn apply(&self, x: &Tensor, heads: usize) -> Result<Tensor> {
+        profile::timed("rope", || 0, || self.dispatch(x, heads))
+    }
+
+    fn dispatch(&self, x: &Tensor, heads: usize) -> Result<Tensor> {
         if x.device().is_cpu() && x.dtype() == DType::F32 {
             let op = kernels::Rope { heads };
             return Ok(x.contiguous()?.apply_op3_no_bwd(&self.cos, &self.sin, &op)?);

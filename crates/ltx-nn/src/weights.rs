@@ -2,7 +2,7 @@
 //!
 //! Must not know files; `ltx-weights` implements the trait for them, once for data and once for shapes alone.
 
-use crate::{Compute, Packed, Result};
+use crate::{Compute, Packed, Result, profile};
 use candle_core::Tensor;
 use std::sync::Arc;
 
@@ -80,7 +80,8 @@ impl Vb {
     /// # Errors
     /// As [`Weights::tensor`].
     pub fn tensor(&self, name: &str, shape: impl AsRef<[usize]>) -> Result<Tensor> {
-        self.source.tensor(&self.key(name), shape.as_ref(), &self.compute)
+        let read = || self.source.tensor(&self.key(name), shape.as_ref(), &self.compute);
+        profile::timed("weights", || 0, read)
     }
 
     /// The matrix `name`, `[outputs, inputs]`, at this position.
@@ -88,7 +89,7 @@ impl Vb {
     /// # Errors
     /// As [`Weights::matrix`].
     pub fn matrix(&self, name: &str, shape: [usize; 2]) -> Result<Matrix> {
-        self.source.matrix(&self.key(name), shape, &self.compute)
+        profile::timed("weights", || 0, || self.source.matrix(&self.key(name), shape, &self.compute))
     }
 
     /// Some rows of the matrix `name` at this position.

@@ -149,7 +149,7 @@ impl Engine {
     }
 
     /// One context per prompt.
-    fn encode_prompts(&self, prompts: &[TokenIds], run: &Run<'_>, taps: &Taps) -> Result<Vec<Tensor>> {
+    pub(crate) fn encode_prompts(&self, prompts: &[TokenIds], run: &Run<'_>, taps: &Taps) -> Result<Vec<Tensor>> {
         let total = self.text.config.num_hidden_layers;
         let report = |done| run.progress.report(Progress { stage: Stage::TextEncoding, done, total });
         let before_layer = |layer| {
@@ -162,7 +162,7 @@ impl Engine {
     }
 
     /// Every image at every stage's size, `[stage][image]`, so that the encoder is loaded once.
-    fn encode_images(
+    pub(crate) fn encode_images(
         &self,
         request: &Generation,
         images: &[PreparedImage],
@@ -229,7 +229,7 @@ impl Engine {
             .time(Stage::Refining, || denoise.stage(Stage::Refining, &upsampled, &images[1], &second, &mut noise, taps))
     }
 
-    fn empty_latent(&self, request: &Generation, pixels: PixelShape) -> Result<Tensor> {
+    pub(crate) fn empty_latent(&self, request: &Generation, pixels: PixelShape) -> Result<Tensor> {
         let shape = LatentShape::of(pixels, request.frames, self.ltx.vae.scale());
         let dims = (1, self.ltx.vae.latent_channels, shape.frames, shape.height, shape.width);
         Ok(Tensor::zeros(dims, DType::F32, &self.options.compute.device)?)

@@ -5,6 +5,7 @@
 //! `ltx-media`'s marked writers.
 #![forbid(unsafe_code)]
 
+pub mod bench;
 mod conditioning;
 mod decode;
 mod engine;

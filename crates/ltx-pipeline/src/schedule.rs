@@ -23,6 +23,11 @@ impl Sigmas {
         &self.0
     }
 
+    /// The first `steps` steps, or all of them.
+    pub(crate) fn start(&self, steps: usize) -> Self {
+        Self(self.0.iter().take(steps.saturating_add(1)).copied().collect())
+    }
+
     /// Denoising steps.
     pub fn steps(&self) -> usize {
         self.0.len().saturating_sub(1)

@@ -33,6 +33,9 @@ enum Command {
     Quantize(commands::quantize::Arguments),
     /// Run golden cases and print the error of every tensor against the reference.
     Selftest(commands::selftest::Arguments),
+    /// Run the stages of a case on request and time them; `scripts/bench` drives it.
+    #[command(hide = true)]
+    Bench(commands::bench::Arguments),
     /// List the models this machine has manifests for.
     Models(commands::models::Arguments),
     /// Run a node: serve generations over gRPC until SIGTERM or Ctrl-C.
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
         Command::Quantize(arguments) => commands::quantize::run(&arguments),
         Command::Selftest(arguments) => commands::selftest::run(&arguments),
+        Command::Bench(arguments) => commands::bench::run(&arguments),
         Command::Models(arguments) => commands::models::run(&arguments),
         Command::Serve(arguments) => commands::serve::run(&arguments),
         Command::Config(arguments) => commands::config::run(&arguments),

@@ -4,4 +4,7 @@
 
 mod cpu;
 
-pub(crate) use cpu::{Attention, Conv3d, GatedResidual, Gelu, NormModulate, PackedProduct, PixelNorm, Rope};
+pub(crate) use cpu::{
+    Attention, Conv3d, Gate, GatedResidual, Gelu, Linear, NormModulate, Normalize, PackedProduct, PixelNorm, RmsNorm,
+    Rope,
+};

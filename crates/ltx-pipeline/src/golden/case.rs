@@ -108,7 +108,7 @@ pub struct GoldenCase {
     pub name: String,
     /// The model it belongs to.
     pub files: ModelFiles,
-    pub(super) request: Generation,
+    pub(crate) request: Generation,
     pub(super) tolerance: Tolerance,
 }
 

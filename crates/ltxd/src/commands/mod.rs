@@ -2,6 +2,7 @@
 //!
 //! Must not know each other.
 
+pub(crate) mod bench;
 pub(crate) mod cancel;
 pub(crate) mod check;
 pub(crate) mod config;

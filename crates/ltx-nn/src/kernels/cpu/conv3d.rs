@@ -1,18 +1,25 @@
-//! 3-D convolution as a matrix product: a bounded panel of unrolled input, times the weights in the file's own layout.
+//! 3-D convolution as a matrix product: panels of unrolled input, times the weights in the file's own layout. Where there are
+//! many positions, each thread unrolls a panel that its own cache holds and multiplies it at once; where there are few, one
+//! bounded panel is shared. Which way is taken follows from sizes alone.
 //!
 //! Must not know whether it encodes or decodes.
 
 use super::{
     ensure, f32_slice,
-    matmul::{Mat, MatMut, matmul},
+    matmul::{Mat, MatMut, for_each_columns, matmul},
 };
 use crate::TimePadding;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape};
 use gemm::Parallelism;
 use rayon::prelude::*;
 
-/// The panel's size at most, in values: 8 Mi, 32 MiB.
+/// A shared panel's size at most, in values: 8 Mi, 32 MiB.
 const PANEL: usize = 8 << 20;
+/// A thread's own panel: positions, about, and values, at most.
+const COLUMNS: usize = 512;
+const OWN_PANEL: usize = 1 << 17;
+/// Own panels are worth it from so many blocks of positions on.
+const BLOCKS: usize = 12;
 
 /// `[B, I, F, H, W]` with `weight [O, I, kt, kh, kw]` and `bias [O]` → `[B, O, F, H, W]`; stride 1.
 pub(crate) struct Conv3d {
@@ -49,23 +56,12 @@ impl CustomOp3 for Conv3d {
         let sizes = Sizes { frames, height, width };
         let positions = frames * height * width;
         let mut out = vec![0f32; batch * outputs * positions];
-        for (out, bias) in out.chunks_mut(positions.max(1)).zip(bias.iter().cycle()) {
-            out.fill(*bias);
-        }
-        let depth = inputs * kt * kh * kw;
-        let lines_per_panel = (PANEL / (depth * width).max(1)).clamp(1, frames * height);
-        let mut panel = vec![0f32; depth * lines_per_panel * width];
-        let samples = x.chunks(inputs * positions).zip(out.chunks_mut(outputs * positions));
+        let samples = x.chunks((inputs * positions).max(1)).zip(out.chunks_mut((outputs * positions).max(1)));
         for (x, out) in samples {
-            for first in (0..frames * height).step_by(lines_per_panel) {
-                let lines = lines_per_panel.min(frames * height - first);
-                let columns = lines * width;
-                let panel = &mut panel[..depth * columns];
-                self.fill(panel, x, &sizes, first..first + lines);
-                let target = MatMut { data: &mut out[first * width..], row_stride: positions };
-                let weight = Mat { data: weight, row_stride: depth, column_stride: 1 };
-                let panel = Mat { data: panel, row_stride: columns, column_stride: 1 };
-                matmul((outputs, columns, depth), target, true, (weight, panel), Parallelism::Rayon(0))?;
+            if positions >= BLOCKS * COLUMNS {
+                self.by_positions(out, x, &sizes, (weight, bias))?;
+            } else {
+                self.shared_panel(out, x, &sizes, (weight, bias))?;
             }
         }
         Ok((CpuStorage::F32(out), Shape::from((batch, outputs, frames, height, width))))
@@ -73,28 +69,73 @@ impl CustomOp3 for Conv3d {
 }
 
 impl Conv3d {
-    /// Row `(i, kt, kh, kw)` of the panel holds, for every position of `lines`, the input value under that tap.
+    /// Blocks of whole lines side by side, each on its own thread.
+    fn by_positions(&self, out: &mut [f32], x: &[f32], sizes: &Sizes, (weight, bias): (&[f32], &[f32])) -> Result<()> {
+        let &Sizes { frames, height, width } = sizes;
+        let depth = weight.len() / bias.len().max(1);
+        let lines = (COLUMNS / width).max(1);
+        let slice = (OWN_PANEL / (lines * width)).clamp(1, depth);
+        let init = || vec![0f32; slice * lines * width];
+        for_each_columns(out, frames * height * width, lines * width, init, |panel, block, mut out| {
+            out.fill(bias);
+            let (first, columns) = (block * lines, out.len());
+            for taps in (0..depth).step_by(slice) {
+                let count = slice.min(depth - taps);
+                let panel = &mut panel[..count * columns];
+                for (i, row) in panel.chunks_mut(columns).enumerate() {
+                    self.fill_row(row, taps + i, x, sizes, first..first + columns / width);
+                }
+                let weight = Mat { data: &weight[taps..], row_stride: depth, column_stride: 1 };
+                out.add_product(count, weight, Mat { data: panel, row_stride: columns, column_stride: 1 })?;
+            }
+            Ok(())
+        })
+    }
+
+    /// One panel after the other, all threads on each.
+    fn shared_panel(&self, out: &mut [f32], x: &[f32], sizes: &Sizes, (weight, bias): (&[f32], &[f32])) -> Result<()> {
+        let &Sizes { frames, height, width } = sizes;
+        let positions = frames * height * width;
+        let depth = weight.len() / bias.len().max(1);
+        for (out, bias) in out.chunks_mut(positions.max(1)).zip(bias) {
+            out.fill(*bias);
+        }
+        let lines_per_panel = (PANEL / (depth * width).max(1)).clamp(1, (frames * height).max(1));
+        let mut panel = vec![0f32; depth * lines_per_panel * width];
+        for first in (0..frames * height).step_by(lines_per_panel) {
+            let lines = first..(first + lines_per_panel).min(frames * height);
+            let columns = lines.len() * width;
+            let panel = &mut panel[..depth * columns];
+            panel.par_chunks_mut(columns).enumerate().for_each(|(tap, row)| {
+                self.fill_row(row, tap, x, sizes, lines.clone());
+            });
+            let target = MatMut { data: &mut out[first * width..], row_stride: positions };
+            let weight = Mat { data: weight, row_stride: depth, column_stride: 1 };
+            let panel = Mat { data: panel, row_stride: columns, column_stride: 1 };
+            matmul((bias.len(), columns, depth), target, true, (weight, panel), Parallelism::Rayon(0))?;
+        }
+        Ok(())
+    }
+
+    /// Row `(i, kt, kh, kw)` of a panel holds, for every position of `lines`, the input value under that tap.
     /// Lines are numbered over frames and rows together.
-    fn fill(&self, panel: &mut [f32], x: &[f32], sizes: &Sizes, lines: std::ops::Range<usize>) {
+    fn fill_row(&self, row: &mut [f32], tap: usize, x: &[f32], sizes: &Sizes, lines: std::ops::Range<usize>) {
         let &Sizes { frames, height, width } = sizes;
         let [kt, kh, kw] = self.kernel;
-        let columns = lines.len() * width;
-        panel.par_chunks_mut(columns).enumerate().for_each(|(tap, row)| {
-            let (channel, tap) = (tap / (kt * kh * kw), tap % (kt * kh * kw));
-            let (tap_frame, tap_row, tap_column) = (tap / (kh * kw), tap / kw % kh, tap % kw);
-            let channel = &x[channel * frames * height * width..];
-            for (line, target) in lines.clone().zip(row.chunks_mut(width)) {
-                let frame = self.source_frame(line / height, tap_frame, frames);
-                let source_row = (line % height + tap_row).checked_sub(kh / 2).filter(|r| *r < height);
-                match (frame, source_row) {
-                    (Some(frame), Some(source_row)) => {
-                        let source = &channel[(frame * height + source_row) * width..][..width];
-                        copy_shifted(target, source, tap_column as isize - (kw / 2) as isize);
-                    }
-                    _ => target.fill(0.0),
+        let (channel, tap) = (tap / (kt * kh * kw), tap % (kt * kh * kw));
+        let (tap_frame, tap_row, tap_column) = (tap / (kh * kw), tap / kw % kh, tap % kw);
+        let channel = &x[channel * frames * height * width..];
+        for (line, target) in lines.zip(row.chunks_mut(width)) {
+            let frame = self.source_frame(line / height, tap_frame, frames);
+            let source_row = (line % height + tap_row).checked_sub(kh / 2).filter(|r| *r < height);
+            match (frame, source_row) {
+                (Some(frame), Some(source_row)) => {
+                    let source = &channel[(frame * height + source_row) * width..][..width];
+                    copy_shifted(target, source, tap_column as isize - (kw / 2) as isize);
                 }
+                _ => target.fill(0.0),
             }
-        });
+        }
     }
 
     /// The input frame under a tap; `None` is a frame of zeros.

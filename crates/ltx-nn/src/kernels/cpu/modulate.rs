@@ -9,11 +9,22 @@ use super::{
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape};
 use rayon::prelude::*;
 
-/// Normalises the rows of `x [B, T, D]` (RMS, or centred for layer norm), then `(1 + scale)` times it `+ shift`, both
+/// Normalises the rows of `x [B, T, D]`, then `(1 + scale)` times it `+ shift`, both
 /// `[B, T or 1, D]`.
 pub(crate) struct NormModulate {
     pub(crate) eps: f32,
-    pub(crate) centred: bool,
+    pub(crate) by: Normalize,
+}
+
+/// How rows are normalised before they are modulated.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Normalize {
+    /// By their root mean square.
+    Rms,
+    /// By their mean and deviation.
+    Layer,
+    /// Not at all.
+    Not,
 }
 
 /// `x + y · gate`, `gate [B, T or 1, D]`.
@@ -53,9 +64,11 @@ impl NormModulate {
     #[inline(always)]
     fn row(&self, out: &mut [f32], x: &[f32], (shift, scale): (&[f32], &[f32])) {
         let width = x.len() as f32;
-        let mean = if self.centred { sum(x, |x| x) / width } else { 0.0 };
-        let variance = sum(x, |x| (x - mean) * (x - mean)) / width;
-        let inverse = 1.0 / (variance + self.eps).sqrt();
+        let mean = if self.by == Normalize::Layer { sum(x, |x| x) / width } else { 0.0 };
+        let inverse = match self.by {
+            Normalize::Not => 1.0,
+            _ => 1.0 / (sum(x, |x| (x - mean) * (x - mean)) / width + self.eps).sqrt(),
+        };
         for (((out, x), shift), scale) in out.iter_mut().zip(x).zip(shift).zip(scale) {
             *out = (x - mean) * inverse * (1.0 + scale) + shift;
         }

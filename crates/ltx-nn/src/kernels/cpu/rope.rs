@@ -2,7 +2,7 @@
 //!
 //! Must not know how the angles were made.
 
-use super::{ensure, f32_slice};
+use super::{ensure, f32_slice, math::widest};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape};
 use rayon::prelude::*;
 
@@ -38,17 +38,36 @@ impl CustomOp3 for Rope {
         out.par_chunks_mut(inner).zip(x.par_chunks(inner)).enumerate().for_each(|(i, (out, x))| {
             let token = i % tokens;
             let (cos, sin) = (&cos[token * row..(token + 1) * row], &sin[token * row..(token + 1) * row]);
-            for (head, (out, x)) in out.chunks_mut(2 * half).zip(x.chunks(2 * half)).enumerate() {
-                let start = if table_heads == 1 { 0 } else { head * half };
-                let (first_out, second_out) = out.split_at_mut(half);
-                let (first, second) = x.split_at(half);
-                for j in 0..half {
-                    let (c, s) = (cos[start + j], sin[start + j]);
-                    first_out[j] = first[j] * c - second[j] * s;
-                    second_out[j] = second[j] * c + first[j] * s;
-                }
-            }
+            widest(
+                #[inline(always)]
+                || {
+                    for (head, (out, x)) in out.chunks_mut(2 * half).zip(x.chunks(2 * half)).enumerate() {
+                        let start = if table_heads == 1 { 0 } else { head * half };
+                        let (first_out, second_out) = out.split_at_mut(half);
+                        let (first, second) = x.split_at(half);
+                        rotate(
+                            (first_out, second_out),
+                            (first, second),
+                            (&cos[start..][..half], &sin[start..][..half]),
+                        );
+                    }
+                },
+            );
         });
         Ok((CpuStorage::F32(out), x_layout.shape().clone()))
+    }
+}
+
+#[inline(always)]
+fn rotate(
+    (first_out, second_out): (&mut [f32], &mut [f32]),
+    (first, second): (&[f32], &[f32]),
+    (cos, sin): (&[f32], &[f32]),
+) {
+    let outputs = first_out.iter_mut().zip(second_out);
+    let inputs = first.iter().zip(second).zip(cos.iter().zip(sin));
+    for ((first_out, second_out), ((first, second), (cos, sin))) in outputs.zip(inputs) {
+        *first_out = first * cos - second * sin;
+        *second_out = second * cos + first * sin;
     }
 }

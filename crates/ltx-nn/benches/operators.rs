@@ -1,0 +1,123 @@
+//! Every hot operator at LTX-2.3's widths with few tokens, and at the small model's: `cargo bench -p ltx-nn`.
+//!
+//! Must not know a checkpoint: weights are random. Tests do not run it; lints compile it.
+
+use candle_core::{Device, Tensor};
+use divan::{Bencher, black_box, counter::ItemsCount};
+use ltx_nn::{
+    AttentionShape, Compute, Conv3d, Conv3dConfig, FrequencyPrecision, Linear, Mask, Result, RmsNorm, TimePadding, Vb,
+    Weights, attention, fractional_rope_table, gelu, pixel_norm, rms_norm_modulate,
+};
+use std::sync::Arc;
+
+fn main() {
+    divan::main();
+}
+
+/// Tensors of random values under every name.
+struct Random;
+
+impl Weights for Random {
+    fn tensor(&self, _: &str, shape: &[usize], _: &Compute) -> Result<Tensor> {
+        Ok(Tensor::randn(0f32, 0.02f32, shape, &Device::Cpu)?)
+    }
+
+    fn rows(&self, _: &str, shape: [usize; 2], rows: &[u32], _: &Compute) -> Result<Tensor> {
+        Ok(Tensor::randn(0f32, 0.02f32, (rows.len(), shape[1]), &Device::Cpu)?)
+    }
+
+    fn check(&self, _: &str, _: &[usize]) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn vb() -> Vb {
+    Vb::new(Arc::new(Random), Compute::cpu_f32())
+}
+
+fn randn(shape: impl Into<candle_core::Shape>) -> Tensor {
+    Tensor::randn(0f32, 1f32, shape, &Device::Cpu).expect("random values")
+}
+
+/// Runs `work` and counts `operations` (a product and a sum are two), so that the table shows operations a second.
+fn run(bencher: Bencher<'_, '_>, operations: usize, work: impl Fn() -> Result<Tensor> + Sync) {
+    bencher.counter(ItemsCount::new(operations)).bench_local(|| black_box(work().expect("sizes that fit")));
+}
+
+/// Tokens and widths: two of the full model's layers, one of the mid one's, one of the shipped model's.
+#[divan::bench(args = [(384, 4096, 4096), (128, 4096, 16_384), (384, 2048, 8192), (48, 64, 256)], max_time = 4)]
+fn linear(bencher: Bencher<'_, '_>, (tokens, inputs, outputs): (usize, usize, usize)) {
+    let layer = Linear::load(&vb(), inputs, outputs).expect("random weights");
+    let x = randn((1, tokens, inputs));
+    run(bencher, 2 * tokens * inputs * outputs, || layer.forward(&x));
+}
+
+/// Heads, queries, keys and width of a head: self-attention, text cross-attention, the shipped model.
+#[divan::bench(args = [(32, 384, 384, 128), (32, 384, 1024, 128), (16, 1536, 1536, 128), (4, 48, 1024, 16)], max_time = 4)]
+fn attention_full(bencher: Bencher<'_, '_>, (heads, queries, keys, width): (usize, usize, usize, usize)) {
+    attend(bencher, (heads, heads), (queries, keys, width), Mask::Full);
+}
+
+/// Gemma-3-1B's and Gemma-3-12B's sliding layers.
+#[divan::bench(args = [(4, 1, 1000, 256), (16, 8, 1000, 256), (4, 1, 64, 256)], max_time = 4)]
+fn attention_causal(bencher: Bencher<'_, '_>, (heads, kv_heads, tokens, width): (usize, usize, usize, usize)) {
+    attend(bencher, (heads, kv_heads), (tokens, tokens, width), Mask::Causal { window: 512 });
+}
+
+fn attend(
+    bencher: Bencher<'_, '_>,
+    (heads, kv_heads): (usize, usize),
+    (queries, keys, width): (usize, usize, usize),
+    mask: Mask,
+) {
+    let shape = AttentionShape { heads, kv_heads, scale: (width as f64).powf(-0.5), mask };
+    let q = randn((1, queries, heads * width));
+    let (k, v) = (randn((1, keys, kv_heads * width)), randn((1, keys, kv_heads * width)));
+    run(bencher, 4 * heads * queries * keys * width, || attention(&q, &k, &v, &shape));
+}
+
+/// Channels in and out, frames, rows, columns: the decoder from its coarsest to its finest level, half width, the shipped one.
+#[divan::bench(
+    args = [(1024, 1024, 2, 8, 8), (512, 512, 5, 16, 16), (256, 256, 9, 32, 32), (128, 128, 9, 64, 64), (64, 64, 9, 64, 96), (16, 16, 9, 24, 32)],
+    max_time = 4
+)]
+fn conv3d(bencher: Bencher<'_, '_>, (inputs, outputs, frames, rows, columns): (usize, usize, usize, usize, usize)) {
+    let config = Conv3dConfig::cube(inputs, outputs, TimePadding::Replicate);
+    let layer = Conv3d::load(&vb(), config).expect("random weights");
+    let x = randn((1, inputs, frames, rows, columns));
+    run(bencher, 54 * inputs * outputs * frames * rows * columns, || layer.forward(&x));
+}
+
+#[divan::bench(args = [(384, 16_384), (384, 8192), (48, 256)], max_time = 2)]
+fn gelu_tanh(bencher: Bencher<'_, '_>, (tokens, width): (usize, usize)) {
+    let x = randn((1, tokens, width));
+    run(bencher, tokens * width, || gelu(&x));
+}
+
+#[divan::bench(args = [(384, 4096), (384, 2048), (48, 64)], max_time = 2)]
+fn norm_and_modulate(bencher: Bencher<'_, '_>, (tokens, width): (usize, usize)) {
+    let (x, shift, scale) = (randn((1, tokens, width)), randn((1, tokens, width)), randn((1, tokens, width)));
+    run(bencher, tokens * width, || rms_norm_modulate(&x, &shift, &scale, 1e-6));
+}
+
+#[divan::bench(args = [(384, 4096), (384, 2048), (48, 64)], max_time = 2)]
+fn norm_of_queries(bencher: Bencher<'_, '_>, (tokens, width): (usize, usize)) {
+    let (norm, x) = (RmsNorm::load(&vb(), width, 1e-6).expect("random weights"), randn((1, tokens, width)));
+    run(bencher, tokens * width, || norm.forward(&x));
+}
+
+#[divan::bench(args = [(384, 32, 128), (384, 16, 128), (48, 4, 16)], max_time = 2)]
+fn rope(bencher: Bencher<'_, '_>, (tokens, heads, width): (usize, usize, usize)) {
+    let positions = vec![(0..tokens).map(|t| t as f32).collect::<Vec<_>>(); 3];
+    let (grid, size) = ((10_000.0, FrequencyPrecision::F64), (heads * width, heads));
+    let compute = Compute::cpu_f32();
+    let table = fractional_rope_table(&positions, &[20.0, 2048.0, 2048.0], grid, size, &compute).expect("a table");
+    let x = randn((1, tokens, heads * width));
+    run(bencher, tokens * heads * width, || table.apply(&x, heads));
+}
+
+#[divan::bench(args = [(128, 9, 64, 64), (1024, 2, 8, 8), (16, 9, 24, 32)], max_time = 2)]
+fn pixel_norm_silu(bencher: Bencher<'_, '_>, (channels, frames, rows, columns): (usize, usize, usize, usize)) {
+    let x = randn((1, channels, frames, rows, columns));
+    run(bencher, channels * frames * rows * columns, || pixel_norm(&x, 1e-8, true));
+}

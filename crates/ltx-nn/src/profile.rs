@@ -1,0 +1,54 @@
+//! Where time goes, operator by operator, while somebody asks. One look at a flag when nobody does.
+//!
+//! Must not know what the operators are parts of. Work on several threads is one operator's: the caller's wall clock counts.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+/// What one operator has cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Cost {
+    /// How often it ran.
+    pub calls: u64,
+    /// Wall-clock seconds.
+    pub seconds: f64,
+    /// Products and sums of its formula (hidden keys of an attention included); 0 where it is bound by memory.
+    pub operations: u64,
+}
+
+static ON: AtomicBool = AtomicBool::new(false);
+static COSTS: Mutex<BTreeMap<&'static str, Cost>> = Mutex::new(BTreeMap::new());
+
+/// Begins to measure, from nothing.
+pub fn start() {
+    take();
+    ON.store(true, Ordering::Relaxed);
+}
+
+/// Ends it, and yields what was measured, by operator.
+pub fn take() -> BTreeMap<&'static str, Cost> {
+    ON.store(false, Ordering::Relaxed);
+    std::mem::take(&mut *COSTS.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Runs an operator that does so many operations.
+pub(crate) fn timed<T>(operator: &'static str, operations: impl FnOnce() -> usize, work: impl FnOnce() -> T) -> T {
+    if !ON.load(Ordering::Relaxed) {
+        return work();
+    }
+    let started = Instant::now();
+    let result = work();
+    let seconds = started.elapsed().as_secs_f64();
+    let mut costs = COSTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let cost = costs.entry(operator).or_default();
+    cost.calls += 1;
+    cost.seconds += seconds;
+    cost.operations += operations() as u64;
+    result
+}

@@ -1,0 +1,180 @@
+//! The stages of one generation, run one at a time and timed, so that a harness can set each against another
+//! implementation in the same run.
+//!
+//! Must not know what it is compared with. Like a golden case it writes no output, so it runs beneath the gate.
+
+use crate::{
+    Engine, EngineOptions, NoPreviews, Noise, NotSaved, Result, Run,
+    conditioning::{ConditionedImage, PreparedImage, TokenState},
+    decode::decode_tiled,
+    golden::GoldenCase,
+    preview::Previewer,
+    sampler::Sampler,
+    stage_sigmas,
+};
+use candle_core::Tensor;
+use ltx_nn::Taps;
+use ltx_types::{CancelToken, FieldError, Generation, NoProgress, Stage};
+use std::time::Instant;
+
+/// What can be timed alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BenchStage {
+    /// Prompt to context; Gemma's layers are read from the file, as in every generation.
+    TextEncoding,
+    /// All images to latents.
+    ImageEncoding,
+    /// The first denoising step, the RoPE table included.
+    Step,
+    /// All denoising steps.
+    Sampling,
+    /// The latent of the last step or sampling to frames; any latent takes as long.
+    Decoding,
+    /// Everything, weights loaded and dropped stage by stage.
+    Whole,
+}
+
+/// One timed run.
+pub struct Timed {
+    /// Wall-clock seconds.
+    pub seconds: f64,
+    /// What it computed, to be compared.
+    pub output: Tensor,
+}
+
+/// A case whose stages can be asked for. A stage takes what the stages before it last computed.
+pub struct Bench {
+    options: EngineOptions,
+    case: GoldenCase,
+    engine: Engine,
+    contexts: Option<Vec<Tensor>>,
+    images: Option<Vec<Vec<ConditionedImage>>>,
+    latent: Option<Tensor>,
+}
+
+impl Bench {
+    /// Opens the case's model. Of `options`, the budget for resident weights is not looked at.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub fn open(case: GoldenCase, options: EngineOptions) -> Result<Self> {
+        let engine = resident(&case, &options)?;
+        Ok(Self { options, case, engine, contexts: None, images: None, latent: None })
+    }
+
+    /// Drops every weight that a stage has loaded.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub fn release(&mut self) -> Result<()> {
+        self.engine = resident(&self.case, &self.options)?;
+        Ok(())
+    }
+
+    /// Runs a stage; `prompt` takes the place of the case's own.
+    ///
+    /// # Errors
+    /// The stage failed, or one that it needs was not run before.
+    pub fn run(&mut self, stage: BenchStage, prompt: Option<&str>) -> Result<Timed> {
+        let mut request = self.case.request.clone();
+        if let Some(prompt) = prompt {
+            prompt.clone_into(&mut request.prompt);
+        }
+        let cancel = CancelToken::new();
+        let run = Run { progress: &NoProgress, cancel: &cancel, store: &NotSaved, previews: &NoPreviews };
+        match stage {
+            BenchStage::TextEncoding => self.text(&request, &run),
+            BenchStage::ImageEncoding => self.encode(&request, &run),
+            BenchStage::Step => self.sample(&request, &run, 1),
+            BenchStage::Sampling => self.sample(&request, &run, usize::MAX),
+            BenchStage::Decoding => self.decode(&run),
+            BenchStage::Whole => self.whole(&request, &run),
+        }
+    }
+
+    fn text(&mut self, request: &Generation, run: &Run<'_>) -> Result<Timed> {
+        let prompts = [self.engine.tokenizer().encode(&request.prompt)?];
+        self.engine.text_encoder()?;
+        let (seconds, contexts) = timed(|| self.engine.encode_prompts(&prompts, run, &Taps::off()))?;
+        let output = contexts[0].clone();
+        self.contexts = Some(contexts);
+        Ok(Timed { seconds, output })
+    }
+
+    fn encode(&mut self, request: &Generation, run: &Run<'_>) -> Result<Timed> {
+        let open = |condition| PreparedImage::open(condition, request.image_crf);
+        let images = request.images.iter().map(open).collect::<Result<Vec<_>>>()?;
+        self.engine.video_encoder()?;
+        let (seconds, images) = timed(|| self.engine.encode_images(request, &images, run, &Taps::off()))?;
+        let output = images[0][0].latent.clone();
+        self.images = Some(images);
+        Ok(Timed { seconds, output })
+    }
+
+    fn sample(&mut self, request: &Generation, run: &Run<'_>, steps: usize) -> Result<Timed> {
+        let contexts = earlier(&self.contexts, "text encoding")?;
+        let images = earlier(&self.images, "image encoding")?;
+        let engine = &self.engine;
+        let transformer = engine.transformer()?;
+        let base = engine.empty_latent(request, request.pixels)?;
+        let state = TokenState::new(&base, &images[0], request.conditioning, engine.ltx.vae.scale(), request.rate)?;
+        let tokens = state.noised(&mut Noise::new(request.seed), 1.0, &Taps::off())?;
+        let [sigmas, _] = stage_sigmas(request.schedule, request.steps);
+        let sampler = Sampler {
+            transformer: &transformer,
+            context: &contexts[0],
+            negative_context: None,
+            guidance: None,
+            run,
+            previewer: &Previewer::new(engine, run.previews),
+        };
+        let sigmas = sigmas.start(steps);
+        let (seconds, tokens) = timed(|| sampler.run(Stage::Denoising, &state, tokens, (&sigmas, 0), &Taps::off()))?;
+        let output = state.clip_latent(&tokens)?;
+        self.latent = Some(output.clone());
+        Ok(Timed { seconds, output })
+    }
+
+    fn decode(&self, run: &Run<'_>) -> Result<Timed> {
+        let latent = earlier(&self.latent, "sampling")?;
+        let decoder = self.engine.video_decoder()?;
+        let mut chunks = Vec::new();
+        let (seconds, ()) = timed(|| {
+            let each = |chunk| {
+                chunks.push(chunk);
+                Ok(())
+            };
+            decode_tiled(&decoder, latent, &self.options.tiles, (run.cancel, run.progress), each)
+        })?;
+        Ok(Timed { seconds, output: Tensor::cat(&chunks, 2)? })
+    }
+
+    fn whole(&self, request: &Generation, run: &Run<'_>) -> Result<Timed> {
+        let options = EngineOptions { resident_bytes: 0, ..self.options.clone() };
+        let engine = Engine::open(&self.case.files, options)?;
+        let mut chunks = Vec::new();
+        let (seconds, _) = timed(|| {
+            engine.run(request, run, &Taps::off(), |chunk| {
+                chunks.push(chunk);
+                Ok(())
+            })
+        })?;
+        Ok(Timed { seconds, output: Tensor::cat(&chunks, 2)? })
+    }
+}
+
+fn resident(case: &GoldenCase, options: &EngineOptions) -> Result<Engine> {
+    Engine::open(&case.files, EngineOptions { resident_bytes: u64::MAX, ..options.clone() })
+}
+
+fn timed<T>(work: impl FnOnce() -> Result<T>) -> Result<(f64, T)> {
+    let started = Instant::now();
+    let result = work()?;
+    Ok((started.elapsed().as_secs_f64(), result))
+}
+
+fn earlier<'a, T>(value: &'a Option<T>, stage: &'static str) -> Result<&'a T> {
+    let missing = || FieldError::new("stage", stage, "has to be run first");
+    value.as_ref().ok_or_else(|| missing().into())
+}

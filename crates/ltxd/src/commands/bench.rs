@@ -1,0 +1,84 @@
+//! `ltxd bench`, hidden: the stages of a case on request, a line of JSON in, a line of JSON out. `scripts/bench` is at the
+//! other end. Writes no output but the dumps it is asked for.
+//!
+//! Must not know what it is compared with.
+
+use crate::{commands::generate::ComputeFlags, resident};
+use anyhow::{Context, Result};
+use ltx_nn::profile::{self, Cost};
+use ltx_pipeline::{
+    EngineOptions,
+    bench::{Bench, BenchStage},
+    golden::GoldenCase,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::{
+    collections::HashMap,
+    io::{BufRead, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// A folder with a `case.json`; its tensors are not read.
+    #[arg(value_name = "CASE")]
+    case: PathBuf,
+    #[command(flatten)]
+    compute: ComputeFlags,
+}
+
+/// One line of standard input.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ask {
+    /// Absent: drop the weights that are loaded.
+    stage: Option<BenchStage>,
+    /// Takes the place of the case's prompt.
+    prompt: Option<String>,
+    /// Whether to say where the time went, by operator.
+    #[serde(default)]
+    profile: bool,
+    /// Where to write what the stage computed, as `output` in a safetensors file.
+    dump: Option<PathBuf>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let case = GoldenCase::open(&arguments.case)?;
+    let options = EngineOptions { compute: arguments.compute.compute()?, ..EngineOptions::default() };
+    let mut bench = Bench::open(case, options)?;
+    let mut out = std::io::stdout().lock();
+    for line in std::io::stdin().lock().lines() {
+        let ask: Ask = serde_json::from_str(&line?).context("standard input")?;
+        let seconds = match ask.stage {
+            None => {
+                bench.release()?;
+                None
+            }
+            Some(stage) => {
+                if ask.profile {
+                    profile::start();
+                }
+                let timed = bench.run(stage, ask.prompt.as_deref())?;
+                if let Some(file) = ask.dump {
+                    let tensors = HashMap::from([("output", timed.output)]);
+                    candle_core::safetensors::save(&tensors, &file)
+                        .with_context(|| format!("{}: cannot be written", file.display()))?;
+                }
+                Some(timed.seconds)
+            }
+        };
+        let mut answer = json!({ "seconds": seconds, "peak_bytes": resident::peak_bytes() });
+        if ask.profile {
+            let costs = profile::take().into_iter();
+            let row = |(name, c): (&str, Cost)| {
+                (name.to_owned(), json!({ "calls": c.calls, "seconds": c.seconds, "operations": c.operations }))
+            };
+            answer["profile"] = Value::Object(costs.map(row).collect());
+        }
+        writeln!(out, "{answer}")?;
+        out.flush()?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
