@@ -93,7 +93,10 @@ impl Failure {
 
 fn code_of(error: &PipelineError) -> FailureCode {
     match error {
-        PipelineError::Field(_) | PipelineError::Prompt(_) | PipelineError::NoUpscaler => FailureCode::Invalid,
+        PipelineError::Field(_)
+        | PipelineError::Prompt(_)
+        | PipelineError::NoUpscaler
+        | PipelineError::TooLittleMemory { .. } => FailureCode::Invalid,
         PipelineError::Media(error) if is_input(error) => FailureCode::Invalid,
         _ => FailureCode::Engine,
     }

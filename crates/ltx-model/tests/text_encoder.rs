@@ -4,10 +4,9 @@ use candle_core::{IndexOp, Tensor};
 use ltx_model::{
     config::section,
     text_encoder::{
-        Connector, FeatureProjection, Gemma, GemmaConfig, MAX_TOKENS, PromptError, PromptTokenizer, TextEncoder,
-        TextEncoderParts,
+        Gemma, GemmaConfig, MAX_TOKENS, PromptError, PromptTokenizer, TextEncoder,
     },
-    transformer::{Transformer, TransformerConfig},
+    transformer::TransformerConfig,
 };
 use ltx_nn::{NnError, Taps};
 use ltx_testkit::{LAYER, assert_close, checkpoint, goldens, tiny, vb};
@@ -29,14 +28,13 @@ fn transformer_config() -> TransformerConfig {
     TransformerConfig::from_json(section(&config, "transformer").unwrap()).unwrap()
 }
 
+fn encoder_that(stays: bool) -> TextEncoder {
+    let gemma = Gemma::load(&vb("gemma/model.safetensors").pp("language_model.model"), &gemma_config()).unwrap();
+    TextEncoder::open(gemma, &checkpoint().1, &transformer_config(), stays).unwrap()
+}
+
 fn encoder() -> TextEncoder {
-    let (weights, gemma) = (checkpoint().1, gemma_config());
-    let config = transformer_config();
-    let states = (gemma.hidden_size, gemma.states());
-    let gemma = Gemma::load(&vb("gemma/model.safetensors").pp("language_model.model"), &gemma).unwrap();
-    let projection = FeatureProjection::load(&weights, states, config.connector_dim()).unwrap();
-    let connector = Connector::load(&weights.pp(Transformer::PREFIX), &config).unwrap();
-    TextEncoder::new(TextEncoderParts { gemma, projection, connector })
+    encoder_that(true)
 }
 
 #[test]
@@ -98,6 +96,28 @@ fn two_prompts_in_one_pass_equal_two_passes() {
     for (prompt, expected) in prompts.iter().zip(&both) {
         let alone = encoder().encode::<NnError>(std::slice::from_ref(prompt), |_| Ok(()), &taps).unwrap();
         assert_close("context", &alone[0], expected, 0.0);
+    }
+}
+
+#[test]
+fn layers_that_do_not_stay_change_nothing_and_can_be_stopped_at() {
+    let prompts = [tokenizer().encode(PROMPT).unwrap()];
+    let passing = encoder_that(false);
+    let expected = encoder().encode::<NnError>(&prompts, |_| Ok(()), &[Taps::off()]).unwrap();
+    let mut told = Vec::new();
+    for _ in 0..2 {
+        told.clear();
+        let before = |layer| {
+            told.push(layer);
+            Ok(())
+        };
+        let found = passing.encode::<NnError>(&prompts, before, &[Taps::off()]).unwrap();
+        assert_close("context", &found[0], &expected[0], 0.0);
+        assert_eq!(told, (0..passing.layers()).collect::<Vec<_>>());
+    }
+    for last in 0..passing.layers() {
+        let stop = |layer| if layer == last { Err(NnError::unsupported("layer", layer, "less")) } else { Ok(()) };
+        assert!(passing.encode::<NnError>(&prompts, stop, &[Taps::off()]).is_err(), "{last}");
     }
 }
 

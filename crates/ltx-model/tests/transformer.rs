@@ -5,7 +5,7 @@ use ltx_model::{
     config::section,
     transformer::{BlockSkips, TokenTimesteps, Transformer, TransformerConfig, TransformerInput},
 };
-use ltx_nn::{RopeTable, Taps};
+use ltx_nn::{NnError, RopeTable, Taps};
 use ltx_testkit::{LAYER, assert_close, checkpoint, goldens};
 use std::collections::HashMap;
 
@@ -36,7 +36,7 @@ fn check_pass(goldens: &HashMap<String, Tensor>, stage: &str, row: usize, (conte
         rope: &rope(&transformer, &golden("positions")),
         skips: BlockSkips(skips),
     };
-    let velocity = transformer.forward(&input, &taps.within("")).unwrap();
+    let velocity = transformer.forward(&input, &taps.within(""), |_| Ok::<_, NnError>(())).unwrap();
     let row_of = |t: Tensor| t.narrow(0, row, 1).unwrap();
     let found = taps.into_tensors().unwrap();
     for name in [
@@ -76,6 +76,34 @@ fn blocks_of_both_stages() {
     let goldens = goldens("kf_two_stage/tensors.safetensors");
     for stage in ["stage1", "stage2"] {
         check_pass(&goldens, stage, 0, ("text.pos.video_context", &[]));
+    }
+}
+
+#[test]
+fn streamed_blocks_give_the_same_bits_however_many_are_held() {
+    let goldens = goldens("kf_guided/tensors.safetensors");
+    let golden = |name: &str| goldens[&format!("stage1.{name}")].clone();
+    let timesteps: Vec<f32> = golden("model_timesteps.step0").i(0).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+    let velocity = |transformer: &Transformer| {
+        let input = TransformerInput {
+            tokens: &golden("latent_in.step0"),
+            timesteps: &TokenTimesteps::new(&timesteps, &Device::Cpu).unwrap(),
+            sigma: 1.0,
+            context: &goldens["text.pos.video_context"],
+            rope: &rope(transformer, &golden("positions")),
+            skips: BlockSkips::NONE,
+        };
+        let velocity = transformer.forward(&input, &Taps::off(), |_| Ok::<_, NnError>(())).unwrap();
+        velocity.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    };
+    let whole = transformer();
+    let expected = velocity(&whole);
+    for held in 0..=whole.config().num_layers {
+        let weights = checkpoint().1.pp(Transformer::PREFIX);
+        let streamed = Transformer::open(&weights, whole.config(), held).unwrap();
+        for pass in 0..2 {
+            assert!(velocity(&streamed) == expected, "{held} held, pass {pass}");
+        }
     }
 }
 

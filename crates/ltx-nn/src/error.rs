@@ -61,6 +61,17 @@ pub enum NnError {
         /// The row asked for.
         row: u32,
     },
+    /// The bytes of a weight cannot be read, or are no longer there.
+    #[error("{}: key {key} cannot be read", file.display())]
+    Unreadable {
+        /// The checkpoint file.
+        file: PathBuf,
+        /// The full key.
+        key: String,
+        /// The system's reason.
+        #[source]
+        source: std::io::Error,
+    },
     /// A configuration value that this engine does not implement.
     #[error("configuration: {field} is {found}, supported: {supported}")]
     UnsupportedConfig {

@@ -88,15 +88,16 @@ impl Bench {
             BenchStage::ImageEncoding => self.encode(&request, &run),
             BenchStage::Step => self.sample(&request, &run, 1),
             BenchStage::Sampling => self.sample(&request, &run, usize::MAX),
-            BenchStage::Decoding => self.decode(&run),
+            BenchStage::Decoding => self.decode(&request, &run),
             BenchStage::Whole => self.whole(&request, &run),
         }
     }
 
     fn text(&mut self, request: &Generation, run: &Run<'_>) -> Result<Timed> {
         let prompts = [self.engine.tokenizer().encode(&request.prompt)?];
-        self.engine.text_encoder()?;
-        let (seconds, contexts) = timed(|| self.engine.encode_prompts(&prompts, run, &Taps::off()))?;
+        let fit = self.engine.fit(request)?;
+        self.engine.text_encoder(&fit)?;
+        let (seconds, contexts) = timed(|| self.engine.encode_prompts(&prompts, run, &fit, &Taps::off()))?;
         let output = contexts[0].clone();
         self.contexts = Some(contexts);
         Ok(Timed { seconds, output })
@@ -105,8 +106,9 @@ impl Bench {
     fn encode(&mut self, request: &Generation, run: &Run<'_>) -> Result<Timed> {
         let open = |condition| PreparedImage::open(condition, request.image_crf);
         let images = request.images.iter().map(open).collect::<Result<Vec<_>>>()?;
-        self.engine.video_encoder()?;
-        let (seconds, images) = timed(|| self.engine.encode_images(request, &images, run, &Taps::off()))?;
+        let encoder = self.engine.video_encoder(&self.engine.fit(request)?)?;
+        let (seconds, images) =
+            timed(|| self.engine.encode_images(&encoder, request, &images, (run, &Taps::off())))?;
         let output = images[0][0].latent.clone();
         self.images = Some(images);
         Ok(Timed { seconds, output })
@@ -116,7 +118,8 @@ impl Bench {
         let contexts = earlier(&self.contexts, "text encoding")?;
         let images = earlier(&self.images, "image encoding")?;
         let engine = &self.engine;
-        let transformer = engine.transformer()?;
+        let fit = engine.fit(request)?;
+        let transformer = engine.transformer(&fit)?;
         let base = engine.empty_latent(request, request.pixels)?;
         let state = TokenState::new(&base, &images[0], request.conditioning, engine.ltx.vae.scale(), request.rate)?;
         let tokens = state.noised(&mut Noise::new(request.seed), 1.0, &Taps::off())?;
@@ -127,7 +130,7 @@ impl Bench {
             negative_context: None,
             guidance: None,
             run,
-            previewer: &Previewer::new(engine, run.previews),
+            previewer: &Previewer::new(engine, run.previews, &fit),
         };
         let sigmas = sigmas.start(steps);
         let (seconds, tokens) = timed(|| sampler.run(Stage::Denoising, &state, tokens, (&sigmas, 0), &Taps::off()))?;
@@ -136,9 +139,9 @@ impl Bench {
         Ok(Timed { seconds, output })
     }
 
-    fn decode(&self, run: &Run<'_>) -> Result<Timed> {
+    fn decode(&self, request: &Generation, run: &Run<'_>) -> Result<Timed> {
         let latent = earlier(&self.latent, "sampling")?;
-        let decoder = self.engine.video_decoder()?;
+        let decoder = self.engine.video_decoder(&self.engine.fit(request)?)?;
         let mut chunks = Vec::new();
         let (seconds, ()) = timed(|| {
             let each = |chunk| {

@@ -4,39 +4,20 @@
 //! files stay mapped.
 
 use crate::{
-    PipelineError, Result, TileSizes,
+    ModelFiles, PipelineError, Result, TileSizes,
     inspect::{LtxFile, TextFolder, UpscalerFile},
-    resident::{Part, Slot},
+    plan::{Fit, MemoryBudget, Sizes},
+    resident::{Clear, Part, Slot},
 };
 use ltx_model::{
-    text_encoder::{Connector, FeatureProjection, Gemma, PromptTokenizer, TextEncoder, TextEncoderParts},
+    text_encoder::{Gemma, PromptTokenizer, TextEncoder},
     transformer::Transformer,
     upsampler::Upsampler,
     video_vae::{LatentStatistics, VideoDecoder, VideoEncoder},
 };
 use ltx_nn::{Compute, Vb};
-use ltx_weights::{LoadReport, Stored, Tally, TensorSet};
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
-
-/// Where a model's files lie.
-#[derive(Debug, Clone)]
-pub struct ModelFiles {
-    /// Transformer, connector, text projection and VAE; or the first of several component files.
-    pub checkpoint: PathBuf,
-    /// The other component files; a `*.json` among them states the configuration.
-    pub components: Vec<PathBuf>,
-    /// The Gemma-3 folder, or a file with `config.json` and `tokenizer.json` in it or beside it.
-    pub text_encoder: PathBuf,
-    /// The ×2 latent upscaler.
-    pub upscaler: Option<PathBuf>,
-}
-
-impl ModelFiles {
-    /// The checkpoint and the other component files.
-    pub fn checkpoint_files(&self) -> Vec<PathBuf> {
-        std::iter::once(&self.checkpoint).chain(&self.components).cloned().collect()
-    }
-}
+use ltx_weights::{LoadReport, Stored, TensorSet};
+use std::sync::Arc;
 
 /// How the engine computes.
 #[derive(Debug, Clone)]
@@ -47,12 +28,23 @@ pub struct EngineOptions {
     pub tiles: TileSizes,
     /// Bytes of weights that may stay in memory between generations; 0 loads every part when its stage begins.
     pub resident_bytes: u64,
+    /// What the process may take at its peak. Where a request needs more, blocks of the transformer are streamed; without a
+    /// budget nothing is.
+    pub memory: Option<MemoryBudget>,
+    /// Whether plans leave room for previews. Without it none are made.
+    pub previews: bool,
 }
 
 impl Default for EngineOptions {
     /// f32 on the CPU, the official tiles.
     fn default() -> Self {
-        Self { compute: Compute::cpu_f32(), tiles: TileSizes::default(), resident_bytes: 0 }
+        Self {
+            compute: Compute::cpu_f32(),
+            tiles: TileSizes::default(),
+            resident_bytes: 0,
+            memory: None,
+            previews: true,
+        }
     }
 }
 
@@ -63,6 +55,7 @@ pub struct Engine {
     upscaler: Option<UpscalerFile>,
     tokenizer: PromptTokenizer,
     reports: Vec<LoadReport>,
+    pub(crate) sizes: Sizes,
     parts: Parts,
     pub(crate) options: EngineOptions,
 }
@@ -94,7 +87,8 @@ impl Engine {
             same("latent upscaler channels", found, expected)?;
         }
         let tokenizer = text.tokenizer()?;
-        Ok(Self { ltx, text, upscaler, tokenizer, reports, parts: Parts::default(), options })
+        let sizes = Sizes::of(&reports, &ltx, &text, options.compute.dtype.size_in_bytes() as u64);
+        Ok(Self { ltx, text, upscaler, tokenizer, reports, sizes, parts: Parts::default(), options })
     }
 
     /// The checkpoint's own `model_version`.
@@ -109,40 +103,25 @@ impl Engine {
 
     /// Bytes of weights that stay in memory between generations, once each part was used.
     pub fn resident_bytes(&self) -> u64 {
-        self.kept_parts().into_iter().map(|part| self.part_bytes(part)).sum()
+        self.kept_parts().into_iter().map(|part| self.sizes.part(part)).sum()
     }
 
-    /// Bytes of a part's weights in memory: packed matrices as they are stored, all else in the compute dtype.
-    pub(crate) fn weight_bytes(&self, part: &str) -> u64 {
-        let value = self.options.compute.dtype.size_in_bytes() as u64;
-        let bytes = |report: &LoadReport| {
-            let tally = |tallies: &BTreeMap<&str, Tally>| tallies.get(part).copied().unwrap_or_default();
-            let (used, packed) = (tally(&report.used), tally(&report.packed));
-            (used.parameters - packed.parameters) * value + packed.bytes
-        };
-        self.reports.iter().map(bytes).sum()
-    }
-
-    /// Bytes of a part that may stay. Gemma is read layer by layer in every pass and never stays; of the text encoder it is
-    /// the projection and the connector.
-    pub(crate) fn part_bytes(&self, part: Part) -> u64 {
-        let names: &[&str] = match part {
-            Part::TextEncoder => &["text projection", "text connector"],
-            Part::VideoEncoder => &["video VAE encoder"],
-            Part::Transformer => &["transformer"],
-            Part::Upsampler => &["latent upscaler"],
-            Part::VideoDecoder => &["video VAE decoder"],
-        };
-        names.iter().map(|name| self.weight_bytes(name)).sum()
-    }
-
-    /// The parts that stay once each was loaded.
+    /// The parts that stay once each was loaded, where there is room.
     pub(crate) fn kept_parts(&self) -> Vec<Part> {
-        Part::kept(self.options.resident_bytes, |part| self.part_bytes(part))
+        Part::kept(self.options.resident_bytes, |part| self.sizes.part(part))
     }
 
-    fn stays(&self, part: Part) -> bool {
-        self.kept_parts().contains(&part)
+    /// Lets go of what an earlier generation kept and this one has no room for.
+    pub(crate) fn make_room(&self, fit: &Fit) {
+        let Parts { text_encoder, video_encoder, transformer, upsampler, video_decoder } = &self.parts;
+        let clear: [(Part, &dyn Clear); 5] = [
+            (Part::TextEncoder, text_encoder),
+            (Part::VideoEncoder, video_encoder),
+            (Part::Transformer, transformer),
+            (Part::Upsampler, upsampler),
+            (Part::VideoDecoder, video_decoder),
+        ];
+        clear.into_iter().filter(|(part, _)| !fit.stays(*part)).for_each(|(_, slot)| slot.clear());
     }
 
     /// Whether two stages are possible.
@@ -154,41 +133,36 @@ impl Engine {
         &self.tokenizer
     }
 
-    pub(crate) fn text_encoder(&self) -> Result<Arc<TextEncoder>> {
-        self.parts.text_encoder.part(self.stays(Part::TextEncoder), || {
+    pub(crate) fn text_encoder(&self, fit: &Fit) -> Result<Arc<TextEncoder>> {
+        let stays = fit.stays(Part::TextEncoder);
+        self.parts.text_encoder.part(stays, || {
             let gemma_vb = self.vb(&self.text.tensors).pp(self.text.prefix);
             let gemma = Gemma::load(&gemma_vb, &self.text.config)?;
-            let vb = self.vb(&self.ltx.tensors);
-            let config = &self.ltx.transformer;
-            let states = (self.text.config.hidden_size, self.text.config.states());
-            Ok(TextEncoder::new(TextEncoderParts {
-                gemma,
-                projection: FeatureProjection::load(&vb, states, config.connector_dim())?,
-                connector: Connector::load(&vb.pp(Transformer::PREFIX), config)?,
-            }))
+            Ok(TextEncoder::open(gemma, &self.vb(&self.ltx.tensors), &self.ltx.transformer, stays)?)
         })
     }
 
-    pub(crate) fn video_encoder(&self) -> Result<Arc<VideoEncoder>> {
+    pub(crate) fn video_encoder(&self, fit: &Fit) -> Result<Arc<VideoEncoder>> {
         let load = || Ok(VideoEncoder::load(&self.vb(&self.ltx.tensors).pp("vae"), &self.ltx.vae)?);
-        self.parts.video_encoder.part(self.stays(Part::VideoEncoder), load)
+        self.parts.video_encoder.part(fit.stays(Part::VideoEncoder), load)
     }
 
-    pub(crate) fn video_decoder(&self) -> Result<Arc<VideoDecoder>> {
+    pub(crate) fn video_decoder(&self, fit: &Fit) -> Result<Arc<VideoDecoder>> {
         let load = || Ok(VideoDecoder::load(&self.vb(&self.ltx.tensors).pp("vae"), &self.ltx.vae)?);
-        self.parts.video_decoder.part(self.stays(Part::VideoDecoder), load)
+        self.parts.video_decoder.part(fit.stays(Part::VideoDecoder), load)
     }
 
-    pub(crate) fn transformer(&self) -> Result<Arc<Transformer>> {
+    /// The transformer, its blocks still to be loaded by the first step. One that stays between generations holds all blocks.
+    pub(crate) fn transformer(&self, fit: &Fit) -> Result<Arc<Transformer>> {
         let vb = self.vb(&self.ltx.tensors).pp(Transformer::PREFIX);
-        let load = || Ok(Transformer::load(&vb, &self.ltx.transformer)?);
-        self.parts.transformer.part(self.stays(Part::Transformer), load)
+        let load = || Ok(Transformer::open(&vb, &self.ltx.transformer, fit.held)?);
+        self.parts.transformer.part(fit.stays(Part::Transformer), load)
     }
 
     /// The upscaler, and the statistics its latents are un-normalised with.
-    pub(crate) fn upsampler(&self) -> Result<Arc<(Upsampler, LatentStatistics)>> {
+    pub(crate) fn upsampler(&self, fit: &Fit) -> Result<Arc<(Upsampler, LatentStatistics)>> {
         let file = self.upscaler.as_ref().ok_or(PipelineError::NoUpscaler)?;
-        self.parts.upsampler.part(self.stays(Part::Upsampler), || {
+        self.parts.upsampler.part(fit.stays(Part::Upsampler), || {
             let upsampler = Upsampler::load(&self.vb(&file.tensors), &file.config)?;
             let vae = self.vb(&self.ltx.tensors).pp("vae");
             Ok((upsampler, LatentStatistics::load(&vae, self.ltx.vae.latent_channels)?))

@@ -88,6 +88,16 @@ pub enum PipelineError {
     /// Two stages were asked for, and the model has no upscaler.
     #[error("stages: two stages need the ×2 latent upscaler; name its file, or ask for one stage")]
     NoUpscaler,
+    /// The budget does not hold what the request needs even with everything streamed.
+    #[error("memory: {budget} bytes are too little for this request, which needs {least} ({stage}); nearest legal: {least}")]
+    TooLittleMemory {
+        /// Bytes of the budget.
+        budget: u64,
+        /// The least budget with which it would run.
+        least: u64,
+        /// The stage that needs most.
+        stage: &'static str,
+    },
     /// The parts come from models of different widths.
     #[error("{part}: {found} does not fit the checkpoint, which has {expected}")]
     PartsDiffer {

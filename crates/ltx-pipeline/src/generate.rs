@@ -6,13 +6,14 @@ use crate::{
     Engine, LatentStore, Noise, PipelineError, Result, SavedLatent, Sigmas,
     conditioning::{ConditionedImage, PreparedImage, TokenState},
     decode::decode_tiled,
+    plan::Fit,
     preview::{PreviewSink, Previewer},
     sampler::Sampler,
     stage_sigmas,
 };
 use candle_core::{DType, Tensor};
 use ltx_media::FrameWriter;
-use ltx_model::{text_encoder::TokenIds, transformer::Transformer};
+use ltx_model::{text_encoder::TokenIds, transformer::Transformer, video_vae::VideoEncoder};
 use ltx_nn::Taps;
 use ltx_policy::Admitted;
 use ltx_types::{
@@ -112,12 +113,17 @@ impl Engine {
         each: impl FnMut(Tensor) -> Result<()>,
     ) -> Result<(Tensor, Vec<StageSeconds>)> {
         let prepared = self.prepare(request, taps)?;
+        let fit = &self.fit(request)?;
+        self.make_room(fit);
         let mut clock = Clock::default();
-        let contexts = clock.time(Stage::TextEncoding, || self.encode_prompts(&prepared.prompts, run, taps))?;
-        let images = clock.time(Stage::ImageEncoding, || self.encode_images(request, &prepared.images, run, taps))?;
-        let latent = self.sample(request, run, (&contexts, &images), taps, &mut clock)?;
+        let contexts = clock.time(Stage::TextEncoding, || self.encode_prompts(&prepared.prompts, run, fit, taps))?;
+        let images = clock.time(Stage::ImageEncoding, || {
+            let encoder = self.video_encoder(fit)?;
+            self.encode_images(&encoder, request, &prepared.images, (run, taps))
+        })?;
+        let latent = self.sample(request, (run, fit), (&contexts, &images), taps, &mut clock)?;
         clock.time(Stage::Decoding, || {
-            let decoder = self.video_decoder()?;
+            let decoder = self.video_decoder(fit)?;
             decode_tiled(&decoder, &latent, &self.options.tiles, (run.cancel, run.progress), each)
         })?;
         Ok((latent, clock.0))
@@ -149,14 +155,21 @@ impl Engine {
     }
 
     /// One context per prompt.
-    pub(crate) fn encode_prompts(&self, prompts: &[TokenIds], run: &Run<'_>, taps: &Taps) -> Result<Vec<Tensor>> {
-        let total = self.text.config.num_hidden_layers;
+    pub(crate) fn encode_prompts(
+        &self,
+        prompts: &[TokenIds],
+        run: &Run<'_>,
+        fit: &Fit,
+        taps: &Taps,
+    ) -> Result<Vec<Tensor>> {
+        let encoder = self.text_encoder(fit)?;
+        let total = encoder.layers();
         let report = |done| run.progress.report(Progress { stage: Stage::TextEncoding, done, total });
         let before_layer = |layer| {
             report(layer);
             run.cancel.check().map_err(PipelineError::from)
         };
-        let contexts = self.text_encoder()?.encode(prompts, before_layer, &prompt_taps(taps))?;
+        let contexts = encoder.encode(prompts, before_layer, &prompt_taps(taps))?;
         report(total);
         Ok(contexts)
     }
@@ -164,12 +177,11 @@ impl Engine {
     /// Every image at every stage's size, `[stage][image]`, so that the encoder is loaded once.
     pub(crate) fn encode_images(
         &self,
+        encoder: &VideoEncoder,
         request: &Generation,
         images: &[PreparedImage],
-        run: &Run<'_>,
-        taps: &Taps,
+        (run, taps): (&Run<'_>, &Taps),
     ) -> Result<Vec<Vec<ConditionedImage>>> {
-        let encoder = self.video_encoder()?;
         let shapes = stage_shapes(request);
         let total = shapes.len() * images.len();
         let mut done = 0;
@@ -180,7 +192,7 @@ impl Engine {
                 run.progress.report(Progress { stage: Stage::ImageEncoding, done, total });
                 run.cancel.check()?;
                 let taps = taps.within(format!("stage{}.image{i}.", stage + 1));
-                latents.push(image.encode(&encoder, *shape, &self.options.compute.device, &taps)?);
+                latents.push(image.encode(encoder, *shape, &self.options.compute.device, &taps)?);
                 done += 1;
             }
             encoded.push(latents);
@@ -194,7 +206,7 @@ impl Engine {
     fn sample(
         &self,
         request: &Generation,
-        run: &Run<'_>,
+        (run, fit): (&Run<'_>, &Fit),
         (contexts, images): (&[Tensor], &[Vec<ConditionedImage>]),
         taps: &Taps,
         clock: &mut Clock,
@@ -203,8 +215,8 @@ impl Engine {
         let [first, second] = stage_sigmas(request.schedule, request.steps);
         let saved = run.store.saved();
         let started = Instant::now();
-        let transformer = self.transformer()?;
-        let previewer = Previewer::new(self, run.previews);
+        let transformer = self.transformer(fit)?;
+        let previewer = Previewer::new(self, run.previews, fit);
         let denoise = Denoise {
             engine: self,
             transformer: &transformer,
@@ -223,7 +235,7 @@ impl Engine {
         let upsampled = match saved {
             // Only what noise was once mixed into; the saved tokens have it in them.
             Some(SavedLatent { stage: Stage::Refining, .. }) => self.empty_latent(request, request.pixels)?,
-            _ => clock.time(Stage::Upsampling, || self.upsample(&latent, run, taps))?,
+            _ => clock.time(Stage::Upsampling, || self.upsample(&latent, run, fit, taps))?,
         };
         clock
             .time(Stage::Refining, || denoise.stage(Stage::Refining, &upsampled, &images[1], &second, &mut noise, taps))
@@ -235,10 +247,10 @@ impl Engine {
         Ok(Tensor::zeros(dims, DType::F32, &self.options.compute.device)?)
     }
 
-    fn upsample(&self, latent: &Tensor, run: &Run<'_>, taps: &Taps) -> Result<Tensor> {
+    fn upsample(&self, latent: &Tensor, run: &Run<'_>, fit: &Fit, taps: &Taps) -> Result<Tensor> {
         run.progress.report(Progress { stage: Stage::Upsampling, done: 0, total: 1 });
         run.cancel.check()?;
-        let part = self.upsampler()?;
+        let part = self.upsampler(fit)?;
         let (upsampler, statistics) = &*part;
         let latent = upsampler.forward(&statistics.unnormalize(latent)?, &Taps::off())?;
         let latent = statistics.normalize(&latent)?;

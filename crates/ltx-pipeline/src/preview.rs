@@ -3,7 +3,7 @@
 //! Must not know who looks. It reads the sampler's estimate and draws no noise: with previews and without them, the frames
 //! are the same to the last bit.
 
-use crate::{Engine, Result, generate::rgb_frames};
+use crate::{Engine, Result, generate::rgb_frames, plan::Fit};
 use candle_core::{IndexOp, Tensor};
 use ltx_model::video_vae::VideoDecoder;
 use ltx_nn::Taps;
@@ -54,20 +54,21 @@ impl PreviewSink for NoPreviews {
 pub(crate) struct Previewer<'a> {
     engine: &'a Engine,
     sink: &'a dyn PreviewSink,
+    fit: &'a Fit,
     /// Held from the first preview to the end of sampling.
     decoder: OnceCell<Arc<VideoDecoder>>,
     not_before: Cell<Option<Instant>>,
 }
 
 impl<'a> Previewer<'a> {
-    pub(crate) fn new(engine: &'a Engine, sink: &'a dyn PreviewSink) -> Self {
-        Self { engine, sink, decoder: OnceCell::new(), not_before: Cell::new(None) }
+    pub(crate) fn new(engine: &'a Engine, sink: &'a dyn PreviewSink, fit: &'a Fit) -> Self {
+        Self { engine, sink, fit, decoder: OnceCell::new(), not_before: Cell::new(None) }
     }
 
-    /// Shows the clip as it looks after some steps, if it is wanted and affordable. `estimate` gives the clean latent
+    /// Shows the clip as it looks after some steps, if it is wanted and affordable in time and memory. `estimate` gives the clean latent
     /// `[1, C, F, H, W]`. A preview that cannot be made is left out: the generation does not depend on it.
     pub(crate) fn offer(&self, after: Progress, estimate: impl FnOnce() -> Result<Tensor>) {
-        if !self.sink.wanted() || self.not_before.get().is_some_and(|then| Instant::now() < then) {
+        if !self.fit.previews || !self.sink.wanted() || self.not_before.get().is_some_and(|then| Instant::now() < then) {
             return;
         }
         let began = Instant::now();
@@ -82,7 +83,7 @@ impl<'a> Previewer<'a> {
         let decoder = match self.decoder.get() {
             Some(decoder) => decoder,
             None => {
-                let decoder = self.engine.video_decoder()?;
+                let decoder = self.engine.video_decoder(self.fit)?;
                 self.decoder.get_or_init(|| decoder)
             }
         };

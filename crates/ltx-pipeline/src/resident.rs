@@ -49,6 +49,18 @@ impl<T> Slot<T> {
     }
 }
 
+/// A place that can be emptied, whatever is in it.
+pub(crate) trait Clear {
+    /// Lets go of the part; one that is in use lives on with its user.
+    fn clear(&self);
+}
+
+impl<T> Clear for Slot<T> {
+    fn clear(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
 impl<T> Default for Slot<T> {
     fn default() -> Self {
         Self(Mutex::new(None))
@@ -73,6 +85,8 @@ mod tests {
             }
         }
         assert_eq!(loads, [true, false, false, false]);
+        staying.clear();
+        assert!(!*staying.part(true, || Ok(false)).unwrap(), "loaded anew");
     }
 
     #[test]

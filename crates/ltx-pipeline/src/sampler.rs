@@ -80,7 +80,6 @@ impl Sampler<'_> {
         let timesteps = TokenTimesteps::new(&per_token, x.device())?;
         let scale = Tensor::from_vec(per_token, (1, state.tokens(), 1), x.device())?;
         let run = |pass: Pass<'_>| -> Result<Tensor> {
-            self.run.cancel.check()?;
             let Pass { context, skips } = pass;
             // The block outputs of the first step are golden; those of later steps would only fill memory.
             let inner = if step == 0 { taps.clone() } else { Taps::off() };
@@ -89,7 +88,7 @@ impl Sampler<'_> {
             inner.record("model_sigma", || Ok(Tensor::new(&[sigma], x.device())?))?;
             taps.record("model_timesteps", || Ok(scale.clone()))?;
             let input = TransformerInput { tokens: x, timesteps: &timesteps, sigma, context, rope, skips };
-            let velocity = self.transformer.forward(&input, &inner)?;
+            let velocity = self.transformer.forward(&input, &inner, |_| self.run.cancel.check().map_err(PipelineError::from))?;
             taps.record("velocity", || Ok(velocity.clone()))?;
             Ok((x - velocity.broadcast_mul(&scale)?)?)
         };

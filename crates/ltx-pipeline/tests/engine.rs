@@ -2,13 +2,14 @@
 
 use candle_core::{DType, Tensor};
 use ltx_media::{FrameWriter, MediaError};
-use ltx_nn::Compute;
+use ltx_nn::{Compute, NnError};
 use ltx_pipeline::{
-    Engine, EngineOptions, Generator, LatentStore, ModelFiles, NoPreviews, NotSaved, Outcome, PipelineError, Preview,
-    PreviewSink, Result, Run, SavedLatent,
+    Engine, EngineOptions, Generator, LatentStore, MemoryBudget, MemoryPlan, ModelFiles, NoPreviews, NotSaved, Outcome, PipelineError, Preview,
+    PreviewSink, Result, Run, SavedLatent, quantize,
 };
 use ltx_policy::{Admitted, Ask, ModelNames, PolicyConfig, UsageMark, admit};
 use ltx_testkit::{assert_close, data, tiny};
+use ltx_weights::QuantizeType;
 use ltx_types::{
     CancelToken, ConditioningMode, Generation, GenerationDraft, Guidance, ImageCondition, ImageSource, NoProgress,
     Progress, ProgressSink, Schedule, Seed, Stage, Stages, Strength,
@@ -119,6 +120,122 @@ fn parts_that_stay_change_nothing_but_the_memory() {
         assert_eq!([digest(&mut engine), digest(&mut engine)], [expected.clone(), expected.clone()], "{budget}");
         assert!(engine.resident_bytes() <= budget && (engine.resident_bytes() > 0) == (budget > 0));
     }
+}
+
+/// The tiny model with a budget, and the plan for the usual request.
+fn within(bytes: u64, firm: bool) -> (Engine, MemoryPlan) {
+    let memory = Some(MemoryBudget { bytes, firm });
+    let engine = Engine::open(&files(), EngineOptions { memory, previews: false, ..EngineOptions::default() }).unwrap();
+    let plan = engine.plan(admitted(draft()).request());
+    (engine, plan)
+}
+
+#[test]
+fn streamed_and_resident_give_the_same_bytes_from_both_formats() {
+    let (cancel, request) = (CancelToken::new(), admitted(draft()));
+    let run = quietly(&cancel, &NotSaved);
+    let folder = tempfile::tempdir().unwrap();
+    let packed = folder.path().join("model.gguf");
+    quantize(&[files().checkpoint], &packed, (QuantizeType::Q8_0, vec![]), &cancel, |_, _| {}).unwrap();
+    for checkpoint in [files().checkpoint, packed] {
+        let open = |memory| {
+            let files = ModelFiles { checkpoint: checkpoint.clone(), ..files() };
+            Engine::open(&files, EngineOptions { memory, previews: false, ..EngineOptions::default() }).unwrap()
+        };
+        let mut resident = open(None);
+        assert_eq!(resident.plan(request.request()).blocks.held, 3);
+        let expected = generate(&mut resident, &request, &run).unwrap();
+        let mut streamed = open(Some(MemoryBudget { bytes: 0, firm: false }));
+        let plan = streamed.plan(request.request());
+        assert!(!plan.fits() && plan.blocks.held == 0, "{plan:?}");
+        let outcome = generate(&mut streamed, &request, &run).unwrap();
+        assert_eq!(outcome.frames_sha256, expected.frames_sha256, "{}", checkpoint.display());
+        assert_eq!(outcome.latent_sha256, expected.latent_sha256);
+    }
+}
+
+#[test]
+fn too_small_a_budget_names_the_least_that_works() {
+    let (cancel, request) = (CancelToken::new(), admitted(draft()));
+    let run = quietly(&cancel, &NotSaved);
+    let (mut engine, _) = within(1 << 20, true);
+    let error = generate(&mut engine, &request, &run).unwrap_err();
+    let PipelineError::TooLittleMemory { budget, least, .. } = error else { panic!("{error}") };
+    assert_eq!(budget, 1 << 20);
+    assert!(error.to_string().contains(&format!("nearest legal: {least}")), "{error}");
+    assert!(generate(&mut within(least - 1, true).0, &request, &run).is_err());
+    let outcome = generate(&mut within(least, true).0, &request, &run).unwrap();
+    // One that is not firm is a wish.
+    let wished = generate(&mut within(1 << 20, false).0, &request, &run).unwrap();
+    assert_eq!(outcome.frames_sha256, wished.frames_sha256);
+}
+
+#[test]
+fn cancelled_while_it_streams_it_stops_within_the_step_and_leaves_no_thread() {
+    let (mut engine, plan) = within(0, false);
+    assert_eq!(plan.blocks.held, 0);
+    let request = admitted(draft());
+    let readers = || {
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+        let names = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
+        names.filter(|name| name.trim() == "reader").count()
+    };
+    for stage in [Stage::TextEncoding, Stage::Denoising, Stage::Refining] {
+        let cancel = CancelToken::new();
+        let sink = CancelAt(stage, &cancel, Mutex::new(0));
+        let run = Run { progress: &sink, cancel: &cancel, store: &NotSaved, previews: &NoPreviews };
+        assert!(matches!(generate(&mut engine, &request, &run), Err(PipelineError::Cancelled(_))), "{stage:?}");
+        assert_eq!(*sink.2.lock().unwrap(), 0, "{stage:?}: no step was finished after cancelling");
+        // Tests beside this one have readers of their own, which end.
+        let gone = (0..200).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            readers() == 0
+        });
+        assert!(gone, "{stage:?}");
+    }
+}
+
+#[test]
+fn what_stays_makes_room_for_a_request_that_needs_it() {
+    let (cancel, request) = (CancelToken::new(), admitted(draft()));
+    let run = quietly(&cancel, &NotSaved);
+    let memory = |bytes| Some(MemoryBudget { bytes, firm: true });
+    let options = EngineOptions { resident_bytes: u64::MAX, previews: false, ..EngineOptions::default() };
+    let kept = Engine::open(&files(), options.clone()).unwrap().plan(request.request()).peak();
+    let mut engine = Engine::open(&files(), EngineOptions { memory: memory(kept - 1), ..options.clone() }).unwrap();
+    let plan = engine.plan(request.request());
+    assert!(plan.fits() && plan.stages.iter().all(|need| need.resident == 0), "{plan:?}");
+    let smaller = admitted(GenerationDraft { width: 32, height: 32, stages: Stages::One, ..draft() });
+    let expected = generate(&mut Engine::open(&files(), options).unwrap(), &smaller, &run).unwrap().frames_sha256;
+    assert!(engine.plan(smaller.request()).stages.iter().any(|need| need.resident > 0));
+    for _ in 0..2 {
+        assert_eq!(generate(&mut engine, &smaller, &run).unwrap().frames_sha256, expected);
+        generate(&mut engine, &request, &run).unwrap();
+    }
+}
+
+#[test]
+fn a_file_that_shrinks_while_it_is_streamed_is_a_typed_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = folder.path().join("model.safetensors");
+    std::fs::copy(files().checkpoint, &checkpoint).unwrap();
+    let memory = Some(MemoryBudget { bytes: 0, firm: false });
+    let files = ModelFiles { checkpoint: checkpoint.clone(), ..files() };
+    let mut engine = Engine::open(&files, EngineOptions { memory, ..EngineOptions::default() }).unwrap();
+    // As soon as it samples: the step's reader finds the end of the file too early.
+    struct Shrink<'a>(&'a std::path::Path);
+    impl ProgressSink for Shrink<'_> {
+        fn report(&self, progress: Progress) {
+            if progress.stage == Stage::Denoising {
+                std::fs::OpenOptions::new().write(true).open(self.0).unwrap().set_len(1 << 16).unwrap();
+            }
+        }
+    }
+    let cancel = CancelToken::new();
+    let run = Run { progress: &Shrink(&checkpoint), ..quietly(&cancel, &NotSaved) };
+    let error = generate(&mut engine, &admitted(draft()), &run).unwrap_err();
+    let PipelineError::Nn(NnError::Unreadable { file, key, source }) = &error else { panic!("{error:?}") };
+    assert_eq!((file, source.kind()), (&checkpoint, std::io::ErrorKind::UnexpectedEof), "{key}");
 }
 
 #[test]

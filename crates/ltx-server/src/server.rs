@@ -262,6 +262,6 @@ async fn tell_health(node: Arc<Node>, health: HealthReporter) {
             }
             told = Some(ready);
         }
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

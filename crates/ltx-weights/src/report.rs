@@ -191,7 +191,7 @@ impl fmt::Display for LoadReport {
 }
 
 /// Whether a key of the official single file belongs to the audio stream or to the crossing between the streams.
-fn is_audio(key: &str) -> bool {
+pub(crate) fn is_audio(key: &str) -> bool {
     key.starts_with("vocoder.") || ["audio", "av_ca_", "a2v", "v2a"].iter().any(|mark| key.contains(mark))
 }
 

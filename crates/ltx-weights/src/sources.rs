@@ -16,47 +16,86 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// Reads tensors from the mapped files, converted to the dtype asked for in one pass.
+/// Bytes that are read at once where values are converted on the way.
+const PIECE: usize = 4 << 20;
+
+/// Reads tensors from the files, converted to the dtype asked for in one pass. The calling thread reads, so that nothing else
+/// waits for the disk.
 pub struct Stored(pub Arc<TensorSet>);
 
 impl Weights for Stored {
     fn tensor(&self, key: &str, shape: &[usize], compute: &Compute) -> ltx_nn::Result<Tensor> {
         let (file, entry) = look_up(&self.0, key, shape)?;
-        let tensor = convert(file.bytes(entry), entry, shape, compute)?;
-        file.release(entry);
-        Ok(tensor)
+        file.map.expect(&entry.range);
+        if let (StoredType::Float(stored), DType::F32, false) = (entry.stored, compute.dtype, entry.plus_one) {
+            return Ok(Tensor::from_vec(widened(file, (key, entry), stored)?, shape, &compute.device)?);
+        }
+        convert(&whole(file, (key, entry))?, entry, shape, compute)
     }
 
     fn matrix(&self, key: &str, shape: [usize; 2], compute: &Compute) -> ltx_nn::Result<Matrix> {
         let (file, entry) = look_up(&self.0, key, &shape)?;
         let Some(packing) = entry.packing() else { return Ok(Matrix::Dense(self.tensor(key, &shape, compute)?)) };
-        let packed = Packed::new(file.bytes(entry), packing, shape)?;
-        file.release(entry);
-        Ok(Matrix::Packed(packed))
+        file.map.expect(&entry.range);
+        Ok(Matrix::Packed(Packed::new(&whole(file, (key, entry))?, packing, shape)?))
     }
 
     fn rows(&self, key: &str, shape: [usize; 2], rows: &[u32], compute: &Compute) -> ltx_nn::Result<Tensor> {
         let (file, entry) = look_up(&self.0, key, &shape)?;
-        let bytes = file.bytes(entry);
         if let Some(&row) = rows.iter().find(|row| **row as usize >= shape[0]) {
             return Err(NnError::NoSuchRow { file: file.path.clone(), key: key.to_owned(), rows: shape[0], row });
         }
         if matches!(entry.stored, StoredType::Packed(_)) && entry.packing().is_none() {
             // Rows that begin within a block cannot be cut out.
             let index = Tensor::from_vec(rows.to_vec(), rows.len(), &compute.device)?;
-            return Ok(convert(bytes, entry, &shape, compute)?.index_select(&index, 0)?);
+            return Ok(self.tensor(key, &shape, compute)?.index_select(&index, 0)?);
         }
-        let row_bytes = bytes.len() / shape[0].max(1);
-        let mut gathered = Vec::with_capacity(rows.len() * row_bytes);
-        for &row in rows {
-            let start = row as usize * row_bytes;
-            gathered.extend_from_slice(bytes.get(start..start + row_bytes).unwrap_or_default());
+        let row_bytes = entry.range.len() / shape[0].max(1);
+        let mut gathered = vec![0u8; rows.len() * row_bytes];
+        for (row, bytes) in rows.iter().zip(gathered.chunks_mut(row_bytes.max(1))) {
+            file.read((key, entry), *row as usize * row_bytes, bytes)?;
         }
         convert(&gathered, entry, &[rows.len(), shape[1]], compute)
     }
 
     fn check(&self, key: &str, shape: &[usize]) -> ltx_nn::Result<()> {
         look_up(&self.0, key, shape).map(|_| ())
+    }
+}
+
+/// A tensor's bytes.
+fn whole(file: &WeightFile, (key, entry): (&str, &Entry)) -> ltx_nn::Result<Vec<u8>> {
+    let mut bytes = vec![0; entry.range.len()];
+    file.read((key, entry), 0, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// A tensor's values in f32. A piece is read, then converted, so that memory holds the stored bytes of one piece alone.
+fn widened(file: &WeightFile, (key, entry): (&str, &Entry), stored: DType) -> ltx_nn::Result<Vec<f32>> {
+    let mut values = vec![0f32; entry.values()];
+    let mut piece = vec![0u8; PIECE.min(entry.range.len())];
+    let size = stored.size_in_bytes();
+    for (i, values) in values.chunks_mut(PIECE / size).enumerate() {
+        let piece = &mut piece[..values.len() * size];
+        file.read((key, entry), i * PIECE, piece)?;
+        widen(piece, stored, values);
+    }
+    Ok(values)
+}
+
+/// Stored floating-point values to f32.
+fn widen(bytes: &[u8], stored: DType, values: &mut [f32]) {
+    const CHUNK: usize = 1 << 18;
+    let pairs = |values: &mut [f32], widen: fn([u8; 2]) -> f32| {
+        let pairs = bytes.as_chunks::<2>().0;
+        values.par_chunks_mut(CHUNK).zip(pairs.par_chunks(CHUNK)).for_each(|(values, pairs)| {
+            values.iter_mut().zip(pairs).for_each(|(value, pair)| *value = widen(*pair));
+        });
+    };
+    match stored {
+        DType::BF16 => pairs(values, |pair| bf16::from_le_bytes(pair).to_f32()),
+        DType::F16 => pairs(values, |pair| f16::from_le_bytes(pair).to_f32()),
+        _ => values.iter_mut().zip(bytes.as_chunks::<4>().0).for_each(|(value, four)| *value = f32::from_le_bytes(*four)),
     }
 }
 
@@ -67,34 +106,16 @@ pub(crate) fn convert(bytes: &[u8], entry: &Entry, shape: &[usize], compute: &Co
         (StoredType::Packed(packing), _) => {
             Tensor::from_vec(unpack(bytes, packing, shape.iter().product())?, shape, device)?
         }
-        (StoredType::Float(DType::BF16), DType::F32) => {
-            from_pairs(bytes, shape, |pair| bf16::from_le_bytes(pair).to_f32(), device)?
-        }
-        (StoredType::Float(DType::F16), DType::F32) => {
-            from_pairs(bytes, shape, |pair| f16::from_le_bytes(pair).to_f32(), device)?
+        (StoredType::Float(stored), DType::F32) => {
+            let mut values = vec![0f32; bytes.len() / stored.size_in_bytes()];
+            widen(bytes, stored, &mut values);
+            Tensor::from_vec(values, shape, device)?
         }
         (StoredType::Float(stored), _) => Tensor::from_raw_buffer(bytes, stored, shape, device)?,
         (StoredType::Other(name), _) => return Err(NnError::unsupported("a tensor's stored type", name, "F32")),
     };
     let tensor = if entry.plus_one { (tensor.to_dtype(DType::F32)? - 1.0)? } else { tensor };
     Ok(tensor.to_dtype(*dtype)?)
-}
-
-fn from_pairs(
-    bytes: &[u8],
-    shape: &[usize],
-    widen: impl Fn([u8; 2]) -> f32 + Sync,
-    device: &Device,
-) -> candle_core::Result<Tensor> {
-    const CHUNK: usize = 1 << 18;
-    let pairs = bytes.as_chunks::<2>().0;
-    let mut values = vec![0f32; pairs.len()];
-    values.par_chunks_mut(CHUNK).zip(pairs.par_chunks(CHUNK)).for_each(|(values, pairs)| {
-        for (value, pair) in values.iter_mut().zip(pairs) {
-            *value = widen(*pair);
-        }
-    });
-    Tensor::from_vec(values, shape, device)
 }
 
 /// Finds a tensor and checks its shape and stored type.

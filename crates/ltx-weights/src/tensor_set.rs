@@ -3,7 +3,7 @@
 //! Must not know what they are used for.
 
 use crate::{
-    Result, WeightsError,
+    Result, WeightsError, report,
     weight_file::{Entry, WeightFile},
 };
 use serde_json::Value;
@@ -162,14 +162,14 @@ impl TensorSet {
     }
 
     /// Bytes in memory of the tensors whose keys start with `prefix`, when values take `value_bytes` and the matrices of linear
-    /// layers stay packed as they are stored.
+    /// layers stay packed as they are stored. The audio stream is left out, as it is never loaded.
     pub fn memory_bytes(&self, prefix: &str, value_bytes: u64) -> u64 {
         let keys = self.by_key.range(prefix.to_owned()..).map(|(key, _)| key).take_while(|key| key.starts_with(prefix));
         let bytes = |(_, entry): (&WeightFile, &Entry)| match entry.packing() {
             Some(_) if entry.shape.len() == 2 => entry.range.len() as u64,
             _ => entry.values() as u64 * value_bytes,
         };
-        keys.filter_map(|key| self.entry(key)).map(bytes).sum()
+        keys.filter(|key| !report::is_audio(key)).filter_map(|key| self.entry(key)).map(bytes).sum()
     }
 
     /// Values and bytes of what accompanies fp8 weights.

@@ -4,7 +4,7 @@
 
 use crate::{Result, gguf, mapped::Mapped, names, safetensors_file};
 use candle_core::{DType, quantized::GgmlDType};
-use ltx_nn::Packing;
+use ltx_nn::{NnError, Packing};
 use std::{
     collections::BTreeMap,
     ops::Range,
@@ -127,6 +127,15 @@ impl WeightFile {
 
     pub(crate) fn bytes(&self, entry: &Entry) -> &[u8] {
         self.map.bytes(&entry.range)
+    }
+
+    /// Some of a tensor's bytes, read out of the file: those from `start` on, as many as `buffer` takes.
+    pub(crate) fn read(&self, (key, entry): (&str, &Entry), start: usize, buffer: &mut [u8]) -> ltx_nn::Result<()> {
+        self.map.read(entry.range.start + start, buffer).map_err(|source| NnError::Unreadable {
+            file: self.path.clone(),
+            key: key.to_owned(),
+            source,
+        })
     }
 
     pub(crate) fn release(&self, entry: &Entry) {

@@ -116,11 +116,12 @@ fn code_of_pipeline(error: &PipelineError) -> Code {
         | PipelineError::UnknownKind { .. }
         | PipelineError::NoUpscaler
         | PipelineError::MissingParts { .. }
+        | PipelineError::TooLittleMemory { .. }
         | PipelineError::PartsDiffer { .. } => Code::BadInput,
         PipelineError::Media(error) => code_of_media(error),
         PipelineError::Weights(error) => code_of(error),
         PipelineError::Nn(error) => match error {
-            ltx_nn::NnError::Tensor { .. } => Code::Failed,
+            ltx_nn::NnError::Tensor { .. } | ltx_nn::NnError::Unreadable { .. } => Code::Failed,
             _ => Code::BadInput,
         },
         PipelineError::Read { .. } | PipelineError::NotFinite { .. } | PipelineError::Tensors { .. } => Code::Failed,

@@ -9,6 +9,7 @@ mod config;
 mod exit;
 mod fingerprint;
 mod library;
+mod memory;
 mod node;
 mod progress;
 mod resident;

@@ -2,9 +2,9 @@
 //!
 //! Must not know what is generated.
 
-use crate::client::words;
+use crate::{client::words, resident};
 use indicatif::{ProgressBar, ProgressStyle};
-use ltx_types::{Progress, ProgressSink};
+use ltx_types::{Progress, ProgressSink, Stage};
 use std::{
     io::{IsTerminal, stderr},
     sync::{Mutex, PoisonError},
@@ -97,5 +97,43 @@ impl ProgressSink for Bar {
             let took = if self.timed { format!(" in {:.1?}", began.elapsed()) } else { String::new() };
             eprintln!("{:<11} {} of {}{took}", progress.stage.label(), progress.done, progress.total);
         }
+    }
+}
+
+/// Passes reports on, and notes the peak of resident memory by stage. A stage's weights are loaded before its first report, so
+/// they may count towards the stage before as well.
+pub(crate) struct StagePeaks<'a> {
+    inner: &'a dyn ProgressSink,
+    peaks: Mutex<Vec<(Stage, u64)>>,
+}
+
+impl<'a> StagePeaks<'a> {
+    pub(crate) fn new(inner: &'a dyn ProgressSink) -> Self {
+        Self { inner, peaks: Mutex::default() }
+    }
+
+    /// Bytes by stage, in the order they ran; nothing where the system does not tell.
+    pub(crate) fn take(self) -> Vec<(Stage, u64)> {
+        let mut peaks = self.peaks.into_inner().unwrap_or_else(PoisonError::into_inner);
+        close_last(&mut peaks);
+        peaks
+    }
+}
+
+fn close_last(peaks: &mut [(Stage, u64)]) {
+    if let (Some((_, peak)), Some(now)) = (peaks.last_mut(), resident::peak_bytes()) {
+        *peak = now;
+    }
+}
+
+impl ProgressSink for StagePeaks<'_> {
+    fn report(&self, progress: Progress) {
+        let mut peaks = self.peaks.lock().unwrap_or_else(PoisonError::into_inner);
+        if peaks.last().is_none_or(|(stage, _)| *stage != progress.stage) {
+            close_last(&mut peaks);
+            resident::reset_peak();
+            peaks.push((progress.stage, 0));
+        }
+        self.inner.report(progress);
     }
 }

@@ -7,6 +7,12 @@ pub(crate) fn peak_bytes() -> Option<u64> {
     field("/proc/self/status", "VmHWM:")
 }
 
+/// Forgets the peak so far. Where the system does not allow it, the peak stays that of the whole process.
+pub(crate) fn reset_peak() {
+    // "5" resets the high water mark: proc(5), /proc/pid/clear_refs.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+}
+
 /// Memory that can be had without swapping, in bytes; `None` where the system does not tell.
 pub(crate) fn available_bytes() -> Option<u64> {
     field("/proc/meminfo", "MemAvailable:")

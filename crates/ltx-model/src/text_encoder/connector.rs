@@ -6,16 +6,18 @@
 use super::MAX_TOKENS;
 use crate::{
     attention::{Attend, AttentionConfig, GatedAttention},
+    layers::Layers,
     transformer::TransformerConfig,
 };
 use candle_core::Tensor;
-use ltx_nn::{FeedForward, Result, RopeTable, Taps, Vb, fractional_rope_table, rms_norm};
+use ltx_nn::{FeedForward, NnError, Result, RopeTable, Taps, Vb, fractional_rope_table, rms_norm};
 
 const EPS: f64 = 1e-6;
 
 /// `model.diffusion_model.video_embeddings_connector`.
 pub struct Connector {
-    blocks: Vec<Block>,
+    blocks: Layers<Block>,
+    count: usize,
     registers: Tensor,
     rope: RopeTable,
 }
@@ -26,18 +28,29 @@ struct Block {
 }
 
 impl Connector {
-    /// Loads from `vb` at the transformer's prefix.
+    /// Loads all of it from `vb` at the transformer's prefix.
     ///
     /// # Errors
     /// As [`ltx_nn::Weights::tensor`].
     pub fn load(vb: &Vb, config: &TransformerConfig) -> Result<Self> {
+        let connector = Self::open(vb, config, true)?;
+        connector.blocks.load_held()?;
+        Ok(connector)
+    }
+
+    /// Loads all but the blocks. Those are loaded by the first pass if they are to stay, by every pass if not.
+    ///
+    /// # Errors
+    /// As [`ltx_nn::Weights::tensor`].
+    pub fn open(vb: &Vb, config: &TransformerConfig, stays: bool) -> Result<Self> {
         let vb = vb.pp("video_embeddings_connector");
-        let dim = config.connector_dim();
+        let (dim, count) = (config.connector_dim(), config.connector_num_layers);
         let heads = config.connector_num_attention_heads;
         let head_dim = config.connector_attention_head_dim;
         let attention = AttentionConfig { query_dim: dim, context_dim: dim, heads, head_dim, eps: EPS };
-        let block = |i: usize| {
-            let vb = vb.pp("transformer_1d_blocks").pp(i.to_string());
+        let blocks = vb.pp("transformer_1d_blocks");
+        let load = move |i: usize| {
+            let vb = blocks.pp(i.to_string());
             Ok(Block {
                 attn1: GatedAttention::load(&vb.pp("attn1"), attention)?,
                 ff: FeedForward::load(&vb.pp("ff"), dim, true)?,
@@ -48,29 +61,48 @@ impl Connector {
         let grid = (10_000.0, config.frequency_precision());
         let maximum = &config.connector_positional_embedding_max_pos;
         Ok(Self {
-            blocks: (0..config.connector_num_layers).map(block).collect::<Result<_>>()?,
+            blocks: Layers::new(count, if stays { count } else { 0 }, load),
+            count,
             registers: vb.tensor("learnable_registers", [config.connector_num_learnable_registers, dim])?,
             rope: fractional_rope_table(&positions, maximum, grid, (dim, heads), vb.compute())?,
         })
     }
 
-    /// Slot i beyond the tokens gets register i modulo their number; every slot is attended.
+    /// Blocks.
+    pub(super) fn layers(&self) -> usize {
+        self.count
+    }
+
+    /// Slot i beyond the tokens gets register i modulo their number; every slot is attended. All prompts go through a block
+    /// before the next block; `before_block` is told each one's number and may stop the work. `taps` are one per prompt.
     ///
     /// # Shapes
-    /// Features `[1, n, dim]` of the real tokens → context `[1, 1024, dim]`.
+    /// Features `[1, n, dim]` of each prompt's real tokens → contexts `[1, 1024, dim]`.
     ///
     /// # Errors
-    /// More than 1,024 tokens.
-    pub fn forward(&self, features: &Tensor, taps: &Taps) -> Result<Tensor> {
-        taps.record("connector_rope_cos", || Ok(self.rope.per_head()?.0))?;
-        taps.record("connector_rope_sin", || Ok(self.rope.per_head()?.1))?;
-        let mut x = self.with_registers(features)?;
-        taps.record("video_with_registers", || Ok(x.clone()))?;
-        for (i, block) in self.blocks.iter().enumerate() {
-            x = block.forward(&x, &self.rope)?;
-            taps.record(&format!("block{i}"), || Ok(x.clone()))?;
+    /// More than 1,024 tokens; a block cannot be loaded; `before_block` failed.
+    pub fn forward<E: From<NnError>>(
+        &self,
+        features: Vec<Tensor>,
+        taps: &[Taps],
+        before_block: impl FnMut(usize) -> Result<(), E>,
+    ) -> Result<Vec<Tensor>, E> {
+        let mut states = Vec::with_capacity(features.len());
+        for (features, taps) in features.into_iter().zip(taps) {
+            taps.record("connector_rope_cos", || Ok(self.rope.per_head()?.0))?;
+            taps.record("connector_rope_sin", || Ok(self.rope.per_head()?.1))?;
+            let x = self.with_registers(&features)?;
+            taps.record("video_with_registers", || Ok(x.clone()))?;
+            states.push(x);
         }
-        rms_norm(&x, EPS)
+        self.blocks.for_each(before_block, |i, block| {
+            for (x, taps) in states.iter_mut().zip(taps) {
+                *x = block.forward(x, &self.rope)?;
+                taps.record(&format!("block{i}"), || Ok(x.clone()))?;
+            }
+            Ok(())
+        })?;
+        Ok(states.iter().map(|x| rms_norm(x, EPS)).collect::<Result<_>>()?)
     }
 
     fn with_registers(&self, features: &Tensor) -> Result<Tensor> {

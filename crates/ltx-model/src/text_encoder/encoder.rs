@@ -1,60 +1,81 @@
-//! The whole way from prompts to contexts.
+//! The whole way from prompts to contexts. Language model, projection and connector are needed one after the other, and each of
+//! their layers once: unless they are to stay, memory holds two layers at a time.
 //!
 //! Must not know which of the prompts is negative.
 
 use super::{Connector, FeatureProjection, Gemma, MAX_TOKENS, TokenIds};
+use crate::{
+    layers::Layers,
+    transformer::{Transformer, TransformerConfig},
+};
 use candle_core::{DType, Tensor};
-use ltx_nn::{NnError, Result, Taps};
-
-/// What a text encoder is made of; the parts come from two places (a Gemma folder and the LTX file).
-pub struct TextEncoderParts {
-    /// The language model.
-    pub gemma: Gemma,
-    /// Hidden states to features.
-    pub projection: FeatureProjection,
-    /// Features to context.
-    pub connector: Connector,
-}
+use ltx_nn::{NnError, Result, Taps, Vb};
 
 /// Prompts to contexts.
-pub struct TextEncoder(TextEncoderParts);
+pub struct TextEncoder {
+    gemma: Gemma,
+    /// One layer: hidden states to features.
+    projection: Layers<FeatureProjection>,
+    connector: Connector,
+}
 
 impl TextEncoder {
-    /// From its parts.
-    pub fn new(parts: TextEncoderParts) -> Self {
-        Self(parts)
+    /// The language model, which is read anew for every encoding, with the projection and the connector at the root of an LTX
+    /// checkpoint, `vb`. Those stay in memory once they were used, if `stays`.
+    ///
+    /// # Errors
+    /// As [`ltx_nn::Weights::tensor`].
+    pub fn open(gemma: Gemma, vb: &Vb, config: &TransformerConfig, stays: bool) -> Result<Self> {
+        let states = (gemma.config().hidden_size, gemma.config().states());
+        let connector = Connector::open(&vb.pp(Transformer::PREFIX), config, stays)?;
+        let (vb, outputs) = (vb.clone(), config.connector_dim());
+        let load = move |_| FeatureProjection::load(&vb, states, outputs);
+        Ok(Self { gemma, projection: Layers::new(1, usize::from(stays), load), connector })
     }
 
-    /// The contexts of all prompts, in one pass over the language model's layers. `before_layer` is told each layer's
-    /// number and may stop the work. `taps` are one per prompt.
+    /// Layers of an encoding: the language model's, the projection, the connector's.
+    pub fn layers(&self) -> usize {
+        self.gemma.config().num_hidden_layers + 1 + self.connector.layers()
+    }
+
+    /// The contexts of all prompts, in one pass over the layers. `before_layer` is told each layer's number, below
+    /// [`Self::layers`], and may stop the work. `taps` are one per prompt.
     ///
     /// # Shapes
     /// One `[1, 1024, dim]`, f32, per prompt.
     ///
     /// # Errors
-    /// A token is outside the vocabulary; `before_layer` failed.
+    /// A token is outside the vocabulary; a layer cannot be loaded; `before_layer` failed.
     pub fn encode<E: From<NnError>>(
         &self,
         prompts: &[TokenIds],
-        before_layer: impl FnMut(usize) -> Result<(), E>,
+        mut before_layer: impl FnMut(usize) -> Result<(), E>,
         taps: &[Taps],
     ) -> Result<Vec<Tensor>, E> {
-        let TextEncoderParts { gemma, projection, connector } = &self.0;
+        let Self { gemma, projection, connector } = self;
         let mut states: Vec<Vec<Tensor>> = vec![Vec::with_capacity(gemma.config().states()); prompts.len()];
-        gemma.hidden_states(prompts, before_layer, |prompt, _, state| {
+        gemma.hidden_states(prompts, &mut before_layer, |prompt, _, state| {
             taps[prompt].record("gemma_hidden_states", || left_padded(&state))?;
             states[prompt].push(FeatureProjection::normalize(&state)?);
             Ok::<_, E>(())
         })?;
-        let mut contexts = Vec::with_capacity(prompts.len());
-        for (states, taps) in states.into_iter().zip(taps) {
-            let features = projection.forward(&states)?;
-            taps.record("video_features", || left_padded(&features))?;
-            let context = connector.forward(&features, taps)?;
+        let first = gemma.config().num_hidden_layers;
+        let mut features = Vec::with_capacity(prompts.len());
+        let before = |i| before_layer(first + i);
+        projection.for_each(before, |_, projection| {
+            for (states, taps) in states.drain(..).zip(taps) {
+                let projected = projection.forward(&states)?;
+                taps.record("video_features", || left_padded(&projected))?;
+                features.push(projected);
+            }
+            Ok(())
+        })?;
+        let contexts = connector.forward(features, taps, |i| before_layer(first + 1 + i))?;
+        let finished = |(context, taps): (Tensor, &Taps)| -> Result<Tensor> {
             taps.record("video_context", || Ok(context.clone()))?;
-            contexts.push(context.to_dtype(DType::F32).map_err(NnError::from)?);
-        }
-        Ok(contexts)
+            Ok(context.to_dtype(DType::F32)?)
+        };
+        Ok(contexts.into_iter().zip(taps).map(finished).collect::<Result<_>>()?)
     }
 }
 

@@ -2,12 +2,13 @@
 //! `transformers` implementation.
 //!
 //! Only real tokens are computed: the reference pads in front and masks the pads, so a prompt of n tokens sits at
-//! positions 1024−n..1023 and nothing else reaches it. Layers are read one at a time and dropped after use: one pass
-//! over the file serves every prompt of a request, and memory holds one layer.
+//! positions 1024−n..1023 and nothing else reaches it. Layers are read one at a time, each while the one before computes, and
+//! dropped after use: one pass over the file serves every prompt of a request, and memory holds two layers.
 //!
 //! Must not know what the states are used for.
 
 use super::{GemmaConfig, MAX_TOKENS, tokenizer::TokenIds};
+use crate::layers::Layers;
 use candle_core::Tensor;
 use ltx_nn::{AttentionShape, Compute, Linear, Mask, Result, RmsNorm, RopeTable, Vb, attention, gelu};
 
@@ -15,6 +16,7 @@ use ltx_nn::{AttentionShape, Compute, Linear, Mask, Result, RmsNorm, RopeTable, 
 pub struct Gemma {
     vb: Vb,
     config: GemmaConfig,
+    layers: Layers<Layer>,
     norm: RmsNorm,
 }
 
@@ -32,7 +34,13 @@ impl Gemma {
             Layer::check(&vb.pp("layers").pp(layer.to_string()), config)?;
         }
         let norm = RmsNorm::load_plus_one(&vb.pp("norm"), config.hidden_size, config.rms_norm_eps)?;
-        Ok(Self { vb: vb.clone(), config: config.clone(), norm })
+        let layers = {
+            let (vb, config) = (vb.pp("layers"), config.clone());
+            Layers::new(config.num_hidden_layers, 0, move |i| {
+                Layer::load(&vb.pp(i.to_string()), &config, config.is_global(i))
+            })
+        };
+        Ok(Self { vb: vb.clone(), config: config.clone(), layers, norm })
     }
 
     /// The configuration it was loaded with.
@@ -51,7 +59,7 @@ impl Gemma {
     pub fn hidden_states<E: From<ltx_nn::NnError>>(
         &self,
         prompts: &[TokenIds],
-        mut before_layer: impl FnMut(usize) -> Result<(), E>,
+        before_layer: impl FnMut(usize) -> Result<(), E>,
         mut each: impl FnMut(usize, usize, Tensor) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut states = Vec::with_capacity(prompts.len());
@@ -62,17 +70,15 @@ impl Gemma {
         }
         let ropes = self.ropes(prompts)?;
         let last = self.config.num_hidden_layers;
-        for layer in 0..last {
-            before_layer(layer)?;
-            let global = self.config.is_global(layer);
-            let block = Layer::load(&self.vb.pp("layers").pp(layer.to_string()), &self.config, global)?;
+        self.layers.for_each(before_layer, |i, layer| {
+            let global = usize::from(self.config.is_global(i));
             for (number, state) in states.iter_mut().enumerate() {
-                *state = block.forward(state, &ropes[number][usize::from(global)])?;
-                let shown = if layer + 1 == last { self.norm.forward(state)? } else { state.clone() };
-                each(number, layer + 1, shown)?;
+                *state = layer.forward(state, &ropes[number][global])?;
+                let shown = if i + 1 == last { self.norm.forward(state)? } else { state.clone() };
+                each(number, i + 1, shown)?;
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// `embedding · √hidden_size`, the factor rounded to the compute dtype.

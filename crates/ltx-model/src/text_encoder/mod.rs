@@ -11,7 +11,7 @@ mod gemma_config;
 mod tokenizer;
 
 pub use connector::Connector;
-pub use encoder::{TextEncoder, TextEncoderParts};
+pub use encoder::TextEncoder;
 pub use features::FeatureProjection;
 pub use gemma::Gemma;
 pub use gemma_config::GemmaConfig;

@@ -21,7 +21,8 @@ pub(super) struct Shared<'a> {
     pub(super) timesteps: &'a TokenTimesteps,
     /// Shift and scale of the context from the scalar sigma, `[1, 2, dim]`.
     pub(super) prompt_rows: Tensor,
-    pub(super) context: &'a Tensor,
+    /// `[1, S, cross_attention_dim]`, in the compute dtype.
+    pub(super) context: Tensor,
     pub(super) rope: &'a RopeTable,
 }
 
@@ -90,6 +91,6 @@ impl Block {
 
     fn modulated_context(&self, shared: &Shared<'_>) -> Result<Tensor> {
         let rows = shared.prompt_rows.broadcast_add(&self.prompt_scale_shift_table.unsqueeze(0)?)?;
-        modulate(shared.context, &rows.narrow(1, 0, 1)?, &rows.narrow(1, 1, 1)?)
+        modulate(&shared.context, &rows.narrow(1, 0, 1)?, &rows.narrow(1, 1, 1)?)
     }
 }

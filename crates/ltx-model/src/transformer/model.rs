@@ -8,8 +8,9 @@ use super::{
     block::{Block, ROWS, Shared},
     timesteps::TokenTimesteps,
 };
+use crate::layers::Layers;
 use candle_core::{DType, Tensor};
-use ltx_nn::{Compute, Linear, Result, RopeTable, Taps, Vb, fractional_rope_table, layer_norm_modulate};
+use ltx_nn::{Compute, Linear, NnError, Result, RopeTable, Taps, Vb, fractional_rope_table, layer_norm_modulate};
 
 /// The blocks whose self-attention one pass skips.
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +42,7 @@ pub struct Transformer {
     patchify_proj: Linear,
     adaln_single: AdaLnSingle,
     prompt_adaln_single: AdaLnSingle,
-    blocks: Vec<Block>,
+    blocks: Layers<Block>,
     scale_shift_table: Tensor,
     proj_out: Linear,
     config: TransformerConfig,
@@ -52,19 +53,33 @@ impl Transformer {
     /// Where the transformer's keys begin in the official file.
     pub const PREFIX: &'static str = "model.diffusion_model";
 
-    /// Loads from `vb` at [`Self::PREFIX`].
+    /// Loads all of it from `vb` at [`Self::PREFIX`].
     ///
     /// # Errors
     /// As [`ltx_nn::Weights::tensor`].
     pub fn load(vb: &Vb, config: &TransformerConfig) -> Result<Self> {
-        let dim = config.inner_dim();
-        let blocks = vb.pp("transformer_blocks");
-        let blocks = (0..config.num_layers).map(|i| Block::load(&blocks.pp(i.to_string()), config));
+        let transformer = Self::open(vb, config, config.num_layers)?;
+        transformer.blocks.load_held()?;
+        Ok(transformer)
+    }
+
+    /// Loads all but the blocks. The first pass loads those; `held` of them stay from then on, the others are loaded anew in
+    /// every pass, each while the one before it computes.
+    ///
+    /// # Errors
+    /// As [`ltx_nn::Weights::tensor`].
+    pub fn open(vb: &Vb, config: &TransformerConfig, held: usize) -> Result<Self> {
+        let (dim, layers) = (config.inner_dim(), config.num_layers);
+        let blocks = {
+            let (vb, config) = (vb.pp("transformer_blocks"), config.clone());
+            let load = move |i: usize| Block::load(&vb.pp(i.to_string()), &config);
+            Layers::new(layers, held, load)
+        };
         Ok(Self {
             patchify_proj: Linear::load(&vb.pp("patchify_proj"), config.in_channels, dim)?,
             adaln_single: AdaLnSingle::load(&vb.pp("adaln_single"), dim, ROWS)?,
             prompt_adaln_single: AdaLnSingle::load(&vb.pp("prompt_adaln_single"), dim, 2)?,
-            blocks: blocks.collect::<Result<_>>()?,
+            blocks,
             scale_shift_table: vb.tensor("scale_shift_table", [2, dim])?,
             proj_out: Linear::load(&vb.pp("proj_out"), dim, config.out_channels)?,
             config: config.clone(),
@@ -91,20 +106,35 @@ impl Transformer {
         fractional_rope_table(positions, &config.positional_embedding_max_pos, grid, width, &self.compute)
     }
 
-    /// The velocity of every token.
+    /// The velocity of every token. `before_block` is told each block's number and may stop the pass.
     ///
     /// # Shapes
     /// `[1, T, out_channels]`, f32.
     ///
     /// # Errors
-    /// The inputs' sizes do not fit each other.
-    pub fn forward(&self, input: &TransformerInput<'_>, taps: &Taps) -> Result<Tensor> {
+    /// The inputs' sizes do not fit each other; a block cannot be loaded; `before_block` failed.
+    pub fn forward<E: From<NnError>>(
+        &self,
+        input: &TransformerInput<'_>,
+        taps: &Taps,
+        before_block: impl FnMut(usize) -> Result<(), E>,
+    ) -> Result<Tensor, E> {
+        let (mut x, embedded, shared) = self.begin(input, taps)?;
+        self.blocks.for_each(before_block, |i, block| {
+            x = block.forward(&x, &shared, input.skips.0.contains(&i), &taps.within(format!("block{i}_")))?;
+            Ok(())
+        })?;
+        Ok(self.output(&x, &embedded, input.timesteps)?)
+    }
+
+    /// What the blocks work on: the projected tokens, the embedded timesteps, and what all blocks share.
+    fn begin<'a>(&self, input: &TransformerInput<'a>, taps: &Taps) -> Result<(Tensor, Tensor, Shared<'a>)> {
         let dim = self.config.inner_dim();
         let scaled = |timestep: f32| timestep * self.config.timestep_scale_multiplier as f32;
         let timesteps: Vec<f32> = input.timesteps.values().iter().map(|t| scaled(*t)).collect();
         let modulation = self.adaln_single.forward(&timesteps, &self.compute)?;
         let prompt = self.prompt_adaln_single.forward(&[scaled(input.sigma)], &self.compute)?;
-        let mut x = self.patchify_proj.forward(&input.tokens.to_dtype(self.compute.dtype)?)?;
+        let x = self.patchify_proj.forward(&input.tokens.to_dtype(self.compute.dtype)?)?;
 
         taps.record("patchify_out", || Ok(x.clone()))?;
         taps.record("adaln", || input.timesteps.spread(&modulation.rows))?;
@@ -115,13 +145,10 @@ impl Transformer {
             rows: modulation.rows.reshape(((), ROWS, dim))?,
             timesteps: input.timesteps,
             prompt_rows: prompt.rows.reshape((1, 2, dim))?,
-            context: &input.context.to_dtype(self.compute.dtype)?,
+            context: input.context.to_dtype(self.compute.dtype)?,
             rope: input.rope,
         };
-        for (i, block) in self.blocks.iter().enumerate() {
-            x = block.forward(&x, &shared, input.skips.0.contains(&i), &taps.within(format!("block{i}_")))?;
-        }
-        self.output(&x, &modulation.embedded, input.timesteps)
+        Ok((x, modulation.embedded, shared))
     }
 
     /// Layer norm, modulated by the embedded timestep, projected to latent channels.

@@ -4,7 +4,7 @@
 
 use super::{FakeGenerator, FakeOptions};
 use ltx_jobs::Models;
-use ltx_pipeline::{Generator, MemoryPlan, PipelineError, StageNeed};
+use ltx_pipeline::{BlocksNeed, Generator, MemoryPlan, PipelineError, StageNeed};
 use ltx_policy::{ModelIdentity, WeightFingerprint};
 use ltx_types::{Generation, Stage};
 use std::sync::{
@@ -50,6 +50,7 @@ impl Models for FakeModels {
     fn plan(&self, _: &str, request: &Generation) -> Option<MemoryPlan> {
         let activations = (request.pixels.width * request.pixels.height * request.frames.get()) as u64;
         let need = StageNeed { stage: Stage::Denoising, weights: 0, resident: 0, activations };
-        Some(MemoryPlan { stages: vec![need] })
+        let blocks = BlocksNeed { held: 1, all: 1, bytes: 0 };
+        Some(MemoryPlan { stages: vec![need], process: 48 << 20, blocks, budget: None })
     }
 }

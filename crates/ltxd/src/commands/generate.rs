@@ -5,7 +5,13 @@
 mod draft;
 mod summary;
 
-use crate::{exit::BadInput, fingerprint, library, progress::Bar, resident};
+use crate::{
+    exit::BadInput,
+    fingerprint, library,
+    memory::MemoryFlag,
+    progress::{Bar, StagePeaks},
+    resident,
+};
 use anyhow::{Context, Result};
 use draft::Model;
 use ltx_media::{FrameWriter, Mp4Writer, PngFolderWriter};
@@ -125,6 +131,8 @@ pub(crate) struct Arguments {
     json: bool,
     #[command(flatten)]
     compute: ComputeFlags,
+    #[command(flatten)]
+    memory: MemoryFlag,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -138,7 +146,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let draft = arguments.draft(&model)?;
     let admitted = admit(&model.ask(), draft, &PolicyConfig::new(names))?.check()?;
 
-    let options = EngineOptions { compute: arguments.compute.compute()?, ..EngineOptions::default() };
+    let compute = arguments.compute.compute()?;
+    let memory = arguments.memory.budget();
+    let options = EngineOptions { compute, memory, previews: false, ..EngineOptions::default() };
     let files = model.files()?;
     let mut engine = Engine::open(&files, options).context("the model cannot be used")?;
     let weights = fingerprint::of(&files).context("the model cannot be used")?;
@@ -146,19 +156,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mark = admitted.mark(&identity, NODE);
     let plan = engine.plan(admitted.request());
     if !arguments.json {
-        eprintln!("{}", summary::intent(admitted.request(), &identity, plan.peak()));
+        eprintln!("{}", summary::intent(admitted.request(), &identity, &plan));
     }
 
     let cancel = CancelToken::new();
     let on_signal = cancel.clone();
     ctrlc::set_handler(move || on_signal.cancel()).context("signals cannot be handled")?;
     let bar = Bar::new(arguments.json);
+    let peaks = StagePeaks::new(&bar);
     let started = Instant::now();
     let mut writers = arguments.writers(&admitted, &mark)?;
     let outcome = engine.generate(
         &admitted,
         &mut writers,
-        &Run { progress: &bar, cancel: &cancel, store: &NotSaved, previews: &NoPreviews },
+        &Run { progress: &peaks, cancel: &cancel, store: &NotSaved, previews: &NoPreviews },
     );
     bar.clear();
     let outcome = outcome?;
@@ -167,13 +178,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mark = mark.completed(&outcome.frames_sha256, None);
     writers.into_iter().try_for_each(|writer| writer.finish(&mark))?;
 
+    let stage_peaks = peaks.take();
     let summary = summary::Summary {
         arguments,
         request: admitted.request(),
         mark: &mark,
         outcome: &outcome,
-        planned_peak_bytes: plan.peak(),
-        peak_rss_bytes: resident::peak_bytes(),
+        plan: &plan,
+        peak_rss_bytes: stage_peaks.iter().map(|(_, bytes)| *bytes).max().max(resident::peak_bytes()),
+        stage_peaks,
         total_seconds: started.elapsed().as_secs_f64(),
     };
     if arguments.json {

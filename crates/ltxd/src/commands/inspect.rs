@@ -2,6 +2,8 @@
 //!
 //! Must not know the list of keys; the models' own `load()` is run on shapes.
 
+mod plan;
+
 use crate::resident::human;
 use anyhow::Result;
 use ltx_pipeline::{Inspected, inspect, inspect_together};
@@ -20,9 +22,18 @@ pub(crate) struct Arguments {
     /// Print JSON, one object per file.
     #[arg(long)]
     json: bool,
+    /// Say what memory a clip would need, stage by stage. The files are then those of one model: checkpoint or components, a
+    /// Gemma-3 folder or file, and an upscaler for two stages.
+    #[arg(long, requires_all = ["width", "height", "frames"], conflicts_with = "together")]
+    plan: bool,
+    #[command(flatten)]
+    clip: plan::Clip,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    if arguments.plan {
+        return plan::print(&arguments.files, &arguments.clip, arguments.json);
+    }
     let mut complete = true;
     let all = if arguments.together { &arguments.files[..1] } else { &arguments.files[..] };
     for file in all {

@@ -48,6 +48,10 @@ pub(crate) struct Sources {
     /// A model to serve; the first is the default.
     #[arg(long, value_name = "NAME")]
     model: Vec<String>,
+    /// The most memory a generation may take, such as 12GiB: weights that do not fit are streamed from the files, what does not
+    /// fit even then is refused (limits.memory_bytes).
+    #[arg(long, value_name = "SIZE", value_parser = crate::memory::parse_bytes)]
+    memory: Option<u64>,
     /// Listen beyond loopback without tokens or TLS.
     #[arg(long)]
     allow_insecure: bool,
@@ -74,6 +78,9 @@ impl Sources {
             if let Some(value) = value {
                 layers.set(key, value)?;
             }
+        }
+        if let Some(bytes) = self.memory {
+            layers.set("limits.memory_bytes", &bytes.to_string())?;
         }
         if !self.model.is_empty() {
             layers.set("models", &self.model.join(","))?;

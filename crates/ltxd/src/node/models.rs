@@ -6,7 +6,7 @@ use crate::{config::NodeConfig, exit::BadInput, fingerprint, library, resident};
 use anyhow::{Context, Result};
 use ltx_jobs::Models;
 use ltx_nn::{Compute, parse_dtype};
-use ltx_pipeline::{Engine, EngineOptions, Generator, MemoryPlan, ModelFiles, PipelineError};
+use ltx_pipeline::{Engine, EngineOptions, Generator, MemoryBudget, MemoryPlan, ModelFiles, PipelineError};
 use ltx_policy::{ModelIdentity, ModelNames, WeightFingerprint};
 use ltx_server::{Catalog, ModelCard};
 use ltx_types::Generation;
@@ -46,7 +46,8 @@ pub(crate) fn open(config: &NodeConfig) -> Result<Known> {
     let names = names(&library, config);
     let dtype = parse_dtype(&config.dtype).map_err(|error| BadInput(error.to_string()))?;
     let compute = Compute::cpu_f32().with_dtype(dtype);
-    let options = EngineOptions { compute, resident_bytes: resident_bytes(config), ..EngineOptions::default() };
+    let resident_bytes = resident_bytes(config);
+    let options = EngineOptions { compute, resident_bytes, memory: budget(config), ..EngineOptions::default() };
     let mut models = NodeModels { opened: BTreeMap::new(), options };
     let mut served = Vec::new();
     let mut cards = Vec::new();
@@ -80,6 +81,12 @@ pub(crate) fn open(config: &NodeConfig) -> Result<Known> {
     let others = library.manifests().iter().filter(|manifest| !served.contains(&manifest.name));
     cards.extend(others.cloned().map(ModelCard::from));
     Ok(Known { models, names, catalog: Catalog::new(cards)?, served })
+}
+
+/// What a generation may take: what is configured, or what the machine has, which is no promise.
+fn budget(config: &NodeConfig) -> Option<MemoryBudget> {
+    let said = config.limits.memory_bytes.map(|bytes| MemoryBudget { bytes, firm: true });
+    said.or_else(|| resident::available_bytes().map(|bytes| MemoryBudget { bytes, firm: false }))
 }
 
 /// Weights that stay: what is configured, or a quarter of the memory, so that requests have the rest.

@@ -3,14 +3,18 @@
 //! Must not know how it came about.
 
 use super::Arguments;
-use crate::resident::{self, human};
-use ltx_pipeline::Outcome;
+use crate::{
+    memory,
+    resident::{self, human},
+};
+use ltx_pipeline::{MemoryPlan, Outcome};
 use ltx_policy::{ModelIdentity, UsageMark};
-use ltx_types::{Generation, Guidance};
+use ltx_types::{Generation, Guidance, Stage};
 use serde_json::{Value, json};
 
-/// One line before the work begins, and a second one when the memory at hand will not do.
-pub(super) fn intent(request: &Generation, model: &ModelIdentity, peak: u64) -> String {
+/// One line before the work begins, the plan, and a warning when the memory at hand will not do.
+pub(super) fn intent(request: &Generation, model: &ModelIdentity, plan: &MemoryPlan) -> String {
+    let peak = plan.peak();
     let short = match resident::available_bytes() {
         Some(available) if available < peak => {
             format!(
@@ -21,7 +25,7 @@ pub(super) fn intent(request: &Generation, model: &ModelIdentity, peak: u64) -> 
         _ => String::new(),
     };
     format!(
-        "{}: {} frames of {} at {} fps with {} ({}), {} schedule, {} stage(s), seed {}; weights and activations need about {}{short}",
+        "{}: {} frames of {} at {} fps with {} ({}), {} schedule, {} stage(s), seed {}\n{}{short}",
         request.method,
         request.frames.get(),
         request.pixels,
@@ -31,7 +35,7 @@ pub(super) fn intent(request: &Generation, model: &ModelIdentity, peak: u64) -> 
         request.schedule,
         request.stages.count(),
         request.seed,
-        human(peak)
+        memory::table(plan)
     )
 }
 
@@ -41,8 +45,9 @@ pub(super) struct Summary<'a> {
     pub(super) request: &'a Generation,
     pub(super) mark: &'a UsageMark,
     pub(super) outcome: &'a Outcome,
-    pub(super) planned_peak_bytes: u64,
+    pub(super) plan: &'a MemoryPlan,
     pub(super) peak_rss_bytes: Option<u64>,
+    pub(super) stage_peaks: Vec<(Stage, u64)>,
     pub(super) total_seconds: f64,
 }
 
@@ -51,6 +56,8 @@ impl Summary<'_> {
         let request = self.request;
         let seconds: serde_json::Map<String, Value> =
             self.outcome.seconds.iter().map(|s| (s.stage.label().to_owned(), json!(s.seconds))).collect();
+        let peaks: serde_json::Map<String, Value> =
+            self.stage_peaks.iter().map(|(stage, bytes)| (stage.label().to_owned(), json!(bytes))).collect();
         json!({
             "output": self.arguments.out,
             "frames_dir": self.arguments.frames_dir,
@@ -69,8 +76,10 @@ impl Summary<'_> {
             "mark": self.mark,
             "seconds": seconds,
             "total_seconds": self.total_seconds,
-            "planned_peak_bytes": self.planned_peak_bytes,
+            "plan": memory::as_json(self.plan),
+            "planned_peak_bytes": self.plan.peak(),
             "peak_rss_bytes": self.peak_rss_bytes,
+            "peak_rss_bytes_by_stage": peaks,
             "latent_sha256": self.outcome.latent_sha256,
             "frames_sha256": self.outcome.frames_sha256,
         })
@@ -81,11 +90,12 @@ impl Summary<'_> {
             self.outcome.seconds.iter().map(|s| format!("{} {:.1} s", s.stage.label(), s.seconds)).collect();
         let peak = self.peak_rss_bytes.map_or_else(|| "unknown".to_owned(), human);
         format!(
-            "{}: {} frames in {:.1} s ({}); peak memory {peak}",
+            "{}: {} frames in {:.1} s ({}); peak memory {peak}, planned {}",
             self.arguments.out.display(),
             self.outcome.frames,
             self.total_seconds,
-            stages.join(", ")
+            stages.join(", "),
+            human(self.plan.peak())
         )
     }
 }

@@ -1,0 +1,118 @@
+//! What every stage of a request needs, from shapes and sizes.
+//!
+//! Must not know budgets.
+
+use super::{Fit, PlanShape, StageNeed, sizes::streamed};
+use crate::{Engine, TileSizes, decode::Axis, resident::Part};
+use ltx_model::text_encoder::MAX_TOKENS;
+use ltx_types::{LatentShape, PixelShape, Stage, Stages};
+
+/// What the process needs before any weight: code, FFmpeg, headers of files.
+const PROCESS: u64 = 48 << 20;
+/// What the video encoder holds of every pixel of a frame: the frames it looks ahead at, and references.
+const ENCODER_BYTES_PER_PIXEL: u64 = 100;
+
+/// What one moment of a stage holds.
+#[derive(Clone, Copy)]
+struct Moment {
+    weights: u64,
+    activations: u64,
+}
+
+impl Engine {
+    /// Stage by stage, in the order they run.
+    pub(super) fn needs(&self, shape: &PlanShape, fit: &Fit) -> Vec<StageNeed> {
+        let part = |part: Part| self.sizes.part(part);
+        let scale = self.ltx.vae.scale();
+        let latent = |pixels: PixelShape| LatentShape::of(pixels, shape.frames, scale);
+        let mut stages = Vec::new();
+        let mut need = |stage, parts: &[Part], moment: Moment| {
+            let beside = fit.kept.iter().filter(|part| !parts.contains(part)).map(|kept| part(*kept)).sum();
+            let Moment { weights, activations } = moment;
+            stages.push(StageNeed { stage, weights, resident: beside, activations });
+        };
+
+        need(Stage::TextEncoding, &[Part::TextEncoder], self.text_moment(shape, fit));
+        let activations = self.ltx.vae.activation_bytes((shape.pixels.width * shape.pixels.height) as u64, 1);
+        need(Stage::ImageEncoding, &[Part::VideoEncoder], Moment { weights: part(Part::VideoEncoder), activations });
+
+        let transformer = self.sizes.transformer(fit.held, self.ltx.transformer.num_layers);
+        // Between two steps a preview may be decoded, with the decoder's weights held beside the transformer's.
+        let (decoder, sampling) = match fit.previews {
+            true => (part(Part::VideoDecoder), &[Part::Transformer, Part::VideoDecoder][..]),
+            false => (0, &[Part::Transformer][..]),
+        };
+        let sample = |pixels| {
+            let step = self.step_bytes(latent(pixels), shape);
+            let preview = if fit.previews { self.preview_activations(latent(pixels)) } else { 0 };
+            Moment { weights: transformer + decoder, activations: step.max(preview) }
+        };
+        need(Stage::Denoising, sampling, sample(shape.pixels.first_stage(shape.stages)));
+        if shape.stages == Stages::Two {
+            let weights = transformer + decoder + part(Part::Upsampler);
+            let parts = [sampling, &[Part::Upsampler]].concat();
+            need(Stage::Upsampling, &parts, Moment { weights, activations: 0 });
+            need(Stage::Refining, sampling, sample(shape.pixels));
+        }
+        let (pixels, frames) = tile_pixels(&self.options.tiles, shape);
+        // Beside the tile: the frames it is blended into, and those that wait for the next stretch.
+        let blended = 3 * 4 * frames * (shape.pixels.width * shape.pixels.height) as u64;
+        let activations = self.ltx.vae.activation_bytes(pixels, frames) + 3 * blended;
+        need(Stage::Decoding, &[Part::VideoDecoder], Moment { weights: part(Part::VideoDecoder), activations });
+        stages
+    }
+
+    /// The process without weights and activations.
+    pub(super) fn process_bytes(&self, shape: &PlanShape) -> u64 {
+        PROCESS + ENCODER_BYTES_PER_PIXEL * (shape.pixels.width * shape.pixels.height) as u64
+    }
+
+    /// The worst moment of the text encoding: in the language model, in the projection, or in the connector.
+    fn text_moment(&self, shape: &PlanShape, fit: &Fit) -> Moment {
+        let value = self.value_bytes();
+        let gemma = &self.text.config;
+        let states = |tokens: usize| (gemma.states() * gemma.hidden_size * tokens) as u64 * value;
+        let (all, most) =
+            shape.prompts.iter().fold((0, 0), |(sum, most), tokens| (sum + states(*tokens), most.max(states(*tokens))));
+        let connector = &self.ltx.transformer;
+        let slots = (MAX_TOKENS * connector.connector_dim()) as u64 * value;
+        let stays = fit.stays(Part::TextEncoder);
+        let kept = if stays { self.sizes.part(Part::TextEncoder) } else { 0 };
+        let or_kept = |weights| if stays { kept } else { weights };
+        let moments = [
+            Moment { weights: kept + streamed(self.sizes.gemma_layer, gemma.num_hidden_layers), activations: all },
+            // The states as they are, side by side, and rescaled.
+            Moment { weights: or_kept(self.sizes.projection()), activations: all + 2 * most },
+            Moment {
+                weights: or_kept(streamed(self.sizes.connector_block, connector.connector_num_layers)),
+                activations: slots * (shape.prompts.len() as u64 + 11),
+            },
+        ];
+        moments.into_iter().max_by_key(|moment| moment.weights + moment.activations).unwrap_or(moments[0])
+    }
+
+    /// Bytes alive at once in a step: the residual stream and the modulation, beside the larger of the attentions and the
+    /// feed-forward.
+    fn step_bytes(&self, latent: LatentShape, shape: &PlanShape) -> u64 {
+        let tokens = (latent.tokens() + shape.images * latent.frame_tokens()) as u64;
+        let context = MAX_TOKENS as u64;
+        // Rotations, stream, shift, scale and gate.
+        let around = 5 * tokens;
+        let itself = 7 * tokens;
+        let cross = 4 * tokens + 4 * context;
+        let feed_forward = 10 * tokens;
+        let values = around + itself.max(cross).max(feed_forward) + context * shape.prompts.len() as u64;
+        values * self.ltx.transformer.inner_dim() as u64 * self.value_bytes()
+    }
+
+    fn value_bytes(&self) -> u64 {
+        self.options.compute.dtype.size_in_bytes() as u64
+    }
+}
+
+/// Pixels and frames of the largest decoded tile.
+fn tile_pixels(tiles: &TileSizes, shape: &PlanShape) -> (u64, u64) {
+    let side = |axis: Axis, length: usize| axis.size.min(length) as u64;
+    let pixels = side(tiles.width, shape.pixels.width) * side(tiles.height, shape.pixels.height);
+    (pixels, side(tiles.frames, shape.frames.get()))
+}

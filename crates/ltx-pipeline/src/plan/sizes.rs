@@ -1,0 +1,88 @@
+//! Bytes of weights in memory: of parts, and of the layers that parts are streamed in.
+//!
+//! Must not know requests.
+
+use crate::{
+    inspect::{LtxFile, TextFolder},
+    resident::Part,
+};
+use ltx_model::transformer::Transformer;
+use ltx_weights::{LoadReport, Tally};
+use std::collections::BTreeMap;
+
+/// Sizes of one model's weights, packed matrices as they are stored, all else in the compute dtype.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sizes {
+    parts: BTreeMap<&'static str, u64>,
+    /// The transformer's blocks together.
+    pub(crate) blocks: u64,
+    /// The largest of them.
+    pub(crate) block: u64,
+    /// The connector's blocks together, and the largest of them.
+    pub(crate) connector: u64,
+    pub(crate) connector_block: u64,
+    /// The largest layer of the language model.
+    pub(crate) gemma_layer: u64,
+}
+
+impl Sizes {
+    pub(crate) fn of(reports: &[LoadReport], ltx: &LtxFile, text: &TextFolder, value: u64) -> Self {
+        let mut sizes = Self::default();
+        for report in reports {
+            for (part, used) in &report.used {
+                let packed = report.packed.get(part).copied().unwrap_or_default();
+                *sizes.parts.entry(part).or_default() += in_memory(*used, packed, value);
+            }
+        }
+        let layers = |set: &ltx_weights::TensorSet, prefix: &str, count: usize| {
+            let layer = |i: usize| set.memory_bytes(&format!("{prefix}.{i}."), value);
+            (0..count).map(layer).fold((0, 0), |(sum, most), bytes: u64| (sum + bytes, most.max(bytes)))
+        };
+        let prefix = Transformer::PREFIX;
+        (sizes.blocks, sizes.block) =
+            layers(&ltx.tensors, &format!("{prefix}.transformer_blocks"), ltx.transformer.num_layers);
+        let connector = format!("{prefix}.video_embeddings_connector.transformer_1d_blocks");
+        (sizes.connector, sizes.connector_block) =
+            layers(&ltx.tensors, &connector, ltx.transformer.connector_num_layers);
+        (_, sizes.gemma_layer) =
+            layers(&text.tensors, &format!("{}.layers", text.prefix), text.config.num_hidden_layers);
+        sizes
+    }
+
+    /// A part that may stay. Gemma is read layer by layer in every pass and never stays; of the text encoder it is the
+    /// projection and the connector.
+    pub(crate) fn part(&self, part: Part) -> u64 {
+        let names: &[&str] = match part {
+            Part::TextEncoder => &["text projection", "text connector"],
+            Part::VideoEncoder => &["video VAE encoder"],
+            Part::Transformer => &["transformer"],
+            Part::Upsampler => &["latent upscaler"],
+            Part::VideoDecoder => &["video VAE decoder"],
+        };
+        names.iter().map(|name| self.named(name)).sum()
+    }
+
+    /// The matrix between the language model and the connector.
+    pub(crate) fn projection(&self) -> u64 {
+        self.named("text projection")
+    }
+
+    /// The transformer with `held` of its `all` blocks in memory, and two of the others.
+    pub(crate) fn transformer(&self, held: usize, all: usize) -> u64 {
+        let blocks = self.blocks * held as u64 / all.max(1) as u64 + streamed(self.block, all - held.min(all));
+        self.named("transformer").saturating_sub(self.blocks) + blocks
+    }
+
+    fn named(&self, part: &str) -> u64 {
+        self.parts.get(part).copied().unwrap_or(0)
+    }
+}
+
+/// Of layers that are streamed, the one in use and the next are in memory.
+pub(crate) fn streamed(layer: u64, count: usize) -> u64 {
+    layer * count.min(2) as u64
+}
+
+fn in_memory(used: Tally, packed: Tally, value: u64) -> u64 {
+    (used.parameters - packed.parameters) * value + packed.bytes
+}
