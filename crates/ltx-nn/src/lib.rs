@@ -25,6 +25,7 @@ pub use compute::{Compute, UnknownDType, parse_dtype};
 pub use conv3d::{Conv3d, Conv3dConfig, TimePadding};
 pub use error::{NnError, Result};
 pub use feed_forward::FeedForward;
+pub use kernels::{Level, UnknownLevel};
 pub use linear::Linear;
 pub use modulate::{gate_heads, gated_residual, gelu, layer_norm_modulate, modulate, rms_norm_modulate};
 pub use norm::{GroupNorm, RmsNorm, pixel_norm, rms_norm};
