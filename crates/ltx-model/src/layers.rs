@@ -3,7 +3,7 @@
 //!
 //! Must not know what a layer computes, or where its weights lie.
 
-use ltx_nn::{NnError, Result};
+use ltx_nn::{NnError, Result, Vb};
 use std::{
     panic,
     sync::{
@@ -16,8 +16,12 @@ use std::{
 /// A stack of layers, all loaded by one function.
 pub(crate) struct Layers<T> {
     slots: Vec<Slot<T>>,
-    load: Box<dyn Fn(usize) -> Result<T> + Send + Sync>,
+    vb: Vb,
+    load: Load<T>,
 }
+
+/// Loads a layer from its own position.
+type Load<T> = Box<dyn Fn(&Vb, usize) -> Result<T> + Send + Sync>;
 
 /// A layer's place in memory.
 enum Slot<T> {
@@ -28,19 +32,19 @@ enum Slot<T> {
 }
 
 impl<T: Send + Sync> Layers<T> {
-    /// A stack of `count` layers, of which `held` stay in memory once a pass has used them, spread evenly so that the reader
-    /// has time for the others. Nothing is loaded yet.
+    /// A stack of `count` layers at `vb`, by number, of which `held` stay in memory once a pass has used them, spread evenly so
+    /// that the reader has time for the others. Nothing is loaded yet.
     pub(crate) fn new(
-        count: usize,
-        held: usize,
-        load: impl Fn(usize) -> Result<T> + Send + Sync + 'static,
+        vb: Vb,
+        (count, held): (usize, usize),
+        load: impl Fn(&Vb, usize) -> Result<T> + Send + Sync + 'static,
     ) -> Self {
         let streamed = count.saturating_sub(held);
         let slot = |i: usize| {
             let before = |i: usize| i * streamed / count.max(1);
             if before(i + 1) > before(i) { Slot::Streamed } else { Slot::Held(OnceLock::new()) }
         };
-        Self { slots: (0..count).map(slot).collect(), load: Box::new(load) }
+        Self { slots: (0..count).map(slot).collect(), vb, load: Box::new(load) }
     }
 
     /// Loads the layers that stay.
@@ -53,7 +57,7 @@ impl<T: Send + Sync> Layers<T> {
                 && cell.get().is_none()
             {
                 // Another pass may have been faster; its layer is the same.
-                let _ = cell.set((self.load)(i)?);
+                let _ = cell.set(self.load(i)?);
             }
         }
         Ok(())
@@ -76,7 +80,10 @@ impl<T: Send + Sync> Layers<T> {
                 None
             } else {
                 // Where the system gives no thread, layers are loaded when they are needed.
-                thread::Builder::new().name("reader".into()).spawn_scoped(scope, move || self.read(&absent, &ready)).ok()
+                thread::Builder::new()
+                    .name("reader".into())
+                    .spawn_scoped(scope, move || self.read(&absent, &ready))
+                    .ok()
             };
             for (i, slot) in self.slots.iter().enumerate() {
                 before(i)?;
@@ -85,7 +92,7 @@ impl<T: Send + Sync> Layers<T> {
                     continue;
                 }
                 let layer = match &reader {
-                    None => (self.load)(i)?,
+                    None => self.load(i)?,
                     Some(_) => match layers.recv() {
                         Ok(layer) => layer?,
                         Err(_) => break,
@@ -108,12 +115,20 @@ impl<T: Send + Sync> Layers<T> {
     /// The reader: every absent layer in turn, each handed over before the next is begun. Ends early when nobody takes them.
     fn read(&self, absent: &[usize], ready: &SyncSender<Result<T>>) {
         for i in absent {
-            let layer = (self.load)(*i);
+            let layer = self.load(*i);
             let failed = layer.is_err();
             if ready.send(layer).is_err() || failed {
                 return;
             }
         }
+    }
+
+    fn load(&self, i: usize) -> Result<T> {
+        let vb = match self.slots[i] {
+            Slot::Held(_) => self.vb.pp(i.to_string()),
+            Slot::Streamed => self.vb.pp(i.to_string()).passing(),
+        };
+        (self.load)(&vb, i)
     }
 
     fn held(&self, i: usize) -> Option<&T> {
@@ -127,10 +142,31 @@ impl<T: Send + Sync> Layers<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use candle_core::Tensor;
+    use ltx_nn::{Compute, Weights};
     use std::sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     };
+
+    /// Nothing in it is asked for.
+    struct Nothing;
+
+    impl Weights for Nothing {
+        fn tensor(&self, key: &str, _: &[usize], _: &Compute) -> Result<Tensor> {
+            Err(NnError::unsupported("key", key, "none"))
+        }
+        fn rows(&self, key: &str, _: [usize; 2], _: &[u32], _: &Compute) -> Result<Tensor> {
+            Err(NnError::unsupported("key", key, "none"))
+        }
+        fn check(&self, key: &str, _: &[usize]) -> Result<()> {
+            Err(NnError::unsupported("key", key, "none"))
+        }
+    }
+
+    fn nothing() -> Vb {
+        Vb::new(Arc::new(Nothing), Compute::cpu_f32())
+    }
 
     /// Counts itself while it lives.
     struct Layer(usize, Arc<AtomicUsize>);
@@ -152,14 +188,14 @@ mod tests {
     fn stack(count: usize, held: usize, fails: Option<usize>) -> Stack {
         let (alive, most, loads) = (Arc::default(), Arc::default(), Arc::default());
         let (a, m, l) = (Arc::clone(&alive), Arc::clone(&most), Arc::clone(&loads));
-        let load = move |i| {
+        let load = move |_: &Vb, i| {
             let now = a.fetch_add(1, Ordering::SeqCst) + 1;
             m.fetch_max(now, Ordering::SeqCst);
             l.lock().unwrap().push(i);
             let layer = Layer(i, Arc::clone(&a));
             if fails == Some(i) { Err(NnError::unsupported("layer", i, "another")) } else { Ok(layer) }
         };
-        Stack { layers: Layers::new(count, held, load), alive, most, loads }
+        Stack { layers: Layers::new(nothing(), (count, held), load), alive, most, loads }
     }
 
     fn pass(stack: &Stack) -> Result<Vec<usize>> {
@@ -214,10 +250,10 @@ mod tests {
 
     #[test]
     fn a_reader_that_panics_panics_the_pass() {
-        let layers: Layers<()> = Layers::new(3, 0, |i| if i == 1 { panic!("layer {i}") } else { Ok(()) });
-        let passed = panic::catch_unwind(panic::AssertUnwindSafe(|| {
-            layers.for_each(|_| Ok(()), |_, ()| Ok::<_, NnError>(()))
-        }));
+        let load = |_: &Vb, i| if i == 1 { panic!("layer {i}") } else { Ok(()) };
+        let layers: Layers<()> = Layers::new(nothing(), (3, 0), load);
+        let passed =
+            panic::catch_unwind(panic::AssertUnwindSafe(|| layers.for_each(|_| Ok(()), |_, ()| Ok::<_, NnError>(()))));
         assert_eq!(passed.unwrap_err().downcast_ref::<String>().map(String::as_str), Some("layer 1"));
     }
 }

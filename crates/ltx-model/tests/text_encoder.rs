@@ -3,9 +3,7 @@
 use candle_core::{IndexOp, Tensor};
 use ltx_model::{
     config::section,
-    text_encoder::{
-        Gemma, GemmaConfig, MAX_TOKENS, PromptError, PromptTokenizer, TextEncoder,
-    },
+    text_encoder::{Gemma, GemmaConfig, MAX_TOKENS, PromptError, PromptTokenizer, TextEncoder},
     transformer::TransformerConfig,
 };
 use ltx_nn::{NnError, Taps};

@@ -73,12 +73,13 @@ pub struct Vb {
     source: Arc<dyn Weights>,
     prefix: String,
     compute: Compute,
+    passing: bool,
 }
 
 impl Vb {
     /// The root of a source.
     pub fn new(source: Arc<dyn Weights>, compute: Compute) -> Self {
-        Self { source, prefix: String::new(), compute }
+        Self { source, prefix: String::new(), compute, passing: false }
     }
 
     /// One level down: `vb.pp("attn1").pp("to_q")`.
@@ -91,6 +92,16 @@ impl Vb {
     #[must_use]
     pub fn with_dtype(&self, dtype: candle_core::DType) -> Self {
         Self { compute: self.compute.with_dtype(dtype), ..self.clone() }
+    }
+
+    /// The same position, for layers that are dropped after one use: matrices stay in the order of their file.
+    #[must_use]
+    pub fn passing(&self) -> Self {
+        Self { passing: true, ..self.clone() }
+    }
+
+    pub(crate) fn passes(&self) -> bool {
+        self.passing
     }
 
     /// Device and dtype that tensors arrive in.

@@ -107,8 +107,7 @@ impl Bench {
         let open = |condition| PreparedImage::open(condition, request.image_crf);
         let images = request.images.iter().map(open).collect::<Result<Vec<_>>>()?;
         let encoder = self.engine.video_encoder(&self.engine.fit(request)?)?;
-        let (seconds, images) =
-            timed(|| self.engine.encode_images(&encoder, request, &images, (run, &Taps::off())))?;
+        let (seconds, images) = timed(|| self.engine.encode_images(&encoder, request, &images, (run, &Taps::off())))?;
         let output = images[0][0].latent.clone();
         self.images = Some(images);
         Ok(Timed { seconds, output })

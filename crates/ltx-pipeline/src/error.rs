@@ -89,7 +89,9 @@ pub enum PipelineError {
     #[error("stages: two stages need the ×2 latent upscaler; name its file, or ask for one stage")]
     NoUpscaler,
     /// The budget does not hold what the request needs even with everything streamed.
-    #[error("memory: {budget} bytes are too little for this request, which needs {least} ({stage}); nearest legal: {least}")]
+    #[error(
+        "memory: {budget} bytes are too little for this request, which needs {least} ({stage}); nearest legal: {least}"
+    )]
     TooLittleMemory {
         /// Bytes of the budget.
         budget: u64,

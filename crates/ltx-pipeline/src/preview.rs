@@ -5,7 +5,7 @@
 
 use crate::{Engine, Result, generate::rgb_frames, plan::Fit};
 use candle_core::{IndexOp, Tensor};
-use ltx_model::video_vae::VideoDecoder;
+use ltx_model::video_vae::{ClipShape, VideoDecoder};
 use ltx_nn::Taps;
 use ltx_types::{LatentShape, PixelShape, Progress};
 use std::{
@@ -65,10 +65,11 @@ impl<'a> Previewer<'a> {
         Self { engine, sink, fit, decoder: OnceCell::new(), not_before: Cell::new(None) }
     }
 
-    /// Shows the clip as it looks after some steps, if it is wanted and affordable in time and memory. `estimate` gives the clean latent
-    /// `[1, C, F, H, W]`. A preview that cannot be made is left out: the generation does not depend on it.
+    /// Shows the clip as it looks after some steps, if it is wanted and affordable in time and memory. `estimate` gives the
+    /// clean latent `[1, C, F, H, W]`. A preview that cannot be made is left out: the generation does not depend on it.
     pub(crate) fn offer(&self, after: Progress, estimate: impl FnOnce() -> Result<Tensor>) {
-        if !self.fit.previews || !self.sink.wanted() || self.not_before.get().is_some_and(|then| Instant::now() < then) {
+        if !self.fit.previews || !self.sink.wanted() || self.not_before.get().is_some_and(|then| Instant::now() < then)
+        {
             return;
         }
         let began = Instant::now();
@@ -133,9 +134,9 @@ fn averages(from: usize, to: usize) -> Vec<f32> {
 impl Engine {
     /// Bytes of the decoder's activations for a preview of this latent.
     pub(crate) fn preview_activations(&self, latent: LatentShape) -> u64 {
-        let scale = self.ltx.vae.scale();
-        let side = |side: usize, scale: usize| (side.min(SIDE) * scale) as u64;
-        self.ltx.vae.activation_bytes(side(latent.height, scale.height) * side(latent.width, scale.width), 1)
+        let side = |side: usize| side.min(SIDE) as u64;
+        let clip = ClipShape { frames: 1, height: side(latent.height), width: side(latent.width) };
+        self.ltx.vae.decoder_bytes(clip).unwrap_or(0)
     }
 }
 

@@ -88,7 +88,8 @@ impl Sampler<'_> {
             inner.record("model_sigma", || Ok(Tensor::new(&[sigma], x.device())?))?;
             taps.record("model_timesteps", || Ok(scale.clone()))?;
             let input = TransformerInput { tokens: x, timesteps: &timesteps, sigma, context, rope, skips };
-            let velocity = self.transformer.forward(&input, &inner, |_| self.run.cancel.check().map_err(PipelineError::from))?;
+            let velocity =
+                self.transformer.forward(&input, &inner, |_| self.run.cancel.check().map_err(PipelineError::from))?;
             taps.record("velocity", || Ok(velocity.clone()))?;
             Ok((x - velocity.broadcast_mul(&scale)?)?)
         };

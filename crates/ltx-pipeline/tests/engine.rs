@@ -4,16 +4,16 @@ use candle_core::{DType, Tensor};
 use ltx_media::{FrameWriter, MediaError};
 use ltx_nn::{Compute, NnError};
 use ltx_pipeline::{
-    Engine, EngineOptions, Generator, LatentStore, MemoryBudget, MemoryPlan, ModelFiles, NoPreviews, NotSaved, Outcome, PipelineError, Preview,
-    PreviewSink, Result, Run, SavedLatent, quantize,
+    Engine, EngineOptions, Generator, LatentStore, MemoryBudget, MemoryPlan, ModelFiles, NoPreviews, NotSaved, Outcome,
+    PipelineError, Preview, PreviewSink, Result, Run, SavedLatent, quantize,
 };
 use ltx_policy::{Admitted, Ask, ModelNames, PolicyConfig, UsageMark, admit};
 use ltx_testkit::{assert_close, data, tiny};
-use ltx_weights::QuantizeType;
 use ltx_types::{
     CancelToken, ConditioningMode, Generation, GenerationDraft, Guidance, ImageCondition, ImageSource, NoProgress,
     Progress, ProgressSink, Schedule, Seed, Stage, Stages, Strength,
 };
+use ltx_weights::QuantizeType;
 use std::sync::Mutex;
 
 fn files() -> ModelFiles {

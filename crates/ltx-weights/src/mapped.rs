@@ -45,7 +45,9 @@ impl Mapped {
     /// The system's reason; `UnexpectedEof` where the file now ends too early.
     pub(crate) fn read(&self, start: usize, buffer: &mut [u8]) -> io::Result<()> {
         self.file.read_exact_at(buffer, start as u64).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => io::Error::new(error.kind(), "the file has become shorter since it was opened"),
+            io::ErrorKind::UnexpectedEof => {
+                io::Error::new(error.kind(), "the file has become shorter since it was opened")
+            }
             _ => error,
         })
     }

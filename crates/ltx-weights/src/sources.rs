@@ -95,7 +95,9 @@ fn widen(bytes: &[u8], stored: DType, values: &mut [f32]) {
     match stored {
         DType::BF16 => pairs(values, |pair| bf16::from_le_bytes(pair).to_f32()),
         DType::F16 => pairs(values, |pair| f16::from_le_bytes(pair).to_f32()),
-        _ => values.iter_mut().zip(bytes.as_chunks::<4>().0).for_each(|(value, four)| *value = f32::from_le_bytes(*four)),
+        _ => {
+            values.iter_mut().zip(bytes.as_chunks::<4>().0).for_each(|(value, four)| *value = f32::from_le_bytes(*four))
+        }
     }
 }
 

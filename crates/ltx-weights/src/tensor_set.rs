@@ -161,15 +161,16 @@ impl TensorSet {
         self.entry(key).map_or((0, 0), |(_, entry)| (entry.values() as u64, entry.range.len() as u64))
     }
 
-    /// Bytes in memory of the tensors whose keys start with `prefix`, when values take `value_bytes` and the matrices of linear
-    /// layers stay packed as they are stored. The audio stream is left out, as it is never loaded.
-    pub fn memory_bytes(&self, prefix: &str, value_bytes: u64) -> u64 {
+    /// Bytes in memory of the tensors whose keys start with `prefix`, all of them and the largest, when values take `value_bytes`
+    /// and the matrices of linear layers stay packed as they are stored. The audio stream is left out, as it is never loaded.
+    pub fn memory_bytes(&self, prefix: &str, value_bytes: u64) -> (u64, u64) {
         let keys = self.by_key.range(prefix.to_owned()..).map(|(key, _)| key).take_while(|key| key.starts_with(prefix));
         let bytes = |(_, entry): (&WeightFile, &Entry)| match entry.packing() {
             Some(_) if entry.shape.len() == 2 => entry.range.len() as u64,
             _ => entry.values() as u64 * value_bytes,
         };
-        keys.filter(|key| !report::is_audio(key)).filter_map(|key| self.entry(key)).map(bytes).sum()
+        let each = keys.filter(|key| !report::is_audio(key)).filter_map(|key| self.entry(key)).map(bytes);
+        each.fold((0, 0), |(sum, most), bytes| (sum + bytes, most.max(bytes)))
     }
 
     /// Values and bytes of what accompanies fp8 weights.

@@ -66,7 +66,10 @@ pub(crate) fn blocks(plan: &MemoryPlan) -> String {
         return format!("all {all} transformer blocks stay in memory while it samples");
     }
     let bytes = human(plan.blocks.bytes);
-    format!("{held} of {all} transformer blocks stay in memory while it samples; {} of {bytes} are streamed", all - held)
+    format!(
+        "{held} of {all} transformer blocks stay in memory while it samples; {} of {bytes} are streamed",
+        all - held
+    )
 }
 
 pub(crate) fn as_json(plan: &MemoryPlan) -> Value {

@@ -48,9 +48,7 @@ impl Connector {
         let heads = config.connector_num_attention_heads;
         let head_dim = config.connector_attention_head_dim;
         let attention = AttentionConfig { query_dim: dim, context_dim: dim, heads, head_dim, eps: EPS };
-        let blocks = vb.pp("transformer_1d_blocks");
-        let load = move |i: usize| {
-            let vb = blocks.pp(i.to_string());
+        let load = move |vb: &Vb, _| {
             Ok(Block {
                 attn1: GatedAttention::load(&vb.pp("attn1"), attention)?,
                 ff: FeedForward::load(&vb.pp("ff"), dim, true)?,
@@ -61,7 +59,7 @@ impl Connector {
         let grid = (10_000.0, config.frequency_precision());
         let maximum = &config.connector_positional_embedding_max_pos;
         Ok(Self {
-            blocks: Layers::new(count, if stays { count } else { 0 }, load),
+            blocks: Layers::new(vb.pp("transformer_1d_blocks"), (count, if stays { count } else { 0 }), load),
             count,
             registers: vb.tensor("learnable_registers", [config.connector_num_learnable_registers, dim])?,
             rope: fractional_rope_table(&positions, maximum, grid, (dim, heads), vb.compute())?,

@@ -14,7 +14,7 @@ use ltx_nn::{NnError, Result, Taps, Vb};
 /// Prompts to contexts.
 pub struct TextEncoder {
     gemma: Gemma,
-    /// One layer: hidden states to features.
+    /// Hidden states to features. Alone in its stack, it is large and used once in an encoding.
     projection: Layers<FeatureProjection>,
     connector: Connector,
 }
@@ -28,9 +28,9 @@ impl TextEncoder {
     pub fn open(gemma: Gemma, vb: &Vb, config: &TransformerConfig, stays: bool) -> Result<Self> {
         let states = (gemma.config().hidden_size, gemma.config().states());
         let connector = Connector::open(&vb.pp(Transformer::PREFIX), config, stays)?;
-        let (vb, outputs) = (vb.clone(), config.connector_dim());
-        let load = move |_| FeatureProjection::load(&vb, states, outputs);
-        Ok(Self { gemma, projection: Layers::new(1, usize::from(stays), load), connector })
+        let (root, outputs) = (vb.passing(), config.connector_dim());
+        let load = move |_: &Vb, _| FeatureProjection::load(&root, states, outputs);
+        Ok(Self { gemma, projection: Layers::new(vb.clone(), (1, usize::from(stays)), load), connector })
     }
 
     /// Layers of an encoding: the language model's, the projection, the connector's.

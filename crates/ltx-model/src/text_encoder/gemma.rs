@@ -35,10 +35,9 @@ impl Gemma {
         }
         let norm = RmsNorm::load_plus_one(&vb.pp("norm"), config.hidden_size, config.rms_norm_eps)?;
         let layers = {
-            let (vb, config) = (vb.pp("layers"), config.clone());
-            Layers::new(config.num_hidden_layers, 0, move |i| {
-                Layer::load(&vb.pp(i.to_string()), &config, config.is_global(i))
-            })
+            let (count, config) = (config.num_hidden_layers, config.clone());
+            let load = move |vb: &Vb, i| Layer::load(vb, &config, config.is_global(i));
+            Layers::new(vb.pp("layers"), (count, 0), load)
         };
         Ok(Self { vb: vb.clone(), config: config.clone(), layers, norm })
     }

@@ -71,9 +71,8 @@ impl Transformer {
     pub fn open(vb: &Vb, config: &TransformerConfig, held: usize) -> Result<Self> {
         let (dim, layers) = (config.inner_dim(), config.num_layers);
         let blocks = {
-            let (vb, config) = (vb.pp("transformer_blocks"), config.clone());
-            let load = move |i: usize| Block::load(&vb.pp(i.to_string()), &config);
-            Layers::new(layers, held, load)
+            let config = config.clone();
+            Layers::new(vb.pp("transformer_blocks"), (layers, held), move |vb, _| Block::load(vb, &config))
         };
         Ok(Self {
             patchify_proj: Linear::load(&vb.pp("patchify_proj"), config.in_channels, dim)?,

@@ -84,15 +84,6 @@ impl VideoVaeConfig {
         Ok(config)
     }
 
-    /// Bytes alive at the worst moment of a pass over `frames` frames of `pixels` pixels, in f32: three copies of a
-    /// residual block's values at the finest level, or two of the pixels themselves, and the convolution's panel.
-    pub fn activation_bytes(&self, pixels: u64, frames: u64) -> u64 {
-        let features = self.decoder_base_channels.max(self.encoder_base()) as u64;
-        let folded = (self.patch_size * self.patch_size) as u64;
-        let values = (3 * features).max(features + 6 * folded);
-        values * pixels / folded * frames * 4 + (32 << 20)
-    }
-
     pub(super) fn encoder_base(&self) -> usize {
         self.encoder_base_channels.unwrap_or(self.latent_channels)
     }

@@ -6,6 +6,7 @@
 mod config;
 mod decoder;
 mod encoder;
+mod memory;
 mod patchify;
 mod resample;
 mod residual;
@@ -14,4 +15,5 @@ mod statistics;
 pub use config::VideoVaeConfig;
 pub use decoder::VideoDecoder;
 pub use encoder::VideoEncoder;
+pub use memory::ClipShape;
 pub use statistics::LatentStatistics;

@@ -3,8 +3,8 @@
 //! Must not know budgets.
 
 use super::{Fit, PlanShape, StageNeed, sizes::streamed};
-use crate::{Engine, TileSizes, decode::Axis, resident::Part};
-use ltx_model::text_encoder::MAX_TOKENS;
+use crate::{Engine, resident::Part};
+use ltx_model::{text_encoder::MAX_TOKENS, video_vae::ClipShape};
 use ltx_types::{LatentShape, PixelShape, Stage, Stages};
 
 /// What the process needs before any weight: code, FFmpeg, headers of files.
@@ -33,7 +33,8 @@ impl Engine {
         };
 
         need(Stage::TextEncoding, &[Part::TextEncoder], self.text_moment(shape, fit));
-        let activations = self.ltx.vae.activation_bytes((shape.pixels.width * shape.pixels.height) as u64, 1);
+        let image = ClipShape { frames: 1, height: shape.pixels.height as u64, width: shape.pixels.width as u64 };
+        let activations = self.ltx.vae.encoder_bytes(image).unwrap_or(0);
         need(Stage::ImageEncoding, &[Part::VideoEncoder], Moment { weights: part(Part::VideoEncoder), activations });
 
         let transformer = self.sizes.transformer(fit.held, self.ltx.transformer.num_layers);
@@ -54,10 +55,7 @@ impl Engine {
             need(Stage::Upsampling, &parts, Moment { weights, activations: 0 });
             need(Stage::Refining, sampling, sample(shape.pixels));
         }
-        let (pixels, frames) = tile_pixels(&self.options.tiles, shape);
-        // Beside the tile: the frames it is blended into, and those that wait for the next stretch.
-        let blended = 3 * 4 * frames * (shape.pixels.width * shape.pixels.height) as u64;
-        let activations = self.ltx.vae.activation_bytes(pixels, frames) + 3 * blended;
+        let activations = self.decoding_bytes(latent(shape.pixels), shape);
         need(Stage::Decoding, &[Part::VideoDecoder], Moment { weights: part(Part::VideoDecoder), activations });
         stages
     }
@@ -105,14 +103,19 @@ impl Engine {
         values * self.ltx.transformer.inner_dim() as u64 * self.value_bytes()
     }
 
+    /// Decoding the largest tile, beside the frames it is blended into and those that wait for the next stretch.
+    fn decoding_bytes(&self, latent: LatentShape, shape: &PlanShape) -> u64 {
+        let (tiles, scale) = (&self.options.tiles, self.ltx.vae.scale());
+        let rows = [(tiles.height, scale.height, latent.height), (tiles.width, scale.width, latent.width)];
+        let [height, width] = rows.map(|(axis, scale, length)| (axis.size / scale).min(length) as u64);
+        let frames = shape.frames.get().min(tiles.frames.size);
+        let clip = ClipShape { frames: (frames.div_ceil(scale.time)).min(latent.frames) as u64, height, width };
+        let waiting = if frames < shape.frames.get() { tiles.frames.overlap } else { 0 };
+        let blended = 3 * 4 * ((frames + waiting) * shape.pixels.width * shape.pixels.height) as u64;
+        self.ltx.vae.decoder_bytes(clip).unwrap_or(0) + blended
+    }
+
     fn value_bytes(&self) -> u64 {
         self.options.compute.dtype.size_in_bytes() as u64
     }
-}
-
-/// Pixels and frames of the largest decoded tile.
-fn tile_pixels(tiles: &TileSizes, shape: &PlanShape) -> (u64, u64) {
-    let side = |axis: Axis, length: usize| axis.size.min(length) as u64;
-    let pixels = side(tiles.width, shape.pixels.width) * side(tiles.height, shape.pixels.height);
-    (pixels, side(tiles.frames, shape.frames.get()))
 }

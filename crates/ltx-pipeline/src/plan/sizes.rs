@@ -16,13 +16,21 @@ pub(crate) struct Sizes {
     parts: BTreeMap<&'static str, u64>,
     /// The transformer's blocks together.
     pub(crate) blocks: u64,
-    /// The largest of them.
+    /// The largest of them, and the largest tensor in it: while a layer is loaded, one tensor may lie there in two forms.
     pub(crate) block: u64,
-    /// The connector's blocks together, and the largest of them.
-    pub(crate) connector: u64,
+    block_tensor: u64,
+    /// The largest of the connector's.
     pub(crate) connector_block: u64,
     /// The largest layer of the language model.
     pub(crate) gemma_layer: u64,
+}
+
+/// Layers of a stack: together, the largest, and the largest tensor.
+#[derive(Default)]
+struct Layers {
+    sum: u64,
+    layer: u64,
+    tensor: u64,
 }
 
 impl Sizes {
@@ -36,16 +44,21 @@ impl Sizes {
         }
         let layers = |set: &ltx_weights::TensorSet, prefix: &str, count: usize| {
             let layer = |i: usize| set.memory_bytes(&format!("{prefix}.{i}."), value);
-            (0..count).map(layer).fold((0, 0), |(sum, most), bytes: u64| (sum + bytes, most.max(bytes)))
+            let add = |all: Layers, (layer, tensor): (u64, u64)| Layers {
+                sum: all.sum + layer,
+                layer: all.layer.max(layer),
+                tensor: all.tensor.max(tensor),
+            };
+            (0..count).map(layer).fold(Layers::default(), add)
         };
         let prefix = Transformer::PREFIX;
-        (sizes.blocks, sizes.block) =
-            layers(&ltx.tensors, &format!("{prefix}.transformer_blocks"), ltx.transformer.num_layers);
+        let all = layers(&ltx.tensors, &format!("{prefix}.transformer_blocks"), ltx.transformer.num_layers);
+        (sizes.blocks, sizes.block, sizes.block_tensor) = (all.sum, all.layer, all.tensor);
         let connector = format!("{prefix}.video_embeddings_connector.transformer_1d_blocks");
-        (sizes.connector, sizes.connector_block) =
-            layers(&ltx.tensors, &connector, ltx.transformer.connector_num_layers);
-        (_, sizes.gemma_layer) =
-            layers(&text.tensors, &format!("{}.layers", text.prefix), text.config.num_hidden_layers);
+        let all = layers(&ltx.tensors, &connector, ltx.transformer.connector_num_layers);
+        sizes.connector_block = all.layer;
+        let all = layers(&text.tensors, &format!("{}.layers", text.prefix), text.config.num_hidden_layers);
+        sizes.gemma_layer = all.layer;
         sizes
     }
 
@@ -70,7 +83,7 @@ impl Sizes {
     /// The transformer with `held` of its `all` blocks in memory, and two of the others.
     pub(crate) fn transformer(&self, held: usize, all: usize) -> u64 {
         let blocks = self.blocks * held as u64 / all.max(1) as u64 + streamed(self.block, all - held.min(all));
-        self.named("transformer").saturating_sub(self.blocks) + blocks
+        self.named("transformer").saturating_sub(self.blocks) + blocks + self.block_tensor
     }
 
     fn named(&self, part: &str) -> u64 {
