@@ -2,8 +2,8 @@
 //!
 //! Must not know who asks, nor clients' names: no label tells one client from another.
 
-use crate::{machine, node::Node};
-use ltx_jobs::{GenerationRecord, State};
+use crate::node::Node;
+use ltx_jobs::{GenerationRecord, State, memory};
 use ltx_policy::Refusal;
 use ltx_types::Stage;
 use prometheus_client::{
@@ -128,7 +128,7 @@ impl Metrics {
             Err(error) => tracing::error!(%error, "the jobs do not say how they stand"),
         }
         self.streams.set(gauge(node.streams.count() as u64));
-        self.resident.set(gauge(machine::resident_bytes().unwrap_or(0)));
+        self.resident.set(gauge(memory::resident_bytes().unwrap_or(0)));
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
