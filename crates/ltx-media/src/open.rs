@@ -72,10 +72,9 @@ pub fn shown_size(bytes: &[u8]) -> Option<(u32, u32)> {
     let mut decoder = Kind::of(bytes).ok()?.decoder(bytes).ok()?;
     let (width, height) = decoder.dimensions();
     let turned = match orientation(&mut *decoder) {
-        Orientation::Rotate90
-        | Orientation::Rotate270
-        | Orientation::Rotate90FlipH
-        | Orientation::Rotate270FlipH => true,
+        Orientation::Rotate90 | Orientation::Rotate270 | Orientation::Rotate90FlipH | Orientation::Rotate270FlipH => {
+            true
+        }
         Orientation::NoTransforms
         | Orientation::Rotate180
         | Orientation::FlipHorizontal

@@ -59,9 +59,8 @@ impl Calls {
             }
         }
         known.extend(["Check", "Watch"].map(|method| format!("/grpc.health.v1.Health/{method}")));
-        known.extend(
-            ["v1", "v1alpha"].map(|of| format!("/grpc.reflection.{of}.ServerReflection/ServerReflectionInfo")),
-        );
+        known
+            .extend(["v1", "v1alpha"].map(|of| format!("/grpc.reflection.{of}.ServerReflection/ServerReflectionInfo")));
         Self { node, known: Arc::new(known) }
     }
 }
