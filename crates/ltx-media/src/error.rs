@@ -174,6 +174,7 @@ impl MediaError {
             | Self::ImageTruncated { .. } => true,
             Self::EncoderMissing { .. }
             | Self::Codec { .. }
+            | Self::PngEncoding(_)
             | Self::FrameShape { .. }
             | Self::FrameLength { .. }
             | Self::NoFolder { .. }
@@ -181,6 +182,7 @@ impl MediaError {
             | Self::NotAFolder { .. }
             | Self::FolderNotEmpty { .. }
             | Self::Create { .. }
+            | Self::Write { .. }
             | Self::Incomplete { .. } => false,
         }
     }

@@ -102,6 +102,18 @@ impl From<Problem> for Status {
     }
 }
 
+/// Which of the node's limits a problem is, if it is one.
+pub(crate) fn limit(problem: &Problem) -> Option<ErrorReason> {
+    match problem {
+        Problem::Jobs(JobsError::DoesNotFit { .. }) => Some(ErrorReason::DoesNotFit),
+        Problem::Jobs(JobsError::QueueFull { .. }) => Some(ErrorReason::QueueFull),
+        Problem::Jobs(JobsError::RateLimited { .. }) | Problem::TooManyStreams { .. } => Some(ErrorReason::RateLimited),
+        Problem::Jobs(JobsError::StorageFull { .. }) | Problem::StorageFull { .. } => Some(ErrorReason::StorageFull),
+        Problem::Jobs(JobsError::Stopping) | Problem::Stopping => Some(ErrorReason::ShuttingDown),
+        _ => None,
+    }
+}
+
 fn of_jobs(error: JobsError) -> Answer {
     let message = error.to_string();
     let plain = |reason| Answer::new(reason, message);

@@ -26,9 +26,9 @@ impl UploadService for Uploads {
     ) -> Result<Response<v1::UploadImageResponse>, Status> {
         let client = caller(&request)?;
         if self.0.is_stopping() {
-            return Err(Problem::Stopping.into());
+            return Err(self.0.counted(Problem::Stopping).into());
         }
-        let _slot: Slot = self.0.uploads.open(&client)?;
+        let _slot: Slot = self.0.uploads.open(&client).map_err(|problem| self.0.counted(problem))?;
         let limits = &self.0.config.limits;
         let until = Instant::now() + limits.upload_time;
         let slow = || Problem::OutOfTime { limit: limits.upload_time };
@@ -37,7 +37,8 @@ impl UploadService for Uploads {
         let mut stream = request.into_inner();
         let received = timeout_at(until, self.receive(&mut stream)).await.map_err(|_| slow())?;
         let (bytes, sha256) = received?;
-        Ok(Response::new(self.keep(client, bytes, sha256).await?))
+        let kept = self.keep(client, bytes, sha256).await;
+        Ok(Response::new(kept.map_err(|problem| self.0.counted(problem))?))
     }
 }
 
