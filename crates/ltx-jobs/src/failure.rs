@@ -3,8 +3,8 @@
 //! Must not know gRPC codes.
 
 use crate::{DeviceError, JobsError};
-use ltx_media::MediaError;
 use ltx_pipeline::PipelineError;
+use ltx_types::{causes, sentence};
 use serde::{Deserialize, Serialize};
 use std::{error::Error, io};
 
@@ -14,8 +14,10 @@ use std::{error::Error, io};
 pub enum FailureCode {
     /// Judged again after a restart, it is no longer of the unlimited class.
     Refused,
-    /// A field or an image does not suit the model.
+    /// A field does not suit the model.
     Invalid,
+    /// An image cannot be decoded any more.
+    Image,
     /// The disk took no more.
     StorageFull,
     /// The model could not be loaded.
@@ -30,9 +32,10 @@ pub enum FailureCode {
 
 impl FailureCode {
     /// Every code.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Refused,
         Self::Invalid,
+        Self::Image,
         Self::StorageFull,
         Self::ModelUnavailable,
         Self::Panicked,
@@ -45,6 +48,7 @@ impl FailureCode {
         match self {
             Self::Refused => "REFUSED",
             Self::Invalid => "INVALID",
+            Self::Image => "IMAGE",
             Self::StorageFull => "STORAGE_FULL",
             Self::ModelUnavailable => "MODEL_UNAVAILABLE",
             Self::Panicked => "PANICKED",
@@ -94,23 +98,9 @@ impl Failure {
 fn code_of(error: &PipelineError) -> FailureCode {
     match error {
         PipelineError::Field(_) | PipelineError::Prompt(_) | PipelineError::NoUpscaler => FailureCode::Invalid,
-        PipelineError::Media(error) if is_input(error) => FailureCode::Invalid,
+        PipelineError::Media(error) if error.is_of_image() => FailureCode::Image,
         _ => FailureCode::Engine,
     }
-}
-
-/// Whether the fault lies in an image of the request.
-fn is_input(error: &MediaError) -> bool {
-    matches!(
-        error,
-        MediaError::ImageUnreadable { .. }
-            | MediaError::ImageEmpty { .. }
-            | MediaError::ImageFileTooLarge { .. }
-            | MediaError::ImageFormat { .. }
-            | MediaError::ImageTooLarge { .. }
-            | MediaError::ImageCorrupt { .. }
-            | MediaError::ImageTruncated { .. }
-    )
 }
 
 /// Whether a full disk, a quota or a file size limit is among the causes.
@@ -128,19 +118,4 @@ pub(crate) fn storage_full(error: &(dyn Error + 'static)) -> bool {
 pub(crate) fn is_full(error: &io::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
-}
-
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| <dyn Error>::source(*error))
-}
-
-/// An error and its causes as one line; a transparent error repeats its cause's words, which are said once.
-pub(crate) fn sentence(error: &(dyn Error + 'static)) -> String {
-    let mut line = String::new();
-    for cause in causes(error).map(ToString::to_string) {
-        if !line.ends_with(&cause) {
-            line = if line.is_empty() { cause } else { format!("{line}: {cause}") };
-        }
-    }
-    line
 }

@@ -137,14 +137,8 @@ fn code_of_weights(error: &WeightsError) -> Code {
 
 fn code_of_media(error: &MediaError) -> Code {
     match error {
-        MediaError::ImageUnreadable { .. }
-        | MediaError::ImageEmpty { .. }
-        | MediaError::ImageFileTooLarge { .. }
-        | MediaError::ImageFormat { .. }
-        | MediaError::ImageTooLarge { .. }
-        | MediaError::ImageCorrupt { .. }
-        | MediaError::ImageTruncated { .. }
-        | MediaError::FrameShape { .. }
+        error if error.is_of_image() => Code::BadInput,
+        MediaError::FrameShape { .. }
         | MediaError::NoFolder { .. }
         | MediaError::IsFolder { .. }
         | MediaError::NotAFolder { .. }

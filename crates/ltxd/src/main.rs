@@ -8,10 +8,10 @@ mod commands;
 mod config;
 mod exit;
 mod fingerprint;
+mod human;
 mod library;
 mod node;
 mod progress;
-mod resident;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

@@ -3,7 +3,7 @@
 //!
 //! Must not know what it is compared with.
 
-use crate::{commands::generate::ComputeFlags, resident};
+use crate::commands::generate::ComputeFlags;
 use anyhow::{Context, Result};
 use ltx_nn::profile::{self, Cost};
 use ltx_pipeline::{
@@ -69,7 +69,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
                 Some(timed.seconds)
             }
         };
-        let mut answer = json!({ "seconds": seconds, "peak_bytes": resident::peak_bytes() });
+        let mut answer = json!({ "seconds": seconds, "peak_bytes": ltx_jobs::memory::peak_bytes() });
         if ask.profile {
             let costs = profile::take().into_iter();
             let row = |(name, c): (&str, Cost)| {

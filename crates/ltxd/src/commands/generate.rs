@@ -5,7 +5,7 @@
 mod draft;
 mod summary;
 
-use crate::{exit::BadInput, fingerprint, library, progress::Bar, resident};
+use crate::{exit::BadInput, fingerprint, library, progress::Bar};
 use anyhow::{Context, Result};
 use draft::Model;
 use ltx_media::{FrameWriter, Mp4Writer, PngFolderWriter};
@@ -173,7 +173,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         mark: &mark,
         outcome: &outcome,
         planned_peak_bytes: plan.peak(),
-        peak_rss_bytes: resident::peak_bytes(),
+        peak_rss_bytes: ltx_jobs::memory::peak_bytes(),
         total_seconds: started.elapsed().as_secs_f64(),
     };
     if arguments.json {

@@ -2,7 +2,7 @@
 //!
 //! Must not know the list of keys; the models' own `load()` is run on shapes.
 
-use crate::resident::human;
+use crate::human::human;
 use anyhow::Result;
 use ltx_pipeline::{Inspected, inspect, inspect_together};
 use ltx_weights::Tally;

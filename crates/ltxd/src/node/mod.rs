@@ -9,7 +9,7 @@ mod models;
 
 pub(crate) use identity::random_hex;
 
-use crate::{config::NodeConfig, exit::BadInput, fingerprint, resident};
+use crate::{config::NodeConfig, exit::BadInput, fingerprint};
 use anyhow::{Context, Result};
 use ltx_jobs::{ClientId, Disk, Jobs, Surroundings};
 use ltx_policy::{ModelNames, PolicyConfig};
@@ -113,7 +113,7 @@ fn settings(config: &NodeConfig, node: String) -> Result<Settings> {
         request_burst: limits.request_burst,
         max_image_bytes: limits.image_bytes as u64,
         reserve_bytes: limits.reserve_bytes,
-        memory_limit_bytes: limits.memory_bytes.or_else(resident::available_bytes),
+        memory_limit_bytes: limits.memory_bytes.or_else(ltx_jobs::memory::available_bytes),
         max_fruitless_crashes: limits.fruitless_crashes,
         retention: ltx_jobs::Retention {
             outputs_for: kept.outputs,

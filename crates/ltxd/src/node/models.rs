@@ -2,7 +2,7 @@
 //!
 //! Must not know requests or clients.
 
-use crate::{config::NodeConfig, exit::BadInput, fingerprint, library, resident};
+use crate::{config::NodeConfig, exit::BadInput, fingerprint, library};
 use anyhow::{Context, Result};
 use ltx_jobs::Models;
 use ltx_nn::{Compute, parse_dtype};
@@ -85,7 +85,7 @@ pub(crate) fn open(config: &NodeConfig) -> Result<Known> {
 /// Weights that stay: what is configured, or a quarter of the memory, so that requests have the rest.
 fn resident_bytes(config: &NodeConfig) -> u64 {
     let limits = &config.limits;
-    let quarter = || limits.memory_bytes.or_else(resident::available_bytes).map_or(0, |bytes| bytes / 4);
+    let quarter = || limits.memory_bytes.or_else(ltx_jobs::memory::available_bytes).map_or(0, |bytes| bytes / 4);
     limits.resident_bytes.unwrap_or_else(quarter)
 }
 
@@ -126,6 +126,10 @@ impl Models for NodeModels {
     fn plan(&self, model: &str, request: &Generation) -> Option<MemoryPlan> {
         let opened = self.opened.get(model)?;
         Some(locked(&opened.planner).plan(request))
+    }
+
+    fn resident_bytes(&self, model: &str) -> u64 {
+        self.opened.get(model).map_or(0, |opened| locked(&opened.planner).resident_bytes())
     }
 }
 
