@@ -5,9 +5,9 @@ import time
 
 class Pace:
     """Ends `minutes` of wall clock after it was made. A step that took more than LONGEST counts as LONGEST, so that the
-    learning rate does not jump where the process stood still; what remains is spread over the time that is left."""
+    learning rate does not jump where the process stood still; what remains is spread over the time that is left. LONGEST must be well above what a step takes."""
 
-    LONGEST = 3.0
+    LONGEST = 30.0
 
     def __init__(self, minutes):
         self.end, self.last, self.spent = time.time() + 60 * minutes, time.time(), 0.0
