@@ -3,6 +3,8 @@
 //! Must not know layers' weights by name.
 
 mod cpu;
+#[cfg(any(test, feature = "cuda"))]
+pub(crate) mod cuda;
 
 pub(crate) use cpu::{
     Attention, Conv3d, Gate, GatedResidual, Gelu, Linear, NormModulate, Normalize, PackedProduct, PixelNorm, RmsNorm,
