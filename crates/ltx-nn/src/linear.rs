@@ -39,16 +39,42 @@ impl Linear {
     /// # Errors
     /// The last dimension is not `inputs`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.forward_then(x, false)
+    }
+
+    /// [`Self::forward`], then GELU.
+    ///
+    /// # Errors
+    /// As [`Self::forward`].
+    pub fn forward_gelu(&self, x: &Tensor) -> Result<Tensor> {
+        self.forward_then(x, true)
+    }
+
+    fn forward_then(&self, x: &Tensor, gelu: bool) -> Result<Tensor> {
         let [outputs, inputs] = self.shape;
         let mut dims = x.dims().to_vec();
         let rows = x.elem_count() / inputs.max(1);
         let x = x.reshape((rows, inputs))?;
         let name = if matches!(self.weight, Matrix::Dense(_)) { "linear" } else { "packed linear" };
-        let y = profile::timed(name, || 2 * rows * inputs * outputs, || product(&self.weight, self.bias.as_ref(), &x))?;
+        let bias = self.bias.as_ref();
+        let operations = || 2 * rows * inputs * outputs;
         if let Some(last) = dims.last_mut() {
             *last = outputs;
         }
-        Ok(y.reshape(dims)?)
+        if let Some(y) = profile::timed(name, operations, || product_on_gpu(&self.weight, bias, &x, gelu))? {
+            return Ok(y.reshape(dims)?);
+        }
+        let y = profile::timed(name, operations, || product(&self.weight, bias, &x))?.reshape(dims)?;
+        if gelu { crate::gelu(&y) } else { Ok(y) }
+    }
+}
+
+/// Product, bias and GELU in one pass, where a GPU does that.
+fn product_on_gpu(weight: &Matrix, bias: Option<&Tensor>, x: &Tensor, gelu: bool) -> Result<Option<Tensor>> {
+    match weight {
+        Matrix::Dense(weight) => Ok(kernels::cuda::linear(x, weight, bias, gelu)?),
+        Matrix::Packed(weight) => weight.product_on_gpu(x, bias, gelu),
+        Matrix::Beside(..) => Ok(None),
     }
 }
 

@@ -3,7 +3,6 @@
 //! Must not know layers' weights by name.
 
 mod cpu;
-#[cfg(any(test, feature = "cuda"))]
 pub(crate) mod cuda;
 
 pub(crate) use cpu::{

@@ -34,11 +34,11 @@ pub(super) fn empty(_shape: &[usize], _like: &Tensor, _dtype: candle_core::DType
     Err(Error::NotCompiledWithCudaSupport)
 }
 
-pub(crate) fn open(_ordinal: usize) -> Result<Device, DeviceError> {
+pub(crate) fn open(_ordinal: usize) -> std::result::Result<Device, DeviceError> {
     Err(DeviceError::NotBuilt)
 }
 
-pub(crate) fn list() -> Result<Vec<String>, DeviceError> {
+pub(crate) fn list() -> std::result::Result<Vec<String>, DeviceError> {
     Err(DeviceError::NotBuilt)
 }
 

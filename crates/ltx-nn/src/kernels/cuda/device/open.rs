@@ -20,7 +20,7 @@ const NEEDED: i32 = 13_000;
 const OLDEST: (i32, i32) = (8, 0);
 
 /// Opens a GPU by its number.
-pub(crate) fn open(ordinal: usize) -> Result<Device, DeviceError> {
+pub(crate) fn open(ordinal: usize) -> std::result::Result<Device, DeviceError> {
     let found = list()?;
     if ordinal >= found.len() {
         return Err(DeviceError::NoSuchDevice { asked: ordinal, found });
@@ -39,7 +39,7 @@ pub(crate) fn open(ordinal: usize) -> Result<Device, DeviceError> {
 }
 
 /// The GPUs' names.
-pub(crate) fn list() -> Result<Vec<String>, DeviceError> {
+pub(crate) fn list() -> std::result::Result<Vec<String>, DeviceError> {
     // SAFETY: looks whether a system library can be loaded; its initialisers are those of the driver.
     if !unsafe { sys::is_culib_present() } {
         return Err(DeviceError::NoDriver);
@@ -70,7 +70,7 @@ pub(crate) fn list() -> Result<Vec<String>, DeviceError> {
         return Err(DeviceError::NoDevice);
     }
     let name = |ordinal| result::device::get_name(result::device::get(ordinal)?);
-    (0..count).map(name).collect::<Result<_, _>>().w().map_err(failed)
+    (0..count).map(name).collect::<std::result::Result<_, _>>().w().map_err(failed)
 }
 
 /// Free and all memory of a GPU, in bytes.
@@ -86,7 +86,7 @@ pub(crate) fn synchronize(device: &Device) -> Result<()> {
 }
 
 /// Memory that was freed stays with the process, as asking the driver again costs more than most kernels.
-fn keep_memory(context: &CudaContext) -> Result<(), result::DriverError> {
+fn keep_memory(context: &CudaContext) -> std::result::Result<(), result::DriverError> {
     if !context.has_async_alloc() {
         return Ok(());
     }
