@@ -8,8 +8,10 @@ use candle_core::{
     cuda_backend::{
         DeviceId,
         cudarc::{
-            cublas::result::CublasError,
-            cublaslt::{result, sys},
+            cublaslt::{
+                result::{self, CublasError},
+                sys,
+            },
             driver::{CudaSlice, CudaStream, DevicePtr},
         },
     },
