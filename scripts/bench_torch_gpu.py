@@ -27,6 +27,7 @@ from ltx_core.model.transformer.attention import AttentionFunction
 from ltx_core.model.transformer.modality import Modality
 from ltx_core.model.transformer.model_configurator import LTXVideoOnlyModelConfigurator
 from ltx_core.model.video_vae.model_configurator import VideoDecoderConfigurator
+from ltx_core.tiling import DimensionSizeConfig, TileSizeConfig
 
 DEVICE, KIND, SLOTS = torch.device(arguments.device), torch.bfloat16, 1024
 torch.set_grad_enabled(False)
@@ -117,9 +118,9 @@ class Case:
     def decoding(self):
         decoder = self.part("decoder", VideoDecoderConfigurator)
         # As ltxd: tiles, and every finished stretch on the host in float32.
-        from ltx_core.model.video_vae.tiling import TilingConfig
-
-        return timed(lambda: [chunk.float().cpu() for chunk in decoder.tiled_decode(self.latent, TilingConfig.default())])
+        space = DimensionSizeConfig(tile_size=768, overlap=64)
+        tiles = TileSizeConfig(frames=DimensionSizeConfig(tile_size=80, overlap=24), height=space, width=space)
+        return timed(lambda: [chunk.float().cpu() for chunk in decoder.tiled_decode(self.latent, tiles)])
 
 
 def timed(work):

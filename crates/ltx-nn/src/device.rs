@@ -34,7 +34,9 @@ pub enum DeviceError {
     #[error("device: no NVIDIA driver here (libcuda cannot be loaded); install it, or ask for cpu")]
     NoDriver,
     /// The driver does not know the CUDA version that this binary was built for.
-    #[error("device: the NVIDIA driver here is for CUDA {found}, and {needed} is needed; update the driver, or ask for cpu")]
+    #[error(
+        "device: the NVIDIA driver here is for CUDA {found}, and {needed} is needed; update the driver, or ask for cpu"
+    )]
     DriverTooOld {
         /// The driver's CUDA version.
         found: String,
@@ -180,9 +182,12 @@ mod tests {
 
     #[test]
     fn names_are_read_and_written() {
-        for (name, choice) in
-            [("auto", DeviceChoice::Auto), ("cpu", DeviceChoice::Cpu), ("cuda:0", DeviceChoice::Cuda(0)), ("cuda:13", DeviceChoice::Cuda(13))]
-        {
+        for (name, choice) in [
+            ("auto", DeviceChoice::Auto),
+            ("cpu", DeviceChoice::Cpu),
+            ("cuda:0", DeviceChoice::Cuda(0)),
+            ("cuda:13", DeviceChoice::Cuda(13)),
+        ] {
             assert_eq!(name.parse::<DeviceChoice>().unwrap(), choice);
             assert_eq!(choice.to_string(), name);
         }

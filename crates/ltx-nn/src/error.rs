@@ -97,7 +97,9 @@ impl NnError {
     #[must_use]
     pub(crate) fn while_reading(self, key: impl FnOnce() -> String) -> Self {
         match self {
-            Self::OutOfDeviceMemory { source, .. } => Self::OutOfDeviceMemory { what: format!("the weight {}", key()), source },
+            Self::OutOfDeviceMemory { source, .. } => {
+                Self::OutOfDeviceMemory { what: format!("the weight {}", key()), source }
+            }
             other => other,
         }
     }

@@ -74,7 +74,12 @@ impl RopeTable {
     }
 
     /// The rotation, behind an RMS norm of that weight and epsilon if there is one, where a GPU does that in one pass.
-    pub(crate) fn apply_on_gpu(&self, x: &Tensor, heads: usize, norm: Option<(&Tensor, f64)>) -> Result<Option<Tensor>> {
+    pub(crate) fn apply_on_gpu(
+        &self,
+        x: &Tensor,
+        heads: usize,
+        norm: Option<(&Tensor, f64)>,
+    ) -> Result<Option<Tensor>> {
         let by = kernels::cuda::NormedRope { cos: &self.cos, sin: &self.sin, heads, norm };
         Ok(kernels::cuda::norm_rope(x, &by)?)
     }

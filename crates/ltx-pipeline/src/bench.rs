@@ -134,7 +134,8 @@ impl Bench {
             previewer: &Previewer::new(engine, run.previews),
         };
         let sigmas = sigmas.start(steps);
-        let (seconds, tokens) = self.timed(|| sampler.run(Stage::Denoising, &state, tokens, (&sigmas, 0), &Taps::off()))?;
+        let (seconds, tokens) =
+            self.timed(|| sampler.run(Stage::Denoising, &state, tokens, (&sigmas, 0), &Taps::off()))?;
         let output = state.clip_latent(&tokens)?;
         self.latent = Some(output.clone());
         Ok(Timed { seconds, output })

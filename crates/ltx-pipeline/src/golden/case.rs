@@ -2,8 +2,8 @@
 //!
 //! Must not know tensors.
 
-use candle_core::DType;
 use crate::{ModelFiles, PipelineError};
+use candle_core::DType;
 use ltx_types::{
     ConditioningMode, FieldError, Generation, GenerationDraft, Guidance, ImageCondition, ImageSource, Method, Schedule,
     Seed, Stages, Strength,

@@ -112,7 +112,8 @@ pub(super) fn check(raw: Raw) -> Checked<NodeConfig> {
         return Err(ConfigError::value("models", "[]", "name at least one model"));
     }
     let device = raw.device.parse();
-    let device = device.map_err(|_| ConfigError::value("device", &raw.device, "is none of auto, cpu, cuda:0, cuda:1, …"))?;
+    let device =
+        device.map_err(|_| ConfigError::value("device", &raw.device, "is none of auto, cpu, cuda:0, cuda:1, …"))?;
     if !["f32", "bf16", "f16"].contains(&raw.dtype.as_str()) {
         return Err(ConfigError::value("dtype", raw.dtype, "is none of f32, bf16, f16"));
     }

@@ -115,7 +115,10 @@ fn settings(config: &NodeConfig, node: String, compute: &Compute) -> Result<Sett
         request_burst: limits.request_burst,
         max_image_bytes: limits.image_bytes as u64,
         reserve_bytes: limits.reserve_bytes,
-        memory_limit_bytes: limits.memory_bytes.or_else(|| compute::gpu_free_bytes(compute)).or_else(resident::available_bytes),
+        memory_limit_bytes: limits
+            .memory_bytes
+            .or_else(|| compute::gpu_free_bytes(compute))
+            .or_else(resident::available_bytes),
         max_fruitless_crashes: limits.fruitless_crashes,
         retention: ltx_jobs::Retention {
             outputs_for: kept.outputs,

@@ -48,7 +48,8 @@ pub(crate) fn open(config: &NodeConfig) -> Result<Known> {
     if let Some(error) = passed_over {
         tracing::warn!(%error, "computing on the CPU");
     }
-    let options = EngineOptions { resident_bytes: resident_bytes(config, &compute), compute, ..EngineOptions::default() };
+    let options =
+        EngineOptions { resident_bytes: resident_bytes(config, &compute), compute, ..EngineOptions::default() };
     let mut models = NodeModels { opened: BTreeMap::new(), options };
     let mut served = Vec::new();
     let mut cards = Vec::new();

@@ -44,7 +44,12 @@ fn rows(x: &Tensor, table: &Tensor, element: Element) -> Result<Option<Rows>> {
 }
 
 /// `rms_norm(x)`, `layer_norm(x)` or `x`, then `(1 + scale) + shift`; the normalisation by name.
-pub(crate) fn norm_modulate(x: &Tensor, shift: &Tensor, scale: &Tensor, by: Option<(bool, f64)>) -> Result<Option<Tensor>> {
+pub(crate) fn norm_modulate(
+    x: &Tensor,
+    shift: &Tensor,
+    scale: &Tensor,
+    by: Option<(bool, f64)>,
+) -> Result<Option<Tensor>> {
     let Some(element) = element(&[x, shift, scale]) else { return Ok(None) };
     let (x, shift, scale) = (x.contiguous()?, shift.contiguous()?, scale.contiguous()?);
     let Some(rows) = rows(&x, &scale, element)?.filter(|_| shift.dims() == scale.dims()) else { return Ok(None) };

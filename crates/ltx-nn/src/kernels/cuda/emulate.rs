@@ -54,7 +54,8 @@ pub(super) fn perform<const N: usize>(
     for (i, _) in inputs.iter().enumerate() {
         assert_eq!(read[i], buffers[i], "{}: input {i} was written to", launch.kernel);
     }
-    let outputs = read[inputs.len()..].iter().zip(outputs).map(|(bytes, (shape, dtype))| tensor_of(bytes, shape, dtype));
+    let outputs =
+        read[inputs.len()..].iter().zip(outputs).map(|(bytes, (shape, dtype))| tensor_of(bytes, shape, dtype));
     Ok(outputs.collect::<Result<Vec<_>>>()?.try_into().unwrap())
 }
 

@@ -15,7 +15,11 @@ pub(super) fn gated_residual(element: Element, rows: Rows) -> Result<Launch> {
 }
 
 /// `x, logits → out`, of rows of `heads` heads of `head_dim` values.
-pub(super) fn gate_heads(element: Element, (rows, heads, head_dim): (usize, usize, usize), whole: bool) -> Result<Launch> {
+pub(super) fn gate_heads(
+    element: Element,
+    (rows, heads, head_dim): (usize, usize, usize),
+    whole: bool,
+) -> Result<Launch> {
     let launch = Launch::new(Module::Gate, "gate_heads", element, [rows, 1, 1])?.tensors(3);
     launch.ints(&[heads, head_dim, usize::from(whole)])
 }

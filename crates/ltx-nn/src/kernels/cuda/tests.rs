@@ -11,8 +11,8 @@ use super::{
     rope::{self, Heads},
 };
 use crate::{
-    AttentionShape, Compute, Mask, RopeTable, TimePadding, e4m3, gate_heads, gated_residual, gelu, layer_norm_modulate, modulate,
-    relative_l2, rms_norm, rms_norm_modulate,
+    AttentionShape, Compute, Mask, RopeTable, TimePadding, e4m3, gate_heads, gated_residual, gelu, layer_norm_modulate,
+    modulate, relative_l2, rms_norm, rms_norm_modulate,
 };
 use candle_core::{DType, Device, Result, Tensor};
 
@@ -195,7 +195,8 @@ fn convolution_in_tiles() -> crate::Result<()> {
         let shape = [samples, outputs, positions];
         let [found] = perform(&conv3d::conv3d(sizes, time)?, &[&last, &arranged, &bias], [(&shape, DType::BF16)])?;
 
-        let (x, weight, bias) = (wide(&x)?.to_vec3::<f32>()?, wide(&weight)?.to_vec3::<f32>()?, wide(&bias)?.to_vec1::<f32>()?);
+        let (x, weight, bias) =
+            (wide(&x)?.to_vec3::<f32>()?, wide(&weight)?.to_vec3::<f32>()?, wide(&bias)?.to_vec1::<f32>()?);
         let mut expected = Vec::new();
         for (sample, output) in (0..samples).flat_map(|s| (0..outputs).map(move |o| (s, o))) {
             for position in 0..positions {
@@ -204,7 +205,9 @@ fn convolution_in_tiles() -> crate::Result<()> {
                 for tap in 0..taps {
                     let (dt, dh, dw) = (tap / (kh * kw), tap / kw % kh, tap % kw);
                     let Some(f) = frame(f, dt, (frames, kt), time) else { continue };
-                    let (Some(h), Some(w)) = ((h + dh).checked_sub(kh / 2), (w + dw).checked_sub(kw / 2)) else { continue };
+                    let (Some(h), Some(w)) = ((h + dh).checked_sub(kh / 2), (w + dw).checked_sub(kw / 2)) else {
+                        continue;
+                    };
                     if h < height && w < width {
                         let at = (f * height + h) * width + w;
                         sum += (0..inputs).map(|i| weight[output][i][tap] * x[sample][i][at]).sum::<f32>();
@@ -240,7 +243,8 @@ fn eight_bit_floats() -> crate::Result<()> {
         assert_eq!(wide(&found)?.to_vec1::<f32>()?, expected);
     }
     // Values of every size, some between two neighbours, one beyond the largest; the largest magnitude sets the scale.
-    let mut inputs: Vec<f32> = values.iter().flat_map(|v| [*v, v * 1.03, v * 1.0625, v * 1.09]).filter(|v| v.abs() <= 448.0).collect();
+    let mut inputs: Vec<f32> =
+        values.iter().flat_map(|v| [*v, v * 1.03, v * 1.0625, v * 1.09]).filter(|v| v.abs() <= 448.0).collect();
     inputs.push(448.0);
     let x = Tensor::new(inputs.as_slice(), &Device::Cpu)?.to_dtype(DType::BF16)?;
     let count = inputs.len();

@@ -84,7 +84,9 @@ impl Product<'_> {
             && out.dims() == [rows, outputs]
             && out.dtype() == DType::BF16
             && [self.x, self.weight].iter().all(|t| t.dtype() == kind_of && t.is_contiguous())
-            && self.bias.is_none_or(|bias| bias.dims() == [outputs] && bias.dtype() == DType::BF16 && bias.is_contiguous())
+            && self
+                .bias
+                .is_none_or(|bias| bias.dims() == [outputs] && bias.dtype() == DType::BF16 && bias.is_contiguous())
             && self.scales.is_none_or(|(x, w)| [x, w].iter().all(|t| t.elem_count() == 1 && t.dtype() == DType::F32));
         if !fits {
             return Err(Error::msg("matrix product: tensors do not fit each other"));
@@ -105,9 +107,11 @@ impl Product<'_> {
             (Some(_), false) => sys::cublasLtEpilogue_t::CUBLASLT_EPILOGUE_BIAS,
             (Some(_), true) => sys::cublasLtEpilogue_t::CUBLASLT_EPILOGUE_GELU_BIAS,
         };
-        let value = if self.scales.is_some() { sys::cudaDataType::CUDA_R_8F_E4M3 } else { sys::cudaDataType::CUDA_R_16BF };
+        let value =
+            if self.scales.is_some() { sys::cudaDataType::CUDA_R_8F_E4M3 } else { sys::cudaDataType::CUDA_R_16BF };
         // Column-major, as BLAS counts: outᵀ [outputs, rows] = weight (transposed) · xᵀ.
-        let layouts = [(value, inputs, outputs), (value, inputs, rows), (sys::cudaDataType::CUDA_R_16BF, outputs, rows)];
+        let layouts =
+            [(value, inputs, outputs), (value, inputs, rows), (sys::cudaDataType::CUDA_R_16BF, outputs, rows)];
         let [a, b, c] = layouts.map(|(kind, rows, columns)| Layout::new(kind, rows, columns));
         let (a, b, c) = (a.map_err(failed)?, b.map_err(failed)?, c.map_err(failed)?);
         let description = Description::new().map_err(failed)?;
@@ -118,11 +122,17 @@ impl Product<'_> {
             description.set(Attribute::CUBLASLT_MATMUL_DESC_TRANSA, &transposed).map_err(failed)?;
             description.set(Attribute::CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue).map_err(failed)?;
             if let Some(bias) = self.bias {
-                description.set(Attribute::CUBLASLT_MATMUL_DESC_BIAS_POINTER, &address_of(bias, stream)?).map_err(failed)?;
+                description
+                    .set(Attribute::CUBLASLT_MATMUL_DESC_BIAS_POINTER, &address_of(bias, stream)?)
+                    .map_err(failed)?;
             }
             if let Some((x_scale, weight_scale)) = self.scales {
-                description.set(Attribute::CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, &address_of(weight_scale, stream)?).map_err(failed)?;
-                description.set(Attribute::CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, &address_of(x_scale, stream)?).map_err(failed)?;
+                description
+                    .set(Attribute::CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, &address_of(weight_scale, stream)?)
+                    .map_err(failed)?;
+                description
+                    .set(Attribute::CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, &address_of(x_scale, stream)?)
+                    .map_err(failed)?;
             }
         }
         let kind = Kind { rows, inputs, outputs, epilogue: epilogue as i32, eight_bits: self.scales.is_some() };
@@ -136,7 +146,8 @@ impl Product<'_> {
         };
         let Some(algorithm) = algorithm else { return Ok(false) };
         let (alpha, beta) = (1f32, 0f32);
-        let (x, weight, target) = (address_of(self.x, stream)?, address_of(self.weight, stream)?, address_of(out, stream)?);
+        let (x, weight, target) =
+            (address_of(self.x, stream)?, address_of(self.weight, stream)?, address_of(out, stream)?);
         let (workspace, _order) = lt.workspace.device_ptr(stream);
         // SAFETY: as the caller's; `alpha` and `beta` are read before the call returns.
         unsafe {
@@ -221,7 +232,11 @@ impl Description {
 
     /// # Safety
     /// `T` is the attribute's own type.
-    unsafe fn set<T>(&self, attribute: sys::cublasLtMatmulDescAttributes_t, value: &T) -> std::result::Result<(), CublasError> {
+    unsafe fn set<T>(
+        &self,
+        attribute: sys::cublasLtMatmulDescAttributes_t,
+        value: &T,
+    ) -> std::result::Result<(), CublasError> {
         // SAFETY: the value is copied; its type is the caller's promise.
         unsafe { result::set_matmul_desc_attribute(self.0, attribute, (value as *const T).cast(), size_of::<T>()) }
     }

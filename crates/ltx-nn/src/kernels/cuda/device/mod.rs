@@ -52,8 +52,7 @@ pub(super) fn run(launch: &Launch, inputs: &[&Tensor], outputs: &[&Tensor]) -> R
         };
     }
     let [x, y, z] = launch.grid;
-    let config =
-        LaunchConfig { grid_dim: (x, y, z), block_dim: (launch.block, 1, 1), shared_mem_bytes: launch.shared };
+    let config = LaunchConfig { grid_dim: (x, y, z), block_dim: (launch.block, 1, 1), shared_mem_bytes: launch.shared };
     // SAFETY: number, kinds and order of the arguments are the kernel's own, as the same launches are performed in tests by the
     // same source, which checks them. Every address is that of a contiguous tensor whose size the launch was computed from.
     // Inputs and outputs are held by the caller until the launch is in the stream, and memory is given back in stream order.
