@@ -31,6 +31,6 @@ impl FeedForward {
     /// # Errors
     /// A tensor operation failed.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.outer.forward(&self.inner.forward_gelu(x)?)
+        self.outer.forward(&self.inner.gelu(x)?)
     }
 }

@@ -7,6 +7,6 @@ pub(crate) mod cuda;
 
 pub(crate) use cpu::{
     Attention, Conv3d, Gate, GatedResidual, Gelu, Linear, NormModulate, Normalize, PackedProduct, PixelNorm, RmsNorm,
-    Rope,
+    Rope, Then, Weight, panels,
 };
 pub use cpu::{Level, UnknownLevel};
