@@ -14,8 +14,8 @@ use ltx_model::{
     upsampler::Upsampler,
     video_vae::{LatentStatistics, VideoDecoder, VideoEncoder},
 };
-use ltx_nn::{Compute, Vb};
-use ltx_weights::{LoadReport, Stored, Tally, TensorSet};
+use ltx_nn::{Compute, Vb, Weights};
+use ltx_weights::{LoadReport, RandomWeights, Stored, Tally, TensorSet};
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 /// Where a model's files lie.
@@ -47,12 +47,14 @@ pub struct EngineOptions {
     pub tiles: TileSizes,
     /// Bytes of weights that may stay in memory between generations; 0 loads every part when its stage begins.
     pub resident_bytes: u64,
+    /// Takes shapes from the files and draws the values, for measurements at sizes whose weights are not here.
+    pub random_weights: bool,
 }
 
 impl Default for EngineOptions {
     /// f32 on the CPU, the official tiles.
     fn default() -> Self {
-        Self { compute: Compute::cpu_f32(), tiles: TileSizes::default(), resident_bytes: 0 }
+        Self { compute: Compute::cpu_f32(), tiles: TileSizes::default(), resident_bytes: 0, random_weights: false }
     }
 }
 
@@ -196,7 +198,11 @@ impl Engine {
     }
 
     fn vb(&self, tensors: &Arc<TensorSet>) -> Vb {
-        Vb::new(Arc::new(Stored(Arc::clone(tensors))), self.options.compute.clone())
+        let source: Arc<dyn Weights> = match self.options.random_weights {
+            true => Arc::new(RandomWeights(Arc::clone(tensors))),
+            false => Arc::new(Stored(Arc::clone(tensors))),
+        };
+        Vb::new(source, self.options.compute.clone())
     }
 }
 

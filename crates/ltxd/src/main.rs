@@ -5,6 +5,7 @@
 
 mod client;
 mod commands;
+mod compute;
 mod config;
 mod exit;
 mod fingerprint;
