@@ -155,7 +155,7 @@ fn two_files_add_up_merged_and_beside() {
     println!("dense: {error:.1e} from the sum of weights, {effect:.1e} from none");
     assert!(error < 1e-5 && effect > 1e-2);
 
-    for (name, kind) in QuantizeType::ALL.into_iter().filter(|(_, kind)| *kind != QuantizeType::Bf16) {
+    for (name, kind) in [("q8_0", QuantizeType::Q8_0), ("q4_k", QuantizeType::Q4K)] {
         let packed = folder.path().join(format!("{name}.gguf"));
         quantize(&[tiny(CHECKPOINT)], &packed, (kind, vec![]), &CancelToken::new(), |_, _| {}).unwrap();
         let beside = computed(|files| (files.checkpoint, files.loras) = (packed.clone(), both.clone()));
