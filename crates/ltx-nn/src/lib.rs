@@ -26,6 +26,7 @@ pub use compute::{Compute, UnknownDType, parse_dtype};
 pub use conv3d::{Conv3d, Conv3dConfig, TimePadding};
 pub use error::{NnError, Result};
 pub use feed_forward::FeedForward;
+pub use kernels::{Level, UnknownLevel};
 pub use linear::Linear;
 pub use low_rank::{LowRank, merge_low_rank};
 pub use modulate::{gate_heads, gated_residual, gelu, layer_norm_modulate, modulate, rms_norm_modulate};

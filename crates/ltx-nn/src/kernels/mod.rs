@@ -8,3 +8,4 @@ pub(crate) use cpu::{
     Attention, Conv3d, Gate, GatedResidual, Gelu, Linear, NormModulate, Normalize, PackedProduct, PixelNorm, RmsNorm,
     Rope,
 };
+pub use cpu::{Level, UnknownLevel};
