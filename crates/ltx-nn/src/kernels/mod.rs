@@ -6,6 +6,6 @@ mod cpu;
 
 pub(crate) use cpu::{
     Attention, Conv3d, Gate, GatedResidual, Gelu, Linear, NormModulate, Normalize, PackedProduct, PixelNorm, RmsNorm,
-    Rope,
+    Rope, Then, Weight, panels,
 };
 pub use cpu::{Level, UnknownLevel};

@@ -21,7 +21,7 @@ pub(crate) use attention::Attention;
 pub(crate) use conv3d::Conv3d;
 pub(crate) use gelu::Gelu;
 pub use level::{Level, UnknownLevel};
-pub(crate) use linear::Linear;
+pub(crate) use linear::{Linear, Then, Weight, panels};
 pub(crate) use modulate::{GatedResidual, NormModulate, Normalize};
 pub(crate) use norm::{Gate, RmsNorm};
 pub(crate) use packed::PackedProduct;
