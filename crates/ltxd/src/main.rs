@@ -11,6 +11,7 @@ mod exit;
 mod fingerprint;
 mod human;
 mod library;
+mod lora;
 mod node;
 mod progress;
 
