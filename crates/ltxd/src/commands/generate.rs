@@ -5,7 +5,7 @@
 mod draft;
 mod summary;
 
-use crate::{compute, exit::BadInput, fingerprint, library, lora::LoraFlags, progress::Bar};
+use crate::{compute, fingerprint, library, lora::LoraFlags, progress::Bar};
 use anyhow::{Context, Result};
 use draft::Model;
 use ltx_media::{FrameWriter, Mp4Writer, PngFolderWriter};
