@@ -108,14 +108,41 @@ pub(crate) fn storage_full(error: &(dyn Error + 'static)) -> bool {
     causes(error).any(|cause| {
         let io_full = cause.downcast_ref::<io::Error>().is_some_and(is_full);
         let sqlite_full = cause.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
-        let candle = cause.downcast_ref::<candle_core::Error>();
-        let candle_full = matches!(candle, Some(candle_core::Error::Io(error)) if is_full(error));
+        // A boxed source stands in the chain as its box.
+        let boxed = cause.downcast_ref::<Box<candle_core::Error>>().map(|error| &**error);
+        let candle_full = cause.downcast_ref::<candle_core::Error>().or(boxed).is_some_and(is_candle_full);
         let ours_full = matches!(cause.downcast_ref::<JobsError>(), Some(JobsError::StorageFull { .. }));
         ours_full || io_full || candle_full || sqlite_full == Some(rusqlite::ErrorCode::DiskFull)
     })
 }
 
+/// candle hides the system's error in its own, not among the causes.
+fn is_candle_full(error: &candle_core::Error) -> bool {
+    use candle_core::Error::{Context, Io, WithBacktrace, WithPath};
+    match error {
+        Io(error) => is_full(error),
+        Context { inner, .. } | WithPath { inner, .. } | WithBacktrace { inner, .. } => is_candle_full(inner),
+        _ => false,
+    }
+}
+
 pub(crate) fn is_full(error: &io::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_seen_through_every_wrapping() {
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        let tensors = |source: candle_core::Error| PipelineError::Tensors { file: "latent".into(), source: source.into() };
+        let code = |error: PipelineError| Failure::from_device(&DeviceError::Generate(error.into())).unwrap().code;
+        assert_eq!(code(tensors(full().into())), FailureCode::StorageFull);
+        assert_eq!(code(tensors(candle_core::Error::from(full()).with_path("x").context("y"))), FailureCode::StorageFull);
+        assert_eq!(code(tensors(io::Error::from(io::ErrorKind::NotFound).into())), FailureCode::Engine);
+        assert!(storage_full(&JobsError::file("x")(full())));
+    }
 }
