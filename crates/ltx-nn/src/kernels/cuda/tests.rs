@@ -16,8 +16,8 @@ use crate::{
 };
 use candle_core::{DType, Device, Result, Tensor};
 
-/// What a kernel's element is, as candle calls it, and how far results may be.
-const ELEMENTS: [(Element, DType, f64); 2] = [(Element::F32, DType::F32, 2e-6), (Element::Bf16, DType::BF16, 3e-3)];
+/// What a kernel's element is, as candle calls it, and how far results may be; a single bf16 may be off by 2⁻⁸ of itself.
+const ELEMENTS: [(Element, DType, f64); 2] = [(Element::F32, DType::F32, 2e-6), (Element::Bf16, DType::BF16, 4e-3)];
 const EPS: f32 = 1e-6;
 
 fn randn(shape: &[usize], dtype: DType) -> Result<Tensor> {
@@ -125,7 +125,8 @@ fn gates() -> crate::Result<()> {
         }
         let ends = Tensor::new(&[-100f32, -10.0, 0.0, 10.0, 100.0], &Device::Cpu)?.to_dtype(dtype)?;
         let [found] = perform(&gate::gelu(element, 5, true)?, &[&ends], [(&[5], dtype)])?;
-        assert_eq!(wide(&found)?.to_vec1::<f32>()?, [0.0, 0.0, 0.0, 10.0, 100.0]);
+        let found = wide(&found)?.to_vec1::<f32>()?;
+        assert!(found[..3].iter().all(|y| y.abs() < 1e-30) && found[3..] == [10.0, 100.0], "{found:?}");
     }
     Ok(())
 }
