@@ -16,8 +16,8 @@ use crate::{
 };
 use candle_core::{DType, Device, Result, Tensor};
 
-/// What a kernel's element is, as candle calls it, and how far results may be.
-const ELEMENTS: [(Element, DType, f64); 2] = [(Element::F32, DType::F32, 2e-6), (Element::Bf16, DType::BF16, 3e-3)];
+/// What a kernel's element is, as candle calls it, and how far results may be; a single bf16 may be off by 2⁻⁸ of itself.
+const ELEMENTS: [(Element, DType, f64); 2] = [(Element::F32, DType::F32, 2e-6), (Element::Bf16, DType::BF16, 4e-3)];
 const EPS: f32 = 1e-6;
 
 fn randn(shape: &[usize], dtype: DType) -> Result<Tensor> {
@@ -125,7 +125,8 @@ fn gates() -> crate::Result<()> {
         }
         let ends = Tensor::new(&[-100f32, -10.0, 0.0, 10.0, 100.0], &Device::Cpu)?.to_dtype(dtype)?;
         let [found] = perform(&gate::gelu(element, 5, true)?, &[&ends], [(&[5], dtype)])?;
-        assert_eq!(wide(&found)?.to_vec1::<f32>()?, [0.0, 0.0, 0.0, 10.0, 100.0]);
+        let found = wide(&found)?.to_vec1::<f32>()?;
+        assert!(found[..3].iter().all(|y| y.abs() < 1e-30) && found[3..] == [10.0, 100.0], "{found:?}");
     }
     Ok(())
 }
@@ -202,7 +203,7 @@ fn convolution_in_tiles() -> crate::Result<()> {
             for position in 0..positions {
                 let (f, h, w) = (position / width / height, position / width % height, position % width);
                 let mut sum = bias[output];
-                for tap in 0..taps {
+                for (tap, weight) in (0..taps).map(|tap| (tap, weight[output].iter().map(move |by_tap| by_tap[tap]))) {
                     let (dt, dh, dw) = (tap / (kh * kw), tap / kw % kh, tap % kw);
                     let Some(f) = frame(f, dt, (frames, kt), time) else { continue };
                     let (Some(h), Some(w)) = ((h + dh).checked_sub(kh / 2), (w + dw).checked_sub(kw / 2)) else {
@@ -210,7 +211,7 @@ fn convolution_in_tiles() -> crate::Result<()> {
                     };
                     if h < height && w < width {
                         let at = (f * height + h) * width + w;
-                        sum += (0..inputs).map(|i| weight[output][i][tap] * x[sample][i][at]).sum::<f32>();
+                        sum += weight.zip(&x[sample]).map(|(weight, x)| weight * x[at]).sum::<f32>();
                     }
                 }
                 expected.push(sum);
