@@ -4,7 +4,7 @@
 
 use crate::exit::BadInput;
 use anyhow::Result;
-use ltx_nn::{Compute, DeviceChoice, DeviceError, gpu_memory, gpu_name, parse_dtype};
+use ltx_nn::{Compute, DeviceChoice, DeviceError, gpu_memory, parse_dtype};
 
 /// Where to compute, and why a GPU that is there was passed over.
 pub(crate) struct Opened {
@@ -17,11 +17,6 @@ pub(crate) fn open(device: DeviceChoice, dtype: &str) -> Result<Opened> {
     let dtype = parse_dtype(dtype).map_err(|error| BadInput(error.to_string()))?;
     let opened = device.open()?;
     Ok(Opened { compute: Compute { device: opened.device, dtype }, passed_over: opened.passed_over })
-}
-
-/// For people: `cpu`, or the GPU's name.
-pub(crate) fn name(compute: &Compute) -> String {
-    gpu_name(&compute.device).unwrap_or_else(|| "cpu".to_owned())
 }
 
 /// What is free on the GPU, in bytes; `None` for the CPU.
