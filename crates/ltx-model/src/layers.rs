@@ -76,7 +76,8 @@ impl<T: Send + Sync> Layers<T> {
         let absent: Vec<usize> = (0..self.slots.len()).filter(|i| self.held(*i).is_none()).collect();
         thread::scope(|scope| {
             let (ready, layers) = mpsc::sync_channel(0);
-            let reader = if absent.is_empty() {
+            // On a GPU, layers are loaded by the thread that computes.
+            let reader = if absent.is_empty() || !self.vb.compute().device.is_cpu() {
                 None
             } else {
                 // Where the system gives no thread, layers are loaded when they are needed.

@@ -15,8 +15,8 @@ use ltx_model::{
     upsampler::Upsampler,
     video_vae::{LatentStatistics, VideoDecoder, VideoEncoder},
 };
-use ltx_nn::{Compute, Vb};
-use ltx_weights::{LoadReport, Stored, TensorSet};
+use ltx_nn::{Compute, Vb, Weights};
+use ltx_weights::{Adapted, LoadReport, RandomWeights, Stored, TensorSet};
 use std::sync::Arc;
 
 /// How the engine computes.
@@ -33,6 +33,8 @@ pub struct EngineOptions {
     pub memory: Option<MemoryBudget>,
     /// Whether plans leave room for previews. Without it none are made.
     pub previews: bool,
+    /// Takes shapes from the files and draws the values, for measurements at sizes whose weights are not here.
+    pub random_weights: bool,
 }
 
 impl Default for EngineOptions {
@@ -44,6 +46,7 @@ impl Default for EngineOptions {
             resident_bytes: 0,
             memory: None,
             previews: true,
+            random_weights: false,
         }
     }
 }
@@ -76,7 +79,7 @@ impl Engine {
     /// # Errors
     /// A file is unreadable, corrupt, foreign, or does not fit the others.
     pub fn open(files: &ModelFiles, options: EngineOptions) -> Result<Self> {
-        let ltx = LtxFile::open(&files.checkpoint_files())?;
+        let ltx = LtxFile::open(&files.checkpoint_files(), &files.loras)?;
         let text = TextFolder::open(&files.text_encoder)?;
         let mut reports = vec![ltx.account().complete()?, text.account().complete()?];
         ltx.check_text_encoder(&text.config)?;
@@ -138,23 +141,23 @@ impl Engine {
         self.parts.text_encoder.part(stays, || {
             let gemma_vb = self.vb(&self.text.tensors).pp(self.text.prefix);
             let gemma = Gemma::load(&gemma_vb, &self.text.config)?;
-            Ok(TextEncoder::open(gemma, &self.vb(&self.ltx.tensors), &self.ltx.transformer, stays)?)
+            Ok(TextEncoder::open(gemma, &self.ltx_vb(), &self.ltx.transformer, stays)?)
         })
     }
 
     pub(crate) fn video_encoder(&self, fit: &Fit) -> Result<Arc<VideoEncoder>> {
-        let load = || Ok(VideoEncoder::load(&self.vb(&self.ltx.tensors).pp("vae"), &self.ltx.vae)?);
+        let load = || Ok(VideoEncoder::load(&self.ltx_vb().pp("vae"), &self.ltx.vae)?);
         self.parts.video_encoder.part(fit.stays(Part::VideoEncoder), load)
     }
 
     pub(crate) fn video_decoder(&self, fit: &Fit) -> Result<Arc<VideoDecoder>> {
-        let load = || Ok(VideoDecoder::load(&self.vb(&self.ltx.tensors).pp("vae"), &self.ltx.vae)?);
+        let load = || Ok(VideoDecoder::load(&self.ltx_vb().pp("vae"), &self.ltx.vae)?);
         self.parts.video_decoder.part(fit.stays(Part::VideoDecoder), load)
     }
 
     /// The transformer, its blocks still to be loaded by the first step. One that stays between generations holds all blocks.
     pub(crate) fn transformer(&self, fit: &Fit) -> Result<Arc<Transformer>> {
-        let vb = self.vb(&self.ltx.tensors).pp(Transformer::PREFIX);
+        let vb = self.ltx_vb().pp(Transformer::PREFIX);
         let load = || Ok(Transformer::open(&vb, &self.ltx.transformer, fit.held)?);
         self.parts.transformer.part(fit.stays(Part::Transformer), load)
     }
@@ -164,13 +167,29 @@ impl Engine {
         let file = self.upscaler.as_ref().ok_or(PipelineError::NoUpscaler)?;
         self.parts.upsampler.part(fit.stays(Part::Upsampler), || {
             let upsampler = Upsampler::load(&self.vb(&file.tensors), &file.config)?;
-            let vae = self.vb(&self.ltx.tensors).pp("vae");
+            let vae = self.ltx_vb().pp("vae");
             Ok((upsampler, LatentStatistics::load(&vae, self.ltx.vae.latent_channels)?))
         })
     }
 
+    /// The checkpoint's weights, with the LoRA files over them.
+    fn ltx_vb(&self) -> Vb {
+        let mut source = self.source(&self.ltx.tensors);
+        if !self.ltx.loras.is_empty() {
+            source = Arc::new(Adapted { base: source, loras: Arc::clone(&self.ltx.loras) });
+        }
+        Vb::new(source, self.options.compute.clone())
+    }
+
     fn vb(&self, tensors: &Arc<TensorSet>) -> Vb {
-        Vb::new(Arc::new(Stored(Arc::clone(tensors))), self.options.compute.clone())
+        Vb::new(self.source(tensors), self.options.compute.clone())
+    }
+
+    fn source(&self, tensors: &Arc<TensorSet>) -> Arc<dyn Weights> {
+        match self.options.random_weights {
+            true => Arc::new(RandomWeights(Arc::clone(tensors))),
+            false => Arc::new(Stored(Arc::clone(tensors))),
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 
 use crate::{PipelineError, Result};
 use ltx_model::text_encoder::Gemma;
-use ltx_weights::TensorSet;
+use ltx_weights::{LoraChoice, TensorSet};
 use std::path::{Path, PathBuf};
 
 /// Where a model's files lie.
@@ -18,6 +18,8 @@ pub struct ModelFiles {
     pub text_encoder: PathBuf,
     /// The ×2 latent upscaler.
     pub upscaler: Option<PathBuf>,
+    /// LoRA files over the checkpoint.
+    pub loras: Vec<LoraChoice>,
 }
 
 impl ModelFiles {
@@ -48,7 +50,7 @@ impl ModelFiles {
         let mut others = others.into_iter();
         let checkpoint = others.next().filter(|path| !is_json(path)).ok_or_else(|| absent("the checkpoint"))?;
         let text_encoder = text_encoder.ok_or_else(|| absent("the Gemma-3 text encoder"))?;
-        Ok(Self { checkpoint, components: others.collect(), text_encoder, upscaler })
+        Ok(Self { checkpoint, components: others.collect(), text_encoder, upscaler, loras: Vec::new() })
     }
 }
 

@@ -2,8 +2,10 @@
 //!
 //! Must not know how a plan is made.
 
-use crate::resident::{available_bytes, human};
+use crate::human::human;
 use bytesize::ByteSize;
+use ltx_jobs::memory::available_bytes;
+use ltx_nn::Compute;
 use ltx_pipeline::{MemoryBudget, MemoryPlan, StageNeed};
 use serde_json::{Value, json};
 
@@ -17,9 +19,10 @@ pub(crate) struct MemoryFlag {
 }
 
 impl MemoryFlag {
-    pub(crate) fn budget(&self) -> Option<MemoryBudget> {
-        let said = self.memory.map(|bytes| MemoryBudget { bytes, firm: true });
-        said.or_else(|| available_bytes().map(|bytes| MemoryBudget { bytes: bytes / 10 * 9, firm: false }))
+    /// What was said, or most of what is available; of a GPU, which nothing is streamed to, only what was said.
+    pub(crate) fn budget(&self, compute: &Compute) -> Option<MemoryBudget> {
+        let machine = || available_bytes().filter(|_| compute.device.is_cpu());
+        self.said().or_else(|| machine().map(|bytes| MemoryBudget { bytes: bytes / 10 * 9, firm: false }))
     }
 
     /// What was said, nothing else.

@@ -2,8 +2,9 @@
 //!
 //! Must not know what is generated.
 
-use crate::{client::words, resident};
+use crate::client::words;
 use indicatif::{ProgressBar, ProgressStyle};
+use ltx_jobs::memory;
 use ltx_types::{Progress, ProgressSink, Stage};
 use std::{
     io::{IsTerminal, stderr},
@@ -121,7 +122,7 @@ impl<'a> StagePeaks<'a> {
 }
 
 fn close_last(peaks: &mut [(Stage, u64)]) {
-    if let (Some((_, peak)), Some(now)) = (peaks.last_mut(), resident::peak_bytes()) {
+    if let (Some((_, peak)), Some(now)) = (peaks.last_mut(), memory::peak_bytes()) {
         *peak = now;
     }
 }
@@ -131,7 +132,7 @@ impl ProgressSink for StagePeaks<'_> {
         let mut peaks = self.peaks.lock().unwrap_or_else(PoisonError::into_inner);
         if peaks.last().is_none_or(|(stage, _)| *stage != progress.stage) {
             close_last(&mut peaks);
-            resident::reset_peak();
+            memory::reset_peak();
             peaks.push((progress.stage, 0));
         }
         self.inner.report(progress);

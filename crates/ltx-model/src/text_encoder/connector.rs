@@ -34,7 +34,7 @@ impl Connector {
     /// As [`ltx_nn::Weights::tensor`].
     pub fn load(vb: &Vb, config: &TransformerConfig) -> Result<Self> {
         let connector = Self::open(vb, config, true)?;
-        connector.blocks.load_held()?;
+        connector.load_held()?;
         Ok(connector)
     }
 
@@ -64,6 +64,10 @@ impl Connector {
             registers: vb.tensor("learnable_registers", [config.connector_num_learnable_registers, dim])?,
             rope: fractional_rope_table(&positions, maximum, grid, (dim, heads), vb.compute())?,
         })
+    }
+
+    pub(super) fn load_held(&self) -> Result<()> {
+        self.blocks.load_held()
     }
 
     /// Blocks.

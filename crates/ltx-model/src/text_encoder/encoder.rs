@@ -33,6 +33,15 @@ impl TextEncoder {
         Ok(Self { gemma, projection: Layers::new(vb.clone(), (1, usize::from(stays)), load), connector })
     }
 
+    /// Loads what stays, ahead of the first encoding.
+    ///
+    /// # Errors
+    /// As [`ltx_nn::Weights::tensor`].
+    pub fn load_held(&self) -> Result<()> {
+        self.projection.load_held()?;
+        self.connector.load_held()
+    }
+
     /// Layers of an encoding: the language model's, the projection, the connector's.
     pub fn layers(&self) -> usize {
         self.gemma.config().num_hidden_layers + 1 + self.connector.layers()

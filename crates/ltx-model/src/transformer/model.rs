@@ -59,8 +59,16 @@ impl Transformer {
     /// As [`ltx_nn::Weights::tensor`].
     pub fn load(vb: &Vb, config: &TransformerConfig) -> Result<Self> {
         let transformer = Self::open(vb, config, config.num_layers)?;
-        transformer.blocks.load_held()?;
+        transformer.load_held()?;
         Ok(transformer)
+    }
+
+    /// Loads the blocks that stay, ahead of the first pass.
+    ///
+    /// # Errors
+    /// As [`ltx_nn::Weights::tensor`].
+    pub fn load_held(&self) -> Result<()> {
+        self.blocks.load_held()
     }
 
     /// Loads all but the blocks. The first pass loads those; `held` of them stay from then on, the others are loaded anew in

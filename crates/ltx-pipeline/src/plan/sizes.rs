@@ -10,7 +10,7 @@ use ltx_model::transformer::Transformer;
 use ltx_weights::{LoadReport, Tally};
 use std::collections::BTreeMap;
 
-/// Sizes of one model's weights, packed matrices as they are stored, all else in the compute dtype.
+/// Sizes of one model's weights, packed matrices, and LoRA pairs beside them, as they are stored, all else in the compute dtype.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sizes {
     parts: BTreeMap<&'static str, u64>,
@@ -39,7 +39,8 @@ impl Sizes {
         for report in reports {
             for (part, used) in &report.used {
                 let packed = report.packed.get(part).copied().unwrap_or_default();
-                *sizes.parts.entry(part).or_default() += in_memory(*used, packed, value);
+                let beside = report.beside.get(part).copied().unwrap_or_default();
+                *sizes.parts.entry(part).or_default() += in_memory(*used, packed, value) + beside.bytes;
             }
         }
         let layers = |set: &ltx_weights::TensorSet, prefix: &str, count: usize| {

@@ -22,6 +22,8 @@ pub struct FakeModels {
 impl FakeModels {
     /// The one model's name.
     pub const NAME: &'static str = "ltx-2.3-tiny";
+    /// What it says of its weights that stay in memory.
+    pub const RESIDENT: u64 = 5;
 
     /// Fakes that behave so.
     pub fn new(options: FakeOptions) -> Self {
@@ -52,5 +54,9 @@ impl Models for FakeModels {
         let need = StageNeed { stage: Stage::Denoising, weights: 0, resident: 0, activations };
         let blocks = BlocksNeed { held: 1, all: 1, bytes: 0 };
         Some(MemoryPlan { stages: vec![need], process: 48 << 20, blocks, budget: None })
+    }
+
+    fn resident_bytes(&self, _: &str) -> u64 {
+        Self::RESIDENT
     }
 }

@@ -9,6 +9,7 @@ use crate::{
 use anyhow::{Context, Result};
 use ltx_pipeline::{Engine, EngineOptions, ModelFiles, PlanShape};
 use ltx_types::{FrameCount, PixelShape, Stages};
+use ltx_weights::LoraChoice;
 use std::{path::PathBuf, process::ExitCode};
 
 /// The clip, and what it is computed with.
@@ -38,7 +39,7 @@ pub(crate) struct Clip {
     memory: MemoryFlag,
 }
 
-pub(super) fn print(files: &[PathBuf], clip: &Clip, json: bool) -> Result<ExitCode> {
+pub(super) fn print((files, loras): (&[PathBuf], &[LoraChoice]), clip: &Clip, json: bool) -> Result<ExitCode> {
     let stages = Stages::try_from(clip.stages)?;
     let pixels = PixelShape::new(clip.width.unwrap_or(0), clip.height.unwrap_or(0), stages)?;
     let mut shape = PlanShape::of_clip(pixels, FrameCount::new(clip.frames.unwrap_or(0))?, stages);
@@ -48,7 +49,8 @@ pub(super) fn print(files: &[PathBuf], clip: &Clip, json: bool) -> Result<ExitCo
     }
     let (compute, memory) = (clip.compute.compute()?, clip.memory.said());
     let options = EngineOptions { compute, memory, previews: false, ..EngineOptions::default() };
-    let engine = Engine::open(&ModelFiles::sorted(files)?, options).context("the model cannot be used")?;
+    let files = ModelFiles { loras: loras.to_vec(), ..ModelFiles::sorted(files)? };
+    let engine = Engine::open(&files, options).context("the model cannot be used")?;
     let plan = engine.plan_shape(&shape);
     match json {
         true => println!("{}", memory::as_json(&plan)),
