@@ -138,10 +138,14 @@ mod tests {
     #[test]
     fn a_full_disk_is_seen_through_every_wrapping() {
         let full = || io::Error::from(io::ErrorKind::StorageFull);
-        let tensors = |source: candle_core::Error| PipelineError::Tensors { file: "latent".into(), source: source.into() };
+        let tensors =
+            |source: candle_core::Error| PipelineError::Tensors { file: "latent".into(), source: source.into() };
         let code = |error: PipelineError| Failure::from_device(&DeviceError::Generate(error.into())).unwrap().code;
         assert_eq!(code(tensors(full().into())), FailureCode::StorageFull);
-        assert_eq!(code(tensors(candle_core::Error::from(full()).with_path("x").context("y"))), FailureCode::StorageFull);
+        assert_eq!(
+            code(tensors(candle_core::Error::from(full()).with_path("x").context("y"))),
+            FailureCode::StorageFull
+        );
         assert_eq!(code(tensors(io::Error::from(io::ErrorKind::NotFound).into())), FailureCode::Engine);
         assert!(storage_full(&JobsError::file("x")(full())));
     }
