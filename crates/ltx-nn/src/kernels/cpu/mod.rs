@@ -16,6 +16,7 @@ mod norm;
 mod packed;
 mod pixel_norm;
 mod rope;
+mod shared;
 
 pub(crate) use attention::Attention;
 pub(crate) use conv3d::Conv3d;

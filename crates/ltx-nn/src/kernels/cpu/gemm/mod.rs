@@ -11,6 +11,7 @@ mod left;
 mod product;
 mod right;
 mod tile;
+mod transpose;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
