@@ -9,7 +9,7 @@ use crate::{exit::BadInput, fingerprint, library, progress::Bar, resident};
 use anyhow::{Context, Result};
 use draft::Model;
 use ltx_media::{FrameWriter, Mp4Writer, PngFolderWriter};
-use ltx_nn::{Compute, parse_dtype};
+use ltx_nn::{Compute, DTYPES};
 use ltx_pipeline::{Engine, EngineOptions, Generator, NoPreviews, NotSaved, Run};
 use ltx_policy::{Admitted, ModelIdentity, ModelNames, PolicyConfig, UsageMark, admit};
 use ltx_types::{CancelToken, Generation};
@@ -24,15 +24,15 @@ pub(crate) struct ComputeFlags {
     /// Where to compute. Only the CPU so far.
     #[arg(long, default_value = "cpu", value_parser = ["cpu"])]
     device: String,
-    /// Precision of weights and activations: f32, bf16 or f16. The denoising state is always f32.
-    #[arg(long, default_value = "f32", value_parser = ["f32", "bf16", "f16"])]
+    /// Precision of weights and activations: f32, bf16 or f16; int8 is f32 with 8-bit products in the transformer's blocks. The
+    /// denoising state is always f32.
+    #[arg(long, default_value = "f32", value_parser = DTYPES)]
     dtype: String,
 }
 
 impl ComputeFlags {
     pub(crate) fn compute(&self) -> Result<Compute> {
-        let dtype = parse_dtype(&self.dtype).map_err(|error| BadInput(error.to_string()))?;
-        Ok(Compute::cpu_f32().with_dtype(dtype))
+        Ok(Compute::named(&self.dtype).map_err(|error| BadInput(error.to_string()))?)
     }
 }
 

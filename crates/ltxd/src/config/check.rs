@@ -110,8 +110,8 @@ pub(super) fn check(raw: Raw) -> Checked<NodeConfig> {
     if raw.models.is_empty() {
         return Err(ConfigError::value("models", "[]", "name at least one model"));
     }
-    if !["f32", "bf16", "f16"].contains(&raw.dtype.as_str()) {
-        return Err(ConfigError::value("dtype", raw.dtype, "is none of f32, bf16, f16"));
+    if !ltx_nn::DTYPES.contains(&raw.dtype.as_str()) {
+        return Err(ConfigError::value("dtype", raw.dtype, "is none of f32, bf16, f16, int8"));
     }
     let named = |path: PathBuf| (!path.as_os_str().is_empty()).then_some(path);
     let tokens = named(raw.tokens_file).map(|path| tokens::read(&path)).transpose()?;

@@ -5,7 +5,7 @@
 use crate::{config::NodeConfig, exit::BadInput, fingerprint, library, resident};
 use anyhow::{Context, Result};
 use ltx_jobs::Models;
-use ltx_nn::{Compute, parse_dtype};
+use ltx_nn::Compute;
 use ltx_pipeline::{Engine, EngineOptions, Generator, MemoryPlan, ModelFiles, PipelineError};
 use ltx_policy::{ModelIdentity, ModelNames, WeightFingerprint};
 use ltx_server::{Catalog, ModelCard};
@@ -44,8 +44,7 @@ pub(crate) struct Known {
 pub(crate) fn open(config: &NodeConfig) -> Result<Known> {
     let library = library::open(Some(&config.models_dir))?;
     let names = names(&library, config);
-    let dtype = parse_dtype(&config.dtype).map_err(|error| BadInput(error.to_string()))?;
-    let compute = Compute::cpu_f32().with_dtype(dtype);
+    let compute = Compute::named(&config.dtype).map_err(|error| BadInput(error.to_string()))?;
     let options = EngineOptions { compute, resident_bytes: resident_bytes(config), ..EngineOptions::default() };
     let mut models = NodeModels { opened: BTreeMap::new(), options };
     let mut served = Vec::new();
