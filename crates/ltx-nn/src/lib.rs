@@ -23,7 +23,7 @@ mod weights;
 
 pub use attention::{AttentionShape, Mask, attention};
 pub use compare::{CompareError, relative_l2};
-pub use compute::{Compute, UnknownDType, parse_dtype};
+pub use compute::{Compute, DTYPES, UnknownDType};
 pub use conv3d::{Conv3d, Conv3dConfig, TimePadding};
 pub use device::{DeviceChoice, DeviceError, Opened, gpu_memory, gpu_name, synchronize};
 pub use error::{NnError, Result};
@@ -36,4 +36,4 @@ pub use norm::{GroupNorm, RmsNorm, pixel_norm, rms_norm};
 pub use packed::{Packed, Packing, e4m3, unpack};
 pub use rope::{FrequencyPrecision, RopeTable, fractional_rope_table};
 pub use taps::Taps;
-pub use weights::{Matrix, Vb, Weights};
+pub use weights::{EightBit, Matrix, Vb, Weights};

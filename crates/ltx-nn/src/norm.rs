@@ -166,6 +166,11 @@ mod tests {
     use candle_core::Device;
 
     #[test]
+    fn kernels_equal_the_formulas_on_every_level() {
+        crate::Level::on_each(|_| rms_norm_kernel_equals_the_formula().unwrap());
+        crate::Level::on_each(|_| pixel_norm_kernel_equals_the_formula().unwrap());
+    }
+
     fn rms_norm_kernel_equals_the_formula() -> Result<()> {
         for (rows, width) in [(1, 1), (3, 37), (40, 512)] {
             let x = Tensor::randn(0f32, 2f32, (2, rows, width), &Device::Cpu)?;
@@ -178,7 +183,6 @@ mod tests {
         Ok(())
     }
 
-    #[test]
     fn pixel_norm_kernel_equals_the_formula() -> Result<()> {
         let x = Tensor::randn(0f32, 1f32, (2, 7, 3, 5, 6), &Device::Cpu)?;
         let rms = (x.sqr()?.mean_keepdim(1)? + 1e-8)?.sqrt()?;

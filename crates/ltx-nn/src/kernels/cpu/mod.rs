@@ -5,8 +5,10 @@
 
 mod attention;
 mod conv3d;
+mod decode;
 mod gelu;
 mod gemm;
+mod int8;
 mod level;
 mod linear;
 mod math;
@@ -16,15 +18,17 @@ mod norm;
 mod packed;
 mod pixel_norm;
 mod rope;
+mod shared;
 
 pub(crate) use attention::Attention;
 pub(crate) use conv3d::Conv3d;
+pub(crate) use decode::{decode, decodes};
 pub(crate) use gelu::Gelu;
+pub(crate) use int8::{GROUP, Weights8};
 pub use level::{Level, UnknownLevel};
-pub(crate) use linear::{Linear, Then, Weight, panels};
+pub(crate) use linear::{Linear, Then, Weight, panels, with_values};
 pub(crate) use modulate::{GatedResidual, NormModulate, Normalize};
 pub(crate) use norm::{Gate, RmsNorm};
-pub(crate) use packed::PackedProduct;
 pub(crate) use pixel_norm::PixelNorm;
 pub(crate) use rope::Rope;
 
