@@ -5,6 +5,6 @@
 mod cpu;
 
 pub(crate) use cpu::{
-    Attention, Conv3d, Gate, GatedResidual, Gelu, Linear, NormModulate, Normalize, PackedProduct, PixelNorm, RmsNorm,
-    Rope,
+    Attention, Conv3d, Gate, GatedResidual, Gelu, GroupNorm, Level, Linear, NormModulate, Normalize, PackedConv, PackedProduct,
+    RmsNorm, Rope, scratch_bytes,
 };

@@ -45,14 +45,22 @@ pub(super) fn max(values: &[f32]) -> f32 {
 /// `e^x` for `x ≤ 0`, within 2 ulp; 0 below −87. Range reduction by ln 2 and the degree-6 polynomial of Cephes' `expf`.
 #[inline(always)]
 pub(super) fn exp_nonpositive(x: f32) -> f32 {
-    const LN2_HIGH: f32 = 0.693_359_4;
-    const LN2_LOW: f32 = -2.121_944_4e-4;
     // Written so that a value that is not a number passes through.
     let clamped = if x < -87.0 { -87.0 } else { x };
+    let y = exp_within(clamped);
+    if x < -87.0 { 0.0 } else { y }
+}
+
+/// `e^x` for −87 ≤ x ≤ 88.
+#[inline(always)]
+fn exp_within(x: f32) -> f32 {
+    const LN2_HIGH: f32 = 0.693_359_4;
+    const LN2_LOW: f32 = -2.121_944_4e-4;
     // Adding 1.5·2²³ rounds to the nearest integer in the mantissa's low bits.
     let magic = 12_582_912.0f32;
-    let n = (clamped * std::f32::consts::LOG2_E + magic) - magic;
-    let r = clamped - n * LN2_HIGH - n * LN2_LOW;
+    let rounded = x * std::f32::consts::LOG2_E + magic;
+    let n = rounded - magic;
+    let r = x - n * LN2_HIGH - n * LN2_LOW;
     let mut p = 1.987_569_1e-4f32;
     p = p * r + 1.398_199_9e-3;
     p = p * r + 8.333_452e-3;
@@ -60,8 +68,17 @@ pub(super) fn exp_nonpositive(x: f32) -> f32 {
     p = p * r + 1.666_666_5e-1;
     p = p * r + 0.5;
     let y = p * r * r + r + 1.0;
-    let power = f32::from_bits((((n as i32) + 127) << 23) as u32);
-    if x < -87.0 { 0.0 } else { y * power }
+    // 2ⁿ: n stands in the low bits, and the others are shifted out. A cast to an integer would be done lane by lane.
+    y * f32::from_bits(rounded.to_bits().wrapping_add(127) << 23)
+}
+
+/// `x / (1 + e^−x)`.
+#[inline(always)]
+pub(super) fn silu(x: f32) -> f32 {
+    // e^88 is still finite. Written so that a value that is not a number passes through.
+    let y = if x < -88.0 { -88.0 } else { x };
+    let y = if y > 87.0 { 87.0 } else { y };
+    x / (1.0 + exp_within(-y))
 }
 
 /// `1 / (1 + e^−x)`.
@@ -88,8 +105,17 @@ mod tests {
     }
 
     #[test]
+    fn silu_equals_the_library_far_and_near() {
+        for i in -100_000..100_000 {
+            let x = i as f32 / 1000.0;
+            let (found, expected) = (f64::from(silu(x)), f64::from(x) / (1.0 + (-f64::from(x)).exp()));
+            assert!((found - expected).abs() <= expected.abs() * 1e-6 + 1e-36, "{x}: {found} {expected}");
+        }
+    }
+
+    #[test]
     fn a_value_that_is_not_a_number_stays_one() {
-        assert!(sigmoid(f32::NAN).is_nan());
+        assert!(sigmoid(f32::NAN).is_nan() && silu(f32::NAN).is_nan());
         assert!(sum(&[1.0, f32::NAN], |x| x).is_nan());
     }
 

@@ -6,23 +6,26 @@
 mod attention;
 mod conv3d;
 mod gelu;
+mod gemm;
+mod group_norm;
+mod level;
 mod linear;
 mod math;
 mod matmul;
 mod modulate;
 mod norm;
 mod packed;
-mod pixel_norm;
 mod rope;
 
 pub(crate) use attention::Attention;
-pub(crate) use conv3d::Conv3d;
+pub(crate) use conv3d::{Conv3d, PackedConv, scratch_bytes};
+pub(crate) use group_norm::GroupNorm;
+pub(crate) use level::Level;
 pub(crate) use gelu::Gelu;
 pub(crate) use linear::Linear;
 pub(crate) use modulate::{GatedResidual, NormModulate, Normalize};
 pub(crate) use norm::{Gate, RmsNorm};
 pub(crate) use packed::PackedProduct;
-pub(crate) use pixel_norm::PixelNorm;
 pub(crate) use rope::Rope;
 
 use candle_core::{CpuStorage, Error, Layout, Result};
