@@ -104,13 +104,18 @@ impl Conv3d {
     /// # Errors
     /// The channels are not `inputs`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        profile::timed("conv3d", || self.operations(x), || {
-            if !x.device().is_cpu() {
-                return self.forward_formula(x);
-            }
-            let y = wide(x)?.apply_op1_no_bwd(&self.op(&self.packed()?))?;
-            Ok(y.to_dtype(x.dtype())?)
-        })
+        profile::timed(
+            "conv3d",
+            || self.operations(x),
+            || {
+                if !x.device().is_cpu() {
+                    return self.forward_formula(x);
+                }
+                let packed = self.packed()?;
+                let y = wide(x)?.apply_op1_no_bwd(&self.op(&packed))?;
+                Ok(y.to_dtype(x.dtype())?)
+            },
+        )
     }
 
     /// `sum + forward(x)`, in the memory of `sum`, which nothing else may hold.
@@ -122,10 +127,15 @@ impl Conv3d {
     /// The sizes do not fit.
     pub fn forward_onto(&self, sum: Tensor, x: &Tensor) -> Result<Tensor> {
         if x.device().is_cpu() && sum.dtype() == DType::F32 && sum.is_contiguous() {
-            return profile::timed("conv3d", || self.operations(x), || {
-                sum.inplace_op2(&wide(x)?, &self.op(&self.packed()?))?;
-                Ok(sum)
-            });
+            return profile::timed(
+                "conv3d",
+                || self.operations(x),
+                || {
+                    let packed = self.packed()?;
+                    sum.inplace_op2(&wide(x)?, &self.op(&packed))?;
+                    Ok(sum)
+                },
+            );
         }
         Ok((sum + self.forward(x)?)?)
     }

@@ -44,27 +44,31 @@ impl Linear {
         let rows = x.elem_count() / inputs.max(1);
         let x = x.reshape((rows, inputs))?;
         let name = if matches!(self.weight, Matrix::Dense(_)) { "linear" } else { "packed linear" };
-        let y = profile::timed(name, || 2 * rows * inputs * outputs, || self.product(&x))?;
+        let y = profile::timed(name, || 2 * rows * inputs * outputs, || product(&self.weight, self.bias.as_ref(), &x))?;
         if let Some(last) = dims.last_mut() {
             *last = outputs;
         }
         Ok(y.reshape(dims)?)
     }
+}
 
-    /// The product and the bias, of rows.
-    fn product(&self, x: &Tensor) -> Result<Tensor> {
-        let y = match &self.weight {
-            Matrix::Dense(weight) if x.device().is_cpu() && x.dtype() == DType::F32 => {
-                return kernel(&x.contiguous()?, weight, self.bias.as_ref());
-            }
-            Matrix::Dense(weight) => return formula(x, weight, self.bias.as_ref()),
-            Matrix::Packed(weight) => weight.product(x)?,
-        };
-        Ok(match &self.bias {
-            Some(bias) => y.broadcast_add(bias)?,
-            None => y,
-        })
-    }
+/// The product and the bias, of rows.
+fn product(weight: &Matrix, bias: Option<&Tensor>, x: &Tensor) -> Result<Tensor> {
+    let y = match weight {
+        Matrix::Dense(weight) if x.device().is_cpu() && x.dtype() == DType::F32 => {
+            return kernel(&x.contiguous()?, weight, bias);
+        }
+        Matrix::Dense(weight) => return formula(x, weight, bias),
+        Matrix::Beside(weight, products) => {
+            let y = product(weight, bias, x)?;
+            return products.iter().try_fold(y, |y, low_rank| Ok((y + low_rank.product(x)?)?));
+        }
+        Matrix::Packed(weight) => weight.product(x)?,
+    };
+    Ok(match bias {
+        Some(bias) => y.broadcast_add(bias)?,
+        None => y,
+    })
 }
 
 fn kernel(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {

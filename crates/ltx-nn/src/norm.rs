@@ -117,14 +117,18 @@ impl GroupNorm {
     /// # Errors
     /// The channels do not divide into the groups.
     pub fn forward(&self, x: &Tensor, silu: bool) -> Result<Tensor> {
-        profile::timed("group norm", || 0, || {
-            if x.device().is_cpu() && x.dtype() == DType::F32 {
-                let op = kernels::GroupNorm { groups: self.groups, eps: self.eps, silu };
-                return Ok(x.contiguous()?.apply_op3_no_bwd(&self.weight, &self.bias, &op)?);
-            }
-            let y = self.forward_formula(x)?;
-            Ok(if silu { y.silu()? } else { y })
-        })
+        profile::timed(
+            "group norm",
+            || 0,
+            || {
+                if x.device().is_cpu() && x.dtype() == DType::F32 {
+                    let op = kernels::GroupNorm { groups: self.groups, eps: self.eps, silu };
+                    return Ok(x.contiguous()?.apply_op3_no_bwd(&self.weight, &self.bias, &op)?);
+                }
+                let y = self.forward_formula(x)?;
+                Ok(if silu { y.silu()? } else { y })
+            },
+        )
     }
 
     /// The plain formula on any device. Means are taken per channel first, which keeps f32 sums short.

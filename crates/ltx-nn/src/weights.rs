@@ -2,7 +2,7 @@
 //!
 //! Must not know files; `ltx-weights` implements the trait for them, once for data and once for shapes alone.
 
-use crate::{Compute, Packed, Result, profile};
+use crate::{Compute, LowRank, Packed, Result, profile};
 use candle_core::Tensor;
 use std::sync::Arc;
 
@@ -13,6 +13,8 @@ pub enum Matrix {
     Dense(Tensor),
     /// Packed; widened when it is used.
     Packed(Packed),
+    /// A matrix and what is added to its product: the sum is never made.
+    Beside(Box<Matrix>, Arc<[LowRank]>),
 }
 
 /// A source of tensors.

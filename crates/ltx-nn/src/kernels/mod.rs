@@ -5,6 +5,7 @@
 mod cpu;
 
 pub(crate) use cpu::{
-    Attention, Conv3d, Gate, GatedResidual, Gelu, GroupNorm, Level, Linear, NormModulate, Normalize, PackedConv, PackedProduct,
-    RmsNorm, Rope, scratch_bytes,
+    Attention, Conv3d, Gate, GatedResidual, Gelu, GroupNorm, Linear, NormModulate, Normalize, PackedConv,
+    PackedProduct, RmsNorm, Rope, scratch_bytes,
 };
+pub use cpu::{Level, UnknownLevel};

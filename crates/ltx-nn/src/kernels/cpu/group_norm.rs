@@ -2,10 +2,7 @@
 //!
 //! Must not know which layer follows.
 
-use super::{
-    ensure, f32_slice,
-    math::{silu, widest},
-};
+use super::{ensure, f32_slice, level::widest, math::silu};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape};
 use rayon::prelude::*;
 
@@ -44,8 +41,11 @@ impl CustomOp3 for GroupNorm {
         for (x, out) in x.chunks(size).zip(out.chunks_mut(size)) {
             let means = self.means(x, channels, |value, _| value, &[]);
             let variances = self.means(x, channels, |value, mean| (value - mean) * (value - mean), &means);
-            let scale: Vec<f32> =
-                variances.iter().zip(weight).map(|(v, w)| (f64::from(*w) / (f64::from(*v) + self.eps).sqrt()) as f32).collect();
+            let scale: Vec<f32> = variances
+                .iter()
+                .zip(weight)
+                .map(|(v, w)| (f64::from(*w) / (f64::from(*v) + self.eps).sqrt()) as f32)
+                .collect();
             let shifts = means.iter().zip(&scale).zip(bias);
             let shift: Vec<f32> = shifts.map(|((mean, scale), bias)| bias - mean * scale).collect();
             let blocks = out.par_chunks_mut(BLOCK * channels).zip(x.par_chunks(BLOCK * channels));

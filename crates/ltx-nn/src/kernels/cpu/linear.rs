@@ -1,14 +1,13 @@
-//! A linear layer: the bias is laid down first, and the product is added to it.
+//! A linear layer; the bias is added while sums leave the cache.
 //!
 //! Must not know what is projected.
 
 use super::{
     ensure, f32_slice,
-    matmul::{Mat, MatMut, matmul},
+    gemm::{Finish, OnDemand, Out, Product, Strided, as_is},
+    level::Level,
 };
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape};
-use gemm::Parallelism;
-use rayon::prelude::*;
 
 /// `x Wᵀ + b` with `x [rows, inputs]`, `W [outputs, inputs]`, `b [outputs]`; without `b` as a [`CustomOp2`].
 pub(crate) struct Linear;
@@ -57,12 +56,19 @@ fn forward(
     let (outputs, weight_inputs) = weight_layout.shape().dims2()?;
     ensure(inputs == weight_inputs && bias.is_none_or(|bias| bias.len() == outputs), "linear")?;
     let mut out = vec![0f32; rows * outputs];
-    if let Some(bias) = bias {
-        out.par_chunks_mut(outputs.max(1)).for_each(|row| row.copy_from_slice(bias));
-    }
-    let x = Mat { data: f32_slice(x, x_layout)?, row_stride: inputs, column_stride: 1 };
-    let transposed = Mat { data: f32_slice(weight, weight_layout)?, row_stride: 1, column_stride: inputs };
-    let target = MatMut { data: &mut out, row_stride: outputs };
-    matmul((rows, outputs, inputs), target, bias.is_some(), (x, transposed), Parallelism::Rayon(0))?;
+    let left = Strided::rows(f32_slice(x, x_layout)?, inputs);
+    let right = OnDemand { matrix: Strided::columns(f32_slice(weight, weight_layout)?, inputs), n: outputs };
+    let with_bias = |bias: &[f32], (_, column): (usize, usize), sums: &[f32], out: &mut [f32]| {
+        let values = sums.iter().zip(&bias[column..]);
+        out.iter_mut().zip(values).for_each(|(out, (sum, bias))| *out = sum + bias);
+    };
+    let biased =
+        bias.map(|bias| move |at: (usize, usize), sums: &[f32], out: &mut [f32]| with_bias(bias, at, sums, out));
+    let finish: Finish<'_> = match &biased {
+        Some(biased) => biased,
+        None => &as_is,
+    };
+    let product = Product { level: Level::current(), left, right: &right, finish, parallel: true };
+    product.write((rows, outputs, inputs), Out { data: &mut out, row_stride: outputs })?;
     Ok((CpuStorage::F32(out), Shape::from((rows, outputs))))
 }

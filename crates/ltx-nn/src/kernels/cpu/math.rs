@@ -7,11 +7,6 @@
 /// Partial sums that run side by side.
 const LANES: usize = 16;
 
-/// Runs `work` compiled for the widest instruction set that this processor has.
-pub(super) fn widest<R>(work: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(work)
-}
-
 /// The sum of `term(x)`, added in f32 over sixteen lanes and then together.
 #[inline(always)]
 pub(super) fn sum(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {

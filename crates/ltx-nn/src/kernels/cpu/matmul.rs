@@ -5,8 +5,6 @@
 
 use candle_core::{Error, Result};
 use gemm::Parallelism;
-use rayon::prelude::*;
-use std::marker::PhantomData;
 
 /// A strided matrix inside a slice.
 #[derive(Clone, Copy)]
@@ -47,88 +45,6 @@ pub(super) fn matmul(
     // `out` is borrowed mutably, so nothing else reads or writes it meanwhile.
     unsafe { multiply((m, n, k), (out.data.as_mut_ptr(), out.row_stride), accumulate, (lhs, rhs), parallelism) };
     Ok(())
-}
-
-/// A block of whole columns of a matrix that other threads write other columns of.
-pub(super) struct Columns<'a> {
-    first: *mut f32,
-    rows: usize,
-    columns: usize,
-    row_stride: usize,
-    matrix: PhantomData<&'a mut [f32]>,
-}
-
-// SAFETY: it reaches the elements of its own columns alone, and no two blocks of a matrix share a column.
-unsafe impl Send for Columns<'_> {}
-
-impl Columns<'_> {
-    /// Columns in this block.
-    pub(super) fn len(&self) -> usize {
-        self.columns
-    }
-
-    /// Fills every row with one value.
-    pub(super) fn fill(&mut self, by_row: &[f32]) {
-        for (row, value) in by_row.iter().enumerate().take(self.rows) {
-            // SAFETY: row and columns are this block's own, inside the matrix it was cut from.
-            unsafe { std::slice::from_raw_parts_mut(self.first.add(row * self.row_stride), self.columns) }.fill(*value);
-        }
-    }
-
-    /// `self += lhs · rhs`, on this thread.
-    ///
-    /// # Shapes
-    /// `lhs [rows, k]`, `rhs [k, columns]`.
-    ///
-    /// # Errors
-    /// A matrix reaches past its slice.
-    pub(super) fn add_product(&mut self, k: usize, lhs: Mat<'_>, rhs: Mat<'_>) -> Result<()> {
-        if !lhs.holds(self.rows, k) || !rhs.holds(k, self.columns) {
-            return Err(Error::msg("matmul: a matrix reaches past its slice"));
-        }
-        let size = (self.rows, self.columns, k);
-        // SAFETY: the inputs hold what is read; what is written are this block's own elements.
-        unsafe { multiply(size, (self.first, self.row_stride), true, (lhs, rhs), Parallelism::None) };
-        Ok(())
-    }
-}
-
-/// Cuts a matrix into blocks of `width` columns (the last may be narrower) and hands each to `work`, side by side.
-///
-/// # Shapes
-/// `matrix [rows, row_stride]`.
-///
-/// # Errors
-/// `work` failed.
-pub(super) fn for_each_columns<T>(
-    matrix: &mut [f32],
-    row_stride: usize,
-    width: usize,
-    init: impl Fn() -> T + Send + Sync,
-    work: impl Fn(&mut T, usize, Columns<'_>) -> Result<()> + Send + Sync,
-) -> Result<()> {
-    let rows = matrix.len() / row_stride.max(1);
-    let base = Base(matrix.as_mut_ptr());
-    (0..row_stride.div_ceil(width.max(1))).into_par_iter().try_for_each_init(init, |state, i| {
-        let start = i * width;
-        let columns = width.min(row_stride - start);
-        // SAFETY: `start` is a column of the first row, so inside the matrix, which stays mutably borrowed until all
-        // blocks are done; blocks begin `width` columns apart and are at most that wide, so they are disjoint.
-        let first = unsafe { base.get().add(start) };
-        work(state, i, Columns { first, rows, columns, row_stride, matrix: PhantomData })
-    })
-}
-
-/// A matrix' first element, for threads that share nothing of it.
-struct Base(*mut f32);
-
-// SAFETY: only `for_each_columns` uses it, which hands out disjoint parts.
-unsafe impl Sync for Base {}
-
-impl Base {
-    fn get(&self) -> *mut f32 {
-        self.0
-    }
 }
 
 impl Mat<'_> {

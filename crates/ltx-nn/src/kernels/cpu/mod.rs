@@ -19,9 +19,9 @@ mod rope;
 
 pub(crate) use attention::Attention;
 pub(crate) use conv3d::{Conv3d, PackedConv, scratch_bytes};
-pub(crate) use group_norm::GroupNorm;
-pub(crate) use level::Level;
 pub(crate) use gelu::Gelu;
+pub(crate) use group_norm::GroupNorm;
+pub use level::{Level, UnknownLevel};
 pub(crate) use linear::Linear;
 pub(crate) use modulate::{GatedResidual, NormModulate, Normalize};
 pub(crate) use norm::{Gate, RmsNorm};

@@ -5,14 +5,12 @@
 use super::{
     super::{
         gemm::{COLUMNS, ROWS, Tile, TileOut, multiply_tile},
-        level::Level,
-        math::widest,
+        level::{Level, widest},
     },
     patch::{Around, Clip, GROUP, Region},
     scratch::{Buffers, room},
-    target::{LANES, Target},
+    target::{LANES, Part},
 };
-use std::ops::Range;
 
 /// What all patches share. Weights of some panels: `[panels, taps, inputs, COLUMNS]`.
 pub(super) struct Shared<'a> {
@@ -20,12 +18,14 @@ pub(super) struct Shared<'a> {
     pub(super) around: Around,
     pub(super) clip: Clip<'a>,
     pub(super) weights: &'a [f32],
-    pub(super) target: &'a Target<'a>,
+    /// The first panel of `weights`.
+    pub(super) first_panel: usize,
 }
 
 impl Shared<'_> {
-    /// The outputs of `panels` (the first panel of `weights` is `first_panel`) at the positions of `region`.
-    pub(super) fn run(&self, buffers: &mut Buffers, region: &Region, panels: Range<usize>, first_panel: usize) {
+    /// Computes a part.
+    pub(super) fn run(&self, buffers: &mut Buffers, mut part: Part<'_>) {
+        let (region, panels) = (&part.region().clone(), part.panels());
         let [kt, kh, kw] = self.around.kernel;
         let stride = self.clip.channels.next_multiple_of(GROUP);
         let slots = region.frames.len() + kt - 1;
@@ -45,11 +45,11 @@ impl Shared<'_> {
         room(&mut buffers.products, rows * COLUMNS);
         let size = kt * kh * kw * self.clip.channels * COLUMNS;
         for panel in panels {
-            let weights = &self.weights[(panel - first_panel) * size..][..size];
+            let weights = &self.weights[(panel - self.first_panel) * size..][..size];
             self.multiply(buffers, region, weights, (slot, stride));
             widest(
                 #[inline(always)]
-                || self.write(&buffers.products, region, panel),
+                || write(&mut part, &buffers.products, panel),
             );
         }
     }
@@ -79,19 +79,20 @@ impl Shared<'_> {
             }
         }
     }
+}
 
-    #[inline(always)]
-    fn write(&self, sums: &[f32], region: &Region, panel: usize) {
-        for half in [0, LANES] {
-            let outputs = self.target.outputs(panel * COLUMNS + half);
-            let mut sums = sums.chunks_exact(COLUMNS);
-            for frame in region.frames.clone() {
-                for row in region.rows.clone() {
-                    for (column, sums) in region.columns.clone().zip(&mut sums) {
-                        let values = sums[half..].first_chunk().unwrap_or(&[0.0; LANES]);
-                        // SAFETY: patches and panels are disjoint, so nobody else has this position's outputs.
-                        unsafe { self.target.write([frame, row, column], &outputs, values) };
-                    }
+/// Writes a panel's sums, `[positions, COLUMNS]`.
+#[inline(always)]
+fn write(part: &mut Part<'_>, sums: &[f32], panel: usize) {
+    let region = part.region().clone();
+    for half in [0, LANES] {
+        let outputs = part.outputs(panel * COLUMNS + half);
+        let mut sums = sums.chunks_exact(COLUMNS);
+        for frame in region.frames.clone() {
+            for row in region.rows.clone() {
+                for (column, sums) in region.columns.clone().zip(&mut sums) {
+                    let values = sums[half..].first_chunk().unwrap_or(&[0.0; LANES]);
+                    part.write([frame, row, column], &outputs, &[[*values]]);
                 }
             }
         }

@@ -6,9 +6,9 @@ use super::{
     super::{gemm::COLUMNS, level::Level},
     direct,
     packed::PackedConv,
-    patch::{Around, Clip, Region},
+    patch::{Around, Clip},
     plan::{Method, Sizes},
-    scratch::{Buffers, room},
+    scratch::room,
     target::Target,
     winograd,
 };
@@ -25,7 +25,7 @@ pub(super) struct Convolution<'a> {
 }
 
 impl Convolution<'_> {
-    pub(super) fn run(&self, clip: Clip<'_>, target: &Target<'_>) {
+    pub(super) fn run(&self, clip: Clip<'_>, target: &mut Target<'_>) {
         let mut kernel = self.packed.kernel;
         // All kernel frames see the same frame: their weights are summed, and it is seen once.
         let merged = clip.frames == 1 && kernel[0] > 1 && self.time != TimePadding::Zeros;
@@ -41,20 +41,22 @@ impl Convolution<'_> {
             Method::Winograd => winograd::POINTS * kernel[0],
         };
         let each = taps * inputs * COLUMNS;
-        let at_once = if method == Method::Direct && !merged { self.packed.panels() } else { sizes.panels_at_once(each) };
+        let at_once =
+            if method == Method::Direct && !merged { self.packed.panels() } else { sizes.panels_at_once(each) };
         let mut buffer = self.packed.scratch.take_weights();
         for first in (0..self.packed.panels()).step_by(at_once.max(1)) {
             let panels = first..self.packed.panels().min(first + at_once);
             let weights = self.ready(&mut buffer, method, merged, (panels.clone(), each));
-            let jobs = sizes.jobs(method, panels.clone(), rayon::current_num_threads());
+            let grid = sizes.grid(method, panels, rayon::current_num_threads());
+            let (level, scratch) = (self.level, &self.packed.scratch);
             match method {
                 Method::Direct => {
-                    let shared = direct::Shared { level: self.level, around, clip, weights, target };
-                    self.share(jobs, |buffers, region, panels| shared.run(buffers, region, panels, first));
+                    let shared = direct::Shared { level, around, clip, weights, first_panel: first };
+                    target.for_each_part(&grid, |part| scratch.with_buffers(|buffers| shared.run(buffers, part)));
                 }
                 Method::Winograd => {
-                    let shared = winograd::Shared { level: self.level, around, clip, weights, target };
-                    self.share(jobs, |buffers, region, panels| shared.run(buffers, region, panels, first));
+                    let shared = winograd::Shared { level, around, clip, weights, first_panel: first };
+                    target.for_each_part(&grid, |part| scratch.with_buffers(|buffers| shared.run(buffers, part)));
                 }
             }
         }
@@ -87,13 +89,6 @@ impl Convolution<'_> {
             }
         });
         ready
-    }
-
-    /// Runs jobs side by side, each with buffers of its own.
-    fn share(&self, jobs: Vec<(Region, Range<usize>)>, work: impl Fn(&mut Buffers, &Region, Range<usize>) + Send + Sync) {
-        jobs.into_par_iter().with_max_len(1).for_each(|(region, panels)| {
-            self.packed.scratch.with_buffers(|buffers| work(buffers, &region, panels));
-        });
     }
 }
 

@@ -17,7 +17,7 @@ pub(crate) use plan::scratch_bytes;
 
 use super::{ensure, f32_slice, level::Level};
 use crate::TimePadding;
-use candle_core::{CpuStorage, CustomOp1, Error, InplaceOpN, Layout, Result, Shape};
+use candle_core::{CpuStorage, CustomOp1, Error, InplaceOp2, Layout, Result, Shape};
 use drive::Convolution;
 use patch::Clip;
 use target::Target;
@@ -45,12 +45,12 @@ impl CustomOp1 for Conv3d<'_> {
     }
 }
 
-impl InplaceOpN<1> for Conv3d<'_> {
+impl InplaceOp2 for Conv3d<'_> {
     fn name(&self) -> &'static str {
         "conv3d-add"
     }
 
-    fn cpu_fwd(&self, sum: &mut CpuStorage, sum_layout: &Layout, [(x, layout)]: [(&CpuStorage, &Layout); 1]) -> Result<()> {
+    fn cpu_fwd(&self, sum: &mut CpuStorage, sum_layout: &Layout, x: &CpuStorage, layout: &Layout) -> Result<()> {
         ensure(sum_layout.shape() == &self.output_shape(layout)?, "conv3d")?;
         let offsets = sum_layout.contiguous_offsets().ok_or_else(|| Error::msg("conv3d: the sum is not contiguous"))?;
         let CpuStorage::F32(sum) = sum else { return Err(Error::msg("conv3d: the sum is not f32")) };
@@ -71,9 +71,10 @@ impl Conv3d<'_> {
         let (batch, frames, height, width, channels) = layout.shape().dims5()?;
         let (size, out_size) = (x.len() / batch.max(1), out.len() / batch.max(1));
         for (data, out) in x.chunks(size.max(1)).zip(out.chunks_mut(out_size.max(1))) {
-            let target = Target::new(out, self.packed, [height, width], add);
+            let target = Target::new(out, self.packed, [frames, height, width], add);
+            let mut target = target.ok_or_else(|| Error::msg("conv3d: the output has another size"))?;
             let Self { packed, time, norm, level } = *self;
-            Convolution { packed, time, norm, level }.run(Clip { data, frames, height, width, channels }, &target);
+            Convolution { packed, time, norm, level }.run(Clip { data, frames, height, width, channels }, &mut target);
         }
         Ok(())
     }

@@ -81,7 +81,7 @@ impl Sizes {
     }
 
     /// Patches and panels, one job each.
-    pub(super) fn jobs(&self, method: Method, panels: Range<usize>, threads: usize) -> Vec<(Region, Range<usize>)> {
+    pub(super) fn grid(&self, method: Method, panels: Range<usize>, threads: usize) -> Grid {
         let frames = cuts(self.frames, FRAMES);
         let (side, size) = match method {
             Method::Winograd => {
@@ -98,24 +98,45 @@ impl Sizes {
         let columns = cuts(across, in_plane.min(4 * SIDE * SIDE / side));
         let rows = cuts(down, (in_plane / longest(&columns)).max(1));
         let patches = frames.len() * rows.len() * columns.len();
-        let groups = (JOBS * threads).div_ceil(patches);
-        let groups = cuts(panels.len(), panels.len().div_ceil(groups));
-        let mut jobs = Vec::with_capacity(patches * groups.len());
-        for frames in &frames {
-            for rows in &rows {
-                for columns in &columns {
-                    for group in &groups {
-                        let region = Region {
-                            frames: frames.clone(),
-                            rows: rows.start * side..(rows.end * side).min(self.height),
-                            columns: columns.start * side..(columns.end * side).min(self.width),
-                        };
-                        jobs.push((region, panels.start + group.start..panels.start + group.end));
-                    }
-                }
-            }
+        let groups = cuts(panels.len(), panels.len().div_ceil((JOBS * threads).div_ceil(patches)));
+        let positions = |tiles: Vec<Range<usize>>, length: usize| -> Vec<_> {
+            tiles.into_iter().map(|tiles| tiles.start * side..(tiles.end * side).min(length)).collect()
+        };
+        Grid {
+            frames,
+            rows: positions(rows, self.height),
+            columns: positions(columns, self.width),
+            panels: groups.into_iter().map(|group| panels.start + group.start..panels.start + group.end).collect(),
         }
-        jobs
+    }
+}
+
+/// How an output is cut on every axis.
+#[derive(Debug)]
+pub(super) struct Grid {
+    pub(super) frames: Vec<Range<usize>>,
+    pub(super) rows: Vec<Range<usize>>,
+    pub(super) columns: Vec<Range<usize>>,
+    pub(super) panels: Vec<Range<usize>>,
+}
+
+impl Grid {
+    /// Parts in it.
+    pub(super) fn len(&self) -> usize {
+        self.frames.len() * self.rows.len() * self.columns.len() * self.panels.len()
+    }
+
+    /// Part `i`: positions and panels.
+    pub(super) fn part(&self, i: usize) -> (Region, Range<usize>) {
+        let (i, panels) = (i / self.panels.len(), i % self.panels.len());
+        let (i, columns) = (i / self.columns.len(), i % self.columns.len());
+        let (frames, rows) = (i / self.rows.len(), i % self.rows.len());
+        let region = Region {
+            frames: self.frames[frames].clone(),
+            rows: self.rows[rows].clone(),
+            columns: self.columns[columns].clone(),
+        };
+        (region, self.panels[panels].clone())
     }
 }
 
@@ -135,7 +156,9 @@ mod tests {
 
     fn each_size(check: impl Fn(Sizes)) {
         for channels in [(3, 5), (64, 64), (48, 128), (256, 2048), (512, 512), (1024, 4096), (1024, 129)] {
-            for [frames, height, width] in [[1, 1, 1], [2, 8, 8], [1, 64, 96], [25, 13, 17], [80, 192, 288], [3, 6, 400]] {
+            for [frames, height, width] in
+                [[1, 1, 1], [2, 8, 8], [1, 64, 96], [25, 13, 17], [80, 192, 288], [3, 6, 400]]
+            {
                 let (inputs, outputs) = channels;
                 check(Sizes { inputs, outputs, kernel: [3, 3, 3], frames, height, width });
             }
@@ -143,11 +166,12 @@ mod tests {
     }
 
     #[test]
-    fn jobs_cover_every_output_once() {
+    fn parts_cover_every_output_once() {
         each_size(|sizes| {
             for method in [Method::Direct, Method::Winograd] {
                 let mut count = 0;
-                for (region, panels) in sizes.jobs(method, 2..9, 3) {
+                let grid = sizes.grid(method, 2..9, 3);
+                for (region, panels) in (0..grid.len()).map(|i| grid.part(i)) {
                     assert!(panels.start >= 2 && panels.end <= 9 && region.rows.end <= sizes.height);
                     count += region.frames.len() * region.rows.len() * region.columns.len() * panels.len();
                 }
@@ -164,7 +188,8 @@ mod tests {
             for (method, each) in [(Method::Direct, direct), (Method::Winograd, winograd)] {
                 let at_once = sizes.panels_at_once(each);
                 assert!(at_once == 1 || at_once * each <= READY);
-                for (region, panels) in sizes.jobs(method, 0..at_once, 1) {
+                let grid = sizes.grid(method, 0..at_once, 1);
+                for (region, panels) in (0..grid.len()).map(|i| grid.part(i)) {
                     let (frames, rows, columns) = (region.frames.len(), region.rows.len(), region.columns.len());
                     let values = match method {
                         Method::Direct => {

@@ -8,12 +8,11 @@
 use super::{
     super::{
         gemm::{COLUMNS, ROWS, Tile, TileOut, multiply_tile},
-        level::Level,
-        math::widest,
+        level::{Level, widest},
     },
     patch::{Around, Clip, GROUP, Region},
     scratch::{Buffers, room},
-    target::{LANES, Target},
+    target::{LANES, Part},
 };
 use std::ops::Range;
 
@@ -108,13 +107,14 @@ pub(super) struct Shared<'a> {
     pub(super) around: Around,
     pub(super) clip: Clip<'a>,
     pub(super) weights: &'a [f32],
-    pub(super) target: &'a Target<'a>,
+    /// The first panel of `weights`.
+    pub(super) first_panel: usize,
 }
 
 impl Shared<'_> {
-    /// The outputs of `panels` (the first panel of `weights` is `first_panel`) at the positions of `region`, whose rows and
-    /// columns begin at multiples of [`SIDE`].
-    pub(super) fn run(&self, buffers: &mut Buffers, region: &Region, panels: Range<usize>, first_panel: usize) {
+    /// Computes a part whose rows and columns begin at multiples of [`SIDE`].
+    pub(super) fn run(&self, buffers: &mut Buffers, mut part: Part<'_>) {
+        let (region, panels) = (part.region().clone(), part.panels());
         let stride = self.clip.channels.next_multiple_of(GROUP);
         let grid = [region.rows.len().div_ceil(SIDE), region.columns.len().div_ceil(SIDE)];
         let tiles = grid[0] * grid[1];
@@ -149,24 +149,19 @@ impl Shared<'_> {
         let width = panels.len() * COLUMNS;
         let product = rows * width + LANES;
         room(&mut buffers.products, POINTS * product);
-        self.multiply(buffers, (rows, tiles, stride), (panels.clone(), first_panel), (point, product));
+        self.multiply(buffers, (rows, tiles, stride), panels.clone(), (point, product));
 
         widest(
             #[inline(always)]
             || {
                 for first in (0..width).step_by(LANES) {
-                    let outputs = self.target.outputs(panels.start * COLUMNS + first);
+                    let outputs = part.outputs(panels.start * COLUMNS + first);
                     for row in 0..rows {
                         let (frame, tile) = (region.frames.start + row / tiles, row % tiles);
-                        let place = row * width + first;
-                        let results = transform_output(&buffers.products[place..], product);
-                        let corner = [region.rows.start + tile / grid[1] * SIDE, region.columns.start + tile % grid[1] * SIDE];
-                        for (y, results) in results.iter().enumerate().take(region.rows.end - corner[0]) {
-                            for (x, values) in results.iter().enumerate().take(region.columns.end - corner[1]) {
-                                // SAFETY: patches and panels are disjoint, so nobody else has this position's outputs.
-                                unsafe { self.target.write([frame, corner[0] + y, corner[1] + x], &outputs, values) };
-                            }
-                        }
+                        let results = transform_output(&buffers.products[row * width + first..], product);
+                        let (down, across) = (tile / grid[1] * SIDE, tile % grid[1] * SIDE);
+                        let corner = [frame, region.rows.start + down, region.columns.start + across];
+                        part.write(corner, &outputs, &results);
                     }
                 }
             },
@@ -178,7 +173,7 @@ impl Shared<'_> {
         &self,
         buffers: &mut Buffers,
         (rows, tiles, stride): (usize, usize, usize),
-        (panels, first_panel): (Range<usize>, usize),
+        panels: Range<usize>,
         (point, product): (usize, usize),
     ) {
         let (kt, inputs) = (self.around.kernel[0], self.clip.channels);
@@ -190,7 +185,7 @@ impl Shared<'_> {
             let points = &buffers.points[i * point..(i + 1) * point];
             let products = &mut buffers.products[i * product..(i + 1) * product];
             for (j, panel) in panels.clone().enumerate() {
-                let weights = &self.weights[(panel - first_panel) * panel_size + i * kt * tap..][..kt * tap];
+                let weights = &self.weights[(panel - self.first_panel) * panel_size + i * kt * tap..][..kt * tap];
                 for first in (0..rows).step_by(block) {
                     for (frame, weights) in weights.chunks_exact(tap).enumerate() {
                         let tile = Tile {
