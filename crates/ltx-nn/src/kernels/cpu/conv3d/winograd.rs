@@ -140,7 +140,7 @@ impl Shared<'_> {
                     if self.around.copy(patch, &self.clip, &padded, frame) {
                         transform_input(points, patch, grid, (stride, point));
                     } else {
-                        points.chunks_mut(point).for_each(|points| points[..tiles * stride].fill(0.0));
+                        points.chunks_mut(point).take(POINTS).for_each(|points| points[..tiles * stride].fill(0.0));
                     }
                 }
             },
