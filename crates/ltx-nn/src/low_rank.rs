@@ -49,7 +49,9 @@ fn product(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
         return Ok(x.matmul(&weight.to_dtype(x.dtype())?.t()?)?);
     }
     let (wide, weight) = (x.to_dtype(DType::F32)?.contiguous()?, weight.to_dtype(DType::F32)?.contiguous()?);
-    Ok(wide.apply_op2_no_bwd(&weight, &kernels::Linear)?.to_dtype(x.dtype())?)
+    let (outputs, weight) = (weight.dim(0)?, kernels::Weight::Rows(weight));
+    let op = kernels::Linear { weight, outputs, bias: None, then: kernels::Then::Nothing };
+    Ok(wide.apply_op1_no_bwd(&op)?.to_dtype(x.dtype())?)
 }
 
 /// `W + Σ scale · B A`, summed in f32 a panel of rows at a time, so that no second matrix of W's size exists besides the result.

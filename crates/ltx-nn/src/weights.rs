@@ -2,8 +2,8 @@
 //!
 //! Must not know files; `ltx-weights` implements the trait for them, once for data and once for shapes alone.
 
-use crate::{Compute, LowRank, Packed, Result, profile};
-use candle_core::Tensor;
+use crate::{Compute, LowRank, Packed, Result, kernels, profile};
+use candle_core::{DType, Tensor};
 use std::sync::Arc;
 
 /// The matrix of a linear layer, as its source keeps it.
@@ -11,10 +11,31 @@ use std::sync::Arc;
 pub enum Matrix {
     /// `[outputs, inputs]` in the dtype asked for.
     Dense(Tensor),
+    /// The same in f32 on the CPU, in the order in which products read it; made by [`Matrix::ready`].
+    Panels(Tensor),
     /// Packed; widened when it is used.
     Packed(Packed),
     /// A matrix and what is added to its product: the sum is never made.
     Beside(Box<Matrix>, Arc<[LowRank]>),
+}
+
+impl Matrix {
+    /// The form in which many products are fastest: a dense f32 matrix on the CPU becomes panels, others stay what they are.
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub(crate) fn ready(self) -> Result<Self> {
+        Ok(match self {
+            // A matrix without data (its shape alone is looked at) is broadcast from one value.
+            Self::Dense(matrix) if on_cpu(&matrix) && matrix.is_contiguous() => Self::Panels(kernels::panels(&matrix)?),
+            Self::Beside(matrix, products) => Self::Beside(Box::new(matrix.ready()?), products),
+            other => other,
+        })
+    }
+}
+
+fn on_cpu(matrix: &Tensor) -> bool {
+    matrix.device().is_cpu() && matrix.dtype() == DType::F32
 }
 
 /// A source of tensors.

@@ -6,6 +6,6 @@ mod cpu;
 
 pub(crate) use cpu::{
     Attention, Conv3d, Gate, GatedResidual, Gelu, GroupNorm, Linear, NormModulate, Normalize, PackedConv,
-    PackedProduct, RmsNorm, Rope, scratch_bytes,
+    PackedProduct, RmsNorm, Rope, Then, Weight, panels, scratch_bytes,
 };
 pub use cpu::{Level, UnknownLevel};

@@ -84,6 +84,15 @@ pub(super) fn sigmoid(x: f32) -> f32 {
     if x < 0.0 { e * share } else { share }
 }
 
+/// `x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³)))`, written as `x · σ(2 …)`, which is the same.
+#[inline(always)]
+pub(super) fn gelu(x: f32) -> f32 {
+    /// `2 √(2/π)`.
+    const SCALE: f32 = 1.595_769;
+    const CUBIC: f32 = 0.044_715;
+    x * sigmoid(SCALE * (x + CUBIC * x * x * x))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,7 +22,7 @@ pub(crate) use conv3d::{Conv3d, PackedConv, scratch_bytes};
 pub(crate) use gelu::Gelu;
 pub(crate) use group_norm::GroupNorm;
 pub use level::{Level, UnknownLevel};
-pub(crate) use linear::Linear;
+pub(crate) use linear::{Linear, Then, Weight, panels};
 pub(crate) use modulate::{GatedResidual, NormModulate, Normalize};
 pub(crate) use norm::{Gate, RmsNorm};
 pub(crate) use packed::PackedProduct;

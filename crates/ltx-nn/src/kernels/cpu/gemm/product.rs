@@ -12,6 +12,8 @@ use std::{cell::Cell, ops::Range};
 
 /// Rows that are packed at once, at most: with [`DEPTH`] they fill a quarter of a core's second cache.
 const BLOCK_ROWS: usize = 40 * ROWS;
+/// The same where panels of the right matrix are made on demand, once for every block.
+const BLOCK_ROWS_ON_DEMAND: usize = 90 * ROWS;
 /// Values that are packed at once, at most: 16 MiB.
 const BLOCK_VALUES: usize = 1 << 22;
 /// Panels of columns that one thread sums at a time, at most.
@@ -68,7 +70,8 @@ impl<R: Right> Product<'_, R> {
             return Ok(());
         }
         let target = Target { first: out.data.as_mut_ptr(), row_stride: out.row_stride };
-        let most = (BLOCK_VALUES / k.max(1) / ROWS * ROWS).clamp(ROWS, BLOCK_ROWS);
+        let block_rows = if R::READY { BLOCK_ROWS } else { BLOCK_ROWS_ON_DEMAND };
+        let most = (BLOCK_VALUES / k.max(1) / ROWS * ROWS).clamp(ROWS, block_rows);
         let blocks = m.div_ceil(most);
         let rows = m.div_ceil(blocks).next_multiple_of(ROWS);
         for first in (0..m).step_by(rows) {

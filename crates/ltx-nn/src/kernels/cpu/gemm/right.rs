@@ -12,6 +12,9 @@ pub(crate) trait Right: Sync {
     /// Columns past the last are 0.
     fn panel<'a>(&'a self, panel: usize, k: Range<usize>, scratch: &'a mut [f32]) -> &'a [f32];
 
+    /// Whether panels lie ready; others should serve as many rows as possible.
+    const READY: bool;
+
     /// What [`Right::panel`] will read for it, if that is worth asking for early.
     fn ahead(&self, _panel: usize, _k: Range<usize>) -> &[f32] {
         &[]
@@ -25,7 +28,6 @@ pub(crate) struct RightPanels<D> {
     k: usize,
 }
 
-#[cfg(test)]
 impl RightPanels<Vec<f32>> {
     /// Packs a matrix `[k, n]`.
     pub(crate) fn pack(matrix: &Strided<'_>, (k, n): (usize, usize)) -> Self {
@@ -35,9 +37,23 @@ impl RightPanels<Vec<f32>> {
         });
         Self { data, k }
     }
+
+    /// The panels, one after the other.
+    pub(crate) fn into_data(self) -> Vec<f32> {
+        self.data
+    }
+}
+
+impl<'a> RightPanels<&'a [f32]> {
+    /// Panels that were packed earlier: `[panels, k, COLUMNS]`.
+    pub(crate) fn packed(data: &'a [f32], k: usize) -> Self {
+        Self { data, k }
+    }
 }
 
 impl<D: AsRef<[f32]> + Sync> Right for RightPanels<D> {
+    const READY: bool = true;
+
     fn panel<'a>(&'a self, panel: usize, k: Range<usize>, _: &'a mut [f32]) -> &'a [f32] {
         self.ahead(panel, k)
     }
@@ -55,6 +71,8 @@ pub(crate) struct OnDemand<'a> {
 }
 
 impl Right for OnDemand<'_> {
+    const READY: bool = false;
+
     fn panel<'a>(&'a self, panel: usize, k: Range<usize>, scratch: &'a mut [f32]) -> &'a [f32] {
         let out = &mut scratch[..k.len() * COLUMNS];
         fill_panel(out, &self.matrix, panel * COLUMNS..self.n.min((panel + 1) * COLUMNS), k.start);
