@@ -4,7 +4,7 @@
 //! Must not know whether it encodes or decodes.
 
 use crate::{NnError, Result, Vb, kernels, norm::pixel_norm, profile};
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Storage, Tensor};
 use std::sync::Arc;
 
 /// What stands before the first and after the last frame.
@@ -211,10 +211,23 @@ fn wide(x: &Tensor) -> Result<Tensor> {
 }
 
 fn packed(weight: &Tensor, bias: &Tensor, config: &Conv3dConfig) -> Result<Arc<kernels::PackedConv>> {
-    let values = |t: &Tensor| wide(t)?.flatten_all()?.to_vec1::<f32>().map_err(NnError::from);
+    let (weight, bias) = (wide(weight)?, wide(bias)?);
     let sizes = (config.inputs, config.outputs);
-    let packed = kernels::PackedConv::new((&values(weight)?, &values(bias)?), sizes, config.kernel, config.unfold);
-    Ok(Arc::new(packed.ok_or_else(|| NnError::unsupported("conv3d", format!("{:?}", weight.dims()), "fitting sizes"))?))
+    let packed = with_values(&weight, |weight| {
+        with_values(&bias, |bias| kernels::PackedConv::new((weight, bias), sizes, config.kernel, config.unfold))
+    });
+    let packed =
+        packed??.ok_or_else(|| NnError::unsupported("conv3d", format!("{:?}", weight.dims()), "fitting sizes"))?;
+    Ok(Arc::new(packed))
+}
+
+/// Lends the values of a contiguous f32 tensor on the CPU.
+fn with_values<T>(tensor: &Tensor, work: impl FnOnce(&[f32]) -> T) -> Result<T> {
+    let (storage, layout) = tensor.storage_and_layout();
+    match (&*storage, layout.contiguous_offsets()) {
+        (Storage::Cpu(values), Some((start, end))) => Ok(work(&values.as_slice::<f32>()?[start..end])),
+        _ => Err(NnError::unsupported("device", format!("{:?}", tensor.device()), "the CPU")),
+    }
 }
 
 #[cfg(test)]
