@@ -32,7 +32,7 @@ pub use kernels::{Level, UnknownLevel};
 pub use linear::Linear;
 pub use low_rank::{LowRank, merge_low_rank};
 pub use modulate::{gate_heads, gated_residual, gelu, layer_norm_modulate, modulate, rms_norm_modulate};
-pub use norm::{GroupNorm, RmsNorm, pixel_norm, rms_norm};
+pub use norm::{GroupNorm, RmsNorm, rms_norm};
 pub use packed::{Packed, Packing, e4m3, unpack};
 pub use rope::{FrequencyPrecision, RopeTable, fractional_rope_table};
 pub use taps::Taps;
