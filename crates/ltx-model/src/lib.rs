@@ -7,6 +7,7 @@
 mod attention;
 pub mod config;
 mod layers;
+mod layout;
 pub mod text_encoder;
 pub mod transformer;
 pub mod upsampler;

@@ -90,7 +90,7 @@ impl Engine {
             same("latent upscaler channels", found, expected)?;
         }
         let tokenizer = text.tokenizer()?;
-        let sizes = Sizes::of(&reports, &ltx, &text, options.compute.dtype.size_in_bytes() as u64);
+        let sizes = Sizes::of(&reports, &ltx, &text, &options.compute);
         Ok(Self { ltx, text, upscaler, tokenizer, reports, sizes, parts: Parts::default(), options })
     }
 

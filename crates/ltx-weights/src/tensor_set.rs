@@ -175,15 +175,16 @@ impl TensorSet {
         self.entry(key).map_or((0, 0), |(_, entry)| (entry.values() as u64, entry.range.len() as u64))
     }
 
-    /// Bytes in memory of the tensors whose keys start with `prefix`, all of them and the largest, when values take `value_bytes`
-    /// and the matrices of linear layers stay packed as they are stored. The audio stream is left out, as it is never loaded.
-    pub fn memory_bytes(&self, prefix: &str, value_bytes: u64) -> (u64, u64) {
+    /// Bytes in memory of the tensors whose keys start with `prefix`: all of them, and the largest. `bytes` says what one takes, by
+    /// its shape and the bytes of its packed form, where a linear layer keeps it so. The audio stream is left out, as it is never
+    /// loaded.
+    pub fn memory_bytes(&self, prefix: &str, bytes: impl Fn(&[usize], Option<u64>) -> u64) -> (u64, u64) {
         let keys = self.by_key.range(prefix.to_owned()..).map(|(key, _)| key).take_while(|key| key.starts_with(prefix));
-        let bytes = |(_, entry): (&WeightFile, &Entry)| match entry.packing() {
-            Some(_) if entry.shape.len() == 2 => entry.range.len() as u64,
-            _ => entry.values() as u64 * value_bytes,
-        };
-        let each = keys.filter(|key| !report::is_audio(key)).filter_map(|key| self.entry(key)).map(bytes);
+        let entries = keys.filter(|key| !report::is_audio(key)).filter_map(|key| self.entry(key));
+        let each = entries.map(|(_, entry)| {
+            let packed = entry.packing().filter(|_| entry.shape.len() == 2);
+            bytes(&entry.shape, packed.map(|_| entry.range.len() as u64))
+        });
         each.fold((0, 0), |(sum, most), bytes| (sum + bytes, most.max(bytes)))
     }
 

@@ -43,7 +43,7 @@ impl Connector {
     /// # Errors
     /// As [`ltx_nn::Weights::tensor`].
     pub fn open(vb: &Vb, config: &TransformerConfig, stays: bool) -> Result<Self> {
-        let vb = vb.pp("video_embeddings_connector");
+        let vb = vb.exact().pp("video_embeddings_connector");
         let (dim, count) = (config.connector_dim(), config.connector_num_layers);
         let heads = config.connector_num_attention_heads;
         let head_dim = config.connector_attention_head_dim;

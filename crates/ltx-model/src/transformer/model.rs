@@ -82,6 +82,8 @@ impl Transformer {
             let config = config.clone();
             Layers::new(vb.pp("transformer_blocks"), (layers, held), move |vb, _| Block::load(vb, &config))
         };
+        // What is before and behind the blocks stays exact: it is little work, and everything follows from it.
+        let vb = vb.exact();
         Ok(Self {
             patchify_proj: Linear::load(&vb.pp("patchify_proj"), config.in_channels, dim)?,
             adaln_single: AdaLnSingle::load(&vb.pp("adaln_single"), dim, ROWS)?,

@@ -149,6 +149,14 @@ impl VideoVaeConfig {
         Ok(blocks)
     }
 
+    pub(super) fn encoder_bottleneck(&self) -> usize {
+        let channels = |block: &Block| match *block {
+            Block::Residual { channels, .. } => channels,
+            Block::Resample { outputs, .. } => outputs,
+        };
+        self.encoder().unwrap_or_default().iter().map(channels).max().unwrap_or(0)
+    }
+
     /// Channels after the decoder's first convolution: the base times every multiplier.
     pub(super) fn decoder_bottleneck(&self) -> Result<usize> {
         let mut channels = self.decoder_base_channels;

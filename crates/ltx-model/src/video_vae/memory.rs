@@ -3,15 +3,12 @@
 //! Must not know tiles or budgets.
 
 use super::{VideoVaeConfig, config::Block};
-use ltx_nn::Result;
+use ltx_nn::{Conv3d, Result};
 
 /// Bytes of a value; convolutions are computed in f32 whatever the dtype.
 const VALUE: u64 = 4;
-/// Copies of a residual block's values: the block's input, the layer's, its first convolution's output, that normalised, and the
-/// second's output. A block of one layer shares the first two.
-const RESIDUAL_COPIES: u64 = 5;
-/// What the convolutions' panels take.
-const PANELS: u64 = 32 << 20;
+/// Copies of a residual block's values: the stream, and a layer's first output. The second is added to the stream in place.
+const RESIDUAL_COPIES: u64 = 2;
 
 /// Frames, rows and columns at a place of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,21 +49,19 @@ impl VideoVaeConfig {
         let mut most = 0;
         for block in self.decoder()? {
             let values = match block {
-                Block::Residual { channels, layers } => residual(channels, layers, at),
+                Block::Residual { channels, .. } => RESIDUAL_COPIES * channels as u64 * at.positions(),
                 Block::Resample { inputs, outputs, stride } => {
                     let before = inputs as u64 * at.positions();
-                    let conv = (outputs * stride.iter().product::<usize>()) as u64 * at.positions();
                     at = at.up(stride);
-                    // The convolution's output, and the same unfolded.
-                    before + 2 * conv
+                    before + outputs as u64 * at.positions()
                 }
             };
             most = most.max(values);
         }
         let (base, pixels) = (self.decoder_base() as u64, self.pixel_channels());
-        // The last features, and beside them their norm and the folded pixels, or the pixels folded and unfolded.
-        let last = (2 * base + pixels).max(base + 2 * pixels) * at.positions();
-        Ok(most.max(last) * VALUE + PANELS)
+        // The last features and the folded pixels, or the pixels folded and unfolded.
+        let last = (base + pixels).max(2 * pixels) * at.positions();
+        Ok(most.max(last) * VALUE + Conv3d::scratch_bytes(self.decoder_bottleneck()?))
     }
 
     /// Bytes at the worst moment of encoding pixels of this shape.
@@ -80,29 +75,22 @@ impl VideoVaeConfig {
         let mut most = (2 * folded + base) * at.positions();
         for block in self.encoder()? {
             let values = match block {
-                Block::Residual { channels, layers } => residual(channels, layers, at),
+                Block::Residual { channels, .. } => RESIDUAL_COPIES * channels as u64 * at.positions(),
                 Block::Resample { inputs, outputs, stride } => {
                     let doubled = ClipShape { frames: at.frames + u64::from(stride[0] == 2), ..at };
-                    let before = inputs as u64 * at.positions();
-                    let more = if stride[0] == 2 { inputs as u64 * doubled.positions() } else { 0 };
-                    let folded = inputs as u64 * doubled.positions();
+                    let before = inputs as u64 * (at.positions() + doubled.positions());
                     at = at.down(stride);
-                    // The shortcut's sum, the convolution's output, and the same folded.
-                    before + more + folded + 3 * outputs as u64 * at.positions()
+                    // Beside the input and the same folded: the shortcut, the convolution's output, and the same folded.
+                    before + 3 * outputs as u64 * at.positions()
                 }
             };
             most = most.max(values);
         }
-        Ok(most * VALUE + PANELS)
+        Ok(most * VALUE + Conv3d::scratch_bytes(self.encoder_bottleneck()))
     }
 
     /// Channels of a pixel patch.
     fn pixel_channels(&self) -> u64 {
         (3 * self.patch_size * self.patch_size) as u64
     }
-}
-
-fn residual(channels: usize, layers: usize, at: ClipShape) -> u64 {
-    let copies = if layers > 1 { RESIDUAL_COPIES } else { RESIDUAL_COPIES - 1 };
-    copies * channels as u64 * at.positions()
 }

@@ -7,7 +7,8 @@ use crate::{
     resident::Part,
 };
 use ltx_model::transformer::Transformer;
-use ltx_weights::{LoadReport, Tally};
+use ltx_nn::Compute;
+use ltx_weights::{LoadReport, Tally, TensorSet};
 use std::collections::BTreeMap;
 
 /// Sizes of one model's weights, packed matrices, and LoRA pairs beside them, as they are stored, all else in the compute dtype.
@@ -25,6 +26,14 @@ pub(crate) struct Sizes {
     pub(crate) gemma_layer: u64,
 }
 
+/// Bytes of a value that is rounded to 8 bits, its share of the scales included: 17 / 16.
+const EIGHT_BIT: (u64, u64) = (17, 16);
+
+/// Whether a matrix is rounded where 8 bits are asked for: rows of whole groups, and outputs enough.
+fn eight_bit(outputs: usize, inputs: usize) -> bool {
+    inputs.is_multiple_of(128) && outputs >= 64
+}
+
 /// Layers of a stack: together, the largest, and the largest tensor.
 #[derive(Default)]
 struct Layers {
@@ -34,7 +43,8 @@ struct Layers {
 }
 
 impl Sizes {
-    pub(crate) fn of(reports: &[LoadReport], ltx: &LtxFile, text: &TextFolder, value: u64) -> Self {
+    pub(crate) fn of(reports: &[LoadReport], ltx: &LtxFile, text: &TextFolder, compute: &Compute) -> Self {
+        let value = compute.dtype.size_in_bytes() as u64;
         let mut sizes = Self::default();
         for report in reports {
             for (part, used) in &report.used {
@@ -43,23 +53,25 @@ impl Sizes {
                 *sizes.parts.entry(part).or_default() += in_memory(*used, packed, value) + beside.bytes;
             }
         }
-        let layers = |set: &ltx_weights::TensorSet, prefix: &str, count: usize| {
-            let layer = |i: usize| set.memory_bytes(&format!("{prefix}.{i}."), value);
-            let add = |all: Layers, (layer, tensor): (u64, u64)| Layers {
-                sum: all.sum + layer,
-                layer: all.layer.max(layer),
-                tensor: all.tensor.max(tensor),
-            };
-            (0..count).map(layer).fold(Layers::default(), add)
-        };
+        let plain = |shape: &[usize], packed: Option<u64>| packed.unwrap_or(values(shape) * value);
         let prefix = Transformer::PREFIX;
-        let all = layers(&ltx.tensors, &format!("{prefix}.transformer_blocks"), ltx.transformer.num_layers);
+        let blocks = (&*ltx.tensors, format!("{prefix}.transformer_blocks"), ltx.transformer.num_layers);
+        let all = layers(&blocks, plain);
         (sizes.blocks, sizes.block, sizes.block_tensor) = (all.sum, all.layer, all.tensor);
+        if compute.eight_bit {
+            // The blocks alone; while a matrix is rounded, it lies there in its other form as well.
+            let rounded = layers(&blocks, |shape, packed| match *shape {
+                [outputs, inputs] if eight_bit(outputs, inputs) => values(shape) * EIGHT_BIT.0 / EIGHT_BIT.1,
+                _ => plain(shape, packed),
+            });
+            let transformer = sizes.parts.entry("transformer").or_default();
+            *transformer = transformer.saturating_sub(sizes.blocks) + rounded.sum;
+            (sizes.blocks, sizes.block) = (rounded.sum, rounded.layer);
+        }
         let connector = format!("{prefix}.video_embeddings_connector.transformer_1d_blocks");
-        let all = layers(&ltx.tensors, &connector, ltx.transformer.connector_num_layers);
-        sizes.connector_block = all.layer;
-        let all = layers(&text.tensors, &format!("{}.layers", text.prefix), text.config.num_hidden_layers);
-        sizes.gemma_layer = all.layer;
+        sizes.connector_block = layers(&(&ltx.tensors, connector, ltx.transformer.connector_num_layers), plain).layer;
+        let gemma = format!("{}.layers", text.prefix);
+        sizes.gemma_layer = layers(&(&text.tensors, gemma, text.config.num_hidden_layers), plain).layer;
         sizes
     }
 
@@ -90,6 +102,23 @@ impl Sizes {
     fn named(&self, part: &str) -> u64 {
         self.parts.get(part).copied().unwrap_or(0)
     }
+}
+
+/// Bytes of `count` layers at a prefix.
+fn layers(
+    (set, prefix, count): &(&TensorSet, String, usize),
+    bytes: impl Fn(&[usize], Option<u64>) -> u64 + Copy,
+) -> Layers {
+    let layer = |i: usize| set.memory_bytes(&format!("{prefix}.{i}."), bytes);
+    (0..*count).map(layer).fold(Layers::default(), |all, (layer, tensor)| Layers {
+        sum: all.sum + layer,
+        layer: all.layer.max(layer),
+        tensor: all.tensor.max(tensor),
+    })
+}
+
+fn values(shape: &[usize]) -> u64 {
+    shape.iter().product::<usize>() as u64
 }
 
 /// Of layers that are streamed, the one in use and the next are in memory.
