@@ -2,7 +2,7 @@
 //!
 //! Must not know the modulation around it.
 
-use crate::{Linear, Result, Vb, gelu};
+use crate::{Linear, Result, Vb};
 use candle_core::Tensor;
 
 /// Feed-forward with an inner width of four times the outer one.
@@ -31,6 +31,6 @@ impl FeedForward {
     /// # Errors
     /// A tensor operation failed.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.outer.forward(&gelu(&self.inner.forward(x)?)?)
+        self.outer.forward(&self.inner.gelu(x)?)
     }
 }

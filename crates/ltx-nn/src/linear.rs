@@ -2,8 +2,12 @@
 //!
 //! Must not know what is projected, or which file W came from.
 
-use crate::{Matrix, Result, Vb, kernels, profile};
-use candle_core::{DType, Tensor};
+use crate::{
+    Matrix, Result, Vb, gelu,
+    kernels::{self, Then, Weight},
+    profile,
+};
+use candle_core::{D, DType, Tensor};
 
 /// A linear layer; its weight is dense, or packed (quantised or fp8) and stays so in memory.
 #[derive(Debug, Clone)]
@@ -27,6 +31,15 @@ impl Linear {
     /// # Errors
     /// As [`crate::Weights::tensor`].
     pub fn load_with(vb: &Vb, inputs: usize, outputs: usize, bias: bool) -> Result<Self> {
+        let layer = Self::load_passing(vb, inputs, outputs, bias)?;
+        Ok(Self { weight: layer.weight.ready()?, ..layer })
+    }
+
+    /// The same for a layer that is dropped after one use: the weight stays in the order of its file.
+    ///
+    /// # Errors
+    /// As [`crate::Weights::tensor`].
+    pub fn load_passing(vb: &Vb, inputs: usize, outputs: usize, bias: bool) -> Result<Self> {
         let shape = [outputs, inputs];
         let weight = vb.matrix("weight", shape)?;
         let bias = if bias { Some(vb.tensor("bias", [outputs])?) } else { None };
@@ -39,51 +52,92 @@ impl Linear {
     /// # Errors
     /// The last dimension is not `inputs`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.then(x, Then::Nothing)
+    }
+
+    /// GELU (tanh) of [`Linear::forward`].
+    ///
+    /// # Errors
+    /// As [`Linear::forward`].
+    pub fn gelu(&self, x: &Tensor) -> Result<Tensor> {
+        self.then(x, Then::Gelu)
+    }
+
+    /// [`Linear::gelu`] times `factor`, of the same shape.
+    ///
+    /// # Errors
+    /// As [`Linear::forward`]; or `factor` has another shape.
+    pub fn gelu_times(&self, x: &Tensor, factor: &Tensor) -> Result<Tensor> {
+        let width = factor.dim(D::Minus1)?;
+        self.then(x, Then::GeluTimes(factor.contiguous()?.reshape(((), width))?))
+    }
+
+    fn then(&self, x: &Tensor, then: Then) -> Result<Tensor> {
         let [outputs, inputs] = self.shape;
         let mut dims = x.dims().to_vec();
         let rows = x.elem_count() / inputs.max(1);
         let x = x.reshape((rows, inputs))?;
-        let name = if matches!(self.weight, Matrix::Dense(_)) { "linear" } else { "packed linear" };
-        let y = profile::timed(name, || 2 * rows * inputs * outputs, || product(&self.weight, self.bias.as_ref(), &x))?;
+        let name = if matches!(self.weight, Matrix::Packed(_)) { "packed linear" } else { "linear" };
+        let y = profile::timed(name, || 2 * rows * inputs * outputs, || self.dispatch(&x, then))?;
         if let Some(last) = dims.last_mut() {
             *last = outputs;
         }
         Ok(y.reshape(dims)?)
     }
-}
 
-/// The product and the bias, of rows.
-fn product(weight: &Matrix, bias: Option<&Tensor>, x: &Tensor) -> Result<Tensor> {
-    let y = match weight {
-        Matrix::Dense(weight) if x.device().is_cpu() && x.dtype() == DType::F32 => {
-            return kernel(&x.contiguous()?, weight, bias);
+    fn dispatch(&self, x: &Tensor, then: Then) -> Result<Tensor> {
+        if x.device().is_cpu() && x.dtype() == DType::F32 {
+            let weight = match &self.weight {
+                Matrix::Dense(weight) => Some(Weight::Rows(weight.clone())),
+                Matrix::Panels(weight) => Some(Weight::Panels(weight.clone())),
+                _ => None,
+            };
+            if let Some(weight) = weight {
+                let op = kernels::Linear { weight, outputs: self.shape[0], bias: self.bias.clone(), then };
+                return Ok(x.contiguous()?.apply_op1_no_bwd(&op)?);
+            }
         }
-        Matrix::Dense(weight) => return formula(x, weight, bias),
-        Matrix::Beside(weight, products) => {
-            let y = product(weight, bias, x)?;
-            return products.iter().try_fold(y, |y, low_rank| Ok((y + low_rank.product(x)?)?));
+        let gelu_too = matches!(then, Then::Gelu | Then::GeluTimes(_));
+        if let Some(y) = self.on_gpu(x, gelu_too)? {
+            return Ok(if let Then::GeluTimes(factor) = then { (y * factor)? } else { y });
         }
-        Matrix::Packed(weight) => weight.product(x)?,
-    };
-    Ok(match bias {
-        Some(bias) => y.broadcast_add(bias)?,
-        None => y,
-    })
-}
+        let y = self.plain(&self.weight, x)?;
+        Ok(match then {
+            Then::Nothing => y,
+            Then::Gelu => gelu(&y)?,
+            Then::GeluTimes(factor) => (gelu(&y)? * factor)?,
+        })
+    }
 
-fn kernel(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    Ok(match bias {
-        Some(bias) => x.apply_op3_no_bwd(weight, bias, &kernels::Linear)?,
-        None => x.apply_op2_no_bwd(weight, &kernels::Linear)?,
-    })
-}
+    /// Product, bias and GELU in one pass, where a GPU does that.
+    fn on_gpu(&self, x: &Tensor, gelu: bool) -> Result<Option<Tensor>> {
+        match &self.weight {
+            Matrix::Dense(weight) => Ok(kernels::cuda::linear(x, weight, self.bias.as_ref(), gelu)?),
+            Matrix::Packed(weight) => weight.product_on_gpu(x, self.bias.as_ref(), gelu),
+            _ => Ok(None),
+        }
+    }
 
-fn formula(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    let y = x.matmul(&weight.t()?)?;
-    Ok(match bias {
-        Some(bias) => y.broadcast_add(bias)?,
-        None => y,
-    })
+    /// The product and the bias, of rows.
+    fn plain(&self, weight: &Matrix, x: &Tensor) -> Result<Tensor> {
+        let y = match weight {
+            Matrix::Dense(weight) => x.matmul(&weight.t()?)?,
+            Matrix::Packed(weight) => weight.product(x)?,
+            Matrix::Panels(weight) => {
+                let weight = Weight::Panels(weight.clone());
+                let op = kernels::Linear { weight, outputs: self.shape[0], bias: None, then: Then::Nothing };
+                x.to_dtype(DType::F32)?.contiguous()?.apply_op1_no_bwd(&op)?.to_dtype(x.dtype())?
+            }
+            Matrix::Beside(weight, products) => {
+                let y = self.plain(weight, x)?;
+                return products.iter().try_fold(y, |y, low_rank| Ok((y + low_rank.product(x)?)?));
+            }
+        };
+        Ok(match &self.bias {
+            Some(bias) => y.broadcast_add(bias)?,
+            None => y,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -92,17 +146,40 @@ mod tests {
     use crate::relative_l2;
     use candle_core::Device;
 
+    fn randn(rows: usize, columns: usize) -> Tensor {
+        Tensor::randn(0f32, 1f32, (rows, columns), &Device::Cpu).unwrap()
+    }
+
     #[test]
-    fn kernel_equals_the_formula() -> Result<()> {
-        let randn = |rows: usize, columns: usize| Tensor::randn(0f32, 1f32, (rows, columns), &Device::Cpu);
-        for (rows, inputs, outputs) in [(1, 1, 1), (7, 33, 5), (65, 130, 40)] {
-            for bias in [None, Some(randn(1, outputs)?.squeeze(0)?)] {
-                let (x, weight) = (randn(rows, inputs)?, randn(outputs, inputs)?);
-                let found = kernel(&x, &weight, bias.as_ref())?;
-                let error = relative_l2(&found, &formula(&x, &weight, bias.as_ref())?).unwrap();
-                assert!(error < 1e-6, "{rows}x{inputs}x{outputs}: {error:.1e}");
+    fn kernels_equal_the_formula() -> Result<()> {
+        for (rows, inputs, outputs) in [(1, 1, 1), (7, 33, 5), (65, 130, 40), (3, 300, 100)] {
+            for bias in [None, Some(randn(1, outputs).squeeze(0)?)] {
+                let (x, weight, factor) = (randn(rows, inputs), randn(outputs, inputs), randn(rows, outputs));
+                let product = x.matmul(&weight.t()?)?;
+                let plain = match &bias {
+                    Some(bias) => product.broadcast_add(bias)?,
+                    None => product,
+                };
+                let dense = Linear { weight: Matrix::Dense(weight), shape: [outputs, inputs], bias };
+                let ready = Linear { weight: dense.weight.clone().ready()?, ..dense.clone() };
+                assert!(matches!(ready.weight, Matrix::Panels(_)));
+                for layer in [dense, ready] {
+                    let close = |found: &Tensor, expected: &Tensor| {
+                        let error = relative_l2(found, expected).unwrap();
+                        assert!(error < 2e-6, "{rows}x{inputs}x{outputs}: {error:.1e}");
+                    };
+                    close(&layer.forward(&x)?, &plain);
+                    close(&layer.gelu(&x)?, &plain.gelu()?);
+                    close(&layer.gelu_times(&x, &factor)?, &(plain.gelu()? * &factor)?);
+                }
             }
         }
         Ok(())
+    }
+
+    #[test]
+    fn a_factor_of_another_size_is_refused() {
+        let layer = Linear { weight: Matrix::Dense(randn(4, 8)), shape: [4, 8], bias: None };
+        assert!(layer.gelu_times(&randn(3, 8), &randn(2, 4)).is_err());
     }
 }

@@ -4,7 +4,7 @@
 //! Must not know files, keys, or whether the weight beside it is packed.
 
 use crate::{NnError, Result, kernels};
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 /// Values of the panel of `B A` that is added to a weight at once: 16 MiB.
 const PANEL: usize = 1 << 22;
@@ -30,6 +30,11 @@ impl LowRank {
         Err(NnError::unsupported("the rank of a product of low rank", other, rank.to_string()))
     }
 
+    /// The same on a device.
+    pub(crate) fn on(&self, device: &Device) -> Result<Self> {
+        Ok(Self { down: self.down.to_device(device)?, up: self.up.to_device(device)?, scale: self.scale })
+    }
+
     /// `scale · (x Aᵀ) Bᵀ`.
     ///
     /// # Shapes
@@ -49,7 +54,9 @@ fn product(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
         return Ok(x.matmul(&weight.to_dtype(x.dtype())?.t()?)?);
     }
     let (wide, weight) = (x.to_dtype(DType::F32)?.contiguous()?, weight.to_dtype(DType::F32)?.contiguous()?);
-    Ok(wide.apply_op2_no_bwd(&weight, &kernels::Linear)?.to_dtype(x.dtype())?)
+    let (outputs, weight) = (weight.dim(0)?, kernels::Weight::Rows(weight));
+    let op = kernels::Linear { weight, outputs, bias: None, then: kernels::Then::Nothing };
+    Ok(wide.apply_op1_no_bwd(&op)?.to_dtype(x.dtype())?)
 }
 
 /// `W + Σ scale · B A`, summed in f32 a panel of rows at a time, so that no second matrix of W's size exists besides the result.

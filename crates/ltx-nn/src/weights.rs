@@ -2,8 +2,8 @@
 //!
 //! Must not know files; `ltx-weights` implements the trait for them, once for data and once for shapes alone.
 
-use crate::{Compute, LowRank, Packed, Result, profile};
-use candle_core::Tensor;
+use crate::{Compute, LowRank, Packed, Result, kernels, profile};
+use candle_core::{DType, Tensor};
 use std::sync::Arc;
 
 /// The matrix of a linear layer, as its source keeps it.
@@ -11,10 +11,47 @@ use std::sync::Arc;
 pub enum Matrix {
     /// `[outputs, inputs]` in the dtype asked for.
     Dense(Tensor),
+    /// The same in f32 on the CPU, in the order in which products read it; made by [`Matrix::ready`].
+    Panels(Tensor),
     /// Packed; widened when it is used.
     Packed(Packed),
     /// A matrix and what is added to its product: the sum is never made.
     Beside(Box<Matrix>, Arc<[LowRank]>),
+}
+
+impl Matrix {
+    /// As a layer keeps it on its device: on a GPU everything is uploaded once, 8-bit floats as they are, blocks widened to the
+    /// dtype. On the CPU nothing changes.
+    pub(crate) fn on(self, compute: &Compute) -> Result<Self> {
+        if compute.device.is_cpu() {
+            return Ok(self);
+        }
+        match self {
+            Self::Dense(_) | Self::Panels(_) => Ok(self),
+            Self::Packed(weight) => weight.on(compute),
+            Self::Beside(weight, products) => {
+                let products = products.iter().map(|product| product.on(&compute.device)).collect::<Result<_>>()?;
+                Ok(Self::Beside(Box::new(weight.on(compute)?), products))
+            }
+        }
+    }
+
+    /// The form in which many products are fastest: a dense f32 matrix on the CPU becomes panels, others stay what they are.
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub(crate) fn ready(self) -> Result<Self> {
+        Ok(match self {
+            // A matrix without data (its shape alone is looked at) is broadcast from one value.
+            Self::Dense(matrix) if on_cpu(&matrix) && matrix.is_contiguous() => Self::Panels(kernels::panels(&matrix)?),
+            Self::Beside(matrix, products) => Self::Beside(Box::new(matrix.ready()?), products),
+            other => other,
+        })
+    }
+}
+
+fn on_cpu(matrix: &Tensor) -> bool {
+    matrix.device().is_cpu() && matrix.dtype() == DType::F32
 }
 
 /// A source of tensors.
@@ -83,7 +120,7 @@ impl Vb {
     /// As [`Weights::tensor`].
     pub fn tensor(&self, name: &str, shape: impl AsRef<[usize]>) -> Result<Tensor> {
         let read = || self.source.tensor(&self.key(name), shape.as_ref(), &self.compute);
-        profile::timed("weights", || 0, read)
+        profile::timed("weights", || 0, read).map_err(|error| error.while_reading(|| self.key(name)))
     }
 
     /// The matrix `name`, `[outputs, inputs]`, at this position.
@@ -91,7 +128,8 @@ impl Vb {
     /// # Errors
     /// As [`Weights::matrix`].
     pub fn matrix(&self, name: &str, shape: [usize; 2]) -> Result<Matrix> {
-        profile::timed("weights", || 0, || self.source.matrix(&self.key(name), shape, &self.compute))
+        let read = || self.source.matrix(&self.key(name), shape, &self.compute)?.on(&self.compute);
+        profile::timed("weights", || 0, read).map_err(|error| error.while_reading(|| self.key(name)))
     }
 
     /// Some rows of the matrix `name` at this position.

@@ -5,11 +5,13 @@
 
 mod client;
 mod commands;
+mod compute;
 mod config;
 mod exit;
 mod fingerprint;
 mod human;
 mod library;
+mod lora;
 mod node;
 mod progress;
 

@@ -9,7 +9,7 @@
 
 use super::{GemmaConfig, MAX_TOKENS, tokenizer::TokenIds};
 use candle_core::Tensor;
-use ltx_nn::{AttentionShape, Compute, Linear, Mask, Result, RmsNorm, RopeTable, Vb, attention, gelu};
+use ltx_nn::{AttentionShape, Compute, Linear, Mask, Result, RmsNorm, RopeTable, Vb, attention};
 
 /// A Gemma-3 language model on disk.
 pub struct Gemma {
@@ -150,7 +150,7 @@ impl Layer {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         let (q, kv) = (config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim);
         let norm = |name: &str, dim: usize| RmsNorm::load_plus_one(&vb.pp(name), dim, config.rms_norm_eps);
-        let linear = |name: &str, inputs, outputs| Linear::load_with(&vb.pp(name), inputs, outputs, false);
+        let linear = |name: &str, inputs, outputs| Linear::load_passing(&vb.pp(name), inputs, outputs, false);
         let window = if global { MAX_TOKENS } else { config.sliding_window };
         Ok(Self {
             input_layernorm: norm("input_layernorm", hidden)?,
@@ -180,7 +180,7 @@ impl Layer {
         let y = self.attend(&self.input_layernorm.forward(x)?, rope)?;
         let x = (x + self.post_attention_layernorm.forward(&y)?)?;
         let y = self.pre_feedforward_layernorm.forward(&x)?;
-        let gated = (gelu(&self.gate_proj.forward(&y)?)? * self.up_proj.forward(&y)?)?;
+        let gated = self.gate_proj.gelu_times(&y, &self.up_proj.forward(&y)?)?;
         let y = self.down_proj.forward(&gated)?;
         Ok((x + self.post_feedforward_layernorm.forward(&y)?)?)
     }

@@ -5,7 +5,8 @@
 
 use super::{
     ensure, f32_slice,
-    math::{exp_nonpositive, max, sum, widest},
+    level::widest,
+    math::{exp_nonpositive, max, sum},
     matmul::{Mat, MatMut, matmul},
 };
 use crate::{AttentionShape, Mask};

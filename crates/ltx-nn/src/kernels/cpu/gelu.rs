@@ -2,19 +2,13 @@
 //!
 //! Must not know the perceptron around it.
 
-use super::{
-    f32_slice,
-    math::{sigmoid, widest},
-};
+use super::{f32_slice, level::widest, math::gelu};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape};
 use rayon::prelude::*;
 
-/// `x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³)))`, written as `x · σ(2 …)`, which is the same.
+/// GELU of every value.
 pub(crate) struct Gelu;
 
-/// `2 √(2/π)`.
-const SCALE: f32 = 1.595_769;
-const CUBIC: f32 = 0.044_715;
 const CHUNK: usize = 1 << 14;
 
 impl CustomOp1 for Gelu {
@@ -30,7 +24,7 @@ impl CustomOp1 for Gelu {
                 #[inline(always)]
                 || {
                     for (out, x) in out.iter_mut().zip(x) {
-                        *out = x * sigmoid(SCALE * (x + CUBIC * x * x * x));
+                        *out = gelu(*x);
                     }
                 },
             );

@@ -1,68 +1,128 @@
-//! A linear layer: the bias is laid down first, and the product is added to it.
+//! A linear layer. Bias and activation are applied while sums leave the cache.
 //!
 //! Must not know what is projected.
 
 use super::{
     ensure, f32_slice,
-    matmul::{Mat, MatMut, matmul},
+    gemm::{COLUMNS, Finish, OnDemand, Out, Product, Right, RightPanels, Strided},
+    level::{Level, widest},
+    math::gelu,
 };
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape};
-use gemm::Parallelism;
-use rayon::prelude::*;
+use candle_core::{CpuStorage, CustomOp1, Device, Error, Layout, Result, Shape, Storage, Tensor};
 
-/// `x Wᵀ + b` with `x [rows, inputs]`, `W [outputs, inputs]`, `b [outputs]`; without `b` as a [`CustomOp2`].
-pub(crate) struct Linear;
+/// `then(x Wᵀ + b)` with `x [rows, inputs]`, `b [outputs]`.
+pub(crate) struct Linear {
+    pub(crate) weight: Weight,
+    pub(crate) outputs: usize,
+    pub(crate) bias: Option<Tensor>,
+    pub(crate) then: Then,
+}
 
-impl CustomOp3 for Linear {
+/// A contiguous matrix `W [outputs, inputs]` in f32.
+pub(crate) enum Weight {
+    /// As it is.
+    Rows(Tensor),
+    /// In panels, from [`panels`].
+    Panels(Tensor),
+}
+
+/// What happens to the sums.
+#[derive(Clone)]
+pub(crate) enum Then {
+    /// Nothing.
+    Nothing,
+    /// GELU in its tanh form.
+    Gelu,
+    /// The same, times this: `[rows, outputs]`.
+    GeluTimes(Tensor),
+}
+
+/// `[outputs, inputs]` as panels of outputs, `[⌈outputs / COLUMNS⌉, inputs, COLUMNS]`; outputs past the last are 0.
+pub(crate) fn panels(weight: &Tensor) -> Result<Tensor> {
+    let (outputs, inputs) = weight.dims2()?;
+    let packed = with_values(Some(weight), |values| {
+        Ok(RightPanels::pack(&Strided::columns(values, inputs), (inputs, outputs)))
+    })?;
+    Tensor::from_vec(packed.into_data(), (outputs.div_ceil(COLUMNS), inputs, COLUMNS), &Device::Cpu)
+}
+
+impl CustomOp1 for Linear {
     fn name(&self) -> &'static str {
         "linear"
     }
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        weight: &CpuStorage,
-        weight_layout: &Layout,
-        bias: &CpuStorage,
-        bias_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let bias = f32_slice(bias, bias_layout)?;
-        forward((x, x_layout), (weight, weight_layout), Some(bias))
+    /// # Shapes
+    /// `[rows, inputs]` → `[rows, outputs]`.
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (rows, inputs) = layout.shape().dims2()?;
+        let (outputs, x) = (self.outputs, f32_slice(storage, layout)?);
+        let out = match &self.weight {
+            Weight::Rows(weight) => {
+                ensure(weight.dims() == [outputs, inputs], "linear")?;
+                with_values(Some(weight), |weight| {
+                    let right = OnDemand { matrix: Strided::columns(weight, inputs), n: outputs };
+                    self.product(x, (rows, inputs), &right)
+                })
+            }
+            Weight::Panels(weight) => {
+                ensure(weight.dims() == [outputs.div_ceil(COLUMNS), inputs, COLUMNS], "linear")?;
+                with_values(Some(weight), |weight| {
+                    self.product(x, (rows, inputs), &RightPanels::packed(weight, inputs))
+                })
+            }
+        };
+        Ok((CpuStorage::F32(out?), Shape::from((rows, outputs))))
     }
 }
 
-impl CustomOp2 for Linear {
-    fn name(&self) -> &'static str {
-        "linear"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        weight: &CpuStorage,
-        weight_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        forward((x, x_layout), (weight, weight_layout), None)
+impl Linear {
+    fn product(&self, x: &[f32], (rows, inputs): (usize, usize), right: &impl Right) -> Result<Vec<f32>> {
+        let outputs = self.outputs;
+        let factor = if let Then::GeluTimes(factor) = &self.then { Some(factor) } else { None };
+        with_values(self.bias.as_ref(), |bias| {
+            with_values(factor, |factor| {
+                let sizes = (self.bias.is_none() || bias.len() == outputs)
+                    && (!matches!(self.then, Then::GeluTimes(_)) || factor.len() == rows * outputs);
+                ensure(sizes, "linear")?;
+                let mut y = vec![0f32; rows * outputs];
+                let finish = |(row, column): (usize, usize), sums: &[f32], out: &mut [f32]| {
+                    widest(
+                        #[inline(always)]
+                        || {
+                            match bias.get(column..column + out.len()) {
+                                Some(bias) => {
+                                    let sums = sums.iter().zip(bias);
+                                    out.iter_mut().zip(sums).for_each(|(out, (sum, bias))| *out = sum + bias);
+                                }
+                                None => out.copy_from_slice(sums),
+                            }
+                            match self.then {
+                                Then::Nothing => {}
+                                Then::Gelu => out.iter_mut().for_each(|y| *y = gelu(*y)),
+                                Then::GeluTimes(_) => {
+                                    let factor = &factor[row * outputs + column..];
+                                    out.iter_mut().zip(factor).for_each(|(y, factor)| *y = gelu(*y) * factor);
+                                }
+                            }
+                        },
+                    );
+                };
+                let finish: Finish<'_> = &finish;
+                let left = Strided::rows(x, inputs);
+                let product = Product { level: Level::current(), left, right, finish, parallel: true };
+                product.write((rows, outputs, inputs), Out { data: &mut y, row_stride: outputs })?;
+                Ok(y)
+            })
+        })
     }
 }
 
-fn forward(
-    (x, x_layout): (&CpuStorage, &Layout),
-    (weight, weight_layout): (&CpuStorage, &Layout),
-    bias: Option<&[f32]>,
-) -> Result<(CpuStorage, Shape)> {
-    let (rows, inputs) = x_layout.shape().dims2()?;
-    let (outputs, weight_inputs) = weight_layout.shape().dims2()?;
-    ensure(inputs == weight_inputs && bias.is_none_or(|bias| bias.len() == outputs), "linear")?;
-    let mut out = vec![0f32; rows * outputs];
-    if let Some(bias) = bias {
-        out.par_chunks_mut(outputs.max(1)).for_each(|row| row.copy_from_slice(bias));
+/// Runs `work` on the values of a contiguous f32 tensor on the CPU; on none if there is no tensor.
+fn with_values<T>(tensor: Option<&Tensor>, work: impl FnOnce(&[f32]) -> Result<T>) -> Result<T> {
+    let Some(tensor) = tensor else { return work(&[]) };
+    let (storage, layout) = tensor.storage_and_layout();
+    match &*storage {
+        Storage::Cpu(storage) => work(f32_slice(storage, layout)?),
+        _ => Err(Error::msg("linear: a tensor is not on the CPU")),
     }
-    let x = Mat { data: f32_slice(x, x_layout)?, row_stride: inputs, column_stride: 1 };
-    let transposed = Mat { data: f32_slice(weight, weight_layout)?, row_stride: 1, column_stride: inputs };
-    let target = MatMut { data: &mut out, row_stride: outputs };
-    matmul((rows, outputs, inputs), target, bias.is_some(), (x, transposed), Parallelism::Rayon(0))?;
-    Ok((CpuStorage::F32(out), Shape::from((rows, outputs))))
 }

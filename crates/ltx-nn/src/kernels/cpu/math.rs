@@ -7,11 +7,6 @@
 /// Partial sums that run side by side.
 const LANES: usize = 16;
 
-/// Runs `work` compiled for the widest instruction set that this processor has.
-pub(super) fn widest<R>(work: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(work)
-}
-
 /// The sum of `term(x)`, added in f32 over sixteen lanes and then together.
 #[inline(always)]
 pub(super) fn sum(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
@@ -70,6 +65,15 @@ pub(super) fn sigmoid(x: f32) -> f32 {
     let e = exp_nonpositive(-x.abs());
     let share = 1.0 / (1.0 + e);
     if x < 0.0 { e * share } else { share }
+}
+
+/// `x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³)))`, written as `x · σ(2 …)`, which is the same.
+#[inline(always)]
+pub(super) fn gelu(x: f32) -> f32 {
+    /// `2 √(2/π)`.
+    const SCALE: f32 = 1.595_769;
+    const CUBIC: f32 = 0.044_715;
+    x * sigmoid(SCALE * (x + CUBIC * x * x * x))
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@
 mod attention;
 mod conv3d;
 mod gelu;
+mod gemm;
+mod level;
 mod linear;
 mod math;
 mod matmul;
@@ -18,7 +20,8 @@ mod rope;
 pub(crate) use attention::Attention;
 pub(crate) use conv3d::Conv3d;
 pub(crate) use gelu::Gelu;
-pub(crate) use linear::Linear;
+pub use level::{Level, UnknownLevel};
+pub(crate) use linear::{Linear, Then, Weight, panels};
 pub(crate) use modulate::{GatedResidual, NormModulate, Normalize};
 pub(crate) use norm::{Gate, RmsNorm};
 pub(crate) use packed::PackedProduct;

@@ -2,10 +2,7 @@
 //!
 //! Must not know AdaLN.
 
-use super::{
-    ensure, f32_slice,
-    math::{sum, widest},
-};
+use super::{ensure, f32_slice, level::widest, math::sum};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape};
 use rayon::prelude::*;
 

@@ -4,7 +4,8 @@
 
 use super::{
     ensure, f32_slice,
-    math::{sigmoid, sum, widest},
+    level::widest,
+    math::{sigmoid, sum},
 };
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape};
 use rayon::prelude::*;

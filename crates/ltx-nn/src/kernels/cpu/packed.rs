@@ -4,11 +4,11 @@
 
 use super::{
     ensure, f32_slice,
-    matmul::{Mat, MatMut, matmul},
+    gemm::{OnDemand, Out, Product, Strided, as_is},
+    level::Level,
 };
 use crate::packed::Packed;
 use candle_core::{CpuStorage, CustomOp1, Error, Layout, Result, Shape};
-use gemm::Parallelism;
 
 /// The product with one matrix.
 pub(crate) struct PackedProduct {
@@ -34,10 +34,11 @@ impl CustomOp1 for PackedProduct {
             let count = panel_rows.min(outputs - start);
             let panel = &mut panel[..count * inputs];
             self.weight.widen(start, panel).map_err(Error::wrap)?;
-            let out = MatMut { data: &mut y[start.min(rows * outputs)..], row_stride: outputs };
-            let lhs = Mat { data: x, row_stride: inputs, column_stride: 1 };
-            let rhs = Mat { data: panel, row_stride: 1, column_stride: inputs };
-            matmul((rows, count, inputs), out, false, (lhs, rhs), Parallelism::Rayon(0))?;
+            let out = Out { data: &mut y[start.min(rows * outputs)..], row_stride: outputs };
+            let (left, right) =
+                (Strided::rows(x, inputs), OnDemand { matrix: Strided::columns(panel, inputs), n: count });
+            let product = Product { level: Level::current(), left, right: &right, finish: &as_is, parallel: true };
+            product.write((rows, count, inputs), out)?;
         }
         Ok((CpuStorage::F32(y), Shape::from((rows, outputs))))
     }

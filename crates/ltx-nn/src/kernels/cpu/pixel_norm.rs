@@ -2,10 +2,7 @@
 //!
 //! Must not know which layer follows.
 
-use super::{
-    ensure, f32_slice,
-    math::{sigmoid, widest},
-};
+use super::{ensure, f32_slice, level::widest, math::sigmoid};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape};
 use rayon::prelude::*;
 

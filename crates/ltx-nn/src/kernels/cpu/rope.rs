@@ -2,7 +2,7 @@
 //!
 //! Must not know how the angles were made.
 
-use super::{ensure, f32_slice, math::widest};
+use super::{ensure, f32_slice, level::widest};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape};
 use rayon::prelude::*;
 

@@ -1,0 +1,110 @@
+//! The left matrix, in panels of [`ROWS`] rows.
+//!
+//! Must not know what is multiplied with it.
+
+use super::{DEPTH, ROWS};
+use rayon::prelude::*;
+
+/// A strided matrix inside a slice.
+#[derive(Clone, Copy)]
+pub(crate) struct Strided<'a> {
+    pub(crate) data: &'a [f32],
+    pub(crate) row_stride: usize,
+    pub(crate) column_stride: usize,
+}
+
+impl<'a> Strided<'a> {
+    /// Rows that lie one after the other.
+    pub(crate) fn rows(data: &'a [f32], row_stride: usize) -> Self {
+        Self { data, row_stride, column_stride: 1 }
+    }
+
+    /// The matrix whose columns are the rows that lie one after the other.
+    pub(crate) fn columns(data: &'a [f32], column_stride: usize) -> Self {
+        Self { data, row_stride: 1, column_stride }
+    }
+
+    /// Whether the slice reaches as far as the matrix does.
+    pub(super) fn holds(&self, rows: usize, columns: usize) -> bool {
+        rows == 0 || columns == 0 || (rows - 1) * self.row_stride + (columns - 1) * self.column_stride < self.data.len()
+    }
+}
+
+/// Some rows, packed: blocks of [`DEPTH`] values of `k`, in each the panels `[k, ROWS]` in turn. Rows past the last are 0.
+pub(crate) struct LeftPanels {
+    data: Vec<f32>,
+    panels: usize,
+    rows: usize,
+    k: usize,
+}
+
+impl LeftPanels {
+    /// Packs rows `first..first + rows`, side by side if `parallel`. The buffer of an earlier one can be used again.
+    pub(crate) fn pack(
+        buffer: Vec<f32>,
+        matrix: &Strided<'_>,
+        (first, rows): (usize, usize),
+        k: usize,
+        parallel: bool,
+    ) -> Self {
+        let panels = rows.div_ceil(ROWS);
+        let mut data = buffer;
+        data.resize(panels * ROWS * k, 0.0);
+        let fill = |(block, out): (usize, &mut [f32])| {
+            let start = block * DEPTH;
+            let depth = DEPTH.min(k - start);
+            for (panel, out) in out.chunks_mut(depth * ROWS).enumerate() {
+                let panel_rows = ROWS.min(rows - panel * ROWS);
+                fill_panel(out, matrix, (first + panel * ROWS, panel_rows), start);
+            }
+        };
+        let size = (panels * ROWS * DEPTH).max(1);
+        if parallel {
+            data.par_chunks_mut(size).enumerate().for_each(fill);
+        } else {
+            data.chunks_mut(size).enumerate().for_each(fill);
+        }
+        Self { data, panels, rows, k }
+    }
+
+    pub(super) fn panels(&self) -> usize {
+        self.panels
+    }
+
+    /// Rows that panel `panel` really has.
+    pub(super) fn rows_of(&self, panel: usize) -> usize {
+        ROWS.min(self.rows - panel * ROWS)
+    }
+
+    /// Panel `panel` from `k = start` on (a multiple of [`DEPTH`]): `[depth, ROWS]`.
+    pub(super) fn panel(&self, panel: usize, start: usize) -> &[f32] {
+        let depth = DEPTH.min(self.k - start);
+        &self.data[start * self.panels * ROWS + panel * depth * ROWS..][..depth * ROWS]
+    }
+
+    /// The buffer, to be packed again.
+    pub(crate) fn into_buffer(self) -> Vec<f32> {
+        self.data
+    }
+}
+
+fn fill_panel(out: &mut [f32], matrix: &Strided<'_>, (first, rows): (usize, usize), start: usize) {
+    const PIECE: usize = 16;
+    let (lines, _) = out.as_chunks_mut::<ROWS>();
+    if rows < ROWS {
+        lines.as_flattened_mut().fill(0.0);
+    }
+    for (piece, lines) in lines.chunks_mut(PIECE).enumerate() {
+        for row in 0..rows {
+            let source = (first + row) * matrix.row_stride + (start + piece * PIECE) * matrix.column_stride;
+            if matrix.column_stride == 1 {
+                let source = &matrix.data[source..][..lines.len()];
+                lines.iter_mut().zip(source).for_each(|(line, value)| line[row] = *value);
+            } else {
+                for (i, line) in lines.iter_mut().enumerate() {
+                    line[row] = matrix.data[source + i * matrix.column_stride];
+                }
+            }
+        }
+    }
+}

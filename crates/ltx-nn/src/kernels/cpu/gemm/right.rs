@@ -1,0 +1,111 @@
+//! The right matrix, in panels of [`COLUMNS`] columns: packed beforehand, or made when they are multiplied.
+//!
+//! Must not know what is multiplied with it.
+
+use super::{COLUMNS, left::Strided};
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// A right matrix `[k, n]`.
+pub(crate) trait Right: Sync {
+    /// Rows `k` of panel `panel`, `[k.len(), COLUMNS]`: in place, or written to `scratch`, which is at least as large.
+    /// Columns past the last are 0.
+    fn panel<'a>(&'a self, panel: usize, k: Range<usize>, scratch: &'a mut [f32]) -> &'a [f32];
+
+    /// Whether panels lie ready; others should serve as many rows as possible.
+    const READY: bool;
+
+    /// What [`Right::panel`] will read for it, if that is worth asking for early.
+    fn ahead(&self, _panel: usize, _k: Range<usize>) -> &[f32] {
+        &[]
+    }
+}
+
+/// A right matrix packed beforehand: panel after panel, `[k, COLUMNS]` each.
+#[derive(Clone)]
+pub(crate) struct RightPanels<D> {
+    data: D,
+    k: usize,
+}
+
+impl RightPanels<Vec<f32>> {
+    /// Packs a matrix `[k, n]`.
+    pub(crate) fn pack(matrix: &Strided<'_>, (k, n): (usize, usize)) -> Self {
+        let mut data = vec![0f32; n.div_ceil(COLUMNS) * COLUMNS * k];
+        data.par_chunks_mut((COLUMNS * k).max(1)).enumerate().for_each(|(panel, out)| {
+            fill_panel(out, matrix, panel * COLUMNS..n.min((panel + 1) * COLUMNS), 0);
+        });
+        Self { data, k }
+    }
+
+    /// The panels, one after the other.
+    pub(crate) fn into_data(self) -> Vec<f32> {
+        self.data
+    }
+}
+
+impl<'a> RightPanels<&'a [f32]> {
+    /// Panels that were packed earlier: `[panels, k, COLUMNS]`.
+    pub(crate) fn packed(data: &'a [f32], k: usize) -> Self {
+        Self { data, k }
+    }
+}
+
+impl<D: AsRef<[f32]> + Sync> Right for RightPanels<D> {
+    const READY: bool = true;
+
+    fn panel<'a>(&'a self, panel: usize, k: Range<usize>, _: &'a mut [f32]) -> &'a [f32] {
+        self.ahead(panel, k)
+    }
+
+    fn ahead(&self, panel: usize, k: Range<usize>) -> &[f32] {
+        let start = panel * self.k * COLUMNS;
+        self.data.as_ref().get(start + k.start * COLUMNS..start + k.end * COLUMNS).unwrap_or_default()
+    }
+}
+
+/// A strided right matrix `[k, n]` that is packed panel by panel when it is multiplied.
+pub(crate) struct OnDemand<'a> {
+    pub(crate) matrix: Strided<'a>,
+    pub(crate) n: usize,
+}
+
+impl Right for OnDemand<'_> {
+    const READY: bool = false;
+
+    fn panel<'a>(&'a self, panel: usize, k: Range<usize>, scratch: &'a mut [f32]) -> &'a [f32] {
+        let out = &mut scratch[..k.len() * COLUMNS];
+        fill_panel(out, &self.matrix, panel * COLUMNS..self.n.min((panel + 1) * COLUMNS), k.start);
+        out
+    }
+}
+
+/// Fills `out [k, COLUMNS]` with `columns` of the rows from `start` on.
+fn fill_panel(out: &mut [f32], matrix: &Strided<'_>, columns: Range<usize>, start: usize) {
+    const PIECE: usize = 16;
+    let width = columns.len();
+    let (lines, _) = out.as_chunks_mut::<COLUMNS>();
+    if width < COLUMNS {
+        lines.as_flattened_mut().fill(0.0);
+    }
+    if matrix.column_stride == 1 {
+        for (k, line) in lines.iter_mut().enumerate() {
+            let source = (start + k) * matrix.row_stride + columns.start;
+            line[..width].copy_from_slice(&matrix.data[source..][..width]);
+        }
+        return;
+    }
+    for (piece, lines) in lines.chunks_mut(PIECE).enumerate() {
+        for column in 0..width {
+            let source = (columns.start + column) * matrix.column_stride + (start + piece * PIECE) * matrix.row_stride;
+            if matrix.row_stride == 1 {
+                let source = &matrix.data[source..][..lines.len()];
+                lines.iter_mut().zip(source).for_each(|(line, value)| line[column] = *value);
+            } else {
+                for (i, line) in lines.iter_mut().enumerate() {
+                    line[column] = matrix.data[source + i * matrix.row_stride];
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Which instructions the kernels use: the widest that this processor has, or fewer when somebody says so.
+//!
+//! Must not know what the kernels compute.
+#![allow(unsafe_code)]
+
+use std::{
+    str::FromStr,
+    sync::atomic::{AtomicU8, Ordering},
+};
+
+/// Instruction sets that the CPU kernels are written for, from the narrowest on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Level {
+    /// What every processor has; the compiler vectorises.
+    Portable = 1,
+    /// AVX2 with fused multiply-add (x86-64-v3).
+    Avx2 = 2,
+    /// AVX-512 F, BW, CD, DQ and VL (x86-64-v4).
+    Avx512 = 3,
+}
+
+/// A level that is not known, or that this processor does not have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("cpu level: {found} is not one of {}", supported.join(", "))]
+pub struct UnknownLevel {
+    /// The name given.
+    pub found: String,
+    /// What this processor has.
+    pub supported: Vec<&'static str>,
+}
+
+/// The level in use; 0 until it is asked for.
+static CURRENT: AtomicU8 = AtomicU8::new(0);
+
+impl Level {
+    /// The levels that this processor has, from the narrowest on.
+    pub fn available() -> Vec<Self> {
+        let mut levels = vec![Self::Portable];
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::is_x86_feature_detected as has;
+            if has!("avx2") && has!("fma") && has!("f16c") {
+                levels.push(Self::Avx2);
+                if has!("avx512f") && has!("avx512bw") && has!("avx512cd") && has!("avx512dq") && has!("avx512vl") {
+                    levels.push(Self::Avx512);
+                }
+            }
+        }
+        levels
+    }
+
+    /// The level in use.
+    pub fn current() -> Self {
+        match CURRENT.load(Ordering::Relaxed) {
+            1 => Self::Portable,
+            2 => Self::Avx2,
+            3 => Self::Avx512,
+            _ => {
+                let widest = Self::available().pop().unwrap_or(Self::Portable);
+                CURRENT.store(widest as u8, Ordering::Relaxed);
+                widest
+            }
+        }
+    }
+
+    /// Makes the whole process use this level from now on.
+    ///
+    /// # Errors
+    /// This processor does not have it.
+    pub fn force(self) -> Result<(), UnknownLevel> {
+        if !Self::available().contains(&self) {
+            return Err(Self::unknown(self.name()));
+        }
+        CURRENT.store(self as u8, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// `portable`, `avx2` or `avx512`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+        }
+    }
+
+    fn unknown(found: &str) -> UnknownLevel {
+        UnknownLevel { found: found.to_owned(), supported: Self::available().into_iter().map(Self::name).collect() }
+    }
+}
+
+impl FromStr for Level {
+    type Err = UnknownLevel;
+
+    fn from_str(name: &str) -> Result<Self, UnknownLevel> {
+        Self::available().into_iter().find(|level| level.name() == name).ok_or_else(|| Self::unknown(name))
+    }
+}
+
+/// Runs `work` compiled for the level in use; what it calls has to be inlined into it.
+pub(crate) fn widest<R>(work: impl FnOnce() -> R) -> R {
+    match Level::current() {
+        // SAFETY: a level is only ever in use where the processor has it.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => unsafe { with_avx512(work) },
+        // pulp's widest is AVX2: its AVX-512 is a feature of its own that is off.
+        Level::Avx2 => pulp::Arch::new().dispatch(work),
+        _ => work(),
+    }
+}
+
+/// # Safety
+/// The processor has these features.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma,f16c")]
+unsafe fn with_avx512<R>(work: impl FnOnce() -> R) -> R {
+    work()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_and_others_are_refused_by_name() {
+        for level in Level::available() {
+            assert_eq!(level.name().parse(), Ok(level));
+        }
+        let refused = "sse9".parse::<Level>().unwrap_err().to_string();
+        assert!(refused.starts_with("cpu level: sse9 is not one of portable"), "{refused}");
+    }
+}
