@@ -10,6 +10,7 @@ mod config;
 mod exit;
 mod fingerprint;
 mod library;
+mod lora;
 mod node;
 mod progress;
 mod resident;

@@ -141,6 +141,7 @@ impl GoldenCase {
             components: vec![],
             text_encoder: folder.join(&raw.text_encoder),
             upscaler: raw.spatial_upscaler.as_ref().map(|path| folder.join(path)),
+            loras: vec![],
         };
         let (name, tolerance) = (raw.name.clone(), raw.tolerance);
         let request = raw.request(folder).map_err(|source| GoldenError::Request { file, source })?;

@@ -5,7 +5,7 @@
 mod draft;
 mod summary;
 
-use crate::{compute, fingerprint, library, progress::Bar, resident};
+use crate::{compute, fingerprint, library, lora::LoraFlags, progress::Bar, resident};
 use anyhow::{Context, Result};
 use draft::Model;
 use ltx_media::{FrameWriter, Mp4Writer, PngFolderWriter};
@@ -115,6 +115,8 @@ pub(crate) struct Arguments {
     /// The ×2 latent upscaler, when --model is a path; needed for two stages.
     #[arg(long, value_name = "FILE")]
     upscaler: Option<PathBuf>,
+    #[command(flatten)]
+    loras: LoraFlags,
     /// Folder of model manifests.
     #[arg(long, env = "LTXD_MODELS", value_name = "DIR")]
     models_dir: Option<PathBuf>,
@@ -143,7 +145,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let admitted = admit(&model.ask(), draft, &PolicyConfig::new(names))?.check()?;
 
     let options = EngineOptions { compute: arguments.compute.compute()?, ..EngineOptions::default() };
-    let files = model.files()?;
+    let mut files = model.files()?;
+    files.loras.extend(arguments.loras.loras.iter().cloned());
     let mut engine = Engine::open(&files, options).context("the model cannot be used")?;
     let weights = fingerprint::of(&files).context("the model cannot be used")?;
     let identity = ModelIdentity { name: model.name(), version: engine.version().to_owned(), weights };
@@ -173,6 +176,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 
     let summary = summary::Summary {
         arguments,
+        loras: &files.loras,
         request: admitted.request(),
         mark: &mark,
         outcome: &outcome,

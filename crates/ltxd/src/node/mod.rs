@@ -96,7 +96,7 @@ impl Loading {
 /// Completes a model's fingerprint.
 fn digest(model: &str, models: &NodeModels, control: &Control) {
     let Some(files) = models.files(model) else { return };
-    match fingerprint::whole(&files.checkpoint_files()) {
+    match fingerprint::whole(files) {
         Ok(file_sha256) => {
             let weights = models.complete_fingerprint(model, file_sha256);
             control.set_model_facts(model, files.upscaler.is_some(), weights);

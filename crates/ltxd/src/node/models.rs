@@ -127,6 +127,7 @@ impl Models for NodeModels {
             components: vec![],
             text_encoder: model.into(),
             upscaler: None,
+            loras: vec![],
         });
         Ok(Box::new(Engine::open(&files, self.options.clone())?))
     }
