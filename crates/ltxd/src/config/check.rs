@@ -7,6 +7,7 @@ use super::{
     raw::{Raw, RawLimits, RawRetention},
     tokens,
 };
+use ltx_nn::DeviceChoice;
 use std::{
     collections::BTreeMap,
     net::{SocketAddr, ToSocketAddrs},
