@@ -25,6 +25,7 @@ const PIECES: usize = 8;
 pub(crate) type Finish<'a> = &'a (dyn Fn((usize, usize), &[f32], &mut [f32]) + Sync);
 
 /// The sums themselves.
+#[cfg(test)]
 pub(crate) fn as_is(_: (usize, usize), sums: &[f32], out: &mut [f32]) {
     out.copy_from_slice(sums);
 }
