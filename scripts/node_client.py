@@ -50,8 +50,10 @@ class Node:
         self.log_path = Path(log) if log else self.data.with_suffix(".log")
         self.process, self.token = None, token
 
-    def start(self, wait=True):
-        command = [LTXD, "serve", f"--data-dir={self.data}", f"--models-dir={ROOT / 'models'}", "--model=ltx-2.3-tiny"]
+    def start(self, wait=True, under=()):
+        """`under` is a command that executes the one behind it, in the same process."""
+        models = [f"--models-dir={ROOT / 'models'}", "--model=ltx-2.3-tiny"]
+        command = [*under, LTXD, "serve", f"--data-dir={self.data}", *models]
         command += [f"--listen=127.0.0.1:{self.port}", *(f"--set={setting}" for setting in self.settings)]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=self.log_path.open("a"), env=ENVIRONMENT)
         if wait:

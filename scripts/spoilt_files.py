@@ -15,6 +15,7 @@ PICTURES = ROOT / "scripts/demo-pictures"
 CASE = ROOT / "crates/ltx-testkit/data/i2v_distilled/case.json"  # 17 frames
 
 KEY = "model.diffusion_model.transformer_blocks.1.attn1.to_q.weight"
+TARGET = "transformer_blocks.1.attn1.to_q"
 RENAMED = KEY.replace("to_q", "to_queries")
 
 
@@ -81,6 +82,17 @@ def without_vae(_, tensors):
         del tensors[key]
 
 
+def lora(target, down, up):
+    """A LoRA file with one pair of these shapes for `target`, all zeros."""
+    header, at = {}, 0
+    for role, shape in (("A", down), ("B", up)):
+        size = 2 * shape[0] * shape[1]
+        header[f"diffusion_model.{target}.lora_{role}.weight"] = {"dtype": "BF16", "shape": shape, "data_offsets": [at, at + size]}
+        at += size
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + bytes(at)
+
+
 def no_config(metadata, _):
     del metadata["config"]
 
@@ -107,6 +119,9 @@ def files_in(folder):
         "part.safetensors": spoilt(CHECKPOINT, without_vae),
         "text.gguf": b"this is not a checkpoint, only a text file that is named like one\n",
         "int.safetensors": spoilt(CHECKPOINT, stored_as("I16", 2)),
+        "lora.safetensors": lora(TARGET, [2, 64], [64, 2]),
+        "lora-bent.safetensors": lora(TARGET, [2, 65], [64, 2]),
+        "lora-lost.safetensors": lora("transformer_blocks.99.attn1.to_q", [2, 64], [64, 2]),
         "no-config.safetensors": spoilt(CHECKPOINT, no_config),
         "no-vae.safetensors": spoilt(CHECKPOINT, without_section("vae")),
         "no-transformer.safetensors": spoilt(CHECKPOINT, without_section("transformer")),

@@ -2,7 +2,7 @@
 //!
 //! Must not know whether it encodes or decodes.
 
-use crate::{NnError, Result, Vb, kernels, profile};
+use crate::{NnError, Result, Vb, kernels, pixel_norm, profile};
 use candle_core::{DType, Tensor};
 
 /// What stands before the first and after the last frame.
@@ -42,6 +42,8 @@ pub struct Conv3d {
     weight: Tensor,
     bias: Tensor,
     config: Conv3dConfig,
+    /// Whether the weight is kept as the GPU's kernel reads it, and no longer as the file has it.
+    arranged: bool,
 }
 
 impl Conv3d {
@@ -58,7 +60,11 @@ impl Conv3d {
             1 => vb.tensor("weight", [outputs, inputs, kh, kw])?.unsqueeze(2)?,
             _ => vb.tensor("weight", [outputs, inputs, kt, kh, kw])?,
         };
-        Ok(Self { weight, bias: vb.tensor("bias", [outputs])?, config })
+        let bias = vb.tensor("bias", [outputs])?;
+        Ok(match kernels::cuda::arranged(&weight)? {
+            Some(weight) => Self { weight, bias, config, arranged: true },
+            None => Self { weight, bias, config, arranged: false },
+        })
     }
 
     /// # Shapes
@@ -67,9 +73,33 @@ impl Conv3d {
     /// # Errors
     /// The channels are not `inputs`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let depth = self.weight.elem_count();
-        let positions = x.elem_count() / self.config.inputs.max(1);
-        profile::timed("conv3d", || 2 * depth * positions, || self.dispatch(x))
+        profile::timed("conv3d", || self.operations(x), || self.dispatch(x))
+    }
+
+    /// Behind a pixel norm of that epsilon and SiLU.
+    ///
+    /// # Shapes
+    /// As [`Self::forward`].
+    ///
+    /// # Errors
+    /// As [`Self::forward`].
+    pub fn forward_normed(&self, x: &Tensor, eps: f64) -> Result<Tensor> {
+        match profile::timed("conv3d", || self.operations(x), || self.on_gpu(x, Some(eps)))? {
+            Some(y) => Ok(y),
+            None => self.forward(&pixel_norm(x, eps, true)?),
+        }
+    }
+
+    fn operations(&self, x: &Tensor) -> usize {
+        let Conv3dConfig { inputs, outputs, kernel, .. } = self.config;
+        2 * kernel.iter().product::<usize>() * outputs * inputs * (x.elem_count() / inputs.max(1))
+    }
+
+    fn on_gpu(&self, x: &Tensor, eps: Option<f64>) -> Result<Option<Tensor>> {
+        if !self.arranged {
+            return Ok(None);
+        }
+        Ok(kernels::cuda::conv3d(x, (&self.weight, &self.bias), &self.config, eps)?)
     }
 
     fn dispatch(&self, x: &Tensor) -> Result<Tensor> {
@@ -79,7 +109,10 @@ impl Conv3d {
             let y = wide(x)?.apply_op3_no_bwd(&wide(&self.weight)?, &wide(&self.bias)?, &op)?;
             return Ok(y.to_dtype(x.dtype())?);
         }
-        self.forward_formula(x)
+        match self.on_gpu(x, None)? {
+            Some(y) => Ok(y),
+            None => self.forward_formula(x),
+        }
     }
 
     /// The plain formula on any device: one 2-D convolution per kernel frame, summed.
@@ -132,7 +165,7 @@ mod tests {
             let [kt, kh, kw] = kernel;
             let config = Conv3dConfig { inputs: 5, outputs: 7, kernel, time };
             let weight = Tensor::randn(0f32, 1f32, (7, 5, kt, kh, kw), &Device::Cpu)?;
-            let conv = Conv3d { weight, bias: Tensor::randn(0f32, 1f32, 7, &Device::Cpu)?, config };
+            let conv = Conv3d { weight, bias: Tensor::randn(0f32, 1f32, 7, &Device::Cpu)?, config, arranged: false };
             for (frames, height, width) in [(1, 1, 1), (4, 6, 9), (2, 3, 1), (3, 46, 61)] {
                 let x = Tensor::randn(0f32, 1f32, (2, 5, frames, height, width), &Device::Cpu)?;
                 let difference = (conv.forward(&x)? - conv.forward_formula(&x)?)?;

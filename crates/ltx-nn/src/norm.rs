@@ -2,7 +2,7 @@
 //!
 //! Must not know where in a block they sit.
 
-use crate::{Result, Vb, kernels, profile};
+use crate::{Result, RopeTable, Vb, kernels, profile};
 use candle_core::{D, DType, Tensor};
 
 /// RMS normalisation over the last dimension, with a learned weight. Source: Zhang & Sennrich, “Root Mean Square Layer
@@ -39,13 +39,31 @@ impl RmsNorm {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         profile::timed("norm", || 0, || weighted(x, &self.weight, self.eps))
     }
+
+    /// The norm over all heads of a token together, then their rotation.
+    ///
+    /// # Shapes
+    /// `[B, T, heads · head_dim]` → the same.
+    ///
+    /// # Errors
+    /// The sizes do not fit the weight or the table.
+    pub fn forward_rotated(&self, x: &Tensor, rope: &RopeTable, heads: usize) -> Result<Tensor> {
+        let norm = (&self.weight, self.eps);
+        match profile::timed("norm and rope", || 0, || rope.apply_on_gpu(x, heads, Some(norm)))? {
+            Some(y) => Ok(y),
+            None => rope.apply(&self.forward(x)?, heads),
+        }
+    }
 }
 
 fn weighted(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
     if x.device().is_cpu() && x.dtype() == DType::F32 {
         return Ok(x.contiguous()?.apply_op2_no_bwd(weight, &kernels::RmsNorm { eps: eps as f32 })?);
     }
-    Ok(candle_nn::ops::rms_norm(&x.contiguous()?, weight, eps as f32)?)
+    match kernels::cuda::rms_norm(x, Some(weight), eps)? {
+        Some(y) => Ok(y),
+        None => Ok(candle_nn::ops::rms_norm(&x.contiguous()?, weight, eps as f32)?),
+    }
 }
 
 /// RMS normalisation over the last dimension without a weight.
@@ -56,6 +74,9 @@ fn weighted(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
 /// # Errors
 /// A tensor operation failed.
 pub fn rms_norm(x: &Tensor, eps: f64) -> Result<Tensor> {
+    if let Some(y) = profile::timed("norm", || 0, || kernels::cuda::rms_norm(x, None, eps))? {
+        return Ok(y);
+    }
     let ones = Tensor::ones(x.dim(D::Minus1)?, x.dtype(), x.device())?;
     profile::timed("norm", || 0, || weighted(x, &ones, eps))
 }
@@ -94,6 +115,9 @@ pub fn pixel_norm(x: &Tensor, eps: f64, silu: bool) -> Result<Tensor> {
 fn pixel_norm_dispatch(x: &Tensor, eps: f64, silu: bool) -> Result<Tensor> {
     if x.device().is_cpu() && x.dtype() == DType::F32 {
         return Ok(x.contiguous()?.apply_op1_no_bwd(&kernels::PixelNorm { eps: eps as f32, silu })?);
+    }
+    if let Some(y) = kernels::cuda::pixel_norm(x, eps, silu)? {
+        return Ok(y);
     }
     let wide = x.to_dtype(DType::F32)?;
     let rms = (wide.sqr()?.mean_keepdim(1)? + eps)?.sqrt()?;

@@ -4,7 +4,7 @@
 //!
 //! Must not know files, keys, or which layer multiplies.
 
-use crate::{NnError, Result, kernels};
+use crate::{Compute, Matrix, NnError, Result, kernels};
 use candle_core::{
     CpuStorage, DType, Device, Tensor,
     quantized::{GgmlDType, QuantizedType},
@@ -120,6 +120,8 @@ pub struct Packed {
     tile_rows: usize,
     packing: Packing,
     shape: [usize; 2],
+    /// On a GPU, in place of the tiles.
+    there: Option<kernels::cuda::Fp8>,
 }
 
 impl Packed {
@@ -134,7 +136,7 @@ impl Packed {
         }
         let tile_rows = (TILE / inputs).clamp(1, outputs.max(1));
         let tiles = tiles(bytes, packing, tile_rows * inputs, outputs * inputs)?.into();
-        Ok(Self { tiles, tile_rows, packing, shape })
+        Ok(Self { tiles, tile_rows, packing, shape, there: None })
     }
 
     /// `[outputs, inputs]`.
@@ -145,6 +147,27 @@ impl Packed {
     /// How it is packed.
     pub fn packing(&self) -> Packing {
         self.packing
+    }
+
+    /// As a layer keeps it on a GPU: 8-bit floats are uploaded, blocks widened. The packed copy here goes.
+    pub(crate) fn on(self, compute: &Compute) -> Result<Matrix> {
+        let Compute { device, dtype } = compute;
+        let Packing::Fp8 { scale } = self.packing else {
+            return Ok(Matrix::Dense(self.widened(device)?.to_dtype(*dtype)?));
+        };
+        let mut bytes = Vec::with_capacity(self.shape[0] * self.shape[1]);
+        for tile in self.tiles.iter() {
+            if let Tile::Fp8(values, _) = tile {
+                bytes.extend_from_slice(values);
+            }
+        }
+        let there = kernels::cuda::Fp8::new(Tensor::from_vec(bytes, (self.shape[0], self.shape[1]), device)?, scale)?;
+        Ok(Matrix::Packed(Self { tiles: Arc::from([]), there: Some(there), ..self }))
+    }
+
+    /// `x Wᵀ + b`, then GELU if asked for, where the matrix lies on a GPU.
+    pub(crate) fn product_on_gpu(&self, x: &Tensor, bias: Option<&Tensor>, gelu: bool) -> Result<Option<Tensor>> {
+        Ok(self.there.as_ref().map(|there| there.product(x, bias, gelu)).transpose()?)
     }
 
     /// `x Wᵀ`.
@@ -159,7 +182,10 @@ impl Packed {
             let wide = x.to_dtype(DType::F32)?.contiguous()?;
             return Ok(wide.apply_op1_no_bwd(&kernels::PackedProduct { weight: self.clone() })?.to_dtype(x.dtype())?);
         }
-        self.product_formula(x)
+        match self.product_on_gpu(x, None, false)? {
+            Some(y) => Ok(y),
+            None => self.product_formula(x),
+        }
     }
 
     /// The plain formula on any device: everything widened.

@@ -14,8 +14,8 @@ use ltx_model::{
     upsampler::Upsampler,
     video_vae::{LatentStatistics, VideoDecoder, VideoEncoder},
 };
-use ltx_nn::{Compute, Vb};
-use ltx_weights::{LoadReport, Stored, Tally, TensorSet};
+use ltx_nn::{Compute, Vb, Weights};
+use ltx_weights::{Adapted, LoadReport, LoraChoice, RandomWeights, Stored, Tally, TensorSet};
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 /// Where a model's files lie.
@@ -29,6 +29,8 @@ pub struct ModelFiles {
     pub text_encoder: PathBuf,
     /// The ×2 latent upscaler.
     pub upscaler: Option<PathBuf>,
+    /// LoRA files over the checkpoint.
+    pub loras: Vec<LoraChoice>,
 }
 
 impl ModelFiles {
@@ -47,12 +49,14 @@ pub struct EngineOptions {
     pub tiles: TileSizes,
     /// Bytes of weights that may stay in memory between generations; 0 loads every part when its stage begins.
     pub resident_bytes: u64,
+    /// Takes shapes from the files and draws the values, for measurements at sizes whose weights are not here.
+    pub random_weights: bool,
 }
 
 impl Default for EngineOptions {
     /// f32 on the CPU, the official tiles.
     fn default() -> Self {
-        Self { compute: Compute::cpu_f32(), tiles: TileSizes::default(), resident_bytes: 0 }
+        Self { compute: Compute::cpu_f32(), tiles: TileSizes::default(), resident_bytes: 0, random_weights: false }
     }
 }
 
@@ -83,7 +87,7 @@ impl Engine {
     /// # Errors
     /// A file is unreadable, corrupt, foreign, or does not fit the others.
     pub fn open(files: &ModelFiles, options: EngineOptions) -> Result<Self> {
-        let ltx = LtxFile::open(&files.checkpoint_files())?;
+        let ltx = LtxFile::open(&files.checkpoint_files(), &files.loras)?;
         let text = TextFolder::open(&files.text_encoder)?;
         let mut reports = vec![ltx.account().complete()?, text.account().complete()?];
         ltx.check_text_encoder(&text.config)?;
@@ -112,13 +116,14 @@ impl Engine {
         self.kept_parts().into_iter().map(|part| self.part_bytes(part)).sum()
     }
 
-    /// Bytes of a part's weights in memory: packed matrices as they are stored, all else in the compute dtype.
+    /// Bytes of a part's weights in memory: packed matrices, and LoRA pairs beside them, as they are stored, all else in the
+    /// compute dtype.
     pub(crate) fn weight_bytes(&self, part: &str) -> u64 {
         let value = self.options.compute.dtype.size_in_bytes() as u64;
         let bytes = |report: &LoadReport| {
             let tally = |tallies: &BTreeMap<&str, Tally>| tallies.get(part).copied().unwrap_or_default();
             let (used, packed) = (tally(&report.used), tally(&report.packed));
-            (used.parameters - packed.parameters) * value + packed.bytes
+            (used.parameters - packed.parameters) * value + packed.bytes + tally(&report.beside).bytes
         };
         self.reports.iter().map(bytes).sum()
     }
@@ -158,7 +163,7 @@ impl Engine {
         self.parts.text_encoder.part(self.stays(Part::TextEncoder), || {
             let gemma_vb = self.vb(&self.text.tensors).pp(self.text.prefix);
             let gemma = Gemma::load(&gemma_vb, &self.text.config)?;
-            let vb = self.vb(&self.ltx.tensors);
+            let vb = self.ltx_vb();
             let config = &self.ltx.transformer;
             let states = (self.text.config.hidden_size, self.text.config.states());
             Ok(TextEncoder::new(TextEncoderParts {
@@ -170,17 +175,17 @@ impl Engine {
     }
 
     pub(crate) fn video_encoder(&self) -> Result<Arc<VideoEncoder>> {
-        let load = || Ok(VideoEncoder::load(&self.vb(&self.ltx.tensors).pp("vae"), &self.ltx.vae)?);
+        let load = || Ok(VideoEncoder::load(&self.ltx_vb().pp("vae"), &self.ltx.vae)?);
         self.parts.video_encoder.part(self.stays(Part::VideoEncoder), load)
     }
 
     pub(crate) fn video_decoder(&self) -> Result<Arc<VideoDecoder>> {
-        let load = || Ok(VideoDecoder::load(&self.vb(&self.ltx.tensors).pp("vae"), &self.ltx.vae)?);
+        let load = || Ok(VideoDecoder::load(&self.ltx_vb().pp("vae"), &self.ltx.vae)?);
         self.parts.video_decoder.part(self.stays(Part::VideoDecoder), load)
     }
 
     pub(crate) fn transformer(&self) -> Result<Arc<Transformer>> {
-        let vb = self.vb(&self.ltx.tensors).pp(Transformer::PREFIX);
+        let vb = self.ltx_vb().pp(Transformer::PREFIX);
         let load = || Ok(Transformer::load(&vb, &self.ltx.transformer)?);
         self.parts.transformer.part(self.stays(Part::Transformer), load)
     }
@@ -190,13 +195,29 @@ impl Engine {
         let file = self.upscaler.as_ref().ok_or(PipelineError::NoUpscaler)?;
         self.parts.upsampler.part(self.stays(Part::Upsampler), || {
             let upsampler = Upsampler::load(&self.vb(&file.tensors), &file.config)?;
-            let vae = self.vb(&self.ltx.tensors).pp("vae");
+            let vae = self.ltx_vb().pp("vae");
             Ok((upsampler, LatentStatistics::load(&vae, self.ltx.vae.latent_channels)?))
         })
     }
 
+    /// The checkpoint's weights, with the LoRA files over them.
+    fn ltx_vb(&self) -> Vb {
+        let mut source = self.source(&self.ltx.tensors);
+        if !self.ltx.loras.is_empty() {
+            source = Arc::new(Adapted { base: source, loras: Arc::clone(&self.ltx.loras) });
+        }
+        Vb::new(source, self.options.compute.clone())
+    }
+
     fn vb(&self, tensors: &Arc<TensorSet>) -> Vb {
-        Vb::new(Arc::new(Stored(Arc::clone(tensors))), self.options.compute.clone())
+        Vb::new(self.source(tensors), self.options.compute.clone())
+    }
+
+    fn source(&self, tensors: &Arc<TensorSet>) -> Arc<dyn Weights> {
+        match self.options.random_weights {
+            true => Arc::new(RandomWeights(Arc::clone(tensors))),
+            false => Arc::new(Stored(Arc::clone(tensors))),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use ltx_model::{
     video_vae::{VideoDecoder, VideoEncoder, VideoVaeConfig},
 };
 use ltx_nn::{Compute, NnError, Vb};
-use ltx_weights::{LoadReport, ShapeOnly, TensorSet};
+use ltx_weights::{LoadReport, LoraChoice, Loras, ShapeOnly, TensorSet, lora_report};
 use serde_json::Value;
 use std::{
     fs,
@@ -24,6 +24,7 @@ pub(crate) struct LtxFile {
     pub(crate) tensors: Arc<TensorSet>,
     pub(crate) transformer: TransformerConfig,
     pub(crate) vae: VideoVaeConfig,
+    pub(crate) loras: Arc<Loras>,
 }
 
 /// A Gemma-3 folder or file.
@@ -64,8 +65,8 @@ fn parts_of(tensors: &TensorSet) -> (Vec<&'static str>, Vec<&'static str>) {
 }
 
 impl LtxFile {
-    /// The official single file, or the component files of one model.
-    pub(crate) fn open(files: &[PathBuf]) -> Result<Self> {
+    /// The official single file, or the component files of one model; and LoRA files over it.
+    pub(crate) fn open(files: &[PathBuf], loras: &[LoraChoice]) -> Result<Self> {
         let tensors = TensorSet::open_files(files)?;
         let (here, absent) = parts_of(&tensors);
         if !here.is_empty() && !absent.is_empty() {
@@ -75,12 +76,14 @@ impl LtxFile {
         let transformer = transformer_config(&tensors, &config)?;
         let vae = vae_config(&tensors, &config)?;
         same("latent channels", vae.latent_channels, transformer.in_channels)?;
-        Ok(Self { tensors: Arc::new(tensors), transformer, vae })
+        let loras = Arc::new(Loras::open(loras, &tensors)?);
+        Ok(Self { tensors: Arc::new(tensors), transformer, vae, loras })
     }
 
     /// Loads every part from shapes alone. What is wrong with a key is in the account, so loading itself cannot fail.
     pub(crate) fn account(&self) -> Arc<ShapeOnly> {
-        account(&self.tensors, Some(&self.transformer), Some(&self.vae), &PARTS.map(|(name, _)| name))
+        let source = ShapeOnly::with_loras(Arc::clone(&self.tensors), Arc::clone(&self.loras));
+        account(source, &self.tensors, (Some(&self.transformer), Some(&self.vae)), &PARTS.map(|(name, _)| name))
     }
 
     /// Hidden states that the text projection takes. The file's configuration does not say; its width does.
@@ -112,12 +115,11 @@ fn text_states(tensors: &TensorSet, config: &TransformerConfig) -> usize {
 
 /// Loads `parts` from shapes alone.
 fn account(
-    tensors: &Arc<TensorSet>,
-    transformer: Option<&TransformerConfig>,
-    vae: Option<&VideoVaeConfig>,
+    source: Arc<ShapeOnly>,
+    tensors: &TensorSet,
+    (transformer, vae): (Option<&TransformerConfig>, Option<&VideoVaeConfig>),
     parts: &[&'static str],
 ) -> Arc<ShapeOnly> {
-    let source = ShapeOnly::new(Arc::clone(tensors));
     for name in parts.iter().copied() {
         let vb = Vb::new(source.part(name), Compute::cpu_f32());
         let loaded = match (name, transformer, vae) {
@@ -233,7 +235,7 @@ pub struct Inspected {
     pub report: LoadReport,
 }
 
-/// Recognises a checkpoint or a component of one, an upscaler, or a Gemma-3 folder or file, and accounts for its keys. The
+/// Recognises a checkpoint or a component of one, an upscaler, a LoRA, or a Gemma-3 folder or file, and accounts for its keys. The
 /// account may hold problems; whether they are fatal is for the caller.
 ///
 /// # Errors
@@ -246,18 +248,22 @@ pub fn inspect(path: &Path) -> Result<Inspected> {
     if Gemma::PREFIXES.iter().any(|prefix| tensors.has_prefix(&format!("{prefix}.layers."))) {
         return Ok(inspect_text(path, &TextFolder::open(path)?));
     }
-    inspect_ltx(tensors)
+    if let Some(inspected) = inspect_lora(path)? {
+        return Ok(inspected);
+    }
+    inspect_ltx(tensors, &[])
 }
 
-/// The same for component files that make one checkpoint together; a `*.json` among them states the configuration.
+/// The same for component files that make one checkpoint together; a `*.json` among them states the configuration. LoRA files
+/// over it are part of the account.
 ///
 /// # Errors
-/// As [`inspect`]; or two files hold the same key.
-pub fn inspect_together(paths: &[PathBuf]) -> Result<Inspected> {
-    inspect_ltx(TensorSet::open_files(paths)?)
+/// As [`inspect`]; or two files hold the same key, or a LoRA file cannot be read.
+pub fn inspect_together(paths: &[PathBuf], loras: &[LoraChoice]) -> Result<Inspected> {
+    inspect_ltx(TensorSet::open_files(paths)?, loras)
 }
 
-fn inspect_ltx(tensors: TensorSet) -> Result<Inspected> {
+fn inspect_ltx(tensors: TensorSet, loras: &[LoraChoice]) -> Result<Inspected> {
     let tensors = Arc::new(tensors);
     let path = tensors.path().to_owned();
     let version = tensors.metadata("model_version").map(str::to_owned);
@@ -275,7 +281,8 @@ fn inspect_ltx(tensors: TensorSet) -> Result<Inspected> {
             same("latent channels", vae.latent_channels, transformer.in_channels)?;
         }
         let kind = if absent.is_empty() { "LTX-2.3 checkpoint" } else { "LTX-2.3 component" };
-        let report = account(&tensors, transformer.as_ref(), vae.as_ref(), &parts).report();
+        let source = ShapeOnly::with_loras(Arc::clone(&tensors), Arc::new(Loras::open(loras, &tensors)?));
+        let report = account(source, &tensors, (transformer.as_ref(), vae.as_ref()), &parts).report();
         let sizes = ltx_sizes(transformer.as_ref(), vae.as_ref());
         return Ok(Inspected { path, kind, formats, version, sizes, absent, report });
     }
@@ -286,6 +293,22 @@ fn inspect_ltx(tensors: TensorSet) -> Result<Inspected> {
         return Ok(Inspected { path, kind: "×2 latent upscaler", formats, version, sizes, absent: vec![], report });
     }
     Err(PipelineError::UnknownKind { file: path })
+}
+
+/// A LoRA file alone. Whether its shapes fit is known only beside a checkpoint ([`inspect_together`]).
+fn inspect_lora(path: &Path) -> Result<Option<Inspected>> {
+    let Some((report, (least, most))) = lora_report(path)? else { return Ok(None) };
+    let ranks = if least == most { least.to_string() } else { format!("{least} to {most}") };
+    let (path, sizes) = (path.to_owned(), format!("rank {ranks}"));
+    Ok(Some(Inspected {
+        path,
+        kind: "LoRA",
+        formats: vec!["safetensors"],
+        version: None,
+        sizes,
+        absent: vec![],
+        report,
+    }))
 }
 
 fn ltx_sizes(transformer: Option<&TransformerConfig>, vae: Option<&VideoVaeConfig>) -> String {

@@ -37,7 +37,7 @@ pub fn quantize(
         let recipe = Recipe { kind, keep, naming: Naming::Gemma { prefix: text.prefix }, metadata: gemma(&text)? };
         return Ok(quantize_tensors(&text.tensors, out, &recipe, cancel, progress)?);
     }
-    let inspected = inspect_together(files)?;
+    let inspected = inspect_together(files, &[])?;
     if !inspected.report.is_complete() {
         let report = Box::new(inspected.report);
         return Err(WeightsError::Keys { file: inspected.path, report }.into());

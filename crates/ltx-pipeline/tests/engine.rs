@@ -21,6 +21,7 @@ fn files() -> ModelFiles {
         components: vec![],
         text_encoder: tiny("gemma"),
         upscaler: Some(tiny("ltx-2.3-tiny-spatial-upscaler-x2.safetensors")),
+        loras: vec![],
     }
 }
 

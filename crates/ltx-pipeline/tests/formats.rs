@@ -152,7 +152,8 @@ fn component_files_make_the_same_frames_and_a_missing_part_is_named() {
     }
 
     let open = |components: Vec<PathBuf>| {
-        let files = ModelFiles { checkpoint: packed.clone(), components, text_encoder: tiny("gemma"), upscaler: None };
+        let (checkpoint, text_encoder) = (packed.clone(), tiny("gemma"));
+        let files = ModelFiles { checkpoint, components, text_encoder, upscaler: None, loras: vec![] };
         Engine::open(&files, EngineOptions::default()).err()
     };
     match open(vec![connectors.clone()]) {
@@ -168,6 +169,6 @@ fn component_files_make_the_same_frames_and_a_missing_part_is_named() {
     assert_eq!(alone.absent, ["text connector", "text projection", "video VAE encoder", "video VAE decoder"]);
     assert!(alone.report.is_complete());
     assert!(matches!(inspect(&vae), Err(PipelineError::Weights(_))), "it states no configuration");
-    let all = inspect_together(&[rest, vec![packed]].concat()).unwrap();
+    let all = inspect_together(&[rest, vec![packed]].concat(), &[]).unwrap();
     assert!(all.absent.is_empty() && all.report.is_complete());
 }

@@ -104,6 +104,12 @@ pub enum WeightsError {
         /// The folder.
         folder: PathBuf,
     },
+    /// A file that was named as a LoRA holds none.
+    #[error("{}: no LoRA: no key in it ends with .lora_A.weight, .lora_down.weight or their counterparts", file.display())]
+    NotALora {
+        /// The file.
+        file: PathBuf,
+    },
     /// The index names a key that its file does not hold.
     #[error("{}: the index places key {key} in {shard}, which does not hold it", index.display())]
     IndexMismatch {

@@ -2,9 +2,9 @@
 //!
 //! Must not know the files' contents.
 
-use crate::{Result, WeightsError};
+use crate::{LORA_STRENGTHS, LoraChoice, Result, WeightsError};
 use ltx_types::{Guidance, Schedule, Stages};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error as _};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -46,6 +46,9 @@ pub struct ManifestFiles {
     pub text_encoder: ManifestFile,
     /// The ×2 latent upscaler, needed for two stages.
     pub upscaler: Option<ManifestFile>,
+    /// LoRA files that belong to the model, each with its strength.
+    #[serde(default)]
+    pub loras: Vec<ManifestLora>,
 }
 
 /// One file or folder.
@@ -58,6 +61,34 @@ pub struct ManifestFile {
     pub repository: Option<String>,
     /// Its size, where known.
     pub bytes: Option<u64>,
+}
+
+/// A LoRA file of a model.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManifestLora {
+    /// Relative to the manifest's folder.
+    pub path: PathBuf,
+    /// The public repository it is published in.
+    pub repository: Option<String>,
+    /// Its size, where known.
+    pub bytes: Option<u64>,
+    /// How strongly it counts: from -100 to 100.
+    #[serde(default = "full_strength", deserialize_with = "strength")]
+    pub strength: f32,
+}
+
+fn full_strength() -> f32 {
+    1.0
+}
+
+fn strength<'de, D: Deserializer<'de>>(source: D) -> Result<f32, D::Error> {
+    let found = f32::deserialize(source)?;
+    if LORA_STRENGTHS.contains(&found) {
+        return Ok(found);
+    }
+    let (least, most) = (LORA_STRENGTHS.start(), LORA_STRENGTHS.end());
+    Err(D::Error::custom(format!("strength {found} is not between {least} and {most}")))
 }
 
 /// Sampling defaults.
@@ -119,6 +150,12 @@ impl ModelLibrary {
     /// The manifest of that exact name.
     pub fn manifest(&self, name: &str) -> Option<&Manifest> {
         self.manifests.iter().find(|manifest| manifest.name == name)
+    }
+
+    /// A manifest's LoRA files, relative to the library's folder.
+    pub fn loras_of(&self, manifest: &Manifest) -> Vec<LoraChoice> {
+        let choice = |lora: &ManifestLora| LoraChoice { path: self.folder.join(&lora.path), strength: lora.strength };
+        manifest.files.loras.iter().map(choice).collect()
     }
 
     /// A manifest's file, relative to the library's folder.

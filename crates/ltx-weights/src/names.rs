@@ -72,7 +72,7 @@ pub(crate) fn make_official(path: &Path, header: &mut Header, map: &[u8]) -> Res
 }
 
 /// The official name of a key of an LTX file; others stay as they are.
-fn official_ltx(key: &str) -> String {
+pub(crate) fn official_ltx(key: &str) -> String {
     let starts = |heads: &[&str]| heads.iter().any(|head| key.starts_with(head));
     if starts(&OFFICIAL) {
         key.to_owned()

@@ -2,10 +2,10 @@
 //!
 //! Must not know how the keys were used.
 
-use crate::TensorSet;
+use crate::{LoraProblem, LoraReport, Loras, TensorSet};
 use ltx_nn::NnError;
 use serde::Serialize;
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, ops, path::PathBuf};
 
 /// How many problems an error message spells out.
 const SHOWN: usize = 8;
@@ -21,8 +21,25 @@ pub struct Tally {
     pub bytes: u64,
 }
 
+impl ops::AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.tensors += other.tensors;
+        self.parameters += other.parameters;
+        self.bytes += other.bytes;
+    }
+}
+
+impl ops::Add for Tally {
+    type Output = Self;
+
+    fn add(mut self, other: Self) -> Self {
+        self += other;
+        self
+    }
+}
+
 impl Tally {
-    fn add(&mut self, (parameters, bytes): (u64, u64)) {
+    pub(crate) fn count(&mut self, (parameters, bytes): (u64, u64)) {
         self.tensors += 1;
         self.parameters += parameters;
         self.bytes += bytes;
@@ -61,6 +78,14 @@ pub enum KeyProblem {
         /// The type in the file.
         found: String,
     },
+    /// A tensor of a LoRA file.
+    Lora {
+        /// The LoRA file.
+        file: PathBuf,
+        /// What is wrong with it.
+        #[serde(flatten)]
+        what: LoraProblem,
+    },
     /// Unusable for another reason, told in words.
     Unreadable {
         /// The reason, the key in it.
@@ -90,6 +115,7 @@ impl fmt::Display for KeyProblem {
             Self::WrongDType { key, found } => {
                 write!(f, "key {key} is stored as {found}, expected BF16, F16, F32, F8_E4M3 or blocks of a GGUF file")
             }
+            Self::Lora { file, what } => write!(f, "{}: {what}", file.display()),
             Self::Unreadable { reason } => f.write_str(reason),
         }
     }
@@ -99,12 +125,14 @@ impl fmt::Display for KeyProblem {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Use {
     pub(crate) part: &'static str,
-    /// As the matrix of a linear layer that keeps it packed.
+    /// As the matrix of a linear layer.
+    pub(crate) matrix: bool,
+    /// As such a matrix, which stays packed.
     pub(crate) packed: bool,
 }
 
 /// Every key of a file or folder, accounted for.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct LoadReport {
     /// Tensors in the files.
     pub total: Tally,
@@ -121,31 +149,40 @@ pub struct LoadReport {
     /// Gemma's vision tower, its projector, and what else of a Gemma file makes no hidden states: recognised, counted, never
     /// read.
     pub vision: Tally,
+    /// LoRA files over it.
+    pub loras: Vec<LoraReport>,
+    /// What of those stays in memory by part, beside weights that stay packed. Dense ones are changed when they are loaded.
+    pub beside: BTreeMap<&'static str, Tally>,
     /// What is wrong.
     pub problems: Vec<KeyProblem>,
 }
 
 impl LoadReport {
-    pub(crate) fn new(set: &TensorSet, used: &BTreeMap<String, Use>, problems: &[KeyProblem]) -> Self {
-        let mut report = Self { problems: problems.to_vec(), ..Self::default() };
+    pub(crate) fn new(set: &TensorSet, loras: &Loras, used: &BTreeMap<String, Use>, problems: &[KeyProblem]) -> Self {
+        let mut report = Self { problems: problems.to_vec(), loras: loras.reports().to_vec(), ..Self::default() };
+        report.problems.extend(loras.problems(used));
         for size in set.companions() {
-            report.total.add(size);
-            report.scales.add(size);
+            report.total.count(size);
+            report.scales.count(size);
         }
         for key in set.keys() {
             let size = set.size_of(key);
-            report.total.add(size);
-            if let Some(Use { part, packed }) = used.get(key) {
-                report.used.entry(part).or_default().add(size);
+            report.total.count(size);
+            if let Some(Use { part, packed, .. }) = used.get(key) {
+                report.used.entry(part).or_default().count(size);
                 let stored = set.stored_as(key).unwrap_or_default();
-                report.stored.entry(part).or_default().entry(stored).or_default().add(size);
+                report.stored.entry(part).or_default().entry(stored).or_default().count(size);
                 if *packed {
-                    report.packed.entry(part).or_default().add(size);
+                    report.packed.entry(part).or_default().count(size);
+                    match loras.size_beside(key) {
+                        Tally { tensors: 0, .. } => {}
+                        beside => *report.beside.entry(part).or_default() += beside,
+                    }
                 }
             } else if is_audio(key) {
-                report.audio.add(size);
+                report.audio.count(size);
             } else if is_vision(key) {
-                report.vision.add(size);
+                report.vision.count(size);
             } else {
                 report.problems.push(KeyProblem::Unknown { key: key.to_owned() });
             }
@@ -160,11 +197,7 @@ impl LoadReport {
 
     /// All used parts together.
     pub fn used_total(&self) -> Tally {
-        self.used.values().fold(Tally::default(), |sum, part| Tally {
-            tensors: sum.tensors + part.tensors,
-            parameters: sum.parameters + part.parameters,
-            bytes: sum.bytes + part.bytes,
-        })
+        self.used.values().fold(Tally::default(), |sum, part| sum + *part)
     }
 
     /// Keys that nothing asks for.
@@ -191,7 +224,7 @@ impl fmt::Display for LoadReport {
 }
 
 /// Whether a key of the official single file belongs to the audio stream or to the crossing between the streams.
-fn is_audio(key: &str) -> bool {
+pub(crate) fn is_audio(key: &str) -> bool {
     key.starts_with("vocoder.") || ["audio", "av_ca_", "a2v", "v2a"].iter().any(|mark| key.contains(mark))
 }
 

@@ -3,7 +3,7 @@
 //! Must not know which model loads from them.
 
 use crate::{
-    LoadReport, Result, TensorSet, WeightsError,
+    LoadReport, Loras, Result, TensorSet, WeightsError,
     report::{KeyProblem, Use},
     weight_file::{Entry, StoredType, WeightFile},
 };
@@ -98,7 +98,11 @@ fn from_pairs(
 }
 
 /// Finds a tensor and checks its shape and stored type.
-fn look_up<'a>(set: &'a TensorSet, key: &str, shape: &[usize]) -> ltx_nn::Result<(&'a WeightFile, &'a Entry)> {
+pub(crate) fn look_up<'a>(
+    set: &'a TensorSet,
+    key: &str,
+    shape: &[usize],
+) -> ltx_nn::Result<(&'a WeightFile, &'a Entry)> {
     let Some((file, entry)) = set.entry(key) else {
         let (file, key) = (set.path().to_owned(), key.to_owned());
         return Err(NnError::MissingKey { file, key, expected: shape.to_vec() });
@@ -121,6 +125,7 @@ fn look_up<'a>(set: &'a TensorSet, key: &str, shape: &[usize]) -> ltx_nn::Result
 /// milliseconds.
 pub struct ShapeOnly {
     set: Arc<TensorSet>,
+    loras: Arc<Loras>,
     seen: Mutex<Seen>,
 }
 
@@ -134,7 +139,12 @@ struct Seen {
 impl ShapeOnly {
     /// Over the files of `set`.
     pub fn new(set: Arc<TensorSet>) -> Arc<Self> {
-        Arc::new(Self { set, seen: Mutex::default() })
+        Self::with_loras(set, Arc::default())
+    }
+
+    /// Over the files of `set`, with LoRA files that are meant for it in the account.
+    pub fn with_loras(set: Arc<TensorSet>, loras: Arc<Loras>) -> Arc<Self> {
+        Arc::new(Self { set, loras, seen: Mutex::default() })
     }
 
     /// The source for one part of the model; what it is asked for counts towards that part.
@@ -145,7 +155,7 @@ impl ShapeOnly {
     /// The account of every key, after the models were loaded from this source.
     pub fn report(&self) -> LoadReport {
         let seen = self.seen();
-        LoadReport::new(&self.set, &seen.used, &seen.problems)
+        LoadReport::new(&self.set, &self.loras, &seen.used, &seen.problems)
     }
 
     /// The account, refused unless every key is used or knowingly left on disk.
@@ -173,7 +183,10 @@ impl ShapeOnly {
     fn ask(&self, key: &str, shape: &[usize], part: &'static str, as_matrix: bool) {
         let mut seen = self.seen();
         if let Some((_, entry)) = self.set.entry(key) {
-            seen.used.insert(key.to_owned(), Use { part, packed: as_matrix && entry.packing().is_some() });
+            seen.used.insert(
+                key.to_owned(),
+                Use { part, matrix: as_matrix, packed: as_matrix && entry.packing().is_some() },
+            );
         }
         if let Err(error) = look_up(&self.set, key, shape) {
             seen.problems.push(KeyProblem::from(error));

@@ -4,8 +4,9 @@
 
 use crate::{
     Result, WeightsError,
-    weight_file::{Entry, WeightFile},
+    weight_file::{Entry, StoredType, WeightFile},
 };
+use candle_core::DType;
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -29,6 +30,11 @@ impl TensorSet {
     /// The file cannot be read, is of neither format, or is truncated.
     pub fn open_file(path: &Path) -> Result<Self> {
         Self::join(path.to_owned(), vec![WeightFile::open(path.to_owned())?])
+    }
+
+    /// One file whose tensors keep their own names.
+    pub(crate) fn open_as_named(path: &Path) -> Result<Self> {
+        Self::join(path.to_owned(), vec![WeightFile::open_as_named(path.to_owned())?])
     }
 
     /// The component files of one model; the first gives the set its name. A `*.json` among them is a configuration and
@@ -154,6 +160,14 @@ impl TensorSet {
     /// What a tensor's values are stored as, such as `BF16` or `Q4_K`.
     pub fn stored_as(&self, key: &str) -> Option<&'static str> {
         self.entry(key).map(|(_, entry)| entry.stored.name())
+    }
+
+    /// The dtype a tensor is stored in, if it is a plain one.
+    pub(crate) fn dtype_of(&self, key: &str) -> Option<DType> {
+        match self.entry(key)?.1.stored {
+            StoredType::Float(dtype) => Some(dtype),
+            _ => None,
+        }
     }
 
     /// Values in a tensor, and bytes on disk.

@@ -108,14 +108,20 @@ impl WeightFile {
     /// Maps the file and reads its header; no weight is touched. A file that begins like GGUF, or is named so, is read as
     /// GGUF, any other as safetensors.
     pub(crate) fn open(path: PathBuf) -> Result<Self> {
+        let mut file = Self::open_as_named(path)?;
+        names::make_official(&file.path, &mut file.header, file.map.all())?;
+        Ok(file)
+    }
+
+    /// The same with the tensors' own names.
+    pub(crate) fn open_as_named(path: PathBuf) -> Result<Self> {
         let map = Mapped::open(&path)?;
         let named_gguf = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
-        let mut header = if named_gguf || map.all().starts_with(gguf::MAGIC) {
+        let header = if named_gguf || map.all().starts_with(gguf::MAGIC) {
             gguf::read(&path, map.all())?
         } else {
             safetensors_file::read(&path, map.all())?
         };
-        names::make_official(&path, &mut header, map.all())?;
         Ok(Self { path, map, header })
     }
 

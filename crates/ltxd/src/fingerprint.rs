@@ -4,6 +4,7 @@
 
 use ltx_pipeline::ModelFiles;
 use ltx_policy::WeightFingerprint;
+use ltx_weights::LoraChoice;
 use sha2::{Digest, Sha256};
 use std::{
     fs::{self, File},
@@ -17,13 +18,16 @@ const HEADER_BYTES: u64 = 100 << 20;
 /// The fingerprint that needs no weights.
 pub(crate) fn of(files: &ModelFiles) -> io::Result<WeightFingerprint> {
     let (mut digest, mut total_bytes) = (Sha256::new(), 0);
-    for path in all(files)? {
+    for (path, strength) in all(files)? {
         let mut file = File::open(&path)?;
         let bytes = file.metadata()?.len();
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         digest.update((name.len() as u64).to_le_bytes());
         digest.update(name.as_bytes());
         digest.update(bytes.to_le_bytes());
+        if let Some(strength) = strength {
+            digest.update(strength.to_le_bytes());
+        }
         let named = |wanted: &str| path.extension().is_some_and(|extension| extension == wanted);
         if named("safetensors") {
             let mut length = [0; 8];
@@ -39,23 +43,33 @@ pub(crate) fn of(files: &ModelFiles) -> io::Result<WeightFingerprint> {
     Ok(WeightFingerprint { header_sha256: format!("{:x}", digest.finalize()), file_sha256: None, total_bytes })
 }
 
-/// SHA-256 of the checkpoint's bytes, of its files one after the other. Takes minutes for a large one.
-pub(crate) fn whole(checkpoint: &[PathBuf]) -> io::Result<String> {
+/// SHA-256 of the checkpoint's bytes, of its files one after the other, then of each LoRA file's and its strength's. Takes minutes
+/// for a large one.
+pub(crate) fn whole(files: &ModelFiles) -> io::Result<String> {
     let mut digest = Sha256::new();
-    for file in checkpoint {
+    for file in files.checkpoint_files() {
         io::copy(&mut File::open(file)?, &mut digest)?;
+    }
+    for LoraChoice { path, strength } in &files.loras {
+        io::copy(&mut File::open(path)?, &mut digest)?;
+        digest.update(strength.to_le_bytes());
     }
     Ok(format!("{:x}", digest.finalize()))
 }
 
-/// Checkpoint and components, text encoder's files by name, upscaler.
-fn all(files: &ModelFiles) -> io::Result<Vec<PathBuf>> {
+/// Checkpoint and components, text encoder's files by name, upscaler, LoRA files with their strengths.
+fn all(files: &ModelFiles) -> io::Result<Vec<(PathBuf, Option<f32>)>> {
+    let rest = |encoder: Vec<PathBuf>| {
+        let named = files.checkpoint_files().into_iter().chain(encoder).chain(files.upscaler.clone());
+        let loras = files.loras.iter().map(|lora| (lora.path.clone(), Some(lora.strength)));
+        named.map(|path| (path, None)).chain(loras).collect()
+    };
     let mut encoder = Vec::new();
     if files.text_encoder.is_file() {
         let beside = ["config.json", "tokenizer.json"].map(|name| files.text_encoder.with_file_name(name));
         encoder.extend(beside.into_iter().filter(|path| path.is_file()));
         encoder.push(files.text_encoder.clone());
-        return Ok(files.checkpoint_files().into_iter().chain(encoder).chain(files.upscaler.clone()).collect());
+        return Ok(rest(encoder));
     }
     for entry in fs::read_dir(&files.text_encoder)? {
         let path = entry?.path();
@@ -64,7 +78,7 @@ fn all(files: &ModelFiles) -> io::Result<Vec<PathBuf>> {
         }
     }
     encoder.sort();
-    Ok(files.checkpoint_files().into_iter().chain(encoder).chain(files.upscaler.clone()).collect())
+    Ok(rest(encoder))
 }
 
 #[cfg(test)]
@@ -80,6 +94,7 @@ mod tests {
             components: vec![],
             text_encoder: models.join("gemma"),
             upscaler,
+            loras: vec![],
         };
         let without = of(&files(None)).unwrap();
         let with = of(&files(Some(models.join("ltx-2.3-tiny-spatial-upscaler-x2.safetensors")))).unwrap();
@@ -87,6 +102,13 @@ mod tests {
         assert_ne!(without.header_sha256, with.header_sha256);
         assert_eq!(of(&files(None)).unwrap(), without);
         assert!(with.total_bytes > without.total_bytes);
-        assert_eq!(whole(&[models.join("ltx-2.3-tiny-dev.safetensors")]).unwrap().len(), 64);
+        assert_eq!(whole(&files(None)).unwrap().len(), 64);
+        // Any file of weights will do: neither its keys nor its shapes are looked at here.
+        let path = models.join("gemma/model.safetensors");
+        let lora = |strength| ModelFiles { loras: vec![LoraChoice { path: path.clone(), strength }], ..files(None) };
+        let (half, full) = (lora(0.5), lora(1.0));
+        assert_ne!(of(&half).unwrap().header_sha256, without.header_sha256);
+        assert_ne!(of(&half).unwrap().header_sha256, of(&full).unwrap().header_sha256);
+        assert_ne!(whole(&half).unwrap(), whole(&full).unwrap());
     }
 }

@@ -48,6 +48,7 @@ pub(crate) fn files(library: &ModelLibrary, manifest: &Manifest) -> ModelFiles {
         components: files.components.iter().map(|file| library.path_of(file)).collect(),
         text_encoder: library.path_of(&files.text_encoder),
         upscaler: files.upscaler.as_ref().map(|file| library.path_of(file)),
+        loras: library.loras_of(manifest),
     }
 }
 

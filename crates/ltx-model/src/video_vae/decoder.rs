@@ -10,7 +10,7 @@ use super::{
     statistics::LatentStatistics,
 };
 use candle_core::{DType, Tensor};
-use ltx_nn::{Conv3d, Conv3dConfig, Result, Taps, Vb, pixel_norm};
+use ltx_nn::{Conv3d, Conv3dConfig, Result, Taps, Vb};
 use ltx_types::LatentScale;
 
 enum UpBlock {
@@ -83,7 +83,7 @@ impl VideoDecoder {
             };
             taps.record(&format!("up{i}"), || Ok(x.clone()))?;
         }
-        let x = self.conv_out.forward(&pixel_norm(&x, EPS, true)?)?;
+        let x = self.conv_out.forward_normed(&x, EPS)?;
         taps.record("conv_out", || Ok(x.clone()))?;
         Ok(unpatchify(&x, self.patch_size)?.to_dtype(DType::F32)?)
     }

@@ -10,7 +10,7 @@ use super::{
     statistics::LatentStatistics,
 };
 use candle_core::{DType, Tensor};
-use ltx_nn::{Conv3d, Conv3dConfig, Result, Taps, TimePadding, Vb, pixel_norm};
+use ltx_nn::{Conv3d, Conv3dConfig, Result, Taps, TimePadding, Vb};
 
 enum DownBlock {
     Residual(ResidualBlocks),
@@ -82,7 +82,7 @@ impl VideoEncoder {
             };
             taps.record(&format!("down{i}"), || Ok(x.clone()))?;
         }
-        let x = self.conv_out.forward(&pixel_norm(&x, EPS, true)?)?;
+        let x = self.conv_out.forward_normed(&x, EPS)?;
         taps.record("conv_out", || Ok(x.clone()))?;
         self.statistics.normalize(&x.narrow(1, 0, self.latent_channels)?)
     }

@@ -3,7 +3,7 @@
 //! Must not know the resolution.
 
 use candle_core::Tensor;
-use ltx_nn::{Conv3d, Conv3dConfig, Result, TimePadding, Vb, pixel_norm};
+use ltx_nn::{Conv3d, Conv3dConfig, Result, TimePadding, Vb};
 
 /// Epsilon of every pixel norm in the VAE.
 pub(super) const EPS: f64 = 1e-8;
@@ -27,8 +27,8 @@ impl ResidualBlocks {
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let mut x = x.clone();
         for (conv1, conv2) in &self.0 {
-            let y = conv1.forward(&pixel_norm(&x, EPS, true)?)?;
-            let y = conv2.forward(&pixel_norm(&y, EPS, true)?)?;
+            let y = conv1.forward_normed(&x, EPS)?;
+            let y = conv2.forward_normed(&y, EPS)?;
             x = (x + y)?;
         }
         Ok(x)

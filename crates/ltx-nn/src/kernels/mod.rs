@@ -3,6 +3,7 @@
 //! Must not know layers' weights by name.
 
 mod cpu;
+pub(crate) mod cuda;
 
 pub(crate) use cpu::{
     Attention, Conv3d, Gate, GatedResidual, Gelu, Linear, NormModulate, Normalize, PackedProduct, PixelNorm, RmsNorm,

@@ -5,11 +5,11 @@
 mod draft;
 mod summary;
 
-use crate::{exit::BadInput, fingerprint, library, progress::Bar, resident};
+use crate::{compute, fingerprint, library, lora::LoraFlags, progress::Bar};
 use anyhow::{Context, Result};
 use draft::Model;
 use ltx_media::{FrameWriter, Mp4Writer, PngFolderWriter};
-use ltx_nn::{Compute, parse_dtype};
+use ltx_nn::{Compute, DeviceChoice};
 use ltx_pipeline::{Engine, EngineOptions, Generator, NoPreviews, NotSaved, Run};
 use ltx_policy::{Admitted, ModelIdentity, ModelNames, PolicyConfig, UsageMark, admit};
 use ltx_types::{CancelToken, Generation};
@@ -21,18 +21,22 @@ const NODE: &str = "command-line";
 /// Device and precision.
 #[derive(clap::Args)]
 pub(crate) struct ComputeFlags {
-    /// Where to compute. Only the CPU so far.
-    #[arg(long, default_value = "cpu", value_parser = ["cpu"])]
-    device: String,
+    /// Where to compute: auto, cpu or cuda:N. auto takes the first NVIDIA GPU that this binary and this machine can use.
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    device: DeviceChoice,
     /// Precision of weights and activations: f32, bf16 or f16. The denoising state is always f32.
     #[arg(long, default_value = "f32", value_parser = ["f32", "bf16", "f16"])]
     dtype: String,
 }
 
 impl ComputeFlags {
+    /// Opens the device; says on standard error why a GPU was passed over.
     pub(crate) fn compute(&self) -> Result<Compute> {
-        let dtype = parse_dtype(&self.dtype).map_err(|error| BadInput(error.to_string()))?;
-        Ok(Compute::cpu_f32().with_dtype(dtype))
+        let compute::Opened { compute, passed_over } = compute::open(self.device, &self.dtype)?;
+        if let Some(error) = passed_over {
+            eprintln!("computing on the CPU: {error}");
+        }
+        Ok(compute)
     }
 }
 
@@ -111,6 +115,8 @@ pub(crate) struct Arguments {
     /// The ×2 latent upscaler, when --model is a path; needed for two stages.
     #[arg(long, value_name = "FILE")]
     upscaler: Option<PathBuf>,
+    #[command(flatten)]
+    loras: LoraFlags,
     /// Folder of model manifests.
     #[arg(long, env = "LTXD_MODELS", value_name = "DIR")]
     models_dir: Option<PathBuf>,
@@ -139,7 +145,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let admitted = admit(&model.ask(), draft, &PolicyConfig::new(names))?.check()?;
 
     let options = EngineOptions { compute: arguments.compute.compute()?, ..EngineOptions::default() };
-    let files = model.files()?;
+    let mut files = model.files()?;
+    files.loras.extend(arguments.loras.loras.iter().cloned());
     let mut engine = Engine::open(&files, options).context("the model cannot be used")?;
     let weights = fingerprint::of(&files).context("the model cannot be used")?;
     let identity = ModelIdentity { name: model.name(), version: engine.version().to_owned(), weights };
@@ -169,11 +176,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 
     let summary = summary::Summary {
         arguments,
+        loras: &files.loras,
         request: admitted.request(),
         mark: &mark,
         outcome: &outcome,
         planned_peak_bytes: plan.peak(),
-        peak_rss_bytes: resident::peak_bytes(),
+        peak_rss_bytes: ltx_jobs::memory::peak_bytes(),
         total_seconds: started.elapsed().as_secs_f64(),
     };
     if arguments.json {

@@ -2,10 +2,10 @@
 //!
 //! Must not know the list of keys; the models' own `load()` is run on shapes.
 
-use crate::resident::human;
+use crate::{human::human, lora::LoraFlags};
 use anyhow::Result;
 use ltx_pipeline::{Inspected, inspect, inspect_together};
-use ltx_weights::Tally;
+use ltx_weights::{LoraReport, Tally};
 use serde_json::{Value, json};
 use std::{path::PathBuf, process::ExitCode};
 
@@ -17,6 +17,8 @@ pub(crate) struct Arguments {
     /// Take the files for components of one checkpoint; a .json among them states the configuration.
     #[arg(long)]
     together: bool,
+    #[command(flatten)]
+    loras: LoraFlags,
     /// Print JSON, one object per file.
     #[arg(long)]
     json: bool,
@@ -24,9 +26,11 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut complete = true;
-    let all = if arguments.together { &arguments.files[..1] } else { &arguments.files[..] };
+    let together = arguments.together || !arguments.loras.loras.is_empty();
+    let all = if together { &arguments.files[..1] } else { &arguments.files[..] };
     for file in all {
-        let inspected = if arguments.together { inspect_together(&arguments.files)? } else { inspect(file)? };
+        let inspected =
+            if together { inspect_together(&arguments.files, &arguments.loras.loras)? } else { inspect(file)? };
         complete &= inspected.report.is_complete();
         if arguments.json {
             println!("{}", as_json(&inspected))
@@ -67,6 +71,14 @@ fn print(Inspected { path, kind, formats, version, sizes, absent, report }: &Ins
         }
     }
     line("all", report.total);
+    for LoraReport { file, strength, weights, ranks, used, audio } in &report.loras {
+        let ranks = if ranks.0 == ranks.1 { ranks.0.to_string() } else { format!("{} to {}", ranks.0, ranks.1) };
+        println!("  LoRA {}, strength {strength}: {weights} weights, rank {ranks}", file.display());
+        line("  used", *used);
+        if *audio != Tally::default() {
+            line("  audio, left on disk", *audio);
+        }
+    }
     if !absent.is_empty() {
         println!("  not in it: {}", absent.join(", "));
     }

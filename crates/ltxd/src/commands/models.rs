@@ -21,10 +21,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         println!("{}  [{}]", manifest.name, if here { "here" } else { "not on this machine" });
         println!("    {} ({}, {})", manifest.description, manifest.family, manifest.licence);
         println!("    also called: {}", manifest.aliases.join(", "));
-        let ManifestFiles { checkpoint, components, text_encoder, upscaler } = &manifest.files;
+        let ManifestFiles { checkpoint, components, text_encoder, upscaler, loras } = &manifest.files;
         for file in std::iter::once(checkpoint).chain(components).chain([text_encoder]).chain(upscaler) {
             let source = file.repository.as_deref().map(|name| format!("  from {name}")).unwrap_or_default();
             println!("    {}{source}", library.path_of(file).display());
+        }
+        for (lora, file) in loras.iter().zip(library.loras_of(manifest)) {
+            let source = lora.repository.as_deref().map(|name| format!("  from {name}")).unwrap_or_default();
+            println!("    {}{source}  LoRA, strength {}", file.path.display(), file.strength);
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -48,6 +48,7 @@ impl Model {
                 components: arguments.components.clone(),
                 text_encoder,
                 upscaler: arguments.upscaler.clone(),
+                loras: vec![],
             },
             schedule,
         })

@@ -3,15 +3,16 @@
 //! Must not know how it came about.
 
 use super::Arguments;
-use crate::resident::{self, human};
+use crate::human::human;
 use ltx_pipeline::Outcome;
 use ltx_policy::{ModelIdentity, UsageMark};
 use ltx_types::{Generation, Guidance};
+use ltx_weights::LoraChoice;
 use serde_json::{Value, json};
 
 /// One line before the work begins, and a second one when the memory at hand will not do.
 pub(super) fn intent(request: &Generation, model: &ModelIdentity, peak: u64) -> String {
-    let short = match resident::available_bytes() {
+    let short = match ltx_jobs::memory::available_bytes() {
         Some(available) if available < peak => {
             format!(
                 "\nwarning: only {} of memory are available; a smaller size or fewer frames need less",
@@ -38,6 +39,7 @@ pub(super) fn intent(request: &Generation, model: &ModelIdentity, peak: u64) -> 
 /// Everything a finished run can tell.
 pub(super) struct Summary<'a> {
     pub(super) arguments: &'a Arguments,
+    pub(super) loras: &'a [LoraChoice],
     pub(super) request: &'a Generation,
     pub(super) mark: &'a UsageMark,
     pub(super) outcome: &'a Outcome,
@@ -66,6 +68,7 @@ impl Summary<'_> {
             "guidance": request.guidance.as_ref().map(|g: &Guidance| json!(g)),
             "conditioning": request.conditioning,
             "image_crf": request.image_crf.get().unwrap_or(0),
+            "loras": self.loras.iter().map(|lora| json!({"file": lora.path, "strength": lora.strength})).collect::<Vec<_>>(),
             "mark": self.mark,
             "seconds": seconds,
             "total_seconds": self.total_seconds,
