@@ -187,7 +187,8 @@ mod tests {
     }
 
     fn stack(count: usize, held: usize, fails: Option<usize>) -> Stack {
-        let (alive, most, loads) = (Arc::default(), Arc::default(), Arc::default());
+        let (alive, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let loads = Arc::new(Mutex::new(Vec::new()));
         let (a, m, l) = (Arc::clone(&alive), Arc::clone(&most), Arc::clone(&loads));
         let load = move |_: &Vb, i| {
             let now = a.fetch_add(1, Ordering::SeqCst) + 1;
