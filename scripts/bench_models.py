@@ -2,13 +2,15 @@
 """Writes a model with random weights for scripts/bench: an LTX-2.3 checkpoint in the official layout (video parts only), a
 Gemma-3 folder and a case (ltx-golden/1, without tensors). Needs numpy.
 
-    bench_models.py {mid,full,small} DIR
+    bench_models.py {mid,full,small,22b,22b-large} DIR
 
 mid    LTX-2.3's structure, 8 layers x 16 heads x 128, the VAE at half width, 64 latent channels (the reference's encoder is as
        wide as the latent), a Gemma-3-1B-shaped text encoder, 2 connector layers; 384x256, 25 frames
 full   the real widths (32 heads x 128, the real VAE, 128 latent channels), 2 layers, 1 connector layer, the same text encoder;
        256x256, 9 frames
 small  a few megabytes, to try the harness
+22b    the real model and Gemma-3 12B, 768x512, 121 frames; the files are headers and a hole, for sides that draw the weights
+       themselves (scripts/bench --gpu); 22b-large: the same at 1216x704
 """
 
 import json, struct, sys, zlib
@@ -20,10 +22,13 @@ ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "models/facts/ltx-2.3-22b.config.json"
 TOKENIZER = ROOT / "models/tiny/gemma"
 SIGMAS = [1.0, 0.99375, 0.9875, 0.98125, 0.975, 0.909375, 0.725, 0.421875, 0.0]
+GEMMA_12B = dict(vocab=262208, hidden=3840, inner=15360, layers=48, heads=16, kv=8, head=256)
 GEMMA_1B = dict(vocab=262144, hidden=1152, inner=6912, layers=26, heads=4, kv=1, head=256)
 KINDS = {
     "mid": dict(layers=8, heads=16, head=128, latent=64, connector=2, gemma=GEMMA_1B, size=(384, 256, 25)),
     "full": dict(layers=2, heads=32, head=128, latent=128, connector=1, gemma=GEMMA_1B, size=(256, 256, 9)),
+    "22b": dict(layers=48, heads=32, head=128, latent=128, connector=8, gemma=GEMMA_12B, size=(768, 512, 121), hole=True),
+    "22b-large": dict(layers=48, heads=32, head=128, latent=128, connector=8, gemma=GEMMA_12B, size=(1216, 704, 121), hole=True),
     "small": dict(layers=2, heads=2, head=64, latent=16, connector=1, size=(64, 64, 9),
                   gemma=dict(vocab=600, hidden=64, inner=128, layers=3, heads=4, kv=1, head=32)),
 }  # fmt: skip
@@ -137,7 +142,7 @@ def gemma(g, tensors):
             tensors.linear(f"{layer}.mlp.{name}", inputs, outputs, bias=False)
 
 
-def write(path, tensors, metadata, random):
+def write(path, tensors, metadata, random, hole=False):
     """A safetensors file in BF16, as the official ones; a slice of 16 Mi values in memory at a time."""
     header, end = {"__metadata__": metadata}, 0
     for name, (shape, _, _) in tensors.items():
@@ -147,6 +152,9 @@ def write(path, tensors, metadata, random):
     text += b" " * (-len(text) % 8)
     with open(path, "wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
+        if hole:
+            file.truncate(8 + len(text) + end)
+            return
         for shape, deviation, mean in tensors.values():
             left = int(np.prod(shape))
             while left:
@@ -191,10 +199,10 @@ def make(name, folder):
     transformer(kind, tensors)
     vae(config["vae"], tensors)
     metadata = {"format": "pt", "model_version": "2.3.0", "config": json.dumps(config)}
-    write(folder / "model.safetensors", tensors, metadata, random)
+    write(folder / "model.safetensors", tensors, metadata, random, kind.get("hole", False))
     tensors = Tensors()
     gemma(g, tensors)
-    write(folder / "gemma/model.safetensors", tensors, {"format": "pt"}, random)
+    write(folder / "gemma/model.safetensors", tensors, {"format": "pt"}, random, kind.get("hole", False))
     text = {
         "model_type": "gemma3_text", "vocab_size": g["vocab"], "hidden_size": g["hidden"], "intermediate_size": g["inner"],
         "num_hidden_layers": g["layers"], "num_attention_heads": g["heads"], "num_key_value_heads": g["kv"],

@@ -1,6 +1,6 @@
 """The spoilt images, checkpoints and text encoders that scripts/check-bad-input feeds to ltxd; not run by itself.
 
-Each is made from the small model of the repository or from a demo picture, changed in one thing.
+Each is made from the tiny model of the repository or from a demo picture, changed in one thing.
 """
 
 import json, shutil, struct, zlib

@@ -40,6 +40,17 @@ def rotate(x, rope):
     return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
 
 
+def attend(q, k, v, bias=None, scale=None):
+    """Attention over [B, heads, T, head_dim]. For training written out: on short sequences the backward pass of torch's
+    own kernel takes a third of a CPU's step."""
+    if not torch.is_grad_enabled():
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale)
+    scores = (q @ k.transpose(-1, -2)).float() * (q.shape[-1] ** -0.5 if scale is None else scale)
+    if bias is not None:
+        scores = scores.masked_fill(~bias, -math.inf) if bias.dtype == torch.bool else scores + bias
+    return torch.softmax(scores, -1).to(v.dtype) @ v
+
+
 class GatedAttention(nn.Module):
     def __init__(self, width, heads):
         super().__init__()
@@ -62,7 +73,7 @@ class GatedAttention(nn.Module):
             if rope is not None:
                 q, k = rotate(q, rope), rotate(k, rope)
             q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
-            v = F.scaled_dot_product_attention(q, k, v, attn_mask=bias).transpose(1, 2)
+            v = attend(q, k, v, bias).transpose(1, 2)
         gate = 2 * torch.sigmoid(self.to_gate_logits(x))
         return self.to_out[0]((v * gate[..., None]).flatten(2))
 

@@ -1,18 +1,28 @@
-"""A contact sheet of held-out clips made by `ltxd`: one clip a row, five of its frames, the prompt beneath.
+"""A contact sheet of held-out clips made by `ltxd`: left the image given, then five frames of the clip, right the end image
+where one was given; the prompt beneath.
 
-    contact_sheet.py --out sheet.png [--count 10] [--first 0]      # even rows: start image only; odd rows: both images
+    contact_sheet.py --out sheet.png [--count 10] [--first 0]      # left column: start image only; right column: both images
 """
 
 import argparse
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 import data
 from evaluate import HERE, through_ltxd
 
 SHOWN = (0, 4, 8, 12, 16)
+TILE, GAP, WORDS, APART = 80, 3, 20, 12
+CELL = 7 * (TILE + GAP) + 2 * APART
+PAPER, INK, FRAME = (250, 250, 248), (40, 40, 40), (120, 120, 120)
+
+
+def small(pixels):
+    """A tile of it; the last two bits go, so that the file stays small."""
+    tile = np.asarray(Image.fromarray(pixels).resize((TILE, TILE), Image.Resampling.LANCZOS)).astype(np.int32)
+    return Image.fromarray(np.clip((tile + 2) // 4 * 4, 0, 255).astype(np.uint8))
 
 
 def main():
@@ -24,20 +34,28 @@ def main():
     p.add_argument("--model", default="ltx-2.3-small")
     p.add_argument("--models-dir", default=HERE.parents[1] / "models")
     a = p.parse_args()
-    gap, text = 4, 18
-    width = len(SHOWN) * (data.SIZE + gap) + gap
-    sheet = Image.new("RGB", (2 * width, (a.count + 1) // 2 * (data.SIZE + text + gap) + gap), (250, 250, 250))
-    pen = ImageDraw.Draw(sheet)
+    rows = (a.count + 1) // 2
+    sheet = Image.new("RGB", (2 * CELL + APART, rows * (TILE + WORDS + 2 * GAP) + WORDS + GAP), PAPER)
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+
+    def given(pixels, left, top):
+        pen.rectangle((left - 2, top - 2, left + TILE + 1, top + TILE + 1), outline=FRAME)
+        sheet.paste(small(pixels), (left, top))
+
+    for column, heading in enumerate(("image and prompt", "start image, end image and prompt")):
+        pen.text((column * (CELL + APART) + GAP + 2, GAP), heading, fill=INK, font=font)
     for i in range(a.count):
         clip = data.draw(data.HELD_OUT + a.first + i)
         truth, _ = data.render(clip)
         frames = through_ltxd(a, truth[0], truth[-1] if i % 2 else None, clip.caption, i)
-        left, top = i % 2 * width + gap, i // 2 * (data.SIZE + text + gap) + gap
-        for column, frame in enumerate(SHOWN):
-            sheet.paste(Image.fromarray(frames[frame]), (left + column * (data.SIZE + gap), top))
-        images = "start and end image" if i % 2 else "start image"
-        pen.text((left, top + data.SIZE + 3), f"{clip.caption}  [{images}]", fill=(40, 40, 40))
-    sheet.save(a.out)
+        left, top = i % 2 * (CELL + APART) + GAP + 2, i // 2 * (TILE + WORDS + 2 * GAP) + WORDS + 2 * GAP
+        given(truth[0], left, top)
+        for at, frame in enumerate(SHOWN):
+            sheet.paste(small(frames[frame]), (left + (1 + at) * (TILE + GAP) + APART, top))
+        if i % 2:
+            given(truth[-1], left + 6 * (TILE + GAP) + 2 * APART, top)
+        pen.text((left, top + TILE + 3), clip.caption, fill=INK, font=font)
+    sheet.save(a.out, optimize=True)
 
 
 if __name__ == "__main__":

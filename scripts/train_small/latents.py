@@ -64,8 +64,8 @@ def encode(a):
     folder = Path(a.folder)
     folder.mkdir(parents=True, exist_ok=True)
     seeds = list(range(a.first + a.part, a.first + a.count, a.parts))
-    for begin in range(0, len(seeds), 100):
-        some = seeds[begin:begin + 100]
+    for begin in range(0, len(seeds), 50):
+        some = seeds[begin:begin + 50]
         encoded = [encode_clips(vae, some[i:i + 5], a.size) for i in range(0, len(some), 5)]
         value = {"seeds": some, "size": a.size}
         value |= {name: torch.cat(column).half() for name, column in zip(("clip", "first", "last", "clean"), zip(*encoded))}

@@ -11,7 +11,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from attention import FeedForward, GatedAttention, RmsNorm, fractional_rope, rms, rotate
+from attention import attend, FeedForward, GatedAttention, RmsNorm, fractional_rope, rms, rotate
 
 SLOTS = 1024
 PAD, BOS = 0, 2
@@ -32,7 +32,7 @@ class GemmaAttention(nn.Module):
         k = rotate(self.k_norm(self.k_proj(x).reshape(b, t, self.kv, self.d)), rope).transpose(1, 2)
         v = self.v_proj(x).reshape(b, t, self.kv, self.d).transpose(1, 2)
         k, v = (y.repeat_interleave(self.heads // self.kv, 1) for y in (k, v))
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=self.scale)
+        y = attend(q, k, v, mask, self.scale)
         return self.o_proj(y.transpose(1, 2).flatten(2))
 
 
@@ -149,9 +149,9 @@ class TextEncoder(nn.Module):
         self.video_aggregate_embed = nn.Linear(gemma_config["hidden_size"] * states, self.connector.width)
         self.rescale = (self.connector.width / gemma_config["hidden_size"]) ** 0.5
 
-    def features(self, prompts):
-        """Lists of token ids -> features [B, T, D] with the real tokens in front, and lengths [B]."""
-        longest = max(map(len, prompts))
+    def features(self, prompts, least=0):
+        """Lists of token ids -> features [B, T, D] with the real tokens in front, and lengths [B]. T is `least` or more."""
+        longest = max(least, *map(len, prompts))
         ids = torch.tensor([[PAD] * (longest - len(p)) + list(p) for p in prompts])
         states = self.gemma(ids)
         states = states * torch.rsqrt(states.square().mean(2, keepdim=True) + 1e-6)
@@ -159,9 +159,9 @@ class TextEncoder(nn.Module):
         features = torch.stack([torch.roll(f, len(p) - longest, 0) for f, p in zip(features, prompts)])
         return features, torch.tensor([len(p) for p in prompts])
 
-    def forward(self, prompts, few=False):
+    def forward(self, prompts, few=False, least=0):
         """The context and the bias of its scores (None for the whole 1,024 slots)."""
-        features, lengths = self.features(prompts)
+        features, lengths = self.features(prompts, least)
         if few:
             return self.connector.few_slots(features, lengths)
         return self.connector(features, lengths), None

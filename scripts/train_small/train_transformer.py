@@ -18,18 +18,21 @@ import numpy as np
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+import torch.nn.functional as F
 
 import config
 import data
 import latents
+from attention import fractional_rope
 from muon import Muon
+from pace import Pace
 from text import TextEncoder
 from tokenizer import build, vary
 from transformer import SIGMAS, Layout, Transformer, positions, to_tokens
 
 AVERAGE_EVERY = 5
 KINDS = ("first", "first and last", "both appended", "last appended")
-SHARES = (0.5, 0.38, 0.09, 0.03)
+SHARES = (0.54, 0.37, 0.06, 0.03)
 
 
 def models(vocabulary):
@@ -73,17 +76,43 @@ def layout_of(kind, whole, index, images):
     return clean, mask, positions(f, h, w, [frame for frame, _ in keyframes])
 
 
+def through_block(block, x, rows, mask, prompt_rows, context, bias, rope):
+    """rows: at sigma [B, 1, 9, D] and at 0 [1, 1, 9, D]; a token has the one or the other, as its mask says."""
+    rows = rows[1] + mask[:, :, None, None] * (rows[0] - rows[1])
+    return block(x, rows, prompt_rows, context, bias, rope)
+
+
+COMPILED = torch.compile(through_block, dynamic=False)
+COMPILED_FOR = (48, 64)  # tokens; the rare rest runs uncompiled
+
+
+def velocity_of(transformer, tokens, mask, sigma, context, bias, where):
+    """`Transformer.forward` for timesteps that are 0 or sigma: the same numbers, less memory moved."""
+    t = transformer
+    rope = fractional_rope(where, t.maxima, t.theta, t.width, t.heads)
+    rows, embedded = t.adaln_single(torch.cat([sigma, sigma.new_zeros(1)])[:, None] * 1000)
+    rows, embedded = rows.unflatten(-1, (9, -1)).float(), embedded.float()
+    prompt_rows = t.prompt_adaln_single(sigma[:, None] * 1000)[0].reshape(len(tokens), 1, 2, -1)
+    x = t.patchify_proj(tokens).float()
+    step = COMPILED if tokens.shape[1] in COMPILED_FOR and torch.is_grad_enabled() else through_block
+    for block in t.transformer_blocks:
+        x = step(block, x, (rows[:-1], rows[-1:]), mask, prompt_rows, context, bias, rope)
+    embedded = embedded[-1:] + mask[..., None] * (embedded[:-1] - embedded[-1:])
+    shift, scale = (t.scale_shift_table + embedded[:, :, None]).unbind(2)
+    return t.proj_out(F.layer_norm(x, x.shape[-1:], eps=1e-6) * (1 + scale) + shift)
+
+
 def loss_of(text, transformer, tokenizer, whole, captions, rng, batch, few):
     kind = rng.choice(KINDS, p=SHARES)
     index = torch.from_numpy(rng.integers(len(captions), size=batch))
     prompts = [tokenizer(vary(captions[i], rng) if rng.random() > 0.08 else "") for i in index.tolist()]
-    context, bias = text(prompts, few=few)
+    context, bias = text(prompts, few=few, least=24)
     clean, mask, where = layout_of(kind, whole, index, "last" if rng.random() < 0.7 else "clean")
     sigma = torch.from_numpy(draw_sigma(rng, batch))
     noise = torch.randn_like(clean)
     timesteps = mask * sigma[:, None]
     noisy = clean + timesteps[..., None] * (noise - clean)
-    velocity = transformer(noisy, timesteps, sigma, context, bias, where)
+    velocity = velocity_of(transformer, noisy, mask, sigma, context, bias, where).float()
     # A velocity error times sigma is an error of the clean tokens; the square root lies between the two measures.
     error = (velocity - (noise - clean)).square().mean(-1) * mask
     return error.sum() / mask.sum()
@@ -144,9 +173,9 @@ def main(rank, a):
     train, train_captions, test, test_captions = clips_of(a.latents)
     print(len(train_captions), "clips to train on,", len(test_captions), "held out;",
           sum(p.numel() for p in both.parameters()), "parameters", flush=True)
-    began, saved_at, shown = time.time(), time.time(), []
+    began, saved_at, shown, pace, here = time.time(), time.time(), [], Pace(a.minutes), 0
     while True:
-        spent = (time.time() - began) / 60 / a.minutes
+        spent = pace.step()
         if a.world > 1 and step % AVERAGE_EVERY == 0:
             clock = torch.tensor([spent])
             dist.broadcast(clock, 0)
@@ -155,9 +184,11 @@ def main(rank, a):
             torch.nn.utils.vector_to_parameters(flat / a.world, parameters)
             spent = float(clock)
         ended = spent >= 1 and step % AVERAGE_EVERY == 0
-        rate = a.rate * min(1, (step + 1) / 25) * (a.floor + (1 - a.floor) * 0.5 * (1 + math.cos(math.pi * min(spent, 1))))
+        here += 1
+        rate = a.rate * min(1, here / 40) * (a.floor + (1 - a.floor) * 0.5 * (1 + math.cos(math.pi * min(spent, 1))))
         optimizer.set_rate(rate)
-        loss = loss_of(text, transformer, tokenizer, train, train_captions, rng, a.batch, not a.whole_text)
+        with torch.autocast("cpu", torch.bfloat16, enabled=not a.f32):
+            loss = loss_of(text, transformer, tokenizer, train, train_captions, rng, a.batch, not a.whole_text)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -184,7 +215,7 @@ def main(rank, a):
                 out.writerow(row)
         if ended:
             break
-        if step % 100 == 0:  # clips that were encoded meanwhile
+        if step % 20 == 0 and len(train_captions) < a.clips:  # clips that were encoded meanwhile
             train, train_captions, test, test_captions = clips_of(a.latents)
 
 
@@ -193,13 +224,15 @@ if __name__ == "__main__":
     p.add_argument("--state", default="/opt/train/transformer")
     p.add_argument("--latents", default="/opt/train/latents")
     p.add_argument("--minutes", type=float, default=40)
-    p.add_argument("--batch", type=int, default=24)
+    p.add_argument("--clips", type=int, default=4000, help="looks for newly encoded clips until there are so many")
+    p.add_argument("--batch", type=int, default=64)
     p.add_argument("--rate", type=float, default=1e-3)
     p.add_argument("--floor", type=float, default=0.02)
     p.add_argument("--run", type=int, default=1)
     p.add_argument("--world", type=int, default=1)
     p.add_argument("--port", type=int, default=29531)
     p.add_argument("--save-every", type=float, default=300)
+    p.add_argument("--f32", action="store_true", help="no bf16: slower where the processor has AMX or AVX512-BF16")
     p.add_argument("--whole-text", action="store_true", help="all 1,024 slots of the context: exact, and slower")
     p.add_argument("--resume-from", help="a folder as models/small: start from its shipped weights")
     a = p.parse_args()

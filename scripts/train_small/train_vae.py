@@ -1,6 +1,6 @@
 """Trains the VAE. Resumable: the state folder holds everything; the learning rate follows the minutes that were given.
 
-    train_vae.py --state /opt/train/vae --minutes 30 --size 64 --batch 6 [--world 2] [--decoder-only]
+    train_vae.py --state /opt/train/vae --minutes 30 [--world 2] [--decoder-only]
 
 With --world 2 two processes train on one core each and average their weights every few steps.
 """
@@ -20,6 +20,7 @@ import torch.multiprocessing as mp
 
 import data
 from muon import Muon
+from pace import Pace
 from pool import Pool
 from vae import VideoVae
 
@@ -59,20 +60,32 @@ def optimizer_of(vae, rate):
     return Muon(matrices, rest, rate)
 
 
-# Brightness and two kinds of colour, orthonormal; colour counts double, as it is learnt last.
+# Brightness and two kinds of colour, orthonormal; colour counts `--chroma` times, as it is learnt last.
 OPPONENT = torch.tensor([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / torch.tensor([[3], [2], [6]]).sqrt()
-OPPONENT = OPPONENT * torch.tensor([[1.0], [2.0], [2.0]])
 
 
-def loss_of(vae, inputs, targets, masks, rng, decoder_only):
-    with torch.set_grad_enabled(not decoder_only):
-        z = vae.encoder(inputs)
-    noise = 0.1 * rng.random()
-    y = vae.decoder(z + noise * z.detach().std() * torch.randn_like(z))
-    error = torch.einsum("oc,bcfhw->bofhw", OPPONENT, y - targets)
-    weight = 1 + 4 * masks
-    loss = ((error.abs() + 2 * error.square()) * weight).mean() / weight.mean()
-    return loss + 1e-4 * z.square().mean()
+def loss_of(vae, inputs, targets, masks, rng, a):
+    """Convolutions in bf16 (master weights, gradients of weights and the loss are f32)."""
+    with torch.autocast("cpu", torch.bfloat16, enabled=not a.f32):
+        with torch.set_grad_enabled(not a.decoder_only):
+            z = vae.encoder(inputs)
+        noise = a.noise * rng.random()
+        y = vae.decoder(z + noise * z.detach().std() * torch.randn_like(z)).float()
+    colours = OPPONENT * torch.tensor([[1.0], [a.chroma], [a.chroma]])
+    error = torch.einsum("oc,bcfhw->bofhw", colours, y - targets)
+    near = torch.nn.functional.max_pool3d(masks, (1, 7, 7), stride=1, padding=(0, 3, 3))  # both sides of the edge
+    weight = 1 + near + 4 * masks
+    loss = ((error.abs() + a.square * error.square()) * weight).mean() / weight.mean()
+    return loss + 1e-4 * z.float().square().mean()
+
+
+def parts_of(rng, a):
+    """What one step sees: pictures, which are cheap and what the engine encodes, and clips. (frames, count, size) each."""
+    if rng.random() < a.pictures:
+        yield 1, a.pictures_batch, data.SIZE
+    size = data.SIZE if rng.random() >= a.other_share else data.SIZE // 2
+    frames = 17 if rng.random() < a.long else 9
+    yield frames, a.batch * (1 if frames == 17 else 2) * (data.SIZE // size) ** 2, size
 
 
 def work(rank, a):
@@ -112,9 +125,9 @@ def work(rank, a):
     while len(pool.clips) < 12:
         pool.add()
     x, m = held_out(6)
-    began, saved_at, shown = time.time(), time.time(), []
+    began, saved_at, shown, pace, here = time.time(), time.time(), ([], []), Pace(a.minutes), 0
     while True:
-        spent = (time.time() - began) / 60 / a.minutes
+        spent = pace.step()
         if a.world > 1 and step % AVERAGE_EVERY == 0:
             clock = torch.tensor([spent])
             dist.broadcast(clock, 0)
@@ -124,30 +137,28 @@ def work(rank, a):
             spent = float(clock)
         if spent >= 1 and step % AVERAGE_EVERY == 0:
             break
-        rate = a.rate * min(1, (spent * a.minutes + 0.02) / 0.7) * (a.floor + (1 - a.floor) * 0.5 * (1 + math.cos(math.pi * min(spent, 1))))
+        here += 1
+        rate = a.rate * min(1, here / 60) * (a.floor + (1 - a.floor) * 0.5 * (1 + math.cos(math.pi * min(spent, 1))))
         optimizer.set_rate(rate)
         pool.add()
-        size = a.size if rng.random() >= a.other_share else (192 - a.size)
-        count = a.batch if size == a.size else (a.batch * a.size ** 2 // size ** 2 or 1)
-        frames = 1 if rng.random() < a.pictures else (17 if rng.random() < a.long else 9)
-        count = count * a.pictures_batch if frames == 1 else count
-        inputs, targets, masks = pool.batch(rng, count, size, degrade=0.4, frames=frames)
-        loss = loss_of(vae, inputs, targets, masks, rng, a.decoder_only)
         optimizer.zero_grad()
-        loss.backward()
+        for frames, count, size in parts_of(rng, a):
+            inputs, targets, masks = pool.batch(rng, count, size, degrade=a.degrade, frames=frames)
+            loss = loss_of(vae, inputs, targets, masks, rng, a)
+            loss.backward()
+            shown[frames > 1].append(float(loss.detach()))
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         step += 1
-        shown.append(float(loss.detach()))
         if rank == 0:
-            keep = min(0.997, step / (step + 20))
+            keep = min(0.998, step / (step + 20))
             with torch.no_grad():
                 for kept, now in zip(averaged.parameters(), vae.parameters()):
                     kept.lerp_(now, 1 - keep)
         if rank == 0 and time.time() - saved_at > a.save_every:
             saved_at = time.time()
             report(state, a, vae, averaged, optimizer, step, seconds + time.time() - began, shown, rate, x, m)
-            shown = []
+            shown = [], []
     if rank == 0:
         report(state, a, vae, averaged, optimizer, step, seconds + time.time() - began, shown, rate, x, m)
 
@@ -158,7 +169,8 @@ def report(state, a, vae, averaged, optimizer, step, seconds, shown, rate, x, m)
              "step": step, "seconds": seconds}
     torch.save(whole, state / "new.pt")
     (state / "new.pt").rename(state / "last.pt")
-    row = [step, round(seconds), a.size, f"{rate:.2e}", f"{np.mean(shown) if shown else 0:.5f}"]
+    losses = [np.mean(s) if s else 0 for s in shown]
+    row = [step, round(seconds), data.SIZE, f"{rate:.2e}", f"{losses[1]:.5f}"]
     row += [f"{v:.2f}" for v in (*now, *kept)]
     print(*row, flush=True)
     exists = (state / "curve.csv").exists()
@@ -173,12 +185,16 @@ if __name__ == "__main__":
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--state", default="/opt/train/vae")
     p.add_argument("--minutes", type=float, default=30)
-    p.add_argument("--size", type=int, default=128, help="64 or 128")
-    p.add_argument("--other-share", type=float, default=0.15, help="share of steps at the other size")
-    p.add_argument("--batch", type=int, default=2, help="at least 2: torch is slow on a batch of one")
-    p.add_argument("--pictures", type=float, default=0.1, help="share of steps on single pictures: they are cheap, and what the engine encodes")
-    p.add_argument("--pictures-batch", type=int, default=4, help="pictures in place of one clip")
-    p.add_argument("--long", type=float, default=0.3, help="share of 17 frames among the clips; the others have 9")
+    p.add_argument("--other-share", type=float, default=0.1, help="share of steps whose clips have half the size")
+    p.add_argument("--batch", type=int, default=2, help="clips of 17 frames, or twice as many of 9; at least 2: torch is slow on one")
+    p.add_argument("--pictures", type=float, default=1.0, help="share of steps that see single pictures beside clips")
+    p.add_argument("--pictures-batch", type=int, default=16)
+    p.add_argument("--long", type=float, default=0.5, help="share of 17 frames among the clips; the others have 9")
+    p.add_argument("--degrade", type=float, default=0.6, help="share of clips whose first frame went through H.264")
+    p.add_argument("--noise", type=float, default=0.1, help="most noise on latents, as a share of their deviation")
+    p.add_argument("--chroma", type=float, default=1.4)
+    p.add_argument("--square", type=float, default=2.0, help="weight of the squared error beside the absolute one")
+    p.add_argument("--f32", action="store_true", help="no bf16: slower where the processor has AMX or AVX512-BF16")
     p.add_argument("--rate", type=float, default=2e-3)
     p.add_argument("--floor", type=float, default=0.05, help="the last rate as a share of the first")
     p.add_argument("--world", type=int, default=1)

@@ -62,6 +62,8 @@ class Conv(nn.Module):
 
     def forward(self, x):
         first = x[:, :, :1]
+        if x.shape[2] == 1:  # all three frames that a kernel sees are the same one
+            return F.conv2d(x[:, :, 0], self.conv.weight.sum(2), self.conv.bias, padding=1)[:, :, None]
         x = torch.cat([first, first, x] if self.causal else [first, x, x[:, :, -1:]], 2)
         return self.conv(x)
 

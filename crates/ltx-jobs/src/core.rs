@@ -6,7 +6,6 @@ use crate::{
     ClientId, GenerationId, GenerationRecord, JobsConfig, JobsError, Models, Result,
     clock::{NodeClock, Now},
     estimate::{Forecast, Workload},
-    failure::sentence,
     folder::{DataFolder, Space},
     preview::Previews,
     queue::{FairQueue, Place, Waiting},
@@ -15,7 +14,7 @@ use crate::{
     watch::Hub,
 };
 use ltx_policy::PolicyConfig;
-use ltx_types::{CancelToken, Generation, Schedule};
+use ltx_types::{CancelToken, Generation, Schedule, sentence};
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock},
     time::{Duration, Instant},

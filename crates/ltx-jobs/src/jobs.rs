@@ -54,6 +54,8 @@ pub struct Status {
     pub running: Option<GenerationId>,
     /// The model in memory.
     pub loaded_model: Option<String>,
+    /// Bytes of its weights that stay there between generations, once each part was used.
+    pub resident_weight_bytes: u64,
     /// Bytes free on the data folder's disk.
     pub free_bytes: u64,
     /// Bytes of kept outputs.
@@ -232,7 +234,17 @@ impl Jobs {
         let free_bytes = core.space.free_bytes(root).map_err(JobsError::file(root))?;
         let (output_bytes, upload_bytes) = core.store.kept_bytes()?;
         let loaded_model = self.0.device.loaded();
-        Ok(Status { queued, running, loaded_model, free_bytes, output_bytes, upload_bytes, trouble })
+        let resident_weight_bytes = loaded_model.as_deref().map_or(0, |model| core.models.resident_bytes(model));
+        Ok(Status {
+            queued,
+            running,
+            loaded_model,
+            resident_weight_bytes,
+            free_bytes,
+            output_bytes,
+            upload_bytes,
+            trouble,
+        })
     }
 
     /// From now on stored requests are judged by this policy when they run.

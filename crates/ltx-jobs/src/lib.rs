@@ -23,7 +23,7 @@ mod id;
 mod images;
 mod jobs;
 mod latent;
-mod memory;
+pub mod memory;
 mod models;
 mod output;
 mod preview;

@@ -21,4 +21,7 @@ pub trait Models: Send + Sync + 'static {
     /// What a request would need on a model, from shapes alone; `None` for one that is not here. Called from many
     /// threads and, when a request does not fit, a few dozen times in a row.
     fn plan(&self, model: &str, request: &Generation) -> Option<MemoryPlan>;
+
+    /// Bytes of a model's weights that stay in memory between generations, once each part was used.
+    fn resident_bytes(&self, model: &str) -> u64;
 }

@@ -176,6 +176,7 @@ impl Story<'_> {
             "mark": mark,
             "created_unix_ms": record.created_ms,
             "finished_unix_ms": self.finished_ms,
+            "request": self.request(),
             "width": pixels.width,
             "height": pixels.height,
             "frames": frames.get(),
@@ -194,6 +195,22 @@ impl Story<'_> {
                 "measured": self.measured_seconds,
                 "stages": outcome.seconds,
             },
+        })
+    }
+
+    /// What was asked for beyond the shape and the mark; images stand without their pixels.
+    fn request(&self) -> Value {
+        let Generation { prompt, negative_prompt, images, conditioning, steps, guidance, image_crf, .. } =
+            self.admitted.request();
+        let image = |image: &ImageCondition| json!({ "frame": image.frame_index, "strength": image.strength.get() });
+        json!({
+            "prompt": prompt,
+            "negative_prompt": negative_prompt,
+            "images": images.iter().map(image).collect::<Vec<_>>(),
+            "conditioning": conditioning,
+            "steps": steps,
+            "guidance": guidance,
+            "image_crf": image_crf.get(),
         })
     }
 }

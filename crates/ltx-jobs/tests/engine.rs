@@ -3,7 +3,7 @@
 mod common;
 
 use common::{LONG, client, ended, frames_of, settings, submit_draft};
-use ltx_jobs::{Disk, EventKind, GenerationRecord, Jobs, Models, State, Surroundings, Watched};
+use ltx_jobs::{Disk, EventKind, FailureCode, GenerationRecord, Jobs, Models, State, Surroundings, Watched};
 use ltx_pipeline::{Engine, EngineOptions, Generator, MemoryPlan, ModelFiles, PipelineError};
 use ltx_policy::{ModelIdentity, WeightFingerprint};
 use ltx_testkit::{
@@ -38,6 +38,10 @@ impl Models for Tiny {
 
     fn plan(&self, _: &str, request: &Generation) -> Option<MemoryPlan> {
         Some(self.0.plan(request))
+    }
+
+    fn resident_bytes(&self, _: &str) -> u64 {
+        self.0.resident_bytes()
     }
 }
 
@@ -126,4 +130,20 @@ fn a_stopped_generation_goes_on_to_the_same_frames() {
     assert!(record.attempts >= 5 && record.outcome.as_ref().unwrap().resumed);
     assert_eq!(frames_of(&record), frames_of(&undisturbed));
     assert_eq!(record.outcome.unwrap().latent_sha256, outcome.latent_sha256);
+}
+
+#[test]
+fn an_image_that_is_damaged_while_it_waits_fails_as_an_image() {
+    let folder = tempfile::tempdir().unwrap();
+    let jobs = open(folder.path());
+    let first = submit_draft(&jobs, "a", draft("a lake", 1)).unwrap().record.id;
+    let id = submit_draft(&jobs, "a", draft("a lake", 2)).unwrap().record.id;
+    drop(jobs);
+    for image in std::fs::read_dir(folder.path().join("images")).unwrap() {
+        std::fs::write(image.unwrap().path(), b"no picture any more").unwrap();
+    }
+    let jobs = open(folder.path());
+    let record = ended(&jobs, "a", id);
+    assert_eq!(record.failure.unwrap().code, FailureCode::Image);
+    assert!(ended(&jobs, "a", first).state.is_final());
 }

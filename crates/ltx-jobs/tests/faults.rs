@@ -16,7 +16,9 @@ fn a_panic_fails_one_generation_and_the_engine_is_built_anew() {
     let surroundings = Surroundings { models: Arc::new(models.clone()), policy: policy(), space };
     let jobs = Jobs::open(settings(folder.path()).check().unwrap(), surroundings).unwrap();
     jobs.preload(FakeModels::NAME).unwrap();
-    assert_eq!(jobs.status().unwrap().loaded_model.as_deref(), Some(FakeModels::NAME));
+    let status = jobs.status().unwrap();
+    assert_eq!(status.loaded_model.as_deref(), Some(FakeModels::NAME));
+    assert_eq!(status.resident_weight_bytes, FakeModels::RESIDENT);
     let panics = submit_draft(&jobs, "a", draft("panic", 1)).unwrap().record.id;
     let fails = submit_draft(&jobs, "a", draft("fail", 2)).unwrap().record.id;
     let good = submit(&jobs, "a", 3);

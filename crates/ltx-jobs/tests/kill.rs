@@ -4,8 +4,8 @@
 
 mod common;
 
-use common::{Dice, client, ended, files, frames_of, millis, open, submission, undisturbed};
-use ltx_jobs::{GenerationId, JobsError, State};
+use common::{Dice, client, ended, files, frames_of, millis, open, settings, submission, surroundings, undisturbed};
+use ltx_jobs::{FailureCode, Filter, GenerationId, Jobs, JobsError, Settings, State};
 use ltx_testkit::fake::{FakeOptions, StepLog, draft};
 use ltx_types::{GenerationDraft, Stages};
 use std::{
@@ -19,6 +19,7 @@ use std::{
 };
 
 const FOLDER: &str = "LTX_JOBS_KILL_FOLDER";
+const DEADLY: &str = "LTX_JOBS_DEADLY_FOLDER";
 const JOBS: u64 = 24;
 const KILLS: usize = 12;
 const CLIENTS: u64 = 3;
@@ -67,6 +68,45 @@ fn be_the_node() {
     }
     ids.iter().for_each(|(seed, id)| drop(ended(&jobs, &owner(*seed), *id)));
     println!("all ended");
+}
+
+/// What kills its node is tried again so often without a new step.
+const FRUITLESS: u32 = 3;
+
+fn patient(folder: &Path) -> Jobs {
+    let settings = Settings { max_fruitless_crashes: FRUITLESS, ..settings(&folder.join("data")) };
+    Jobs::open(settings.check().unwrap(), surroundings(options(folder))).unwrap()
+}
+
+/// The child: one generation that ends the process, and one behind it.
+#[test]
+fn be_a_node_that_dies() {
+    let Ok(folder) = env::var(DEADLY) else { return };
+    let jobs = patient(Path::new(&folder));
+    for (seed, prompt) in [(1, "abort"), (2, "a lake")] {
+        let submitted = jobs.submit(&client("a"), submission(draft(prompt, seed), Some(prompt))).unwrap();
+        ended(&jobs, "a", submitted.record.id);
+    }
+}
+
+#[test]
+fn what_kills_the_node_again_and_again_is_given_up_and_the_next_one_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let live = || {
+        let mut child = Command::new(env::current_exe().unwrap());
+        child.args(["--exact", "be_a_node_that_dies", "--nocapture"]).env(DEADLY, folder.path());
+        child.output().unwrap().status.success()
+    };
+    // The first life makes two steps; those that follow none.
+    let deaths = (0..10).take_while(|_| !live()).count() as u32;
+    assert_eq!(deaths, 1 + FRUITLESS);
+    let jobs = patient(folder.path());
+    let records = jobs.list(&client("a"), &Filter::default(), 10, None).unwrap().records;
+    let states: Vec<_> = records.iter().map(|record| (record.state, record.attempts)).collect();
+    assert_eq!(states, [(State::Done, 1), (State::Failed, 1 + FRUITLESS)]);
+    assert_eq!(records[1].failure.as_ref().unwrap().code, FailureCode::Crashed);
+    assert_eq!(records[0].outcome.as_ref().unwrap().frames_sha256, undisturbed([draft("a lake", 2)])[0].1);
+    assert_eq!(files(&folder.path().join("data/latents")), [""; 0]);
 }
 
 /// Seeds that the database says are done.

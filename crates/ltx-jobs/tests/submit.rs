@@ -41,6 +41,11 @@ fn a_finished_generation_has_marked_outputs_and_says_how_it_went() {
     let sidecar: serde_json::Value = serde_json::from_slice(&contents[2]).unwrap();
     assert_eq!(sidecar["mark"], outcome.mark);
     assert_eq!(sidecar["frames_sha256"], *outcome.frames_sha256);
+    assert_eq!(sidecar["request"]["prompt"], "a lake");
+    assert_eq!(
+        sidecar["request"]["images"],
+        serde_json::json!([{ "frame": 0, "strength": 1.0 }, { "frame": 8, "strength": 1.0 }])
+    );
     for marked in &mut contents[..2] {
         let text = String::from_utf8_lossy(marked).into_owned();
         for said in ["usage_class", "UNLIMITED", "test-node", &"fa".repeat(32), &outcome.frames_sha256, time] {

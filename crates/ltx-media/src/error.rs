@@ -162,6 +162,31 @@ pub enum MediaError {
 }
 
 impl MediaError {
+    /// Whether the fault lies in an image that was given, not in an output.
+    pub fn is_of_image(&self) -> bool {
+        match self {
+            Self::ImageUnreadable { .. }
+            | Self::ImageEmpty { .. }
+            | Self::ImageFileTooLarge { .. }
+            | Self::ImageFormat { .. }
+            | Self::ImageTooLarge { .. }
+            | Self::ImageCorrupt { .. }
+            | Self::ImageTruncated { .. } => true,
+            Self::EncoderMissing { .. }
+            | Self::Codec { .. }
+            | Self::PngEncoding(_)
+            | Self::FrameShape { .. }
+            | Self::FrameLength { .. }
+            | Self::NoFolder { .. }
+            | Self::IsFolder { .. }
+            | Self::NotAFolder { .. }
+            | Self::FolderNotEmpty { .. }
+            | Self::Create { .. }
+            | Self::Write { .. }
+            | Self::Incomplete { .. } => false,
+        }
+    }
+
     /// For `map_err` on an FFmpeg call.
     pub(crate) fn codec(step: &'static str) -> impl FnOnce(ffmpeg_next::Error) -> Self {
         move |source| Self::Codec { step, source }

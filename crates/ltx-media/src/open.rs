@@ -19,7 +19,7 @@ use std::{
 /// The longest side taken, in pixels.
 const MAX_SIDE: u32 = 16_384;
 /// The most pixels taken. At 8 bytes a pixel (16-bit RGBA) the decoder's own buffer stays at 512 MB.
-const MAX_PIXELS: u64 = 64_000_000;
+pub const MAX_PIXELS: u64 = 64_000_000;
 /// The most encoded bytes read.
 const MAX_FILE_BYTES: u64 = 256 << 20;
 /// What a PNG's text, Exif and unpacked ICC chunks may take together, in bytes.
@@ -65,6 +65,22 @@ pub fn open_image(source: &ImageSource) -> Result<RgbImage, MediaError> {
     let mut upright = eight_bit(decoded);
     upright.apply_orientation(orientation);
     Ok(icc::to_srgb(upright, profile.as_deref()))
+}
+
+/// Pixels across and down of an image as it is shown, from its header alone; `None` where that cannot be read.
+pub fn shown_size(bytes: &[u8]) -> Option<(u32, u32)> {
+    let mut decoder = Kind::of(bytes).ok()?.decoder(bytes).ok()?;
+    let (width, height) = decoder.dimensions();
+    let turned = match orientation(&mut *decoder) {
+        Orientation::Rotate90 | Orientation::Rotate270 | Orientation::Rotate90FlipH | Orientation::Rotate270FlipH => {
+            true
+        }
+        Orientation::NoTransforms
+        | Orientation::Rotate180
+        | Orientation::FlipHorizontal
+        | Orientation::FlipVertical => false,
+    };
+    Some(if turned { (height, width) } else { (width, height) })
 }
 
 /// How errors name an image.

@@ -66,12 +66,12 @@ impl GatedAttention {
 
     fn attend(&self, x: &Tensor, source: &Tensor, v: &Tensor, rope: Option<&RopeTable>) -> Result<Tensor> {
         let AttentionConfig { heads, head_dim, .. } = self.config;
-        let mut q = self.q_norm.forward(&self.to_q.forward(x)?)?;
-        let mut k = self.k_norm.forward(&self.to_k.forward(source)?)?;
-        if let Some(rope) = rope {
-            q = rope.apply(&q, heads)?;
-            k = rope.apply(&k, heads)?;
-        }
+        let normed = |norm: &RmsNorm, y: &Tensor| match rope {
+            Some(rope) => norm.forward_rotated(y, rope, heads),
+            None => norm.forward(y),
+        };
+        let q = normed(&self.q_norm, &self.to_q.forward(x)?)?;
+        let k = normed(&self.k_norm, &self.to_k.forward(source)?)?;
         let scale = 1.0 / (head_dim as f64).sqrt();
         attention(&q, &k, v, &AttentionShape { heads, kv_heads: heads, scale, mask: Mask::Full })
     }

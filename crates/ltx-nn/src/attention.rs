@@ -59,7 +59,10 @@ fn dispatch(q: &Tensor, k: &Tensor, v: &Tensor, shape: &AttentionShape) -> Resul
         let op = kernels::Attention { shape: *shape };
         return Ok(wide(q)?.apply_op3_no_bwd(&wide(k)?, &wide(v)?, &op)?.to_dtype(q.dtype())?);
     }
-    attention_formula(q, k, v, shape)
+    match kernels::cuda::attention(q, k, v, shape)? {
+        Some(out) => Ok(out),
+        None => attention_formula(q, k, v, shape),
+    }
 }
 
 /// The plain formula on any device, a slice of the queries at a time.

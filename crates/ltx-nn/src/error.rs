@@ -2,6 +2,7 @@
 //!
 //! Must not know which request was running.
 
+use crate::{device, profile};
 use std::path::PathBuf;
 
 /// Result of everything in this crate and in `ltx-model`.
@@ -13,6 +14,15 @@ pub enum NnError {
     /// A tensor operation failed (shape, memory, device).
     #[error("tensor operation failed")]
     Tensor {
+        /// candle's own error.
+        #[source]
+        source: Box<candle_core::Error>,
+    },
+    /// The device has no memory left for something.
+    #[error("{what} does not fit into the device's memory; ask for fewer or smaller frames, or for the CPU")]
+    OutOfDeviceMemory {
+        /// A weight's key, or the operator that was at work.
+        what: String,
         /// candle's own error.
         #[source]
         source: Box<candle_core::Error>,
@@ -83,6 +93,17 @@ pub enum NnError {
 }
 
 impl NnError {
+    /// The same, an exhausted memory being that of the weight `key`.
+    #[must_use]
+    pub(crate) fn while_reading(self, key: impl FnOnce() -> String) -> Self {
+        match self {
+            Self::OutOfDeviceMemory { source, .. } => {
+                Self::OutOfDeviceMemory { what: format!("the weight {}", key()), source }
+            }
+            other => other,
+        }
+    }
+
     /// A configuration value outside what is implemented.
     pub fn unsupported(field: impl Into<String>, found: impl ToString, supported: impl Into<String>) -> Self {
         Self::UnsupportedConfig { field: field.into(), found: found.to_string(), supported: supported.into() }
@@ -91,6 +112,11 @@ impl NnError {
 
 impl From<candle_core::Error> for NnError {
     fn from(source: candle_core::Error) -> Self {
+        if device::is_out_of_memory(&source) {
+            let operator = profile::operator();
+            let what = if operator.is_empty() { "a tensor".to_owned() } else { format!("a tensor of {operator}") };
+            return Self::OutOfDeviceMemory { what, source: Box::new(source) };
+        }
         Self::Tensor { source: Box::new(source) }
     }
 }

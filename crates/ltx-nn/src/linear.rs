@@ -107,12 +107,25 @@ impl Linear {
                 return Ok(x.contiguous()?.apply_op1_no_bwd(&op)?);
             }
         }
+        let gelu_too = matches!(then, Then::Gelu | Then::GeluTimes(_));
+        if let Some(y) = self.on_gpu(x, gelu_too)? {
+            return Ok(if let Then::GeluTimes(factor) = then { (y * factor)? } else { y });
+        }
         let y = self.plain(&self.weight, x)?;
         Ok(match then {
             Then::Nothing => y,
             Then::Gelu => gelu(&y)?,
             Then::GeluTimes(factor) => (gelu(&y)? * factor)?,
         })
+    }
+
+    /// Product, bias and GELU in one pass, where a GPU does that.
+    fn on_gpu(&self, x: &Tensor, gelu: bool) -> Result<Option<Tensor>> {
+        match &self.weight {
+            Matrix::Dense(weight) => Ok(kernels::cuda::linear(x, weight, self.bias.as_ref(), gelu)?),
+            Matrix::Packed(weight) => weight.product_on_gpu(x, self.bias.as_ref(), gelu),
+            _ => Ok(None),
+        }
     }
 
     /// A product in f32 of an input in any dtype.

@@ -4,7 +4,7 @@
 //! Must not know files, keys, or whether the weight beside it is packed.
 
 use crate::{NnError, Result, kernels};
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 /// Values of the panel of `B A` that is added to a weight at once: 16 MiB.
 const PANEL: usize = 1 << 22;
@@ -28,6 +28,11 @@ impl LowRank {
             return Ok(Self { down, up, scale });
         }
         Err(NnError::unsupported("the rank of a product of low rank", other, rank.to_string()))
+    }
+
+    /// The same on a device.
+    pub(crate) fn on(&self, device: &Device) -> Result<Self> {
+        Ok(Self { down: self.down.to_device(device)?, up: self.up.to_device(device)?, scale: self.scale })
     }
 
     /// `scale · (x Aᵀ) Bᵀ`.

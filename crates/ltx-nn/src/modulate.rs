@@ -26,7 +26,10 @@ fn rms_norm_modulate_dispatch(x: &Tensor, shift: &Tensor, scale: &Tensor, eps: f
         let op = kernels::NormModulate { eps: eps as f32, by: Normalize::Rms };
         return Ok(x.contiguous()?.apply_op3_no_bwd(&shift.contiguous()?, &scale.contiguous()?, &op)?);
     }
-    modulate_formula(&norm::rms_norm(x, eps)?, shift, scale)
+    match kernels::cuda::norm_modulate(x, shift, scale, Some((false, eps)))? {
+        Some(y) => Ok(y),
+        None => modulate_formula(&norm::rms_norm(x, eps)?, shift, scale),
+    }
 }
 
 /// `layer_norm(x) (1 + scale) + shift`.
@@ -45,7 +48,10 @@ fn layer_norm_modulate_dispatch(x: &Tensor, shift: &Tensor, scale: &Tensor, eps:
         let op = kernels::NormModulate { eps: eps as f32, by: Normalize::Layer };
         return Ok(x.contiguous()?.apply_op3_no_bwd(&shift.contiguous()?, &scale.contiguous()?, &op)?);
     }
-    modulate_formula(&norm::layer_norm(x, eps)?, shift, scale)
+    match kernels::cuda::norm_modulate(x, shift, scale, Some((true, eps)))? {
+        Some(y) => Ok(y),
+        None => modulate_formula(&norm::layer_norm(x, eps)?, shift, scale),
+    }
 }
 
 /// `x + y · gate`.
@@ -64,7 +70,10 @@ fn gated_residual_dispatch(x: &Tensor, y: &Tensor, gate: &Tensor) -> Result<Tens
         let (y, gate) = (y.contiguous()?, gate.contiguous()?);
         return Ok(x.contiguous()?.apply_op3_no_bwd(&y, &gate, &kernels::GatedResidual)?);
     }
-    Ok((x + y.broadcast_mul(gate)?)?)
+    match kernels::cuda::gated_residual(x, y, gate)? {
+        Some(y) => Ok(y),
+        None => Ok((x + y.broadcast_mul(gate)?)?),
+    }
 }
 
 /// `x (1 + scale) + shift`, shapes as [`rms_norm_modulate`]'s.
@@ -80,7 +89,10 @@ fn modulate_dispatch(x: &Tensor, shift: &Tensor, scale: &Tensor) -> Result<Tenso
         let op = kernels::NormModulate { eps: 0.0, by: Normalize::Not };
         return Ok(x.contiguous()?.apply_op3_no_bwd(&shift.contiguous()?, &scale.contiguous()?, &op)?);
     }
-    modulate_formula(x, shift, scale)
+    match kernels::cuda::norm_modulate(x, shift, scale, None)? {
+        Some(y) => Ok(y),
+        None => modulate_formula(x, shift, scale),
+    }
 }
 
 fn modulate_formula(x: &Tensor, shift: &Tensor, scale: &Tensor) -> Result<Tensor> {
@@ -102,7 +114,10 @@ fn gate_heads_dispatch(x: &Tensor, logits: &Tensor) -> Result<Tensor> {
     if on_cpu(x) {
         return Ok(x.contiguous()?.apply_op2_no_bwd(&logits.contiguous()?, &kernels::Gate)?);
     }
-    gate_heads_formula(x, logits)
+    match kernels::cuda::gate_heads(x, logits)? {
+        Some(y) => Ok(y),
+        None => gate_heads_formula(x, logits),
+    }
 }
 
 fn gate_heads_formula(x: &Tensor, logits: &Tensor) -> Result<Tensor> {
@@ -127,7 +142,10 @@ fn gelu_dispatch(x: &Tensor) -> Result<Tensor> {
     if on_cpu(x) {
         return Ok(x.contiguous()?.apply_op1_no_bwd(&kernels::Gelu)?);
     }
-    Ok(x.gelu()?)
+    match kernels::cuda::gelu(x)? {
+        Some(y) => Ok(y),
+        None => Ok(x.gelu()?),
+    }
 }
 
 fn on_cpu(x: &Tensor) -> bool {

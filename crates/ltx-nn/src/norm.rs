@@ -2,7 +2,7 @@
 //!
 //! Must not know where in a block they sit.
 
-use crate::{Result, Vb, kernels, profile};
+use crate::{Result, RopeTable, Vb, kernels, profile};
 use candle_core::{D, DType, Tensor};
 
 /// RMS normalisation over the last dimension, with a learned weight. Source: Zhang & Sennrich, “Root Mean Square Layer
@@ -39,13 +39,31 @@ impl RmsNorm {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         profile::timed("norm", || 0, || weighted(x, &self.weight, self.eps))
     }
+
+    /// The norm over all heads of a token together, then their rotation.
+    ///
+    /// # Shapes
+    /// `[B, T, heads · head_dim]` → the same.
+    ///
+    /// # Errors
+    /// The sizes do not fit the weight or the table.
+    pub fn forward_rotated(&self, x: &Tensor, rope: &RopeTable, heads: usize) -> Result<Tensor> {
+        let norm = (&self.weight, self.eps);
+        match profile::timed("norm and rope", || 0, || rope.apply_on_gpu(x, heads, Some(norm)))? {
+            Some(y) => Ok(y),
+            None => rope.apply(&self.forward(x)?, heads),
+        }
+    }
 }
 
 fn weighted(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
     if x.device().is_cpu() && x.dtype() == DType::F32 {
         return Ok(x.contiguous()?.apply_op2_no_bwd(weight, &kernels::RmsNorm { eps: eps as f32 })?);
     }
-    Ok(candle_nn::ops::rms_norm(&x.contiguous()?, weight, eps as f32)?)
+    match kernels::cuda::rms_norm(x, Some(weight), eps)? {
+        Some(y) => Ok(y),
+        None => Ok(candle_nn::ops::rms_norm(&x.contiguous()?, weight, eps as f32)?),
+    }
 }
 
 /// RMS normalisation over the last dimension without a weight.
@@ -56,6 +74,9 @@ fn weighted(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
 /// # Errors
 /// A tensor operation failed.
 pub fn rms_norm(x: &Tensor, eps: f64) -> Result<Tensor> {
+    if let Some(y) = profile::timed("norm", || 0, || kernels::cuda::rms_norm(x, None, eps))? {
+        return Ok(y);
+    }
     let ones = Tensor::ones(x.dim(D::Minus1)?, x.dtype(), x.device())?;
     profile::timed("norm", || 0, || weighted(x, &ones, eps))
 }
@@ -80,25 +101,21 @@ pub(crate) fn layer_norm(x: &Tensor, eps: f64) -> Result<Tensor> {
     Ok(candle_nn::ops::layer_norm(&x.contiguous()?, &ones, &zeros, eps as f32)?)
 }
 
-/// RMS normalisation over the channels of every location, `x / sqrt(mean_c(x²) + eps)`, then SiLU if asked for.
+/// RMS normalisation over the channels of every position, `x / sqrt(mean_c(x²) + eps)`, then SiLU; the plain formula but on
+/// a GPU. On the CPU it is part of the convolution behind it.
 ///
 /// # Shapes
 /// `[B, C, F, H, W]` → the same.
 ///
 /// # Errors
 /// A tensor operation failed.
-pub fn pixel_norm(x: &Tensor, eps: f64, silu: bool) -> Result<Tensor> {
-    profile::timed("pixel norm", || 0, || pixel_norm_dispatch(x, eps, silu))
-}
-
-fn pixel_norm_dispatch(x: &Tensor, eps: f64, silu: bool) -> Result<Tensor> {
-    if x.device().is_cpu() && x.dtype() == DType::F32 {
-        return Ok(x.contiguous()?.apply_op1_no_bwd(&kernels::PixelNorm { eps: eps as f32, silu })?);
+pub(crate) fn pixel_norm_silu(x: &Tensor, eps: f64) -> Result<Tensor> {
+    if let Some(y) = kernels::cuda::pixel_norm(x, eps, true)? {
+        return Ok(y);
     }
     let wide = x.to_dtype(DType::F32)?;
     let rms = (wide.sqr()?.mean_keepdim(1)? + eps)?.sqrt()?;
-    let y = wide.broadcast_div(&rms)?.to_dtype(x.dtype())?;
-    Ok(if silu { y.silu()? } else { y })
+    Ok(wide.broadcast_div(&rms)?.to_dtype(x.dtype())?.silu()?)
 }
 
 /// Group normalisation over channels and all positions. Source: Wu & He, “Group Normalization” (2018).
@@ -120,19 +137,34 @@ impl GroupNorm {
     }
 
     /// # Shapes
-    /// `[B, C, F, H, W]` → the same. Means are taken per channel first, which keeps f32 sums short.
+    /// `[B, F, H, W, C]` → the same; then SiLU if asked for.
     ///
     /// # Errors
     /// The channels do not divide into the groups.
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (b, c, f, h, w) = x.dims5()?;
-        let grouped = x.to_dtype(DType::F32)?.reshape((b, self.groups, c / self.groups, f * h * w))?;
-        let mean = |t: &Tensor| t.mean_keepdim(3)?.mean_keepdim(2);
+    pub fn forward(&self, x: &Tensor, silu: bool) -> Result<Tensor> {
+        profile::timed(
+            "group norm",
+            || 0,
+            || {
+                if x.device().is_cpu() && x.dtype() == DType::F32 {
+                    let op = kernels::GroupNorm { groups: self.groups, eps: self.eps, silu };
+                    return Ok(x.contiguous()?.apply_op3_no_bwd(&self.weight, &self.bias, &op)?);
+                }
+                let y = self.forward_formula(x)?;
+                Ok(if silu { y.silu()? } else { y })
+            },
+        )
+    }
+
+    /// The plain formula on any device. Means are taken per channel first, which keeps f32 sums short.
+    fn forward_formula(&self, x: &Tensor) -> Result<Tensor> {
+        let (b, f, h, w, c) = x.dims5()?;
+        let grouped = x.to_dtype(DType::F32)?.reshape((b, f * h * w, self.groups, c / self.groups))?;
+        let mean = |t: &Tensor| t.mean_keepdim(1)?.mean_keepdim(3);
         let centred = grouped.broadcast_sub(&mean(&grouped)?)?;
         let deviation = (mean(&centred.sqr()?)? + self.eps)?.sqrt()?;
-        let y = centred.broadcast_div(&deviation)?.reshape((b, c, f, h, w))?.to_dtype(x.dtype())?;
-        let per_channel = |t: &Tensor| t.reshape((1, c, 1, 1, 1));
-        Ok(y.broadcast_mul(&per_channel(&self.weight)?)?.broadcast_add(&per_channel(&self.bias)?)?)
+        let y = centred.broadcast_div(&deviation)?.reshape((b, f, h, w, c))?.to_dtype(x.dtype())?;
+        Ok(y.broadcast_mul(&self.weight)?.broadcast_add(&self.bias)?)
     }
 }
 
@@ -144,7 +176,7 @@ mod tests {
     #[test]
     fn kernels_equal_the_formulas_on_every_level() {
         crate::Level::on_each(|_| rms_norm_kernel_equals_the_formula().unwrap());
-        crate::Level::on_each(|_| pixel_norm_kernel_equals_the_formula().unwrap());
+        crate::Level::on_each(|_| group_norm_kernel_equals_the_formula().unwrap());
     }
 
     fn rms_norm_kernel_equals_the_formula() -> Result<()> {
@@ -159,13 +191,16 @@ mod tests {
         Ok(())
     }
 
-    fn pixel_norm_kernel_equals_the_formula() -> Result<()> {
-        let x = Tensor::randn(0f32, 1f32, (2, 7, 3, 5, 6), &Device::Cpu)?;
-        let rms = (x.sqr()?.mean_keepdim(1)? + 1e-8)?.sqrt()?;
-        let expected = x.broadcast_div(&rms)?;
-        for (silu, expected) in [(false, expected.clone()), (true, expected.silu()?)] {
-            let error = (pixel_norm(&x, 1e-8, silu)? - expected)?.abs()?.max_all()?.to_scalar::<f32>()?;
-            assert!(error < 2e-6, "silu {silu}: {error}");
+    fn group_norm_kernel_equals_the_formula() -> Result<()> {
+        for (frames, height, width, groups, channels) in [(1, 1, 1, 2, 8), (3, 5, 7, 32, 64), (2, 9, 11, 5, 35)] {
+            let x = Tensor::randn(3f32, 2f32, (2, frames, height, width, channels), &Device::Cpu)?;
+            let random = |mean| Tensor::randn(mean, 0.1f32, channels, &Device::Cpu);
+            let norm = GroupNorm { weight: random(1.0)?, bias: random(0.0)?, groups, eps: 1e-5 };
+            let expected = norm.forward_formula(&x)?;
+            for (silu, expected) in [(false, expected.clone()), (true, expected.silu()?)] {
+                let error = crate::relative_l2(&norm.forward(&x, silu)?, &expected).unwrap();
+                assert!(error < 2e-6, "{frames}x{height}x{width} {groups} {channels} {silu}: {error:.1e}");
+            }
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 //!
 //! Must not know files, keys, or which layer multiplies.
 
-use crate::{NnError, Result, kernels};
+use crate::{Compute, Matrix, NnError, Result, kernels};
 use candle_core::{DType, Device, Tensor, quantized::GgmlDType};
 use rayon::prelude::*;
 use std::{fmt, ops::Range, sync::Arc};
@@ -84,6 +84,8 @@ pub struct Packed {
     bytes: Arc<[u8]>,
     packing: Packing,
     shape: [usize; 2],
+    /// On a GPU, in place of the bytes.
+    there: Option<kernels::cuda::Fp8>,
 }
 
 impl Packed {
@@ -97,7 +99,7 @@ impl Packed {
             return Err(NnError::unsupported("packed weights", format!("rows of {inputs}"), "whole blocks"));
         }
         check(bytes, packing, outputs * inputs)?;
-        Ok(Self { bytes: bytes.into(), packing, shape })
+        Ok(Self { bytes: bytes.into(), packing, shape, there: None })
     }
 
     /// `[outputs, inputs]`.
@@ -108,6 +110,22 @@ impl Packed {
     /// How it is packed.
     pub fn packing(&self) -> Packing {
         self.packing
+    }
+
+    /// As a layer keeps it on a GPU: 8-bit floats are uploaded, blocks widened. The packed copy here goes.
+    pub(crate) fn on(self, compute: &Compute) -> Result<Matrix> {
+        let Compute { device, dtype, .. } = compute;
+        let Packing::Fp8 { scale } = self.packing else {
+            return Ok(Matrix::Dense(self.widened(device)?.to_dtype(*dtype)?));
+        };
+        let bytes = Tensor::from_slice(&self.bytes, (self.shape[0], self.shape[1]), device)?;
+        let there = kernels::cuda::Fp8::new(bytes, scale)?;
+        Ok(Matrix::Packed(Self { bytes: Arc::from([]), there: Some(there), ..self }))
+    }
+
+    /// `x Wᵀ + b`, then GELU if asked for, where the matrix lies on a GPU.
+    pub(crate) fn product_on_gpu(&self, x: &Tensor, bias: Option<&Tensor>, gelu: bool) -> Result<Option<Tensor>> {
+        Ok(self.there.as_ref().map(|there| there.product(x, bias, gelu)).transpose()?)
     }
 
     /// `x Wᵀ`.
@@ -124,7 +142,10 @@ impl Packed {
             let op = kernels::Linear { weight, outputs, bias: None, then: kernels::Then::Nothing };
             return Ok(wide.apply_op1_no_bwd(&op)?.to_dtype(x.dtype())?);
         }
-        self.product_formula(x)
+        match self.product_on_gpu(x, None, false)? {
+            Some(y) => Ok(y),
+            None => self.product_formula(x),
+        }
     }
 
     /// The plain formula on any device: everything widened.

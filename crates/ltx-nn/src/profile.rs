@@ -3,6 +3,7 @@
 //! Must not know what the operators are parts of. Work on several threads is one operator's: the caller's wall clock counts.
 
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     sync::{
         Mutex, PoisonError,
@@ -25,6 +26,16 @@ pub struct Cost {
 static ON: AtomicBool = AtomicBool::new(false);
 static COSTS: Mutex<BTreeMap<&'static str, Cost>> = Mutex::new(BTreeMap::new());
 
+thread_local! {
+    /// The operator at work, for errors.
+    static OPERATOR: Cell<&'static str> = const { Cell::new("") };
+}
+
+/// The operator at work on this thread; empty if none is.
+pub(crate) fn operator() -> &'static str {
+    OPERATOR.get()
+}
+
 /// Begins to measure, from nothing.
 pub fn start() {
     take();
@@ -39,6 +50,13 @@ pub fn take() -> BTreeMap<&'static str, Cost> {
 
 /// Runs an operator that does so many operations.
 pub(crate) fn timed<T>(operator: &'static str, operations: impl FnOnce() -> usize, work: impl FnOnce() -> T) -> T {
+    let before = OPERATOR.replace(operator);
+    let result = measured(operator, operations, work);
+    OPERATOR.set(before);
+    result
+}
+
+fn measured<T>(operator: &'static str, operations: impl FnOnce() -> usize, work: impl FnOnce() -> T) -> T {
     if !ON.load(Ordering::Relaxed) {
         return work();
     }

@@ -67,7 +67,21 @@ impl RopeTable {
             let op = kernels::Rope { heads };
             return Ok(x.contiguous()?.apply_op3_no_bwd(&self.cos, &self.sin, &op)?);
         }
-        self.apply_formula(x, heads)
+        match self.apply_on_gpu(x, heads, None)? {
+            Some(y) => Ok(y),
+            None => self.apply_formula(x, heads),
+        }
+    }
+
+    /// The rotation, behind an RMS norm of that weight and epsilon if there is one, where a GPU does that in one pass.
+    pub(crate) fn apply_on_gpu(
+        &self,
+        x: &Tensor,
+        heads: usize,
+        norm: Option<(&Tensor, f64)>,
+    ) -> Result<Option<Tensor>> {
+        let by = kernels::cuda::NormedRope { cos: &self.cos, sin: &self.sin, heads, norm };
+        Ok(kernels::cuda::norm_rope(x, &by)?)
     }
 
     fn apply_formula(&self, x: &Tensor, heads: usize) -> Result<Tensor> {

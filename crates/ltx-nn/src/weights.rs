@@ -22,6 +22,22 @@ pub enum Matrix {
 }
 
 impl Matrix {
+    /// As a layer keeps it on its device: on a GPU everything is uploaded once, 8-bit floats as they are, blocks widened to the
+    /// dtype. On the CPU nothing changes.
+    pub(crate) fn on(self, compute: &Compute) -> Result<Self> {
+        if compute.device.is_cpu() {
+            return Ok(self);
+        }
+        match self {
+            Self::Dense(_) | Self::Panels(_) | Self::EightBit(_) => Ok(self),
+            Self::Packed(weight) => weight.on(compute),
+            Self::Beside(weight, products) => {
+                let products = products.iter().map(|product| product.on(&compute.device)).collect::<Result<_>>()?;
+                Ok(Self::Beside(Box::new(weight.on(compute)?), products))
+            }
+        }
+    }
+
     /// The matrix in 8 bits, if it has data in a form that can be rounded and rows of whole groups.
     ///
     /// # Errors
@@ -149,7 +165,7 @@ impl Vb {
     /// As [`Weights::tensor`].
     pub fn tensor(&self, name: &str, shape: impl AsRef<[usize]>) -> Result<Tensor> {
         let read = || self.source.tensor(&self.key(name), shape.as_ref(), &self.compute);
-        profile::timed("weights", || 0, read)
+        profile::timed("weights", || 0, read).map_err(|error| error.while_reading(|| self.key(name)))
     }
 
     /// The matrix `name`, `[outputs, inputs]`, at this position.
@@ -157,7 +173,8 @@ impl Vb {
     /// # Errors
     /// As [`Weights::matrix`].
     pub fn matrix(&self, name: &str, shape: [usize; 2]) -> Result<Matrix> {
-        profile::timed("weights", || 0, || self.source.matrix(&self.key(name), shape, &self.compute))
+        let read = || self.source.matrix(&self.key(name), shape, &self.compute)?.on(&self.compute);
+        profile::timed("weights", || 0, read).map_err(|error| error.while_reading(|| self.key(name)))
     }
 
     /// Some rows of the matrix `name` at this position.

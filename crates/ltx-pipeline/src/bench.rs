@@ -13,8 +13,9 @@ use crate::{
     stage_sigmas,
 };
 use candle_core::Tensor;
-use ltx_nn::Taps;
-use ltx_types::{CancelToken, FieldError, Generation, NoProgress, Stage};
+use ltx_model::text_encoder::MAX_TOKENS;
+use ltx_nn::{Taps, synchronize};
+use ltx_types::{CancelToken, FieldError, Generation, NoProgress, Seed, Stage};
 use std::time::Instant;
 
 /// What can be timed alone.
@@ -29,7 +30,7 @@ pub enum BenchStage {
     Step,
     /// All denoising steps.
     Sampling,
-    /// The latent of the last step or sampling to frames; any latent takes as long.
+    /// The latent of the last step or sampling to frames, or else the noise they begin with: any latent takes as long.
     Decoding,
     /// Everything, weights loaded and dropped stage by stage.
     Whole,
@@ -88,7 +89,7 @@ impl Bench {
             BenchStage::ImageEncoding => self.encode(&request, &run),
             BenchStage::Step => self.sample(&request, &run, 1),
             BenchStage::Sampling => self.sample(&request, &run, usize::MAX),
-            BenchStage::Decoding => self.decode(&run),
+            BenchStage::Decoding => self.decode(&request, &run),
             BenchStage::Whole => self.whole(&request, &run),
         }
     }
@@ -96,7 +97,7 @@ impl Bench {
     fn text(&mut self, request: &Generation, run: &Run<'_>) -> Result<Timed> {
         let prompts = [self.engine.tokenizer().encode(&request.prompt)?];
         self.engine.text_encoder()?;
-        let (seconds, contexts) = timed(|| self.engine.encode_prompts(&prompts, run, &Taps::off()))?;
+        let (seconds, contexts) = self.timed(|| self.engine.encode_prompts(&prompts, run, &Taps::off()))?;
         let output = contexts[0].clone();
         self.contexts = Some(contexts);
         Ok(Timed { seconds, output })
@@ -106,20 +107,20 @@ impl Bench {
         let open = |condition| PreparedImage::open(condition, request.image_crf);
         let images = request.images.iter().map(open).collect::<Result<Vec<_>>>()?;
         self.engine.video_encoder()?;
-        let (seconds, images) = timed(|| self.engine.encode_images(request, &images, run, &Taps::off()))?;
+        let (seconds, images) = self.timed(|| self.engine.encode_images(request, &images, run, &Taps::off()))?;
         let output = images[0][0].latent.clone();
         self.images = Some(images);
         Ok(Timed { seconds, output })
     }
 
     fn sample(&mut self, request: &Generation, run: &Run<'_>, steps: usize) -> Result<Timed> {
+        if self.contexts.is_none() && self.options.random_weights {
+            self.contexts = Some(vec![self.random_context()?]);
+        }
         let contexts = earlier(&self.contexts, "text encoding")?;
-        let images = earlier(&self.images, "image encoding")?;
         let engine = &self.engine;
         let transformer = engine.transformer()?;
-        let base = engine.empty_latent(request, request.pixels)?;
-        let state = TokenState::new(&base, &images[0], request.conditioning, engine.ltx.vae.scale(), request.rate)?;
-        let tokens = state.noised(&mut Noise::new(request.seed), 1.0, &Taps::off())?;
+        let (state, tokens) = self.noise(request)?;
         let [sigmas, _] = stage_sigmas(request.schedule, request.steps);
         let sampler = Sampler {
             transformer: &transformer,
@@ -130,22 +131,39 @@ impl Bench {
             previewer: &Previewer::new(engine, run.previews),
         };
         let sigmas = sigmas.start(steps);
-        let (seconds, tokens) = timed(|| sampler.run(Stage::Denoising, &state, tokens, (&sigmas, 0), &Taps::off()))?;
+        let (seconds, tokens) =
+            self.timed(|| sampler.run(Stage::Denoising, &state, tokens, (&sigmas, 0), &Taps::off()))?;
         let output = state.clip_latent(&tokens)?;
         self.latent = Some(output.clone());
         Ok(Timed { seconds, output })
     }
 
-    fn decode(&self, run: &Run<'_>) -> Result<Timed> {
-        let latent = earlier(&self.latent, "sampling")?;
+    /// What sampling begins with.
+    fn noise(&self, request: &Generation) -> Result<(TokenState, Tensor)> {
+        let images = earlier(&self.images, "image encoding")?;
+        let base = self.engine.empty_latent(request, request.pixels)?;
+        let scale = self.engine.ltx.vae.scale();
+        let state = TokenState::new(&base, &images[0], request.conditioning, scale, request.rate)?;
+        let tokens = state.noised(&mut Noise::new(request.seed), 1.0, &Taps::off())?;
+        Ok((state, tokens))
+    }
+
+    fn decode(&self, request: &Generation, run: &Run<'_>) -> Result<Timed> {
+        let latent = match &self.latent {
+            Some(latent) => latent.clone(),
+            None => {
+                let (state, tokens) = self.noise(request)?;
+                state.clip_latent(&tokens)?
+            }
+        };
         let decoder = self.engine.video_decoder()?;
         let mut chunks = Vec::new();
-        let (seconds, ()) = timed(|| {
+        let (seconds, ()) = self.timed(|| {
             let each = |chunk| {
                 chunks.push(chunk);
                 Ok(())
             };
-            decode_tiled(&decoder, latent, &self.options.tiles, (run.cancel, run.progress), each)
+            decode_tiled(&decoder, &latent, &self.options.tiles, (run.cancel, run.progress), each)
         })?;
         Ok(Timed { seconds, output: Tensor::cat(&chunks, 2)? })
     }
@@ -154,7 +172,7 @@ impl Bench {
         let options = EngineOptions { resident_bytes: 0, ..self.options.clone() };
         let engine = Engine::open(&self.case.files, options)?;
         let mut chunks = Vec::new();
-        let (seconds, _) = timed(|| {
+        let (seconds, _) = self.timed(|| {
             engine.run(request, run, &Taps::off(), |chunk| {
                 chunks.push(chunk);
                 Ok(())
@@ -164,14 +182,27 @@ impl Bench {
     }
 }
 
-fn resident(case: &GoldenCase, options: &EngineOptions) -> Result<Engine> {
-    Engine::open(&case.files, EngineOptions { resident_bytes: u64::MAX, ..options.clone() })
+impl Bench {
+    /// Seconds until the device has done everything that `work` gave it.
+    fn timed<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<(f64, T)> {
+        let device = &self.options.compute.device;
+        synchronize(device)?;
+        let started = Instant::now();
+        let result = work()?;
+        synchronize(device)?;
+        Ok((started.elapsed().as_secs_f64(), result))
+    }
+
+    /// In place of a prompt's, where there are no weights of a text encoder.
+    fn random_context(&self) -> Result<Tensor> {
+        let (width, device) = (self.engine.ltx.transformer.cross_attention_dim, &self.options.compute.device);
+        let values = Noise::new(Seed(1)).draw(MAX_TOKENS * width);
+        Ok(Tensor::from_vec(values, (1, MAX_TOKENS, width), device)?)
+    }
 }
 
-fn timed<T>(work: impl FnOnce() -> Result<T>) -> Result<(f64, T)> {
-    let started = Instant::now();
-    let result = work()?;
-    Ok((started.elapsed().as_secs_f64(), result))
+fn resident(case: &GoldenCase, options: &EngineOptions) -> Result<Engine> {
+    Engine::open(&case.files, EngineOptions { resident_bytes: u64::MAX, ..options.clone() })
 }
 
 fn earlier<'a, T>(value: &'a Option<T>, stage: &'static str) -> Result<&'a T> {

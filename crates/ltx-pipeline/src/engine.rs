@@ -14,8 +14,8 @@ use ltx_model::{
     upsampler::Upsampler,
     video_vae::{LatentStatistics, VideoDecoder, VideoEncoder},
 };
-use ltx_nn::{Compute, Vb};
-use ltx_weights::{Adapted, LoadReport, LoraChoice, Stored, Tally, TensorSet};
+use ltx_nn::{Compute, Vb, Weights};
+use ltx_weights::{Adapted, LoadReport, LoraChoice, RandomWeights, Stored, Tally, TensorSet};
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 /// Where a model's files lie.
@@ -49,12 +49,14 @@ pub struct EngineOptions {
     pub tiles: TileSizes,
     /// Bytes of weights that may stay in memory between generations; 0 loads every part when its stage begins.
     pub resident_bytes: u64,
+    /// Takes shapes from the files and draws the values, for measurements at sizes whose weights are not here.
+    pub random_weights: bool,
 }
 
 impl Default for EngineOptions {
     /// f32 on the CPU, the official tiles.
     fn default() -> Self {
-        Self { compute: Compute::cpu_f32(), tiles: TileSizes::default(), resident_bytes: 0 }
+        Self { compute: Compute::cpu_f32(), tiles: TileSizes::default(), resident_bytes: 0, random_weights: false }
     }
 }
 
@@ -200,15 +202,22 @@ impl Engine {
 
     /// The checkpoint's weights, with the LoRA files over them.
     fn ltx_vb(&self) -> Vb {
-        if self.ltx.loras.is_empty() {
-            return self.vb(&self.ltx.tensors);
+        let mut source = self.source(&self.ltx.tensors);
+        if !self.ltx.loras.is_empty() {
+            source = Arc::new(Adapted { base: source, loras: Arc::clone(&self.ltx.loras) });
         }
-        let base = Arc::new(Stored(Arc::clone(&self.ltx.tensors)));
-        Vb::new(Arc::new(Adapted { base, loras: Arc::clone(&self.ltx.loras) }), self.options.compute.clone())
+        Vb::new(source, self.options.compute.clone())
     }
 
     fn vb(&self, tensors: &Arc<TensorSet>) -> Vb {
-        Vb::new(Arc::new(Stored(Arc::clone(tensors))), self.options.compute.clone())
+        Vb::new(self.source(tensors), self.options.compute.clone())
+    }
+
+    fn source(&self, tensors: &Arc<TensorSet>) -> Arc<dyn Weights> {
+        match self.options.random_weights {
+            true => Arc::new(RandomWeights(Arc::clone(tensors))),
+            false => Arc::new(Stored(Arc::clone(tensors))),
+        }
     }
 }
 

@@ -289,7 +289,8 @@ impl Denoise<'_> {
             // The first stage is over; its tokens are not needed again, only its noise was.
             Some(saved) if saved.stage == Stage::Refining && stage == Stage::Denoising => tokens,
             Some(saved) if saved.stage == stage && saved.tokens.dims() == tokens.dims() => {
-                sampler.run(stage, &state, saved.tokens.clone(), (sigmas, saved.steps_done), &taps)?
+                let tokens = saved.tokens.to_device(tokens.device())?;
+                sampler.run(stage, &state, tokens, (sigmas, saved.steps_done), &taps)?
             }
             _ => sampler.run(stage, &state, tokens, (sigmas, 0), &taps)?,
         };

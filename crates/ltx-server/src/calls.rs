@@ -59,7 +59,8 @@ impl Calls {
             }
         }
         known.extend(["Check", "Watch"].map(|method| format!("/grpc.health.v1.Health/{method}")));
-        known.insert("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo".to_owned());
+        known
+            .extend(["v1", "v1alpha"].map(|of| format!("/grpc.reflection.{of}.ServerReflection/ServerReflectionInfo")));
         Self { node, known: Arc::new(known) }
     }
 }

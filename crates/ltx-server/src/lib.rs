@@ -18,7 +18,6 @@ mod from_proto;
 mod fuzz_tests;
 mod intake;
 mod listen;
-mod machine;
 mod metrics;
 mod metrics_http;
 mod node;

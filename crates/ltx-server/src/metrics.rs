@@ -2,9 +2,10 @@
 //!
 //! Must not know who asks, nor clients' names: no label tells one client from another.
 
-use crate::{machine, node::Node};
-use ltx_jobs::{GenerationRecord, State};
+use crate::{node::Node, status};
+use ltx_jobs::{GenerationRecord, State, memory};
 use ltx_policy::Refusal;
+use ltx_proto::v1::ErrorReason;
 use ltx_types::Stage;
 use prometheus_client::{
     encoding::text::encode,
@@ -82,7 +83,7 @@ impl Metrics {
         registry.register("steps", "Steps finished since the start, by stage", self.steps.clone());
         registry.register("stage_seconds", "Seconds of the stages of finished generations", self.stages.clone());
         registry.register("generation_seconds", "Seconds of finished generations", self.seconds.clone());
-        registry.register("refusals", "Policy refusals, by reason", self.refusals.clone());
+        registry.register("refusals", "Refusals by policy and by the node's limits, by reason", self.refusals.clone());
         registry.register("grpc_calls", "gRPC calls that ended, by method and code", self.calls.clone());
     }
 
@@ -94,6 +95,11 @@ impl Metrics {
         for ground in refusal.grounds() {
             self.refusals.get_or_create(&[("reason", ground.reason.as_str())]).inc();
         }
+    }
+
+    /// A limit of the node stood against a call.
+    pub(crate) fn limited(&self, reason: ErrorReason) {
+        self.refusals.get_or_create(&[("reason", status::name(reason))]).inc();
     }
 
     pub(crate) fn stepped(&self, stage: Stage) {
@@ -128,7 +134,7 @@ impl Metrics {
             Err(error) => tracing::error!(%error, "the jobs do not say how they stand"),
         }
         self.streams.set(gauge(node.streams.count() as u64));
-        self.resident.set(gauge(machine::resident_bytes().unwrap_or(0)));
+        self.resident.set(gauge(memory::resident_bytes().unwrap_or(0)));
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)

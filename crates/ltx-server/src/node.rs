@@ -2,7 +2,7 @@
 //!
 //! Must not know messages.
 
-use crate::{Catalog, ServerConfig, metrics::Metrics, problem::Problem, streams::Streams};
+use crate::{Catalog, ServerConfig, metrics::Metrics, problem::Problem, status, streams::Streams};
 use ltx_jobs::{ClientId, Jobs, JobsError, RateLimit};
 use ltx_policy::PolicyConfig;
 use std::{
@@ -67,7 +67,13 @@ impl Node {
     /// The share is used up; how long to wait.
     pub(crate) fn count_call(&self, client: &ClientId) -> Result<(), Problem> {
         let taken = self.calls.lock().unwrap_or_else(PoisonError::into_inner).take(client, Instant::now());
-        taken.map_err(|retry_after| JobsError::RateLimited { retry_after }.into())
+        taken.map_err(|retry_after| self.counted(JobsError::RateLimited { retry_after }.into()))
+    }
+
+    /// The same problem, counted if it is one of the node's limits.
+    pub(crate) fn counted(&self, problem: Problem) -> Problem {
+        status::limit(&problem).into_iter().for_each(|reason| self.metrics.limited(reason));
+        problem
     }
 
     /// Asks the jobs something that takes microseconds to milliseconds.

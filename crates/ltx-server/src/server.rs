@@ -173,16 +173,20 @@ pub(crate) fn services(node: &Arc<Node>) -> Result<Routes, ServerError> {
             )
         };
     }
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .map_err(ServerError::Reflection)?;
+    let reflected = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    // Many clients know the older of the two only.
+    let reflection = reflected().build_v1().map_err(ServerError::Reflection)?;
+    let reflection_alpha = reflected().build_v1alpha().map_err(ServerError::Reflection)?;
     let routes = Routes::new(service!(GenerationServiceServer, Generations(Arc::clone(node))))
         .add_service(service!(UploadServiceServer, Uploads(Arc::clone(node))))
         .add_service(service!(PolicyServiceServer, Policy(Arc::clone(node))))
         .add_service(service!(NodeServiceServer, About(Arc::clone(node))))
-        .add_service(reflection);
+        .add_service(reflection)
+        .add_service(reflection_alpha);
     Ok(routes)
 }
 

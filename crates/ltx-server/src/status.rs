@@ -7,7 +7,7 @@ use ltx_jobs::{JobsError, LegalShape};
 use ltx_media::MediaError;
 use ltx_policy::{Reason, Refusal};
 use ltx_proto::v1::ErrorReason;
-use ltx_types::FieldError;
+use ltx_types::{FieldError, sentence};
 use std::{collections::HashMap, time::Duration};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -102,6 +102,18 @@ impl From<Problem> for Status {
     }
 }
 
+/// Which of the node's limits a problem is, if it is one.
+pub(crate) fn limit(problem: &Problem) -> Option<ErrorReason> {
+    match problem {
+        Problem::Jobs(JobsError::DoesNotFit { .. }) => Some(ErrorReason::DoesNotFit),
+        Problem::Jobs(JobsError::QueueFull { .. }) => Some(ErrorReason::QueueFull),
+        Problem::Jobs(JobsError::RateLimited { .. }) | Problem::TooManyStreams { .. } => Some(ErrorReason::RateLimited),
+        Problem::Jobs(JobsError::StorageFull { .. }) | Problem::StorageFull { .. } => Some(ErrorReason::StorageFull),
+        Problem::Jobs(JobsError::Stopping) | Problem::Stopping => Some(ErrorReason::ShuttingDown),
+        _ => None,
+    }
+}
+
 fn of_jobs(error: JobsError) -> Answer {
     let message = error.to_string();
     let plain = |reason| Answer::new(reason, message);
@@ -143,22 +155,14 @@ fn of_jobs(error: JobsError) -> Answer {
 }
 
 fn of_media(error: &MediaError) -> Answer {
-    match error {
-        MediaError::ImageUnreadable { .. }
-        | MediaError::ImageEmpty { .. }
-        | MediaError::ImageFileTooLarge { .. }
-        | MediaError::ImageFormat { .. }
-        | MediaError::ImageTooLarge { .. }
-        | MediaError::ImageCorrupt { .. }
-        | MediaError::ImageTruncated { .. } => {
-            let message = sentence(error);
-            let mut answer = Answer::new(ErrorReason::InvalidField, message.clone());
-            answer.details.add_bad_request_violation("image", message);
-            answer
-        }
+    let message = sentence(error);
+    if !error.is_of_image() {
         // Encoders and outputs; none belongs to a call.
-        error => fault(&sentence(error)),
+        return fault(&message);
     }
+    let mut answer = Answer::new(ErrorReason::InvalidField, message.clone());
+    answer.details.add_bad_request_violation("image", message);
+    answer
 }
 
 fn fault(what: &str) -> Answer {
@@ -270,20 +274,6 @@ fn cut(text: String) -> String {
         end -= 1;
     }
     format!("{}…", &text[..end])
-}
-
-/// An error and its causes as one line.
-fn sentence(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut line = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let text = cause.to_string();
-        if !line.ends_with(&text) {
-            line = format!("{line}: {text}");
-        }
-        next = cause.source();
-    }
-    line
 }
 
 #[cfg(test)]

@@ -199,6 +199,7 @@ fn failure(of: &Failure) -> v1::Failure {
     let (reason, retryable) = match of.code {
         FailureCode::Refused => (v1::FailureReason::Refused, false),
         FailureCode::Invalid => (v1::FailureReason::Request, false),
+        FailureCode::Image => (v1::FailureReason::Image, false),
         FailureCode::StorageFull => (v1::FailureReason::StorageFull, true),
         FailureCode::ModelUnavailable => (v1::FailureReason::Engine, true),
         FailureCode::Panicked => (v1::FailureReason::Engine, true),

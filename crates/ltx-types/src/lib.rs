@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod cancel;
+mod causes;
 mod conditioning;
 mod field_error;
 mod frames;
@@ -17,6 +18,7 @@ mod shape;
 mod time;
 
 pub use cancel::{CancelToken, Cancelled};
+pub use causes::{causes, sentence};
 pub use conditioning::{ConditioningMode, ImageCondition, ImageSource, Strength};
 pub use field_error::FieldError;
 pub use frames::{FrameCount, FrameRate};

@@ -1,8 +1,8 @@
 //! Checkpoint files as sources of weights: memory-mapped safetensors and GGUF, one file or several, LoRA files over them, their
 //! configurations, model manifests, and the report that accounts for every key; and the way from one format to the other (`quantize`).
 //!
-//! Must not know: how a model computes. It implements `ltx_nn::Weights` twice, once for data and once for shapes
-//! alone, so that `inspect` runs the models' real `load()` and no second list of keys exists.
+//! Must not know: how a model computes. It implements `ltx_nn::Weights` for data, for shapes
+//! alone, and for random data of those shapes (measurements), so that `inspect` runs the models' real `load()` and no second list of keys exists.
 #![deny(unsafe_code)]
 
 mod error;
@@ -12,6 +12,7 @@ mod manifest;
 mod mapped;
 mod names;
 mod quantize;
+mod random;
 mod report;
 mod safetensors_file;
 mod sources;
@@ -23,6 +24,7 @@ pub use gguf::GgufFault;
 pub use lora::{Adapted, LORA_STRENGTHS, LoraChoice, LoraProblem, LoraReport, Loras, lora_report};
 pub use manifest::{Defaults, Manifest, ManifestFile, ManifestFiles, ManifestLora, ModelLibrary};
 pub use quantize::{MetaValue, Naming, QuantizeReport, QuantizeType, Recipe, TensorReport, quantize};
+pub use random::RandomWeights;
 pub use report::{KeyProblem, LoadReport, Tally};
 pub use sources::{ShapeOnly, Stored};
 pub use tensor_set::TensorSet;

@@ -98,7 +98,11 @@ fn from_pairs(
 }
 
 /// Finds a tensor and checks its shape and stored type.
-fn look_up<'a>(set: &'a TensorSet, key: &str, shape: &[usize]) -> ltx_nn::Result<(&'a WeightFile, &'a Entry)> {
+pub(crate) fn look_up<'a>(
+    set: &'a TensorSet,
+    key: &str,
+    shape: &[usize],
+) -> ltx_nn::Result<(&'a WeightFile, &'a Entry)> {
     let Some((file, entry)) = set.entry(key) else {
         let (file, key) = (set.path().to_owned(), key.to_owned());
         return Err(NnError::MissingKey { file, key, expected: shape.to_vec() });

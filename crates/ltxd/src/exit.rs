@@ -4,6 +4,7 @@
 
 use crate::{client::fault::Fault, config::ConfigError};
 use ltx_media::MediaError;
+use ltx_nn::DeviceError;
 use ltx_pipeline::{PipelineError, golden::GoldenError};
 use ltx_policy::Refusal;
 use ltx_server::ServerError;
@@ -88,6 +89,9 @@ fn code_of(error: &(dyn std::error::Error + 'static)) -> Code {
     if let Some(error) = error.downcast_ref::<ServerError>() {
         return if matches!(error, ServerError::Unprotected { .. }) { Code::BadInput } else { Code::Failed };
     }
+    if let Some(error) = error.downcast_ref::<DeviceError>() {
+        return if matches!(error, DeviceError::Failed { .. }) { Code::Failed } else { Code::BadInput };
+    }
     if let Some(error) = error.downcast_ref::<MediaError>() {
         return code_of_media(error);
     }
@@ -120,7 +124,7 @@ fn code_of_pipeline(error: &PipelineError) -> Code {
         PipelineError::Media(error) => code_of_media(error),
         PipelineError::Weights(error) => code_of(error),
         PipelineError::Nn(error) => match error {
-            ltx_nn::NnError::Tensor { .. } => Code::Failed,
+            ltx_nn::NnError::Tensor { .. } | ltx_nn::NnError::OutOfDeviceMemory { .. } => Code::Failed,
             _ => Code::BadInput,
         },
         PipelineError::Read { .. } | PipelineError::NotFinite { .. } | PipelineError::Tensors { .. } => Code::Failed,
@@ -137,14 +141,8 @@ fn code_of_weights(error: &WeightsError) -> Code {
 
 fn code_of_media(error: &MediaError) -> Code {
     match error {
-        MediaError::ImageUnreadable { .. }
-        | MediaError::ImageEmpty { .. }
-        | MediaError::ImageFileTooLarge { .. }
-        | MediaError::ImageFormat { .. }
-        | MediaError::ImageTooLarge { .. }
-        | MediaError::ImageCorrupt { .. }
-        | MediaError::ImageTruncated { .. }
-        | MediaError::FrameShape { .. }
+        error if error.is_of_image() => Code::BadInput,
+        MediaError::FrameShape { .. }
         | MediaError::NoFolder { .. }
         | MediaError::IsFolder { .. }
         | MediaError::NotAFolder { .. }

@@ -9,8 +9,8 @@ use ltx_policy::{KnownModel, ModelNames};
 use ltx_weights::{Manifest, ModelLibrary};
 use std::path::{Path, PathBuf};
 
-/// The model used when none is named: the one the repository ships.
-pub(crate) const DEFAULT_MODEL: &str = "ltx-2.3-tiny";
+/// The model used when none is named: the trained one that the repository ships.
+pub(crate) const DEFAULT_MODEL: &str = "ltx-2.3-small";
 
 /// Opens the folder of manifests: the one given, else `models` here, else `models` beside the executable or above it.
 pub(crate) fn open(given: Option<&Path>) -> Result<ModelLibrary> {

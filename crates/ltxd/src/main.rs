@@ -5,14 +5,15 @@
 
 mod client;
 mod commands;
+mod compute;
 mod config;
 mod exit;
 mod fingerprint;
+mod human;
 mod library;
 mod lora;
 mod node;
 mod progress;
-mod resident;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

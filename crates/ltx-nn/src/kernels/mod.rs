@@ -3,9 +3,10 @@
 //! Must not know layers' weights by name.
 
 mod cpu;
+pub(crate) mod cuda;
 
 pub(crate) use cpu::{
-    Attention, Conv3d, GROUP, Gate, GatedResidual, Gelu, Linear, NormModulate, Normalize, PixelNorm, RmsNorm, Rope,
-    Then, Weight, Weights8, decode, decodes, panels, with_values,
+    Attention, Conv3d, GROUP, Gate, GatedResidual, Gelu, GroupNorm, Linear, NormModulate, Normalize, PackedConv,
+    RmsNorm, Rope, Then, Weight, Weights8, decode, decodes, panels, scratch_bytes, with_values,
 };
 pub use cpu::{Level, UnknownLevel};

@@ -36,6 +36,7 @@ pub fn run_case(case: &GoldenCase, options: EngineOptions, run: &Run<'_>) -> Res
     let expected = candle_core::safetensors::load(&file, &Device::Cpu)
         .map_err(|source| PipelineError::Tensors { file, source: Box::new(source) })?;
     let expected: BTreeMap<String, Tensor> = expected.into_iter().collect();
+    let tolerance = case.tolerance.of(options.compute.dtype);
     let engine = Engine::open(&case.files, options)?;
     let taps = Taps::on();
     let mut chunks = Vec::new();
@@ -46,7 +47,7 @@ pub fn run_case(case: &GoldenCase, options: EngineOptions, run: &Run<'_>) -> Res
     let mut computed = flatten_names(taps.into_tensors().map_err(PipelineError::from)?);
     let decoded = Tensor::cat(&chunks, 2).map_err(PipelineError::from)?;
     computed.insert("decoded_raw".to_owned(), decoded);
-    let comparisons = compare_all(&computed, &expected, &required(case), case.tolerance);
+    let comparisons = compare_all(&computed, &expected, &required(case), tolerance);
     Ok(GoldenResult { comparisons, computed: computed.into_iter().collect() })
 }
 

@@ -41,7 +41,8 @@ impl GenerationService for Generations {
     ) -> Result<Response<v1::CreateGenerationResponse>, Status> {
         let client = caller(&request)?;
         let request = request.into_inner();
-        let Submitted { record, existed } = self.create(client, request).await?;
+        let Submitted { record, existed } =
+            self.create(client, request).await.map_err(|problem| self.0.counted(problem))?;
         let generation = to_proto::generation(&record, &self.beside(None));
         Ok(Response::new(v1::CreateGenerationResponse { generation: Some(generation), existed }))
     }
@@ -77,7 +78,7 @@ impl GenerationService for Generations {
         let client = caller(&request)?;
         let request = request.into_inner();
         let id = named(&request.id)?;
-        let slot = self.0.streams.open(&client)?;
+        let slot = self.0.streams.open(&client).map_err(|problem| self.0.counted(problem))?;
         Ok(Response::new(watch::watch(&self.0, client, id, (request.resume_after, request.previews), slot).await?))
     }
 
@@ -117,7 +118,7 @@ impl GenerationService for Generations {
         let request = request.into_inner();
         let id = named(&request.id)?;
         let kind = from_proto::output(request.output).map_err(Problem::from)?;
-        let slot = self.0.streams.open(&client)?;
+        let slot = self.0.streams.open(&client).map_err(|problem| self.0.counted(problem))?;
         Ok(Response::new(download::download(&self.0, client, (id, kind), request.offset, slot).await?))
     }
 }

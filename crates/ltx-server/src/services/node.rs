@@ -2,14 +2,12 @@
 //!
 //! Must not tell of other clients' generations.
 
-use crate::{auth::caller, machine, node::Node, problem::Problem, to_proto};
-use ltx_jobs::ClientId;
+use crate::{auth::caller, node::Node, problem::Problem, to_proto};
+use ltx_jobs::{ClientId, memory};
+use ltx_media::MAX_PIXELS;
 use ltx_proto::v1::{self, node_service_server::NodeService};
 use std::sync::Arc;
 use tonic::{Request, Response, Status, async_trait};
-
-/// The most pixels of an image that `ltx-media` opens.
-const IMAGE_PIXELS: u64 = 64_000_000;
 
 /// The service.
 pub(crate) struct About(pub(crate) Arc<Node>);
@@ -45,10 +43,7 @@ impl About {
             (false, false) => v1::NodeState::Ready,
         };
         let device = &node.config.device;
-        let available = settings.memory_limit_bytes.or_else(machine::available_bytes);
-        let resident_bytes = machine::resident_bytes().unwrap_or(0);
-        let in_memory = status.loaded_model.as_deref().and_then(|name| catalog.card(name));
-        let weights = in_memory.and_then(|card| card.weights.as_ref()).map_or(0, |weights| weights.total_bytes);
+        let available = settings.memory_limit_bytes.or_else(memory::available_bytes);
         Ok(v1::Node {
             id: settings.node.clone(),
             version: concat!("ltxd ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -61,11 +56,10 @@ impl About {
                 threads: device.threads,
             }),
             memory: Some(v1::Memory {
-                total_bytes: device.memory_bytes.or_else(machine::total_bytes).unwrap_or(0),
+                total_bytes: device.memory_bytes.or_else(memory::total_bytes).unwrap_or(0),
                 available_bytes: available.unwrap_or(0),
-                resident_bytes,
-                // Mapped weights may have been let go; no more of them is held than is resident.
-                resident_weight_bytes: weights.min(resident_bytes),
+                resident_bytes: memory::resident_bytes().unwrap_or(0),
+                resident_weight_bytes: status.resident_weight_bytes,
             }),
             queue: Some(v1::Queue {
                 queued: to_proto::count(status.queued),
@@ -76,7 +70,7 @@ impl About {
                 wait_seconds,
             }),
             models,
-            limits: Some(to_proto::limits(&node.config, IMAGE_PIXELS)),
+            limits: Some(to_proto::limits(&node.config, MAX_PIXELS)),
             policy: Some(v1::PolicySettings { plans: policy.plans().to_vec(), external_models: self.external() }),
         })
     }

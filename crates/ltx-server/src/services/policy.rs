@@ -4,7 +4,7 @@
 
 use super::judge;
 use crate::{auth::caller, from_proto, node::Node, problem::Problem, to_proto};
-use ltx_jobs::{ClientId, Estimate};
+use ltx_jobs::{ClientId, Estimate, memory};
 use ltx_policy::{Ask, PolicyConfig, Refusal, admit, refuse_edit_elements, refuse_generate_audio};
 use ltx_proto::v1::{self, policy_service_server::PolicyService};
 use ltx_types::GenerationDraft;
@@ -92,7 +92,7 @@ impl Policy {
         let Estimate { predicted, available_bytes, fits, largest, wait_seconds } = estimate;
         Ok(Ok(v1::Estimate {
             resources: Some(to_proto::predicted(&predicted)),
-            available_memory_bytes: available_bytes.or_else(crate::machine::available_bytes).unwrap_or(0),
+            available_memory_bytes: available_bytes.or_else(memory::available_bytes).unwrap_or(0),
             fits,
             largest: largest.map(to_proto::shape),
             wait_seconds,

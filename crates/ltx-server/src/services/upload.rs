@@ -3,12 +3,12 @@
 //! Must not know formats; the jobs say whether it is an image. A stream that breaks off leaves nothing behind.
 
 use crate::{auth::caller, calls::decoding, node::Node, problem::Problem, streams::Slot, to_proto};
-use image::{ImageDecoder, ImageReader, metadata::Orientation};
 use ltx_jobs::{ClientId, Jobs};
+use ltx_media::shown_size;
 use ltx_proto::v1::{self, upload_image_request::Part, upload_service_server::UploadService};
 use ltx_types::FieldError;
 use sha2::{Digest, Sha256};
-use std::{io::Cursor, sync::Arc, time::SystemTime};
+use std::{sync::Arc, time::SystemTime};
 use tokio::time::{Instant, timeout, timeout_at};
 use tonic::{Code, Request, Response, Status, Streaming, async_trait};
 
@@ -26,9 +26,9 @@ impl UploadService for Uploads {
     ) -> Result<Response<v1::UploadImageResponse>, Status> {
         let client = caller(&request)?;
         if self.0.is_stopping() {
-            return Err(Problem::Stopping.into());
+            return Err(self.0.counted(Problem::Stopping).into());
         }
-        let _slot: Slot = self.0.uploads.open(&client)?;
+        let _slot: Slot = self.0.uploads.open(&client).map_err(|problem| self.0.counted(problem))?;
         let limits = &self.0.config.limits;
         let until = Instant::now() + limits.upload_time;
         let slow = || Problem::OutOfTime { limit: limits.upload_time };
@@ -37,7 +37,8 @@ impl UploadService for Uploads {
         let mut stream = request.into_inner();
         let received = timeout_at(until, self.receive(&mut stream)).await.map_err(|_| slow())?;
         let (bytes, sha256) = received?;
-        Ok(Response::new(self.keep(client, bytes, sha256).await?))
+        let kept = self.keep(client, bytes, sha256).await;
+        Ok(Response::new(kept.map_err(|problem| self.0.counted(problem))?))
     }
 }
 
@@ -89,7 +90,7 @@ impl Uploads {
             let bytes: Arc<[u8]> = bytes.into();
             // The jobs have decoded it once this returns, so its header can be believed.
             let id = jobs.upload(&client, Arc::clone(&bytes))?;
-            Ok((id, size(&bytes).unwrap_or((0, 0))))
+            Ok((id, shown_size(&bytes).unwrap_or((0, 0))))
         };
         let (id, (width, height)) = self.0.write(keep).await?;
         let expires = SystemTime::now().checked_add(self.0.config.jobs.retention.uploads_for);
@@ -118,20 +119,4 @@ async fn next(node: &Node, stream: &mut Streaming<v1::UploadImageRequest>) -> Re
         Err(status) if status.code() == Code::DeadlineExceeded => Err(Problem::Paused { limit }),
         Err(status) => Err(decoding(node, &status).unwrap_or_else(|| field("the stream", "broke off").into())),
     }
-}
-
-/// Pixels across and down, as the picture is shown.
-fn size(bytes: &[u8]) -> Option<(u32, u32)> {
-    let mut decoder = ImageReader::new(Cursor::new(bytes)).with_guessed_format().ok()?.into_decoder().ok()?;
-    let (width, height) = decoder.dimensions();
-    let turned = match decoder.orientation().ok()? {
-        Orientation::Rotate90 | Orientation::Rotate270 | Orientation::Rotate90FlipH | Orientation::Rotate270FlipH => {
-            true
-        }
-        Orientation::NoTransforms
-        | Orientation::Rotate180
-        | Orientation::FlipHorizontal
-        | Orientation::FlipVertical => false,
-    };
-    Some(if turned { (height, width) } else { (width, height) })
 }

@@ -177,6 +177,12 @@ async fn limits_of_clients_say_when_to_try_again() {
         }
     }
     assert!(refused.contains(&"QUEUE_FULL".to_owned()) && refused.contains(&"RATE_LIMITED".to_owned()), "{refused:?}");
+    let counted = crate::surroundings::get(&node, "/metrics").await;
+    for reason in &refused {
+        let times = refused.iter().filter(|other| *other == reason).count();
+        let line = format!("ltxd_refusals_total{{reason=\"{reason}\"}} {times}\n");
+        assert!(counted.contains(&line), "{line} in {counted}");
+    }
     let watch = v1::WatchGenerationRequest { id: made.unwrap(), ..v1::WatchGenerationRequest::default() };
     let first = client.watch_generation(watch.clone()).await.unwrap();
     assert_eq!(reason(&client.watch_generation(watch.clone()).await.unwrap_err()), "RATE_LIMITED");

@@ -3,10 +3,12 @@
 //! Must not know how jobs are kept.
 
 use crate::node::{TestNode, Wish, create, image, reason, spec, watched};
-use ltx_proto::v1::{self, download_output_response::Part, generation_event::Event};
+use ltx_proto::v1::{
+    self, download_output_response::Part, generation_event::Event, generation_service_client::GenerationServiceClient,
+};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
-use tonic::Code;
+use tonic::{Code, transport::Channel};
 use tonic_types::StatusExt;
 
 const STEP: Duration = Duration::from_millis(30);
@@ -259,4 +261,31 @@ async fn long_prompts_make_short_pages_and_none_is_lost() {
     }
     assert!(pages > 2);
     assert!(seeds.into_iter().eq((0..12).rev()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_kept_long_enough_goes_by_itself() {
+    let wish = Wish {
+        jobs: |jobs| (jobs.retention.outputs_for, jobs.retention.uploads_for) = (Duration::ZERO, Duration::ZERO),
+        server: |server| server.sweep_every = Duration::from_millis(20),
+        ..Wish::default()
+    };
+    let node = TestNode::start(wish).await;
+    let mut client = node.generations().await;
+    let id = client.create_generation(create(spec(1))).await.unwrap().into_inner().generation.unwrap().id;
+    watched(&mut client, &id, 0).await;
+    let kept = async |client: &mut GenerationServiceClient<Channel>| {
+        let request = v1::GetGenerationRequest { id: id.clone() };
+        client.get_generation(request).await.unwrap().into_inner().generation.unwrap()
+    };
+    let patience = tokio::time::Instant::now() + Duration::from_secs(60);
+    while !kept(&mut client).await.outputs.is_empty() {
+        assert!(tokio::time::Instant::now() < patience, "the outputs stay");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let generation = kept(&mut client).await;
+    assert_eq!(generation.state(), v1::GenerationState::Done, "what is known of it stays");
+    assert!(generation.mark.is_some() && generation.outputs_expire.is_none());
+    let download = v1::DownloadOutputRequest { id: id.clone(), ..v1::DownloadOutputRequest::default() };
+    assert_eq!(reason(&client.download_output(download).await.unwrap_err()), "OUTPUT_NOT_FOUND");
 }

@@ -70,7 +70,13 @@ fn manifest(name: &str) -> Manifest {
         version: "2.3.0-fake".into(),
         licence: "none".into(),
         description: "A fake.".into(),
-        files: ManifestFiles { checkpoint: file(), components: vec![], text_encoder: file(), upscaler: None },
+        files: ManifestFiles {
+            checkpoint: file(),
+            components: vec![],
+            text_encoder: file(),
+            upscaler: None,
+            loras: vec![],
+        },
         defaults: Defaults {
             schedule: Schedule::Distilled,
             stages: Stages::One,

@@ -104,7 +104,8 @@ async fn metrics_count_what_happened() {
     assert!(text.contains("method=\"other\"") && !text.contains("Nothing"));
 }
 
-async fn get(node: &TestNode, path: &str) -> String {
+/// The answer of the metrics' port.
+pub(crate) async fn get(node: &TestNode, path: &str) -> String {
     let mut stream = tokio::net::TcpStream::connect(node.metrics).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();

@@ -37,7 +37,8 @@ pub struct FakeOptions {
     pub noise: bool,
 }
 
-/// The fake. A prompt with the word `panic` panics in the third step, one with `fail` fails there.
+/// The fake. A prompt with the word `panic` panics in the third step, one with `fail` fails there, and one with `abort` ends the
+/// whole process.
 #[derive(Debug, Clone, Default)]
 pub struct FakeGenerator {
     options: FakeOptions,
@@ -67,6 +68,9 @@ impl FakeGenerator {
             sleep(self.options.step_time);
             if step == 2 && request.prompt.contains("panic") {
                 panic!("the prompt says so");
+            }
+            if step == 2 && request.prompt.contains("abort") {
+                std::process::abort();
             }
             if step == 2 && request.prompt.contains("fail") {
                 return Err(FieldError::new("prompt", "fail", "says so").into());

@@ -22,6 +22,8 @@ pub struct FakeModels {
 impl FakeModels {
     /// The one model's name.
     pub const NAME: &'static str = "ltx-2.3-tiny";
+    /// What it says of its weights that stay in memory.
+    pub const RESIDENT: u64 = 5;
 
     /// Fakes that behave so.
     pub fn new(options: FakeOptions) -> Self {
@@ -51,5 +53,9 @@ impl Models for FakeModels {
         let activations = (request.pixels.width * request.pixels.height * request.frames.get()) as u64;
         let need = StageNeed { stage: Stage::Denoising, weights: 0, resident: 0, activations };
         Some(MemoryPlan { stages: vec![need] })
+    }
+
+    fn resident_bytes(&self, _: &str) -> u64 {
+        Self::RESIDENT
     }
 }

@@ -3,6 +3,7 @@
 //! Must not know the calls. The table of reasons is in proto/ltx/v1/errors.proto.
 
 use crate::exit::Code;
+use ltx_types::sentence;
 use std::{error::Error, fmt};
 use tonic::{Code as GrpcCode, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -29,15 +30,7 @@ impl Error for Fault {}
 impl Fault {
     /// Nobody answers.
     pub(crate) fn unreachable(server: &str, error: &(dyn Error + 'static)) -> Self {
-        let mut line = format!("{server}: the node cannot be reached");
-        let mut cause = Some(error);
-        while let Some(error) = cause {
-            let said = error.to_string();
-            if !line.ends_with(&said) {
-                line = format!("{line}: {said}");
-            }
-            cause = error.source();
-        }
+        let line = format!("{server}: the node cannot be reached: {}", sentence(error));
         Self { line, code: Code::Unreachable, passing: true }
     }
 
@@ -125,7 +118,9 @@ fn told(reason: &str, status: &Status, details: &ErrorDetails) -> String {
 /// Of the way to the node, or of something between.
 fn without_reason(status: &Status) -> Fault {
     let broken = matches!(status.code(), GrpcCode::Unavailable | GrpcCode::Unknown | GrpcCode::Cancelled);
-    if broken || status.code() == GrpcCode::DeadlineExceeded {
+    // What a node says itself has a reason; INTERNAL with a cause comes from this side of the wire: no HTTP/2, or TLS, there.
+    let garbled = status.code() == GrpcCode::Internal && status.source().is_some();
+    if broken || garbled || status.code() == GrpcCode::DeadlineExceeded {
         let cause = status.source().and_then(Error::source).map(|cause| format!(": {cause}")).unwrap_or_default();
         let line = format!("the connection to the node broke: {}{cause}", status.message());
         return Fault { line, code: Code::Unreachable, passing: broken };

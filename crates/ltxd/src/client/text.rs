@@ -3,7 +3,7 @@
 //! Must not know how they were asked for.
 
 use super::words;
-use crate::resident::human;
+use crate::human::human;
 use ltx_proto::v1::{CheckEligibilityResponse, Estimate, Fidelity, Generation, GenerationState, Node};
 use std::fmt::Write;
 

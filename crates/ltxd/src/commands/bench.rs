@@ -3,7 +3,7 @@
 //!
 //! Must not know what it is compared with.
 
-use crate::{commands::generate::ComputeFlags, resident};
+use crate::{commands::generate::ComputeFlags, compute};
 use anyhow::{Context, Result};
 use ltx_nn::profile::{self, Cost};
 use ltx_pipeline::{
@@ -25,6 +25,9 @@ pub(crate) struct Arguments {
     /// A folder with a `case.json`; its tensors are not read.
     #[arg(value_name = "CASE")]
     case: PathBuf,
+    /// Draw the weights on the device; of the files only headers are read.
+    #[arg(long)]
+    random_weights: bool,
     #[command(flatten)]
     compute: ComputeFlags,
 }
@@ -46,7 +49,9 @@ struct Ask {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let case = GoldenCase::open(&arguments.case)?;
-    let options = EngineOptions { compute: arguments.compute.compute()?, ..EngineOptions::default() };
+    let compute = arguments.compute.compute()?;
+    let random_weights = arguments.random_weights;
+    let options = EngineOptions { compute: compute.clone(), random_weights, ..EngineOptions::default() };
     let mut bench = Bench::open(case, options)?;
     let mut out = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
@@ -69,7 +74,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
                 Some(timed.seconds)
             }
         };
-        let mut answer = json!({ "seconds": seconds, "peak_bytes": resident::peak_bytes() });
+        let mut answer = json!({
+            "seconds": seconds,
+            "peak_bytes": ltx_jobs::memory::peak_bytes(),
+            // Freed memory stays with the process, so this is the most that was in use, with what others use.
+            "gpu_bytes": compute::gpu_used_bytes(&compute),
+        });
         if ask.profile {
             let costs = profile::take().into_iter();
             let row = |(name, c): (&str, Cost)| {

@@ -5,11 +5,11 @@
 mod draft;
 mod summary;
 
-use crate::{exit::BadInput, fingerprint, library, lora::LoraFlags, progress::Bar, resident};
+use crate::{compute, fingerprint, library, lora::LoraFlags, progress::Bar};
 use anyhow::{Context, Result};
 use draft::Model;
 use ltx_media::{FrameWriter, Mp4Writer, PngFolderWriter};
-use ltx_nn::{Compute, DTYPES};
+use ltx_nn::{Compute, DTYPES, DeviceChoice};
 use ltx_pipeline::{Engine, EngineOptions, Generator, NoPreviews, NotSaved, Run};
 use ltx_policy::{Admitted, ModelIdentity, ModelNames, PolicyConfig, UsageMark, admit};
 use ltx_types::{CancelToken, Generation};
@@ -21,9 +21,9 @@ const NODE: &str = "command-line";
 /// Device and precision.
 #[derive(clap::Args)]
 pub(crate) struct ComputeFlags {
-    /// Where to compute. Only the CPU so far.
-    #[arg(long, default_value = "cpu", value_parser = ["cpu"])]
-    device: String,
+    /// Where to compute: auto, cpu or cuda:N. auto takes the first NVIDIA GPU that this binary and this machine can use.
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    device: DeviceChoice,
     /// Precision of weights and activations: f32, bf16 or f16; int8 is f32 with 8-bit products in the transformer's blocks. The
     /// denoising state is always f32.
     #[arg(long, default_value = "f32", value_parser = DTYPES)]
@@ -31,8 +31,13 @@ pub(crate) struct ComputeFlags {
 }
 
 impl ComputeFlags {
+    /// Opens the device; says on standard error why a GPU was passed over.
     pub(crate) fn compute(&self) -> Result<Compute> {
-        Ok(Compute::named(&self.dtype).map_err(|error| BadInput(error.to_string()))?)
+        let compute::Opened { compute, passed_over } = compute::open(self.device, &self.dtype)?;
+        if let Some(error) = passed_over {
+            eprintln!("computing on the CPU: {error}");
+        }
+        Ok(compute)
     }
 }
 
@@ -177,7 +182,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         mark: &mark,
         outcome: &outcome,
         planned_peak_bytes: plan.peak(),
-        peak_rss_bytes: resident::peak_bytes(),
+        peak_rss_bytes: ltx_jobs::memory::peak_bytes(),
         total_seconds: started.elapsed().as_secs_f64(),
     };
     if arguments.json {

@@ -2,7 +2,7 @@
 //!
 //! Must not know the list of keys; the models' own `load()` is run on shapes.
 
-use crate::{lora::LoraFlags, resident::human};
+use crate::{human::human, lora::LoraFlags};
 use anyhow::Result;
 use ltx_pipeline::{Inspected, inspect, inspect_together};
 use ltx_weights::{LoraReport, Tally};

@@ -2,7 +2,7 @@
 //!
 //! Must not know how a tensor is converted.
 
-use crate::resident::human;
+use crate::human::human;
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use ltx_pipeline::quantize;

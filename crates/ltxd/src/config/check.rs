@@ -7,6 +7,7 @@ use super::{
     raw::{Raw, RawLimits, RawRetention},
     tokens,
 };
+use ltx_nn::DeviceChoice;
 use std::{
     collections::BTreeMap,
     net::{SocketAddr, ToSocketAddrs},
@@ -23,6 +24,7 @@ pub(crate) struct NodeConfig {
     pub(crate) models_dir: PathBuf,
     /// The default first; at least one.
     pub(crate) models: Vec<String>,
+    pub(crate) device: DeviceChoice,
     pub(crate) dtype: String,
     /// `None` for the one kept in the data folder.
     pub(crate) node: Option<String>,
@@ -110,6 +112,9 @@ pub(super) fn check(raw: Raw) -> Checked<NodeConfig> {
     if raw.models.is_empty() {
         return Err(ConfigError::value("models", "[]", "name at least one model"));
     }
+    let device = raw.device.parse();
+    let device =
+        device.map_err(|_| ConfigError::value("device", &raw.device, "is none of auto, cpu, cuda:0, cuda:1, …"))?;
     if !ltx_nn::DTYPES.contains(&raw.dtype.as_str()) {
         return Err(ConfigError::value("dtype", raw.dtype, "is none of f32, bf16, f16, int8"));
     }
@@ -140,6 +145,7 @@ pub(super) fn check(raw: Raw) -> Checked<NodeConfig> {
         data_dir: raw.data_dir,
         models_dir: raw.models_dir,
         models: raw.models,
+        device,
         dtype: raw.dtype,
         node: (!raw.node.is_empty()).then_some(raw.node),
         tokens,
@@ -264,6 +270,7 @@ mod tests {
         for (key, value) in [
             ("listen", "nowhere"),
             ("models", ""),
+            ("device", "gpu"),
             ("dtype", "f8"),
             ("tls.cert", "c"),
             ("shutdown_seconds", "0"),

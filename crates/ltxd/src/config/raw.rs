@@ -16,6 +16,7 @@ pub(super) struct Raw {
     pub(super) data_dir: PathBuf,
     pub(super) models_dir: PathBuf,
     pub(super) models: Vec<String>,
+    pub(super) device: String,
     pub(super) dtype: String,
     pub(super) node: String,
     pub(super) tokens_file: PathBuf,

@@ -9,9 +9,10 @@ mod models;
 
 pub(crate) use identity::random_hex;
 
-use crate::{config::NodeConfig, exit::BadInput, fingerprint, resident};
+use crate::{compute, config::NodeConfig, exit::BadInput, fingerprint};
 use anyhow::{Context, Result};
 use ltx_jobs::{ClientId, Disk, Jobs, Surroundings};
+use ltx_nn::{Compute, gpu_memory, gpu_name};
 use ltx_policy::{ModelNames, PolicyConfig};
 use ltx_server::{Control, Device, Limits, Listen, Server, Settings, Tls, Token};
 use models::NodeModels;
@@ -39,8 +40,9 @@ pub(crate) fn look(config: &NodeConfig) -> Result<()> {
     for file in config.tls.iter().flat_map(|tls| [&tls.cert, &tls.key]) {
         std::fs::read(file).with_context(|| format!("{}: cannot be read", file.display()))?;
     }
-    with_aliases(models::open(config)?.names, config)?;
-    settings(config, "looked-at".to_owned())?.check()?;
+    let models::Known { models, names, .. } = models::open(config)?;
+    with_aliases(names, config)?;
+    settings(config, "looked-at".to_owned(), models.compute())?.check()?;
     Ok(())
 }
 
@@ -50,7 +52,7 @@ pub(crate) fn assemble(config: &NodeConfig) -> Result<Node> {
     let names = with_aliases(names, config)?;
     let catalog = catalog.with_names(names.known());
     let id = identity::of(config.node.as_deref(), &config.data_dir)?;
-    let settings = settings(config, id)?.check()?;
+    let settings = settings(config, id, models.compute())?.check()?;
     let policy = PolicyConfig::new(names).with_plans(config.plans.iter().cloned()).with_loaded(served.iter().cloned());
     let models = Arc::new(models);
     let surroundings = Surroundings { models: Arc::clone(&models) as _, policy: policy.clone(), space: Box::new(Disk) };
@@ -103,7 +105,7 @@ fn digest(model: &str, models: &NodeModels, control: &Control) {
     }
 }
 
-fn settings(config: &NodeConfig, node: String) -> Result<Settings> {
+fn settings(config: &NodeConfig, node: String, compute: &Compute) -> Result<Settings> {
     let limits = &config.limits;
     let kept = &config.retention;
     let jobs = ltx_jobs::Settings {
@@ -113,7 +115,10 @@ fn settings(config: &NodeConfig, node: String) -> Result<Settings> {
         request_burst: limits.request_burst,
         max_image_bytes: limits.image_bytes as u64,
         reserve_bytes: limits.reserve_bytes,
-        memory_limit_bytes: limits.memory_bytes.or_else(resident::available_bytes),
+        memory_limit_bytes: limits
+            .memory_bytes
+            .or_else(|| compute::gpu_free_bytes(compute))
+            .or_else(ltx_jobs::memory::available_bytes),
         max_fruitless_crashes: limits.fruitless_crashes,
         retention: ltx_jobs::Retention {
             outputs_for: kept.outputs,
@@ -141,7 +146,7 @@ fn settings(config: &NodeConfig, node: String) -> Result<Settings> {
             idle_time: limits.pause,
             ..Limits::default()
         },
-        device: device(config),
+        device: device(config, compute),
         external_models: config.external_models.clone(),
         shutdown_time: config.shutdown,
         log_prompts: config.log.prompts,
@@ -160,7 +165,11 @@ fn listen(config: &NodeConfig) -> Result<Listen> {
     })
 }
 
-fn device(config: &NodeConfig) -> Device {
+fn device(config: &NodeConfig, compute: &Compute) -> Device {
+    if let Some(name) = gpu_name(&compute.device) {
+        let memory_bytes = gpu_memory(&compute.device).map(|(_, total)| total);
+        return Device { kind: "cuda".to_owned(), name, dtype: config.dtype.clone(), threads: 0, memory_bytes };
+    }
     let about = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = about.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
     Device {

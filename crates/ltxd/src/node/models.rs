@@ -2,7 +2,7 @@
 //!
 //! Must not know requests or clients.
 
-use crate::{config::NodeConfig, exit::BadInput, fingerprint, library, resident};
+use crate::{compute, config::NodeConfig, exit::BadInput, fingerprint, library};
 use anyhow::{Context, Result};
 use ltx_jobs::Models;
 use ltx_nn::Compute;
@@ -44,8 +44,12 @@ pub(crate) struct Known {
 pub(crate) fn open(config: &NodeConfig) -> Result<Known> {
     let library = library::open(Some(&config.models_dir))?;
     let names = names(&library, config);
-    let compute = Compute::named(&config.dtype).map_err(|error| BadInput(error.to_string()))?;
-    let options = EngineOptions { compute, resident_bytes: resident_bytes(config), ..EngineOptions::default() };
+    let compute::Opened { compute, passed_over } = compute::open(config.device, &config.dtype)?;
+    if let Some(error) = passed_over {
+        tracing::warn!(%error, "computing on the CPU");
+    }
+    let options =
+        EngineOptions { resident_bytes: resident_bytes(config, &compute), compute, ..EngineOptions::default() };
     let mut models = NodeModels { opened: BTreeMap::new(), options };
     let mut served = Vec::new();
     let mut cards = Vec::new();
@@ -81,10 +85,14 @@ pub(crate) fn open(config: &NodeConfig) -> Result<Known> {
     Ok(Known { models, names, catalog: Catalog::new(cards)?, served })
 }
 
-/// Weights that stay: what is configured, or a quarter of the memory, so that requests have the rest.
-fn resident_bytes(config: &NodeConfig) -> u64 {
+/// Weights that stay: what is configured, or a quarter of the memory, so that requests have the rest. Of a GPU's, three
+/// quarters: uploading weights again costs more than a generation.
+fn resident_bytes(config: &NodeConfig, compute: &Compute) -> u64 {
     let limits = &config.limits;
-    let quarter = || limits.memory_bytes.or_else(resident::available_bytes).map_or(0, |bytes| bytes / 4);
+    if let Some(free) = compute::gpu_free_bytes(compute) {
+        return limits.resident_bytes.unwrap_or(limits.memory_bytes.unwrap_or(free) / 4 * 3);
+    }
+    let quarter = || limits.memory_bytes.or_else(ltx_jobs::memory::available_bytes).map_or(0, |bytes| bytes / 4);
     limits.resident_bytes.unwrap_or_else(quarter)
 }
 
@@ -93,6 +101,11 @@ fn names(library: &ModelLibrary, config: &NodeConfig) -> ModelNames {
 }
 
 impl NodeModels {
+    /// Where they compute.
+    pub(crate) fn compute(&self) -> &Compute {
+        &self.options.compute
+    }
+
     /// The files of a served model.
     pub(crate) fn files(&self, model: &str) -> Option<&ModelFiles> {
         self.opened.get(model).map(|opened| &opened.files)
@@ -126,6 +139,10 @@ impl Models for NodeModels {
     fn plan(&self, model: &str, request: &Generation) -> Option<MemoryPlan> {
         let opened = self.opened.get(model)?;
         Some(locked(&opened.planner).plan(request))
+    }
+
+    fn resident_bytes(&self, model: &str) -> u64 {
+        self.opened.get(model).map_or(0, |opened| locked(&opened.planner).resident_bytes())
     }
 }
 

@@ -52,22 +52,38 @@ fn multiply_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
 
 #[inline(always)]
 fn exp_fused<const FUSED: bool>(x: f32) -> f32 {
+    // Written so that a value that is not a number passes through.
+    let clamped = if x < -87.0 { -87.0 } else { x };
+    let y = exp_bounded::<FUSED>(clamped);
+    if x < -87.0 { 0.0 } else { y }
+}
+
+/// `e^x` for −87 ≤ x ≤ 88.
+#[inline(always)]
+fn exp_bounded<const FUSED: bool>(x: f32) -> f32 {
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
     // Adding 1.5·2²³ rounds to the nearest integer in the mantissa's low bits.
     const MAGIC: f32 = 12_582_912.0;
-    // Written so that a value that is not a number passes through.
-    let clamped = if x < -87.0 { -87.0 } else { x };
-    let shifted = multiply_add::<FUSED>(clamped, std::f32::consts::LOG2_E, MAGIC);
+    let shifted = multiply_add::<FUSED>(x, std::f32::consts::LOG2_E, MAGIC);
     let n = shifted - MAGIC;
-    let r = multiply_add::<FUSED>(n, -LN2_LOW, multiply_add::<FUSED>(n, -LN2_HIGH, clamped));
+    let r = multiply_add::<FUSED>(n, -LN2_LOW, multiply_add::<FUSED>(n, -LN2_HIGH, x));
     let mut p = 1.987_569_1e-4f32;
     for coefficient in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
         p = multiply_add::<FUSED>(p, r, coefficient);
     }
     let y = multiply_add::<FUSED>(p, r * r, r) + 1.0;
     let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add(127 << 23));
-    if x < -87.0 { 0.0 } else { y * power }
+    y * power
+}
+
+/// `x / (1 + e^−x)`.
+#[inline(always)]
+pub(super) fn silu(x: f32) -> f32 {
+    // e^88 is still finite. Written so that a value that is not a number passes through.
+    let y = if x < -88.0 { -88.0 } else { x };
+    let y = if y > 87.0 { 87.0 } else { y };
+    x / (1.0 + exp_bounded::<false>(-y))
 }
 
 /// Turns every value into `e^(x − largest)`, none of them larger than `largest`, and yields their sum over sixteen lanes.
@@ -134,8 +150,17 @@ mod tests {
     }
 
     #[test]
+    fn silu_equals_the_library_far_and_near() {
+        for i in -100_000..100_000 {
+            let x = i as f32 / 1000.0;
+            let (found, expected) = (f64::from(silu(x)), f64::from(x) / (1.0 + (-f64::from(x)).exp()));
+            assert!((found - expected).abs() <= expected.abs() * 1e-6 + 1e-36, "{x}: {found} {expected}");
+        }
+    }
+
+    #[test]
     fn a_value_that_is_not_a_number_stays_one() {
-        assert!(sigmoid(f32::NAN).is_nan());
+        assert!(sigmoid(f32::NAN).is_nan() && silu(f32::NAN).is_nan());
         assert!(sum(&[1.0, f32::NAN], |x| x).is_nan());
     }
 

@@ -3,7 +3,7 @@
 //! Must not know how it came about.
 
 use super::Arguments;
-use crate::resident::{self, human};
+use crate::human::human;
 use ltx_pipeline::Outcome;
 use ltx_policy::{ModelIdentity, UsageMark};
 use ltx_types::{Generation, Guidance};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 /// One line before the work begins, and a second one when the memory at hand will not do.
 pub(super) fn intent(request: &Generation, model: &ModelIdentity, peak: u64) -> String {
-    let short = match resident::available_bytes() {
+    let short = match ltx_jobs::memory::available_bytes() {
         Some(available) if available < peak => {
             format!(
                 "\nwarning: only {} of memory are available; a smaller size or fewer frames need less",

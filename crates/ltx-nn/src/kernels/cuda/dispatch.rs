@@ -1,0 +1,269 @@
+//! From tensors to launches. Every function answers `None` where no kernel takes the call over (not on a GPU, a dtype or sizes
+//! that there is no kernel for, nothing to compute); the layer then computes its plain formula.
+//!
+//! Must not know layers' weights by name.
+
+use super::{
+    attention as attend, conv3d as convolve,
+    device::{Product, capability, empty, run},
+    fp8, gate,
+    launch::{Element, Launch},
+    norm::{self, By, Rows},
+    pixel_norm::{self as pixels, Pixels, padded},
+    rope,
+};
+use crate::{AttentionShape, Conv3dConfig};
+use candle_core::{DType, Result, Tensor};
+
+/// The element if all tensors are on a GPU in one dtype that kernels exist for, and hold values.
+fn element(tensors: &[&Tensor]) -> Option<Element> {
+    let first = tensors.first()?;
+    let alike = |t: &&Tensor| t.device().is_cuda() && t.dtype() == first.dtype() && t.elem_count() > 0;
+    if tensors.iter().all(alike) { Element::of(first.dtype()) } else { None }
+}
+
+/// Whether every tensor begins at an address that is a multiple of 16 bytes; allocations do.
+fn aligned(tensors: &[&Tensor]) -> bool {
+    tensors.iter().all(|t| (t.layout().start_offset() * t.dtype().size_in_bytes()).is_multiple_of(16))
+}
+
+/// Launches into a new tensor of the first input's shape and dtype.
+fn same_shape(launch: &Launch, inputs: &[&Tensor]) -> Result<Option<Tensor>> {
+    let out = empty(inputs[0].dims(), inputs[0], inputs[0].dtype())?;
+    run(launch, inputs, &[&out])?;
+    Ok(Some(out))
+}
+
+/// How a table `[B, T or 1, D]` belongs to `x [B, T, D]`.
+fn rows(x: &Tensor, table: &Tensor, element: Element) -> Result<Option<Rows>> {
+    let (batch, tokens, width) = x.dims3()?;
+    let (table_batch, table_tokens, table_width) = table.dims3()?;
+    let fits = batch == table_batch && width == table_width && (table_tokens == tokens || table_tokens == 1);
+    let whole = width.is_multiple_of(element.pack());
+    Ok(fits.then_some(Rows { rows: batch * tokens, width, per_table: tokens / table_tokens, whole }))
+}
+
+/// `rms_norm(x)`, `layer_norm(x)` or `x`, then `(1 + scale) + shift`; the normalisation by name.
+pub(crate) fn norm_modulate(
+    x: &Tensor,
+    shift: &Tensor,
+    scale: &Tensor,
+    by: Option<(bool, f64)>,
+) -> Result<Option<Tensor>> {
+    let Some(element) = element(&[x, shift, scale]) else { return Ok(None) };
+    let (x, shift, scale) = (x.contiguous()?, shift.contiguous()?, scale.contiguous()?);
+    let Some(rows) = rows(&x, &scale, element)?.filter(|_| shift.dims() == scale.dims()) else { return Ok(None) };
+    let rows = Rows { whole: rows.whole && aligned(&[&x, &shift, &scale]), ..rows };
+    let (by, eps) = match by {
+        None => (By::Not, 0.0),
+        Some((false, eps)) => (By::Rms, eps),
+        Some((true, eps)) => (By::Layer, eps),
+    };
+    same_shape(&norm::norm_modulate(element, rows, by, eps as f32)?, &[&x, &shift, &scale])
+}
+
+/// RMS norm over the last dimension, with a weight or without.
+pub(crate) fn rms_norm(x: &Tensor, weight: Option<&Tensor>, eps: f64) -> Result<Option<Tensor>> {
+    let weighted = weight.is_some();
+    let weight = weight.unwrap_or(x);
+    let Some(element) = element(&[x, weight]) else { return Ok(None) };
+    let (x, weight) = (x.contiguous()?, weight.contiguous()?);
+    let Some(width) = x.dims().last().copied().filter(|width| !weighted || weight.dims() == [*width]) else {
+        return Ok(None);
+    };
+    let whole = width.is_multiple_of(element.pack()) && aligned(&[&x, &weight]);
+    let rows = Rows { rows: x.elem_count() / width, width, per_table: 1, whole };
+    same_shape(&norm::rms_norm(element, rows, weighted, eps as f32)?, &[&x, &weight])
+}
+
+/// A rotation, and the norm before it where there is one.
+pub(crate) struct NormedRope<'a> {
+    /// `[T, heads or 1, head_dim / 2]`, f32.
+    pub(crate) cos: &'a Tensor,
+    /// The same.
+    pub(crate) sin: &'a Tensor,
+    pub(crate) heads: usize,
+    /// Weight and epsilon of an RMS norm over all heads together.
+    pub(crate) norm: Option<(&'a Tensor, f64)>,
+}
+
+/// `rope(rms_norm(x) · weight)` of `x [B, T, heads · head_dim]`.
+pub(crate) fn norm_rope(x: &Tensor, by: &NormedRope<'_>) -> Result<Option<Tensor>> {
+    let weight = by.norm.map_or(x, |(weight, _)| weight);
+    let Some(element) = element(&[x, weight]) else { return Ok(None) };
+    let (x, weight) = (x.contiguous()?, weight.contiguous()?);
+    let (cos, sin) = (by.cos.contiguous()?, by.sin.contiguous()?);
+    let (batch, tokens, width) = x.dims3()?;
+    let (table_tokens, table_heads, half) = cos.dims3()?;
+    let fits = table_tokens == tokens
+        && width == by.heads * 2 * half
+        && (table_heads == 1 || table_heads == by.heads)
+        && sin.dims() == cos.dims()
+        && cos.dtype() == DType::F32
+        && sin.dtype() == DType::F32
+        && cos.device().is_cuda()
+        && (by.norm.is_none() || weight.dims() == [width]);
+    if !fits {
+        return Ok(None);
+    }
+    let whole = half.is_multiple_of(element.pack()) && aligned(&[&x, &weight]);
+    let heads = rope::Heads { rows: batch * tokens, tokens, heads: by.heads, half, table_heads, whole };
+    let launch = rope::norm_rope(element, heads, by.norm.map(|(_, eps)| eps as f32))?;
+    same_shape(&launch, &[&x, &weight, &cos, &sin])
+}
+
+/// `x + y · gate`.
+pub(crate) fn gated_residual(x: &Tensor, y: &Tensor, by: &Tensor) -> Result<Option<Tensor>> {
+    let Some(element) = element(&[x, y, by]) else { return Ok(None) };
+    let (x, y, by) = (x.contiguous()?, y.contiguous()?, by.contiguous()?);
+    let Some(rows) = rows(&x, &by, element)?.filter(|_| x.dims() == y.dims()) else { return Ok(None) };
+    let rows = Rows { whole: rows.whole && aligned(&[&x, &y, &by]), ..rows };
+    same_shape(&gate::gated_residual(element, rows)?, &[&x, &y, &by])
+}
+
+/// `x · 2σ(logits)`, a gate per head.
+pub(crate) fn gate_heads(x: &Tensor, logits: &Tensor) -> Result<Option<Tensor>> {
+    let Some(element) = element(&[x, logits]) else { return Ok(None) };
+    let (x, logits) = (x.contiguous()?, logits.contiguous()?);
+    let ((batch, tokens, width), heads) = (x.dims3()?, logits.dim(2)?);
+    if logits.dims() != [batch, tokens, heads] || !width.is_multiple_of(heads) {
+        return Ok(None);
+    }
+    let whole = (width / heads).is_multiple_of(element.pack()) && aligned(&[&x]);
+    same_shape(&gate::gate_heads(element, (batch * tokens, heads, width / heads), whole)?, &[&x, &logits])
+}
+
+/// GELU in its tanh form.
+pub(crate) fn gelu(x: &Tensor) -> Result<Option<Tensor>> {
+    let Some(element) = element(&[x]) else { return Ok(None) };
+    let x = x.contiguous()?;
+    same_shape(&gate::gelu(element, x.elem_count(), aligned(&[&x]))?, &[&x])
+}
+
+fn volume(x: &Tensor) -> Result<(Pixels, [usize; 3])> {
+    let (samples, channels, frames, height, width) = x.dims5()?;
+    Ok((Pixels { samples, channels, positions: frames * height * width }, [frames, height, width]))
+}
+
+/// Pixel norm, then SiLU if asked for, of `[B, C, F, H, W]`.
+pub(crate) fn pixel_norm(x: &Tensor, eps: f64, silu: bool) -> Result<Option<Tensor>> {
+    let Some(element) = element(&[x]) else { return Ok(None) };
+    let x = x.contiguous()?;
+    same_shape(&pixels::pixel_norm(element, volume(&x)?.0, eps as f32, silu)?, &[&x])
+}
+
+/// Attention in bf16 without a mask.
+pub(crate) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, shape: &AttentionShape) -> Result<Option<Tensor>> {
+    if element(&[q, k, v]) != Some(Element::Bf16) || shape.heads == 0 || shape.kv_heads == 0 {
+        return Ok(None);
+    }
+    let (q, k, v) = (q.contiguous()?, k.contiguous()?, v.contiguous()?);
+    let ((batch, queries, width), keys) = (q.dims3()?, k.dim(1)?);
+    let sizes = attend::Sizes { batch, queries, keys, head_dim: width / shape.heads };
+    let fits = width.is_multiple_of(shape.heads)
+        && k.dims() == [batch, keys, shape.kv_heads * sizes.head_dim]
+        && v.dims() == k.dims()
+        && aligned(&[&q, &k, &v]);
+    if !fits || !attend::supports(sizes, shape) {
+        return Ok(None);
+    }
+    same_shape(&attend::attention(sizes, shape)?, &[&q, &k, &v])
+}
+
+/// A convolution's weight `[O, I, kt, kh, kw]` as the kernel reads it, `[taps, O, I with zeros behind]`; made once.
+pub(crate) fn arranged(weight: &Tensor) -> Result<Option<Tensor>> {
+    if element(&[weight]) != Some(Element::Bf16) {
+        return Ok(None);
+    }
+    let (_, inputs, kt, kh, kw) = weight.dims5()?;
+    let by_tap = weight.flatten_from(2)?.permute((2, 0, 1))?;
+    debug_assert_eq!(by_tap.dim(0)?, kt * kh * kw);
+    Ok(Some(by_tap.pad_with_zeros(2, 0, padded(inputs) - inputs)?.contiguous()?))
+}
+
+/// A convolution in bf16, behind its norm, before its unfolding: `[B, I, F, H, W]` → `[B, O, F, H, W]`.
+pub(crate) fn conv3d(x: &Tensor, (weight, bias): (&Tensor, &Tensor), config: &Conv3dConfig) -> Result<Option<Tensor>> {
+    if element(&[x, weight, bias]) != Some(Element::Bf16) {
+        return Ok(None);
+    }
+    let x = x.contiguous()?;
+    let (pixels, volume) = volume(&x)?;
+    let Conv3dConfig { inputs, outputs, kernel, time, norm, .. } = *config;
+    let taps = kernel.iter().product::<usize>();
+    if pixels.channels != inputs || weight.dims() != [taps, outputs, padded(inputs)] || bias.dims() != [outputs] {
+        return Ok(None);
+    }
+    let sizes = convolve::Sizes { samples: pixels.samples, volume, inputs, outputs, kernel };
+    let last = empty(&[pixels.samples, pixels.positions, padded(inputs)], &x, DType::BF16)?;
+    run(&self::pixels::channels_last(pixels, norm.map(|eps| eps as f32))?, &[&x], &[&last])?;
+    let [frames, height, width] = volume;
+    let out = empty(&[pixels.samples, outputs, frames, height, width], &x, DType::BF16)?;
+    run(&convolve::conv3d(sizes, time)?, &[&last, weight, bias], &[&out])?;
+    Ok(Some(out))
+}
+
+/// `x Wᵀ + b`, then GELU if asked for, in bf16: `x [rows, inputs]`, `weight [outputs, inputs]` → `[rows, outputs]`.
+pub(crate) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, gelu: bool) -> Result<Option<Tensor>> {
+    let all: Vec<_> = [x, weight].into_iter().chain(bias).collect();
+    if element(&all) != Some(Element::Bf16) {
+        return Ok(None);
+    }
+    let x = x.contiguous()?;
+    let out = empty(&[x.dim(0)?, weight.dim(0)?], &x, DType::BF16)?;
+    let product = Product { x: &x, weight: &weight.contiguous()?, bias, gelu, scales: None };
+    Ok(product.perform(&out)?.then_some(out))
+}
+
+/// A matrix of 8-bit floats on a GPU.
+#[derive(Debug, Clone)]
+pub(crate) struct Fp8 {
+    /// `[outputs, inputs]`, bytes.
+    bytes: Tensor,
+    scale: f32,
+    /// The same on the device.
+    scale_there: Tensor,
+}
+
+impl Fp8 {
+    /// Uploads bytes of a matrix `[outputs, inputs]`.
+    pub(crate) fn new(bytes: Tensor, scale: f32) -> Result<Self> {
+        let scale_there = Tensor::new(&[scale], bytes.device())?;
+        Ok(Self { bytes, scale, scale_there })
+    }
+
+    /// The matrix in f32 or bf16.
+    fn widened(&self, dtype: DType) -> Result<Tensor> {
+        let Some(element) = Element::of(dtype) else { return self.widened(DType::F32)?.to_dtype(dtype) };
+        let out = empty(self.bytes.dims(), &self.bytes, dtype)?;
+        run(&fp8::widen(element, self.bytes.elem_count(), self.scale)?, &[&self.bytes], &[&out])?;
+        Ok(out)
+    }
+
+    /// `x Wᵀ + b`, then GELU if asked for: on GPUs that multiply 8-bit floats, in bf16, `x` is rounded to e4m3 with one scale for
+    /// the whole tensor; elsewhere the matrix is widened for the product.
+    pub(crate) fn product(&self, x: &Tensor, bias: Option<&Tensor>, gelu: bool) -> Result<Tensor> {
+        let x = x.contiguous()?;
+        let ((rows, inputs), outputs) = (x.dims2()?, self.bytes.dim(0)?);
+        let multiplies = capability(x.device())? >= (8, 9) && x.dtype() == DType::BF16;
+        if multiplies && inputs.is_multiple_of(16) && outputs.is_multiple_of(16) && rows > 0 {
+            let count = x.elem_count();
+            let most = Tensor::zeros(1, DType::U32, x.device())?;
+            run(&fp8::range(count)?, &[&x], &[&most])?;
+            let (rounded, scale) = (empty(x.dims(), &x, DType::U8)?, empty(&[1], &x, DType::F32)?);
+            run(&fp8::round(count)?, &[&x, &most], &[&rounded, &scale])?;
+            let out = empty(&[rows, outputs], &x, DType::BF16)?;
+            let scales = Some((&scale, &self.scale_there));
+            let product = Product { x: &rounded, weight: &self.bytes, bias, gelu, scales };
+            if product.perform(&out)? {
+                return Ok(out);
+            }
+        }
+        let weight = self.widened(x.dtype())?;
+        if let Some(y) = linear(&x, &weight, bias, gelu)? {
+            return Ok(y);
+        }
+        let y = x.matmul(&weight.t()?)?;
+        let y = if let Some(bias) = bias { y.broadcast_add(bias)? } else { y };
+        if gelu { y.gelu() } else { Ok(y) }
+    }
+}

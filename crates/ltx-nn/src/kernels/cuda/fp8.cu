@@ -1,0 +1,80 @@
+// 8-bit floats, e4m3 without infinities (Micikevicius et al., "FP8 Formats for Deep Learning", 2022): widening of weights, and
+// rounding of activations with one scale a tensor.
+#include "common.cuh"
+
+static constexpr float LARGEST = 448.f;
+
+DEVICE float from_e4m3(unsigned char byte) {
+    const int exponent = byte >> 3 & 15, mantissa = byte & 7;
+    float magnitude;
+    if (exponent == 15 && mantissa == 7)
+        magnitude = __uint_as_float(0x7fffffffu);
+    else if (exponent == 0)
+        magnitude = mantissa * 0.001953125f;
+    else
+        magnitude = __uint_as_float(static_cast<uint>(exponent + 120) << 23 | static_cast<uint>(mantissa) << 20);
+    return byte & 0x80 ? -magnitude : magnitude;
+}
+
+// To nearest, ties to even; beyond the largest becomes the largest, what is not a number stays so.
+DEVICE unsigned char to_e4m3(float x) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 890
+    unsigned short pair;
+    asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(pair) : "f"(0.f), "f"(x));
+    return static_cast<unsigned char>(pair & 0xff);
+#else
+    const uint bits = __float_as_uint(x), magnitude = bits & 0x7fffffffu;
+    const unsigned char sign = bits >> 24 & 0x80;
+    if (magnitude > 0x7f800000u) return 0x7f;
+    if (magnitude >= 0x43e00000u) return sign | 0x7e;  // 448
+    if (magnitude < 0x3c800000u) {                     // below 2^-6: multiples of 2^-9, rounded by the sum's own rounding
+        const float counted = __uint_as_float(magnitude) * 512.f;
+        return sign | static_cast<unsigned char>(__float_as_uint(counted + 8388608.f) & 0xff);
+    }
+    const uint rounded = magnitude + 0x7ffffu + (magnitude >> 20 & 1);
+    const uint code = (rounded >> 20) - (120u << 3);
+    return sign | static_cast<unsigned char>(code > 0x7e ? 0x7e : code);
+#endif
+}
+
+// out = weight · scale, of `count` values.
+template <class T> DEVICE void e4m3_widen(const unsigned char* weight, T* out, float scale, long count) {
+    const long step = static_cast<long>(gridDim.x) * blockDim.x;
+    for (long i = static_cast<long>(blockIdx.x) * blockDim.x + threadIdx.x; i * 8 < count; i += step) {
+        const int left = count - i * 8 < 8 ? static_cast<int>(count - i * 8) : 8;
+        for (int j = 0; j < left; ++j) out[i * 8 + j] = from_float<T>(from_e4m3(weight[i * 8 + j]) * scale);
+    }
+}
+
+KERNEL(256, 4, e4m3_widen_f32, const unsigned char* weight, float* out, float scale, long count) {
+    e4m3_widen(weight, out, scale, count);
+}
+KERNEL(256, 4, e4m3_widen_bf16, const unsigned char* weight, bf16* out, float scale, long count) {
+    e4m3_widen(weight, out, scale, count);
+}
+
+// The largest magnitude of `count` values, as the bits of a float, into `most`, which holds 0 at first.
+KERNEL(256, 4, e4m3_range_bf16, const bf16* x, uint* most, long count) {
+    SHARED(float, parts);
+    float largest = 0.f;
+    const long step = static_cast<long>(gridDim.x) * blockDim.x;
+    for (long i = static_cast<long>(blockIdx.x) * blockDim.x + threadIdx.x; i < count; i += step)
+        largest = fmaxf(largest, fabsf(to_float(x[i])));
+#pragma unroll
+    for (int offset = 16; offset > 0; offset /= 2) largest = fmaxf(largest, __shfl_xor_sync(FULL_WARP, largest, offset));
+    if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = largest;
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        for (int i = 1; i < static_cast<int>(blockDim.x) / 32; ++i) largest = fmaxf(largest, parts[i]);
+        atomicMax(most, __float_as_uint(largest));
+    }
+}
+
+// out = x / scale as e4m3, and the scale: the largest magnitude over 448, or 1 if there is none.
+KERNEL(256, 4, e4m3_round_bf16, const bf16* x, const uint* most, unsigned char* out, float* scale, long count) {
+    const float largest = __uint_as_float(*most), inverse = largest > 0.f ? LARGEST / largest : 1.f;
+    if (blockIdx.x == 0 && threadIdx.x == 0) *scale = largest > 0.f ? largest / LARGEST : 1.f;
+    const long step = static_cast<long>(gridDim.x) * blockDim.x;
+    for (long i = static_cast<long>(blockIdx.x) * blockDim.x + threadIdx.x; i < count; i += step)
+        out[i] = to_e4m3(to_float(x[i]) * inverse);
+}

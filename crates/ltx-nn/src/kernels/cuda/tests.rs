@@ -1,0 +1,280 @@
+//! Every kernel, performed on the CPU from its own source, against the engine's formulas on the CPU. Inputs of bf16 kernels are
+//! rounded to bf16 first, so what is left is the rounding of weights and results.
+
+use super::{
+    attention, conv3d,
+    emulate::{in_place, perform},
+    fp8, gate,
+    launch::Element,
+    norm::{self, By, Rows},
+    pixel_norm::{self, Pixels, padded},
+    rope::{self, Heads},
+};
+use crate::{
+    AttentionShape, Compute, Mask, RopeTable, TimePadding, e4m3, gate_heads, gated_residual, gelu, layer_norm_modulate,
+    modulate, relative_l2, rms_norm, rms_norm_modulate,
+};
+use candle_core::{DType, Device, Result, Tensor};
+
+/// What a kernel's element is, as candle calls it, and how far results may be; a single bf16 may be off by 2⁻⁸ of itself.
+const ELEMENTS: [(Element, DType, f64); 2] = [(Element::F32, DType::F32, 2e-6), (Element::Bf16, DType::BF16, 4e-3)];
+const EPS: f32 = 1e-6;
+
+fn randn(shape: &[usize], dtype: DType) -> Result<Tensor> {
+    Tensor::randn(0.2f32, 1.5f32, shape, &Device::Cpu)?.to_dtype(dtype)
+}
+
+fn wide(tensor: &Tensor) -> Result<Tensor> {
+    tensor.to_dtype(DType::F32)
+}
+
+fn close(found: &Tensor, expected: &Tensor, most: f64, what: &str) {
+    let error = relative_l2(found, expected).unwrap_or_else(|error| panic!("{what}: {error}"));
+    assert!(error < most, "{what}: {error:.1e}");
+}
+
+#[test]
+fn norms() -> crate::Result<()> {
+    for (element, dtype, most) in ELEMENTS {
+        for (batch, tokens, width) in [(1, 1, 1), (2, 3, 37), (2, 2, 264), (1, 2, 4096)] {
+            let (x, weight) = (randn(&[batch, tokens, width], dtype)?, randn(&[width], dtype)?);
+            let rows = Rows { rows: batch * tokens, width, per_table: 1, whole: width % element.pack() == 0 };
+            for weighted in [true, false] {
+                let launch = norm::rms_norm(element, rows, weighted, EPS)?;
+                let [found] = perform(&launch, &[&x, &weight], [(x.dims(), dtype)])?;
+                let mut expected = rms_norm(&wide(&x)?, EPS.into())?;
+                if weighted {
+                    expected = expected.broadcast_mul(&wide(&weight)?)?;
+                }
+                close(&found, &expected, most, &format!("rms_norm {element:?} {width} {weighted}"));
+            }
+            for shared in [1, tokens] {
+                let (shift, scale) = (randn(&[batch, shared, width], dtype)?, randn(&[batch, shared, width], dtype)?);
+                let rows = Rows { per_table: tokens / shared, ..rows };
+                for by in [By::Rms, By::Layer, By::Not] {
+                    let launch = norm::norm_modulate(element, rows, by, EPS)?;
+                    let [found] = perform(&launch, &[&x, &shift, &scale], [(x.dims(), dtype)])?;
+                    let (x, shift, scale) = (wide(&x)?, wide(&shift)?, wide(&scale)?);
+                    let expected = match by {
+                        By::Rms => rms_norm_modulate(&x, &shift, &scale, EPS.into())?,
+                        By::Layer => layer_norm_modulate(&x, &shift, &scale, EPS.into())?,
+                        By::Not => modulate(&x, &shift, &scale)?,
+                    };
+                    close(&found, &expected, most, &format!("{by:?} {element:?} {width}, tables of {shared}"));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn norm_and_rotation() -> crate::Result<()> {
+    for (element, dtype, most) in ELEMENTS {
+        for (batch, tokens, heads, half) in [(1, 1, 1, 1), (2, 3, 4, 5), (1, 3, 3, 64), (2, 2, 2, 32)] {
+            let width = heads * 2 * half;
+            for table_heads in [1, heads] {
+                let angles = randn(&[tokens * table_heads * half], DType::F32)?;
+                let shape = (tokens, table_heads, half);
+                let table = RopeTable::from_angles(&angles.to_vec1::<f32>()?, shape, &Compute::cpu_f32())?;
+                let (cos, sin) = (angles.cos()?, angles.sin()?);
+                let (x, weight) = (randn(&[batch, tokens, width], dtype)?, randn(&[width], dtype)?);
+                let whole = half % element.pack() == 0;
+                let sizes = Heads { rows: batch * tokens, tokens, heads, half, table_heads, whole };
+                for eps in [None, Some(EPS)] {
+                    let launch = rope::norm_rope(element, sizes, eps)?;
+                    let [found] = perform(&launch, &[&x, &weight, &cos, &sin], [(x.dims(), dtype)])?;
+                    let mut expected = wide(&x)?;
+                    if let Some(eps) = eps {
+                        expected = rms_norm(&expected, eps.into())?.broadcast_mul(&wide(&weight)?)?;
+                    }
+                    let expected = table.apply(&expected, heads)?;
+                    close(&found, &expected, most, &format!("{element:?} {heads}x{half}, {table_heads} in the table"));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn gates() -> crate::Result<()> {
+    for (element, dtype, most) in ELEMENTS {
+        for (tokens, heads, head_dim) in [(1, 1, 1), (3, 3, 7), (2, 5, 64)] {
+            let width = heads * head_dim;
+            let (x, y) = (randn(&[2, tokens, width], dtype)?, randn(&[2, tokens, width], dtype)?);
+            let whole = head_dim % element.pack() == 0;
+            for shared in [1, tokens] {
+                let gate = randn(&[2, shared, width], dtype)?;
+                let rows = Rows { rows: 2 * tokens, width, per_table: tokens / shared, whole };
+                let launch = gate::gated_residual(element, rows)?;
+                let [found] = perform(&launch, &[&x, &y, &gate], [(x.dims(), dtype)])?;
+                let expected = gated_residual(&wide(&x)?, &wide(&y)?, &wide(&gate)?)?;
+                close(&found, &expected, most, &format!("gated residual {element:?} {width}"));
+            }
+            let logits = randn(&[2, tokens, heads], dtype)?;
+            let launch = gate::gate_heads(element, (2 * tokens, heads, head_dim), whole)?;
+            let [found] = perform(&launch, &[&x, &logits], [(x.dims(), dtype)])?;
+            close(&found, &gate_heads(&wide(&x)?, &wide(&logits)?)?, most, &format!("gate heads {element:?} {width}"));
+        }
+        for count in [1, 9, 4096, 10_001] {
+            let x = randn(&[count], dtype)?;
+            let launch = gate::gelu(element, count, true)?;
+            let [found] = perform(&launch, &[&x], [(x.dims(), dtype)])?;
+            close(&found, &gelu(&wide(&x)?)?, most, &format!("gelu {element:?} {count}"));
+        }
+        let ends = Tensor::new(&[-100f32, -10.0, 0.0, 10.0, 100.0], &Device::Cpu)?.to_dtype(dtype)?;
+        let [found] = perform(&gate::gelu(element, 5, true)?, &[&ends], [(&[5], dtype)])?;
+        let found = wide(&found)?.to_vec1::<f32>()?;
+        assert!(found[..3].iter().all(|y| y.abs() < 1e-30) && found[3..] == [10.0, 100.0], "{found:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn pixel_norms() -> crate::Result<()> {
+    let norm = |x: &Tensor, silu: bool| -> crate::Result<Tensor> {
+        let x = wide(x)?;
+        let y = x.broadcast_div(&(x.sqr()?.mean_keepdim(1)? + f64::from(EPS))?.sqrt()?)?;
+        Ok(if silu { y.silu()? } else { y })
+    };
+    for (samples, channels, positions) in [(1, 1, 1), (2, 5, 33), (1, 130, 70)] {
+        let pixels = Pixels { samples, channels, positions };
+        for (element, dtype, most) in ELEMENTS {
+            let x = randn(&[samples, channels, positions], dtype)?;
+            for silu in [false, true] {
+                let launch = pixel_norm::pixel_norm(element, pixels, EPS, silu)?;
+                let [found] = perform(&launch, &[&x], [(x.dims(), dtype)])?;
+                let expected = norm(&x, silu)?.reshape(x.shape())?;
+                close(&found, &expected, most, &format!("pixel norm {element:?} {channels}x{positions} {silu}"));
+            }
+        }
+        let x = randn(&[samples, channels, positions], DType::BF16)?;
+        for eps in [None, Some(EPS)] {
+            let shape = [samples, positions, padded(channels)];
+            let [found] = perform(&pixel_norm::channels_last(pixels, eps)?, &[&x], [(&shape, DType::BF16)])?;
+            let expected = if eps.is_some() { norm(&x, true)?.reshape(x.shape())? } else { wide(&x)? };
+            let expected = expected.transpose(1, 2)?.pad_with_zeros(2, 0, padded(channels) - channels)?;
+            close(&found, &expected, 3e-3, &format!("channels last {channels}x{positions} {eps:?}"));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn attention_in_tiles() -> crate::Result<()> {
+    for (head_dim, heads, kv_heads, queries, keys) in
+        [(64, 2, 2, 130, 200), (64, 2, 1, 1, 1), (128, 1, 1, 130, 64), (128, 2, 1, 33, 77)]
+    {
+        let batch = 2;
+        let random = |tokens: usize, heads: usize| randn(&[batch, tokens, heads * head_dim], DType::BF16);
+        let (q, k, v) = (random(queries, heads)?, random(keys, kv_heads)?, random(keys, kv_heads)?);
+        let shape = AttentionShape { heads, kv_heads, scale: 1.0 / (head_dim as f64).sqrt(), mask: Mask::Full };
+        let sizes = attention::Sizes { batch, queries, keys, head_dim };
+        assert!(attention::supports(sizes, &shape));
+        let [found] = perform(&attention::attention(sizes, &shape)?, &[&q, &k, &v], [(q.dims(), DType::BF16)])?;
+        let expected = crate::attention(&wide(&q)?, &wide(&k)?, &wide(&v)?, &shape)?;
+        close(&found, &expected, 5e-3, &format!("{heads}x{head_dim} over {kv_heads}, {queries} queries, {keys} keys"));
+    }
+    Ok(())
+}
+
+#[test]
+fn convolution_in_tiles() -> crate::Result<()> {
+    for (kernel, time, volume, inputs, outputs) in [
+        ([3, 3, 3], TimePadding::Causal, [3, 5, 9], 5, 7),
+        ([3, 3, 3], TimePadding::Replicate, [2, 3, 8], 72, 9),
+        ([3, 3, 3], TimePadding::Zeros, [3, 4, 4], 8, 130),
+        ([1, 3, 3], TimePadding::Zeros, [1, 12, 13], 16, 8),
+        ([1, 1, 1], TimePadding::Zeros, [1, 1, 1], 1, 1),
+    ] {
+        let ([kt, kh, kw], [frames, height, width], samples) = (kernel, volume, 2);
+        let (positions, taps, channels) = (frames * height * width, kt * kh * kw, padded(inputs));
+        let x = randn(&[samples, inputs, positions], DType::BF16)?;
+        let weight = randn(&[outputs, inputs, taps], DType::BF16)?;
+        let bias = randn(&[outputs], DType::BF16)?;
+        let sizes = conv3d::Sizes { samples, volume, inputs, outputs, kernel };
+        let last = pixel_norm::channels_last(Pixels { samples, channels: inputs, positions }, None)?;
+        let [last] = perform(&last, &[&x], [(&[samples, positions, channels], DType::BF16)])?;
+        let arranged = weight.permute((2, 0, 1))?.pad_with_zeros(2, 0, channels - inputs)?.contiguous()?;
+        let shape = [samples, outputs, positions];
+        let [found] = perform(&conv3d::conv3d(sizes, time)?, &[&last, &arranged, &bias], [(&shape, DType::BF16)])?;
+
+        let (x, weight, bias) =
+            (wide(&x)?.to_vec3::<f32>()?, wide(&weight)?.to_vec3::<f32>()?, wide(&bias)?.to_vec1::<f32>()?);
+        let mut expected = Vec::new();
+        for (sample, output) in (0..samples).flat_map(|s| (0..outputs).map(move |o| (s, o))) {
+            for position in 0..positions {
+                let (f, h, w) = (position / width / height, position / width % height, position % width);
+                let mut sum = bias[output];
+                for (tap, weight) in (0..taps).map(|tap| (tap, weight[output].iter().map(move |by_tap| by_tap[tap]))) {
+                    let (dt, dh, dw) = (tap / (kh * kw), tap / kw % kh, tap % kw);
+                    let Some(f) = frame(f, dt, (frames, kt), time) else { continue };
+                    let (Some(h), Some(w)) = ((h + dh).checked_sub(kh / 2), (w + dw).checked_sub(kw / 2)) else {
+                        continue;
+                    };
+                    if h < height && w < width {
+                        let at = (f * height + h) * width + w;
+                        sum += weight.zip(&x[sample]).map(|(weight, x)| weight * x[at]).sum::<f32>();
+                    }
+                }
+                expected.push(sum);
+            }
+        }
+        let expected = Tensor::from_vec(expected, &shape, &Device::Cpu)?;
+        close(&found, &expected, 3e-3, &format!("{kernel:?} {time:?} {volume:?} {inputs} to {outputs}"));
+    }
+    Ok(())
+}
+
+/// The input frame under a tap.
+fn frame(frame: usize, tap: usize, (frames, kernel): (usize, usize), time: TimePadding) -> Option<usize> {
+    let front = if time == TimePadding::Causal { kernel - 1 } else { kernel / 2 };
+    let at = (frame + tap) as isize - front as isize;
+    match time {
+        TimePadding::Zeros => usize::try_from(at).ok().filter(|at| *at < frames),
+        _ => Some(at.clamp(0, frames as isize - 1) as usize),
+    }
+}
+
+#[test]
+fn eight_bit_floats() -> crate::Result<()> {
+    let bytes: Vec<u8> = (0..=255).filter(|byte| byte & 0x7f != 0x7f).collect();
+    let values: Vec<f32> = bytes.iter().map(|byte| e4m3(*byte)).collect();
+    let weight = Tensor::new(bytes.as_slice(), &Device::Cpu)?;
+    for (element, dtype, _) in ELEMENTS {
+        let [found] = perform(&fp8::widen(element, bytes.len(), 0.5)?, &[&weight], [(&[bytes.len()], dtype)])?;
+        let expected: Vec<f32> = values.iter().map(|value| value * 0.5).collect();
+        assert_eq!(wide(&found)?.to_vec1::<f32>()?, expected);
+    }
+    // Values of every size, some between two neighbours, one beyond the largest; the largest magnitude sets the scale.
+    let mut inputs: Vec<f32> =
+        values.iter().flat_map(|v| [*v, v * 1.03, v * 1.0625, v * 1.09]).filter(|v| v.abs() <= 448.0).collect();
+    inputs.push(448.0);
+    let x = Tensor::new(inputs.as_slice(), &Device::Cpu)?.to_dtype(DType::BF16)?;
+    let count = inputs.len();
+    let most = in_place(&fp8::range(count)?, &[&x], &Tensor::zeros(1, DType::U32, &Device::Cpu)?)?;
+    assert_eq!(most.to_vec1::<u32>()?, [448f32.to_bits()]);
+    let [rounded, scale] = perform(&fp8::round(count)?, &[&x, &most], [(&[count], DType::U8), (&[1], DType::F32)])?;
+    assert_eq!(scale.to_vec1::<f32>()?, [1.0]);
+    for (value, byte) in wide(&x)?.to_vec1::<f32>()?.into_iter().zip(rounded.to_vec1::<u8>()?) {
+        let nearest = values.iter().map(|v| (v - value).abs()).fold(f32::INFINITY, f32::min);
+        assert_eq!((e4m3(byte) - value).abs(), nearest, "{value} became {}", e4m3(byte));
+    }
+    Ok(())
+}
+
+#[test]
+fn what_does_not_fit_a_launch_is_refused() {
+    let rows = |rows, width| Rows { rows, width, per_table: 1, whole: false };
+    assert!(norm::rms_norm(Element::F32, rows(0, 8), false, EPS).is_err());
+    assert!(norm::rms_norm(Element::F32, rows(1 << 31, 8), false, EPS).is_err());
+    assert!(norm::rms_norm(Element::F32, rows(1, 1 << 31), false, EPS).is_err());
+    let pixels = Pixels { samples: 70_000, channels: 1, positions: 1 };
+    assert!(pixel_norm::channels_last(pixels, None).is_err());
+    let shape = AttentionShape { heads: 3, kv_heads: 2, scale: 1.0, mask: Mask::Full };
+    let sizes = attention::Sizes { batch: 1, queries: 1, keys: 1, head_dim: 64 };
+    assert!(!attention::supports(sizes, &shape));
+    assert!(!attention::supports(sizes, &AttentionShape { heads: 2, mask: Mask::Causal { window: 4 }, ..shape }));
+    assert!(!attention::supports(attention::Sizes { head_dim: 96, ..sizes }, &AttentionShape { heads: 2, ..shape }));
+}
