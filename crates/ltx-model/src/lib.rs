@@ -6,6 +6,7 @@
 
 mod attention;
 pub mod config;
+mod layout;
 pub mod text_encoder;
 pub mod transformer;
 pub mod upsampler;

@@ -4,7 +4,10 @@
 //!
 //! Must not know stages or sigmas.
 
-use crate::config::{parse, require, within};
+use crate::{
+    config::{parse, require, within},
+    layout::{channels_first, channels_last},
+};
 use candle_core::{DType, Tensor};
 use ltx_nn::{Conv3d, Conv3dConfig, GroupNorm, Result, Taps, TimePadding, Vb};
 use serde::Deserialize;
@@ -74,12 +77,12 @@ impl Upsampler {
             let vb = vb.pp(name);
             (0..config.num_blocks_per_stage).map(|i| ResBlock::load(&vb.pp(i.to_string()), mid)).collect::<Result<_>>()
         };
-        let per_frame = Conv3dConfig { inputs: mid, outputs: 4 * mid, kernel: [1, 3, 3], time: TimePadding::Zeros };
+        let per_frame = Conv3dConfig { kernel: [1, 3, 3], ..Conv3dConfig::cube(mid, 4 * mid, TimePadding::Zeros) };
         Ok(Self {
             initial_conv: conv("initial_conv", latent, mid)?,
             initial_norm: GroupNorm::load(&vb.pp("initial_norm"), mid, GROUPS, EPS)?,
             res_blocks: blocks("res_blocks")?,
-            upsampler: Conv3d::load(&vb.pp("upsampler").pp("0"), per_frame)?,
+            upsampler: Conv3d::load(&vb.pp("upsampler").pp("0"), per_frame.unfolded([1, 2, 2]))?,
             post_upsample_res_blocks: blocks("post_upsample_res_blocks")?,
             final_conv: conv("final_conv", mid, latent)?,
             dtype: vb.compute().dtype,
@@ -92,32 +95,25 @@ impl Upsampler {
     /// # Errors
     /// The channels do not fit.
     pub fn forward(&self, latent: &Tensor, taps: &Taps) -> Result<Tensor> {
-        let x = self.initial_conv.forward(&latent.to_dtype(self.dtype)?)?;
-        taps.record("initial_conv", || Ok(x.clone()))?;
-        let x = self.initial_norm.forward(&x)?;
-        taps.record("initial_norm", || Ok(x.clone()))?;
+        let x = self.initial_conv.forward(&channels_last(&latent.to_dtype(self.dtype)?)?)?;
+        taps.record("initial_conv", || channels_first(&x))?;
+        let x = self.initial_norm.forward(&x, false)?;
+        taps.record("initial_norm", || channels_first(&x))?;
         let mut x = x.silu()?;
         for (i, block) in self.res_blocks.iter().enumerate() {
             x = block.forward(&x)?;
-            taps.record(&format!("res{i}"), || Ok(x.clone()))?;
+            taps.record(&format!("res{i}"), || channels_first(&x))?;
         }
-        let mut x = pixel_shuffle(&self.upsampler.forward(&x)?)?;
-        taps.record("upsampler", || Ok(x.transpose(1, 2)?.flatten(0, 1)?))?;
+        let mut x = self.upsampler.forward(&x)?;
+        taps.record("upsampler", || Ok(channels_first(&x)?.transpose(1, 2)?.flatten(0, 1)?))?;
         for (i, block) in self.post_upsample_res_blocks.iter().enumerate() {
             x = block.forward(&x)?;
-            taps.record(&format!("post{i}"), || Ok(x.clone()))?;
+            taps.record(&format!("post{i}"), || channels_first(&x))?;
         }
-        let x = self.final_conv.forward(&x)?;
+        let x = channels_first(&self.final_conv.forward(&x)?)?;
         taps.record("final_conv", || Ok(x.clone()))?;
         Ok(x.to_dtype(DType::F32)?)
     }
-}
-
-/// `[B, C·2·2, F, H, W]` → `[B, C, F, 2H, 2W]`, channels ordered (c, row, column).
-fn pixel_shuffle(x: &Tensor) -> Result<Tensor> {
-    let (b, c, f, h, w) = x.dims5()?;
-    let x = x.reshape(vec![b, c / 4, 2, 2, f, h, w])?.permute(vec![0, 1, 4, 5, 2, 6, 3])?;
-    Ok(x.reshape((b, c / 4, f, 2 * h, 2 * w))?)
 }
 
 /// Two normalised convolutions around a skip.
@@ -140,8 +136,8 @@ impl ResBlock {
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let y = self.norm1.forward(&self.conv1.forward(x)?)?.silu()?;
-        let y = self.norm2.forward(&self.conv2.forward(&y)?)?;
+        let y = self.norm1.forward(&self.conv1.forward(x)?, true)?;
+        let y = self.norm2.forward(&self.conv2.forward(&y)?, false)?;
         Ok((y + x)?.silu()?)
     }
 }

@@ -6,7 +6,7 @@ use candle_core::{Device, Tensor};
 use divan::{Bencher, black_box, counter::ItemsCount};
 use ltx_nn::{
     AttentionShape, Compute, Conv3d, Conv3dConfig, FrequencyPrecision, Linear, Mask, Result, RmsNorm, TimePadding, Vb,
-    Weights, attention, fractional_rope_table, gelu, pixel_norm, rms_norm_modulate,
+    Weights, attention, fractional_rope_table, gelu, rms_norm_modulate,
 };
 use std::sync::Arc;
 
@@ -76,15 +76,16 @@ fn attend(
     run(bencher, 4 * heads * queries * keys * width, || attention(&q, &k, &v, &shape));
 }
 
-/// Channels in and out, frames, rows, columns: the decoder from its coarsest to its finest level, half width, the shipped one.
+/// Channels in and out, frames, rows, columns: the decoder from its coarsest to its finest level, half width, the shipped one;
+/// with pixel norm and SiLU before it.
 #[divan::bench(
     args = [(1024, 1024, 2, 8, 8), (512, 512, 5, 16, 16), (256, 256, 9, 32, 32), (128, 128, 9, 64, 64), (64, 64, 9, 64, 96), (16, 16, 9, 24, 32)],
     max_time = 4
 )]
 fn conv3d(bencher: Bencher<'_, '_>, (inputs, outputs, frames, rows, columns): (usize, usize, usize, usize, usize)) {
-    let config = Conv3dConfig::cube(inputs, outputs, TimePadding::Replicate);
+    let config = Conv3dConfig::cube(inputs, outputs, TimePadding::Replicate).normed(1e-8);
     let layer = Conv3d::load(&vb(), config).expect("random weights");
-    let x = randn((1, inputs, frames, rows, columns));
+    let x = randn((1, frames, rows, columns, inputs));
     run(bencher, 54 * inputs * outputs * frames * rows * columns, || layer.forward(&x));
 }
 
@@ -114,10 +115,4 @@ fn rope(bencher: Bencher<'_, '_>, (tokens, heads, width): (usize, usize, usize))
     let table = fractional_rope_table(&positions, &[20.0, 2048.0, 2048.0], grid, size, &compute).expect("a table");
     let x = randn((1, tokens, heads * width));
     run(bencher, tokens * heads * width, || table.apply(&x, heads));
-}
-
-#[divan::bench(args = [(128, 9, 64, 64), (1024, 2, 8, 8), (16, 9, 24, 32)], max_time = 2)]
-fn pixel_norm_silu(bencher: Bencher<'_, '_>, (channels, frames, rows, columns): (usize, usize, usize, usize)) {
-    let x = randn((1, channels, frames, rows, columns));
-    run(bencher, channels * frames * rows * columns, || pixel_norm(&x, 1e-8, true));
 }

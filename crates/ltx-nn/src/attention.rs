@@ -105,19 +105,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kernel_equals_the_formula() -> Result<()> {
-        let randn = |t: usize, heads: usize| Tensor::randn(0f32, 1f32, (2, t, heads * 16), &Device::Cpu);
-        for (t, s, kv_heads, mask) in [
-            (130, 77, 4, Mask::Full),
-            (1, 1, 4, Mask::Full),
-            (70, 70, 2, Mask::Causal { window: 1024 }),
-            (70, 70, 1, Mask::Causal { window: 9 }),
+    fn kernel_equals_the_formula_on_every_level() -> Result<()> {
+        let randn =
+            |t: usize, heads: usize, width: usize| Tensor::randn(0f32, 1f32, (2, t, heads * width), &Device::Cpu);
+        for (t, s, width, kv_heads, mask) in [
+            (130, 77, 16, 4, Mask::Full),
+            (1, 1, 16, 4, Mask::Full),
+            (97, 1100, 40, 4, Mask::Full),
+            (70, 70, 16, 2, Mask::Causal { window: 1024 }),
+            (70, 70, 16, 1, Mask::Causal { window: 9 }),
+            (1100, 1100, 8, 2, Mask::Causal { window: 300 }),
         ] {
-            let (q, k, v) = (randn(t, 4)?, randn(s, kv_heads)?, randn(s, kv_heads)?);
+            let (q, k, v) = (randn(t, 4, width)?, randn(s, kv_heads, width)?, randn(s, kv_heads, width)?);
             let shape = AttentionShape { heads: 4, kv_heads, scale: 0.25, mask };
-            let difference = (attention(&q, &k, &v, &shape)? - attention_formula(&q, &k, &v, &shape)?)?;
-            let error = difference.abs()?.max_all()?.to_scalar::<f32>()?;
-            assert!(error < 3e-6, "{mask:?} {t}x{s}: {error}");
+            let expected = attention_formula(&q, &k, &v, &shape)?;
+            crate::Level::on_each(|level| {
+                let found = attention(&q, &k, &v, &shape).unwrap();
+                let difference = (&found - &expected).and_then(|difference| difference.abs()?.max_all());
+                let error = difference.unwrap().to_scalar::<f32>().unwrap();
+                assert!(error < 3e-6, "{level:?} {mask:?} {t}x{s}x{width}: {error}");
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+                let others = pool.install(|| attention(&q, &k, &v, &shape)).unwrap();
+                assert_eq!(found.to_vec3::<f32>().unwrap(), others.to_vec3::<f32>().unwrap(), "{level:?}");
+            });
         }
         Ok(())
     }

@@ -11,38 +11,51 @@ pub struct Compute {
     pub device: Device,
     /// f32, bf16 or f16.
     pub dtype: DType,
+    /// Whether large layers multiply in 8 bits: weights and activations rounded in groups, on the CPU in f32 alone.
+    pub eight_bit: bool,
 }
+
+/// The names that [`Compute::named`] knows.
+pub const DTYPES: [&str; 4] = ["f32", "bf16", "f16", "int8"];
 
 impl Compute {
     /// f32 on the CPU: the default, and what the goldens are compared in.
     pub fn cpu_f32() -> Self {
-        Self { device: Device::Cpu, dtype: DType::F32 }
+        Self { device: Device::Cpu, dtype: DType::F32, eight_bit: false }
     }
 
     /// The same device in another precision.
     #[must_use]
     pub fn with_dtype(&self, dtype: DType) -> Self {
-        Self { device: self.device.clone(), dtype }
+        Self { dtype, ..self.clone() }
+    }
+
+    /// On the CPU, by a name of [`DTYPES`]; `int8` is f32 with large layers in 8 bits.
+    ///
+    /// # Errors
+    /// The name is not known.
+    pub fn named(name: &str) -> std::result::Result<Self, UnknownDType> {
+        let compute = Self::cpu_f32();
+        match name {
+            "f32" => Ok(compute),
+            "bf16" => Ok(compute.with_dtype(DType::BF16)),
+            "f16" => Ok(compute.with_dtype(DType::F16)),
+            "int8" => Ok(Self { eight_bit: true, ..compute }),
+            _ => Err(UnknownDType { found: name.to_owned() }),
+        }
+    }
+
+    /// The same with every product exact.
+    #[must_use]
+    pub fn exact(&self) -> Self {
+        Self { eight_bit: false, ..self.clone() }
     }
 }
 
-/// A compute dtype's name that is none of the three.
+/// A compute dtype's name that is not known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("dtype: {found} is not one of f32, bf16, f16")]
+#[error("dtype: {found} is not one of f32, bf16, f16, int8")]
 pub struct UnknownDType {
     /// The name given.
     pub found: String,
-}
-
-/// A compute dtype by name.
-///
-/// # Errors
-/// The name is not `f32`, `bf16` or `f16`.
-pub fn parse_dtype(name: &str) -> std::result::Result<DType, UnknownDType> {
-    match name {
-        "f32" => Ok(DType::F32),
-        "bf16" => Ok(DType::BF16),
-        "f16" => Ok(DType::F16),
-        _ => Err(UnknownDType { found: name.to_owned() }),
-    }
 }

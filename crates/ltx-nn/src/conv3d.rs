@@ -1,9 +1,11 @@
-//! 3-D convolution, stride 1, the same size out as in.
+//! 3-D convolution with stride 1 on clips whose channels lie side by side, `[B, F, H, W, C]`, and what stands around it in a
+//! VAE: pixel norm with SiLU before it, unfolding of channels or the sum with a skip after it.
 //!
 //! Must not know whether it encodes or decodes.
 
-use crate::{NnError, Result, Vb, kernels, pixel_norm, profile};
-use candle_core::{DType, Tensor};
+use crate::{NnError, Result, Vb, kernels, norm::pixel_norm_silu, profile};
+use candle_core::{DType, Storage, Tensor};
+use std::sync::Arc;
 
 /// What stands before the first and after the last frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,114 +18,180 @@ pub enum TimePadding {
     Zeros,
 }
 
-/// Sizes of a convolution. Space is always padded with zeros.
+/// Sizes of a convolution, and what it is joined with. Space is always padded with zeros.
 #[derive(Debug, Clone, Copy)]
 pub struct Conv3dConfig {
     /// Channels in.
     pub inputs: usize,
-    /// Channels out.
+    /// Channels out, before unfolding.
     pub outputs: usize,
     /// Frames, rows and columns of the kernel; odd.
     pub kernel: [usize; 3],
     /// Padding in time.
     pub time: TimePadding,
+    /// The epsilon of a pixel norm, followed by SiLU, before the convolution.
+    pub norm: Option<f64>,
+    /// Channels, ordered (c, time, row, column), unfold by these factors after it; the first `time − 1` frames are dropped.
+    pub unfold: [usize; 3],
 }
 
 impl Conv3dConfig {
-    /// A 3×3×3 kernel.
+    /// A 3×3×3 kernel with nothing around it.
     pub fn cube(inputs: usize, outputs: usize, time: TimePadding) -> Self {
-        Self { inputs, outputs, kernel: [3, 3, 3], time }
+        Self { inputs, outputs, kernel: [3, 3, 3], time, norm: None, unfold: [1, 1, 1] }
+    }
+
+    /// With pixel norm and SiLU before it.
+    #[must_use]
+    pub fn normed(self, eps: f64) -> Self {
+        Self { norm: Some(eps), ..self }
+    }
+
+    /// With channels unfolded by (time, rows, columns) after it.
+    #[must_use]
+    pub fn unfolded(self, unfold: [usize; 3]) -> Self {
+        Self { unfold, ..self }
     }
 }
 
 /// A 3-D convolution with bias.
 #[derive(Debug, Clone)]
 pub struct Conv3d {
-    weight: Tensor,
-    bias: Tensor,
+    weights: Weights,
     config: Conv3dConfig,
-    /// Whether the weight is kept as the GPU's kernel reads it, and no longer as the file has it.
-    arranged: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Weights {
+    /// For the CPU's kernel, in f32.
+    Packed(Arc<kernels::PackedConv>),
+    /// `[outputs, inputs, kt, kh, kw]` and `[outputs]`.
+    Plain { weight: Tensor, bias: Tensor },
+    /// As the GPU's kernel reads them.
+    Arranged { weight: Tensor, bias: Tensor },
 }
 
 impl Conv3d {
     /// Reads `weight [outputs, inputs, kt, kh, kw]` (a 2-D kernel: `[outputs, inputs, kh, kw]`) and `bias [outputs]`.
     ///
     /// # Errors
-    /// As [`crate::Weights::tensor`]; or a kernel side is even.
+    /// As [`crate::Weights::tensor`]; or a kernel side is even, or the outputs do not unfold.
     pub fn load(vb: &Vb, config: Conv3dConfig) -> Result<Self> {
-        let Conv3dConfig { inputs, outputs, kernel: [kt, kh, kw], .. } = config;
+        let Conv3dConfig { inputs, outputs, kernel: [kt, kh, kw], unfold, .. } = config;
         if kt % 2 == 0 || kh % 2 == 0 || kw % 2 == 0 {
             return Err(NnError::unsupported("kernel_size", format!("{:?}", config.kernel), "odd sizes"));
+        }
+        let folded = unfold.iter().product::<usize>().max(1);
+        if outputs % folded != 0 || unfold.contains(&0) {
+            return Err(NnError::unsupported("outputs", outputs, format!("a multiple of {folded}")));
         }
         let weight = match kt {
             1 => vb.tensor("weight", [outputs, inputs, kh, kw])?.unsqueeze(2)?,
             _ => vb.tensor("weight", [outputs, inputs, kt, kh, kw])?,
         };
         let bias = vb.tensor("bias", [outputs])?;
-        Ok(match kernels::cuda::arranged(&weight)? {
-            Some(weight) => Self { weight, bias, config, arranged: true },
-            None => Self { weight, bias, config, arranged: false },
-        })
+        // Shapes alone (`inspect`) are not contiguous, and nothing is packed for them.
+        let pack = weight.device().is_cpu() && weight.dtype() == DType::F32 && weight.is_contiguous();
+        let weights = if pack {
+            Weights::Packed(profile::timed("conv3d, packing", || 0, || packed(&weight, &bias, &config))?)
+        } else {
+            match kernels::cuda::arranged(&weight)? {
+                Some(weight) => Weights::Arranged { weight, bias },
+                None => Weights::Plain { weight, bias },
+            }
+        };
+        Ok(Self { weights, config })
     }
 
     /// # Shapes
-    /// `[B, inputs, F, H, W]` → `[B, outputs, F, H, W]`.
+    /// `[B, F, H, W, inputs]` → `[B, F', H', W', outputs']`, the same but for unfolding.
     ///
     /// # Errors
     /// The channels are not `inputs`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        profile::timed("conv3d", || self.operations(x), || self.dispatch(x))
+        profile::timed(
+            "conv3d",
+            || self.operations(x),
+            || {
+                if !x.device().is_cpu() {
+                    return self.elsewhere(x);
+                }
+                let packed = self.packed()?;
+                let y = wide(x)?.apply_op1_no_bwd(&self.op(&packed))?;
+                Ok(y.to_dtype(x.dtype())?)
+            },
+        )
     }
 
-    /// Behind a pixel norm of that epsilon and SiLU.
+    /// `sum + forward(x)`, in the memory of `sum`, which nothing else may hold.
     ///
     /// # Shapes
-    /// As [`Self::forward`].
+    /// `x` as for [`Self::forward`], `sum` as its result.
     ///
     /// # Errors
-    /// As [`Self::forward`].
-    pub fn forward_normed(&self, x: &Tensor, eps: f64) -> Result<Tensor> {
-        match profile::timed("conv3d", || self.operations(x), || self.on_gpu(x, Some(eps)))? {
-            Some(y) => Ok(y),
-            None => self.forward(&pixel_norm(x, eps, true)?),
+    /// The sizes do not fit.
+    pub fn forward_onto(&self, sum: Tensor, x: &Tensor) -> Result<Tensor> {
+        if x.device().is_cpu() && sum.dtype() == DType::F32 && sum.is_contiguous() {
+            return profile::timed(
+                "conv3d",
+                || self.operations(x),
+                || {
+                    let packed = self.packed()?;
+                    sum.inplace_op2(&wide(x)?, &self.op(&packed))?;
+                    Ok(sum)
+                },
+            );
         }
+        Ok((sum + self.forward(x)?)?)
+    }
+
+    /// Bytes that all convolutions of at most `channels` channels together keep on the CPU for their work while they exist.
+    pub fn scratch_bytes(channels: usize) -> u64 {
+        kernels::scratch_bytes(channels)
+    }
+
+    fn packed(&self) -> Result<Arc<kernels::PackedConv>> {
+        match &self.weights {
+            Weights::Packed(packed) => Ok(Arc::clone(packed)),
+            Weights::Plain { weight, bias } => packed(weight, bias, &self.config),
+            Weights::Arranged { .. } => Err(NnError::unsupported("device", "the CPU", "the weights' device")),
+        }
+    }
+
+    fn op<'a>(&self, packed: &'a kernels::PackedConv) -> kernels::Conv3d<'a> {
+        let norm = self.config.norm.map(|eps| eps as f32);
+        kernels::Conv3d { packed, time: self.config.time, norm, level: kernels::Level::current() }
     }
 
     fn operations(&self, x: &Tensor) -> usize {
-        let Conv3dConfig { inputs, outputs, kernel, .. } = self.config;
-        2 * kernel.iter().product::<usize>() * outputs * inputs * (x.elem_count() / inputs.max(1))
+        2 * x.elem_count() * self.config.outputs * self.config.kernel.iter().product::<usize>()
     }
 
-    fn on_gpu(&self, x: &Tensor, eps: Option<f64>) -> Result<Option<Tensor>> {
-        if !self.arranged {
-            return Ok(None);
-        }
-        Ok(kernels::cuda::conv3d(x, (&self.weight, &self.bias), &self.config, eps)?)
-    }
-
-    fn dispatch(&self, x: &Tensor) -> Result<Tensor> {
-        if x.device().is_cpu() {
-            let wide = |t: &Tensor| t.to_dtype(DType::F32)?.contiguous();
-            let op = kernels::Conv3d { kernel: self.config.kernel, time: self.config.time };
-            let y = wide(x)?.apply_op3_no_bwd(&wide(&self.weight)?, &wide(&self.bias)?, &op)?;
-            return Ok(y.to_dtype(x.dtype())?);
-        }
-        match self.on_gpu(x, None)? {
-            Some(y) => Ok(y),
-            None => self.forward_formula(x),
-        }
+    /// On another device than the CPU: by a kernel, else by the formula.
+    fn elsewhere(&self, x: &Tensor) -> Result<Tensor> {
+        let Weights::Arranged { weight, bias } = &self.weights else { return self.forward_formula(x) };
+        let x = x.permute((0, 4, 1, 2, 3))?.contiguous()?;
+        let y = kernels::cuda::conv3d(&x, (weight, bias), &self.config)?;
+        self.unfolded(&y.ok_or_else(|| NnError::unsupported("conv3d", format!("{:?}", x.dims()), "fitting sizes"))?)
     }
 
     /// The plain formula on any device: one 2-D convolution per kernel frame, summed.
     fn forward_formula(&self, x: &Tensor) -> Result<Tensor> {
+        let Weights::Plain { weight, bias } = &self.weights else {
+            return Err(NnError::unsupported("device", "another one than the weights'", "the weights' device"));
+        };
+        let x = x.permute((0, 4, 1, 2, 3))?.contiguous()?;
+        let x = match self.config.norm {
+            Some(eps) => pixel_norm_silu(&x, eps)?,
+            None => x,
+        };
         let [kt, kh, _] = self.config.kernel;
         let (b, _, frames, h, w) = x.dims5()?;
-        let padded = self.pad_time(x)?;
+        let padded = self.pad_time(&x)?;
         let mut sum: Option<Tensor> = None;
         for offset in 0..kt {
             let slice = padded.narrow(2, offset, frames)?.transpose(1, 2)?.flatten(0, 1)?.contiguous()?;
-            let kernel = self.weight.narrow(2, offset, 1)?.squeeze(2)?.contiguous()?;
+            let kernel = weight.narrow(2, offset, 1)?.squeeze(2)?.contiguous()?;
             let part = slice.conv2d(&kernel, kh / 2, 1, 1, 1)?;
             sum = Some(match sum {
                 Some(sum) => (sum + part)?,
@@ -131,10 +199,21 @@ impl Conv3d {
             });
         }
         let sum = sum.ok_or_else(|| NnError::unsupported("kernel_size", 0, "at least 1"))?;
-        let y = sum.reshape((b, frames, self.config.outputs, h, w))?.transpose(1, 2)?;
-        Ok(y.broadcast_add(&self.bias.reshape((1, self.config.outputs, 1, 1, 1))?)?.contiguous()?)
+        let y = sum.broadcast_add(&bias.reshape((1, self.config.outputs, 1, 1))?)?;
+        self.unfolded(&y.reshape((b, frames, self.config.outputs, h, w))?.transpose(1, 2)?)
     }
 
+    /// `[B, outputs, F, H, W]` → `[B, F', H', W', outputs']`.
+    fn unfolded(&self, y: &Tensor) -> Result<Tensor> {
+        let (b, outputs, frames, h, w) = y.dims5()?;
+        let [st, sh, sw] = self.config.unfold;
+        let channels = outputs / (st * sh * sw);
+        let y = y.reshape(vec![b, channels, st, sh, sw, frames, h, w])?.permute(vec![0, 5, 2, 6, 3, 7, 4, 1])?;
+        let y = y.reshape((b, frames * st, h * sh, w * sw, channels))?;
+        Ok(y.narrow(1, st - 1, frames * st - (st - 1))?.contiguous()?)
+    }
+
+    /// `[B, C, F, H, W]` with the frames that the first and the last one see.
     fn pad_time(&self, x: &Tensor) -> Result<Tensor> {
         let kt = self.config.kernel[0];
         let (front, back) = match self.config.time {
@@ -148,30 +227,116 @@ impl Conv3d {
     }
 }
 
+fn wide(x: &Tensor) -> Result<Tensor> {
+    Ok(x.to_dtype(DType::F32)?.contiguous()?)
+}
+
+fn packed(weight: &Tensor, bias: &Tensor, config: &Conv3dConfig) -> Result<Arc<kernels::PackedConv>> {
+    let (weight, bias) = (wide(weight)?, wide(bias)?);
+    let sizes = (config.inputs, config.outputs);
+    let packed = with_values(&weight, |weight| {
+        with_values(&bias, |bias| kernels::PackedConv::new((weight, bias), sizes, config.kernel, config.unfold))
+    });
+    let packed =
+        packed??.ok_or_else(|| NnError::unsupported("conv3d", format!("{:?}", weight.dims()), "fitting sizes"))?;
+    Ok(Arc::new(packed))
+}
+
+/// Lends the values of a contiguous f32 tensor on the CPU.
+fn with_values<T>(tensor: &Tensor, work: impl FnOnce(&[f32]) -> T) -> Result<T> {
+    let (storage, layout) = tensor.storage_and_layout();
+    match (&*storage, layout.contiguous_offsets()) {
+        (Storage::Cpu(values), Some((start, end))) => Ok(work(&values.as_slice::<f32>()?[start..end])),
+        _ => Err(NnError::unsupported("device", format!("{:?}", tensor.device()), "the CPU")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use candle_core::Device;
+    use kernels::Level;
+
+    fn random(config: Conv3dConfig) -> Result<(Conv3d, Conv3d)> {
+        let Conv3dConfig { inputs, outputs, kernel: [kt, kh, kw], .. } = config;
+        let weight = Tensor::randn(0f32, 1f32, (outputs, inputs, kt, kh, kw), &Device::Cpu)?;
+        let bias = Tensor::randn(0f32, 1f32, outputs, &Device::Cpu)?;
+        let weights = Weights::Packed(packed(&weight, &bias, &config)?);
+        Ok((Conv3d { weights, config }, Conv3d { weights: Weights::Plain { weight, bias }, config }))
+    }
+
+    /// Relative L2 errors of both ways of computing, on every level.
+    fn check(config: Conv3dConfig, sizes: [usize; 3]) -> Result<()> {
+        let (kernel, plain) = random(config)?;
+        let [frames, height, width] = sizes;
+        let x = Tensor::randn(0f32, 1f32, (2, frames, height, width, config.inputs), &Device::Cpu)?;
+        let expected = plain.forward_formula(&x)?;
+        let skip = Tensor::randn(0f32, 1f32, expected.dims(), &Device::Cpu)?;
+        let expected_sum = (&skip + &expected)?;
+        let packed = kernel.packed()?;
+        for level in Level::available() {
+            let op = kernels::Conv3d { level, ..kernel.op(&packed) };
+            let found = x.apply_op1_no_bwd(&op)?;
+            let sum = skip.copy()?;
+            sum.inplace_op2(&x, &op)?;
+            for (found, expected) in [(&found, &expected), (&sum, &expected_sum)] {
+                assert_eq!(found.dims(), expected.dims(), "{config:?} {sizes:?} {level:?}");
+                let error = crate::relative_l2(found, expected).unwrap();
+                assert!(error < 5e-6, "{config:?} {sizes:?} {level:?}: {error:.1e}");
+            }
+        }
+        Ok(())
+    }
 
     #[test]
-    fn kernel_equals_the_formula() -> Result<()> {
-        for (kernel, time) in [
-            ([3, 3, 3], TimePadding::Causal),
-            ([3, 3, 3], TimePadding::Replicate),
-            ([3, 3, 3], TimePadding::Zeros),
-            ([1, 3, 3], TimePadding::Zeros),
-            ([1, 1, 1], TimePadding::Zeros),
-        ] {
-            let [kt, kh, kw] = kernel;
-            let config = Conv3dConfig { inputs: 5, outputs: 7, kernel, time };
-            let weight = Tensor::randn(0f32, 1f32, (7, 5, kt, kh, kw), &Device::Cpu)?;
-            let conv = Conv3d { weight, bias: Tensor::randn(0f32, 1f32, 7, &Device::Cpu)?, config, arranged: false };
-            for (frames, height, width) in [(1, 1, 1), (4, 6, 9), (2, 3, 1), (3, 46, 61)] {
-                let x = Tensor::randn(0f32, 1f32, (2, 5, frames, height, width), &Device::Cpu)?;
-                let difference = (conv.forward(&x)? - conv.forward_formula(&x)?)?;
-                let error = difference.abs()?.max_all()?.to_scalar::<f32>()?;
-                assert!(error < 5e-5, "{kernel:?} {time:?} {frames}x{height}x{width}: {error}");
+    fn kernel_equals_the_formula_on_every_level() -> Result<()> {
+        let times = [TimePadding::Causal, TimePadding::Replicate, TimePadding::Zeros];
+        for time in times {
+            for kernel in [[3, 3, 3], [1, 3, 3], [1, 1, 1], [3, 1, 1], [5, 3, 3]] {
+                let config = Conv3dConfig { kernel, ..Conv3dConfig::cube(5, 7, time) };
+                for sizes in [[1, 1, 1], [4, 6, 9], [2, 3, 1], [3, 21, 30]] {
+                    check(config, sizes)?;
+                }
             }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn wide_layers_equal_the_formula_on_every_level() -> Result<()> {
+        for (inputs, outputs) in [(48, 40), (33, 64), (64, 129)] {
+            for sizes in [[1, 9, 14], [5, 8, 12], [11, 18, 37]] {
+                check(Conv3dConfig::cube(inputs, outputs, TimePadding::Replicate), sizes)?;
+                check(Conv3dConfig::cube(inputs, outputs, TimePadding::Causal).normed(1e-8), sizes)?;
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn unfolding_equals_the_formula_on_every_level() -> Result<()> {
+        for unfold in [[2, 1, 1], [1, 2, 2], [2, 2, 2]] {
+            for outputs in [24, 128] {
+                for sizes in [[1, 2, 3], [3, 5, 6], [4, 12, 17]] {
+                    check(Conv3dConfig::cube(6, outputs, TimePadding::Replicate).unfolded(unfold), sizes)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn threads_change_no_bit() -> Result<()> {
+        let (layer, _) = random(Conv3dConfig::cube(40, 70, TimePadding::Causal).normed(1e-8))?;
+        for sizes in [(1, 2, 8, 8, 40), (1, 9, 33, 50, 40)] {
+            let x = Tensor::randn(0f32, 1f32, sizes, &Device::Cpu)?;
+            let run = |threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let y = pool.install(|| layer.forward(&x)).unwrap();
+                y.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+            };
+            let alone = run(1);
+            assert!([2, 5].into_iter().all(|threads| run(threads) == alone), "{sizes:?}");
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 //! Must not know what is projected, or which file W came from.
 
 use crate::{
-    Matrix, Result, Vb, gelu,
+    Compute, Matrix, Result, Vb, gelu,
     kernels::{self, Then, Weight},
     profile,
 };
@@ -32,7 +32,11 @@ impl Linear {
     /// As [`crate::Weights::tensor`].
     pub fn load_with(vb: &Vb, inputs: usize, outputs: usize, bias: bool) -> Result<Self> {
         let layer = Self::load_passing(vb, inputs, outputs, bias)?;
-        Ok(Self { weight: layer.weight.ready()?, ..layer })
+        let weight = match vb.compute() {
+            Compute { eight_bit: true, dtype: DType::F32, .. } => layer.weight.eight_bit(layer.shape)?,
+            _ => layer.weight.ready()?,
+        };
+        Ok(Self { weight, ..layer })
     }
 
     /// The same for a layer that is dropped after one use: the weight stays in the order of its file.
@@ -77,7 +81,11 @@ impl Linear {
         let mut dims = x.dims().to_vec();
         let rows = x.elem_count() / inputs.max(1);
         let x = x.reshape((rows, inputs))?;
-        let name = if matches!(self.weight, Matrix::Packed(_)) { "packed linear" } else { "linear" };
+        let name = match self.weight {
+            Matrix::Packed(_) => "packed linear",
+            Matrix::EightBit(_) => "linear in 8 bits",
+            _ => "linear",
+        };
         let y = profile::timed(name, || 2 * rows * inputs * outputs, || self.dispatch(&x, then))?;
         if let Some(last) = dims.last_mut() {
             *last = outputs;
@@ -90,6 +98,8 @@ impl Linear {
             let weight = match &self.weight {
                 Matrix::Dense(weight) => Some(Weight::Rows(weight.clone())),
                 Matrix::Panels(weight) => Some(Weight::Panels(weight.clone())),
+                Matrix::Packed(weight) => Some(Weight::Packed(weight.clone())),
+                Matrix::EightBit(weight) => Some(Weight::EightBit(weight.0.clone())),
                 _ => None,
             };
             if let Some(weight) = weight {
@@ -118,16 +128,19 @@ impl Linear {
         }
     }
 
+    /// A product in f32 of an input in any dtype.
+    fn wide(&self, weight: Weight, x: &Tensor) -> Result<Tensor> {
+        let op = kernels::Linear { weight, outputs: self.shape[0], bias: None, then: Then::Nothing };
+        Ok(x.to_dtype(DType::F32)?.contiguous()?.apply_op1_no_bwd(&op)?.to_dtype(x.dtype())?)
+    }
+
     /// The product and the bias, of rows.
     fn plain(&self, weight: &Matrix, x: &Tensor) -> Result<Tensor> {
         let y = match weight {
             Matrix::Dense(weight) => x.matmul(&weight.t()?)?,
             Matrix::Packed(weight) => weight.product(x)?,
-            Matrix::Panels(weight) => {
-                let weight = Weight::Panels(weight.clone());
-                let op = kernels::Linear { weight, outputs: self.shape[0], bias: None, then: Then::Nothing };
-                x.to_dtype(DType::F32)?.contiguous()?.apply_op1_no_bwd(&op)?.to_dtype(x.dtype())?
-            }
+            Matrix::Panels(weight) => self.wide(Weight::Panels(weight.clone()), x)?,
+            Matrix::EightBit(weight) => self.wide(Weight::EightBit(weight.0.clone()), x)?,
             Matrix::Beside(weight, products) => {
                 let y = self.plain(weight, x)?;
                 return products.iter().try_fold(y, |y, low_rank| Ok((y + low_rank.product(x)?)?));
@@ -143,8 +156,11 @@ impl Linear {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::relative_l2;
-    use candle_core::Device;
+    use crate::{Level, Packed, Packing, relative_l2};
+    use candle_core::{
+        Device,
+        quantized::{GgmlDType, QTensor},
+    };
 
     fn randn(rows: usize, columns: usize) -> Tensor {
         Tensor::randn(0f32, 1f32, (rows, columns), &Device::Cpu).unwrap()
@@ -163,17 +179,38 @@ mod tests {
                 let dense = Linear { weight: Matrix::Dense(weight), shape: [outputs, inputs], bias };
                 let ready = Linear { weight: dense.weight.clone().ready()?, ..dense.clone() };
                 assert!(matches!(ready.weight, Matrix::Panels(_)));
-                for layer in [dense, ready] {
-                    let close = |found: &Tensor, expected: &Tensor| {
-                        let error = relative_l2(found, expected).unwrap();
-                        assert!(error < 2e-6, "{rows}x{inputs}x{outputs}: {error:.1e}");
-                    };
-                    close(&layer.forward(&x)?, &plain);
-                    close(&layer.gelu(&x)?, &plain.gelu()?);
-                    close(&layer.gelu_times(&x, &factor)?, &(plain.gelu()? * &factor)?);
-                }
+                let (gelu, times) = (plain.gelu()?, (plain.gelu()? * &factor)?);
+                Level::on_each(|level| {
+                    for layer in [&dense, &ready] {
+                        let close = |found: Result<Tensor>, expected: &Tensor| {
+                            let error = relative_l2(&found.unwrap(), expected).unwrap();
+                            assert!(error < 2e-6, "{level:?} {rows}x{inputs}x{outputs}: {error:.1e}");
+                        };
+                        close(layer.forward(&x), &plain);
+                        close(layer.gelu(&x), &gelu);
+                        close(layer.gelu_times(&x, &factor), &times);
+                    }
+                });
             }
         }
+        Ok(())
+    }
+
+    #[test]
+    fn eight_bits_are_near_the_formula_from_every_form() -> Result<()> {
+        let (x, weight, bias) = (randn(30, 256), randn(96, 256), randn(1, 96).squeeze(0)?);
+        let expected = x.matmul(&weight.t()?)?.broadcast_add(&bias)?.gelu()?;
+        let blocks = QTensor::quantize(&weight, GgmlDType::Q8_0)?;
+        let packed = Packed::new(&blocks.data()?, Packing::Blocks(GgmlDType::Q8_0), [96, 256])?;
+        for matrix in [Matrix::Dense(weight), Matrix::Packed(packed)] {
+            let weight = matrix.eight_bit([96, 256])?;
+            assert!(matches!(weight, Matrix::EightBit(_)));
+            let layer = Linear { weight, shape: [96, 256], bias: Some(bias.clone()) };
+            let error = relative_l2(&layer.gelu(&x)?, &expected).unwrap();
+            assert!(error < 2e-2, "{error:.1e}");
+        }
+        assert!(matches!(Matrix::Dense(randn(96, 100)).eight_bit([96, 100])?, Matrix::Panels(_)));
+        assert!(matches!(Matrix::Dense(randn(32, 256)).eight_bit([32, 256])?, Matrix::Panels(_)));
         Ok(())
     }
 

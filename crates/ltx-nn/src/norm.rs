@@ -101,28 +101,21 @@ pub(crate) fn layer_norm(x: &Tensor, eps: f64) -> Result<Tensor> {
     Ok(candle_nn::ops::layer_norm(&x.contiguous()?, &ones, &zeros, eps as f32)?)
 }
 
-/// RMS normalisation over the channels of every location, `x / sqrt(mean_c(x²) + eps)`, then SiLU if asked for.
+/// RMS normalisation over the channels of every position, `x / sqrt(mean_c(x²) + eps)`, then SiLU; the plain formula but on
+/// a GPU. On the CPU it is part of the convolution behind it.
 ///
 /// # Shapes
 /// `[B, C, F, H, W]` → the same.
 ///
 /// # Errors
 /// A tensor operation failed.
-pub fn pixel_norm(x: &Tensor, eps: f64, silu: bool) -> Result<Tensor> {
-    profile::timed("pixel norm", || 0, || pixel_norm_dispatch(x, eps, silu))
-}
-
-fn pixel_norm_dispatch(x: &Tensor, eps: f64, silu: bool) -> Result<Tensor> {
-    if x.device().is_cpu() && x.dtype() == DType::F32 {
-        return Ok(x.contiguous()?.apply_op1_no_bwd(&kernels::PixelNorm { eps: eps as f32, silu })?);
-    }
-    if let Some(y) = kernels::cuda::pixel_norm(x, eps, silu)? {
+pub(crate) fn pixel_norm_silu(x: &Tensor, eps: f64) -> Result<Tensor> {
+    if let Some(y) = kernels::cuda::pixel_norm(x, eps, true)? {
         return Ok(y);
     }
     let wide = x.to_dtype(DType::F32)?;
     let rms = (wide.sqr()?.mean_keepdim(1)? + eps)?.sqrt()?;
-    let y = wide.broadcast_div(&rms)?.to_dtype(x.dtype())?;
-    Ok(if silu { y.silu()? } else { y })
+    Ok(wide.broadcast_div(&rms)?.to_dtype(x.dtype())?.silu()?)
 }
 
 /// Group normalisation over channels and all positions. Source: Wu & He, “Group Normalization” (2018).
@@ -144,19 +137,34 @@ impl GroupNorm {
     }
 
     /// # Shapes
-    /// `[B, C, F, H, W]` → the same. Means are taken per channel first, which keeps f32 sums short.
+    /// `[B, F, H, W, C]` → the same; then SiLU if asked for.
     ///
     /// # Errors
     /// The channels do not divide into the groups.
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (b, c, f, h, w) = x.dims5()?;
-        let grouped = x.to_dtype(DType::F32)?.reshape((b, self.groups, c / self.groups, f * h * w))?;
-        let mean = |t: &Tensor| t.mean_keepdim(3)?.mean_keepdim(2);
+    pub fn forward(&self, x: &Tensor, silu: bool) -> Result<Tensor> {
+        profile::timed(
+            "group norm",
+            || 0,
+            || {
+                if x.device().is_cpu() && x.dtype() == DType::F32 {
+                    let op = kernels::GroupNorm { groups: self.groups, eps: self.eps, silu };
+                    return Ok(x.contiguous()?.apply_op3_no_bwd(&self.weight, &self.bias, &op)?);
+                }
+                let y = self.forward_formula(x)?;
+                Ok(if silu { y.silu()? } else { y })
+            },
+        )
+    }
+
+    /// The plain formula on any device. Means are taken per channel first, which keeps f32 sums short.
+    fn forward_formula(&self, x: &Tensor) -> Result<Tensor> {
+        let (b, f, h, w, c) = x.dims5()?;
+        let grouped = x.to_dtype(DType::F32)?.reshape((b, f * h * w, self.groups, c / self.groups))?;
+        let mean = |t: &Tensor| t.mean_keepdim(1)?.mean_keepdim(3);
         let centred = grouped.broadcast_sub(&mean(&grouped)?)?;
         let deviation = (mean(&centred.sqr()?)? + self.eps)?.sqrt()?;
-        let y = centred.broadcast_div(&deviation)?.reshape((b, c, f, h, w))?.to_dtype(x.dtype())?;
-        let per_channel = |t: &Tensor| t.reshape((1, c, 1, 1, 1));
-        Ok(y.broadcast_mul(&per_channel(&self.weight)?)?.broadcast_add(&per_channel(&self.bias)?)?)
+        let y = centred.broadcast_div(&deviation)?.reshape((b, f, h, w, c))?.to_dtype(x.dtype())?;
+        Ok(y.broadcast_mul(&self.weight)?.broadcast_add(&self.bias)?)
     }
 }
 
@@ -166,6 +174,11 @@ mod tests {
     use candle_core::Device;
 
     #[test]
+    fn kernels_equal_the_formulas_on_every_level() {
+        crate::Level::on_each(|_| rms_norm_kernel_equals_the_formula().unwrap());
+        crate::Level::on_each(|_| group_norm_kernel_equals_the_formula().unwrap());
+    }
+
     fn rms_norm_kernel_equals_the_formula() -> Result<()> {
         for (rows, width) in [(1, 1), (3, 37), (40, 512)] {
             let x = Tensor::randn(0f32, 2f32, (2, rows, width), &Device::Cpu)?;
@@ -178,14 +191,16 @@ mod tests {
         Ok(())
     }
 
-    #[test]
-    fn pixel_norm_kernel_equals_the_formula() -> Result<()> {
-        let x = Tensor::randn(0f32, 1f32, (2, 7, 3, 5, 6), &Device::Cpu)?;
-        let rms = (x.sqr()?.mean_keepdim(1)? + 1e-8)?.sqrt()?;
-        let expected = x.broadcast_div(&rms)?;
-        for (silu, expected) in [(false, expected.clone()), (true, expected.silu()?)] {
-            let error = (pixel_norm(&x, 1e-8, silu)? - expected)?.abs()?.max_all()?.to_scalar::<f32>()?;
-            assert!(error < 2e-6, "silu {silu}: {error}");
+    fn group_norm_kernel_equals_the_formula() -> Result<()> {
+        for (frames, height, width, groups, channels) in [(1, 1, 1, 2, 8), (3, 5, 7, 32, 64), (2, 9, 11, 5, 35)] {
+            let x = Tensor::randn(3f32, 2f32, (2, frames, height, width, channels), &Device::Cpu)?;
+            let random = |mean| Tensor::randn(mean, 0.1f32, channels, &Device::Cpu);
+            let norm = GroupNorm { weight: random(1.0)?, bias: random(0.0)?, groups, eps: 1e-5 };
+            let expected = norm.forward_formula(&x)?;
+            for (silu, expected) in [(false, expected.clone()), (true, expected.silu()?)] {
+                let error = crate::relative_l2(&norm.forward(&x, silu)?, &expected).unwrap();
+                assert!(error < 2e-6, "{frames}x{height}x{width} {groups} {channels} {silu}: {error:.1e}");
+            }
         }
         Ok(())
     }

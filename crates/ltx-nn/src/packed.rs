@@ -1,21 +1,16 @@
-//! Matrices that stay packed in memory: ggml's quantised blocks (decoded by candle) and 8-bit floats. A layer widens a panel
-//! of rows at a time to f32 and multiplies that; activations are never rounded.
+//! Matrices that stay packed in memory: ggml's quantised blocks and 8-bit floats. A product decodes 32 rows by 256 values at a
+//! time, into the panel that it multiplies next; activations are never rounded.
 //! Source of the 8-bit floats: Micikevicius et al., “FP8 Formats for Deep Learning” (2022), e4m3.
 //!
 //! Must not know files, keys, or which layer multiplies.
 
 use crate::{Compute, Matrix, NnError, Result, kernels};
-use candle_core::{
-    CpuStorage, DType, Device, Tensor,
-    quantized::{GgmlDType, QuantizedType},
-};
+use candle_core::{DType, Device, Tensor, quantized::GgmlDType};
 use rayon::prelude::*;
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{fmt, ops::Range, sync::Arc};
 
 /// Values that are decoded at once.
 const TILE: usize = 1 << 16;
-/// Values of a widened panel: 16 MiB, which is what a packed product needs beside its output.
-const PANEL: usize = 1 << 22;
 
 /// How values are packed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -53,11 +48,13 @@ impl Packing {
 /// # Errors
 /// `bytes` does not hold `values` values in whole blocks.
 pub fn unpack(bytes: &[u8], packing: Packing, values: usize) -> Result<Vec<f32>> {
+    check(bytes, packing, values)?;
     let mut wide = vec![0f32; values];
-    let tiles = tiles(bytes, packing, TILE / packing.block() * packing.block(), values)?;
-    wide.par_chunks_mut(TILE / packing.block() * packing.block())
-        .zip(&tiles)
-        .try_for_each(|(wide, tile)| tile.widen(wide))?;
+    let tile = TILE / packing.block() * packing.block();
+    let size = packing.bytes(tile).unwrap_or(1);
+    wide.par_chunks_mut(tile)
+        .zip(bytes.par_chunks(size))
+        .for_each(|(wide, bytes)| kernels::decode(packing, bytes, wide));
     Ok(wide)
 }
 
@@ -72,55 +69,22 @@ pub fn e4m3(byte: u8) -> f32 {
     if byte & 0x80 == 0 { magnitude } else { -magnitude }
 }
 
-/// Some rows, decoded together.
-enum Tile {
-    Blocks(Box<dyn QuantizedType>),
-    Fp8(Box<[u8]>, f32),
-}
-
-impl Tile {
-    fn widen(&self, wide: &mut [f32]) -> Result<()> {
-        match self {
-            Self::Blocks(blocks) => {
-                if let CpuStorage::F32(values) = blocks.dequantize(wide.len())? {
-                    wide.copy_from_slice(&values);
-                }
-            }
-            Self::Fp8(bytes, scale) => {
-                let table: [f32; 256] = std::array::from_fn(|byte| e4m3(byte as u8) * scale);
-                wide.iter_mut().zip(bytes).for_each(|(value, byte)| *value = table[usize::from(*byte)]);
-            }
-        }
-        Ok(())
+/// Fails unless `bytes` holds `values` values in whole blocks of a kind that is decoded here.
+fn check(bytes: &[u8], packing: Packing, values: usize) -> Result<()> {
+    if packing.bytes(values) == Some(bytes.len()) && kernels::decodes(packing) {
+        return Ok(());
     }
-}
-
-/// Cuts `bytes` into tiles of `values` values each, the last one shorter. Copies them.
-fn tiles(bytes: &[u8], packing: Packing, values: usize, all: usize) -> Result<Vec<Tile>> {
-    let size = packing.bytes(values).filter(|size| *size > 0);
-    let (Some(size), true) = (size, packing.bytes(all) == Some(bytes.len())) else {
-        let found = format!("{} bytes", bytes.len());
-        return Err(NnError::unsupported("packed weights", found, format!("{all} values in whole blocks")));
-    };
-    let aligned = bytes.is_empty() || bytes.as_ptr().addr().is_multiple_of(4);
-    if matches!(packing, Packing::Blocks(_)) && !aligned {
-        return Err(NnError::unsupported("packed weights", "an odd address", "alignment of four bytes"));
-    }
-    let tile = |bytes: &[u8]| match packing {
-        Packing::Blocks(kind) => Tile::Blocks(kind.from_data(Cow::Borrowed(bytes))),
-        Packing::Fp8 { scale } => Tile::Fp8(bytes.into(), scale),
-    };
-    Ok(bytes.chunks(size).map(tile).collect())
+    let found = format!("{} bytes, {packing:?}", bytes.len());
+    Err(NnError::unsupported("packed weights", found, format!("{values} values in whole blocks")))
 }
 
 /// A packed matrix.
 #[derive(Clone)]
 pub struct Packed {
-    tiles: Arc<[Tile]>,
-    tile_rows: usize,
+    bytes: Arc<[u8]>,
     packing: Packing,
     shape: [usize; 2],
-    /// On a GPU, in place of the tiles.
+    /// On a GPU, in place of the bytes.
     there: Option<kernels::cuda::Fp8>,
 }
 
@@ -134,9 +98,8 @@ impl Packed {
         if inputs == 0 || packing.bytes(inputs).is_none() {
             return Err(NnError::unsupported("packed weights", format!("rows of {inputs}"), "whole blocks"));
         }
-        let tile_rows = (TILE / inputs).clamp(1, outputs.max(1));
-        let tiles = tiles(bytes, packing, tile_rows * inputs, outputs * inputs)?.into();
-        Ok(Self { tiles, tile_rows, packing, shape, there: None })
+        check(bytes, packing, outputs * inputs)?;
+        Ok(Self { bytes: bytes.into(), packing, shape, there: None })
     }
 
     /// `[outputs, inputs]`.
@@ -151,18 +114,13 @@ impl Packed {
 
     /// As a layer keeps it on a GPU: 8-bit floats are uploaded, blocks widened. The packed copy here goes.
     pub(crate) fn on(self, compute: &Compute) -> Result<Matrix> {
-        let Compute { device, dtype } = compute;
+        let Compute { device, dtype, .. } = compute;
         let Packing::Fp8 { scale } = self.packing else {
             return Ok(Matrix::Dense(self.widened(device)?.to_dtype(*dtype)?));
         };
-        let mut bytes = Vec::with_capacity(self.shape[0] * self.shape[1]);
-        for tile in self.tiles.iter() {
-            if let Tile::Fp8(values, _) = tile {
-                bytes.extend_from_slice(values);
-            }
-        }
-        let there = kernels::cuda::Fp8::new(Tensor::from_vec(bytes, (self.shape[0], self.shape[1]), device)?, scale)?;
-        Ok(Matrix::Packed(Self { tiles: Arc::from([]), there: Some(there), ..self }))
+        let bytes = Tensor::from_slice(&self.bytes, (self.shape[0], self.shape[1]), device)?;
+        let there = kernels::cuda::Fp8::new(bytes, scale)?;
+        Ok(Matrix::Packed(Self { bytes: Arc::from([]), there: Some(there), ..self }))
     }
 
     /// `x Wᵀ + b`, then GELU if asked for, where the matrix lies on a GPU.
@@ -180,7 +138,9 @@ impl Packed {
     pub fn product(&self, x: &Tensor) -> Result<Tensor> {
         if x.device().is_cpu() {
             let wide = x.to_dtype(DType::F32)?.contiguous()?;
-            return Ok(wide.apply_op1_no_bwd(&kernels::PackedProduct { weight: self.clone() })?.to_dtype(x.dtype())?);
+            let (weight, outputs) = (kernels::Weight::Packed(self.clone()), self.shape[0]);
+            let op = kernels::Linear { weight, outputs, bias: None, then: kernels::Then::Nothing };
+            return Ok(wide.apply_op1_no_bwd(&op)?.to_dtype(x.dtype())?);
         }
         match self.product_on_gpu(x, None, false)? {
             Some(y) => Ok(y),
@@ -198,21 +158,14 @@ impl Packed {
     /// # Errors
     /// There is no memory for it.
     pub fn widened(&self, device: &Device) -> Result<Tensor> {
-        let mut wide = vec![0f32; self.shape[0] * self.shape[1]];
-        self.widen(0, &mut wide)?;
+        let wide = unpack(&self.bytes, self.packing, self.shape[0] * self.shape[1])?;
         Ok(Tensor::from_vec(wide, (self.shape[0], self.shape[1]), device)?)
     }
 
-    /// Rows of a panel: whole tiles.
-    pub(crate) fn panel_rows(&self) -> usize {
-        let tile = self.tile_rows * self.shape[1];
-        (PANEL / tile).max(1) * self.tile_rows
-    }
-
-    /// Rows from `start` on, which begins a tile, to f32.
-    pub(crate) fn widen(&self, start: usize, wide: &mut [f32]) -> Result<()> {
-        let tiles = self.tiles.get(start / self.tile_rows..).unwrap_or_default();
-        wide.par_chunks_mut(self.tile_rows * self.shape[1]).zip(tiles).try_for_each(|(wide, tile)| tile.widen(wide))
+    /// Part of a row, which is whole blocks, to f32.
+    pub(crate) fn decode_row(&self, row: usize, part: Range<usize>, out: &mut [f32]) {
+        let place = |value: usize| self.packing.bytes(row * self.shape[1] + value).unwrap_or(0);
+        kernels::decode(self.packing, &self.bytes[place(part.start)..place(part.end)], out);
     }
 }
 
@@ -250,15 +203,18 @@ mod tests {
         }
         let bytes: Vec<u8> = (0..333 * 512).map(|i| (i * 7 % 120) as u8).collect();
         packed.push(Packed::new(&bytes, Packing::Fp8 { scale: 0.5 }, [333, 512])?);
-        for weight in packed {
-            let product = weight.product(&x)?;
-            let size = product.abs()?.max_all()?.to_scalar::<f32>()?;
-            let error = (&product - weight.product_formula(&x)?)?.abs()?.max_all()?.to_scalar::<f32>()?;
-            assert!(error <= 2e-6 * size, "{weight:?}: {error} of {size}");
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-            let alone = pool.install(|| weight.product(&x))?;
-            assert_eq!(alone.to_vec2::<f32>()?, product.to_vec2::<f32>()?, "{weight:?}");
-        }
+        crate::Level::on_each(|level| {
+            for weight in &packed {
+                let largest = |x: Tensor| x.abs().and_then(|x| x.max_all()?.to_scalar::<f32>()).unwrap();
+                let product = weight.product(&x).unwrap();
+                let error = largest((&product - weight.product_formula(&x).unwrap()).unwrap());
+                let size = largest(product.clone());
+                assert!(error <= 2e-6 * size, "{level:?} {weight:?}: {error} of {size}");
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+                let alone = pool.install(|| weight.product(&x)).unwrap();
+                assert_eq!(alone.to_vec2::<f32>().unwrap(), product.to_vec2::<f32>().unwrap(), "{level:?} {weight:?}");
+            }
+        });
         Ok(())
     }
 

@@ -148,6 +148,10 @@ mod tests {
     use candle_core::Device;
 
     #[test]
+    fn kernel_equals_the_formula_on_every_level() {
+        crate::Level::on_each(|_| kernel_equals_the_formula().unwrap());
+    }
+
     fn kernel_equals_the_formula() -> Result<()> {
         let compute = Compute::cpu_f32();
         let positions = vec![(0..5).map(|t| t as f32).collect::<Vec<_>>(); 3];

@@ -4,7 +4,7 @@
 
 use crate::{Compute, LowRank, Packed, Result, kernels, profile};
 use candle_core::{DType, Tensor};
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 /// The matrix of a linear layer, as its source keeps it.
 #[derive(Debug, Clone)]
@@ -15,6 +15,8 @@ pub enum Matrix {
     Panels(Tensor),
     /// Packed; widened when it is used.
     Packed(Packed),
+    /// In 8 bits on the CPU; made by [`Matrix::eight_bit`].
+    EightBit(EightBit),
     /// A matrix and what is added to its product: the sum is never made.
     Beside(Box<Matrix>, Arc<[LowRank]>),
 }
@@ -27,13 +29,37 @@ impl Matrix {
             return Ok(self);
         }
         match self {
-            Self::Dense(_) | Self::Panels(_) => Ok(self),
+            Self::Dense(_) | Self::Panels(_) | Self::EightBit(_) => Ok(self),
             Self::Packed(weight) => weight.on(compute),
             Self::Beside(weight, products) => {
                 let products = products.iter().map(|product| product.on(&compute.device)).collect::<Result<_>>()?;
                 Ok(Self::Beside(Box::new(weight.on(compute)?), products))
             }
         }
+    }
+
+    /// The matrix in 8 bits, if it has data in a form that can be rounded and rows of whole groups.
+    ///
+    /// # Errors
+    /// A tensor operation failed.
+    pub(crate) fn eight_bit(self, shape: [usize; 2]) -> Result<Self> {
+        let [outputs, inputs] = shape;
+        if !inputs.is_multiple_of(kernels::GROUP) || outputs < LEAST_OUTPUTS {
+            return self.ready();
+        }
+        let packed = match &self {
+            Self::Dense(matrix) if on_cpu(matrix) && matrix.is_contiguous() => {
+                kernels::with_values(Some(matrix), |values| {
+                    let row = |row: usize, out: &mut [f32]| out.copy_from_slice(&values[row * inputs..][..inputs]);
+                    Ok(kernels::Weights8::pack((outputs, inputs), row))
+                })?
+            }
+            Self::Packed(matrix) => {
+                kernels::Weights8::pack((outputs, inputs), |row, out| matrix.decode_row(row, 0..inputs, out))
+            }
+            Self::Beside(..) | Self::EightBit(_) | Self::Panels(_) | Self::Dense(_) => return self.ready(),
+        };
+        Ok(Self::EightBit(EightBit(Arc::new(packed))))
     }
 
     /// The form in which many products are fastest: a dense f32 matrix on the CPU becomes panels, others stay what they are.
@@ -50,9 +76,22 @@ impl Matrix {
     }
 }
 
+/// A matrix in 8 bits.
+#[derive(Clone)]
+pub struct EightBit(pub(crate) Arc<kernels::Weights8>);
+
+impl fmt::Debug for EightBit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EightBit({} bytes)", self.0.bytes())
+    }
+}
+
 fn on_cpu(matrix: &Tensor) -> bool {
     matrix.device().is_cpu() && matrix.dtype() == DType::F32
 }
+
+/// Outputs of a layer that is worth rounding, at least.
+const LEAST_OUTPUTS: usize = 64;
 
 /// A source of tensors.
 pub trait Weights: Send + Sync {
@@ -107,6 +146,12 @@ impl Vb {
     #[must_use]
     pub fn with_dtype(&self, dtype: candle_core::DType) -> Self {
         Self { compute: self.compute.with_dtype(dtype), ..self.clone() }
+    }
+
+    /// The same position with every product exact, for layers too small or too delicate for 8 bits.
+    #[must_use]
+    pub fn exact(&self) -> Self {
+        Self { compute: self.compute.exact(), ..self.clone() }
     }
 
     /// Device and dtype that tensors arrive in.

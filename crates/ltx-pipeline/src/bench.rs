@@ -30,7 +30,7 @@ pub enum BenchStage {
     Step,
     /// All denoising steps.
     Sampling,
-    /// The latent of the last step or sampling to frames; any latent takes as long.
+    /// The latent of the last step or sampling to frames, or else the noise they begin with: any latent takes as long.
     Decoding,
     /// Everything, weights loaded and dropped stage by stage.
     Whole,
@@ -89,7 +89,7 @@ impl Bench {
             BenchStage::ImageEncoding => self.encode(&request, &run),
             BenchStage::Step => self.sample(&request, &run, 1),
             BenchStage::Sampling => self.sample(&request, &run, usize::MAX),
-            BenchStage::Decoding => self.decode(&run),
+            BenchStage::Decoding => self.decode(&request, &run),
             BenchStage::Whole => self.whole(&request, &run),
         }
     }
@@ -118,12 +118,9 @@ impl Bench {
             self.contexts = Some(vec![self.random_context()?]);
         }
         let contexts = earlier(&self.contexts, "text encoding")?;
-        let images = earlier(&self.images, "image encoding")?;
         let engine = &self.engine;
         let transformer = engine.transformer()?;
-        let base = engine.empty_latent(request, request.pixels)?;
-        let state = TokenState::new(&base, &images[0], request.conditioning, engine.ltx.vae.scale(), request.rate)?;
-        let tokens = state.noised(&mut Noise::new(request.seed), 1.0, &Taps::off())?;
+        let (state, tokens) = self.noise(request)?;
         let [sigmas, _] = stage_sigmas(request.schedule, request.steps);
         let sampler = Sampler {
             transformer: &transformer,
@@ -141,8 +138,24 @@ impl Bench {
         Ok(Timed { seconds, output })
     }
 
-    fn decode(&self, run: &Run<'_>) -> Result<Timed> {
-        let latent = earlier(&self.latent, "sampling")?;
+    /// What sampling begins with.
+    fn noise(&self, request: &Generation) -> Result<(TokenState, Tensor)> {
+        let images = earlier(&self.images, "image encoding")?;
+        let base = self.engine.empty_latent(request, request.pixels)?;
+        let scale = self.engine.ltx.vae.scale();
+        let state = TokenState::new(&base, &images[0], request.conditioning, scale, request.rate)?;
+        let tokens = state.noised(&mut Noise::new(request.seed), 1.0, &Taps::off())?;
+        Ok((state, tokens))
+    }
+
+    fn decode(&self, request: &Generation, run: &Run<'_>) -> Result<Timed> {
+        let latent = match &self.latent {
+            Some(latent) => latent.clone(),
+            None => {
+                let (state, tokens) = self.noise(request)?;
+                state.clip_latent(&tokens)?
+            }
+        };
         let decoder = self.engine.video_decoder()?;
         let mut chunks = Vec::new();
         let (seconds, ()) = self.timed(|| {
@@ -150,7 +163,7 @@ impl Bench {
                 chunks.push(chunk);
                 Ok(())
             };
-            decode_tiled(&decoder, latent, &self.options.tiles, (run.cancel, run.progress), each)
+            decode_tiled(&decoder, &latent, &self.options.tiles, (run.cancel, run.progress), each)
         })?;
         Ok(Timed { seconds, output: Tensor::cat(&chunks, 2)? })
     }

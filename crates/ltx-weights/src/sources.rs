@@ -62,7 +62,7 @@ impl Weights for Stored {
 
 /// Stored bytes of `shape`, which may be rows of the entry, to the dtype asked for.
 pub(crate) fn convert(bytes: &[u8], entry: &Entry, shape: &[usize], compute: &Compute) -> ltx_nn::Result<Tensor> {
-    let Compute { device, dtype } = compute;
+    let Compute { device, dtype, .. } = compute;
     let tensor = match (entry.stored, dtype) {
         (StoredType::Packed(packing), _) => {
             Tensor::from_vec(unpack(bytes, packing, shape.iter().product())?, shape, device)?

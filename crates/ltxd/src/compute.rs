@@ -4,7 +4,7 @@
 
 use crate::exit::BadInput;
 use anyhow::Result;
-use ltx_nn::{Compute, DeviceChoice, DeviceError, gpu_memory, parse_dtype};
+use ltx_nn::{Compute, DeviceChoice, DeviceError, gpu_memory};
 
 /// Where to compute, and why a GPU that is there was passed over.
 pub(crate) struct Opened {
@@ -12,11 +12,18 @@ pub(crate) struct Opened {
     pub(crate) passed_over: Option<DeviceError>,
 }
 
-/// Opens a device.
+/// Opens a device. Products in 8 bits are the CPU's: `auto` takes it then.
 pub(crate) fn open(device: DeviceChoice, dtype: &str) -> Result<Opened> {
-    let dtype = parse_dtype(dtype).map_err(|error| BadInput(error.to_string()))?;
+    let named = Compute::named(dtype).map_err(|error| BadInput(error.to_string()))?;
+    let device = match device {
+        DeviceChoice::Auto if named.eight_bit => DeviceChoice::Cpu,
+        DeviceChoice::Cuda(_) if named.eight_bit => {
+            return Err(BadInput(format!("dtype: {dtype} is computed on the CPU alone; on {device} take bf16")).into());
+        }
+        device => device,
+    };
     let opened = device.open()?;
-    Ok(Opened { compute: Compute { device: opened.device, dtype }, passed_over: opened.passed_over })
+    Ok(Opened { compute: Compute { device: opened.device, ..named }, passed_over: opened.passed_over })
 }
 
 /// What is free on the GPU, in bytes; `None` for the CPU.

@@ -21,6 +21,9 @@ use std::process::ExitCode;
 #[derive(Parser)]
 #[command(version, about, after_help = exit::HELP)]
 struct Cli {
+    /// Instructions that the kernels use: portable, avx2 or avx512; the widest that the processor has by default.
+    #[arg(long, env = "LTXD_CPU_LEVEL", value_name = "LEVEL", global = true, hide_env_values = true)]
+    cpu_level: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -65,7 +68,12 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let cli = Cli::parse();
+    let level = cli.cpu_level.as_deref().map_or(Ok(()), |name| name.parse().and_then(ltx_nn::Level::force));
+    if let Err(error) = level {
+        return exit::report(&anyhow::Error::from(exit::BadInput(error.to_string())));
+    }
+    let result = match cli.command {
         Command::Generate(arguments) => commands::generate::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
         Command::Quantize(arguments) => commands::quantize::run(&arguments),

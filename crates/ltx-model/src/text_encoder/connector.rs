@@ -31,7 +31,7 @@ impl Connector {
     /// # Errors
     /// As [`ltx_nn::Weights::tensor`].
     pub fn load(vb: &Vb, config: &TransformerConfig) -> Result<Self> {
-        let vb = vb.pp("video_embeddings_connector");
+        let vb = vb.exact().pp("video_embeddings_connector");
         let dim = config.connector_dim();
         let heads = config.connector_num_attention_heads;
         let head_dim = config.connector_attention_head_dim;

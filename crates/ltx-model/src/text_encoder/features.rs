@@ -19,7 +19,7 @@ impl FeatureProjection {
     /// # Errors
     /// As [`ltx_nn::Weights::tensor`].
     pub fn load(vb: &Vb, (hidden, states): (usize, usize), outputs: usize) -> Result<Self> {
-        let vb = vb.pp("text_embedding_projection").pp("video_aggregate_embed");
+        let vb = vb.exact().pp("text_embedding_projection").pp("video_aggregate_embed");
         let rescale = (outputs as f64 / hidden as f64).sqrt();
         Ok(Self { linear: Linear::load(&vb, hidden * states, outputs)?, rescale })
     }

@@ -58,7 +58,8 @@ impl Transformer {
     /// As [`ltx_nn::Weights::tensor`].
     pub fn load(vb: &Vb, config: &TransformerConfig) -> Result<Self> {
         let dim = config.inner_dim();
-        let blocks = vb.pp("transformer_blocks");
+        // What is before and behind the blocks stays exact: it is little work, and everything follows from it.
+        let (blocks, vb) = (vb.pp("transformer_blocks"), vb.exact());
         let blocks = (0..config.num_layers).map(|i| Block::load(&blocks.pp(i.to_string()), config));
         Ok(Self {
             patchify_proj: Linear::load(&vb.pp("patchify_proj"), config.in_channels, dim)?,

@@ -3,7 +3,7 @@
 //! Must not know tensors.
 
 use crate::config::{parse, require, within};
-use ltx_nn::{NnError, Result, TimePadding};
+use ltx_nn::{Conv3d, NnError, Result, TimePadding};
 use ltx_types::LatentScale;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -84,13 +84,14 @@ impl VideoVaeConfig {
         Ok(config)
     }
 
-    /// Bytes alive at the worst moment of a pass over `frames` frames of `pixels` pixels, in f32: three copies of a
-    /// residual block's values at the finest level, or two of the pixels themselves, and the convolution's panel.
+    /// Bytes alive at the worst moment of a pass over `frames` frames of `pixels` pixels, in f32: the two clips of a residual
+    /// block at the finest level, or one and the pixels thrice, and what convolutions keep for their work.
     pub fn activation_bytes(&self, pixels: u64, frames: u64) -> u64 {
         let features = self.decoder_base_channels.max(self.encoder_base()) as u64;
-        let folded = (self.patch_size * self.patch_size) as u64;
-        let values = (3 * features).max(features + 6 * folded);
-        values * pixels / folded * frames * 4 + (32 << 20)
+        let folded = (3 * self.patch_size * self.patch_size) as u64;
+        let values = (2 * features).max(features + 2 * folded).max(3 * folded);
+        let widest = self.decoder_bottleneck().unwrap_or(0).max(self.encoder_bottleneck());
+        values * pixels / (self.patch_size * self.patch_size) as u64 * frames * 4 + Conv3d::scratch_bytes(widest)
     }
 
     pub(super) fn encoder_base(&self) -> usize {
@@ -156,6 +157,14 @@ impl VideoVaeConfig {
             });
         }
         Ok(blocks)
+    }
+
+    fn encoder_bottleneck(&self) -> usize {
+        let channels = |block: &Block| match *block {
+            Block::Residual { channels, .. } => channels,
+            Block::Resample { outputs, .. } => outputs,
+        };
+        self.encoder().unwrap_or_default().iter().map(channels).max().unwrap_or(0)
     }
 
     /// Channels after the decoder's first convolution: the base times every multiplier.

@@ -5,17 +5,18 @@
 use super::{
     config::{Block, VideoVaeConfig},
     patchify::unpatchify,
-    resample::Upsample,
     residual::{EPS, ResidualBlocks},
     statistics::LatentStatistics,
 };
+use crate::layout::{channels_first, channels_last};
 use candle_core::{DType, Tensor};
 use ltx_nn::{Conv3d, Conv3dConfig, Result, Taps, Vb};
 use ltx_types::LatentScale;
 
 enum UpBlock {
     Residual(ResidualBlocks),
-    Upsample(Upsample),
+    /// Its channels unfold into space and time.
+    Upsample(Conv3d),
 }
 
 /// The decoder.
@@ -37,9 +38,7 @@ impl VideoDecoder {
     pub fn load(vb: &Vb, config: &VideoVaeConfig) -> Result<Self> {
         let decoder = vb.pp("decoder");
         let time = config.decoder_time_padding();
-        let conv = |name: &str, inputs, outputs| {
-            Conv3d::load(&decoder.pp(name).pp("conv"), Conv3dConfig::cube(inputs, outputs, time))
-        };
+        let conv = |name: &str, config| Conv3d::load(&decoder.pp(name).pp("conv"), config);
         let mut up_blocks = Vec::new();
         for (i, block) in config.decoder()?.into_iter().enumerate() {
             let vb = decoder.pp("up_blocks").pp(i.to_string());
@@ -48,14 +47,19 @@ impl VideoDecoder {
                     UpBlock::Residual(ResidualBlocks::load(&vb, channels, layers, time)?)
                 }
                 Block::Resample { inputs, outputs, stride } => {
-                    UpBlock::Upsample(Upsample::load(&vb, (inputs, outputs), stride, time)?)
+                    let folded = outputs * stride.iter().product::<usize>();
+                    let conv = Conv3dConfig::cube(inputs, folded, time).unfolded(stride);
+                    UpBlock::Upsample(Conv3d::load(&vb.pp("conv").pp("conv"), conv)?)
                 }
             });
         }
+        let first = Conv3dConfig::cube(config.latent_channels, config.decoder_bottleneck()?, time);
+        let folded = 3 * config.patch_size * config.patch_size;
+        let last = Conv3dConfig::cube(config.decoder_base(), folded, time).normed(EPS);
         Ok(Self {
-            conv_in: conv("conv_in", config.latent_channels, config.decoder_bottleneck()?)?,
+            conv_in: conv("conv_in", first)?,
             up_blocks,
-            conv_out: conv("conv_out", config.decoder_base(), 3 * config.patch_size * config.patch_size)?,
+            conv_out: conv("conv_out", last)?,
             statistics: LatentStatistics::load(vb, config.latent_channels)?,
             patch_size: config.patch_size,
             scale: config.scale(),
@@ -74,17 +78,18 @@ impl VideoDecoder {
     /// # Errors
     /// The channels do not fit.
     pub fn forward(&self, latent: &Tensor, taps: &Taps) -> Result<Tensor> {
-        let mut x = self.conv_in.forward(&self.statistics.unnormalize(latent)?.to_dtype(self.dtype)?)?;
-        taps.record("conv_in", || Ok(x.clone()))?;
+        let latent = self.statistics.unnormalize(latent)?.to_dtype(self.dtype)?;
+        let mut x = self.conv_in.forward(&channels_last(&latent)?)?;
+        taps.record("conv_in", || channels_first(&x))?;
         for (i, block) in self.up_blocks.iter().enumerate() {
             x = match block {
-                UpBlock::Residual(blocks) => blocks.forward(&x)?,
-                UpBlock::Upsample(upsample) => upsample.forward(&x)?,
+                UpBlock::Residual(blocks) => blocks.forward(x)?,
+                UpBlock::Upsample(conv) => conv.forward(&x)?,
             };
-            taps.record(&format!("up{i}"), || Ok(x.clone()))?;
+            taps.record(&format!("up{i}"), || channels_first(&x))?;
         }
-        let x = self.conv_out.forward_normed(&x, EPS)?;
-        taps.record("conv_out", || Ok(x.clone()))?;
+        x = self.conv_out.forward(&x)?;
+        taps.record("conv_out", || channels_first(&x))?;
         Ok(unpatchify(&x, self.patch_size)?.to_dtype(DType::F32)?)
     }
 }

@@ -9,6 +9,7 @@ use super::{
     residual::{EPS, ResidualBlocks},
     statistics::LatentStatistics,
 };
+use crate::layout::channels_first;
 use candle_core::{DType, Tensor};
 use ltx_nn::{Conv3d, Conv3dConfig, Result, Taps, TimePadding, Vb};
 
@@ -35,12 +36,10 @@ impl VideoEncoder {
     /// As [`ltx_nn::Weights::tensor`].
     pub fn load(vb: &Vb, config: &VideoVaeConfig) -> Result<Self> {
         let encoder = vb.pp("encoder");
-        let conv = |name: &str, inputs, outputs| {
-            let config = Conv3dConfig::cube(inputs, outputs, TimePadding::Causal);
-            Conv3d::load(&encoder.pp(name).pp("conv"), config)
-        };
+        let conv = |name: &str, config| Conv3d::load(&encoder.pp(name).pp("conv"), config);
         let mut channels = config.encoder_base();
-        let conv_in = conv("conv_in", 3 * config.patch_size * config.patch_size, channels)?;
+        let folded = 3 * config.patch_size * config.patch_size;
+        let conv_in = conv("conv_in", Conv3dConfig::cube(folded, channels, TimePadding::Causal))?;
         let mut down_blocks = Vec::new();
         for (i, block) in config.encoder()?.into_iter().enumerate() {
             let vb = encoder.pp("down_blocks").pp(i.to_string());
@@ -54,10 +53,11 @@ impl VideoEncoder {
                 }
             });
         }
+        let last = Conv3dConfig::cube(channels, config.encoder_outputs()?, TimePadding::Causal).normed(EPS);
         Ok(Self {
             conv_in,
             down_blocks,
-            conv_out: conv("conv_out", channels, config.encoder_outputs()?)?,
+            conv_out: conv("conv_out", last)?,
             statistics: LatentStatistics::load(vb, config.latent_channels)?,
             latent_channels: config.latent_channels,
             patch_size: config.patch_size,
@@ -74,15 +74,15 @@ impl VideoEncoder {
     /// The sizes do not divide.
     pub fn forward(&self, pixels: &Tensor, taps: &Taps) -> Result<Tensor> {
         let mut x = self.conv_in.forward(&patchify(&pixels.to_dtype(self.dtype)?, self.patch_size)?)?;
-        taps.record("conv_in", || Ok(x.clone()))?;
+        taps.record("conv_in", || channels_first(&x))?;
         for (i, block) in self.down_blocks.iter().enumerate() {
             x = match block {
-                DownBlock::Residual(blocks) => blocks.forward(&x)?,
+                DownBlock::Residual(blocks) => blocks.forward(x)?,
                 DownBlock::Downsample(downsample) => downsample.forward(&x)?,
             };
-            taps.record(&format!("down{i}"), || Ok(x.clone()))?;
+            taps.record(&format!("down{i}"), || channels_first(&x))?;
         }
-        let x = self.conv_out.forward_normed(&x, EPS)?;
+        let x = channels_first(&self.conv_out.forward(&x)?)?;
         taps.record("conv_out", || Ok(x.clone()))?;
         self.statistics.normalize(&x.narrow(1, 0, self.latent_channels)?)
     }

@@ -13,7 +13,7 @@ pub(super) struct ResidualBlocks(Vec<(Conv3d, Conv3d)>);
 
 impl ResidualBlocks {
     pub(super) fn load(vb: &Vb, channels: usize, layers: usize, time: TimePadding) -> Result<Self> {
-        let config = Conv3dConfig::cube(channels, channels, time);
+        let config = Conv3dConfig::cube(channels, channels, time).normed(EPS);
         let layer = |i: usize| {
             let vb = vb.pp("res_blocks").pp(i.to_string());
             let conv = |name: &str| Conv3d::load(&vb.pp(name).pp("conv"), config);
@@ -22,14 +22,14 @@ impl ResidualBlocks {
         Ok(Self((0..layers).map(layer).collect::<Result<_>>()?))
     }
 
+    /// In the memory of `x`, which nothing else may hold.
+    ///
     /// # Shapes
-    /// `[B, channels, F, H, W]` → the same.
-    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let mut x = x.clone();
+    /// `[B, F, H, W, channels]` → the same.
+    pub(super) fn forward(&self, mut x: Tensor) -> Result<Tensor> {
         for (conv1, conv2) in &self.0 {
-            let y = conv1.forward_normed(&x, EPS)?;
-            let y = conv2.forward_normed(&y, EPS)?;
-            x = (x + y)?;
+            let y = conv1.forward(&x)?;
+            x = conv2.forward_onto(x, &y)?;
         }
         Ok(x)
     }

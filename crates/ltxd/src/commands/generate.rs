@@ -9,7 +9,7 @@ use crate::{compute, fingerprint, library, lora::LoraFlags, progress::Bar};
 use anyhow::{Context, Result};
 use draft::Model;
 use ltx_media::{FrameWriter, Mp4Writer, PngFolderWriter};
-use ltx_nn::{Compute, DeviceChoice};
+use ltx_nn::{Compute, DTYPES, DeviceChoice};
 use ltx_pipeline::{Engine, EngineOptions, Generator, NoPreviews, NotSaved, Run};
 use ltx_policy::{Admitted, ModelIdentity, ModelNames, PolicyConfig, UsageMark, admit};
 use ltx_types::{CancelToken, Generation};
@@ -24,8 +24,9 @@ pub(crate) struct ComputeFlags {
     /// Where to compute: auto, cpu or cuda:N. auto takes the first NVIDIA GPU that this binary and this machine can use.
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     device: DeviceChoice,
-    /// Precision of weights and activations: f32, bf16 or f16. The denoising state is always f32.
-    #[arg(long, default_value = "f32", value_parser = ["f32", "bf16", "f16"])]
+    /// Precision of weights and activations: f32, bf16 or f16; int8 is f32 with 8-bit products in the transformer's blocks. The
+    /// denoising state is always f32.
+    #[arg(long, default_value = "f32", value_parser = DTYPES)]
     dtype: String,
 }
 

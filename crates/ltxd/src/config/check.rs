@@ -115,8 +115,8 @@ pub(super) fn check(raw: Raw) -> Checked<NodeConfig> {
     let device = raw.device.parse();
     let device =
         device.map_err(|_| ConfigError::value("device", &raw.device, "is none of auto, cpu, cuda:0, cuda:1, …"))?;
-    if !["f32", "bf16", "f16"].contains(&raw.dtype.as_str()) {
-        return Err(ConfigError::value("dtype", raw.dtype, "is none of f32, bf16, f16"));
+    if !ltx_nn::DTYPES.contains(&raw.dtype.as_str()) {
+        return Err(ConfigError::value("dtype", raw.dtype, "is none of f32, bf16, f16, int8"));
     }
     let named = |path: PathBuf| (!path.as_os_str().is_empty()).then_some(path);
     let tokens = named(raw.tokens_file).map(|path| tokens::read(&path)).transpose()?;

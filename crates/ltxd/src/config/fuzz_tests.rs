@@ -111,7 +111,7 @@ fn looked(result: Result<NodeConfig, ConfigError>) -> Verdict {
                 assert!((1..=86_400).contains(&time.as_secs()));
             }
             assert!(config.retention.records >= config.retention.outputs && !config.retention.outputs.is_zero());
-            assert!(!config.models.is_empty() && ["f32", "bf16", "f16"].contains(&config.dtype.as_str()));
+            assert!(!config.models.is_empty() && ltx_nn::DTYPES.contains(&config.dtype.as_str()));
             assert!(config.tokens.as_ref().is_none_or(|tokens| !tokens.is_empty()));
             // The log's filter is judged where the log is made; it must not panic either.
             let _ = crate::node::log::filter(&config.log);

@@ -13,8 +13,8 @@ const DEFAULTS: &str = include_str!("defaults.toml");
 /// Relative to the file they stand in.
 const PATHS: [&str; 5] = ["data_dir", "models_dir", "tokens_file", "tls.cert", "tls.key"];
 /// Variables of the commands, which are no keys.
-const OTHER_VARIABLES: [&str; 6] =
-    ["LTXD_CONFIG", "LTXD_SERVER", "LTXD_TOKEN_FILE", "LTXD_CA", "LTXD_MODEL", "LTXD_MODELS"];
+const OTHER_VARIABLES: [&str; 7] =
+    ["LTXD_CONFIG", "LTXD_SERVER", "LTXD_TOKEN_FILE", "LTXD_CA", "LTXD_MODEL", "LTXD_MODELS", "LTXD_CPU_LEVEL"];
 
 /// What begins the keys of the section whose names are the operator's own, dots and spaces included.
 const OPEN: &str = "aliases.";

@@ -76,6 +76,19 @@ impl Level {
         Ok(())
     }
 
+    /// Runs `work` once on every level that this processor has, the whole process being on it meanwhile. Tests take turns.
+    #[cfg(test)]
+    pub(crate) fn on_each(mut work: impl FnMut(Self)) {
+        static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
+        let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let before = Self::current();
+        for level in Self::available() {
+            level.force().unwrap();
+            work(level);
+        }
+        before.force().unwrap();
+    }
+
     /// `portable`, `avx2` or `avx512`.
     pub fn name(self) -> &'static str {
         match self {
@@ -108,6 +121,23 @@ pub(crate) fn widest<R>(work: impl FnOnce() -> R) -> R {
         Level::Avx2 => pulp::Arch::new().dispatch(work),
         _ => work(),
     }
+}
+
+/// Work that is told whether the level has a fused multiply-add.
+pub(crate) trait Fusing {
+    /// Does it; what it calls has to be inlined into it.
+    fn run<const FUSED: bool>(self);
+}
+
+/// [`widest`] for such work.
+pub(crate) fn widest_fusing(work: impl Fusing) {
+    if Level::current() == Level::Portable {
+        return work.run::<false>();
+    }
+    widest(
+        #[inline(always)]
+        || work.run::<true>(),
+    );
 }
 
 /// # Safety

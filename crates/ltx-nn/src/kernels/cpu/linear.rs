@@ -5,10 +5,13 @@
 use super::{
     ensure, f32_slice,
     gemm::{COLUMNS, Finish, OnDemand, Out, Product, Right, RightPanels, Strided},
+    int8::{self, Weights8},
     level::{Level, widest},
     math::gelu,
 };
+use crate::Packed;
 use candle_core::{CpuStorage, CustomOp1, Device, Error, Layout, Result, Shape, Storage, Tensor};
+use std::sync::Arc;
 
 /// `then(x Wᵀ + b)` with `x [rows, inputs]`, `b [outputs]`.
 pub(crate) struct Linear {
@@ -24,6 +27,10 @@ pub(crate) enum Weight {
     Rows(Tensor),
     /// In panels, from [`panels`].
     Panels(Tensor),
+    /// In 8 bits, the activations too.
+    EightBit(Arc<Weights8>),
+    /// Packed; panels are decoded when they are multiplied.
+    Packed(Packed),
 }
 
 /// What happens to the sums.
@@ -70,6 +77,17 @@ impl CustomOp1 for Linear {
                     self.product(x, (rows, inputs), &RightPanels::packed(weight, inputs))
                 })
             }
+            Weight::EightBit(weight) => {
+                ensure(weight.shape() == [outputs, inputs], "linear")?;
+                self.finished(rows, |finish, y| {
+                    int8::product(x, weight, finish, y);
+                    Ok(())
+                })
+            }
+            Weight::Packed(weight) => {
+                ensure(weight.shape() == [outputs, inputs], "linear")?;
+                self.product(x, (rows, inputs), weight)
+            }
         };
         Ok((CpuStorage::F32(out?), Shape::from((rows, outputs))))
     }
@@ -77,6 +95,15 @@ impl CustomOp1 for Linear {
 
 impl Linear {
     fn product(&self, x: &[f32], (rows, inputs): (usize, usize), right: &impl Right) -> Result<Vec<f32>> {
+        self.finished(rows, |finish, y| {
+            let left = Strided::rows(x, inputs);
+            let product = Product { level: Level::current(), left, right, finish, parallel: true };
+            product.write((rows, self.outputs, inputs), Out { data: y, row_stride: self.outputs })
+        })
+    }
+
+    /// What `write` makes, with bias and activation.
+    fn finished(&self, rows: usize, write: impl FnOnce(Finish<'_>, &mut [f32]) -> Result<()>) -> Result<Vec<f32>> {
         let outputs = self.outputs;
         let factor = if let Then::GeluTimes(factor) = &self.then { Some(factor) } else { None };
         with_values(self.bias.as_ref(), |bias| {
@@ -107,10 +134,7 @@ impl Linear {
                         },
                     );
                 };
-                let finish: Finish<'_> = &finish;
-                let left = Strided::rows(x, inputs);
-                let product = Product { level: Level::current(), left, right, finish, parallel: true };
-                product.write((rows, outputs, inputs), Out { data: &mut y, row_stride: outputs })?;
+                write(&finish, &mut y)?;
                 Ok(y)
             })
         })
@@ -118,7 +142,7 @@ impl Linear {
 }
 
 /// Runs `work` on the values of a contiguous f32 tensor on the CPU; on none if there is no tensor.
-fn with_values<T>(tensor: Option<&Tensor>, work: impl FnOnce(&[f32]) -> Result<T>) -> Result<T> {
+pub(crate) fn with_values<T>(tensor: Option<&Tensor>, work: impl FnOnce(&[f32]) -> Result<T>) -> Result<T> {
     let Some(tensor) = tensor else { return work(&[]) };
     let (storage, layout) = tensor.storage_and_layout();
     match &*storage {

@@ -5,27 +5,30 @@
 
 mod attention;
 mod conv3d;
+mod decode;
 mod gelu;
 mod gemm;
+mod group_norm;
+mod int8;
 mod level;
 mod linear;
 mod math;
-mod matmul;
 mod modulate;
 mod norm;
 mod packed;
-mod pixel_norm;
 mod rope;
+mod shared;
 
 pub(crate) use attention::Attention;
-pub(crate) use conv3d::Conv3d;
+pub(crate) use conv3d::{Conv3d, PackedConv, scratch_bytes};
+pub(crate) use decode::{decode, decodes};
 pub(crate) use gelu::Gelu;
+pub(crate) use group_norm::GroupNorm;
+pub(crate) use int8::{GROUP, Weights8};
 pub use level::{Level, UnknownLevel};
-pub(crate) use linear::{Linear, Then, Weight, panels};
+pub(crate) use linear::{Linear, Then, Weight, panels, with_values};
 pub(crate) use modulate::{GatedResidual, NormModulate, Normalize};
 pub(crate) use norm::{Gate, RmsNorm};
-pub(crate) use packed::PackedProduct;
-pub(crate) use pixel_norm::PixelNorm;
 pub(crate) use rope::Rope;
 
 use candle_core::{CpuStorage, Error, Layout, Result};

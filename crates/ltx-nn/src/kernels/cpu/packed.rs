@@ -1,45 +1,32 @@
-//! `x Wᵀ` of a packed matrix: a panel of rows is widened, multiplied, and forgotten.
+//! A packed matrix as the right one of a product: its panels are decoded when they are multiplied.
 //!
 //! Must not know how values are packed.
 
-use super::{
-    ensure, f32_slice,
-    gemm::{OnDemand, Out, Product, Strided, as_is},
-    level::Level,
-};
+use super::gemm::{COLUMNS, DEPTH, OnDemand, Right, Strided};
 use crate::packed::Packed;
-use candle_core::{CpuStorage, CustomOp1, Error, Layout, Result, Shape};
+use std::{cell::Cell, ops::Range};
 
-/// The product with one matrix.
-pub(crate) struct PackedProduct {
-    pub(crate) weight: Packed,
+thread_local! {
+    /// Rows of the panel that this thread decodes.
+    static ROWS: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
 }
 
-impl CustomOp1 for PackedProduct {
-    fn name(&self) -> &'static str {
-        "packed-product"
-    }
+impl Right for Packed {
+    const READY: bool = false;
 
-    /// # Shapes
-    /// `[rows, inputs]` → `[rows, outputs]`.
-    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let [outputs, inputs] = self.weight.shape();
-        let (rows, width) = layout.shape().dims2()?;
-        ensure(width == inputs, self.name())?;
-        let x = f32_slice(storage, layout)?;
-        let mut y = vec![0f32; rows * outputs];
-        let panel_rows = self.weight.panel_rows().min(outputs);
-        let mut panel = vec![0f32; panel_rows * inputs];
-        for start in (0..outputs).step_by(panel_rows.max(1)) {
-            let count = panel_rows.min(outputs - start);
-            let panel = &mut panel[..count * inputs];
-            self.weight.widen(start, panel).map_err(Error::wrap)?;
-            let out = Out { data: &mut y[start.min(rows * outputs)..], row_stride: outputs };
-            let (left, right) =
-                (Strided::rows(x, inputs), OnDemand { matrix: Strided::columns(panel, inputs), n: count });
-            let product = Product { level: Level::current(), left, right: &right, finish: &as_is, parallel: true };
-            product.write((rows, count, inputs), out)?;
+    fn panel<'a>(&'a self, panel: usize, k: Range<usize>, scratch: &'a mut [f32]) -> &'a [f32] {
+        let [outputs, _] = self.shape();
+        let columns = panel * COLUMNS..outputs.min((panel + 1) * COLUMNS);
+        let mut rows = ROWS.take();
+        rows.resize(DEPTH * COLUMNS, 0.0);
+        for (row, out) in columns.clone().zip(rows.chunks_mut(k.len())) {
+            self.decode_row(row, k.clone(), out);
         }
-        Ok((CpuStorage::F32(y), Shape::from((rows, outputs))))
+        let decoded = OnDemand { matrix: Strided::columns(&rows, k.len()), n: columns.len() };
+        let size = decoded.panel(0, 0..k.len(), scratch).len();
+        ROWS.set(rows);
+        &scratch[..size]
     }
 }
+
+const _: () = assert!(DEPTH.is_multiple_of(256), "no block of ggml's may cross two ranges of k");

@@ -181,26 +181,21 @@ pub(crate) fn arranged(weight: &Tensor) -> Result<Option<Tensor>> {
     Ok(Some(by_tap.pad_with_zeros(2, 0, padded(inputs) - inputs)?.contiguous()?))
 }
 
-/// A convolution in bf16, behind a pixel norm and SiLU where there is an epsilon: `[B, I, F, H, W]` → `[B, O, F, H, W]`.
-pub(crate) fn conv3d(
-    x: &Tensor,
-    (weight, bias): (&Tensor, &Tensor),
-    config: &Conv3dConfig,
-    eps: Option<f64>,
-) -> Result<Option<Tensor>> {
+/// A convolution in bf16, behind its norm, before its unfolding: `[B, I, F, H, W]` → `[B, O, F, H, W]`.
+pub(crate) fn conv3d(x: &Tensor, (weight, bias): (&Tensor, &Tensor), config: &Conv3dConfig) -> Result<Option<Tensor>> {
     if element(&[x, weight, bias]) != Some(Element::Bf16) {
         return Ok(None);
     }
     let x = x.contiguous()?;
     let (pixels, volume) = volume(&x)?;
-    let Conv3dConfig { inputs, outputs, kernel, time } = *config;
+    let Conv3dConfig { inputs, outputs, kernel, time, norm, .. } = *config;
     let taps = kernel.iter().product::<usize>();
     if pixels.channels != inputs || weight.dims() != [taps, outputs, padded(inputs)] || bias.dims() != [outputs] {
         return Ok(None);
     }
     let sizes = convolve::Sizes { samples: pixels.samples, volume, inputs, outputs, kernel };
     let last = empty(&[pixels.samples, pixels.positions, padded(inputs)], &x, DType::BF16)?;
-    run(&self::pixels::channels_last(pixels, eps.map(|eps| eps as f32))?, &[&x], &[&last])?;
+    run(&self::pixels::channels_last(pixels, norm.map(|eps| eps as f32))?, &[&x], &[&last])?;
     let [frames, height, width] = volume;
     let out = empty(&[pixels.samples, outputs, frames, height, width], &x, DType::BF16)?;
     run(&convolve::conv3d(sizes, time)?, &[&last, weight, bias], &[&out])?;

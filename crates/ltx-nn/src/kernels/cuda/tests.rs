@@ -133,7 +133,11 @@ fn gates() -> crate::Result<()> {
 
 #[test]
 fn pixel_norms() -> crate::Result<()> {
-    let norm = |x: &Tensor, silu: bool| crate::pixel_norm(&wide(x)?.unsqueeze(3)?.unsqueeze(4)?, EPS.into(), silu);
+    let norm = |x: &Tensor, silu: bool| -> crate::Result<Tensor> {
+        let x = wide(x)?;
+        let y = x.broadcast_div(&(x.sqr()?.mean_keepdim(1)? + f64::from(EPS))?.sqrt()?)?;
+        Ok(if silu { y.silu()? } else { y })
+    };
     for (samples, channels, positions) in [(1, 1, 1), (2, 5, 33), (1, 130, 70)] {
         let pixels = Pixels { samples, channels, positions };
         for (element, dtype, most) in ELEMENTS {

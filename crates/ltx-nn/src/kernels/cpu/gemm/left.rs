@@ -2,7 +2,11 @@
 //!
 //! Must not know what is multiplied with it.
 
-use super::{DEPTH, ROWS};
+use super::{
+    COLUMNS, DEPTH, ROWS, Tile, TileOut, multiply_tile,
+    transpose::{PIECE, transpose},
+};
+use crate::kernels::cpu::level::Level;
 use rayon::prelude::*;
 
 /// A strided matrix inside a slice.
@@ -67,7 +71,7 @@ impl LeftPanels {
         Self { data, panels, rows, k }
     }
 
-    pub(super) fn panels(&self) -> usize {
+    pub(crate) fn panels(&self) -> usize {
         self.panels
     }
 
@@ -82,6 +86,25 @@ impl LeftPanels {
         &self.data[start * self.panels * ROWS + panel * depth * ROWS..][..depth * ROWS]
     }
 
+    /// Multiplies every value.
+    pub(crate) fn scale(&mut self, scale: f32) {
+        self.data.iter_mut().for_each(|value| *value *= scale);
+    }
+
+    /// All of panel `panel`, times a panel `[k, COLUMNS]` of a right matrix.
+    pub(crate) fn multiply(&self, level: Level, panel: usize, right: &[f32], out: &mut TileOut<'_>) {
+        let add = out.add;
+        for start in (0..self.k).step_by(DEPTH) {
+            let left = self.panel(panel, start);
+            let depth = left.len() / ROWS;
+            let right = &right[start * COLUMNS..][..depth * COLUMNS];
+            let rows = self.rows_of(panel);
+            let tile = Tile { left, row_stride: 1, k_stride: ROWS, rows, right, k: depth, next: &[] };
+            out.add = add || start > 0;
+            multiply_tile(level, &tile, out);
+        }
+    }
+
     /// The buffer, to be packed again.
     pub(crate) fn into_buffer(self) -> Vec<f32> {
         self.data
@@ -89,20 +112,18 @@ impl LeftPanels {
 }
 
 fn fill_panel(out: &mut [f32], matrix: &Strided<'_>, (first, rows): (usize, usize), start: usize) {
-    const PIECE: usize = 16;
     let (lines, _) = out.as_chunks_mut::<ROWS>();
     if rows < ROWS {
         lines.as_flattened_mut().fill(0.0);
     }
     for (piece, lines) in lines.chunks_mut(PIECE).enumerate() {
-        for row in 0..rows {
-            let source = (first + row) * matrix.row_stride + (start + piece * PIECE) * matrix.column_stride;
-            if matrix.column_stride == 1 {
-                let source = &matrix.data[source..][..lines.len()];
-                lines.iter_mut().zip(source).for_each(|(line, value)| line[row] = *value);
-            } else {
-                for (i, line) in lines.iter_mut().enumerate() {
-                    line[row] = matrix.data[source + i * matrix.column_stride];
+        let source = &matrix.data[first * matrix.row_stride + (start + piece * PIECE) * matrix.column_stride..];
+        if matrix.column_stride == 1 {
+            transpose(Level::current(), (source, matrix.row_stride), rows, (lines, 0));
+        } else {
+            for (k, line) in lines.iter_mut().enumerate() {
+                for (row, value) in line.iter_mut().enumerate().take(rows) {
+                    *value = source[row * matrix.row_stride + k * matrix.column_stride];
                 }
             }
         }

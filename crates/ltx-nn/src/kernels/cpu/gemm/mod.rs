@@ -11,6 +11,7 @@ mod left;
 mod product;
 mod right;
 mod tile;
+mod transpose;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -19,7 +20,9 @@ mod avx512;
 mod portable;
 
 pub(crate) use left::{LeftPanels, Strided};
-pub(crate) use product::{Finish, Out, Product, as_is};
+#[cfg(test)]
+pub(crate) use product::as_is;
+pub(crate) use product::{Finish, Out, Product};
 pub(crate) use right::{OnDemand, Right, RightPanels};
 pub(crate) use tile::{Tile, TileOut, multiply_tile};
 

@@ -5,7 +5,7 @@
 #![allow(unsafe_code)]
 
 use super::{COLUMNS, DEPTH, LeftPanels, ROWS, Right, Strided, Tile, TileOut, multiply_tile};
-use crate::kernels::cpu::level::Level;
+use crate::kernels::cpu::{level::Level, shared::Shared};
 use candle_core::{Error, Result};
 use rayon::prelude::*;
 use std::{cell::Cell, ops::Range};
@@ -25,6 +25,7 @@ const PIECES: usize = 8;
 pub(crate) type Finish<'a> = &'a (dyn Fn((usize, usize), &[f32], &mut [f32]) + Sync);
 
 /// The sums themselves.
+#[cfg(test)]
 pub(crate) fn as_is(_: (usize, usize), sums: &[f32], out: &mut [f32]) {
     out.copy_from_slice(sums);
 }
@@ -69,7 +70,7 @@ impl<R: Right> Product<'_, R> {
         if m == 0 || n == 0 {
             return Ok(());
         }
-        let target = Target { first: out.data.as_mut_ptr(), row_stride: out.row_stride };
+        let target = Shared::new(out.data, out.row_stride);
         let block_rows = if R::READY { BLOCK_ROWS } else { BLOCK_ROWS_ON_DEMAND };
         let most = (BLOCK_VALUES / k.max(1) / ROWS * ROWS).clamp(ROWS, block_rows);
         let blocks = m.div_ceil(most);
@@ -84,7 +85,7 @@ impl<R: Right> Product<'_, R> {
     }
 
     /// The output of some packed rows.
-    fn block(&self, left: &LeftPanels, (first, rows, n, k): (usize, usize, usize, usize), target: &Target) {
+    fn block(&self, left: &LeftPanels, (first, rows, n, k): (usize, usize, usize, usize), target: &Shared<'_>) {
         let panels = n.div_ceil(COLUMNS);
         let pieces = if self.parallel { PIECES * rayon::current_num_threads() } else { 1 };
         let strip = (panels / pieces).clamp(1, STRIP);
@@ -105,8 +106,7 @@ impl<R: Right> Product<'_, R> {
             let count = (n - start).min(width);
             for row in part.start * ROWS..rows.min(part.end * ROWS) {
                 let sums = &buffer[(row - part.start * ROWS) * width..][..count];
-                // SAFETY: row and columns are inside the output, as `write` checked; parts of rows and strips of columns are
-                // disjoint, so nobody else writes these elements, and the output stays mutably borrowed meanwhile.
+                // SAFETY: parts of rows and strips of columns are disjoint, so nobody else has these elements.
                 let out = unsafe { target.row(first + row, start, count) };
                 (self.finish)((first + row, start), sums, out);
             }
@@ -162,24 +162,6 @@ impl<R: Right> Product<'_, R> {
             }
         }
         width
-    }
-}
-
-/// The output, for threads that share nothing of it.
-struct Target {
-    first: *mut f32,
-    row_stride: usize,
-}
-
-// SAFETY: only `Product::block` uses it, which takes disjoint parts.
-unsafe impl Sync for Target {}
-
-impl Target {
-    /// # Safety
-    /// The elements lie inside the output and nobody else has them.
-    unsafe fn row<'a>(&self, row: usize, column: usize, count: usize) -> &'a mut [f32] {
-        // SAFETY: as promised.
-        unsafe { std::slice::from_raw_parts_mut(self.first.add(row * self.row_stride + column), count) }
     }
 }
 

@@ -2,7 +2,12 @@
 //!
 //! Must not know what is multiplied with it.
 
-use super::{COLUMNS, left::Strided};
+use super::{
+    COLUMNS,
+    left::Strided,
+    transpose::{PIECE, transpose},
+};
+use crate::kernels::cpu::level::Level;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -82,7 +87,6 @@ impl Right for OnDemand<'_> {
 
 /// Fills `out [k, COLUMNS]` with `columns` of the rows from `start` on.
 fn fill_panel(out: &mut [f32], matrix: &Strided<'_>, columns: Range<usize>, start: usize) {
-    const PIECE: usize = 16;
     let width = columns.len();
     let (lines, _) = out.as_chunks_mut::<COLUMNS>();
     if width < COLUMNS {
@@ -90,20 +94,26 @@ fn fill_panel(out: &mut [f32], matrix: &Strided<'_>, columns: Range<usize>, star
     }
     if matrix.column_stride == 1 {
         for (k, line) in lines.iter_mut().enumerate() {
-            let source = (start + k) * matrix.row_stride + columns.start;
-            line[..width].copy_from_slice(&matrix.data[source..][..width]);
+            let source = &matrix.data[(start + k) * matrix.row_stride + columns.start..][..width];
+            match <&[f32; COLUMNS]>::try_from(source) {
+                Ok(source) => *line = *source,
+                Err(_) => line[..width].copy_from_slice(source),
+            }
         }
         return;
     }
     for (piece, lines) in lines.chunks_mut(PIECE).enumerate() {
-        for column in 0..width {
-            let source = (columns.start + column) * matrix.column_stride + (start + piece * PIECE) * matrix.row_stride;
+        let first = (start + piece * PIECE) * matrix.row_stride;
+        for column in (0..width).step_by(PIECE) {
+            let source = &matrix.data[first + (columns.start + column) * matrix.column_stride..];
+            let count = PIECE.min(width - column);
             if matrix.row_stride == 1 {
-                let source = &matrix.data[source..][..lines.len()];
-                lines.iter_mut().zip(source).for_each(|(line, value)| line[column] = *value);
+                transpose(Level::current(), (source, matrix.column_stride), count, (lines, column));
             } else {
-                for (i, line) in lines.iter_mut().enumerate() {
-                    line[column] = matrix.data[source + i * matrix.row_stride];
+                for (k, line) in lines.iter_mut().enumerate() {
+                    for (i, value) in line[column..column + count].iter_mut().enumerate() {
+                        *value = source[k * matrix.row_stride + i * matrix.column_stride];
+                    }
                 }
             }
         }
