@@ -35,7 +35,7 @@ def main():
     p.add_argument("--models-dir", default=HERE.parents[1] / "models")
     a = p.parse_args()
     rows = (a.count + 1) // 2
-    sheet = Image.new("RGB", (2 * CELL + APART, rows * (TILE + WORDS + 2 * GAP) + WORDS + GAP), PAPER)
+    sheet = Image.new("RGB", (2 * CELL + APART + 3 * GAP + 4, rows * (TILE + WORDS + 2 * GAP) + WORDS + GAP), PAPER)
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
 
     def given(pixels, left, top):
