@@ -187,7 +187,8 @@ impl Attempt<'_> {
         let Self { core, record, .. } = self;
         let forecast = core.forecast(&record.model, admitted.request()).unwrap_or_default();
         core.left(record.id, forecast.as_ref().map(Forecast::total));
-        let progress = EventProgress { core: Arc::clone(core), record: (*record).clone(), forecast };
+        let progress =
+            EventProgress { core: Arc::clone(core), record: (*record).clone(), cancel: self.cancel.clone(), forecast };
         let label = admitted.preview_label(&record.model, &core.config.node);
         let previews = RunPreviews { previews: Arc::clone(&core.previews), id: record.id, label };
         let task = Task {
@@ -204,10 +205,12 @@ impl Attempt<'_> {
     }
 }
 
-/// Progress becomes numbered events. One that cannot be stored is left out, and its number with it.
+/// Progress becomes numbered events, and a cancel stored before one stops the run behind it. One that cannot be stored is
+/// left out, and its number with it.
 struct EventProgress {
     core: Arc<Core>,
     record: GenerationRecord,
+    cancel: CancelToken,
     forecast: Option<Forecast>,
 }
 
@@ -219,8 +222,10 @@ impl ProgressSink for EventProgress {
         let seconds_left = left.map(in_milliseconds);
         let Progress { stage, done, total } = progress;
         let kind = EventKind::Progress { stage, done, total, seconds_left };
-        if let Err(error) = self.core.store.progress(&self.record, kind, self.core.now()) {
-            self.core.note(&error);
+        match self.core.store.progress(&self.record, kind, self.core.now()) {
+            Ok(asked_to_stop) if asked_to_stop => self.cancel.cancel(),
+            Ok(_) => {}
+            Err(error) => self.core.note(&error),
         }
     }
 }

@@ -11,15 +11,19 @@ use std::sync::Arc;
 const BATCH: usize = 256;
 
 impl Store {
-    /// Appends an event to a generation that runs; to any other, nothing.
+    /// Appends an event to a generation that runs; to any other, nothing. `true` when its client has asked to stop it:
+    /// whoever reports learns it from the step that follows the cancel in the record, however short the steps are.
     ///
     /// # Errors
     /// `Database`, `StorageFull`; nothing was appended then, and no number is lost.
-    pub(crate) fn progress(&self, generation: &GenerationRecord, kind: EventKind, now: Now) -> Result<()> {
+    pub(crate) fn progress(&self, generation: &GenerationRecord, kind: EventKind, now: Now) -> Result<bool> {
         self.write(Durability::Progress, |tx, news| {
-            let sql = "SELECT 1 FROM generations WHERE sequence = ?1 AND state = 'RUNNING'";
-            let running = tx.prepare_cached(sql)?.query_row(params![generation.sequence], |_| Ok(())).optional()?;
-            running.map_or(Ok(()), |()| append(tx, news, (generation.sequence, generation.id), kind, now))
+            let sql = "SELECT cancel_requested FROM generations WHERE sequence = ?1 AND state = 'RUNNING'";
+            let asked: Option<bool> =
+                tx.prepare_cached(sql)?.query_row(params![generation.sequence], |row| row.get(0)).optional()?;
+            let Some(asked) = asked else { return Ok(false) };
+            append(tx, news, (generation.sequence, generation.id), kind, now)?;
+            Ok(asked)
         })
     }
 
