@@ -2,11 +2,14 @@
 //!
 //! Must not know a checkpoint: weights are random. Tests do not run it; lints compile it.
 
-use candle_core::{Device, Tensor};
+use candle_core::{
+    DType, Device, Tensor,
+    quantized::{GgmlDType, QTensor},
+};
 use divan::{Bencher, black_box, counter::ItemsCount};
 use ltx_nn::{
-    AttentionShape, Compute, Conv3d, Conv3dConfig, FrequencyPrecision, Linear, Mask, Result, RmsNorm, TimePadding, Vb,
-    Weights, attention, fractional_rope_table, gelu, rms_norm_modulate,
+    AttentionShape, Compute, Conv3d, Conv3dConfig, FrequencyPrecision, Linear, Mask, Matrix, Packed, Packing, Result,
+    RmsNorm, TimePadding, Vb, Weights, attention, fractional_rope_table, gelu, rms_norm_modulate,
 };
 use std::sync::Arc;
 
@@ -45,9 +48,65 @@ fn run(bencher: Bencher<'_, '_>, operations: usize, work: impl Fn() -> Result<Te
 }
 
 /// Tokens and widths: two of the full model's layers, one of the mid one's, one of the shipped model's.
-#[divan::bench(args = [(384, 4096, 4096), (128, 4096, 16_384), (384, 2048, 8192), (48, 64, 256)], max_time = 4)]
+#[divan::bench(args = [(384, 4096, 4096), (128, 4096, 16_384), (384, 2048, 8192), (1000, 1152, 6912), (48, 64, 256)], max_time = 4)]
 fn linear(bencher: Bencher<'_, '_>, (tokens, inputs, outputs): (usize, usize, usize)) {
     let layer = Linear::load(&vb(), inputs, outputs).expect("random weights");
+    let x = randn((1, tokens, inputs));
+    run(bencher, 2 * tokens * inputs * outputs, || layer.forward(&x));
+}
+
+/// What a matrix is stored as, and how it is multiplied.
+#[derive(Debug, Clone, Copy)]
+enum Stored {
+    /// 16-bit floats, widened while they are multiplied: a layer that is used once.
+    Passing,
+    /// Quantised blocks, decoded while they are multiplied.
+    Blocks(GgmlDType),
+    /// Q8_0 and rounded activations, multiplied as integers.
+    EightBit,
+}
+
+impl Weights for Stored {
+    fn tensor(&self, key: &str, shape: &[usize], compute: &Compute) -> Result<Tensor> {
+        Random.tensor(key, shape, compute)
+    }
+
+    fn matrix(&self, key: &str, shape: [usize; 2], compute: &Compute) -> Result<Matrix> {
+        let wide = self.tensor(key, &shape, compute)?;
+        let (bytes, packing) = match self {
+            Self::Passing => {
+                let halves = wide.to_dtype(DType::F16)?.flatten_all()?.to_vec1::<half::f16>()?;
+                (halves.into_iter().flat_map(half::f16::to_le_bytes).collect(), Packing::F16)
+            }
+            Self::Blocks(kind) => (QTensor::quantize(&wide, *kind)?.data()?.to_vec(), Packing::Blocks(*kind)),
+            Self::EightBit => {
+                (QTensor::quantize(&wide, GgmlDType::Q8_0)?.data()?.to_vec(), Packing::Blocks(GgmlDType::Q8_0))
+            }
+        };
+        Ok(Matrix::Packed(Packed::new(bytes, packing, shape)?))
+    }
+
+    fn rows(&self, key: &str, shape: [usize; 2], rows: &[u32], compute: &Compute) -> Result<Tensor> {
+        Random.rows(key, shape, rows, compute)
+    }
+
+    fn check(&self, _: &str, _: &[usize]) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// What the matrix is stored as; tokens and widths of the full model's blocks, of Gemma-3-1B's and of the projection.
+#[divan::bench(
+    args = [
+        (Stored::Blocks(GgmlDType::Q8_0), 384, 4096, 4096), (Stored::Blocks(GgmlDType::Q4K), 384, 4096, 4096),
+        (Stored::EightBit, 384, 4096, 4096), (Stored::Passing, 384, 4096, 4096), (Stored::Passing, 64, 1152, 6912),
+        (Stored::Passing, 1000, 1152, 6912), (Stored::Passing, 1000, 6912, 1152), (Stored::Passing, 1000, 31_104, 1024),
+    ],
+    max_time = 4
+)]
+fn packed_linear(bencher: Bencher<'_, '_>, (stored, tokens, inputs, outputs): (Stored, usize, usize, usize)) {
+    let compute = Compute { eight_bit: matches!(stored, Stored::EightBit), ..Compute::cpu_f32() };
+    let layer = Linear::load(&Vb::new(Arc::new(stored), compute).passing(), inputs, outputs).expect("random weights");
     let x = randn((1, tokens, inputs));
     run(bencher, 2 * tokens * inputs * outputs, || layer.forward(&x));
 }

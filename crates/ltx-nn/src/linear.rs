@@ -82,8 +82,8 @@ impl Linear {
         let mut dims = x.dims().to_vec();
         let rows = x.elem_count() / inputs.max(1);
         let x = x.reshape((rows, inputs))?;
-        let name = match self.weight {
-            Matrix::Packed(_) => "packed linear",
+        let name = match &self.weight {
+            Matrix::Packed(weight) if !weight.packing().is_half() => "packed linear",
             Matrix::EightBit(_) => "linear in 8 bits",
             _ => "linear",
         };
@@ -202,7 +202,7 @@ mod tests {
         let (x, weight, bias) = (randn(30, 256), randn(96, 256), randn(1, 96).squeeze(0)?);
         let expected = x.matmul(&weight.t()?)?.broadcast_add(&bias)?.gelu()?;
         let blocks = QTensor::quantize(&weight, GgmlDType::Q8_0)?;
-        let packed = Packed::new(&blocks.data()?, Packing::Blocks(GgmlDType::Q8_0), [96, 256])?;
+        let packed = Packed::new(blocks.data()?.to_vec(), Packing::Blocks(GgmlDType::Q8_0), [96, 256])?;
         for matrix in [Matrix::Dense(weight), Matrix::Packed(packed)] {
             let weight = matrix.eight_bit([96, 256])?;
             assert!(matches!(weight, Matrix::EightBit(_)));

@@ -1,4 +1,4 @@
-//! Matrices that stay packed in memory: ggml's quantised blocks and 8-bit floats. A product decodes 32 rows by 256 values at a
+//! Matrices that stay packed in memory: ggml's quantised blocks, 8-bit and 16-bit floats. A product decodes 32 rows by 256 values at a
 //! time, into the panel that it multiplies next; activations are never rounded.
 //! Source of the 8-bit floats: Micikevicius et al., “FP8 Formats for Deep Learning” (2022), e4m3.
 //!
@@ -22,6 +22,10 @@ pub enum Packing {
         /// Multiplies every value.
         scale: f32,
     },
+    /// Two bytes a value: the upper half of an f32.
+    Bf16,
+    /// Two bytes a value, IEEE 754 half precision.
+    F16,
 }
 
 impl Packing {
@@ -29,7 +33,7 @@ impl Packing {
     pub fn block(self) -> usize {
         match self {
             Self::Blocks(kind) => kind.block_size(),
-            Self::Fp8 { .. } => 1,
+            Self::Fp8 { .. } | Self::Bf16 | Self::F16 => 1,
         }
     }
 
@@ -38,8 +42,14 @@ impl Packing {
         let size = match self {
             Self::Blocks(kind) => kind.type_size(),
             Self::Fp8 { .. } => 1,
+            Self::Bf16 | Self::F16 => 2,
         };
         values.is_multiple_of(self.block()).then(|| (values / self.block()).checked_mul(size)).flatten()
+    }
+
+    /// Whether values are plain 16-bit floats, whose wide form is exact.
+    pub fn is_half(self) -> bool {
+        matches!(self, Self::Bf16 | Self::F16)
     }
 }
 
@@ -81,7 +91,7 @@ fn check(bytes: &[u8], packing: Packing, values: usize) -> Result<()> {
 /// A packed matrix.
 #[derive(Clone)]
 pub struct Packed {
-    bytes: Arc<[u8]>,
+    bytes: Arc<Vec<u8>>,
     packing: Packing,
     shape: [usize; 2],
     /// On a GPU, in place of the bytes.
@@ -89,17 +99,17 @@ pub struct Packed {
 }
 
 impl Packed {
-    /// Copies a matrix `[outputs, inputs]`, row after row.
+    /// A matrix `[outputs, inputs]`, row after row.
     ///
     /// # Errors
     /// A row is not whole blocks, or `bytes` does not hold that matrix.
-    pub fn new(bytes: &[u8], packing: Packing, shape: [usize; 2]) -> Result<Self> {
+    pub fn new(bytes: Vec<u8>, packing: Packing, shape: [usize; 2]) -> Result<Self> {
         let [outputs, inputs] = shape;
         if inputs == 0 || packing.bytes(inputs).is_none() {
             return Err(NnError::unsupported("packed weights", format!("rows of {inputs}"), "whole blocks"));
         }
-        check(bytes, packing, outputs * inputs)?;
-        Ok(Self { bytes: bytes.into(), packing, shape, there: None })
+        check(&bytes, packing, outputs * inputs)?;
+        Ok(Self { bytes: Arc::new(bytes), packing, shape, there: None })
     }
 
     /// `[outputs, inputs]`.
@@ -118,9 +128,9 @@ impl Packed {
         let Packing::Fp8 { scale } = self.packing else {
             return Ok(Matrix::Dense(self.widened(device)?.to_dtype(*dtype)?));
         };
-        let bytes = Tensor::from_slice(&self.bytes, (self.shape[0], self.shape[1]), device)?;
+        let bytes = Tensor::from_slice(self.bytes.as_slice(), (self.shape[0], self.shape[1]), device)?;
         let there = kernels::cuda::Fp8::new(bytes, scale)?;
-        Ok(Matrix::Packed(Self { bytes: Arc::from([]), there: Some(there), ..self }))
+        Ok(Matrix::Packed(Self { bytes: Arc::default(), there: Some(there), ..self }))
     }
 
     /// `x Wᵀ + b`, then GELU if asked for, where the matrix lies on a GPU.
@@ -151,6 +161,12 @@ impl Packed {
     /// The plain formula on any device: everything widened.
     fn product_formula(&self, x: &Tensor) -> Result<Tensor> {
         Ok(x.matmul(&self.widened(x.device())?.to_dtype(x.dtype())?.t()?)?)
+    }
+
+    /// The panels of a matrix that is multiplied often, in f32.
+    pub(crate) fn panels(&self) -> Result<Tensor> {
+        let [outputs, inputs] = self.shape;
+        Ok(kernels::panels_of(self, (outputs, inputs))?)
     }
 
     /// The whole matrix in f32.
@@ -190,6 +206,38 @@ mod tests {
         GgmlDType::Q5_1,
     ];
 
+    fn bytes_of(halves: &Tensor) -> Vec<u8> {
+        let bits = |x: f32| (x.to_bits() >> 16) as u16;
+        match halves.dtype() {
+            DType::BF16 => {
+                let values = halves.to_dtype(DType::F32).and_then(|x| x.flatten_all()?.to_vec1::<f32>()).unwrap();
+                values.into_iter().flat_map(|x| bits(x).to_le_bytes()).collect()
+            }
+            _ => {
+                let values = halves.flatten_all().and_then(|x| x.to_vec1::<half::f16>()).unwrap();
+                values.into_iter().flat_map(half::f16::to_le_bytes).collect()
+            }
+        }
+    }
+
+    #[test]
+    fn halves_that_are_multiplied_often_become_the_panels_of_their_wide_form() -> Result<()> {
+        let weight = Tensor::randn(0f32, 1f32, (70, 333), &Device::Cpu)?;
+        for (packing, dtype) in [(Packing::Bf16, DType::BF16), (Packing::F16, DType::F16)] {
+            let halves = weight.to_dtype(dtype)?;
+            let packed = Packed::new(bytes_of(&halves), packing, [70, 333])?;
+            let wide = halves.to_dtype(DType::F32)?;
+            assert_eq!(packed.widened(&Device::Cpu)?.to_vec2::<f32>()?, wide.to_vec2::<f32>()?);
+            let (Matrix::Panels(found), Matrix::Panels(expected)) =
+                (Matrix::Packed(packed).ready()?, Matrix::Dense(wide).ready()?)
+            else {
+                panic!("{packing:?}: no panels");
+            };
+            assert_eq!(found.to_vec3::<f32>()?, expected.to_vec3::<f32>()?, "{packing:?}");
+        }
+        Ok(())
+    }
+
     #[test]
     fn kernel_equals_the_formula_whatever_the_threads() -> Result<()> {
         let weight = Tensor::randn(0f32, 1f32, (333, 512), &Device::Cpu)?;
@@ -197,12 +245,15 @@ mod tests {
         let mut packed = Vec::new();
         for kind in KINDS {
             let blocks = QTensor::quantize(&weight, kind)?;
-            packed.push(Packed::new(&blocks.data()?, Packing::Blocks(kind), [333, 512])?);
+            packed.push(Packed::new(blocks.data()?.to_vec(), Packing::Blocks(kind), [333, 512])?);
             let expected = blocks.dequantize(&Device::Cpu)?.to_vec2::<f32>()?;
             assert_eq!(packed.last().unwrap().widened(&Device::Cpu)?.to_vec2::<f32>()?, expected, "{kind:?}");
         }
         let bytes: Vec<u8> = (0..333 * 512).map(|i| (i * 7 % 120) as u8).collect();
-        packed.push(Packed::new(&bytes, Packing::Fp8 { scale: 0.5 }, [333, 512])?);
+        packed.push(Packed::new(bytes, Packing::Fp8 { scale: 0.5 }, [333, 512])?);
+        for (packing, halves) in [(Packing::Bf16, DType::BF16), (Packing::F16, DType::F16)] {
+            packed.push(Packed::new(bytes_of(&weight.to_dtype(halves)?), packing, [333, 512])?);
+        }
         crate::Level::on_each(|level| {
             for weight in &packed {
                 let largest = |x: Tensor| x.abs().and_then(|x| x.max_all()?.to_scalar::<f32>()).unwrap();
@@ -232,10 +283,10 @@ mod tests {
     fn what_is_not_whole_blocks_is_refused() {
         let q8 = Packing::Blocks(GgmlDType::Q8_0);
         let bytes = vec![0u8; 68];
-        assert!(Packed::new(&bytes, q8, [2, 32]).is_ok());
-        assert!(Packed::new(&bytes, q8, [1, 64]).is_ok());
+        assert!(Packed::new(bytes.clone(), q8, [2, 32]).is_ok());
+        assert!(Packed::new(bytes.clone(), q8, [1, 64]).is_ok());
         for (length, shape) in [(67, [2, 32]), (68, [4, 16]), (68, [3, 32]), (0, [0, 0])] {
-            assert!(Packed::new(&bytes[..length], q8, shape).is_err(), "{shape:?}");
+            assert!(Packed::new(bytes[..length].to_vec(), q8, shape).is_err(), "{shape:?}");
         }
         assert!(unpack(&bytes, q8, 63).is_err());
         assert!(unpack(&[], q8, 0).unwrap().is_empty());

@@ -62,7 +62,8 @@ impl Matrix {
         Ok(Self::EightBit(EightBit(Arc::new(packed))))
     }
 
-    /// The form in which many products are fastest: a dense f32 matrix on the CPU becomes panels, others stay what they are.
+    /// The form in which many products are fastest: on the CPU, a dense f32 matrix and one of 16-bit floats become panels;
+    /// others stay what they are.
     ///
     /// # Errors
     /// There is no memory for it.
@@ -70,6 +71,7 @@ impl Matrix {
         Ok(match self {
             // A matrix without data (its shape alone is looked at) is broadcast from one value.
             Self::Dense(matrix) if on_cpu(&matrix) && matrix.is_contiguous() => Self::Panels(kernels::panels(&matrix)?),
+            Self::Packed(matrix) if matrix.packing().is_half() => Self::Panels(matrix.panels()?),
             Self::Beside(matrix, products) => Self::Beside(Box::new(matrix.ready()?), products),
             other => other,
         })
@@ -101,7 +103,8 @@ pub trait Weights: Send + Sync {
     /// The key is missing, or its shape or stored type is not what is expected.
     fn tensor(&self, key: &str, shape: &[usize], compute: &Compute) -> Result<Tensor>;
 
-    /// The matrix `[outputs, inputs]` stored under `key`; it stays packed if it is stored so.
+    /// The matrix `[outputs, inputs]` stored under `key`; it stays packed if it is stored so. For f32 on the CPU, 16-bit floats
+    /// are packed ones.
     ///
     /// # Errors
     /// As [`Weights::tensor`].

@@ -35,9 +35,11 @@ impl Weights for Stored {
 
     fn matrix(&self, key: &str, shape: [usize; 2], compute: &Compute) -> ltx_nn::Result<Matrix> {
         let (file, entry) = look_up(&self.0, key, &shape)?;
-        let Some(packing) = entry.packing() else { return Ok(Matrix::Dense(self.tensor(key, &shape, compute)?)) };
+        let Some(packing) = entry.matrix_packing(compute).filter(|_| shape[1] > 0) else {
+            return Ok(Matrix::Dense(self.tensor(key, &shape, compute)?));
+        };
         file.map.expect(&entry.range);
-        Ok(Matrix::Packed(Packed::new(&whole(file, (key, entry))?, packing, shape)?))
+        Ok(Matrix::Packed(Packed::new(whole(file, (key, entry))?, packing, shape)?))
     }
 
     fn rows(&self, key: &str, shape: [usize; 2], rows: &[u32], compute: &Compute) -> ltx_nn::Result<Tensor> {

@@ -4,7 +4,7 @@
 
 use crate::{Result, gguf, mapped::Mapped, names, safetensors_file};
 use candle_core::{DType, quantized::GgmlDType};
-use ltx_nn::{NnError, Packing};
+use ltx_nn::{Compute, NnError, Packing};
 use std::{
     collections::BTreeMap,
     ops::Range,
@@ -27,8 +27,8 @@ impl StoredType {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Float(DType::F32) => "F32",
-            Self::Float(DType::F16) => "F16",
-            Self::Float(_) => "BF16",
+            Self::Float(DType::F16) | Self::Packed(Packing::F16) => "F16",
+            Self::Float(_) | Self::Packed(Packing::Bf16) => "BF16",
             Self::Packed(Packing::Fp8 { .. }) => "F8_E4M3",
             Self::Packed(Packing::Blocks(kind)) => block_name(kind),
             Self::Other(name) => name,
@@ -73,7 +73,18 @@ impl Entry {
         self.shape.iter().product()
     }
 
-    /// Whether a linear layer keeps it packed: its rows are whole blocks.
+    /// How a linear layer that computes so keeps it until it has a better form: packed if its rows are whole blocks, and as 16-bit
+    /// floats where those would be widened anyway.
+    pub(crate) fn matrix_packing(&self, compute: &Compute) -> Option<Packing> {
+        let widened = compute.device.is_cpu() && compute.dtype == DType::F32 && !self.plus_one;
+        match self.stored {
+            StoredType::Float(DType::BF16) if widened => Some(Packing::Bf16),
+            StoredType::Float(DType::F16) if widened => Some(Packing::F16),
+            _ => self.packing(),
+        }
+    }
+
+    /// Whether a linear layer keeps it packed for good: its rows are whole blocks.
     pub(crate) fn packing(&self) -> Option<Packing> {
         let StoredType::Packed(packing) = self.stored else { return None };
         let row = self.shape.last().copied().unwrap_or(0);

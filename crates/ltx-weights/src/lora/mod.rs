@@ -11,6 +11,7 @@ use crate::{
     LoadReport, Result, TensorSet, WeightsError,
     report::{KeyProblem, Tally, Use, is_audio},
 };
+use candle_core::DType;
 use file::{LoraFile, Pair};
 use ltx_nn::{Compute, LowRank, Matrix, Weights, merge_low_rank};
 use names::Target;
@@ -304,10 +305,14 @@ impl Weights for Adapted {
         if products.is_empty() {
             return self.base.matrix(key, shape, compute);
         }
-        Ok(match self.base.matrix(key, shape, &compute.with_dtype(candle_core::DType::F32))? {
-            Matrix::Dense(weight) => Matrix::Dense(merge_low_rank(&weight, &products)?.to_dtype(compute.dtype)?),
-            packed => Matrix::Beside(Box::new(packed), products.into()),
-        })
+        let merged = |weight| -> ltx_nn::Result<_> {
+            Ok(Matrix::Dense(merge_low_rank(&weight, &products)?.to_dtype(compute.dtype)?))
+        };
+        match self.base.matrix(key, shape, &compute.with_dtype(DType::F32))? {
+            Matrix::Dense(weight) => merged(weight),
+            Matrix::Packed(halves) if halves.packing().is_half() => merged(halves.widened(&compute.device)?),
+            packed => Ok(Matrix::Beside(Box::new(packed), products.into())),
+        }
     }
 
     fn rows(

@@ -1,4 +1,4 @@
-//! Packed values to f32: 8-bit floats, and the blocks of ggml that checkpoints are mostly stored in, bit for bit what candle's
+//! Packed values to f32: 8-bit and 16-bit floats, and the blocks of ggml that checkpoints are mostly stored in, bit for bit what candle's
 //! slower decoders yield. Source of the blocks: ggml's public `block_q*` layouts.
 //!
 //! Must not know matrices.
@@ -12,7 +12,7 @@ use half::f16;
 pub(crate) fn decodes(packing: Packing) -> bool {
     use GgmlDType::{Q2K, Q3K, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0};
     match packing {
-        Packing::Fp8 { .. } => true,
+        Packing::Fp8 { .. } | Packing::Bf16 | Packing::F16 => true,
         Packing::Blocks(kind) => matches!(kind, Q8_0 | Q4_0 | Q4_1 | Q5_0 | Q5_1 | Q2K | Q3K | Q4K | Q5K | Q6K),
     }
 }
@@ -23,6 +23,8 @@ pub(crate) fn decode(packing: Packing, bytes: &[u8], out: &mut [f32]) {
         #[inline(always)]
         || match packing {
             Packing::Fp8 { scale } => fp8(bytes, scale, out),
+            Packing::Bf16 => pairs(bytes, out, |pair| f32::from_bits(u32::from(u16::from_le_bytes(pair)) << 16)),
+            Packing::F16 => pairs(bytes, out, f16_value),
             Packing::Blocks(GgmlDType::Q8_0) => each::<34, 32>(bytes, out, q8_0),
             Packing::Blocks(GgmlDType::Q4_0) => each::<18, 32>(bytes, out, q4_0),
             Packing::Blocks(GgmlDType::Q5_0) => each::<22, 32>(bytes, out, q5_0),
@@ -47,6 +49,23 @@ fn each<const SIZE: usize, const VALUES: usize>(
 ) {
     let blocks = bytes.as_chunks::<SIZE>().0.iter();
     out.as_chunks_mut::<VALUES>().0.iter_mut().zip(blocks).for_each(|(out, bytes)| block(bytes, out));
+}
+
+/// Runs a decoder on every value of two bytes.
+#[inline(always)]
+fn pairs(bytes: &[u8], out: &mut [f32], value: impl Fn([u8; 2]) -> f32) {
+    out.iter_mut().zip(bytes.as_chunks::<2>().0).for_each(|(out, pair)| *out = value(*pair));
+}
+
+/// Half precision by arithmetic on its bits, which a processor does for many values at once: exponent and mantissa moved to f32's
+/// place are the value times 2⁻¹¹², subnormals included.
+#[inline(always)]
+fn f16_value(pair: [u8; 2]) -> f32 {
+    const REBIAS: f32 = f32::from_bits((127 + 112) << 23);
+    let bits = u32::from(u16::from_le_bytes(pair));
+    let magnitude = f32::from_bits((bits & 0x7fff) << 13) * REBIAS;
+    let infinite = if bits & 0x7c00 == 0x7c00 { 0x7f80_0000 } else { 0 };
+    f32::from_bits(magnitude.to_bits() | infinite | (bits & 0x8000) << 16)
 }
 
 /// Eight-bit floats by arithmetic on their bits, without a table: e4m3's exponent and mantissa moved to f32's place are the value
@@ -266,6 +285,26 @@ mod tests {
                 let expected = e4m3(byte as u8) * 0.37;
                 let same = found.to_bits() == expected.to_bits() || found.is_nan() && expected.is_nan();
                 assert!(same, "{level:?} {byte:#x}: {found} {expected}");
+            }
+        });
+    }
+
+    #[test]
+    fn every_sixteen_bit_float_is_widened_exactly() {
+        let data: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
+        let wide: [(Packing, fn(u16) -> f32); 2] = [
+            (Packing::Bf16, |bits| half::bf16::from_bits(bits).to_f32()),
+            (Packing::F16, |bits| f16::from_bits(bits).to_f32()),
+        ];
+        Level::on_each(|level| {
+            for (packing, wide) in wide {
+                let mut found = vec![0f32; 1 << 16];
+                decode(packing, &data, &mut found);
+                for (bits, found) in (0..=u16::MAX).zip(&found) {
+                    let expected = wide(bits);
+                    let same = found.to_bits() == expected.to_bits() || found.is_nan() && expected.is_nan();
+                    assert!(same, "{level:?} {packing:?} {bits:#x}: {found} {expected}");
+                }
             }
         });
     }

@@ -53,6 +53,12 @@ pub(crate) fn panels(weight: &Tensor) -> Result<Tensor> {
     Tensor::from_vec(packed.into_data(), (outputs.div_ceil(COLUMNS), inputs, COLUMNS), &Device::Cpu)
 }
 
+/// The same of a right matrix `[inputs, outputs]` whose panels are made on demand.
+pub(crate) fn panels_of(right: &impl Right, (outputs, inputs): (usize, usize)) -> Result<Tensor> {
+    let packed = RightPanels::made(right, (inputs, outputs));
+    Tensor::from_vec(packed.into_data(), (outputs.div_ceil(COLUMNS), inputs, COLUMNS), &Device::Cpu)
+}
+
 impl CustomOp1 for Linear {
     fn name(&self) -> &'static str {
         "linear"

@@ -26,7 +26,7 @@ pub(crate) use gelu::Gelu;
 pub(crate) use group_norm::GroupNorm;
 pub(crate) use int8::{GROUP, Weights8};
 pub use level::{Level, UnknownLevel};
-pub(crate) use linear::{Linear, Then, Weight, panels, with_values};
+pub(crate) use linear::{Linear, Then, Weight, panels, panels_of, with_values};
 pub(crate) use modulate::{GatedResidual, NormModulate, Normalize};
 pub(crate) use norm::{Gate, RmsNorm};
 pub(crate) use rope::Rope;

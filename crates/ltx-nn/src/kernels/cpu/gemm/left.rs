@@ -28,6 +28,11 @@ impl<'a> Strided<'a> {
         Self { data, row_stride: 1, column_stride }
     }
 
+    /// The matrix without its first columns.
+    pub(super) fn from_column(&self, first: usize) -> Self {
+        Self { data: self.data.get(first * self.column_stride..).unwrap_or_default(), ..*self }
+    }
+
     /// Whether the slice reaches as far as the matrix does.
     pub(super) fn holds(&self, rows: usize, columns: usize) -> bool {
         rows == 0 || columns == 0 || (rows - 1) * self.row_stride + (columns - 1) * self.column_stride < self.data.len()

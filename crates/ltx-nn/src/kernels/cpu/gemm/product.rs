@@ -14,7 +14,7 @@ use std::{cell::Cell, ops::Range};
 const BLOCK_ROWS: usize = 40 * ROWS;
 /// The same where panels of the right matrix are made on demand, once for every block.
 const BLOCK_ROWS_ON_DEMAND: usize = 90 * ROWS;
-/// Values that are packed at once, at most: 16 MiB.
+/// Values that are packed at once, about: 16 MiB. More of `k` than that is summed part by part.
 const BLOCK_VALUES: usize = 1 << 22;
 /// Panels of columns that one thread sums at a time, at most.
 const STRIP: usize = 4;
@@ -72,20 +72,31 @@ impl<R: Right> Product<'_, R> {
         }
         let target = Shared::new(out.data, out.row_stride);
         let block_rows = if R::READY { BLOCK_ROWS } else { BLOCK_ROWS_ON_DEMAND };
-        let most = (BLOCK_VALUES / k.max(1) / ROWS * ROWS).clamp(ROWS, block_rows);
-        let blocks = m.div_ceil(most);
+        let blocks = m.div_ceil(block_rows);
         let rows = m.div_ceil(blocks).next_multiple_of(ROWS);
+        let depth = (BLOCK_VALUES / rows / DEPTH * DEPTH).max(DEPTH);
         for first in (0..m).step_by(rows) {
             let rows = rows.min(m - first);
-            let left = LeftPanels::pack(LEFT_BUFFER.take(), &self.left, (first, rows), k, self.parallel);
-            self.block(&left, (first, rows, n, k), &target);
-            LEFT_BUFFER.set(left.into_buffer());
+            // Once also where there is nothing to sum.
+            for start in (0..k.max(1)).step_by(depth) {
+                let part = start..k.min(start + depth);
+                let matrix = self.left.from_column(start);
+                let left = LeftPanels::pack(LEFT_BUFFER.take(), &matrix, (first, rows), part.len(), self.parallel);
+                self.block(&left, (first, rows, n), (part, k), &target);
+                LEFT_BUFFER.set(left.into_buffer());
+            }
         }
         Ok(())
     }
 
-    /// The output of some packed rows.
-    fn block(&self, left: &LeftPanels, (first, rows, n, k): (usize, usize, usize, usize), target: &Shared<'_>) {
+    /// The sums of some packed rows over `part` of `k`, added to those of the parts before; finished with the last.
+    fn block(
+        &self,
+        left: &LeftPanels,
+        (first, rows, n): (usize, usize, usize),
+        (part_of_k, k): (Range<usize>, usize),
+        target: &Shared<'_>,
+    ) {
         let panels = n.div_ceil(COLUMNS);
         let pieces = if self.parallel { PIECES * rayon::current_num_threads() } else { 1 };
         let strip = (panels / pieces).clamp(1, STRIP);
@@ -101,14 +112,28 @@ impl<R: Right> Product<'_, R> {
                 return;
             }
             let mut buffer = STRIP_BUFFER.take();
-            let width = self.sum(&mut buffer, left, (part.clone(), columns.clone()), k);
+            let width = columns.len() * COLUMNS;
+            let size = part.len() * ROWS * width;
+            if buffer.len() < size + DEPTH * COLUMNS {
+                buffer.resize(size + DEPTH * COLUMNS, 0.0);
+            }
+            let (sums, scratch) = buffer.split_at_mut(size);
             let start = columns.start * COLUMNS;
             let count = (n - start).min(width);
-            for row in part.start * ROWS..rows.min(part.end * ROWS) {
-                let sums = &buffer[(row - part.start * ROWS) * width..][..count];
-                // SAFETY: parts of rows and strips of columns are disjoint, so nobody else has these elements.
-                let out = unsafe { target.row(first + row, start, count) };
-                (self.finish)((first + row, start), sums, out);
+            let lines = part.start * ROWS..rows.min(part.end * ROWS);
+            // SAFETY: parts of rows and strips of columns are disjoint, so nobody else has these elements.
+            let out = |row: usize| unsafe { target.row(first + row, start, count) };
+            if part_of_k.start > 0 {
+                let earlier = lines.clone().zip(sums.chunks_mut(width));
+                earlier.for_each(|(row, sums)| sums[..count].copy_from_slice(out(row)));
+            }
+            self.sum((sums, scratch), left, (part, columns), part_of_k.clone());
+            for (row, sums) in lines.zip(sums.chunks(width)) {
+                if part_of_k.end == k {
+                    (self.finish)((first + row, start), &sums[..count], out(row));
+                } else {
+                    out(row).copy_from_slice(&sums[..count]);
+                }
             }
             STRIP_BUFFER.set(buffer);
         };
@@ -119,36 +144,31 @@ impl<R: Right> Product<'_, R> {
         }
     }
 
-    /// Sums of some panels of rows and columns at the front of `buffer`, rows as far apart as this returns.
+    /// Adds the products of some panels of rows and columns, over a part of `k`, to `sums`; those before the first part are none.
     fn sum(
         &self,
-        buffer: &mut Vec<f32>,
+        (sums, scratch): (&mut [f32], &mut [f32]),
         left: &LeftPanels,
         (part, columns): (Range<usize>, Range<usize>),
-        k: usize,
-    ) -> usize {
+        k: Range<usize>,
+    ) {
         let width = columns.len() * COLUMNS;
-        let size = part.len() * ROWS * width;
-        if buffer.len() < size + DEPTH * COLUMNS {
-            buffer.resize(size + DEPTH * COLUMNS, 0.0);
-        }
-        let (sums, scratch) = buffer.split_at_mut(size);
-        if k == 0 {
+        if k.is_empty() {
             sums.fill(0.0);
         }
-        for start in (0..k).step_by(DEPTH) {
-            let depth = start..k.min(start + DEPTH);
+        for start in k.clone().step_by(DEPTH) {
+            let depth = start..k.end.min(start + DEPTH);
             for panel in columns.clone() {
                 let right = self.right.panel(panel, depth.clone(), scratch);
                 let ahead = if panel + 1 < columns.end {
                     self.right.ahead(panel + 1, depth.clone())
                 } else {
-                    self.right.ahead(columns.start, depth.end..k.min(depth.end + DEPTH))
+                    self.right.ahead(columns.start, depth.end..k.end.min(depth.end + DEPTH))
                 };
                 let piece = ahead.len().div_ceil(part.len()).next_multiple_of(16);
                 for (i, row_panel) in part.clone().enumerate() {
                     let tile = Tile {
-                        left: left.panel(row_panel, start),
+                        left: left.panel(row_panel, start - k.start),
                         row_stride: 1,
                         k_stride: ROWS,
                         rows: left.rows_of(row_panel),
@@ -161,7 +181,6 @@ impl<R: Right> Product<'_, R> {
                 }
             }
         }
-        width
     }
 }
 
@@ -202,6 +221,7 @@ mod tests {
             (25, 130, 700),
             (500, 70, 40),
             (3, 4, 0),
+            (500, 33, 9000),
         ];
         for (m, n, k) in sizes {
             let (left, right) = (values(m * k, 1), values(n * k, 2));

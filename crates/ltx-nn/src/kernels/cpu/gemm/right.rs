@@ -3,7 +3,7 @@
 //! Must not know what is multiplied with it.
 
 use super::{
-    COLUMNS,
+    COLUMNS, DEPTH,
     left::Strided,
     transpose::{PIECE, transpose},
 };
@@ -39,6 +39,18 @@ impl RightPanels<Vec<f32>> {
         let mut data = vec![0f32; n.div_ceil(COLUMNS) * COLUMNS * k];
         data.par_chunks_mut((COLUMNS * k).max(1)).enumerate().for_each(|(panel, out)| {
             fill_panel(out, matrix, panel * COLUMNS..n.min((panel + 1) * COLUMNS), 0);
+        });
+        Self { data, k }
+    }
+
+    /// Packs a matrix `[k, n]` whose panels are made on demand.
+    pub(crate) fn made(right: &impl Right, (k, n): (usize, usize)) -> Self {
+        let mut data = vec![0f32; n.div_ceil(COLUMNS) * COLUMNS * k];
+        data.par_chunks_mut((COLUMNS * k).max(1)).enumerate().for_each(|(panel, out)| {
+            for (piece, out) in out.chunks_mut(COLUMNS * DEPTH).enumerate() {
+                let start = piece * DEPTH;
+                right.panel(panel, start..start + out.len() / COLUMNS, out);
+            }
         });
         Self { data, k }
     }
