@@ -3,7 +3,7 @@
 //!
 //! Must not know what it is compared with.
 
-use crate::{commands::generate::ComputeFlags, compute};
+use crate::{blocks, commands::generate::ComputeFlags, compute};
 use anyhow::{Context, Result};
 use ltx_nn::profile::{self, Cost};
 use ltx_pipeline::{
@@ -59,6 +59,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         let seconds = match ask.stage {
             None => {
                 bench.release()?;
+                blocks::release();
                 None
             }
             Some(stage) => {
