@@ -36,4 +36,4 @@ pub use norm::{GroupNorm, RmsNorm, rms_norm};
 pub use packed::{Packed, Packing, e4m3, unpack};
 pub use rope::{FrequencyPrecision, RopeTable, fractional_rope_table};
 pub use taps::Taps;
-pub use weights::{EightBit, Matrix, Vb, Weights};
+pub use weights::{EightBit, Matrix, Tiles, Vb, Weights};

@@ -100,6 +100,7 @@ impl Linear {
                 Matrix::Dense(weight) => Some(Weight::Rows(weight.clone())),
                 Matrix::Panels(weight) => Some(Weight::Panels(weight.clone())),
                 Matrix::Packed(weight) => Some(Weight::Packed(weight.clone())),
+                Matrix::Tiles(weight) => Some(Weight::Tiles(weight.0.clone())),
                 Matrix::EightBit(weight) => Some(Weight::EightBit(weight.0.clone())),
                 _ => None,
             };
@@ -141,6 +142,7 @@ impl Linear {
             Matrix::Dense(weight) => x.matmul(&weight.t()?)?,
             Matrix::Packed(weight) => weight.product(x)?,
             Matrix::Panels(weight) => self.wide(Weight::Panels(weight.clone()), x)?,
+            Matrix::Tiles(weight) => self.wide(Weight::Tiles(weight.0.clone()), x)?,
             Matrix::EightBit(weight) => self.wide(Weight::EightBit(weight.0.clone()), x)?,
             Matrix::Beside(weight, products) => {
                 let y = self.plain(weight, x)?;
@@ -193,6 +195,31 @@ mod tests {
                     }
                 });
             }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn weights_in_bf16_equal_the_formula_in_both_forms() -> Result<()> {
+        for (rows, inputs, outputs) in [(1, 2, 1), (7, 34, 5), (65, 130, 40), (3, 301, 100)] {
+            let (x, bias) = (randn(rows, inputs), randn(1, outputs).squeeze(0)?);
+            let weight = randn(outputs, inputs).to_dtype(DType::BF16)?;
+            let bits = |value: f32| ((value.to_bits() >> 16) as u16).to_le_bytes();
+            let weight = weight.to_dtype(DType::F32)?;
+            let bytes = weight.flatten_all()?.to_vec1::<f32>()?.into_iter().flat_map(bits).collect();
+            let expected = x.matmul(&weight.t()?)?.broadcast_add(&bias)?.gelu()?;
+            let packed = Matrix::Packed(Packed::new(bytes, Packing::Bf16, [outputs, inputs])?);
+            Level::on_each(|level| {
+                let ready = packed.clone().ready().unwrap();
+                let forms = [packed.clone(), ready].map(|weight| {
+                    let layer = Linear { weight, shape: [outputs, inputs], bias: Some(bias.clone()) };
+                    layer.gelu(&x).unwrap()
+                });
+                let [passing, ready] = forms.each_ref().map(|y| y.to_vec2::<f32>().unwrap());
+                assert_eq!(passing, ready, "{level:?} {rows}x{inputs}x{outputs}: a layer that stays computes the same");
+                let error = relative_l2(&forms[0], &expected).unwrap();
+                assert!(error < 3e-6, "{level:?} {rows}x{inputs}x{outputs}: {error:.1e}");
+            });
         }
         Ok(())
     }

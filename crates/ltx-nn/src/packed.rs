@@ -178,10 +178,15 @@ impl Packed {
         Ok(Tensor::from_vec(wide, (self.shape[0], self.shape[1]), device)?)
     }
 
+    /// The bytes of part of a row, which is whole blocks.
+    pub(crate) fn row_bytes(&self, row: usize, part: Range<usize>) -> &[u8] {
+        let place = |value: usize| self.packing.bytes(row * self.shape[1] + value).unwrap_or(0);
+        &self.bytes[place(part.start)..place(part.end)]
+    }
+
     /// Part of a row, which is whole blocks, to f32.
     pub(crate) fn decode_row(&self, row: usize, part: Range<usize>, out: &mut [f32]) {
-        let place = |value: usize| self.packing.bytes(row * self.shape[1] + value).unwrap_or(0);
-        kernels::decode(self.packing, &self.bytes[place(part.start)..place(part.end)], out);
+        kernels::decode(self.packing, self.row_bytes(row, part), out);
     }
 }
 
@@ -221,19 +226,25 @@ mod tests {
     }
 
     #[test]
-    fn halves_that_are_multiplied_often_become_the_panels_of_their_wide_form() -> Result<()> {
+    fn halves_that_are_multiplied_often_become_the_panels_or_tiles_of_their_wide_form() -> Result<()> {
         let weight = Tensor::randn(0f32, 1f32, (70, 333), &Device::Cpu)?;
         for (packing, dtype) in [(Packing::Bf16, DType::BF16), (Packing::F16, DType::F16)] {
             let halves = weight.to_dtype(dtype)?;
             let packed = Packed::new(bytes_of(&halves), packing, [70, 333])?;
             let wide = halves.to_dtype(DType::F32)?;
             assert_eq!(packed.widened(&Device::Cpu)?.to_vec2::<f32>()?, wide.to_vec2::<f32>()?);
-            let (Matrix::Panels(found), Matrix::Panels(expected)) =
-                (Matrix::Packed(packed).ready()?, Matrix::Dense(wide).ready()?)
-            else {
-                panic!("{packing:?}: no panels");
-            };
-            assert_eq!(found.to_vec3::<f32>()?, expected.to_vec3::<f32>()?, "{packing:?}");
+            let Matrix::Panels(expected) = Matrix::Dense(wide).ready()? else { panic!("no panels") };
+            crate::Level::on_each(|level| {
+                let ready = Matrix::Packed(packed.clone()).ready().unwrap();
+                assert_eq!(matches!(ready, Matrix::Tiles(_)), level == crate::Level::Amx && packing == Packing::Bf16);
+                let found = match ready {
+                    Matrix::Panels(panels) => panels,
+                    Matrix::Tiles(tiles) => kernels::panels_of(&*tiles.0, (70, 333)).unwrap(),
+                    other => panic!("{level:?} {packing:?}: {other:?}"),
+                };
+                let values = |tensor: &Tensor| tensor.to_vec3::<f32>().unwrap();
+                assert_eq!(values(&found), values(&expected), "{level:?} {packing:?}");
+            });
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 //!
 //! Must not know files; `ltx-weights` implements the trait for them, once for data and once for shapes alone.
 
-use crate::{Compute, LowRank, Packed, Result, kernels, profile};
+use crate::{Compute, Level, LowRank, Packed, Packing, Result, kernels, profile};
 use candle_core::{DType, Tensor};
 use std::{fmt, sync::Arc};
 
@@ -13,6 +13,8 @@ pub enum Matrix {
     Dense(Tensor),
     /// The same in f32 on the CPU, in the order in which products read it; made by [`Matrix::ready`].
     Panels(Tensor),
+    /// In bf16 on the CPU, in the order in which tiles of AMX read it; made by [`Matrix::ready`].
+    Tiles(Tiles),
     /// Packed; widened when it is used.
     Packed(Packed),
     /// In 8 bits on the CPU; made by [`Matrix::eight_bit`].
@@ -29,7 +31,7 @@ impl Matrix {
             return Ok(self);
         }
         match self {
-            Self::Dense(_) | Self::Panels(_) | Self::EightBit(_) => Ok(self),
+            Self::Dense(_) | Self::Panels(_) | Self::Tiles(_) | Self::EightBit(_) => Ok(self),
             Self::Packed(weight) => weight.on(compute),
             Self::Beside(weight, products) => {
                 let products = products.iter().map(|product| product.on(&compute.device)).collect::<Result<_>>()?;
@@ -57,13 +59,15 @@ impl Matrix {
             Self::Packed(matrix) => {
                 kernels::Weights8::pack((outputs, inputs), |row, out| matrix.decode_row(row, 0..inputs, out))
             }
-            Self::Beside(..) | Self::EightBit(_) | Self::Panels(_) | Self::Dense(_) => return self.ready(),
+            Self::Beside(..) | Self::EightBit(_) | Self::Panels(_) | Self::Tiles(_) | Self::Dense(_) => {
+                return self.ready();
+            }
         };
         Ok(Self::EightBit(EightBit(Arc::new(packed))))
     }
 
-    /// The form in which many products are fastest: on the CPU, a dense f32 matrix and one of 16-bit floats become panels;
-    /// others stay what they are.
+    /// The form in which many products are fastest: on the CPU, a dense f32 matrix and one of 16-bit floats become panels in
+    /// f32, or one of bf16 tiles where the processor has them; others stay what they are.
     ///
     /// # Errors
     /// There is no memory for it.
@@ -71,10 +75,23 @@ impl Matrix {
         Ok(match self {
             // A matrix without data (its shape alone is looked at) is broadcast from one value.
             Self::Dense(matrix) if on_cpu(&matrix) && matrix.is_contiguous() => Self::Panels(kernels::panels(&matrix)?),
+            Self::Packed(matrix) if matrix.packing() == Packing::Bf16 && Level::current() == Level::Amx => {
+                Self::Tiles(Tiles(Arc::new(kernels::Tiles16::new(&matrix))))
+            }
             Self::Packed(matrix) if matrix.packing().is_half() => Self::Panels(matrix.panels()?),
             Self::Beside(matrix, products) => Self::Beside(Box::new(matrix.ready()?), products),
             other => other,
         })
+    }
+}
+
+/// A matrix in bf16, laid out for AMX.
+#[derive(Clone)]
+pub struct Tiles(pub(crate) Arc<kernels::Tiles16>);
+
+impl fmt::Debug for Tiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tiles({} bytes)", self.0.bytes())
     }
 }
 

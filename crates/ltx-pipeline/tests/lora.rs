@@ -4,7 +4,7 @@
 use candle_core::{DType, Device, Tensor};
 use ltx_nn::{Compute, Vb, relative_l2};
 use ltx_pipeline::{
-    Engine, EngineOptions, ModelFiles, NoPreviews, NotSaved, PipelineError, Run,
+    Engine, EngineOptions, MemoryBudget, ModelFiles, NoPreviews, NotSaved, PipelineError, Run,
     golden::{GoldenCase, run_case},
     inspect, inspect_together, quantize,
 };
@@ -26,10 +26,15 @@ const CHANGED: [&str; 5] =
 
 /// Everything a golden case computes with other files.
 fn computed(change: impl FnOnce(&mut ModelFiles)) -> HashMap<String, Tensor> {
+    computed_within(None, change)
+}
+
+/// The same within a budget.
+fn computed_within(memory: Option<MemoryBudget>, change: impl FnOnce(&mut ModelFiles)) -> HashMap<String, Tensor> {
     let mut case = GoldenCase::open(&data("i2v_distilled")).unwrap();
     change(&mut case.files);
     let run = Run { progress: &NoProgress, cancel: &CancelToken::new(), store: &NotSaved, previews: &NoPreviews };
-    run_case(&case, EngineOptions::default(), &run).unwrap().computed
+    run_case(&case, EngineOptions { memory, ..EngineOptions::default() }, &run).unwrap().computed
 }
 
 fn distance(found: &HashMap<String, Tensor>, expected: &HashMap<String, Tensor>) -> f64 {
@@ -165,6 +170,20 @@ fn two_files_add_up_merged_and_beside() {
         assert!(error < 1e-5);
         let report = inspect_together(&[packed], &both).unwrap().report;
         assert!(report.is_complete() && report.beside["transformer"].bytes > 0, "{report}");
+    }
+}
+
+#[test]
+fn streamed_layers_have_it_to_the_last_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = made(&open(), 4, Style::Official, true);
+    let loras = vec![chosen(&save(folder.path(), "a.safetensors", &made.tensors), 0.7)];
+    let packed = folder.path().join("q8_0.gguf");
+    quantize(&[tiny(CHECKPOINT)], &packed, (QuantizeType::Q8_0, vec![]), &CancelToken::new(), |_, _| {}).unwrap();
+    for checkpoint in [tiny(CHECKPOINT), packed] {
+        let change = |files: &mut ModelFiles| (files.checkpoint, files.loras) = (checkpoint.clone(), loras.clone());
+        let streamed = computed_within(Some(MemoryBudget { bytes: 0, firm: false }), change);
+        assert_eq!(distance(&streamed, &computed(change)), 0.0, "{}", checkpoint.display());
     }
 }
 

@@ -14,6 +14,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// What the memory of a tensor depends on.
+#[derive(Debug, Clone, Copy)]
+pub struct Footprint<'a> {
+    /// Its key.
+    pub key: &'a str,
+    /// Its shape.
+    pub shape: &'a [usize],
+    /// Bytes on disk.
+    pub stored: u64,
+    /// Whether a linear layer keeps it packed.
+    pub packed: bool,
+}
+
 /// Memory-mapped tensors by official key.
 pub struct TensorSet {
     path: PathBuf,
@@ -175,15 +188,15 @@ impl TensorSet {
         self.entry(key).map_or((0, 0), |(_, entry)| (entry.values() as u64, entry.range.len() as u64))
     }
 
-    /// Bytes in memory of the tensors whose keys start with `prefix`: all of them, and the largest. `bytes` says what one takes, by
-    /// its shape and the bytes of its packed form, where a linear layer keeps it so. The audio stream is left out, as it is never
-    /// loaded.
-    pub fn memory_bytes(&self, prefix: &str, bytes: impl Fn(&[usize], Option<u64>) -> u64) -> (u64, u64) {
+    /// Bytes in memory of the tensors whose keys start with `prefix`: all of them, and the largest. `bytes` says what one takes.
+    /// The audio stream is left out, as it is never loaded.
+    pub fn memory_bytes(&self, prefix: &str, bytes: impl Fn(Footprint<'_>) -> u64) -> (u64, u64) {
         let keys = self.by_key.range(prefix.to_owned()..).map(|(key, _)| key).take_while(|key| key.starts_with(prefix));
-        let entries = keys.filter(|key| !report::is_audio(key)).filter_map(|key| self.entry(key));
-        let each = entries.map(|(_, entry)| {
-            let packed = entry.packing().filter(|_| entry.shape.len() == 2);
-            bytes(&entry.shape, packed.map(|_| entry.range.len() as u64))
+        let keys = keys.filter(|key| !report::is_audio(key));
+        let each = keys.filter_map(|key| {
+            let (_, Entry { shape, range, .. }) = self.entry(key)?;
+            let packed = shape.len() == 2 && self.entry(key)?.1.packing().is_some();
+            Some(bytes(Footprint { key, shape, stored: range.len() as u64, packed }))
         });
         each.fold((0, 0), |(sum, most), bytes| (sum + bytes, most.max(bytes)))
     }

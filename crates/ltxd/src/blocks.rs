@@ -5,8 +5,8 @@
 //!
 //! A step frees and asks for the same sizes over and over. The C library gives large blocks back to the system at once and gets
 //! them anew in pages of 4 KiB, cleared one fault at a time: a seventh of all the time of a clip at full width. Here a freed block
-//! waits to be used again, but never so that the process holds more than it once had in use: what waits makes room first, the
-//! oldest before others. So resident memory is that of the most that was in use at once, as the memory plan counts it.
+//! waits to be used again, but never so that the process holds more than it once had in use, and a little: what waits makes room first,
+//! the oldest before others. So resident memory is that of the most that was in use at once, as the memory plan counts it.
 
 #![allow(unsafe_code)]
 
@@ -23,6 +23,8 @@ const PAGE: usize = 4096;
 const HUGE: usize = 2 << 20;
 /// Blocks that can wait.
 const WAITING: usize = 256;
+/// Bytes that may wait above the most that was in use, so that sizes which take turns do not push each other out.
+const SPARE: usize = 64 << 20;
 
 #[global_allocator]
 static BLOCKS: Blocks = Blocks::new();
@@ -91,7 +93,7 @@ impl Book {
             self.use_more(size);
             return (ptr::with_exposed_provenance_mut(waiting.address), false);
         }
-        while self.count > 0 && self.live + self.idle + size > self.most.max(self.live + size) {
+        while self.count > 0 && self.live + self.idle + size > self.most.max(self.live + size) + SPARE {
             self.give_oldest_back();
         }
         let mut block = map(size);
@@ -298,26 +300,29 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_never_takes_more_than_was_once_in_use() {
+    fn what_waits_never_takes_much_more_than_was_once_in_use() {
         let blocks = Blocks::new();
         let layout = |mib: usize| Layout::from_size_align(mib << 20, 1).unwrap();
+        let mib = |state: (usize, usize, usize)| (state.0 >> 20, state.1 >> 20, state.2);
         // SAFETY: as above.
         unsafe {
-            let (a, b) = (blocks.alloc(layout(8)), blocks.alloc(layout(16)));
-            blocks.dealloc(a, layout(8));
-            blocks.dealloc(b, layout(16));
-            assert_eq!(state(&blocks), (0, 24 << 20, 2));
-            // Beside 12 MiB neither 24 nor 16 may wait.
-            let c = blocks.alloc(layout(12));
-            assert_eq!(state(&blocks), (12 << 20, 0, 0));
-            let d = blocks.alloc(layout(10));
-            blocks.dealloc(d, layout(10));
-            let e = blocks.alloc(layout(2));
-            assert_eq!(state(&blocks), (14 << 20, 10 << 20, 1), "they are no more than 24 together");
-            blocks.dealloc(c, layout(12));
-            blocks.dealloc(e, layout(2));
+            let (a, b) = (blocks.alloc(layout(80)), blocks.alloc(layout(160)));
+            blocks.dealloc(a, layout(80));
+            blocks.dealloc(b, layout(160));
+            assert_eq!(mib(state(&blocks)), (0, 240, 2));
+            // 240 were in use, and 64 may wait above: beside 120, the 160 may, with the 80 they may not.
+            let c = blocks.alloc(layout(120));
+            assert_eq!(mib(state(&blocks)), (120, 160, 1));
+            let d = blocks.alloc(layout(20));
+            assert_eq!(mib(state(&blocks)), (140, 160, 1));
+            let e = blocks.alloc(layout(10));
+            assert_eq!(mib(state(&blocks)), (150, 0, 0));
+            blocks.dealloc(c, layout(120));
+            blocks.dealloc(d, layout(20));
+            blocks.dealloc(e, layout(10));
         }
         blocks.release();
+        assert_eq!(state(&blocks), (0, 0, 0));
     }
 
     #[test]

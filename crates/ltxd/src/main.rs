@@ -23,7 +23,7 @@ use std::process::ExitCode;
 #[derive(Parser)]
 #[command(version, about, after_help = exit::HELP)]
 struct Cli {
-    /// Instructions that the kernels use: portable, avx2 or avx512; the widest that the processor has by default.
+    /// Instructions that the kernels use: portable, avx2, avx512 or amx; the widest that the processor has by default.
     #[arg(long, env = "LTXD_CPU_LEVEL", value_name = "LEVEL", global = true, hide_env_values = true)]
     cpu_level: Option<String>,
     #[command(subcommand)]

@@ -7,6 +7,6 @@ pub(crate) mod cuda;
 
 pub(crate) use cpu::{
     Attention, Conv3d, GROUP, Gate, GatedResidual, Gelu, GroupNorm, Linear, NormModulate, Normalize, PackedConv,
-    RmsNorm, Rope, Then, Weight, Weights8, decode, decodes, panels, panels_of, scratch_bytes, with_values,
+    RmsNorm, Rope, Then, Tiles16, Weight, Weights8, decode, decodes, panels, panels_of, scratch_bytes, with_values,
 };
 pub use cpu::{Level, UnknownLevel};

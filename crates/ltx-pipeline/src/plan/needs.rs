@@ -84,7 +84,7 @@ impl Engine {
         let moments = [
             Moment { weights: kept + streamed(self.sizes.gemma_layer, gemma.num_hidden_layers), activations: all },
             // The states as they are, side by side, and rescaled.
-            Moment { weights: or_kept(self.sizes.projection()), activations: all + 2 * most },
+            Moment { weights: or_kept(self.sizes.projection), activations: all + 2 * most },
             Moment {
                 weights: or_kept(streamed(self.sizes.connector_block, connector.connector_num_layers)),
                 activations: slots * (shape.prompts.len() as u64 + 11),

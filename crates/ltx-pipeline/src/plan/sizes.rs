@@ -6,24 +6,30 @@ use crate::{
     inspect::{LtxFile, TextFolder},
     resident::Part,
 };
+use candle_core::DType;
 use ltx_model::transformer::Transformer;
 use ltx_nn::Compute;
-use ltx_weights::{LoadReport, Tally, TensorSet};
+use ltx_weights::{Footprint, LoadReport, Loras, Tally, TensorSet};
 use std::collections::BTreeMap;
 
-/// Sizes of one model's weights, packed matrices, and LoRA pairs beside them, as they are stored, all else in the compute dtype.
+/// Sizes of one model's weights: of what stays, packed matrices, and LoRA pairs beside them, are as they are stored, all else in
+/// the compute dtype. Matrices of layers that are used once keep 16-bit floats as well.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sizes {
     parts: BTreeMap<&'static str, u64>,
     /// The transformer's blocks together.
     pub(crate) blocks: u64,
-    /// The largest of them, and the largest tensor in it: while a layer is loaded, one tensor may lie there in two forms.
+    /// The largest of them that stays, and that is streamed.
     pub(crate) block: u64,
-    block_tensor: u64,
-    /// The largest of the connector's.
+    streamed_block: u64,
+    /// While a layer that stays is loaded, one matrix lies there in its stored form as well.
+    second_form: u64,
+    /// The largest of the connector's, streamed.
     pub(crate) connector_block: u64,
-    /// The largest layer of the language model.
+    /// The largest layer of the language model; it is always streamed.
     pub(crate) gemma_layer: u64,
+    /// The matrix between the language model and the connector; it is multiplied in its stored form.
+    pub(crate) projection: u64,
 }
 
 /// Bytes of a value that is rounded to 8 bits, its share of the scales included: 17 / 16.
@@ -53,25 +59,33 @@ impl Sizes {
                 *sizes.parts.entry(part).or_default() += in_memory(*used, packed, value) + beside.bytes;
             }
         }
-        let plain = |shape: &[usize], packed: Option<u64>| packed.unwrap_or(values(shape) * value);
+        let rule = Rule { value, widens: compute.device.is_cpu() && compute.dtype == DType::F32, loras: &ltx.loras };
         let prefix = Transformer::PREFIX;
         let blocks = (&*ltx.tensors, format!("{prefix}.transformer_blocks"), ltx.transformer.num_layers);
-        let all = layers(&blocks, plain);
-        (sizes.blocks, sizes.block, sizes.block_tensor) = (all.sum, all.layer, all.tensor);
+        let held = layers(&blocks, |tensor| rule.staying(tensor));
+        (sizes.blocks, sizes.block) = (held.sum, held.layer);
+        sizes.streamed_block = layers(&blocks, |tensor| rule.passing(tensor)).layer;
+        sizes.second_form = layers(&blocks, |tensor| if tensor.packed { 0 } else { rule.passing(tensor) }).tensor;
         if compute.eight_bit {
             // The blocks alone; while a matrix is rounded, it lies there in its other form as well.
-            let rounded = layers(&blocks, |shape, packed| match *shape {
-                [outputs, inputs] if eight_bit(outputs, inputs) => values(shape) * EIGHT_BIT.0 / EIGHT_BIT.1,
-                _ => plain(shape, packed),
+            let rounded = layers(&blocks, |tensor| match *tensor.shape {
+                [outputs, inputs] if eight_bit(outputs, inputs) => values(tensor.shape) * EIGHT_BIT.0 / EIGHT_BIT.1,
+                _ => rule.staying(tensor),
             });
             let transformer = sizes.parts.entry("transformer").or_default();
             *transformer = transformer.saturating_sub(sizes.blocks) + rounded.sum;
-            (sizes.blocks, sizes.block) = (rounded.sum, rounded.layer);
+            (sizes.blocks, sizes.block, sizes.streamed_block) = (rounded.sum, rounded.layer, rounded.layer);
+            sizes.second_form = layers(&blocks, |tensor| rule.passing(tensor)).tensor;
         }
         let connector = format!("{prefix}.video_embeddings_connector.transformer_1d_blocks");
-        sizes.connector_block = layers(&(&ltx.tensors, connector, ltx.transformer.connector_num_layers), plain).layer;
-        let gemma = format!("{}.layers", text.prefix);
-        sizes.gemma_layer = layers(&(&text.tensors, gemma, text.config.num_hidden_layers), plain).layer;
+        let connector = (&*ltx.tensors, connector, ltx.transformer.connector_num_layers);
+        sizes.connector_block = layers(&connector, |tensor| rule.passing(tensor)).layer;
+        let gemma = (&*text.tensors, format!("{}.layers", text.prefix), text.config.num_hidden_layers);
+        let no_loras = Rule { loras: &Loras::default(), ..rule };
+        sizes.gemma_layer = layers(&gemma, |tensor| no_loras.passing(tensor)).layer;
+        let projection = "text_embedding_projection.video_aggregate_embed.";
+        sizes.projection = ltx.tensors.memory_bytes(projection, |tensor| rule.passing(tensor)).0;
+        sizes.parts.insert("text projection", sizes.projection);
         sizes
     }
 
@@ -88,15 +102,11 @@ impl Sizes {
         names.iter().map(|name| self.named(name)).sum()
     }
 
-    /// The matrix between the language model and the connector.
-    pub(crate) fn projection(&self) -> u64 {
-        self.named("text projection")
-    }
-
     /// The transformer with `held` of its `all` blocks in memory, and two of the others.
     pub(crate) fn transformer(&self, held: usize, all: usize) -> u64 {
-        let blocks = self.blocks * held as u64 / all.max(1) as u64 + streamed(self.block, all - held.min(all));
-        self.named("transformer").saturating_sub(self.blocks) + blocks + self.block_tensor
+        let streamed = streamed(self.streamed_block, all - held.min(all));
+        let blocks = self.blocks * held as u64 / all.max(1) as u64 + streamed;
+        self.named("transformer").saturating_sub(self.blocks) + blocks + if held > 0 { self.second_form } else { 0 }
     }
 
     fn named(&self, part: &str) -> u64 {
@@ -104,11 +114,35 @@ impl Sizes {
     }
 }
 
+/// What a tensor takes.
+#[derive(Clone, Copy)]
+struct Rule<'a> {
+    /// Bytes of a value in the compute dtype.
+    value: u64,
+    /// Whether 16-bit floats would be widened.
+    widens: bool,
+    loras: &'a Loras,
+}
+
+impl Rule<'_> {
+    /// In a layer that stays.
+    fn staying(self, tensor: Footprint<'_>) -> u64 {
+        if tensor.packed {
+            return tensor.stored + self.loras.size_beside(tensor.key).bytes;
+        }
+        values(tensor.shape) * self.value
+    }
+
+    /// In a layer that is used once.
+    fn passing(self, tensor: Footprint<'_>) -> u64 {
+        let wide = self.staying(tensor);
+        let as_stored = self.widens && tensor.shape.len() == 2 && self.loras.size_beside(tensor.key).tensors == 0;
+        if as_stored { wide.min(tensor.stored) } else { wide }
+    }
+}
+
 /// Bytes of `count` layers at a prefix.
-fn layers(
-    (set, prefix, count): &(&TensorSet, String, usize),
-    bytes: impl Fn(&[usize], Option<u64>) -> u64 + Copy,
-) -> Layers {
+fn layers((set, prefix, count): &(&TensorSet, String, usize), bytes: impl Fn(Footprint<'_>) -> u64 + Copy) -> Layers {
     let layer = |i: usize| set.memory_bytes(&format!("{prefix}.{i}."), bytes);
     (0..*count).map(layer).fold(Layers::default(), |all, (layer, tensor)| Layers {
         sum: all.sum + layer,

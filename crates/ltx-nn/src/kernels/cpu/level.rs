@@ -18,6 +18,8 @@ pub enum Level {
     Avx2 = 2,
     /// AVX-512 F, BW, CD, DQ and VL (x86-64-v4).
     Avx512 = 3,
+    /// The same, and tiles of bf16 (AMX) for weights that are stored as bf16.
+    Amx = 4,
 }
 
 /// A level that is not known, or that this processor does not have.
@@ -44,6 +46,9 @@ impl Level {
                 levels.push(Self::Avx2);
                 if has!("avx512f") && has!("avx512bw") && has!("avx512cd") && has!("avx512dq") && has!("avx512vl") {
                     levels.push(Self::Avx512);
+                    if super::amx::granted() {
+                        levels.push(Self::Amx);
+                    }
                 }
             }
         }
@@ -56,6 +61,7 @@ impl Level {
             1 => Self::Portable,
             2 => Self::Avx2,
             3 => Self::Avx512,
+            4 => Self::Amx,
             _ => {
                 let widest = Self::available().pop().unwrap_or(Self::Portable);
                 CURRENT.store(widest as u8, Ordering::Relaxed);
@@ -89,12 +95,13 @@ impl Level {
         before.force().unwrap();
     }
 
-    /// `portable`, `avx2` or `avx512`.
+    /// `portable`, `avx2`, `avx512` or `amx`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Portable => "portable",
             Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
+            Self::Amx => "amx",
         }
     }
 
@@ -116,7 +123,7 @@ pub(crate) fn widest<R>(work: impl FnOnce() -> R) -> R {
     match Level::current() {
         // SAFETY: a level is only ever in use where the processor has it.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => unsafe { with_avx512(work) },
+        Level::Avx512 | Level::Amx => unsafe { with_avx512(work) },
         // pulp's widest is AVX2: its AVX-512 is a feature of its own that is off.
         Level::Avx2 => pulp::Arch::new().dispatch(work),
         _ => work(),

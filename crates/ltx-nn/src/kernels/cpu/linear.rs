@@ -3,13 +3,14 @@
 //! Must not know what is projected.
 
 use super::{
+    amx::{self, HalfRight, Tiles16},
     ensure, f32_slice,
     gemm::{COLUMNS, Finish, OnDemand, Out, Product, Right, RightPanels, Strided},
     int8::{self, Weights8},
     level::{Level, widest},
     math::gelu,
 };
-use crate::Packed;
+use crate::{Packed, Packing};
 use candle_core::{CpuStorage, CustomOp1, Device, Error, Layout, Result, Shape, Storage, Tensor};
 use std::sync::Arc;
 
@@ -27,6 +28,8 @@ pub(crate) enum Weight {
     Rows(Tensor),
     /// In panels, from [`panels`].
     Panels(Tensor),
+    /// In bf16, in tiles.
+    Tiles(Arc<Tiles16>),
     /// In 8 bits, the activations too.
     EightBit(Arc<Weights8>),
     /// Packed; panels are decoded when they are multiplied.
@@ -90,9 +93,21 @@ impl CustomOp1 for Linear {
                     Ok(())
                 })
             }
+            Weight::Tiles(weight) => {
+                ensure(weight.shape() == [outputs, inputs], "linear")?;
+                if Level::current() == Level::Amx {
+                    self.in_tiles(x, inputs, &**weight)
+                } else {
+                    self.product(x, (rows, inputs), &**weight)
+                }
+            }
             Weight::Packed(weight) => {
                 ensure(weight.shape() == [outputs, inputs], "linear")?;
-                self.product(x, (rows, inputs), weight)
+                if weight.packing() == Packing::Bf16 && Level::current() == Level::Amx {
+                    self.in_tiles(x, inputs, weight)
+                } else {
+                    self.product(x, (rows, inputs), weight)
+                }
             }
         };
         Ok((CpuStorage::F32(out?), Shape::from((rows, outputs))))
@@ -105,6 +120,13 @@ impl Linear {
             let left = Strided::rows(x, inputs);
             let product = Product { level: Level::current(), left, right, finish, parallel: true };
             product.write((rows, self.outputs, inputs), Out { data: y, row_stride: self.outputs })
+        })
+    }
+
+    fn in_tiles(&self, x: &[f32], inputs: usize, right: &impl HalfRight) -> Result<Vec<f32>> {
+        self.finished(x.len() / inputs.max(1), |finish, y| {
+            amx::product(x, (inputs, self.outputs), right, finish, y);
+            Ok(())
         })
     }
 

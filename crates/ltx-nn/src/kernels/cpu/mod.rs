@@ -3,6 +3,7 @@
 //!
 //! Must not know dtypes other than f32: callers widen first.
 
+mod amx;
 mod attention;
 mod conv3d;
 mod decode;
@@ -19,6 +20,7 @@ mod packed;
 mod rope;
 mod shared;
 
+pub(crate) use amx::Tiles16;
 pub(crate) use attention::Attention;
 pub(crate) use conv3d::{Conv3d, PackedConv, scratch_bytes};
 pub(crate) use decode::{decode, decodes};

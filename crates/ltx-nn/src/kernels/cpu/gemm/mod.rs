@@ -25,6 +25,7 @@ pub(crate) use product::as_is;
 pub(crate) use product::{Finish, Out, Product};
 pub(crate) use right::{OnDemand, Right, RightPanels};
 pub(crate) use tile::{Tile, TileOut, multiply_tile};
+pub(crate) use transpose::transpose_words;
 
 /// Rows of a panel of the left matrix.
 pub(crate) const ROWS: usize = 12;

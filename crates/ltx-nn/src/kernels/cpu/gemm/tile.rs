@@ -43,7 +43,7 @@ pub(crate) fn multiply_tile(level: Level, tile: &Tile<'_>, out: &mut TileOut<'_>
     assert!(out.data.len() >= (rows - 1) * out.row_stride + COLUMNS, "tile: the output is too short");
     match level {
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => super::avx512::multiply(tile, out),
+        Level::Amx | Level::Avx512 => super::avx512::multiply(tile, out),
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => super::avx2::multiply(tile, out),
         _ => portable::multiply(tile, out),

@@ -18,7 +18,7 @@ pub(super) fn transpose<const WIDTH: usize>(
     (out, column): (&mut [[f32; WIDTH]], usize),
 ) {
     #[cfg(target_arch = "x86_64")]
-    if level == Level::Avx512 && rows > 0 && rows <= PIECE && out.len() == PIECE && column + rows <= WIDTH {
+    if level >= Level::Avx512 && rows > 0 && rows <= PIECE && out.len() == PIECE && column + rows <= WIDTH {
         assert!(source.len() >= (rows - 1) * stride + PIECE, "transpose: a row reaches past the matrix");
         // SAFETY: the level is only ever in use where the processor has it; 16 values of `rows` rows lie inside the source,
         // and so do `rows` values, from `column` on, inside 16 lines.
@@ -30,6 +30,17 @@ pub(super) fn transpose<const WIDTH: usize>(
         let values = &source[row * stride..][..out.len()];
         out.iter_mut().zip(values).for_each(|(line, value)| line[column + row] = *value);
     }
+}
+
+/// Word `i` of line `row` to `out[i][row]`, of 16 lines of 16 words: bits are moved, whatever they mean.
+pub(crate) fn transpose_words(level: Level, lines: &[[u8; 4 * PIECE]; PIECE], out: &mut [u32]) {
+    let mut words = [[0f32; PIECE]; PIECE];
+    for (line, words) in lines.iter().zip(&mut words) {
+        line.as_chunks::<4>().0.iter().zip(words).for_each(|(bytes, word)| *word = f32::from_le_bytes(*bytes));
+    }
+    let mut turned = [[0f32; PIECE]; PIECE];
+    transpose(level, (words.as_flattened(), PIECE), PIECE, (&mut turned, 0));
+    out.iter_mut().zip(turned.as_flattened()).for_each(|(out, word)| *out = word.to_bits());
 }
 
 /// # Safety

@@ -40,7 +40,7 @@ impl Path {
     /// The best at the level in use.
     pub(super) fn current() -> Self {
         #[cfg(target_arch = "x86_64")]
-        if crate::Level::current() == crate::Level::Avx512 && std::arch::is_x86_feature_detected!("avx512vnni") {
+        if crate::Level::current() >= crate::Level::Avx512 && std::arch::is_x86_feature_detected!("avx512vnni") {
             return Self::Vnni;
         }
         Self::Plain
