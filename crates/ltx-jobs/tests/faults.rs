@@ -21,11 +21,14 @@ fn a_panic_fails_one_generation_and_the_engine_is_built_anew() {
     assert_eq!(status.resident_weight_bytes, FakeModels::RESIDENT);
     let panics = submit_draft(&jobs, "a", draft("panic", 1)).unwrap().record.id;
     let fails = submit_draft(&jobs, "a", draft("fail", 2)).unwrap().record.id;
+    let large = submit_draft(&jobs, "a", draft("too large for the device", 4)).unwrap().record.id;
     let good = submit(&jobs, "a", 3);
     let failure = |id| ended(&jobs, "a", id).failure.unwrap();
     assert_eq!(failure(panics).code, FailureCode::Panicked);
     assert!(failure(panics).message.contains("the prompt says so"));
     assert_eq!(failure(fails).code, FailureCode::Invalid);
+    assert_eq!(failure(large).code, FailureCode::Engine);
+    assert!(failure(large).message.contains("does not fit into the device's memory"));
     assert_eq!(frames_of(&ended(&jobs, "a", good)), undisturbed_seeds([3])[0]);
     assert_eq!(models.loads(), 2, "once, and once more after the panic");
     drop(jobs);

@@ -95,8 +95,8 @@ impl Conv3d {
         let weights = if pack {
             Weights::Packed(profile::timed("conv3d, packing", || 0, || packed(&weight, &bias, &config))?)
         } else {
-            match kernels::cuda::arranged(&weight)? {
-                Some(weight) => Weights::Arranged { weight, bias },
+            match kernels::cuda::arranged(&weight, &bias, unfold)? {
+                Some((weight, bias)) => Weights::Arranged { weight, bias },
                 None => Weights::Plain { weight, bias },
             }
         };
@@ -114,7 +114,7 @@ impl Conv3d {
             || self.operations(x),
             || {
                 if !x.device().is_cpu() {
-                    return self.elsewhere(x);
+                    return self.elsewhere(x, None);
                 }
                 let packed = self.packed()?;
                 let y = wide(x)?.apply_op1_no_bwd(&self.op(&packed))?;
@@ -142,6 +142,11 @@ impl Conv3d {
                 },
             );
         }
+        if let Weights::Arranged { .. } = &self.weights
+            && sum.is_contiguous()
+        {
+            return profile::timed("conv3d", || self.operations(x), || self.elsewhere(x, Some(&sum)));
+        }
         Ok((sum + self.forward(x)?)?)
     }
 
@@ -167,24 +172,29 @@ impl Conv3d {
         2 * x.elem_count() * self.config.outputs * self.config.kernel.iter().product::<usize>()
     }
 
-    /// On another device than the CPU: by a kernel, else by the formula.
-    fn elsewhere(&self, x: &Tensor) -> Result<Tensor> {
+    /// On another device than the CPU: by a kernel, onto `sum` where there is one, else by the formula.
+    fn elsewhere(&self, x: &Tensor, sum: Option<&Tensor>) -> Result<Tensor> {
         let Weights::Arranged { weight, bias } = &self.weights else { return self.forward_formula(x) };
-        let x = x.permute((0, 4, 1, 2, 3))?.contiguous()?;
-        let y = kernels::cuda::conv3d(&x, (weight, bias), &self.config)?;
-        self.unfolded(&y.ok_or_else(|| NnError::unsupported("conv3d", format!("{:?}", x.dims()), "fitting sizes"))?)
+        let y = kernels::cuda::conv3d(x, (weight, bias), &self.config, sum)?;
+        y.ok_or_else(|| NnError::unsupported("conv3d", format!("{:?}", x.dims()), "fitting sizes"))
+    }
+
+    /// With weights for the plain formula.
+    #[cfg(test)]
+    pub(crate) fn plain(weight: Tensor, bias: Tensor, config: Conv3dConfig) -> Self {
+        Self { weights: Weights::Plain { weight, bias }, config }
     }
 
     /// The plain formula on any device: one 2-D convolution per kernel frame, summed.
-    fn forward_formula(&self, x: &Tensor) -> Result<Tensor> {
+    pub(crate) fn forward_formula(&self, x: &Tensor) -> Result<Tensor> {
         let Weights::Plain { weight, bias } = &self.weights else {
             return Err(NnError::unsupported("device", "another one than the weights'", "the weights' device"));
         };
-        let x = x.permute((0, 4, 1, 2, 3))?.contiguous()?;
         let x = match self.config.norm {
-            Some(eps) => pixel_norm_silu(&x, eps)?,
-            None => x,
+            Some(eps) => pixel_norm_silu(x, eps)?,
+            None => x.clone(),
         };
+        let x = x.permute((0, 4, 1, 2, 3))?.contiguous()?;
         let [kt, kh, _] = self.config.kernel;
         let (b, _, frames, h, w) = x.dims5()?;
         let padded = self.pad_time(&x)?;
@@ -262,7 +272,7 @@ mod tests {
         let weight = Tensor::randn(0f32, 1f32, (outputs, inputs, kt, kh, kw), &Device::Cpu)?;
         let bias = Tensor::randn(0f32, 1f32, outputs, &Device::Cpu)?;
         let weights = Weights::Packed(packed(&weight, &bias, &config)?);
-        Ok((Conv3d { weights, config }, Conv3d { weights: Weights::Plain { weight, bias }, config }))
+        Ok((Conv3d { weights, config }, Conv3d::plain(weight, bias, config)))
     }
 
     /// Relative L2 errors of both ways of computing, on every level.

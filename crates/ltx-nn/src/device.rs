@@ -215,6 +215,7 @@ mod tests {
     fn what_did_not_fit_is_told_from_other_failures() {
         let cuda = |text: &str| candle_core::Error::Cuda(text.into()).bt();
         assert!(is_out_of_memory(&cuda("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")")));
+        assert!(is_out_of_memory(&cuda("cuBLASLt: CublasError(CUBLAS_STATUS_ALLOC_FAILED)")));
         assert!(!is_out_of_memory(&cuda("DriverError(CUDA_ERROR_ILLEGAL_ADDRESS, \"\")")));
         assert!(!is_out_of_memory(&candle_core::Error::msg("CUDA_ERROR_OUT_OF_MEMORY")));
     }

@@ -2,7 +2,7 @@
 //!
 //! Must not know where in a block they sit.
 
-use crate::{Result, RopeTable, Vb, kernels, profile};
+use crate::{NnError, Result, RopeTable, Vb, kernels, profile};
 use candle_core::{D, DType, Tensor};
 
 /// RMS normalisation over the last dimension, with a learned weight. Source: Zhang & Sennrich, “Root Mean Square Layer
@@ -74,7 +74,7 @@ fn weighted(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
 /// # Errors
 /// A tensor operation failed.
 pub fn rms_norm(x: &Tensor, eps: f64) -> Result<Tensor> {
-    if let Some(y) = profile::timed("norm", || 0, || kernels::cuda::rms_norm(x, None, eps))? {
+    if let Some(y) = profile::timed("norm", || 0, || Ok::<_, NnError>(kernels::cuda::rms_norm(x, None, eps)?))? {
         return Ok(y);
     }
     let ones = Tensor::ones(x.dim(D::Minus1)?, x.dtype(), x.device())?;
@@ -105,16 +105,16 @@ pub(crate) fn layer_norm(x: &Tensor, eps: f64) -> Result<Tensor> {
 /// a GPU. On the CPU it is part of the convolution behind it.
 ///
 /// # Shapes
-/// `[B, C, F, H, W]` → the same.
+/// `[.., C]` → the same.
 ///
 /// # Errors
 /// A tensor operation failed.
 pub(crate) fn pixel_norm_silu(x: &Tensor, eps: f64) -> Result<Tensor> {
-    if let Some(y) = kernels::cuda::pixel_norm(x, eps, true)? {
+    if let Some(y) = kernels::cuda::pixel_norm(x, eps)? {
         return Ok(y);
     }
     let wide = x.to_dtype(DType::F32)?;
-    let rms = (wide.sqr()?.mean_keepdim(1)? + eps)?.sqrt()?;
+    let rms = (wide.sqr()?.mean_keepdim(D::Minus1)? + eps)?.sqrt()?;
     Ok(wide.broadcast_div(&rms)?.to_dtype(x.dtype())?.silu()?)
 }
 

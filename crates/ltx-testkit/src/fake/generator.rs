@@ -5,6 +5,7 @@
 
 use candle_core::{Device, Tensor};
 use ltx_media::FrameWriter;
+use ltx_nn::NnError;
 use ltx_pipeline::{
     Generator, LatentStore, Outcome, PipelineError, Preview, Result, Run, SavedLatent, StageSeconds, stage_sigmas,
 };
@@ -74,6 +75,10 @@ impl FakeGenerator {
             }
             if step == 2 && request.prompt.contains("fail") {
                 return Err(FieldError::new("prompt", "fail", "says so").into());
+            }
+            if step == 2 && request.prompt.contains("too large for the device") {
+                let said = "DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")";
+                return Err(NnError::from(candle_core::Error::Cuda(said.into()).bt()).into());
             }
             state.step(seed, stage, step);
             run.store.save(&state.saved(stage, step + 1)?)?;

@@ -1,21 +1,27 @@
-// 3-D convolution, stride 1, as a product without its unrolled input: positions times outputs, over taps and channels.
-// A block makes 128 positions of 128 outputs; each of its 8 warps 64 positions of 32 outputs. Three stages of tiles, 64 channels
-// of one tap each, are copied while the one before is multiplied.
+// 3-D convolution, stride 1, channels last, as a product without its unrolled input: positions times outputs, over taps and
+// channels. A block makes 128 positions of 128 outputs; each of its 8 warps 64 positions of 32 outputs. Three stages of tiles, 64
+// channels of one tap each, are copied while the one before is multiplied. Outputs unfold into positions while they are written.
 #include "tile.cuh"
 
 static constexpr int POSITIONS = 128, OUTPUTS = 128, CHANNELS = 64, STAGES = 3, THREADS = 256, CHUNKS = CHANNELS / 8;
 static constexpr int STAGE = (POSITIONS + OUTPUTS) * CHANNELS;
 enum { CAUSAL = 0, REPLICATE = 1, ZEROS = 2 };
 
-// The volume a position lies in.
+// The volume a position lies in, and the factors by which outputs unfold.
 struct Volume {
     int frames, height, width;
 };
+struct Unfold {
+    int time, rows, columns;
+};
 
-// x [samples, frames, height, width, inputs], inputs a multiple of 8; weight [kt · kh · kw, outputs, inputs]; bias [outputs]
-// → out [samples, outputs, frames, height, width]. The grid is (tiles of positions, tiles of outputs, samples).
+// x [samples, frames, height, width, inputs], inputs a multiple of 8; weight [kt · kh · kw, outputs, inputs]; bias [outputs];
+// outputs ordered (time, row, column of the unfolding, channel)
+// → out [samples, frames · time - (time - 1), height · rows, width · columns, channels], the first time - 1 frames left out; added to
+// what is there where `add` says so. `whole`: channels are packs at aligned addresses. The grid is (tiles of positions, tiles of
+// outputs, samples).
 DEVICE void conv3d(const bf16* x, const bf16* weight, const bf16* bias, bf16* out, Volume volume, int inputs, int outputs, int kt,
-                   int kh, int kw, int time) {
+                   int kh, int kw, int time, Unfold unfold, bool add, bool whole) {
     SHARED(bf16, tiles);
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     const long positions = static_cast<long>(volume.frames) * volume.height * volume.width;
@@ -91,36 +97,63 @@ DEVICE void conv3d(const bf16* x, const bf16* weight, const bf16* bias, bf16* ou
         }
     }
 
-    // Through shared memory, so that positions are written side by side.
-    constexpr int PITCH = POSITIONS + 8;
+    // Through shared memory, in f32, so that a position's outputs are written side by side.
+    constexpr int PITCH = OUTPUTS + 8;
+    float* results = reinterpret_cast<float*>(tiles);
     copy_wait<0>();
     __syncthreads();
 #pragma unroll
-    for (int n = 0; n < N; ++n)
+    for (int m = 0; m < M; ++m)
 #pragma unroll
-        for (int i = 0; i < 2; ++i) {
-            const int output = warp_column + n * 8 + lane % 4 * 2 + i;
-            const float add = first_output + output < outputs ? to_float(bias[first_output + output]) : 0.f;
+        for (int n = 0; n < N; ++n)
 #pragma unroll
-            for (int m = 0; m < M; ++m)
-#pragma unroll
-                for (int half = 0; half < 2; ++half)
-                    tiles[output * PITCH + warp_row + m * 16 + lane / 4 + half * 8] =
-                        from_float<bf16>(sums[m][n][2 * half + i] + add);
-        }
+            for (int i = 0; i < 4; ++i) {
+                const int position = warp_row + m * 16 + lane / 4 + i / 2 * 8, output = warp_column + n * 8 + lane % 4 * 2 + i % 2;
+                results[position * PITCH + output] = sums[m][n][i];
+            }
     __syncthreads();
-    bf16* target = out + (blockIdx.z * static_cast<long>(outputs) + first_output) * positions + first;
-    const bool whole = positions % 8 == 0;
-    for (int work = threadIdx.x; work < OUTPUTS * POSITIONS / 8; work += THREADS) {
-        const int output = work / (POSITIONS / 8), i = work % (POSITIONS / 8) * 8;
-        if (first_output + output >= outputs || first + i >= positions) continue;
-        const int left = positions - first - i < 8 ? static_cast<int>(positions - first - i) : 8;
-        const Pack<bf16> pack = *reinterpret_cast<const Pack<bf16>*>(tiles + output * PITCH + i);
-        store(target + output * positions + i, 0, left, whole, pack);
+    const int channels = outputs / (unfold.time * unfold.rows * unfold.columns), dropped = unfold.time - 1;
+    const long out_height = static_cast<long>(volume.height) * unfold.rows, out_width = static_cast<long>(volume.width) * unfold.columns;
+    const long out_frames = static_cast<long>(volume.frames) * unfold.time - dropped;
+    bf16* out_sample = out + blockIdx.z * out_frames * out_height * out_width * channels;
+    for (int work = threadIdx.x; work < POSITIONS * OUTPUTS / 8; work += THREADS) {
+        const int place = work / (OUTPUTS / 8), from = work % (OUTPUTS / 8) * 8;
+        const long position = first + place;
+        if (position >= positions) continue;
+        const int w = position % volume.width, h = position / volume.width % volume.height, f = position / volume.width / volume.height;
+        const float* result = results + place * PITCH + from;
+        // Where an output goes; null where it is none or its frame is left out.
+        auto target_of = [&](int output) -> bf16* {
+            if (output >= outputs) return nullptr;
+            const int group = output / channels;
+            const long frame = static_cast<long>(f) * unfold.time + group / (unfold.rows * unfold.columns) - dropped;
+            const long row = static_cast<long>(h) * unfold.rows + group / unfold.columns % unfold.rows;
+            const long at = (frame * out_height + row) * out_width + static_cast<long>(w) * unfold.columns + group % unfold.columns;
+            return frame < 0 ? nullptr : out_sample + at * channels + output % channels;
+        };
+        if (whole) {
+            auto* target = reinterpret_cast<Pack<bf16>*>(target_of(first_output + from));
+            if (target == nullptr) continue;
+            const Pack<bf16> biases = *reinterpret_cast<const Pack<bf16>*>(bias + first_output + from);
+            Pack<bf16> pack;
+            if (add) pack = *target;
+#pragma unroll
+            for (int j = 0; j < 8; ++j) pack.set(j, result[j] + biases[j] + (add ? pack[j] : 0.f));
+            *target = pack;
+        } else {
+            for (int j = 0; j < 8; ++j) {
+                bf16* target = target_of(first_output + from + j);
+                if (target == nullptr) continue;
+                const float y = result[j] + to_float(bias[first_output + from + j]);
+                *target = from_float<bf16>(add ? y + to_float(*target) : y);
+            }
+        }
     }
 }
 
 KERNEL(256, 1, conv3d_bf16, const bf16* x, const bf16* weight, const bf16* bias, bf16* out, int frames, int height, int width,
-       int inputs, int outputs, int kt, int kh, int kw, int time) {
-    conv3d(x, weight, bias, out, Volume{frames, height, width}, inputs, outputs, kt, kh, kw, time);
+       int inputs, int outputs, int kt, int kh, int kw, int time, int unfold_time, int unfold_rows, int unfold_columns, int add,
+       int whole) {
+    conv3d(x, weight, bias, out, Volume{frames, height, width}, inputs, outputs, kt, kh, kw, time,
+           Unfold{unfold_time, unfold_rows, unfold_columns}, add, whole);
 }

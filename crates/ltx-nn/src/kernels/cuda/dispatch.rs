@@ -140,16 +140,13 @@ pub(crate) fn gelu(x: &Tensor) -> Result<Option<Tensor>> {
     same_shape(&gate::gelu(element, x.elem_count(), aligned(&[&x]))?, &[&x])
 }
 
-fn volume(x: &Tensor) -> Result<(Pixels, [usize; 3])> {
-    let (samples, channels, frames, height, width) = x.dims5()?;
-    Ok((Pixels { samples, channels, positions: frames * height * width }, [frames, height, width]))
-}
-
-/// Pixel norm, then SiLU if asked for, of `[B, C, F, H, W]`.
-pub(crate) fn pixel_norm(x: &Tensor, eps: f64, silu: bool) -> Result<Option<Tensor>> {
+/// Pixel norm and SiLU over the last dimension.
+pub(crate) fn pixel_norm(x: &Tensor, eps: f64) -> Result<Option<Tensor>> {
     let Some(element) = element(&[x]) else { return Ok(None) };
     let x = x.contiguous()?;
-    same_shape(&pixels::pixel_norm(element, volume(&x)?.0, eps as f32, silu)?, &[&x])
+    let Some(channels) = x.dims().last().copied() else { return Ok(None) };
+    let pixels = Pixels { positions: x.elem_count() / channels, channels, padded: channels };
+    same_shape(&pixels::pixel_norm(element, pixels, Some(eps as f32), aligned(&[&x]))?, &[&x])
 }
 
 /// Attention in bf16 without a mask.
@@ -170,35 +167,65 @@ pub(crate) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, shape: &AttentionSha
     same_shape(&attend::attention(sizes, shape)?, &[&q, &k, &v])
 }
 
-/// A convolution's weight `[O, I, kt, kh, kw]` as the kernel reads it, `[taps, O, I with zeros behind]`; made once.
-pub(crate) fn arranged(weight: &Tensor) -> Result<Option<Tensor>> {
-    if element(&[weight]) != Some(Element::Bf16) {
+/// A convolution's weight `[O, I, kt, kh, kw]` and bias `[O]` as the kernel reads them, `[taps, O, I with zeros behind]` and `[O]`,
+/// outputs ordered (time, row, column of the unfolding, channel); made once.
+pub(crate) fn arranged(weight: &Tensor, bias: &Tensor, unfold: [usize; 3]) -> Result<Option<(Tensor, Tensor)>> {
+    if element(&[weight, bias]) != Some(Element::Bf16) {
         return Ok(None);
     }
-    let (_, inputs, kt, kh, kw) = weight.dims5()?;
-    let by_tap = weight.flatten_from(2)?.permute((2, 0, 1))?;
-    debug_assert_eq!(by_tap.dim(0)?, kt * kh * kw);
-    Ok(Some(by_tap.pad_with_zeros(2, 0, padded(inputs) - inputs)?.contiguous()?))
+    arrange(weight, bias, unfold.iter().product()).map(Some)
 }
 
-/// A convolution in bf16, behind its norm, before its unfolding: `[B, I, F, H, W]` → `[B, O, F, H, W]`.
-pub(crate) fn conv3d(x: &Tensor, (weight, bias): (&Tensor, &Tensor), config: &Conv3dConfig) -> Result<Option<Tensor>> {
-    if element(&[x, weight, bias]) != Some(Element::Bf16) {
+/// The same on any device.
+pub(super) fn arrange(weight: &Tensor, bias: &Tensor, folded: usize) -> Result<(Tensor, Tensor)> {
+    let (outputs, inputs, kt, kh, kw) = weight.dims5()?;
+    let channels = outputs / folded;
+    let by_tap = weight.reshape((channels, folded, inputs, kt * kh * kw))?.permute((3, 1, 0, 2))?.contiguous()?;
+    let by_tap = by_tap.reshape((kt * kh * kw, outputs, inputs))?.pad_with_zeros(2, 0, padded(inputs) - inputs)?;
+    let bias = bias.reshape((channels, folded))?.t()?.contiguous()?.reshape(outputs)?;
+    Ok((by_tap.contiguous()?, bias))
+}
+
+/// A convolution in bf16, behind its norm: `[B, F, H, W, I]` → `[B, F', H', W', O']`, unfolded. Where there is a `sum`, the result is
+/// added to it, in its memory, which nothing else may hold.
+pub(crate) fn conv3d(
+    x: &Tensor,
+    (weight, bias): (&Tensor, &Tensor),
+    config: &Conv3dConfig,
+    sum: Option<&Tensor>,
+) -> Result<Option<Tensor>> {
+    let all: Vec<_> = [x, weight, bias].into_iter().chain(sum).collect();
+    if element(&all) != Some(Element::Bf16) {
         return Ok(None);
     }
     let x = x.contiguous()?;
-    let (pixels, volume) = volume(&x)?;
-    let Conv3dConfig { inputs, outputs, kernel, time, norm, .. } = *config;
+    let (samples, frames, height, width, channels) = x.dims5()?;
+    let Conv3dConfig { inputs, outputs, kernel, time, norm, unfold } = *config;
+    let sizes = convolve::Sizes { samples, volume: [frames, height, width], inputs, outputs, kernel, unfold };
     let taps = kernel.iter().product::<usize>();
-    if pixels.channels != inputs || weight.dims() != [taps, outputs, padded(inputs)] || bias.dims() != [outputs] {
+    let fits = channels == inputs
+        && weight.dims() == [taps, outputs, padded(inputs)]
+        && bias.dims() == [outputs]
+        && sum.is_none_or(|sum| sum.dims() == sizes.result() && sum.is_contiguous());
+    if !fits {
         return Ok(None);
     }
-    let sizes = convolve::Sizes { samples: pixels.samples, volume, inputs, outputs, kernel };
-    let last = empty(&[pixels.samples, pixels.positions, padded(inputs)], &x, DType::BF16)?;
-    run(&self::pixels::channels_last(pixels, norm.map(|eps| eps as f32))?, &[&x], &[&last])?;
-    let [frames, height, width] = volume;
-    let out = empty(&[pixels.samples, outputs, frames, height, width], &x, DType::BF16)?;
-    run(&convolve::conv3d(sizes, time)?, &[&last, weight, bias], &[&out])?;
+    // What is whole packs already and has no norm in front is read where it lies.
+    let read = if norm.is_some() || padded(inputs) != inputs || !aligned(&[&x]) {
+        let pixels = Pixels { positions: samples * frames * height * width, channels, padded: padded(inputs) };
+        let read = empty(&[samples, frames, height, width, padded(inputs)], &x, DType::BF16)?;
+        let launch = pixels::pixel_norm(Element::Bf16, pixels, norm.map(|eps| eps as f32), aligned(&[&x]))?;
+        run(&launch, &[&x], &[&read])?;
+        read
+    } else {
+        x
+    };
+    let out = match sum {
+        Some(sum) => sum.clone(),
+        None => empty(&sizes.result(), &read, DType::BF16)?,
+    };
+    let launch = convolve::conv3d(sizes, time, sum.is_some(), aligned(&[bias, &out]))?;
+    run(&launch, &[&read, weight, bias], &[&out])?;
     Ok(Some(out))
 }
 

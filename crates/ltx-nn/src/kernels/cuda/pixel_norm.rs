@@ -1,40 +1,31 @@
-//! Launches of `pixel_norm.cu`: pixel norm, and channels last.
+//! Launches of `pixel_norm.cu`: pixel norm with SiLU, and room behind the channels.
 //!
 //! Must not know which layer follows.
 
-use super::launch::{Element, Launch, Module};
+use super::launch::{Element, Launch, Module, THREADS};
 use candle_core::Result;
 
-/// As in `pixel_norm.cu`: positions a block, warps, channels of a slice and their pitch.
-const POSITIONS: usize = 32;
-const WARPS: u32 = 8;
-const PITCH: u32 = 64 + 2;
-
-/// Sizes of `[samples, channels, positions]`.
+/// Sizes of `[positions, channels] → [positions, padded]`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pixels {
-    pub(super) samples: usize,
-    pub(super) channels: usize,
     pub(super) positions: usize,
+    pub(super) channels: usize,
+    /// Channels of the result, zeros behind the input's.
+    pub(super) padded: usize,
 }
 
-/// `x → out`.
-pub(super) fn pixel_norm(element: Element, pixels: Pixels, eps: f32, silu: bool) -> Result<Launch> {
-    let grid = [pixels.positions.div_ceil(POSITIONS), pixels.samples, 1];
-    let launch = Launch::new(Module::PixelNorm, "pixel_norm", element, grid)?.tensors(2).ints(&[pixels.channels])?;
-    Ok(launch.long(pixels.positions).float(eps).ints(&[usize::from(silu)])?.shared(WARPS * 32 * 4))
-}
-
-/// Channels behind which zeros stand, so that a position's channels are whole packs.
+/// Channels behind which zeros stand, so that a position's channels are whole packs of bf16.
 pub(super) fn padded(channels: usize) -> usize {
-    channels.next_multiple_of(8)
+    channels.next_multiple_of(Element::Bf16.pack())
 }
 
-/// `x → out [samples, positions, padded(channels)]`, with pixel norm and SiLU on the way where there is an `eps`.
-pub(super) fn channels_last(pixels: Pixels, eps: Option<f32>) -> Result<Launch> {
-    let grid = [pixels.positions.div_ceil(POSITIONS), pixels.samples, 1];
-    let launch = Launch::new(Module::PixelNorm, "channels_last", Element::Bf16, grid)?.tensors(2);
-    let launch = launch.ints(&[pixels.channels, padded(pixels.channels)])?.long(pixels.positions);
-    let shared = WARPS * 32 * 4 + POSITIONS as u32 * PITCH * 2;
-    Ok(launch.float(eps.unwrap_or(0.0)).ints(&[usize::from(eps.is_some())])?.shared(shared))
+/// `x → out`, with pixel norm and SiLU on the way where there is an `eps`. `aligned` says whether `x` begins at a multiple of 16 bytes.
+pub(super) fn pixel_norm(element: Element, pixels: Pixels, eps: Option<f32>, aligned: bool) -> Result<Launch> {
+    let Pixels { positions, channels, padded } = pixels;
+    let lanes = padded.div_ceil(element.pack()).next_power_of_two().min(32);
+    let grid = [positions.div_ceil(THREADS as usize / lanes), 1, 1];
+    let whole = aligned && channels.is_multiple_of(element.pack());
+    let launch = Launch::new(Module::PixelNorm, "pixel_norm", element, grid)?.tensors(2);
+    let launch = launch.ints(&[channels, padded])?.long(positions).float(eps.unwrap_or(0.0));
+    launch.ints(&[usize::from(eps.is_some()), lanes, usize::from(whole)])
 }

@@ -3,6 +3,7 @@
 
 use super::{
     attention, conv3d,
+    dispatch::arrange,
     emulate::{in_place, perform},
     fp8, gate,
     launch::Element,
@@ -11,8 +12,8 @@ use super::{
     rope::{self, Heads},
 };
 use crate::{
-    AttentionShape, Compute, Mask, RopeTable, TimePadding, e4m3, gate_heads, gated_residual, gelu, layer_norm_modulate,
-    modulate, relative_l2, rms_norm, rms_norm_modulate,
+    AttentionShape, Compute, Conv3d, Conv3dConfig, Mask, RopeTable, TimePadding, e4m3, gate_heads, gated_residual,
+    gelu, layer_norm_modulate, modulate, norm::pixel_norm_silu, relative_l2, rms_norm, rms_norm_modulate,
 };
 use candle_core::{DType, Device, Result, Tensor};
 
@@ -133,29 +134,21 @@ fn gates() -> crate::Result<()> {
 
 #[test]
 fn pixel_norms() -> crate::Result<()> {
-    let norm = |x: &Tensor, silu: bool| -> crate::Result<Tensor> {
-        let x = wide(x)?;
-        let y = x.broadcast_div(&(x.sqr()?.mean_keepdim(1)? + f64::from(EPS))?.sqrt()?)?;
-        Ok(if silu { y.silu()? } else { y })
-    };
-    for (samples, channels, positions) in [(1, 1, 1), (2, 5, 33), (1, 130, 70)] {
-        let pixels = Pixels { samples, channels, positions };
+    for (positions, channels) in [(1, 1), (33, 5), (70, 130), (9, 16), (3, 520), (40, 128)] {
         for (element, dtype, most) in ELEMENTS {
-            let x = randn(&[samples, channels, positions], dtype)?;
-            for silu in [false, true] {
-                let launch = pixel_norm::pixel_norm(element, pixels, EPS, silu)?;
-                let [found] = perform(&launch, &[&x], [(x.dims(), dtype)])?;
-                let expected = norm(&x, silu)?.reshape(x.shape())?;
-                close(&found, &expected, most, &format!("pixel norm {element:?} {channels}x{positions} {silu}"));
+            let padded = if element == Element::Bf16 { padded(channels) } else { channels };
+            let x = randn(&[positions, channels], dtype)?;
+            let pixels = Pixels { positions, channels, padded };
+            for (eps, aligned) in [(None, true), (Some(EPS), true), (Some(EPS), false)] {
+                let launch = pixel_norm::pixel_norm(element, pixels, eps, aligned)?;
+                let [found] = perform(&launch, &[&x], [(&[positions, padded], dtype)])?;
+                let expected = match eps {
+                    Some(eps) => pixel_norm_silu(&wide(&x)?, eps.into())?,
+                    None => wide(&x)?,
+                };
+                let expected = expected.pad_with_zeros(1, 0, padded - channels)?;
+                close(&found, &expected, most, &format!("pixel norm {element:?} {positions}x{channels} {eps:?}"));
             }
-        }
-        let x = randn(&[samples, channels, positions], DType::BF16)?;
-        for eps in [None, Some(EPS)] {
-            let shape = [samples, positions, padded(channels)];
-            let [found] = perform(&pixel_norm::channels_last(pixels, eps)?, &[&x], [(&shape, DType::BF16)])?;
-            let expected = if eps.is_some() { norm(&x, true)?.reshape(x.shape())? } else { wide(&x)? };
-            let expected = expected.transpose(1, 2)?.pad_with_zeros(2, 0, padded(channels) - channels)?;
-            close(&found, &expected, 3e-3, &format!("channels last {channels}x{positions} {eps:?}"));
         }
     }
     Ok(())
@@ -181,60 +174,40 @@ fn attention_in_tiles() -> crate::Result<()> {
 
 #[test]
 fn convolution_in_tiles() -> crate::Result<()> {
-    for (kernel, time, volume, inputs, outputs) in [
-        ([3, 3, 3], TimePadding::Causal, [3, 5, 9], 5, 7),
-        ([3, 3, 3], TimePadding::Replicate, [2, 3, 8], 72, 9),
-        ([3, 3, 3], TimePadding::Zeros, [3, 4, 4], 8, 130),
-        ([1, 3, 3], TimePadding::Zeros, [1, 12, 13], 16, 8),
-        ([1, 1, 1], TimePadding::Zeros, [1, 1, 1], 1, 1),
+    let cube = [3, 3, 3];
+    for (kernel, time, volume, inputs, outputs, unfold) in [
+        (cube, TimePadding::Causal, [3, 5, 9], 5, 7, [1, 1, 1]),
+        (cube, TimePadding::Replicate, [2, 3, 8], 72, 9, [1, 1, 1]),
+        (cube, TimePadding::Zeros, [3, 4, 4], 8, 136, [1, 1, 1]),
+        (cube, TimePadding::Causal, [2, 3, 5], 8, 24, [2, 2, 2]),
+        (cube, TimePadding::Replicate, [3, 2, 3], 8, 192, [2, 2, 2]),
+        (cube, TimePadding::Replicate, [3, 3, 2], 16, 32, [2, 1, 1]),
+        ([1, 3, 3], TimePadding::Zeros, [1, 12, 13], 16, 32, [1, 2, 2]),
+        ([1, 1, 1], TimePadding::Zeros, [1, 1, 1], 1, 1, [1, 1, 1]),
     ] {
         let ([kt, kh, kw], [frames, height, width], samples) = (kernel, volume, 2);
-        let (positions, taps, channels) = (frames * height * width, kt * kh * kw, padded(inputs));
-        let x = randn(&[samples, inputs, positions], DType::BF16)?;
-        let weight = randn(&[outputs, inputs, taps], DType::BF16)?;
+        let what = format!("{kernel:?} {time:?} {volume:?} {inputs} to {outputs}, unfolded by {unfold:?}");
+        let x = randn(&[samples, frames, height, width, inputs], DType::BF16)?;
+        let weight = randn(&[outputs, inputs, kt, kh, kw], DType::BF16)?;
         let bias = randn(&[outputs], DType::BF16)?;
-        let sizes = conv3d::Sizes { samples, volume, inputs, outputs, kernel };
-        let last = pixel_norm::channels_last(Pixels { samples, channels: inputs, positions }, None)?;
-        let [last] = perform(&last, &[&x], [(&[samples, positions, channels], DType::BF16)])?;
-        let arranged = weight.permute((2, 0, 1))?.pad_with_zeros(2, 0, channels - inputs)?.contiguous()?;
-        let shape = [samples, outputs, positions];
-        let [found] = perform(&conv3d::conv3d(sizes, time)?, &[&last, &arranged, &bias], [(&shape, DType::BF16)])?;
+        let sizes = conv3d::Sizes { samples, volume, inputs, outputs, kernel, unfold };
+        let shape = sizes.result();
+        let room = x.pad_with_zeros(4, 0, padded(inputs) - inputs)?;
+        let (arranged, arranged_bias) = arrange(&weight, &bias, unfold.iter().product())?;
 
-        let (x, weight, bias) =
-            (wide(&x)?.to_vec3::<f32>()?, wide(&weight)?.to_vec3::<f32>()?, wide(&bias)?.to_vec1::<f32>()?);
-        let mut expected = Vec::new();
-        for (sample, output) in (0..samples).flat_map(|s| (0..outputs).map(move |o| (s, o))) {
-            for position in 0..positions {
-                let (f, h, w) = (position / width / height, position / width % height, position % width);
-                let mut sum = bias[output];
-                for (tap, weight) in (0..taps).map(|tap| (tap, weight[output].iter().map(move |by_tap| by_tap[tap]))) {
-                    let (dt, dh, dw) = (tap / (kh * kw), tap / kw % kh, tap % kw);
-                    let Some(f) = frame(f, dt, (frames, kt), time) else { continue };
-                    let (Some(h), Some(w)) = ((h + dh).checked_sub(kh / 2), (w + dw).checked_sub(kw / 2)) else {
-                        continue;
-                    };
-                    if h < height && w < width {
-                        let at = (f * height + h) * width + w;
-                        sum += weight.zip(&x[sample]).map(|(weight, x)| weight * x[at]).sum::<f32>();
-                    }
-                }
-                expected.push(sum);
-            }
-        }
-        let expected = Tensor::from_vec(expected, &shape, &Device::Cpu)?;
-        close(&found, &expected, 3e-3, &format!("{kernel:?} {time:?} {volume:?} {inputs} to {outputs}"));
+        let config = Conv3dConfig { kernel, unfold, ..Conv3dConfig::cube(inputs, outputs, time) };
+        let expected = Conv3d::plain(wide(&weight)?, wide(&bias)?, config).forward_formula(&wide(&x)?)?;
+        let sum = randn(&shape, DType::BF16)?;
+        let expected_sum = (&expected + wide(&sum)?)?;
+        let tensors = [&room, &arranged, &arranged_bias];
+        let launch = conv3d::conv3d(sizes, time, false, true)?;
+        let [found] = perform(&launch, &tensors, [(&shape, DType::BF16)])?;
+        close(&found, &expected, 3e-3, &what);
+        // Packs at aligned addresses and single values both, over all cases.
+        let found = in_place(&conv3d::conv3d(sizes, time, true, kernel != cube)?, &tensors, &sum)?;
+        close(&found, &expected_sum, 3e-3, &format!("{what}, onto a sum"));
     }
     Ok(())
-}
-
-/// The input frame under a tap.
-fn frame(frame: usize, tap: usize, (frames, kernel): (usize, usize), time: TimePadding) -> Option<usize> {
-    let front = if time == TimePadding::Causal { kernel - 1 } else { kernel / 2 };
-    let at = (frame + tap) as isize - front as isize;
-    match time {
-        TimePadding::Zeros => usize::try_from(at).ok().filter(|at| *at < frames),
-        _ => Some(at.clamp(0, frames as isize - 1) as usize),
-    }
 }
 
 #[test]
@@ -270,8 +243,8 @@ fn what_does_not_fit_a_launch_is_refused() {
     assert!(norm::rms_norm(Element::F32, rows(0, 8), false, EPS).is_err());
     assert!(norm::rms_norm(Element::F32, rows(1 << 31, 8), false, EPS).is_err());
     assert!(norm::rms_norm(Element::F32, rows(1, 1 << 31), false, EPS).is_err());
-    let pixels = Pixels { samples: 70_000, channels: 1, positions: 1 };
-    assert!(pixel_norm::channels_last(pixels, None).is_err());
+    let pixels = Pixels { positions: 0, channels: 1, padded: 8 };
+    assert!(pixel_norm::pixel_norm(Element::Bf16, pixels, None, true).is_err());
     let shape = AttentionShape { heads: 3, kv_heads: 2, scale: 1.0, mask: Mask::Full };
     let sizes = attention::Sizes { batch: 1, queries: 1, keys: 1, head_dim: 64 };
     assert!(!attention::supports(sizes, &shape));

@@ -43,6 +43,8 @@ struct Kind {
     outputs: usize,
     epilogue: i32,
     eight_bits: bool,
+    /// Powers of two that the addresses of weight, input and output are multiples of, 256 at most.
+    alignments: [u32; 3],
 }
 
 /// cuBLASLt on one device.
@@ -135,19 +137,26 @@ impl Product<'_> {
                     .map_err(failed)?;
             }
         }
-        let kind = Kind { rows, inputs, outputs, epilogue: epilogue as i32, eight_bits: self.scales.is_some() };
+        let (x, weight, target) =
+            (address_of(self.x, stream)?, address_of(self.weight, stream)?, address_of(out, stream)?);
+        let kind = Kind {
+            rows,
+            inputs,
+            outputs,
+            epilogue: epilogue as i32,
+            eight_bits: self.scales.is_some(),
+            alignments: [weight, x, target].map(|address| 1 << address.trailing_zeros().min(8)),
+        };
         let mut algorithms = lt.algorithms.lock().unwrap_or_else(PoisonError::into_inner);
         let algorithm = match algorithms.get(&kind) {
             Some(algorithm) => *algorithm,
             None => {
-                let algorithm = choose(lt.handle, &description, [&a, &b, &c]).map_err(failed)?;
+                let algorithm = choose(lt.handle, &description, [&a, &b, &c], kind.alignments).map_err(failed)?;
                 *algorithms.entry(kind).or_insert(algorithm)
             }
         };
         let Some(algorithm) = algorithm else { return Ok(false) };
         let (alpha, beta) = (1f32, 0f32);
-        let (x, weight, target) =
-            (address_of(self.x, stream)?, address_of(self.weight, stream)?, address_of(out, stream)?);
         let (workspace, _order) = lt.workspace.device_ptr(stream);
         // SAFETY: as the caller's; `alpha` and `beta` are read before the call returns.
         unsafe {
@@ -175,25 +184,27 @@ impl Product<'_> {
     }
 }
 
+/// As candle's own errors of CUDA, so that an exhausted memory is known as such.
 fn failed(error: CublasError) -> Error {
-    Error::msg(format!("cuBLASLt: {error:?}"))
+    Error::Cuda(format!("cuBLASLt: {error:?}").into()).bt()
 }
 
-/// cuBLASLt's first choice for a product; `None` if it has none.
+/// cuBLASLt's first choice for a product of operands at such addresses; `None` if it has none.
 fn choose(
     handle: sys::cublasLtHandle_t,
     description: &Description,
     [a, b, c]: [&Layout; 3],
+    [weight, x, out]: [u32; 3],
 ) -> std::result::Result<Option<sys::cublasLtMatmulAlgo_t>, CublasError> {
+    use sys::cublasLtMatmulPreferenceAttributes_t as Attribute;
     let preference = Preference::new()?;
-    // SAFETY: all objects are alive, and the attribute is a size of 64 bits.
+    // SAFETY: all objects are alive; the workspace's size has 64 bits, an alignment 32.
     let found = unsafe {
-        result::set_matmul_pref_attribute(
-            preference.0,
-            sys::cublasLtMatmulPreferenceAttributes_t::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
-            (&raw const WORKSPACE_BYTES).cast(),
-            size_of::<usize>(),
-        )?;
+        preference.set(Attribute::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &WORKSPACE)?;
+        preference.set(Attribute::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, &weight)?;
+        preference.set(Attribute::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, &x)?;
+        preference.set(Attribute::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &out)?;
+        preference.set(Attribute::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &out)?;
         result::get_matmul_algo_heuristic(handle, description.0, a.0, b.0, c.0, c.0, preference.0)
     };
     match found {
@@ -202,8 +213,6 @@ fn choose(
         Err(error) => Err(error),
     }
 }
-
-static WORKSPACE_BYTES: usize = WORKSPACE;
 
 /// Column-major, without gaps.
 struct Layout(sys::cublasLtMatrixLayout_t);
@@ -254,6 +263,17 @@ struct Preference(sys::cublasLtMatmulPreference_t);
 impl Preference {
     fn new() -> std::result::Result<Self, CublasError> {
         Ok(Self(result::create_matmul_pref()?))
+    }
+
+    /// # Safety
+    /// `T` is the attribute's own type.
+    unsafe fn set<T>(
+        &self,
+        attribute: sys::cublasLtMatmulPreferenceAttributes_t,
+        value: &T,
+    ) -> std::result::Result<(), CublasError> {
+        // SAFETY: the value is copied; its type is the caller's promise.
+        unsafe { result::set_matmul_pref_attribute(self.0, attribute, (value as *const T).cast(), size_of::<T>()) }
     }
 }
 
