@@ -218,7 +218,7 @@ mod tests {
                 let [passing, ready] = forms.each_ref().map(|y| y.to_vec2::<f32>().unwrap());
                 assert_eq!(passing, ready, "{level:?} {rows}x{inputs}x{outputs}: a layer that stays computes the same");
                 let error = relative_l2(&forms[0], &expected).unwrap();
-                assert!(error < 3e-6, "{level:?} {rows}x{inputs}x{outputs}: {error:.1e}");
+                assert!(error < 6e-6, "{level:?} {rows}x{inputs}x{outputs}: {error:.1e}");
             });
         }
         Ok(())

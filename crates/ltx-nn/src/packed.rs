@@ -271,7 +271,8 @@ mod tests {
                 let product = weight.product(&x).unwrap();
                 let error = largest((&product - weight.product_formula(&x).unwrap()).unwrap());
                 let size = largest(product.clone());
-                assert!(error <= 2e-6 * size, "{level:?} {weight:?}: {error} of {size}");
+                let split = level == crate::Level::Amx && weight.packing == Packing::Bf16;
+                assert!(error <= if split { 4e-6 } else { 2e-6 } * size, "{level:?} {weight:?}: {error} of {size}");
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
                 let alone = pool.install(|| weight.product(&x)).unwrap();
                 assert_eq!(alone.to_vec2::<f32>().unwrap(), product.to_vec2::<f32>().unwrap(), "{level:?} {weight:?}");

@@ -25,6 +25,8 @@ pub struct Footprint<'a> {
     pub stored: u64,
     /// Whether a linear layer keeps it packed.
     pub packed: bool,
+    /// Whether it is stored as bf16.
+    pub bf16: bool,
 }
 
 /// Memory-mapped tensors by official key.
@@ -194,9 +196,10 @@ impl TensorSet {
         let keys = self.by_key.range(prefix.to_owned()..).map(|(key, _)| key).take_while(|key| key.starts_with(prefix));
         let keys = keys.filter(|key| !report::is_audio(key));
         let each = keys.filter_map(|key| {
-            let (_, Entry { shape, range, .. }) = self.entry(key)?;
-            let packed = shape.len() == 2 && self.entry(key)?.1.packing().is_some();
-            Some(bytes(Footprint { key, shape, stored: range.len() as u64, packed }))
+            let (_, entry) = self.entry(key)?;
+            let packed = entry.shape.len() == 2 && entry.packing().is_some();
+            let bf16 = entry.stored == StoredType::Float(DType::BF16);
+            Some(bytes(Footprint { key, shape: &entry.shape, stored: entry.range.len() as u64, packed, bf16 }))
         });
         each.fold((0, 0), |(sum, most), bytes| (sum + bytes, most.max(bytes)))
     }

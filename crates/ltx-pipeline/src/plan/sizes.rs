@@ -8,7 +8,7 @@ use crate::{
 };
 use candle_core::DType;
 use ltx_model::transformer::Transformer;
-use ltx_nn::Compute;
+use ltx_nn::{Compute, Level};
 use ltx_weights::{Footprint, LoadReport, Loras, Tally, TensorSet};
 use std::collections::BTreeMap;
 
@@ -59,8 +59,16 @@ impl Sizes {
                 *sizes.parts.entry(part).or_default() += in_memory(*used, packed, value) + beside.bytes;
             }
         }
-        let rule = Rule { value, widens: compute.device.is_cpu() && compute.dtype == DType::F32, loras: &ltx.loras };
+        let widens = compute.device.is_cpu() && compute.dtype == DType::F32;
+        let rule = Rule { value, widens, tiles: widens && Level::current() == Level::Amx, loras: &ltx.loras };
         let prefix = Transformer::PREFIX;
+        let connector = format!("{prefix}.video_embeddings_connector.");
+        let all = ltx.tensors.memory_bytes(&format!("{prefix}."), |tensor| match tensor.key.starts_with(&connector) {
+            true => 0,
+            false => rule.staying(tensor),
+        });
+        sizes.parts.insert("transformer", all.0);
+        sizes.parts.insert("text connector", ltx.tensors.memory_bytes(&connector, |tensor| rule.staying(tensor)).0);
         let blocks = (&*ltx.tensors, format!("{prefix}.transformer_blocks"), ltx.transformer.num_layers);
         let held = layers(&blocks, |tensor| rule.staying(tensor));
         (sizes.blocks, sizes.block) = (held.sum, held.layer);
@@ -77,8 +85,8 @@ impl Sizes {
             (sizes.blocks, sizes.block, sizes.streamed_block) = (rounded.sum, rounded.layer, rounded.layer);
             sizes.second_form = layers(&blocks, |tensor| rule.passing(tensor)).tensor;
         }
-        let connector = format!("{prefix}.video_embeddings_connector.transformer_1d_blocks");
-        let connector = (&*ltx.tensors, connector, ltx.transformer.connector_num_layers);
+        let connector =
+            (&*ltx.tensors, format!("{connector}transformer_1d_blocks"), ltx.transformer.connector_num_layers);
         sizes.connector_block = layers(&connector, |tensor| rule.passing(tensor)).layer;
         let gemma = (&*text.tensors, format!("{}.layers", text.prefix), text.config.num_hidden_layers);
         let no_loras = Rule { loras: &Loras::default(), ..rule };
@@ -121,6 +129,8 @@ struct Rule<'a> {
     value: u64,
     /// Whether 16-bit floats would be widened.
     widens: bool,
+    /// Whether bf16 stays what it is also where it would be widened.
+    tiles: bool,
     loras: &'a Loras,
 }
 
@@ -130,14 +140,19 @@ impl Rule<'_> {
         if tensor.packed {
             return tensor.stored + self.loras.size_beside(tensor.key).bytes;
         }
-        values(tensor.shape) * self.value
+        let in_tiles = self.tiles && tensor.bf16 && self.is_plain_matrix(tensor);
+        if in_tiles { tensor.stored } else { values(tensor.shape) * self.value }
     }
 
     /// In a layer that is used once.
     fn passing(self, tensor: Footprint<'_>) -> u64 {
         let wide = self.staying(tensor);
-        let as_stored = self.widens && tensor.shape.len() == 2 && self.loras.size_beside(tensor.key).tensors == 0;
-        if as_stored { wide.min(tensor.stored) } else { wide }
+        if self.widens && self.is_plain_matrix(tensor) { wide.min(tensor.stored) } else { wide }
+    }
+
+    /// Whether it is a matrix that no LoRA is added to.
+    fn is_plain_matrix(self, tensor: Footprint<'_>) -> bool {
+        tensor.shape.len() == 2 && self.loras.size_beside(tensor.key).tensors == 0
     }
 }
 

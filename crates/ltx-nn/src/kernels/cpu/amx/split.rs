@@ -1,4 +1,4 @@
-//! Rows of f32 as three bf16 each, in the order in which tiles read them.
+//! Rows of f32 as two bf16 each, in the order in which tiles read them.
 //!
 //! Must not know what they are multiplied with.
 
@@ -8,8 +8,8 @@ use rayon::prelude::*;
 
 /// Values of one tile.
 const TILE: usize = SIDE * STEP;
-/// Values of [`BLOCK`] rows in one step: the leading, middle and last parts, two tiles each.
-pub(super) const BLOCK_STEP: usize = 6 * TILE;
+/// Values of [`BLOCK`] rows in one step: the leading parts, then the rests, two tiles each.
+pub(super) const BLOCK_STEP: usize = 4 * TILE;
 
 /// Some columns of some rows: blocks of [`BLOCK`] rows, in each the steps of [`STEP`] columns in turn. What is past the last row or
 /// column is 0.
@@ -55,16 +55,23 @@ fn split_row(values: &[f32], out: &mut [u16], place: usize) {
             Ok(values) => wide = *values,
             Err(_) => wide[..count].copy_from_slice(&values[..count]),
         }
-        for part in 0..3 {
+        for part in 0..2 {
             let out = &mut out[place + 2 * part * TILE..][..STEP];
             for (out, wide) in out.iter_mut().zip(&mut wide) {
-                // Cut, not rounded: what is no number leaves a rest that is none either.
-                let upper = wide.to_bits() & 0xffff_0000;
+                let upper = nearest_half(*wide);
                 *out = (upper >> 16) as u16;
                 *wide -= f32::from_bits(upper);
             }
         }
     }
+}
+
+/// The bits of the nearest bf16, ties to even. What is no number leaves a rest that is none either.
+#[inline(always)]
+fn nearest_half(value: f32) -> u32 {
+    let bits = value.to_bits();
+    let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1));
+    (if bits & 0x7f80_0000 == 0x7f80_0000 { bits } else { rounded }) & 0xffff_0000
 }
 
 #[cfg(test)]
@@ -75,11 +82,11 @@ mod tests {
     fn found(block: &[u16], row: usize, column: usize) -> f32 {
         let place = row % BLOCK / SIDE * TILE + row % SIDE * STEP + column % STEP;
         let part = |i: usize| f32::from_bits(u32::from(block[column / STEP * BLOCK_STEP + 2 * i * TILE + place]) << 16);
-        part(0) + (part(1) + part(2))
+        part(0) + part(1)
     }
 
     #[test]
-    fn three_parts_are_the_value_without_a_rest() {
+    fn two_parts_are_the_value_to_seventeen_bits() {
         let (rows, width) = (37, 75);
         let value = |i: usize| ((i as u32).wrapping_mul(2_654_435_761) >> 8) as f32 * 1.7e-5 - 140.0;
         let values: Vec<f32> = (0..rows * width).map(value).collect();
@@ -88,7 +95,8 @@ mod tests {
             let block = split.block(row / BLOCK, 0, 3);
             for column in 0..3 * STEP {
                 let expected = if row < rows && column < 65 { values[row * width + 10 + column] } else { 0.0 };
-                assert_eq!(found(block, row, column), expected, "{row} {column}");
+                let error = (found(block, row, column) - expected).abs();
+                assert!(error <= expected.abs() / (1 << 17) as f32, "{row} {column}: {error} of {expected}");
             }
         }
     }

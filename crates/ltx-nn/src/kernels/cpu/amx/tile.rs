@@ -40,7 +40,7 @@ pub(super) fn multiply(left: &[u16], right: &[u32], steps: usize, (sums, stride)
 }
 
 /// # Safety
-/// Tiles may be used; `left` holds `steps` steps of 6 KiB, `right` of 2 KiB, and `sums` 32 rows of 32 values.
+/// Tiles may be used; `left` holds `steps` steps of 4 KiB, `right` of 2 KiB, and `sums` 32 rows of 32 values.
 #[cfg(target_arch = "x86_64")]
 unsafe fn run(left: *const u16, right: *const u32, steps: usize, (sums, stride): (*mut f32, usize), add: bool) {
     // SAFETY: rows 16 on lie inside the sums, as promised.
@@ -74,13 +74,7 @@ unsafe fn run(left: *const u16, right: *const u32, steps: usize, (sums, stride):
             "tileloadd tmm7, [{left} + {line}*1 + 3072]",
             "tdpbf16ps tmm0, tmm6, tmm4",
             "tdpbf16ps tmm1, tmm6, tmm5",
-            "tileloadd tmm6, [{left} + {line}*1 + 4096]",
-            "tdpbf16ps tmm2, tmm7, tmm4",
-            "tdpbf16ps tmm3, tmm7, tmm5",
-            "tileloadd tmm7, [{left} + {line}*1 + 5120]",
-            "tdpbf16ps tmm0, tmm6, tmm4",
-            "tdpbf16ps tmm1, tmm6, tmm5",
-            "add {left}, 6144",
+            "add {left}, 4096",
             "tdpbf16ps tmm2, tmm7, tmm4",
             "add {right}, 2048",
             "tdpbf16ps tmm3, tmm7, tmm5",
