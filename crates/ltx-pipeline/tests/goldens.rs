@@ -1,6 +1,7 @@
 //! The repository's golden cases, end to end, and what makes a self-test fail.
 
 use candle_core::{Device, Tensor};
+use ltx_nn::Level;
 use ltx_pipeline::{
     EngineOptions, NoPreviews, NotSaved, Run,
     golden::{GoldenCase, GoldenError, GoldenResult, run_case},
@@ -25,7 +26,9 @@ fn every_case_passes() {
         assert!(result.passes(), "{name}: {failed:?}");
         let worst = result.comparisons.iter().filter(|c| c.name != "decoded_raw").map(|c| c.error).fold(0.0, f64::max);
         // Decoded pixels are kept in f16 here, which costs 2e-4; everything else reaches what f32 can.
-        assert!(worst < 1e-5, "{name}: {worst:.2e}");
+        // AMX multiplies activations of 17 bits with weights in bf16.
+        let most = if Level::current() == Level::Amx { 1e-4 } else { 1e-5 };
+        assert!(worst < most, "{name}: {worst:.2e}");
     }
 }
 

@@ -2,7 +2,7 @@
 //! whatever its tensors are called; and what is said of a file that does not fit.
 
 use candle_core::{DType, Device, Tensor};
-use ltx_nn::{Compute, Vb, relative_l2};
+use ltx_nn::{Compute, Level, Vb, relative_l2};
 use ltx_pipeline::{
     Engine, EngineOptions, MemoryBudget, ModelFiles, NoPreviews, NotSaved, PipelineError, Run,
     golden::{GoldenCase, run_case},
@@ -40,6 +40,11 @@ fn computed_within(memory: Option<MemoryBudget>, change: impl FnOnce(&mut ModelF
 fn distance(found: &HashMap<String, Tensor>, expected: &HashMap<String, Tensor>) -> f64 {
     let of = |name: &str| relative_l2(&found[name], &expected[name]).unwrap();
     of("stage1.velocity.step0").max(of("decoded_raw"))
+}
+
+/// How near the same product is from a file of bf16 and from one of f32: on AMX the former has activations of 17 bits.
+fn near() -> f64 {
+    if Level::current() == Level::Amx { 1e-4 } else { 1e-5 }
 }
 
 fn save(folder: &Path, name: &str, tensors: &BTreeMap<String, Tensor>) -> PathBuf {
@@ -158,7 +163,7 @@ fn two_files_add_up_merged_and_beside() {
     let expected = summed(folder.path(), open(), &[(&first, 0.8), (&second, -0.5)]);
     let (error, effect) = (distance(&merged, &expected), distance(&merged, &plain));
     println!("dense: {error:.1e} from the sum of weights, {effect:.1e} from none");
-    assert!(error < 1e-5 && effect > 1e-2);
+    assert!(error < near() && effect > 1e-2);
 
     for (name, kind) in [("q8_0", QuantizeType::Q8_0), ("q4_k", QuantizeType::Q4K)] {
         let packed = folder.path().join(format!("{name}.gguf"));
@@ -167,7 +172,7 @@ fn two_files_add_up_merged_and_beside() {
         let set = TensorSet::open_file(&packed).unwrap();
         let error = distance(&beside, &summed(folder.path(), set, &[(&first, 0.8), (&second, -0.5)]));
         println!("{name}: {error:.1e} from the sum of the widened weights");
-        assert!(error < 1e-5);
+        assert!(error < near());
         let report = inspect_together(&[packed], &both).unwrap().report;
         assert!(report.is_complete() && report.beside["transformer"].bytes > 0, "{report}");
     }
@@ -197,7 +202,7 @@ fn strength_nought_is_none_to_the_last_bit() {
     assert_eq!(values(&none), values(&nought));
     let once = computed(|files| files.loras = vec![chosen(&file, 1.0)]);
     let halves = computed(|files| files.loras = vec![chosen(&file, 0.5), chosen(&file, 0.5)]);
-    assert!(distance(&once, &halves) < 1e-5 && distance(&once, &none) > 1e-2);
+    assert!(distance(&once, &halves) < near() && distance(&once, &none) > 1e-2);
 }
 
 /// What the account says of the tiny checkpoint with a file of these tensors over it, and of the file alone.
