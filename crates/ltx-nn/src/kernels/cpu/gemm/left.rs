@@ -29,7 +29,7 @@ impl<'a> Strided<'a> {
     }
 
     /// The matrix without its first columns.
-    pub(super) fn from_column(&self, first: usize) -> Self {
+    pub(super) fn without_columns(&self, first: usize) -> Self {
         Self { data: self.data.get(first * self.column_stride..).unwrap_or_default(), ..*self }
     }
 

@@ -80,7 +80,7 @@ impl<R: Right> Product<'_, R> {
             // Once also where there is nothing to sum.
             for start in (0..k.max(1)).step_by(depth) {
                 let part = start..k.min(start + depth);
-                let matrix = self.left.from_column(start);
+                let matrix = self.left.without_columns(start);
                 let left = LeftPanels::pack(LEFT_BUFFER.take(), &matrix, (first, rows), part.len(), self.parallel);
                 self.block(&left, (first, rows, n), (part, k), &target);
                 LEFT_BUFFER.set(left.into_buffer());
