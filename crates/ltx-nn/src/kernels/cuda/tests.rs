@@ -202,10 +202,10 @@ fn convolution_in_tiles() -> crate::Result<()> {
         let tensors = [&room, &arranged, &arranged_bias];
         let launch = conv3d::conv3d(sizes, time, false, true)?;
         let [found] = perform(&launch, &tensors, [(&shape, DType::BF16)])?;
-        close(&found, &expected, 3e-3, &what);
+        close(&found, &expected, 4e-3, &what);
         // Packs at aligned addresses and single values both, over all cases.
         let found = in_place(&conv3d::conv3d(sizes, time, true, kernel != cube)?, &tensors, &sum)?;
-        close(&found, &expected_sum, 3e-3, &format!("{what}, onto a sum"));
+        close(&found, &expected_sum, 4e-3, &format!("{what}, onto a sum"));
     }
     Ok(())
 }
