@@ -43,8 +43,8 @@ pub struct MemoryBudget {
 pub struct StageNeed {
     /// The stage.
     pub stage: Stage,
-    /// Bytes of the stage's own weights that are in memory at once: packed matrices as they are stored, all else in the
-    /// compute dtype. Of layers that are streamed, two.
+    /// Bytes of the stage's own weights that are in memory at once: packed matrices, and 16-bit ones that are streamed or stay
+    /// in tiles, as they are stored, all else in the compute dtype. Of layers that are streamed, two.
     pub weights: u64,
     /// Bytes of other stages' weights that stay in memory meanwhile.
     pub resident: u64,
