@@ -5,7 +5,8 @@
 
 use super::{COLUMNS, Tile, TileOut};
 use std::arch::x86_64::{
-    _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps,
+    _MM_HINT_T1, _mm_prefetch, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_setzero_ps,
+    _mm256_storeu_ps,
 };
 
 const STEP: usize = 6;
@@ -13,8 +14,13 @@ const HALF: usize = COLUMNS / 2;
 
 /// Multiplies a tile whose sizes `multiply_tile` has checked; the level is only chosen where the processor has it.
 pub(super) fn multiply(tile: &Tile<'_>, out: &mut TileOut<'_>) {
-    for first in (0..tile.rows).step_by(STEP) {
-        for column in [0, HALF] {
+    for line in tile.next.chunks(16) {
+        // SAFETY: asking for memory ahead of its use reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) };
+    }
+    // Half of the panel and the rows fit into the first cache; the whole panel does not.
+    for column in [0, HALF] {
+        for first in (0..tile.rows).step_by(STEP) {
             // SAFETY: `Level` offers AVX2 only after asking the processor; sizes hold as `multiply_tile` asserted.
             unsafe {
                 match STEP.min(tile.rows - first) {

@@ -25,8 +25,20 @@ pub(super) fn transpose<const WIDTH: usize>(
         unsafe { avx512((source.as_ptr(), stride), rows, (out.as_flattened_mut().as_mut_ptr().add(column), WIDTH)) };
         return;
     }
+    let mut turned = 0;
+    #[cfg(target_arch = "x86_64")]
+    if level >= Level::Avx2 && out.len() == PIECE && column + rows <= WIDTH {
+        assert!(rows == 0 || source.len() >= (rows - 1) * stride + PIECE, "transpose: a row reaches past the matrix");
+        while turned + 4 <= rows {
+            let place = out.as_flattened_mut()[column + turned..].as_mut_ptr();
+            // SAFETY: the level is only ever in use where the processor has it; 16 values of these four rows lie inside the
+            // source, and so do four values, from that place on, inside 16 lines.
+            unsafe { avx((source.as_ptr().add(turned * stride), stride), (place, WIDTH)) };
+            turned += 4;
+        }
+    }
     let _ = level;
-    for row in 0..rows {
+    for row in turned..rows {
         let values = &source[row * stride..][..out.len()];
         out.iter_mut().zip(values).for_each(|(line, value)| line[column + row] = *value);
     }
@@ -85,6 +97,39 @@ unsafe fn avx512((source, stride): (*const f32, usize), count: usize, (out, out_
         for (line, values) in lines {
             // SAFETY: line `line`, as promised.
             unsafe { _mm512_mask_storeu_ps(out.add(line * out_stride), mask, values) };
+        }
+    }
+}
+
+/// # Safety
+/// The processor has AVX; 16 values can be read at each of four rows, and four be written at each of 16 lines.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx")]
+unsafe fn avx((source, stride): (*const f32, usize), (out, out_stride): (*mut f32, usize)) {
+    use std::arch::x86_64::{
+        _mm_storeu_ps, _mm256_castpd_ps, _mm256_castps_pd, _mm256_castps256_ps128, _mm256_extractf128_ps,
+        _mm256_loadu_ps, _mm256_unpackhi_pd, _mm256_unpackhi_ps, _mm256_unpacklo_pd, _mm256_unpacklo_ps,
+    };
+    for half in [0, 8] {
+        // SAFETY: half of each row, as promised.
+        let [a, b, c, d] = [0, 1, 2, 3].map(|row| unsafe { _mm256_loadu_ps(source.add(row * stride + half)) });
+        let pd = |x| _mm256_castps_pd(x);
+        let (low, high) = (pd(_mm256_unpacklo_ps(a, b)), pd(_mm256_unpackhi_ps(a, b)));
+        let (low_2, high_2) = (pd(_mm256_unpacklo_ps(c, d)), pd(_mm256_unpackhi_ps(c, d)));
+        // Register j holds value j of the four rows and, in its upper half, value 4 + j.
+        let fours = [
+            _mm256_unpacklo_pd(low, low_2),
+            _mm256_unpackhi_pd(low, low_2),
+            _mm256_unpacklo_pd(high, high_2),
+            _mm256_unpackhi_pd(high, high_2),
+        ];
+        for (j, four) in fours.into_iter().enumerate() {
+            let four = _mm256_castpd_ps(four);
+            // SAFETY: lines `half + j` and `half + 4 + j`, as promised.
+            unsafe {
+                _mm_storeu_ps(out.add((half + j) * out_stride), _mm256_castps256_ps128(four));
+                _mm_storeu_ps(out.add((half + 4 + j) * out_stride), _mm256_extractf128_ps::<1>(four));
+            }
         }
     }
 }

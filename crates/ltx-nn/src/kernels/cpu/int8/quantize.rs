@@ -1,12 +1,19 @@
-//! Values in 8 bits: groups of [`GROUP`] share a scale, largest magnitude 127.
+//! Values in 8 bits: groups of [`GROUP`] share a scale. The largest magnitude is 127, or what the path says for the left side.
 //!
 //! Must not know products.
 
-use crate::kernels::cpu::{gemm::COLUMNS, level::widest};
+use super::tile::Path;
+use crate::kernels::cpu::{
+    gemm::{COLUMNS, ROWS},
+    level::widest,
+};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Values along `k` that share a scale.
 pub(crate) const GROUP: usize = 128;
+/// Magnitude of a group's largest value.
+pub(super) const LARGEST: f32 = 127.0;
 /// Values of `k` that one instruction multiplies.
 pub(super) const FOUR: usize = 4;
 
@@ -22,13 +29,33 @@ pub(crate) struct Weights8 {
     pub(super) inputs: usize,
 }
 
-/// Rows `[rows, inputs]` in 8 bits, each value 128 too large.
+/// Rows in 8 bits, in panels of [`ROWS`]. What is past the last row is never read.
 #[derive(Default)]
 pub(super) struct Rows8 {
-    /// `[rows, inputs]`.
-    pub(super) values: Vec<u8>,
-    /// `[rows, inputs / GROUP]`.
-    pub(super) scales: Vec<f32>,
+    /// `[panels, inputs / GROUP, ROWS, GROUP]`, each value [`Path::offset`] too large.
+    values: Vec<u8>,
+    /// `[panels, inputs / GROUP, ROWS]`.
+    scales: Vec<f32>,
+}
+
+/// Some groups of a panel of rows.
+#[derive(Clone, Copy)]
+pub(super) struct Left<'a> {
+    /// `[groups, ROWS, GROUP]`.
+    pub(super) values: &'a [u8],
+    /// `[groups, ROWS]`.
+    pub(super) scales: &'a [f32],
+}
+
+/// Some groups of a panel of a weight.
+#[derive(Clone, Copy)]
+pub(super) struct Right<'a> {
+    /// `[groups * GROUP / FOUR, COLUMNS, FOUR]`.
+    pub(super) values: &'a [i8],
+    /// `[groups, COLUMNS]`.
+    pub(super) scales: &'a [f32],
+    /// As the scales.
+    pub(super) offsets: &'a [i32],
 }
 
 impl Weights8 {
@@ -50,7 +77,7 @@ impl Weights8 {
             for column in 0..COLUMNS.min(outputs - panel * COLUMNS) {
                 row(panel * COLUMNS + column, &mut wide);
                 for (group, wide) in wide.chunks(GROUP).enumerate() {
-                    scales[group * COLUMNS + column] = quantize(wide, &mut narrow);
+                    scales[group * COLUMNS + column] = quantize(wide, LARGEST, &mut narrow);
                     offsets[group * COLUMNS + column] =
                         -128 * narrow.iter().map(|value| i32::from(*value)).sum::<i32>();
                     for (i, four) in narrow.chunks(FOUR).enumerate() {
@@ -68,6 +95,14 @@ impl Weights8 {
         [self.outputs, self.inputs]
     }
 
+    /// Some groups of a panel.
+    pub(super) fn part(&self, panel: usize, groups: Range<usize>) -> Right<'_> {
+        let start = panel * (self.inputs / GROUP);
+        let place = (start + groups.start) * COLUMNS..(start + groups.end) * COLUMNS;
+        let values = &self.values[place.start * GROUP..place.end * GROUP];
+        Right { values, scales: &self.scales[place.clone()], offsets: &self.offsets[place] }
+    }
+
     /// Bytes that it takes.
     pub(crate) fn bytes(&self) -> usize {
         self.values.len() + 4 * (self.scales.len() + self.offsets.len())
@@ -75,34 +110,47 @@ impl Weights8 {
 }
 
 impl Rows8 {
-    /// From rows that lie one after the other.
-    pub(super) fn new(mut buffer: Self, x: &[f32], inputs: usize) -> Self {
-        buffer.values.resize(x.len(), 0);
-        buffer.scales.resize(x.len() / GROUP, 0.0);
-        let (values, scales) = (buffer.values.par_chunks_mut(inputs), buffer.scales.par_chunks_mut(inputs / GROUP));
-        values.zip(scales).zip(x.par_chunks(inputs)).for_each(|((values, scales), x)| {
+    /// From rows that lie one after the other. The buffer of an earlier one can be used again.
+    pub(super) fn new(buffer: Self, x: &[f32], inputs: usize, path: Path) -> Self {
+        let Self { mut values, mut scales } = buffer;
+        let panels = (x.len() / inputs).div_ceil(ROWS);
+        values.resize(panels * inputs * ROWS, 0);
+        scales.resize(panels * (inputs / GROUP) * ROWS, 0.0);
+        let shares = values.par_chunks_mut(inputs * ROWS).zip(scales.par_chunks_mut(inputs / GROUP * ROWS));
+        shares.zip(x.par_chunks(inputs * ROWS)).for_each(|((values, scales), x)| {
             widest(
                 #[inline(always)]
                 || {
                     let mut narrow = [0i8; GROUP];
-                    for ((values, scale), x) in values.chunks_mut(GROUP).zip(scales).zip(x.chunks(GROUP)) {
-                        *scale = quantize(x, &mut narrow);
-                        values
-                            .iter_mut()
-                            .zip(&narrow)
-                            .for_each(|(value, narrow)| *value = narrow.cast_unsigned() ^ 0x80);
+                    for (row, x) in x.chunks(inputs).enumerate() {
+                        for (group, x) in x.chunks(GROUP).enumerate() {
+                            let place = group * ROWS + row;
+                            scales[place] = quantize(x, path.largest(), &mut narrow);
+                            let values = values[place * GROUP..][..GROUP].iter_mut();
+                            let offset = path.offset();
+                            values
+                                .zip(&narrow)
+                                .for_each(|(value, narrow)| *value = narrow.cast_unsigned().wrapping_add(offset));
+                        }
                     }
                 },
             );
         });
-        buffer
+        Self { values, scales }
+    }
+
+    /// Some groups of the panel that begins with row `first`, a multiple of [`ROWS`].
+    pub(super) fn part(&self, first: usize, groups: Range<usize>, inputs: usize) -> Left<'_> {
+        let start = first * (inputs / GROUP);
+        let place = start + groups.start * ROWS..start + groups.end * ROWS;
+        Left { values: &self.values[place.start * GROUP..place.end * GROUP], scales: &self.scales[place] }
     }
 }
 
-/// One group: rounds to the nearest step, halves to even, and yields the step's size; 0 if all values are. A value that is not
-/// finite makes the step so, and with it every product.
+/// One group, to magnitudes of at most `steps`: rounds to the nearest step, halves to even, and yields the step's size; 0 if all
+/// values are. A value that is not finite makes the step so, and with it every product.
 #[inline(always)]
-fn quantize(wide: &[f32], narrow: &mut [i8; GROUP]) -> f32 {
+fn quantize(wide: &[f32], steps: f32, narrow: &mut [i8; GROUP]) -> f32 {
     /// Adding 1.5·2²³ rounds to the nearest integer in the mantissa's low bits.
     const MAGIC: f32 = 12_582_912.0;
     let (mut largest, mut odd) = ([0f32; 16], [0f32; 16]);
@@ -114,11 +162,11 @@ fn quantize(wide: &[f32], narrow: &mut [i8; GROUP]) -> f32 {
     }
     let largest = largest.iter().fold(0f32, |a, b| if *b > a { *b } else { a });
     let odd: f32 = odd.iter().sum();
-    let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+    let inverse = if largest > 0.0 { steps / largest } else { 0.0 };
     for (narrow, value) in narrow.iter_mut().zip(wide) {
         *narrow = ((value * inverse + MAGIC).to_bits() & 0xff) as u8 as i8;
     }
-    largest / 127.0 + odd
+    largest / steps + odd
 }
 
 #[cfg(test)]
@@ -129,12 +177,12 @@ mod tests {
     fn values_are_within_half_a_step() {
         let wide: Vec<f32> = (0..GROUP).map(|i| ((i * 37 % 101) as f32 - 50.0) * 0.013).collect();
         let mut narrow = [0i8; GROUP];
-        let step = quantize(&wide, &mut narrow);
+        let step = quantize(&wide, LARGEST, &mut narrow);
         for (wide, narrow) in wide.iter().zip(narrow) {
             assert!((wide - f32::from(narrow) * step).abs() <= step * 0.5001, "{wide} {narrow}");
         }
         assert_eq!(narrow.iter().map(|value| value.unsigned_abs()).max(), Some(127));
-        assert_eq!(quantize(&[0.0; GROUP], &mut narrow), 0.0);
+        assert_eq!(quantize(&[0.0; GROUP], LARGEST, &mut narrow), 0.0);
         assert_eq!(narrow, [0; GROUP]);
     }
 
@@ -143,7 +191,7 @@ mod tests {
         for odd in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let mut wide = [1.0; GROUP];
             wide[77] = odd;
-            assert!(!quantize(&wide, &mut [0; GROUP]).is_finite());
+            assert!(!quantize(&wide, LARGEST, &mut [0; GROUP]).is_finite());
         }
     }
 }
