@@ -7,9 +7,11 @@
 use super::quantize::{FOUR, GROUP, Left, Right};
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, vnni};
+#[cfg(target_arch = "x86_64")]
+use crate::Level;
 use crate::kernels::cpu::{
     gemm::{COLUMNS, ROWS},
-    level::{Level, widest},
+    level::widest,
 };
 
 /// The same groups of both sides.
