@@ -8,8 +8,9 @@ use candle_core::{
 };
 use divan::{Bencher, black_box, counter::ItemsCount};
 use ltx_nn::{
-    AttentionShape, Compute, Conv3d, Conv3dConfig, FrequencyPrecision, Linear, Mask, Matrix, Packed, Packing, Result,
-    RmsNorm, TimePadding, Vb, Weights, attention, fractional_rope_table, gelu, rms_norm_modulate,
+    AttentionShape, Compute, Conv3d, Conv3dConfig, FrequencyPrecision, Linear, Mask, Matrix, Modulation, Packed,
+    Packing, Result, RmsNorm, ShiftScale, TimePadding, TokenIndex, Vb, Weights, attention, fractional_rope_table, gelu,
+    rms_norm_modulate,
 };
 use std::sync::Arc;
 
@@ -156,8 +157,10 @@ fn gelu_tanh(bencher: Bencher<'_, '_>, (tokens, width): (usize, usize)) {
 
 #[divan::bench(args = [(384, 4096), (384, 2048), (48, 64)], max_time = 2)]
 fn norm_and_modulate(bencher: Bencher<'_, '_>, (tokens, width): (usize, usize)) {
-    let (x, shift, scale) = (randn((1, tokens, width)), randn((1, tokens, width)), randn((1, tokens, width)));
-    run(bencher, tokens * width, || rms_norm_modulate(&x, &shift, &scale, 1e-6));
+    let index = TokenIndex::new((0..tokens as u32).map(|token| token % 2).collect(), &Device::Cpu).expect("an index");
+    let by = Modulation::new(&randn((2, 9, width)), Some(index)).expect("two values");
+    let (x, rows) = (randn((1, tokens, width)), ShiftScale { shift: 0, scale: 1 });
+    run(bencher, tokens * width, || rms_norm_modulate(&x, &by, rows, 1e-6));
 }
 
 #[divan::bench(args = [(384, 4096), (384, 2048), (48, 64)], max_time = 2)]

@@ -4,32 +4,30 @@
 //! Must not know where shifts, scales and gates come from.
 
 use crate::{
-    Result,
+    Modulation, Result,
     kernels::{self, Normalize},
     norm, profile,
 };
 use candle_core::{DType, Tensor};
 
+/// The rows of a [`Modulation`] that shift and scale.
+#[derive(Debug, Clone, Copy)]
+pub struct ShiftScale {
+    /// Added.
+    pub shift: usize,
+    /// Multiplies, one added to it.
+    pub scale: usize,
+}
+
 /// `rms_norm(x) (1 + scale) + shift`.
 ///
 /// # Shapes
-/// `x [B, T, D]`; `shift`, `scale` `[B, T or 1, D]` → `[B, T, D]`.
+/// `x [B, T, D]` → the same.
 ///
 /// # Errors
 /// The sizes do not fit each other.
-pub fn rms_norm_modulate(x: &Tensor, shift: &Tensor, scale: &Tensor, eps: f64) -> Result<Tensor> {
-    profile::timed("modulate", || 0, || rms_norm_modulate_dispatch(x, shift, scale, eps))
-}
-
-fn rms_norm_modulate_dispatch(x: &Tensor, shift: &Tensor, scale: &Tensor, eps: f64) -> Result<Tensor> {
-    if on_cpu(x) {
-        let op = kernels::NormModulate { eps: eps as f32, by: Normalize::Rms };
-        return Ok(x.contiguous()?.apply_op3_no_bwd(&shift.contiguous()?, &scale.contiguous()?, &op)?);
-    }
-    match kernels::cuda::norm_modulate(x, shift, scale, Some((false, eps)))? {
-        Some(y) => Ok(y),
-        None => modulate_formula(&norm::rms_norm(x, eps)?, shift, scale),
-    }
+pub fn rms_norm_modulate(x: &Tensor, by: &Modulation, rows: ShiftScale, eps: f64) -> Result<Tensor> {
+    normalized(x, (by, rows), Normalize::Rms, eps, || norm::rms_norm(x, eps))
 }
 
 /// `layer_norm(x) (1 + scale) + shift`.
@@ -39,64 +37,67 @@ fn rms_norm_modulate_dispatch(x: &Tensor, shift: &Tensor, scale: &Tensor, eps: f
 ///
 /// # Errors
 /// The sizes do not fit each other.
-pub fn layer_norm_modulate(x: &Tensor, shift: &Tensor, scale: &Tensor, eps: f64) -> Result<Tensor> {
-    profile::timed("modulate", || 0, || layer_norm_modulate_dispatch(x, shift, scale, eps))
+pub fn layer_norm_modulate(x: &Tensor, by: &Modulation, rows: ShiftScale, eps: f64) -> Result<Tensor> {
+    normalized(x, (by, rows), Normalize::Layer, eps, || norm::layer_norm(x, eps))
 }
 
-fn layer_norm_modulate_dispatch(x: &Tensor, shift: &Tensor, scale: &Tensor, eps: f64) -> Result<Tensor> {
-    if on_cpu(x) {
-        let op = kernels::NormModulate { eps: eps as f32, by: Normalize::Layer };
-        return Ok(x.contiguous()?.apply_op3_no_bwd(&shift.contiguous()?, &scale.contiguous()?, &op)?);
-    }
-    match kernels::cuda::norm_modulate(x, shift, scale, Some((true, eps)))? {
-        Some(y) => Ok(y),
-        None => modulate_formula(&norm::layer_norm(x, eps)?, shift, scale),
-    }
-}
-
-/// `x + y · gate`.
+/// `x (1 + scale) + shift`.
 ///
 /// # Shapes
-/// `x`, `y` `[B, T, D]`; `gate [B, T or 1, D]` → `[B, T, D]`.
+/// As [`rms_norm_modulate`].
 ///
 /// # Errors
 /// The sizes do not fit each other.
-pub fn gated_residual(x: &Tensor, y: &Tensor, gate: &Tensor) -> Result<Tensor> {
-    profile::timed("gated residual", || 0, || gated_residual_dispatch(x, y, gate))
+pub fn modulate(x: &Tensor, by: &Modulation, rows: ShiftScale) -> Result<Tensor> {
+    normalized(x, (by, rows), Normalize::Not, 0.0, || Ok(x.clone()))
 }
 
-fn gated_residual_dispatch(x: &Tensor, y: &Tensor, gate: &Tensor) -> Result<Tensor> {
-    if on_cpu(x) {
-        let (y, gate) = (y.contiguous()?, gate.contiguous()?);
-        return Ok(x.contiguous()?.apply_op3_no_bwd(&y, &gate, &kernels::GatedResidual)?);
-    }
-    match kernels::cuda::gated_residual(x, y, gate)? {
-        Some(y) => Ok(y),
-        None => Ok((x + y.broadcast_mul(gate)?)?),
-    }
-}
-
-/// `x (1 + scale) + shift`, shapes as [`rms_norm_modulate`]'s.
-///
-/// # Errors
-/// The sizes do not fit each other.
-pub fn modulate(x: &Tensor, shift: &Tensor, scale: &Tensor) -> Result<Tensor> {
-    profile::timed("modulate", || 0, || modulate_dispatch(x, shift, scale))
-}
-
-fn modulate_dispatch(x: &Tensor, shift: &Tensor, scale: &Tensor) -> Result<Tensor> {
-    if on_cpu(x) {
-        let op = kernels::NormModulate { eps: 0.0, by: Normalize::Not };
-        return Ok(x.contiguous()?.apply_op3_no_bwd(&shift.contiguous()?, &scale.contiguous()?, &op)?);
-    }
-    match kernels::cuda::norm_modulate(x, shift, scale, None)? {
-        Some(y) => Ok(y),
-        None => modulate_formula(x, shift, scale),
-    }
+/// A kernel where there is one, else the formula over `plain`'s result.
+fn normalized(
+    x: &Tensor,
+    (by, rows): (&Modulation, ShiftScale),
+    normalize: Normalize,
+    eps: f64,
+    plain: impl FnOnce() -> Result<Tensor>,
+) -> Result<Tensor> {
+    by.check(x, &[rows.shift, rows.scale])?;
+    let compute = || {
+        if on_cpu(x) {
+            let op = kernels::NormModulate { eps: eps as f32, normalize, by, rows };
+            return Ok(x.contiguous()?.apply_op1_no_bwd(&op)?);
+        }
+        match kernels::cuda::norm_modulate(x, (by, rows), normalize, eps)? {
+            Some(y) => Ok(y),
+            None => modulate_formula(&plain()?, &by.row(rows.shift)?, &by.row(rows.scale)?),
+        }
+    };
+    profile::timed("modulate", || 0, compute)
 }
 
 fn modulate_formula(x: &Tensor, shift: &Tensor, scale: &Tensor) -> Result<Tensor> {
     Ok(x.broadcast_mul(&(scale + 1.0)?)?.broadcast_add(shift)?)
+}
+
+/// `x + y · gate`, the gate a row of the modulation.
+///
+/// # Shapes
+/// `x`, `y` `[B, T, D]` → the same.
+///
+/// # Errors
+/// The sizes do not fit each other.
+pub fn gated_residual(x: &Tensor, y: &Tensor, by: &Modulation, gate: usize) -> Result<Tensor> {
+    by.check(x, &[gate])?;
+    let compute = || {
+        if on_cpu(x) {
+            let op = kernels::GatedResidual { by, gate };
+            return Ok(x.contiguous()?.apply_op2_no_bwd(&y.contiguous()?, &op)?);
+        }
+        match kernels::cuda::gated_residual(x, y, by, gate)? {
+            Some(sum) => Ok(sum),
+            None => Ok((x + y.broadcast_mul(&by.row(gate)?)?)?),
+        }
+    };
+    profile::timed("gated residual", || 0, compute)
 }
 
 /// `x · 2σ(logits)`, a gate per head.
@@ -155,7 +156,7 @@ fn on_cpu(x: &Tensor) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::relative_l2;
+    use crate::{TokenIndex, relative_l2};
     use candle_core::Device;
 
     fn randn(shape: (usize, usize, usize)) -> Tensor {
@@ -170,23 +171,28 @@ mod tests {
     }
 
     fn kernels_equal_the_formulas() -> Result<()> {
+        const ROWS: ShiftScale = ShiftScale { shift: 2, scale: 0 };
         for (tokens, width) in [(1, 1), (5, 37), (9, 64)] {
-            for table in [1, tokens] {
+            for values in [1, 3] {
                 let (x, y) = (randn((2, tokens, width)), randn((2, tokens, width)));
-                let (shift, scale) = (randn((2, table, width)), randn((2, table, width)));
+                let numbers = (0..tokens as u32).map(|token| token * 2 % 3).collect();
+                let index = (values > 1).then(|| TokenIndex::new(numbers, &Device::Cpu).unwrap());
+                let by = Modulation::new(&randn((values, 3, width)), index)?;
+                let (shift, scale) = (by.row(ROWS.shift)?, by.row(ROWS.scale)?);
                 let close = |found: Tensor, expected: Tensor| {
                     let error = relative_l2(&found, &expected).unwrap();
-                    assert!(error < 3e-6, "{tokens}x{width}, table of {table}: {error:.2e}");
+                    assert!(error < 3e-6, "{tokens}x{width}, {values} values: {error:.2e}");
                 };
                 let rms = modulate_formula(&norm::rms_norm_formula(&x, 1e-6)?, &shift, &scale)?;
-                close(modulate(&x, &shift, &scale)?, modulate_formula(&x, &shift, &scale)?);
-                close(rms_norm_modulate(&x, &shift, &scale, 1e-6)?, rms);
+                close(modulate(&x, &by, ROWS)?, modulate_formula(&x, &shift, &scale)?);
+                close(rms_norm_modulate(&x, &by, ROWS, 1e-6)?, rms);
                 if width > 1 {
                     let layer = modulate_formula(&norm::layer_norm(&x, 1e-6)?, &shift, &scale)?;
-                    close(layer_norm_modulate(&x, &shift, &scale, 1e-6)?, layer);
+                    close(layer_norm_modulate(&x, &by, ROWS, 1e-6)?, layer);
                 }
-                close(gated_residual(&x, &y, &scale)?, (&x + y.broadcast_mul(&scale)?)?);
+                close(gated_residual(&x, &y, &by, 1)?, (&x + y.broadcast_mul(&by.row(1)?)?)?);
                 close(gelu(&x)?, x.to_dtype(DType::F64)?.gelu()?.to_dtype(DType::F32)?);
+                assert!(gated_residual(&x, &y, &by, 3).is_err(), "there is no fourth row");
             }
         }
         Ok(())

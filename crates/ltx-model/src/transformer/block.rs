@@ -2,10 +2,12 @@
 //!
 //! Must not know how many blocks there are.
 
-use super::{TransformerConfig, timesteps::TokenTimesteps};
+use super::TransformerConfig;
 use crate::attention::{Attend, AttentionConfig, GatedAttention};
 use candle_core::Tensor;
-use ltx_nn::{FeedForward, Result, RopeTable, Taps, Vb, gated_residual, modulate, rms_norm_modulate};
+use ltx_nn::{
+    FeedForward, Modulation, Result, RopeTable, ShiftScale, Taps, Vb, gated_residual, modulate, rms_norm_modulate,
+};
 
 /// Rows of the modulation table: shift, scale, gate of self-attention (0–2), of the feed-forward (3–5), of the text
 /// cross-attention's query (6–8).
@@ -16,11 +18,10 @@ const CROSS_ATTENTION: usize = 6;
 
 /// What every block of one forward pass shares.
 pub(super) struct Shared<'a> {
-    /// AdaLN rows per distinct timestep, `[values, 9, dim]`.
-    pub(super) rows: Tensor,
-    pub(super) timesteps: &'a TokenTimesteps,
-    /// Shift and scale of the context from the scalar sigma, `[1, 2, dim]`.
-    pub(super) prompt_rows: Tensor,
+    /// The nine AdaLN rows of every token.
+    pub(super) modulation: Modulation,
+    /// Shift and scale of the context from the scalar sigma.
+    pub(super) prompt: Modulation,
     /// `[1, S, cross_attention_dim]`, in the compute dtype.
     pub(super) context: Tensor,
     pub(super) rope: &'a RopeTable,
@@ -60,37 +61,31 @@ impl Block {
     /// # Shapes
     /// `x [1, T, dim]` → the same. `skip_attention` passes the self-attention's values through (STG).
     pub(super) fn forward(&self, x: &Tensor, shared: &Shared<'_>, skip_attention: bool, taps: &Taps) -> Result<Tensor> {
-        let [shift, scale, gate] = self.modulation(shared, SELF_ATTENTION)?;
+        let by = shared.modulation.plus(&self.scale_shift_table)?;
+        let normed = |x: &Tensor, first| rms_norm_modulate(x, &by, shift_scale(first), self.eps);
+        let gated = |x: &Tensor, y: &Tensor, first| gated_residual(x, y, &by, first + 2);
+
         let attend = Attend { rope: Some(shared.rope), skip: skip_attention, ..Attend::default() };
-        let y = self.attn1.forward(&rms_norm_modulate(x, &shift, &scale, self.eps)?, attend)?;
+        let y = self.attn1.forward(&normed(x, SELF_ATTENTION)?, attend)?;
         taps.record("attn1_out", || Ok(y.clone()))?;
-        let x = gated_residual(x, &y, &gate)?;
+        let x = gated(x, &y, SELF_ATTENTION)?;
 
-        let [shift, scale, gate] = self.modulation(shared, CROSS_ATTENTION)?;
-        let context = self.modulated_context(shared)?;
+        let prompt = shared.prompt.plus(&self.prompt_scale_shift_table)?;
+        let context = modulate(&shared.context, &prompt, shift_scale(0))?;
         let attend = Attend { context: Some(&context), ..Attend::default() };
-        let y = self.attn2.forward(&rms_norm_modulate(&x, &shift, &scale, self.eps)?, attend)?;
+        let y = self.attn2.forward(&normed(&x, CROSS_ATTENTION)?, attend)?;
         taps.record("attn2_out", || Ok(y.clone()))?;
-        let x = gated_residual(&x, &y, &gate)?;
+        let x = gated(&x, &y, CROSS_ATTENTION)?;
 
-        let [shift, scale, gate] = self.modulation(shared, FEED_FORWARD)?;
-        let y = self.ff.forward(&rms_norm_modulate(&x, &shift, &scale, self.eps)?)?;
+        let y = self.ff.forward(&normed(&x, FEED_FORWARD)?)?;
         taps.record("ff_out", || Ok(y.clone()))?;
-        let x = gated_residual(&x, &y, &gate)?;
+        let x = gated(&x, &y, FEED_FORWARD)?;
         taps.record("out", || Ok(x.clone()))?;
         Ok(x)
     }
+}
 
-    /// Shift, scale and gate from row `first` on, each `[1, T or 1, dim]`.
-    fn modulation(&self, shared: &Shared<'_>, first: usize) -> Result<[Tensor; 3]> {
-        let table = self.scale_shift_table.narrow(0, first, 3)?.unsqueeze(0)?;
-        let rows = shared.rows.narrow(1, first, 3)?.broadcast_add(&table)?;
-        let row = |i: usize| shared.timesteps.spread(&rows.narrow(1, i, 1)?.squeeze(1)?);
-        Ok([row(0)?, row(1)?, row(2)?])
-    }
-
-    fn modulated_context(&self, shared: &Shared<'_>) -> Result<Tensor> {
-        let rows = shared.prompt_rows.broadcast_add(&self.prompt_scale_shift_table.unsqueeze(0)?)?;
-        modulate(&shared.context, &rows.narrow(1, 0, 1)?, &rows.narrow(1, 1, 1)?)
-    }
+/// Shift and scale of a group of rows; its gate, where it has one, is behind them.
+fn shift_scale(first: usize) -> ShiftScale {
+    ShiftScale { shift: first, scale: first + 1 }
 }

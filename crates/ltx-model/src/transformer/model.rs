@@ -10,7 +10,10 @@ use super::{
 };
 use crate::layers::Layers;
 use candle_core::{DType, Tensor};
-use ltx_nn::{Compute, Linear, NnError, Result, RopeTable, Taps, Vb, fractional_rope_table, layer_norm_modulate};
+use ltx_nn::{
+    Compute, Linear, Modulation, NnError, Result, RopeTable, ShiftScale, Taps, Vb, fractional_rope_table,
+    layer_norm_modulate,
+};
 
 /// The blocks whose self-attention one pass skips.
 #[derive(Debug, Clone, Copy)]
@@ -151,9 +154,8 @@ impl Transformer {
         taps.record("prompt_adaln", || Ok(prompt.rows.unsqueeze(0)?))?;
 
         let shared = Shared {
-            rows: modulation.rows.reshape(((), ROWS, dim))?,
-            timesteps: input.timesteps,
-            prompt_rows: prompt.rows.reshape((1, 2, dim))?,
+            modulation: input.timesteps.modulation(&modulation.rows.reshape(((), ROWS, dim))?)?,
+            prompt: Modulation::new(&prompt.rows.reshape((1, 2, dim))?, None)?,
             context: input.context.to_dtype(self.compute.dtype)?,
             rope: input.rope,
         };
@@ -162,8 +164,10 @@ impl Transformer {
 
     /// Layer norm, modulated by the embedded timestep, projected to latent channels.
     fn output(&self, x: &Tensor, embedded: &Tensor, timesteps: &TokenTimesteps) -> Result<Tensor> {
-        let row = |i: usize| timesteps.spread(&embedded.broadcast_add(&self.scale_shift_table.narrow(0, i, 1)?)?);
-        let x = layer_norm_modulate(x, &row(0)?, &row(1)?, self.config.norm_eps)?;
+        // Both rows begin as the embedded timestep itself.
+        let rows = Tensor::stack(&[embedded, embedded], 1)?;
+        let by = timesteps.modulation(&rows)?.plus(&self.scale_shift_table)?;
+        let x = layer_norm_modulate(x, &by, ShiftScale { shift: 0, scale: 1 }, self.config.norm_eps)?;
         Ok(self.proj_out.forward(&x)?.to_dtype(DType::F32)?)
     }
 }

@@ -1,16 +1,16 @@
 //! Timesteps per token. Few distinct values occur (clean, noisy, and one per image strength), so whatever depends on a
-//! timestep is computed once per value and gathered per token.
+//! timestep is computed once per value, and tokens name theirs.
 //!
 //! Must not know the denoise mask they come from.
 
 use candle_core::{Device, Tensor};
-use ltx_nn::Result;
+use ltx_nn::{Modulation, Result, TokenIndex};
 
 /// The distinct timesteps of a sequence, and which token has which.
 #[derive(Debug, Clone)]
 pub struct TokenTimesteps {
     values: Vec<f32>,
-    index: Option<Tensor>,
+    index: Option<TokenIndex>,
 }
 
 impl TokenTimesteps {
@@ -30,7 +30,7 @@ impl TokenTimesteps {
         }
         let index = match values.len() {
             0 | 1 => None,
-            _ => Some(Tensor::from_vec(index, per_token.len(), device)?),
+            _ => Some(TokenIndex::new(index, device)?),
         };
         Ok(Self { values, index })
     }
@@ -38,6 +38,14 @@ impl TokenTimesteps {
     /// The distinct values.
     pub fn values(&self) -> &[f32] {
         &self.values
+    }
+
+    /// The modulation of every token, from `rows [values, rows, D]`.
+    ///
+    /// # Errors
+    /// The rows are of fewer values.
+    pub(super) fn modulation(&self, rows: &Tensor) -> Result<Modulation> {
+        Modulation::new(rows, self.index.clone())
     }
 
     /// Spreads what was computed per value over the tokens.
@@ -49,7 +57,7 @@ impl TokenTimesteps {
     /// A tensor operation failed.
     pub fn spread(&self, per_value: &Tensor) -> Result<Tensor> {
         let per_token = match &self.index {
-            Some(index) => per_value.contiguous()?.index_select(index, 0)?,
+            Some(index) => index.spread(per_value)?,
             None => per_value.clone(),
         };
         Ok(per_token.unsqueeze(0)?)

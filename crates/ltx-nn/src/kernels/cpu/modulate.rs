@@ -3,66 +3,62 @@
 //! Must not know AdaLN.
 
 use super::{ensure, f32_slice, level::widest, math::sum};
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape};
+use crate::{Modulation, ShiftScale};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Storage};
 use rayon::prelude::*;
 
-/// Normalises the rows of `x [B, T, D]`, then `(1 + scale)` times it `+ shift`, both
-/// `[B, T or 1, D]`.
-pub(crate) struct NormModulate {
+/// Normalises the rows of `x [B, T, D]`, then `(1 + scale)` times it `+ shift`.
+pub(crate) struct NormModulate<'a> {
     pub(crate) eps: f32,
-    pub(crate) by: Normalize,
+    pub(crate) normalize: Normalize,
+    pub(crate) by: &'a Modulation,
+    pub(crate) rows: ShiftScale,
 }
 
-/// How rows are normalised before they are modulated.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// How rows are normalised before they are modulated; numbers as in `norm.cu`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Normalize {
     /// By their root mean square.
-    Rms,
+    Rms = 0,
     /// By their mean and deviation.
-    Layer,
+    Layer = 1,
     /// Not at all.
-    Not,
+    Not = 2,
 }
 
-/// `x + y · gate`, `gate [B, T or 1, D]`.
-pub(crate) struct GatedResidual;
+/// `x + y · gate`, of `x` and `y` `[B, T, D]`.
+pub(crate) struct GatedResidual<'a> {
+    pub(crate) by: &'a Modulation,
+    pub(crate) gate: usize,
+}
 
-impl CustomOp3 for NormModulate {
+impl CustomOp1 for NormModulate<'_> {
     fn name(&self) -> &'static str {
         "norm-modulate"
     }
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        shift: &CpuStorage,
-        shift_layout: &Layout,
-        scale: &CpuStorage,
-        scale_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let rows = Rows::new(x_layout, scale_layout, "norm-modulate")?;
-        ensure(shift_layout.dims() == scale_layout.dims(), "norm-modulate")?;
-        let x = f32_slice(x, x_layout)?;
-        let (shift, scale) = (f32_slice(shift, shift_layout)?, f32_slice(scale, scale_layout)?);
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (x, (_, tokens, width)) = (f32_slice(x, layout)?, layout.shape().dims3()?);
         let mut out = vec![0f32; x.len()];
-        out.par_chunks_mut(rows.width).zip(x.par_chunks(rows.width)).enumerate().for_each(|(row, (out, x))| {
-            let (shift, scale) = (rows.of(shift, row), rows.of(scale, row));
-            widest(
-                #[inline(always)]
-                || self.row(out, x, (shift, scale)),
-            );
-        });
-        Ok((CpuStorage::F32(out), x_layout.shape().clone()))
+        with_rows(self.by, (tokens, width), |rows| {
+            out.par_chunks_mut(width).zip(x.par_chunks(width)).enumerate().for_each(|(token, (out, x))| {
+                let (shift, scale) = (rows.of(token, self.rows.shift), rows.of(token, self.rows.scale));
+                widest(
+                    #[inline(always)]
+                    || self.row(out, x, (shift, scale)),
+                );
+            });
+        })?;
+        Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
 }
 
-impl NormModulate {
+impl NormModulate<'_> {
     #[inline(always)]
     fn row(&self, out: &mut [f32], x: &[f32], (shift, scale): (&[f32], &[f32])) {
         let width = x.len() as f32;
-        let mean = if self.by == Normalize::Layer { sum(x, |x| x) / width } else { 0.0 };
-        let inverse = match self.by {
+        let mean = if self.normalize == Normalize::Layer { sum(x, |x| x) / width } else { 0.0 };
+        let inverse = match self.normalize {
             Normalize::Not => 1.0,
             _ => 1.0 / (sum(x, |x| (x - mean) * (x - mean)) / width + self.eps).sqrt(),
         };
@@ -72,7 +68,7 @@ impl NormModulate {
     }
 }
 
-impl CustomOp3 for GatedResidual {
+impl CustomOp2 for GatedResidual<'_> {
     fn name(&self) -> &'static str {
         "gated-residual"
     }
@@ -83,47 +79,53 @@ impl CustomOp3 for GatedResidual {
         x_layout: &Layout,
         y: &CpuStorage,
         y_layout: &Layout,
-        gate: &CpuStorage,
-        gate_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let rows = Rows::new(x_layout, gate_layout, "gated-residual")?;
         ensure(x_layout.dims() == y_layout.dims(), "gated-residual")?;
-        let (x, y, gate) = (f32_slice(x, x_layout)?, f32_slice(y, y_layout)?, f32_slice(gate, gate_layout)?);
+        let (x, y, (_, tokens, width)) = (f32_slice(x, x_layout)?, f32_slice(y, y_layout)?, x_layout.shape().dims3()?);
         let mut out = vec![0f32; x.len()];
-        let inputs = x.par_chunks(rows.width).zip(y.par_chunks(rows.width));
-        out.par_chunks_mut(rows.width).zip(inputs).enumerate().for_each(|(row, (out, (x, y)))| {
-            let gate = rows.of(gate, row);
-            widest(
-                #[inline(always)]
-                || {
-                    for (((out, x), y), gate) in out.iter_mut().zip(x).zip(y).zip(gate) {
-                        *out = x + y * gate;
-                    }
-                },
-            );
-        });
+        with_rows(self.by, (tokens, width), |rows| {
+            let inputs = x.par_chunks(width).zip(y.par_chunks(width));
+            out.par_chunks_mut(width).zip(inputs).enumerate().for_each(|(token, (out, (x, y)))| {
+                let gate = rows.of(token, self.gate);
+                widest(
+                    #[inline(always)]
+                    || {
+                        for (((out, x), y), gate) in out.iter_mut().zip(x).zip(y).zip(gate) {
+                            *out = x + y * gate;
+                        }
+                    },
+                );
+            });
+        })?;
         Ok((CpuStorage::F32(out), x_layout.shape().clone()))
     }
 }
 
-/// How the rows of a table belong to the rows of a sequence.
-struct Rows {
-    width: usize,
+/// The rows of a modulation, and which of them a token has.
+struct Rows<'a> {
+    values: &'a [f32],
+    index: Option<&'a [u32]>,
     tokens: usize,
-    shared: bool,
+    width: usize,
+    /// Rows per value.
+    count: usize,
 }
 
-impl Rows {
-    fn new(x: &Layout, table: &Layout, kernel: &'static str) -> Result<Self> {
-        let (batch, tokens, width) = x.shape().dims3()?;
-        let (table_batch, table_tokens, table_width) = table.shape().dims3()?;
-        let fits = batch == table_batch && width == table_width && (table_tokens == tokens || table_tokens == 1);
-        ensure(fits && width > 0, kernel)?;
-        Ok(Self { width, tokens, shared: table_tokens != tokens })
+impl<'a> Rows<'a> {
+    /// A row of a token, counted over all samples.
+    fn of(&self, token: usize, row: usize) -> &'a [f32] {
+        let value = self.index.map_or(0, |index| index[token % self.tokens] as usize);
+        &self.values[(value * self.count + row) * self.width..][..self.width]
     }
+}
 
-    fn of<'a>(&self, table: &'a [f32], row: usize) -> &'a [f32] {
-        let row = if self.shared { row / self.tokens } else { row };
-        &table[row * self.width..(row + 1) * self.width]
-    }
+/// Lends a modulation's rows for sequences of such sizes.
+fn with_rows(by: &Modulation, (tokens, width): (usize, usize), work: impl FnOnce(&Rows<'_>)) -> Result<()> {
+    let (storage, layout) = by.rows().storage_and_layout();
+    let (_, count, own) = layout.shape().dims3()?;
+    let index = by.index().map(crate::TokenIndex::numbers);
+    ensure(own == width && width > 0 && index.is_none_or(|index| index.len() == tokens), "modulation")?;
+    let Storage::Cpu(values) = &*storage else { return ensure(false, "modulation") };
+    work(&Rows { values: f32_slice(values, layout)?, index, tokens, width, count });
+    Ok(())
 }

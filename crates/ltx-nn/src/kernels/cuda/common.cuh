@@ -87,4 +87,7 @@ DEVICE float block_sum(float x, float* parts) {
     return x;
 }
 
+// Which value of a modulation a token has; the first where no index names them.
+DEVICE long value_of(const uint* index, int token, int indexed) { return indexed ? index[token] : 0; }
+
 DEVICE float sigmoid(float x) { return 1.f / (1.f + __expf(-x)); }

@@ -8,11 +8,11 @@ use super::{
     device::{Product, capability, empty, run},
     fp8, gate,
     launch::{Element, Launch},
-    norm::{self, By, Rows},
+    norm::{self, Rows, Table},
     pixel_norm::{self as pixels, Pixels, padded},
     rope,
 };
-use crate::{AttentionShape, Conv3dConfig};
+use crate::{AttentionShape, Conv3dConfig, Modulation, ShiftScale, kernels::Normalize};
 use candle_core::{DType, Result, Tensor};
 
 /// The element if all tensors are on a GPU in one dtype that kernels exist for, and hold values.
@@ -34,32 +34,37 @@ fn same_shape(launch: &Launch, inputs: &[&Tensor]) -> Result<Option<Tensor>> {
     Ok(Some(out))
 }
 
-/// How a table `[B, T or 1, D]` belongs to `x [B, T, D]`.
-fn rows(x: &Tensor, table: &Tensor, element: Element) -> Result<Option<Rows>> {
-    let (batch, tokens, width) = x.dims3()?;
-    let (table_batch, table_tokens, table_width) = table.dims3()?;
-    let fits = batch == table_batch && width == table_width && (table_tokens == tokens || table_tokens == 1);
-    let whole = width.is_multiple_of(element.pack());
-    Ok(fits.then_some(Rows { rows: batch * tokens, width, per_table: tokens / table_tokens, whole }))
+/// A modulation's table and index as launches take them; where there is no index, the table stands in for it.
+fn table(by: &Modulation, tokens: usize) -> (Table, &Tensor) {
+    let index = by.index().map(|index| index.there());
+    let table = Table { tokens, count: by.rows().dims()[1], indexed: index.is_some() };
+    (table, index.unwrap_or(by.rows()))
 }
 
-/// `rms_norm(x)`, `layer_norm(x)` or `x`, then `(1 + scale) + shift`; the normalisation by name.
+/// `rms_norm(x)`, `layer_norm(x)` or `x`, then `(1 + scale) + shift`; sizes fit each other.
 pub(crate) fn norm_modulate(
     x: &Tensor,
-    shift: &Tensor,
-    scale: &Tensor,
-    by: Option<(bool, f64)>,
+    (by, ShiftScale { shift, scale }): (&Modulation, ShiftScale),
+    normalize: Normalize,
+    eps: f64,
 ) -> Result<Option<Tensor>> {
-    let Some(element) = element(&[x, shift, scale]) else { return Ok(None) };
-    let (x, shift, scale) = (x.contiguous()?, shift.contiguous()?, scale.contiguous()?);
-    let Some(rows) = rows(&x, &scale, element)?.filter(|_| shift.dims() == scale.dims()) else { return Ok(None) };
-    let rows = Rows { whole: rows.whole && aligned(&[&x, &shift, &scale]), ..rows };
-    let (by, eps) = match by {
-        None => (By::Not, 0.0),
-        Some((false, eps)) => (By::Rms, eps),
-        Some((true, eps)) => (By::Layer, eps),
+    let Some(element) = element(&[x, by.rows()]) else { return Ok(None) };
+    let (x, (batch, tokens, width)) = (x.contiguous()?, x.dims3()?);
+    let (table, index) = table(by, tokens);
+    let whole = width.is_multiple_of(element.pack()) && aligned(&[&x, by.rows()]);
+    let rows = Rows { rows: batch * tokens, width, whole };
+    let launch = norm::norm_modulate(element, rows, (table, [shift, scale]), normalize, eps as f32)?;
+    same_shape(&launch, &[&x, by.rows(), index])
+}
+
+/// `rows [values, n, D]` and a table `[n, D]` added to each value's.
+pub(crate) fn add_table(rows: &Tensor, table: &Tensor) -> Result<Option<Tensor>> {
+    let Some(element) = element(&[rows, table]).filter(|_| rows.dims().get(1..) == Some(table.dims())) else {
+        return Ok(None);
     };
-    same_shape(&norm::norm_modulate(element, rows, by, eps as f32)?, &[&x, &shift, &scale])
+    let (rows, table, width) = (rows.contiguous()?, table.contiguous()?, table.elem_count());
+    let whole = width.is_multiple_of(element.pack()) && aligned(&[&rows, &table]);
+    same_shape(&norm::add_table(element, Rows { rows: rows.dims()[0], width, whole })?, &[&rows, &table])
 }
 
 /// RMS norm over the last dimension, with a weight or without.
@@ -72,7 +77,7 @@ pub(crate) fn rms_norm(x: &Tensor, weight: Option<&Tensor>, eps: f64) -> Result<
         return Ok(None);
     };
     let whole = width.is_multiple_of(element.pack()) && aligned(&[&x, &weight]);
-    let rows = Rows { rows: x.elem_count() / width, width, per_table: 1, whole };
+    let rows = Rows { rows: x.elem_count() / width, width, whole };
     same_shape(&norm::rms_norm(element, rows, weighted, eps as f32)?, &[&x, &weight])
 }
 
@@ -112,13 +117,14 @@ pub(crate) fn norm_rope(x: &Tensor, by: &NormedRope<'_>) -> Result<Option<Tensor
     same_shape(&launch, &[&x, &weight, &cos, &sin])
 }
 
-/// `x + y · gate`.
-pub(crate) fn gated_residual(x: &Tensor, y: &Tensor, by: &Tensor) -> Result<Option<Tensor>> {
-    let Some(element) = element(&[x, y, by]) else { return Ok(None) };
-    let (x, y, by) = (x.contiguous()?, y.contiguous()?, by.contiguous()?);
-    let Some(rows) = rows(&x, &by, element)?.filter(|_| x.dims() == y.dims()) else { return Ok(None) };
-    let rows = Rows { whole: rows.whole && aligned(&[&x, &y, &by]), ..rows };
-    same_shape(&gate::gated_residual(element, rows)?, &[&x, &y, &by])
+/// `x + y · gate`; the modulation fits `x`.
+pub(crate) fn gated_residual(x: &Tensor, y: &Tensor, by: &Modulation, gate: usize) -> Result<Option<Tensor>> {
+    let Some(element) = element(&[x, y, by.rows()]).filter(|_| x.dims() == y.dims()) else { return Ok(None) };
+    let (x, y, (batch, tokens, width)) = (x.contiguous()?, y.contiguous()?, x.dims3()?);
+    let (table, index) = table(by, tokens);
+    let whole = width.is_multiple_of(element.pack()) && aligned(&[&x, &y, by.rows()]);
+    let rows = Rows { rows: batch * tokens, width, whole };
+    same_shape(&gate::gated_residual(element, rows, (table, gate))?, &[&x, &y, by.rows(), index])
 }
 
 /// `x · 2σ(logits)`, a gate per head.

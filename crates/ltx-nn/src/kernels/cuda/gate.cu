@@ -1,13 +1,16 @@
 // Gates: the gated way back into the residual stream, the gate of an attention's heads, and GELU.
 #include "common.cuh"
 
-// out = x + y · gate. x and y [rows, width]; gate [rows / rows_per_table, width]. One block a row.
+// out = x + y · gate. x and y [rows, width], row r being token r mod tokens; table [values, stride], of which a token's value has its
+// gate at that place; `index` and `indexed` as in norm.cu. One block a row.
 template <class T>
-DEVICE void gated_residual(const T* x, const T* y, const T* gate, T* out, int width, int rows_per_table, int whole) {
-    const long row = blockIdx.x, at = row * width, table = row / rows_per_table * width;
+DEVICE void gated_residual(const T* x, const T* y, const T* table, const uint* index, T* out, int width, int tokens, int stride,
+                           int gate, int indexed, int whole) {
+    const long row = blockIdx.x, at = row * width;
+    const T* gates = table + value_of(index, row % tokens, indexed) * stride + gate;
     for (int i = threadIdx.x * Pack<T>::N; i < width; i += blockDim.x * Pack<T>::N) {
         Pack<T> pack = load(x + at, i, width, whole);
-        const Pack<T> more = load(y + at, i, width, whole), by = load(gate + table, i, width, whole);
+        const Pack<T> more = load(y + at, i, width, whole), by = load(gates, i, width, whole);
         for (int j = 0; j < Pack<T>::N; ++j) pack.set(j, pack[j] + more[j] * by[j]);
         store(out + at, i, width, whole, pack);
     }
@@ -43,9 +46,9 @@ template <class T> DEVICE void gelu_all(const T* x, T* out, long count, int whol
 }
 
 #define GATE_KERNELS(T, suffix)                                                                                                \
-    KERNEL(256, 4, gated_residual_##suffix, const T* x, const T* y, const T* gate, T* out, int width, int rows_per_table,       \
-           int whole) {                                                                                                         \
-        gated_residual(x, y, gate, out, width, rows_per_table, whole);                                                          \
+    KERNEL(256, 4, gated_residual_##suffix, const T* x, const T* y, const T* table, const uint* index, T* out, int width,       \
+           int tokens, int stride, int gate, int indexed, int whole) {                                                          \
+        gated_residual(x, y, table, index, out, width, tokens, stride, gate, indexed, whole);                                   \
     }                                                                                                                           \
     KERNEL(256, 4, gate_heads_##suffix, const T* x, const T* logits, T* out, int heads, int head_dim, int whole) {              \
         gate_heads(x, logits, out, heads, head_dim, whole);                                                                     \

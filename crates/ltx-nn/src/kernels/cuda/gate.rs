@@ -4,14 +4,15 @@
 
 use super::{
     launch::{Element, Launch, Module, blocks},
-    norm::Rows,
+    norm::{Rows, Table},
 };
 use candle_core::Result;
 
-/// `x, y, gate → out`.
-pub(super) fn gated_residual(element: Element, rows: Rows) -> Result<Launch> {
-    let launch = Launch::new(Module::Gate, "gated_residual", element, [rows.rows, 1, 1])?.tensors(4);
-    launch.ints(&[rows.width, rows.per_table, usize::from(rows.whole)])
+/// `x, y, table, index → out`, by the table's row `gate`.
+pub(super) fn gated_residual(element: Element, rows: Rows, (table, gate): (Table, usize)) -> Result<Launch> {
+    let launch = Launch::new(Module::Gate, "gated_residual", element, [rows.rows, 1, 1])?.tensors(5);
+    let launch = launch.ints(&[rows.width])?.table(table, rows.width, [gate])?;
+    launch.ints(&[usize::from(rows.whole)])
 }
 
 /// `x, logits → out`, of rows of `heads` heads of `head_dim` values.

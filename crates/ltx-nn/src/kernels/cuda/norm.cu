@@ -3,10 +3,11 @@
 
 enum { RMS = 0, LAYER = 1, NOT = 2 };
 
-// out = normalised(x) (1 + scale) + shift. x [rows, width]; shift and scale [rows / rows_per_table, width].
+// out = normalised(x) (1 + scale) + shift. x [rows, width], row r being token r mod tokens; table [values, stride], of which a token's
+// value has its shift and its scale at those places. `index` [tokens] names the values, where `indexed`; else all have the first.
 template <class T>
-DEVICE void norm_modulate(const T* x, const T* shift, const T* scale, T* out, int width, int rows_per_table, int by, float eps,
-                          int whole) {
+DEVICE void norm_modulate(const T* x, const T* table, const uint* index, T* out, int width, int tokens, int stride, int shift, int scale,
+                          int indexed, int by, float eps, int whole) {
     SHARED(float, parts);
     const long row = blockIdx.x;
     const T* in = x + row * width;
@@ -29,12 +30,23 @@ DEVICE void norm_modulate(const T* x, const T* shift, const T* scale, T* out, in
         }
         inverse = rsqrtf(block_sum(sum, parts) / width + eps);
     }
-    const long table = row / rows_per_table * width;
+    const T* rows = table + value_of(index, row % tokens, indexed) * stride;
     for (int i = first; i < width; i += step) {
         Pack<T> pack = load(in, i, width, whole);
-        const Pack<T> by_scale = load(scale + table, i, width, whole), by_shift = load(shift + table, i, width, whole);
+        const Pack<T> by_scale = load(rows + scale, i, width, whole), by_shift = load(rows + shift, i, width, whole);
         for (int j = 0; j < Pack<T>::N; ++j) pack.set(j, (pack[j] - mean) * inverse * (1.f + by_scale[j]) + by_shift[j]);
         store(out + row * width, i, width, whole, pack);
+    }
+}
+
+// out = x + table, x [values, width] and table [width]: one block a value.
+template <class T> DEVICE void add_table(const T* x, const T* table, T* out, int width, int whole) {
+    const long at = static_cast<long>(blockIdx.x) * width;
+    for (int i = threadIdx.x * Pack<T>::N; i < width; i += blockDim.x * Pack<T>::N) {
+        Pack<T> pack = load(x + at, i, width, whole);
+        const Pack<T> more = load(table, i, width, whole);
+        for (int j = 0; j < Pack<T>::N; ++j) pack.set(j, pack[j] + more[j]);
+        store(out + at, i, width, whole, pack);
     }
 }
 
@@ -64,9 +76,12 @@ DEVICE void rms_norm(const T* x, const T* weight, T* out, int width, float eps, 
 }
 
 #define NORM_KERNELS(T, suffix)                                                                                                  \
-    KERNEL(256, 4, norm_modulate_##suffix, const T* x, const T* shift, const T* scale, T* out, int width, int rows_per_table,     \
-           int by, float eps, int whole) {                                                                                        \
-        norm_modulate(x, shift, scale, out, width, rows_per_table, by, eps, whole);                                               \
+    KERNEL(256, 4, norm_modulate_##suffix, const T* x, const T* table, const uint* index, T* out, int width, int tokens,          \
+           int stride, int shift, int scale, int indexed, int by, float eps, int whole) {                                         \
+        norm_modulate(x, table, index, out, width, tokens, stride, shift, scale, indexed, by, eps, whole);                        \
+    }                                                                                                                             \
+    KERNEL(256, 4, add_table_##suffix, const T* x, const T* table, T* out, int width, int whole) {                                \
+        add_table(x, table, out, width, whole);                                                                                   \
     }                                                                                                                             \
     KERNEL(256, 4, rms_norm_##suffix, const T* x, const T* weight, T* out, int width, float eps, int weighted, int whole) {       \
         rms_norm(x, weight, out, width, eps, weighted, whole);                                                                    \

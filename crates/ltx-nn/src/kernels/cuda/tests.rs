@@ -7,13 +7,14 @@ use super::{
     emulate::{in_place, perform},
     fp8, gate,
     launch::Element,
-    norm::{self, By, Rows},
+    norm::{self, Rows, Table},
     pixel_norm::{self, Pixels, padded},
     rope::{self, Heads},
 };
 use crate::{
-    AttentionShape, Compute, Conv3d, Conv3dConfig, Mask, RopeTable, TimePadding, e4m3, gate_heads, gated_residual,
-    gelu, layer_norm_modulate, modulate, norm::pixel_norm_silu, relative_l2, rms_norm, rms_norm_modulate,
+    AttentionShape, Compute, Conv3d, Conv3dConfig, Mask, Modulation, RopeTable, ShiftScale, TimePadding, TokenIndex,
+    e4m3, gate_heads, gated_residual, gelu, kernels::Normalize, layer_norm_modulate, modulate, norm::pixel_norm_silu,
+    relative_l2, rms_norm, rms_norm_modulate,
 };
 use candle_core::{DType, Device, Result, Tensor};
 
@@ -34,12 +35,26 @@ fn close(found: &Tensor, expected: &Tensor, most: f64, what: &str) {
     assert!(error < most, "{what}: {error:.1e}");
 }
 
+/// A table of two values of three rows, the modulation it is, and both as launches take them.
+fn modulation(
+    (tokens, width): (usize, usize),
+    indexed: bool,
+    dtype: DType,
+) -> crate::Result<(Table, Modulation, [Tensor; 2])> {
+    let values = randn(&[2, 3, width], dtype)?;
+    let numbers: Vec<u32> = (0..tokens as u32).map(|token| (token + 1) % 2).collect();
+    let index = TokenIndex::new(numbers.clone(), &Device::Cpu)?;
+    let by = Modulation::new(&wide(&values)?, indexed.then_some(index))?;
+    let there = if indexed { Tensor::new(numbers, &Device::Cpu)? } else { values.clone() };
+    Ok((Table { tokens, count: 3, indexed }, by, [values, there]))
+}
+
 #[test]
 fn norms() -> crate::Result<()> {
     for (element, dtype, most) in ELEMENTS {
         for (batch, tokens, width) in [(1, 1, 1), (2, 3, 37), (2, 2, 264), (1, 2, 4096)] {
             let (x, weight) = (randn(&[batch, tokens, width], dtype)?, randn(&[width], dtype)?);
-            let rows = Rows { rows: batch * tokens, width, per_table: 1, whole: width % element.pack() == 0 };
+            let rows = Rows { rows: batch * tokens, width, whole: width % element.pack() == 0 };
             for weighted in [true, false] {
                 let launch = norm::rms_norm(element, rows, weighted, EPS)?;
                 let [found] = perform(&launch, &[&x, &weight], [(x.dims(), dtype)])?;
@@ -49,19 +64,27 @@ fn norms() -> crate::Result<()> {
                 }
                 close(&found, &expected, most, &format!("rms_norm {element:?} {width} {weighted}"));
             }
-            for shared in [1, tokens] {
-                let (shift, scale) = (randn(&[batch, shared, width], dtype)?, randn(&[batch, shared, width], dtype)?);
-                let rows = Rows { per_table: tokens / shared, ..rows };
-                for by in [By::Rms, By::Layer, By::Not] {
-                    let launch = norm::norm_modulate(element, rows, by, EPS)?;
-                    let [found] = perform(&launch, &[&x, &shift, &scale], [(x.dims(), dtype)])?;
-                    let (x, shift, scale) = (wide(&x)?, wide(&shift)?, wide(&scale)?);
-                    let expected = match by {
-                        By::Rms => rms_norm_modulate(&x, &shift, &scale, EPS.into())?,
-                        By::Layer => layer_norm_modulate(&x, &shift, &scale, EPS.into())?,
-                        By::Not => modulate(&x, &shift, &scale)?,
+            for indexed in [false, true] {
+                let (table, by, [values, index]) = modulation((tokens, width), indexed, dtype)?;
+                let added = randn(&[3, width], dtype)?;
+                let launch = norm::add_table(element, Rows { rows: 2, width: 3 * width, ..rows })?;
+                let [found] = perform(&launch, &[&values, &added], [(values.dims(), dtype)])?;
+                close(
+                    &found,
+                    &wide(&values)?.broadcast_add(&wide(&added)?)?,
+                    most,
+                    &format!("add_table {element:?} {width}"),
+                );
+                for normalize in [Normalize::Rms, Normalize::Layer, Normalize::Not] {
+                    let launch = norm::norm_modulate(element, rows, (table, [2, 0]), normalize, EPS)?;
+                    let [found] = perform(&launch, &[&x, &values, &index], [(x.dims(), dtype)])?;
+                    let (x, rows) = (wide(&x)?, ShiftScale { shift: 2, scale: 0 });
+                    let expected = match normalize {
+                        Normalize::Rms => rms_norm_modulate(&x, &by, rows, EPS.into())?,
+                        Normalize::Layer => layer_norm_modulate(&x, &by, rows, EPS.into())?,
+                        Normalize::Not => modulate(&x, &by, rows)?,
                     };
-                    close(&found, &expected, most, &format!("{by:?} {element:?} {width}, tables of {shared}"));
+                    close(&found, &expected, most, &format!("{normalize:?} {element:?} {width}, indexed: {indexed}"));
                 }
             }
         }
@@ -105,12 +128,11 @@ fn gates() -> crate::Result<()> {
             let width = heads * head_dim;
             let (x, y) = (randn(&[2, tokens, width], dtype)?, randn(&[2, tokens, width], dtype)?);
             let whole = head_dim % element.pack() == 0;
-            for shared in [1, tokens] {
-                let gate = randn(&[2, shared, width], dtype)?;
-                let rows = Rows { rows: 2 * tokens, width, per_table: tokens / shared, whole };
-                let launch = gate::gated_residual(element, rows)?;
-                let [found] = perform(&launch, &[&x, &y, &gate], [(x.dims(), dtype)])?;
-                let expected = gated_residual(&wide(&x)?, &wide(&y)?, &wide(&gate)?)?;
+            for indexed in [false, true] {
+                let (table, by, [values, index]) = modulation((tokens, width), indexed, dtype)?;
+                let launch = gate::gated_residual(element, Rows { rows: 2 * tokens, width, whole }, (table, 1))?;
+                let [found] = perform(&launch, &[&x, &y, &values, &index], [(x.dims(), dtype)])?;
+                let expected = gated_residual(&wide(&x)?, &wide(&y)?, &by, 1)?;
                 close(&found, &expected, most, &format!("gated residual {element:?} {width}"));
             }
             let logits = randn(&[2, tokens, heads], dtype)?;
@@ -239,7 +261,7 @@ fn eight_bit_floats() -> crate::Result<()> {
 
 #[test]
 fn what_does_not_fit_a_launch_is_refused() {
-    let rows = |rows, width| Rows { rows, width, per_table: 1, whole: false };
+    let rows = |rows, width| Rows { rows, width, whole: false };
     assert!(norm::rms_norm(Element::F32, rows(0, 8), false, EPS).is_err());
     assert!(norm::rms_norm(Element::F32, rows(1 << 31, 8), false, EPS).is_err());
     assert!(norm::rms_norm(Element::F32, rows(1, 1 << 31), false, EPS).is_err());
