@@ -63,6 +63,11 @@ impl<T: Send + Sync> Layers<T> {
         Ok(())
     }
 
+    /// All layers, if all of them stay and were loaded.
+    pub(crate) fn all(&self) -> Option<Vec<&T>> {
+        (0..self.slots.len()).map(|i| self.held(i)).collect()
+    }
+
     /// One pass: `before` is told each layer's number and may stop it; `each` is given the layer. At most two layers that do
     /// not stay are in memory, the one in use and the next. No thread is left when this returns.
     ///
@@ -229,8 +234,10 @@ mod tests {
     #[test]
     fn what_stays_can_be_loaded_beforehand() {
         let stack = stack(5, 5, None);
+        assert!(stack.layers.all().is_none(), "none is loaded");
         stack.layers.load_held().unwrap();
         assert_eq!(*stack.loads.lock().unwrap(), [0, 1, 2, 3, 4]);
+        assert_eq!(stack.layers.all().unwrap().iter().map(|layer| layer.0).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
         pass(&stack).unwrap();
         assert_eq!(stack.loads.lock().unwrap().len(), 5);
     }

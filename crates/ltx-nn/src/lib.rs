@@ -18,6 +18,7 @@ mod modulation;
 mod norm;
 mod packed;
 pub mod profile;
+mod recording;
 mod rope;
 mod taps;
 mod weights;
@@ -36,6 +37,7 @@ pub use modulate::{ShiftScale, gate_heads, gated_residual, gelu, layer_norm_modu
 pub use modulation::{Modulation, TokenIndex};
 pub use norm::{GroupNorm, RmsNorm, rms_norm};
 pub use packed::{Packed, Packing, e4m3, unpack};
+pub use recording::Recorder;
 pub use rope::{FrequencyPrecision, RopeTable, fractional_rope_table};
 pub use taps::Taps;
 pub use weights::{EightBit, Matrix, Tiles, Vb, Weights};

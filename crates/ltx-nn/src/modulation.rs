@@ -81,6 +81,24 @@ impl Modulation {
         Ok(Self { rows, index: self.index.clone() })
     }
 
+    /// The tensors it is made of; as many, and of the same shapes, for sequences alike.
+    pub fn tensors(&self) -> Vec<Tensor> {
+        [&self.rows].into_iter().chain(self.index.as_ref().map(TokenIndex::there)).cloned().collect()
+    }
+
+    /// The same of other tensors, shaped like [`Self::tensors`]' and on a GPU, where nothing but they is looked at.
+    ///
+    /// # Errors
+    /// There are fewer.
+    pub fn with_tensors(&self, tensors: &mut impl Iterator<Item = Tensor>) -> Result<Self> {
+        let mut next =
+            || tensors.next().ok_or_else(|| NnError::unsupported("tensors", "too few", "those of a modulation"));
+        let rows = next()?;
+        let index =
+            self.index.clone().map(|index| Ok::<_, NnError>(TokenIndex { there: next()?, ..index })).transpose()?;
+        Ok(Self { rows, index })
+    }
+
     /// `[values, rows, D]`.
     pub(crate) fn rows(&self) -> &Tensor {
         &self.rows

@@ -39,6 +39,16 @@ impl RopeTable {
         Ok(Self { cos, sin })
     }
 
+    /// From cosines and sines, both as [`Self::tensors`] has them.
+    pub fn from_tensors([cos, sin]: [Tensor; 2]) -> Self {
+        Self { cos, sin }
+    }
+
+    /// Cosines and sines, `[T, heads or 1, head_dim / 2]`.
+    pub fn tensors(&self) -> [Tensor; 2] {
+        [self.cos.clone(), self.sin.clone()]
+    }
+
     /// Cosines and sines as the goldens hold them.
     ///
     /// # Shapes

@@ -11,7 +11,7 @@ use super::{
 use crate::layers::Layers;
 use candle_core::{DType, Tensor};
 use ltx_nn::{
-    Compute, Linear, Modulation, NnError, Result, RopeTable, ShiftScale, Taps, Vb, fractional_rope_table,
+    Compute, Linear, Modulation, NnError, Recorder, Result, RopeTable, ShiftScale, Taps, Vb, fractional_rope_table,
     layer_norm_modulate,
 };
 
@@ -50,6 +50,9 @@ pub struct Transformer {
     proj_out: Linear,
     config: TransformerConfig,
     compute: Compute,
+    /// Whether all blocks are nothing but launches of kernels.
+    repeats: bool,
+    recorder: Recorder,
 }
 
 impl Transformer {
@@ -95,6 +98,8 @@ impl Transformer {
             scale_shift_table: vb.tensor("scale_shift_table", [2, dim])?,
             proj_out: Linear::load(&vb.pp("proj_out"), dim, config.out_channels)?,
             config: config.clone(),
+            repeats: vb.compute().device.is_cuda() && vb.compute().dtype == DType::BF16,
+            recorder: Recorder::default(),
             compute: vb.compute().clone(),
         })
     }
@@ -131,16 +136,54 @@ impl Transformer {
         taps: &Taps,
         before_block: impl FnMut(usize) -> Result<(), E>,
     ) -> Result<Tensor, E> {
-        let (mut x, embedded, shared) = self.begin(input, taps)?;
-        self.blocks.for_each(before_block, |i, block| {
-            x = block.forward(&x, &shared, input.skips.0.contains(&i), &taps.within(format!("block{i}_")))?;
-            Ok(())
-        })?;
+        let (x, embedded, shared) = self.begin(input, taps)?;
+        let x = match self.blocks.all() {
+            Some(blocks) if self.repeats && !taps.is_on() => {
+                self.all_blocks(&blocks, (x, &shared), input.skips, before_block)?
+            }
+            _ => self.each_block(x, &shared, input.skips, taps, before_block)?,
+        };
         Ok(self.output(&x, &embedded, input.timesteps)?)
     }
 
+    /// All blocks as one computation, whose launches a GPU is told once and then repeats. They are in its queue long before it is done
+    /// with them, so whoever may stop the pass is asked beforehand.
+    fn all_blocks<E: From<NnError>>(
+        &self,
+        blocks: &[&Block],
+        (x, shared): (Tensor, &Shared),
+        skips: BlockSkips<'_>,
+        mut before_block: impl FnMut(usize) -> Result<(), E>,
+    ) -> Result<Tensor, E> {
+        (0..blocks.len()).try_for_each(&mut before_block)?;
+        let inputs: Vec<_> = [x].into_iter().chain(shared.tensors()).collect();
+        let work = |inputs: &[Tensor]| {
+            let shared = shared.with_tensors(&inputs[1..])?;
+            let pass = |x: Tensor, (i, block): (usize, &&Block)| {
+                block.forward(&x, &shared, skips.0.contains(&i), &Taps::off())
+            };
+            blocks.iter().enumerate().try_fold(inputs[0].clone(), pass)
+        };
+        Ok(self.recorder.run(skips.0, &inputs, work)?)
+    }
+
+    fn each_block<E: From<NnError>>(
+        &self,
+        mut x: Tensor,
+        shared: &Shared,
+        skips: BlockSkips<'_>,
+        taps: &Taps,
+        before_block: impl FnMut(usize) -> Result<(), E>,
+    ) -> Result<Tensor, E> {
+        self.blocks.for_each(before_block, |i, block| {
+            x = block.forward(&x, shared, skips.0.contains(&i), &taps.within(format!("block{i}_")))?;
+            Ok(())
+        })?;
+        Ok(x)
+    }
+
     /// What the blocks work on: the projected tokens, the embedded timesteps, and what all blocks share.
-    fn begin<'a>(&self, input: &TransformerInput<'a>, taps: &Taps) -> Result<(Tensor, Tensor, Shared<'a>)> {
+    fn begin(&self, input: &TransformerInput<'_>, taps: &Taps) -> Result<(Tensor, Tensor, Shared)> {
         let dim = self.config.inner_dim();
         let scaled = |timestep: f32| timestep * self.config.timestep_scale_multiplier as f32;
         let timesteps: Vec<f32> = input.timesteps.values().iter().map(|t| scaled(*t)).collect();
@@ -157,7 +200,7 @@ impl Transformer {
             modulation: input.timesteps.modulation(&modulation.rows.reshape(((), ROWS, dim))?)?,
             prompt: Modulation::new(&prompt.rows.reshape((1, 2, dim))?, None)?,
             context: input.context.to_dtype(self.compute.dtype)?,
-            rope: input.rope,
+            rope: input.rope.clone(),
         };
         Ok((x, modulation.embedded, shared))
     }

@@ -34,6 +34,23 @@ pub(super) fn empty(_shape: &[usize], _like: &Tensor, _dtype: candle_core::DType
     Err(Error::NotCompiledWithCudaSupport)
 }
 
+/// None is ever made.
+pub(crate) enum Graph {}
+
+impl Graph {
+    pub(crate) fn launch(&mut self) -> Result<()> {
+        match *self {}
+    }
+}
+
+pub(crate) fn capture(_device: &Device, _work: impl FnOnce() -> crate::Result<()>) -> Result<Option<Graph>> {
+    Ok(None)
+}
+
+pub(crate) fn copy_into(_source: &Tensor, _target: &Tensor) -> Result<()> {
+    Err(Error::NotCompiledWithCudaSupport)
+}
+
 pub(crate) fn open(_ordinal: usize) -> std::result::Result<Device, DeviceError> {
     Err(DeviceError::NotBuilt)
 }

@@ -13,7 +13,7 @@ use super::{
     rope,
 };
 use crate::{AttentionShape, Conv3dConfig, Modulation, ShiftScale, kernels::Normalize};
-use candle_core::{DType, Result, Tensor};
+use candle_core::{DType, Error, Result, Tensor};
 
 /// The element if all tensors are on a GPU in one dtype that kernels exist for, and hold values.
 fn element(tensors: &[&Tensor]) -> Option<Element> {
@@ -153,6 +153,18 @@ pub(crate) fn pixel_norm(x: &Tensor, eps: f64) -> Result<Option<Tensor>> {
     let Some(channels) = x.dims().last().copied() else { return Ok(None) };
     let pixels = Pixels { positions: x.elem_count() / channels, channels, padded: channels };
     same_shape(&pixels::pixel_norm(element, pixels, Some(eps as f32), aligned(&[&x]))?, &[&x])
+}
+
+/// Overwrites `target` with a tensor of the same shape and dtype, by a kernel, which a recording can repeat.
+pub(crate) fn write_into(source: &Tensor, target: &Tensor) -> Result<()> {
+    let alike = source.dims() == target.dims() && target.is_contiguous();
+    let Some(element) = element(&[source, target]).filter(|_| alike) else {
+        return Err(Error::msg("write: tensors are not alike, or of a dtype without kernels"));
+    };
+    let (source, width) = (source.contiguous()?, source.dims().last().copied().unwrap_or(1));
+    let pixels = Pixels { positions: source.elem_count() / width, channels: width, padded: width };
+    let aligned = aligned(&[&source, target]);
+    run(&pixels::pixel_norm(element, pixels, None, aligned)?, &[&source], &[target])
 }
 
 /// Attention in bf16 without a mask.

@@ -3,10 +3,12 @@
 //! Must not know what the kernels compute. All work of a device goes through one stream, in order.
 #![allow(unsafe_code)]
 
+mod graph;
 mod lt;
 mod open;
 mod ptx;
 
+pub(crate) use graph::{Graph, capture, copy_into};
 pub(super) use lt::Product;
 pub(crate) use open::{free_bytes, list, open, synchronize};
 
