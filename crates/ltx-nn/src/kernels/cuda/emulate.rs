@@ -1,9 +1,14 @@
 //! Performs launches on the CPU, from the kernels' own source: `emulate.cpp` compiled by the machine's C++ compiler, once a
-//! process. Every launch runs twice, with threads and blocks in either order, and must give the same bytes.
+//! process. Every launch runs twice, with threads and blocks in either order, and must give the same bytes. Where
+//! `LTXD_TEST_DEVICE` names a GPU, the same tests launch there.
 //!
 //! Must not know what the kernels compute.
 
-use super::launch::{Argument, Launch};
+use super::{
+    device,
+    launch::{Argument, Launch},
+};
+use crate::DeviceChoice;
 use candle_core::{DType, Device, Result, Shape, Tensor};
 use half::bf16;
 use std::{
@@ -15,6 +20,13 @@ use std::{
 };
 
 static PROGRAM: LazyLock<PathBuf> = LazyLock::new(compile);
+
+/// The GPU that `LTXD_TEST_DEVICE` names, if it does.
+pub(super) static GPU: LazyLock<Option<Device>> = LazyLock::new(|| {
+    let name = env::var("LTXD_TEST_DEVICE").ok()?;
+    let opened = name.parse::<DeviceChoice>().and_then(DeviceChoice::open);
+    Some(opened.unwrap_or_else(|error| panic!("LTXD_TEST_DEVICE={name}: {error}")).device)
+});
 
 fn compile() -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/kernels/cuda/emulate.cpp");
@@ -69,6 +81,21 @@ pub(super) fn in_place(launch: &Launch, inputs: &[&Tensor], output: &Tensor) -> 
 
 /// The buffers after a launch, one behind the other.
 fn run(launch: &Launch, buffers: &[Vec<u8>], order: u32) -> Vec<u8> {
+    match &*GPU {
+        Some(device) => on_gpu(device, launch, buffers).unwrap_or_else(|error| panic!("{launch:?}: {error}")),
+        None => emulated(launch, buffers, order),
+    }
+}
+
+fn on_gpu(device: &Device, launch: &Launch, buffers: &[Vec<u8>]) -> Result<Vec<u8>> {
+    let upload = |buffer: &Vec<u8>| Tensor::from_slice(buffer, buffer.len(), device);
+    let tensors = buffers.iter().map(upload).collect::<Result<Vec<_>>>()?;
+    device::run(launch, &[], &tensors.iter().collect::<Vec<_>>())?;
+    let after = tensors.iter().map(Tensor::to_vec1::<u8>).collect::<Result<Vec<_>>>()?;
+    Ok(after.concat())
+}
+
+fn emulated(launch: &Launch, buffers: &[Vec<u8>], order: u32) -> Vec<u8> {
     let mut message = Vec::new();
     let word = |message: &mut Vec<u8>, value: u32| message.extend(value.to_le_bytes());
     word(&mut message, launch.kernel.len() as u32);

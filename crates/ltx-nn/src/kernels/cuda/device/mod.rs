@@ -7,6 +7,8 @@ mod graph;
 mod lt;
 mod open;
 mod ptx;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use graph::{Graph, capture, copy_into};
 pub(super) use lt::Product;
