@@ -3,8 +3,9 @@
 
     scripts/bench --gpu --reference FOLDER [--python FILE] [--ltxd FILE]
 
-    --model NAME                   22b (768x512, 121 frames) or 22b-large (1216x704, 121 frames); may be repeated; both by default
-    --stages A,B                   of step, sampling, decoding (all)
+    --model NAME                   22b (768x512, 121 frames), 22b-large (1216x704, 121 frames), 22b-fp8 (as 22b, blocks in 8-bit
+                                   floats; --alone); may be repeated; the first two by default
+    --stages A,B                   of step, sampling, decoding, clip (all): clip is an image encoded, all steps, and frames
     --rounds N                     timed rounds after one that warms up (5)
     --device NAME                  cuda:0
     --dtype NAME                   of ltxd (bf16); PyTorch's side is bf16
@@ -16,7 +17,8 @@
     --out FOLDER                   benches/runs/<card>
 
 Sides are processes that stay up. ltxd's seconds are between two moments at which the device was idle, PyTorch's between two CUDA
-events around the same. Outputs are not compared here, as each side draws its own weights: `scripts/gpu-check` compares.
+events around the same. Outputs are not compared here, as each side draws its own weights: `scripts/gpu-check` compares. LTXD_GRAPHS=off and
+LTXD_KERNELS=ampere take parts of ltxd out, to measure them.
 """
 
 import argparse, json, os, statistics, subprocess, sys, time
@@ -126,7 +128,7 @@ def table(model, run):
 def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("--model", action="append")
-    parser.add_argument("--stages", default="step,sampling,decoding")
+    parser.add_argument("--stages", default="step,sampling,decoding,clip")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="cuda:0")
     parser.add_argument("--dtype", default="bf16")

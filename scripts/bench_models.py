@@ -2,7 +2,7 @@
 """Writes a model with random weights for scripts/bench: an LTX-2.3 checkpoint in the official layout (video parts only), a
 Gemma-3 folder and a case (ltx-golden/1, without tensors). Needs numpy.
 
-    bench_models.py {mid,full,small,22b,22b-large} DIR
+    bench_models.py {mid,full,small,22b,22b-large,22b-fp8} DIR
 
 mid    LTX-2.3's structure, 8 layers x 16 heads x 128, the VAE at half width, 64 latent channels (the reference's encoder is as
        wide as the latent), a Gemma-3-1B-shaped text encoder, 2 connector layers; 384x256, 25 frames
@@ -10,7 +10,8 @@ full   the real widths (32 heads x 128, the real VAE, 128 latent channels), 2 la
        256x256, 9 frames
 small  a few megabytes, to try the harness
 22b    the real model and Gemma-3 12B, 768x512, 121 frames; the files are headers and a hole, for sides that draw the weights
-       themselves (scripts/bench --gpu); 22b-large: the same at 1216x704
+       themselves (scripts/bench --gpu); 22b-large: the same at 1216x704; 22b-fp8: as 22b,
+       the matrices of the blocks in 8-bit floats
 """
 
 import json, struct, sys, zlib
@@ -29,6 +30,7 @@ KINDS = {
     "full": dict(layers=2, heads=32, head=128, latent=128, connector=1, gemma=GEMMA_1B, size=(256, 256, 9)),
     "22b": dict(layers=48, heads=32, head=128, latent=128, connector=8, gemma=GEMMA_12B, size=(768, 512, 121), hole=True),
     "22b-large": dict(layers=48, heads=32, head=128, latent=128, connector=8, gemma=GEMMA_12B, size=(1216, 704, 121), hole=True),
+    "22b-fp8": dict(layers=48, heads=32, head=128, latent=128, connector=8, gemma=GEMMA_12B, size=(768, 512, 121), hole=True, fp8=True),
     "small": dict(layers=2, heads=2, head=64, latent=16, connector=1, size=(64, 64, 9),
                   gemma=dict(vocab=600, hidden=64, inner=128, layers=3, heads=4, kv=1, head=32)),
 }  # fmt: skip
@@ -142,12 +144,14 @@ def gemma(g, tensors):
             tensors.linear(f"{layer}.mlp.{name}", inputs, outputs, bias=False)
 
 
-def write(path, tensors, metadata, random, hole=False):
-    """A safetensors file in BF16, as the official ones; a slice of 16 Mi values in memory at a time."""
+def write(path, tensors, metadata, random, hole=False, fp8=False):
+    """A safetensors file in BF16, as the official ones; a slice of 16 Mi values in memory at a time. With `fp8`, which only a hole
+    may have, the matrices of the transformer's blocks are F8_E4M3."""
     header, end = {"__metadata__": metadata}, 0
     for name, (shape, _, _) in tensors.items():
-        begin, end = end, end + 2 * int(np.prod(shape))
-        header[name] = {"dtype": "BF16", "shape": list(shape), "data_offsets": [begin, end]}
+        eight = fp8 and len(shape) == 2 and ".transformer_blocks." in name and name.endswith(".weight")
+        begin, end = end, end + (1 if eight else 2) * int(np.prod(shape))
+        header[name] = {"dtype": "F8_E4M3" if eight else "BF16", "shape": list(shape), "data_offsets": [begin, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     with open(path, "wb") as file:
@@ -199,7 +203,7 @@ def make(name, folder):
     transformer(kind, tensors)
     vae(config["vae"], tensors)
     metadata = {"format": "pt", "model_version": "2.3.0", "config": json.dumps(config)}
-    write(folder / "model.safetensors", tensors, metadata, random, kind.get("hole", False))
+    write(folder / "model.safetensors", tensors, metadata, random, kind.get("hole", False), kind.get("fp8", False))
     tensors = Tensors()
     gemma(g, tensors)
     write(folder / "gemma/model.safetensors", tensors, {"format": "pt"}, random, kind.get("hole", False))

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""PyTorch's side of scripts/bench --gpu: a step, all steps and decoding of a case on one GPU, in bf16, with random weights made
-there; a line of JSON in, a line of JSON out, as `ltxd bench --random-weights` answers them.
+"""PyTorch's side of scripts/bench --gpu: a step, all steps, decoding and a whole clip of a case on one GPU, in bf16, with random
+weights made there; a line of JSON in, a line of JSON out, as `ltxd bench --random-weights` answers them.
 
     bench_torch_gpu.py CASE --reference FOLDER [--device cuda:0] [--compile] [--attention NAME]
 
 FOLDER is a checkout of the public LTX-2 repository. The transformer without its audio modality, its attention the one that the
-code itself picks, or NAME of its list (sdpa_cudnn, sdpa_flash, flash_attention_3, ...); the VAE's decoder with its own tiles. Times
-are between two CUDA events. The context and the image are random: what they hold does not change the work.
+code itself picks, or NAME of its list (sdpa_cudnn, sdpa_flash, flash_attention_3, ...); the VAE's decoder in one piece or with its own
+tiles, whichever is faster where both fit. A clip is an image encoded, all steps, and frames. Times are between two CUDA events. The
+context and the image are random: what they hold does not change the work.
 """
 
 import argparse, json, math, struct, sys, time
@@ -26,7 +27,7 @@ import torch
 from ltx_core.model.transformer.attention import AttentionFunction
 from ltx_core.model.transformer.modality import Modality
 from ltx_core.model.transformer.model_configurator import LTXVideoOnlyModelConfigurator
-from ltx_core.model.video_vae.model_configurator import VideoDecoderConfigurator
+from ltx_core.model.video_vae.model_configurator import VideoDecoderConfigurator, VideoEncoderConfigurator
 from ltx_core.tiling import DimensionSizeConfig, TileSizeConfig
 
 DEVICE, KIND, SLOTS = torch.device(arguments.device), torch.bfloat16, 1024
@@ -66,6 +67,8 @@ class Case:
         self.channels = self.about["config"]["transformer"]["in_channels"]
         width = self.about["config"]["transformer"]["cross_attention_dim"]
         self.context = torch.randn((1, SLOTS, width), device=DEVICE, dtype=KIND)
+        self.image = torch.rand((1, 3, 1, self.case["height"], self.case["width"]), device=DEVICE, dtype=KIND) * 2 - 1
+        self.whole = None
         self.latent = torch.randn((1, self.channels, *self.shape), device=DEVICE, dtype=KIND)
 
     def part(self, name, configurator):
@@ -81,6 +84,9 @@ class Case:
         return self.parts[name]
 
     def sample(self, steps):
+        return timed(self.sampler(steps))
+
+    def sampler(self, steps):
         model = self.part("transformer", LTXVideoOnlyModelConfigurator)
         frames, height, width = self.shape
         tokens, first = frames * height * width, height * width
@@ -107,7 +113,7 @@ class Case:
                 x = x + (x - denoised) / sigma * (following - sigma)
             return x
 
-        return timed(lambda: run(x))
+        return lambda: run(x)
 
     def step(self):
         return self.sample(1)
@@ -116,11 +122,35 @@ class Case:
         return self.sample(len(self.case["stage1_sigmas"]))
 
     def decoding(self):
+        return timed(self.decoder())
+
+    def decoder(self):
+        """Decodes to bytes on the host, in one piece or in tiles: what is faster is found out once."""
         decoder = self.part("decoder", VideoDecoderConfigurator)
-        # As ltxd: tiles, and every finished stretch on the host in float32.
         space = DimensionSizeConfig(tile_size=768, overlap=64)
         tiles = TileSizeConfig(frames=DimensionSizeConfig(tile_size=80, overlap=24), height=space, width=space)
-        return timed(lambda: [chunk.float().cpu() for chunk in decoder.tiled_decode(self.latent, tiles)])
+        host = lambda chunk: ((chunk.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu()
+        tiled = lambda: [host(chunk) for chunk in decoder.tiled_decode(self.latent, tiles)]
+        whole = lambda: host(decoder(self.latent))
+        if self.whole is None:
+            try:
+                whole()  # warm
+                seconds = timed(whole)
+                tiled()
+                self.whole = seconds <= timed(tiled)
+            except torch.OutOfMemoryError:
+                self.whole = False
+            if DEVICE.type == "cuda":
+                # The trial is nobody's peak.
+                torch.cuda.empty_cache()
+                torch.cuda.reset_peak_memory_stats(DEVICE)
+            print("decodes", "in one piece" if self.whole else "in tiles", file=sys.stderr, flush=True)
+        return whole if self.whole else tiled
+
+    def clip(self):
+        encoder = self.part("encoder", VideoEncoderConfigurator)
+        sample, decode = self.sampler(len(self.case["stage1_sigmas"])), self.decoder()
+        return timed(lambda: (encoder(self.image), sample(), decode()))
 
 
 def timed(work):

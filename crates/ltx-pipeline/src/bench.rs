@@ -32,6 +32,8 @@ pub enum BenchStage {
     Sampling,
     /// The latent of the last step or sampling to frames, or else the noise they begin with: any latent takes as long.
     Decoding,
+    /// Images, all denoising steps and frames, weights and context being there.
+    Clip,
     /// Everything, weights loaded and dropped stage by stage.
     Whole,
 }
@@ -90,6 +92,7 @@ impl Bench {
             BenchStage::Step => self.sample(&request, &run, 1),
             BenchStage::Sampling => self.sample(&request, &run, usize::MAX),
             BenchStage::Decoding => self.decode(&request, &run),
+            BenchStage::Clip => self.clip(&request, &run),
             BenchStage::Whole => self.whole(&request, &run),
         }
     }
@@ -170,6 +173,14 @@ impl Bench {
             decode_tiled(&decoder, &latent, &self.options.tiles, (run.cancel, run.progress), each)
         })?;
         Ok(Timed { seconds, output: Tensor::cat(&chunks, 2)? })
+    }
+
+    /// The parts must have been loaded by their own stages; what they take one by one is added up.
+    fn clip(&mut self, request: &Generation, run: &Run<'_>) -> Result<Timed> {
+        let images = self.encode(request, run)?;
+        let latent = self.sample(request, run, usize::MAX)?;
+        let Timed { seconds, output } = self.decode(request, run)?;
+        Ok(Timed { seconds: images.seconds + latent.seconds + seconds, output })
     }
 
     fn whole(&self, request: &Generation, run: &Run<'_>) -> Result<Timed> {
