@@ -13,7 +13,11 @@ use candle_core::{
 use std::sync::Arc;
 
 /// Launches in their order, with the memory that they use between them.
-pub(crate) struct Graph(CudaGraph);
+pub(crate) struct Graph {
+    /// There until it is dropped.
+    graph: Option<CudaGraph>,
+    stream: Arc<CudaStream>,
+}
 
 // SAFETY: a graph may be used by any thread, by one at a time; `launch` needs it alone.
 unsafe impl Send for Graph {}
@@ -21,7 +25,19 @@ unsafe impl Send for Graph {}
 impl Graph {
     /// Makes all its launches.
     pub(crate) fn launch(&mut self) -> Result<()> {
-        self.0.launch().w()
+        self.graph.as_ref().map_or(Ok(()), CudaGraph::launch).w()
+    }
+}
+
+impl Drop for Graph {
+    /// The driver keeps the memory of graphs for further ones; here it goes back to whoever asks next.
+    fn drop(&mut self) {
+        let waited = self.stream.synchronize();
+        self.graph = None;
+        if waited.is_ok() {
+            // SAFETY: an open device; nothing of the graph runs any more.
+            let _ = unsafe { sys::cuDeviceGraphMemTrim(self.stream.context().cu_device()) };
+        }
     }
 }
 
@@ -29,17 +45,32 @@ impl Graph {
 /// something in it cannot be repeated: it failed, or data came from the host, which would be read anew from the same place.
 pub(crate) fn capture(device: &Device, work: impl FnOnce() -> crate::Result<()>) -> Result<Option<Graph>> {
     let stream = device.as_cuda_device()?.cuda_stream();
-    let mut capturing = Capturing::begin(&stream).w()?;
-    let done = work();
-    let graph = capturing.end();
+    give_back(&stream).w()?;
+    let (done, graph) = {
+        let mut capturing = Capturing::begin(&stream).w()?;
+        (work(), capturing.end())
+    };
     // What failed only because it was being noted down is no failure of the device.
     let _ = stream.context().check_err();
     match (done, graph) {
         (Ok(()), Ok(Some(graph))) if repeatable(&graph).w()? => {
             graph.upload().w()?;
-            Ok(Some(Graph(graph)))
+            Ok(Some(Graph { graph: Some(graph), stream }))
         }
         _ => Ok(None),
+    }
+}
+
+/// Gives back what is kept for later allocations, so that a graph, which has memory of its own, finds room.
+fn give_back(stream: &CudaStream) -> std::result::Result<(), DriverError> {
+    stream.synchronize()?;
+    if !stream.context().has_async_alloc() {
+        return Ok(());
+    }
+    // SAFETY: an open device and its own pool.
+    unsafe {
+        let pool = result::device::get_default_mem_pool(stream.context().cu_device())?;
+        sys::cuMemPoolTrimTo(pool, 0).result()
     }
 }
 

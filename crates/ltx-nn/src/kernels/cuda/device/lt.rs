@@ -129,6 +129,8 @@ impl Product<'_> {
                     .map_err(failed)?;
             }
             if let Some((x_scale, weight_scale)) = self.scales {
+                // Activations were rounded to 8 bits: more than Hopper's short sums of products lose.
+                description.set(Attribute::CUBLASLT_MATMUL_DESC_FAST_ACCUM, &1i8).map_err(failed)?;
                 description
                     .set(Attribute::CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, &address_of(weight_scale, stream)?)
                     .map_err(failed)?;
