@@ -128,6 +128,12 @@ char* guarded(size_t bytes, size_t alignment) {
     return memory + pages - size;
 }
 
+// Gives back what `guarded` made.
+void release(char* memory, size_t bytes, size_t alignment) {
+    const size_t size = (bytes + alignment - 1) / alignment * alignment, pages = (size + PAGE - 1) / PAGE * PAGE;
+    munmap(memory - (pages - size), pages + PAGE);
+}
+
 void run_block(unsigned threads, size_t shared_bytes, bool backwards) {
     memset(shared_memory, 0xff, shared_bytes);
     warps.assign(threads / 32, Warp{});
@@ -202,6 +208,30 @@ void wait_groups(size_t left) {
     }
 }
 
+// Runs all blocks of a launch, the last first where `backwards` says so, threads likewise.
+void launch(const Kernel& which, Index grid, unsigned block, unsigned shared_bytes, const Argument* list, bool backwards) {
+    gridDim = grid, blockDim = {block, 1, 1};
+    if (block > which.threads || block % 32) fail("the kernel is not made for blocks of that size");
+    kernel = &which, arguments = list;
+    shared_memory = guarded(shared_bytes, 16);
+    // A fiber that was begun may not move.
+    fibers.reserve(1024);
+    while (fibers.size() < block) {
+        Fiber& fiber = fibers.emplace_back();
+        getcontext(&fiber.context);
+        fiber.context.uc_stack.ss_sp = guarded(STACK, 16);
+        fiber.context.uc_stack.ss_size = STACK;
+        fiber.context.uc_link = nullptr;
+    }
+    const unsigned blocks = grid.x * grid.y * grid.z;
+    for (unsigned i = 0; i < blocks; ++i) {
+        const unsigned number = backwards ? blocks - 1 - i : i;
+        blockIdx = {number % grid.x, number / grid.x % grid.y, number / grid.x / grid.y};
+        run_block(block, shared_bytes, backwards);
+    }
+    release(shared_memory, shared_bytes, 16);
+}
+
 }  // namespace emulated
 
 int main() {
@@ -210,14 +240,11 @@ int main() {
     if (fread(name.data(), 1, name.size(), stdin) != name.size()) fail("the launch is cut short");
     const auto found = kernels().find(name);
     if (found == kernels().end()) fail("there is no such kernel");
-    kernel = &found->second;
-    gridDim = {take<unsigned>(), take<unsigned>(), take<unsigned>()};
-    blockDim = {take<unsigned>(), 1, 1};
-    const unsigned shared_bytes = take<unsigned>(), order = take<unsigned>();
-    if (blockDim.x > kernel->threads || blockDim.x % 32) fail("the kernel is not made for blocks of that size");
+    const Index grid = {take<unsigned>(), take<unsigned>(), take<unsigned>()};
+    const unsigned block = take<unsigned>(), shared_bytes = take<unsigned>(), order = take<unsigned>();
     std::vector<Argument> list(take<unsigned>());
     std::vector<std::pair<char*, size_t>> buffers;
-    if (list.size() != kernel->arguments) fail("the kernel takes another number of arguments");
+    if (list.size() != found->second.arguments) fail("the kernel takes another number of arguments");
     for (Argument& argument : list) {
         argument.kind = static_cast<char>(take<unsigned>());
         switch (argument.kind) {
@@ -235,21 +262,7 @@ int main() {
             default: fail("there is no such kind of argument");
         }
     }
-    arguments = list.data();
-    shared_memory = guarded(shared_bytes, 16);
-    fibers.resize(blockDim.x);
-    for (Fiber& fiber : fibers) {
-        getcontext(&fiber.context);
-        fiber.context.uc_stack.ss_sp = guarded(STACK, 16);
-        fiber.context.uc_stack.ss_size = STACK;
-        fiber.context.uc_link = nullptr;
-    }
-    const unsigned blocks = gridDim.x * gridDim.y * gridDim.z;
-    for (unsigned i = 0; i < blocks; ++i) {
-        const unsigned block = order ? blocks - 1 - i : i;
-        blockIdx = {block % gridDim.x, block / gridDim.x % gridDim.y, block / gridDim.x / gridDim.y};
-        run_block(blockDim.x, shared_bytes, order);
-    }
+    launch(found->second, grid, block, shared_bytes, list.data(), order);
     for (const auto& [buffer, bytes] : buffers) fwrite(buffer, 1, bytes, stdout);
     return fflush(stdout) ? 1 : 0;
 }

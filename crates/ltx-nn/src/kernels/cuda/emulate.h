@@ -30,7 +30,7 @@ struct Index {
     unsigned x = 0, y = 0, z = 0;
 };
 
-// An argument of a kernel.
+// An argument of a kernel. Of kind * it is whatever the kernel takes.
 struct Argument {
     char kind;
     void* buffer;
@@ -44,7 +44,7 @@ struct Argument {
         else return expect('i'), static_cast<T>(whole);
     }
     void expect(char wanted) const {
-        if (kind != wanted) fprintf(stderr, "an argument is of kind %c, the kernel takes %c\n", kind, wanted), exit(4);
+        if (kind != wanted && kind != '*') fprintf(stderr, "an argument is of kind %c, the kernel takes %c\n", kind, wanted), exit(4);
     }
 };
 
