@@ -15,16 +15,6 @@ template <int HD, int ROWS> DEVICE void copy_rows(bf16* tile, const bf16* head, 
     }
 }
 
-// The largest of a row over the four lanes that hold it; `sum_row` likewise.
-DEVICE float max_row(float x) {
-    x = fmaxf(x, __shfl_xor_sync(FULL_WARP, x, 1));
-    return fmaxf(x, __shfl_xor_sync(FULL_WARP, x, 2));
-}
-DEVICE float sum_row(float x) {
-    x += __shfl_xor_sync(FULL_WARP, x, 1);
-    return x + __shfl_xor_sync(FULL_WARP, x, 2);
-}
-
 // q and out [batch, queries, heads · HD]; k and v [batch, keys, kv_heads · HD]. `scale` is in units of log2 e. The grid is
 // (tiles of queries, heads, batch). Shared memory: (QUERIES + 2 · KEYS) · HD values.
 template <int HD>

@@ -7,6 +7,7 @@ use super::{
     attention as attend, conv3d as convolve,
     device::{Product, capability, empty, run},
     fp8, gate,
+    generation::Generation,
     launch::{Element, Launch},
     norm::{self, Rows, Table},
     pixel_norm::{self as pixels, Pixels, padded},
@@ -182,7 +183,7 @@ pub(crate) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, shape: &AttentionSha
     if !fits || !attend::supports(sizes, shape) {
         return Ok(None);
     }
-    same_shape(&attend::attention(sizes, shape)?, &[&q, &k, &v])
+    same_shape(&attend::attention(Generation::of(q.device())?, sizes, shape)?, &[&q, &k, &v])
 }
 
 /// A convolution's weight `[O, I, kt, kh, kw]` and bias `[O]` as the kernel reads them, `[taps, O, I with zeros behind]` and `[O]`,
@@ -242,7 +243,7 @@ pub(crate) fn conv3d(
         Some(sum) => sum.clone(),
         None => empty(&sizes.result(), &read, DType::BF16)?,
     };
-    let launch = convolve::conv3d(sizes, time, sum.is_some(), aligned(&[bias, &out]))?;
+    let launch = convolve::conv3d(Generation::of(out.device())?, sizes, time, sum.is_some(), aligned(&[bias, &out]))?;
     run(&launch, &[&read, weight, bias], &[&out])?;
     Ok(Some(out))
 }

@@ -1,11 +1,13 @@
 // Runs one launch of a kernel on the CPU: the launch comes in on standard input, the buffers as they are afterwards go out.
-// In: length and name; grid (3), block, shared bytes, order of threads; number of arguments; each: kind and value (a buffer: its
-// length and bytes). All numbers are 32 bits, little-endian, lengths and 'l' arguments 64.
+// In: length and name; grid (3), block, shared bytes, order of threads; number of arguments; each: kind and value (a buffer:
+// its length and bytes). All numbers are 32 bits, little-endian, lengths and 'l' arguments 64.
 
-#include "tile.cuh"
+#include "conv3d.cuh"
+#include "wgmma.cuh"
+
+#include "emulate_block.h"
 
 #include <sys/mman.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 namespace norm {
@@ -23,8 +25,14 @@ namespace pixel {
 namespace attend {
 #include "attention.cu"
 }
+namespace attend_hopper {
+#include "attention_hopper.cu"
+}
 namespace convolve {
 #include "conv3d.cu"
+}
+namespace convolve_hopper {
+#include "conv3d_hopper.cu"
 }
 namespace eight {
 #include "fp8.cu"
@@ -40,45 +48,58 @@ std::map<std::string, Kernel>& kernels() {
 }
 
 char* shared_memory;
-
-namespace {
-
-constexpr size_t STACK = 1 << 17, PAGE = 4096;
+size_t shared_size;
+std::vector<Fiber> fibers;
+unsigned current;
+bool moved, eager;
 
 [[noreturn]] void fail(const char* why) {
     fprintf(stderr, "thread %u of block %u,%u,%u: %s\n", threadIdx.x, blockIdx.x, blockIdx.y, blockIdx.z, why);
     _exit(3);
 }
 
-struct Copy {
-    bf16* target;
-    const bf16* source;
-    bool valid;
-};
-struct Fiber {
-    ucontext_t context;
-    bool done;
-    std::vector<std::vector<Copy>> groups;  // The last one is open.
-};
+static jmp_buf scheduler;
+
+static void yield() {
+    if (!_setjmp(fibers[current].place)) _longjmp(scheduler, 1);
+}
+
+void wait_for_change(const unsigned& number) {
+    Fiber& fiber = fibers[current];
+    fiber.watched = &number, fiber.seen = number;
+    while (number == fiber.seen) yield();
+    fiber.watched = nullptr;
+}
+
+void hold_back() {
+    fibers[current].held = !eager;
+    while (fibers[current].held) yield();
+}
+
+void perform(const Copy& copy) {
+    copy.valid ? memcpy(copy.target, copy.source, 16) : memset(copy.target, 0, 16);
+    note_copied(reinterpret_cast<char*>(copy.target) - shared_memory);
+}
+
+namespace {
+
+constexpr size_t STACK = 1 << 17, PAGE = 4096;
+
 struct Warp {
-    int arrived, generation;
+    int arrived;
+    unsigned generation;
     Operation operation;
     Lane in[32], out[32];
 };
 
-ucontext_t scheduler;
-std::vector<Fiber> fibers;
 std::vector<Warp> warps;
-unsigned current, at_barrier, alive;
-int barriers;
-bool moved;
+unsigned at_barrier, alive, barriers;
 const Kernel* kernel;
 const Argument* arguments;
 
-void yield() { swapcontext(&fibers[current].context, &scheduler); }
-
 void body() {
     kernel->call(arguments);
+    end_hopper();
     fibers[current].done = moved = true;
     --alive;
     if (alive > 0 && at_barrier == alive) at_barrier = 0, ++barriers;
@@ -90,14 +111,31 @@ unsigned half_of(const Warp& warp, int matrix, int row, int column) { return war
 
 float value(unsigned word, int half) { return to_float(bf16{static_cast<unsigned short>(half ? word >> 16 : word)}); }
 
+// c + a · b of a warp, from where its lanes hold them.
+void multiply_all(const Warp& warp, float (&c)[16][8]) {
+    float a[16][16], b[16][8];
+    for (int lane = 0; lane < 32; ++lane) {
+        const int g = lane / 4, t = lane % 4;
+        const Lane& in = warp.in[lane];
+        for (int i = 0; i < 4; ++i) c[g + i / 2 * 8][2 * t + i % 2] = in.c[i];
+        for (int i = 0; i < 8; ++i) a[g + i / 2 % 2 * 8][2 * t + i % 2 + i / 4 * 8] = value(in.a[i / 2], i % 2);
+        for (int i = 0; i < 4; ++i) b[2 * t + i % 2 + i / 2 * 8][g] = value(in.b[i / 2], i % 2);
+    }
+    for (int row = 0; row < 16; ++row)
+        for (int k = 0; k < 16; ++k)
+            for (int column = 0; column < 8; ++column) c[row][column] += a[row][k] * b[k][column];
+}
+
 void perform(Warp& warp) {
+    float sums[16][8];
+    if (warp.operation == PRODUCT) multiply_all(warp, sums);
     for (int lane = 0; lane < 32; ++lane) {
         const int g = lane / 4, t = lane % 4;
         Lane& out = warp.out[lane];
         out = warp.in[lane];
         switch (warp.operation) {
             case SHUFFLE: out.x = warp.in[lane ^ out.other].x; break;
-            case SYNC: break;
+            default: break;
             case MATRICES:
                 for (int m = 0; m < 4; ++m) out.a[m] = half_of(warp, m, g, 2 * t) | half_of(warp, m, g, 2 * t + 1) << 16;
                 break;
@@ -105,15 +143,7 @@ void perform(Warp& warp) {
                 for (int m = 0; m < 4; ++m) out.a[m] = half_of(warp, m, 2 * t, g) | half_of(warp, m, 2 * t + 1, g) << 16;
                 break;
             case PRODUCT:
-                for (int i = 0; i < 4; ++i) {
-                    const int row = g + i / 2 * 8, column = 2 * t + i % 2;
-                    for (int k = 0; k < 16; ++k) {
-                        // Who holds A(row, k) and B(k, column), and in which word.
-                        const Lane& left = warp.in[row % 8 * 4 + k % 8 / 2];
-                        const Lane& right = warp.in[column * 4 + k % 8 / 2];
-                        out.c[i] += value(left.a[row / 8 + k / 8 * 2], k % 2) * value(right.b[k / 8], k % 2);
-                    }
-                }
+                for (int i = 0; i < 4; ++i) out.c[i] = sums[g + i / 2 * 8][2 * t + i % 2];
         }
     }
 }
@@ -134,26 +164,44 @@ void release(char* memory, size_t bytes, size_t alignment) {
     munmap(memory - (pages - size), pages + PAGE);
 }
 
+void resume(Fiber& fiber) {
+    if (fiber.done || fiber.held || (fiber.watched && *fiber.watched == fiber.seen)) return;
+    threadIdx.x = current;
+    if (_setjmp(scheduler)) return;
+    if (fiber.begun) _longjmp(fiber.place, 1);
+    fiber.begun = true;
+    setcontext(&fiber.context);
+}
+
+// Lets go on whoever is held back; whether anybody was.
+bool let_go() {
+    bool any = false;
+    for (Fiber& fiber : fibers) any |= fiber.held, fiber.held = false;
+    return any;
+}
+
 void run_block(unsigned threads, size_t shared_bytes, bool backwards) {
     memset(shared_memory, 0xff, shared_bytes);
     warps.assign(threads / 32, Warp{});
     at_barrier = 0, alive = threads;
+    start_hopper(threads);
     for (unsigned i = 0; i < threads; ++i) {
         Fiber& fiber = fibers[i];
-        fiber.done = false;
+        fiber.begun = fiber.done = fiber.held = false;
+        fiber.watched = nullptr;
         fiber.groups.assign(1, {});
+        fiber.announced.clear();
         makecontext(&fiber.context, body, 0);
     }
     while (alive > 0) {
         moved = false;
         for (unsigned i = 0; i < threads; ++i) {
             current = backwards ? threads - 1 - i : i;
-            if (fibers[current].done) continue;
-            threadIdx.x = current;
-            swapcontext(&scheduler, &fibers[current].context);
+            resume(fibers[current]);
         }
-        if (!moved) fail("deadlock: threads wait for others that do not come");
+        if (!moved && !arrive_late() && !let_go()) fail("deadlock: threads wait for others that do not come");
     }
+    finish_hopper();
 }
 
 template <class T> T take() {
@@ -175,8 +223,7 @@ Lane together(Operation operation, const Lane& lane) {
         perform(warp);
         warp.arrived = 0, ++warp.generation;
     } else {
-        const int generation = warp.generation;
-        while (warp.generation == generation) yield();
+        wait_for_change(warp.generation);
     }
     return warp.out[thread % 32];
 }
@@ -187,41 +234,44 @@ void barrier() {
     if (++at_barrier == alive) {
         at_barrier = 0, ++barriers;
     } else {
-        const int number = barriers;
-        while (barriers == number) yield();
+        wait_for_change(barriers);
     }
 }
 
 void copy_later(bf16* target, const bf16* source, bool valid) {
     if (reinterpret_cast<uintptr_t>(target) % 16 || reinterpret_cast<uintptr_t>(source) % 16) fail("a copy is not aligned");
-    fibers[current].groups.back().push_back({target, source, valid});
+    const Copy copy{target, source, valid};
+    eager ? perform(copy) : fibers[current].groups.back().push_back(copy);
 }
 
 void close_group() { fibers[current].groups.emplace_back(); }
 
 void wait_groups(size_t left) {
     auto& groups = fibers[current].groups;
+    if (groups.size() > left + 1) arrive_all();
     while (groups.size() > left + 1) {
-        for (const Copy& copy : groups.front())
-            copy.valid ? memcpy(copy.target, copy.source, 16) : memset(copy.target, 0, 16);
+        for (const Copy& copy : groups.front()) perform(copy);
         groups.erase(groups.begin());
     }
 }
 
 // Runs all blocks of a launch, the last first where `backwards` says so, threads likewise.
 void launch(const Kernel& which, Index grid, unsigned block, unsigned shared_bytes, const Argument* list, bool backwards) {
-    gridDim = grid, blockDim = {block, 1, 1};
+    static std::vector<char*> stacks;
     if (block > which.threads || block % 32) fail("the kernel is not made for blocks of that size");
+    while (stacks.size() < block) stacks.push_back(guarded(STACK, 16));
+    gridDim = grid, blockDim = {block, 1, 1};
     kernel = &which, arguments = list;
     shared_memory = guarded(shared_bytes, 16);
-    // A fiber that was begun may not move.
-    fibers.reserve(1024);
-    while (fibers.size() < block) {
-        Fiber& fiber = fibers.emplace_back();
-        getcontext(&fiber.context);
-        fiber.context.uc_stack.ss_sp = guarded(STACK, 16);
-        fiber.context.uc_stack.ss_size = STACK;
-        fiber.context.uc_link = nullptr;
+    shared_size = shared_bytes, eager = backwards;
+    fibers.clear();
+    // What began on a stack is known by its address.
+    fibers.resize(block);
+    for (unsigned i = 0; i < block; ++i) {
+        getcontext(&fibers[i].context);
+        fibers[i].context.uc_stack.ss_sp = stacks[i];
+        fibers[i].context.uc_stack.ss_size = STACK;
+        fibers[i].context.uc_link = nullptr;
     }
     const unsigned blocks = grid.x * grid.y * grid.z;
     for (unsigned i = 0; i < blocks; ++i) {

@@ -1,7 +1,8 @@
 // CUDA's threads, barriers, warps and tensor cores on a CPU, as far as these kernels use them: slow, and strict where a GPU is
-// silent. Every thread of a block is a fiber. What is checked: the warp's operations are reached by all its lanes alike; barriers
-// do not deadlock; copies to shared memory arrive when they are waited for and not before; shared memory holds garbage at first;
-// nothing is read or written behind the end of a buffer (the next page is forbidden).
+// silent. Every thread of a block is a fiber. What is checked: the warp's operations are reached by all its lanes alike;
+// barriers do not deadlock; copies to shared memory arrive when they are waited for and not before, or else at once (in the
+// other order of threads); shared memory holds garbage at first; nothing is read or written behind the end of a buffer (the
+// next page is forbidden). Hopper's instructions are in emulate_hopper.cpp.
 #pragma once
 
 #include <cmath>
@@ -72,7 +73,7 @@ struct Lane {
     int other;
     const bf16* row;
 };
-enum Operation { SHUFFLE, SYNC, MATRICES, TRANSPOSED, PRODUCT };
+enum Operation { SHUFFLE, SYNC, MATRICES, TRANSPOSED, PRODUCT, FENCE, CLOSE, WAIT, MEET, ANNOUNCE, REGISTERS };
 
 extern char* shared_memory;
 Lane together(Operation operation, const Lane& lane);
@@ -95,6 +96,8 @@ inline unsigned __float_as_uint(float x) {
     memcpy(&bits, &x, 4);
     return bits;
 }
+inline int min(int a, int b) { return a < b ? a : b; }
+inline int max(int a, int b) { return a > b ? a : b; }
 inline float rsqrtf(float x) { return 1.f / std::sqrt(x); }
 inline float __expf(float x) { return std::exp(x); }
 inline void __syncthreads() { emulated::barrier(); }

@@ -1,6 +1,6 @@
-//! Performs launches on the CPU, from the kernels' own source: `emulate.cpp` compiled by the machine's C++ compiler, once a
-//! process. Every launch runs twice, with threads and blocks in either order, and must give the same bytes. Where
-//! `LTXD_TEST_DEVICE` names a GPU, the same tests launch there.
+//! Performs launches on the CPU, from the kernels' own source: `emulate.cpp` and `emulate_hopper.cpp` compiled by the machine's
+//! C++ compiler, once a process. Every launch runs twice, with threads and blocks in either order and what is asynchronous late or
+//! early, and must give the same bytes. Where `LTXD_TEST_DEVICE` names a GPU, the same tests launch there.
 //!
 //! Must not know what the kernels compute.
 
@@ -29,13 +29,24 @@ pub(super) static GPU: LazyLock<Option<Device>> = LazyLock::new(|| {
 });
 
 fn compile() -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/kernels/cuda/emulate.cpp");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/kernels/cuda");
+    let sources = ["emulate.cpp", "emulate_hopper.cpp"].map(|name| folder.join(name));
     let program = env::current_exe().unwrap().with_file_name("ltx-emulate-cuda");
     let fresh = program.with_extension(std::process::id().to_string());
     let compiler = env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
-    let flags = ["-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", "-DLTX_EMULATE", "-o"];
-    let status = Command::new(&compiler).args(flags).arg(&fresh).arg(source).status();
-    assert!(status.is_ok_and(|status| status.success()), "{compiler} does not compile emulate.cpp");
+    let flags = [
+        "-std=c++17",
+        "-O3",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-Wno-unknown-pragmas",
+        "-DLTX_EMULATE",
+        "-U_FORTIFY_SOURCE",
+        "-o",
+    ];
+    let status = Command::new(&compiler).args(flags).arg(&fresh).args(&sources).status();
+    assert!(status.is_ok_and(|status| status.success()), "{compiler} does not compile {sources:?}");
     fs::rename(&fresh, &program).unwrap();
     program
 }

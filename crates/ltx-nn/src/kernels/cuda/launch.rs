@@ -8,7 +8,9 @@ use candle_core::{DType, Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Module {
     Attention,
+    AttentionHopper,
     Conv3d,
+    Conv3dHopper,
     Fp8,
     Gate,
     Norm,
@@ -77,6 +79,8 @@ pub(super) struct Launch {
 
 /// Threads a block of every kernel that walks over rows or values.
 pub(super) const THREADS: u32 = 256;
+/// Bytes of a multiple of which Hopper's tiles begin in shared memory; whoever has such tiles asks for so much more.
+pub(super) const PANEL_ALIGNMENT: usize = 1024;
 /// Bytes that `block_sum` needs: a float a warp, 32 at most.
 pub(super) const SUMS: u32 = 32 * 4;
 

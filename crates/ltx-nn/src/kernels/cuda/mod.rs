@@ -9,6 +9,7 @@ mod conv3d;
 mod dispatch;
 mod fp8;
 mod gate;
+mod generation;
 mod launch;
 mod norm;
 mod pixel_norm;

@@ -6,6 +6,7 @@ use super::{
     dispatch::arrange,
     emulate::{in_place, perform},
     fp8, gate,
+    generation::Generation,
     launch::Element,
     norm::{self, Rows, Table},
     pixel_norm::{self, Pixels, padded},
@@ -21,6 +22,7 @@ use candle_core::{DType, Device, Result, Tensor};
 /// What a kernel's element is, as candle calls it, and how far results may be; a single bf16 may be off by 2⁻⁸ of itself.
 const ELEMENTS: [(Element, DType, f64); 2] = [(Element::F32, DType::F32, 2e-6), (Element::Bf16, DType::BF16, 4e-3)];
 const EPS: f32 = 1e-6;
+const GENERATIONS: [Generation; 2] = [Generation::Ampere, Generation::Hopper];
 
 fn randn(shape: &[usize], dtype: DType) -> Result<Tensor> {
     Tensor::randn(0.2f32, 1.5f32, shape, &Device::Cpu)?.to_dtype(dtype)
@@ -178,18 +180,30 @@ fn pixel_norms() -> crate::Result<()> {
 
 #[test]
 fn attention_in_tiles() -> crate::Result<()> {
-    for (head_dim, heads, kv_heads, queries, keys) in
-        [(64, 2, 2, 130, 200), (64, 2, 1, 1, 1), (128, 1, 1, 130, 64), (128, 2, 1, 33, 77)]
-    {
+    for (head_dim, heads, kv_heads, queries, keys) in [
+        (64, 2, 2, 130, 200),
+        (64, 2, 1, 1, 1),
+        (64, 1, 1, 200, 900),
+        (64, 4, 2, 192, 128),
+        (128, 1, 1, 130, 64),
+        (128, 2, 1, 33, 77),
+        (128, 1, 1, 1, 129),
+        (128, 1, 1, 128, 1024),
+        (128, 2, 2, 65, 1),
+    ] {
         let batch = 2;
         let random = |tokens: usize, heads: usize| randn(&[batch, tokens, heads * head_dim], DType::BF16);
         let (q, k, v) = (random(queries, heads)?, random(keys, kv_heads)?, random(keys, kv_heads)?);
         let shape = AttentionShape { heads, kv_heads, scale: 1.0 / (head_dim as f64).sqrt(), mask: Mask::Full };
         let sizes = attention::Sizes { batch, queries, keys, head_dim };
         assert!(attention::supports(sizes, &shape));
-        let [found] = perform(&attention::attention(sizes, &shape)?, &[&q, &k, &v], [(q.dims(), DType::BF16)])?;
         let expected = crate::attention(&wide(&q)?, &wide(&k)?, &wide(&v)?, &shape)?;
-        close(&found, &expected, 5e-3, &format!("{heads}x{head_dim} over {kv_heads}, {queries} queries, {keys} keys"));
+        for generation in GENERATIONS {
+            let launch = attention::attention(generation, sizes, &shape)?;
+            let [found] = perform(&launch, &[&q, &k, &v], [(q.dims(), DType::BF16)])?;
+            let what = format!("{generation:?}, {heads}x{head_dim} over {kv_heads}, {queries} queries, {keys} keys");
+            close(&found, &expected, 5e-3, &what);
+        }
     }
     Ok(())
 }
@@ -206,6 +220,8 @@ fn convolution_in_tiles() -> crate::Result<()> {
         (cube, TimePadding::Replicate, [3, 3, 2], 16, 32, [2, 1, 1]),
         ([1, 3, 3], TimePadding::Zeros, [1, 12, 13], 16, 32, [1, 2, 2]),
         ([1, 1, 1], TimePadding::Zeros, [1, 1, 1], 1, 1, [1, 1, 1]),
+        ([1, 3, 3], TimePadding::Zeros, [1, 18, 17], 136, 136, [1, 1, 1]),
+        (cube, TimePadding::Causal, [3, 9, 11], 16, 24, [2, 2, 2]),
     ] {
         let ([kt, kh, kw], [frames, height, width], samples) = (kernel, volume, 2);
         let what = format!("{kernel:?} {time:?} {volume:?} {inputs} to {outputs}, unfolded by {unfold:?}");
@@ -222,12 +238,14 @@ fn convolution_in_tiles() -> crate::Result<()> {
         let sum = randn(&shape, DType::BF16)?;
         let expected_sum = (&expected + wide(&sum)?)?;
         let tensors = [&room, &arranged, &arranged_bias];
-        let launch = conv3d::conv3d(sizes, time, false, true)?;
-        let [found] = perform(&launch, &tensors, [(&shape, DType::BF16)])?;
-        close(&found, &expected, 4e-3, &what);
-        // Packs at aligned addresses and single values both, over all cases.
-        let found = in_place(&conv3d::conv3d(sizes, time, true, kernel != cube)?, &tensors, &sum)?;
-        close(&found, &expected_sum, 4e-3, &format!("{what}, onto a sum"));
+        for generation in GENERATIONS {
+            let launch = conv3d::conv3d(generation, sizes, time, false, true)?;
+            let [found] = perform(&launch, &tensors, [(&shape, DType::BF16)])?;
+            close(&found, &expected, 4e-3, &format!("{generation:?}, {what}"));
+            // Packs at aligned addresses and single values both, over all cases.
+            let found = in_place(&conv3d::conv3d(generation, sizes, time, true, kernel != cube)?, &tensors, &sum)?;
+            close(&found, &expected_sum, 4e-3, &format!("{generation:?}, {what}, onto a sum"));
+        }
     }
     Ok(())
 }

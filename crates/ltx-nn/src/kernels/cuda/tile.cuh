@@ -71,3 +71,13 @@ template <int CHUNKS> DEVICE void load_b_rows(uint (&r)[4], const bf16* tile, in
     const int lane = threadIdx.x % 32;
     load_transposed(r, tile + swizzled<CHUNKS>(row + lane % 8 + lane / 8 % 2 * 8, chunk + lane / 16));
 }
+
+// The largest of a row of a product's result over the four lanes that hold it; `sum_row` likewise.
+DEVICE float max_row(float x) {
+    x = fmaxf(x, __shfl_xor_sync(FULL_WARP, x, 1));
+    return fmaxf(x, __shfl_xor_sync(FULL_WARP, x, 2));
+}
+DEVICE float sum_row(float x) {
+    x += __shfl_xor_sync(FULL_WARP, x, 1);
+    return x + __shfl_xor_sync(FULL_WARP, x, 2);
+}
