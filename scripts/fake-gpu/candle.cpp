@@ -193,7 +193,8 @@ void perform_of_candle(const Launch& launch) {
         for (size_t i = 0; i < count; ++i) {
             const size_t left = i / (ids * right), id = launch.pointer<const uint32_t>(3)[i / right % ids];
             if (id >= dim) fail("an index of index_select is outside");
-            memcpy(launch.pointer<char>(5) + i * type.size, launch.pointer<const char>(4) + at((left * dim + id) * right + i % right) * type.size, type.size);
+            // The strides are the ids', which are contiguous.
+            memcpy(launch.pointer<char>(5) + i * type.size, launch.pointer<const char>(4) + ((left * dim + id) * right + i % right) * type.size, type.size);
         }
     } else if (starts(name, "where_")) {
         const Strided yes{rank, info, info + 2 * rank}, no{rank, info, info + 3 * rank};
