@@ -21,13 +21,14 @@ static constexpr int TURN = 1, OWN = 4;
 // Copies rows `first`.. of a head into panels of ROWS_ each; zeros behind `count`. Called by one warpgroup.
 template <int HD, int ROWS_> DEVICE void copy_panels(bf16* tile, const bf16* head, int first, int count, long stride) {
     constexpr int CHUNKS = HD / 8, STEP = WARPGROUP / CHUNKS;
-    const int thread = threadIdx.x % WARPGROUP, chunk = thread % CHUNKS;
-    bf16* panel = tile + chunk / PANEL_CHUNKS * ROWS_ * PANEL;
-#pragma unroll 4
-    for (int row = thread / CHUNKS; row < ROWS_; row += STEP) {
-        const bool valid = first + row < count;
-        const bf16* source = head + (valid ? first + row : 0) * stride + chunk * 8;
-        copy_async(panel + swizzled<PANEL_CHUNKS>(row, chunk % PANEL_CHUNKS), source, valid);
+    static_assert(STEP % 8 == 0, "all rows of a thread are swizzled alike");
+    const int thread = threadIdx.x % WARPGROUP, chunk = thread % CHUNKS, row = thread / CHUNKS, left = count - first - row;
+    bf16* target = tile + chunk / PANEL_CHUNKS * ROWS_ * PANEL + swizzled<PANEL_CHUNKS>(row, chunk % PANEL_CHUNKS);
+    const bf16* source = head + (first + row) * stride + chunk * 8;
+#pragma unroll 8
+    for (int i = 0; i < ROWS_ / STEP; ++i) {
+        copy_async(target + i * STEP * PANEL, source, i * STEP < left);
+        source += STEP * stride;
     }
 }
 

@@ -111,54 +111,64 @@ template <int POSITIONS, int OUTPUTS, int THREADS> struct Reader {
 
 // Sums of a tile in f32 in shared memory, so that a position's outputs are written side by side.
 template <int POSITIONS, int OUTPUTS, int THREADS> struct Writer {
-    static constexpr int PITCH = OUTPUTS + 8;
+    static constexpr int PITCH = OUTPUTS + 8, PACKS = OUTPUTS / 8;
+    struct alignas(8) Pair {
+        float first, second;
+    };
 
-    // Two neighbouring outputs of a position.
+    // Two neighbouring outputs of a position, the first an even one.
     DEVICE static void put(float* results, int position, int output, float first, float second) {
-        results[position * PITCH + output] = first;
-        results[position * PITCH + output + 1] = second;
+        *reinterpret_cast<Pair*>(results + position * PITCH + output) = {first, second};
     }
 
-    // Adds the bias and writes.
+    // Adds the bias and writes. A thread writes the same 8 outputs of every so manieth position.
     DEVICE static void write(const Convolution& by, const float* results) {
-        const auto& [frames, height, width] = by.volume;
+        const int height = by.volume.height, width = by.volume.width, dropped = by.unfold.time - 1;
         const Unfold unfold = by.unfold;
-        const int first_output = blockIdx.y * OUTPUTS;
-        const int channels = by.outputs / (unfold.time * unfold.rows * unfold.columns), dropped = unfold.time - 1;
+        const int channels = by.outputs / (unfold.time * unfold.rows * unfold.columns);
         const long out_height = static_cast<long>(height) * unfold.rows, out_width = static_cast<long>(width) * unfold.columns;
-        const long out_frames = static_cast<long>(frames) * unfold.time - dropped;
+        const long out_frames = static_cast<long>(by.volume.frames) * unfold.time - dropped;
         bf16* out_sample = by.out + blockIdx.z * out_frames * out_height * out_width * channels;
-        for (int work = threadIdx.x; work < POSITIONS * OUTPUTS / 8; work += THREADS) {
-            const int place = work / (OUTPUTS / 8), from = work % (OUTPUTS / 8) * 8;
-            const uint position = blockIdx.x * POSITIONS + place, positions = by.volume.positions();
-            if (position >= positions) continue;
+        // Where an output goes, seen from its position.
+        struct Place {
+            int time, row, column, channel;
+        };
+        auto place_of = [&](int output) {
+            const int group = output / channels;
+            return Place{group / (unfold.rows * unfold.columns) - dropped, group / unfold.columns % unfold.rows,
+                         group % unfold.columns, output % channels};
+        };
+        const int from = threadIdx.x % THREADS % PACKS * 8, first_output = blockIdx.y * OUTPUTS + from;
+        const uint positions = by.volume.positions();
+        const Place place = place_of(first_output);
+        for (int row = threadIdx.x % THREADS / PACKS; row < POSITIONS; row += THREADS / PACKS) {
+            const uint position = blockIdx.x * POSITIONS + row;
+            if (position >= positions) break;
             const int whole_lines = position / static_cast<uint>(width), w = position - whole_lines * width;
-            const int f = whole_lines / height, h = whole_lines - f * height;
-            const float* result = results + place * PITCH + from;
-            // Where an output goes; null where it is none or its frame is left out.
-            auto target_of = [&](int output) -> bf16* {
-                if (output >= by.outputs) return nullptr;
-                const int group = output / channels;
-                const long frame = static_cast<long>(f) * unfold.time + group / (unfold.rows * unfold.columns) - dropped;
-                const long row = static_cast<long>(h) * unfold.rows + group / unfold.columns % unfold.rows;
-                const long column = static_cast<long>(w) * unfold.columns + group % unfold.columns;
-                const long at = (frame * out_height + row) * out_width + column;
-                return frame < 0 ? nullptr : out_sample + at * channels + output % channels;
+            const int f = static_cast<uint>(whole_lines) / static_cast<uint>(height), h = whole_lines - f * height;
+            const float* result = results + row * PITCH + from;
+            // Null where its frame is left out.
+            auto target_of = [&](const Place& place) -> bf16* {
+                const long frame = static_cast<long>(f) * unfold.time + place.time;
+                const long line = static_cast<long>(h) * unfold.rows + place.row;
+                const long column = static_cast<long>(w) * unfold.columns + place.column;
+                const long at = (frame * out_height + line) * out_width + column;
+                return frame < 0 ? nullptr : out_sample + at * channels + place.channel;
             };
             if (by.whole) {
-                auto* target = reinterpret_cast<Pack<bf16>*>(target_of(first_output + from));
-                if (target == nullptr) continue;
-                const Pack<bf16> biases = *reinterpret_cast<const Pack<bf16>*>(by.bias + first_output + from);
+                auto* target = reinterpret_cast<Pack<bf16>*>(target_of(place));
+                if (target == nullptr || first_output >= by.outputs) continue;
+                const Pack<bf16> biases = *reinterpret_cast<const Pack<bf16>*>(by.bias + first_output);
                 Pack<bf16> pack;
                 if (by.add) pack = *target;
 #pragma unroll
                 for (int j = 0; j < 8; ++j) pack.set(j, result[j] + biases[j] + (by.add ? pack[j] : 0.f));
                 *target = pack;
             } else {
-                for (int j = 0; j < 8; ++j) {
-                    bf16* target = target_of(first_output + from + j);
+                for (int j = 0; j < 8 && first_output + j < by.outputs; ++j) {
+                    bf16* target = target_of(place_of(first_output + j));
                     if (target == nullptr) continue;
-                    const float y = result[j] + to_float(by.bias[first_output + from + j]);
+                    const float y = result[j] + to_float(by.bias[first_output + j]);
                     *target = from_float<bf16>(by.add ? y + to_float(*target) : y);
                 }
             }
