@@ -24,7 +24,7 @@ mod emulate;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use device::{free_bytes, list, open, synchronize};
+pub(crate) use device::{carrier, free_bytes, list, open, synchronize};
 pub(crate) use dispatch::{
     Fp8, NormedRope, arranged, attention, conv3d, gate_heads, gated_residual, gelu, linear, norm_modulate, norm_rope,
     pixel_norm, rms_norm,

@@ -1,12 +1,15 @@
 //! Performs launches and matrix products on a GPU.
 //!
-//! Must not know what the kernels compute. All work of a device goes through one stream, in order.
+//! Must not know what the kernels compute. All work of a device goes through one stream, in order; only copies of weights that are
+//! streamed have a stream of their own (`carrier`).
 #![allow(unsafe_code)]
 
+mod carrier;
 mod lt;
 mod open;
 mod ptx;
 
+pub(crate) use carrier::carrier;
 pub(super) use lt::Product;
 pub(crate) use open::{free_bytes, list, open, synchronize};
 
