@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 /// One line before the work begins, the plan, and a warning when the memory at hand will not do.
 pub(super) fn intent(request: &Generation, model: &ModelIdentity, plan: &MemoryPlan) -> String {
     let peak = plan.peak();
-    let short = match ltx_jobs::memory::available_bytes() {
+    let available = ltx_jobs::memory::available_bytes().filter(|_| !plan.gpu);
+    let short = match available {
         Some(available) if available < peak => {
             format!(
                 "\nwarning: only {} of memory are available; a smaller size or fewer frames need less",
