@@ -36,6 +36,6 @@ pub use modulate::{gate_heads, gated_residual, gelu, layer_norm_modulate, modula
 pub use norm::{GroupNorm, RmsNorm, rms_norm};
 pub use packed::{Packed, Packing, e4m3, unpack};
 pub use rope::{FrequencyPrecision, RopeTable, fractional_rope_table};
-pub use staging::{Arrival, Carrier, Pinned, Staging};
+pub use staging::{Arrival, Carrier, Pinned, Staging, carrier};
 pub use taps::Taps;
 pub use weights::{EightBit, Matrix, Tiles, Vb, Weights};

@@ -9,13 +9,14 @@ use crate::{
     plan::{Fit, MemoryBudget, Sizes},
     resident::{Clear, Part, Slot},
 };
+use candle_core::Device;
 use ltx_model::{
     text_encoder::{Gemma, PromptTokenizer, TextEncoder},
     transformer::Transformer,
     upsampler::{Upsampler, UpsamplerConfig},
     video_vae::{LatentStatistics, VideoDecoder, VideoEncoder},
 };
-use ltx_nn::{Compute, Staging, Vb, Weights};
+use ltx_nn::{Carrier, Compute, Staging, Vb, Weights, carrier};
 use ltx_weights::{Adapted, LoadReport, RandomWeights, Stored, TensorSet};
 use std::sync::Arc;
 
@@ -65,6 +66,8 @@ pub struct Engine {
     pub(crate) sizes: Sizes,
     parts: Parts,
     staging: StagedStacks,
+    /// What streamed layers reach the device by.
+    carrier: fn(&Device) -> ltx_nn::Result<Option<Box<dyn Carrier>>>,
     /// Whether parts lie in a GPU's memory.
     pub(crate) gpu: bool,
     pub(crate) options: EngineOptions,
@@ -108,7 +111,13 @@ impl Engine {
         let gpu = !options.compute.device.is_cpu();
         let sizes = Sizes::of(&reports, &ltx, &text, &options.compute, gpu);
         let (parts, staging) = (Parts::default(), StagedStacks::default());
-        Ok(Self { ltx, text, upscaler, tokenizer, reports, sizes, parts, staging, gpu, options })
+        Ok(Self { ltx, text, upscaler, tokenizer, reports, sizes, parts, staging, carrier, gpu, options })
+    }
+
+    /// With another carrier than the device's.
+    #[cfg(test)]
+    pub(crate) fn carried_by(self, carrier: fn(&Device) -> ltx_nn::Result<Option<Box<dyn Carrier>>>) -> Self {
+        Self { carrier, ..self }
     }
 
     /// As it would be if it computed on a GPU, for plans alone.
@@ -206,11 +215,14 @@ impl Engine {
     fn staged(&self, source: Arc<dyn Weights>, slot: &Slot<Staging>, host_bytes: u64) -> Result<Vb> {
         let compute = &self.options.compute;
         let vb = Vb::new(Arc::clone(&source), compute.clone());
-        if compute.device.is_cpu() {
-            return Ok(vb);
+        match (self.carrier)(&compute.device)? {
+            Some(carrier) => {
+                let staging =
+                    slot.part(self.options.resident_bytes > 0, || Ok(Staging::new(source, carrier, host_bytes)));
+                Ok(vb.with_staging(staging?))
+            }
+            None => Ok(vb),
         }
-        let open = || Ok(Staging::open(source, &compute.device, host_bytes)?);
-        Ok(vb.with_staging(slot.part(self.options.resident_bytes > 0, open)?))
     }
 
     /// The upscaler, and the statistics its latents are un-normalised with.
@@ -252,3 +264,6 @@ impl Engine {
 pub(crate) fn same(part: &'static str, found: usize, expected: usize) -> Result<()> {
     if found == expected { Ok(()) } else { Err(PipelineError::PartsDiffer { part, found, expected }) }
 }
+
+#[cfg(test)]
+mod streamed;

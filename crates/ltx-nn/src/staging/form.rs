@@ -94,7 +94,10 @@ impl<T> Form<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::{DType, quantized::{GgmlDType, QTensor}};
+    use candle_core::{
+        DType,
+        quantized::{GgmlDType, QTensor},
+    };
 
     fn bf16() -> Compute {
         Compute::cpu_f32().with_dtype(DType::BF16)

@@ -60,6 +60,14 @@ pub trait Arrival: Send + Sync {
     fn wait(&self) -> Result<()>;
 }
 
+/// What carries weights to a device; `None` for the CPU, where they are used where they are read to.
+///
+/// # Errors
+/// The GPU failed.
+pub fn carrier(device: &Device) -> Result<Option<Box<dyn Carrier>>> {
+    if device.is_cpu() { Ok(None) } else { Ok(Some(kernels::cuda::carrier(device)?)) }
+}
+
 /// A source of weights whose matrices pass through the device's memory.
 pub struct Staging {
     source: Arc<dyn Weights>,
@@ -80,14 +88,6 @@ impl Staging {
     pub fn new(source: Arc<dyn Weights>, carrier: Box<dyn Carrier>, host_bytes: u64) -> Self {
         let kept = Kept { left: host_bytes, matrices: HashMap::new(), small: HashMap::new() };
         Self { source, carrier, kept: Mutex::new(kept) }
-    }
-
-    /// The same to a GPU.
-    ///
-    /// # Errors
-    /// The device is no GPU, or it failed.
-    pub fn open(source: Arc<dyn Weights>, device: &Device, host_bytes: u64) -> Result<Self> {
-        Ok(Self::new(source, kernels::cuda::carrier(device)?, host_bytes))
     }
 
     /// A tensor that is no matrix; it stays on the device.
