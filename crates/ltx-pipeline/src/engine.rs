@@ -67,11 +67,14 @@ pub struct Engine {
     parts: Parts,
     staging: StagedStacks,
     /// What streamed layers reach the device by.
-    carrier: fn(&Device) -> ltx_nn::Result<Option<Box<dyn Carrier>>>,
+    carrier: CarrierOf,
     /// Whether parts lie in a GPU's memory.
     pub(crate) gpu: bool,
     pub(crate) options: EngineOptions,
 }
+
+/// What carries weights to a device, if they have to be carried.
+type CarrierOf = fn(&Device) -> ltx_nn::Result<Option<Box<dyn Carrier>>>;
 
 /// The parts that may stay.
 #[derive(Default)]
@@ -116,7 +119,7 @@ impl Engine {
 
     /// With another carrier than the device's.
     #[cfg(test)]
-    pub(crate) fn carried_by(self, carrier: fn(&Device) -> ltx_nn::Result<Option<Box<dyn Carrier>>>) -> Self {
+    pub(crate) fn carried_by(self, carrier: CarrierOf) -> Self {
         Self { carrier, ..self }
     }
 

@@ -206,3 +206,51 @@ pub(crate) fn streamed(layer: u64, count: usize) -> u64 {
 fn in_memory(used: Tally, packed: Tally, value: u64) -> u64 {
     (used.parameters - packed.parameters) * value + packed.bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gpu_keeps_fp8_as_bytes_and_everything_else_in_the_dtype() {
+        let loras = Loras::default();
+        let rule = |value, gpu| Rule { value, gpu, widens: !gpu && value == 4, tiles: false, loras: &loras };
+        let matrix = |stored, packed, fp8| Footprint {
+            key: "layer.weight",
+            shape: &[32, 64],
+            stored,
+            packed,
+            bf16: !packed && stored == 4096,
+            fp8,
+        };
+        let (bf16, f32s, blocks, fp8) = (
+            matrix(4096, false, false),
+            matrix(8192, false, false),
+            matrix(2176, true, false),
+            matrix(2048, true, true),
+        );
+        // In its last form, streamed, and beside it while it is loaded.
+        for (tensor, value, expected) in [
+            (bf16, 2, [4096, 4096, 0]),
+            (bf16, 4, [8192, 8192, 0]),
+            (f32s, 2, [4096, 4096, 8192]),
+            (blocks, 2, [4096, 4096, 0]),
+            (blocks, 4, [8192, 8192, 0]),
+            (fp8, 2, [2048, 2048, 0]),
+        ] {
+            let rule = rule(value, true);
+            assert_eq!(
+                [rule.staying(tensor), rule.passing(tensor), rule.loading(tensor)],
+                expected,
+                "{tensor:?} {value}"
+            );
+        }
+        // On the CPU blocks stay packed, and 16-bit floats of a streamed layer are as they are stored.
+        let cpu = rule(4, false);
+        assert_eq!(
+            [cpu.staying(blocks), cpu.staying(bf16), cpu.passing(bf16), cpu.loading(bf16)],
+            [2176, 8192, 4096, 4096]
+        );
+        assert!(bf16.is_matrix() && !Footprint { key: "layer.scale_shift_table", ..bf16 }.is_matrix());
+    }
+}
