@@ -205,7 +205,7 @@ impl<'a, T> Copied<'a, T> {
 impl<T> Drop for Copied<'_, T> {
     /// Ahead of the layer itself, whether it was used or not.
     fn drop(&mut self) {
-        // A device that cannot take an order any more does no work either.
+        // A device that can neither be given an order nor be waited for does no work either.
         let _ = self.staging.give_back();
     }
 }

@@ -80,7 +80,12 @@ impl Seam {
         if before < length {
             self.shared = Some(tile.narrow(axis, before, length - before)?.contiguous()?);
         }
-        Ok(if before > 0 { Some(tile.narrow(axis, 0, before)?) } else { None })
+        if before == 0 {
+            return Ok(None);
+        }
+        let finished = tile.narrow(axis, 0, before)?;
+        // A piece that waits to be joined holds no more memory than its own; frames leave at once.
+        Ok(Some(if axis == AXES[0] { finished } else { finished.contiguous()? }))
     }
 }
 

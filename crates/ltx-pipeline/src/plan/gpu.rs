@@ -79,12 +79,12 @@ impl Engine {
             // The pixels; their magnitudes, which are summed, or what converts them.
             return decoder.max(tile + tile.max(convert));
         }
-        // A stretch of the clip, and what waits for the next one.
         let stretch = of(pixels(frames), frame, 1);
         let waiting = if lengths[0].count > 1 { of(tiles.frames.overlap as u64 + 1, frame, 1) } else { 0 };
-        // The tile, weighted, summed; the stretch's pieces joined; or a finished stretch converted.
-        let blending = (3 * tile).max(stretch + convert);
-        stretch + waiting + decoder.max(blending)
+        // A tile as it is, weighted, and summed with what waits; of a stretch in pieces the same, and joining them.
+        let pieces = lengths[1].count * lengths[2].count > 1;
+        let (alive, blending) = if pieces { (stretch, (3 * tile).max(2 * stretch)) } else { (0, 3 * tile) };
+        waiting + alive + decoder.max(blending).max(stretch + convert)
     }
 }
 

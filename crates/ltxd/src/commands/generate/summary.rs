@@ -91,11 +91,13 @@ impl Summary<'_> {
             self.outcome.seconds.iter().map(|s| format!("{} {:.1} s", s.stage.label(), s.seconds)).collect();
         let peak = self.peak_rss_bytes.map_or_else(|| "unknown".to_owned(), human);
         format!(
-            "{}: {} frames in {:.1} s ({}); peak memory {peak}, planned {}",
+            "{}: {} frames in {:.1} s ({}); peak memory {}{peak}, planned {}{}",
             self.arguments.out.display(),
             self.outcome.frames,
             self.total_seconds,
             stages.join(", "),
+            if self.plan.gpu { "of the process " } else { "" },
+            if self.plan.gpu { "of the GPU " } else { "" },
             human(self.plan.peak())
         )
     }

@@ -72,7 +72,12 @@ impl Carrier for ToGpu {
     }
 
     fn give_back(&self) -> crate::Result<()> {
-        Ok(self.streams.copies.join(&self.streams.compute).w()?)
+        let Streams { compute, copies, .. } = &*self.streams;
+        if copies.join(compute).is_err() {
+            // Without an event the order is made by waiting.
+            compute.synchronize().w()?;
+        }
+        Ok(())
     }
 }
 
