@@ -1,9 +1,9 @@
-//! The layers of a deep stack, used one after another: some stay in memory, the others are loaded ahead of their use by a
-//! reader thread while the layer before computes, and dropped behind it.
+//! The layers of a deep stack, used one after another: some stay in memory, the others are loaded ahead of their use while the layer
+//! before computes, and dropped behind it: on the CPU by a reader thread, to a GPU by copies that are begun beside its work.
 //!
 //! Must not know what a layer computes, or where its weights lie.
 
-use ltx_nn::{NnError, Result, Vb};
+use ltx_nn::{Arrival, NnError, Result, Staging, Vb};
 use std::{
     panic,
     sync::{
@@ -78,10 +78,13 @@ impl<T: Send + Sync> Layers<T> {
         mut before: impl FnMut(usize) -> Result<(), E>,
         mut each: impl FnMut(usize, &T) -> Result<(), E>,
     ) -> Result<(), E> {
+        if let Some(staging) = self.vb.staging() {
+            return self.for_each_staged(staging, before, each);
+        }
         let absent: Vec<usize> = (0..self.slots.len()).filter(|i| self.held(*i).is_none()).collect();
         thread::scope(|scope| {
             let (ready, layers) = mpsc::sync_channel(0);
-            // On a GPU, layers are loaded by the thread that computes.
+            // To another device, layers are loaded by the thread that computes.
             let reader = if absent.is_empty() || !self.vb.compute().device.is_cpu() {
                 None
             } else {
@@ -118,6 +121,45 @@ impl<T: Send + Sync> Layers<T> {
         })
     }
 
+    /// A pass whose streamed layers come through a staging. The device runs behind this thread, so a layer's work is given to it
+    /// before the next layer's copies are begun, and those before the layer's own memory is given back: the copies then go on beside
+    /// the work, into the memory of the layer before.
+    fn for_each_staged<E: From<NnError>>(
+        &self,
+        staging: &Staging,
+        mut before: impl FnMut(usize) -> Result<(), E>,
+        mut each: impl FnMut(usize, &T) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let streamed = |from: usize| (from..self.slots.len()).find(|i| matches!(self.slots[*i], Slot::Streamed));
+        let copying = |i: usize| Copied::begin(staging, || self.load(i));
+        let mut next: Option<Copied<'_, T>> = None;
+        for (i, slot) in self.slots.iter().enumerate() {
+            before(i)?;
+            match slot {
+                Slot::Streamed => {
+                    let copied = match next.take() {
+                        Some(copied) => copied,
+                        None => copying(i)?,
+                    };
+                    each(i, copied.arrived()?)?;
+                    next = streamed(i + 1).map(copying).transpose()?;
+                    drop(copied);
+                }
+                Slot::Held(cell) => {
+                    let layer = match cell.get() {
+                        Some(layer) => layer,
+                        None => {
+                            let layer = self.load(i)?;
+                            cell.get_or_init(|| layer)
+                        }
+                    };
+                    each(i, layer)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The reader: every absent layer in turn, each handed over before the next is begun. Ends early when nobody takes them.
     fn read(&self, absent: &[usize], ready: &SyncSender<Result<T>>) {
         for i in absent {
@@ -132,7 +174,7 @@ impl<T: Send + Sync> Layers<T> {
     fn load(&self, i: usize) -> Result<T> {
         let vb = match self.slots[i] {
             Slot::Held(_) => self.vb.pp(i.to_string()),
-            Slot::Streamed => self.vb.pp(i.to_string()).passing(),
+            Slot::Streamed => self.vb.pp(i.to_string()).streamed(),
         };
         (self.load)(&vb, i)
     }
@@ -144,6 +186,37 @@ impl<T: Send + Sync> Layers<T> {
         }
     }
 }
+
+/// A streamed layer from the beginning of its copies to the end of its memory.
+struct Copied<'a, T> {
+    layer: T,
+    arrival: Box<dyn Arrival>,
+    staging: &'a Staging,
+}
+
+impl<'a, T> Copied<'a, T> {
+    fn begin(staging: &'a Staging, load: impl FnOnce() -> Result<T>) -> Result<Self> {
+        let layer = load()?;
+        Ok(Self { layer, arrival: staging.arrival()?, staging })
+    }
+
+    /// The layer, for work that the device does once the copies are done.
+    fn arrived(&self) -> Result<&T> {
+        self.arrival.wait()?;
+        Ok(&self.layer)
+    }
+}
+
+impl<T> Drop for Copied<'_, T> {
+    /// Ahead of the layer itself, whether it was used or not.
+    fn drop(&mut self) {
+        // A device that can neither be given an order nor be waited for does no work either.
+        let _ = self.staging.give_back();
+    }
+}
+
+#[cfg(test)]
+mod staged;
 
 #[cfg(test)]
 mod tests {

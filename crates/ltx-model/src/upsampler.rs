@@ -50,6 +50,17 @@ impl UpsamplerConfig {
         within("num_blocks_per_stage", config.num_blocks_per_stage, 0..=256)?;
         Ok(config)
     }
+
+    /// Bytes at the worst moment on a GPU, for a latent of so many elements after the upsampling: a block's input, a convolution's
+    /// output and the group norm after it, which is in f32.
+    pub fn bytes_on_gpu(&self, elements: u64, dtype: DType) -> u64 {
+        const NORM_COPIES: u64 = 3;
+        const COPIES: u64 = 6;
+        let value = dtype.size_in_bytes() as u64;
+        // In other dtypes than bf16, candle's convolution unfolds its input.
+        let convolution = if dtype == DType::BF16 { 0 } else { 15 * value };
+        self.mid_channels as u64 * elements * (COPIES * value + NORM_COPIES * 4 + convolution)
+    }
 }
 
 /// The upsampler.

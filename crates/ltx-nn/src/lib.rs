@@ -20,6 +20,7 @@ mod packed;
 pub mod profile;
 mod recording;
 mod rope;
+mod staging;
 mod taps;
 mod weights;
 
@@ -39,5 +40,6 @@ pub use norm::{GroupNorm, RmsNorm, rms_norm};
 pub use packed::{Packed, Packing, e4m3, unpack};
 pub use recording::Recorder;
 pub use rope::{FrequencyPrecision, RopeTable, fractional_rope_table};
+pub use staging::{Arrival, Carrier, Pinned, Staging, carrier};
 pub use taps::Taps;
 pub use weights::{EightBit, Matrix, Tiles, Vb, Weights};

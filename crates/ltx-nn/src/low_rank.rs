@@ -35,6 +35,11 @@ impl LowRank {
         Ok(Self { down: self.down.to_device(device)?, up: self.up.to_device(device)?, scale: self.scale })
     }
 
+    /// `A`, `B` and the scale.
+    pub(crate) fn parts(&self) -> (Tensor, Tensor, f32) {
+        (self.down.clone(), self.up.clone(), self.scale)
+    }
+
     /// `scale · (x Aᵀ) Bᵀ`.
     ///
     /// # Shapes

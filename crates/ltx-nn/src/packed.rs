@@ -5,7 +5,8 @@
 //! Must not know files, keys, or which layer multiplies.
 
 use crate::{Compute, Matrix, NnError, Result, kernels};
-use candle_core::{DType, Device, Tensor, quantized::GgmlDType};
+use candle_core::{DType, Device, Tensor, WithDType, quantized::GgmlDType};
+use half::{bf16, f16};
 use rayon::prelude::*;
 use std::{fmt, ops::Range, sync::Arc};
 
@@ -126,11 +127,47 @@ impl Packed {
     pub(crate) fn on(self, compute: &Compute) -> Result<Matrix> {
         let Compute { device, dtype, .. } = compute;
         let Packing::Fp8 { scale } = self.packing else {
-            return Ok(Matrix::Dense(self.widened(device)?.to_dtype(*dtype)?));
+            return Ok(Matrix::Dense(self.rounded(*dtype)?.to_device(device)?));
         };
-        let bytes = Tensor::from_slice(self.bytes.as_slice(), (self.shape[0], self.shape[1]), device)?;
-        let there = kernels::cuda::Fp8::new(bytes, scale)?;
-        Ok(Matrix::Packed(Self { bytes: Arc::default(), there: Some(there), ..self }))
+        Ok(Matrix::Packed(Self::there(self.bytes_on(device)?, (scale, Tensor::new(&[scale], device)?))?))
+    }
+
+    /// 8-bit floats `[outputs, inputs]` that lie on a GPU, and their scale here and there.
+    pub(crate) fn there(bytes: Tensor, (scale, scale_there): (f32, Tensor)) -> Result<Self> {
+        let (outputs, inputs) = bytes.dims2()?;
+        let there = Some(kernels::cuda::Fp8::new(bytes, scale, scale_there));
+        Ok(Self { bytes: Arc::default(), packing: Packing::Fp8 { scale }, shape: [outputs, inputs], there })
+    }
+
+    /// Packed values of one byte each, as they are.
+    pub(crate) fn bytes_on(&self, device: &Device) -> Result<Tensor> {
+        Ok(Tensor::from_slice(self.bytes.as_slice(), (self.shape[0], self.shape[1]), device)?)
+    }
+
+    /// The whole matrix on the CPU in a dtype, each value rounded once. Nothing of its size in f32 is made on the way to 16 bits.
+    pub(crate) fn rounded(&self, dtype: DType) -> Result<Tensor> {
+        match dtype {
+            DType::BF16 => self.rounded_to(bf16::from_f32),
+            DType::F16 => self.rounded_to(f16::from_f32),
+            _ => Ok(self.widened(&Device::Cpu)?.to_dtype(dtype)?),
+        }
+    }
+
+    fn rounded_to<T: WithDType>(&self, round: impl Fn(f32) -> T + Sync) -> Result<Tensor> {
+        let values = self.shape[0] * self.shape[1];
+        check(&self.bytes, self.packing, values)?;
+        let tile = TILE / self.packing.block() * self.packing.block();
+        let size = self.packing.bytes(tile).unwrap_or(1);
+        let mut rounded = vec![round(0.0); values];
+        rounded.par_chunks_mut(tile).zip(self.bytes.par_chunks(size)).for_each_init(
+            || vec![0f32; tile],
+            |wide, (rounded, bytes)| {
+                let wide = &mut wide[..rounded.len()];
+                kernels::decode(self.packing, bytes, wide);
+                rounded.iter_mut().zip(wide).for_each(|(rounded, value)| *rounded = round(*value));
+            },
+        );
+        Ok(Tensor::from_vec(rounded, (self.shape[0], self.shape[1]), &Device::Cpu)?)
     }
 
     /// `x Wᵀ + b`, then GELU if asked for, where the matrix lies on a GPU.

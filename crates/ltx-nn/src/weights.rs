@@ -2,7 +2,7 @@
 //!
 //! Must not know files; `ltx-weights` implements the trait for them, once for data and once for shapes alone.
 
-use crate::{Compute, Level, LowRank, Packed, Packing, Result, kernels, profile};
+use crate::{Compute, Level, LowRank, Packed, Packing, Result, Staging, kernels, profile};
 use candle_core::{DType, Tensor};
 use std::{fmt, sync::Arc};
 
@@ -149,12 +149,15 @@ pub struct Vb {
     prefix: String,
     compute: Compute,
     passing: bool,
+    /// What layers that are streamed to a GPU are loaded through.
+    staging: Option<Arc<Staging>>,
+    streamed: bool,
 }
 
 impl Vb {
     /// The root of a source.
     pub fn new(source: Arc<dyn Weights>, compute: Compute) -> Self {
-        Self { source, prefix: String::new(), compute, passing: false }
+        Self { source, prefix: String::new(), compute, passing: false, staging: None, streamed: false }
     }
 
     /// One level down: `vb.pp("attn1").pp("to_q")`.
@@ -179,6 +182,32 @@ impl Vb {
         self.passing
     }
 
+    /// The same position; what is [`Vb::streamed`] from here on is loaded through `staging`, which has the same source.
+    #[must_use]
+    pub fn with_staging(&self, staging: Arc<Staging>) -> Self {
+        Self { staging: Some(staging), ..self.clone() }
+    }
+
+    /// What streamed layers are loaded through, if they are to pass through a GPU's memory.
+    pub fn staging(&self) -> Option<&Arc<Staging>> {
+        self.staging.as_ref()
+    }
+
+    /// The same position, for layers that are loaded for one pass: [`Vb::passing`], and through the staging where there is one.
+    #[must_use]
+    pub fn streamed(&self) -> Self {
+        Self { streamed: true, ..self.passing() }
+    }
+
+    /// Whether it is [`Vb::streamed`].
+    pub fn is_streamed(&self) -> bool {
+        self.streamed
+    }
+
+    fn stage(&self) -> Option<&Staging> {
+        self.staging.as_deref().filter(|_| self.streamed)
+    }
+
     /// The same position with every product exact, for layers too small or too delicate for 8 bits.
     #[must_use]
     pub fn exact(&self) -> Self {
@@ -195,8 +224,12 @@ impl Vb {
     /// # Errors
     /// As [`Weights::tensor`].
     pub fn tensor(&self, name: &str, shape: impl AsRef<[usize]>) -> Result<Tensor> {
-        let read = || self.source.tensor(&self.key(name), shape.as_ref(), &self.compute);
-        profile::timed("weights", || 0, read).map_err(|error| error.while_reading(|| self.key(name)))
+        let (key, shape) = (self.key(name), shape.as_ref());
+        let read = || match self.stage() {
+            Some(staging) => staging.tensor(&key, shape, &self.compute),
+            None => self.source.tensor(&key, shape, &self.compute),
+        };
+        profile::timed("weights", || 0, read).map_err(|error| error.while_reading(|| key.clone()))
     }
 
     /// The matrix `name`, `[outputs, inputs]`, at this position.
@@ -204,8 +237,12 @@ impl Vb {
     /// # Errors
     /// As [`Weights::matrix`].
     pub fn matrix(&self, name: &str, shape: [usize; 2]) -> Result<Matrix> {
-        let read = || self.source.matrix(&self.key(name), shape, &self.compute)?.on(&self.compute);
-        profile::timed("weights", || 0, read).map_err(|error| error.while_reading(|| self.key(name)))
+        let key = self.key(name);
+        let read = || match self.stage() {
+            Some(staging) => staging.matrix(&key, shape, &self.compute),
+            None => self.source.matrix(&key, shape, &self.compute)?.on(&self.compute),
+        };
+        profile::timed("weights", || 0, read).map_err(|error| error.while_reading(|| key.clone()))
     }
 
     /// Some rows of the matrix `name` at this position.

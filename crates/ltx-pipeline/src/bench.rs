@@ -12,7 +12,7 @@ use crate::{
     sampler::Sampler,
     stage_sigmas,
 };
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use ltx_model::text_encoder::MAX_TOKENS;
 use ltx_nn::{Taps, synchronize};
 use ltx_types::{CancelToken, FieldError, Generation, NoProgress, Seed, Stage};
@@ -163,14 +163,15 @@ impl Bench {
                 state.clip_latent(&tokens)?
             }
         };
-        let decoder = self.engine.video_decoder(&self.engine.fit(request)?)?;
+        let fit = self.engine.fit(request)?;
+        let decoder = self.engine.video_decoder(&fit)?;
         let mut chunks = Vec::new();
         let (seconds, ()) = self.timed(|| {
-            let each = |chunk| {
-                chunks.push(chunk);
+            let each = |chunk: Tensor| {
+                chunks.push(chunk.to_device(&Device::Cpu)?);
                 Ok(())
             };
-            decode_tiled(&decoder, &latent, &self.options.tiles, (run.cancel, run.progress), each)
+            decode_tiled(&decoder, &latent, &fit.tiles, (run.cancel, run.progress), each)
         })?;
         Ok(Timed { seconds, output: Tensor::cat(&chunks, 2)? })
     }
@@ -189,7 +190,7 @@ impl Bench {
         let mut chunks = Vec::new();
         let (seconds, _) = self.timed(|| {
             engine.run(request, run, &Taps::off(), |chunk| {
-                chunks.push(chunk);
+                chunks.push(chunk.to_device(&Device::Cpu)?);
                 Ok(())
             })
         })?;

@@ -9,13 +9,14 @@ use crate::{
     plan::{Fit, MemoryBudget, Sizes},
     resident::{Clear, Part, Slot},
 };
+use candle_core::Device;
 use ltx_model::{
     text_encoder::{Gemma, PromptTokenizer, TextEncoder},
     transformer::Transformer,
-    upsampler::Upsampler,
+    upsampler::{Upsampler, UpsamplerConfig},
     video_vae::{LatentStatistics, VideoDecoder, VideoEncoder},
 };
-use ltx_nn::{Compute, Vb, Weights};
+use ltx_nn::{Carrier, Compute, Staging, Vb, Weights, carrier};
 use ltx_weights::{Adapted, LoadReport, RandomWeights, Stored, TensorSet};
 use std::sync::Arc;
 
@@ -24,13 +25,16 @@ use std::sync::Arc;
 pub struct EngineOptions {
     /// Device and dtype.
     pub compute: Compute,
-    /// Tiles of the decoder.
-    pub tiles: TileSizes,
+    /// Tiles of the decoder. Without them: the official ones, on a GPU as large ones as `memory` holds.
+    pub tiles: Option<TileSizes>,
     /// Bytes of weights that may stay in memory between generations; 0 loads every part when its stage begins.
     pub resident_bytes: u64,
-    /// What the process may take at its peak. Where a request needs more, blocks of the transformer are streamed; without a
-    /// budget nothing is.
+    /// What the process may take at its peak, of the machine's memory or of the GPU's. Where a request needs more, blocks of the
+    /// transformer are streamed; without a budget nothing is.
     pub memory: Option<MemoryBudget>,
+    /// Bytes of the machine's memory that may be page-locked for weights that stream to a GPU. What has no room there is read from
+    /// the files in every pass.
+    pub host_bytes: u64,
     /// Whether plans leave room for previews. Without it none are made.
     pub previews: bool,
     /// Takes shapes from the files and draws the values, for measurements at sizes whose weights are not here.
@@ -38,13 +42,14 @@ pub struct EngineOptions {
 }
 
 impl Default for EngineOptions {
-    /// f32 on the CPU, the official tiles.
+    /// f32 on the CPU.
     fn default() -> Self {
         Self {
             compute: Compute::cpu_f32(),
-            tiles: TileSizes::default(),
+            tiles: None,
             resident_bytes: 0,
             memory: None,
+            host_bytes: 0,
             previews: true,
             random_weights: false,
         }
@@ -60,8 +65,16 @@ pub struct Engine {
     reports: Vec<LoadReport>,
     pub(crate) sizes: Sizes,
     parts: Parts,
+    staging: StagedStacks,
+    /// What streamed layers reach the device by.
+    carrier: CarrierOf,
+    /// Whether parts lie in a GPU's memory.
+    pub(crate) gpu: bool,
     pub(crate) options: EngineOptions,
 }
+
+/// What carries weights to a device, if they have to be carried.
+type CarrierOf = fn(&Device) -> ltx_nn::Result<Option<Box<dyn Carrier>>>;
 
 /// The parts that may stay.
 #[derive(Default)]
@@ -71,6 +84,14 @@ struct Parts {
     transformer: Slot<Transformer>,
     upsampler: Slot<(Upsampler, LatentStatistics)>,
     video_decoder: Slot<VideoDecoder>,
+}
+
+/// What stacks are streamed to a GPU through; they stay where parts may.
+#[derive(Default)]
+struct StagedStacks {
+    gemma: Slot<Staging>,
+    connector: Slot<Staging>,
+    transformer: Slot<Staging>,
 }
 
 impl Engine {
@@ -90,8 +111,23 @@ impl Engine {
             same("latent upscaler channels", found, expected)?;
         }
         let tokenizer = text.tokenizer()?;
-        let sizes = Sizes::of(&reports, &ltx, &text, &options.compute);
-        Ok(Self { ltx, text, upscaler, tokenizer, reports, sizes, parts: Parts::default(), options })
+        let gpu = !options.compute.device.is_cpu();
+        let sizes = Sizes::of(&reports, &ltx, &text, &options.compute, gpu);
+        let (parts, staging) = (Parts::default(), StagedStacks::default());
+        Ok(Self { ltx, text, upscaler, tokenizer, reports, sizes, parts, staging, carrier, gpu, options })
+    }
+
+    /// With another carrier than the device's.
+    #[cfg(test)]
+    pub(crate) fn carried_by(self, carrier: CarrierOf) -> Self {
+        Self { carrier, ..self }
+    }
+
+    /// As it would be if it computed on a GPU, for plans alone.
+    #[cfg(test)]
+    pub(crate) fn planned_for_a_gpu(self) -> Self {
+        let sizes = Sizes::of(&self.reports, &self.ltx, &self.text, &self.options.compute, true);
+        Self { gpu: true, sizes, ..self }
     }
 
     /// The checkpoint's own `model_version`.
@@ -132,6 +168,10 @@ impl Engine {
         self.upscaler.is_some()
     }
 
+    pub(crate) fn upscaler_config(&self) -> Option<&UpsamplerConfig> {
+        self.upscaler.as_ref().map(|upscaler| &upscaler.config)
+    }
+
     pub(crate) fn tokenizer(&self) -> &PromptTokenizer {
         &self.tokenizer
     }
@@ -139,9 +179,11 @@ impl Engine {
     pub(crate) fn text_encoder(&self, fit: &Fit) -> Result<Arc<TextEncoder>> {
         let stays = fit.stays(Part::TextEncoder);
         self.parts.text_encoder.part(stays, || {
-            let gemma_vb = self.vb(&self.text.tensors).pp(self.text.prefix);
-            let gemma = Gemma::load(&gemma_vb, &self.text.config)?;
-            Ok(TextEncoder::open(gemma, &self.ltx_vb(), &self.ltx.transformer, stays)?)
+            let [for_gemma, _] = self.host_shares();
+            let gemma_vb = self.staged(self.source(&self.text.tensors), &self.staging.gemma, for_gemma)?;
+            let gemma = Gemma::load(&gemma_vb.pp(self.text.prefix), &self.text.config)?;
+            let vb = self.staged(self.ltx_source(), &self.staging.connector, 0)?;
+            Ok(TextEncoder::open(gemma, &vb, &self.ltx.transformer, stays)?)
         })
     }
 
@@ -157,9 +199,33 @@ impl Engine {
 
     /// The transformer, its blocks still to be loaded by the first step. One that stays between generations holds all blocks.
     pub(crate) fn transformer(&self, fit: &Fit) -> Result<Arc<Transformer>> {
-        let vb = self.ltx_vb().pp(Transformer::PREFIX);
-        let load = || Ok(Transformer::open(&vb, &self.ltx.transformer, fit.held)?);
-        self.parts.transformer.part(fit.stays(Part::Transformer), load)
+        self.parts.transformer.part(fit.stays(Part::Transformer), || {
+            let [_, for_blocks] = self.host_shares();
+            let vb = self.staged(self.ltx_source(), &self.staging.transformer, for_blocks)?;
+            Ok(Transformer::open(&vb.pp(Transformer::PREFIX), &self.ltx.transformer, fit.held)?)
+        })
+    }
+
+    /// Host memory that may be page-locked for the language model, which is used once in a generation, and for the blocks, which are
+    /// used in every step and come first. The language model's is worth locking only where it stays for the next generation.
+    fn host_shares(&self) -> [u64; 2] {
+        let blocks = self.options.host_bytes.min(self.sizes.blocks);
+        let gemma = if self.options.resident_bytes > 0 { self.options.host_bytes - blocks } else { 0 };
+        [gemma.min(self.sizes.gemma), blocks]
+    }
+
+    /// A source whose streamed layers reach a GPU through page-locked memory; on the CPU as it is.
+    fn staged(&self, source: Arc<dyn Weights>, slot: &Slot<Staging>, host_bytes: u64) -> Result<Vb> {
+        let compute = &self.options.compute;
+        let vb = Vb::new(Arc::clone(&source), compute.clone());
+        match (self.carrier)(&compute.device)? {
+            Some(carrier) => {
+                let staging =
+                    slot.part(self.options.resident_bytes > 0, || Ok(Staging::new(source, carrier, host_bytes)));
+                Ok(vb.with_staging(staging?))
+            }
+            None => Ok(vb),
+        }
     }
 
     /// The upscaler, and the statistics its latents are un-normalised with.
@@ -172,13 +238,17 @@ impl Engine {
         })
     }
 
-    /// The checkpoint's weights, with the LoRA files over them.
     fn ltx_vb(&self) -> Vb {
-        let mut source = self.source(&self.ltx.tensors);
-        if !self.ltx.loras.is_empty() {
-            source = Arc::new(Adapted { base: source, loras: Arc::clone(&self.ltx.loras) });
+        Vb::new(self.ltx_source(), self.options.compute.clone())
+    }
+
+    /// The checkpoint's weights, with the LoRA files over them.
+    fn ltx_source(&self) -> Arc<dyn Weights> {
+        let source = self.source(&self.ltx.tensors);
+        match self.ltx.loras.is_empty() {
+            true => source,
+            false => Arc::new(Adapted { base: source, loras: Arc::clone(&self.ltx.loras) }),
         }
-        Vb::new(source, self.options.compute.clone())
     }
 
     fn vb(&self, tensors: &Arc<TensorSet>) -> Vb {
@@ -197,3 +267,6 @@ impl Engine {
 pub(crate) fn same(part: &'static str, found: usize, expected: usize) -> Result<()> {
     if found == expected { Ok(()) } else { Err(PipelineError::PartsDiffer { part, found, expected }) }
 }
+
+#[cfg(test)]
+mod streamed;

@@ -90,9 +90,12 @@ pub enum PipelineError {
     NoUpscaler,
     /// The budget does not hold what the request needs even with everything streamed.
     #[error(
-        "memory: {budget} bytes are too little for this request, which needs {least} ({stage}); nearest legal: {least}"
+        "memory{}: {budget} bytes are too little for this request, which needs {least} ({stage}); nearest legal: {least}",
+        if *gpu { " of the GPU" } else { "" }
     )]
     TooLittleMemory {
+        /// Whether it is a GPU's memory.
+        gpu: bool,
         /// Bytes of the budget.
         budget: u64,
         /// The least budget with which it would run.

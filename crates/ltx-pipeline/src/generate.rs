@@ -8,6 +8,7 @@ use crate::{
     decode::decode_tiled,
     plan::Fit,
     preview::{PreviewSink, Previewer},
+    rgb::each_rgb_frame,
     sampler::Sampler,
     stage_sigmas,
 };
@@ -82,12 +83,11 @@ impl Generator for Engine {
         let mut digest = Sha256::new();
         let mut frames = 0;
         let (latent, seconds) = self.run(request.request(), run, &Taps::off(), |chunk| {
-            for frame in rgb_frames(&chunk)? {
-                digest.update(&frame);
+            each_rgb_frame(&chunk, |frame| {
+                digest.update(frame);
                 frames += 1;
-                writers.iter_mut().try_for_each(|writer| writer.write(&frame))?;
-            }
-            Ok(())
+                Ok(writers.iter_mut().try_for_each(|writer| writer.write(frame))?)
+            })
         })?;
         let latent: Vec<u8> = latent.flatten_all()?.to_vec1::<f32>()?.iter().flat_map(|v| v.to_le_bytes()).collect();
         let latent_sha256 = format!("{:x}", Sha256::digest(latent));
@@ -124,7 +124,7 @@ impl Engine {
         let latent = self.sample(request, (run, fit), (&contexts, &images), taps, &mut clock)?;
         clock.time(Stage::Decoding, || {
             let decoder = self.video_decoder(fit)?;
-            decode_tiled(&decoder, &latent, &self.options.tiles, (run.cancel, run.progress), each)
+            decode_tiled(&decoder, &latent, &fit.tiles, (run.cancel, run.progress), each)
         })?;
         Ok((latent, clock.0))
     }
@@ -339,18 +339,4 @@ fn stage_shapes(request: &Generation) -> Vec<PixelShape> {
 
 fn prompt_taps(taps: &Taps) -> [Taps; 2] {
     [taps.within("text.pos."), taps.within("text.neg.")]
-}
-
-/// Frames of a chunk `[1, 3, f, H, W]` in −1..1 as interleaved RGB8, rounded to the nearest.
-pub(crate) fn rgb_frames(chunk: &Tensor) -> Result<Vec<Vec<u8>>> {
-    let (_, _, frames, height, width) = chunk.dims5()?;
-    let values = chunk.flatten_all()?.to_vec1::<f32>()?;
-    let plane = height * width;
-    let byte = |value: f32| ((value + 1.0) * 127.5).round().clamp(0.0, 255.0) as u8;
-    let frame = |f: usize| {
-        let channel = |c: usize| &values[(c * frames + f) * plane..][..plane];
-        let pixels = channel(0).iter().zip(channel(1)).zip(channel(2));
-        pixels.flat_map(|((r, g), b)| [byte(*r), byte(*g), byte(*b)]).collect()
-    };
-    Ok((0..frames).map(frame).collect())
 }

@@ -3,7 +3,7 @@
 //! Must not know who looks. It reads the sampler's estimate and draws no noise: with previews and without them, the frames
 //! are the same to the last bit.
 
-use crate::{Engine, Result, generate::rgb_frames, plan::Fit};
+use crate::{Engine, Result, plan::Fit, rgb::each_rgb_frame};
 use candle_core::{IndexOp, Tensor};
 use ltx_model::video_vae::{ClipShape, VideoDecoder};
 use ltx_nn::Taps;
@@ -91,7 +91,11 @@ impl<'a> Previewer<'a> {
         let small = shrunk(&middle_frame(latent)?)?;
         let decoded = decoder.forward(&small, &Taps::off())?;
         let (_, _, _, height, width) = decoded.dims5()?;
-        let rgb = rgb_frames(&decoded.narrow(2, 0, 1)?.contiguous()?)?.swap_remove(0);
+        let mut rgb = Vec::new();
+        each_rgb_frame(&decoded.narrow(2, 0, 1)?.contiguous()?, |frame| {
+            rgb = frame.to_vec();
+            Ok(())
+        })?;
         Ok((PixelShape { width, height }, rgb))
     }
 }
@@ -136,7 +140,7 @@ impl Engine {
     pub(crate) fn preview_activations(&self, latent: LatentShape) -> u64 {
         let side = |side: usize| side.min(SIDE) as u64;
         let clip = ClipShape { frames: 1, height: side(latent.height), width: side(latent.width) };
-        self.ltx.vae.decoder_bytes(clip).unwrap_or(0)
+        self.decoder_activations(clip)
     }
 }
 

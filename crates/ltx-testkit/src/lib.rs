@@ -8,6 +8,9 @@
 pub mod fake;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
+mod ledger;
+
+pub use ledger::{Ledger, LedgerCarrier};
 
 use candle_core::{Device, Tensor};
 use ltx_nn::{Compute, Taps, Vb, relative_l2};

@@ -7,6 +7,7 @@ use crate::{
     weight_file::{Entry, StoredType, WeightFile},
 };
 use candle_core::DType;
+use ltx_nn::Packing;
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -27,6 +28,15 @@ pub struct Footprint<'a> {
     pub packed: bool,
     /// Whether it is stored as bf16.
     pub bf16: bool,
+    /// Whether its values are 8-bit floats.
+    pub fp8: bool,
+}
+
+impl Footprint<'_> {
+    /// Whether it is the matrix of a linear layer, by shape and name.
+    pub fn is_matrix(&self) -> bool {
+        self.shape.len() == 2 && self.key.ends_with(".weight")
+    }
 }
 
 /// Memory-mapped tensors by official key.
@@ -199,7 +209,8 @@ impl TensorSet {
             let (_, entry) = self.entry(key)?;
             let packed = entry.shape.len() == 2 && entry.packing().is_some();
             let bf16 = entry.stored == StoredType::Float(DType::BF16);
-            Some(bytes(Footprint { key, shape: &entry.shape, stored: entry.range.len() as u64, packed, bf16 }))
+            let fp8 = matches!(entry.stored, StoredType::Packed(Packing::Fp8 { .. }));
+            Some(bytes(Footprint { key, shape: &entry.shape, stored: entry.range.len() as u64, packed, bf16, fp8 }))
         });
         each.fold((0, 0), |(sum, most), bytes| (sum + bytes, most.max(bytes)))
     }

@@ -2,33 +2,47 @@
 //!
 //! Must not know how a plan is made.
 
-use crate::human::human;
+use crate::{compute::gpu_free_bytes, human::human};
 use bytesize::ByteSize;
 use ltx_jobs::memory::available_bytes;
 use ltx_nn::Compute;
-use ltx_pipeline::{MemoryBudget, MemoryPlan, StageNeed};
+use ltx_pipeline::{MemoryBudget, MemoryPlan, StageNeed, TileSizes};
 use serde_json::{Value, json};
 
 /// The budget of a command that runs one generation.
 #[derive(clap::Args)]
 pub(crate) struct MemoryFlag {
-    /// The most memory to take, such as 12GiB. Weights that do not fit are streamed from the files; what does not fit even then
-    /// is refused. Without it: nine tenths of what is available, and nothing is refused.
+    /// The most memory to take, such as 12GiB; of the GPU's, where one computes. Weights that do not fit are streamed from the files;
+    /// what does not fit even then is refused. Without it: nine tenths of what is available, and nothing is refused.
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     memory: Option<u64>,
 }
 
 impl MemoryFlag {
-    /// What was said, or most of what is available; of a GPU, which nothing is streamed to, only what was said.
+    /// What was said, or most of what is available where it computes.
     pub(crate) fn budget(&self, compute: &Compute) -> Option<MemoryBudget> {
-        let machine = || available_bytes().filter(|_| compute.device.is_cpu());
-        self.said().or_else(|| machine().map(|bytes| MemoryBudget { bytes: bytes / 10 * 9, firm: false }))
+        self.said().or_else(|| most_of(available(compute)))
     }
 
     /// What was said, nothing else.
     pub(crate) fn said(&self) -> Option<MemoryBudget> {
         self.memory.map(|bytes| MemoryBudget { bytes, firm: true })
     }
+}
+
+/// What is available where it computes.
+fn available(compute: &Compute) -> Option<u64> {
+    if compute.device.is_cpu() { available_bytes() } else { gpu_free_bytes(compute) }
+}
+
+/// Nine tenths, which is no promise.
+pub(crate) fn most_of(available: Option<u64>) -> Option<MemoryBudget> {
+    available.map(|bytes| MemoryBudget { bytes: bytes / 10 * 9, firm: false })
+}
+
+/// What may be page-locked of the machine's memory for weights that stream to a GPU: half of what is available.
+pub(crate) fn host_bytes(compute: &Compute) -> u64 {
+    if compute.device.is_cpu() { 0 } else { available_bytes().unwrap_or(0) / 2 }
 }
 
 /// `12GiB`, `500 MB`, or bytes.
@@ -48,7 +62,11 @@ pub(crate) fn table(plan: &MemoryPlan) -> String {
         let StageNeed { stage, weights, resident, activations } = *need;
         text += &row(stage.label(), [weights, resident, activations, need.bytes() + plan.process].map(human));
     }
-    text += &format!("each with {} for the process itself\n{}\n", human(plan.process), blocks(plan));
+    let itself = if plan.gpu { "the GPU's libraries" } else { "the process itself" };
+    text += &format!("each with {} for {itself}\n{}\n", human(plan.process), blocks(plan));
+    if plan.gpu {
+        text += &format!("{}; all of it is the GPU's memory\n", decoding(plan));
+    }
     text += &match plan.budget {
         None => format!("peak {}", human(plan.peak())),
         Some(budget) if plan.fits() => format!("peak {} of {}", human(plan.peak()), human(budget.bytes)),
@@ -75,8 +93,22 @@ pub(crate) fn blocks(plan: &MemoryPlan) -> String {
     )
 }
 
+/// How the decoder goes through the clip.
+fn decoding(plan: &MemoryPlan) -> String {
+    let TileSizes { frames, height, width } = plan.decoding.tiles;
+    match plan.decoding.count {
+        1 => "the clip is decoded in one piece".to_owned(),
+        count => format!(
+            "the clip is decoded in {count} tiles of at most {} frames and {}x{} pixels",
+            frames.size, width.size, height.size
+        ),
+    }
+}
+
 pub(crate) fn as_json(plan: &MemoryPlan) -> Value {
     json!({
+        "device": if plan.gpu { "gpu" } else { "cpu" },
+        "decoding": plan.decoding,
         "stages": plan.stages,
         "process": plan.process,
         "blocks": plan.blocks,

@@ -29,7 +29,10 @@ impl TextEncoder {
         let states = (gemma.config().hidden_size, gemma.config().states());
         let connector = Connector::open(&vb.pp(Transformer::PREFIX), config, stays)?;
         let (root, outputs) = (vb.passing(), config.connector_dim());
-        let load = move |_: &Vb, _| FeatureProjection::load(&root, states, outputs);
+        let load = move |vb: &Vb, _| {
+            let root = if vb.is_streamed() { &root.streamed() } else { &root };
+            FeatureProjection::load(root, states, outputs)
+        };
         Ok(Self { gemma, projection: Layers::new(vb.clone(), (1, usize::from(stays)), load), connector })
     }
 

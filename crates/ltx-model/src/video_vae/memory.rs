@@ -22,18 +22,18 @@ pub struct ClipShape {
 }
 
 impl ClipShape {
-    fn positions(self) -> u64 {
+    pub(super) fn positions(self) -> u64 {
         self.frames * self.height * self.width
     }
 
     /// After an upsampling; a temporal one drops the first frame it makes.
-    fn up(self, [time, height, width]: [usize; 3]) -> Self {
+    pub(super) fn up(self, [time, height, width]: [usize; 3]) -> Self {
         let frames = self.frames * time as u64 - u64::from(time == 2);
         Self { frames, height: self.height * height as u64, width: self.width * width as u64 }
     }
 
     /// After a downsampling; a temporal one doubles the first frame.
-    fn down(self, [time, height, width]: [usize; 3]) -> Self {
+    pub(super) fn down(self, [time, height, width]: [usize; 3]) -> Self {
         let frames = (self.frames + u64::from(time == 2)) / time as u64;
         Self { frames, height: self.height / height as u64, width: self.width / width as u64 }
     }
@@ -90,7 +90,7 @@ impl VideoVaeConfig {
     }
 
     /// Channels of a pixel patch.
-    fn pixel_channels(&self) -> u64 {
+    pub(super) fn pixel_channels(&self) -> u64 {
         (3 * self.patch_size * self.patch_size) as u64
     }
 }

@@ -7,6 +7,7 @@ mod config;
 mod decoder;
 mod encoder;
 mod memory;
+mod memory_gpu;
 mod patchify;
 mod resample;
 mod residual;

@@ -2,8 +2,11 @@
 //!
 //! Must not know where the frames go.
 
+mod choice;
+mod seams;
 mod tiled;
 mod tiles;
 
+pub(crate) use choice::{Smallest, chosen};
 pub use tiled::decode_tiled;
 pub use tiles::{Axis, TileSizes};

@@ -1,8 +1,11 @@
-//! The tile loop: tiles of one stretch of time are blended into a buffer, and finished frames leave at once.
+//! The tile loop: tiles of one stretch of time are blended, and finished frames leave at once.
 //!
 //! Must not know the decoder's layers.
 
-use super::tiles::{Span, TileSizes, mask_sums};
+use super::{
+    seams::decode_on_device,
+    tiles::{Span, TileSizes, mask_sums},
+};
 use crate::{PipelineError, Result, sampler::all_finite};
 use candle_core::{IndexOp, Tensor};
 use ltx_model::video_vae::VideoDecoder;
@@ -17,10 +20,11 @@ struct Buffer {
     width: usize,
 }
 
-/// Decodes `latent` tile by tile and hands finished frames, in order, to `each`.
+/// Decodes `latent` tile by tile and hands finished frames, in order, to `each`. Tiles are blended where the latent is: on the CPU in
+/// one buffer, on another device by its own operations.
 ///
 /// # Shapes
-/// `latent [1, C, F, H, W]`, normalised; chunks are `[1, 3, f, 32H, 32W]`, f32, about −1..1, not clamped.
+/// `latent [1, C, F, H, W]`, normalised; chunks are `[1, 3, f, 32H, 32W]`, f32, about −1..1, not clamped, on the latent's device.
 ///
 /// # Errors
 /// Cancelled between two tiles; values that are not finite; `each` failed.
@@ -28,42 +32,77 @@ pub fn decode_tiled(
     decoder: &VideoDecoder,
     latent: &Tensor,
     tiles: &TileSizes,
-    (cancel, progress): (&CancelToken, &dyn ProgressSink),
-    mut each: impl FnMut(Tensor) -> Result<()>,
+    run: (&CancelToken, &dyn ProgressSink),
+    each: impl FnMut(Tensor) -> Result<()>,
 ) -> Result<()> {
     let (_, _, frames, height, width) = latent.dims5()?;
-    let [time, rows, columns] = tiles.spans([frames, height, width], decoder.scale());
-    let sums = [mask_sums(&time), mask_sums(&rows), mask_sums(&columns)];
-    // Like the reference, weights that add up to one everywhere are not divided out.
-    let divide = sums.iter().flatten().any(|sum| (sum - 1.0).abs() > 1e-5);
-    let total = time.len() * rows.len() * columns.len();
-    let mut done = 0;
+    let spans = tiles.spans([frames, height, width], decoder.scale());
+    let source = Source { decoder, latent, run, done: 0, total: spans.iter().map(Vec::len).product() };
+    if latent.device().is_cpu() { decode_on_cpu(source, &spans, each) } else { decode_on_device(source, &spans, each) }
+}
+
+/// Where tiles come from.
+pub(super) struct Source<'a> {
+    pub(super) decoder: &'a VideoDecoder,
+    pub(super) latent: &'a Tensor,
+    pub(super) run: (&'a CancelToken, &'a dyn ProgressSink),
+    pub(super) done: usize,
+    pub(super) total: usize,
+}
+
+impl Source<'_> {
+    /// The next tile's pixels, which are finite; looks at the token first.
+    pub(super) fn tile(&mut self, [time, row, column]: [&Span; 3]) -> Result<Tensor> {
+        let (cancel, progress) = self.run;
+        progress.report(Progress { stage: Stage::Decoding, done: self.done, total: self.total });
+        cancel.check()?;
+        let tile = self.latent.i((.., .., time.latent.clone(), row.latent.clone(), column.latent.clone()))?;
+        let tile = self.decoder.forward(&tile.contiguous()?, &Taps::off())?;
+        if !all_finite(&tile)? {
+            return Err(PipelineError::NotFinite { stage: Stage::Decoding.label() });
+        }
+        self.done += 1;
+        Ok(tile)
+    }
+
+    pub(super) fn finish(self) {
+        self.run.1.report(Progress { stage: Stage::Decoding, done: self.total, total: self.total });
+    }
+}
+
+/// Whether the masks have to be divided out: like the reference, those that add up to one everywhere are not.
+pub(super) fn divides(sums: &[Vec<f32>; 3]) -> bool {
+    sums.iter().flatten().any(|sum| (sum - 1.0).abs() > 1e-5)
+}
+
+/// Where a stretch's finished frames end: what the next one does not touch is finished, and only the overlap waits for it.
+pub(super) fn finished(spans: &[Span], i: usize) -> usize {
+    spans.get(i + 1).map_or(spans[i].pixels.end, |next| next.pixels.start)
+}
+
+pub(super) fn decode_on_cpu(
+    mut source: Source<'_>,
+    [time, rows, columns]: &[Vec<Span>; 3],
+    mut each: impl FnMut(Tensor) -> Result<()>,
+) -> Result<()> {
+    let sums = [mask_sums(time), mask_sums(rows), mask_sums(columns)];
+    let divide = divides(&sums);
     let mut shared: Option<Buffer> = None;
     for (i, stretch) in time.iter().enumerate() {
         let mut buffer = Buffer::new(stretch.pixels.clone(), sums[1].len(), sums[2].len());
-        for row in &rows {
-            for column in &columns {
-                progress.report(Progress { stage: Stage::Decoding, done, total });
-                cancel.check()?;
-                let tile = latent.i((.., .., stretch.latent.clone(), row.latent.clone(), column.latent.clone()))?;
-                let tile = decoder.forward(&tile.contiguous()?, &Taps::off())?;
-                if !all_finite(&tile)? {
-                    return Err(PipelineError::NotFinite { stage: Stage::Decoding.label() });
-                }
-                buffer.add(&tile, [stretch, row, column])?;
-                done += 1;
+        for row in rows {
+            for column in columns {
+                buffer.add(&source.tile([stretch, row, column])?, [stretch, row, column])?;
             }
         }
         if let Some(shared) = shared.take() {
             buffer.absorb(&shared);
         }
-        // What the next stretch does not touch is finished; only the overlap waits for it.
-        let next = time.get(i + 1).map_or(stretch.pixels.end, |next| next.pixels.start);
-        let (finished, rest) = buffer.split(next);
+        let (finished, rest) = buffer.split(finished(time, i));
         shared = Some(rest);
         each(finished.finish(&sums, divide)?)?;
     }
-    progress.report(Progress { stage: Stage::Decoding, done: total, total });
+    source.finish();
     Ok(())
 }
 

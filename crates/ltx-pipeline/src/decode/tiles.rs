@@ -4,9 +4,10 @@
 //! Must not know pixels' values.
 
 use ltx_types::LatentScale;
+use serde::Serialize;
 
 /// Tile size and overlap of one axis, in frames or pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Axis {
     /// Size of a tile.
     pub size: usize,
@@ -15,7 +16,7 @@ pub struct Axis {
 }
 
 /// Tile sizes of all axes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct TileSizes {
     /// Frames.
     pub frames: Axis,
@@ -61,6 +62,32 @@ impl TileSizes {
             spatial_spans(height, self.height, scale.height),
             spatial_spans(width, self.width, scale.width),
         ]
+    }
+}
+
+impl TileSizes {
+    /// Of every axis: the number of tiles, the longest one and all together, in latent elements.
+    pub(crate) fn lengths(&self, [frames, height, width]: [usize; 3], scale: LatentScale) -> [Lengths; 3] {
+        [
+            Lengths::of(&temporal_intervals(frames, self.frames, scale.time)),
+            Lengths::of(&intervals(height, self.height, scale.height)),
+            Lengths::of(&intervals(width, self.width, scale.width)),
+        ]
+    }
+}
+
+/// The tiles of an axis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lengths {
+    pub(crate) count: usize,
+    pub(crate) longest: usize,
+    pub(crate) sum: usize,
+}
+
+impl Lengths {
+    fn of(intervals: &[Interval]) -> Self {
+        let lengths = || intervals.iter().map(|interval| interval.end - interval.start);
+        Self { count: intervals.len(), longest: lengths().max().unwrap_or(0), sum: lengths().sum() }
     }
 }
 

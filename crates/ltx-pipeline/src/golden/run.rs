@@ -41,7 +41,7 @@ pub fn run_case(case: &GoldenCase, options: EngineOptions, run: &Run<'_>) -> Res
     let taps = Taps::on();
     let mut chunks = Vec::new();
     engine.run(&case.request, run, &taps, |chunk| {
-        chunks.push(chunk);
+        chunks.push(chunk.to_device(&Device::Cpu)?);
         Ok(())
     })?;
     let mut computed = flatten_names(taps.into_tensors().map_err(PipelineError::from)?);

@@ -3,8 +3,12 @@
 //!
 //! Must not know how much a stage needs.
 
-use super::{BlocksNeed, MemoryPlan, PlanShape};
-use crate::{Engine, PipelineError, Result, resident::Part};
+use super::{BlocksNeed, DecodingNeed, MemoryPlan, PlanShape};
+use crate::{
+    Engine, PipelineError, Result, TileSizes,
+    decode::{Smallest, chosen},
+    resident::Part,
+};
 use ltx_types::Generation;
 
 /// How a generation is run.
@@ -16,6 +20,8 @@ pub(crate) struct Fit {
     pub(crate) held: usize,
     /// Whether there is room for a preview between two steps.
     pub(crate) previews: bool,
+    /// Tiles of the decoder.
+    pub(crate) tiles: TileSizes,
 }
 
 impl Fit {
@@ -35,31 +41,38 @@ impl Engine {
             Some(budget) if budget.firm && !plan.fits() => {
                 let largest = plan.stages.iter().max_by_key(|need| need.bytes());
                 let stage = largest.map_or("", |need| need.stage.label());
-                Err(PipelineError::TooLittleMemory { budget: budget.bytes, least: plan.peak(), stage })
+                let (gpu, budget, least) = (plan.gpu, budget.bytes, plan.peak());
+                Err(PipelineError::TooLittleMemory { gpu, budget, least, stage })
             }
             _ => Ok(fit),
         }
     }
 
     /// The most comfortable way that the budget allows: parts stay; no part stays, but the whole transformer is in memory
-    /// while it samples; as many of its blocks as possible; the same without previews. Else the least that is possible.
+    /// while it samples; as many of its blocks as possible; the same without previews. Else the least that is possible. Parts do
+    /// not stay at the price of tiles below the official ones.
     pub(super) fn fitted(&self, shape: &PlanShape) -> (Fit, MemoryPlan) {
         let all = self.ltx.transformer.num_layers;
         let plan = |fit: Fit| {
+            let lengths = fit.tiles.lengths(self.latent_dims(shape), self.ltx.vae.scale());
             let plan = MemoryPlan {
+                gpu: self.gpu,
                 stages: self.needs(shape, &fit),
                 process: self.process_bytes(shape),
                 blocks: BlocksNeed { held: fit.held, all, bytes: self.sizes.block },
+                decoding: DecodingNeed { count: lengths.iter().map(|axis| axis.count).product(), tiles: fit.tiles },
                 budget: self.options.memory,
             };
             (fit, plan)
         };
-        let previews = self.options.previews;
-        let whole = plan(Fit { kept: self.kept_parts(), held: all, previews });
+        let (previews, kept) = (self.options.previews, self.kept_parts());
+        let tiles = self.tiles(shape, &kept, Smallest::Official);
+        let whole = plan(Fit { kept, held: all, previews, tiles });
         if whole.1.fits() {
             return whole;
         }
-        let alone = |held, previews| plan(Fit { kept: Vec::new(), held, previews });
+        let tiles = self.tiles(shape, &[], Smallest::Least);
+        let alone = |held, previews| plan(Fit { kept: Vec::new(), held, previews, tiles });
         for previews in [previews, false] {
             let most = (0..=all).rev().map(|held| alone(held, previews)).find(|(_, plan)| plan.fits());
             if let Some(most) = most {
@@ -67,5 +80,22 @@ impl Engine {
             }
         }
         alone(0, false)
+    }
+
+    /// The decoder's tiles: those that were asked for; else the official ones, and on a GPU as large ones as its budget holds beside
+    /// what stays there.
+    fn tiles(&self, shape: &PlanShape, kept: &[Part], smallest: Smallest) -> TileSizes {
+        let official = TileSizes::default();
+        let (Some(budget), true) = (self.options.memory, self.gpu) else {
+            return self.options.tiles.unwrap_or(official);
+        };
+        if let Some(tiles) = self.options.tiles {
+            return tiles;
+        }
+        let beside = kept.iter().filter(|part| **part != Part::VideoDecoder).map(|part| self.sizes.part(*part));
+        let weights = self.sizes.part(Part::VideoDecoder) + beside.sum::<u64>();
+        let room = budget.bytes.saturating_sub(self.process_bytes(shape) + weights);
+        let latent = self.latent_of(shape);
+        chosen(latent, self.ltx.vae.scale(), smallest, |tiles| self.decoding_bytes(latent, shape, tiles) <= room)
     }
 }

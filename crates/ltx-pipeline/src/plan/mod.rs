@@ -3,13 +3,14 @@
 //! Must not know the machine it will run on.
 
 mod fit;
+mod gpu;
 mod needs;
 mod sizes;
 
 pub(crate) use fit::Fit;
 pub(crate) use sizes::Sizes;
 
-use crate::Engine;
+use crate::{Engine, TileSizes};
 use ltx_model::text_encoder::MAX_TOKENS;
 use ltx_types::{FrameCount, Generation, Guidance, PixelShape, Stage, Stages};
 use serde::Serialize;
@@ -29,7 +30,8 @@ pub struct PlanShape {
     pub prompts: Vec<usize>,
 }
 
-/// The memory that a process may take, and what happens when a request needs more even with everything streamed.
+/// The memory that a process may take of the machine, or of the GPU that it computes on, and what happens when a request needs more
+/// even with everything streamed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct MemoryBudget {
     /// Bytes at the peak.
@@ -70,21 +72,35 @@ pub struct BlocksNeed {
     pub bytes: u64,
 }
 
+/// How the decoder goes through the clip.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct DecodingNeed {
+    /// Tiles.
+    pub count: usize,
+    /// Their sizes.
+    pub tiles: TileSizes,
+}
+
 /// All stages of a request. Stages do not overlap, so the peak is the largest of them.
 #[derive(Debug, Clone, Serialize)]
 pub struct MemoryPlan {
+    /// Whether all of it is a GPU's memory, rather than the machine's.
+    pub gpu: bool,
     /// By stage, in the order they run.
     pub stages: Vec<StageNeed>,
-    /// Bytes of everything else: the program, tokenizer, headers, the video encoder.
+    /// Bytes of everything else. On the CPU: the program, tokenizer, headers, the video encoder. On a GPU: what its libraries work in,
+    /// and the small weights of layers that are streamed.
     pub process: u64,
     /// What becomes of the transformer.
     pub blocks: BlocksNeed,
+    /// What becomes of the clip's pixels.
+    pub decoding: DecodingNeed,
     /// The budget that it was made for.
     pub budget: Option<MemoryBudget>,
 }
 
 impl MemoryPlan {
-    /// The largest stage's bytes and the process' own: resident memory as the system counts it.
+    /// The largest stage's bytes and the process' own: resident memory as the system counts it, or what is in use on the GPU.
     pub fn peak(&self) -> u64 {
         self.stages.iter().map(StageNeed::bytes).max().unwrap_or(0) + self.process
     }

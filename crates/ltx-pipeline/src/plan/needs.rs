@@ -3,7 +3,7 @@
 //! Must not know budgets.
 
 use super::{Fit, PlanShape, StageNeed, sizes::streamed};
-use crate::{Engine, resident::Part};
+use crate::{Engine, TileSizes, resident::Part};
 use ltx_model::{text_encoder::MAX_TOKENS, video_vae::ClipShape};
 use ltx_types::{LatentShape, PixelShape, Stage, Stages};
 
@@ -37,7 +37,7 @@ impl Engine {
 
         need(Stage::TextEncoding, &[Part::TextEncoder], self.text_moment(shape, fit));
         let image = ClipShape { frames: 1, height: shape.pixels.height as u64, width: shape.pixels.width as u64 };
-        let activations = self.ltx.vae.encoder_bytes(image).unwrap_or(0);
+        let activations = self.encoder_activations(image);
         need(Stage::ImageEncoding, &[Part::VideoEncoder], Moment { weights: part(Part::VideoEncoder), activations });
 
         let transformer = self.sizes.transformer(fit.held, self.ltx.transformer.num_layers);
@@ -49,23 +49,27 @@ impl Engine {
         let sample = |pixels| {
             let step = self.step_bytes(latent(pixels), shape);
             let preview = if fit.previews { self.preview_activations(latent(pixels)) } else { 0 };
-            let kept = READING.min(self.sizes.blocks);
+            let kept = if self.gpu { 0 } else { READING.min(self.sizes.blocks) };
             Moment { weights: transformer + decoder, activations: step.max(preview) + kept }
         };
         need(Stage::Denoising, sampling, sample(shape.pixels.first_stage(shape.stages)));
         if shape.stages == Stages::Two {
             let weights = transformer + decoder + part(Part::Upsampler);
             let parts = [sampling, &[Part::Upsampler]].concat();
-            need(Stage::Upsampling, &parts, Moment { weights, activations: 0 });
+            let activations = self.upsampling_bytes(latent(shape.pixels));
+            need(Stage::Upsampling, &parts, Moment { weights, activations });
             need(Stage::Refining, sampling, sample(shape.pixels));
         }
-        let activations = self.decoding_bytes(latent(shape.pixels), shape);
+        let activations = self.decoding_bytes(latent(shape.pixels), shape, &fit.tiles);
         need(Stage::Decoding, &[Part::VideoDecoder], Moment { weights: part(Part::VideoDecoder), activations });
         stages
     }
 
     /// The process without weights and activations.
     pub(super) fn process_bytes(&self, shape: &PlanShape) -> u64 {
+        if self.gpu {
+            return self.gpu_process_bytes();
+        }
         PROCESS + ENCODER_BYTES_PER_PIXEL * (shape.pixels.width * shape.pixels.height) as u64
     }
 
@@ -78,11 +82,16 @@ impl Engine {
             shape.prompts.iter().fold((0, 0), |(sum, most), tokens| (sum + states(*tokens), most.max(states(*tokens))));
         let connector = &self.ltx.transformer;
         let slots = (MAX_TOKENS * connector.connector_dim()) as u64 * value;
+        let layer = |tokens: &usize| self.text_layer_bytes_on_gpu(*tokens);
+        let layer = if self.gpu { shape.prompts.iter().map(layer).max().unwrap_or(0) } else { 0 };
         let stays = fit.stays(Part::TextEncoder);
         let kept = if stays { self.sizes.part(Part::TextEncoder) } else { 0 };
         let or_kept = |weights| if stays { kept } else { weights };
         let moments = [
-            Moment { weights: kept + streamed(self.sizes.gemma_layer, gemma.num_hidden_layers), activations: all },
+            Moment {
+                weights: kept + streamed(self.sizes.gemma_layer, gemma.num_hidden_layers),
+                activations: all + layer,
+            },
             // The states as they are, side by side, and rescaled.
             Moment { weights: or_kept(self.sizes.projection), activations: all + 2 * most },
             Moment {
@@ -93,13 +102,16 @@ impl Engine {
         moments.into_iter().max_by_key(|moment| moment.weights + moment.activations).unwrap_or(moments[0])
     }
 
-    /// Bytes alive at once in a step: the residual stream and the modulation, beside the larger of the attentions and the
+    /// Bytes alive at once in a step: the residual stream and the rotations, beside the larger of the attentions and the
     /// feed-forward.
     fn step_bytes(&self, latent: LatentShape, shape: &PlanShape) -> u64 {
+        if self.gpu {
+            return self.step_bytes_on_gpu(latent, shape);
+        }
         let tokens = (latent.tokens() + shape.images * latent.frame_tokens()) as u64;
         let context = MAX_TOKENS as u64;
-        // Rotations, stream, shift, scale and gate.
-        let around = 5 * tokens;
+        // Rotations and stream.
+        let around = 2 * tokens;
         // The block's input normalised; queries, keys, values, the last two once more in panels; the output.
         let itself = 7 * tokens;
         // Of the context: modulated, keys, values, both once more.
@@ -111,18 +123,44 @@ impl Engine {
     }
 
     /// Decoding the largest tile, beside the frames it is blended into and those that wait for the next stretch.
-    fn decoding_bytes(&self, latent: LatentShape, shape: &PlanShape) -> u64 {
-        let (tiles, scale) = (&self.options.tiles, self.ltx.vae.scale());
+    pub(super) fn decoding_bytes(&self, latent: LatentShape, shape: &PlanShape, tiles: &TileSizes) -> u64 {
+        if self.gpu {
+            return self.decoding_bytes_on_gpu(latent, shape, tiles);
+        }
+        let scale = self.ltx.vae.scale();
         let rows = [(tiles.height, scale.height, latent.height), (tiles.width, scale.width, latent.width)];
         let [height, width] = rows.map(|(axis, scale, length)| (axis.size / scale).min(length) as u64);
         let frames = shape.frames.get().min(tiles.frames.size);
         let clip = ClipShape { frames: (frames.div_ceil(scale.time)).min(latent.frames) as u64, height, width };
         let waiting = if frames < shape.frames.get() { tiles.frames.overlap } else { 0 };
         let blended = 3 * 4 * ((frames + waiting) * shape.pixels.width * shape.pixels.height) as u64;
-        self.ltx.vae.decoder_bytes(clip).unwrap_or(0) + blended
+        self.decoder_activations(clip) + blended
     }
 
-    fn value_bytes(&self) -> u64 {
+    /// Activations of the decoder for a latent of this shape.
+    pub(crate) fn decoder_activations(&self, latent: ClipShape) -> u64 {
+        let (vae, dtype) = (&self.ltx.vae, self.options.compute.dtype);
+        let bytes = if self.gpu { vae.decoder_bytes_on_gpu(latent, dtype) } else { vae.decoder_bytes(latent) };
+        bytes.unwrap_or(0)
+    }
+
+    /// Activations of the encoder for pixels of this shape.
+    fn encoder_activations(&self, pixels: ClipShape) -> u64 {
+        let (vae, dtype) = (&self.ltx.vae, self.options.compute.dtype);
+        let bytes = if self.gpu { vae.encoder_bytes_on_gpu(pixels, dtype) } else { vae.encoder_bytes(pixels) };
+        bytes.unwrap_or(0)
+    }
+
+    pub(super) fn latent_of(&self, shape: &PlanShape) -> LatentShape {
+        LatentShape::of(shape.pixels, shape.frames, self.ltx.vae.scale())
+    }
+
+    pub(super) fn latent_dims(&self, shape: &PlanShape) -> [usize; 3] {
+        let LatentShape { frames, height, width } = self.latent_of(shape);
+        [frames, height, width]
+    }
+
+    pub(super) fn value_bytes(&self) -> u64 {
         self.options.compute.dtype.size_in_bytes() as u64
     }
 }

@@ -30,6 +30,10 @@ pub(crate) struct Sizes {
     pub(crate) gemma_layer: u64,
     /// The matrix between the language model and the connector; it is multiplied in its stored form.
     pub(crate) projection: u64,
+    /// On a GPU: what is no matrix in layers that are streamed; it stays there.
+    pub(crate) small: u64,
+    /// All layers of the language model.
+    pub(crate) gemma: u64,
 }
 
 /// Bytes of a value that is rounded to 8 bits, its share of the scales included: 17 / 16.
@@ -49,18 +53,20 @@ struct Layers {
 }
 
 impl Sizes {
-    pub(crate) fn of(reports: &[LoadReport], ltx: &LtxFile, text: &TextFolder, compute: &Compute) -> Self {
+    pub(crate) fn of(reports: &[LoadReport], ltx: &LtxFile, text: &TextFolder, compute: &Compute, gpu: bool) -> Self {
         let value = compute.dtype.size_in_bytes() as u64;
         let mut sizes = Self::default();
         for report in reports {
             for (part, used) in &report.used {
                 let packed = report.packed.get(part).copied().unwrap_or_default();
                 let beside = report.beside.get(part).copied().unwrap_or_default();
+                // A GPU keeps nothing packed but fp8 matrices, and those of the parts that have any are counted below.
+                let packed = if gpu { Tally::default() } else { packed };
                 *sizes.parts.entry(part).or_default() += in_memory(*used, packed, value) + beside.bytes;
             }
         }
-        let widens = compute.device.is_cpu() && compute.dtype == DType::F32;
-        let rule = Rule { value, widens, tiles: widens && Level::current() == Level::Amx, loras: &ltx.loras };
+        let widens = !gpu && compute.dtype == DType::F32;
+        let rule = Rule { value, gpu, widens, tiles: widens && Level::current() == Level::Amx, loras: &ltx.loras };
         let prefix = Transformer::PREFIX;
         let connector = format!("{prefix}.video_embeddings_connector.");
         let all = ltx.tensors.memory_bytes(&format!("{prefix}."), |tensor| match tensor.key.starts_with(&connector) {
@@ -73,7 +79,7 @@ impl Sizes {
         let held = layers(&blocks, |tensor| rule.staying(tensor));
         (sizes.blocks, sizes.block) = (held.sum, held.layer);
         sizes.streamed_block = layers(&blocks, |tensor| rule.passing(tensor)).layer;
-        sizes.second_form = layers(&blocks, |tensor| if tensor.packed { 0 } else { rule.passing(tensor) }).tensor;
+        sizes.second_form = layers(&blocks, |tensor| rule.loading(tensor)).tensor;
         if compute.eight_bit {
             // The blocks alone; while a matrix is rounded, it lies there in its other form as well.
             let rounded = layers(&blocks, |tensor| match *tensor.shape {
@@ -90,7 +96,12 @@ impl Sizes {
         sizes.connector_block = layers(&connector, |tensor| rule.passing(tensor)).layer;
         let gemma = (&*text.tensors, format!("{}.layers", text.prefix), text.config.num_hidden_layers);
         let no_loras = Rule { loras: &Loras::default(), ..rule };
-        sizes.gemma_layer = layers(&gemma, |tensor| no_loras.passing(tensor)).layer;
+        let language = layers(&gemma, |tensor| no_loras.passing(tensor));
+        (sizes.gemma, sizes.gemma_layer) = (language.sum, language.layer);
+        if gpu {
+            let small = |tensor: Footprint<'_>| if tensor.is_matrix() { 0 } else { values(tensor.shape) * value };
+            sizes.small = [&blocks, &connector, &gemma].map(|stack| layers(stack, small).sum).iter().sum();
+        }
         let projection = "text_embedding_projection.video_aggregate_embed.";
         sizes.projection = ltx.tensors.memory_bytes(projection, |tensor| rule.passing(tensor)).0;
         sizes.parts.insert("text projection", sizes.projection);
@@ -127,6 +138,8 @@ impl Sizes {
 struct Rule<'a> {
     /// Bytes of a value in the compute dtype.
     value: u64,
+    /// Whether it lies in a GPU's memory: packed matrices are fp8 there, or widened to the dtype.
+    gpu: bool,
     /// Whether 16-bit floats would be widened.
     widens: bool,
     /// Whether bf16 stays what it is also where it would be widened.
@@ -137,6 +150,9 @@ struct Rule<'a> {
 impl Rule<'_> {
     /// In a layer that stays.
     fn staying(self, tensor: Footprint<'_>) -> u64 {
+        if self.gpu && tensor.packed && !tensor.fp8 {
+            return values(tensor.shape) * self.value + self.loras.size_beside(tensor.key).bytes;
+        }
         if tensor.packed {
             return tensor.stored + self.loras.size_beside(tensor.key).bytes;
         }
@@ -148,6 +164,18 @@ impl Rule<'_> {
     fn passing(self, tensor: Footprint<'_>) -> u64 {
         let wide = self.staying(tensor);
         if self.widens && self.is_plain_matrix(tensor) { wide.min(tensor.stored) } else { wide }
+    }
+
+    /// While it is loaded, beside its last form.
+    fn loading(self, tensor: Footprint<'_>) -> u64 {
+        match (tensor.packed, self.gpu) {
+            (true, _) => 0,
+            (false, false) => self.passing(tensor),
+            // The sum with a LoRA, and what is added to, in f32; else what is converted there.
+            (false, true) if self.loras.size_beside(tensor.key).tensors > 0 => values(tensor.shape) * 8,
+            (false, true) if self.value == 4 || tensor.stored == values(tensor.shape) * self.value => 0,
+            (false, true) => tensor.stored,
+        }
     }
 
     /// Whether it is a matrix that no LoRA is added to.
@@ -177,4 +205,52 @@ pub(crate) fn streamed(layer: u64, count: usize) -> u64 {
 
 fn in_memory(used: Tally, packed: Tally, value: u64) -> u64 {
     (used.parameters - packed.parameters) * value + packed.bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gpu_keeps_fp8_as_bytes_and_everything_else_in_the_dtype() {
+        let loras = Loras::default();
+        let rule = |value, gpu| Rule { value, gpu, widens: !gpu && value == 4, tiles: false, loras: &loras };
+        let matrix = |stored, packed, fp8| Footprint {
+            key: "layer.weight",
+            shape: &[32, 64],
+            stored,
+            packed,
+            bf16: !packed && stored == 4096,
+            fp8,
+        };
+        let (bf16, f32s, blocks, fp8) = (
+            matrix(4096, false, false),
+            matrix(8192, false, false),
+            matrix(2176, true, false),
+            matrix(2048, true, true),
+        );
+        // In its last form, streamed, and beside it while it is loaded.
+        for (tensor, value, expected) in [
+            (bf16, 2, [4096, 4096, 0]),
+            (bf16, 4, [8192, 8192, 0]),
+            (f32s, 2, [4096, 4096, 8192]),
+            (blocks, 2, [4096, 4096, 0]),
+            (blocks, 4, [8192, 8192, 0]),
+            (fp8, 2, [2048, 2048, 0]),
+        ] {
+            let rule = rule(value, true);
+            assert_eq!(
+                [rule.staying(tensor), rule.passing(tensor), rule.loading(tensor)],
+                expected,
+                "{tensor:?} {value}"
+            );
+        }
+        // On the CPU blocks stay packed, and 16-bit floats of a streamed layer are as they are stored.
+        let cpu = rule(4, false);
+        assert_eq!(
+            [cpu.staying(blocks), cpu.staying(bf16), cpu.passing(bf16), cpu.loading(bf16)],
+            [2176, 8192, 4096, 4096]
+        );
+        assert!(bf16.is_matrix() && !Footprint { key: "layer.scale_shift_table", ..bf16 }.is_matrix());
+    }
 }

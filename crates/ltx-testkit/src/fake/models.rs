@@ -4,7 +4,7 @@
 
 use super::{FakeGenerator, FakeOptions};
 use ltx_jobs::Models;
-use ltx_pipeline::{BlocksNeed, Generator, MemoryPlan, PipelineError, StageNeed};
+use ltx_pipeline::{BlocksNeed, DecodingNeed, Generator, MemoryPlan, PipelineError, StageNeed, TileSizes};
 use ltx_policy::{ModelIdentity, WeightFingerprint};
 use ltx_types::{Generation, Stage};
 use std::sync::{
@@ -53,7 +53,8 @@ impl Models for FakeModels {
         let activations = (request.pixels.width * request.pixels.height * request.frames.get()) as u64;
         let need = StageNeed { stage: Stage::Denoising, weights: 0, resident: 0, activations };
         let blocks = BlocksNeed { held: 1, all: 1, bytes: 0 };
-        Some(MemoryPlan { stages: vec![need], process: 48 << 20, blocks, budget: None })
+        let decoding = DecodingNeed { count: 1, tiles: TileSizes::default() };
+        Some(MemoryPlan { gpu: false, stages: vec![need], process: 48 << 20, blocks, decoding, budget: None })
     }
 
     fn resident_bytes(&self, _: &str) -> u64 {

@@ -8,7 +8,7 @@ mod summary;
 use crate::{
     compute, fingerprint, library,
     lora::LoraFlags,
-    memory::MemoryFlag,
+    memory::{MemoryFlag, host_bytes},
     progress::{Bar, StagePeaks},
 };
 use anyhow::{Context, Result};
@@ -153,8 +153,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let admitted = admit(&model.ask(), draft, &PolicyConfig::new(names))?.check()?;
 
     let compute = arguments.compute.compute()?;
-    let memory = arguments.memory.budget(&compute);
-    let options = EngineOptions { compute, memory, previews: false, ..EngineOptions::default() };
+    let (memory, host_bytes) = (arguments.memory.budget(&compute), host_bytes(&compute));
+    let options = EngineOptions { compute, memory, host_bytes, previews: false, ..EngineOptions::default() };
     let mut files = model.files()?;
     files.loras.extend(arguments.loras.loras.iter().cloned());
     let mut engine = Engine::open(&files, options).context("the model cannot be used")?;

@@ -2,7 +2,7 @@
 //!
 //! Must not know requests or clients.
 
-use crate::{compute, config::NodeConfig, exit::BadInput, fingerprint, library};
+use crate::{compute, config::NodeConfig, exit::BadInput, fingerprint, library, memory};
 use anyhow::{Context, Result};
 use ltx_jobs::Models;
 use ltx_nn::Compute;
@@ -48,8 +48,9 @@ pub(crate) fn open(config: &NodeConfig) -> Result<Known> {
     if let Some(error) = passed_over {
         tracing::warn!(%error, "computing on the CPU");
     }
-    let (resident_bytes, memory) = (resident_bytes(config, &compute), budget(config, &compute));
-    let options = EngineOptions { compute, resident_bytes, memory, ..EngineOptions::default() };
+    let (resident_bytes, budget) = (resident_bytes(config, &compute), budget(config, &compute));
+    let host_bytes = memory::host_bytes(&compute);
+    let options = EngineOptions { compute, resident_bytes, memory: budget, host_bytes, ..EngineOptions::default() };
     let mut models = NodeModels { opened: BTreeMap::new(), options };
     let mut served = Vec::new();
     let mut cards = Vec::new();
@@ -85,12 +86,14 @@ pub(crate) fn open(config: &NodeConfig) -> Result<Known> {
     Ok(Known { models, names, catalog: Catalog::new(cards)?, served })
 }
 
-/// What a generation may take: what is configured, or what the machine has, which is no promise. Of a GPU, which nothing is
-/// streamed to, only what is configured.
+/// What a generation may take: what is configured, or what the machine has, which is no promise; or nine tenths of what is free on
+/// the GPU, whose memory no system lends.
 fn budget(config: &NodeConfig, compute: &Compute) -> Option<MemoryBudget> {
     let said = config.limits.memory_bytes.map(|bytes| MemoryBudget { bytes, firm: true });
-    let machine = || ltx_jobs::memory::available_bytes().filter(|_| compute.device.is_cpu());
-    said.or_else(|| machine().map(|bytes| MemoryBudget { bytes, firm: false }))
+    said.or_else(|| match compute.device.is_cpu() {
+        true => ltx_jobs::memory::available_bytes().map(|bytes| MemoryBudget { bytes, firm: false }),
+        false => memory::most_of(compute::gpu_free_bytes(compute)),
+    })
 }
 
 /// Weights that stay: what is configured, or a quarter of the memory, so that requests have the rest. Of a GPU's, three

@@ -3,7 +3,7 @@
 //! Must not know kernels.
 
 use super::launch::Launch;
-use crate::DeviceError;
+use crate::{Carrier, DeviceError};
 use candle_core::{Device, Error, Result, Tensor};
 
 /// The matrix product of `device`, see there.
@@ -57,6 +57,10 @@ pub(crate) fn open(_ordinal: usize) -> std::result::Result<Device, DeviceError> 
 
 pub(crate) fn list() -> std::result::Result<Vec<String>, DeviceError> {
     Err(DeviceError::NotBuilt)
+}
+
+pub(crate) fn carrier(_device: &Device) -> Result<Box<dyn Carrier>> {
+    Err(Error::NotCompiledWithCudaSupport)
 }
 
 pub(crate) fn free_bytes(_device: &Device) -> Option<(u64, u64)> {

@@ -271,10 +271,9 @@ pub(crate) struct Fp8 {
 }
 
 impl Fp8 {
-    /// Uploads bytes of a matrix `[outputs, inputs]`.
-    pub(crate) fn new(bytes: Tensor, scale: f32) -> Result<Self> {
-        let scale_there = Tensor::new(&[scale], bytes.device())?;
-        Ok(Self { bytes, scale, scale_there })
+    /// Of bytes of a matrix `[outputs, inputs]` and their scale, here and on the device.
+    pub(crate) fn new(bytes: Tensor, scale: f32, scale_there: Tensor) -> Self {
+        Self { bytes, scale, scale_there }
     }
 
     /// The matrix in f32 or bf16.

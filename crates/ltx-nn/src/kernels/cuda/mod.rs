@@ -25,7 +25,7 @@ mod emulate;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use device::{Graph, capture, copy_into, free_bytes, list, open, synchronize};
+pub(crate) use device::{Graph, capture, carrier, copy_into, free_bytes, list, open, synchronize};
 pub(crate) use dispatch::{
     Fp8, NormedRope, add_table, arranged, attention, conv3d, gate_heads, gated_residual, gelu, linear, norm_modulate,
     norm_rope, pixel_norm, rms_norm, write_into,

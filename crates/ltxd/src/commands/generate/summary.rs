@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 /// One line before the work begins, the plan, and a warning when the memory at hand will not do.
 pub(super) fn intent(request: &Generation, model: &ModelIdentity, plan: &MemoryPlan) -> String {
     let peak = plan.peak();
-    let short = match ltx_jobs::memory::available_bytes() {
+    let available = ltx_jobs::memory::available_bytes().filter(|_| !plan.gpu);
+    let short = match available {
         Some(available) if available < peak => {
             format!(
                 "\nwarning: only {} of memory are available; a smaller size or fewer frames need less",
@@ -90,11 +91,13 @@ impl Summary<'_> {
             self.outcome.seconds.iter().map(|s| format!("{} {:.1} s", s.stage.label(), s.seconds)).collect();
         let peak = self.peak_rss_bytes.map_or_else(|| "unknown".to_owned(), human);
         format!(
-            "{}: {} frames in {:.1} s ({}); peak memory {peak}, planned {}",
+            "{}: {} frames in {:.1} s ({}); peak memory {}{peak}, planned {}{}",
             self.arguments.out.display(),
             self.outcome.frames,
             self.total_seconds,
             stages.join(", "),
+            if self.plan.gpu { "of the process " } else { "" },
+            if self.plan.gpu { "of the GPU " } else { "" },
             human(self.plan.peak())
         )
     }

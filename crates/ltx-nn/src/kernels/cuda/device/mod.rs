@@ -1,8 +1,10 @@
 //! Performs launches and matrix products on a GPU.
 //!
-//! Must not know what the kernels compute. All work of a device goes through one stream, in order.
+//! Must not know what the kernels compute. All work of a device goes through one stream, in order; only copies of weights that are
+//! streamed have a stream of their own (`carrier`).
 #![allow(unsafe_code)]
 
+mod carrier;
 mod graph;
 mod lt;
 mod open;
@@ -10,6 +12,7 @@ mod ptx;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use carrier::carrier;
 pub(crate) use graph::{Graph, capture, copy_into};
 pub(super) use lt::Product;
 pub(crate) use open::{free_bytes, list, open, synchronize};

@@ -32,7 +32,8 @@ pub(crate) fn open(ordinal: usize) -> std::result::Result<Device, DeviceError> {
     if capability < OLDEST {
         return Err(DeviceError::GpuTooOld { name: found[ordinal].clone(), found: capability, needed: OLDEST });
     }
-    // SAFETY: all work of this device goes through its one stream, so that order needs no events.
+    // SAFETY: all work of this device goes through its one stream, so that order needs no events; the one other stream, that of
+    // copies (`carrier`), is ordered with it by events of its own.
     unsafe { cuda.disable_event_tracking() };
     keep_memory(stream.context()).w().map_err(failed)?;
     Ok(device)

@@ -1,0 +1,173 @@
+//! Weights of layers that pass through a GPU's memory. Their matrices are brought into page-locked host memory when they are first
+//! asked for, as far as that goes, and are copied from there, beside the GPU's work, whenever their layer is loaded again. What is
+//! not a matrix (norms, biases, tables) is small and stays on the GPU.
+//!
+//! Must not know which layers these are, what they compute, or how a copy is made; `Carrier` does that.
+
+mod form;
+
+use crate::{Compute, Matrix, Result, Weights, kernels};
+use candle_core::{DType, Device, Tensor};
+use form::Form;
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// Copies to a device in an order of their own, beside the device's work.
+pub trait Carrier: Send + Sync {
+    /// A tensor's bytes in page-locked host memory; `None` if the system gives no more of that.
+    ///
+    /// # Errors
+    /// The tensor is not one that can be copied.
+    fn pin(&self, host: &Tensor) -> Result<Option<Box<dyn Pinned>>>;
+
+    /// Begins to copy a tensor through a buffer that every such copy uses. The tensor may be dropped when this returns.
+    ///
+    /// # Errors
+    /// The device has no memory for it.
+    fn copy(&self, host: &Tensor) -> Result<Tensor>;
+
+    /// The moment at which every copy that was begun is done.
+    ///
+    /// # Errors
+    /// The device failed.
+    fn arrival(&self) -> Result<Box<dyn Arrival>>;
+
+    /// Orders what follows of copies, and of memory given back, behind all work that the device was given so far.
+    ///
+    /// # Errors
+    /// The device failed.
+    fn give_back(&self) -> Result<()>;
+}
+
+/// A tensor in page-locked host memory.
+pub trait Pinned: Send + Sync {
+    /// Begins to copy it to the device.
+    ///
+    /// # Errors
+    /// The device has no memory for it.
+    fn copy(&self) -> Result<Tensor>;
+}
+
+/// A moment among a carrier's copies.
+pub trait Arrival: Send + Sync {
+    /// Orders the device's further work behind it; waits for nothing here.
+    ///
+    /// # Errors
+    /// The device failed.
+    fn wait(&self) -> Result<()>;
+}
+
+/// What carries weights to a device; `None` for the CPU, where they are used where they are read to.
+///
+/// # Errors
+/// The GPU failed.
+pub fn carrier(device: &Device) -> Result<Option<Box<dyn Carrier>>> {
+    if device.is_cpu() { Ok(None) } else { Ok(Some(kernels::cuda::carrier(device)?)) }
+}
+
+/// A source of weights whose matrices pass through the device's memory.
+pub struct Staging {
+    source: Arc<dyn Weights>,
+    carrier: Box<dyn Carrier>,
+    kept: Mutex<Kept>,
+}
+
+/// What stays between two passes.
+struct Kept {
+    /// Bytes of host memory that may still be locked.
+    left: u64,
+    matrices: HashMap<String, Arc<Form<Box<dyn Pinned>>>>,
+    small: HashMap<(String, DType), Tensor>,
+}
+
+impl Staging {
+    /// Over `source`; at most `host_bytes` of matrices are kept in page-locked memory, the others are read again in every pass.
+    pub fn new(source: Arc<dyn Weights>, carrier: Box<dyn Carrier>, host_bytes: u64) -> Self {
+        let kept = Kept { left: host_bytes, matrices: HashMap::new(), small: HashMap::new() };
+        Self { source, carrier, kept: Mutex::new(kept) }
+    }
+
+    /// A tensor that is no matrix; it stays on the device.
+    pub(crate) fn tensor(&self, key: &str, shape: &[usize], compute: &Compute) -> Result<Tensor> {
+        let place = (key.to_owned(), compute.dtype);
+        if let Some(tensor) = self.kept().small.get(&place) {
+            return Ok(tensor.clone());
+        }
+        let tensor = self.source.tensor(key, shape, compute)?;
+        self.kept().small.insert(place, tensor.clone());
+        Ok(tensor)
+    }
+
+    /// A matrix whose copy has begun; it may be used behind the next [`Staging::arrival`].
+    pub(crate) fn matrix(&self, key: &str, shape: [usize; 2], compute: &Compute) -> Result<Matrix> {
+        // One source is asked in one dtype, so the key alone says what is meant.
+        let pinned = self.kept().matrices.get(key).cloned();
+        if let Some(pinned) = pinned {
+            return pinned.map(&mut |pinned| pinned.copy())?.matrix();
+        }
+        let host = Compute { device: Device::Cpu, ..compute.clone() };
+        let form = Form::of(self.source.matrix(key, shape, &host)?, compute)?;
+        if let Some(pinned) = self.pinned(&form)? {
+            let pinned = Arc::new(pinned);
+            self.kept().matrices.insert(key.to_owned(), Arc::clone(&pinned));
+            return pinned.map(&mut |pinned| pinned.copy())?.matrix();
+        }
+        form.map(&mut |host| self.carrier.copy(host))?.matrix()
+    }
+
+    /// A matrix in page-locked memory, if there is room for all of it.
+    fn pinned(&self, form: &Form<Tensor>) -> Result<Option<Form<Box<dyn Pinned>>>> {
+        let bytes = form.bytes();
+        let fits = {
+            let mut kept = self.kept();
+            let fits = bytes <= kept.left;
+            kept.left -= if fits { bytes } else { 0 };
+            fits
+        };
+        if !fits {
+            return Ok(None);
+        }
+        let mut refused = false;
+        let pinned = form.try_map(&mut |host| {
+            let pinned = self.carrier.pin(host)?;
+            refused |= pinned.is_none();
+            Ok(pinned)
+        })?;
+        if refused {
+            // The system locks no more: asking again in every pass would cost time for nothing.
+            self.kept().left = 0;
+        }
+        Ok(pinned)
+    }
+
+    /// The moment at which everything that was loaded so far is on the device.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn arrival(&self) -> Result<Box<dyn Arrival>> {
+        self.carrier.arrival()
+    }
+
+    /// To be called before a layer that the device was given work for is dropped: its memory is free for the next layers' copies
+    /// when that work is done, not before.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn give_back(&self) -> Result<()> {
+        self.carrier.give_back()
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Staging {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kept = self.kept();
+        write!(f, "Staging({} matrices pinned, {} bytes left)", kept.matrices.len(), kept.left)
+    }
+}
