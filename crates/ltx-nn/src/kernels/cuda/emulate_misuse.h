@@ -19,8 +19,8 @@ enum {
     ANNOUNCED_ONLY,
 };
 
-// x [64, 64] → out [64, 128]: twice x's square with x's rows as columns, twice side by side. Shared memory: room for alignment,
-// 192 rows of 64, one barrier.
+// x [64, 64] → out [64, 128]: twice the product of x with its transpose, twice side by side. Shared memory: room for
+// alignment, 192 rows of 64, one barrier.
 KERNEL(128, 1, misuse_bf16, const bf16* x, bf16* out, int mistake) {
     SHARED(bf16, shared);
     bf16 *a = aligned_panels(shared), *b = a + 64 * PANEL;
@@ -59,5 +59,8 @@ KERNEL(128, 1, misuse_bf16, const bf16* x, bf16* out, int mistake) {
     copy_commit();
     if (mistake != COPIES_LEFT) copy_wait<0>();
     const int lane = threadIdx.x % 32, row = threadIdx.x / 32 * 16 + lane / 4;
-    for (int i = 0; i < 64; ++i) out[(row + i % 4 / 2 * 8) * 128 + i / 4 * 8 + lane % 4 * 2 + i % 2] = from_float<bf16>(2.f * sums[i]);
+    for (int i = 0; i < 64; ++i) {
+        const int column = i / 4 * 8 + lane % 4 * 2 + i % 2;
+        out[(row + i % 4 / 2 * 8) * 128 + column] = from_float<bf16>(2.f * sums[i]);
+    }
 }
