@@ -34,6 +34,9 @@ namespace convolve {
 namespace convolve_hopper {
 #include "conv3d_hopper.cu"
 }
+namespace misuse {
+#include "emulate_misuse.h"
+}
 namespace eight {
 #include "fp8.cu"
 }

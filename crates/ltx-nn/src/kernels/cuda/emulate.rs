@@ -15,7 +15,7 @@ use std::{
     env, fs,
     io::Write,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, Output, Stdio},
     sync::LazyLock,
 };
 
@@ -90,6 +90,13 @@ pub(super) fn in_place(launch: &Launch, inputs: &[&Tensor], output: &Tensor) -> 
     tensor_of(&after[written..], output.dims(), output.dtype())
 }
 
+/// What is said of a launch that is refused; nothing if it is performed.
+pub(super) fn refusal(launch: &Launch, tensors: &[&Tensor], order: u32) -> Result<Option<String>> {
+    let buffers: Vec<_> = tensors.iter().map(|tensor| bytes_of(tensor)).collect::<Result<_>>()?;
+    let output = attempt(launch, &buffers, order);
+    Ok((!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned()))
+}
+
 /// The buffers after a launch, one behind the other.
 fn run(launch: &Launch, buffers: &[Vec<u8>], order: u32) -> Vec<u8> {
     match &*GPU {
@@ -107,6 +114,13 @@ fn on_gpu(device: &Device, launch: &Launch, buffers: &[Vec<u8>]) -> Result<Vec<u
 }
 
 fn emulated(launch: &Launch, buffers: &[Vec<u8>], order: u32) -> Vec<u8> {
+    let output = attempt(launch, buffers, order);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{launch:?}: {}, {said}", output.status);
+    output.stdout
+}
+
+fn attempt(launch: &Launch, buffers: &[Vec<u8>], order: u32) -> Output {
     let mut message = Vec::new();
     let word = |message: &mut Vec<u8>, value: u32| message.extend(value.to_le_bytes());
     word(&mut message, launch.kernel.len() as u32);
@@ -137,11 +151,12 @@ fn emulated(launch: &Launch, buffers: &[Vec<u8>], order: u32) -> Vec<u8> {
         }
     }
     assert!(next.next().is_none(), "{}: more buffers than tensors", launch.kernel);
-    let mut child = Command::new(&*PROGRAM).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let written = child.stdin.take().unwrap().write_all(&message);
-    let output = child.wait_with_output().unwrap();
-    assert!(written.is_ok() && output.status.success(), "{launch:?}: {}", output.status);
-    output.stdout
+    let mut child = Command::new(&*PROGRAM);
+    let child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = child.unwrap();
+    // One that ends early is judged by its status.
+    let _ = child.stdin.take().unwrap().write_all(&message);
+    child.wait_with_output().unwrap()
 }
 
 fn bytes_of(tensor: &Tensor) -> Result<Vec<u8>> {

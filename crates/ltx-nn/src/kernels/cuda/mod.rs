@@ -23,6 +23,8 @@ mod device;
 #[cfg(test)]
 mod emulate;
 #[cfg(test)]
+mod misuse;
+#[cfg(test)]
 mod tests;
 
 pub(crate) use device::{Graph, capture, carrier, copy_into, free_bytes, list, open, synchronize};
