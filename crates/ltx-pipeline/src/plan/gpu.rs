@@ -1,5 +1,5 @@
-//! What the stages of a request hold of a GPU's memory beside weights, counted along the code that runs there. CUDA's own context and
-//! the kernels' code are not in it: they lie there before anybody asks what is free.
+//! What the stages of a request hold of a GPU's memory beside weights, counted along the code that runs there. CUDA's own
+//! context and the kernels' code are not in it: they lie there before anybody asks what is free.
 //!
 //! Must not know budgets.
 
@@ -11,7 +11,8 @@ use ltx_types::LatentShape;
 
 /// What cuBLASLt (`ltx-nn`) and cuBLAS (candle) work in.
 const WORKSPACES: u64 = 64 << 20;
-/// Queries that the plain formula of attention takes at a time, and its bytes of a score: rounded, scaled, masked, their softmax.
+/// Queries that the plain formula of attention takes at a time, and its bytes of a score: rounded, scaled, masked, their
+/// softmax.
 const QUERIES: u64 = 1024;
 const SCORE: u64 = 12;
 
@@ -26,8 +27,8 @@ impl Engine {
         let transformer = &self.ltx.transformer;
         let (width, value) = (transformer.inner_dim() as u64, self.value_bytes());
         let tokens = (latent.tokens() + shape.images * latent.frame_tokens()) as u64;
-        // The stream before the block, and behind each of its attentions; what those added to it; shift, scale and gate of all three
-        // parts; the input normalised, four times its width inside, once more rounded to 8 bits, and the output.
+        // The stream before the block, and behind each of its attentions; what those added to it; shift, scale and gate of all
+        // three parts; the input normalised, four times its width inside, once more rounded to 8 bits, and the output.
         let block = (3 + 2 + 9 + 1 + 4 + 2 + 1) * tokens;
         let plain = if self.options.compute.dtype == DType::BF16 { 0 } else { 6 * tokens };
         // The context modulated, and as it is in the compute dtype.
