@@ -1,5 +1,6 @@
-//! The layers of a deep stack, used one after another: some stay in memory, the others are loaded ahead of their use while the layer
-//! before computes, and dropped behind it: on the CPU by a reader thread, to a GPU by copies that are begun beside its work.
+//! The layers of a deep stack, used one after another: some stay in memory, the others are loaded ahead of their use while the
+//! layer before computes, and dropped behind it: on the CPU by a reader thread, to a GPU by copies that are begun beside its
+//! work.
 //!
 //! Must not know what a layer computes, or where its weights lie.
 
@@ -121,9 +122,9 @@ impl<T: Send + Sync> Layers<T> {
         })
     }
 
-    /// A pass whose streamed layers come through a staging. The device runs behind this thread, so a layer's work is given to it
-    /// before the next layer's copies are begun, and those before the layer's own memory is given back: the copies then go on beside
-    /// the work, into the memory of the layer before.
+    /// A pass whose streamed layers come through a staging. The device runs behind this thread, so a layer's work is given to
+    /// it before the next layer's copies are begun, and those before the layer's own memory is given back: the copies then go
+    /// on beside the work, into the memory of the layer before.
     fn for_each_staged<E: From<NnError>>(
         &self,
         staging: &Staging,

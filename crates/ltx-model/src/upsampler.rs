@@ -51,8 +51,8 @@ impl UpsamplerConfig {
         Ok(config)
     }
 
-    /// Bytes at the worst moment on a GPU, for a latent of so many elements after the upsampling: a block's input, a convolution's
-    /// output and the group norm after it, which is in f32.
+    /// Bytes at the worst moment on a GPU, for a latent of so many elements after the upsampling: a block's input, a
+    /// convolution's output and the group norm after it, which is in f32.
     pub fn bytes_on_gpu(&self, elements: u64, dtype: DType) -> u64 {
         const NORM_COPIES: u64 = 3;
         const COPIES: u64 = 6;

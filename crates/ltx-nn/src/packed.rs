@@ -144,7 +144,8 @@ impl Packed {
         Ok(Tensor::from_slice(self.bytes.as_slice(), (self.shape[0], self.shape[1]), device)?)
     }
 
-    /// The whole matrix on the CPU in a dtype, each value rounded once. Nothing of its size in f32 is made on the way to 16 bits.
+    /// The whole matrix on the CPU in a dtype, each value rounded once. Nothing of its size in f32 is made on the way to 16
+    /// bits.
     pub(crate) fn rounded(&self, dtype: DType) -> Result<Tensor> {
         match dtype {
             DType::BF16 => self.rounded_to(bf16::from_f32),

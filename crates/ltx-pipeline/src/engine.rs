@@ -29,11 +29,11 @@ pub struct EngineOptions {
     pub tiles: Option<TileSizes>,
     /// Bytes of weights that may stay in memory between generations; 0 loads every part when its stage begins.
     pub resident_bytes: u64,
-    /// What the process may take at its peak, of the machine's memory or of the GPU's. Where a request needs more, blocks of the
-    /// transformer are streamed; without a budget nothing is.
+    /// What the process may take at its peak, of the machine's memory or of the GPU's. Where a request needs more, blocks of
+    /// the transformer are streamed; without a budget nothing is.
     pub memory: Option<MemoryBudget>,
-    /// Bytes of the machine's memory that may be page-locked for weights that stream to a GPU. What has no room there is read from
-    /// the files in every pass.
+    /// Bytes of the machine's memory that may be page-locked for weights that stream to a GPU. What has no room there is read
+    /// from the files in every pass.
     pub host_bytes: u64,
     /// Whether plans leave room for previews. Without it none are made.
     pub previews: bool,
@@ -206,8 +206,9 @@ impl Engine {
         })
     }
 
-    /// Host memory that may be page-locked for the language model, which is used once in a generation, and for the blocks, which are
-    /// used in every step and come first. The language model's is worth locking only where it stays for the next generation.
+    /// Host memory that may be page-locked for the language model, which is used once in a generation, and for the blocks,
+    /// which are used in every step and come first. The language model's is worth locking only where it stays for the next
+    /// generation.
     fn host_shares(&self) -> [u64; 2] {
         let blocks = self.options.host_bytes.min(self.sizes.blocks);
         let gemma = if self.options.resident_bytes > 0 { self.options.host_bytes - blocks } else { 0 };

@@ -1,4 +1,5 @@
-//! Decoded values to 8-bit frames: on the CPU value by value, on another device there, so that a quarter of the bytes come back.
+//! Decoded values to 8-bit frames: on the CPU value by value, on another device there, so that a quarter of the bytes come
+//! back.
 //!
 //! Must not know who takes the frames.
 

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 /// The budget of a command that runs one generation.
 #[derive(clap::Args)]
 pub(crate) struct MemoryFlag {
-    /// The most memory to take, such as 12GiB; of the GPU's, where one computes. Weights that do not fit are streamed from the files;
-    /// what does not fit even then is refused. Without it: nine tenths of what is available, and nothing is refused.
+    /// The most memory to take, such as 12GiB; of the GPU's, where one computes. Weights that do not fit are streamed from the
+    /// files; what does not fit even then is refused. Without it: nine tenths of what is available, and nothing is refused.
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     memory: Option<u64>,
 }

@@ -1,5 +1,5 @@
-//! What a pass of the encoder or the decoder holds of a GPU's memory at its worst moment, walked through block by block. In bf16 the
-//! layers are our own kernels on clips as they lie; in other dtypes they are the plain formula on candle's kernels.
+//! What a pass of the encoder or the decoder holds of a GPU's memory at its worst moment, walked through block by block. In
+//! bf16 the layers are our own kernels on clips as they lie; in other dtypes they are the plain formula on candle's kernels.
 //!
 //! Must not know tiles or budgets.
 

@@ -1,6 +1,6 @@
-//! Weights of layers that pass through a GPU's memory. Their matrices are brought into page-locked host memory when they are first
-//! asked for, as far as that goes, and are copied from there, beside the GPU's work, whenever their layer is loaded again. What is
-//! not a matrix (norms, biases, tables) is small and stays on the GPU.
+//! Weights of layers that pass through a GPU's memory. Their matrices are brought into page-locked host memory when they are
+//! first asked for, as far as that goes, and are copied from there, beside the GPU's work, whenever their layer is loaded
+//! again. What is not a matrix (norms, biases, tables) is small and stays on the GPU.
 //!
 //! Must not know which layers these are, what they compute, or how a copy is made; `Carrier` does that.
 
@@ -151,8 +151,8 @@ impl Staging {
         self.carrier.arrival()
     }
 
-    /// To be called before a layer that the device was given work for is dropped: its memory is free for the next layers' copies
-    /// when that work is done, not before.
+    /// To be called before a layer that the device was given work for is dropped: its memory is free for the next layers'
+    /// copies when that work is done, not before.
     ///
     /// # Errors
     /// The device failed.

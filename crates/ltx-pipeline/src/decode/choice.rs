@@ -1,5 +1,5 @@
-//! Which tiles a device's memory allows: the whole clip in one piece if it can be, else as few as possible, as overlaps are decoded
-//! twice.
+//! Which tiles a device's memory allows: the whole clip in one piece if it can be, else as few as possible, as overlaps are
+//! decoded twice.
 //!
 //! Must not know what a tile takes, or what there is.
 
@@ -20,8 +20,9 @@ const LEAST: (usize, usize) = (16, 64);
 /// Pixels by which tiles below the official ones become smaller.
 const SIDE_STEP: usize = 64;
 
-/// The first tile sizes, from the whole clip down, that fit: first shorter in time, down to the official length, then smaller in
-/// space, down to the official size, then, if that is allowed, the smaller ones by the work they make. Where none fits, the smallest.
+/// The first tile sizes, from the whole clip down, that fit: first shorter in time, down to the official length, then smaller
+/// in space, down to the official size, then, if that is allowed, the smaller ones by the work they make. Where none fits, the
+/// smallest.
 pub(crate) fn chosen(
     latent: LatentShape,
     scale: LatentScale,

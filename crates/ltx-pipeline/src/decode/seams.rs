@@ -64,8 +64,8 @@ impl Seam {
         Self { axis, shared: None }
     }
 
-    /// Adds the next tile, which begins at `start`; what it has before `end` is finished and comes back, the rest waits. `None` if
-    /// nothing is finished.
+    /// Adds the next tile, which begins at `start`; what it has before `end` is finished and comes back, the rest waits. `None`
+    /// if nothing is finished.
     fn add(&mut self, mut tile: Tensor, start: usize, end: usize) -> Result<Option<Tensor>> {
         let (axis, length) = (self.axis, tile.dim(self.axis)?);
         if let Some(shared) = self.shared.take() {

@@ -20,11 +20,12 @@ struct Buffer {
     width: usize,
 }
 
-/// Decodes `latent` tile by tile and hands finished frames, in order, to `each`. Tiles are blended where the latent is: on the CPU in
-/// one buffer, on another device by its own operations.
+/// Decodes `latent` tile by tile and hands finished frames, in order, to `each`. Tiles are blended where the latent is: on the
+/// CPU in one buffer, on another device by its own operations.
 ///
 /// # Shapes
-/// `latent [1, C, F, H, W]`, normalised; chunks are `[1, 3, f, 32H, 32W]`, f32, about −1..1, not clamped, on the latent's device.
+/// `latent [1, C, F, H, W]`, normalised; chunks are `[1, 3, f, 32H, 32W]`, f32, about −1..1, not clamped, on the latent's
+/// device.
 ///
 /// # Errors
 /// Cancelled between two tiles; values that are not finite; `each` failed.

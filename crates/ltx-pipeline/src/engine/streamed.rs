@@ -1,5 +1,5 @@
-//! Tests of whole generations whose layers pass through a staging, with a carrier that copies on the CPU: the same clip whatever
-//! stays, and nothing wrong after a run that was cancelled.
+//! Tests of whole generations whose layers pass through a staging, with a carrier that copies on the CPU: the same clip
+//! whatever stays, and nothing wrong after a run that was cancelled.
 //!
 //! Must not know how a GPU copies.
 

@@ -48,9 +48,9 @@ impl Engine {
         }
     }
 
-    /// The most comfortable way that the budget allows: parts stay; no part stays, but the whole transformer is in memory
-    /// while it samples; as many of its blocks as possible; the same without previews. Else the least that is possible. Parts do
-    /// not stay at the price of tiles below the official ones.
+    /// The most comfortable way that the budget allows: parts stay; no part stays, but the whole transformer is in memory while
+    /// it samples; as many of its blocks as possible; the same without previews. Else the least that is possible. Parts do not
+    /// stay at the price of tiles below the official ones.
     pub(super) fn fitted(&self, shape: &PlanShape) -> (Fit, MemoryPlan) {
         let all = self.ltx.transformer.num_layers;
         let plan = |fit: Fit| {
@@ -82,8 +82,8 @@ impl Engine {
         alone(0, false)
     }
 
-    /// The decoder's tiles: those that were asked for; else the official ones, and on a GPU as large ones as its budget holds beside
-    /// what stays there.
+    /// The decoder's tiles: those that were asked for; else the official ones, and on a GPU as large ones as its budget holds
+    /// beside what stays there.
     fn tiles(&self, shape: &PlanShape, kept: &[Part], smallest: Smallest) -> TileSizes {
         let official = TileSizes::default();
         let (Some(budget), true) = (self.options.memory, self.gpu) else {

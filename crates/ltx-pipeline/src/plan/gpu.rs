@@ -1,5 +1,5 @@
-//! What the stages of a request hold of a GPU's memory beside weights, counted along the code that runs there. CUDA's own context and
-//! the kernels' code are not in it: they lie there before anybody asks what is free.
+//! What the stages of a request hold of a GPU's memory beside weights, counted along the code that runs there. CUDA's own
+//! context and the kernels' code are not in it: they lie there before anybody asks what is free.
 //!
 //! Must not know budgets.
 
@@ -11,7 +11,8 @@ use ltx_types::LatentShape;
 
 /// What cuBLASLt (`ltx-nn`) and cuBLAS (candle) work in.
 const WORKSPACES: u64 = 64 << 20;
-/// Queries that the plain formula of attention takes at a time, and its bytes of a score: rounded, scaled, masked, their softmax.
+/// Queries that the plain formula of attention takes at a time, and its bytes of a score: rounded, scaled, masked, their
+/// softmax.
 const QUERIES: u64 = 1024;
 const SCORE: u64 = 12;
 

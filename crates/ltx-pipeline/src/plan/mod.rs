@@ -30,8 +30,8 @@ pub struct PlanShape {
     pub prompts: Vec<usize>,
 }
 
-/// The memory that a process may take of the machine, or of the GPU that it computes on, and what happens when a request needs more
-/// even with everything streamed.
+/// The memory that a process may take of the machine, or of the GPU that it computes on, and what happens when a request needs
+/// more even with everything streamed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct MemoryBudget {
     /// Bytes at the peak.
@@ -88,8 +88,8 @@ pub struct MemoryPlan {
     pub gpu: bool,
     /// By stage, in the order they run.
     pub stages: Vec<StageNeed>,
-    /// Bytes of everything else. On the CPU: the program, tokenizer, headers, the video encoder. On a GPU: what its libraries work in,
-    /// and the small weights of layers that are streamed.
+    /// Bytes of everything else. On the CPU: the program, tokenizer, headers, the video encoder. On a GPU: what its libraries
+    /// work in, and the small weights of layers that are streamed.
     pub process: u64,
     /// What becomes of the transformer.
     pub blocks: BlocksNeed,

@@ -86,8 +86,8 @@ pub(crate) fn open(config: &NodeConfig) -> Result<Known> {
     Ok(Known { models, names, catalog: Catalog::new(cards)?, served })
 }
 
-/// What a generation may take: what is configured, or what the machine has, which is no promise; or nine tenths of what is free on
-/// the GPU, whose memory no system lends.
+/// What a generation may take: what is configured, or what the machine has, which is no promise; or nine tenths of what is free
+/// on the GPU, whose memory no system lends.
 fn budget(config: &NodeConfig, compute: &Compute) -> Option<MemoryBudget> {
     let said = config.limits.memory_bytes.map(|bytes| MemoryBudget { bytes, firm: true });
     said.or_else(|| match compute.device.is_cpu() {

@@ -1,7 +1,7 @@
 //! Copies to a GPU on a stream of their own, from page-locked memory, ordered with the stream that computes by events.
 //!
-//! Must not know layers. Memory of a copy is the copy stream's own: it is taken and given back there, in its order, so that a later
-//! copy cannot overtake the last use of what lay there before.
+//! Must not know layers. Memory of a copy is the copy stream's own: it is taken and given back there, in its order, so that a
+//! later copy cannot overtake the last use of what lay there before.
 
 use crate::{Arrival, Carrier, Pinned};
 use candle_core::{
@@ -110,8 +110,8 @@ impl Pinned for PinnedTensor {
     fn copy(&self) -> crate::Result<Tensor> {
         let (tensor, address) = self.streams.target(&self.shape, self.dtype)?;
         let bytes = self.memory.as_slice().w()?;
-        // SAFETY: `target` made room for as many bytes as this tensor has. The memory is page-locked, is never written again, and
-        // is not freed before the copy is done (`drop` waits).
+        // SAFETY: `target` made room for as many bytes as this tensor has. The memory is page-locked, is never written again,
+        // and is not freed before the copy is done (`drop` waits).
         unsafe { self.streams.enqueue(address, bytes) }?;
         Ok(tensor)
     }

@@ -1,7 +1,7 @@
 //! Performs launches and matrix products on a GPU.
 //!
-//! Must not know what the kernels compute. All work of a device goes through one stream, in order; only copies of weights that are
-//! streamed have a stream of their own (`carrier`).
+//! Must not know what the kernels compute. All work of a device goes through one stream, in order; only copies of weights that
+//! are streamed have a stream of their own (`carrier`).
 #![allow(unsafe_code)]
 
 mod carrier;
