@@ -14,10 +14,10 @@ pub(crate) fn each_rgb_frame(chunk: &Tensor, each: impl FnMut(&[u8]) -> Result<(
     if chunk.device().is_cpu() { on_cpu(chunk, each) } else { on_device(chunk, GROUP, each) }
 }
 
-/// Bytes that [`each_rgb_frame`] holds on a device beside the chunk, whose frames have so many pixels.
-pub(crate) fn bytes_on_device(pixels: u64) -> u64 {
+/// Bytes that [`each_rgb_frame`] holds on a device beside a chunk of so many bytes, whose frames have so many pixels.
+pub(crate) fn bytes_on_device(chunk: u64, pixels: u64) -> u64 {
     // Two steps of the conversion in f32, and the bytes in both orders.
-    3 * (GROUP as u64).max(12 * pixels)
+    3 * chunk.min(GROUP as u64).max(12 * pixels)
 }
 
 fn on_cpu(chunk: &Tensor, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {

@@ -78,17 +78,16 @@ impl Engine {
         let pixels = |frames: u64| (frames * scale.time as u64).min(shape.frames.get() as u64);
         let tile = of(pixels(frames), height * scale.height as u64, width * scale.width as u64);
         let decoder = self.decoder_activations(ClipShape { frames, height, width });
-        let convert = rgb::bytes_on_device(frame);
         if lengths.iter().all(|axis| axis.count == 1) {
             // The pixels; their magnitudes, which are summed, or what converts them.
-            return decoder.max(tile + tile.max(convert));
+            return decoder.max(tile + tile.max(rgb::bytes_on_device(tile, frame)));
         }
         let stretch = of(pixels(frames), frame, 1);
         let waiting = if lengths[0].count > 1 { of(tiles.frames.overlap as u64 + 1, frame, 1) } else { 0 };
         // A tile as it is, weighted, and summed with what waits; of a stretch in pieces the same, and joining them.
         let pieces = lengths[1].count * lengths[2].count > 1;
         let (alive, blending) = if pieces { (stretch, (3 * tile).max(2 * stretch)) } else { (0, 3 * tile) };
-        waiting + alive + decoder.max(blending).max(stretch + convert)
+        waiting + alive + decoder.max(blending).max(stretch + rgb::bytes_on_device(stretch, frame))
     }
 }
 
@@ -183,6 +182,37 @@ mod tests {
         let step = of(&whole, Stage::Denoising);
         let short = engine(Some(step - 1), EngineOptions::default()).plan_shape(&small);
         assert!(short.blocks.held < 3 && of(&short, Stage::Denoising) < step, "{short:?}");
+    }
+
+    /// What `scripts/gpu-check memory` relies on, in both dtypes that it runs.
+    #[test]
+    fn blocks_of_the_small_model_can_be_streamed_in_a_small_clip() {
+        let small = |name: &str| tiny("../small").join(name);
+        let files = ModelFiles {
+            checkpoint: small("ltx-2.3-small.safetensors"),
+            components: vec![],
+            text_encoder: small("gemma"),
+            upscaler: None,
+            loras: vec![],
+        };
+        let shape = PlanShape {
+            prompts: vec![10],
+            ..PlanShape::of_clip(
+                PixelShape::new(64, 64, Stages::One).unwrap(),
+                FrameCount::new(9).unwrap(),
+                Stages::One,
+            )
+        };
+        for dtype in [DType::BF16, DType::F32] {
+            let plan = |memory| {
+                let compute = Compute::cpu_f32().with_dtype(dtype);
+                let options = EngineOptions { compute, memory, previews: false, ..EngineOptions::default() };
+                Engine::open(&files, options).unwrap().planned_for_a_gpu().plan_shape(&shape)
+            };
+            let step = of(&plan(None), Stage::Denoising);
+            let within = plan(Some(MemoryBudget { bytes: step - 1, firm: true }));
+            assert!(within.fits() && within.blocks.held < within.blocks.all, "{dtype:?} {within:?}");
+        }
     }
 
     #[test]

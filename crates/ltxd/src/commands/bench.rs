@@ -3,7 +3,7 @@
 //!
 //! Must not know what it is compared with.
 
-use crate::{blocks, commands::generate::ComputeFlags, compute};
+use crate::{blocks, commands::generate::ComputeFlags, compute, memory::most_of};
 use anyhow::{Context, Result};
 use ltx_nn::profile::{self, Cost};
 use ltx_pipeline::{
@@ -51,7 +51,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let case = GoldenCase::open(&arguments.case)?;
     let compute = arguments.compute.compute()?;
     let random_weights = arguments.random_weights;
-    let options = EngineOptions { compute: compute.clone(), random_weights, ..EngineOptions::default() };
+    // On a GPU its free memory decides how the decoder's tiles are cut; on the CPU nothing is streamed.
+    let memory = compute::gpu_free_bytes(&compute).and_then(|free| most_of(Some(free)));
+    let options = EngineOptions { compute: compute.clone(), random_weights, memory, ..EngineOptions::default() };
     let mut bench = Bench::open(case, options)?;
     let mut out = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
