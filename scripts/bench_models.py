@@ -8,7 +8,7 @@ mid    LTX-2.3's structure, 8 layers x 16 heads x 128, the VAE at half width, 64
        wide as the latent), a Gemma-3-1B-shaped text encoder, 2 connector layers; 384x256, 25 frames
 full   the real widths (32 heads x 128, the real VAE, 128 latent channels), 2 layers, 1 connector layer, the same text encoder;
        256x256, 9 frames
-small  a few megabytes, to try the harness; deep: the same with 24 layers of twice the width, to stream
+small  a few megabytes, to try the harness; deep: the same with 8 layers of twice the width, to stream
 22b    the real model and Gemma-3 12B, 768x512, 121 frames; the files are headers and a hole, for sides that draw the weights
        themselves (scripts/bench --gpu); 22b-large: the same at 1216x704; 22b-fp8: as 22b,
        the matrices of the blocks in 8-bit floats
@@ -31,7 +31,7 @@ KINDS = {
     "22b": dict(layers=48, heads=32, head=128, latent=128, connector=8, gemma=GEMMA_12B, size=(768, 512, 121), hole=True),
     "22b-large": dict(layers=48, heads=32, head=128, latent=128, connector=8, gemma=GEMMA_12B, size=(1216, 704, 121), hole=True),
     "22b-fp8": dict(layers=48, heads=32, head=128, latent=128, connector=8, gemma=GEMMA_12B, size=(768, 512, 121), hole=True, fp8=True),
-    "deep": dict(layers=24, heads=4, head=64, latent=16, connector=1, size=(64, 64, 9),
+    "deep": dict(layers=8, heads=4, head=64, latent=16, connector=1, size=(64, 64, 9),
                  gemma=dict(vocab=600, hidden=64, inner=128, layers=3, heads=4, kv=1, head=32)),
     "small": dict(layers=2, heads=2, head=64, latent=16, connector=1, size=(64, 64, 9),
                   gemma=dict(vocab=600, hidden=64, inner=128, layers=3, heads=4, kv=1, head=32)),

@@ -243,6 +243,8 @@ int cuStreamWaitEvent(void* handle, void* event, unsigned) {
     // A later record of the same event is another one.
     const auto& latest = static_cast<Event*>(event)->latest;
     if (stream->capturing) return stream->capturing->broken = true, CAPTURE_UNSUPPORTED;
+    // To see that a forgotten wait is seen.
+    if (setting("FAKE_GPU_FORGET_WAITS", 0)) return SUCCESS;
     if (latest) stream->queue.push_back({"wait", {}, latest});
     return SUCCESS;
 }

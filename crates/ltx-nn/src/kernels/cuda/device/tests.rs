@@ -79,7 +79,8 @@ fn products_of_8_bits_equal_the_formula() -> crate::Result<()> {
     let (x, bias) = (randn(&[rows, inputs], 1.0)?, randn(&[outputs], 1.0)?);
     let weight = Tensor::from_vec(values, (outputs, inputs), &Device::Cpu)?;
     let expected = x.matmul(&weight.t()?)?.broadcast_add(&bias)?;
-    let matrix = Fp8::new(Tensor::from_vec(bytes, (outputs, inputs), gpu())?, scale)?;
+    let there_scale = Tensor::new(&[scale], gpu())?;
+    let matrix = Fp8::new(Tensor::from_vec(bytes, (outputs, inputs), gpu())?, scale, there_scale);
     let found = matrix.product(&there(&x)?, Some(&there(&bias)?), false)?;
     // Activations have three bits of mantissa.
     close(&found, &expected, 4e-2, "product of 8 bits")
