@@ -115,6 +115,8 @@ impl Replay for Recording {
     fn record(inputs: &[Tensor], work: &dyn Fn(&[Tensor]) -> Result<Tensor>) -> Result<Option<Self>> {
         let inputs = inputs.iter().map(Tensor::copy).collect::<candle_core::Result<Vec<_>>>()?;
         let Some(output) = inputs.first().map(Tensor::zeros_like).transpose()? else { return Ok(None) };
+        // A kernel is loaded when it is first launched, which may not be while launches are noted down; `work` was here before.
+        kernels::cuda::write_into(&inputs[0], &output)?;
         let graph = kernels::cuda::capture(output.device(), || {
             let result = work(&inputs)?;
             Ok(kernels::cuda::write_into(&result, &output)?)
