@@ -9,6 +9,7 @@ use crate::{
     decode::decode_tiled,
     golden::GoldenCase,
     preview::Previewer,
+    rgb::each_rgb_frame,
     sampler::Sampler,
     stage_sigmas,
 };
@@ -168,12 +169,16 @@ impl Bench {
         let mut chunks = Vec::new();
         let (seconds, ()) = self.timed(|| {
             let each = |chunk: Tensor| {
-                chunks.push(chunk.to_device(&Device::Cpu)?);
+                if !chunk.device().is_cpu() {
+                    // A GPU's work ends with bytes on the host, as in a generation.
+                    each_rgb_frame(&chunk, |_| Ok(()))?;
+                }
+                chunks.push(chunk);
                 Ok(())
             };
             decode_tiled(&decoder, &latent, &fit.tiles, (run.cancel, run.progress), each)
         })?;
-        Ok(Timed { seconds, output: Tensor::cat(&chunks, 2)? })
+        Ok(Timed { seconds, output: Tensor::cat(&chunks, 2)?.to_device(&Device::Cpu)? })
     }
 
     /// The parts must have been loaded by their own stages; what they take one by one is added up.
