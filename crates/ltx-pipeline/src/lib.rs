@@ -26,7 +26,6 @@ mod saved;
 mod schedule;
 mod tokens;
 
-pub use conditioning::default_conditioning;
 pub use decode::{Axis, TileSizes, decode_tiled};
 pub use engine::{Engine, EngineOptions};
 pub use error::{PipelineError, Result};

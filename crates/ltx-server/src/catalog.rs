@@ -3,8 +3,8 @@
 //! Must not know which are loaded; that is the policy's configuration.
 
 use ltx_policy::{KnownModel, WeightFingerprint};
-use ltx_types::FieldError;
-use ltx_weights::{Defaults, Manifest};
+use ltx_types::{Defaults, FieldError};
+use ltx_weights::Manifest;
 
 /// One model.
 #[derive(Debug, Clone)]

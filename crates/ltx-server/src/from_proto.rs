@@ -10,14 +10,12 @@ pub(crate) use listing::{Listing, listing};
 
 use fields::Faults;
 use ltx_jobs::{GenerationId, OutputKind, UploadId};
-use ltx_pipeline::default_conditioning;
 use ltx_policy::{Agent, Ask, Audio};
 use ltx_proto::v1;
 use ltx_types::{
-    ConditioningMode, FieldError, GenerationDraft, Guidance, ImageCondition, ImageSource, Method, Schedule, Seed,
-    Stages, Strength,
+    ConditioningMode, Defaults, FieldError, GenerationDraft, Guidance, ImageCondition, ImageSource, Method, Schedule,
+    Seed, Stages, Strength,
 };
-use ltx_weights::Defaults;
 use prost::Message;
 use sha2::{Digest, Sha256};
 use std::{
@@ -76,7 +74,7 @@ pub(crate) fn request(spec: &v1::GenerationSpec, rules: &Rules<'_>) -> Request {
         prompt: spec.prompt.clone(),
         negative_prompt: negative_prompt.clone(),
         images: conditions,
-        conditioning: conditioning.unwrap_or_else(|| default_conditioning(method, schedule)),
+        conditioning: conditioning.unwrap_or_else(|| ConditioningMode::official(method, schedule)),
         width: or(spec.width, defaults.width),
         height: or(spec.height, defaults.height),
         frames,

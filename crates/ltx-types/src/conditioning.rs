@@ -2,7 +2,7 @@
 //!
 //! Must not know pixels: an image is a path or bytes until `ltx-media` opens it.
 
-use crate::FieldError;
+use crate::{FieldError, Method, Schedule};
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, sync::Arc};
 
@@ -88,6 +88,15 @@ pub enum ConditioningMode {
 }
 
 impl ConditioningMode {
+    /// The official pipelines' choice: keyframe interpolation on the guided schedule appends both images, everything else
+    /// replaces the first latent frame.
+    pub fn official(method: Method, schedule: Schedule) -> Self {
+        match (method, schedule) {
+            (Method::StartEndFrames, Schedule::Guided) => Self::AppendAll,
+            _ => Self::ReplaceFirst,
+        }
+    }
+
     /// The name used in flags, golden cases and JSON.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -6,6 +6,7 @@
 mod cancel;
 mod causes;
 mod conditioning;
+mod defaults;
 mod field_error;
 mod frames;
 mod guidance;
@@ -20,6 +21,7 @@ mod time;
 pub use cancel::{CancelToken, Cancelled};
 pub use causes::{causes, sentence};
 pub use conditioning::{ConditioningMode, ImageCondition, ImageSource, Strength};
+pub use defaults::Defaults;
 pub use field_error::FieldError;
 pub use frames::{FrameCount, FrameRate};
 pub use guidance::Guidance;

@@ -22,7 +22,7 @@ mod weight_file;
 pub use error::{Result, WeightsError};
 pub use gguf::GgufFault;
 pub use lora::{Adapted, LORA_STRENGTHS, LoraChoice, LoraProblem, LoraReport, Loras, lora_report};
-pub use manifest::{Defaults, Manifest, ManifestFile, ManifestFiles, ManifestLora, ModelLibrary};
+pub use manifest::{Manifest, ManifestFile, ManifestFiles, ManifestLora, ModelLibrary};
 pub use quantize::{MetaValue, Naming, QuantizeReport, QuantizeType, Recipe, TensorReport, quantize};
 pub use random::RandomWeights;
 pub use report::{KeyProblem, LoadReport, Tally};

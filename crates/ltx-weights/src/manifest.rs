@@ -3,7 +3,7 @@
 //! Must not know the files' contents.
 
 use crate::{LORA_STRENGTHS, LoraChoice, Result, WeightsError};
-use ltx_types::{Guidance, Schedule, Stages};
+use ltx_types::Defaults;
 use serde::{Deserialize, Deserializer, de::Error as _};
 use std::{
     fs,
@@ -89,33 +89,6 @@ fn strength<'de, D: Deserializer<'de>>(source: D) -> Result<f32, D::Error> {
     }
     let (least, most) = (LORA_STRENGTHS.start(), LORA_STRENGTHS.end());
     Err(D::Error::custom(format!("strength {found} is not between {least} and {most}")))
-}
-
-/// Sampling defaults.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Defaults {
-    /// The schedule the weights were trained for.
-    pub schedule: Schedule,
-    /// One stage or two.
-    pub stages: Stages,
-    /// Pixels across.
-    pub width: usize,
-    /// Pixels down.
-    pub height: usize,
-    /// Pixel frames, 8k+1.
-    pub frames: usize,
-    /// Frames per second.
-    pub fps: f64,
-    /// Steps of the guided schedule.
-    pub steps: usize,
-    /// The conditioning images' H.264 round trip.
-    pub image_crf: u32,
-    /// Guidance of the guided schedule.
-    pub guidance: Guidance,
-    /// What guidance steers away from when the request is silent.
-    #[serde(default)]
-    pub negative_prompt: String,
 }
 
 /// The manifests of a models folder.

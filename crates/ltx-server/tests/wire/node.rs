@@ -11,8 +11,8 @@ use ltx_proto::v1::{
 };
 use ltx_server::{Catalog, Control, Listeners, ModelCard, Server, ServerError, Settings, Token, TokenHash};
 use ltx_testkit::fake::{FakeModels, FakeOptions, picture};
-use ltx_types::{Guidance, Schedule, Stages};
-use ltx_weights::{Defaults, Manifest, ManifestFile, ManifestFiles};
+use ltx_types::{Defaults, Guidance, Schedule, Stages};
+use ltx_weights::{Manifest, ManifestFile, ManifestFiles};
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};

@@ -5,13 +5,13 @@
 use super::Arguments;
 use crate::{exit::BadInput, library};
 use anyhow::Result;
-use ltx_pipeline::{ModelFiles, default_conditioning};
+use ltx_pipeline::ModelFiles;
 use ltx_policy::{Ask, ModelNames};
 use ltx_types::{
-    ConditioningMode, FieldError, GenerationDraft, Guidance, ImageCondition, ImageSource, Method, Schedule, Seed,
-    Stages, Strength,
+    ConditioningMode, Defaults, FieldError, GenerationDraft, Guidance, ImageCondition, ImageSource, Method, Schedule,
+    Seed, Stages, Strength,
 };
-use ltx_weights::{Defaults, Manifest, ModelLibrary};
+use ltx_weights::{Manifest, ModelLibrary};
 use std::path::PathBuf;
 
 /// What `--model` turned out to be.
@@ -165,7 +165,7 @@ impl Arguments {
         match self.conditioning.as_deref() {
             Some("append_all") => ConditioningMode::AppendAll,
             Some(_) => ConditioningMode::ReplaceFirst,
-            None => default_conditioning(method, schedule),
+            None => ConditioningMode::official(method, schedule),
         }
     }
 }
