@@ -5,11 +5,12 @@
 mod identity;
 mod idle;
 pub(crate) mod log;
+mod memory;
 mod models;
 
 pub(crate) use identity::random_hex;
 
-use crate::{compute, config::NodeConfig, exit::BadInput, fingerprint};
+use crate::{config::NodeConfig, exit::BadInput, fingerprint};
 use anyhow::{Context, Result};
 use ltx_jobs::{ClientId, Disk, Jobs, Surroundings};
 use ltx_nn::{Compute, gpu_memory, gpu_name};
@@ -42,7 +43,7 @@ pub(crate) fn look(config: &NodeConfig) -> Result<()> {
     }
     let models::Known { models, names, .. } = models::open(config)?;
     with_aliases(names, config)?;
-    settings(config, "looked-at".to_owned(), models.compute())?.check()?;
+    settings(config, "looked-at".to_owned(), &models)?.check()?;
     Ok(())
 }
 
@@ -52,7 +53,7 @@ pub(crate) fn assemble(config: &NodeConfig) -> Result<Node> {
     let names = with_aliases(names, config)?;
     let catalog = catalog.with_names(names.known());
     let id = identity::of(config.node.as_deref(), &config.data_dir)?;
-    let settings = settings(config, id, models.compute())?.check()?;
+    let settings = settings(config, id, &models)?.check()?;
     let policy = PolicyConfig::new(names).with_plans(config.plans.iter().cloned()).with_loaded(served.iter().cloned());
     let models = Arc::new(models);
     let surroundings = Surroundings { models: Arc::clone(&models) as _, policy: policy.clone(), space: Box::new(Disk) };
@@ -105,7 +106,7 @@ fn digest(model: &str, models: &NodeModels, control: &Control) {
     }
 }
 
-fn settings(config: &NodeConfig, node: String, compute: &Compute) -> Result<Settings> {
+fn settings(config: &NodeConfig, node: String, models: &NodeModels) -> Result<Settings> {
     let limits = &config.limits;
     let kept = &config.retention;
     let jobs = ltx_jobs::Settings {
@@ -115,10 +116,7 @@ fn settings(config: &NodeConfig, node: String, compute: &Compute) -> Result<Sett
         request_burst: limits.request_burst,
         max_image_bytes: limits.image_bytes as u64,
         reserve_bytes: limits.reserve_bytes,
-        memory_limit_bytes: limits
-            .memory_bytes
-            .or_else(|| compute::gpu_free_bytes(compute))
-            .or_else(ltx_jobs::memory::available_bytes),
+        memory_limit_bytes: models.memory_limit_bytes(),
         max_fruitless_crashes: limits.fruitless_crashes,
         retention: ltx_jobs::Retention {
             outputs_for: kept.outputs,
@@ -146,7 +144,7 @@ fn settings(config: &NodeConfig, node: String, compute: &Compute) -> Result<Sett
             idle_time: limits.pause,
             ..Limits::default()
         },
-        device: device(config, compute),
+        device: device(config, models.compute()),
         external_models: config.external_models.clone(),
         shutdown_time: config.shutdown,
         log_prompts: config.log.prompts,

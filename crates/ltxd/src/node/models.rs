@@ -2,11 +2,12 @@
 //!
 //! Must not know requests or clients.
 
-use crate::{compute, config::NodeConfig, exit::BadInput, fingerprint, library, memory};
+use super::memory::{Configured, NodeMemory};
+use crate::{compute, config::NodeConfig, exit::BadInput, fingerprint, library};
 use anyhow::{Context, Result};
 use ltx_jobs::Models;
 use ltx_nn::Compute;
-use ltx_pipeline::{Engine, EngineOptions, Generator, MemoryBudget, MemoryPlan, ModelFiles, PipelineError};
+use ltx_pipeline::{Engine, EngineOptions, Generator, MemoryPlan, ModelFiles, PipelineError};
 use ltx_policy::{ModelIdentity, ModelNames, WeightFingerprint};
 use ltx_server::{Catalog, ModelCard};
 use ltx_types::Generation;
@@ -48,8 +49,8 @@ pub(crate) fn open(config: &NodeConfig) -> Result<Known> {
     if let Some(error) = passed_over {
         tracing::warn!(%error, "computing on the CPU");
     }
-    let (resident_bytes, budget) = (resident_bytes(config, &compute), budget(config, &compute));
-    let host_bytes = memory::host_bytes(&compute);
+    let said = Configured { generation: config.limits.memory_bytes, resident: config.limits.resident_bytes };
+    let NodeMemory { budget, resident_bytes, host_bytes } = NodeMemory::of(said, &compute);
     let options = EngineOptions { compute, resident_bytes, memory: budget, host_bytes, ..EngineOptions::default() };
     let mut models = NodeModels { opened: BTreeMap::new(), options };
     let mut served = Vec::new();
@@ -86,27 +87,6 @@ pub(crate) fn open(config: &NodeConfig) -> Result<Known> {
     Ok(Known { models, names, catalog: Catalog::new(cards)?, served })
 }
 
-/// What a generation may take: what is configured, or what the machine has, which is no promise; or nine tenths of what is free
-/// on the GPU, whose memory no system lends.
-fn budget(config: &NodeConfig, compute: &Compute) -> Option<MemoryBudget> {
-    let said = config.limits.memory_bytes.map(|bytes| MemoryBudget { bytes, firm: true });
-    said.or_else(|| match compute.device.is_cpu() {
-        true => ltx_jobs::memory::available_bytes().map(|bytes| MemoryBudget { bytes, firm: false }),
-        false => memory::most_of(compute::gpu_free_bytes(compute)),
-    })
-}
-
-/// Weights that stay: what is configured, or a quarter of the memory, so that requests have the rest. Of a GPU's, three
-/// quarters: uploading weights again costs more than a generation.
-fn resident_bytes(config: &NodeConfig, compute: &Compute) -> u64 {
-    let limits = &config.limits;
-    if let Some(free) = compute::gpu_free_bytes(compute) {
-        return limits.resident_bytes.unwrap_or(limits.memory_bytes.unwrap_or(free) / 4 * 3);
-    }
-    let quarter = || limits.memory_bytes.or_else(ltx_jobs::memory::available_bytes).map_or(0, |bytes| bytes / 4);
-    limits.resident_bytes.unwrap_or_else(quarter)
-}
-
 fn names(library: &ModelLibrary, config: &NodeConfig) -> ModelNames {
     ModelNames::new(library::names(library).known().to_vec(), config.external_models.iter().cloned())
 }
@@ -115,6 +95,11 @@ impl NodeModels {
     /// Where they compute.
     pub(crate) fn compute(&self) -> &Compute {
         &self.options.compute
+    }
+
+    /// The most bytes that a generation may take; `None` where nobody knows how much there is.
+    pub(crate) fn memory_limit_bytes(&self) -> Option<u64> {
+        self.options.memory.map(|budget| budget.bytes)
     }
 
     /// The files of a served model.
