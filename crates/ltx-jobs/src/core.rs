@@ -3,17 +3,17 @@
 //! Must not know either side.
 
 use crate::{
-    ClientId, GenerationId, GenerationRecord, JobsConfig, JobsError, Models, Result,
+    ClientId, CurrentPolicy, GenerationId, GenerationRecord, JobsConfig, JobsError, Models, Result,
     clock::{NodeClock, Now},
     estimate::{Forecast, Workload},
     folder::{DataFolder, Space},
+    news::Listeners,
     preview::Previews,
     queue::{FairQueue, Place, Waiting},
     rate::RateLimit,
     store::Store,
     watch::Hub,
 };
-use ltx_policy::PolicyConfig;
 use ltx_types::{CancelToken, Generation, Schedule, sentence};
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock},
@@ -37,7 +37,9 @@ pub(crate) struct Core {
     /// Read while files are made that no row names yet; written while files without rows are removed.
     pub(crate) files: RwLock<()>,
     pub(crate) rate: Mutex<RateLimit>,
-    policy: RwLock<Arc<PolicyConfig>>,
+    pub(crate) policy: CurrentPolicy,
+    /// Whoever hears of every event.
+    pub(crate) listeners: Arc<Listeners>,
     line: Mutex<Line>,
     moved: Condvar,
 }
@@ -73,7 +75,8 @@ pub(crate) struct CoreParts {
     pub(crate) hub: Arc<Hub>,
     pub(crate) models: Arc<dyn Models>,
     pub(crate) space: Box<dyn Space>,
-    pub(crate) policy: PolicyConfig,
+    pub(crate) policy: CurrentPolicy,
+    pub(crate) listeners: Arc<Listeners>,
     pub(crate) clock: NodeClock,
 }
 
@@ -83,7 +86,7 @@ impl Core {
     /// # Errors
     /// `Database`, `Corrupt`.
     pub(crate) fn new(parts: CoreParts) -> Result<Self> {
-        let CoreParts { config, folder, store, hub, models, space, policy, clock } = parts;
+        let CoreParts { config, folder, store, hub, models, space, policy, listeners, clock } = parts;
         let mut queue = FairQueue::default();
         for record in store.queued()? {
             queue.push(&record.client, Waiting { id: record.id, work: Workload::of(&record), seconds: None });
@@ -103,7 +106,8 @@ impl Core {
             admission: Mutex::new(()),
             decoding: Mutex::new(()),
             files: RwLock::new(()),
-            policy: RwLock::new(Arc::new(policy)),
+            policy,
+            listeners,
             line: Mutex::new(line),
             moved: Condvar::new(),
         })
@@ -111,14 +115,6 @@ impl Core {
 
     pub(crate) fn now(&self) -> Now {
         self.clock.now()
-    }
-
-    pub(crate) fn policy(&self) -> Arc<PolicyConfig> {
-        Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    pub(crate) fn set_policy(&self, policy: PolicyConfig) {
-        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
     }
 
     /// # Errors

@@ -3,24 +3,27 @@
 //! Must not know the wire.
 
 use crate::{
-    ClientId, Filter, GenerationId, GenerationRecord, JobsConfig, JobsError, Models, OutputKind, Page, PageToken,
-    Result, Space, Swept, UploadId, Watch,
+    ClientId, CurrentPolicy, Filter, GenerationId, GenerationRecord, JobsConfig, JobsError, Models, News, OutputKind,
+    Page, PageToken, Result, Space, Swept, UploadId, Watch,
     clock::NodeClock,
     core::{Core, CoreParts, lock},
     device::{Device, DeviceError},
     folder::{DataFolder, remove},
     latent,
+    news::Listeners,
     preview::PreviewWatch,
     runner,
     store::{CancelledWhen, Store},
     sweep::{remove_orphans, sweep},
     watch::{Hub, WatchEnd},
 };
-use ltx_policy::PolicyConfig;
 use ltx_types::ImageSource;
 use std::{
     fs::File,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        mpsc::{Receiver, RecvTimeoutError, channel},
+    },
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -29,8 +32,8 @@ use std::{
 pub struct Surroundings {
     /// The node's models.
     pub models: Arc<dyn Models>,
-    /// The policy stored requests are judged by when they run.
-    pub policy: PolicyConfig,
+    /// The policy that requests are judged by, stored ones when they run.
+    pub policy: CurrentPolicy,
     /// Says how much room there is; [`Disk`](crate::Disk) outside tests.
     pub space: Box<dyn Space>,
 }
@@ -42,7 +45,35 @@ pub struct Jobs(Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) core: Arc<Core>,
     device: Arc<Device>,
-    runner: Mutex<Option<JoinHandle<()>>>,
+    runner: Mutex<Option<Runner>>,
+}
+
+/// The runner's thread.
+struct Runner {
+    thread: JoinHandle<()>,
+    /// Closed when the thread ends, however it does; nothing is ever sent.
+    ended: Receiver<()>,
+}
+
+impl Runner {
+    fn start(core: &Arc<Core>, device: &Arc<Device>) -> Result<Self> {
+        let (until_it_ends, ended) = channel();
+        let (for_runner, its_device) = (Arc::clone(core), Arc::clone(device));
+        let work = move || {
+            let _until_it_ends = until_it_ends;
+            runner::run(&for_runner, &its_device);
+        };
+        let thread = std::thread::Builder::new().name("runner".into()).spawn(work);
+        Ok(Self { thread: thread.map_err(JobsError::file(core.folder.root()))?, ended })
+    }
+
+    /// Whether it has ended by a moment; waits for it without one.
+    fn ends_by(&self, until: Option<Instant>) -> bool {
+        until.is_none_or(|until| {
+            let left = until.saturating_duration_since(Instant::now());
+            self.ended.recv_timeout(left) != Err(RecvTimeoutError::Timeout)
+        })
+    }
 }
 
 /// How the jobs stand.
@@ -87,8 +118,13 @@ impl Jobs {
         let Surroundings { models, policy, space } = surroundings;
         let folder = DataFolder::open(&config.data)?;
         let hub = Arc::new(Hub::default());
-        let listener = Arc::clone(&hub);
-        let store = Store::open(&folder.database(), Box::new(move |id, event| listener.publish(id, event)))?;
+        let listeners = Arc::new(Listeners::default());
+        let (told, heard) = (Arc::clone(&hub), Arc::clone(&listeners));
+        let listener = move |news: &News<'_>| {
+            told.publish(news.generation, &news.event);
+            heard.tell(news);
+        };
+        let store = Store::open(&folder.database(), Box::new(listener))?;
         let (age_ms, wall_ms) = store.stored_clock()?.unwrap_or((0, i64::MAX));
         let clock = NodeClock::resume(age_ms, wall_ms);
         let reach = |id| latent::reach(&folder.latent(id));
@@ -98,13 +134,9 @@ impl Jobs {
 
         let device = Device::start(Arc::clone(&models)).map_err(JobsError::file(folder.root()))?;
         let device = Arc::new(device);
-        let core = Core::new(CoreParts { config, folder, store, hub, models, space, policy, clock })?;
+        let core = Core::new(CoreParts { config, folder, store, hub, models, space, policy, listeners, clock })?;
         let core = Arc::new(core);
-        let (for_runner, its_device) = (Arc::clone(&core), Arc::clone(&device));
-        let runner = std::thread::Builder::new()
-            .name("runner".into())
-            .spawn(move || runner::run(&for_runner, &its_device))
-            .map_err(JobsError::file(core.folder.root()))?;
+        let runner = Runner::start(&core, &device)?;
         Ok(Self(Arc::new(Inner { core, device, runner: Mutex::new(Some(runner)) })))
     }
 
@@ -247,9 +279,15 @@ impl Jobs {
         })
     }
 
-    /// From now on stored requests are judged by this policy when they run.
-    pub fn set_policy(&self, policy: PolicyConfig) {
-        self.core().set_policy(policy);
+    /// The policy of the moment: the node's one cell.
+    pub fn policy(&self) -> &CurrentPolicy {
+        &self.core().policy
+    }
+
+    /// Tells a listener of every event of every generation from now on, once it was written and in the order in which it was.
+    /// Nothing else is written meanwhile: the listener must be quick, and must neither ask the jobs nor hold them.
+    pub fn listen(&self, listener: impl Fn(&News<'_>) + Send + Sync + 'static) {
+        self.core().listeners.add(listener);
     }
 
     /// Loads a model before anybody asks for it; waits until it is loaded, behind whatever runs.
@@ -275,15 +313,11 @@ impl Inner {
     fn stop(&self, until: Option<Instant>) -> bool {
         self.core.stop();
         let mut runner = lock(&self.runner);
-        let Some(thread) = runner.take() else { return true };
-        while let Some(until) = until.filter(|_| !thread.is_finished()) {
-            if Instant::now() >= until {
-                *runner = Some(thread);
-                self.core.hub.stop();
-                return false;
-            }
-            std::thread::sleep(Duration::from_millis(2));
+        if runner.as_ref().is_some_and(|runner| !runner.ends_by(until)) {
+            self.core.hub.stop();
+            return false;
         }
+        let Some(Runner { thread, .. }) = runner.take() else { return true };
         // Panics of the runner are caught inside it.
         let _ = thread.join();
         self.core.hub.stop();

@@ -173,7 +173,7 @@ impl Attempt<'_> {
     fn readmitted(&self) -> Result<Admitted<Generation>, Failure> {
         let StoredRequest { ask, model, draft } = self.record.request.clone();
         let stored = StoredRequest { ask, model, draft: by_path(draft, &self.core.folder) };
-        let admitted = readmit(stored, &self.core.policy());
+        let admitted = readmit(stored, &self.core.policy.for_stored());
         let admitted = admitted.map_err(|refusal| Failure::new(FailureCode::Refused, &refusal))?;
         admitted.check().map_err(|error| Failure::new(FailureCode::Invalid, &error))
     }

@@ -47,7 +47,7 @@ impl Models for Tiny {
 
 fn open(data: &Path) -> Jobs {
     let models = Arc::new(Tiny(engine().unwrap()));
-    let surroundings = Surroundings { models, policy: policy(), space: Box::new(Disk) };
+    let surroundings = Surroundings { models, policy: policy().into(), space: Box::new(Disk) };
     Jobs::open(settings(data).check().unwrap(), surroundings).unwrap()
 }
 

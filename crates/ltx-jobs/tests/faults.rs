@@ -13,7 +13,7 @@ fn a_panic_fails_one_generation_and_the_engine_is_built_anew() {
     let folder = tempfile::tempdir().unwrap();
     let models = FakeModels::new(FakeOptions::default());
     let space = Box::new(ltx_jobs::Disk);
-    let surroundings = Surroundings { models: Arc::new(models.clone()), policy: policy(), space };
+    let surroundings = Surroundings { models: Arc::new(models.clone()), policy: policy().into(), space };
     let jobs = Jobs::open(settings(folder.path()).check().unwrap(), surroundings).unwrap();
     jobs.preload(FakeModels::NAME).unwrap();
     let status = jobs.status().unwrap();
@@ -42,7 +42,7 @@ fn a_stored_request_is_judged_again() {
     let jobs = open(folder.path(), common::millis(5));
     let first = submit(&jobs, "a", 1);
     let second = submit(&jobs, "a", 2);
-    jobs.set_policy(PolicyConfig::new(ModelNames::new(vec![], [])).with_loaded([]));
+    jobs.policy().set(PolicyConfig::new(ModelNames::new(vec![], [])).with_loaded([]));
     assert!(ended(&jobs, "a", first).state.is_final());
     let record = ended(&jobs, "a", second);
     assert_eq!((record.state, record.failure.unwrap().code), (State::Failed, FailureCode::Refused));

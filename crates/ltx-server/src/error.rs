@@ -52,4 +52,7 @@ pub enum ServerError {
     /// The transport failed.
     #[error("the transport failed")]
     Transport(#[source] tonic::transport::Error),
+    /// A listener for plain HTTP failed.
+    #[error("the HTTP listener failed")]
+    Http(#[source] io::Error),
 }

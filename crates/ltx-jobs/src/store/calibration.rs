@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn small_runs_do_not_speak_for_large_ones_and_old_ones_fade() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("jobs.sqlite"), Box::new(|_, _| {})).unwrap();
+        let store = Store::open(&folder.path().join("jobs.sqlite"), Box::new(|_| {})).unwrap();
         let add = |seconds, units| {
             let run = [Measured { stage: Stage::Denoising, seconds, units }];
             store.calibrate("m", Schedule::Distilled, &run).unwrap();

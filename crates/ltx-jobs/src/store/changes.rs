@@ -2,10 +2,14 @@
 //!
 //! Must not know why.
 
-use super::{Durability, News, Store, events::append, generations, to_json};
+use super::{
+    Durability, Store,
+    events::{Subject, append},
+    generations, to_json,
+};
 use crate::{
-    Change, ClientId, EventKind, Failure, Finished, GenerationId, GenerationRecord, JobsError, Prediction, Result,
-    State, clock::Now,
+    Change, ClientId, EventKind, Failure, Finished, GenerationId, GenerationRecord, JobsError, News, Prediction,
+    Result, State, clock::Now,
 };
 use ltx_policy::StoredRequest;
 use ltx_types::Method;
@@ -86,7 +90,8 @@ impl Store {
                     .execute(params![sequence, sha256])?;
             }
             let kind = EventKind::Queued { position: new.position, resumed: false, seconds_left: new.wait_seconds };
-            append(tx, news, (sequence, new.id), kind, now)
+            news.push(append(tx, Subject { sequence, id: new.id, client: new.client }, kind, now)?);
+            Ok(())
         })
     }
 
@@ -102,7 +107,7 @@ impl Store {
                        started_ms = COALESCE(started_ms, ?3) WHERE sequence = ?1 RETURNING attempts";
             let attempt =
                 tx.query_row(sql, params![row.sequence, state.as_str(), now.wall_ms], |row| row.get::<_, u32>(0))?;
-            append(tx, news, (row.sequence, id), EventKind::Running { attempt }, now)?;
+            news.push(append(tx, row.subject(), EventKind::Running { attempt }, now)?);
             Ok(Some(attempt))
         })
     }
@@ -116,14 +121,15 @@ impl Store {
         self.write(Durability::Durable, |tx, news| {
             let row = row(tx, id)?.ok_or(JobsError::NotFound { id })?;
             match ending {
-                _ if row.cancel_requested => row.end(tx, news, Change::Cancel, EventKind::Cancelled, now),
+                _ if row.cancel_requested => row.end(tx, news, Final::cancelled(), now),
                 Ending::Done(finished) => {
                     let bytes: u64 = finished.files.iter().map(|file| file.bytes).sum();
                     tx.execute(
                         "UPDATE generations SET outcome = ?2, output_bytes = ?3 WHERE sequence = ?1",
                         params![row.sequence, to_json("outcome", finished)?, bytes as i64],
                     )?;
-                    row.end(tx, news, Change::Finish, EventKind::Done, now)
+                    let ending = Final { change: Change::Finish, event: EventKind::Done, outcome: Some(finished) };
+                    row.end(tx, news, ending, now)
                 }
                 Ending::Failed(failure) => row.fail(tx, news, failure, now),
                 Ending::Stopped => row.requeue(tx, news, now),
@@ -138,7 +144,8 @@ impl Store {
     pub(crate) fn cancel(&self, client: &ClientId, id: GenerationId, now: Now) -> Result<CancelledWhen> {
         self.write(Durability::Durable, |tx, news| {
             let record = generations::of_client(tx, client, id)?;
-            let row = Row { id, sequence: record.sequence, state: record.state, cancel_requested: true };
+            let GenerationRecord { sequence, state, .. } = record;
+            let row = Row { id, client: client.clone(), sequence, state, cancel_requested: true };
             if record.state.is_final() {
                 return Err(JobsError::Ended { id, state: record.state });
             }
@@ -147,11 +154,11 @@ impl Store {
                 tx.execute(sql, params![record.sequence])?;
             }
             if record.state == State::Queued {
-                row.end(tx, news, Change::Cancel, EventKind::Cancelled, now)?;
+                row.end(tx, news, Final::cancelled(), now)?;
                 return Ok(CancelledWhen::Queued);
             }
             if !record.cancel_requested {
-                append(tx, news, (record.sequence, id), EventKind::Cancelling, now)?;
+                news.push(append(tx, row.subject(), EventKind::Cancelling, now)?);
             }
             Ok(CancelledWhen::Running)
         })
@@ -198,7 +205,7 @@ impl Store {
                 let sql = "UPDATE generations SET reached = ?2, fruitless = ?3 WHERE sequence = ?1";
                 tx.execute(sql, params![row.sequence, reached_now.max(reached), fruitless])?;
                 if row.cancel_requested {
-                    row.end(tx, news, Change::Cancel, EventKind::Cancelled, now)?;
+                    row.end(tx, news, Final::cancelled(), now)?;
                     recovered.ended.push(id);
                 } else if fruitless >= max_fruitless {
                     row.fail(tx, news, &Failure::crashed(fruitless), now)?;
@@ -216,50 +223,75 @@ impl Store {
 /// What a change looks at.
 struct Row {
     id: GenerationId,
+    client: ClientId,
     sequence: i64,
     state: State,
     cancel_requested: bool,
 }
 
 fn row(tx: &Transaction<'_>, id: GenerationId) -> Result<Option<Row>> {
-    let sql = "SELECT sequence, state, cancel_requested FROM generations WHERE id = ?1";
+    let sql = "SELECT sequence, client, state, cancel_requested FROM generations WHERE id = ?1";
     let found = tx
         .prepare_cached(sql)?
-        .query_row(params![id.to_string()], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?)))
+        .query_row(params![id.to_string()], |row| {
+            Ok((row.get(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?, row.get(3)?))
+        })
         .optional()?;
-    let Some((sequence, state, cancel_requested)) = found else { return Ok(None) };
+    let Some((sequence, client, state, cancel_requested)) = found else { return Ok(None) };
     let state = State::parse(&state).ok_or(JobsError::Corrupt { what: "state" })?;
-    Ok(Some(Row { id, sequence, state, cancel_requested }))
+    let client = generations::client_of(client)?;
+    Ok(Some(Row { id, client, sequence, state, cancel_requested }))
+}
+
+/// A change to a final state.
+struct Final<'a> {
+    change: Change,
+    /// The event that says so.
+    event: EventKind,
+    /// What came of the generation, where it is done.
+    outcome: Option<&'a Finished>,
+}
+
+impl Final<'_> {
+    fn cancelled() -> Self {
+        Self { change: Change::Cancel, event: EventKind::Cancelled, outcome: None }
+    }
 }
 
 impl Row {
     /// To a final state. Its images are not needed any more.
-    fn end(&self, tx: &Transaction<'_>, news: &mut News, change: Change, event: EventKind, now: Now) -> Result<State> {
+    fn end<'a>(&self, tx: &Transaction<'_>, news: &mut Vec<News<'a>>, ending: Final<'a>, now: Now) -> Result<State> {
+        let Final { change, event, outcome } = ending;
         let state = self.after(change)?;
         tx.execute(
             "UPDATE generations SET state = ?2, ended_ms = ?3, ended_age_ms = ?4 WHERE sequence = ?1",
             params![self.sequence, state.as_str(), now.wall_ms, now.age_ms],
         )?;
         tx.execute("DELETE FROM generation_images WHERE generation = ?1", params![self.sequence])?;
-        append(tx, news, (self.sequence, self.id), event, now)?;
+        news.push(News { outcome, ..append(tx, self.subject(), event, now)? });
         Ok(state)
     }
 
-    fn fail(&self, tx: &Transaction<'_>, news: &mut News, failure: &Failure, now: Now) -> Result<State> {
+    fn fail(&self, tx: &Transaction<'_>, news: &mut Vec<News<'_>>, failure: &Failure, now: Now) -> Result<State> {
         tx.execute(
             "UPDATE generations SET failure_code = ?2, failure_text = ?3 WHERE sequence = ?1",
             params![self.sequence, failure.code.as_str(), failure.message],
         )?;
-        self.end(tx, news, Change::Fail, EventKind::Failed(failure.clone()), now)
+        let event = EventKind::Failed(failure.clone());
+        self.end(tx, news, Final { change: Change::Fail, event, outcome: None }, now)
     }
 
-    fn requeue(&self, tx: &Transaction<'_>, news: &mut News, now: Now) -> Result<State> {
+    fn requeue(&self, tx: &Transaction<'_>, news: &mut Vec<News<'_>>, now: Now) -> Result<State> {
         let state = self.after(Change::Requeue)?;
         let sql = "UPDATE generations SET state = ?2 WHERE sequence = ?1";
         tx.execute(sql, params![self.sequence, state.as_str()])?;
         let event = EventKind::Queued { position: 0, resumed: true, seconds_left: None };
-        append(tx, news, (self.sequence, self.id), event, now)?;
+        news.push(append(tx, self.subject(), event, now)?);
         Ok(state)
+    }
+
+    fn subject(&self) -> Subject<'_> {
+        Subject { sequence: self.sequence, id: self.id, client: &self.client }
     }
 
     fn after(&self, change: Change) -> Result<State> {

@@ -2,8 +2,8 @@
 //!
 //! Must not know who watches.
 
-use super::{Durability, News, Store, from_json, to_json};
-use crate::{Event, EventKind, GenerationId, GenerationRecord, Result, clock::Now};
+use super::{Durability, Store, from_json, to_json};
+use crate::{ClientId, Event, EventKind, GenerationId, GenerationRecord, News, Result, clock::Now};
 use rusqlite::{OptionalExtension, Transaction, params};
 use std::sync::Arc;
 
@@ -22,7 +22,8 @@ impl Store {
             let asked: Option<bool> =
                 tx.prepare_cached(sql)?.query_row(params![generation.sequence], |row| row.get(0)).optional()?;
             let Some(asked) = asked else { return Ok(false) };
-            append(tx, news, (generation.sequence, generation.id), kind, now)?;
+            let GenerationRecord { sequence, id, client, .. } = generation;
+            news.push(append(tx, Subject { sequence: *sequence, id: *id, client }, kind, now)?);
             Ok(asked)
         })
     }
@@ -48,20 +49,27 @@ impl Store {
     }
 }
 
-/// Gives an event the next number of its generation.
+/// The generation that an event happens to.
+#[derive(Clone, Copy)]
+pub(super) struct Subject<'a> {
+    pub(super) sequence: i64,
+    pub(super) id: GenerationId,
+    pub(super) client: &'a ClientId,
+}
+
+/// Gives an event the next number of its generation. What comes back is told once the transaction is committed.
 pub(super) fn append(
     tx: &Transaction<'_>,
-    news: &mut News,
-    (sequence, id): (i64, GenerationId),
+    Subject { sequence, id, client }: Subject<'_>,
     kind: EventKind,
     now: Now,
-) -> Result<()> {
+) -> Result<News<'static>> {
     let number: i64 = tx
         .prepare_cached("UPDATE generations SET events = events + 1 WHERE sequence = ?1 RETURNING events")?
         .query_row(params![sequence], |row| row.get(0))?;
     let json = to_json("event", &kind)?;
     tx.prepare_cached("INSERT INTO events (generation, number, at_ms, kind) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![sequence, number, now.wall_ms, json])?;
-    news.push((id, Arc::new(Event { number: number as u64, at_ms: now.wall_ms, kind })));
-    Ok(())
+    let event = Arc::new(Event { number: number as u64, at_ms: now.wall_ms, kind });
+    Ok(News { generation: id, client: client.clone(), event, outcome: None })
 }

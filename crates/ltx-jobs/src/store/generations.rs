@@ -122,7 +122,7 @@ pub(super) fn id_of(text: &str) -> Result<GenerationId> {
     text.parse().map_err(|_| JobsError::Corrupt { what: "generation's id" })
 }
 
-fn client_of(text: String) -> Result<ClientId> {
+pub(super) fn client_of(text: String) -> Result<ClientId> {
     ClientId::new(text).map_err(|_| JobsError::Corrupt { what: "client's name" })
 }
 

@@ -22,12 +22,12 @@ mod uploads;
 pub(crate) use changes::{CancelledWhen, Ending, NewGeneration};
 pub(crate) use uploads::NewUpload;
 
-use crate::{Event, GenerationId, JobsError, Result};
+use crate::{JobsError, News, Result};
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use std::{
     path::Path,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -46,10 +46,7 @@ enum Durability {
 }
 
 /// Hears of every event after it was written, in order.
-pub(crate) type Listener = Box<dyn Fn(GenerationId, &Arc<Event>) + Send + Sync>;
-
-/// The events of a transaction, told once it is committed.
-type News = Vec<(GenerationId, Arc<Event>)>;
+pub(crate) type Listener = Box<dyn Fn(&News<'_>) + Send + Sync>;
 
 /// The database.
 pub(crate) struct Store {
@@ -97,10 +94,10 @@ impl Store {
     }
 
     /// Writes in one transaction. The listener hears of its events before anybody else can write.
-    fn write<T>(
+    fn write<'a, T>(
         &self,
         durability: Durability,
-        change: impl FnOnce(&Transaction<'_>, &mut News) -> Result<T>,
+        change: impl FnOnce(&Transaction<'_>, &mut Vec<News<'a>>) -> Result<T>,
     ) -> Result<T> {
         let mut writer = lock(&self.writer);
         if writer.durability != durability {
@@ -108,11 +105,11 @@ impl Store {
             writer.connection.pragma_update(None, "synchronous", level)?;
             writer.durability = durability;
         }
-        let mut news = News::new();
+        let mut news = Vec::new();
         let tx = writer.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let written = change(&tx, &mut news)?;
         tx.commit()?;
-        news.iter().for_each(|(id, event)| (self.listener)(*id, event));
+        news.iter().for_each(|news| (self.listener)(news));
         Ok(written)
     }
 

@@ -14,7 +14,7 @@ struct Bed {
 impl Bed {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("jobs.sqlite"), Box::new(|_, _| {})).unwrap();
+        let store = Store::open(&folder.path().join("jobs.sqlite"), Box::new(|_| {})).unwrap();
         Self { _folder: folder, store }
     }
 

@@ -113,7 +113,7 @@ mod tests {
                       '{\"peak_bytes\":1,\"seconds\":null}', 'QUEUED', 5)";
         old.execute(insert, [&crate::GenerationId::new().to_string(), request]).unwrap();
         drop(old);
-        let store = Store::open(&path, Box::new(|_, _| {})).unwrap();
+        let store = Store::open(&path, Box::new(|_| {})).unwrap();
         let page = store.list(&crate::ClientId::new("a").unwrap(), &Filter::default(), 10, None).unwrap();
         assert_eq!((page.records[0].state, page.records[0].created_ms), (State::Queued, 5));
         assert_eq!(store.stored_clock().unwrap(), None, "the newest tables are there");
@@ -123,7 +123,7 @@ mod tests {
         drop(store);
         let newer = Connection::open(&path).unwrap();
         newer.pragma_update(None, "user_version", 99).unwrap();
-        let opened = Store::open(&path, Box::new(|_, _| {}));
+        let opened = Store::open(&path, Box::new(|_| {}));
         assert!(matches!(opened.err(), Some(JobsError::SchemaTooNew { found: 99, known: 4 })));
     }
 }

@@ -25,7 +25,7 @@ pub fn settings(data: &Path) -> Settings {
 }
 
 pub fn surroundings(options: FakeOptions) -> Surroundings {
-    Surroundings { models: Arc::new(FakeModels::new(options)), policy: policy(), space: Box::new(Disk) }
+    Surroundings { models: Arc::new(FakeModels::new(options)), policy: policy().into(), space: Box::new(Disk) }
 }
 
 pub fn open(data: &Path, options: FakeOptions) -> Jobs {

@@ -1,11 +1,11 @@
 //! What the node counts, as Prometheus reads it.
 //!
-//! Must not know who asks, nor clients' names: no label tells one client from another.
+//! Must not know who asks, nor clients' names: no label tells one client from another. Nor does it ask anybody: what it does not
+//! count itself comes as [`Gauges`].
 
-use crate::{app::node::Node, grpc::status};
-use ltx_jobs::{GenerationRecord, State, memory};
+use super::Problem;
+use ltx_jobs::{Finished, State, Status, memory};
 use ltx_policy::Refusal;
-use ltx_proto::v1::ErrorReason;
 use ltx_types::Stage;
 use prometheus_client::{
     encoding::text::encode,
@@ -21,6 +21,14 @@ use std::fmt;
 
 type Label = [(&'static str, &'static str); 1];
 type CallLabels = [(&'static str, String); 2];
+
+/// What is measured at the moment of asking.
+pub(crate) struct Gauges {
+    /// How the jobs stand; `None` leaves what was told last.
+    pub(crate) jobs: Option<Status>,
+    /// Watches and downloads that are open.
+    pub(crate) open_streams: usize,
+}
 
 /// Counters, gauges and histograms.
 pub(crate) struct Metrics {
@@ -47,6 +55,7 @@ fn durations() -> Histogram {
 }
 
 impl Metrics {
+    /// Nothing counted yet.
     pub(crate) fn new() -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("ltxd"),
@@ -87,53 +96,60 @@ impl Metrics {
         registry.register("grpc_calls", "gRPC calls that ended, by method and code", self.calls.clone());
     }
 
+    /// Counts a generation that was accepted.
     pub(crate) fn accepted(&self) {
         self.accepted.inc();
     }
 
+    /// Counts the grounds of a refusal by policy.
     pub(crate) fn refused(&self, refusal: &Refusal) {
         for ground in refusal.grounds() {
             self.refusals.get_or_create(&[("reason", ground.reason.as_str())]).inc();
         }
     }
 
-    /// A limit of the node stood against a call.
-    pub(crate) fn limited(&self, reason: ErrorReason) {
-        self.refusals.get_or_create(&[("reason", status::name(reason))]).inc();
+    /// Counts a problem if it is one of the node's limits.
+    pub(crate) fn limited(&self, problem: &Problem) {
+        if let Some(limit) = problem.limit() {
+            self.refusals.get_or_create(&[("reason", limit.as_str())]).inc();
+        }
     }
 
+    /// Counts a finished step.
     pub(crate) fn stepped(&self, stage: Stage) {
         self.steps.get_or_create(&[("stage", stage.label())]).inc();
     }
 
-    pub(crate) fn ended(&self, record: &GenerationRecord) {
-        self.ended.get_or_create(&[("state", record.state.as_str())]).inc();
-        let Some(outcome) = record.outcome.as_ref().filter(|_| record.state == State::Done) else { return };
+    /// Counts a generation that ended; `outcome` is what came of it.
+    pub(crate) fn ended(&self, state: State, outcome: Option<&Finished>) {
+        self.ended.get_or_create(&[("state", state.as_str())]).inc();
+        let Some(outcome) = outcome else { return };
         self.seconds.observe(outcome.measured_seconds);
         for time in &outcome.stages {
             self.stages.get_or_create(&[("stage", time.stage.label())]).observe(time.seconds);
         }
     }
 
-    pub(crate) fn called(&self, method: &str, code: tonic::Code) {
+    /// Counts a gRPC call that ended with a code.
+    pub(crate) fn called(&self, method: &str, code: &dyn fmt::Debug) {
         let labels = [("method", method.to_owned()), ("code", format!("{code:?}"))];
         self.calls.get_or_create(&labels).inc();
     }
 
-    /// The text of `/metrics`. Asks the jobs how they stand.
-    pub(crate) fn text(&self, node: &Node) -> Result<String, fmt::Error> {
+    /// Everything as OpenMetrics text.
+    ///
+    /// # Errors
+    /// The text cannot be written.
+    pub(crate) fn text(&self, gauges: &Gauges) -> Result<String, fmt::Error> {
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        match node.jobs().status() {
-            Ok(status) => {
-                self.queued.set(gauge(status.queued as u64));
-                self.running.set(i64::from(status.running.is_some()));
-                self.output_bytes.set(gauge(status.output_bytes));
-                self.upload_bytes.set(gauge(status.upload_bytes));
-                self.free_bytes.set(gauge(status.free_bytes));
-            }
-            Err(error) => tracing::error!(%error, "the jobs do not say how they stand"),
+        if let Some(jobs) = &gauges.jobs {
+            self.queued.set(gauge(jobs.queued as u64));
+            self.running.set(i64::from(jobs.running.is_some()));
+            self.output_bytes.set(gauge(jobs.output_bytes));
+            self.upload_bytes.set(gauge(jobs.upload_bytes));
+            self.free_bytes.set(gauge(jobs.free_bytes));
         }
-        self.streams.set(gauge(node.streams.count() as u64));
+        self.streams.set(gauge(gauges.open_streams as u64));
         self.resident.set(gauge(memory::resident_bytes().unwrap_or(0)));
         let mut text = String::new();
         encode(&mut text, &self.registry)?;

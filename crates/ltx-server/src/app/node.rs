@@ -1,21 +1,13 @@
-//! What all services share: the jobs, the policy of the moment, the models, the limits, and how to ask the jobs.
+//! What all use cases share: the jobs, the policy of the moment, the models, the phase of the node, and how to ask the jobs.
 //!
-//! Must not know messages.
+//! Must not know a face.
 
-use crate::{
-    Catalog, ServerConfig,
-    app::{metrics::Metrics, problem::Problem},
-    grpc::status,
-    transport::streams::Streams,
-};
-use ltx_jobs::{ClientId, Jobs, JobsError, RateLimit};
-use ltx_policy::PolicyConfig;
+use super::{Catalog, Metrics, Problem, life::Life, observer};
+use crate::ServerConfig;
+use ltx_jobs::{CurrentPolicy, Jobs, JobsError};
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{Instant, SystemTime},
+    sync::{Arc, PoisonError, RwLock},
+    time::SystemTime,
 };
 use tokio::sync::Semaphore;
 
@@ -24,61 +16,35 @@ const READERS: usize = 4;
 /// Orders that may be with the jobs at once: they decode images and wait for the disk.
 const WRITERS: usize = 8;
 
-/// Shared by every service.
+/// A node, as every face of it uses it.
 pub(crate) struct Node {
     pub(crate) config: ServerConfig,
-    pub(crate) metrics: Metrics,
-    /// Watches and downloads.
-    pub(crate) streams: Streams,
-    /// Uploads, by client.
-    pub(crate) uploads: Streams,
-    /// Uploads, all together.
-    pub(crate) upload_places: Arc<Semaphore>,
-    /// Large request bodies; each holds up to a message in memory.
-    pub(crate) intake_places: Arc<Semaphore>,
-    pub(crate) started: SystemTime,
-    calls: Mutex<RateLimit>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) life: Life,
+    pub(super) started: SystemTime,
     jobs: Jobs,
-    policy: RwLock<Arc<PolicyConfig>>,
+    policy: CurrentPolicy,
     catalog: RwLock<Arc<Catalog>>,
     readers: Arc<Semaphore>,
     writers: Arc<Semaphore>,
-    stopping: AtomicBool,
 }
 
 impl Node {
-    pub(crate) fn new(config: ServerConfig, jobs: Jobs, policy: PolicyConfig, catalog: Catalog) -> Self {
+    /// Puts a node together; from now on what happens to generations is counted.
+    pub(crate) fn new(config: ServerConfig, jobs: Jobs, catalog: Catalog) -> Self {
+        let metrics = Arc::new(Metrics::new());
+        jobs.listen(observer::of(Arc::clone(&metrics)));
         Self {
-            metrics: Metrics::new(),
-            streams: Streams::new(config.limits.streams_per_client),
-            uploads: Streams::new(config.limits.uploads_per_client),
-            upload_places: Arc::new(Semaphore::new(config.limits.uploads)),
-            intake_places: Arc::new(Semaphore::new(config.limits.large_requests)),
+            config,
+            metrics,
+            life: Life::new(),
             started: SystemTime::now(),
-            calls: Mutex::new(RateLimit::new(config.limits.calls_per_second, config.limits.call_burst)),
+            policy: jobs.policy().clone(),
             jobs,
-            policy: RwLock::new(Arc::new(policy)),
             catalog: RwLock::new(Arc::new(catalog)),
             readers: Arc::new(Semaphore::new(READERS)),
             writers: Arc::new(Semaphore::new(WRITERS)),
-            stopping: AtomicBool::new(false),
-            config,
         }
-    }
-
-    /// Counts a call against its client's share.
-    ///
-    /// # Errors
-    /// The share is used up; how long to wait.
-    pub(crate) fn count_call(&self, client: &ClientId) -> Result<(), Problem> {
-        let taken = self.calls.lock().unwrap_or_else(PoisonError::into_inner).take(client, Instant::now());
-        taken.map_err(|retry_after| self.counted(JobsError::RateLimited { retry_after }.into()))
-    }
-
-    /// The same problem, counted if it is one of the node's limits.
-    pub(crate) fn counted(&self, problem: Problem) -> Problem {
-        status::limit(&problem).into_iter().for_each(|reason| self.metrics.limited(reason));
-        problem
     }
 
     /// Asks the jobs something that takes microseconds to milliseconds.
@@ -113,39 +79,30 @@ impl Node {
         done.await.unwrap_or_else(|error| Err(Problem::fault(format!("a call of the jobs did not end: {error}"))))
     }
 
+    /// A problem, counted if it is one of the node's limits.
+    pub(super) fn counted(&self, problem: Problem) -> Problem {
+        self.metrics.limited(&problem);
+        problem
+    }
+
+    /// The jobs themselves, for what must not wait for a place.
     pub(crate) fn jobs(&self) -> &Jobs {
         &self.jobs
     }
 
-    pub(crate) fn policy(&self) -> Arc<PolicyConfig> {
-        Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
+    /// The policy of the moment.
+    pub(crate) fn policy(&self) -> &CurrentPolicy {
+        &self.policy
     }
 
-    /// From now on requests are judged by this policy, and stored ones when they run.
-    pub(crate) fn set_policy(&self, policy: PolicyConfig) {
-        self.jobs.set_policy(policy.clone());
-        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
-    }
-
+    /// The models as they are known now.
     pub(crate) fn catalog(&self) -> Arc<Catalog> {
         Arc::clone(&self.catalog.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Changes what is known of the models.
     pub(crate) fn change_catalog(&self, change: impl FnOnce(&mut Catalog)) {
         let mut catalog = self.catalog.write().unwrap_or_else(PoisonError::into_inner);
         change(Arc::make_mut(&mut catalog));
-    }
-
-    /// Whether a model is loaded.
-    pub(crate) fn is_ready(&self) -> bool {
-        !self.policy().loaded().is_empty()
-    }
-
-    pub(crate) fn stop(&self) {
-        self.stopping.store(true, Ordering::Release);
-    }
-
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
     }
 }

@@ -99,7 +99,48 @@ impl From<FieldError> for Problem {
 }
 
 impl Problem {
+    /// A fault of the node.
     pub(crate) fn fault(what: impl Into<String>) -> Self {
         Self::Fault { what: what.into() }
+    }
+
+    /// Which of the node's limits this is, if it is one.
+    pub(crate) fn limit(&self) -> Option<Limit> {
+        match self {
+            Self::Jobs(JobsError::DoesNotFit { .. }) => Some(Limit::Memory),
+            Self::Jobs(JobsError::QueueFull { .. }) => Some(Limit::Queue),
+            Self::Jobs(JobsError::RateLimited { .. }) | Self::TooManyStreams { .. } => Some(Limit::Rate),
+            Self::Jobs(JobsError::StorageFull { .. }) | Self::StorageFull { .. } => Some(Limit::Storage),
+            Self::Jobs(JobsError::Stopping) | Self::Stopping => Some(Limit::Stopping),
+            _ => None,
+        }
+    }
+}
+
+/// A limit of the node that stood against a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Limit {
+    /// The memory that a generation may take.
+    Memory,
+    /// The length of the queue.
+    Queue,
+    /// How often, or how much at once, a client may ask.
+    Rate,
+    /// The room on the disk.
+    Storage,
+    /// The node ends.
+    Stopping,
+}
+
+impl Limit {
+    /// The limit's name in the metrics, which is the name of the reason that clients are given.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Memory => "DOES_NOT_FIT",
+            Self::Queue => "QUEUE_FULL",
+            Self::Rate => "RATE_LIMITED",
+            Self::Storage => "STORAGE_FULL",
+            Self::Stopping => "SHUTTING_DOWN",
+        }
     }
 }

@@ -3,11 +3,13 @@
 //!
 //! Must not know what the calls do.
 
+use super::transport_errors;
 use crate::{
-    app::{node::Node, problem::Problem},
-    grpc::transport_errors,
+    Limits,
+    app::{Node, Problem},
+    face::FaceContext,
     transport::{
-        body_limits::{self, Place},
+        body_limits::{BodyPlace, watched},
         presence::{Presence, Visit},
     },
 };
@@ -42,13 +44,14 @@ const EARLY: Duration = Duration::from_millis(5);
 
 /// The layer.
 #[derive(Clone)]
-pub(crate) struct Calls {
-    node: Arc<Node>,
+pub(super) struct Calls {
+    face: FaceContext,
     known: Arc<HashSet<String>>,
 }
 
 impl Calls {
-    pub(crate) fn new(node: Arc<Node>) -> Self {
+    /// Around the calls of a face.
+    pub(super) fn new(face: FaceContext) -> Self {
         // Read from what reflection serves: there is no second list of methods.
         let set = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap_or_default();
         let mut known = HashSet::new();
@@ -62,7 +65,7 @@ impl Calls {
         known.extend(["Check", "Watch"].map(|method| format!("/grpc.health.v1.Health/{method}")));
         known
             .extend(["v1", "v1alpha"].map(|of| format!("/grpc.reflection.{of}.ServerReflection/ServerReflectionInfo")));
-        Self { node, known: Arc::new(known) }
+        Self { face, known: Arc::new(known) }
     }
 }
 
@@ -75,7 +78,7 @@ impl<S> Layer<S> for Calls {
 
 /// A service inside the layer.
 #[derive(Clone)]
-pub(crate) struct Called<S> {
+pub(super) struct Called<S> {
     calls: Calls,
     inner: S,
 }
@@ -96,17 +99,17 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let node = Arc::clone(&self.calls.node);
+        let FaceContext { node, entrance } = self.calls.face.clone();
         let path = request.uri().path().to_owned();
         let method = self.calls.known.get(&path).cloned().unwrap_or_else(|| OTHER.to_owned());
         let span = tracing::info_span!("call", %method, client = Empty, generation = Empty);
-        let within = time_for(&node, &path, request.headers());
-        let place = Place::default();
+        let within = time_for(&node.config.limits, &path, request.headers());
+        let place = BodyPlace::default();
         let visit = request.extensions().get().map(Presence::enter);
         let rest = (Arc::clone(&place), visit);
         let end = End { node: Arc::clone(&node), method, span: span.clone(), began: Instant::now(), code: None, rest };
-        let places = (path != UPLOAD).then(|| Arc::clone(&node.intake_places));
-        let request = request.map(|body| body_limits::watched(body, node.config.limits.idle_time, places, &place));
+        let places = (path != UPLOAD).then(|| Arc::clone(entrance.large_bodies()));
+        let request = request.map(|body| watched(body, node.config.limits.idle_time, places, &place));
         let inner = span.in_scope(|| self.inner.call(request));
         let answered = async move {
             let mut end = end;
@@ -123,8 +126,7 @@ where
 }
 
 /// How long a call may take until it answers: what its client allows, or the node, whichever is less.
-fn time_for(node: &Node, path: &str, headers: &HeaderMap) -> Duration {
-    let limits = &node.config.limits;
+fn time_for(limits: &Limits, path: &str, headers: &HeaderMap) -> Duration {
     let most = if path == UPLOAD { limits.upload_time + limits.idle_time } else { limits.call_time };
     let asked = headers.get("grpc-timeout").and_then(|value| grpc_timeout(value.to_str().ok()?));
     asked.map_or(most, |asked| asked.saturating_sub(EARLY).min(most))
@@ -158,14 +160,14 @@ struct End {
     code: Option<Code>,
     /// What is given back then: a large body's place, and the connection's presence.
     #[allow(dead_code, reason = "held until it is dropped")]
-    rest: (Place, Option<Visit>),
+    rest: (BodyPlace, Option<Visit>),
 }
 
 impl Drop for End {
     fn drop(&mut self) {
         // Without a code the caller was gone before one was sent.
         let code = self.code.unwrap_or(Code::Cancelled);
-        self.node.metrics.called(&self.method, code);
+        self.node.metrics.called(&self.method, &code);
         let milliseconds = self.began.elapsed().as_millis() as u64;
         self.span.in_scope(|| tracing::debug!(?code, milliseconds, "answered"));
     }
@@ -205,11 +207,6 @@ impl tonic::codegen::Body for Counted {
 
 fn code_of(headers: &HeaderMap) -> Option<Code> {
     headers.get(Status::GRPC_STATUS).map(|value| Code::from_bytes(value.as_bytes()))
-}
-
-/// What a failure to read a message of a stream is in the domain's words.
-pub(crate) fn decoding(node: &Node, status: &Status) -> Option<Problem> {
-    transport_errors::decoding(status, node.config.limits.message_bytes)
 }
 
 #[cfg(test)]

@@ -6,15 +6,16 @@
 mod fields;
 mod listing;
 
-pub(crate) use listing::{Listing, listing};
+pub(crate) use listing::listing;
 
+use crate::app::{Request, Rules, Specification};
 use fields::Faults;
 use ltx_jobs::{GenerationId, OutputKind, UploadId};
 use ltx_policy::{Agent, Ask, Audio};
 use ltx_proto::v1;
 use ltx_types::{
-    ConditioningMode, Defaults, FieldError, GenerationDraft, Guidance, ImageCondition, ImageSource, Method, Schedule,
-    Seed, Stages, Strength,
+    ConditioningMode, FieldError, GenerationDraft, Guidance, ImageCondition, ImageSource, Method, Schedule, Seed,
+    Stages, Strength,
 };
 use prost::Message;
 use sha2::{Digest, Sha256};
@@ -23,40 +24,25 @@ use std::{
     time::Instant,
 };
 
-/// The longest request id, in bytes.
-const REQUEST_ID_BYTES: usize = 128;
 /// The most transformer blocks a request may name.
 const STG_BLOCKS: usize = 256;
 
-/// What fields are held against.
-pub(crate) struct Rules<'a> {
-    /// What a silent field means.
-    pub(crate) defaults: &'a Defaults,
-    /// Whether two stages are possible, as far as it is known.
-    pub(crate) two_stages: Option<bool>,
-    /// Bytes of a prompt.
-    pub(crate) prompt_bytes: usize,
-    /// Bytes of an image.
-    pub(crate) image_bytes: u64,
-    /// Whether images must be there: not in a dry run.
-    pub(crate) images: bool,
-}
+impl Specification for v1::GenerationSpec {
+    fn model(&self) -> &str {
+        &self.model
+    }
 
-/// A request, taken out of its message.
-#[derive(Debug)]
-pub(crate) struct Request {
-    /// What policy is asked.
-    pub(crate) ask: Ask,
-    /// The draft. Images that were uploaded before have no bytes yet.
-    pub(crate) draft: GenerationDraft,
-    /// The upload of each of the draft's images, where there is one.
-    pub(crate) uploads: Vec<Option<UploadId>>,
-    /// Everything that is wrong with single fields.
-    pub(crate) faults: Vec<FieldError>,
+    fn read(&self, rules: &Rules<'_>) -> Request {
+        request(self, rules)
+    }
+
+    fn digest(&self) -> String {
+        format!("{:x}", Sha256::digest(self.encode_to_vec()))
+    }
 }
 
 /// Reads a spec.
-pub(crate) fn request(spec: &v1::GenerationSpec, rules: &Rules<'_>) -> Request {
+fn request(spec: &v1::GenerationSpec, rules: &Rules<'_>) -> Request {
     let mut faults = Faults::default();
     let ask = ask(spec, &mut faults);
     let defaults = rules.defaults;
@@ -291,41 +277,6 @@ fn or(value: Option<u32>, default: usize) -> usize {
 fn drawn_seed() -> u64 {
     // Keyed by the system's randomness.
     RandomState::new().hash_one(Instant::now())
-}
-
-/// A field of a draft as it is called in the spec.
-pub(crate) fn in_spec(error: FieldError) -> FieldError {
-    let field = match error.field {
-        "guidance_scale" => "guidance.cfg_scale",
-        "stg_scale" => "guidance.stg_scale",
-        "guidance_rescale" => "guidance.rescale_scale",
-        "stg_blocks" => "guidance.stg_blocks",
-        other => other,
-    };
-    FieldError { field, ..error }
-}
-
-/// What tells a spec from another under the same request id.
-pub(crate) fn digest(spec: &v1::GenerationSpec) -> String {
-    format!("{:x}", Sha256::digest(spec.encode_to_vec()))
-}
-
-/// A request id, if there is one.
-///
-/// # Errors
-/// Too long, or with other characters than the contract allows.
-pub(crate) fn request_id(text: &str) -> Result<Option<String>, FieldError> {
-    if text.len() > REQUEST_ID_BYTES {
-        let rule = format!("bytes are more than {REQUEST_ID_BYTES}");
-        return Err(FieldError::new("request_id", text.len(), rule).nearest(REQUEST_ID_BYTES));
-    }
-    match text.chars().find(|c| !c.is_ascii_alphanumeric() && !"-_.:".contains(*c)) {
-        Some(other) => {
-            let rule = "is none of the ASCII letters, digits and `-_.:`";
-            Err(FieldError::new("request_id", format!("{other:?}"), rule))
-        }
-        None => Ok(Some(text.to_owned()).filter(|text| !text.is_empty())),
-    }
 }
 
 /// A generation's id.

@@ -7,12 +7,11 @@
 mod answers;
 mod messages;
 
-use crate::{
-    Catalog, Settings, Token, TokenHash,
-    app::node::Node,
-    grpc::calls::{Called, Calls},
-    server::services,
+use super::{
+    calls::{Called, Calls},
+    routes::services,
 };
+use crate::{Catalog, Settings, Token, TokenHash, app::Node, face::FaceContext};
 use http_body_util::{BodyExt, Full};
 use ltx_jobs::{ClientId, Filter, Jobs, Surroundings};
 use ltx_testkit::{
@@ -79,7 +78,7 @@ impl Bench {
         jobs.retention.outputs_bytes = 20_000_000;
         let config = jobs.check().unwrap();
         let models = Arc::new(FakeModels::new(FakeOptions::default()));
-        let surroundings = Surroundings { models, policy: policy(), space: Box::new(ltx_jobs::Disk) };
+        let surroundings = Surroundings { models, policy: policy().into(), space: Box::new(ltx_jobs::Disk) };
         let jobs = Jobs::open(config.clone(), surroundings).unwrap();
         let mut settings = Settings::new(config);
         settings.limits.message_bytes = 2 << 20;
@@ -88,8 +87,8 @@ impl Bench {
             settings.listen.tokens = vec![Token { client, hash: TokenHash::of(TOKEN) }];
         }
         let catalog = Catalog::new(vec![manifest().into()]).unwrap();
-        let node = Arc::new(Node::new(settings.check().unwrap(), jobs.clone(), policy(), catalog));
-        let service = Calls::new(Arc::clone(&node)).layer(services(&node).unwrap());
+        let face = FaceContext::new(Arc::new(Node::new(settings.check().unwrap(), jobs.clone(), catalog)));
+        let service = Calls::new(face.clone()).layer(services(&face).unwrap());
         let mut bench = Self { runtime, service, jobs, folder, known: Known::default() };
         bench.known = bench.make_known();
         bench

@@ -1,12 +1,90 @@
-//! The gRPC face: the contract's services, messages into the domain and back, statuses.
+//! The gRPC face: the contract's services over HTTP/2, messages into the domain and back, statuses.
 //!
-//! Must not know how connections are accepted, nor another face.
+//! Must not know how connections are accepted, nor another face. The wire's shapes are known to `from_proto` and `to_proto`, what
+//! an error looks like there to `status`; the services between them only map.
 
-pub(crate) mod calls;
+mod caller;
+mod calls;
 mod from_proto;
 #[cfg(test)]
 mod fuzz_tests;
-pub(crate) mod services;
-pub(crate) mod status;
+mod health;
+mod routes;
+mod services;
+mod status;
 mod to_proto;
 mod transport_errors;
+
+use crate::{
+    ServerConfig, ServerError, Tls,
+    app::Phase,
+    face::{FaceContext, Serving},
+    transport::listen,
+};
+use calls::Calls;
+use std::{fs, path::Path, time::Duration};
+use tokio::net::TcpListener;
+use tonic::transport::{Identity, Server as Transport, ServerTlsConfig};
+
+/// The most bytes of a call's headers.
+const HEADERS: u32 = 16 << 10;
+/// How much later than `Calls` the transport ends a call.
+const BEHIND: Duration = Duration::from_secs(5);
+/// Bytes that a client may send ahead on a stream.
+const STREAM_WINDOW: u32 = 1 << 20;
+/// Bytes that a client may send ahead on a connection.
+const CONNECTION_WINDOW: u32 = 4 << 20;
+
+/// Serves the contract, health and reflection until the node closes and its last connection has ended.
+///
+/// # Errors
+/// `Unprotected`, `Pem`, `Tls`, `Listener`, `Reflection`.
+pub(crate) fn serve(listener: TcpListener, context: FaceContext) -> Result<Serving, ServerError> {
+    let config = &context.node.config;
+    let address = listener.local_addr().map_err(ServerError::Listener)?;
+    config.listen.check(address)?;
+    let (health, health_service) = tonic_health::server::health_reporter();
+    let routes = routes::services(&context)?.add_service(health_service);
+    let mut transport = transport(config)?.layer(Calls::new(context.clone()));
+    let connections = listen::connections(listener, &config.limits);
+    tracing::info!(%address, tls = config.listen.tls.is_some(), clients = config.listen.tokens.len(), "serving");
+    let node = context.node;
+    Ok(Box::pin(async move {
+        let closing = node.life.reaches(Phase::Closing);
+        let serving = transport.add_routes(routes).serve_with_incoming_shutdown(connections, closing);
+        tokio::select! {
+            ended = serving => ended.map_err(ServerError::Transport),
+            never = health::tell(&node, &health) => match never {},
+        }
+    }))
+}
+
+fn transport(config: &ServerConfig) -> Result<Transport, ServerError> {
+    let limits = &config.limits;
+    let transport = Transport::builder()
+        .concurrency_limit_per_connection(limits.calls_per_connection)
+        .max_concurrent_streams(limits.streams_per_connection)
+        // `Calls` tells a call that it is out of time, with details; this is behind it.
+        .timeout(limits.call_time.max(limits.upload_time + limits.idle_time) + BEHIND)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_keepalive_interval(Some(limits.keepalive))
+        .http2_keepalive_timeout(Some(limits.keepalive))
+        .http2_max_header_list_size(HEADERS);
+    match &config.listen.tls {
+        None => Ok(transport),
+        Some(tls) => with_tls(transport, tls, limits.handshake_time),
+    }
+}
+
+fn with_tls(
+    transport: Transport,
+    Tls { certificate, key }: &Tls,
+    handshake: Duration,
+) -> Result<Transport, ServerError> {
+    let pem = |file: &Path| fs::read(file).map_err(|source| ServerError::Pem { file: file.to_owned(), source });
+    let identity = Identity::from_pem(pem(certificate)?, pem(key)?);
+    let tls = ServerTlsConfig::new().identity(identity).timeout(handshake);
+    let failed = |source| ServerError::Tls { certificate: certificate.clone(), key: key.clone(), source };
+    transport.tls_config(tls).map_err(failed)
+}

@@ -2,7 +2,7 @@
 //!
 //! Must not know services. UNIMPLEMENTED is used for what gRPC itself uses it for, and for no reason of policy.
 
-use crate::app::problem::Problem;
+use crate::app::Problem;
 use ltx_jobs::{JobsError, LegalShape};
 use ltx_media::MediaError;
 use ltx_policy::{Reason, Refusal};
@@ -99,18 +99,6 @@ impl From<Problem> for Status {
             Problem::Fault { what } => fault(&what),
         };
         answer.status()
-    }
-}
-
-/// Which of the node's limits a problem is, if it is one.
-pub(crate) fn limit(problem: &Problem) -> Option<ErrorReason> {
-    match problem {
-        Problem::Jobs(JobsError::DoesNotFit { .. }) => Some(ErrorReason::DoesNotFit),
-        Problem::Jobs(JobsError::QueueFull { .. }) => Some(ErrorReason::QueueFull),
-        Problem::Jobs(JobsError::RateLimited { .. }) | Problem::TooManyStreams { .. } => Some(ErrorReason::RateLimited),
-        Problem::Jobs(JobsError::StorageFull { .. }) | Problem::StorageFull { .. } => Some(ErrorReason::StorageFull),
-        Problem::Jobs(JobsError::Stopping) | Problem::Stopping => Some(ErrorReason::ShuttingDown),
-        _ => None,
     }
 }
 

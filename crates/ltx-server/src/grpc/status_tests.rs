@@ -49,6 +49,26 @@ fn every_reason_has_the_documented_code() {
 }
 
 #[test]
+fn limits_are_counted_under_the_reason_that_clients_are_given() {
+    let wait = Duration::from_secs(1);
+    let limits = [
+        Problem::from(JobsError::DoesNotFit { needed: 2, available: 1, largest: None }),
+        Problem::from(JobsError::QueueFull { limit: 1, of_client: true }),
+        Problem::from(JobsError::RateLimited { retry_after: wait }),
+        Problem::TooManyStreams { open: 1 },
+        Problem::from(JobsError::StorageFull { free: 1, needed: 2, source: None }),
+        Problem::StorageFull { room_comes: true },
+        Problem::from(JobsError::Stopping),
+        Problem::Stopping,
+    ];
+    for problem in limits {
+        let counted = problem.limit().unwrap().as_str();
+        assert_eq!(Status::from(problem).get_details_error_info().unwrap().reason, counted);
+    }
+    assert!(Problem::NoToken.limit().is_none() && Problem::OutOfTime { limit: wait }.limit().is_none());
+}
+
+#[test]
 fn problems_have_the_promised_details() {
     let status = Status::from(Problem::Fields(vec![FieldError::new("width", 100, "is odd").nearest("96 or 128")]));
     let details = status.get_error_details();

@@ -6,10 +6,11 @@ mod node;
 
 pub(crate) use node::{limits, model};
 
-use crate::grpc::status;
+use super::status;
+use crate::app::Snapshot;
 use ltx_jobs::{
-    Event, EventKind, Failure, FailureCode, Fidelity, Finished, GenerationId, GenerationRecord, LegalShape, OutputFile,
-    OutputKind, Prediction, StageTime, State,
+    Estimate, Event, EventKind, Failure, FailureCode, Fidelity, Finished, GenerationId, GenerationRecord, LegalShape,
+    OutputFile, OutputKind, Prediction, StageTime, State,
 };
 use ltx_policy::{Agent, Ground, StoredRequest};
 use ltx_proto::v1;
@@ -60,6 +61,12 @@ pub(crate) fn generation(record: &GenerationRecord, beside: &Beside) -> v1::Gene
         failure: record.failure.as_ref().filter(|_| record.state == State::Failed).map(failure),
         resumptions: record.attempts.saturating_sub(1),
     }
+}
+
+/// A generation as it stands, with the latest progress of one that runs.
+pub(crate) fn snapshot(of: &Snapshot, outputs_for: Duration) -> v1::Generation {
+    let progress = of.progress.as_ref().and_then(|event| progress(&event.kind));
+    generation(&of.record, &Beside { progress, outputs_for })
 }
 
 /// A request as it is stored: image bytes are left out.
@@ -121,11 +128,22 @@ fn images(conditions: &[ImageCondition]) -> Option<v1::generation_spec::Images> 
 }
 
 /// What a request is expected to take.
-pub(crate) fn predicted(of: &Prediction) -> v1::Resources {
+fn predicted(of: &Prediction) -> v1::Resources {
     v1::Resources {
         peak_memory_bytes: of.peak_bytes,
         seconds: of.seconds.unwrap_or(0.0),
         stages: stage_seconds(&of.stages),
+    }
+}
+
+/// What a dry run estimates.
+pub(crate) fn estimate(of: Estimate) -> v1::Estimate {
+    v1::Estimate {
+        resources: Some(predicted(&of.predicted)),
+        available_memory_bytes: of.available_bytes.unwrap_or(0),
+        fits: of.fits,
+        largest: of.largest.map(shape),
+        wait_seconds: of.wait_seconds,
     }
 }
 
@@ -218,9 +236,7 @@ pub(crate) fn event(
 ) -> v1::GenerationEvent {
     use v1::generation_event::Event as Wire;
     let what = match &event.kind {
-        EventKind::Queued { position, seconds_left, .. } => {
-            Some(Wire::Queued(v1::Queued { position: count(*position), seconds_left: *seconds_left }))
-        }
+        EventKind::Queued { position, seconds_left, .. } => Some(Wire::Queued(place(*position, *seconds_left))),
         EventKind::Running { attempt } => Some(Wire::Running(v1::Running { resumed: *attempt > 1 })),
         EventKind::Progress { .. } => progress(&event.kind).map(Wire::Progress),
         EventKind::Cancelling => Some(Wire::Cancelling(v1::Cancelling {})),
@@ -238,16 +254,15 @@ pub(crate) fn event(
 }
 
 /// The progress that an event tells of.
-pub(crate) fn progress(kind: &EventKind) -> Option<v1::Progress> {
+fn progress(kind: &EventKind) -> Option<v1::Progress> {
     let EventKind::Progress { stage: of, done, total, seconds_left } = kind else { return None };
     let (step, steps) = (count(*done), count(*total));
     Some(v1::Progress { stage: stage(*of).into(), step, steps, seconds_left: *seconds_left })
 }
 
 /// A place in the queue.
-pub(crate) fn place(position: usize, seconds_left: Option<f64>) -> v1::WatchGenerationResponse {
-    let queued = v1::Queued { position: count(position), seconds_left };
-    v1::WatchGenerationResponse { news: Some(v1::watch_generation_response::News::Place(queued)) }
+pub(crate) fn place(position: usize, seconds_left: Option<f64>) -> v1::Queued {
+    v1::Queued { position: count(position), seconds_left }
 }
 
 /// One reason against a request.
@@ -271,7 +286,7 @@ pub(crate) fn violation(error: FieldError) -> v1::FieldViolation {
 }
 
 /// A clip's size.
-pub(crate) fn shape(shape: LegalShape) -> v1::Shape {
+fn shape(shape: LegalShape) -> v1::Shape {
     let LegalShape { pixels, frames } = shape;
     v1::Shape { width: count(pixels.width), height: count(pixels.height), frames: count(frames.get()) }
 }

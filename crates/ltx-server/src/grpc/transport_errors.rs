@@ -2,7 +2,7 @@
 //!
 //! Must not know calls. What other contracts than ours answer (health, reflection) is left as it is.
 
-use crate::app::problem::Problem;
+use crate::app::Problem;
 use ltx_types::FieldError;
 use tonic::{
     Code, Status,

@@ -1,67 +1,76 @@
-//! `/metrics` over plain HTTP, on a listener of its own.
+//! `/metrics`, for Prometheus.
 //!
-//! Must not know gRPC.
+//! Must not know gRPC, nor what is counted.
 
-use crate::app::node::Node;
-use http_body_util::Full;
-use hyper::{
-    Method, Request, Response, StatusCode,
-    body::{Bytes, Incoming},
-    header::CONTENT_TYPE,
-    server::conn::http1,
-    service::service_fn,
+use crate::{
+    ServerError,
+    app::{Gauges, Phase},
+    face::{FaceContext, Serving},
+    transport::{door::Door, short_lived::ShortLived},
 };
-use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{convert::Infallible, sync::Arc, time::Duration};
-use tokio::{net::TcpListener, sync::Semaphore};
+use axum::{
+    Router,
+    extract::State,
+    http::{
+        Method, StatusCode,
+        header::{CONNECTION, CONTENT_TYPE},
+    },
+    response::IntoResponse,
+    routing::any,
+};
+use std::{future::IntoFuture, sync::Arc, time::Duration};
+use tokio::net::TcpListener;
 
 /// Scrapes at once.
 const CONNECTIONS: usize = 8;
 /// The longest a scrape may take.
 const LONGEST: Duration = Duration::from_secs(10);
 /// What Prometheus calls this text.
-const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const PLAIN: &str = "text/plain; charset=utf-8";
 
-/// Answers scrapes until it is dropped.
-pub(crate) async fn serve(listener: TcpListener, node: Arc<Node>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    loop {
-        let place = Arc::clone(&places).acquire_owned().await;
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::warn!(%error, "metrics: no connection could be accepted");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let node = Arc::clone(&node);
-        tokio::spawn(async move {
-            let _place = place;
-            let answer = service_fn(move |request| answer(Arc::clone(&node), request));
-            let mut http = http1::Builder::new();
-            http.timer(TokioTimer::new()).header_read_timeout(LONGEST).keep_alive(false).max_buf_size(16 << 10);
-            // A scraper that breaks off is its own affair.
-            let _ = tokio::time::timeout(LONGEST, http.serve_connection(TokioIo::new(stream), answer)).await;
-        });
+/// Answers scrapes until the node closes.
+///
+/// # Errors
+/// None; what goes wrong with a connection is its own affair.
+pub(crate) fn serve(listener: TcpListener, context: FaceContext) -> Result<Serving, ServerError> {
+    let node = Arc::clone(&context.node);
+    let door = ShortLived::new(Door::new("metrics", listener, CONNECTIONS), LONGEST);
+    let serving = axum::serve(door, router(context)).into_future();
+    Ok(Box::pin(async move {
+        tokio::select! {
+            ended = serving => ended.map_err(ServerError::Http),
+            () = node.life.reaches(Phase::Closing) => Ok(()),
+        }
+    }))
+}
+
+fn router(context: FaceContext) -> Router {
+    Router::new().route("/metrics", any(scrape)).fallback(elsewhere).with_state(context)
+}
+
+async fn scrape(State(context): State<FaceContext>, method: Method) -> impl IntoResponse {
+    if method != Method::GET {
+        return answer(StatusCode::METHOD_NOT_ALLOWED, "GET it\n".to_owned());
+    }
+    match tokio::task::spawn_blocking(move || text(&context)).await {
+        Ok(Ok(text)) => answer(StatusCode::OK, text),
+        _ => answer(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written\n".to_owned()),
     }
 }
 
-async fn answer(node: Arc<Node>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let (status, body) = match (request.method(), request.uri().path()) {
-        (&Method::GET, "/metrics") => {
-            let text = tokio::task::spawn_blocking(move || node.metrics.text(&node)).await;
-            match text {
-                Ok(Ok(text)) => (StatusCode::OK, text),
-                _ => (StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written\n".to_owned()),
-            }
-        }
-        (_, "/metrics") => (StatusCode::METHOD_NOT_ALLOWED, "GET it\n".to_owned()),
-        _ => (StatusCode::NOT_FOUND, "there is /metrics\n".to_owned()),
-    };
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    let content_type = if status == StatusCode::OK { TEXT } else { "text/plain; charset=utf-8" };
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(content_type));
-    Ok(response)
+async fn elsewhere() -> impl IntoResponse {
+    answer(StatusCode::NOT_FOUND, "there is /metrics\n".to_owned())
+}
+
+/// The metrics as they are now. Asks the jobs how they stand.
+fn text(FaceContext { node, entrance }: &FaceContext) -> Result<String, std::fmt::Error> {
+    let jobs = node.jobs().status().inspect_err(|error| tracing::error!(%error, "the jobs do not say how they stand"));
+    node.metrics.text(&Gauges { jobs: jobs.ok(), open_streams: entrance.open_streams() })
+}
+
+/// A connection answers one question.
+fn answer(status: StatusCode, body: String) -> impl IntoResponse {
+    let content_type = if status == StatusCode::OK { OPEN_METRICS } else { PLAIN };
+    (status, [(CONTENT_TYPE, content_type), (CONNECTION, "close")], body)
 }

@@ -2,7 +2,7 @@
 //!
 //! Must not know messages. Uploads bound themselves; theirs are watched for pauses alone.
 
-use crate::app::problem::Problem;
+use crate::app::Problem;
 use std::{
     pin::Pin,
     sync::Arc,
@@ -19,12 +19,12 @@ use tonic::{Status, body::Body, codegen::Bytes};
 const LARGE: usize = 256 << 10;
 
 /// The place of a large body. It is held until the call has ended, as the message is.
-pub(crate) type Place = Arc<std::sync::Mutex<Option<OwnedSemaphorePermit>>>;
+pub(crate) type BodyPlace = Arc<std::sync::Mutex<Option<OwnedSemaphorePermit>>>;
 
 type Asked = Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send>>;
 
 /// A body that is watched.
-pub(crate) struct Intake<B> {
+struct WatchedBody<B> {
     body: B,
     idle: Duration,
     pause: Pin<Box<Sleep>>,
@@ -32,17 +32,17 @@ pub(crate) struct Intake<B> {
     /// Where large bodies get their places.
     places: Option<Arc<Semaphore>>,
     asked: Option<Asked>,
-    place: Place,
+    place: BodyPlace,
 }
 
-impl<B> Intake<B> {
+impl<B> WatchedBody<B> {
     /// Watches a body. Its place, if it needs one, is kept in `place`.
-    pub(crate) fn new(body: B, idle: Duration, places: Option<Arc<Semaphore>>, place: Place) -> Self {
+    fn new(body: B, idle: Duration, places: Option<Arc<Semaphore>>, place: BodyPlace) -> Self {
         Self { body, idle, pause: Box::pin(sleep(idle)), received: 0, places, asked: None, place }
     }
 }
 
-impl<B> Intake<B> {
+impl<B> WatchedBody<B> {
     /// Ready once a large body has its place. Waiting for one is no pause of the client's.
     fn poll_place(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.received < LARGE {
@@ -59,7 +59,7 @@ impl<B> Intake<B> {
     }
 }
 
-impl<B> tonic::codegen::Body for Intake<B>
+impl<B> tonic::codegen::Body for WatchedBody<B>
 where
     B: tonic::codegen::Body<Data = Bytes> + Unpin,
     B::Error: Into<tonic::codegen::StdError>,
@@ -98,10 +98,10 @@ where
 }
 
 /// A watched body as the services take it.
-pub(crate) fn watched<B>(body: B, idle: Duration, places: Option<Arc<Semaphore>>, place: &Place) -> Body
+pub(crate) fn watched<B>(body: B, idle: Duration, places: Option<Arc<Semaphore>>, place: &BodyPlace) -> Body
 where
     B: tonic::codegen::Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<tonic::codegen::StdError>,
 {
-    Body::new(Intake::new(body, idle, places, Arc::clone(place)))
+    Body::new(WatchedBody::new(body, idle, places, Arc::clone(place)))
 }

@@ -2,18 +2,18 @@
 //!
 //! Must not know gRPC; a connection's presence says whether there is a reason.
 
-use crate::{Limits, transport::presence::Presence};
+use super::{door::Door, presence::Presence};
+use crate::Limits;
 use std::{
     io,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, mpsc},
     time::{Instant, Sleep, sleep_until},
 };
 use tokio_stream::wrappers::ReceiverStream;
@@ -25,26 +25,18 @@ const GREETING: usize = 24 + 9;
 /// Accepts connections, so many at once; more wait in the system's queue. Ends when the stream is dropped.
 pub(crate) fn connections(listener: TcpListener, limits: &Limits) -> ReceiverStream<io::Result<Connection>> {
     let (accepted, stream) = mpsc::channel(1);
-    let places = Arc::new(Semaphore::new(limits.connections));
+    let door = Door::new("grpc", listener, limits.connections);
     let (handshake, idle) = (limits.handshake_time, limits.connection_idle_time);
     tokio::spawn(async move {
-        while let Ok(place) = Arc::clone(&places).acquire_owned().await {
-            let connection = tokio::select! {
+        loop {
+            let (stream, place) = tokio::select! {
                 () = accepted.closed() => return,
-                connection = listener.accept() => connection,
+                connection = door.accept() => connection,
             };
-            match connection {
-                Ok((stream, _)) => {
-                    // Latency only; a connection works without it.
-                    let _ = stream.set_nodelay(true);
-                    if accepted.send(Ok(Connection::new(stream, place, handshake, idle))).await.is_err() {
-                        return;
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "no connection could be accepted");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
+            // Latency only; a connection works without it.
+            let _ = stream.set_nodelay(true);
+            if accepted.send(Ok(Connection::new(stream, place, handshake, idle))).await.is_err() {
+                return;
             }
         }
     });

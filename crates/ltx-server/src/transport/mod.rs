@@ -2,9 +2,11 @@
 //!
 //! Must not know messages, nor what calls do.
 
-pub(crate) mod auth;
 pub(crate) mod body_limits;
+pub(crate) mod door;
+pub(crate) mod entrance;
 pub(crate) mod listen;
 pub(crate) mod presence;
+pub(crate) mod short_lived;
 pub(crate) mod streams;
 pub(crate) mod token;

@@ -2,7 +2,7 @@
 //!
 //! Must not know what flows in them.
 
-use crate::app::problem::Problem;
+use crate::app::Problem;
 use ltx_jobs::ClientId;
 use std::{
     collections::HashMap,

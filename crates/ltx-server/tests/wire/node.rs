@@ -9,7 +9,7 @@ use ltx_proto::v1::{
     node_service_client::NodeServiceClient, policy_service_client::PolicyServiceClient,
     upload_service_client::UploadServiceClient,
 };
-use ltx_server::{Catalog, Control, Listeners, ModelCard, Server, ServerError, Settings, Token, TokenHash};
+use ltx_server::{Catalog, Control, Face, ModelCard, Server, ServerError, Settings, Token, TokenHash};
 use ltx_testkit::fake::{FakeModels, FakeOptions, picture};
 use ltx_types::{Defaults, Guidance, Schedule, Stages};
 use ltx_weights::{Manifest, ManifestFile, ManifestFiles};
@@ -104,7 +104,7 @@ impl TestNode {
         let config = jobs.check().unwrap();
         let options = FakeOptions { step_time: wish.step, ..FakeOptions::default() };
         let models = Arc::new(FakeModels::new(options));
-        let surroundings = Surroundings { models, policy: policy(), space: Box::new(ltx_jobs::Disk) };
+        let surroundings = Surroundings { models, policy: policy().into(), space: Box::new(ltx_jobs::Disk) };
         let jobs = Jobs::open(config.clone(), surroundings).unwrap();
         let mut settings = Settings::new(config);
         settings.shutdown_time = Duration::from_secs(8);
@@ -114,7 +114,7 @@ impl TestNode {
         }
         (wish.server)(&mut settings);
         let catalog = Catalog::new([LOADED, OTHER].map(|name| ModelCard::from(manifest(name))).to_vec()).unwrap();
-        let server = Server::new(settings.check().unwrap(), jobs.clone(), policy(), catalog);
+        let server = Server::new(settings.check().unwrap(), jobs.clone(), catalog);
         let control = server.control();
         let listen = || TcpListener::bind("127.0.0.1:0");
         let (grpc, metrics) = (listen().await.unwrap(), listen().await.unwrap());
@@ -123,8 +123,8 @@ impl TestNode {
         let shutdown = async move {
             let _ = stopped.await;
         };
-        let listeners = Listeners { grpc, metrics: Some(metrics) };
-        let serving = tokio::spawn(server.serve(listeners, shutdown));
+        let faces = vec![Face::grpc(grpc), Face::metrics(metrics)];
+        let serving = tokio::spawn(server.serve(faces, shutdown));
         Self { address, metrics: metrics_address, control, jobs, folder, serving, stop }
     }
 

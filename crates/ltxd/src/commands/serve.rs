@@ -8,7 +8,7 @@ use crate::{
     node::{self, Node},
 };
 use anyhow::{Context, Result, anyhow};
-use ltx_server::Listeners;
+use ltx_server::Face;
 use std::{net::SocketAddr, process::ExitCode};
 use tokio::{
     net::TcpListener,
@@ -39,11 +39,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 async fn serve(config: &NodeConfig) -> Result<()> {
     let mut signals = Signals::new()?;
     // Before the models: a busy port is said at once.
-    let grpc = bind("listen", config.listen).await?;
-    let metrics = match config.metrics_listen {
-        Some(address) => Some(bind("metrics_listen", address).await?),
-        None => None,
-    };
+    let mut faces = vec![Face::grpc(bind("listen", config.listen).await?)];
+    if let Some(address) = config.metrics_listen {
+        faces.push(Face::metrics(bind("metrics_listen", address).await?));
+    }
     let Node { server, jobs, loading } = node::assemble(config)?;
     let loaded = tokio::task::spawn_blocking(|| loading.finish());
     let mut failed = None;
@@ -58,7 +57,7 @@ async fn serve(config: &NodeConfig) -> Result<()> {
             told.await;
         }
     };
-    let served = server.serve(Listeners { grpc, metrics }, shutdown).await;
+    let served = server.serve(faces, shutdown).await;
     // Kept until here, so that its last clone does not wait for the device inside the server.
     std::mem::forget(jobs);
     match failed {

@@ -12,7 +12,7 @@ pub(crate) use identity::random_hex;
 
 use crate::{config::NodeConfig, exit::BadInput, fingerprint};
 use anyhow::{Context, Result};
-use ltx_jobs::{ClientId, Disk, Jobs, Surroundings};
+use ltx_jobs::{ClientId, CurrentPolicy, Disk, Jobs, Surroundings};
 use ltx_nn::{Compute, gpu_memory, gpu_name};
 use ltx_policy::{ModelNames, PolicyConfig};
 use ltx_server::{Control, Device, Limits, Listen, Server, Settings, Tls, Token};
@@ -56,12 +56,12 @@ pub(crate) fn assemble(config: &NodeConfig) -> Result<Node> {
     let settings = settings(config, id, &models)?.check()?;
     let policy = PolicyConfig::new(names).with_plans(config.plans.iter().cloned()).with_loaded(served.iter().cloned());
     let models = Arc::new(models);
-    let surroundings = Surroundings { models: Arc::clone(&models) as _, policy: policy.clone(), space: Box::new(Disk) };
+    // Clients are told to wait until the first model is open; what is stored already waits for it anyway.
+    let current = CurrentPolicy::while_loading(policy.clone());
+    let surroundings = Surroundings { models: Arc::clone(&models) as _, policy: current, space: Box::new(Disk) };
     let jobs = Jobs::open(settings.jobs.clone(), surroundings)?;
     idle::give_back_memory(jobs.clone())?;
-    // Clients are told to wait until the first model is open; what is stored already waits for it anyway.
-    let none_yet = policy.clone().with_loaded([]);
-    let server = Server::new(settings, jobs.clone(), none_yet, catalog);
+    let server = Server::new(settings, jobs.clone(), catalog);
     let loading = Loading { jobs: jobs.clone(), control: server.control(), policy, models, served };
     Ok(Node { server, jobs, loading })
 }

@@ -3,20 +3,13 @@
 //! Must not know what a page token says; the jobs gave it.
 
 use super::fields::{milliseconds, unknown};
-use ltx_jobs::{Filter, PageToken, State};
+use crate::app::Listing;
+use ltx_jobs::{Filter, State};
 use ltx_proto::v1;
 use ltx_types::{FieldError, Method};
 
 /// The most generations of a page.
 const PAGE_SIZE: i32 = 500;
-
-/// Which generations a client asks for.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Listing {
-    pub(crate) size: usize,
-    pub(crate) after: Option<PageToken>,
-    pub(crate) filter: Filter,
-}
 
 /// Reads a listing. Whether the page token belongs to the filter is for the jobs to say.
 ///

@@ -3,13 +3,13 @@
 //! Must not know what is in it.
 
 use crate::{
-    app::{node::Node, problem::Problem},
+    app::{Node, Problem},
     grpc::to_proto,
     transport::streams::Slot,
 };
-use ltx_jobs::{ClientId, GenerationId, OpenOutput, OutputFile, OutputKind};
+use ltx_jobs::{OpenOutput, OutputFile, OutputKind};
 use ltx_proto::v1::{self, download_output_response::Part};
-use std::{io::SeekFrom, sync::Arc};
+use std::{io::SeekFrom, time::Duration};
 use tokio::{
     fs::File,
     io::{AsyncReadExt, AsyncSeekExt},
@@ -25,49 +25,49 @@ const CHUNK: u64 = 256 << 10;
 /// What a download yields.
 pub(crate) type Parts = ReceiverStream<Result<v1::DownloadOutputResponse, Status>>;
 
-/// Opens a file and begins to send it.
-pub(crate) async fn download(
-    node: &Arc<Node>,
-    client: ClientId,
-    (id, kind): (GenerationId, OutputKind),
-    offset: u64,
-    slot: Slot,
-) -> Result<Parts, Problem> {
-    let OpenOutput { file, bytes, sha256 } = node.read(move |jobs| jobs.open_output(&client, id, kind)).await?;
-    if offset > bytes {
-        return Err(Problem::OffsetOutOfRange { offset, total_bytes: bytes });
-    }
+/// What is downloaded: a file from an offset to its end.
+pub(super) struct Download {
+    pub(super) kind: OutputKind,
+    pub(super) output: OpenOutput,
+    pub(super) offset: u64,
+}
+
+/// Begins to send a file; `slot` is held until the stream has ended.
+///
+/// # Errors
+/// `Fault`.
+pub(super) fn stream(node: &Node, download: Download, slot: Slot) -> Result<Parts, Problem> {
+    let Download { kind, output: OpenOutput { file, bytes, sha256 }, offset } = download;
     let about = to_proto::output_file(&OutputFile { kind, bytes, sha256 });
     let (parts, stream) = channel(3);
     let last = parts.clone().try_reserve_owned().map_err(|_| Problem::fault("a new channel has no room"))?;
-    let node = Arc::clone(node);
+    let idle = node.config.limits.idle_time;
     tokio::spawn(async move {
         let _slot = slot;
-        let limit = node.config.limits.idle_time;
-        let parts = Parting { node, parts };
-        let about = parts.send(Part::File(about)).await;
-        let sent = match about {
-            Some(()) => parts.send_file(File::from_std(file), offset, bytes).await,
+        let sender = PartSender { parts, idle };
+        let sent = match sender.send(Part::File(about)).await {
+            Some(()) => sender.send_file(File::from_std(file), offset, bytes).await,
             None => None,
         };
         if sent.is_none() {
             // The client is gone, or takes nothing any more; then it must not look like the file's end.
-            last.send(Err(Problem::NotTaken { limit }.into()));
+            last.send(Err(Problem::NotTaken { limit: idle }.into()));
         }
     });
     Ok(ReceiverStream::new(stream))
 }
 
 /// The sending end.
-struct Parting {
-    node: Arc<Node>,
+struct PartSender {
     parts: Sender<Result<v1::DownloadOutputResponse, Status>>,
+    /// How long a client may take nothing.
+    idle: Duration,
 }
 
-impl Parting {
+impl PartSender {
     async fn send(&self, part: Part) -> Option<()> {
         let message = Ok(v1::DownloadOutputResponse { part: Some(part) });
-        timeout(self.node.config.limits.idle_time, self.parts.send(message)).await.ok()?.ok()
+        timeout(self.idle, self.parts.send(message)).await.ok()?.ok()
     }
 
     /// Sends from an offset to the end.

@@ -1,57 +1,42 @@
 //! `GetNode`: everything a client may know of the node.
 //!
-//! Must not tell of other clients' generations.
+//! Must not know how the node finds it out.
 
 use crate::{
-    app::{node::Node, problem::Problem},
-    grpc::to_proto,
-    transport::auth::caller,
+    app::{About, NodeState, ServedModel},
+    face::FaceContext,
+    grpc::{caller::caller, to_proto},
 };
-use ltx_jobs::{ClientId, memory};
 use ltx_media::MAX_PIXELS;
 use ltx_proto::v1::{self, node_service_server::NodeService};
-use std::sync::Arc;
 use tonic::{Request, Response, Status, async_trait};
 
 /// The service.
-pub(crate) struct About(pub(crate) Arc<Node>);
+pub(crate) struct Nodes(pub(crate) FaceContext);
 
 #[async_trait]
-impl NodeService for About {
+impl NodeService for Nodes {
     async fn get_node(&self, request: Request<v1::GetNodeRequest>) -> Result<Response<v1::GetNodeResponse>, Status> {
         let client = caller(&request)?;
-        Ok(Response::new(v1::GetNodeResponse { node: Some(self.node(client).await?) }))
+        let about = self.0.node.about(client).await?;
+        Ok(Response::new(v1::GetNodeResponse { node: Some(self.message(about)) }))
     }
 }
 
-impl About {
-    async fn node(&self, client: ClientId) -> Result<v1::Node, Problem> {
-        let node = &self.0;
-        let settings = &node.config.jobs;
-        let (status, (own, wait_seconds)) = node.read(move |jobs| Ok((jobs.status()?, jobs.standing(&client)))).await?;
-        let policy = node.policy();
-        let loaded = policy.loaded();
-        let catalog = node.catalog();
-        let default = loaded.first().copied();
-        let mut cards: Vec<_> = catalog.cards().iter().collect();
-        cards.sort_by_key(|card| Some(card.manifest.name.as_str()) != default);
-        let first = cards.first().map(|card| card.manifest.name.as_str());
-        let models = cards.iter().map(|card| {
-            let name = card.manifest.name.as_str();
-            to_proto::model(card, loaded.contains(&name), Some(name) == default.or(first))
-        });
-        let models = models.collect();
-        let state = match (node.is_stopping(), loaded.is_empty()) {
-            (true, _) => v1::NodeState::Stopping,
-            (false, true) => v1::NodeState::Loading,
-            (false, false) => v1::NodeState::Ready,
+impl Nodes {
+    fn message(&self, about: About) -> v1::Node {
+        let config = &self.0.node.config;
+        let (settings, device) = (&config.jobs, &config.device);
+        let state = match about.state {
+            NodeState::Loading => v1::NodeState::Loading,
+            NodeState::Ready => v1::NodeState::Ready,
+            NodeState::Stopping => v1::NodeState::Stopping,
         };
-        let device = &node.config.device;
-        let available = settings.memory_limit_bytes.or_else(memory::available_bytes);
-        Ok(v1::Node {
+        let model = |ServedModel { card, loaded, default }: &ServedModel| to_proto::model(card, *loaded, *default);
+        v1::Node {
             id: settings.node.clone(),
             version: concat!("ltxd ", env!("CARGO_PKG_VERSION")).to_owned(),
-            started: Some(to_proto::moment(node.started)),
+            started: Some(to_proto::moment(about.started)),
             state: state.into(),
             device: Some(v1::Device {
                 kind: device.kind.clone(),
@@ -60,27 +45,22 @@ impl About {
                 threads: device.threads,
             }),
             memory: Some(v1::Memory {
-                total_bytes: device.memory_bytes.or_else(memory::total_bytes).unwrap_or(0),
-                available_bytes: available.unwrap_or(0),
-                resident_bytes: memory::resident_bytes().unwrap_or(0),
-                resident_weight_bytes: status.resident_weight_bytes,
+                total_bytes: about.memory_bytes,
+                available_bytes: about.available_bytes,
+                resident_bytes: about.resident_bytes,
+                resident_weight_bytes: about.jobs.resident_weight_bytes,
             }),
             queue: Some(v1::Queue {
-                queued: to_proto::count(status.queued),
-                running: u32::from(status.running.is_some()),
+                queued: to_proto::count(about.jobs.queued),
+                running: u32::from(about.jobs.running.is_some()),
                 capacity: to_proto::count(settings.max_queued),
-                own_queued: to_proto::count(own),
+                own_queued: to_proto::count(about.own_queued),
                 own_capacity: to_proto::count(settings.max_queued_per_client),
-                wait_seconds,
+                wait_seconds: about.wait_seconds,
             }),
-            models,
-            limits: Some(to_proto::limits(&node.config, MAX_PIXELS)),
-            policy: Some(v1::PolicySettings { plans: policy.plans().to_vec(), external_models: self.external() }),
-        })
-    }
-
-    fn external(&self) -> Vec<String> {
-        let own = ltx_policy::ModelNames::EXTERNAL.into_iter().map(str::to_owned);
-        own.chain(self.0.config.external_models.iter().cloned()).collect()
+            models: about.models.iter().map(model).collect(),
+            limits: Some(to_proto::limits(config, MAX_PIXELS)),
+            policy: Some(v1::PolicySettings { plans: about.plans, external_models: about.external_models }),
+        }
     }
 }

@@ -1,18 +1,15 @@
 //! Images that travel ahead: a bounded stream of chunks becomes an image with an id.
 //!
-//! Must not know formats; the jobs say whether it is an image. A stream that breaks off leaves nothing behind.
+//! Must not know formats. A stream that breaks off leaves nothing behind.
 
 use crate::{
-    app::{node::Node, problem::Problem},
-    grpc::{calls::decoding, to_proto},
-    transport::{auth::caller, streams::Slot},
+    app::{KeptUpload, Problem, ReceivedImage},
+    face::FaceContext,
+    grpc::{caller::caller, to_proto, transport_errors::decoding},
 };
-use ltx_jobs::{ClientId, Jobs};
-use ltx_media::shown_size;
 use ltx_proto::v1::{self, upload_image_request::Part, upload_service_server::UploadService};
 use ltx_types::FieldError;
 use sha2::{Digest, Sha256};
-use std::{sync::Arc, time::SystemTime};
 use tokio::time::{Instant, timeout, timeout_at};
 use tonic::{Code, Request, Response, Status, Streaming, async_trait};
 
@@ -20,7 +17,7 @@ use tonic::{Code, Request, Response, Status, Streaming, async_trait};
 const CHUNK: usize = 1 << 20;
 
 /// The service.
-pub(crate) struct Uploads(pub(crate) Arc<Node>);
+pub(crate) struct Uploads(pub(crate) FaceContext);
 
 #[async_trait]
 impl UploadService for Uploads {
@@ -29,30 +26,28 @@ impl UploadService for Uploads {
         request: Request<Streaming<v1::UploadImageRequest>>,
     ) -> Result<Response<v1::UploadImageResponse>, Status> {
         let client = caller(&request)?;
-        if self.0.is_stopping() {
-            return Err(self.0.counted(Problem::Stopping).into());
-        }
-        let _slot: Slot = self.0.uploads.open(&client).map_err(|problem| self.0.counted(problem))?;
-        let limits = &self.0.config.limits;
+        let FaceContext { node, entrance } = &self.0;
+        node.takes_uploads()?;
+        let _slot = entrance.open_upload(&client)?;
+        let limits = &node.config.limits;
         let until = Instant::now() + limits.upload_time;
         let slow = || Problem::OutOfTime { limit: limits.upload_time };
-        let place = timeout_at(until, self.0.upload_places.acquire()).await;
+        let place = timeout_at(until, entrance.upload_places().acquire()).await;
         let _place = place.map_err(|_| slow())?.map_err(|_| Problem::fault("no places for uploads"))?;
         let mut stream = request.into_inner();
         let received = timeout_at(until, self.receive(&mut stream)).await.map_err(|_| slow())?;
-        let (bytes, sha256) = received?;
-        let kept = self.keep(client, bytes, sha256).await;
-        Ok(Response::new(kept.map_err(|problem| self.0.counted(problem))?))
+        let kept = node.keep_upload(client, received?).await?;
+        Ok(Response::new(answer(kept)))
     }
 }
 
 impl Uploads {
-    /// The whole image and its SHA-256.
-    async fn receive(&self, stream: &mut Streaming<v1::UploadImageRequest>) -> Result<(Vec<u8>, String), Problem> {
-        let Some(Part::Header(header)) = next(&self.0, stream).await? else {
+    /// The whole image.
+    async fn receive(&self, stream: &mut Streaming<v1::UploadImageRequest>) -> Result<ReceivedImage, Problem> {
+        let Some(Part::Header(header)) = self.next(stream).await? else {
             return Err(field("the first message", "is not a header").into());
         };
-        let most = self.0.config.jobs.max_image_bytes;
+        let most = self.0.node.config.jobs.max_image_bytes;
         let total = header.total_bytes;
         if !(1..=most).contains(&total) {
             let error = FieldError::new("header.total_bytes", total, format!("is outside 1..={most}"));
@@ -64,7 +59,7 @@ impl Uploads {
         }
         // Grows as the bytes come: a header alone takes no memory.
         let (mut bytes, mut digest) = (Vec::new(), Sha256::new());
-        while let Some(part) = next(&self.0, stream).await? {
+        while let Some(part) = self.next(stream).await? {
             let Part::Chunk(chunk) = part else { return Err(field("a second header", "is one too many").into()) };
             if !(1..=CHUNK).contains(&chunk.len()) {
                 let error = FieldError::new("chunk", chunk.len(), format!("bytes: a chunk has 1 to {CHUNK}"));
@@ -85,42 +80,36 @@ impl Uploads {
             let rule = format!("is not the SHA-256 of what came, which is {sha256}");
             return Err(FieldError::new("header.sha256", header.sha256, rule).into());
         }
-        Ok((bytes, sha256))
+        Ok(ReceivedImage { bytes, sha256 })
     }
 
-    async fn keep(&self, client: ClientId, bytes: Vec<u8>, sha256: String) -> Result<v1::UploadImageResponse, Problem> {
-        let total_bytes = bytes.len() as u64;
-        let keep = move |jobs: &Jobs| {
-            let bytes: Arc<[u8]> = bytes.into();
-            // The jobs have decoded it once this returns, so its header can be believed.
-            let id = jobs.upload(&client, Arc::clone(&bytes))?;
-            Ok((id, shown_size(&bytes).unwrap_or((0, 0))))
-        };
-        let (id, (width, height)) = self.0.write(keep).await?;
-        let expires = SystemTime::now().checked_add(self.0.config.jobs.retention.uploads_for);
-        Ok(v1::UploadImageResponse {
-            upload_id: id.to_string(),
-            total_bytes,
-            sha256,
-            width,
-            height,
-            expires: expires.map(to_proto::moment),
-        })
+    /// The next part, if the client sends one soon.
+    async fn next(&self, stream: &mut Streaming<v1::UploadImageRequest>) -> Result<Option<Part>, Problem> {
+        let limit = self.0.node.config.limits.idle_time;
+        match timeout(limit, stream.message()).await.map_err(|_| Problem::Paused { limit })? {
+            Ok(Some(v1::UploadImageRequest { part: Some(part) })) => Ok(Some(part)),
+            Ok(Some(v1::UploadImageRequest { part: None })) => Err(field("a message", "is empty").into()),
+            Ok(None) => Ok(None),
+            Err(status) if status.code() == Code::DeadlineExceeded => Err(Problem::Paused { limit }),
+            Err(status) => {
+                let most = self.0.node.config.limits.message_bytes;
+                Err(decoding(&status, most).unwrap_or_else(|| field("the stream", "broke off").into()))
+            }
+        }
+    }
+}
+
+fn answer(kept: KeptUpload) -> v1::UploadImageResponse {
+    v1::UploadImageResponse {
+        upload_id: kept.id.to_string(),
+        total_bytes: kept.total_bytes,
+        sha256: kept.sha256,
+        width: kept.width,
+        height: kept.height,
+        expires: kept.expires.map(to_proto::moment),
     }
 }
 
 fn field(value: &str, rule: impl Into<String>) -> FieldError {
     FieldError::new("part", value, rule)
-}
-
-/// The next part, if the client sends one soon.
-async fn next(node: &Node, stream: &mut Streaming<v1::UploadImageRequest>) -> Result<Option<Part>, Problem> {
-    let limit = node.config.limits.idle_time;
-    match timeout(limit, stream.message()).await.map_err(|_| Problem::Paused { limit })? {
-        Ok(Some(v1::UploadImageRequest { part: Some(part) })) => Ok(Some(part)),
-        Ok(Some(v1::UploadImageRequest { part: None })) => Err(field("a message", "is empty").into()),
-        Ok(None) => Ok(None),
-        Err(status) if status.code() == Code::DeadlineExceeded => Err(Problem::Paused { limit }),
-        Err(status) => Err(decoding(node, &status).unwrap_or_else(|| field("the stream", "broke off").into())),
-    }
 }

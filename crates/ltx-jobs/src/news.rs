@@ -1,0 +1,39 @@
+//! What is told of every event once it is in the database, and to whom.
+//!
+//! Must not know the database, nor what a listener makes of the news.
+
+use crate::{ClientId, Event, Finished, GenerationId};
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// An event of a generation, just written.
+#[derive(Debug)]
+pub struct News<'a> {
+    /// The generation it happened to.
+    pub generation: GenerationId,
+    /// The client whose generation it is.
+    pub client: ClientId,
+    /// The event itself.
+    pub event: Arc<Event>,
+    /// What came of the generation, in the event that says it is done.
+    pub outcome: Option<&'a Finished>,
+}
+
+/// Hears of every event once, in the order in which they were written, and nothing else is written meanwhile: it must be quick
+/// and must not ask the jobs.
+type Listener = Box<dyn Fn(&News<'_>) + Send + Sync>;
+
+/// Everybody who hears of every event.
+#[derive(Default)]
+pub(crate) struct Listeners(RwLock<Vec<Listener>>);
+
+impl Listeners {
+    /// Tells one more from now on.
+    pub(crate) fn add(&self, listener: impl Fn(&News<'_>) + Send + Sync + 'static) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).push(Box::new(listener));
+    }
+
+    /// Tells everybody.
+    pub(crate) fn tell(&self, news: &News<'_>) {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).iter().for_each(|listener| listener(news));
+    }
+}

@@ -1,0 +1,48 @@
+//! The dry run: what policy says of a request, what it would take, and what is wrong with it.
+//!
+//! Must not keep anything: nothing is stored, decoded or counted.
+
+use super::{
+    Node, Problem, Request, Specification,
+    judge::{Judged, add_fault, in_request},
+};
+use ltx_jobs::{ClientId, Estimate, memory};
+use ltx_policy::{Eligibility, admit};
+use ltx_types::FieldError;
+
+/// What came of a dry run.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    /// What policy says.
+    pub(crate) verdict: Eligibility,
+    /// What the request would take, with the memory that there is; only where policy lets it through and no field is wrong.
+    pub(crate) estimate: Option<Estimate>,
+    /// What is wrong with its fields; empty where policy refuses it.
+    pub(crate) faults: Vec<FieldError>,
+}
+
+impl Node {
+    /// Judges a request without images, and estimates it.
+    ///
+    /// # Errors
+    /// The jobs' own: `NoModel`, `ModelUnavailable`, `Database`, `Corrupt`.
+    pub(crate) async fn check(&self, client: ClientId, asked: &impl Specification) -> Result<Checked, Problem> {
+        let policy = self.policy().for_new();
+        let Judged { request: Request { ask, draft, mut faults, .. }, verdict } = self.judge(asked, &policy, false);
+        if verdict.method().is_none() {
+            return Ok(Checked { verdict, estimate: None, faults: vec![] });
+        }
+        let estimate = match admit(&ask, draft, &policy)?.check() {
+            Ok(admitted) => Some(self.read(move |jobs| jobs.estimate(&client, &admitted)).await?),
+            Err(fault) => {
+                add_fault(&mut faults, in_request(fault));
+                None
+            }
+        };
+        let estimate = estimate.filter(|_| faults.is_empty()).map(|estimate| {
+            let available_bytes = estimate.available_bytes.or_else(memory::available_bytes);
+            Estimate { available_bytes, ..estimate }
+        });
+        Ok(Checked { verdict, estimate, faults })
+    }
+}

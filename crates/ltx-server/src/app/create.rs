@@ -1,0 +1,161 @@
+//! Taking a request for a generation in.
+//!
+//! Must not know how a generation is run or kept. A refusal stores nothing: policy comes first, then the fields, then the jobs'
+//! own limits.
+
+use super::{
+    Node, Phase, Problem, Request, Specification,
+    judge::{Judged, add_fault, in_request},
+};
+use ltx_jobs::{ClientId, GenerationId, Jobs, JobsError, Submission, Submitted, UploadId};
+use ltx_policy::{Ask, PolicyConfig, admit};
+use ltx_types::{FieldError, GenerationDraft};
+use std::sync::Arc;
+
+/// The longest request id, in bytes.
+const REQUEST_ID_BYTES: usize = 128;
+
+/// What a client orders.
+pub(crate) struct Order<S> {
+    /// The client's own name for the request; used again, it names the same generation. Empty for none.
+    pub(crate) request_id: String,
+    /// The generation that it asks for.
+    pub(crate) spec: S,
+}
+
+impl Node {
+    /// Stores a request and queues it. Once this has returned, the generation survives the node.
+    ///
+    /// # Errors
+    /// `Refused`, `Stopping`, `Fields`, `StorageFull`, and what [`Jobs::submit`] fails with. Limits of the node are counted.
+    pub(crate) async fn create<S: Specification>(
+        &self,
+        client: ClientId,
+        order: Order<S>,
+    ) -> Result<Submitted, Problem> {
+        self.take(&client, order).await.map_err(|problem| self.counted(problem))
+    }
+
+    async fn take<S: Specification>(&self, client: &ClientId, order: Order<S>) -> Result<Submitted, Problem> {
+        let Order { request_id, spec } = order;
+        let request_id = checked(request_id);
+        // What was accepted stays accepted: a request that comes again is answered before anybody judges it.
+        if let Ok(Some(request_id)) = &request_id {
+            let (asked, request_id, body) = (client.clone(), request_id.clone(), spec.digest());
+            if let Some(submitted) = self.read(move |jobs| jobs.submitted(&asked, &request_id, &body)).await? {
+                note_id(submitted.record.id);
+                return Ok(submitted);
+            }
+        }
+        let policy = self.policy().for_new();
+        let Judged { mut request, verdict } = self.judge(&spec, &policy, true);
+        if let Some(refusal) = verdict.refusal() {
+            return Err(self.refused(refusal.clone()));
+        }
+        if self.life.is_in(Phase::Stopping) {
+            return Err(Problem::Stopping);
+        }
+        let request_id = request_id.unwrap_or_else(|fault| {
+            request.faults.push(fault);
+            None
+        });
+        let whole = verdict.method().map(|method| request.draft.clone().check(method));
+        if let Some(Err(fault)) = whole {
+            add_fault(&mut request.faults, in_request(fault));
+        }
+        if !request.faults.is_empty() {
+            return Err(Problem::Fields(request.faults));
+        }
+        let body_sha256 = spec.digest();
+        // Its images are in the draft now.
+        drop(spec);
+        let prompt = self.config.log_prompts.then(|| request.draft.prompt.clone());
+        let Request { ask, draft, uploads, .. } = request;
+        let accepted = Accepted { ask, draft, uploads, request_id, body_sha256, policy };
+        let asked = client.clone();
+        let submitted = self.write(move |jobs| accepted.submit(jobs, &asked)).await?;
+        let (id, model) = (submitted.record.id, &submitted.record.model);
+        note_id(id);
+        if !submitted.existed {
+            self.metrics.accepted();
+            tracing::info!(generation = %id, %client, model, prompt, "accepted");
+        }
+        Ok(submitted)
+    }
+}
+
+/// A request that policy lets through and whose fields are right, before the jobs have seen it.
+struct Accepted {
+    ask: Ask,
+    draft: GenerationDraft,
+    uploads: Vec<Option<UploadId>>,
+    request_id: Option<String>,
+    body_sha256: String,
+    policy: Arc<PolicyConfig>,
+}
+
+impl Accepted {
+    fn submit(self, jobs: &Jobs, client: &ClientId) -> Result<Submitted, Problem> {
+        let Self { ask, draft, uploads, request_id, body_sha256, policy } = self;
+        let (draft, missing) = with_uploads(jobs, client, draft, &uploads)?;
+        let admitted = admit(&ask, draft, &policy)?;
+        let submitted = jobs.submit(client, Submission { admitted, request_id, body_sha256 });
+        match (submitted, missing) {
+            (Ok(submitted), _) => Ok(submitted),
+            (Err(error @ JobsError::AlreadyExists { .. }), _) => Err(error.into()),
+            // A request that was accepted may come again after its upload has expired; a new one may not.
+            (Err(_), Some(upload)) => Err(upload.into()),
+            (Err(JobsError::StorageFull { .. }), None) => Err(storage_full(jobs)),
+            (Err(JobsError::Field(field)), None) => Err(in_request(field).into()),
+            (Err(error), None) => Err(error.into()),
+        }
+    }
+}
+
+/// The call's span gets the generation's id.
+fn note_id(id: GenerationId) {
+    tracing::Span::current().record("generation", tracing::field::display(id));
+}
+
+/// A request id, if there is one.
+///
+/// # Errors
+/// It is too long, or has other characters than ASCII letters, digits and `-_.:`.
+fn checked(request_id: String) -> Result<Option<String>, FieldError> {
+    if request_id.len() > REQUEST_ID_BYTES {
+        let rule = format!("bytes are more than {REQUEST_ID_BYTES}");
+        return Err(FieldError::new("request_id", request_id.len(), rule).nearest(REQUEST_ID_BYTES));
+    }
+    match request_id.chars().find(|c| !c.is_ascii_alphanumeric() && !"-_.:".contains(*c)) {
+        Some(other) => {
+            let rule = "is none of the ASCII letters, digits and `-_.:`";
+            Err(FieldError::new("request_id", format!("{other:?}"), rule))
+        }
+        None => Ok(Some(request_id).filter(|id| !id.is_empty())),
+    }
+}
+
+/// The draft with uploaded images where they lie, and the first that is not there any more.
+fn with_uploads(
+    jobs: &Jobs,
+    client: &ClientId,
+    mut draft: GenerationDraft,
+    uploads: &[Option<UploadId>],
+) -> Result<(GenerationDraft, Option<JobsError>), JobsError> {
+    let mut missing = None;
+    for (image, upload) in draft.images.iter_mut().zip(uploads) {
+        let Some(upload) = upload else { continue };
+        match jobs.uploaded(client, *upload) {
+            Ok(source) => image.source = source,
+            // It keeps no bytes, which the jobs never take.
+            Err(error @ JobsError::UploadNotFound { .. }) => missing = missing.or(Some(error)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((draft, missing))
+}
+
+fn storage_full(jobs: &Jobs) -> Problem {
+    let room_comes = jobs.status().is_ok_and(|status| status.output_bytes + status.upload_bytes > 0);
+    Problem::StorageFull { room_comes }
+}

@@ -1,0 +1,113 @@
+//! Judging a request: what a client asks for, read with the defaults of the model that it will run on.
+//!
+//! Must not know how a request is written; a face reads it through [`Specification`]. Nothing is refused for a field here: what
+//! is wrong with fields is collected, because policy comes first.
+
+use super::{Node, Problem};
+use ltx_jobs::UploadId;
+use ltx_policy::{Ask, Eligibility, PolicyConfig, Refusal};
+use ltx_types::{Defaults, FieldError, GenerationDraft};
+
+/// A generation as a client specifies it, its silent fields not filled in yet: they depend on the model, and the model on
+/// policy. Each face implements it for its own kind of request.
+pub(crate) trait Specification: Send + Sync {
+    /// The model it names, as the client wrote it; blank for none.
+    fn model(&self) -> &str;
+
+    /// The request as a whole, silent fields filled in.
+    fn read(&self, rules: &Rules<'_>) -> Request;
+
+    /// SHA-256 of the request as the client sent it: what tells it from another one under the same request id.
+    fn digest(&self) -> String;
+}
+
+/// What fields of a request are held against.
+pub(crate) struct Rules<'a> {
+    /// What a silent field means.
+    pub(crate) defaults: &'a Defaults,
+    /// Whether two stages are possible, as far as it is known.
+    pub(crate) two_stages: Option<bool>,
+    /// The most bytes of a prompt.
+    pub(crate) prompt_bytes: usize,
+    /// The most bytes of an image.
+    pub(crate) image_bytes: u64,
+    /// Whether images must be there: not in a dry run.
+    pub(crate) images: bool,
+}
+
+/// A request, read.
+#[derive(Debug)]
+pub(crate) struct Request {
+    /// What policy is asked.
+    pub(crate) ask: Ask,
+    /// The draft. Images that were uploaded before have no bytes yet.
+    pub(crate) draft: GenerationDraft,
+    /// The upload of each of the draft's images, where there is one.
+    pub(crate) uploads: Vec<Option<UploadId>>,
+    /// Everything that is wrong with single fields.
+    pub(crate) faults: Vec<FieldError>,
+}
+
+/// A request and what policy says of it.
+pub(super) struct Judged {
+    pub(super) request: Request,
+    pub(super) verdict: Eligibility,
+}
+
+impl Node {
+    /// Reads a request with the defaults of the model it will run on, and judges it. `images` says whether they must be there.
+    pub(super) fn judge(&self, asked: &impl Specification, policy: &PolicyConfig, images: bool) -> Judged {
+        let catalog = self.catalog();
+        let read = |model: Option<&str>| {
+            let card = catalog.card_or_default(model);
+            let rules = Rules {
+                defaults: card.defaults(),
+                two_stages: card.two_stages,
+                prompt_bytes: self.config.limits.prompt_bytes,
+                image_bytes: self.config.jobs.max_image_bytes,
+                images,
+            };
+            let request = asked.read(&rules);
+            let verdict = Eligibility::of(&request.ask, &request.draft, policy);
+            (Judged { request, verdict }, card.manifest.name.clone())
+        };
+        let guess = Some(asked.model()).filter(|name| !name.trim().is_empty());
+        let guess = guess.and_then(|name| policy.names().find(name)).map(|model| model.name.as_str());
+        let (judged, used) = read(guess.or(policy.loaded().first().copied()));
+        match judged.verdict.model() {
+            // Several models answer to the name; policy took another one than the first.
+            Some(model) if model != used => read(Some(model)).0,
+            _ => judged,
+        }
+    }
+
+    /// A refusal by policy as it is answered; it is counted.
+    pub(super) fn refused(&self, refusal: Refusal) -> Problem {
+        self.metrics.refused(&refusal);
+        refusal.into()
+    }
+
+    /// Refuses one of the operations that policy excludes; `refuse` says why.
+    pub(crate) fn refuse(&self, ask: &Ask, refuse: fn(&Ask, &PolicyConfig) -> Refusal) -> Problem {
+        self.refused(refuse(ask, &self.policy().for_new()))
+    }
+}
+
+/// Adds a fault that shows only when the draft is looked at as a whole, unless its field has one already.
+pub(super) fn add_fault(faults: &mut Vec<FieldError>, fault: FieldError) {
+    if !faults.iter().any(|known| known.field == fault.field) {
+        faults.push(fault);
+    }
+}
+
+/// A fault of a draft's field under the name that the field has in a request.
+pub(super) fn in_request(error: FieldError) -> FieldError {
+    let field = match error.field {
+        "guidance_scale" => "guidance.cfg_scale",
+        "stg_scale" => "guidance.stg_scale",
+        "guidance_rescale" => "guidance.rescale_scale",
+        "stg_blocks" => "guidance.stg_blocks",
+        other => other,
+    };
+    FieldError { field, ..error }
+}

@@ -1,0 +1,193 @@
+//! The application as a second face would use it: no message, no status, no socket.
+//!
+//! Must not know gRPC.
+
+use super::{
+    Catalog, Checked, Gauges, Listing, News, Node, NodeState, Order, PageRoom, Phase, Problem, ReceivedImage, Request,
+    Rules, Shown, Specification, Wanted,
+};
+use crate::Settings;
+use ltx_jobs::{
+    ClientId, CurrentPolicy, Disk, EventKind, Filter, GenerationId, Jobs, JobsError, OutputKind, State, Surroundings,
+    UploadId,
+};
+use ltx_policy::{Ask, Reason};
+use ltx_testkit::fake::{FakeModels, FakeOptions, draft, picture, policy};
+use ltx_types::{FieldError, ImageSource};
+use ltx_weights::ModelLibrary;
+use std::{path::Path, sync::Arc};
+use tempfile::TempDir;
+
+/// A request as a face of a test writes it.
+#[derive(Debug, Clone, Default)]
+struct Plain {
+    model: &'static str,
+    prompt: &'static str,
+    width: Option<usize>,
+    cfg_scale: f64,
+    upload: Option<UploadId>,
+    faults: Vec<FieldError>,
+}
+
+impl Specification for Plain {
+    fn model(&self) -> &str {
+        self.model
+    }
+
+    fn read(&self, rules: &Rules<'_>) -> Request {
+        let mut draft = draft(self.prompt, 7);
+        draft.width = self.width.unwrap_or(draft.width);
+        draft.guidance.cfg_scale = self.cfg_scale;
+        draft.schedule = rules.defaults.schedule;
+        if self.upload.is_some() || !rules.images {
+            draft.images[0].source = ImageSource::Bytes([].into());
+        }
+        let ask = Ask { model: Some(self.model.to_owned()).filter(|model| !model.is_empty()), ..Ask::default() };
+        Request { ask, draft, uploads: vec![self.upload], faults: self.faults.clone() }
+    }
+
+    fn digest(&self) -> String {
+        format!("{self:?}")
+    }
+}
+
+fn lake() -> Plain {
+    Plain { prompt: "A lake", cfg_scale: 1.0, ..Plain::default() }
+}
+
+fn order(spec: Plain) -> Order<Plain> {
+    Order { request_id: String::new(), spec }
+}
+
+/// A node that nothing serves, and its folder.
+struct Bare {
+    node: Arc<Node>,
+    _folder: TempDir,
+}
+
+impl Bare {
+    fn new(policy: CurrentPolicy) -> Self {
+        let folder = TempDir::new().unwrap();
+        let config = ltx_jobs::Settings::new(folder.path(), "bare").check().unwrap();
+        let models = Arc::new(FakeModels::new(FakeOptions::default()));
+        let jobs = Jobs::open(config.clone(), Surroundings { models, policy, space: Box::new(Disk) }).unwrap();
+        let library = ModelLibrary::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models")).unwrap();
+        let catalog = Catalog::new(vec![library.manifest(FakeModels::NAME).unwrap().clone().into()]).unwrap();
+        let node = Node::new(Settings::new(config).check().unwrap(), jobs, catalog);
+        Self { node: Arc::new(node), _folder: folder }
+    }
+
+    /// The ids of everything that a client has.
+    async fn listed(&self, client: &ClientId) -> Vec<GenerationId> {
+        let listing = Listing { size: 10, after: None, filter: Filter::default() };
+        let room = PageRoom { records: 3, bytes: 1000 };
+        let show = |snapshot: super::Snapshot| Shown { item: snapshot.record.id, bytes: 1 };
+        self.node.list(client.clone(), listing, room, show).await.unwrap().items
+    }
+
+    fn metrics(&self) -> String {
+        self.node.metrics.text(&Gauges { jobs: self.node.jobs().status().ok(), open_streams: 0 }).unwrap()
+    }
+}
+
+fn client(name: &str) -> ClientId {
+    ClientId::new(name).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_generation_is_ordered_followed_listed_and_fetched() {
+    let bare = Bare::new(policy().into());
+    let (node, alice) = (&bare.node, client("alice"));
+    let named = || Order { request_id: "one".to_owned(), spec: lake() };
+    let made = node.create(alice.clone(), named()).await.unwrap();
+    let id = made.record.id;
+    assert!(!made.existed);
+
+    let mut following = node.follow(alice.clone(), Wanted { id, resume_after: 0, previews: false }).await.unwrap();
+    let mut events = Vec::new();
+    while let Some(news) = following.next().await.unwrap() {
+        let News::Event(happened) = news else { continue };
+        assert_eq!(happened.event.number, events.len() as u64 + 1);
+        events.push(happened);
+    }
+    assert!(matches!(events[0].event.kind, EventKind::Queued { .. }));
+    let last = events.pop().unwrap();
+    assert!(matches!(last.event.kind, EventKind::Done) && last.done.is_some_and(|done| done.outputs_kept));
+    // Counted as it happened: whoever has seen the end finds it in the metrics.
+    let counted = bare.metrics();
+    for line in ["accepted_total 1", "ended_total{state=\"DONE\"} 1", "steps_total{stage=\"denoising\"} 8"] {
+        assert!(counted.contains(&format!("ltxd_{line}\n")), "{line} in\n{counted}");
+    }
+
+    let again = node.create(alice.clone(), named()).await.unwrap();
+    assert!(again.existed && again.record.id == id);
+    let other = Order { spec: Plain { prompt: "A sea", ..lake() }, ..named() };
+    let reused = node.create(alice.clone(), other).await.unwrap_err();
+    assert!(matches!(reused, Problem::Jobs(JobsError::AlreadyExists { .. })), "{reused}");
+
+    assert_eq!((bare.listed(&alice).await, bare.listed(&client("bob")).await), (vec![id], vec![]));
+    assert_eq!(node.get(alice.clone(), id).await.unwrap().record.state, State::Done);
+    let output = node.open_output(alice.clone(), id, OutputKind::Video, 0).await.unwrap();
+    let beyond = node.open_output(alice.clone(), id, OutputKind::Video, output.bytes + 1).await.unwrap_err();
+    assert!(matches!(beyond, Problem::OffsetOutOfRange { total_bytes, .. } if total_bytes == output.bytes));
+    node.delete(alice.clone(), id).await.unwrap();
+    assert!(node.get(alice, id).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_takes_an_image_that_came_ahead() {
+    let bare = Bare::new(policy().into());
+    let alice = client("alice");
+    let image = ReceivedImage { bytes: picture().to_vec(), sha256: "of the bytes".to_owned() };
+    let kept = bare.node.keep_upload(alice.clone(), image).await.unwrap();
+    assert_eq!((kept.total_bytes, kept.sha256.as_str()), (picture().len() as u64, "of the bytes"));
+    let spec = Plain { upload: Some(kept.id), ..lake() };
+    bare.node.create(alice.clone(), order(spec.clone())).await.unwrap();
+    let missing = bare.node.create(client("bob"), order(spec)).await.unwrap_err();
+    assert!(matches!(missing, Problem::Jobs(JobsError::UploadNotFound { .. })), "{missing}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn policy_comes_before_the_fields_and_a_dry_run_says_the_same() {
+    let bare = Bare::new(policy().into());
+    let (node, alice) = (&bare.node, client("alice"));
+    let wrong = FieldError::new("image.data", 0, "is empty");
+    let spec = Plain { model: "Kling", width: Some(63), faults: vec![wrong.clone()], ..lake() };
+    let Problem::Refused(refusal) = node.create(alice.clone(), order(spec.clone())).await.unwrap_err() else {
+        panic!()
+    };
+    assert_eq!(refusal.reason(), Reason::ExternalModelNotCovered);
+    let Checked { verdict, estimate, faults } = node.check(alice.clone(), &spec).await.unwrap();
+    assert!(!verdict.is_unlimited() && estimate.is_none() && faults.is_empty());
+
+    let spec = Plain { model: "", ..spec };
+    let bad = Order { request_id: "no spaces".to_owned(), spec: spec.clone() };
+    let Problem::Fields(faults) = node.create(alice.clone(), bad).await.unwrap_err() else { panic!() };
+    assert_eq!(faults.iter().map(|fault| fault.field).collect::<Vec<_>>(), ["image.data", "request_id", "width"]);
+    let checked = node.check(alice.clone(), &spec).await.unwrap();
+    assert!(checked.verdict.is_unlimited() && checked.estimate.is_none());
+    assert_eq!(checked.faults.iter().map(|fault| fault.field).collect::<Vec<_>>(), ["image.data", "width"]);
+    let good = node.check(alice.clone(), &lake()).await.unwrap();
+    assert!(good.faults.is_empty() && good.estimate.is_some_and(|estimate| estimate.fits));
+
+    assert_eq!(bare.listed(&alice).await, []);
+    assert!(bare.metrics().contains("ltxd_refusals_total{reason=\"EXTERNAL_MODEL_NOT_COVERED\"} 1\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_takes_orders_between_its_loading_and_its_stopping() {
+    let bare = Bare::new(CurrentPolicy::while_loading(policy()));
+    let (node, alice) = (&bare.node, client("alice"));
+    let state = || async { node.about(client("alice")).await.unwrap().state };
+    assert_eq!(state().await, NodeState::Loading);
+    let Problem::Refused(refusal) = node.create(alice.clone(), order(lake())).await.unwrap_err() else { panic!() };
+    assert_eq!(refusal.reason(), Reason::ModelNotLoaded);
+    node.policy().set(policy());
+    assert_eq!(state().await, NodeState::Ready);
+    node.create(alice.clone(), order(lake())).await.unwrap();
+    node.life.enter(Phase::Stopping);
+    assert_eq!(state().await, NodeState::Stopping);
+    assert!(matches!(node.create(alice, order(lake())).await, Err(Problem::Stopping)));
+    assert!(node.takes_uploads().is_err());
+    assert!(bare.metrics().contains("ltxd_refusals_total{reason=\"SHUTTING_DOWN\"} 2\n"));
+}

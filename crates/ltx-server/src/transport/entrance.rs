@@ -1,0 +1,109 @@
+//! What every face asks before it takes a call in: who calls, whether that client calls too often, and how much it holds open.
+//!
+//! Must not know a protocol, nor what is called. It looks before a byte of a body is read.
+
+use super::{
+    streams::{Slot, Streams},
+    token::{Token, client_of},
+};
+use crate::{
+    ServerConfig,
+    app::{Metrics, Problem},
+};
+use ltx_jobs::{ClientId, JobsError, RateLimit};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+use tokio::sync::Semaphore;
+
+/// The one client of a node without tokens.
+const LOCAL: &str = "local";
+
+/// The entrance that all faces of a node share.
+pub(crate) struct Entrance {
+    tokens: Vec<Token>,
+    calls: Mutex<RateLimit>,
+    /// Watches and downloads.
+    streams: Streams,
+    uploads: Streams,
+    upload_places: Semaphore,
+    large_bodies: Arc<Semaphore>,
+    metrics: Arc<Metrics>,
+}
+
+impl Entrance {
+    /// An entrance within the configured limits. What they stand against is counted.
+    pub(crate) fn new(config: &ServerConfig, metrics: Arc<Metrics>) -> Self {
+        let limits = &config.limits;
+        Self {
+            tokens: config.listen.tokens.clone(),
+            calls: Mutex::new(RateLimit::new(limits.calls_per_second, limits.call_burst)),
+            streams: Streams::new(limits.streams_per_client),
+            uploads: Streams::new(limits.uploads_per_client),
+            upload_places: Semaphore::new(limits.uploads),
+            large_bodies: Arc::new(Semaphore::new(limits.large_requests)),
+            metrics,
+        }
+    }
+
+    /// The client that a call's `authorization` belongs to.
+    ///
+    /// # Errors
+    /// `NoToken`, `UnknownToken`.
+    pub(crate) fn identify(&self, authorization: Option<&[u8]>) -> Result<ClientId, Problem> {
+        if self.tokens.is_empty() {
+            return Ok(ClientId::new(LOCAL)?);
+        }
+        let text = authorization.and_then(|bytes| std::str::from_utf8(bytes).ok()).ok_or(Problem::NoToken)?;
+        let (scheme, given) = text.split_once(' ').ok_or(Problem::NoToken)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(Problem::NoToken);
+        }
+        client_of(&self.tokens, given.trim()).cloned().ok_or(Problem::UnknownToken)
+    }
+
+    /// Counts a call against its client's share.
+    ///
+    /// # Errors
+    /// `RateLimited` with how long to wait: the share is used up.
+    pub(crate) fn count_call(&self, client: &ClientId) -> Result<(), Problem> {
+        let taken = self.calls.lock().unwrap_or_else(PoisonError::into_inner).take(client, Instant::now());
+        self.counted(taken.map_err(|retry_after| JobsError::RateLimited { retry_after }.into()))
+    }
+
+    /// Opens a watch or a download of a client.
+    ///
+    /// # Errors
+    /// `TooManyStreams`.
+    pub(crate) fn open_stream(&self, client: &ClientId) -> Result<Slot, Problem> {
+        self.counted(self.streams.open(client))
+    }
+
+    /// Opens an upload of a client.
+    ///
+    /// # Errors
+    /// `TooManyStreams`.
+    pub(crate) fn open_upload(&self, client: &ClientId) -> Result<Slot, Problem> {
+        self.counted(self.uploads.open(client))
+    }
+
+    /// Watches and downloads that are open, all clients' together.
+    pub(crate) fn open_streams(&self) -> usize {
+        self.streams.count()
+    }
+
+    /// Where the uploads of all clients get their places; each holds an image in memory.
+    pub(crate) fn upload_places(&self) -> &Semaphore {
+        &self.upload_places
+    }
+
+    /// Where other large bodies get their places; each holds up to a message in memory.
+    pub(crate) fn large_bodies(&self) -> &Arc<Semaphore> {
+        &self.large_bodies
+    }
+
+    fn counted<T>(&self, taken: Result<T, Problem>) -> Result<T, Problem> {
+        taken.inspect_err(|problem| self.metrics.limited(problem))
+    }
+}
