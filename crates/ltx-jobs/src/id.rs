@@ -4,34 +4,14 @@
 
 use ltx_types::FieldError;
 use serde::{Deserialize, Serialize};
-use std::{
-    fmt,
-    hash::{BuildHasher, RandomState},
-    str::FromStr,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{fmt, str::FromStr};
+use uuid::Uuid;
 
-/// A UUID, version 7 (RFC 9562): milliseconds first, the rest at random.
-fn uuid_v7() -> u128 {
-    let milliseconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-    // Each `RandomState` hashes with keys of its own, drawn from the system's randomness.
-    let random = || u128::from(RandomState::new().hash_one(milliseconds));
-    let random = random() << 64 | random();
-    let (version, variant) = (7 << 76, 0b10 << 62);
-    let (random_a, random_b) = (random & (0xfff << 64), random & ((1 << 62) - 1));
-    (milliseconds & 0xffff_ffff_ffff) << 80 | version | random_a | variant | random_b
-}
-
-fn write_uuid(value: u128, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let hex = format!("{value:032x}");
-    write!(f, "{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
-}
-
-fn parse_uuid(field: &'static str, text: &str) -> Result<u128, FieldError> {
-    let dashes = text.len() == 36 && [8, 13, 18, 23].iter().all(|&at| text.as_bytes()[at] == b'-');
-    let digits = text.bytes().filter(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')).count();
-    let value = u128::from_str_radix(&text.replace('-', ""), 16).ok().filter(|_| dashes && digits == 32);
-    value.ok_or_else(|| FieldError::new(field, text.chars().take(60).collect::<String>(), "is not an id of this node"))
+/// Reads an id as it is written here: hyphenated, in lower case.
+fn parsed(field: &'static str, text: &str) -> Result<Uuid, FieldError> {
+    let is_written_so = |id: &Uuid| id.as_hyphenated().encode_lower(&mut Uuid::encode_buffer()) == text;
+    let id = Uuid::try_parse(text).ok().filter(is_written_so);
+    id.ok_or_else(|| FieldError::new(field, text.chars().take(60).collect::<String>(), "is not an id of this node"))
 }
 
 macro_rules! id {
@@ -39,30 +19,30 @@ macro_rules! id {
         #[doc = $doc]
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(u128);
+        pub struct $name(Uuid);
 
         impl $name {
             pub(crate) fn new() -> Self {
-                Self(uuid_v7())
+                Self(Uuid::now_v7())
             }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write_uuid(self.0, f)
+                fmt::Display::fmt(self.0.as_hyphenated(), f)
             }
         }
 
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write_uuid(self.0, f)
+                fmt::Display::fmt(self.0.as_hyphenated(), f)
             }
         }
 
         impl FromStr for $name {
             type Err = FieldError;
             fn from_str(text: &str) -> Result<Self, FieldError> {
-                parse_uuid($field, text).map(Self)
+                parsed($field, text).map(Self)
             }
         }
 

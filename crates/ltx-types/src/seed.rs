@@ -9,6 +9,14 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct Seed(pub u64);
 
+impl Seed {
+    /// A seed that nobody chose, drawn from the system's randomness: different each time, not secret. Where the system has none
+    /// to give, 0.
+    pub fn drawn() -> Self {
+        Self(getrandom::u64().unwrap_or(0))
+    }
+}
+
 impl std::fmt::Display for Seed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.fmt(f)

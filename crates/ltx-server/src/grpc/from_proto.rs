@@ -19,10 +19,6 @@ use ltx_types::{
 };
 use prost::Message;
 use sha2::{Digest, Sha256};
-use std::{
-    hash::{BuildHasher, RandomState},
-    time::Instant,
-};
 
 /// The most transformer blocks a request may name.
 const STG_BLOCKS: usize = 256;
@@ -65,7 +61,7 @@ fn request(spec: &v1::GenerationSpec, rules: &Rules<'_>) -> Request {
         height: or(spec.height, defaults.height),
         frames,
         fps: spec.fps.unwrap_or(defaults.fps),
-        seed: Seed(spec.seed.unwrap_or_else(drawn_seed)),
+        seed: spec.seed.map_or_else(Seed::drawn, Seed),
         schedule,
         steps: or(spec.steps, defaults.steps),
         stages: stages(spec.stages, rules, &mut faults),
@@ -271,12 +267,6 @@ fn guidance(asked: Option<&v1::Guidance>, defaults: &Guidance, faults: &mut Faul
 
 fn or(value: Option<u32>, default: usize) -> usize {
     value.map_or(default, |value| value as usize)
-}
-
-/// A seed nobody chose. It need not be secret, only different each time.
-fn drawn_seed() -> u64 {
-    // Keyed by the system's randomness.
-    RandomState::new().hash_one(Instant::now())
 }
 
 /// A generation's id.

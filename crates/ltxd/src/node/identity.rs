@@ -4,8 +4,8 @@
 
 use anyhow::{Context, Result};
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{ErrorKind, Read, Write},
+    fs::{self, OpenOptions},
+    io::{ErrorKind, Write},
     path::Path,
 };
 
@@ -43,8 +43,6 @@ pub(crate) fn of(configured: Option<&str>, data: &Path) -> Result<String> {
 /// So many random bytes as hexadecimal digits.
 pub(crate) fn random_hex(bytes: usize) -> Result<String> {
     let mut drawn = vec![0; bytes];
-    File::open("/dev/urandom")
-        .and_then(|mut file| file.read_exact(&mut drawn))
-        .context("/dev/urandom cannot be read")?;
+    getrandom::fill(&mut drawn).context("the system has no randomness to give")?;
     Ok(drawn.iter().map(|byte| format!("{byte:02x}")).collect())
 }
