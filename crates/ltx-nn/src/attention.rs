@@ -3,43 +3,16 @@
 //!
 //! Must not know where queries, keys and values come from.
 
-use crate::{Result, kernels, profile};
+use crate::{
+    AttentionShape, Level, Mask, NnError, Result,
+    kernels::{cuda, with_values, written},
+    profile,
+};
 use candle_core::{D, DType, Device, Tensor};
-
-/// Who may see whom.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mask {
-    /// Every query sees every key.
-    Full,
-    /// A query sees itself and the keys before it, at most `window` of them.
-    Causal {
-        /// How many keys back, the query's own included.
-        window: usize,
-    },
-}
-
-impl Mask {
-    /// Whether query `q` sees key `k`.
-    pub fn allows(self, q: usize, k: usize) -> bool {
-        match self {
-            Self::Full => true,
-            Self::Causal { window } => k <= q && q - k < window,
-        }
-    }
-}
-
-/// Heads and scale of an attention.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct AttentionShape {
-    /// Query heads.
-    pub heads: usize,
-    /// Key and value heads; each serves `heads / kv_heads` query heads.
-    pub kv_heads: usize,
-    /// Multiplies the scores; usually `1/√head_dim`.
-    pub scale: f64,
-    /// Who may see whom.
-    pub mask: Mask,
-}
+use ltx_kernels::{
+    KernelError,
+    cpu::{self, AttentionSizes},
+};
 
 /// `softmax(scale · q kᵀ) v`, the softmax in f32.
 ///
@@ -56,13 +29,21 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, shape: &AttentionShape) -> 
 fn dispatch(q: &Tensor, k: &Tensor, v: &Tensor, shape: &AttentionShape) -> Result<Tensor> {
     if q.device().is_cpu() {
         let wide = |t: &Tensor| t.to_dtype(DType::F32)?.contiguous();
-        let op = kernels::Attention { shape: *shape };
-        return Ok(wide(q)?.apply_op3_no_bwd(&wide(k)?, &wide(v)?, &op)?.to_dtype(q.dtype())?);
+        return Ok(on_cpu(&wide(q)?, &wide(k)?, &wide(v)?, shape)?.to_dtype(q.dtype())?);
     }
-    match kernels::cuda::attention(q, k, v, shape)? {
+    match cuda::attention(q, k, v, shape)? {
         Some(out) => Ok(out),
         None => attention_formula(q, k, v, shape),
     }
+}
+
+/// The CPU's kernel, in f32.
+fn on_cpu(q: &Tensor, k: &Tensor, v: &Tensor, shape: &AttentionShape) -> Result<Tensor> {
+    let ((batch, queries, width), (kv_batch, keys, _)) = (q.dims3()?, k.dims3()?);
+    KernelError::ensure(batch == kv_batch && k.dims() == v.dims(), "attention")?;
+    let sizes = AttentionSizes { batch, queries, keys, width };
+    let kernel = cpu::Attention { level: Level::current(), shape: *shape };
+    with_values([q, k, v], |values| Ok::<_, NnError>(written(q.shape(), |out| kernel.compute(sizes, values, out))?))
 }
 
 /// The plain formula on any device, a slice of the queries at a time.

@@ -15,6 +15,14 @@ pub struct Compute {
     pub eight_bit: bool,
 }
 
+/// Waits until a device has done everything it was given.
+///
+/// # Errors
+/// Something of it failed.
+pub fn synchronize(device: &Device) -> crate::Result<()> {
+    Ok(ltx_kernels::synchronize(device)?)
+}
+
 /// The names that [`Compute::named`] knows.
 pub const DTYPES: [&str; 4] = ["f32", "bf16", "f16", "int8"];
 

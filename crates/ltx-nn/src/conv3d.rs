@@ -3,56 +3,18 @@
 //!
 //! Must not know whether it encodes or decodes.
 
-use crate::{NnError, Result, Vb, kernels, norm::pixel_norm_silu, profile};
-use candle_core::{DType, Storage, Tensor};
+use crate::{
+    Conv3dConfig, Level, NnError, Result, TimePadding, Vb,
+    kernels::{cuda, with_values, written},
+    norm::pixel_norm_silu,
+    profile,
+};
+use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Tensor};
+use ltx_kernels::{
+    KernelError,
+    cpu::{self, PackedConv},
+};
 use std::sync::Arc;
-
-/// What stands before the first and after the last frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TimePadding {
-    /// The first frame, repeated in front: a frame sees itself and the past.
-    Causal,
-    /// The first frame in front and the last one behind.
-    Replicate,
-    /// Zeros on both sides.
-    Zeros,
-}
-
-/// Sizes of a convolution, and what it is joined with. Space is always padded with zeros.
-#[derive(Debug, Clone, Copy)]
-pub struct Conv3dConfig {
-    /// Channels in.
-    pub inputs: usize,
-    /// Channels out, before unfolding.
-    pub outputs: usize,
-    /// Frames, rows and columns of the kernel; odd.
-    pub kernel: [usize; 3],
-    /// Padding in time.
-    pub time: TimePadding,
-    /// The epsilon of a pixel norm, followed by SiLU, before the convolution.
-    pub norm: Option<f64>,
-    /// Channels, ordered (c, time, row, column), unfold by these factors after it; the first `time − 1` frames are dropped.
-    pub unfold: [usize; 3],
-}
-
-impl Conv3dConfig {
-    /// A 3×3×3 kernel with nothing around it.
-    pub fn cube(inputs: usize, outputs: usize, time: TimePadding) -> Self {
-        Self { inputs, outputs, kernel: [3, 3, 3], time, norm: None, unfold: [1, 1, 1] }
-    }
-
-    /// With pixel norm and SiLU before it.
-    #[must_use]
-    pub fn normed(self, eps: f64) -> Self {
-        Self { norm: Some(eps), ..self }
-    }
-
-    /// With channels unfolded by (time, rows, columns) after it.
-    #[must_use]
-    pub fn unfolded(self, unfold: [usize; 3]) -> Self {
-        Self { unfold, ..self }
-    }
-}
 
 /// A 3-D convolution with bias.
 #[derive(Debug, Clone)]
@@ -64,7 +26,7 @@ pub struct Conv3d {
 #[derive(Debug, Clone)]
 enum Weights {
     /// For the CPU's kernel, in f32.
-    Packed(Arc<kernels::PackedConv>),
+    Packed(Arc<PackedConv>),
     /// `[outputs, inputs, kt, kh, kw]` and `[outputs]`.
     Plain { weight: Tensor, bias: Tensor },
     /// As the GPU's kernel reads them.
@@ -95,7 +57,7 @@ impl Conv3d {
         let weights = if pack {
             Weights::Packed(profile::timed("conv3d, packing", || 0, || packed(&weight, &bias, &config))?)
         } else {
-            match kernels::cuda::arranged(&weight, &bias, unfold)? {
+            match cuda::arranged(&weight, &bias, unfold)? {
                 Some((weight, bias)) => Weights::Arranged { weight, bias },
                 None => Weights::Plain { weight, bias },
             }
@@ -117,7 +79,7 @@ impl Conv3d {
                     return self.elsewhere(x, None);
                 }
                 let packed = self.packed()?;
-                let y = wide(x)?.apply_op1_no_bwd(&self.op(&packed))?;
+                let y = OnCpu(self.kernel(&packed, Level::current())).forward(&wide(x)?, &self.config)?;
                 Ok(y.to_dtype(x.dtype())?)
             },
         )
@@ -137,7 +99,7 @@ impl Conv3d {
                 || self.operations(x),
                 || {
                     let packed = self.packed()?;
-                    sum.inplace_op2(&wide(x)?, &self.op(&packed))?;
+                    sum.inplace_op2(&wide(x)?, &OnCpu(self.kernel(&packed, Level::current())))?;
                     Ok(sum)
                 },
             );
@@ -152,10 +114,10 @@ impl Conv3d {
 
     /// Bytes that all convolutions of at most `channels` channels together keep on the CPU for their work while they exist.
     pub fn scratch_bytes(channels: usize) -> u64 {
-        kernels::scratch_bytes(channels)
+        cpu::scratch_bytes(channels)
     }
 
-    fn packed(&self) -> Result<Arc<kernels::PackedConv>> {
+    fn packed(&self) -> Result<Arc<PackedConv>> {
         match &self.weights {
             Weights::Packed(packed) => Ok(Arc::clone(packed)),
             Weights::Plain { weight, bias } => packed(weight, bias, &self.config),
@@ -163,9 +125,8 @@ impl Conv3d {
         }
     }
 
-    fn op<'a>(&self, packed: &'a kernels::PackedConv) -> kernels::Conv3d<'a> {
-        let norm = self.config.norm.map(|eps| eps as f32);
-        kernels::Conv3d { packed, time: self.config.time, norm, level: kernels::Level::current() }
+    fn kernel<'a>(&self, packed: &'a PackedConv, level: Level) -> cpu::Conv3d<'a> {
+        cpu::Conv3d { level, packed, time: self.config.time, norm: self.config.norm.map(|eps| eps as f32) }
     }
 
     fn operations(&self, x: &Tensor) -> usize {
@@ -175,7 +136,7 @@ impl Conv3d {
     /// On another device than the CPU: by a kernel, onto `sum` where there is one, else by the formula.
     fn elsewhere(&self, x: &Tensor, sum: Option<&Tensor>) -> Result<Tensor> {
         let Weights::Arranged { weight, bias } = &self.weights else { return self.forward_formula(x) };
-        let y = kernels::cuda::conv3d(x, (weight, bias), &self.config, sum)?;
+        let y = cuda::conv3d(x, (weight, bias), &self.config, sum)?;
         y.ok_or_else(|| NnError::unsupported("conv3d", format!("{:?}", x.dims()), "fitting sizes"))
     }
 
@@ -237,35 +198,61 @@ impl Conv3d {
     }
 }
 
+/// The CPU's kernel over f32 clips `[B, F, H, W, inputs]`; as an in-place operation it adds to what is there.
+struct OnCpu<'a>(cpu::Conv3d<'a>);
+
+impl OnCpu<'_> {
+    fn forward(&self, x: &Tensor, config: &Conv3dConfig) -> Result<Tensor> {
+        let (batch, frames, height, width, inputs) = x.dims5()?;
+        KernelError::ensure(inputs == config.inputs, "conv3d")?;
+        let [f, h, w, channels] = config.result([frames, height, width]);
+        with_values([x], |[values]| {
+            let size = [batch, frames, height, width];
+            Ok(written((batch, f, h, w, channels), |out| self.0.compute(values, size, out, false))?)
+        })
+    }
+}
+
+impl InplaceOp2 for OnCpu<'_> {
+    fn name(&self) -> &'static str {
+        "conv3d-add"
+    }
+
+    fn cpu_fwd(
+        &self,
+        sum: &mut CpuStorage,
+        sum_layout: &Layout,
+        x: &CpuStorage,
+        layout: &Layout,
+    ) -> candle_core::Result<()> {
+        let misfit = || KernelError::Sizes { kernel: "conv3d" };
+        let (batch, frames, height, width, _) = layout.shape().dims5()?;
+        let (Some(of_sum), Some(of_x)) = (sum_layout.contiguous_offsets(), layout.contiguous_offsets()) else {
+            return Err(misfit().into());
+        };
+        let (CpuStorage::F32(sum), CpuStorage::F32(x)) = (sum, x) else { return Err(misfit().into()) };
+        let size = [batch, frames, height, width];
+        Ok(self.0.compute(&x[of_x.0..of_x.1], size, &mut sum[of_sum.0..of_sum.1], true)?)
+    }
+}
+
 fn wide(x: &Tensor) -> Result<Tensor> {
     Ok(x.to_dtype(DType::F32)?.contiguous()?)
 }
 
-fn packed(weight: &Tensor, bias: &Tensor, config: &Conv3dConfig) -> Result<Arc<kernels::PackedConv>> {
+fn packed(weight: &Tensor, bias: &Tensor, config: &Conv3dConfig) -> Result<Arc<PackedConv>> {
     let (weight, bias) = (wide(weight)?, wide(bias)?);
-    let sizes = (config.inputs, config.outputs);
-    let packed = with_values(&weight, |weight| {
-        with_values(&bias, |bias| kernels::PackedConv::new((weight, bias), sizes, config.kernel, config.unfold))
-    });
-    let packed =
-        packed??.ok_or_else(|| NnError::unsupported("conv3d", format!("{:?}", weight.dims()), "fitting sizes"))?;
-    Ok(Arc::new(packed))
-}
-
-/// Lends the values of a contiguous f32 tensor on the CPU.
-fn with_values<T>(tensor: &Tensor, work: impl FnOnce(&[f32]) -> T) -> Result<T> {
-    let (storage, layout) = tensor.storage_and_layout();
-    match (&*storage, layout.contiguous_offsets()) {
-        (Storage::Cpu(values), Some((start, end))) => Ok(work(&values.as_slice::<f32>()?[start..end])),
-        _ => Err(NnError::unsupported("device", format!("{:?}", tensor.device()), "the CPU")),
-    }
+    with_values([&weight, &bias], |[values, bias]| {
+        let packed = PackedConv::new(values, bias, config);
+        let misfit = || NnError::unsupported("conv3d", format!("{:?}", weight.dims()), "fitting sizes");
+        packed.map(Arc::new).ok_or_else(misfit)
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use candle_core::Device;
-    use kernels::Level;
 
     fn random(config: Conv3dConfig) -> Result<(Conv3d, Conv3d)> {
         let Conv3dConfig { inputs, outputs, kernel: [kt, kh, kw], .. } = config;
@@ -285,8 +272,8 @@ mod tests {
         let expected_sum = (&skip + &expected)?;
         let packed = kernel.packed()?;
         for level in Level::available() {
-            let op = kernels::Conv3d { level, ..kernel.op(&packed) };
-            let found = x.apply_op1_no_bwd(&op)?;
+            let op = OnCpu(kernel.kernel(&packed, level));
+            let found = op.forward(&x, &config)?;
             let sum = skip.copy()?;
             sum.inplace_op2(&x, &op)?;
             for (found, expected) in [(&found, &expected), (&sum, &expected_sum)] {

@@ -4,20 +4,12 @@
 //! Must not know where shifts, scales and gates come from.
 
 use crate::{
-    Modulation, Result,
-    kernels::{self, Normalize},
+    Level, Modulation, NnError, Result, ShiftScale,
+    kernels::{cuda, with_values, written},
     norm, profile,
 };
 use candle_core::{DType, Tensor};
-
-/// The rows of a [`Modulation`] that shift and scale.
-#[derive(Debug, Clone, Copy)]
-pub struct ShiftScale {
-    /// Added.
-    pub shift: usize,
-    /// Multiplies, one added to it.
-    pub scale: usize,
-}
+use ltx_kernels::{Normalize, cpu};
 
 /// `rms_norm(x) (1 + scale) + shift`.
 ///
@@ -63,10 +55,13 @@ fn normalized(
     by.check(x, &[rows.shift, rows.scale])?;
     let compute = || {
         if on_cpu(x) {
-            let op = kernels::NormModulate { eps: eps as f32, normalize, by, rows };
-            return Ok(x.contiguous()?.apply_op1_no_bwd(&op)?);
+            let (x, level, eps, tokens) = (x.contiguous()?, Level::current(), eps as f32, x.dim(1)?);
+            return by.with_table(|by| {
+                let kernel = cpu::NormModulate { level, eps, normalize, by, rows };
+                with_values([&x], |[x_]| Ok(written(x.shape(), |out| kernel.compute(x_, tokens, out))?))
+            });
         }
-        match kernels::cuda::norm_modulate(x, (by, rows), normalize, eps)? {
+        match cuda::norm_modulate(x, &by.on_gpu(), rows, normalize, eps)? {
             Some(y) => Ok(y),
             None => modulate_formula(&plain()?, &by.row(rows.shift)?, &by.row(rows.scale)?),
         }
@@ -89,10 +84,13 @@ pub fn gated_residual(x: &Tensor, y: &Tensor, by: &Modulation, gate: usize) -> R
     by.check(x, &[gate])?;
     let compute = || {
         if on_cpu(x) {
-            let op = kernels::GatedResidual { by, gate };
-            return Ok(x.contiguous()?.apply_op2_no_bwd(&y.contiguous()?, &op)?);
+            let (x, y, level, tokens) = (x.contiguous()?, y.contiguous()?, Level::current(), x.dim(1)?);
+            return by.with_table(|by| {
+                let kernel = cpu::GatedResidual { level, by, gate };
+                with_values([&x, &y], |[a, b]| Ok(written(x.shape(), |out| kernel.compute(a, b, tokens, out))?))
+            });
         }
-        match kernels::cuda::gated_residual(x, y, by, gate)? {
+        match cuda::gated_residual(x, y, &by.on_gpu(), gate)? {
             Some(sum) => Ok(sum),
             None => Ok((x + y.broadcast_mul(&by.row(gate)?)?)?),
         }
@@ -113,9 +111,12 @@ pub fn gate_heads(x: &Tensor, logits: &Tensor) -> Result<Tensor> {
 
 fn gate_heads_dispatch(x: &Tensor, logits: &Tensor) -> Result<Tensor> {
     if on_cpu(x) {
-        return Ok(x.contiguous()?.apply_op2_no_bwd(&logits.contiguous()?, &kernels::Gate)?);
+        let (x, logits, level) = (x.contiguous()?, logits.contiguous()?, Level::current());
+        return with_values([&x, &logits], |[a, b]| {
+            Ok::<_, NnError>(written(x.shape(), |out| cpu::gate_heads(level, a, b, out))?)
+        });
     }
-    match kernels::cuda::gate_heads(x, logits)? {
+    match cuda::gate_heads(x, logits)? {
         Some(y) => Ok(y),
         None => gate_heads_formula(x, logits),
     }
@@ -141,9 +142,10 @@ pub fn gelu(x: &Tensor) -> Result<Tensor> {
 
 fn gelu_dispatch(x: &Tensor) -> Result<Tensor> {
     if on_cpu(x) {
-        return Ok(x.contiguous()?.apply_op1_no_bwd(&kernels::Gelu)?);
+        let (x, level) = (x.contiguous()?, Level::current());
+        return with_values([&x], |[a]| Ok::<_, NnError>(written(x.shape(), |out| cpu::gelu(level, a, out))?));
     }
-    match kernels::cuda::gelu(x)? {
+    match cuda::gelu(x)? {
         Some(y) => Ok(y),
         None => Ok(x.gelu()?),
     }

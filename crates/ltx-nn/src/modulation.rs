@@ -2,8 +2,12 @@
 //!
 //! Must not know timesteps, or which row means what.
 
-use crate::{NnError, Result, kernels};
+use crate::{NnError, Result, kernels::with_values};
 use candle_core::{Device, Tensor};
+use ltx_kernels::{
+    cpu::ModulationTable,
+    cuda::{self, ModulationTensors},
+};
 use std::sync::Arc;
 
 /// Which of a few values each token of a sequence has.
@@ -23,11 +27,6 @@ impl TokenIndex {
         let values = numbers.iter().max().map_or(0, |most| *most as usize + 1);
         let there = Tensor::from_slice(&numbers, numbers.len(), device)?;
         Ok(Self { numbers: numbers.into(), there, values })
-    }
-
-    /// One number per token.
-    pub(crate) fn numbers(&self) -> &[u32] {
-        &self.numbers
     }
 
     /// The same on the device, `[tokens]`.
@@ -74,7 +73,7 @@ impl Modulation {
     /// # Errors
     /// The table has another shape.
     pub fn plus(&self, table: &Tensor) -> Result<Self> {
-        let rows = match kernels::cuda::add_table(&self.rows, table)? {
+        let rows = match cuda::add_table(&self.rows, table)? {
             Some(rows) => rows,
             None => self.rows.broadcast_add(&table.unsqueeze(0)?)?,
         };
@@ -99,13 +98,16 @@ impl Modulation {
         Ok(Self { rows, index })
     }
 
-    /// `[values, rows, D]`.
-    pub(crate) fn rows(&self) -> &Tensor {
-        &self.rows
+    /// As a GPU's kernels read it.
+    pub(crate) fn on_gpu(&self) -> ModulationTensors<'_> {
+        ModulationTensors { rows: &self.rows, index: self.index.as_ref().map(TokenIndex::there) }
     }
 
-    pub(crate) fn index(&self) -> Option<&TokenIndex> {
-        self.index.as_ref()
+    /// Lends it to a kernel of the CPU.
+    pub(crate) fn with_table<T>(&self, work: impl FnOnce(ModulationTable<'_>) -> Result<T>) -> Result<T> {
+        let (_, count, width) = self.rows.dims3()?;
+        let index = self.index.as_ref().map(|index| &*index.numbers);
+        with_values([&self.rows], |[values]| work(ModulationTable { values, count, width, index }))
     }
 
     /// One row of every token, `[1, tokens, D]`, or `[1, 1, D]` where all tokens have the first value.

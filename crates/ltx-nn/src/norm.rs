@@ -2,8 +2,13 @@
 //!
 //! Must not know where in a block they sit.
 
-use crate::{NnError, Result, RopeTable, Vb, kernels, profile};
+use crate::{
+    Level, NnError, Result, RopeTable, Vb,
+    kernels::{cuda, with_values, written},
+    profile,
+};
 use candle_core::{D, DType, Tensor};
+use ltx_kernels::cpu;
 
 /// RMS normalisation over the last dimension, with a learned weight. Source: Zhang & Sennrich, “Root Mean Square Layer
 /// Normalization” (2019).
@@ -58,9 +63,13 @@ impl RmsNorm {
 
 fn weighted(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
     if x.device().is_cpu() && x.dtype() == DType::F32 {
-        return Ok(x.contiguous()?.apply_op2_no_bwd(weight, &kernels::RmsNorm { eps: eps as f32 })?);
+        let (x, level, eps) = (x.contiguous()?, Level::current(), eps as f32);
+        return with_values([&x, weight], |[values, weight]| {
+            let kernel = cpu::RmsNorm { level, eps, weight };
+            Ok::<_, NnError>(written(x.shape(), |out| kernel.compute(values, out))?)
+        });
     }
-    match kernels::cuda::rms_norm(x, Some(weight), eps)? {
+    match cuda::rms_norm(x, Some(weight), eps)? {
         Some(y) => Ok(y),
         None => Ok(candle_nn::ops::rms_norm(&x.contiguous()?, weight, eps as f32)?),
     }
@@ -74,7 +83,7 @@ fn weighted(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
 /// # Errors
 /// A tensor operation failed.
 pub fn rms_norm(x: &Tensor, eps: f64) -> Result<Tensor> {
-    if let Some(y) = profile::timed("norm", || 0, || Ok::<_, NnError>(kernels::cuda::rms_norm(x, None, eps)?))? {
+    if let Some(y) = profile::timed("norm", || 0, || Ok::<_, NnError>(cuda::rms_norm(x, None, eps)?))? {
         return Ok(y);
     }
     let ones = Tensor::ones(x.dim(D::Minus1)?, x.dtype(), x.device())?;
@@ -110,7 +119,7 @@ pub(crate) fn layer_norm(x: &Tensor, eps: f64) -> Result<Tensor> {
 /// # Errors
 /// A tensor operation failed.
 pub(crate) fn pixel_norm_silu(x: &Tensor, eps: f64) -> Result<Tensor> {
-    if let Some(y) = kernels::cuda::pixel_norm(x, eps)? {
+    if let Some(y) = cuda::pixel_norm(x, eps)? {
         return Ok(y);
     }
     let wide = x.to_dtype(DType::F32)?;
@@ -147,8 +156,12 @@ impl GroupNorm {
             || 0,
             || {
                 if x.device().is_cpu() && x.dtype() == DType::F32 {
-                    let op = kernels::GroupNorm { groups: self.groups, eps: self.eps, silu };
-                    return Ok(x.contiguous()?.apply_op3_no_bwd(&self.weight, &self.bias, &op)?);
+                    let (x, level, batch) = (x.contiguous()?, Level::current(), x.dim(0)?);
+                    return with_values([&x, &self.weight, &self.bias], |[values, weight, bias]| {
+                        let Self { groups, eps, .. } = *self;
+                        let kernel = cpu::GroupNorm { level, groups, eps, silu, weight, bias };
+                        Ok::<_, NnError>(written(x.shape(), |out| kernel.compute(values, batch, out))?)
+                    });
                 }
                 let y = self.forward_formula(x)?;
                 Ok(if silu { y.silu()? } else { y })

@@ -1,58 +1,16 @@
 //! Matrices that stay packed in memory: ggml's quantised blocks, 8-bit and 16-bit floats. A product decodes 32 rows by 256 values at a
 //! time, into the panel that it multiplies next; activations are never rounded.
-//! Source of the 8-bit floats: Micikevicius et al., “FP8 Formats for Deep Learning” (2022), e4m3.
 //!
 //! Must not know files, keys, or which layer multiplies.
 
-use crate::{Compute, Matrix, NnError, Result, kernels};
-use candle_core::{DType, Device, Tensor, WithDType, quantized::GgmlDType};
+use crate::{Compute, Level, Matrix, NnError, Packing, Result, kernels};
+use candle_core::{DType, Device, Tensor, WithDType};
 use half::{bf16, f16};
 use rayon::prelude::*;
-use std::{fmt, ops::Range, sync::Arc};
+use std::{fmt, sync::Arc};
 
 /// Values that are decoded at once.
 const TILE: usize = 1 << 16;
-
-/// How values are packed.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Packing {
-    /// Blocks of ggml: each holds a few values and their common scale.
-    Blocks(GgmlDType),
-    /// One byte a value, e4m3 without infinities, times a scale that the whole tensor shares.
-    Fp8 {
-        /// Multiplies every value.
-        scale: f32,
-    },
-    /// Two bytes a value: the upper half of an f32.
-    Bf16,
-    /// Two bytes a value, IEEE 754 half precision.
-    F16,
-}
-
-impl Packing {
-    /// Values in a block; rows hold whole blocks.
-    pub fn block(self) -> usize {
-        match self {
-            Self::Blocks(kind) => kind.block_size(),
-            Self::Fp8 { .. } | Self::Bf16 | Self::F16 => 1,
-        }
-    }
-
-    /// Bytes of `values` values, which are whole blocks; `None` if they are not.
-    pub fn bytes(self, values: usize) -> Option<usize> {
-        let size = match self {
-            Self::Blocks(kind) => kind.type_size(),
-            Self::Fp8 { .. } => 1,
-            Self::Bf16 | Self::F16 => 2,
-        };
-        values.is_multiple_of(self.block()).then(|| (values / self.block()).checked_mul(size)).flatten()
-    }
-
-    /// Whether values are plain 16-bit floats, whose wide form is exact.
-    pub fn is_half(self) -> bool {
-        matches!(self, Self::Bf16 | Self::F16)
-    }
-}
 
 /// Packed values in reading order to f32.
 ///
@@ -65,19 +23,8 @@ pub fn unpack(bytes: &[u8], packing: Packing, values: usize) -> Result<Vec<f32>>
     let size = packing.bytes(tile).unwrap_or(1);
     wide.par_chunks_mut(tile)
         .zip(bytes.par_chunks(size))
-        .for_each(|(wide, bytes)| kernels::decode(packing, bytes, wide));
+        .for_each(|(wide, bytes)| kernels::decode(Level::current(), packing, bytes, wide));
     Ok(wide)
-}
-
-/// The value of an e4m3 byte: sign, four bits of exponent (bias 7), three of mantissa; no infinities, all ones is not a number.
-pub fn e4m3(byte: u8) -> f32 {
-    let (exponent, mantissa) = (byte >> 3 & 15, f32::from(byte & 7));
-    let magnitude = match exponent {
-        15 if byte & 7 == 7 => f32::NAN,
-        0 => mantissa / 512.0,
-        _ => (1.0 + mantissa / 8.0) * 2f32.powi(i32::from(exponent) - 7),
-    };
-    if byte & 0x80 == 0 { magnitude } else { -magnitude }
 }
 
 /// Fails unless `bytes` holds `values` values in whole blocks of a kind that is decoded here.
@@ -164,7 +111,7 @@ impl Packed {
             || vec![0f32; tile],
             |wide, (rounded, bytes)| {
                 let wide = &mut wide[..rounded.len()];
-                kernels::decode(self.packing, bytes, wide);
+                kernels::decode(Level::current(), self.packing, bytes, wide);
                 rounded.iter_mut().zip(wide).for_each(|(rounded, value)| *rounded = round(*value));
             },
         );
@@ -203,8 +150,7 @@ impl Packed {
 
     /// The panels of a matrix that is multiplied often, in f32.
     pub(crate) fn panels(&self) -> Result<Tensor> {
-        let [outputs, inputs] = self.shape;
-        Ok(kernels::panels_of(self, (outputs, inputs))?)
+        Ok(kernels::panel_tensor(self.rows(Level::current())?.panels(), self.shape)?)
     }
 
     /// The whole matrix in f32.
@@ -216,15 +162,9 @@ impl Packed {
         Ok(Tensor::from_vec(wide, (self.shape[0], self.shape[1]), device)?)
     }
 
-    /// The bytes of part of a row, which is whole blocks.
-    pub(crate) fn row_bytes(&self, row: usize, part: Range<usize>) -> &[u8] {
-        let place = |value: usize| self.packing.bytes(row * self.shape[1] + value).unwrap_or(0);
-        &self.bytes[place(part.start)..place(part.end)]
-    }
-
-    /// Part of a row, which is whole blocks, to f32.
-    pub(crate) fn decode_row(&self, row: usize, part: Range<usize>, out: &mut [f32]) {
-        kernels::decode(self.packing, self.row_bytes(row, part), out);
+    /// The rows as a kernel of the CPU reads them.
+    pub(crate) fn rows(&self, level: Level) -> candle_core::Result<kernels::PackedRows<'_>> {
+        Ok(kernels::PackedRows::new(level, &self.bytes, self.packing, self.shape)?)
     }
 }
 
@@ -237,7 +177,7 @@ impl fmt::Debug for Packed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::quantized::QTensor;
+    use candle_core::quantized::{GgmlDType, QTensor};
 
     const KINDS: [GgmlDType; 7] = [
         GgmlDType::Q8_0,
@@ -277,7 +217,7 @@ mod tests {
                 assert_eq!(matches!(ready, Matrix::Tiles(_)), level == crate::Level::Amx && packing == Packing::Bf16);
                 let found = match ready {
                     Matrix::Panels(panels) => panels,
-                    Matrix::Tiles(tiles) => kernels::panels_of(&*tiles.0, (70, 333)).unwrap(),
+                    Matrix::Tiles(tiles) => kernels::panel_tensor(tiles.0.panels(), [70, 333]).unwrap(),
                     other => panic!("{level:?} {packing:?}: {other:?}"),
                 };
                 let values = |tensor: &Tensor| tensor.to_vec3::<f32>().unwrap();
@@ -320,12 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn eight_bit_floats_are_what_the_paper_says() {
-        for (byte, value) in [(0x00, 0.0), (0x01, 0.001953125), (0x08, 0.015625), (0x38, 1.0), (0x7e, 448.0)] {
-            assert_eq!(e4m3(byte), value);
-            assert_eq!(e4m3(byte | 0x80), -value);
-        }
-        assert!(e4m3(0x7f).is_nan() && e4m3(0xff).is_nan());
+    fn a_scale_multiplies_every_value() {
         assert_eq!(unpack(&[0x38, 0xb8], Packing::Fp8 { scale: 3.0 }, 2).unwrap(), [3.0, -3.0]);
     }
 

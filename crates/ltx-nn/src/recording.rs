@@ -2,8 +2,9 @@
 //!
 //! Must not know what is computed.
 
-use crate::{Result, kernels};
+use crate::Result;
 use candle_core::{DType, Tensor};
+use ltx_kernels::cuda;
 use std::{
     collections::VecDeque,
     env,
@@ -108,7 +109,7 @@ impl<R: Replay> Known<R> {
 struct Recording {
     inputs: Vec<Tensor>,
     output: Tensor,
-    graph: kernels::cuda::Graph,
+    graph: cuda::Graph,
 }
 
 impl Replay for Recording {
@@ -116,17 +117,17 @@ impl Replay for Recording {
         let inputs = inputs.iter().map(Tensor::copy).collect::<candle_core::Result<Vec<_>>>()?;
         let Some(output) = inputs.first().map(Tensor::zeros_like).transpose()? else { return Ok(None) };
         // A kernel is loaded when it is first launched, which may not be while launches are noted down; `work` was here before.
-        kernels::cuda::write_into(&inputs[0], &output)?;
-        let graph = kernels::cuda::capture(output.device(), || {
+        cuda::write_into(&inputs[0], &output)?;
+        let graph = cuda::capture(output.device(), || {
             let result = work(&inputs)?;
-            Ok(kernels::cuda::write_into(&result, &output)?)
+            Ok::<_, crate::NnError>(cuda::write_into(&result, &output)?)
         })?;
         Ok(graph.map(|graph| Self { inputs, output, graph }))
     }
 
     fn replay(&mut self, inputs: &[Tensor]) -> Result<Tensor> {
         for (given, own) in inputs.iter().zip(&self.inputs) {
-            kernels::cuda::copy_into(given, own)?;
+            cuda::copy_into(given, own)?;
         }
         self.graph.launch()?;
         // The next replay overwrites the output.

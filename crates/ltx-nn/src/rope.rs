@@ -3,8 +3,16 @@
 //!
 //! Must not know which axis is time.
 
-use crate::{Compute, Result, kernels, profile};
+use crate::{
+    Compute, Level, NnError, Result,
+    kernels::{cuda, with_values, written},
+    profile,
+};
 use candle_core::{DType, Tensor};
+use ltx_kernels::{
+    KernelError,
+    cpu::{self, RopeAngles},
+};
 use std::f64::consts::FRAC_PI_2;
 
 /// In which precision the frequency grid is computed before it becomes f32 (`frequencies_precision`).
@@ -74,8 +82,15 @@ impl RopeTable {
 
     fn dispatch(&self, x: &Tensor, heads: usize) -> Result<Tensor> {
         if x.device().is_cpu() && x.dtype() == DType::F32 {
-            let op = kernels::Rope { heads };
-            return Ok(x.contiguous()?.apply_op3_no_bwd(&self.cos, &self.sin, &op)?);
+            let x = x.contiguous()?;
+            let ((_, own, _), (tokens, table_heads, half)) = (x.dims3()?, self.cos.dims3()?);
+            let fits = own == tokens && x.dim(2)? == 2 * half * heads;
+            KernelError::ensure(fits, "rope")?;
+            return with_values([&x, &self.cos, &self.sin], |[values, cos, sin]| {
+                let angles = RopeAngles { cos, sin, tokens, heads: table_heads };
+                let kernel = cpu::Rope { level: Level::current(), heads, angles };
+                Ok::<_, NnError>(written(x.shape(), |out| kernel.compute(values, out))?)
+            });
         }
         match self.apply_on_gpu(x, heads, None)? {
             Some(y) => Ok(y),
@@ -90,8 +105,8 @@ impl RopeTable {
         heads: usize,
         norm: Option<(&Tensor, f64)>,
     ) -> Result<Option<Tensor>> {
-        let by = kernels::cuda::NormedRope { cos: &self.cos, sin: &self.sin, heads, norm };
-        Ok(kernels::cuda::norm_rope(x, &by)?)
+        let by = cuda::NormedRope { cos: &self.cos, sin: &self.sin, heads, norm };
+        Ok(cuda::norm_rope(x, &by)?)
     }
 
     fn apply_formula(&self, x: &Tensor, heads: usize) -> Result<Tensor> {

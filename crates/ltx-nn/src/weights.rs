@@ -2,7 +2,7 @@
 //!
 //! Must not know files; `ltx-weights` implements the trait for them, once for data and once for shapes alone.
 
-use crate::{Compute, Level, LowRank, Packed, Packing, Result, Staging, kernels, profile};
+use crate::{Compute, Level, LowRank, NnError, Packed, Packing, Result, Staging, kernels, profile};
 use candle_core::{DType, Tensor};
 use std::{fmt, sync::Arc};
 
@@ -51,13 +51,14 @@ impl Matrix {
         }
         let packed = match &self {
             Self::Dense(matrix) if on_cpu(matrix) && matrix.is_contiguous() => {
-                kernels::with_values(Some(matrix), |values| {
+                kernels::with_values([matrix], |[values]| {
                     let row = |row: usize, out: &mut [f32]| out.copy_from_slice(&values[row * inputs..][..inputs]);
-                    Ok(kernels::Weights8::pack((outputs, inputs), row))
+                    Ok::<_, NnError>(kernels::Weights8::pack(shape, row))
                 })?
             }
             Self::Packed(matrix) => {
-                kernels::Weights8::pack((outputs, inputs), |row, out| matrix.decode_row(row, 0..inputs, out))
+                let rows = matrix.rows(Level::current())?;
+                kernels::Weights8::pack(shape, |row, out| rows.decode_row(row, 0..inputs, out))
             }
             Self::Beside(..) | Self::EightBit(_) | Self::Panels(_) | Self::Tiles(_) | Self::Dense(_) => {
                 return self.ready();
@@ -76,7 +77,7 @@ impl Matrix {
             // A matrix without data (its shape alone is looked at) is broadcast from one value.
             Self::Dense(matrix) if on_cpu(&matrix) && matrix.is_contiguous() => Self::Panels(kernels::panels(&matrix)?),
             Self::Packed(matrix) if matrix.packing() == Packing::Bf16 && Level::current() == Level::Amx => {
-                Self::Tiles(Tiles(Arc::new(kernels::Tiles16::new(&matrix))))
+                Self::Tiles(Tiles(Arc::new(kernels::Tiles16::new(&matrix.rows(Level::Amx)?)?)))
             }
             Self::Packed(matrix) if matrix.packing().is_half() => Self::Panels(matrix.panels()?),
             Self::Beside(matrix, products) => Self::Beside(Box::new(matrix.ready()?), products),

@@ -1,4 +1,4 @@
-// A stand-in for an NVIDIA GPU: the driver's calls and the libraries' that ltxd makes, performed on the CPU. Kernels of ltx-nn run from
+// A stand-in for an NVIDIA GPU: the driver's calls and the libraries' that ltxd makes, performed on the CPU. Kernels of ltx-kernels run from
 // their own source, candle's and cuBLAS' are computed by what they are documented to compute. Streams are queues that run only when
 // somebody waits for them, so that a missing wait, a buffer reused too early or a use after free shows.
 #pragma once

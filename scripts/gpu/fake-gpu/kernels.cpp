@@ -1,4 +1,4 @@
-// Kernels: ltx-nn's from their own source, by the emulation that its tests use.
+// Kernels: ltx-kernels' from their own source, by the emulation that its tests use.
 #define main emulate_one_launch
 #include "emulate.cpp"
 #undef main

@@ -6,7 +6,7 @@
 
 mod form;
 
-use crate::{Compute, Matrix, Result, Weights, kernels};
+use crate::{Arrival, Carrier, Compute, Matrix, Pinned, Result, Weights, kernels};
 use candle_core::{DType, Device, Tensor};
 use form::Form;
 use std::{
@@ -14,51 +14,6 @@ use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-
-/// Copies to a device in an order of their own, beside the device's work.
-pub trait Carrier: Send + Sync {
-    /// A tensor's bytes in page-locked host memory; `None` if the system gives no more of that.
-    ///
-    /// # Errors
-    /// The tensor is not one that can be copied.
-    fn pin(&self, host: &Tensor) -> Result<Option<Box<dyn Pinned>>>;
-
-    /// Begins to copy a tensor through a buffer that every such copy uses. The tensor may be dropped when this returns.
-    ///
-    /// # Errors
-    /// The device has no memory for it.
-    fn copy(&self, host: &Tensor) -> Result<Tensor>;
-
-    /// The moment at which every copy that was begun is done.
-    ///
-    /// # Errors
-    /// The device failed.
-    fn arrival(&self) -> Result<Box<dyn Arrival>>;
-
-    /// Orders what follows of copies, and of memory given back, behind all work that the device was given so far.
-    ///
-    /// # Errors
-    /// The device failed.
-    fn give_back(&self) -> Result<()>;
-}
-
-/// A tensor in page-locked host memory.
-pub trait Pinned: Send + Sync {
-    /// Begins to copy it to the device.
-    ///
-    /// # Errors
-    /// The device has no memory for it.
-    fn copy(&self) -> Result<Tensor>;
-}
-
-/// A moment among a carrier's copies.
-pub trait Arrival: Send + Sync {
-    /// Orders the device's further work behind it; waits for nothing here.
-    ///
-    /// # Errors
-    /// The device failed.
-    fn wait(&self) -> Result<()>;
-}
 
 /// What carries weights to a device; `None` for the CPU, where they are used where they are read to.
 ///
@@ -106,16 +61,16 @@ impl Staging {
         // One source is asked in one dtype, so the key alone says what is meant.
         let pinned = self.kept().matrices.get(key).cloned();
         if let Some(pinned) = pinned {
-            return pinned.map(&mut |pinned| pinned.copy())?.matrix();
+            return pinned.map(&mut |pinned| Ok(pinned.copy()?))?.matrix();
         }
         let host = Compute { device: Device::Cpu, ..compute.clone() };
         let form = Form::of(self.source.matrix(key, shape, &host)?, compute)?;
         if let Some(pinned) = self.pinned(&form)? {
             let pinned = Arc::new(pinned);
             self.kept().matrices.insert(key.to_owned(), Arc::clone(&pinned));
-            return pinned.map(&mut |pinned| pinned.copy())?.matrix();
+            return pinned.map(&mut |pinned| Ok(pinned.copy()?))?.matrix();
         }
-        form.map(&mut |host| self.carrier.copy(host))?.matrix()
+        form.map(&mut |host| Ok(self.carrier.copy(host)?))?.matrix()
     }
 
     /// A matrix in page-locked memory, if there is room for all of it.
@@ -148,7 +103,7 @@ impl Staging {
     /// # Errors
     /// The device failed.
     pub fn arrival(&self) -> Result<Box<dyn Arrival>> {
-        self.carrier.arrival()
+        Ok(self.carrier.arrival()?)
     }
 
     /// To be called before a layer that the device was given work for is dropped: its memory is free for the next layers'
@@ -157,7 +112,7 @@ impl Staging {
     /// # Errors
     /// The device failed.
     pub fn give_back(&self) -> Result<()> {
-        self.carrier.give_back()
+        Ok(self.carrier.give_back()?)
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
