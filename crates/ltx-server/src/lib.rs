@@ -7,32 +7,16 @@
 //! The binary composes it: [`Settings`] → [`Settings::check`] → [`Server::new`] → [`Server::serve`].
 #![forbid(unsafe_code)]
 
-mod auth;
-mod calls;
-mod catalog;
+mod app;
 mod config;
 mod error;
-mod foreign;
-mod from_proto;
-#[cfg(test)]
-mod fuzz_tests;
-mod intake;
-mod listen;
-mod metrics;
-mod metrics_http;
-mod node;
-mod observer;
-mod presence;
-mod problem;
+mod grpc;
+mod http;
 mod server;
-mod services;
-mod status;
-mod streams;
-mod to_proto;
-mod token;
+mod transport;
 
-pub use catalog::{Catalog, ModelCard};
+pub use app::catalog::{Catalog, ModelCard};
 pub use config::{Device, Limits, Listen, ServerConfig, Settings, Tls};
 pub use error::ServerError;
 pub use server::{Control, Listeners, Server};
-pub use token::{Token, TokenHash};
+pub use transport::token::{Token, TokenHash};

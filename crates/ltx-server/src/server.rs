@@ -4,12 +4,13 @@
 
 use crate::{
     Catalog, ServerConfig, ServerError, Tls,
-    auth::Authenticate,
-    calls::Calls,
-    listen, metrics_http,
-    node::Node,
-    observer,
-    services::{generation::Generations, node::About, policy::Policy, upload::Uploads},
+    app::{node::Node, observer},
+    grpc::{
+        calls::Calls,
+        services::{generation::Generations, node::About, policy::Policy, upload::Uploads},
+    },
+    http::metrics,
+    transport::{auth::Authenticate, listen},
 };
 use ltx_jobs::Jobs;
 use ltx_policy::{PolicyConfig, WeightFingerprint};
@@ -231,7 +232,7 @@ impl Background {
             tokio::spawn(sweep(Arc::clone(node))),
             tokio::spawn(tell_health(Arc::clone(node), health.clone())),
         ];
-        tasks.extend(metrics.map(|listener| tokio::spawn(metrics_http::serve(listener, Arc::clone(node)))));
+        tasks.extend(metrics.map(|listener| tokio::spawn(metrics::serve(listener, Arc::clone(node)))));
         Self(tasks)
     }
 }

@@ -2,7 +2,11 @@
 //!
 //! Must not tell of other clients' generations.
 
-use crate::{auth::caller, node::Node, problem::Problem, to_proto};
+use crate::{
+    app::{node::Node, problem::Problem},
+    grpc::to_proto,
+    transport::auth::caller,
+};
 use ltx_jobs::{ClientId, memory};
 use ltx_media::MAX_PIXELS;
 use ltx_proto::v1::{self, node_service_server::NodeService};

@@ -2,7 +2,10 @@
 //!
 //! Must not know what is called. It looks before a byte of the request's body is read.
 
-use crate::{node::Node, presence::Presence, problem::Problem, token};
+use crate::{
+    app::{node::Node, problem::Problem},
+    transport::{presence::Presence, token},
+};
 use ltx_jobs::ClientId;
 use std::sync::Arc;
 use tonic::{Request, Status, service::Interceptor};

@@ -2,7 +2,7 @@
 //!
 //! Must not know calls. What other contracts than ours answer (health, reflection) is left as it is.
 
-use crate::problem::Problem;
+use crate::app::problem::Problem;
 use ltx_types::FieldError;
 use tonic::{
     Code, Status,

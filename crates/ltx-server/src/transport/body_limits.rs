@@ -2,7 +2,7 @@
 //!
 //! Must not know messages. Uploads bound themselves; theirs are watched for pauses alone.
 
-use crate::problem::Problem;
+use crate::app::problem::Problem;
 use std::{
     pin::Pin,
     sync::Arc,

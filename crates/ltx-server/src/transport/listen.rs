@@ -2,7 +2,7 @@
 //!
 //! Must not know gRPC; a connection's presence says whether there is a reason.
 
-use crate::{Limits, presence::Presence};
+use crate::{Limits, transport::presence::Presence};
 use std::{
     io,
     pin::Pin,

@@ -2,7 +2,7 @@
 //!
 //! Must not know what flows in them.
 
-use crate::problem::Problem;
+use crate::app::problem::Problem;
 use ltx_jobs::ClientId;
 use std::{
     collections::HashMap,

@@ -2,7 +2,7 @@
 //!
 //! Must not know who asks, nor clients' names: no label tells one client from another.
 
-use crate::{node::Node, status};
+use crate::{app::node::Node, grpc::status};
 use ltx_jobs::{GenerationRecord, State, memory};
 use ltx_policy::Refusal;
 use ltx_proto::v1::ErrorReason;

@@ -10,9 +10,8 @@ pub(crate) mod upload;
 pub(crate) mod watch;
 
 use crate::{
-    from_proto::{self, Request, Rules},
-    node::Node,
-    problem::Problem,
+    app::{node::Node, problem::Problem},
+    grpc::from_proto::{self, Request, Rules},
 };
 use ltx_policy::{Eligibility, PolicyConfig};
 use ltx_proto::v1;

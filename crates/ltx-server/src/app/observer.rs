@@ -2,7 +2,10 @@
 //!
 //! Must not know clients' streams. A watch costs a few hundred bytes and sleeps while nothing happens.
 
-use crate::{auth::clients, node::Node, problem::Problem};
+use crate::{
+    app::{node::Node, problem::Problem},
+    transport::auth::clients,
+};
 use ltx_jobs::{ClientId, Event, EventKind, Filter, GenerationId, GenerationRecord, State, Watch, Watched};
 use std::sync::Arc;
 

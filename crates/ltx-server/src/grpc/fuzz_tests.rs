@@ -9,8 +9,8 @@ mod messages;
 
 use crate::{
     Catalog, Settings, Token, TokenHash,
-    calls::{Called, Calls},
-    node::Node,
+    app::node::Node,
+    grpc::calls::{Called, Calls},
     server::services,
 };
 use http_body_util::{BodyExt, Full};

@@ -2,7 +2,11 @@
 //!
 //! Must not know formats; the jobs say whether it is an image. A stream that breaks off leaves nothing behind.
 
-use crate::{auth::caller, calls::decoding, node::Node, problem::Problem, streams::Slot, to_proto};
+use crate::{
+    app::{node::Node, problem::Problem},
+    grpc::{calls::decoding, to_proto},
+    transport::{auth::caller, streams::Slot},
+};
 use ltx_jobs::{ClientId, Jobs};
 use ltx_media::shown_size;
 use ltx_proto::v1::{self, upload_image_request::Part, upload_service_server::UploadService};

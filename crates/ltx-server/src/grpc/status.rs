@@ -2,7 +2,7 @@
 //!
 //! Must not know services. UNIMPLEMENTED is used for what gRPC itself uses it for, and for no reason of policy.
 
-use crate::problem::Problem;
+use crate::app::problem::Problem;
 use ltx_jobs::{JobsError, LegalShape};
 use ltx_media::MediaError;
 use ltx_policy::{Reason, Refusal};

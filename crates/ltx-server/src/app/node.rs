@@ -2,7 +2,12 @@
 //!
 //! Must not know messages.
 
-use crate::{Catalog, ServerConfig, metrics::Metrics, problem::Problem, status, streams::Streams};
+use crate::{
+    Catalog, ServerConfig,
+    app::{metrics::Metrics, problem::Problem},
+    grpc::status,
+    transport::streams::Streams,
+};
 use ltx_jobs::{ClientId, Jobs, JobsError, RateLimit};
 use ltx_policy::PolicyConfig;
 use std::{

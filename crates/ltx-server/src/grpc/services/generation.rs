@@ -6,12 +6,12 @@
 use super::{download, judge, refuse, watch};
 use crate::{
     Limits,
-    auth::caller,
-    from_proto::{self, Listing},
-    node::Node,
-    observer,
-    problem::Problem,
-    to_proto::{self, Beside},
+    app::{node::Node, observer, problem::Problem},
+    grpc::{
+        from_proto::{self, Listing},
+        to_proto::{self, Beside},
+    },
+    transport::auth::caller,
 };
 use ltx_jobs::{
     ClientId, EventKind, GenerationId, GenerationRecord, Jobs, JobsError, PageToken, State, Submission, Submitted,

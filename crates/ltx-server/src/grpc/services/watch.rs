@@ -2,7 +2,11 @@
 //!
 //! Must not know how events are kept; order and completeness are the jobs'.
 
-use crate::{node::Node, problem::Problem, streams::Slot, to_proto};
+use crate::{
+    app::{node::Node, problem::Problem},
+    grpc::to_proto,
+    transport::streams::Slot,
+};
 use ltx_jobs::{ClientId, EventKind, GenerationId, Jobs, JobsError, PreviewWatch, Watch, WatchEnd, Watched};
 use ltx_proto::v1::{self, watch_generation_response::News};
 use std::{sync::Arc, time::Duration};

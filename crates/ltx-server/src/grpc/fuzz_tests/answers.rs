@@ -2,7 +2,7 @@
 //!
 //! Must not know what was asked.
 
-use crate::status;
+use crate::grpc::status;
 use ltx_proto::v1::{self, ErrorReason};
 use prost::Message;
 use tonic::{Code, Status, codegen::http::HeaderMap};

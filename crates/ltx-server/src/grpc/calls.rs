@@ -4,11 +4,12 @@
 //! Must not know what the calls do.
 
 use crate::{
-    foreign,
-    intake::{self, Place},
-    node::Node,
-    presence::{Presence, Visit},
-    problem::Problem,
+    app::{node::Node, problem::Problem},
+    grpc::transport_errors,
+    transport::{
+        body_limits::{self, Place},
+        presence::{Presence, Visit},
+    },
 };
 use ltx_proto::v1::FILE_DESCRIPTOR_SET;
 use prost::Message;
@@ -105,13 +106,13 @@ where
         let rest = (Arc::clone(&place), visit);
         let end = End { node: Arc::clone(&node), method, span: span.clone(), began: Instant::now(), code: None, rest };
         let places = (path != UPLOAD).then(|| Arc::clone(&node.intake_places));
-        let request = request.map(|body| intake::watched(body, node.config.limits.idle_time, places, &place));
+        let request = request.map(|body| body_limits::watched(body, node.config.limits.idle_time, places, &place));
         let inner = span.in_scope(|| self.inner.call(request));
         let answered = async move {
             let mut end = end;
             let response = match timeout(within, inner).await {
-                Ok(response) => foreign::with_details(&path, response?, node.config.limits.message_bytes),
-                Err(_) => foreign::answer(Problem::OutOfTime { limit: within }, &HeaderMap::new()),
+                Ok(response) => transport_errors::with_details(&path, response?, node.config.limits.message_bytes),
+                Err(_) => transport_errors::answer(Problem::OutOfTime { limit: within }, &HeaderMap::new()),
             };
             end.code = code_of(response.headers());
             let (parts, body) = response.into_parts();
@@ -208,7 +209,7 @@ fn code_of(headers: &HeaderMap) -> Option<Code> {
 
 /// What a failure to read a message of a stream is in the domain's words.
 pub(crate) fn decoding(node: &Node, status: &Status) -> Option<Problem> {
-    foreign::decoding(status, node.config.limits.message_bytes)
+    transport_errors::decoding(status, node.config.limits.message_bytes)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! Must not know gRPC.
 
-use crate::node::Node;
+use crate::app::node::Node;
 use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,

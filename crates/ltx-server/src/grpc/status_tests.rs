@@ -14,7 +14,7 @@ fn documented() -> BTreeMap<String, String> {
         let name = |word: &str| word.chars().all(|c| c.is_ascii_uppercase() || c == '_');
         (name(reason) && name(code)).then(|| (reason.to_owned(), code.to_owned()))
     };
-    include_str!("../../../proto/ltx/v1/errors.proto").lines().filter_map(row).collect()
+    include_str!("../../../../proto/ltx/v1/errors.proto").lines().filter_map(row).collect()
 }
 
 fn all() -> Vec<ErrorReason> {

@@ -2,7 +2,11 @@
 //!
 //! Must not know what is in it.
 
-use crate::{node::Node, problem::Problem, streams::Slot, to_proto};
+use crate::{
+    app::{node::Node, problem::Problem},
+    grpc::to_proto,
+    transport::streams::Slot,
+};
 use ltx_jobs::{ClientId, GenerationId, OpenOutput, OutputFile, OutputKind};
 use ltx_proto::v1::{self, download_output_response::Part};
 use std::{io::SeekFrom, sync::Arc};

@@ -6,7 +6,7 @@ mod node;
 
 pub(crate) use node::{limits, model};
 
-use crate::status;
+use crate::grpc::status;
 use ltx_jobs::{
     Event, EventKind, Failure, FailureCode, Fidelity, Finished, GenerationId, GenerationRecord, LegalShape, OutputFile,
     OutputKind, Prediction, StageTime, State,

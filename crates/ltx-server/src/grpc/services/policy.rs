@@ -3,7 +3,11 @@
 //! Must not keep anything: nothing is stored, decoded or looked up here.
 
 use super::judge;
-use crate::{auth::caller, from_proto, node::Node, problem::Problem, to_proto};
+use crate::{
+    app::{node::Node, problem::Problem},
+    grpc::{from_proto, to_proto},
+    transport::auth::caller,
+};
 use ltx_jobs::{ClientId, Estimate, memory};
 use ltx_policy::{Ask, PolicyConfig, Refusal, admit, refuse_edit_elements, refuse_generate_audio};
 use ltx_proto::v1::{self, policy_service_server::PolicyService};

@@ -1,0 +1,10 @@
+//! What is between the network and a face: connections and their limits, bodies, open streams, and who calls.
+//!
+//! Must not know messages, nor what calls do.
+
+pub(crate) mod auth;
+pub(crate) mod body_limits;
+pub(crate) mod listen;
+pub(crate) mod presence;
+pub(crate) mod streams;
+pub(crate) mod token;
