@@ -169,25 +169,16 @@ fn smaller_sizes(pixels: PixelShape, stages: Stages) -> Vec<PixelShape> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ltx_types::{ConditioningMode, Crf, FrameRate, ImageCondition, Seed, Strength};
+    use ltx_types::{Defaults, FramePosition, ImageInput, ImageSource, Overrides, Strength};
 
     fn request(width: usize, height: usize, frames: usize) -> Generation {
-        Generation {
-            method: Method::ImageToVideo,
-            prompt: String::new(),
-            negative_prompt: String::new(),
-            images: vec![],
-            conditioning: ConditioningMode::ReplaceFirst,
-            pixels: PixelShape { width, height },
-            frames: FrameCount::new(frames).unwrap(),
-            rate: FrameRate::new(24.0).unwrap(),
-            seed: Seed(1),
-            schedule: Schedule::Distilled,
-            steps: 8,
-            stages: Stages::One,
-            guidance: None,
-            image_crf: Crf::OFF,
-        }
+        let source = ImageSource::Path("x".into());
+        let image = ImageInput { source, position: FramePosition::First, strength: Strength::FULL };
+        let sizes = Overrides { width: Some(96), height: Some(64), frames: Some(frames), ..Overrides::default() };
+        let draft = Defaults::official(Schedule::Distilled).fill(sizes, String::new(), vec![image]);
+        let checked = draft.check(Method::ImageToVideo).unwrap();
+        // Sizes below the least that a request may have are looked at too.
+        Generation { pixels: PixelShape { width, height }, ..checked }
     }
 
     fn volume(request: &Generation) -> usize {
@@ -209,9 +200,7 @@ mod tests {
 
     #[test]
     fn what_is_left_shrinks_to_nothing() {
-        let mut request = request(64, 64, 17);
-        let source = ltx_types::ImageSource::Path("x".into());
-        request.images.push(ImageCondition { source, frame_index: 0, strength: Strength::FULL });
+        let request = request(64, 64, 17);
         let time = |stage| StageTime { stage, seconds: 1.0 / work(stage, &request) };
         let per_unit: Vec<_> = stages_of(&request).map(time).collect();
         let work = Workload::new("m", &request);

@@ -10,8 +10,8 @@ use ltx_pipeline::{
 use ltx_policy::{Admitted, Ask, ModelNames, PolicyConfig, UsageMark, admit};
 use ltx_testkit::{assert_close, data, tiny};
 use ltx_types::{
-    CancelToken, ConditioningMode, Generation, GenerationDraft, Guidance, ImageCondition, ImageSource, NoProgress,
-    Progress, ProgressSink, Schedule, Seed, Stage, Stages, Strength,
+    CancelToken, ConditioningMode, Defaults, FramePosition, Generation, GenerationDraft, Guidance, ImageInput,
+    ImageSource, NoProgress, Overrides, Progress, ProgressSink, Schedule, Seed, Stage, Stages, Strength,
 };
 use ltx_weights::QuantizeType;
 use std::sync::Mutex;
@@ -31,27 +31,26 @@ fn engine() -> Engine {
 }
 
 fn draft() -> GenerationDraft {
-    let image = |name: &str, frame_index| ImageCondition {
+    let image = |name: &str, position| ImageInput {
         source: ImageSource::Path(data("kf_two_stage").join(name)),
-        frame_index,
+        position,
         strength: Strength::FULL,
     };
-    GenerationDraft {
-        prompt: "A lake".into(),
-        negative_prompt: "blurry".into(),
-        images: vec![image("image0.png", 0), image("image1.png", 8)],
-        conditioning: ConditioningMode::ReplaceFirst,
-        width: 64,
-        height: 64,
-        frames: 9,
-        fps: 24.0,
-        seed: Seed(3),
-        schedule: Schedule::Guided,
-        steps: 3,
-        stages: Stages::Two,
-        guidance: Guidance { cfg_scale: 3.0, stg_scale: 1.0, rescale_scale: 0.7, stg_blocks: vec![1] },
-        image_crf: 0,
-    }
+    let said = Overrides {
+        negative_prompt: Some("blurry".into()),
+        conditioning: Some(ConditioningMode::ReplaceFirst),
+        width: Some(64),
+        height: Some(64),
+        frames: Some(9),
+        seed: Some(Seed(3)),
+        steps: Some(3),
+        stages: Some(Stages::Two),
+        stg_blocks: Some(vec![1]),
+        image_crf: Some(0),
+        ..Overrides::default()
+    };
+    let images = vec![image("image0.png", FramePosition::First), image("image1.png", FramePosition::Last)];
+    Defaults::official(Schedule::Guided).fill(said, "A lake".into(), images)
 }
 
 fn admitted(draft: GenerationDraft) -> Admitted<Generation> {

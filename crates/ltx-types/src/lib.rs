@@ -20,8 +20,8 @@ mod time;
 
 pub use cancel::{CancelToken, Cancelled};
 pub use causes::{causes, sentence};
-pub use conditioning::{ConditioningMode, ImageCondition, ImageSource, Strength};
-pub use defaults::Defaults;
+pub use conditioning::{ConditioningMode, FramePosition, ImageCondition, ImageInput, ImageSource, Strength};
+pub use defaults::{Defaults, Overrides};
 pub use field_error::FieldError;
 pub use frames::{FrameCount, FrameRate};
 pub use guidance::Guidance;

@@ -151,30 +151,14 @@ impl GenerationDraft {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ImageSource, Strength};
+    use crate::{Defaults, FramePosition, ImageInput, ImageSource, Overrides, Strength};
 
     fn draft() -> GenerationDraft {
-        let image = |frame_index| ImageCondition {
-            source: ImageSource::Path("start.png".into()),
-            frame_index,
-            strength: Strength::FULL,
-        };
-        GenerationDraft {
-            prompt: "A lake".into(),
-            negative_prompt: String::new(),
-            images: vec![image(0), image(16)],
-            conditioning: ConditioningMode::ReplaceFirst,
-            width: 96,
-            height: 64,
-            frames: 17,
-            fps: 24.0,
-            seed: Seed(0),
-            schedule: Schedule::Distilled,
-            steps: 8,
-            stages: Stages::One,
-            guidance: Guidance { cfg_scale: 3.0, stg_scale: 1.0, rescale_scale: 0.7, stg_blocks: vec![1] },
-            image_crf: 33,
-        }
+        let image =
+            |position| ImageInput { source: ImageSource::Path("start.png".into()), position, strength: Strength::FULL };
+        let said = Overrides { width: Some(96), height: Some(64), frames: Some(17), ..Overrides::default() };
+        let images = vec![image(FramePosition::First), image(FramePosition::Last)];
+        Defaults::official(Schedule::Distilled).fill(said, "A lake".into(), images)
     }
 
     fn refusal(change: impl FnOnce(&mut GenerationDraft)) -> String {

@@ -10,6 +10,7 @@ mod compute;
 mod config;
 mod exit;
 mod fingerprint;
+mod generation_flags;
 mod human;
 mod library;
 mod lora;

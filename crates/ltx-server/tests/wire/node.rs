@@ -11,7 +11,7 @@ use ltx_proto::v1::{
 };
 use ltx_server::{Catalog, Control, Listeners, ModelCard, Server, ServerError, Settings, Token, TokenHash};
 use ltx_testkit::fake::{FakeModels, FakeOptions, picture};
-use ltx_types::{Defaults, Guidance, Schedule, Stages};
+use ltx_types::{Defaults, Schedule};
 use ltx_weights::{Manifest, ManifestFile, ManifestFiles};
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tempfile::TempDir;
@@ -77,18 +77,7 @@ fn manifest(name: &str) -> Manifest {
             upscaler: None,
             loras: vec![],
         },
-        defaults: Defaults {
-            schedule: Schedule::Distilled,
-            stages: Stages::One,
-            width: 64,
-            height: 64,
-            frames: 9,
-            fps: 24.0,
-            steps: 8,
-            image_crf: 33,
-            guidance: Guidance { cfg_scale: 3.0, stg_scale: 1.0, rescale_scale: 0.7, stg_blocks: vec![28] },
-            negative_prompt: String::new(),
-        },
+        defaults: Defaults { width: 64, height: 64, frames: 9, steps: 8, ..Defaults::official(Schedule::Distilled) },
     }
 }
 

@@ -6,12 +6,15 @@ mod draft;
 mod summary;
 
 use crate::{
-    compute, fingerprint, library,
+    compute, fingerprint,
+    generation_flags::GenerationFlags,
+    library,
     lora::LoraFlags,
     memory::{MemoryFlag, host_bytes},
     progress::{Bar, StagePeaks},
 };
 use anyhow::{Context, Result};
+use clap::Arg;
 use draft::Model;
 use ltx_media::{FrameWriter, Mp4Writer, PngFolderWriter};
 use ltx_nn::{Compute, DTYPES, DeviceChoice};
@@ -47,67 +50,10 @@ impl ComputeFlags {
 }
 
 #[derive(clap::Args)]
+#[command(mut_args(here))]
 pub(crate) struct Arguments {
-    /// The image the clip starts on (PNG, JPEG or WebP).
-    #[arg(long, value_name = "FILE")]
-    image: Option<PathBuf>,
-    /// The image the clip ends on.
-    #[arg(long, value_name = "FILE")]
-    end_image: Option<PathBuf>,
-    /// What the clip shows.
-    #[arg(long, value_name = "TEXT")]
-    prompt: String,
-    /// What guidance steers away from (guided schedule only).
-    #[arg(long, value_name = "TEXT")]
-    negative_prompt: Option<String>,
-    /// Pixels across: a multiple of 32, of 64 with two stages.
-    #[arg(long, value_name = "PIXELS")]
-    width: Option<usize>,
-    /// Pixels down: a multiple of 32, of 64 with two stages.
-    #[arg(long, value_name = "PIXELS")]
-    height: Option<usize>,
-    /// Frames: 8k+1, and at least 9 with an end image.
-    #[arg(long, value_name = "N")]
-    frames: Option<usize>,
-    /// Frames per second, 1 to 120.
-    #[arg(long, value_name = "RATE")]
-    fps: Option<f64>,
-    /// Sampling schedule: what the weights were trained for. Taken from the manifest when the model is named.
-    #[arg(long, value_parser = ["distilled", "guided"])]
-    schedule: Option<String>,
-    /// 1 samples at full size; 2 samples at half size, upscales the latent and refines.
-    #[arg(long, value_name = "N")]
-    stages: Option<u8>,
-    /// Steps of the guided schedule; the distilled one always takes eight.
-    #[arg(long, value_name = "N")]
-    steps: Option<usize>,
-    /// Classifier-free guidance scale; 1 switches it off.
-    #[arg(long, value_name = "SCALE")]
-    guidance_scale: Option<f64>,
-    /// Spatio-temporal guidance scale; 0 switches it off.
-    #[arg(long, value_name = "SCALE")]
-    stg_scale: Option<f64>,
-    /// Share by which guidance is pulled back to the conditional deviation, 0 to 1.
-    #[arg(long, value_name = "SHARE")]
-    guidance_rescale: Option<f64>,
-    /// Blocks whose self-attention the perturbed pass skips.
-    #[arg(long, value_name = "BLOCKS", value_delimiter = ',')]
-    stg_blocks: Option<Vec<usize>>,
-    /// What happens to the start image: it replaces the first latent frame, or is appended like the end image.
-    #[arg(long, value_parser = ["replace_first", "append_all"])]
-    conditioning: Option<String>,
-    /// How firmly the start image is held, 0 to 1.
-    #[arg(long, default_value_t = 1.0, value_name = "SHARE")]
-    strength: f64,
-    /// How firmly the end image is held, 0 to 1.
-    #[arg(long, default_value_t = 1.0, value_name = "SHARE")]
-    end_strength: f64,
-    /// H.264 round trip of the images, 0 (off) to 51; models are trained on compressed frames.
-    #[arg(long, value_name = "CRF")]
-    image_crf: Option<u32>,
-    /// Seeds the noise; the same seed means the same noise as PyTorch's CPU generator.
-    #[arg(long, default_value_t = 0, value_name = "N")]
-    seed: u64,
+    #[command(flatten)]
+    generation: GenerationFlags,
     /// A model's name (see `ltxd models`), or the path of a checkpoint.
     #[arg(long, env = "LTXD_MODEL", default_value = library::DEFAULT_MODEL, value_name = "NAME|FILE")]
     model: String,
@@ -139,6 +85,25 @@ pub(crate) struct Arguments {
     compute: ComputeFlags,
     #[command(flatten)]
     memory: MemoryFlag,
+}
+
+/// How the flags of a generation differ where it is made here.
+fn here(flag: Arg) -> Arg {
+    match flag.get_id().as_str() {
+        "prompt" => flag.required(true),
+        "schedule" => flag.help(
+            "Sampling schedule: what the weights were trained for. Taken from the manifest when the model is named",
+        ),
+        "steps" => flag.help("Steps of the guided schedule; the distilled one always takes eight"),
+        "strength" | "end_strength" => flag.default_value("1"),
+        "image_crf" => {
+            flag.help("H.264 round trip of the images, 0 (off) to 51; models are trained on compressed frames")
+        }
+        "seed" => flag
+            .help("Seeds the noise; the same seed means the same noise as PyTorch's CPU generator")
+            .default_value("0"),
+        _ => flag,
+    }
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
