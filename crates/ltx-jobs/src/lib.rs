@@ -23,6 +23,7 @@ mod id;
 mod images;
 mod jobs;
 mod latent;
+mod lifecycle;
 pub mod memory;
 mod models;
 mod output;

@@ -10,11 +10,11 @@ use crate::{
     folder::remove,
     images::by_path,
     latent::{LatentFile, Owner},
+    lifecycle::Ending,
     memory,
     output::{Outputs, Published, Story},
     preview::RunPreviews,
     queue::Waiting,
-    store::Ending,
 };
 use ltx_media::FrameWriter;
 use ltx_pipeline::LatentStore;

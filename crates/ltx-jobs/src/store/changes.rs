@@ -1,15 +1,16 @@
-//! Changes of state. Each goes through the one table, in one durable transaction, with its event.
+//! Changes of a generation: what [`decide`] says follows, written in one durable transaction with its events.
 //!
-//! Must not know why.
+//! Must not decide anything itself.
 
 use super::{Durability, News, Store, events::append, generations, to_json};
 use crate::{
-    Change, ClientId, EventKind, Failure, Finished, GenerationId, GenerationRecord, JobsError, Prediction, Result,
-    State, clock::Now,
+    ClientId, EventKind, GenerationId, GenerationRecord, JobsError, Prediction, Result, State,
+    clock::Now,
+    lifecycle::{Effect, Ending, Happening, Standing, decide},
 };
 use ltx_policy::StoredRequest;
 use ltx_types::Method;
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Transaction, params};
 
 /// A generation that was admitted and is not stored yet.
 pub(crate) struct NewGeneration<'a> {
@@ -26,17 +27,6 @@ pub(crate) struct NewGeneration<'a> {
     pub(crate) position: usize,
     /// Seconds until it would begin, where that can be estimated.
     pub(crate) wait_seconds: Option<f64>,
-}
-
-/// How an attempt ended.
-#[derive(Debug)]
-pub(crate) enum Ending {
-    /// The outputs are complete.
-    Done(Box<Finished>),
-    /// It cannot be completed.
-    Failed(Failure),
-    /// It was told to stop.
-    Stopped,
 }
 
 /// Where a cancel found its generation.
@@ -90,20 +80,16 @@ impl Store {
         })
     }
 
-    /// Takes a generation onto the device; `None` when it is not queued any more.
+    /// Takes a generation onto the device, and returns the number of the attempt, from 1; `None` when it is not queued any more.
     ///
     /// # Errors
     /// `Database`, `StorageFull`.
     pub(crate) fn start(&self, id: GenerationId, now: Now) -> Result<Option<u32>> {
         self.write(Durability::Durable, |tx, news| {
             let Some(row) = row(tx, id)? else { return Ok(None) };
-            let Ok(state) = row.state.after(Change::Start) else { return Ok(None) };
-            let sql = "UPDATE generations SET state = ?2, attempts = attempts + 1, \
-                       started_ms = COALESCE(started_ms, ?3) WHERE sequence = ?1 RETURNING attempts";
-            let attempt =
-                tx.query_row(sql, params![row.sequence, state.as_str(), now.wall_ms], |row| row.get::<_, u32>(0))?;
-            append(tx, news, (row.sequence, id), EventKind::Running { attempt }, now)?;
-            Ok(Some(attempt))
+            let Ok(effects) = decide(row.standing, Happening::Start) else { return Ok(None) };
+            row.write(&Change { tx, now }, news, effects)?;
+            Ok(Some(row.standing.attempts + 1))
         })
     }
 
@@ -115,19 +101,7 @@ impl Store {
     pub(crate) fn settle(&self, id: GenerationId, ending: &Ending, now: Now) -> Result<State> {
         self.write(Durability::Durable, |tx, news| {
             let row = row(tx, id)?.ok_or(JobsError::NotFound { id })?;
-            match ending {
-                _ if row.cancel_requested => row.end(tx, news, Change::Cancel, EventKind::Cancelled, now),
-                Ending::Done(finished) => {
-                    let bytes: u64 = finished.files.iter().map(|file| file.bytes).sum();
-                    tx.execute(
-                        "UPDATE generations SET outcome = ?2, output_bytes = ?3 WHERE sequence = ?1",
-                        params![row.sequence, to_json("outcome", finished)?, bytes as i64],
-                    )?;
-                    row.end(tx, news, Change::Finish, EventKind::Done, now)
-                }
-                Ending::Failed(failure) => row.fail(tx, news, failure, now),
-                Ending::Stopped => row.requeue(tx, news, now),
-            }
+            row.write(&Change { tx, now }, news, decide(row.standing, Happening::Settle(ending))?)
         })
     }
 
@@ -137,23 +111,11 @@ impl Store {
     /// `NotFound`, `Ended`, `Database`, `StorageFull`.
     pub(crate) fn cancel(&self, client: &ClientId, id: GenerationId, now: Now) -> Result<CancelledWhen> {
         self.write(Durability::Durable, |tx, news| {
-            let record = generations::of_client(tx, client, id)?;
-            let row = Row { id, sequence: record.sequence, state: record.state, cancel_requested: true };
-            if record.state.is_final() {
-                return Err(JobsError::Ended { id, state: record.state });
-            }
-            if !record.cancel_requested {
-                let sql = "UPDATE generations SET cancel_requested = 1 WHERE sequence = ?1";
-                tx.execute(sql, params![record.sequence])?;
-            }
-            if record.state == State::Queued {
-                row.end(tx, news, Change::Cancel, EventKind::Cancelled, now)?;
-                return Ok(CancelledWhen::Queued);
-            }
-            if !record.cancel_requested {
-                append(tx, news, (record.sequence, id), EventKind::Cancelling, now)?;
-            }
-            Ok(CancelledWhen::Running)
+            let row = row(tx, generations::of_client(tx, client, id)?.id)?.ok_or(JobsError::NotFound { id })?;
+            let effects = decide(row.standing, Happening::Cancel);
+            let effects = effects.map_err(|refused| JobsError::Ended { id, state: refused.from })?;
+            let state = row.write(&Change { tx, now }, news, effects)?;
+            Ok(if state == State::Cancelled { CancelledWhen::Queued } else { CancelledWhen::Running })
         })
     }
 
@@ -184,85 +146,105 @@ impl Store {
         now: Now,
     ) -> Result<Recovered> {
         self.write(Durability::Durable, |tx, news| {
-            let sql = "SELECT id, reached, fruitless FROM generations WHERE state = 'RUNNING' ORDER BY sequence";
-            let running: Vec<(String, i64, u32)> = tx
-                .prepare(sql)?
-                .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-                .collect::<rusqlite::Result<_>>()?;
+            let sql = "SELECT id FROM generations WHERE state = 'RUNNING' ORDER BY sequence";
+            let running: Vec<String> =
+                tx.prepare(sql)?.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
             let mut recovered = Recovered::default();
-            for (id, reached, fruitless) in running {
+            for id in running {
                 let id = generations::id_of(&id)?;
                 let row = row(tx, id)?.ok_or(JobsError::NotFound { id })?;
-                let reached_now = reach(id) as i64;
-                let fruitless = if reached_now > reached { 0 } else { fruitless + 1 };
-                let sql = "UPDATE generations SET reached = ?2, fruitless = ?3 WHERE sequence = ?1";
-                tx.execute(sql, params![row.sequence, reached_now.max(reached), fruitless])?;
-                if row.cancel_requested {
-                    row.end(tx, news, Change::Cancel, EventKind::Cancelled, now)?;
-                    recovered.ended.push(id);
-                } else if fruitless >= max_fruitless {
-                    row.fail(tx, news, &Failure::crashed(fruitless), now)?;
-                    recovered.ended.push(id);
-                } else {
-                    row.requeue(tx, news, now)?;
-                    recovered.requeued.push(id);
-                }
+                let found = Happening::Recover { reached: reach(id), max_fruitless };
+                let state = row.write(&Change { tx, now }, news, decide(row.standing, found)?)?;
+                let whither = if state == State::Queued { &mut recovered.requeued } else { &mut recovered.ended };
+                whither.push(id);
             }
             Ok(recovered)
         })
     }
 }
 
-/// What a change looks at.
+/// A generation's row, as a decision looks at it.
 struct Row {
     id: GenerationId,
     sequence: i64,
-    state: State,
-    cancel_requested: bool,
+    standing: Standing,
 }
 
 fn row(tx: &Transaction<'_>, id: GenerationId) -> Result<Option<Row>> {
-    let sql = "SELECT sequence, state, cancel_requested FROM generations WHERE id = ?1";
-    let found = tx
-        .prepare_cached(sql)?
-        .query_row(params![id.to_string()], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?)))
-        .optional()?;
-    let Some((sequence, state, cancel_requested)) = found else { return Ok(None) };
-    let state = State::parse(&state).ok_or(JobsError::Corrupt { what: "state" })?;
-    Ok(Some(Row { id, sequence, state, cancel_requested }))
+    let sql = "SELECT sequence, state, cancel_requested, attempts, reached, fruitless FROM generations WHERE id = ?1";
+    let mut statement = tx.prepare_cached(sql)?;
+    let mut rows = statement.query(params![id.to_string()])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let state = State::parse(&row.get::<_, String>(1)?).ok_or(JobsError::Corrupt { what: "state" })?;
+    let standing = Standing {
+        state,
+        cancel_requested: row.get(2)?,
+        attempts: row.get(3)?,
+        reached: row.get::<_, i64>(4)? as u64,
+        fruitless: row.get(5)?,
+    };
+    Ok(Some(Row { id, sequence: row.get(0)?, standing }))
+}
+
+/// Where and when effects are written.
+struct Change<'a> {
+    tx: &'a Transaction<'a>,
+    now: Now,
 }
 
 impl Row {
-    /// To a final state. Its images are not needed any more.
-    fn end(&self, tx: &Transaction<'_>, news: &mut News, change: Change, event: EventKind, now: Now) -> Result<State> {
-        let state = self.after(change)?;
-        tx.execute(
-            "UPDATE generations SET state = ?2, ended_ms = ?3, ended_age_ms = ?4 WHERE sequence = ?1",
-            params![self.sequence, state.as_str(), now.wall_ms, now.age_ms],
-        )?;
-        tx.execute("DELETE FROM generation_images WHERE generation = ?1", params![self.sequence])?;
-        append(tx, news, (self.sequence, self.id), event, now)?;
+    /// Writes what was decided. Returns the state then.
+    fn write(&self, change: &Change<'_>, news: &mut News, effects: Vec<Effect<'_>>) -> Result<State> {
+        let mut state = self.standing.state;
+        for effect in effects {
+            if let Effect::Enter(next) = effect {
+                state = next;
+            }
+            self.write_one(change, news, effect)?;
+        }
         Ok(state)
     }
 
-    fn fail(&self, tx: &Transaction<'_>, news: &mut News, failure: &Failure, now: Now) -> Result<State> {
-        tx.execute(
-            "UPDATE generations SET failure_code = ?2, failure_text = ?3 WHERE sequence = ?1",
-            params![self.sequence, failure.code.as_str(), failure.message],
-        )?;
-        self.end(tx, news, Change::Fail, EventKind::Failed(failure.clone()), now)
+    fn write_one(&self, change: &Change<'_>, news: &mut News, effect: Effect<'_>) -> Result<()> {
+        let Change { tx, now } = change;
+        let sequence = self.sequence;
+        match effect {
+            Effect::Enter(state) => return self.enter(change, state),
+            Effect::Tell(kind) => return append(tx, news, (sequence, self.id), kind, *now),
+            Effect::CountAttempt => tx.execute(
+                "UPDATE generations SET attempts = attempts + 1, started_ms = COALESCE(started_ms, ?2) \
+                 WHERE sequence = ?1",
+                params![sequence, now.wall_ms],
+            )?,
+            Effect::NoteCancel => {
+                tx.execute("UPDATE generations SET cancel_requested = 1 WHERE sequence = ?1", params![sequence])?
+            }
+            Effect::NoteDeath { reached, fruitless } => tx.execute(
+                "UPDATE generations SET reached = ?2, fruitless = ?3 WHERE sequence = ?1",
+                params![sequence, reached as i64, fruitless],
+            )?,
+            Effect::KeepOutcome(finished) => {
+                let bytes: u64 = finished.files.iter().map(|file| file.bytes).sum();
+                let outcome = to_json("outcome", finished)?;
+                let sql = "UPDATE generations SET outcome = ?2, output_bytes = ?3 WHERE sequence = ?1";
+                tx.execute(sql, params![sequence, outcome, bytes as i64])?
+            }
+            Effect::KeepFailure(failure) => tx.execute(
+                "UPDATE generations SET failure_code = ?2, failure_text = ?3 WHERE sequence = ?1",
+                params![sequence, failure.code.as_str(), failure.message],
+            )?,
+        };
+        Ok(())
     }
 
-    fn requeue(&self, tx: &Transaction<'_>, news: &mut News, now: Now) -> Result<State> {
-        let state = self.after(Change::Requeue)?;
+    fn enter(&self, Change { tx, now }: &Change<'_>, state: State) -> Result<()> {
         let sql = "UPDATE generations SET state = ?2 WHERE sequence = ?1";
-        tx.execute(sql, params![self.sequence, state.as_str()])?;
-        let event = EventKind::Queued { position: 0, resumed: true, seconds_left: None };
-        append(tx, news, (self.sequence, self.id), event, now)?;
-        Ok(state)
-    }
-
-    fn after(&self, change: Change) -> Result<State> {
-        Ok(self.state.after(change)?)
+        tx.prepare_cached(sql)?.execute(params![self.sequence, state.as_str()])?;
+        if state.is_final() {
+            let sql = "UPDATE generations SET ended_ms = ?2, ended_age_ms = ?3 WHERE sequence = ?1";
+            tx.prepare_cached(sql)?.execute(params![self.sequence, now.wall_ms, now.age_ms])?;
+            tx.execute("DELETE FROM generation_images WHERE generation = ?1", params![self.sequence])?;
+        }
+        Ok(())
     }
 }

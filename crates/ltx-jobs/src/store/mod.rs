@@ -19,7 +19,7 @@ mod retention;
 mod schema;
 mod uploads;
 
-pub(crate) use changes::{CancelledWhen, Ending, NewGeneration};
+pub(crate) use changes::{CancelledWhen, NewGeneration};
 pub(crate) use uploads::NewUpload;
 
 use crate::{Event, GenerationId, JobsError, Result};
