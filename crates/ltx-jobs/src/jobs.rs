@@ -157,7 +157,7 @@ impl Jobs {
 
     /// How many generations of this client wait, and the seconds that a new one would wait where that can be estimated.
     pub fn standing(&self, client: &ClientId) -> (usize, Option<f64>) {
-        (self.core().queued_of(client), self.core().place_of_new(client).seconds)
+        (self.core().line.len_of(client), self.core().line.place_of_new(client).seconds)
     }
 
     /// Stops a generation. One that waits is CANCELLED at once; one that runs stops within a denoising step or a decoded
@@ -169,7 +169,7 @@ impl Jobs {
     pub fn cancel(&self, client: &ClientId, id: GenerationId) -> Result<GenerationRecord> {
         let core = self.core();
         let when = core.store.cancel(client, id, core.now())?;
-        core.cancel(client, id);
+        core.line.cancel(client, id);
         if when == CancelledWhen::Queued {
             // It may have run before the node was restarted.
             remove(&core.folder.latent(id))?;
@@ -229,21 +229,20 @@ impl Jobs {
     /// `Database`, `File`.
     pub fn status(&self) -> Result<Status> {
         let core = self.core();
-        let (queued, running, trouble) = core.overview();
         let root = core.folder.root();
         let free_bytes = core.space.free_bytes(root).map_err(JobsError::file(root))?;
         let (output_bytes, upload_bytes) = core.store.kept_bytes()?;
         let loaded_model = self.0.device.loaded();
         let resident_weight_bytes = loaded_model.as_deref().map_or(0, |model| core.models.resident_bytes(model));
         Ok(Status {
-            queued,
-            running,
+            queued: core.line.len(),
+            running: core.line.claimed(),
             loaded_model,
             resident_weight_bytes,
             free_bytes,
             output_bytes,
             upload_bytes,
-            trouble,
+            trouble: core.trouble(),
         })
     }
 
@@ -273,7 +272,7 @@ impl Jobs {
 
 impl Inner {
     fn stop(&self, until: Option<Instant>) -> bool {
-        self.core.stop();
+        self.core.line.close();
         let mut runner = lock(&self.runner);
         let Some(thread) = runner.take() else { return true };
         while let Some(until) = until.filter(|_| !thread.is_finished()) {
