@@ -8,10 +8,9 @@ use crate::{
     estimate::{Forecast, Workload},
     folder::{DataFolder, Space},
     line::{Line, MemoryLine, Waiting},
+    ports::{EventLog, Store},
     preview::Previews,
     rate::RateLimit,
-    store::Store,
-    watch::Hub,
 };
 use ltx_policy::PolicyConfig;
 use ltx_types::{Generation, Schedule, sentence};
@@ -24,8 +23,8 @@ use std::{
 pub(crate) struct Core {
     pub(crate) config: JobsConfig,
     pub(crate) folder: DataFolder,
-    pub(crate) store: Arc<Store>,
-    pub(crate) hub: Arc<Hub>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) events: Arc<dyn EventLog>,
     pub(crate) previews: Arc<Previews>,
     pub(crate) models: Arc<dyn Models>,
     pub(crate) space: Box<dyn Space>,
@@ -47,8 +46,8 @@ pub(crate) struct Core {
 pub(crate) struct CoreParts {
     pub(crate) config: JobsConfig,
     pub(crate) folder: DataFolder,
-    pub(crate) store: Store,
-    pub(crate) hub: Arc<Hub>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) events: Arc<dyn EventLog>,
     pub(crate) models: Arc<dyn Models>,
     pub(crate) space: Box<dyn Space>,
     pub(crate) policy: PolicyConfig,
@@ -61,18 +60,18 @@ impl Core {
     /// # Errors
     /// `Database`, `Corrupt`.
     pub(crate) fn new(parts: CoreParts) -> Result<Self> {
-        let CoreParts { config, folder, store, hub, models, space, policy, clock } = parts;
+        let CoreParts { config, folder, store, events, models, space, policy, clock } = parts;
         let line = Box::new(MemoryLine::default());
         for record in store.queued()? {
             line.push(&record.client, Waiting { id: record.id, work: Workload::of(&record), seconds: None });
         }
-        line.estimate_again(&|work| forecast(&store, work).ok().flatten().map(|forecast| forecast.total()));
+        line.estimate_again(&|work| forecast(&*store, work).ok().flatten().map(|forecast| forecast.total()));
         Ok(Self {
             rate: Mutex::new(RateLimit::new(config.requests_per_second, config.request_burst)),
             config,
             folder,
-            store: Arc::new(store),
-            hub,
+            store,
+            events,
             previews: Arc::default(),
             models,
             space,
@@ -138,7 +137,7 @@ impl Core {
     /// # Errors
     /// `Database`, `Corrupt`.
     pub(crate) fn forecast(&self, model: &str, request: &Generation) -> Result<Option<Forecast>> {
-        forecast(&self.store, &Workload::new(model, request))
+        forecast(&*self.store, &Workload::new(model, request))
     }
 
     /// Estimates again what waits for this model and schedule, now that a run of them was measured.
@@ -172,7 +171,7 @@ impl Core {
     }
 }
 
-fn forecast(store: &Store, work: &Workload) -> Result<Option<Forecast>> {
+fn forecast(store: &dyn Store, work: &Workload) -> Result<Option<Forecast>> {
     Ok(Forecast::new(work, &store.seconds_per_unit(&work.model, work.schedule)?))
 }
 

@@ -228,7 +228,7 @@ impl ProgressSink for EventProgress {
         let seconds_left = left.map(in_milliseconds);
         let Progress { stage, done, total } = progress;
         let kind = EventKind::Progress { stage, done, total, seconds_left };
-        match self.core.store.progress(&self.record, kind, self.core.now()) {
+        match self.core.events.append(&self.record, kind, self.core.now()) {
             Ok(asked_to_stop) if asked_to_stop => self.cancel.cancel(),
             Ok(_) => {}
             Err(error) => self.core.note(&error),

@@ -8,7 +8,7 @@ use crate::{
     estimate::{Forecast, Workload, largest_fit},
     images::{Image, by_digest, check_length},
     line::Waiting,
-    store::{NewGeneration, NewUpload},
+    ports::{NewGeneration, NewUpload},
 };
 use ltx_policy::{Admitted, StoredRequest};
 use ltx_types::{FieldError, Generation, GenerationDraft, ImageSource};

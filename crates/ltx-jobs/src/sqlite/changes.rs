@@ -2,57 +2,17 @@
 //!
 //! Must not decide anything itself.
 
-use super::{Durability, News, Store, events::append, generations, to_json};
+use super::{Durability, News, SqliteStore, events::append, generations, to_json};
 use crate::{
-    ClientId, EventKind, GenerationId, GenerationRecord, JobsError, Prediction, Result, State,
+    ClientId, EventKind, GenerationId, GenerationRecord, JobsError, Result, State,
     clock::Now,
     lifecycle::{Effect, Ending, Happening, Standing, decide},
+    ports::{CancelledWhen, Changes, NewGeneration, Recovered},
 };
-use ltx_policy::StoredRequest;
-use ltx_types::Method;
 use rusqlite::{Transaction, params};
 
-/// A generation that was admitted and is not stored yet.
-pub(crate) struct NewGeneration<'a> {
-    pub(crate) id: GenerationId,
-    pub(crate) client: &'a ClientId,
-    pub(crate) request_id: Option<&'a str>,
-    pub(crate) body_sha256: &'a str,
-    pub(crate) request: &'a StoredRequest,
-    pub(crate) images: &'a [String],
-    pub(crate) method: Method,
-    pub(crate) model: &'a str,
-    pub(crate) predicted: Prediction,
-    /// Generations before it in the queue.
-    pub(crate) position: usize,
-    /// Seconds until it would begin, where that can be estimated.
-    pub(crate) wait_seconds: Option<f64>,
-}
-
-/// Where a cancel found its generation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum CancelledWhen {
-    /// It will not run.
-    Queued,
-    /// It has to be told.
-    Running,
-}
-
-/// What was found running at the start.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Recovered {
-    /// These wait again and go on where they were.
-    pub(crate) requeued: Vec<GenerationId>,
-    /// These had been cancelled, or crashed too often.
-    pub(crate) ended: Vec<GenerationId>,
-}
-
-impl Store {
-    /// Stores a generation as queued. Once this has returned it may be acknowledged.
-    ///
-    /// # Errors
-    /// `AlreadyExists`, `Database`, `StorageFull`.
-    pub(crate) fn insert(&self, new: &NewGeneration<'_>, now: Now) -> Result<()> {
+impl Changes for SqliteStore {
+    fn insert(&self, new: &NewGeneration<'_>, now: Now) -> Result<()> {
         let (request, predicted) = (to_json("request", new.request)?, to_json("prediction", &new.predicted)?);
         self.write(Durability::Durable, |tx, news| {
             tx.prepare_cached(
@@ -80,50 +40,33 @@ impl Store {
         })
     }
 
-    /// Takes a generation onto the device, and returns the number of the attempt, from 1; `None` when it is not queued any more.
-    ///
-    /// # Errors
-    /// `Database`, `StorageFull`.
-    pub(crate) fn start(&self, id: GenerationId, now: Now) -> Result<Option<u32>> {
+    fn start(&self, id: GenerationId, now: Now) -> Result<Option<u32>> {
         self.write(Durability::Durable, |tx, news| {
             let Some(row) = row(tx, id)? else { return Ok(None) };
             let Ok(effects) = decide(row.standing, Happening::Start) else { return Ok(None) };
-            row.write(&Change { tx, now }, news, effects)?;
+            row.write(&Writing { tx, now }, news, effects)?;
             Ok(Some(row.standing.attempts + 1))
         })
     }
 
-    /// Ends an attempt. A cancel that was acknowledged wins over everything else; an attempt that was stopped without one
-    /// waits again.
-    ///
-    /// # Errors
-    /// `NotFound`, `Database`, `StorageFull`.
-    pub(crate) fn settle(&self, id: GenerationId, ending: &Ending, now: Now) -> Result<State> {
+    fn settle(&self, id: GenerationId, ending: &Ending, now: Now) -> Result<State> {
         self.write(Durability::Durable, |tx, news| {
             let row = row(tx, id)?.ok_or(JobsError::NotFound { id })?;
-            row.write(&Change { tx, now }, news, decide(row.standing, Happening::Settle(ending))?)
+            row.write(&Writing { tx, now }, news, decide(row.standing, Happening::Settle(ending))?)
         })
     }
 
-    /// Notes that a client wants a generation stopped. A queued one has ended then.
-    ///
-    /// # Errors
-    /// `NotFound`, `Ended`, `Database`, `StorageFull`.
-    pub(crate) fn cancel(&self, client: &ClientId, id: GenerationId, now: Now) -> Result<CancelledWhen> {
+    fn cancel(&self, client: &ClientId, id: GenerationId, now: Now) -> Result<CancelledWhen> {
         self.write(Durability::Durable, |tx, news| {
             let row = row(tx, generations::of_client(tx, client, id)?.id)?.ok_or(JobsError::NotFound { id })?;
             let effects = decide(row.standing, Happening::Cancel);
             let effects = effects.map_err(|refused| JobsError::Ended { id, state: refused.from })?;
-            let state = row.write(&Change { tx, now }, news, effects)?;
+            let state = row.write(&Writing { tx, now }, news, effects)?;
             Ok(if state == State::Cancelled { CancelledWhen::Queued } else { CancelledWhen::Running })
         })
     }
 
-    /// Forgets a generation that has ended.
-    ///
-    /// # Errors
-    /// `NotFound`, `NotEnded`, `Database`, `StorageFull`.
-    pub(crate) fn delete(&self, client: &ClientId, id: GenerationId) -> Result<()> {
+    fn delete(&self, client: &ClientId, id: GenerationId) -> Result<()> {
         self.write(Durability::Durable, |tx, _| {
             let GenerationRecord { sequence, state, .. } = generations::of_client(tx, client, id)?;
             if !state.is_final() {
@@ -134,17 +77,7 @@ impl Store {
         })
     }
 
-    /// What was running when the node died waits again, unless its client had cancelled it or it has crashed
-    /// `max_fruitless` times in a row without a new step. `reach` says how far a generation's saved latent is.
-    ///
-    /// # Errors
-    /// `Database`, `StorageFull`, `Corrupt`.
-    pub(crate) fn recover(
-        &self,
-        max_fruitless: u32,
-        reach: impl Fn(GenerationId) -> u64,
-        now: Now,
-    ) -> Result<Recovered> {
+    fn recover(&self, max_fruitless: u32, reach: &dyn Fn(GenerationId) -> u64, now: Now) -> Result<Recovered> {
         self.write(Durability::Durable, |tx, news| {
             let sql = "SELECT id FROM generations WHERE state = 'RUNNING' ORDER BY sequence";
             let running: Vec<String> =
@@ -154,7 +87,7 @@ impl Store {
                 let id = generations::id_of(&id)?;
                 let row = row(tx, id)?.ok_or(JobsError::NotFound { id })?;
                 let found = Happening::Recover { reached: reach(id), max_fruitless };
-                let state = row.write(&Change { tx, now }, news, decide(row.standing, found)?)?;
+                let state = row.write(&Writing { tx, now }, news, decide(row.standing, found)?)?;
                 let whither = if state == State::Queued { &mut recovered.requeued } else { &mut recovered.ended };
                 whither.push(id);
             }
@@ -187,14 +120,14 @@ fn row(tx: &Transaction<'_>, id: GenerationId) -> Result<Option<Row>> {
 }
 
 /// Where and when effects are written.
-struct Change<'a> {
+struct Writing<'a> {
     tx: &'a Transaction<'a>,
     now: Now,
 }
 
 impl Row {
     /// Writes what was decided. Returns the state then.
-    fn write(&self, change: &Change<'_>, news: &mut News, effects: Vec<Effect<'_>>) -> Result<State> {
+    fn write(&self, change: &Writing<'_>, news: &mut News, effects: Vec<Effect<'_>>) -> Result<State> {
         let mut state = self.standing.state;
         for effect in effects {
             if let Effect::Enter(next) = effect {
@@ -205,8 +138,8 @@ impl Row {
         Ok(state)
     }
 
-    fn write_one(&self, change: &Change<'_>, news: &mut News, effect: Effect<'_>) -> Result<()> {
-        let Change { tx, now } = change;
+    fn write_one(&self, change: &Writing<'_>, news: &mut News, effect: Effect<'_>) -> Result<()> {
+        let Writing { tx, now } = change;
         let sequence = self.sequence;
         match effect {
             Effect::Enter(state) => return self.enter(change, state),
@@ -237,7 +170,7 @@ impl Row {
         Ok(())
     }
 
-    fn enter(&self, Change { tx, now }: &Change<'_>, state: State) -> Result<()> {
+    fn enter(&self, Writing { tx, now }: &Writing<'_>, state: State) -> Result<()> {
         let sql = "UPDATE generations SET state = ?2 WHERE sequence = ?1";
         tx.prepare_cached(sql)?.execute(params![self.sequence, state.as_str()])?;
         if state.is_final() {
