@@ -9,12 +9,14 @@ use crate::{
     core::{Core, CoreParts, lock},
     device::{Device, DeviceError},
     folder::{DataFolder, remove},
+    hub::Hub,
     latent,
+    ports::{CancelledWhen, Changes, Upkeep},
     preview::PreviewWatch,
     runner,
-    store::{CancelledWhen, Store},
+    sqlite::{Listener, SqliteLog, SqliteStore},
     sweep::{remove_orphans, sweep},
-    watch::{Hub, WatchEnd},
+    watch::{WatchEnd, WatchedGeneration},
 };
 use ltx_policy::PolicyConfig;
 use ltx_types::ImageSource;
@@ -88,17 +90,18 @@ impl Jobs {
         let folder = DataFolder::open(&config.data)?;
         let hub = Arc::new(Hub::default());
         let listener = Arc::clone(&hub);
-        let store = Store::open(&folder.database(), Box::new(move |id, event| listener.publish(id, event)))?;
-        let (age_ms, wall_ms) = store.stored_clock()?.unwrap_or((0, i64::MAX));
-        let clock = NodeClock::resume(age_ms, wall_ms);
+        let listener: Listener = Box::new(move |id, event| listener.publish(id, event));
+        let store = Arc::new(SqliteStore::open(&folder.database(), listener)?);
+        let events = Arc::new(SqliteLog { store: Arc::clone(&store), hub });
+        let clock = NodeClock::resume(store.stored_clock()?);
         let reach = |id| latent::reach(&folder.latent(id));
-        store.recover(config.max_fruitless_crashes, reach, clock.now())?;
+        store.recover(config.max_fruitless_crashes, &reach, clock.now())?;
         store.store_clock(clock.now())?;
-        remove_orphans(&folder, &store)?;
+        remove_orphans(&folder, &*store)?;
 
         let device = Device::start(Arc::clone(&models)).map_err(JobsError::file(folder.root()))?;
         let device = Arc::new(device);
-        let core = Core::new(CoreParts { config, folder, store, hub, models, space, policy, clock })?;
+        let core = Core::new(CoreParts { config, folder, store, events, models, space, policy, clock })?;
         let core = Arc::new(core);
         let (for_runner, its_device) = (Arc::clone(&core), Arc::clone(&device));
         let runner = std::thread::Builder::new()
@@ -142,7 +145,8 @@ impl Jobs {
                 false => Ok((last, record.state.is_final())),
             }
         };
-        Watch::new((&core.hub, Arc::clone(&core.store)), (id, record.sequence), resume_after, last)
+        let of = WatchedGeneration { id, sequence: record.sequence };
+        Watch::new(Arc::clone(&core.events), of, resume_after, last)
     }
 
     /// Asks for previews of a generation until what comes back is dropped: pictures of the clip in the making, for
@@ -157,7 +161,7 @@ impl Jobs {
 
     /// How many generations of this client wait, and the seconds that a new one would wait where that can be estimated.
     pub fn standing(&self, client: &ClientId) -> (usize, Option<f64>) {
-        (self.core().queued_of(client), self.core().place_of_new(client).seconds)
+        (self.core().line.len_of(client), self.core().line.place_of_new(client).seconds)
     }
 
     /// Stops a generation. One that waits is CANCELLED at once; one that runs stops within a denoising step or a decoded
@@ -169,7 +173,7 @@ impl Jobs {
     pub fn cancel(&self, client: &ClientId, id: GenerationId) -> Result<GenerationRecord> {
         let core = self.core();
         let when = core.store.cancel(client, id, core.now())?;
-        core.cancel(client, id);
+        core.line.cancel(client, id);
         if when == CancelledWhen::Queued {
             // It may have run before the node was restarted.
             remove(&core.folder.latent(id))?;
@@ -184,7 +188,7 @@ impl Jobs {
     pub fn delete(&self, client: &ClientId, id: GenerationId) -> Result<()> {
         let core = self.core();
         core.store.delete(client, id)?;
-        core.hub.end(id, WatchEnd::Deleted);
+        core.events.end(id, WatchEnd::Deleted);
         remove(&core.folder.output(id))
     }
 
@@ -229,21 +233,20 @@ impl Jobs {
     /// `Database`, `File`.
     pub fn status(&self) -> Result<Status> {
         let core = self.core();
-        let (queued, running, trouble) = core.overview();
         let root = core.folder.root();
         let free_bytes = core.space.free_bytes(root).map_err(JobsError::file(root))?;
-        let (output_bytes, upload_bytes) = core.store.kept_bytes()?;
+        let kept = core.store.kept_bytes()?;
         let loaded_model = self.0.device.loaded();
         let resident_weight_bytes = loaded_model.as_deref().map_or(0, |model| core.models.resident_bytes(model));
         Ok(Status {
-            queued,
-            running,
+            queued: core.line.len(),
+            running: core.line.claimed(),
             loaded_model,
             resident_weight_bytes,
             free_bytes,
-            output_bytes,
-            upload_bytes,
-            trouble,
+            output_bytes: kept.outputs,
+            upload_bytes: kept.uploads,
+            trouble: core.trouble(),
         })
     }
 
@@ -273,20 +276,20 @@ impl Jobs {
 
 impl Inner {
     fn stop(&self, until: Option<Instant>) -> bool {
-        self.core.stop();
+        self.core.line.close();
         let mut runner = lock(&self.runner);
         let Some(thread) = runner.take() else { return true };
         while let Some(until) = until.filter(|_| !thread.is_finished()) {
             if Instant::now() >= until {
                 *runner = Some(thread);
-                self.core.hub.stop();
+                self.core.events.stop();
                 return false;
             }
             std::thread::sleep(Duration::from_millis(2));
         }
         // Panics of the runner are caught inside it.
         let _ = thread.join();
-        self.core.hub.stop();
+        self.core.events.stop();
         for stored in [self.core.store.store_clock(self.core.now()), self.core.store.checkpoint()] {
             stored.unwrap_or_else(|error| self.core.note(&error));
         }

@@ -3,18 +3,18 @@
 //! Must not know callers.
 
 use crate::{
-    EventKind, Failure, FailureCode, Finished, GenerationId, GenerationRecord, JobsError, Result, StageTime, State,
+    EventKind, Failure, FailureCode, Finished, GenerationRecord, JobsError, Result, StageTime, State,
     core::{Core, in_milliseconds},
     device::{Device, DeviceError, Made, Task, panic_message},
     estimate::{self, Forecast, Workload},
     folder::remove,
     images::by_path,
     latent::{LatentFile, Owner},
+    lifecycle::Ending,
+    line::{Claim, Waiting},
     memory,
     output::{Outputs, Published, Story},
     preview::RunPreviews,
-    queue::Waiting,
-    store::Ending,
 };
 use ltx_media::FrameWriter;
 use ltx_pipeline::LatentStore;
@@ -31,29 +31,34 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Runs generations until the node stops.
 pub(crate) fn run(core: &Arc<Core>, device: &Device) {
-    while let Some((id, cancel)) = core.next() {
-        serve(core, device, id, &cancel);
-        core.ended();
+    while let Some(claim) = core.line.claim() {
+        match serve(core, device, &claim) {
+            Some(record) => {
+                let waiting = Waiting { id: claim.id, work: Workload::of(&record), seconds: None };
+                core.line.back(&record.client, waiting);
+            }
+            None => core.line.ack(claim.id),
+        }
     }
 }
 
-/// One generation from QUEUED to wherever it ends.
-fn serve(core: &Arc<Core>, device: &Device, id: GenerationId, cancel: &CancelToken) {
-    // `None` also when it was cancelled between the queue and here.
-    let Some(Some(_)) = persist(core, || core.store.start(id, core.now())) else { return };
-    let Some(record) = persist(core, || core.store.any_generation(id)) else { return };
+/// One generation from QUEUED to wherever it ends. Returns its record if it waits again.
+fn serve(core: &Arc<Core>, device: &Device, Claim { id, cancel }: &Claim) -> Option<GenerationRecord> {
+    let id = *id;
+    // No attempt also when it was cancelled between the line and here.
+    persist(core, || core.store.start(id, core.now()))??;
+    let record = persist(core, || core.store.any_generation(id))?;
     let attempt = AssertUnwindSafe(|| Attempt { core, device, record: &record, cancel }.run());
     let ending = catch_unwind(attempt).unwrap_or_else(|panic| {
         let message = format!("the runner panicked: {}", panic_message(&*panic));
         Ending::Failed(Failure { code: FailureCode::Panicked, message })
     });
     // Whoever sees it end and asks what waits behind it must not be told that nobody knows.
-    core.left(id, Some(0.0));
+    core.line.extend(id, Some(0.0));
     // Unsettled only when the node stops with its disk full; the next start finds it running and goes on.
-    let Some(state) = persist(core, || core.store.settle(id, &ending, core.now())) else { return };
+    let state = persist(core, || core.store.settle(id, &ending, core.now()))?;
     if state == State::Queued {
-        core.enqueue(&record.client, Waiting { id, work: Workload::of(&record), seconds: None });
-        return;
+        return Some(record);
     }
     let latent = remove(&core.folder.latent(id));
     // Outputs may be there although a cancel won.
@@ -61,6 +66,7 @@ fn serve(core: &Arc<Core>, device: &Device, id: GenerationId, cancel: &CancelTok
     for error in [latent, outputs].into_iter().filter_map(Result::err) {
         core.note(&error);
     }
+    None
 }
 
 /// Repeats what the disk or the database refuses, until they take it or the node stops.
@@ -73,7 +79,7 @@ fn persist<T>(core: &Core, write: impl Fn() -> Result<T>) -> Option<T> {
         };
         core.note(&error);
         let may_pass = matches!(error, JobsError::StorageFull { .. } | JobsError::Database(_) | JobsError::File { .. });
-        if !may_pass || core.stops_within(pause) {
+        if !may_pass || core.line.closed_within(pause) {
             return None;
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
@@ -186,7 +192,7 @@ impl Attempt<'_> {
     ) -> Result<Made, Option<Failure>> {
         let Self { core, record, .. } = self;
         let forecast = core.forecast(&record.model, admitted.request()).unwrap_or_default();
-        core.left(record.id, forecast.as_ref().map(Forecast::total));
+        core.line.extend(record.id, forecast.as_ref().map(Forecast::total));
         let progress =
             EventProgress { core: Arc::clone(core), record: (*record).clone(), cancel: self.cancel.clone(), forecast };
         let label = admitted.preview_label(&record.model, &core.config.node);
@@ -218,11 +224,11 @@ impl ProgressSink for EventProgress {
     fn report(&self, progress: Progress) {
         // Whole milliseconds: told live or read back from the database, the number is the same to the last bit.
         let left = self.forecast.as_ref().and_then(|forecast| forecast.left(progress));
-        self.core.left(self.record.id, left);
+        self.core.line.extend(self.record.id, left);
         let seconds_left = left.map(in_milliseconds);
         let Progress { stage, done, total } = progress;
         let kind = EventKind::Progress { stage, done, total, seconds_left };
-        match self.core.store.progress(&self.record, kind, self.core.now()) {
+        match self.core.events.append(&self.record, kind, self.core.now()) {
             Ok(asked_to_stop) if asked_to_stop => self.cancel.cancel(),
             Ok(_) => {}
             Err(error) => self.core.note(&error),

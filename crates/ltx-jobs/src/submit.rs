@@ -7,8 +7,8 @@ use crate::{
     core::lock,
     estimate::{Forecast, Workload, largest_fit},
     images::{Image, by_digest, check_length},
-    queue::Waiting,
-    store::{NewGeneration, NewUpload},
+    line::Waiting,
+    ports::{NewGeneration, NewUpload},
 };
 use ltx_policy::{Admitted, StoredRequest};
 use ltx_types::{FieldError, Generation, GenerationDraft, ImageSource};
@@ -89,7 +89,7 @@ impl Jobs {
         let id = GenerationId::new();
         let waiting = Waiting { id, work: Some(Workload::new(model, checked.request())), seconds: predicted.seconds };
         {
-            let place = core.place_of_new(client);
+            let place = core.line.place_of_new(client);
             let _files = core.files.read().unwrap_or_else(PoisonError::into_inner);
             images.iter().try_for_each(|image| image.keep(&core.folder))?;
             let digests: Vec<_> = images.iter().map(|image| image.sha256.clone()).collect();
@@ -108,7 +108,7 @@ impl Jobs {
             };
             core.store.insert(&new, core.now())?;
         }
-        core.enqueue(client, waiting);
+        core.line.push(client, waiting);
         Ok(Submitted { record: self.get(client, id)?, existed: false })
     }
 
@@ -131,7 +131,7 @@ impl Jobs {
         let allowed = available_bytes.unwrap_or(u64::MAX);
         let fits = |request: &Generation| plan(request).is_some_and(|peak| peak <= allowed);
         let largest = if peak <= allowed { None } else { largest_fit(request, fits) };
-        let wait_seconds = core.place_of_new(client).seconds;
+        let wait_seconds = core.line.place_of_new(client).seconds;
         Ok(Estimate { predicted, available_bytes, fits: peak <= allowed, largest, wait_seconds })
     }
 

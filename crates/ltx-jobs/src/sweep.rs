@@ -7,7 +7,7 @@ use crate::{
     GenerationId, JobsError, Result, WatchEnd,
     core::Core,
     folder::{DataFolder, remove},
-    store::Store,
+    ports::{FileOwners, Store},
 };
 use std::{collections::HashSet, ffi::OsString, fs, path::Path, sync::PoisonError, time::Duration};
 
@@ -37,7 +37,7 @@ pub(crate) fn sweep(core: &Core) -> Result<Swept> {
         remove(&core.folder.output(*id))?;
     }
     for id in &records {
-        core.hub.end(*id, WatchEnd::Deleted);
+        core.events.end(*id, WatchEnd::Deleted);
     }
     sweep_images(core)?;
     core.store.store_clock(now)?;
@@ -54,8 +54,8 @@ fn sweep_images(core: &Core) -> Result<()> {
 ///
 /// # Errors
 /// `Database`, `File`, `Corrupt`.
-pub(crate) fn remove_orphans(folder: &DataFolder, store: &Store) -> Result<()> {
-    let (with_outputs, unfinished) = store.owners_of_files()?;
+pub(crate) fn remove_orphans(folder: &DataFolder, store: &dyn Store) -> Result<()> {
+    let FileOwners { with_outputs, unfinished } = store.owners_of_files()?;
     let names = |ids: Vec<GenerationId>| ids.iter().map(|id| id.to_string().into()).collect();
     remove_others(&folder.outputs(), &names(with_outputs))?;
     remove_others(&folder.latents(), &names(unfinished))?;

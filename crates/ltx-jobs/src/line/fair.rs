@@ -1,49 +1,31 @@
 //! Who is next: one generation of each client in turn, each client's own in the order they came.
 //!
-//! Must not know the database; it is rebuilt from there at every start.
+//! Must not know records or the device.
 
+use super::{Place, Waiting};
 use crate::{ClientId, GenerationId, estimate::Workload};
 use std::collections::VecDeque;
 
-/// A generation that waits.
-#[derive(Debug, Clone)]
-pub(crate) struct Waiting {
-    pub(crate) id: GenerationId,
-    /// What its time depends on; `None` when that cannot be told.
-    pub(crate) work: Option<Workload>,
-    /// Seconds on the device, as far as this node knows.
-    pub(crate) seconds: Option<f64>,
-}
-
-/// What is ahead of a generation that waits.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Place {
-    /// Generations that would run before it if nothing else came.
-    pub(crate) before: usize,
-    /// Their seconds; `None` while one of them cannot be estimated.
-    pub(crate) seconds: Option<f64>,
-}
-
 /// A ring of clients, each with a line of its own. A client without a line is not in the ring.
 #[derive(Debug, Default)]
-pub(crate) struct FairQueue {
+pub(super) struct FairQueue {
     ring: VecDeque<(ClientId, VecDeque<Waiting>)>,
     len: usize,
 }
 
 impl FairQueue {
     /// Generations that wait.
-    pub(crate) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.len
     }
 
     /// Generations of one client that wait.
-    pub(crate) fn len_of(&self, client: &ClientId) -> usize {
+    pub(super) fn len_of(&self, client: &ClientId) -> usize {
         self.line_of(client).map_or(0, |at| self.ring[at].1.len())
     }
 
     /// Puts a generation at the end of its client's line. A client new to the ring comes last in it.
-    pub(crate) fn push(&mut self, client: &ClientId, waiting: Waiting) {
+    pub(super) fn push(&mut self, client: &ClientId, waiting: Waiting) {
         self.len += 1;
         match self.line_of(client) {
             Some(at) => self.ring[at].1.push_back(waiting),
@@ -52,7 +34,7 @@ impl FairQueue {
     }
 
     /// The next generation; its client's turn is over then.
-    pub(crate) fn pop(&mut self) -> Option<Waiting> {
+    pub(super) fn pop(&mut self) -> Option<Waiting> {
         let (client, mut line) = self.ring.pop_front()?;
         let waiting = line.pop_front()?;
         self.len -= 1;
@@ -63,7 +45,7 @@ impl FairQueue {
     }
 
     /// Takes a generation out of its client's line.
-    pub(crate) fn remove(&mut self, client: &ClientId, id: GenerationId) -> bool {
+    pub(super) fn remove(&mut self, client: &ClientId, id: GenerationId) -> bool {
         let Some(at) = self.line_of(client) else { return false };
         let line = &mut self.ring[at].1;
         let Some(place) = line.iter().position(|waiting| waiting.id == id) else { return false };
@@ -76,14 +58,14 @@ impl FairQueue {
     }
 
     /// What is ahead of a generation.
-    pub(crate) fn place(&self, client: &ClientId, id: GenerationId) -> Option<Place> {
+    pub(super) fn place(&self, client: &ClientId, id: GenerationId) -> Option<Place> {
         let at = self.line_of(client)?;
         let place = self.ring[at].1.iter().position(|waiting| waiting.id == id)?;
         Some(self.ahead_of(at, place))
     }
 
     /// What would be ahead of a new generation of this client.
-    pub(crate) fn place_of_new(&self, client: &ClientId) -> Place {
+    pub(super) fn place_of_new(&self, client: &ClientId) -> Place {
         match self.line_of(client) {
             Some(at) => self.ahead_of(at, self.ring[at].1.len()),
             None => self.ahead_of(self.ring.len(), 0),
@@ -91,7 +73,7 @@ impl FairQueue {
     }
 
     /// Estimates again what waits, now that more is known.
-    pub(crate) fn estimate_again(&mut self, seconds: impl Fn(&Workload) -> Option<f64>) {
+    pub(super) fn estimate_again(&mut self, seconds: impl Fn(&Workload) -> Option<f64>) {
         for waiting in self.ring.iter_mut().flat_map(|(_, line)| line) {
             waiting.seconds = waiting.work.as_ref().and_then(&seconds).or(waiting.seconds);
         }

@@ -2,10 +2,10 @@
 //!
 //! Must not change anything.
 
-use super::{Store, from_json};
+use super::{SqliteStore, from_json};
 use crate::{
     ClientId, Failure, Filter, GenerationId, GenerationRecord, JobsError, Page, PageToken, Result, State,
-    failure::FailureCode,
+    failure::FailureCode, ports::Records,
 };
 use ltx_types::Method;
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
@@ -14,18 +14,12 @@ const COLUMNS: &str = "sequence, id, client, request_id, request, method, model,
                        attempts, events, created_ms, started_ms, ended_ms, failure_code, failure_text, outcome, \
                        output_bytes";
 
-impl Store {
-    /// # Errors
-    /// `NotFound`, `Database`, `Corrupt`.
-    pub(crate) fn generation(&self, client: &ClientId, id: GenerationId) -> Result<GenerationRecord> {
+impl Records for SqliteStore {
+    fn generation(&self, client: &ClientId, id: GenerationId) -> Result<GenerationRecord> {
         self.read(|connection| of_client(connection, client, id))
     }
 
-    /// For the runner, which serves every client.
-    ///
-    /// # Errors
-    /// `NotFound`, `Database`, `Corrupt`.
-    pub(crate) fn any_generation(&self, id: GenerationId) -> Result<GenerationRecord> {
+    fn any_generation(&self, id: GenerationId) -> Result<GenerationRecord> {
         self.read(|connection| {
             let sql = format!("SELECT {COLUMNS} FROM generations WHERE id = ?1");
             let row = connection.prepare_cached(&sql)?.query_row(params![id.to_string()], raw).optional()?;
@@ -33,15 +27,7 @@ impl Store {
         })
     }
 
-    /// The generation a client gave this request id, and the digest of the body it had.
-    ///
-    /// # Errors
-    /// `Database`, `Corrupt`.
-    pub(crate) fn by_request_id(
-        &self,
-        client: &ClientId,
-        request_id: &str,
-    ) -> Result<Option<(GenerationRecord, String)>> {
+    fn by_request_id(&self, client: &ClientId, request_id: &str) -> Result<Option<(GenerationRecord, String)>> {
         self.read(|connection| {
             let sql = format!("SELECT {COLUMNS}, body_sha256 FROM generations WHERE client = ?1 AND request_id = ?2");
             let row = connection
@@ -52,17 +38,7 @@ impl Store {
         })
     }
 
-    /// One page, newest first.
-    ///
-    /// # Errors
-    /// `Database`, `Corrupt`.
-    pub(crate) fn list(
-        &self,
-        client: &ClientId,
-        filter: &Filter,
-        size: usize,
-        after: Option<PageToken>,
-    ) -> Result<Page> {
+    fn list(&self, client: &ClientId, filter: &Filter, size: usize, after: Option<PageToken>) -> Result<Page> {
         let states: Vec<_> = match filter.states.as_slice() {
             [] => State::ALL.map(|state| format!("'{}'", state.as_str())).to_vec(),
             states => states.iter().map(|state| format!("'{}'", state.as_str())).collect(),
@@ -93,11 +69,7 @@ impl Store {
         })
     }
 
-    /// What waits: first what was running already, then in the order it came.
-    ///
-    /// # Errors
-    /// `Database`, `Corrupt`.
-    pub(crate) fn queued(&self) -> Result<Vec<GenerationRecord>> {
+    fn queued(&self) -> Result<Vec<GenerationRecord>> {
         self.read(|connection| {
             let sql = format!(
                 "SELECT {COLUMNS} FROM generations WHERE state = 'QUEUED' ORDER BY attempts > 0 DESC, sequence"

@@ -98,7 +98,11 @@ pub(crate) fn migrate(connection: &mut Connection) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Filter, State, store::Store};
+    use crate::{
+        Filter, State,
+        ports::{Calibration, Records, Upkeep},
+        sqlite::SqliteStore,
+    };
 
     #[test]
     fn a_database_of_version_1_opens_with_what_it_holds() {
@@ -113,7 +117,7 @@ mod tests {
                       '{\"peak_bytes\":1,\"seconds\":null}', 'QUEUED', 5)";
         old.execute(insert, [&crate::GenerationId::new().to_string(), request]).unwrap();
         drop(old);
-        let store = Store::open(&path, Box::new(|_, _| {})).unwrap();
+        let store = SqliteStore::open(&path, Box::new(|_, _| {})).unwrap();
         let page = store.list(&crate::ClientId::new("a").unwrap(), &Filter::default(), 10, None).unwrap();
         assert_eq!((page.records[0].state, page.records[0].created_ms), (State::Queued, 5));
         assert_eq!(store.stored_clock().unwrap(), None, "the newest tables are there");
@@ -123,7 +127,7 @@ mod tests {
         drop(store);
         let newer = Connection::open(&path).unwrap();
         newer.pragma_update(None, "user_version", 99).unwrap();
-        let opened = Store::open(&path, Box::new(|_, _| {}));
+        let opened = SqliteStore::open(&path, Box::new(|_, _| {}));
         assert!(matches!(opened.err(), Some(JobsError::SchemaTooNew { found: 99, known: 4 })));
     }
 }

@@ -17,10 +17,10 @@ mod generations;
 mod recovery_tests;
 mod retention;
 mod schema;
+mod upkeep;
 mod uploads;
 
-pub(crate) use changes::{CancelledWhen, Ending, NewGeneration};
-pub(crate) use uploads::NewUpload;
+pub(crate) use events::SqliteLog;
 
 use crate::{Event, GenerationId, JobsError, Result};
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
@@ -52,7 +52,7 @@ pub(crate) type Listener = Box<dyn Fn(GenerationId, &Arc<Event>) + Send + Sync>;
 type News = Vec<(GenerationId, Arc<Event>)>;
 
 /// The database.
-pub(crate) struct Store {
+pub(crate) struct SqliteStore {
     listener: Listener,
     writer: Mutex<Writer>,
     readers: Vec<Mutex<Connection>>,
@@ -64,7 +64,7 @@ struct Writer {
     durability: Durability,
 }
 
-impl Store {
+impl SqliteStore {
     /// Opens, or makes, the database, and brings its tables up to date.
     ///
     /// # Errors
@@ -114,12 +114,6 @@ impl Store {
         tx.commit()?;
         news.iter().for_each(|(id, event)| (self.listener)(*id, event));
         Ok(written)
-    }
-
-    /// Moves the log into the database, so that the next start finds it short.
-    pub(crate) fn checkpoint(&self) -> Result<()> {
-        let writer = lock(&self.writer);
-        Ok(writer.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)
     }
 }
 

@@ -1,20 +1,24 @@
 //! What a start does with what it finds running.
 
-use super::{NewGeneration, Store};
-use crate::{ClientId, FailureCode, GenerationId, GenerationRecord, Prediction, State, clock::Now};
+use super::SqliteStore;
+use crate::{
+    ClientId, FailureCode, GenerationId, GenerationRecord, Prediction, State,
+    clock::Now,
+    ports::{Changes, NewGeneration, Records},
+};
 use ltx_types::Method;
 
 const NOW: Now = Now { wall_ms: 1, age_ms: 1 };
 
 struct Bed {
     _folder: tempfile::TempDir,
-    store: Store,
+    store: SqliteStore,
 }
 
 impl Bed {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("jobs.sqlite"), Box::new(|_, _| {})).unwrap();
+        let store = SqliteStore::open(&folder.path().join("jobs.sqlite"), Box::new(|_, _| {})).unwrap();
         Self { _folder: folder, store }
     }
 
@@ -41,7 +45,7 @@ impl Bed {
 
     /// The node dies, with the latent at `reached`, and starts again.
     fn crash(&self, id: GenerationId, reached: u64) -> GenerationRecord {
-        self.store.recover(3, |_| reached, NOW).unwrap();
+        self.store.recover(3, &|_| reached, NOW).unwrap();
         let record = self.store.any_generation(id).unwrap();
         if record.state == State::Queued {
             self.store.start(id, NOW).unwrap().unwrap();

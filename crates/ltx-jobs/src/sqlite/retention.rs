@@ -2,17 +2,15 @@
 //!
 //! Must not know files, nor touch what has not ended.
 
-use super::{Durability, Store, generations::id_of};
-use crate::{GenerationId, Result, clock::Now};
+use super::{Durability, SqliteStore, generations::id_of};
+use crate::{
+    GenerationId, Result,
+    ports::{FileOwners, KeptBytes, Retained},
+};
 use rusqlite::params;
 
-impl Store {
-    /// Marks outputs as gone that ended before `before_age_ms`, and then the oldest until the rest takes at most
-    /// `keep_bytes`. Returns whose.
-    ///
-    /// # Errors
-    /// `Database`, `StorageFull`, `Corrupt`.
-    pub(crate) fn expire_outputs(&self, before_age_ms: i64, keep_bytes: u64) -> Result<Vec<GenerationId>> {
+impl Retained for SqliteStore {
+    fn expire_outputs(&self, before_age_ms: i64, keep_bytes: u64) -> Result<Vec<GenerationId>> {
         self.write(Durability::Durable, |tx, _| {
             // Newest first, each with the bytes up to and including itself.
             let sql = "UPDATE generations SET output_bytes = 0 WHERE sequence IN (
@@ -29,11 +27,7 @@ impl Store {
         })
     }
 
-    /// Forgets generations that ended before `before_age_ms`. Returns which.
-    ///
-    /// # Errors
-    /// `Database`, `StorageFull`, `Corrupt`.
-    pub(crate) fn expire_records(&self, before_age_ms: i64) -> Result<Vec<GenerationId>> {
+    fn expire_records(&self, before_age_ms: i64) -> Result<Vec<GenerationId>> {
         self.write(Durability::Durable, |tx, _| {
             let sql = "DELETE FROM generations WHERE state IN ('DONE', 'FAILED', 'CANCELLED') AND ended_age_ms < ?1 \
                        RETURNING id";
@@ -43,11 +37,7 @@ impl Store {
         })
     }
 
-    /// Forgets uploads made before `before_age_ms`, and then the oldest until the rest takes at most `keep_bytes`.
-    ///
-    /// # Errors
-    /// `Database`, `StorageFull`.
-    pub(crate) fn expire_uploads(&self, before_age_ms: i64, keep_bytes: u64) -> Result<usize> {
+    fn expire_uploads(&self, before_age_ms: i64, keep_bytes: u64) -> Result<usize> {
         self.write(Durability::Durable, |tx, _| {
             let sql = "DELETE FROM uploads WHERE sequence IN (
                     SELECT sequence FROM (
@@ -61,11 +51,7 @@ impl Store {
         })
     }
 
-    /// Generations that have outputs, and those whose latent may be needed.
-    ///
-    /// # Errors
-    /// `Database`, `Corrupt`.
-    pub(crate) fn owners_of_files(&self) -> Result<(Vec<GenerationId>, Vec<GenerationId>)> {
+    fn owners_of_files(&self) -> Result<FileOwners> {
         let ids = |sql: &str| {
             self.read(|connection| {
                 let mut statement = connection.prepare(sql)?;
@@ -74,43 +60,16 @@ impl Store {
             })
         };
         let with_outputs = ids("SELECT id FROM generations WHERE state = 'DONE' AND output_bytes > 0")?;
-        Ok((with_outputs, ids("SELECT id FROM generations WHERE state IN ('QUEUED', 'RUNNING')")?))
+        let unfinished = ids("SELECT id FROM generations WHERE state IN ('QUEUED', 'RUNNING')")?;
+        Ok(FileOwners { with_outputs, unfinished })
     }
 
-    /// Bytes of kept outputs and of kept uploads.
-    ///
-    /// # Errors
-    /// `Database`.
-    pub(crate) fn kept_bytes(&self) -> Result<(u64, u64)> {
+    fn kept_bytes(&self) -> Result<KeptBytes> {
         self.read(|connection| {
             let sql = "SELECT (SELECT COALESCE(SUM(output_bytes), 0) FROM generations),
                               (SELECT COALESCE(SUM(bytes), 0) FROM uploads)";
             let row = connection.query_row(sql, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?;
-            Ok((row.0 as u64, row.1 as u64))
-        })
-    }
-
-    /// The node's own time and the wall's, as they were stored last.
-    ///
-    /// # Errors
-    /// `Database`.
-    pub(crate) fn stored_clock(&self) -> Result<Option<(i64, i64)>> {
-        use rusqlite::OptionalExtension;
-        self.read(|connection| {
-            let sql = "SELECT age_ms, wall_ms FROM node";
-            Ok(connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
-        })
-    }
-
-    /// Keeps the node's own time for the next start.
-    ///
-    /// # Errors
-    /// `Database`, `StorageFull`.
-    pub(crate) fn store_clock(&self, now: Now) -> Result<()> {
-        self.write(Durability::Progress, |tx, _| {
-            let sql = "INSERT OR REPLACE INTO node (only, age_ms, wall_ms) VALUES (1, ?1, ?2)";
-            tx.execute(sql, params![now.age_ms, now.wall_ms])?;
-            Ok(())
+            Ok(KeptBytes { outputs: row.0 as u64, uploads: row.1 as u64 })
         })
     }
 }

@@ -3,20 +3,16 @@
 //!
 //! Must not know what a unit of work is.
 
-use super::{Durability, Store, to_json};
-use crate::{Result, StageTime, estimate::Measured};
+use super::{Durability, SqliteStore, to_json};
+use crate::{Result, StageTime, estimate::Measured, ports::Calibration};
 use ltx_types::Schedule;
 use rusqlite::params;
 
 /// What earlier runs of the same size still count when another follows. A smaller one takes no more from them than it adds.
 const FADING: f64 = 0.8;
 
-impl Store {
-    /// Seconds per unit of work by stage, for a model and a schedule.
-    ///
-    /// # Errors
-    /// `Database`, `Corrupt`.
-    pub(crate) fn seconds_per_unit(&self, model: &str, schedule: Schedule) -> Result<Vec<StageTime>> {
+impl Calibration for SqliteStore {
+    fn seconds_per_unit(&self, model: &str, schedule: Schedule) -> Result<Vec<StageTime>> {
         self.read(|connection| {
             let sql = "SELECT stage, seconds_per_unit FROM calibration WHERE model = ?1 AND schedule = ?2";
             let mut statement = connection.prepare_cached(sql)?;
@@ -30,11 +26,7 @@ impl Store {
         })
     }
 
-    /// Adds a finished run; earlier ones fade.
-    ///
-    /// # Errors
-    /// `Database`, `StorageFull`.
-    pub(crate) fn calibrate(&self, model: &str, schedule: Schedule, run: &[Measured]) -> Result<()> {
+    fn calibrate(&self, model: &str, schedule: Schedule, run: &[Measured]) -> Result<()> {
         self.write(Durability::Progress, |tx, _| {
             for Measured { stage, seconds, units } in run {
                 tx.execute(
@@ -61,7 +53,7 @@ mod tests {
     #[test]
     fn small_runs_do_not_speak_for_large_ones_and_old_ones_fade() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("jobs.sqlite"), Box::new(|_, _| {})).unwrap();
+        let store = SqliteStore::open(&folder.path().join("jobs.sqlite"), Box::new(|_, _| {})).unwrap();
         let add = |seconds, units| {
             let run = [Measured { stage: Stage::Denoising, seconds, units }];
             store.calibrate("m", Schedule::Distilled, &run).unwrap();

@@ -2,22 +2,27 @@
 //!
 //! Must not know who watches.
 
-use super::{Durability, News, Store, from_json, to_json};
-use crate::{Event, EventKind, GenerationId, GenerationRecord, Result, clock::Now};
+use super::{Durability, News, SqliteStore, from_json, to_json};
+use crate::{
+    Event, EventKind, GenerationId, GenerationRecord, Result, WatchEnd, clock::Now, hub::Hub, ports::EventLog,
+    tail::Tail,
+};
 use rusqlite::{OptionalExtension, Transaction, params};
 use std::sync::Arc;
 
 /// The most events read at once.
 const BATCH: usize = 256;
 
-impl Store {
-    /// Appends an event to a generation that runs; to any other, nothing. `true` when its client has asked to stop it:
-    /// whoever reports learns it from the step that follows the cancel in the record, however short the steps are.
-    ///
-    /// # Errors
-    /// `Database`, `StorageFull`; nothing was appended then, and no number is lost.
-    pub(crate) fn progress(&self, generation: &GenerationRecord, kind: EventKind, now: Now) -> Result<bool> {
-        self.write(Durability::Progress, |tx, news| {
+/// The events in the database, told to whoever subscribed in this process.
+pub(crate) struct SqliteLog {
+    pub(crate) store: Arc<SqliteStore>,
+    /// Where the store tells its events.
+    pub(crate) hub: Arc<Hub>,
+}
+
+impl EventLog for SqliteLog {
+    fn append(&self, generation: &GenerationRecord, kind: EventKind, now: Now) -> Result<bool> {
+        self.store.write(Durability::Progress, |tx, news| {
             let sql = "SELECT cancel_requested FROM generations WHERE sequence = ?1 AND state = 'RUNNING'";
             let asked: Option<bool> =
                 tx.prepare_cached(sql)?.query_row(params![generation.sequence], |row| row.get(0)).optional()?;
@@ -27,12 +32,8 @@ impl Store {
         })
     }
 
-    /// The events after a number, at most 256 of them.
-    ///
-    /// # Errors
-    /// `Database`, `Corrupt`.
-    pub(crate) fn events_after(&self, sequence: i64, number: u64) -> Result<Vec<Arc<Event>>> {
-        self.read(|connection| {
+    fn after(&self, sequence: i64, number: u64) -> Result<Vec<Arc<Event>>> {
+        self.store.read(|connection| {
             let sql = "SELECT number, at_ms, kind FROM events WHERE generation = ?1 AND number > ?2 \
                        ORDER BY number LIMIT ?3";
             let mut statement = connection.prepare_cached(sql)?;
@@ -45,6 +46,18 @@ impl Store {
             }
             Ok(events)
         })
+    }
+
+    fn subscribe(&self, id: GenerationId) -> Arc<Tail> {
+        self.hub.tail_or_new(id)
+    }
+
+    fn end(&self, id: GenerationId, end: WatchEnd) {
+        self.hub.end(id, end);
+    }
+
+    fn stop(&self) {
+        self.hub.stop();
     }
 }
 

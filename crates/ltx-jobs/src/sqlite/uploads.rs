@@ -2,25 +2,17 @@
 //!
 //! Must not know files.
 
-use super::{Durability, Store};
-use crate::{ClientId, JobsError, Result, UploadId, clock::Now};
+use super::{Durability, SqliteStore};
+use crate::{
+    ClientId, JobsError, Result, UploadId,
+    clock::Now,
+    ports::{NewUpload, Uploads},
+};
 use rusqlite::{OptionalExtension, Transaction, params};
 use std::collections::HashSet;
 
-/// An image whose file is there and whose row is not yet.
-pub(crate) struct NewUpload<'a> {
-    pub(crate) id: UploadId,
-    pub(crate) client: &'a ClientId,
-    pub(crate) sha256: &'a str,
-    pub(crate) bytes: u64,
-}
-
-impl Store {
-    /// Keeps an upload; one that this client has made before is renewed instead. Returns its id.
-    ///
-    /// # Errors
-    /// `Database`, `StorageFull`, `Corrupt`.
-    pub(crate) fn insert_upload(&self, new: &NewUpload<'_>, now: Now) -> Result<UploadId> {
+impl Uploads for SqliteStore {
+    fn insert_upload(&self, new: &NewUpload<'_>, now: Now) -> Result<UploadId> {
         self.write(Durability::Durable, |tx, _| {
             if let Some(id) = renew(tx, new.client, new.sha256, now)? {
                 return Ok(id);
@@ -34,19 +26,11 @@ impl Store {
         })
     }
 
-    /// The upload of these bytes that this client has made before, from now on kept as long as a new one.
-    ///
-    /// # Errors
-    /// `Database`, `StorageFull`, `Corrupt`.
-    pub(crate) fn renew_upload(&self, client: &ClientId, sha256: &str, now: Now) -> Result<Option<UploadId>> {
+    fn renew_upload(&self, client: &ClientId, sha256: &str, now: Now) -> Result<Option<UploadId>> {
         self.write(Durability::Durable, |tx, _| renew(tx, client, sha256, now))
     }
 
-    /// The digest of a client's upload.
-    ///
-    /// # Errors
-    /// `UploadNotFound`, `Database`.
-    pub(crate) fn upload(&self, client: &ClientId, id: UploadId) -> Result<String> {
+    fn upload(&self, client: &ClientId, id: UploadId) -> Result<String> {
         self.read(|connection| {
             let mut statement =
                 connection.prepare_cached("SELECT sha256 FROM uploads WHERE id = ?1 AND client = ?2")?;
@@ -55,11 +39,7 @@ impl Store {
         })
     }
 
-    /// Digests of every image that an upload or an unfinished generation needs.
-    ///
-    /// # Errors
-    /// `Database`.
-    pub(crate) fn needed_images(&self) -> Result<HashSet<String>> {
+    fn needed_images(&self) -> Result<HashSet<String>> {
         self.read(|connection| {
             let sql = "SELECT sha256 FROM uploads UNION SELECT sha256 FROM generation_images";
             let mut statement = connection.prepare_cached(sql)?;
