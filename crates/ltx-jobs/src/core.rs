@@ -6,9 +6,9 @@ use crate::{
     ClientId, GenerationRecord, JobsConfig, JobsError, Models, Result,
     clock::{NodeClock, Now},
     estimate::{Forecast, Workload},
-    folder::{DataFolder, Space},
+    folder::Space,
     line::{Line, MemoryLine, Waiting},
-    ports::{EventLog, Store},
+    ports::{Blobs, EventLog, Store},
     preview::Previews,
     rate::RateLimit,
 };
@@ -22,7 +22,7 @@ use std::{
 /// Shared by every thread of the jobs.
 pub(crate) struct Core {
     pub(crate) config: JobsConfig,
-    pub(crate) folder: DataFolder,
+    pub(crate) blobs: Arc<dyn Blobs>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) events: Arc<dyn EventLog>,
     pub(crate) previews: Arc<Previews>,
@@ -45,7 +45,7 @@ pub(crate) struct Core {
 /// What a core is made of.
 pub(crate) struct CoreParts {
     pub(crate) config: JobsConfig,
-    pub(crate) folder: DataFolder,
+    pub(crate) blobs: Arc<dyn Blobs>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) events: Arc<dyn EventLog>,
     pub(crate) models: Arc<dyn Models>,
@@ -60,7 +60,7 @@ impl Core {
     /// # Errors
     /// `Database`, `Corrupt`.
     pub(crate) fn new(parts: CoreParts) -> Result<Self> {
-        let CoreParts { config, folder, store, events, models, space, policy, clock } = parts;
+        let CoreParts { config, blobs, store, events, models, space, policy, clock } = parts;
         let line = Box::new(MemoryLine::default());
         for record in store.queued()? {
             line.push(&record.client, Waiting { id: record.id, work: Workload::of(&record), seconds: None });
@@ -69,7 +69,7 @@ impl Core {
         Ok(Self {
             rate: Mutex::new(RateLimit::new(config.requests_per_second, config.request_burst)),
             config,
-            folder,
+            blobs,
             store,
             events,
             previews: Arc::default(),
@@ -126,7 +126,7 @@ impl Core {
     /// # Errors
     /// `StorageFull` when less than the reserve and `bytes` is free; `File`.
     pub(crate) fn check_space(&self, bytes: u64) -> Result<()> {
-        let root = self.folder.root();
+        let root = &self.config.data;
         let free = self.space.free_bytes(root).map_err(JobsError::file(root))?;
         let needed = self.config.reserve_bytes.saturating_add(bytes);
         if free < needed { Err(JobsError::StorageFull { free, needed, source: None }) } else { Ok(()) }

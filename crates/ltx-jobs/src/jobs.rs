@@ -8,10 +8,10 @@ use crate::{
     clock::NodeClock,
     core::{Core, CoreParts, lock},
     device::{Device, DeviceError},
-    folder::{DataFolder, remove},
+    folder::DataFolder,
     hub::Hub,
     latent,
-    ports::{CancelledWhen, Changes, Upkeep},
+    ports::{CancelledWhen, Changes, Shelf, Upkeep},
     preview::PreviewWatch,
     runner,
     sqlite::{Listener, SqliteLog, SqliteStore},
@@ -87,27 +87,27 @@ impl Jobs {
     /// `Locked` when another node has the folder; `SchemaTooNew`; `Database`, `StorageFull`, `File`, `Corrupt`.
     pub fn open(config: JobsConfig, surroundings: Surroundings) -> Result<Self> {
         let Surroundings { models, policy, space } = surroundings;
-        let folder = DataFolder::open(&config.data)?;
+        let folder = Arc::new(DataFolder::open(&config.data)?);
         let hub = Arc::new(Hub::default());
         let listener = Arc::clone(&hub);
         let listener: Listener = Box::new(move |id, event| listener.publish(id, event));
         let store = Arc::new(SqliteStore::open(&folder.database(), listener)?);
         let events = Arc::new(SqliteLog { store: Arc::clone(&store), hub });
         let clock = NodeClock::resume(store.stored_clock()?);
-        let reach = |id| latent::reach(&folder.latent(id));
+        let reach = |id| latent::reach(&*folder, id);
         store.recover(config.max_fruitless_crashes, &reach, clock.now())?;
         store.store_clock(clock.now())?;
-        remove_orphans(&folder, &*store)?;
+        remove_orphans(&*folder, &*store)?;
 
-        let device = Device::start(Arc::clone(&models)).map_err(JobsError::file(folder.root()))?;
+        let device = Device::start(Arc::clone(&models)).map_err(JobsError::file(&config.data))?;
         let device = Arc::new(device);
-        let core = Core::new(CoreParts { config, folder, store, events, models, space, policy, clock })?;
+        let core = Core::new(CoreParts { config, blobs: folder, store, events, models, space, policy, clock })?;
         let core = Arc::new(core);
         let (for_runner, its_device) = (Arc::clone(&core), Arc::clone(&device));
         let runner = std::thread::Builder::new()
             .name("runner".into())
             .spawn(move || runner::run(&for_runner, &its_device))
-            .map_err(JobsError::file(core.folder.root()))?;
+            .map_err(JobsError::file(&core.config.data))?;
         Ok(Self(Arc::new(Inner { core, device, runner: Mutex::new(Some(runner)) })))
     }
 
@@ -176,7 +176,7 @@ impl Jobs {
         core.line.cancel(client, id);
         if when == CancelledWhen::Queued {
             // It may have run before the node was restarted.
-            remove(&core.folder.latent(id))?;
+            core.blobs.delete_of(Shelf::Latents, id)?;
         }
         self.get(client, id)
     }
@@ -189,7 +189,7 @@ impl Jobs {
         let core = self.core();
         core.store.delete(client, id)?;
         core.events.end(id, WatchEnd::Deleted);
-        remove(&core.folder.output(id))
+        core.blobs.delete_of(Shelf::Outputs, id)
     }
 
     /// Opens an output.
@@ -201,10 +201,12 @@ impl Jobs {
         let missing = |expired| JobsError::NoOutput { id, kind, state: record.state, expired };
         let outcome = record.outcome.as_ref().ok_or_else(|| missing(false))?;
         let listed = outcome.files.iter().find(|file| file.kind == kind).ok_or_else(|| missing(false))?;
-        let path = self.core().folder.output(id).join(kind.file_name());
-        let file = match File::open(&path) {
+        let file = match self.core().blobs.open_output(id, kind) {
             Ok(file) if record.outputs_kept => file,
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(JobsError::file(path)(error)),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                let path = self.core().blobs.path_of(Shelf::Outputs, &id.to_string()).join(kind.file_name());
+                return Err(JobsError::file(path)(error));
+            }
             _ => return Err(missing(true)),
         };
         Ok(OpenOutput { file, bytes: listed.bytes, sha256: listed.sha256.clone() })
@@ -216,7 +218,7 @@ impl Jobs {
     /// `UploadNotFound`, `Database`.
     pub fn uploaded(&self, client: &ClientId, id: UploadId) -> Result<ImageSource> {
         let sha256 = self.core().store.upload(client, id)?;
-        Ok(ImageSource::Path(self.core().folder.image(&sha256)))
+        Ok(self.core().blobs.image(&sha256))
     }
 
     /// Removes what has been kept long enough. To be called now and then (every minute, say). Waits for the disk.
@@ -233,7 +235,7 @@ impl Jobs {
     /// `Database`, `File`.
     pub fn status(&self) -> Result<Status> {
         let core = self.core();
-        let root = core.folder.root();
+        let root = &core.config.data;
         let free_bytes = core.space.free_bytes(root).map_err(JobsError::file(root))?;
         let kept = core.store.kept_bytes()?;
         let loaded_model = self.0.device.loaded();
@@ -305,6 +307,6 @@ impl Drop for Inner {
 
 impl std::fmt::Debug for Jobs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Jobs").field("data", &self.core().folder.root()).finish_non_exhaustive()
+        f.debug_struct("Jobs").field("data", &self.core().config.data).finish_non_exhaustive()
     }
 }

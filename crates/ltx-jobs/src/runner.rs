@@ -7,13 +7,13 @@ use crate::{
     core::{Core, in_milliseconds},
     device::{Device, DeviceError, Made, Task, panic_message},
     estimate::{self, Forecast, Workload},
-    folder::remove,
     images::by_path,
     latent::{LatentFile, Owner},
     lifecycle::Ending,
     line::{Claim, Waiting},
     memory,
     output::{Outputs, Published, Story},
+    ports::Shelf,
     preview::RunPreviews,
 };
 use ltx_media::FrameWriter;
@@ -60,9 +60,9 @@ fn serve(core: &Arc<Core>, device: &Device, Claim { id, cancel }: &Claim) -> Opt
     if state == State::Queued {
         return Some(record);
     }
-    let latent = remove(&core.folder.latent(id));
+    let latent = core.blobs.delete_of(Shelf::Latents, id);
     // Outputs may be there although a cancel won.
-    let outputs = if state == State::Done { Ok(()) } else { remove(&core.folder.output(id)) };
+    let outputs = if state == State::Done { Ok(()) } else { core.blobs.delete_of(Shelf::Outputs, id) };
     for error in [latent, outputs].into_iter().filter_map(Result::err) {
         core.note(&error);
     }
@@ -115,12 +115,12 @@ impl Attempt<'_> {
             Failure::new(FailureCode::ModelUnavailable, &error)
         })?;
         let failed = |error: JobsError| Failure::new(FailureCode::Engine, &error);
-        let (outputs, writer) = Outputs::begin(&core.folder, record.id, request).map_err(failed)?;
+        let (outputs, writer) = Outputs::begin(&core.blobs, record.id, request).map_err(failed)?;
         let stored = serde_json::to_string(&record.request).map_err(|_| JobsError::Corrupt { what: "request" });
         // Not the digest of the whole file: it is computed while generations run.
         let weights = &identity.weights.header_sha256;
         let owner = Owner::new(&[&stored.map_err(failed)?, &record.model, &identity.version, weights]);
-        let latents = LatentFile::new(core.folder.latent(record.id), owner);
+        let latents = LatentFile::new(Arc::clone(&core.blobs), record.id, owner);
         let resumed = latents.saved().is_some();
         let (mut outcome, writers) = self.on_device(&admitted, writer, latents)?;
 
@@ -178,7 +178,7 @@ impl Attempt<'_> {
     /// The stored request is plain data; only the policy makes it evidence again.
     fn readmitted(&self) -> Result<Admitted<Generation>, Failure> {
         let StoredRequest { ask, model, draft } = self.record.request.clone();
-        let stored = StoredRequest { ask, model, draft: by_path(draft, &self.core.folder) };
+        let stored = StoredRequest { ask, model, draft: by_path(draft, &*self.core.blobs) };
         let admitted = readmit(stored, &self.core.policy());
         let admitted = admitted.map_err(|refusal| Failure::new(FailureCode::Refused, &refusal))?;
         admitted.check().map_err(|error| Failure::new(FailureCode::Invalid, &error))

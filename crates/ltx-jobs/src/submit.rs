@@ -91,7 +91,7 @@ impl Jobs {
         {
             let place = core.line.place_of_new(client);
             let _files = core.files.read().unwrap_or_else(PoisonError::into_inner);
-            images.iter().try_for_each(|image| image.keep(&core.folder))?;
+            images.iter().try_for_each(|image| image.keep(&*core.blobs))?;
             let digests: Vec<_> = images.iter().map(|image| image.sha256.clone()).collect();
             let new = NewGeneration {
                 id,
@@ -162,7 +162,7 @@ impl Jobs {
         let source = ImageSource::Bytes(bytes);
         let image = self.read_image(&source)?;
         let _files = core.files.read().unwrap_or_else(PoisonError::into_inner);
-        image.keep(&core.folder)?;
+        image.keep(&*core.blobs)?;
         let new = NewUpload { id: UploadId::new(), client, sha256: &image.sha256, bytes: image.len() };
         core.store.insert_upload(&new, core.now())
     }

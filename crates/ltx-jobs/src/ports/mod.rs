@@ -4,12 +4,14 @@
 //! Must not know any of them. A generation's life is decided in [`lifecycle`](crate::lifecycle); who keeps it writes that
 //! down as a whole or not at all, and says so only once it is safe.
 
+mod blobs;
 mod calibration;
 mod event_log;
 mod records;
 mod retention;
 mod uploads;
 
+pub(crate) use blobs::{Blobs, Shelf};
 pub(crate) use calibration::Calibration;
 pub(crate) use event_log::EventLog;
 pub(crate) use records::{CancelledWhen, Changes, NewGeneration, Records, Recovered};
