@@ -1,4 +1,4 @@
-"""Attacks that come in numbers: floods of frames, streams that are reset, uploads that are left. All close their connections."""
+"""Attacks that come in numbers: floods of frames, streams that are reset, uploads that are left. All end their connections."""
 
 import struct
 

@@ -49,9 +49,10 @@ class Target:
             return float(re.search(rf"^ltxd_{name} (\S+)$", answer.read().decode(), re.M)[1])
 
     def at_rest(self):
-        """Whether nobody is connected, no more sockets are open than at the start, and no stream or generation is under way."""
+        """Whether nobody is connected, no more sockets are open than at the start, nothing is under way, and no file half there."""
         still = self.node.connections() == 0 and self.node.sockets() <= self.quiet
-        return still and not any(self.gauge(name) for name in ("open_streams", "queued", "running"))
+        busy = any(self.gauge(name) for name in ("open_streams", "queued", "running"))
+        return still and not busy and not any(re.search(r"tmp|partial|\.part", name) for name in folder.files(self.node.data))
 
     def kept(self):
         """Rows of every table, and all files but the database's own."""
