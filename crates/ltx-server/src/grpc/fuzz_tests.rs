@@ -2,7 +2,7 @@
 //! socket: layers, routes, decoding, `from_proto`, policy, the jobs. None may panic, what is refused has the documented status
 //! and keeps nothing, and what is accepted is within the limits.
 //!
-//! Must not know how connections are made; scripts/check-hostile does that.
+//! Must not know how connections are made; tests/node/hostile does that.
 
 mod answers;
 mod messages;

@@ -1,8 +1,8 @@
-//! A model with random weights, written as GGUF by scripts/random_gguf.py: its keys are accounted for, and the frames generated
+//! A model with random weights, written as GGUF by scripts/measure/random_gguf.py: its keys are accounted for, and the frames generated
 //! from it are there in number, none constant, no two alike, and others with another prompt, so the text and the blocks reach
 //! them.
 //!
-//! Must not know what good frames look like. scripts/check-full-size does it at the real size.
+//! Must not know what good frames look like. scripts/measure/check-full-size does it at the real size.
 
 use crate::support::{
     command::{DONE, ltxd, run},
@@ -54,7 +54,7 @@ fn generate([ltx, gemma]: &[String; 2], prompt: &str, clip: &Path) -> (Value, Ve
 fn frames_follow_from_image_and_prompt(#[values("q4_k", "q8_0", "bf16")] kind: &str) {
     let folder = scratch();
     let at = |name: &str| folder.path().join(name);
-    let script = text(&repository("scripts/random_gguf.py"));
+    let script = text(&repository("scripts/measure/random_gguf.py"));
     let made =
         Command::new("python3").arg(&script).arg(folder.path()).args(["--size", "small", "--type", kind]).output();
     let made = made.expect("Python 3");

@@ -1,9 +1,11 @@
-"""HTTP/2 and gRPC by hand, for scripts/check-hostile: frames that no library would send, and answers as they come.
-node_client.enter() comes first: hpack is in its virtual environment."""
+"""HTTP/2 and gRPC by hand: frames that no library would send, and answers as they come."""
 
 import base64, socket, ssl, struct, time
 
 import hpack
+from google.rpc import error_details_pb2, status_pb2
+
+from harness.paths import GUARD
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, PRIORITY, RST, SETTINGS, PUSH, PING, GOAWAY, WINDOW, CONTINUATION = range(10)
@@ -16,7 +18,12 @@ GET_NODE = "/ltx.v1.NodeService/GetNode"
 
 
 def frame(kind, flags=0, stream=0, payload=b"", length=None):
-    return struct.pack(">I", len(payload) if length is None else length)[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
+    return (
+        struct.pack(">I", len(payload) if length is None else length)[1:]
+        + bytes([kind, flags])
+        + struct.pack(">I", stream)
+        + payload
+    )
 
 
 def message(payload, length=None, flag=0):
@@ -26,6 +33,7 @@ def message(payload, length=None, flag=0):
 
 def literal(name, value):
     """A header as HPACK's plainest literal."""
+
     def text(part):
         size = len(part)
         if size < 127:
@@ -60,8 +68,6 @@ class Answer:
     @property
     def reason(self):
         """ErrorInfo's reason, "" without details."""
-        from google.rpc import error_details_pb2, status_pb2
-
         packed = self.fields.get("grpc-status-details-bin")
         if packed is None:
             return ""
@@ -75,11 +81,17 @@ class Wire:
     """One connection, with the preface and SETTINGS sent unless told otherwise."""
 
     def __init__(self, port, greet=True, tls=None, settings=b"", window=True):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=20)
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=GUARD)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls:
             self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
-        self.rest, self.decoder, self.answers, self.closed, self.goaway = b"", hpack.Decoder(max_header_list_size=1 << 20), {}, False, None
+        self.rest, self.decoder, self.answers, self.closed, self.goaway = (
+            b"",
+            hpack.Decoder(max_header_list_size=1 << 20),
+            {},
+            False,
+            None,
+        )
         self.next, self.initial, self.room, self.rooms = 1, 65535, 65535, {}
         # Whoever has not greeted does not answer either.
         self.mute = not greet
@@ -112,7 +124,7 @@ class Wire:
         at, ended = 0, lambda: stream in self.answers and self.answers[stream].ended
         left = lambda: min(self.room, self.rooms.get(stream, 0) + self.initial)
         while at < len(body) or (end and not body and at == 0):
-            if body and left() <= 0 and not (self.read(20, lambda: left() > 0 or ended()) and left() > 0):
+            if body and left() <= 0 and not (self.read(GUARD, lambda: left() > 0 or ended()) and left() > 0):
                 return
             if self.closed or ended():
                 return
@@ -124,7 +136,7 @@ class Wire:
     def reset(self, stream, code=8):
         return self.send(frame(RST, 0, stream, struct.pack(">I", code)))
 
-    def read(self, seconds, until=lambda: False):
+    def read(self, seconds=GUARD, until=lambda: False):
         """Takes what comes until a condition holds, the node closes, or time is over."""
         deadline = time.monotonic() + seconds
         while not until() and not self.closed:
@@ -156,7 +168,9 @@ class Wire:
             if kind == HEADERS:
                 # The node's own headers come whole: they are short.
                 for name, value in self.decoder.decode(payload):
-                    answer.fields[name if isinstance(name, str) else name.decode()] = value if isinstance(value, str) else value.decode()
+                    answer.fields[name if isinstance(name, str) else name.decode()] = (
+                        value if isinstance(value, str) else value.decode()
+                    )
             elif kind == DATA:
                 answer.data += payload
                 if payload:
@@ -185,12 +199,12 @@ class Wire:
         """Opens the stream's window again; a slow reader does not."""
         self.send(frame(WINDOW, 0, stream, struct.pack(">I", size)))
 
-    def answer(self, stream, seconds=15):
+    def answer(self, stream, seconds=GUARD):
         """-> the stream's answer once it has ended, or as it stands when time is over"""
         self.read(seconds, lambda: stream in self.answers and self.answers[stream].ended)
         return self.answers.get(stream, Answer())
 
-    def ask(self, path, token=None, body=b"", seconds=15, more=()):
+    def ask(self, path, token=None, body=b"", seconds=GUARD, more=()):
         return self.answer(self.call(path, token, body, more=more), seconds)
 
     def close(self, reset=False):
