@@ -1,5 +1,5 @@
-//! What only a GPU can show: cuBLASLt's products, layers that launch several kernels, recordings, and rates. `scripts/gpu-check`
-//! runs them, with `LTXD_TEST_DEVICE`; the kernels' own tests run there as well.
+//! What only a GPU can show: cuBLASLt's products, layers that launch several kernels, recordings, and rates.
+//! `scripts/gpu/gpu-check` runs them, with `LTXD_TEST_DEVICE`; the kernels' own tests run there as well.
 
 use super::super::{
     dispatch::{self, Fp8},

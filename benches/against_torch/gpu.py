@@ -17,14 +17,15 @@
     --out FOLDER                   benches/runs/<card>
 
 Sides are processes that stay up. ltxd's seconds are between two moments at which the device was idle, PyTorch's between two CUDA
-events around the same. Outputs are not compared here, as each side draws its own weights: `scripts/gpu-check` compares. LTXD_GRAPHS=off and
-LTXD_KERNELS=ampere take parts of ltxd out, to measure them.
+events around the same. Outputs are not compared here, as each side draws its own weights: `scripts/gpu/gpu-check` compares.
+LTXD_GRAPHS=off and LTXD_KERNELS=ampere take parts of ltxd out, to measure them.
 """
 
 import argparse, json, os, statistics, subprocess, sys, time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
 # Operations of one step of the video transformer: products of 48 blocks over T tokens of width 4096, 1024 of text.
 BLOCKS, WIDTH, TEXT = 48, 4096, 1024
 
@@ -68,13 +69,13 @@ def card(device):
 
 def measure(model, options, before):
     case = options.dir / model
-    if subprocess.run([options.python, str(ROOT / "scripts/bench_models.py"), model, str(case)]).returncode:
+    if subprocess.run([options.python, str(HERE / "random_models.py"), model, str(case)]).returncode:
         sys.exit("bench: the model's headers cannot be written")
     request = json.loads((case / "case.json").read_text())
     log = open(options.out / f"{model}.log", "w")
     ltxd = [options.ltxd, "bench", case, "--random-weights", "--device", options.device, "--dtype", options.dtype]
     makers = [("ltxd", ltxd)]
-    torch = [options.python, ROOT / "scripts/bench_torch_gpu.py", case, "--reference", options.reference, "--device", options.device]
+    torch = [options.python, HERE / "torch_gpu.py", case, "--reference", options.reference, "--device", options.device]
     if not options.alone:
         makers.append(("eager", torch))
         makers += [(f"eager, {name}", [*torch, "--attention", name]) for name in options.attention]

@@ -30,9 +30,9 @@ def main():
     p.add_argument("--out", default="sheet.png", type=Path)
     p.add_argument("--count", type=int, default=10)
     p.add_argument("--first", type=int, default=0, help="the first held-out clip")
-    p.add_argument("--ltxd", default=HERE.parents[1] / "target/release/ltxd")
+    p.add_argument("--ltxd", default=HERE.parents[2] / "target/release/ltxd")
     p.add_argument("--model", default="ltx-2.3-small")
-    p.add_argument("--models-dir", default=HERE.parents[1] / "models")
+    p.add_argument("--models-dir", default=HERE.parents[1])
     a = p.parse_args()
     rows = (a.count + 1) // 2
     sheet = Image.new("RGB", (2 * CELL + APART + 3 * GAP + 4, rows * (TILE + WORDS + 2 * GAP) + WORDS + GAP), PAPER)

@@ -2,7 +2,7 @@
 """PyTorch's side of scripts/bench --gpu: a step, all steps, decoding and a whole clip of a case on one GPU, in bf16, with random
 weights made there; a line of JSON in, a line of JSON out, as `ltxd bench --random-weights` answers them.
 
-    bench_torch_gpu.py CASE --reference FOLDER [--device cuda:0] [--compile] [--attention NAME]
+    torch_gpu.py CASE --reference FOLDER [--device cuda:0] [--compile] [--attention NAME]
 
 FOLDER is a checkout of the public LTX-2 repository. The transformer without its audio modality, its attention the one that the
 code itself picks, or NAME of its list (sdpa_cudnn, sdpa_flash, flash_attention_3, ...); the VAE's decoder in one piece or with its own

@@ -3,7 +3,7 @@
 answers them. Video only: the official transformer without its audio modality, the official VAE and connector, transformers'
 Gemma; all in float32, weights as in the files.
 
-    bench_torch.py CASE --reference FOLDER [--threads N] [--compile]
+    torch_cpu.py CASE --reference FOLDER [--threads N] [--compile]
 
 FOLDER is a checkout of the public LTX-2 repository (packages/ltx-core is imported from it). Nothing of it is kept here.
 """
@@ -69,7 +69,7 @@ class File:
         left = [name for name, tensor in module.named_parameters() if tensor.is_meta]
         left += [name for name, tensor in module.named_buffers() if tensor.is_meta]
         if left:
-            raise SystemExit(f"bench_torch: no weights for {left[:3]}")
+            raise SystemExit(f"torch_cpu: no weights for {left[:3]}")
         return module.eval()
 
 

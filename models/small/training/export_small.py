@@ -1,6 +1,6 @@
 """Puts what has been trained so far into models/small: the averaged weights, rounded to bf16.
 
-    export_small.py --out ../../models/small [--work /opt/train]
+    export_small.py --out .. [--work /opt/train]
 
 Of each part the latest state in the work folder is taken; a part that has none yet is exported as it was drawn.
 """
@@ -42,7 +42,7 @@ def assemble(work):
 
 if __name__ == "__main__":
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("--out", default="../../models/small", type=Path)
+    p.add_argument("--out", default="..", type=Path)
     p.add_argument("--work", default="/opt/train", type=Path)
     a = p.parse_args()
     export(a.out, *assemble(a.work))

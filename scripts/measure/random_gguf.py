@@ -3,7 +3,7 @@
 real size can be exercised anywhere. Nothing is quantised: the blocks themselves are drawn, which takes a minute or two for
 20 GB and a few hundred megabytes of memory.
 
-    scripts/random_gguf.py [--size full|mid|small] [--type q4_k|q8_0|bf16] [--seed N] [--only ltx|gemma] DIR
+    scripts/measure/random_gguf.py [--size full|mid|small] [--type q4_k|q8_0|bf16] [--seed N] [--only ltx|gemma] DIR
 
 It makes DIR/ltx-2.3-SIZE-TYPE.gguf (transformer, connector, text projection, video VAE; no audio) and DIR/gemma-3-SIZE-TYPE.gguf
 (llama.cpp's names, the tokenizer of models/tiny in its metadata).
@@ -22,7 +22,7 @@ Python 3 standard library only.
 import argparse, array, json, math, os, random, re, struct, sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 FACTS = ROOT / "models/facts"
 TOKENIZER = ROOT / "models/tiny/gemma/tokenizer.json"
 SIZES = {

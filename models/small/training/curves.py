@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-work, out = Path(sys.argv[1] if len(sys.argv) > 1 else "/opt/train"), Path(__file__).resolve().parents[2] / "models/small/curves"
+work, out = Path(sys.argv[1] if len(sys.argv) > 1 else "/opt/train"), Path(__file__).resolve().parents[1] / "curves"
 suffix = sys.argv[2] if len(sys.argv) > 2 else ""
 out.mkdir(parents=True, exist_ok=True)
 for part in ("vae", "decoder", "transformer", "upscaler"):

@@ -2,7 +2,7 @@
 """Writes a model with random weights for scripts/bench: an LTX-2.3 checkpoint in the official layout (video parts only), a
 Gemma-3 folder and a case (ltx-golden/1, without tensors). Needs numpy.
 
-    bench_models.py {mid,full,small,deep,22b,22b-large,22b-fp8} DIR
+    random_models.py {mid,full,small,deep,22b,22b-large,22b-fp8} DIR
 
 mid    LTX-2.3's structure, 8 layers x 16 heads x 128, the VAE at half width, 64 latent channels (the reference's encoder is as
        wide as the latent), a Gemma-3-1B-shaped text encoder, 2 connector layers; 384x256, 25 frames
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "models/facts/ltx-2.3-22b.config.json"
 TOKENIZER = ROOT / "models/tiny/gemma"
 SIGMAS = [1.0, 0.99375, 0.9875, 0.98125, 0.975, 0.909375, 0.725, 0.421875, 0.0]
