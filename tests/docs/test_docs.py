@@ -3,12 +3,10 @@ whose files are in the repository run."""
 
 import os, re, shlex, subprocess
 from functools import cache
-from pathlib import Path
 
 import pytest
+from harness.paths import LTXD, ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
-LTXD = os.environ.get("LTXD") or Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release/ltxd"
 PAGES = sorted(
     page.relative_to(ROOT)
     for pattern in ["*.md", "docs/*.md", "models/*/*.md", "benches/*/README.md", "tests/**/README.md", "scripts/**/README.md"]
