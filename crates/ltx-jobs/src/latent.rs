@@ -6,8 +6,7 @@
 //! done (u64), the three dimensions (u64 each), and the tokens as f32.
 
 use crate::folder::write_atomically;
-use candle_core::{DType, Device, Tensor};
-use ltx_pipeline::{LatentStore, PipelineError, SavedLatent};
+use ltx_engine::{LatentStore, NotKept, SavedLatent};
 use ltx_types::Stage;
 use sha2::{Digest, Sha256};
 use std::{fs, path::PathBuf};
@@ -44,26 +43,28 @@ impl LatentFile {
         Self { path, owner }
     }
 
-    fn encode(&self, latent: &SavedLatent) -> candle_core::Result<Vec<u8>> {
-        let (batch, tokens, channels) = latent.tokens.dims3()?;
-        let values = latent.tokens.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+    fn encode(&self, latent: &SavedLatent) -> Vec<u8> {
+        let SavedLatent { stage, steps_done, shape: [batch, tokens, channels], values } = latent;
         let mut body = Vec::with_capacity(HEADER + values.len() * 4);
         body.extend(self.owner.0);
-        body.push(stage_number(latent.stage));
-        for number in [latent.steps_done, batch, tokens, channels] {
-            body.extend((number as u64).to_le_bytes());
+        body.push(stage_number(*stage));
+        for number in [steps_done, batch, tokens, channels] {
+            body.extend((*number as u64).to_le_bytes());
         }
         body.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-        Ok(body)
+        body
     }
 }
 
 impl LatentStore for LatentFile {
-    fn save(&self, latent: &SavedLatent) -> Result<(), PipelineError> {
-        let failed =
-            |source: candle_core::Error| PipelineError::Tensors { file: self.path.clone(), source: source.into() };
-        let body = self.encode(latent).map_err(failed)?;
-        write_atomically(&self.path, &[MAGIC, &Sha256::digest(&body), &body]).map_err(|error| failed(error.into()))
+    fn keeps(&self) -> bool {
+        true
+    }
+
+    fn save(&self, latent: SavedLatent) -> Result<(), NotKept> {
+        let body = self.encode(&latent);
+        write_atomically(&self.path, &[MAGIC, &Sha256::digest(&body), &body])
+            .map_err(|source| NotKept { file: self.path.clone(), source })
     }
 
     fn saved(&self) -> Option<SavedLatent> {
@@ -76,8 +77,7 @@ impl LatentStore for LatentFile {
         if expected != Some(values.len()) || !values.iter().all(|value| value.is_finite()) {
             return None;
         }
-        let tokens = Tensor::from_vec(values, (batch, tokens, channels), &Device::Cpu).ok()?;
-        Some(SavedLatent { stage, steps_done, tokens })
+        Some(SavedLatent { stage, steps_done, shape: [batch, tokens, channels], values })
     }
 }
 
@@ -125,8 +125,8 @@ mod tests {
     use super::*;
 
     fn latent(stage: Stage, steps_done: usize) -> SavedLatent {
-        let tokens = Tensor::new(&[[[1f32, -2.5, 3.0], [f32::MIN_POSITIVE, 0.0, 7.0]]], &Device::Cpu).unwrap();
-        SavedLatent { stage, steps_done, tokens }
+        let values = vec![1.0, -2.5, 3.0, f32::MIN_POSITIVE, 0.0, 7.0];
+        SavedLatent { stage, steps_done, shape: [1, 2, 3], values }
     }
 
     #[test]
@@ -138,11 +138,8 @@ mod tests {
         assert_eq!(reach(&path), 0);
         let mut before = 0;
         for (stage, step) in [(Stage::Denoising, 1), (Stage::Denoising, 8), (Stage::Refining, 1)] {
-            file.save(&latent(stage, step)).unwrap();
-            let back = file.saved().unwrap();
-            assert_eq!((back.stage, back.steps_done), (stage, step));
-            let values = |latent: &SavedLatent| latent.tokens.to_vec3::<f32>().unwrap();
-            assert_eq!(values(&back), values(&latent(stage, step)));
+            file.save(latent(stage, step)).unwrap();
+            assert_eq!(file.saved(), Some(latent(stage, step)));
             assert!(reach(&path) > before);
             before = reach(&path);
         }
@@ -154,7 +151,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x");
         let file = LatentFile::new(path.clone(), Owner::new(&["a", "b"]));
-        file.save(&latent(Stage::Denoising, 3)).unwrap();
+        file.save(latent(Stage::Denoising, 3)).unwrap();
         assert!(LatentFile::new(path.clone(), Owner::new(&["ab"])).saved().is_none());
         let whole = fs::read(&path).unwrap();
         for at in 0..whole.len() {

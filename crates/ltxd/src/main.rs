@@ -9,7 +9,6 @@ mod commands;
 mod compute;
 mod config;
 mod exit;
-mod fingerprint;
 mod human;
 mod library;
 mod lora;

@@ -2,11 +2,11 @@
 //!
 //! Must not know tensors.
 
-use crate::{ModelFiles, PipelineError};
+use crate::PipelineError;
 use candle_core::DType;
 use ltx_types::{
-    ConditioningMode, FieldError, Generation, GenerationDraft, Guidance, ImageCondition, ImageSource, Method, Schedule,
-    Seed, Stages, Strength,
+    ConditioningMode, FieldError, Generation, GenerationDraft, Guidance, ImageCondition, ImageSource, Method,
+    ModelFiles, Schedule, Seed, Stages, Strength,
 };
 use serde::Deserialize;
 use std::{
