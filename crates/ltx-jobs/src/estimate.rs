@@ -3,7 +3,7 @@
 //! Must not know the machine: limits and calibration are given.
 
 use crate::{GenerationRecord, LegalShape, StageTime};
-use ltx_pipeline::{Outcome, stage_sigmas};
+use ltx_engine::{Outcome, StageSteps};
 use ltx_types::{
     FrameCount, Generation, Guidance, LatentScale, LatentShape, Method, PixelShape, Progress, Schedule, Stage, Stages,
 };
@@ -20,7 +20,7 @@ fn work(stage: Stage, request: &Generation) -> f64 {
     };
     let area = |pixels: PixelShape| (pixels.width * pixels.height) as f64;
     let guided = |extra: fn(&Guidance) -> bool| request.guidance.as_ref().is_some_and(extra);
-    let [sigmas, refining] = stage_sigmas(request.schedule, request.steps);
+    let steps = StageSteps::of(request.schedule, request.steps);
     match stage {
         Stage::TextEncoding => 1.0 + f64::from(u8::from(guided(Guidance::uses_cfg))),
         Stage::ImageEncoding => {
@@ -29,10 +29,10 @@ fn work(stage: Stage, request: &Generation) -> f64 {
         }
         Stage::Denoising => {
             let passes = 1 + u8::from(guided(Guidance::uses_cfg)) + u8::from(guided(Guidance::uses_stg));
-            tokens(first) * sigmas.steps() as f64 * f64::from(passes)
+            tokens(first) * steps.denoising as f64 * f64::from(passes)
         }
         Stage::Upsampling => tokens(first),
-        Stage::Refining => tokens(request.pixels) * refining.steps() as f64,
+        Stage::Refining => tokens(request.pixels) * steps.refining as f64,
         Stage::Decoding => area(request.pixels) * request.frames.get() as f64,
     }
 }

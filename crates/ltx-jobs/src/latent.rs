@@ -9,8 +9,7 @@ use crate::{
     GenerationId,
     ports::{Blobs, Shelf},
 };
-use candle_core::{DType, Device, Tensor};
-use ltx_pipeline::{LatentStore, PipelineError, SavedLatent};
+use ltx_engine::{LatentStore, NotKept, SavedLatent};
 use ltx_types::Stage;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -47,29 +46,28 @@ impl LatentFile {
         Self { blobs, name: id.to_string(), owner }
     }
 
-    fn encode(&self, latent: &SavedLatent) -> candle_core::Result<Vec<u8>> {
-        let (batch, tokens, channels) = latent.tokens.dims3()?;
-        let values = latent.tokens.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+    fn encode(&self, latent: &SavedLatent) -> Vec<u8> {
+        let SavedLatent { stage, steps_done, shape: [batch, tokens, channels], values } = latent;
         let mut body = Vec::with_capacity(HEADER + values.len() * 4);
         body.extend(self.owner.0);
-        body.push(stage_number(latent.stage));
-        for number in [latent.steps_done, batch, tokens, channels] {
-            body.extend((number as u64).to_le_bytes());
+        body.push(stage_number(*stage));
+        for number in [steps_done, batch, tokens, channels] {
+            body.extend((*number as u64).to_le_bytes());
         }
         body.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-        Ok(body)
+        body
     }
 }
 
 impl LatentStore for LatentFile {
-    fn save(&self, latent: &SavedLatent) -> Result<(), PipelineError> {
-        let failed = |source: candle_core::Error| PipelineError::Tensors {
-            file: self.blobs.path_of(Shelf::Latents, &self.name),
-            source: source.into(),
-        };
-        let body = self.encode(latent).map_err(failed)?;
+    fn keeps(&self) -> bool {
+        true
+    }
+
+    fn save(&self, latent: SavedLatent) -> Result<(), NotKept> {
+        let body = self.encode(&latent);
         let kept = self.blobs.put_whole(Shelf::Latents, &self.name, &[MAGIC, &Sha256::digest(&body), &body]);
-        kept.map_err(|error| failed(error.into()))
+        kept.map_err(|source| NotKept { file: self.blobs.path_of(Shelf::Latents, &self.name), source })
     }
 
     fn saved(&self) -> Option<SavedLatent> {
@@ -82,8 +80,7 @@ impl LatentStore for LatentFile {
         if expected != Some(values.len()) || !values.iter().all(|value| value.is_finite()) {
             return None;
         }
-        let tokens = Tensor::from_vec(values, (batch, tokens, channels), &Device::Cpu).ok()?;
-        Some(SavedLatent { stage, steps_done, tokens })
+        Some(SavedLatent { stage, steps_done, shape: [batch, tokens, channels], values })
     }
 }
 
@@ -133,8 +130,8 @@ mod tests {
     use std::{fs, path::PathBuf};
 
     fn latent(stage: Stage, steps_done: usize) -> SavedLatent {
-        let tokens = Tensor::new(&[[[1f32, -2.5, 3.0], [f32::MIN_POSITIVE, 0.0, 7.0]]], &Device::Cpu).unwrap();
-        SavedLatent { stage, steps_done, tokens }
+        let values = vec![1.0, -2.5, 3.0, f32::MIN_POSITIVE, 0.0, 7.0];
+        SavedLatent { stage, steps_done, shape: [1, 2, 3], values }
     }
 
     struct Bed {
@@ -171,11 +168,8 @@ mod tests {
         assert_eq!(bed.reach(), 0);
         let mut before = 0;
         for (stage, step) in [(Stage::Denoising, 1), (Stage::Denoising, 8), (Stage::Refining, 1)] {
-            file.save(&latent(stage, step)).unwrap();
-            let back = file.saved().unwrap();
-            assert_eq!((back.stage, back.steps_done), (stage, step));
-            let values = |latent: &SavedLatent| latent.tokens.to_vec3::<f32>().unwrap();
-            assert_eq!(values(&back), values(&latent(stage, step)));
+            file.save(latent(stage, step)).unwrap();
+            assert_eq!(file.saved(), Some(latent(stage, step)));
             assert!(bed.reach() > before);
             before = bed.reach();
         }
@@ -186,7 +180,7 @@ mod tests {
     fn damaged_and_foreign_files_count_as_none() {
         let bed = Bed::new();
         let (file, path) = (bed.file(&["a", "b"]), bed.path());
-        file.save(&latent(Stage::Denoising, 3)).unwrap();
+        file.save(latent(Stage::Denoising, 3)).unwrap();
         assert!(bed.file(&["ab"]).saved().is_none());
         let whole = fs::read(&path).unwrap();
         for at in 0..whole.len() {

@@ -1,6 +1,6 @@
 //! The durable queue of a node: requests are stored, run one after another on the device, and kept with what they made.
 //!
-//! Must not know: gRPC, tokens, command lines; and no tensors beyond the saved latent. [`Jobs`] is the way in. An
+//! Must not know: gRPC, tokens, command lines, tensors. [`Jobs`] is the way in. An
 //! admitted request goes [`submit`](Jobs::submit) → database → queue → runner → device thread → outputs → database, and
 //! whoever [watches](Jobs::watch) sees each step as a numbered event.
 //!
@@ -50,7 +50,7 @@ pub use fidelity::Fidelity;
 pub use folder::{Disk, Space};
 pub use id::{ClientId, GenerationId, UploadId};
 pub use jobs::{Jobs, OpenOutput, Status, Surroundings};
-pub use models::Models;
+pub use models::{LoadError, Models};
 pub use preview::PreviewWatch;
 pub use rate::RateLimit;
 pub use record::{Filter, Finished, GenerationRecord, OutputFile, OutputKind, Page, PageToken, Prediction, StageTime};

@@ -6,8 +6,8 @@ use crate::{
     Fidelity, GenerationId, GenerationRecord, JobsError, OutputFile, OutputKind, Result, folder::write_atomically,
     ports::Blobs,
 };
+use ltx_engine::Outcome;
 use ltx_media::{FrameWriter, MediaError, Mp4Writer, crf_round_trip, encode_png, open_image, to_pixels};
-use ltx_pipeline::{Outcome, PipelineError};
 use ltx_policy::{Admitted, UsageMark};
 use ltx_types::{Generation, ImageCondition};
 use serde_json::{Value, json};
@@ -212,7 +212,7 @@ impl Story<'_> {
 }
 
 /// The image as the model saw it, in 8 bits.
-fn prepared(condition: &ImageCondition, request: &Generation) -> Result<Vec<u8>, PipelineError> {
+fn prepared(condition: &ImageCondition, request: &Generation) -> Result<Vec<u8>, MediaError> {
     let mut image = open_image(&condition.source)?;
     if let Some(crf) = request.image_crf.get() {
         image = crf_round_trip(&image, crf)?;

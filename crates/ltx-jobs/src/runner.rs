@@ -16,8 +16,8 @@ use crate::{
     ports::Shelf,
     preview::RunPreviews,
 };
+use ltx_engine::LatentStore;
 use ltx_media::FrameWriter;
-use ltx_pipeline::LatentStore;
 use ltx_policy::{Admitted, StoredRequest, readmit};
 use ltx_types::{CancelToken, Generation, Progress, ProgressSink, Stage, UnixMillis};
 use std::{

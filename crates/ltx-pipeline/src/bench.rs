@@ -4,7 +4,7 @@
 //! Must not know what it is compared with. Like a golden case it writes no output, so it runs beneath the gate.
 
 use crate::{
-    Engine, EngineOptions, NoPreviews, Noise, NotSaved, Result, Run,
+    Engine, EngineOptions, Noise, Result,
     conditioning::{ConditionedImage, PreparedImage, TokenState},
     decode::decode_tiled,
     golden::GoldenCase,
@@ -14,6 +14,7 @@ use crate::{
     stage_sigmas,
 };
 use candle_core::{Device, Tensor};
+use ltx_engine::{NoPreviews, NotSaved, Run};
 use ltx_model::text_encoder::MAX_TOKENS;
 use ltx_nn::{Taps, synchronize};
 use ltx_types::{CancelToken, FieldError, Generation, NoProgress, Seed, Stage};

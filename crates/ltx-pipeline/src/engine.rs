@@ -4,12 +4,13 @@
 //! files stay mapped.
 
 use crate::{
-    ModelFiles, PipelineError, Result, TileSizes,
+    PipelineError, Result,
     inspect::{LtxFile, TextFolder, UpscalerFile},
-    plan::{Fit, MemoryBudget, Sizes},
+    plan::{Fit, Sizes},
     resident::{Clear, Part, Slot},
 };
 use candle_core::Device;
+use ltx_engine::{MemoryBudget, TileSizes};
 use ltx_model::{
     text_encoder::{Gemma, PromptTokenizer, TextEncoder},
     transformer::Transformer,
@@ -17,6 +18,7 @@ use ltx_model::{
     video_vae::{LatentStatistics, VideoDecoder, VideoEncoder},
 };
 use ltx_nn::{Carrier, Compute, Staging, Vb, Weights, carrier};
+use ltx_types::ModelFiles;
 use ltx_weights::{Adapted, LoadReport, RandomWeights, Stored, TensorSet};
 use std::sync::Arc;
 

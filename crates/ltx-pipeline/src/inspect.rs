@@ -11,7 +11,8 @@ use ltx_model::{
     video_vae::{VideoDecoder, VideoEncoder, VideoVaeConfig},
 };
 use ltx_nn::{Compute, NnError, Vb};
-use ltx_weights::{LoadReport, LoraChoice, Loras, ShapeOnly, TensorSet, lora_report};
+use ltx_types::LoraChoice;
+use ltx_weights::{LoadReport, Loras, ShapeOnly, TensorSet, lora_report};
 use serde_json::Value;
 use std::{
     fs,

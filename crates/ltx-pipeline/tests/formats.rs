@@ -1,14 +1,15 @@
 //! The tiny model in every format, end to end: quantised, fp8, cut into component files. What each costs is printed.
 
 use candle_core::{DType, Device, Tensor};
+use ltx_engine::{NoPreviews, NotSaved, Run};
 use ltx_nn::relative_l2;
 use ltx_pipeline::{
-    Engine, EngineOptions, ModelFiles, NoPreviews, NotSaved, PipelineError, Run,
+    Engine, EngineOptions, PipelineError,
     golden::{GoldenCase, run_case},
     inspect, inspect_together, quantize,
 };
 use ltx_testkit::{data, tiny};
-use ltx_types::{CancelToken, NoProgress};
+use ltx_types::{CancelToken, ModelFiles, NoProgress};
 use ltx_weights::{QuantizeType, TensorSet};
 use std::{
     collections::HashMap,

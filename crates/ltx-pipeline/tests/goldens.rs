@@ -1,9 +1,10 @@
 //! The repository's golden cases, end to end, and what makes a self-test fail.
 
 use candle_core::{Device, Tensor};
+use ltx_engine::{NoPreviews, NotSaved, Run};
 use ltx_nn::Level;
 use ltx_pipeline::{
-    EngineOptions, NoPreviews, NotSaved, Run,
+    EngineOptions,
     golden::{GoldenCase, GoldenError, GoldenResult, run_case},
 };
 use ltx_testkit::data;

@@ -1,9 +1,10 @@
 //! The golden cases on every instruction set that this machine has. A file of its own, because the level is the
 //! whole process's.
 
+use ltx_engine::{NoPreviews, NotSaved, Run};
 use ltx_nn::{Compute, Level};
 use ltx_pipeline::{
-    EngineOptions, NoPreviews, NotSaved, Run,
+    EngineOptions,
     golden::{GoldenCase, GoldenResult, run_case},
 };
 use ltx_testkit::data;

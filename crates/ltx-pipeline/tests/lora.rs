@@ -2,15 +2,16 @@
 //! whatever its tensors are called; and what is said of a file that does not fit.
 
 use candle_core::{DType, Device, Tensor};
+use ltx_engine::{MemoryBudget, NoPreviews, NotSaved, Run};
 use ltx_nn::{Compute, Level, Vb, relative_l2};
 use ltx_pipeline::{
-    Engine, EngineOptions, MemoryBudget, ModelFiles, NoPreviews, NotSaved, PipelineError, Run,
+    Engine, EngineOptions, PipelineError,
     golden::{GoldenCase, run_case},
     inspect, inspect_together, quantize,
 };
 use ltx_testkit::{data, tiny};
-use ltx_types::{CancelToken, NoProgress};
-use ltx_weights::{LoraChoice, LoraReport, QuantizeType, Stored, TensorSet};
+use ltx_types::{CancelToken, LoraChoice, ModelFiles, NoProgress};
+use ltx_weights::{LoraReport, QuantizeType, Stored, TensorSet};
 use std::{
     collections::{BTreeMap, HashMap},
     fs,

@@ -1,11 +1,12 @@
 //! Tiled decoding against the reference's, and its streaming.
 
 use candle_core::Tensor;
+use ltx_engine::{Axis, TileSizes};
 use ltx_model::{
     config::section,
     video_vae::{VideoDecoder, VideoVaeConfig},
 };
-use ltx_pipeline::{Axis, PipelineError, TileSizes, decode_tiled};
+use ltx_pipeline::{PipelineError, decode_tiled};
 use ltx_testkit::{assert_close, checkpoint, goldens};
 use ltx_types::{CancelToken, Cancelled, NoProgress};
 

@@ -9,7 +9,6 @@ mod commands;
 mod compute;
 mod config;
 mod exit;
-mod fingerprint;
 mod generation_flags;
 mod human;
 mod library;

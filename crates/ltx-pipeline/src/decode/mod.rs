@@ -9,4 +9,4 @@ mod tiles;
 
 pub(crate) use choice::{Smallest, chosen};
 pub use tiled::decode_tiled;
-pub use tiles::{Axis, TileSizes};
+pub(crate) use tiles::Cut;

@@ -103,7 +103,8 @@ fn product([time, row, column]: [&[f32]; 3], device: &Device) -> Result<Tensor> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Axis, TileSizes, decode::tiled::decode_on_cpu};
+    use crate::decode::{Cut, tiled::decode_on_cpu};
+    use ltx_engine::{Axis, TileSizes};
     use ltx_model::{
         config::section,
         video_vae::{VideoDecoder, VideoVaeConfig},

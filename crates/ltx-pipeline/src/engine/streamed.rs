@@ -3,14 +3,12 @@
 //!
 //! Must not know how a GPU copies.
 
-use crate::{
-    Engine, EngineOptions, MemoryBudget, ModelFiles, NoPreviews, NotSaved, PipelineError, Run, golden::GoldenCase,
-    quantize,
-};
+use crate::{Engine, EngineOptions, PipelineError, golden::GoldenCase, quantize};
 use candle_core::{Device, Tensor};
+use ltx_engine::{MemoryBudget, NoPreviews, NotSaved, Run};
 use ltx_nn::{Carrier, Level, Taps};
 use ltx_testkit::{Ledger, LedgerCarrier, assert_close, data};
-use ltx_types::{CancelToken, Generation, NoProgress, Progress, ProgressSink, Stage};
+use ltx_types::{CancelToken, Generation, ModelFiles, NoProgress, Progress, ProgressSink, Stage};
 use ltx_weights::QuantizeType;
 use std::sync::LazyLock;
 

@@ -2,11 +2,11 @@
 //!
 //! Must not know tensors.
 
-use crate::{ModelFiles, PipelineError};
+use crate::PipelineError;
 use candle_core::DType;
 use ltx_types::{
     ConditioningMode, Defaults, FieldError, FramePosition, Generation, Guidance, ImageInput, ImageSource, Method,
-    Overrides, Schedule, Seed, Stages, Strength,
+    ModelFiles, Overrides, Schedule, Seed, Stages, Strength,
 };
 use serde::Deserialize;
 use std::{

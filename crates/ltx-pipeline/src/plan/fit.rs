@@ -3,12 +3,13 @@
 //!
 //! Must not know how much a stage needs.
 
-use super::{BlocksNeed, DecodingNeed, MemoryPlan, PlanShape};
+use super::PlanShape;
 use crate::{
-    Engine, PipelineError, Result, TileSizes,
-    decode::{Smallest, chosen},
+    Engine, PipelineError, Result,
+    decode::{Cut, Smallest, chosen},
     resident::Part,
 };
+use ltx_engine::{BlocksNeed, DecodingNeed, MemoryPlan, TileSizes};
 use ltx_types::Generation;
 
 /// How a generation is run.

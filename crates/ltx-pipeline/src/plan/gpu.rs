@@ -4,8 +4,9 @@
 //! Must not know budgets.
 
 use super::PlanShape;
-use crate::{Engine, TileSizes, rgb};
+use crate::{Engine, decode::Cut, rgb};
 use candle_core::DType;
+use ltx_engine::TileSizes;
 use ltx_model::{text_encoder::MAX_TOKENS, video_vae::ClipShape};
 use ltx_types::LatentShape;
 
@@ -93,11 +94,12 @@ impl Engine {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Axis, Engine, EngineOptions, MemoryBudget, MemoryPlan, ModelFiles, PlanShape, TileSizes};
+    use crate::{Engine, EngineOptions, PlanShape};
     use candle_core::DType;
+    use ltx_engine::{Axis, MemoryBudget, MemoryPlan, TileSizes};
     use ltx_nn::Compute;
     use ltx_testkit::tiny;
-    use ltx_types::{FrameCount, PixelShape, Stage, Stages};
+    use ltx_types::{FrameCount, ModelFiles, PixelShape, Stage, Stages};
 
     fn engine(memory: Option<u64>, options: EngineOptions) -> Engine {
         let files = ModelFiles {

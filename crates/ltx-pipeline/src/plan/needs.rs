@@ -2,8 +2,9 @@
 //!
 //! Must not know budgets.
 
-use super::{Fit, PlanShape, StageNeed, sizes::streamed};
-use crate::{Engine, TileSizes, resident::Part};
+use super::{Fit, PlanShape, sizes::streamed};
+use crate::{Engine, resident::Part};
+use ltx_engine::{StageNeed, TileSizes};
 use ltx_model::{text_encoder::MAX_TOKENS, video_vae::ClipShape};
 use ltx_types::{LatentShape, PixelShape, Stage, Stages};
 

@@ -14,12 +14,12 @@ use crate::{
     server::services,
 };
 use http_body_util::{BodyExt, Full};
+use ltx_catalog::{Manifest, ModelLibrary};
 use ltx_jobs::{ClientId, Filter, Jobs, Surroundings};
 use ltx_testkit::{
     fake::{FakeModels, FakeOptions, picture, policy},
     fuzz::{Bytes, Edit, Verdict, campaign, damaged, edits},
 };
-use ltx_weights::{Manifest, ModelLibrary};
 use messages::{Known, Message};
 use proptest::{
     arbitrary::any,

@@ -2,6 +2,7 @@
 //!
 //! Must not know what is tested.
 
+use ltx_catalog::{Manifest, ManifestFile, ManifestFiles};
 use ltx_jobs::{ClientId, Filter, Jobs, Surroundings};
 use ltx_policy::{KnownModel, ModelNames, PolicyConfig};
 use ltx_proto::v1::{
@@ -12,7 +13,6 @@ use ltx_proto::v1::{
 use ltx_server::{Catalog, Control, Listeners, ModelCard, Server, ServerError, Settings, Token, TokenHash};
 use ltx_testkit::fake::{FakeModels, FakeOptions, picture};
 use ltx_types::{Defaults, Schedule};
-use ltx_weights::{Manifest, ManifestFile, ManifestFiles};
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};

@@ -14,6 +14,7 @@ use crate::{
 use candle_core::DType;
 use file::{LoraFile, Pair};
 use ltx_nn::{Compute, LowRank, Matrix, Weights, merge_low_rank};
+use ltx_types::LoraChoice;
 use names::Target;
 use serde::Serialize;
 use std::{
@@ -22,18 +23,6 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
-
-/// A LoRA file and how strongly it counts.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LoraChoice {
-    /// The file.
-    pub path: PathBuf,
-    /// Multiplies what it adds; 0 adds nothing.
-    pub strength: f32,
-}
-
-/// The strengths that are taken.
-pub const LORA_STRENGTHS: std::ops::RangeInclusive<f32> = -100.0..=100.0;
 
 /// What is wrong with a tensor of a LoRA file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -6,7 +6,7 @@ mod draft;
 mod summary;
 
 use crate::{
-    compute, fingerprint,
+    compute,
     generation_flags::GenerationFlags,
     library,
     lora::LoraFlags,
@@ -16,9 +16,10 @@ use crate::{
 use anyhow::{Context, Result};
 use clap::Arg;
 use draft::Model;
+use ltx_engine::{Generator, NoPreviews, NotSaved, Run};
 use ltx_media::{FrameWriter, Mp4Writer, PngFolderWriter};
 use ltx_nn::{Compute, DTYPES, DeviceChoice};
-use ltx_pipeline::{Engine, EngineOptions, Generator, NoPreviews, NotSaved, Run};
+use ltx_pipeline::{Engine, EngineOptions};
 use ltx_policy::{Admitted, ModelIdentity, ModelNames, PolicyConfig, UsageMark, admit};
 use ltx_types::{CancelToken, Generation};
 use std::{path::PathBuf, process::ExitCode, time::Instant};
@@ -111,7 +112,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         (Model::from_path(arguments)?, ModelNames::new(vec![], [])) // A path needs no manifests.
     } else {
         let library = library::open(arguments.models_dir.as_deref())?;
-        let names = library::names(&library);
+        let names = library.names();
         (Model::named(&arguments.model, &library, &names), names)
     };
     let draft = arguments.draft(&model)?;
@@ -123,7 +124,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut files = model.files()?;
     files.loras.extend(arguments.loras.loras.iter().cloned());
     let mut engine = Engine::open(&files, options).context("the model cannot be used")?;
-    let weights = fingerprint::of(&files).context("the model cannot be used")?;
+    let weights = library::fingerprint(&files).context("the model cannot be used")?;
     let identity = ModelIdentity { name: model.name(), version: engine.version().to_owned(), weights };
     let mark = admitted.mark(&identity, NODE);
     let plan = engine.plan(admitted.request());

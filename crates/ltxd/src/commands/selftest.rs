@@ -4,8 +4,9 @@
 
 use crate::{commands::generate::ComputeFlags, exit::BadInput};
 use anyhow::{Context, Result};
+use ltx_engine::{NoPreviews, NotSaved, Run};
 use ltx_pipeline::{
-    EngineOptions, NoPreviews, NotSaved, Run,
+    EngineOptions,
     golden::{Comparison, GoldenCase, GoldenResult, run_case},
 };
 use ltx_types::{CancelToken, NoProgress};

@@ -9,8 +9,9 @@ mod models;
 
 pub(crate) use identity::random_hex;
 
-use crate::{compute, config::NodeConfig, exit::BadInput, fingerprint};
+use crate::{compute, config::NodeConfig, exit::BadInput};
 use anyhow::{Context, Result};
+use ltx_catalog::fingerprint;
 use ltx_jobs::{ClientId, Disk, Jobs, Surroundings};
 use ltx_nn::{Compute, gpu_memory, gpu_name};
 use ltx_policy::{ModelNames, PolicyConfig};
@@ -96,7 +97,7 @@ impl Loading {
 /// Completes a model's fingerprint.
 fn digest(model: &str, models: &NodeModels, control: &Control) {
     let Some(files) = models.files(model) else { return };
-    match fingerprint::whole(files) {
+    match fingerprint::of_contents(files) {
         Ok(file_sha256) => {
             let weights = models.complete_fingerprint(model, file_sha256);
             control.set_model_facts(model, files.upscaler.is_some(), weights);

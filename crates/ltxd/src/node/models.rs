@@ -2,15 +2,16 @@
 //!
 //! Must not know requests or clients.
 
-use crate::{compute, config::NodeConfig, exit::BadInput, fingerprint, library, memory};
+use crate::{compute, config::NodeConfig, exit::BadInput, library, memory};
 use anyhow::{Context, Result};
-use ltx_jobs::Models;
+use ltx_catalog::ModelLibrary;
+use ltx_engine::{EngineError, Generator, MemoryBudget, MemoryPlan};
+use ltx_jobs::{LoadError, Models};
 use ltx_nn::Compute;
-use ltx_pipeline::{Engine, EngineOptions, Generator, MemoryBudget, MemoryPlan, ModelFiles, PipelineError};
+use ltx_pipeline::{Engine, EngineOptions};
 use ltx_policy::{ModelIdentity, ModelNames, WeightFingerprint};
 use ltx_server::{Catalog, ModelCard};
-use ltx_types::Generation;
-use ltx_weights::ModelLibrary;
+use ltx_types::{Generation, ModelFiles};
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -67,10 +68,10 @@ pub(crate) fn open(config: &NodeConfig) -> Result<Known> {
         if served.contains(&manifest.name) {
             return Err(BadInput(format!("models: {} stands there twice", manifest.name)).into());
         }
-        let files = library::files(&library, manifest);
+        let files = library.files_of(manifest);
         let cannot = || format!("the model {} cannot be used", manifest.name);
         let planner = Engine::open(&files, models.options.clone()).with_context(cannot)?;
-        let weights = fingerprint::of(&files).with_context(cannot)?;
+        let weights = library::fingerprint(&files).with_context(cannot)?;
         let version = planner.version().to_owned();
         let identity = ModelIdentity { name: manifest.name.clone(), version, weights: weights.clone() };
         let two_stages = Some(planner.has_upscaler());
@@ -108,7 +109,7 @@ fn resident_bytes(config: &NodeConfig, compute: &Compute) -> u64 {
 }
 
 fn names(library: &ModelLibrary, config: &NodeConfig) -> ModelNames {
-    ModelNames::new(library::names(library).known().to_vec(), config.external_models.iter().cloned())
+    ModelNames::new(library.names().known().to_vec(), config.external_models.iter().cloned())
 }
 
 impl NodeModels {
@@ -131,16 +132,9 @@ impl NodeModels {
 }
 
 impl Models for NodeModels {
-    fn load(&self, model: &str) -> Result<Box<dyn Generator>, PipelineError> {
-        // Jobs ask only for what `identity` knows; anything else has no files.
-        let files = self.opened.get(model).map(|opened| opened.files.clone()).unwrap_or_else(|| ModelFiles {
-            checkpoint: model.into(),
-            components: vec![],
-            text_encoder: model.into(),
-            upscaler: None,
-            loras: vec![],
-        });
-        Ok(Box::new(Engine::open(&files, self.options.clone())?))
+    fn load(&self, model: &str) -> Result<Box<dyn Generator>, LoadError> {
+        let files = self.files(model).ok_or(LoadError::NotHere)?;
+        Ok(Box::new(Engine::open(files, self.options.clone()).map_err(EngineError::from)?))
     }
 
     fn identity(&self, model: &str) -> Option<ModelIdentity> {

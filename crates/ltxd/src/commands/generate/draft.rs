@@ -3,12 +3,13 @@
 //! Must not know the engine.
 
 use super::Arguments;
-use crate::{exit::BadInput, library};
+use crate::exit::BadInput;
 use anyhow::Result;
-use ltx_pipeline::ModelFiles;
+use ltx_catalog::{Manifest, ModelLibrary};
 use ltx_policy::{Ask, ModelNames};
-use ltx_types::{Defaults, FieldError, FramePosition, GenerationDraft, ImageInput, ImageSource, Schedule, Strength};
-use ltx_weights::{Manifest, ModelLibrary};
+use ltx_types::{
+    Defaults, FieldError, FramePosition, GenerationDraft, ImageInput, ImageSource, ModelFiles, Schedule, Strength,
+};
 use std::path::PathBuf;
 
 /// What `--model` turned out to be.
@@ -22,7 +23,7 @@ pub(super) enum Model {
 impl Model {
     pub(super) fn named(asked: &str, library: &ModelLibrary, names: &ModelNames) -> Self {
         let manifest = names.find(asked).and_then(|known| library.manifest(&known.name)).cloned();
-        let files = manifest.as_ref().map(|manifest| library::files(library, manifest));
+        let files = manifest.as_ref().map(|manifest| library.files_of(manifest));
         Self::Named { asked: asked.to_owned(), manifest: manifest.map(Box::new), files }
     }
 

@@ -7,9 +7,8 @@ use crate::{
     memory::{self, MemoryFlag},
 };
 use anyhow::{Context, Result};
-use ltx_pipeline::{Engine, EngineOptions, ModelFiles, PlanShape};
-use ltx_types::{FrameCount, PixelShape, Stages};
-use ltx_weights::LoraChoice;
+use ltx_pipeline::{Engine, EngineOptions, PlanShape, told_apart};
+use ltx_types::{FrameCount, LoraChoice, ModelFiles, PixelShape, Stages};
 use std::{path::PathBuf, process::ExitCode};
 
 /// The clip, and what it is computed with.
@@ -49,7 +48,7 @@ pub(super) fn print((files, loras): (&[PathBuf], &[LoraChoice]), clip: &Clip, js
     }
     let (compute, memory) = (clip.compute.compute()?, clip.memory.said());
     let options = EngineOptions { compute, memory, previews: false, ..EngineOptions::default() };
-    let files = ModelFiles { loras: loras.to_vec(), ..ModelFiles::sorted(files)? };
+    let files = ModelFiles { loras: loras.to_vec(), ..told_apart(files)? };
     let engine = Engine::open(&files, options).context("the model cannot be used")?;
     let plan = engine.plan_shape(&shape);
     match json {

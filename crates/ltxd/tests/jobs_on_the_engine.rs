@@ -1,16 +1,17 @@
-//! The real engine on the tiny model: stopped at several moments of both stages, it makes the frames of a quiet run.
+//! The queue on the real engine with the tiny model: stopped at several moments of both stages, it makes the frames of a quiet
+//! run.
+//!
+//! Must not know commands: queue and engine stand alone here, as `ltx-jobs` does not know the engine.
 
-mod common;
-
-use common::{LONG, client, ended, frames_of, settings, submit_draft};
-use ltx_jobs::{Disk, EventKind, FailureCode, GenerationRecord, Jobs, Models, State, Surroundings, Watched};
-use ltx_pipeline::{Engine, EngineOptions, Generator, MemoryPlan, ModelFiles, PipelineError};
+use ltx_engine::{EngineError, Generator, MemoryPlan};
+use ltx_jobs::{Disk, EventKind, FailureCode, GenerationRecord, Jobs, LoadError, Models, State, Surroundings, Watched};
+use ltx_pipeline::{Engine, EngineOptions, PipelineError};
 use ltx_policy::{ModelIdentity, WeightFingerprint};
 use ltx_testkit::{
-    fake::{draft, policy},
+    fake::{LONG, client, draft, ended, frames_of, policy, settings, submit_draft},
     tiny,
 };
-use ltx_types::{Generation, GenerationDraft, Stage, Stages};
+use ltx_types::{Generation, GenerationDraft, ModelFiles, Stage, Stages};
 use std::{path::Path, sync::Arc};
 
 struct Tiny(Engine);
@@ -27,8 +28,8 @@ fn engine() -> Result<Engine, PipelineError> {
 }
 
 impl Models for Tiny {
-    fn load(&self, _: &str) -> Result<Box<dyn Generator>, PipelineError> {
-        Ok(Box::new(engine()?))
+    fn load(&self, _: &str) -> Result<Box<dyn Generator>, LoadError> {
+        Ok(Box::new(engine().map_err(EngineError::from)?))
     }
 
     fn identity(&self, model: &str) -> Option<ModelIdentity> {
