@@ -16,6 +16,7 @@ pub mod golden;
 mod guidance;
 mod inspect;
 mod noise;
+mod opened;
 mod plan;
 mod preview;
 mod quantize;

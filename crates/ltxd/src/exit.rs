@@ -115,6 +115,7 @@ fn code_of_pipeline(error: &PipelineError) -> Code {
         | PipelineError::Prompt(_)
         | PipelineError::BadJson { .. }
         | PipelineError::Config { .. }
+        | PipelineError::OtherFamily { .. }
         | PipelineError::Tokenizer { .. }
         | PipelineError::NotATextEncoder { .. }
         | PipelineError::UnknownKind { .. }
