@@ -5,11 +5,12 @@
 use crate::{GenerationRecord, LegalShape, StageTime};
 use ltx_engine::{Outcome, StageSteps};
 use ltx_types::{
-    FrameCount, Generation, Guidance, LatentScale, LatentShape, Method, PixelShape, Progress, Schedule, Stage, Stages,
+    FrameCount, Generation, Guidance, LatentScale, LatentShape, Method, PixelShape, Progress, Schedule, SizeRules,
+    Stage, Stages,
 };
 
 /// Frames a latent frame adds.
-const FRAME_STEP: usize = 8;
+const FRAME_STEP: usize = SizeRules::LTX.frame_step;
 
 /// Work of a stage in units that its time is proportional to: prompts, pixels, or tokens times passes.
 fn work(stage: Stage, request: &Generation) -> f64 {
@@ -159,7 +160,7 @@ fn last_that<T>(count: usize, found: impl Fn(usize) -> Option<T>) -> Option<T> {
 
 /// Legal sizes with a shorter side, in about the same proportions, smallest first.
 fn smaller_sizes(pixels: PixelShape, stages: Stages) -> Vec<PixelShape> {
-    let step = stages.pixel_step();
+    let step = SizeRules::LTX.side_step_of(stages);
     let short = pixels.width.min(pixels.height);
     let side = |side: usize, n: usize| ((side * n * step + short / 2) / short / step * step).max(step);
     let size = |n| PixelShape::new(side(pixels.width, n), side(pixels.height, n), stages).ok();

@@ -4,6 +4,8 @@
 //!
 //! Must not know what a layer computes, or where its weights lie.
 
+pub(crate) mod footprint;
+
 use ltx_nn::{Arrival, NnError, Result, Staging, Vb};
 use std::{
     panic,

@@ -58,6 +58,16 @@ pub enum PipelineError {
         /// What is not in any of them.
         parts: Vec<&'static str>,
     },
+    /// The files are of another family than the model's manifest names.
+    #[error("{}: it is of the family {family}, and the model's manifest names {named}", file.display())]
+    OtherFamily {
+        /// The checkpoint.
+        file: PathBuf,
+        /// What the manifest names.
+        named: String,
+        /// What the files are.
+        family: &'static str,
+    },
     /// A file states a configuration that this engine cannot run.
     #[error("{}: its configuration is not one this engine runs", file.display())]
     Config {
@@ -162,6 +172,7 @@ impl PipelineError {
             | Self::BadJson { .. }
             | Self::MissingParts { .. }
             | Self::Config { .. }
+            | Self::OtherFamily { .. }
             | Self::Tokenizer { .. }
             | Self::NotATextEncoder { .. }
             | Self::UnknownKind { .. }

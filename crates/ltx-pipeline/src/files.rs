@@ -2,8 +2,8 @@
 //!
 //! Must not know how they are loaded.
 
-use crate::{PipelineError, Result};
-use ltx_model::text_encoder::Gemma;
+use crate::{PipelineError, Result, opened::TextFolder};
+use ltx_model::upsampler::UpsamplerConfig;
 use ltx_types::ModelFiles;
 use ltx_weights::TensorSet;
 use std::path::{Path, PathBuf};
@@ -47,10 +47,10 @@ fn kind(path: &Path) -> Result<Kind> {
         return Ok(Kind::Checkpoint);
     }
     let tensors = TensorSet::open_file(path)?;
-    if Gemma::PREFIXES.iter().any(|prefix| tensors.has_prefix(&format!("{prefix}.layers."))) {
+    if TextFolder::prefix_in(&tensors).is_some() {
         return Ok(Kind::TextEncoder);
     }
-    let upscales = tensors.config().is_ok_and(|config| config["_class_name"] == "LatentUpsampler");
+    let upscales = tensors.config().is_ok_and(|config| UpsamplerConfig::is_stated_by(&config));
     Ok(if upscales { Kind::Upscaler } else { Kind::Checkpoint })
 }
 

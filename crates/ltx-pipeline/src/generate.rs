@@ -6,6 +6,7 @@ use crate::{
     Engine, Noise, PipelineError, Result, Sigmas,
     conditioning::{ConditionedImage, PreparedImage, TokenState},
     decode::decode_tiled,
+    engine::LatentUpsampling,
     latent::LatentState,
     plan::Fit,
     preview::Previewer,
@@ -85,7 +86,7 @@ impl Engine {
         if request.stages == Stages::Two && !self.has_upscaler() {
             return Err(PipelineError::NoUpscaler);
         }
-        let layers = self.ltx.transformer.num_layers;
+        let layers = self.architecture().transformer.num_layers;
         let blocks = request.guidance.iter().flat_map(|guidance| &guidance.stg_blocks);
         if let Some(block) = blocks.into_iter().find(|block| **block >= layers) {
             let rule = format!("is not one of the model's {layers} blocks");
@@ -193,16 +194,17 @@ impl Engine {
     }
 
     pub(crate) fn empty_latent(&self, request: &Generation, pixels: PixelShape) -> Result<Tensor> {
-        let shape = LatentShape::of(pixels, request.frames, self.ltx.vae.scale());
-        let dims = (1, self.ltx.vae.latent_channels, shape.frames, shape.height, shape.width);
+        let vae = &self.architecture().vae;
+        let shape = LatentShape::of(pixels, request.frames, vae.scale());
+        let dims = (1, vae.latent_channels, shape.frames, shape.height, shape.width);
         Ok(Tensor::zeros(dims, DType::F32, &self.options.compute.device)?)
     }
 
     fn upsample(&self, latent: &Tensor, run: &Run<'_>, fit: &Fit, taps: &Taps) -> Result<Tensor> {
         run.progress.report(Progress { stage: Stage::Upsampling, done: 0, total: 1 });
         run.cancel.check()?;
-        let part = self.upsampler(fit)?;
-        let (upsampler, statistics) = &*part;
+        let loaded = self.upsampler(fit)?;
+        let LatentUpsampling { upsampler, statistics } = &*loaded;
         let latent = upsampler.forward(&statistics.unnormalize(latent)?, &Taps::off())?;
         let latent = statistics.normalize(&latent)?;
         taps.record("stage2.upsampled_latent", || Ok(latent.clone()))?;
@@ -233,7 +235,7 @@ impl Denoise<'_> {
         noise: &mut Noise,
         taps: &Taps,
     ) -> Result<Tensor> {
-        let (request, scale) = (self.request, self.engine.ltx.vae.scale());
+        let (request, scale) = (self.request, self.engine.architecture().vae.scale());
         let taps = taps.within(if stage == Stage::Denoising { "stage1." } else { "stage2." });
         let state = TokenState::new(base, images, request.conditioning, scale, request.rate)?;
         let noise_scale = sigmas.values().first().copied().unwrap_or(1.0);

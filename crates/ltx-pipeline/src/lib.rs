@@ -17,6 +17,7 @@ mod guidance;
 mod inspect;
 mod latent;
 mod noise;
+mod opened;
 mod plan;
 mod preview;
 mod quantize;

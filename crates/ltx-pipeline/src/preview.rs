@@ -110,7 +110,7 @@ impl Engine {
     pub(crate) fn preview_activations(&self, latent: LatentShape) -> u64 {
         let side = |side: usize| side.min(SIDE) as u64;
         let clip = ClipShape { frames: 1, height: side(latent.height), width: side(latent.width) };
-        self.decoder_activations(clip)
+        self.architecture().vae.decoder_bytes(clip, self.placement).unwrap_or(0)
     }
 }
 

@@ -9,7 +9,7 @@ use ltx_pipeline::{
     inspect, inspect_together, quantize,
 };
 use ltx_testkit::{data, tiny};
-use ltx_types::{CancelToken, ModelFiles, NoProgress};
+use ltx_types::{CancelToken, ModelFiles, NoProgress, Part};
 use ltx_weights::{QuantizeType, TensorSet};
 use std::{
     collections::HashMap,
@@ -166,8 +166,8 @@ fn component_files_make_the_same_frames_and_a_missing_part_is_named() {
     assert!(matches!(open(vec![transformer.clone()]), Some(PipelineError::Weights(_))));
 
     let alone = inspect(&packed).unwrap();
-    assert_eq!((alone.kind, alone.formats.as_slice()), ("LTX-2.3 component", &["GGUF"][..]));
-    assert_eq!(alone.absent, ["text connector", "text projection", "video VAE encoder", "video VAE decoder"]);
+    assert_eq!((alone.kind.as_str(), alone.formats.as_slice()), ("LTX-2.3 component", &["GGUF"][..]));
+    assert_eq!(alone.absent, [Part::TextConnector, Part::TextProjection, Part::VideoEncoder, Part::VideoDecoder]);
     assert!(alone.report.is_complete());
     assert!(matches!(inspect(&vae), Err(PipelineError::Weights(_))), "it states no configuration");
     let all = inspect_together(&[rest, vec![packed]].concat(), &[]).unwrap();

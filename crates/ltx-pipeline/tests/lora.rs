@@ -1,5 +1,5 @@
-//! LoRA files over the tiny model: what they add is `strength · alpha / rank · B A`, in a dense checkpoint and beside a packed one,
-//! whatever its tensors are called; and what is said of a file that does not fit.
+//! LoRA files over the tiny model: what they add is `strength · alpha / rank · B A`, in a dense checkpoint and beside a
+//! packed one, whatever its tensors are called; and what is said of a file that does not fit.
 
 use candle_core::{DType, Device, Tensor};
 use ltx_engine::{MemoryBudget, NoPreviews, NotSaved, Run};
@@ -10,7 +10,7 @@ use ltx_pipeline::{
     inspect, inspect_together, quantize,
 };
 use ltx_testkit::{data, tiny};
-use ltx_types::{CancelToken, LoraChoice, ModelFiles, NoProgress};
+use ltx_types::{CancelToken, LoraChoice, ModelFiles, NoProgress, Part};
 use ltx_weights::{LoraReport, QuantizeType, Stored, TensorSet};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -175,7 +175,7 @@ fn two_files_add_up_merged_and_beside() {
         println!("{name}: {error:.1e} from the sum of the widened weights");
         assert!(error < near());
         let report = inspect_together(&[packed], &both).unwrap().report;
-        assert!(report.is_complete() && report.beside["transformer"].bytes > 0, "{report}");
+        assert!(report.is_complete() && report.beside[&Part::Transformer].bytes > 0, "{report}");
     }
 }
 
@@ -292,6 +292,6 @@ fn audio_is_counted_and_left_alone() {
 
     let folder = tempfile::tempdir().unwrap();
     let alone = inspect(&save(folder.path(), "a.safetensors", &tensors)).unwrap();
-    assert_eq!((alone.kind, alone.sizes.as_str(), alone.report.audio.tensors), ("LoRA", "rank 3", 4));
+    assert_eq!((alone.kind.as_str(), alone.sizes.as_str(), alone.report.audio.tensors), ("LoRA", "rank 3", 4));
     assert_eq!((alone.report.total.tensors, alone.report.used_total().tensors, alone.report.unknown()), (6, 2, 0));
 }

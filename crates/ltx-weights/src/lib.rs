@@ -2,7 +2,8 @@
 //! configurations, and the report that accounts for every key; and the way from one format to the other (`quantize`).
 //!
 //! Must not know: how a model computes. It implements `ltx_nn::Weights` for data, for shapes
-//! alone, and for random data of those shapes (measurements), so that `inspect` runs the models' real `load()` and no second list of keys exists.
+//! alone, and for random data of those shapes (measurements), so that `inspect` runs the models' real `load()` and no second
+//! list of keys exists.
 #![deny(unsafe_code)]
 
 mod error;
@@ -16,6 +17,7 @@ mod report;
 mod safetensors_file;
 mod sources;
 mod tensor_set;
+mod vocabulary;
 mod weight_file;
 
 pub use error::{Result, WeightsError};

@@ -10,6 +10,7 @@ use crate::{
 use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
 use ltx_nn::{Compute, Matrix, NnError, Packed, Weights, unpack};
+use ltx_types::Part;
 use rayon::prelude::*;
 use std::{
     collections::BTreeMap,
@@ -173,8 +174,8 @@ impl ShapeOnly {
     }
 
     /// The source for one part of the model; what it is asked for counts towards that part.
-    pub fn part(self: &Arc<Self>, name: &'static str) -> Arc<dyn Weights> {
-        Arc::new(Part { source: Arc::clone(self), name })
+    pub fn part(self: &Arc<Self>, part: Part) -> Arc<dyn Weights> {
+        Arc::new(OfPart { source: Arc::clone(self), part })
     }
 
     /// The account of every key, after the models were loaded from this source.
@@ -205,7 +206,7 @@ impl ShapeOnly {
     }
 
     /// Notes that `key` is asked for, as the matrix of a linear layer or otherwise.
-    fn ask(&self, key: &str, shape: &[usize], part: &'static str, as_matrix: bool) {
+    fn ask(&self, key: &str, shape: &[usize], part: Part, as_matrix: bool) {
         let mut seen = self.seen();
         if let Some((_, entry)) = self.set.entry(key) {
             seen.used.insert(
@@ -220,29 +221,29 @@ impl ShapeOnly {
 }
 
 /// A [`ShapeOnly`] that counts towards one part.
-struct Part {
+struct OfPart {
     source: Arc<ShapeOnly>,
-    name: &'static str,
+    part: Part,
 }
 
-impl Weights for Part {
+impl Weights for OfPart {
     fn tensor(&self, key: &str, shape: &[usize], compute: &Compute) -> ltx_nn::Result<Tensor> {
-        self.source.ask(key, shape, self.name, false);
+        self.source.ask(key, shape, self.part, false);
         Ok(Tensor::zeros((), compute.dtype, &Device::Cpu)?.broadcast_as(shape)?)
     }
 
     fn matrix(&self, key: &str, shape: [usize; 2], compute: &Compute) -> ltx_nn::Result<Matrix> {
-        self.source.ask(key, &shape, self.name, true);
+        self.source.ask(key, &shape, self.part, true);
         Ok(Matrix::Dense(Tensor::zeros((), compute.dtype, &Device::Cpu)?.broadcast_as(&shape)?))
     }
 
     fn rows(&self, key: &str, shape: [usize; 2], rows: &[u32], compute: &Compute) -> ltx_nn::Result<Tensor> {
-        self.source.ask(key, &shape, self.name, false);
+        self.source.ask(key, &shape, self.part, false);
         Ok(Tensor::zeros((), compute.dtype, &Device::Cpu)?.broadcast_as((rows.len(), shape[1]))?)
     }
 
     fn check(&self, key: &str, shape: &[usize]) -> ltx_nn::Result<()> {
-        self.source.ask(key, shape, self.name, false);
+        self.source.ask(key, shape, self.part, false);
         Ok(())
     }
 }

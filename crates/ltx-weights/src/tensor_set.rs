@@ -3,7 +3,7 @@
 //! Must not know what they are used for.
 
 use crate::{
-    Result, WeightsError, report,
+    Result, WeightsError, vocabulary,
     weight_file::{Entry, StoredType, WeightFile},
 };
 use candle_core::DType;
@@ -200,11 +200,11 @@ impl TensorSet {
         self.entry(key).map_or((0, 0), |(_, entry)| (entry.values() as u64, entry.range.len() as u64))
     }
 
-    /// Bytes in memory of the tensors whose keys start with `prefix`: all of them, and the largest. `bytes` says what one takes.
-    /// The audio stream is left out, as it is never loaded.
+    /// Bytes in memory of the tensors whose keys start with `prefix`: all of them, and the largest. `bytes` says what one
+    /// takes. The audio stream is left out, as it is never loaded.
     pub fn memory_bytes(&self, prefix: &str, bytes: impl Fn(Footprint<'_>) -> u64) -> (u64, u64) {
         let keys = self.by_key.range(prefix.to_owned()..).map(|(key, _)| key).take_while(|key| key.starts_with(prefix));
-        let keys = keys.filter(|key| !report::is_audio(key));
+        let keys = keys.filter(|key| !vocabulary::is_audio(key));
         let each = keys.filter_map(|key| {
             let (_, entry) = self.entry(key)?;
             let packed = entry.shape.len() == 2 && entry.packing().is_some();

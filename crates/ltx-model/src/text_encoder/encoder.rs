@@ -3,13 +3,11 @@
 //!
 //! Must not know which of the prompts is negative.
 
-use super::{Connector, FeatureProjection, Gemma, MAX_TOKENS, TokenIds};
-use crate::{
-    layers::Layers,
-    transformer::{Transformer, TransformerConfig},
-};
+use super::{Connector, FeatureProjection, Gemma, MAX_TOKENS, TextConfig, TokenIds};
+use crate::{layers::Layers, part::Module};
 use candle_core::{DType, Tensor};
 use ltx_nn::{NnError, Result, Taps, Vb};
+use ltx_types::Part;
 
 /// Prompts to contexts.
 pub struct TextEncoder {
@@ -20,18 +18,20 @@ pub struct TextEncoder {
 }
 
 impl TextEncoder {
+    /// What of it may stay in memory between generations; the language model is read anew for every encoding.
+    pub const STAYS: [Part; 2] = [FeatureProjection::PART, Connector::PART];
+
     /// The language model, which is read anew for every encoding, with the projection and the connector at the root of an LTX
     /// checkpoint, `vb`. Those stay in memory once they were used, if `stays`.
     ///
     /// # Errors
     /// As [`ltx_nn::Weights::tensor`].
-    pub fn open(gemma: Gemma, vb: &Vb, config: &TransformerConfig, stays: bool) -> Result<Self> {
-        let states = (gemma.config().hidden_size, gemma.config().states());
-        let connector = Connector::open(&vb.pp(Transformer::PREFIX), config, stays)?;
-        let (root, outputs) = (vb.passing(), config.connector_dim());
+    pub fn open(gemma: Gemma, vb: &Vb, config: &TextConfig, stays: bool) -> Result<Self> {
+        let connector = Connector::open(vb, &config.connector, stays)?;
+        let (root, projection) = (vb.passing(), config.projection);
         let load = move |vb: &Vb, _| {
             let root = if vb.is_streamed() { &root.streamed() } else { &root };
-            FeatureProjection::load(root, states, outputs)
+            FeatureProjection::load(root, &projection)
         };
         Ok(Self { gemma, projection: Layers::new(vb.clone(), (1, usize::from(stays)), load), connector })
     }

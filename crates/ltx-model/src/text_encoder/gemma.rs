@@ -8,9 +8,10 @@
 //! Must not know what the states are used for.
 
 use super::{GemmaConfig, MAX_TOKENS, tokenizer::TokenIds};
-use crate::layers::Layers;
+use crate::{layers::Layers, part::Module};
 use candle_core::Tensor;
 use ltx_nn::{AttentionShape, Compute, Linear, Mask, Result, RmsNorm, RopeTable, Vb, attention};
+use ltx_types::Part;
 
 /// A Gemma-3 language model on disk.
 pub struct Gemma {
@@ -20,15 +21,13 @@ pub struct Gemma {
     norm: RmsNorm,
 }
 
-impl Gemma {
-    /// Key prefixes under which published Gemma-3 folders keep the language model.
-    pub const PREFIXES: [&'static str; 3] = ["language_model.model", "model.language_model", "model"];
+impl Module for Gemma {
+    const PART: Part = Part::LanguageModel;
+    const MARK: &'static str = "";
+    type Config = GemmaConfig;
 
     /// Checks every layer's keys and shapes; `vb` stands at one of [`Self::PREFIXES`].
-    ///
-    /// # Errors
-    /// As [`ltx_nn::Weights::tensor`].
-    pub fn load(vb: &Vb, config: &GemmaConfig) -> Result<Self> {
+    fn load(vb: &Vb, config: &GemmaConfig) -> Result<Self> {
         vb.check("embed_tokens.weight", [config.vocab_size, config.hidden_size])?;
         for layer in 0..config.num_hidden_layers {
             Layer::check(&vb.pp("layers").pp(layer.to_string()), config)?;
@@ -41,6 +40,11 @@ impl Gemma {
         };
         Ok(Self { vb: vb.clone(), config: config.clone(), layers, norm })
     }
+}
+
+impl Gemma {
+    /// Key prefixes, without their dots, under which published Gemma-3 folders keep the language model.
+    pub const PREFIXES: [&'static str; 3] = ["language_model.model", "model.language_model", "model"];
 
     /// The configuration it was loaded with.
     pub fn config(&self) -> &GemmaConfig {

@@ -3,8 +3,10 @@
 //! Must not know the machine it will run on.
 
 mod fit;
-mod gpu;
 mod needs;
+#[cfg(test)]
+mod on_a_gpu;
+mod process;
 mod sizes;
 
 pub(crate) use fit::Fit;

@@ -2,21 +2,24 @@
 //!
 //! Must not know requests.
 
-use crate::{
-    inspect::{LtxFile, TextFolder},
-    resident::Part,
-};
+use crate::opened::{LtxFile, TextFolder};
 use candle_core::DType;
-use ltx_model::transformer::Transformer;
+use ltx_model::{
+    footprint::{Placement, Stack, streamed_bytes},
+    part::Module,
+    text_encoder::{Connector, FeatureProjection},
+    transformer::Transformer,
+};
 use ltx_nn::{Compute, Level};
+use ltx_types::Part;
 use ltx_weights::{Footprint, LoadReport, Loras, Tally, TensorSet};
 use std::collections::BTreeMap;
 
-/// Sizes of one model's weights: of what stays, packed matrices, and LoRA pairs beside them, are as they are stored, all else in
-/// the compute dtype. Matrices of layers that are used once keep 16-bit floats as well.
+/// Sizes of one model's weights: of what stays, packed matrices, and LoRA pairs beside them, are as they are stored, all else
+/// in the compute dtype. Matrices of layers that are used once keep 16-bit floats as well.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sizes {
-    parts: BTreeMap<&'static str, u64>,
+    parts: BTreeMap<Part, u64>,
     /// The transformer's blocks together.
     pub(crate) blocks: u64,
     /// The largest of them that stays, and that is streamed.
@@ -28,8 +31,6 @@ pub(crate) struct Sizes {
     pub(crate) connector_block: u64,
     /// The largest layer of the language model; it is always streamed.
     pub(crate) gemma_layer: u64,
-    /// The matrix between the language model and the connector; it is multiplied in its stored form.
-    pub(crate) projection: u64,
     /// On a GPU: what is no matrix in layers that are streamed; it stays there.
     pub(crate) small: u64,
     /// All layers of the language model.
@@ -53,8 +54,14 @@ struct Layers {
 }
 
 impl Sizes {
-    pub(crate) fn of(reports: &[LoadReport], ltx: &LtxFile, text: &TextFolder, compute: &Compute, gpu: bool) -> Self {
-        let value = compute.dtype.size_in_bytes() as u64;
+    pub(crate) fn of(
+        reports: &[LoadReport],
+        ltx: &LtxFile,
+        text: &TextFolder,
+        compute: &Compute,
+        placement: Placement,
+    ) -> Self {
+        let (value, gpu) = (placement.value_bytes(), placement.is_gpu());
         let mut sizes = Self::default();
         for report in reports {
             for (part, used) in &report.used {
@@ -62,20 +69,22 @@ impl Sizes {
                 let beside = report.beside.get(part).copied().unwrap_or_default();
                 // A GPU keeps nothing packed but fp8 matrices, and those of the parts that have any are counted below.
                 let packed = if gpu { Tally::default() } else { packed };
-                *sizes.parts.entry(part).or_default() += in_memory(*used, packed, value) + beside.bytes;
+                *sizes.parts.entry(*part).or_default() += in_memory(*used, packed, value) + beside.bytes;
             }
         }
         let widens = !gpu && compute.dtype == DType::F32;
         let rule = Rule { value, gpu, widens, tiles: widens && Level::current() == Level::Amx, loras: &ltx.loras };
-        let prefix = Transformer::PREFIX;
-        let connector = format!("{prefix}.video_embeddings_connector.");
-        let all = ltx.tensors.memory_bytes(&format!("{prefix}."), |tensor| match tensor.key.starts_with(&connector) {
-            true => 0,
-            false => rule.staying(tensor),
+        let all = ltx.tensors.memory_bytes(&format!("{}.", Transformer::PREFIX), |tensor| {
+            if tensor.key.starts_with(Connector::MARK) { 0 } else { rule.staying(tensor) }
         });
-        sizes.parts.insert("transformer", all.0);
-        sizes.parts.insert("text connector", ltx.tensors.memory_bytes(&connector, |tensor| rule.staying(tensor)).0);
-        let blocks = (&*ltx.tensors, format!("{prefix}.transformer_blocks"), ltx.transformer.num_layers);
+        sizes.parts.insert(Part::Transformer, all.0);
+        let connector = ltx.tensors.memory_bytes(Connector::MARK, |tensor| rule.staying(tensor)).0;
+        sizes.parts.insert(Part::TextConnector, connector);
+        // The matrix between the language model and the connector is multiplied in its stored form.
+        let projection = ltx.tensors.memory_bytes(FeatureProjection::MARK, |tensor| rule.passing(tensor)).0;
+        sizes.parts.insert(Part::TextProjection, projection);
+
+        let blocks = (&*ltx.tensors, ltx.architecture.transformer.stack());
         let held = layers(&blocks, |tensor| rule.staying(tensor));
         (sizes.blocks, sizes.block) = (held.sum, held.layer);
         sizes.streamed_block = layers(&blocks, |tensor| rule.passing(tensor)).layer;
@@ -86,15 +95,14 @@ impl Sizes {
                 [outputs, inputs] if eight_bit(outputs, inputs) => values(tensor.shape) * EIGHT_BIT.0 / EIGHT_BIT.1,
                 _ => rule.staying(tensor),
             });
-            let transformer = sizes.parts.entry("transformer").or_default();
+            let transformer = sizes.parts.entry(Part::Transformer).or_default();
             *transformer = transformer.saturating_sub(sizes.blocks) + rounded.sum;
             (sizes.blocks, sizes.block, sizes.streamed_block) = (rounded.sum, rounded.layer, rounded.layer);
             sizes.second_form = layers(&blocks, |tensor| rule.passing(tensor)).tensor;
         }
-        let connector =
-            (&*ltx.tensors, format!("{connector}transformer_1d_blocks"), ltx.transformer.connector_num_layers);
+        let connector = (&*ltx.tensors, ltx.architecture.text.connector.stack());
         sizes.connector_block = layers(&connector, |tensor| rule.passing(tensor)).layer;
-        let gemma = (&*text.tensors, format!("{}.layers", text.prefix), text.config.num_hidden_layers);
+        let gemma = (&*text.tensors, text.config.stack(text.prefix));
         let no_loras = Rule { loras: &Loras::default(), ..rule };
         let language = layers(&gemma, |tensor| no_loras.passing(tensor));
         (sizes.gemma, sizes.gemma_layer) = (language.sum, language.layer);
@@ -102,34 +110,19 @@ impl Sizes {
             let small = |tensor: Footprint<'_>| if tensor.is_matrix() { 0 } else { values(tensor.shape) * value };
             sizes.small = [&blocks, &connector, &gemma].map(|stack| layers(stack, small).sum).iter().sum();
         }
-        let projection = "text_embedding_projection.video_aggregate_embed.";
-        sizes.projection = ltx.tensors.memory_bytes(projection, |tensor| rule.passing(tensor)).0;
-        sizes.parts.insert("text projection", sizes.projection);
         sizes
     }
 
-    /// A part that may stay. Gemma is read layer by layer in every pass and never stays; of the text encoder it is the
-    /// projection and the connector.
+    /// A part's weights, all of them. The language model never stays: it is read layer by layer in every pass.
     pub(crate) fn part(&self, part: Part) -> u64 {
-        let names: &[&str] = match part {
-            Part::TextEncoder => &["text projection", "text connector"],
-            Part::VideoEncoder => &["video VAE encoder"],
-            Part::Transformer => &["transformer"],
-            Part::Upsampler => &["latent upscaler"],
-            Part::VideoDecoder => &["video VAE decoder"],
-        };
-        names.iter().map(|name| self.named(name)).sum()
+        self.parts.get(&part).copied().unwrap_or(0)
     }
 
     /// The transformer with `held` of its `all` blocks in memory, and two of the others.
     pub(crate) fn transformer(&self, held: usize, all: usize) -> u64 {
-        let streamed = streamed(self.streamed_block, all - held.min(all));
+        let streamed = streamed_bytes(self.streamed_block, all - held.min(all));
         let blocks = self.blocks * held as u64 / all.max(1) as u64 + streamed;
-        self.named("transformer").saturating_sub(self.blocks) + blocks + if held > 0 { self.second_form } else { 0 }
-    }
-
-    fn named(&self, part: &str) -> u64 {
-        self.parts.get(part).copied().unwrap_or(0)
+        self.part(Part::Transformer).saturating_sub(self.blocks) + blocks + if held > 0 { self.second_form } else { 0 }
     }
 }
 
@@ -184,10 +177,10 @@ impl Rule<'_> {
     }
 }
 
-/// Bytes of `count` layers at a prefix.
-fn layers((set, prefix, count): &(&TensorSet, String, usize), bytes: impl Fn(Footprint<'_>) -> u64 + Copy) -> Layers {
-    let layer = |i: usize| set.memory_bytes(&format!("{prefix}.{i}."), bytes);
-    (0..*count).map(layer).fold(Layers::default(), |all, (layer, tensor)| Layers {
+/// Bytes of the layers of a stack.
+fn layers((set, stack): &(&TensorSet, Stack), bytes: impl Fn(Footprint<'_>) -> u64 + Copy) -> Layers {
+    let layer = |i: usize| set.memory_bytes(&format!("{}{i}.", stack.keys), bytes);
+    (0..stack.count).map(layer).fold(Layers::default(), |all, (layer, tensor)| Layers {
         sum: all.sum + layer,
         layer: all.layer.max(layer),
         tensor: all.tensor.max(tensor),
@@ -196,11 +189,6 @@ fn layers((set, prefix, count): &(&TensorSet, String, usize), bytes: impl Fn(Foo
 
 fn values(shape: &[usize]) -> u64 {
     shape.iter().product::<usize>() as u64
-}
-
-/// Of layers that are streamed, the one in use and the next are in memory.
-pub(crate) fn streamed(layer: u64, count: usize) -> u64 {
-    layer * count.min(2) as u64
 }
 
 fn in_memory(used: Tally, packed: Tally, value: u64) -> u64 {

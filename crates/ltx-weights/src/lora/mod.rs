@@ -1,6 +1,6 @@
-//! LoRA files over a model's weights: several at once, each with a strength. What a pair adds is `strength · alpha / rank · B A`
-//! (without an `alpha`, `strength · B A`). A dense weight becomes the sum when it is loaded, one matrix at a time; a packed one
-//! stays packed, and a layer adds the thin product to its own. Nothing keeps a second copy of the model.
+//! LoRA files over a model's weights: several at once, each with a strength. What a pair adds is `strength · alpha / rank · B
+//! A` (without an `alpha`, `strength · B A`). A dense weight becomes the sum when it is loaded, one matrix at a time; a
+//! packed one stays packed, and a layer adds the thin product to its own. Nothing keeps a second copy of the model.
 //!
 //! Must not know which model it is, nor what its layers compute.
 
@@ -9,12 +9,13 @@ mod names;
 
 use crate::{
     LoadReport, Result, TensorSet, WeightsError,
-    report::{KeyProblem, Tally, Use, is_audio},
+    report::{KeyProblem, Tally, Use},
+    vocabulary::is_audio,
 };
 use candle_core::DType;
 use file::{LoraFile, Pair};
 use ltx_nn::{Compute, LowRank, Matrix, Weights, merge_low_rank};
-use ltx_types::LoraChoice;
+use ltx_types::{LoraChoice, Part};
 use names::Target;
 use serde::Serialize;
 use std::{
@@ -145,7 +146,7 @@ pub fn lora_report(path: &Path) -> Result<Option<(LoadReport, (usize, usize))>> 
             report.audio += file.size(pair);
             continue;
         }
-        *report.used.entry("LoRA pairs").or_default() += file.size(pair);
+        *report.used.entry(Part::LoraPairs).or_default() += file.size(pair);
         match file.rank(pair, None).and_then(|rank| file.scale(pair, rank).map(|_| rank)) {
             Ok(rank) => ranks = (ranks.0.min(rank), ranks.1.max(rank)),
             Err(problem) => problems.push(problem),

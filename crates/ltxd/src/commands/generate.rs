@@ -124,6 +124,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut files = model.files()?;
     files.loras.extend(arguments.loras.loras.iter().cloned());
     let mut engine = Engine::open(&files, options).context("the model cannot be used")?;
+    if let Some(family) = model.family() {
+        engine.expect_family(family).context("the model cannot be used")?;
+    }
     let weights = library::fingerprint(&files).context("the model cannot be used")?;
     let identity = ModelIdentity { name: model.name(), version: engine.version().to_owned(), weights };
     let mark = admitted.mark(&identity, NODE);

@@ -64,7 +64,7 @@ fn print(Inspected { path, kind, formats, version, sizes, absent, report }: &Ins
         println!("  {name:<22} {tensors:>6} tensors {:>14} parameters {:>10}", grouped(parameters), human(bytes));
     };
     for (part, tally) in &report.used {
-        line(part, *tally);
+        line(part.name(), *tally);
         let types = report.stored.get(part).into_iter().flatten();
         // What is all of one usual type needs no line.
         for (stored, tally) in
@@ -91,7 +91,7 @@ fn print(Inspected { path, kind, formats, version, sizes, absent, report }: &Ins
         }
     }
     if !absent.is_empty() {
-        println!("  not in it: {}", absent.join(", "));
+        println!("  not in it: {}", absent.iter().map(|part| part.name()).collect::<Vec<_>>().join(", "));
     }
     println!(
         "  keys {} = {} used + {} audio + {} vision + {} scales, {} unknown, {} missing, {} other problems",

@@ -71,6 +71,7 @@ pub(crate) fn open(config: &NodeConfig) -> Result<Known> {
         let files = library.files_of(manifest);
         let cannot = || format!("the model {} cannot be used", manifest.name);
         let planner = Engine::open(&files, models.options.clone()).with_context(cannot)?;
+        planner.expect_family(&manifest.family).with_context(cannot)?;
         let weights = library::fingerprint(&files).with_context(cannot)?;
         let version = planner.version().to_owned();
         let identity = ModelIdentity { name: manifest.name.clone(), version, weights: weights.clone() };

@@ -67,6 +67,14 @@ impl Model {
         }
     }
 
+    /// The family that the model's manifest names.
+    pub(super) fn family(&self) -> Option<&str> {
+        match self {
+            Self::Named { manifest: Some(manifest), .. } => Some(&manifest.family),
+            Self::Named { .. } | Self::File { .. } => None,
+        }
+    }
+
     pub(super) fn name(&self) -> String {
         match self {
             Self::Named { manifest: Some(manifest), .. } => manifest.name.clone(),

@@ -4,15 +4,20 @@
 //!
 //! Must not know stages or sigmas.
 
+mod footprint;
+
 use crate::{
     config::{parse, require, within},
     layout::{channels_first, channels_last},
+    part::Module,
 };
 use candle_core::{DType, Tensor};
 use ltx_nn::{Conv3d, Conv3dConfig, GroupNorm, Result, Taps, TimePadding, Vb};
+use ltx_types::Part;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+const CLASS: &str = "LatentUpsampler";
 const GROUPS: usize = 32;
 const EPS: f64 = 1e-5;
 
@@ -28,13 +33,18 @@ pub struct UpsamplerConfig {
 }
 
 impl UpsamplerConfig {
+    /// Whether a file's configuration is an upsampler's.
+    pub fn is_stated_by(config: &Value) -> bool {
+        config.get("_class_name").and_then(Value::as_str) == Some(CLASS)
+    }
+
     /// Parses and checks the file's configuration.
     ///
     /// # Errors
     /// A field is missing, or asks for another kind of upsampler (temporal, rational, 2-D).
     pub fn from_json(config: &Value) -> Result<Self> {
         for (field, supported) in [
-            ("_class_name", json!("LatentUpsampler")),
+            ("_class_name", json!(CLASS)),
             ("dims", json!(3)),
             ("spatial_upsample", json!(true)),
             ("temporal_upsample", json!(false)),
@@ -50,17 +60,6 @@ impl UpsamplerConfig {
         within("num_blocks_per_stage", config.num_blocks_per_stage, 0..=256)?;
         Ok(config)
     }
-
-    /// Bytes at the worst moment on a GPU, for a latent of so many elements after the upsampling: a block's input, a
-    /// convolution's output and the group norm after it, which is in f32.
-    pub fn bytes_on_gpu(&self, elements: u64, dtype: DType) -> u64 {
-        const NORM_COPIES: u64 = 3;
-        const COPIES: u64 = 6;
-        let value = dtype.size_in_bytes() as u64;
-        // In other dtypes than bf16, candle's convolution unfolds its input.
-        let convolution = if dtype == DType::BF16 { 0 } else { 15 * value };
-        self.mid_channels as u64 * elements * (COPIES * value + NORM_COPIES * 4 + convolution)
-    }
 }
 
 /// The upsampler.
@@ -74,12 +73,12 @@ pub struct Upsampler {
     dtype: DType,
 }
 
-impl Upsampler {
-    /// Loads from the root of its own file.
-    ///
-    /// # Errors
-    /// As [`ltx_nn::Weights::tensor`].
-    pub fn load(vb: &Vb, config: &UpsamplerConfig) -> Result<Self> {
+impl Module for Upsampler {
+    const PART: Part = Part::LatentUpsampler;
+    const MARK: &'static str = "";
+    type Config = UpsamplerConfig;
+
+    fn load(vb: &Vb, config: &UpsamplerConfig) -> Result<Self> {
         let (latent, mid) = (config.in_channels, config.mid_channels);
         let conv = |name: &str, inputs, outputs| {
             Conv3d::load(&vb.pp(name), Conv3dConfig::cube(inputs, outputs, TimePadding::Zeros))
@@ -99,7 +98,9 @@ impl Upsampler {
             dtype: vb.compute().dtype,
         })
     }
+}
 
+impl Upsampler {
     /// # Shapes
     /// `[B, in_channels, F, H, W]` → `[B, in_channels, F, 2H, 2W]`, f32, un-normalised on both sides.
     ///
