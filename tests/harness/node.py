@@ -107,8 +107,13 @@ class Node:
 
     def sockets(self):
         """How many sockets it has open: listeners, connections, and what its runtime needs."""
-        links = Path(f"/proc/{self.process.pid}/fd").iterdir()
-        return sum(link.readlink().name.startswith("socket:") for link in links)
+        found = 0
+        for link in Path(f"/proc/{self.process.pid}/fd").iterdir():
+            try:
+                found += link.readlink().name.startswith("socket:")
+            except FileNotFoundError:  # It was closed meanwhile.
+                pass
+        return found
 
 
 class Nodes:
