@@ -90,8 +90,9 @@ impl Core {
         }
         queue.estimate_again(|work| forecast(&store, work).ok().flatten().map(|forecast| forecast.total()));
         let line = Line { queue, running: None, stopping: false, trouble: None };
+        let limits = &config.limits;
         Ok(Self {
-            rate: Mutex::new(RateLimit::new(config.requests_per_second, config.request_burst)),
+            rate: Mutex::new(RateLimit::new(limits.requests_per_second.get(), limits.request_burst.get())),
             config,
             folder,
             store: Arc::new(store),
@@ -131,7 +132,7 @@ impl Core {
     /// `QueueFull`.
     pub(crate) fn check_room(&self, client: &ClientId) -> Result<()> {
         let line = self.line();
-        let (all, own) = (self.config.max_queued, self.config.max_queued_per_client);
+        let (all, own) = (self.config.limits.queued.get(), self.config.limits.queued_per_client.get());
         if line.queue.len_of(client) >= own {
             return Err(JobsError::QueueFull { limit: own, of_client: true });
         }
@@ -153,7 +154,7 @@ impl Core {
     pub(crate) fn check_space(&self, bytes: u64) -> Result<()> {
         let root = self.folder.root();
         let free = self.space.free_bytes(root).map_err(JobsError::file(root))?;
-        let needed = self.config.reserve_bytes.saturating_add(bytes);
+        let needed = self.config.limits.reserve_bytes.get().saturating_add(bytes);
         if free < needed { Err(JobsError::StorageFull { free, needed, source: None }) } else { Ok(()) }
     }
 

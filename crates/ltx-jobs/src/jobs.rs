@@ -92,7 +92,7 @@ impl Jobs {
         let (age_ms, wall_ms) = store.stored_clock()?.unwrap_or((0, i64::MAX));
         let clock = NodeClock::resume(age_ms, wall_ms);
         let reach = |id| latent::reach(&folder.latent(id));
-        store.recover(config.max_fruitless_crashes, reach, clock.now())?;
+        store.recover(config.limits.fruitless_crashes.get(), reach, clock.now())?;
         store.store_clock(clock.now())?;
         remove_orphans(&folder, &store)?;
 

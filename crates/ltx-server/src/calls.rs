@@ -110,7 +110,7 @@ where
         let answered = async move {
             let mut end = end;
             let response = match timeout(within, inner).await {
-                Ok(response) => foreign::with_details(&path, response?, node.config.limits.message_bytes),
+                Ok(response) => foreign::with_details(&path, response?, node.config.limits.message_bytes.get()),
                 Err(_) => foreign::answer(Problem::OutOfTime { limit: within }, &HeaderMap::new()),
             };
             end.code = code_of(response.headers());
@@ -208,7 +208,7 @@ fn code_of(headers: &HeaderMap) -> Option<Code> {
 
 /// What a failure to read a message of a stream is in the domain's words.
 pub(crate) fn decoding(node: &Node, status: &Status) -> Option<Problem> {
-    foreign::decoding(status, node.config.limits.message_bytes)
+    foreign::decoding(status, node.config.limits.message_bytes.get())
 }
 
 #[cfg(test)]

@@ -9,8 +9,12 @@ pub mod fake;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 mod ledger;
+#[cfg(feature = "fake")]
+mod settings;
 
 pub use ledger::{Ledger, LedgerCarrier};
+#[cfg(feature = "fake")]
+pub use settings::default_settings;
 
 use candle_core::{Device, Tensor};
 use ltx_nn::{Compute, Taps, Vb, relative_l2};

@@ -15,6 +15,7 @@ mod progress;
 mod request;
 mod schedule;
 mod seed;
+pub mod settings;
 mod shape;
 mod time;
 

@@ -8,20 +8,26 @@ use ltx_jobs::{
     Watched,
 };
 use ltx_policy::{Ask, admit};
-use ltx_testkit::fake::{FakeModels, FakeOptions, draft, policy};
-use ltx_types::GenerationDraft;
+use ltx_testkit::{
+    default_settings,
+    fake::{FakeModels, FakeOptions, draft, policy},
+};
+use ltx_types::{
+    GenerationDraft,
+    settings::{Bounded, PerSecond},
+};
 use std::{path::Path, sync::Arc, time::Duration};
 
 /// Longer than anything here takes.
 pub const LONG: Duration = Duration::from_secs(60);
 
 pub fn settings(data: &Path) -> Settings {
-    Settings {
-        requests_per_second: 1e6,
-        request_burst: 1_000_000,
-        reserve_bytes: 0,
-        ..Settings::new(data, "test-node")
-    }
+    let mut settings = Settings { data: data.into(), node: "test-node".into(), ..default_settings() };
+    let limits = &mut settings.limits;
+    limits.requests_per_second = PerSecond::new(1e6).unwrap();
+    limits.request_burst = Bounded::new(1_000_000).unwrap();
+    limits.reserve_bytes = Bounded::new(0).unwrap();
+    settings
 }
 
 pub fn surroundings(options: FakeOptions) -> Surroundings {
