@@ -66,8 +66,9 @@ impl Core {
             line.push(&record.client, Waiting { id: record.id, work: Workload::of(&record), seconds: None });
         }
         line.estimate_again(&|work| forecast(&*store, work).ok().flatten().map(|forecast| forecast.total()));
+        let limits = &config.limits;
         Ok(Self {
-            rate: Mutex::new(RateLimit::new(config.requests_per_second, config.request_burst)),
+            rate: Mutex::new(RateLimit::new(limits.requests_per_second.get(), limits.request_burst.get())),
             config,
             blobs,
             store,
@@ -106,7 +107,7 @@ impl Core {
     /// # Errors
     /// `QueueFull`.
     pub(crate) fn check_room(&self, client: &ClientId) -> Result<()> {
-        let (all, own) = (self.config.max_queued, self.config.max_queued_per_client);
+        let (all, own) = (self.config.limits.queued.get(), self.config.limits.queued_per_client.get());
         if self.line.len_of(client) >= own {
             return Err(JobsError::QueueFull { limit: own, of_client: true });
         }
@@ -128,7 +129,7 @@ impl Core {
     pub(crate) fn check_space(&self, bytes: u64) -> Result<()> {
         let root = &self.config.data;
         let free = self.space.free_bytes(root).map_err(JobsError::file(root))?;
-        let needed = self.config.reserve_bytes.saturating_add(bytes);
+        let needed = self.config.limits.reserve_bytes.get().saturating_add(bytes);
         if free < needed { Err(JobsError::StorageFull { free, needed, source: None }) } else { Ok(()) }
     }
 

@@ -95,7 +95,7 @@ impl Jobs {
         let events = Arc::new(SqliteLog { store: Arc::clone(&store), hub });
         let clock = NodeClock::resume(store.stored_clock()?);
         let reach = |id| latent::reach(&*folder, id);
-        store.recover(config.max_fruitless_crashes, &reach, clock.now())?;
+        store.recover(config.limits.fruitless_crashes.get(), &reach, clock.now())?;
         store.store_clock(clock.now())?;
         remove_orphans(&*folder, &*store)?;
 

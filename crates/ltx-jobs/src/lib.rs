@@ -41,7 +41,7 @@ mod sweep;
 mod tail;
 mod watch;
 
-pub use config::{JobsConfig, Retention, Settings};
+pub use config::{JobsConfig, Limits, Retention, Settings};
 pub use device::DeviceError;
 pub use error::{JobsError, LegalShape, Result};
 pub use event::{Event, EventKind};

@@ -127,7 +127,7 @@ impl Jobs {
             seconds: forecast.as_ref().map(Forecast::total),
             stages: forecast.map(|forecast| forecast.stages().to_vec()).unwrap_or_default(),
         };
-        let available_bytes = core.config.memory_limit_bytes;
+        let available_bytes = core.config.limits.memory_bytes;
         let allowed = available_bytes.unwrap_or(u64::MAX);
         let fits = |request: &Generation| plan(request).is_some_and(|peak| peak <= allowed);
         let largest = if peak <= allowed { None } else { largest_fit(request, fits) };
@@ -154,7 +154,7 @@ impl Jobs {
         let core = self.core();
         core.check_open()?;
         core.check_rate(client)?;
-        check_length(bytes.len() as u64, core.config.max_image_bytes)?;
+        check_length(bytes.len() as u64, core.config.limits.image_bytes.get())?;
         if let Some(id) = core.store.renew_upload(client, &format!("{:x}", Sha256::digest(&bytes)), core.now())? {
             return Ok(id);
         }
@@ -195,7 +195,7 @@ impl Jobs {
 
     fn read_image<'a>(&self, source: &'a ImageSource) -> Result<Image<'a>> {
         let _alone = lock(&self.core().decoding);
-        Image::read(source, self.core().config.max_image_bytes)
+        Image::read(source, self.core().config.limits.image_bytes.get())
     }
 }
 

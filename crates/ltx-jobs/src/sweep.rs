@@ -29,9 +29,9 @@ pub(crate) fn sweep(core: &Core) -> Result<Swept> {
     let keep = &core.config.retention;
     let now = core.now();
     let before = |kept: Duration| now.age_ms.saturating_sub(i64::try_from(kept.as_millis()).unwrap_or(i64::MAX));
-    let outputs = core.store.expire_outputs(before(keep.outputs_for), keep.outputs_bytes)?;
+    let outputs = core.store.expire_outputs(before(keep.outputs_for), keep.outputs_bytes.get())?;
     let records = core.store.expire_records(before(keep.records_for))?;
-    let uploads = core.store.expire_uploads(before(keep.uploads_for), keep.uploads_bytes)?;
+    let uploads = core.store.expire_uploads(before(keep.uploads_for), keep.uploads_bytes.get())?;
     for id in outputs.iter().chain(&records) {
         core.blobs.delete_of(Shelf::Outputs, *id)?;
     }

@@ -5,6 +5,7 @@
 use crate::{
     Catalog, ServerConfig, ServerError, Tls,
     app::{node::Node, observer},
+    config::{CALLS_PER_CONNECTION, KEEPALIVE, STREAMS_PER_CONNECTION},
     grpc::{
         calls::Calls,
         services::{generation::Generations, node::About, policy::Policy, upload::Uploads},
@@ -164,7 +165,7 @@ impl Control {
 
 /// Every service of the contract, and reflection.
 pub(crate) fn services(node: &Arc<Node>) -> Result<Routes, ServerError> {
-    let most = node.config.limits.message_bytes;
+    let most = node.config.limits.message_bytes.get();
     let auth = Authenticate(Arc::clone(node));
     macro_rules! service {
         ($server:ident, $service:expr) => {
@@ -194,14 +195,14 @@ pub(crate) fn services(node: &Arc<Node>) -> Result<Routes, ServerError> {
 fn transport(config: &ServerConfig) -> Result<Transport, ServerError> {
     let limits = &config.limits;
     let transport = Transport::builder()
-        .concurrency_limit_per_connection(limits.calls_per_connection)
-        .max_concurrent_streams(limits.streams_per_connection)
+        .concurrency_limit_per_connection(CALLS_PER_CONNECTION)
+        .max_concurrent_streams(STREAMS_PER_CONNECTION)
         // `Calls` tells a call that it is out of time, with details; this is behind it.
         .timeout(limits.call_time.max(limits.upload_time + limits.idle_time) + BEHIND)
         .initial_stream_window_size(WINDOWS.0)
         .initial_connection_window_size(WINDOWS.1)
-        .http2_keepalive_interval(Some(limits.keepalive))
-        .http2_keepalive_timeout(Some(limits.keepalive))
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE))
         .http2_max_header_list_size(HEADERS);
     match &config.listen.tls {
         None => Ok(transport),

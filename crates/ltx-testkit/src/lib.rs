@@ -11,11 +11,15 @@ pub mod fake;
 pub mod fuzz;
 #[cfg(feature = "tensors")]
 mod ledger;
+#[cfg(feature = "fake")]
+mod settings;
 #[cfg(feature = "tensors")]
 mod tensors;
 
 #[cfg(feature = "tensors")]
 pub use ledger::{Ledger, LedgerCarrier};
+#[cfg(feature = "fake")]
+pub use settings::default_settings;
 #[cfg(feature = "tensors")]
 pub use tensors::{LAYER, assert_close, assert_taps, checkpoint, goldens, open, vb};
 

@@ -17,6 +17,7 @@ mod progress;
 mod request;
 mod schedule;
 mod seed;
+pub mod settings;
 mod shape;
 mod size_rules;
 mod time;

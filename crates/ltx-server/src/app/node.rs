@@ -5,6 +5,7 @@
 use crate::{
     Catalog, ServerConfig,
     app::{metrics::Metrics, problem::Problem},
+    config,
     grpc::status,
     transport::streams::Streams,
 };
@@ -50,12 +51,12 @@ impl Node {
     pub(crate) fn new(config: ServerConfig, jobs: Jobs, policy: PolicyConfig, catalog: Catalog) -> Self {
         Self {
             metrics: Metrics::new(),
-            streams: Streams::new(config.limits.streams_per_client),
-            uploads: Streams::new(config.limits.uploads_per_client),
-            upload_places: Arc::new(Semaphore::new(config.limits.uploads)),
-            intake_places: Arc::new(Semaphore::new(config.limits.large_requests)),
+            streams: Streams::new(config.limits.streams_per_client.get()),
+            uploads: Streams::new(config::UPLOADS_PER_CLIENT),
+            upload_places: Arc::new(Semaphore::new(config::UPLOADS)),
+            intake_places: Arc::new(Semaphore::new(config.limits.large_requests.get())),
             started: SystemTime::now(),
-            calls: Mutex::new(RateLimit::new(config.limits.calls_per_second, config.limits.call_burst)),
+            calls: Mutex::new(RateLimit::new(config.limits.calls_per_second.get(), config.limits.call_burst.get())),
             jobs,
             policy: RwLock::new(Arc::new(policy)),
             catalog: RwLock::new(Arc::new(catalog)),

@@ -111,7 +111,9 @@ where
         let answered = async move {
             let mut end = end;
             let response = match timeout(within, inner).await {
-                Ok(response) => transport_errors::with_details(&path, response?, node.config.limits.message_bytes),
+                Ok(response) => {
+                    transport_errors::with_details(&path, response?, node.config.limits.message_bytes.get())
+                }
                 Err(_) => transport_errors::answer(Problem::OutOfTime { limit: within }, &HeaderMap::new()),
             };
             end.code = code_of(response.headers());
@@ -209,7 +211,7 @@ fn code_of(headers: &HeaderMap) -> Option<Code> {
 
 /// What a failure to read a message of a stream is in the domain's words.
 pub(crate) fn decoding(node: &Node, status: &Status) -> Option<Problem> {
-    transport_errors::decoding(status, node.config.limits.message_bytes)
+    transport_errors::decoding(status, node.config.limits.message_bytes.get())
 }
 
 #[cfg(test)]

@@ -3,9 +3,13 @@
 //! Must not know which engine is behind it.
 
 use super::policy;
+use crate::default_settings;
 use ltx_jobs::{ClientId, GenerationId, GenerationRecord, Jobs, JobsError, Settings, Submission, Submitted, Watched};
 use ltx_policy::{Ask, admit};
-use ltx_types::GenerationDraft;
+use ltx_types::{
+    GenerationDraft,
+    settings::{Bounded, PerSecond},
+};
 use std::{path::Path, time::Duration};
 
 /// Longer than anything in a test takes.
@@ -13,12 +17,12 @@ pub const LONG: Duration = Duration::from_secs(60);
 
 /// Settings under which no rate or reserve stands in a test's way.
 pub fn settings(data: &Path) -> Settings {
-    Settings {
-        requests_per_second: 1e6,
-        request_burst: 1_000_000,
-        reserve_bytes: 0,
-        ..Settings::new(data, "test-node")
-    }
+    let mut settings = Settings { data: data.into(), node: "test-node".into(), ..default_settings() };
+    let limits = &mut settings.limits;
+    limits.requests_per_second = PerSecond::new(1e6).unwrap_or_else(|error| panic!("{error:?}"));
+    limits.request_burst = Bounded::new(1_000_000).unwrap_or_else(|error| panic!("{error:?}"));
+    limits.reserve_bytes = Bounded::new(0).unwrap_or_else(|error| panic!("{error:?}"));
+    settings
 }
 
 /// A client of that name.

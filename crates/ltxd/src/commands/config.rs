@@ -39,15 +39,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
             print!("{}", toml::to_string_pretty(&table)?);
             // Said even where the whole does not hold together.
             if let Ok(config) = sources.load() {
-                for token in config.tokens.iter().flatten() {
-                    println!("# client {}: {}", token.name, token.sha256);
+                for client in &config.clients {
+                    println!("# client {}: {}", client.name, client.sha256);
                 }
             }
         }
         Command::Check(sources) => {
             let config = sources.load()?;
             crate::node::look(&config)?;
-            println!("the configuration is good: {} on {}", config.models.join(", "), config.listen);
+            println!("the configuration is good: {} on {}", config.models.served.join(", "), config.addresses.listen);
         }
         Command::HashToken { name, new } => {
             let token = if *new { new_token()? } else { read_token()? };

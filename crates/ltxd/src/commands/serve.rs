@@ -39,8 +39,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 async fn serve(config: &NodeConfig) -> Result<()> {
     let mut signals = Signals::new()?;
     // Before the models: a busy port is said at once.
-    let grpc = bind("listen", config.listen).await?;
-    let metrics = match config.metrics_listen {
+    let grpc = bind("listen", config.addresses.listen).await?;
+    let metrics = match config.addresses.metrics_listen {
         Some(address) => Some(bind("metrics_listen", address).await?),
         None => None,
     };

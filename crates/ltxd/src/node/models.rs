@@ -43,9 +43,9 @@ pub(crate) struct Known {
 
 /// Reads the manifests and opens what is to be served.
 pub(crate) fn open(config: &NodeConfig) -> Result<Known> {
-    let library = library::open(Some(&config.models_dir))?;
+    let library = library::open(Some(&config.models.folder))?;
     let names = names(&library, config);
-    let compute::Opened { compute, passed_over } = compute::open(config.device, &config.dtype)?;
+    let compute::Opened { compute, passed_over } = compute::open(config.engine.device, &config.engine.dtype)?;
     if let Some(error) = passed_over {
         tracing::warn!(%error, "computing on the CPU");
     }
@@ -55,13 +55,13 @@ pub(crate) fn open(config: &NodeConfig) -> Result<Known> {
     let mut models = NodeModels { opened: BTreeMap::new(), options };
     let mut served = Vec::new();
     let mut cards = Vec::new();
-    for asked in &config.models {
+    for asked in &config.models.served {
         let manifest = names.find(asked).and_then(|known| library.manifest(&known.name));
         let manifest = manifest.ok_or_else(|| {
             let known: Vec<_> = names.known().iter().map(|model| model.name.as_str()).collect();
             BadInput(format!(
                 "models = {asked}: has no manifest in {}; there are: {}",
-                config.models_dir.display(),
+                config.models.folder.display(),
                 known.join(", ")
             ))
         })?;
@@ -91,7 +91,7 @@ pub(crate) fn open(config: &NodeConfig) -> Result<Known> {
 /// What a generation may take: what is configured, or what the machine has, which is no promise; or nine tenths of what is free
 /// on the GPU, whose memory no system lends.
 fn budget(config: &NodeConfig, compute: &Compute) -> Option<MemoryBudget> {
-    let said = config.limits.memory_bytes.map(|bytes| MemoryBudget { bytes, firm: true });
+    let said = config.jobs.limits.memory_bytes.map(|bytes| MemoryBudget { bytes, firm: true });
     said.or_else(|| match compute.device.is_cpu() {
         true => ltx_jobs::memory::available_bytes().map(|bytes| MemoryBudget { bytes, firm: false }),
         false => memory::most_of(compute::gpu_free_bytes(compute)),
@@ -101,16 +101,16 @@ fn budget(config: &NodeConfig, compute: &Compute) -> Option<MemoryBudget> {
 /// Weights that stay: what is configured, or a quarter of the memory, so that requests have the rest. Of a GPU's, three
 /// quarters: uploading weights again costs more than a generation.
 fn resident_bytes(config: &NodeConfig, compute: &Compute) -> u64 {
-    let limits = &config.limits;
+    let (resident, memory) = (config.engine.limits.resident_bytes, config.jobs.limits.memory_bytes);
     if let Some(free) = compute::gpu_free_bytes(compute) {
-        return limits.resident_bytes.unwrap_or(limits.memory_bytes.unwrap_or(free) / 4 * 3);
+        return resident.unwrap_or(memory.unwrap_or(free) / 4 * 3);
     }
-    let quarter = || limits.memory_bytes.or_else(ltx_jobs::memory::available_bytes).map_or(0, |bytes| bytes / 4);
-    limits.resident_bytes.unwrap_or_else(quarter)
+    let quarter = || memory.or_else(ltx_jobs::memory::available_bytes).map_or(0, |bytes| bytes / 4);
+    resident.unwrap_or_else(quarter)
 }
 
 fn names(library: &ModelLibrary, config: &NodeConfig) -> ModelNames {
-    ModelNames::new(library.names().known().to_vec(), config.external_models.iter().cloned())
+    ModelNames::new(library.names().known().to_vec(), config.models.policy.external_models.iter().cloned())
 }
 
 impl NodeModels {

@@ -278,8 +278,9 @@ struct Room {
 
 impl Room {
     fn of(limits: &Limits) -> Self {
-        let longest = 2 * limits.prompt_bytes + RECORD_BYTES;
-        Self { records: (limits.message_bytes / 2 / longest).max(1), bytes: limits.message_bytes / 4 }
+        let longest = 2 * limits.prompt_bytes.get() + RECORD_BYTES;
+        let message = limits.message_bytes.get();
+        Self { records: (message / 2 / longest).max(1), bytes: message / 4 }
     }
 }
 

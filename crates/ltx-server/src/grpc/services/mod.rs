@@ -29,8 +29,8 @@ pub(crate) fn judge(
         let rules = Rules {
             defaults: card.defaults(),
             two_stages: card.two_stages,
-            prompt_bytes: node.config.limits.prompt_bytes,
-            image_bytes: node.config.jobs.max_image_bytes,
+            prompt_bytes: node.config.limits.prompt_bytes.get(),
+            image_bytes: node.config.jobs.limits.image_bytes.get(),
             images,
         };
         let request = from_proto::request(spec, &rules);

@@ -47,7 +47,7 @@ impl About {
             (false, false) => v1::NodeState::Ready,
         };
         let device = &node.config.device;
-        let available = settings.memory_limit_bytes.or_else(memory::available_bytes);
+        let available = settings.limits.memory_bytes.or_else(memory::available_bytes);
         Ok(v1::Node {
             id: settings.node.clone(),
             version: concat!("ltxd ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -68,9 +68,9 @@ impl About {
             queue: Some(v1::Queue {
                 queued: to_proto::count(status.queued),
                 running: u32::from(status.running.is_some()),
-                capacity: to_proto::count(settings.max_queued),
+                capacity: to_proto::count(settings.limits.queued.get()),
                 own_queued: to_proto::count(own),
-                own_capacity: to_proto::count(settings.max_queued_per_client),
+                own_capacity: to_proto::count(settings.limits.queued_per_client.get()),
                 wait_seconds,
             }),
             models,

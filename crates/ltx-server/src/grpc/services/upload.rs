@@ -52,7 +52,7 @@ impl Uploads {
         let Some(Part::Header(header)) = next(&self.0, stream).await? else {
             return Err(field("the first message", "is not a header").into());
         };
-        let most = self.0.config.jobs.max_image_bytes;
+        let most = self.0.config.jobs.limits.image_bytes.get();
         let total = header.total_bytes;
         if !(1..=most).contains(&total) {
             let error = FieldError::new("header.total_bytes", total, format!("is outside 1..={most}"));
