@@ -50,6 +50,12 @@ class Node:
         eventually(self.ready, "the node is ready")
         return self
 
+    def launch_behind_tls(self):
+        """Starts it and waits until its log says that its model is loaded: no client of these tests speaks TLS."""
+        self.launch()
+        eventually(lambda: not self.running() or "ltxd::node: ready" in self.log(), "the node is ready")
+        return self
+
     def ready(self):
         if not self.running():
             pytest.fail(f"the node ended with {self.process.returncode}:\n{self.log()[-2000:]}")

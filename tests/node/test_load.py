@@ -2,6 +2,7 @@
 long GetGeneration takes beside them."""
 
 import asyncio, json, statistics, subprocess, sys, threading
+from typing import NamedTuple
 
 import grpc
 import pytest
@@ -96,20 +97,28 @@ class Peak:
         self.thread.join()
 
 
-def loaded(node, client, jobs, watchers, watched, during):
+class Load(NamedTuple):
+    """How many generations wait, how many watch, and how many of the generations are watched."""
+
+    jobs: int
+    watchers: int
+    watched: int
+
+
+def loaded(node, client, load, during):
     """Queues, watches the first, and looks at what was told; `during` runs once all watchers are there and events come."""
     client.finished(small(7))
     idle = node.resident()
     with Peak(node) as peak:
         ahead = client.create(AHEAD).id
-        ids = [client.create(small(7)).id for _ in range(jobs)]
-        assert not any(client.get(id_).state in FINAL for id_ in ids[:watched])
-        watching = Watchers(node.port, ids[:watched], watchers)
-        eventually(lambda: watching.opened == watchers, "all watchers are there")
+        ids = [client.create(small(7)).id for _ in range(load.jobs)]
+        assert not any(client.get(id_).state in FINAL for id_ in ids[: load.watched])
+        watching = Watchers(node.port, ids[: load.watched], load.watchers)
+        eventually(lambda: watching.opened == load.watchers, "all watchers are there")
         client.cancel(ahead)
         during()
         watching.join()
-    stored = {id_: client.watch(id_) for id_ in ids[:watched]}
+    stored = {id_: client.watch(id_) for id_ in ids[: load.watched]}
     assert all(told == stored[id_] for id_, told in watching.told)
     assert all(in_order(events) and kind(events[-1]) == "done" for events in stored.values())
     assert peak.most - idle < GROWTH
@@ -118,7 +127,7 @@ def loaded(node, client, jobs, watchers, watched, during):
 def test_every_watcher_sees_every_event(nodes):
     node = nodes(*SETTINGS)
     with node.client() as client:
-        loaded(node, client, jobs=200, watchers=50, watched=10, during=lambda: None)
+        loaded(node, client, Load(jobs=200, watchers=50, watched=10), during=lambda: None)
 
 
 @pytest.mark.campaign
@@ -128,6 +137,6 @@ def test_five_hundred_watchers_and_two_thousand_queued(nodes):
     with node.client() as client:
         first = client.finished(small(7)).id
         unloaded = statistics.median(probed(node, first, 5))
-        loaded(node, client, 2000, 500, 50, during=lambda: found.extend(probed(node, first, 10)))
+        loaded(node, client, Load(jobs=2000, watchers=500, watched=50), during=lambda: found.extend(probed(node, first, 10)))
     p99 = sorted(found)[int(len(found) * 0.99)]
     assert p99 <= SLOWER * unloaded

@@ -7,7 +7,6 @@ import pytest
 from harness.command import ltxd
 from harness.paths import PICTURES, TLS
 from harness.requests import small
-from harness.waiting import eventually
 
 PICTURE = PICTURES / "start.jpg"
 SECRET = "nobody-reads-this-sentence"
@@ -37,9 +36,7 @@ def node(tmp_path, tokens, nodes):
         f"tls.key={TLS}/localhost.key",
         "log.level=trace",
     ]
-    node = nodes.make(*settings).launch()
-    eventually(lambda: not node.running() or "ready" in node.log(), "the node is ready")
-    return node
+    return nodes.make(*settings).launch_behind_tls()
 
 
 def test_clients_apart_and_a_log_without_secrets(tmp_path, tokens, node):

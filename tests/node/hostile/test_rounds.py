@@ -2,6 +2,7 @@
 makes the same frames behind them. A leak of a kilobyte a request would show."""
 
 import concurrent.futures, time
+from typing import NamedTuple
 
 import grpc
 import pytest
@@ -56,13 +57,21 @@ def work(target):
     return [generation.mark.frames_sha256 for generation in made]
 
 
-def attack(target, rng, id_, frames, resets, bombs):
+class Round(NamedTuple):
+    """How many frames a flood has, how many connections are left, and images."""
+
+    frames: int
+    resets: int
+    bombs: dict
+
+
+def attack(target, rng, id_, size):
     """One round."""
     for name in FLOODS:
-        flood(target, name, frames)
-    leave_uploads(target, resets)
-    reset_streams(target, rng, id_, resets)
-    for data, _ in bombs.values():
+        flood(target, name, size.frames)
+    leave_uploads(target, size.resets)
+    reset_streams(target, rng, id_, size.resets)
+    for data, _ in size.bombs.values():
         with target.wire() as wire:
             wire.ask(w.UPLOAD, TOKEN, upload_of(data))
 
@@ -79,12 +88,12 @@ def settled(node, seconds):
 
 
 def test_memory_does_not_grow_from_round_to_round(done, target, rng):
-    small = dict(frames=2000, resets=20, bombs=small_bombs())
+    small = Round(frames=2000, resets=20, bombs=small_bombs())
     wanted = work(target)
-    attack(target, rng, done, **small)
+    attack(target, rng, done, small)
     eventually(target.at_rest, "nothing of the first round is open")
     before = settled(target.node, 4)
-    attack(target, rng, done, **small)
+    attack(target, rng, done, small)
     assert work(target) == wanted
     eventually(lambda: target.node.resident() < before + SLACK, f"resident memory comes back to {before} and {SLACK} bytes")
 
@@ -92,12 +101,12 @@ def test_memory_does_not_grow_from_round_to_round(done, target, rng):
 @pytest.mark.campaign
 @pytest.mark.timeout(7200)
 def test_memory_comes_back_within_five_percent(done, target, rng):
-    large = dict(frames=20_000, resets=150, bombs=large_bombs())
+    large = Round(frames=20_000, resets=150, bombs=large_bombs())
     wanted = work(target)
     work(target)
     before = settled(target.node, 12)
     for _ in range(3):
-        attack(target, rng, done, **large)
+        attack(target, rng, done, large)
         assert work(target) == wanted
         after = settled(target.node, 12)
     assert after <= before * (1 + WITHIN)

@@ -5,7 +5,6 @@ import ssl
 from harness import http2 as w
 from harness.node import QUICK
 from harness.paths import TLS
-from harness.waiting import eventually
 
 HELLO = b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03" + bytes(600)
 FIRST = (
@@ -15,10 +14,8 @@ FIRST = (
 
 
 def test_broken_handshakes_are_cut(nodes):
-    node = nodes.make(
-        *QUICK, "limits.handshake_seconds=2", f"tls.cert={TLS}/localhost.pem", f"tls.key={TLS}/localhost.key"
-    ).launch()
-    eventually(lambda: not node.running() or "ready" in node.log(), "the node is ready")
+    certificate = (f"tls.cert={TLS}/localhost.pem", f"tls.key={TLS}/localhost.key")
+    node = nodes.make(*QUICK, "limits.handshake_seconds=2", *certificate).launch_behind_tls()
     opened = [w.Wire(node.port, greet=False) for _ in FIRST]
     for wire, said in zip(opened, FIRST):
         wire.send(said)
