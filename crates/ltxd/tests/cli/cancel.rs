@@ -11,8 +11,8 @@ use crate::support::{
     terminal::Terminal,
 };
 use nix::sys::signal::Signal::{self, SIGINT, SIGTERM};
-use rstest::rstest;
 use std::{fs, path::Path, process::Command, time::Duration};
+use test_case::test_case;
 
 /// Processor time from the signal to the end, at most: what other processes do does not count.
 const SOON: Duration = Duration::from_secs(10);
@@ -64,11 +64,10 @@ fn assert_cancelled(folder: &Path, before: Duration, (finished, said): (Finished
     assert_eq!(left["clip.mp4"].as_deref(), Some(OLD), "the earlier clip is gone");
 }
 
-#[rstest]
-#[case::as_it_begins(longer(), "image_to_video: ")]
-#[case::encoding_the_images(longer(), "text ")]
-#[case::upsampling_or_refining(two_stages(), "denoising ")]
-fn after_a_line(#[case] request: Request, #[case] line: &str) {
+#[test_case(longer(), "image_to_video: "; "as it begins")]
+#[test_case(longer(), "text "; "encoding the images")]
+#[test_case(two_stages(), "denoising "; "upsampling or refining")]
+fn after_a_line(request: Request, line: &str) {
     let Long { folder, command } = long(&request);
     let mut running = Running::telling(command);
     running.await_line(line);
@@ -76,12 +75,11 @@ fn after_a_line(#[case] request: Request, #[case] line: &str) {
     assert_cancelled(folder.path(), before, running.finish());
 }
 
-#[rstest]
-#[case::denoising(longer(), "denoising", SIGINT)]
-#[case::denoising_with_guidance(guided(), "denoising", SIGINT)]
-#[case::refining(two_stages(), "refining", SIGINT)]
-#[case::denoising_with_sigterm(longer(), "denoising", SIGTERM)]
-fn between_two_steps(#[case] request: Request, #[case] stage: &str, #[case] signal: Signal) {
+#[test_case(longer(), "denoising", SIGINT; "denoising")]
+#[test_case(guided(), "denoising", SIGINT; "denoising with guidance")]
+#[test_case(two_stages(), "refining", SIGINT; "refining")]
+#[test_case(longer(), "denoising", SIGTERM; "denoising with sigterm")]
+fn between_two_steps(request: Request, stage: &str, signal: Signal) {
     let Long { folder, command } = long(&request);
     let terminal = Terminal::start(command);
     terminal.await_shown(&format!(r"{stage} .* [1-9]\d*/\d+"));

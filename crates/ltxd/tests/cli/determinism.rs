@@ -8,9 +8,9 @@ use crate::support::{
     files::{end_picture, paths_in, scratch},
     request::{Request, good},
 };
-use rstest::rstest;
 use sha2::{Digest, Sha256};
 use std::fs;
+use test_case::test_case;
 
 const SEED: u64 = 7;
 
@@ -60,11 +60,10 @@ fn make(request: &Request, seed: u64, threads: Option<u32>) -> Made {
     }
 }
 
-#[rstest]
-#[case::image_to_video_distilled(shaped(good(), [160, 96, 25]))]
-#[case::start_end_frames_guided(shaped(guided(with_end()), [128, 96, 17]))]
-#[case::start_end_frames_two_stages(shaped(with_end().with("stages", 2), [192, 128, 17]))]
-fn a_seed_means_the_same_bytes(#[case] request: Request) {
+#[test_case(shaped(good(), [160, 96, 25]); "image to video distilled")]
+#[test_case(shaped(guided(with_end()), [128, 96, 17]); "start end frames guided")]
+#[test_case(shaped(with_end().with("stages", 2), [192, 128, 17]); "start end frames two stages")]
+fn a_seed_means_the_same_bytes(request: Request) {
     let first = make(&request, SEED, None);
     for threads in [None, Some(1), Some(7)] {
         assert_eq!(make(&request, SEED, threads), first, "with {threads:?} threads");

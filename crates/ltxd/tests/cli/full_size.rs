@@ -1,5 +1,5 @@
-//! `ltxd inspect` on the full-size LTX-2.3 file without its weights, and on three spoilt ones: every key accounted for, in little
-//! time and memory; each spoilt file refused by name.
+//! `ltxd inspect` on the full-size LTX-2.3 file without its weights, and on three spoilt ones: every key accounted for, in
+//! little time and memory; each spoilt file refused by name.
 //!
 //! Must not know the keys. Nothing can be generated from zeros.
 
@@ -9,8 +9,8 @@ use crate::support::{
     process::Running,
     sparse::Sparse,
 };
-use rstest::rstest;
 use std::{fs, os::unix::fs::MetadataExt, time::Duration};
+use test_case::test_case;
 
 const MIB: u64 = 1 << 20;
 /// Processor time, at most; the aim is a second.
@@ -53,14 +53,13 @@ fn the_table_for_people_gives_the_number_of_keys() {
     assert!(table.replace(',', "").contains(&sparse.keys().to_string()), "{table}");
 }
 
-#[rstest]
-#[case::one_key_renamed(Sparse::ltx().rename(RENAMED, NEW_NAME), 0,
+#[test_case(Sparse::ltx().rename(RENAMED, NEW_NAME), 0,
     &["missing key model.diffusion_model.transformer_blocks.7.attn1.to_q.weight ",
-      "unknown key model.diffusion_model.transformer_blocks.7.attn1.to_queries.weight"])]
-#[case::one_shape_changed(Sparse::ltx().reshape(RESHAPED, &[1024, 127, 3, 3, 3]), 0,
-    &[RESHAPED, "[1024, 127, 3, 3, 3]", "[1024, 128, 3, 3, 3]"])]
-#[case::truncated(Sparse::ltx(), 4096, &["truncated"])]
-fn spoilt_files_are_refused_by_name(#[case] sparse: Sparse, #[case] missing: u64, #[case] says: &[&str]) {
+      "unknown key model.diffusion_model.transformer_blocks.7.attn1.to_queries.weight"]; "one key renamed")]
+#[test_case(Sparse::ltx().reshape(RESHAPED, &[1024, 127, 3, 3, 3]), 0,
+    &[RESHAPED, "[1024, 127, 3, 3, 3]", "[1024, 128, 3, 3, 3]"]; "one shape changed")]
+#[test_case(Sparse::ltx(), 4096, &["truncated"]; "truncated")]
+fn spoilt_files_are_refused_by_name(sparse: Sparse, missing: u64, says: &[&str]) {
     let folder = scratch();
     let file = folder.path().join("checkpoint.safetensors");
     sparse.write(&file, missing);

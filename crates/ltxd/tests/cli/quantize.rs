@@ -10,8 +10,8 @@ use crate::support::{
     sparse::Sparse,
 };
 use nix::sys::signal::Signal::SIGINT;
-use rstest::rstest;
 use std::{fs, path::Path, time::Duration};
+use test_case::test_case;
 
 const MIB: u64 = 1 << 20;
 /// Resident memory, at most: the largest tensor has 1,470 MiB in bf16 and twice that in f32.
@@ -52,10 +52,9 @@ fn text_projection() -> Sparse {
 }
 
 /// More than `MOST` is read before Ctrl-C, and most of it let go of again.
-#[rstest]
-#[case::of_the_full_size(Sparse::ltx(), 400 * MIB)]
-#[case::in_the_largest_tensor(text_projection(), 640 * MIB)]
-fn ctrl_c_leaves_nothing_and_memory_stays_small(#[case] file: Sparse, #[case] written: u64) {
+#[test_case(Sparse::ltx(), 400 * MIB; "of the full size")]
+#[test_case(text_projection(), 640 * MIB; "in the largest tensor")]
+fn ctrl_c_leaves_nothing_and_memory_stays_small(file: Sparse, written: u64) {
     let folder = scratch();
     let sparse = folder.path().join("full-size.safetensors");
     file.write(&sparse, 0);

@@ -8,9 +8,9 @@ use crate::support::{
     command::{DONE, ltxd, run},
     files::{repository, scratch, start_picture, text},
 };
-use rstest::rstest;
 use serde_json::Value;
 use std::{path::Path, process::Command};
+use test_case::test_case;
 
 /// Deviation within a frame, at least, of 255.
 const LEAST_DEVIATION: f64 = 4.0;
@@ -50,8 +50,10 @@ fn generate([ltx, gemma]: &[String; 2], prompt: &str, clip: &Path) -> (Value, Ve
     (run(ltxd(&words)).with(DONE).json(), frames_of(clip))
 }
 
-#[rstest]
-fn frames_follow_from_image_and_prompt(#[values("q4_k", "q8_0", "bf16")] kind: &str) {
+#[test_case("q4_k")]
+#[test_case("q8_0")]
+#[test_case("bf16")]
+fn frames_follow_from_image_and_prompt(kind: &str) {
     let folder = scratch();
     let at = |name: &str| folder.path().join(name);
     let script = text(&repository("scripts/measure/random_gguf.py"));

@@ -1,5 +1,5 @@
-//! A node with the full-size model on the CPU, streamed: soon SERVING by `grpc.health.v1`, in little memory, and a small clip fits
-//! its budget.
+//! A node with the full-size model on the CPU, streamed: soon SERVING by `grpc.health.v1`, in little memory, and a small clip
+//! fits its budget.
 //!
 //! Must not know what is loaded when. Files are without their weights, so nothing can be generated.
 

@@ -7,11 +7,11 @@ use crate::support::{
     command::{FAILED, run, under},
     request::{Request, good},
 };
-use rstest::rstest;
 use std::{
     io::{Write, stderr},
     process::Command,
 };
+use test_case::test_case;
 
 const NOT_WRITTEN: &str = r"clip\.mp4.*cannot be written";
 
@@ -32,11 +32,10 @@ fn bash(script: &str) -> Vec<String> {
     ["bash", "-c", script, "bash"].map(str::to_owned).to_vec()
 }
 
-#[rstest]
-#[case::where_nothing_is(good(), None, NOT_WRITTEN)]
-#[case::over_an_old_clip(good(), Some("clip.mp4"), NOT_WRITTEN)]
-#[case::with_frames_as_png(good().with("frames-dir", "{out}/frames"), None, "cannot be written")]
-fn a_limit_on_the_size_of_files(#[case] request: Request, #[case] before: Option<&str>, #[case] says: &str) {
+#[test_case(good(), None, NOT_WRITTEN; "where nothing is")]
+#[test_case(good(), Some("clip.mp4"), NOT_WRITTEN; "over an old clip")]
+#[test_case(good().with("frames-dir", "{out}/frames"), None, "cannot be written"; "with frames as png")]
+fn a_limit_on_the_size_of_files(request: Request, before: Option<&str>, says: &str) {
     try_command(before, FAILED, &[says], |at| under(&bash(SMALL_FILES), &at.filled_in(&request.words())));
 }
 

@@ -7,7 +7,7 @@ use crate::support::{
     request::{Request, good},
 };
 use regex::Regex;
-use rstest::rstest;
+use test_case::test_case;
 
 fn two_stages() -> Request {
     good().with("stages", 2).with("width", 128).with("height", 128)
@@ -22,10 +22,9 @@ fn guided() -> Request {
 }
 
 /// The request that the others spoil must itself be good, or they prove nothing.
-#[rstest]
-#[case::where_nothing_is(None)]
-#[case::over_an_old_clip(Some("clip.mp4"))]
-fn a_good_request_is_done(#[case] before: Option<&str>) {
+#[test_case(None; "where nothing is")]
+#[test_case(Some("clip.mp4"); "over an old clip")]
+fn a_good_request_is_done(before: Option<&str>) {
     try_over(before, &good().words(), DONE, &[]);
 }
 
@@ -34,58 +33,55 @@ fn bad_input_leaves_an_old_clip_alone() {
     try_over(Some("clip.mp4"), &good().with("frames", 20).words(), BAD_INPUT, &["frames"]);
 }
 
-#[rstest]
-#[case::frames_not_8k_plus_1(good().with("frames", 20), &["frames", r"\b17\b", r"\b25\b"])]
-#[case::frames_0(good().with("frames", 0), &["frames", r"\b1\b"])]
-#[case::frames_10001(good().with("frames", 10_001), &["frames", r"\b8001\b"])]
-#[case::frames_not_a_number(good().with("frames", "many"), &["frames"])]
-#[case::width_not_of_32(good().with("width", 100), &["width", r"\b96\b", r"\b128\b"])]
-#[case::height_not_of_32(good().with("height", 100), &["height", r"\b96\b", r"\b128\b"])]
-#[case::width_0(good().with("width", 0), &["width", r"\b32\b"])]
-#[case::two_stages_width_not_of_64(two_stages().with("width", 96), &["width", r"\b64\b", r"\b128\b"])]
-#[case::two_stages_height_not_of_64(two_stages().with("height", 96), &["height", r"\b64\b", r"\b128\b"])]
-#[case::three_stages(good().with("stages", 3), &["stages"])]
-#[case::fps_0(good().with("fps", 0), &["fps"])]
-#[case::fps_not_a_number(good().with("fps", "NaN"), &["fps"])]
-#[case::steps_0(guided().with("steps", 0), &["steps", r"\b1\b"])]
-#[case::both_images_in_1_frame(with_end().with("frames", 1), &["frames", r"\b9\b"])]
-#[case::both_images_in_0_frames(with_end().with("frames", 0), &["frames", r"\b9\b"])]
-#[case::both_images_in_8_frames(with_end().with("frames", 8), &["frames", r"\b9\b"])]
-fn shapes(#[case] request: Request, #[case] says: &[&str]) {
+#[test_case(good().with("frames", 20), &["frames", r"\b17\b", r"\b25\b"]; "frames not 8k plus 1")]
+#[test_case(good().with("frames", 0), &["frames", r"\b1\b"]; "frames 0")]
+#[test_case(good().with("frames", 10_001), &["frames", r"\b8001\b"]; "frames 10001")]
+#[test_case(good().with("frames", "many"), &["frames"]; "frames not a number")]
+#[test_case(good().with("width", 100), &["width", r"\b96\b", r"\b128\b"]; "width not of 32")]
+#[test_case(good().with("height", 100), &["height", r"\b96\b", r"\b128\b"]; "height not of 32")]
+#[test_case(good().with("width", 0), &["width", r"\b32\b"]; "width 0")]
+#[test_case(two_stages().with("width", 96), &["width", r"\b64\b", r"\b128\b"]; "two stages width not of 64")]
+#[test_case(two_stages().with("height", 96), &["height", r"\b64\b", r"\b128\b"]; "two stages height not of 64")]
+#[test_case(good().with("stages", 3), &["stages"]; "three stages")]
+#[test_case(good().with("fps", 0), &["fps"]; "fps 0")]
+#[test_case(good().with("fps", "NaN"), &["fps"]; "fps not a number")]
+#[test_case(guided().with("steps", 0), &["steps", r"\b1\b"]; "steps 0")]
+#[test_case(with_end().with("frames", 1), &["frames", r"\b9\b"]; "both images in 1 frame")]
+#[test_case(with_end().with("frames", 0), &["frames", r"\b9\b"]; "both images in 0 frames")]
+#[test_case(with_end().with("frames", 8), &["frames", r"\b9\b"]; "both images in 8 frames")]
+fn shapes(request: Request, says: &[&str]) {
     try_request(&request, BAD_INPUT, says);
 }
 
-#[rstest]
-#[case::image_crf_52(good().with("image-crf", 52), &["image_crf", r"\b51\b"])]
-#[case::guidance_not_a_number(guided().with("guidance-scale", "NaN"), &["guidance.scale", "NaN"])]
-#[case::guidance_not_a_number_nor_used(good().with("guidance-scale", "NaN"), &["guidance.scale", "NaN"])]
-#[case::stg_scale_infinite(guided().with("stg-scale", "inf"), &["stg.scale", "inf"])]
-#[case::rescale_above_1(guided().with("guidance-rescale", 1.5), &["guidance.rescale", r"1\.5"])]
-#[case::stg_block_99_of_3(guided().with("stg-blocks", 99), &["stg.blocks", r"\b99\b", r"\b2\b"])]
-#[case::strength_below_0(good().with("strength", -0.1), &["strength", r"-0\.1"])]
-#[case::strength_above_1(good().with("strength", 1.5), &["strength", r"1\.5"])]
-#[case::strength_not_a_number(good().with("strength", "NaN"), &["strength", "NaN"])]
-#[case::end_strength_above_1(with_end().with("end-strength", 1.5), &["end.strength", r"1\.5"])]
-fn values(#[case] request: Request, #[case] says: &[&str]) {
+#[test_case(good().with("image-crf", 52), &["image_crf", r"\b51\b"]; "image crf 52")]
+#[test_case(guided().with("guidance-scale", "NaN"), &["guidance.scale", "NaN"]; "guidance not a number")]
+#[test_case(good().with("guidance-scale", "NaN"), &["guidance.scale", "NaN"]; "guidance not a number nor used")]
+#[test_case(guided().with("stg-scale", "inf"), &["stg.scale", "inf"]; "stg scale infinite")]
+#[test_case(guided().with("guidance-rescale", 1.5), &["guidance.rescale", r"1\.5"]; "rescale above 1")]
+#[test_case(guided().with("stg-blocks", 99), &["stg.blocks", r"\b99\b", r"\b2\b"]; "stg block 99 of 3")]
+#[test_case(good().with("strength", -0.1), &["strength", r"-0\.1"]; "strength below 0")]
+#[test_case(good().with("strength", 1.5), &["strength", r"1\.5"]; "strength above 1")]
+#[test_case(good().with("strength", "NaN"), &["strength", "NaN"]; "strength not a number")]
+#[test_case(with_end().with("end-strength", 1.5), &["end.strength", r"1\.5"]; "end strength above 1")]
+fn values(request: Request, says: &[&str]) {
     try_request(&request, BAD_INPUT, says);
 }
 
-#[rstest]
-#[case::a_gpu_that_is_not_there(good().with("device", "cuda:0"), BAD_INPUT, &[NO_GPU])]
-#[case::the_hundredth_gpu(good().with("device", "cuda:99"), BAD_INPUT, &[NO_GPU])]
-#[case::one_nobody_knows(good().with("device", "gpu"), BAD_INPUT, &["device", "gpu", "cuda:0"])]
-#[case::eight_bits_on_a_gpu(good().with("device", "cuda:0").with("dtype", "int8"), BAD_INPUT, &["int8", "CPU", "bf16"])]
-#[case::any(good().with("device", "auto"), DONE, &[])]
-fn devices(#[case] request: Request, #[case] code: i32, #[case] says: &[&str]) {
+#[test_case(good().with("device", "cuda:0"), BAD_INPUT, &[NO_GPU]; "a gpu that is not there")]
+#[test_case(good().with("device", "cuda:99"), BAD_INPUT, &[NO_GPU]; "the hundredth gpu")]
+#[test_case(good().with("device", "gpu"), BAD_INPUT, &["device", "gpu", "cuda:0"]; "one nobody knows")]
+#[test_case(good().with("device", "cuda:0").with("dtype", "int8"), BAD_INPUT, &["int8", "CPU", "bf16"]; "eight bits on a gpu")]
+#[test_case(good().with("device", "auto"), DONE, &[]; "any")]
+fn devices(request: Request, code: i32, says: &[&str]) {
     try_request(&request, code, says);
 }
 
-#[rstest]
-#[case::empty_is_allowed(good().with("prompt", ""), DONE, &[])]
-#[case::none(good().without("prompt"), BAD_INPUT, &["prompt"])]
-#[case::over_1024_tokens(good().with("prompt", "heron ".repeat(1500)), BAD_INPUT, &["prompt", r"1,?024"])]
-#[case::negative_over_1024_tokens(guided().with("negative-prompt", "heron ".repeat(1500)), BAD_INPUT, &["prompt", r"1,?024"])]
-fn prompts(#[case] request: Request, #[case] code: i32, #[case] says: &[&str]) {
+#[test_case(good().with("prompt", ""), DONE, &[]; "empty is allowed")]
+#[test_case(good().without("prompt"), BAD_INPUT, &["prompt"]; "none")]
+#[test_case(good().with("prompt", "heron ".repeat(1500)), BAD_INPUT, &["prompt", r"1,?024"]; "over 1024 tokens")]
+#[test_case(guided().with("negative-prompt", "heron ".repeat(1500)), BAD_INPUT, &["prompt", r"1,?024"];
+    "negative over 1024 tokens")]
+fn prompts(request: Request, code: i32, says: &[&str]) {
     try_request(&request, code, says);
 }
 

@@ -5,29 +5,27 @@ use crate::support::{
     command::{BAD_INPUT, FAILED},
     files::{checkpoint, models, repository, text},
 };
-use rstest::rstest;
+use test_case::test_case;
 
 fn words(words: &[&str]) -> Vec<String> {
     words.iter().copied().map(str::to_owned).collect()
 }
 
-#[rstest]
-#[case::not_there("/nonexistent.safetensors", FAILED, &[r"/nonexistent\.safetensors"])]
-#[case::a_text_file("{made}/text.safetensors", BAD_INPUT, &[r"text\.safetensors"])]
-#[case::truncated("{made}/short.safetensors", BAD_INPUT, &[r"short\.safetensors", "truncated"])]
-#[case::a_key_renamed("{made}/renamed.safetensors", BAD_INPUT, &[KEY, RENAMED])]
-#[case::another_fp8_than_e4m3("{made}/fp8.safetensors", BAD_INPUT, &[KEY, "F8_E5M2"])]
-#[case::no_known_kind("{made}/no-transformer.safetensors", BAD_INPUT, &[r"no-transformer\.safetensors"])]
-#[case::gemma_lacks_a_shard("{made}/gemma-shard", FAILED, &["model-00002-of-00002"])]
-fn inspect(#[case] file: &str, #[case] code: i32, #[case] says: &[&str]) {
+#[test_case("/nonexistent.safetensors", FAILED, &[r"/nonexistent\.safetensors"]; "not there")]
+#[test_case("{made}/text.safetensors", BAD_INPUT, &[r"text\.safetensors"]; "a text file")]
+#[test_case("{made}/short.safetensors", BAD_INPUT, &[r"short\.safetensors", "truncated"]; "truncated")]
+#[test_case("{made}/renamed.safetensors", BAD_INPUT, &[KEY, RENAMED]; "a key renamed")]
+#[test_case("{made}/fp8.safetensors", BAD_INPUT, &[KEY, "F8_E5M2"]; "another fp8 than e4m3")]
+#[test_case("{made}/no-transformer.safetensors", BAD_INPUT, &[r"no-transformer\.safetensors"]; "no known kind")]
+#[test_case("{made}/gemma-shard", FAILED, &["model-00002-of-00002"]; "gemma lacks a shard")]
+fn inspect(file: &str, code: i32, says: &[&str]) {
     try_words(&words(&["inspect", file]), code, says);
 }
 
-#[rstest]
-#[case::a_text_file("{made}/text.safetensors", "q8_0", BAD_INPUT, &[r"text\.safetensors"])]
-#[case::a_key_missing("{made}/dropped.safetensors", "q8_0", BAD_INPUT, &[KEY])]
-#[case::no_such_type(&checkpoint(), "q3_k", BAD_INPUT, &["q3_k", "q4_k"])]
-fn quantize(#[case] file: &str, #[case] kind: &str, #[case] code: i32, #[case] says: &[&str]) {
+#[test_case("{made}/text.safetensors", "q8_0", BAD_INPUT, &[r"text\.safetensors"]; "a text file")]
+#[test_case("{made}/dropped.safetensors", "q8_0", BAD_INPUT, &[KEY]; "a key missing")]
+#[test_case(&checkpoint(), "q3_k", BAD_INPUT, &["q3_k", "q4_k"]; "no such type")]
+fn quantize(file: &str, kind: &str, code: i32, says: &[&str]) {
     try_words(&words(&["quantize", "--type", kind, file, "{out}/x.gguf"]), code, says);
 }
 
@@ -37,12 +35,11 @@ fn quantize_into_a_folder_that_does_not_exist() {
     try_words(&words, FAILED, &["nowhere"]);
 }
 
-#[rstest]
-#[case::no_case_there("/nonexistent", FAILED, &["/nonexistent"])]
-#[case::no_json("{made}/case-text", BAD_INPUT, &[r"case-text/case\.json"])]
-#[case::another_format("{made}/case-format", BAD_INPUT, &["ltx-golden/9", "ltx-golden/1"])]
-#[case::an_image_outside_the_clip("{made}/case-index", BAD_INPUT, &["frame_index", r"\b17\b", r"\b16\b"])]
-fn selftest(#[case] case: &str, #[case] code: i32, #[case] says: &[&str]) {
+#[test_case("/nonexistent", FAILED, &["/nonexistent"]; "no case there")]
+#[test_case("{made}/case-text", BAD_INPUT, &[r"case-text/case\.json"]; "no json")]
+#[test_case("{made}/case-format", BAD_INPUT, &["ltx-golden/9", "ltx-golden/1"]; "another format")]
+#[test_case("{made}/case-index", BAD_INPUT, &["frame_index", r"\b17\b", r"\b16\b"]; "an image outside the clip")]
+fn selftest(case: &str, code: i32, says: &[&str]) {
     try_words(&words(&["selftest", case]), code, says);
 }
 
@@ -52,19 +49,17 @@ fn selftest_on_a_gpu_that_is_not_there() {
     try_words(&words(&["selftest", &case, "--device", "cuda:0"]), BAD_INPUT, &[NO_GPU]);
 }
 
-#[rstest]
-#[case::that_is_not_there("device=cuda:0", &[NO_GPU])]
-#[case::nobody_knows("device=gpu", &["device", "gpu", "cuda:0"])]
-fn serve_on_a_gpu(#[case] device: &str, #[case] says: &[&str]) {
+#[test_case("device=cuda:0", &[NO_GPU]; "that is not there")]
+#[test_case("device=gpu", &["device", "gpu", "cuda:0"]; "nobody knows")]
+fn serve_on_a_gpu(device: &str, says: &[&str]) {
     let models = models();
     let node = ["serve", "--data-dir", "{out}/data", "--models-dir", &models, "--listen", "127.0.0.1:0"];
     let settings = ["--set", "models=ltx-2.3-tiny", "--set", device];
     try_words(&words(&[&node[..], &settings].concat()), BAD_INPUT, says);
 }
 
-#[rstest]
-#[case::no_command(&[], &["Usage"])]
-#[case::a_flag_nobody_knows(&["generate", "--audio=on"], &["--audio"])]
-fn command_lines(#[case] given: &[&str], #[case] says: &[&str]) {
+#[test_case(&[], &["Usage"]; "no command")]
+#[test_case(&["generate", "--audio=on"], &["--audio"]; "a flag nobody knows")]
+fn command_lines(given: &[&str], says: &[&str]) {
     try_words(&words(given), BAD_INPUT, says);
 }

@@ -6,15 +6,15 @@ use crate::support::{
     files::{pictures, start_picture},
     request::{Request, good},
 };
-use rstest::rstest;
+use test_case::test_case;
 
-#[rstest]
-#[case::its_folder_does_not_exist(good().with("out", "{out}/nowhere/clip.mp4"), BAD_INPUT, &["nowhere"])]
-#[case::is_a_folder(good().with("out", "{out}"), BAD_INPUT, &["folder"])]
-#[case::cannot_be_created(good().with("out", "/proc/clip.mp4"), FAILED, &[r"/proc/clip\.mp4"])]
-#[case::frames_into_a_folder_with_files(good().with("frames-dir", pictures()), BAD_INPUT, &["demo-pictures", "not empty"])]
-#[case::frames_into_a_file(good().with("frames-dir", start_picture()), BAD_INPUT, &[r"start\.jpg", "not a folder"])]
-#[case::frames_into_nowhere(good().with("frames-dir", "{out}/nowhere/frames"), BAD_INPUT, &["nowhere"])]
-fn output(#[case] request: Request, #[case] code: i32, #[case] says: &[&str]) {
+#[test_case(good().with("out", "{out}/nowhere/clip.mp4"), BAD_INPUT, &["nowhere"]; "its folder does not exist")]
+#[test_case(good().with("out", "{out}"), BAD_INPUT, &["folder"]; "is a folder")]
+#[test_case(good().with("out", "/proc/clip.mp4"), FAILED, &[r"/proc/clip\.mp4"]; "cannot be created")]
+#[test_case(good().with("frames-dir", pictures()), BAD_INPUT, &["demo-pictures", "not empty"];
+    "frames into a folder with files")]
+#[test_case(good().with("frames-dir", start_picture()), BAD_INPUT, &[r"start\.jpg", "not a folder"]; "frames into a file")]
+#[test_case(good().with("frames-dir", "{out}/nowhere/frames"), BAD_INPUT, &["nowhere"]; "frames into nowhere")]
+fn output(request: Request, code: i32, says: &[&str]) {
     try_request(&request, code, says);
 }

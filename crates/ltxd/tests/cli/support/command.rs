@@ -57,7 +57,7 @@ pub(crate) fn run(command: Command) -> Ended {
 }
 
 impl Ended {
-    /// The same, if it exited with this code.
+    /// Itself; fails where it did not exit with this code.
     pub(crate) fn with(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{}", self.said());
         self

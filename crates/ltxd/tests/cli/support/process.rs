@@ -30,7 +30,7 @@ pub(crate) struct Finished {
     pub(crate) code: Option<i32>,
     /// Processor time, of all threads.
     pub(crate) cpu: Duration,
-    /// Resident memory at its peak, in bytes.
+    /// Resident memory at its peak, in bytes; at least what the test process took when it started it.
     pub(crate) peak: u64,
 }
 

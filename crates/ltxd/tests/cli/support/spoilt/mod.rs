@@ -1,4 +1,5 @@
-//! Spoilt images, checkpoints, text encoders and cases by name: each is the tiny model's, or a demo picture, changed in one thing.
+//! Spoilt images, checkpoints, text encoders and cases by name: each is the tiny model's, or a demo picture, changed in one
+//! thing.
 //!
 //! Must not know what is said about them.
 
