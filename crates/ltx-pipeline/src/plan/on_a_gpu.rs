@@ -94,7 +94,7 @@ fn what_does_not_fit_is_streamed_and_the_least_is_named() {
     assert!(short.blocks.held < 3 && of(&short, Stage::Denoising) < step, "{short:?}");
 }
 
-/// What `scripts/gpu-check memory` relies on, in both dtypes that it runs.
+/// What `scripts/gpu/gpu-check memory` relies on, in both dtypes that it runs.
 #[test]
 fn blocks_of_the_small_model_can_be_streamed_in_a_small_clip() {
     let small = |name: &str| tiny("../small").join(name);
