@@ -4,7 +4,7 @@
 //! Must not know the modulation around it.
 
 use candle_core::Tensor;
-use ltx_nn::{AttentionShape, Linear, Mask, Result, RmsNorm, RopeTable, Vb, attention, gate_heads};
+use ltx_nn::{AttentionShape, KernelChoice, Linear, Mask, Result, RmsNorm, RopeTable, Vb, attention, gate_heads};
 
 /// Sizes of one attention.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +37,7 @@ pub(crate) struct GatedAttention {
     to_gate_logits: Linear,
     to_out: Linear,
     config: AttentionConfig,
+    kernels: KernelChoice,
 }
 
 impl GatedAttention {
@@ -52,6 +53,7 @@ impl GatedAttention {
             to_gate_logits: Linear::load(&vb.pp("to_gate_logits"), query_dim, heads)?,
             to_out: Linear::load(&vb.pp("to_out").pp("0"), inner, query_dim)?,
             config,
+            kernels: vb.compute().kernels,
         })
     }
 
@@ -61,7 +63,7 @@ impl GatedAttention {
         let source = attend.context.unwrap_or(x);
         let v = self.to_v.forward(source)?;
         let out = if attend.skip { v } else { self.attend(x, source, &v, attend.rope)? };
-        self.to_out.forward(&gate_heads(&out, &self.to_gate_logits.forward(x)?)?)
+        self.to_out.forward(&gate_heads(&out, &self.to_gate_logits.forward(x)?, self.kernels)?)
     }
 
     fn attend(&self, x: &Tensor, source: &Tensor, v: &Tensor, rope: Option<&RopeTable>) -> Result<Tensor> {
@@ -73,6 +75,7 @@ impl GatedAttention {
         let q = normed(&self.q_norm, &self.to_q.forward(x)?)?;
         let k = normed(&self.k_norm, &self.to_k.forward(source)?)?;
         let scale = 1.0 / (head_dim as f64).sqrt();
-        attention(&q, &k, v, &AttentionShape { heads, kv_heads: heads, scale, mask: Mask::Full })
+        let shape = AttentionShape { heads, kv_heads: heads, scale, mask: Mask::Full };
+        attention(&q, &k, v, &shape, self.kernels)
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     transformer::TransformerConfig,
 };
 use candle_core::Tensor;
-use ltx_nn::{FeedForward, NnError, Result, RopeTable, Taps, Vb, fractional_rope_table, rms_norm};
+use ltx_nn::{FeedForward, KernelChoice, NnError, Result, RopeTable, Taps, Vb, fractional_rope_table, rms_norm};
 
 const EPS: f64 = 1e-6;
 
@@ -20,11 +20,13 @@ pub struct Connector {
     count: usize,
     registers: Tensor,
     rope: RopeTable,
+    kernels: KernelChoice,
 }
 
 struct Block {
     attn1: GatedAttention,
     ff: FeedForward,
+    kernels: KernelChoice,
 }
 
 impl Connector {
@@ -52,6 +54,7 @@ impl Connector {
             Ok(Block {
                 attn1: GatedAttention::load(&vb.pp("attn1"), attention)?,
                 ff: FeedForward::load(&vb.pp("ff"), dim, true)?,
+                kernels: vb.compute().kernels,
             })
         };
         let positions = vec![(0..MAX_TOKENS).map(|i| i as f32).collect::<Vec<f32>>()];
@@ -63,6 +66,7 @@ impl Connector {
             count,
             registers: vb.tensor("learnable_registers", [config.connector_num_learnable_registers, dim])?,
             rope: fractional_rope_table(&positions, maximum, grid, (dim, heads), vb.compute())?,
+            kernels: vb.compute().kernels,
         })
     }
 
@@ -104,7 +108,7 @@ impl Connector {
             }
             Ok(())
         })?;
-        Ok(states.iter().map(|x| rms_norm(x, EPS)).collect::<Result<_>>()?)
+        Ok(states.iter().map(|x| rms_norm(x, EPS, self.kernels)).collect::<Result<_>>()?)
     }
 
     fn with_registers(&self, features: &Tensor) -> Result<Tensor> {
@@ -122,7 +126,7 @@ impl Connector {
 impl Block {
     fn forward(&self, x: &Tensor, rope: &RopeTable) -> Result<Tensor> {
         let attend = Attend { rope: Some(rope), ..Attend::default() };
-        let x = (self.attn1.forward(&rms_norm(x, EPS)?, attend)? + x)?;
-        Ok((self.ff.forward(&rms_norm(&x, EPS)?)? + x)?)
+        let x = (self.attn1.forward(&rms_norm(x, EPS, self.kernels)?, attend)? + x)?;
+        Ok((self.ff.forward(&rms_norm(&x, EPS, self.kernels)?)? + x)?)
     }
 }

@@ -3,7 +3,7 @@
 //! Must not know Gemma.
 
 use candle_core::Tensor;
-use ltx_nn::{Linear, Result, Vb, rms_norm};
+use ltx_nn::{KernelChoice, Linear, Result, Vb, rms_norm};
 
 const EPS: f64 = 1e-6;
 
@@ -31,8 +31,8 @@ impl FeatureProjection {
     ///
     /// # Errors
     /// A tensor operation failed.
-    pub fn normalize(state: &Tensor) -> Result<Tensor> {
-        rms_norm(state, EPS)
+    pub fn normalize(state: &Tensor, kernels: KernelChoice) -> Result<Tensor> {
+        rms_norm(state, EPS, kernels)
     }
 
     /// # Shapes

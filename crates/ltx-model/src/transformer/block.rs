@@ -6,7 +6,7 @@ use super::TransformerConfig;
 use crate::attention::{Attend, AttentionConfig, GatedAttention};
 use candle_core::Tensor;
 use ltx_nn::{
-    FeedForward, Modulation, NnError, Result, RopeTable, ShiftScale, Taps, Vb, gated_residual, modulate,
+    FeedForward, KernelChoice, Modulation, NnError, Result, RopeTable, ShiftScale, Taps, Vb, gated_residual, modulate,
     rms_norm_modulate,
 };
 
@@ -43,7 +43,7 @@ impl Shared {
         let (Some(context), Some(cos), Some(sin)) = (tensors.next(), tensors.next(), tensors.next()) else {
             return Err(NnError::unsupported("tensors", "too few", "those that blocks share"));
         };
-        Ok(Self { modulation, prompt, context, rope: RopeTable::from_tensors([cos, sin]) })
+        Ok(Self { modulation, prompt, context, rope: self.rope.with_tensors([cos, sin]) })
     }
 }
 
@@ -55,6 +55,7 @@ pub(super) struct Block {
     scale_shift_table: Tensor,
     prompt_scale_shift_table: Tensor,
     eps: f64,
+    kernels: KernelChoice,
 }
 
 impl Block {
@@ -75,23 +76,25 @@ impl Block {
             scale_shift_table: vb.tensor("scale_shift_table", [ROWS, dim])?,
             prompt_scale_shift_table: vb.tensor("prompt_scale_shift_table", [2, dim])?,
             eps: config.norm_eps,
+            kernels: vb.compute().kernels,
         })
     }
 
     /// # Shapes
     /// `x [1, T, dim]` → the same. `skip_attention` passes the self-attention's values through (STG).
     pub(super) fn forward(&self, x: &Tensor, shared: &Shared, skip_attention: bool, taps: &Taps) -> Result<Tensor> {
-        let by = shared.modulation.plus(&self.scale_shift_table)?;
-        let normed = |x: &Tensor, first| rms_norm_modulate(x, &by, shift_scale(first), self.eps);
-        let gated = |x: &Tensor, y: &Tensor, first| gated_residual(x, y, &by, first + 2);
+        let kernels = self.kernels;
+        let by = shared.modulation.plus(&self.scale_shift_table, kernels)?;
+        let normed = |x: &Tensor, first| rms_norm_modulate(x, &by, shift_scale(first), self.eps, kernels);
+        let gated = |x: &Tensor, y: &Tensor, first| gated_residual(x, y, &by, first + 2, kernels);
 
         let attend = Attend { rope: Some(&shared.rope), skip: skip_attention, ..Attend::default() };
         let y = self.attn1.forward(&normed(x, SELF_ATTENTION)?, attend)?;
         taps.record("attn1_out", || Ok(y.clone()))?;
         let x = gated(x, &y, SELF_ATTENTION)?;
 
-        let prompt = shared.prompt.plus(&self.prompt_scale_shift_table)?;
-        let context = modulate(&shared.context, &prompt, shift_scale(0))?;
+        let prompt = shared.prompt.plus(&self.prompt_scale_shift_table, kernels)?;
+        let context = modulate(&shared.context, &prompt, shift_scale(0), kernels)?;
         let attend = Attend { context: Some(&context), ..Attend::default() };
         let y = self.attn2.forward(&normed(&x, CROSS_ATTENTION)?, attend)?;
         taps.record("attn2_out", || Ok(y.clone()))?;
@@ -119,19 +122,20 @@ mod tests {
     #[test]
     fn what_blocks_share_survives_its_tensors() -> Result<()> {
         let random = |shape: &[usize]| Tensor::randn(0f32, 1f32, shape, &Device::Cpu);
+        let kernels = KernelChoice::fastest();
         for indexed in [false, true] {
             let index = indexed.then(|| TokenIndex::new(vec![1, 0, 1], &Device::Cpu)).transpose()?;
             let shared = Shared {
                 modulation: Modulation::new(&random(&[2, ROWS, 4])?, index)?,
                 prompt: Modulation::new(&random(&[1, 2, 4])?, None)?,
                 context: random(&[1, 5, 4])?,
-                rope: RopeTable::from_tensors([random(&[3, 1, 2])?, random(&[3, 1, 2])?]),
+                rope: RopeTable::from_tensors([random(&[3, 1, 2])?, random(&[3, 1, 2])?], kernels),
             };
             let others = shared.tensors().iter().map(Tensor::copy).collect::<candle_core::Result<Vec<_>>>()?;
             let (x, other) = (random(&[1, 3, 4])?, shared.with_tensors(&others)?);
             let use_all = |shared: &Shared| -> Result<[Tensor; 4]> {
-                let modulated = rms_norm_modulate(&x, &shared.modulation, shift_scale(FEED_FORWARD), 1e-6)?;
-                let context = modulate(&shared.context, &shared.prompt, shift_scale(0))?;
+                let modulated = rms_norm_modulate(&x, &shared.modulation, shift_scale(FEED_FORWARD), 1e-6, kernels)?;
+                let context = modulate(&shared.context, &shared.prompt, shift_scale(0), kernels)?;
                 Ok([modulated, context, shared.rope.apply(&x, 1)?, shared.context.i(..)?])
             };
             for (found, expected) in use_all(&other)?.iter().zip(use_all(&shared)?) {

@@ -8,7 +8,7 @@ use crate::{
 };
 use candle_core::DType;
 use ltx_model::transformer::Transformer;
-use ltx_nn::{Compute, Level};
+use ltx_nn::Compute;
 use ltx_weights::{Footprint, LoadReport, Loras, Tally, TensorSet};
 use std::collections::BTreeMap;
 
@@ -66,7 +66,7 @@ impl Sizes {
             }
         }
         let widens = !gpu && compute.dtype == DType::F32;
-        let rule = Rule { value, gpu, widens, tiles: widens && Level::current() == Level::Amx, loras: &ltx.loras };
+        let rule = Rule { value, gpu, widens, tiles: widens && compute.kernels.level.has_tiles(), loras: &ltx.loras };
         let prefix = Transformer::PREFIX;
         let connector = format!("{prefix}.video_embeddings_connector.");
         let all = ltx.tensors.memory_bytes(&format!("{prefix}."), |tensor| match tensor.key.starts_with(&connector) {

@@ -6,7 +6,8 @@ mod draft;
 mod summary;
 
 use crate::{
-    compute, fingerprint, library,
+    compute::{self, Asked},
+    config, fingerprint, library,
     lora::LoraFlags,
     memory::{MemoryFlag, host_bytes},
     progress::{Bar, StagePeaks},
@@ -14,7 +15,7 @@ use crate::{
 use anyhow::{Context, Result};
 use draft::Model;
 use ltx_media::{FrameWriter, Mp4Writer, PngFolderWriter};
-use ltx_nn::{Compute, DTYPES, DeviceChoice};
+use ltx_nn::{Compute, DTYPES, DeviceChoice, Level};
 use ltx_pipeline::{Engine, EngineOptions, Generator, NoPreviews, NotSaved, Run};
 use ltx_policy::{Admitted, ModelIdentity, ModelNames, PolicyConfig, UsageMark, admit};
 use ltx_types::{CancelToken, Generation};
@@ -37,8 +38,9 @@ pub(crate) struct ComputeFlags {
 
 impl ComputeFlags {
     /// Opens the device; says on standard error why a GPU was passed over.
-    pub(crate) fn compute(&self) -> Result<Compute> {
-        let compute::Opened { compute, passed_over } = compute::open(self.device, &self.dtype)?;
+    pub(crate) fn compute(&self, level: Level) -> Result<Compute> {
+        let (device, dtype, cuda) = (self.device, self.dtype.as_str(), config::cuda_of_environment()?);
+        let compute::Opened { compute, passed_over } = compute::open(&Asked { device, dtype, level, cuda })?;
         if let Some(error) = passed_over {
             eprintln!("computing on the CPU: {error}");
         }
@@ -141,7 +143,7 @@ pub(crate) struct Arguments {
     memory: MemoryFlag,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub(crate) fn run(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     let (model, names) = if library::is_path(&arguments.model) {
         (Model::from_path(arguments)?, ModelNames::new(vec![], [])) // A path needs no manifests.
     } else {
@@ -152,7 +154,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let draft = arguments.draft(&model)?;
     let admitted = admit(&model.ask(), draft, &PolicyConfig::new(names))?.check()?;
 
-    let compute = arguments.compute.compute()?;
+    let compute = arguments.compute.compute(level)?;
     let (memory, host_bytes) = (arguments.memory.budget(&compute), host_bytes(&compute));
     let options = EngineOptions { compute, memory, host_bytes, previews: false, ..EngineOptions::default() };
     let mut files = model.files()?;

@@ -4,9 +4,10 @@
 
 use super::{
     ConfigError, Token,
-    raw::{Raw, RawLimits, RawRetention},
+    raw::{Raw, RawCuda, RawLimits, RawRetention},
     tokens,
 };
+use crate::compute::CudaOptions;
 use ltx_nn::DeviceChoice;
 use std::{
     collections::BTreeMap,
@@ -26,6 +27,7 @@ pub(crate) struct NodeConfig {
     pub(crate) models: Vec<String>,
     pub(crate) device: DeviceChoice,
     pub(crate) dtype: String,
+    pub(crate) cuda: CudaOptions,
     /// `None` for the one kept in the data folder.
     pub(crate) node: Option<String>,
     /// `None` where callers need no token.
@@ -147,6 +149,7 @@ pub(super) fn check(raw: Raw) -> Checked<NodeConfig> {
         models: raw.models,
         device,
         dtype: raw.dtype,
+        cuda: cuda(&raw.cuda)?,
         node: (!raw.node.is_empty()).then_some(raw.node),
         tokens,
         tls,
@@ -159,6 +162,14 @@ pub(super) fn check(raw: Raw) -> Checked<NodeConfig> {
         aliases: raw.aliases,
         log: Log { format, level: raw.log.level, prompts: raw.log.prompts },
     })
+}
+
+/// What may be taken out of a GPU's way of computing.
+pub(super) fn cuda(raw: &RawCuda) -> Checked<CudaOptions> {
+    let kernels = raw.kernels.parse();
+    let kernels =
+        kernels.map_err(|_| ConfigError::value("cuda.kernels", &raw.kernels, "is neither newest nor ampere"))?;
+    Ok(CudaOptions { graphs: raw.graphs, kernels })
 }
 
 fn limits(raw: &RawLimits) -> Checked<Limits> {
@@ -272,6 +283,7 @@ mod tests {
             ("models", ""),
             ("device", "gpu"),
             ("dtype", "f8"),
+            ("cuda.kernels", "hopper"),
             ("tls.cert", "c"),
             ("shutdown_seconds", "0"),
             ("limits.queued", "0"),

@@ -4,7 +4,7 @@
 
 use super::{ConfigError, read_text};
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     path::{Path, PathBuf},
 };
 use toml::{Table, Value};
@@ -15,6 +15,9 @@ const PATHS: [&str; 5] = ["data_dir", "models_dir", "tokens_file", "tls.cert", "
 /// Variables of the commands, which are no keys.
 const OTHER_VARIABLES: [&str; 7] =
     ["LTXD_CONFIG", "LTXD_SERVER", "LTXD_TOKEN_FILE", "LTXD_CA", "LTXD_MODEL", "LTXD_MODELS", "LTXD_CPU_LEVEL"];
+
+/// Older names of keys in the environment.
+const ALIASES: [(&str, &str); 2] = [("LTXD_GRAPHS", "cuda.graphs"), ("LTXD_KERNELS", "cuda.kernels")];
 
 /// What begins the keys of the section whose names are the operator's own, dots and spaces included.
 const OPEN: &str = "aliases.";
@@ -65,10 +68,12 @@ impl Layers {
             let Some(rest) = name.strip_prefix("LTXD_") else { continue };
             let Some(value) = value.to_str() else { return Err(ConfigError::NotUtf8(name.to_owned())) };
             let key = keys.iter().find(|key| key.replace('.', "_").eq_ignore_ascii_case(rest));
-            match key {
-                Some(key) => self.put_text(name, key, value)?,
-                None if OTHER_VARIABLES.contains(&name) => {}
-                None => return Err(unknown("the environment".into(), name, &[])),
+            let alias = ALIASES.iter().find(|(alias, _)| *alias == name);
+            match (key.map(String::as_str), alias) {
+                (Some(key), _) => self.put_text(name, key, value)?,
+                (None, Some((_, key))) => self.put_text(name, key, switched(value))?,
+                _ if OTHER_VARIABLES.contains(&name) => {}
+                _ => return Err(unknown("the environment".into(), name, &[])),
             }
         }
         Ok(())
@@ -140,6 +145,22 @@ impl Layers {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether a variable says a key of the section `cuda`.
+pub(super) fn is_of_cuda(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    let said = |key: &str| format!("LTXD_{}", key.replace('.', "_")).eq_ignore_ascii_case(&name);
+    ALIASES.iter().any(|(alias, key)| key.starts_with("cuda.") && (*alias == name || said(key)))
+}
+
+/// A switch, whose older name says `on` and `off`.
+fn switched(value: &str) -> &str {
+    match value {
+        "on" => "true",
+        "off" => "false",
+        other => other,
     }
 }
 
@@ -234,6 +255,26 @@ mod tests {
         assert_eq!(table["aliases"]["Carat Basic Video (LTX 2.3)"].as_str(), Some("tiny"));
         assert_eq!(table["aliases"]["LTX 2.3"].as_str(), Some("other"));
         assert!(layered("aliases = 3", &[]).is_err());
+    }
+
+    #[test]
+    fn the_older_names_of_a_gpus_switches_are_keys_too() {
+        let cuda = |variables: &[(&str, &str)]| {
+            let table = layered("", variables).unwrap();
+            (table["cuda"]["graphs"].as_bool(), table["cuda"]["kernels"].as_str().map(str::to_owned))
+        };
+        assert_eq!(cuda(&[]), (Some(true), Some("newest".into())));
+        for (graphs, kernels) in [
+            (("LTXD_GRAPHS", "off"), ("LTXD_KERNELS", "ampere")),
+            (("LTXD_CUDA_GRAPHS", "false"), ("LTXD_CUDA_KERNELS", "ampere")),
+        ] {
+            assert_eq!(cuda(&[graphs, kernels]), (Some(false), Some("ampere".into())));
+            assert!(is_of_cuda(OsStr::new(graphs.0)) && is_of_cuda(OsStr::new(kernels.0)));
+        }
+        assert_eq!(cuda(&[("LTXD_GRAPHS", "on")]).0, Some(true));
+        let error = layered("", &[("LTXD_GRAPHS", "perhaps")]).unwrap_err().to_string();
+        assert!(error.contains("LTXD_GRAPHS: cuda.graphs") && error.contains("true or false"), "{error}");
+        assert!(!is_of_cuda(OsStr::new("LTXD_MODEL")) && !is_of_cuda(OsStr::new("LTXD_CUDA_PATH")));
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub(crate) use check::{Log, LogFormat, NodeConfig};
 pub(crate) use error::ConfigError;
 pub(crate) use tokens::{Token, hash_token};
 
+use crate::compute::CudaOptions;
 use layer::Layers;
 use std::{
     fs::File,
@@ -102,6 +103,16 @@ impl Sources {
     pub(crate) fn load(&self) -> Result<NodeConfig, ConfigError> {
         check::check(raw::parse(self.effective()?)?)
     }
+}
+
+/// What the environment says of a GPU's way of computing, for commands that read no other key.
+///
+/// # Errors
+/// A value that cannot be, by its key.
+pub(crate) fn cuda_of_environment() -> Result<CudaOptions, ConfigError> {
+    let mut layers = Layers::defaults()?;
+    layers.environment(std::env::vars_os().filter(|(name, _)| layer::is_of_cuda(name)))?;
+    check::cuda(&raw::parse(layers.into_table())?.cuda)
 }
 
 /// A file's text, if it is not too long: an endless one ends here.

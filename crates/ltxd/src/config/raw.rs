@@ -21,12 +21,20 @@ pub(super) struct Raw {
     pub(super) node: String,
     pub(super) tokens_file: PathBuf,
     pub(super) shutdown_seconds: i64,
+    pub(super) cuda: RawCuda,
     pub(super) tls: RawTls,
     pub(super) limits: RawLimits,
     pub(super) retention: RawRetention,
     pub(super) policy: RawPolicy,
     pub(super) aliases: BTreeMap<String, String>,
     pub(super) log: RawLog,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawCuda {
+    pub(super) graphs: bool,
+    pub(super) kernels: String,
 }
 
 #[derive(Debug, Deserialize)]

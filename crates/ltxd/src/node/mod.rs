@@ -12,7 +12,7 @@ pub(crate) use identity::random_hex;
 use crate::{compute, config::NodeConfig, exit::BadInput, fingerprint};
 use anyhow::{Context, Result};
 use ltx_jobs::{ClientId, Disk, Jobs, Surroundings};
-use ltx_nn::{Compute, gpu_memory, gpu_name};
+use ltx_nn::{Compute, Level, gpu_memory, gpu_name};
 use ltx_policy::{ModelNames, PolicyConfig};
 use ltx_server::{Control, Device, Limits, Listen, Server, Settings, Tls, Token};
 use models::NodeModels;
@@ -35,20 +35,20 @@ pub(crate) struct Loading {
 }
 
 /// Looks at everything that can be looked at without touching the data folder or the network.
-pub(crate) fn look(config: &NodeConfig) -> Result<()> {
+pub(crate) fn look(config: &NodeConfig, level: Level) -> Result<()> {
     log::filter(&config.log)?;
     for file in config.tls.iter().flat_map(|tls| [&tls.cert, &tls.key]) {
         std::fs::read(file).with_context(|| format!("{}: cannot be read", file.display()))?;
     }
-    let models::Known { models, names, .. } = models::open(config)?;
+    let models::Known { models, names, .. } = models::open(config, level)?;
     with_aliases(names, config)?;
     settings(config, "looked-at".to_owned(), models.compute())?.check()?;
     Ok(())
 }
 
 /// Opens models and data folder, and recovers what a crash interrupted. Stored generations begin to run.
-pub(crate) fn assemble(config: &NodeConfig) -> Result<Node> {
-    let models::Known { models, names, catalog, served } = models::open(config)?;
+pub(crate) fn assemble(config: &NodeConfig, level: Level) -> Result<Node> {
+    let models::Known { models, names, catalog, served } = models::open(config, level)?;
     let names = with_aliases(names, config)?;
     let catalog = catalog.with_names(names.known());
     let id = identity::of(config.node.as_deref(), &config.data_dir)?;

@@ -2,10 +2,15 @@
 //!
 //! Must not know requests or clients.
 
-use crate::{compute, config::NodeConfig, exit::BadInput, fingerprint, library, memory};
+use crate::{
+    compute::{self, Asked},
+    config::NodeConfig,
+    exit::BadInput,
+    fingerprint, library, memory,
+};
 use anyhow::{Context, Result};
 use ltx_jobs::Models;
-use ltx_nn::Compute;
+use ltx_nn::{Compute, Level};
 use ltx_pipeline::{Engine, EngineOptions, Generator, MemoryBudget, MemoryPlan, ModelFiles, PipelineError};
 use ltx_policy::{ModelIdentity, ModelNames, WeightFingerprint};
 use ltx_server::{Catalog, ModelCard};
@@ -41,10 +46,11 @@ pub(crate) struct Known {
 }
 
 /// Reads the manifests and opens what is to be served.
-pub(crate) fn open(config: &NodeConfig) -> Result<Known> {
+pub(crate) fn open(config: &NodeConfig, level: Level) -> Result<Known> {
     let library = library::open(Some(&config.models_dir))?;
     let names = names(&library, config);
-    let compute::Opened { compute, passed_over } = compute::open(config.device, &config.dtype)?;
+    let asked = Asked { device: config.device, dtype: &config.dtype, level, cuda: config.cuda };
+    let compute::Opened { compute, passed_over } = compute::open(&asked)?;
     if let Some(error) = passed_over {
         tracing::warn!(%error, "computing on the CPU");
     }
