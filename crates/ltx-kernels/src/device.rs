@@ -49,7 +49,7 @@ pub enum DeviceError {
          LD_LIBRARY_PATH, or ask for cpu"
     )]
     NoLibrary {
-        /// Its name.
+        /// The library's name.
         library: &'static str,
     },
     /// A driver and no GPU.
@@ -68,7 +68,7 @@ pub enum DeviceError {
     GpuTooOld {
         /// The GPU's name.
         name: String,
-        /// Its compute capability.
+        /// The compute capability of that GPU.
         found: (i32, i32),
         /// The oldest there are kernels for.
         needed: (i32, i32),

@@ -5,6 +5,7 @@
 //! file) and `ltxd` (the allocator) forbids it.
 #![deny(unsafe_code)]
 
+mod choice;
 pub mod cpu;
 pub mod cuda;
 mod device;
@@ -12,6 +13,7 @@ mod error;
 mod packing;
 mod shapes;
 
+pub use choice::{CudaKernels, KernelChoice, UnknownKernels};
 pub use cpu::{Level, UnknownLevel};
 pub use device::{DeviceChoice, DeviceError, Opened, gpu_memory, gpu_name, is_out_of_memory, synchronize};
 pub use error::KernelError;

@@ -4,7 +4,7 @@
 //! Must not know the modulation around it.
 
 use candle_core::Tensor;
-use ltx_nn::{AttentionShape, Linear, Mask, Result, RmsNorm, RopeTable, Vb, attention, gate_heads};
+use ltx_nn::{AttentionShape, KernelChoice, Linear, Mask, Result, RmsNorm, RopeTable, Vb, attention, gate_heads};
 
 /// Sizes of one attention.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +39,7 @@ pub(crate) struct Attention {
     to_gate_logits: Option<Linear>,
     to_out: Linear,
     config: AttentionConfig,
+    kernels: KernelChoice,
 }
 
 impl Attention {
@@ -55,6 +56,7 @@ impl Attention {
             to_gate_logits: gated.then(gate).transpose()?,
             to_out: Linear::load(&vb.pp("to_out").pp("0"), inner, query_dim)?,
             config,
+            kernels: vb.compute().kernels,
         })
     }
 
@@ -65,7 +67,7 @@ impl Attention {
         let v = self.to_v.forward(source)?;
         let out = if attend.skip { v } else { self.attend(x, source, &v, attend.rope)? };
         let out = match &self.to_gate_logits {
-            Some(logits) => gate_heads(&out, &logits.forward(x)?)?,
+            Some(logits) => gate_heads(&out, &logits.forward(x)?, self.kernels)?,
             None => out,
         };
         self.to_out.forward(&out)
@@ -80,6 +82,7 @@ impl Attention {
         let q = normed(&self.q_norm, &self.to_q.forward(x)?)?;
         let k = normed(&self.k_norm, &self.to_k.forward(source)?)?;
         let scale = 1.0 / (head_dim as f64).sqrt();
-        attention(&q, &k, v, &AttentionShape { heads, kv_heads: heads, scale, mask: Mask::Full })
+        let shape = AttentionShape { heads, kv_heads: heads, scale, mask: Mask::Full };
+        attention(&q, &k, v, &shape, self.kernels)
     }
 }

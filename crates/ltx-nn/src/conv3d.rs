@@ -4,15 +4,17 @@
 //! Must not know whether it encodes or decodes.
 
 use crate::{
-    Conv3dConfig, Level, NnError, Result, TimePadding, Vb,
-    kernels::{cuda, with_values, written},
+    Conv3dConfig, KernelChoice, NnError, Result, TimePadding, Vb,
+    kernels::with_values,
     norm::pixel_norm_silu,
+    ops::{OnCpu, Op, perform},
     profile,
 };
-use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Tensor};
+use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Shape, Tensor};
 use ltx_kernels::{
-    KernelError,
+    CudaKernels, KernelError, Level,
     cpu::{self, PackedConv},
+    cuda,
 };
 use std::sync::Arc;
 
@@ -21,6 +23,7 @@ use std::sync::Arc;
 pub struct Conv3d {
     weights: Weights,
     config: Conv3dConfig,
+    kernels: KernelChoice,
 }
 
 #[derive(Debug, Clone)]
@@ -62,7 +65,7 @@ impl Conv3d {
                 None => Weights::Plain { weight, bias },
             }
         };
-        Ok(Self { weights, config })
+        Ok(Self { weights, config, kernels: vb.compute().kernels })
     }
 
     /// # Shapes
@@ -71,18 +74,7 @@ impl Conv3d {
     /// # Errors
     /// The channels are not `inputs`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        profile::timed(
-            "conv3d",
-            || self.operations(x),
-            || {
-                if !x.device().is_cpu() {
-                    return self.elsewhere(x, None);
-                }
-                let packed = self.packed()?;
-                let y = OnCpu(self.kernel(&packed, Level::current())).forward(&wide(x)?, &self.config)?;
-                Ok(y.to_dtype(x.dtype())?)
-            },
-        )
+        perform(&Convolution { x, layer: self }, self.kernels)
     }
 
     /// `sum + forward(x)`, in the memory of `sum`, which nothing else may hold.
@@ -93,21 +85,20 @@ impl Conv3d {
     /// # Errors
     /// The sizes do not fit.
     pub fn forward_onto(&self, sum: Tensor, x: &Tensor) -> Result<Tensor> {
+        let op = Convolution { x, layer: self };
+        let timed = |work: &dyn Fn() -> Result<()>| profile::timed(Convolution::NAME, || op.cost(), work);
         if x.device().is_cpu() && sum.dtype() == DType::F32 && sum.is_contiguous() {
-            return profile::timed(
-                "conv3d",
-                || self.operations(x),
-                || {
-                    let packed = self.packed()?;
-                    sum.inplace_op2(&wide(x)?, &OnCpu(self.kernel(&packed, Level::current())))?;
-                    Ok(sum)
-                },
-            );
+            timed(&|| {
+                let packed = self.packed()?;
+                Ok(sum.inplace_op2(&wide(x)?, &AddTo(self.kernel(&packed, self.kernels.level)))?)
+            })?;
+            return Ok(sum);
         }
         if let Weights::Arranged { .. } = &self.weights
             && sum.is_contiguous()
         {
-            return profile::timed("conv3d", || self.operations(x), || self.elsewhere(x, Some(&sum)));
+            timed(&|| op.on_gpu(Some(&sum), self.kernels.cuda)?.map(drop).ok_or_else(|| op.misfit()))?;
+            return Ok(sum);
         }
         Ok((sum + self.forward(x)?)?)
     }
@@ -129,30 +120,19 @@ impl Conv3d {
         cpu::Conv3d { level, packed, time: self.config.time, norm: self.config.norm.map(|eps| eps as f32) }
     }
 
-    fn operations(&self, x: &Tensor) -> usize {
-        2 * x.elem_count() * self.config.outputs * self.config.kernel.iter().product::<usize>()
-    }
-
-    /// On another device than the CPU: by a kernel, onto `sum` where there is one, else by the formula.
-    fn elsewhere(&self, x: &Tensor, sum: Option<&Tensor>) -> Result<Tensor> {
-        let Weights::Arranged { weight, bias } = &self.weights else { return self.forward_formula(x) };
-        let y = cuda::conv3d(x, (weight, bias), &self.config, sum)?;
-        y.ok_or_else(|| NnError::unsupported("conv3d", format!("{:?}", x.dims()), "fitting sizes"))
-    }
-
     /// With weights for the plain formula.
     #[cfg(test)]
-    pub(crate) fn plain(weight: Tensor, bias: Tensor, config: Conv3dConfig) -> Self {
-        Self { weights: Weights::Plain { weight, bias }, config }
+    fn plain(weight: Tensor, bias: Tensor, config: Conv3dConfig) -> Self {
+        Self { weights: Weights::Plain { weight, bias }, config, kernels: KernelChoice::fastest() }
     }
 
     /// The plain formula on any device: one 2-D convolution per kernel frame, summed.
-    pub(crate) fn forward_formula(&self, x: &Tensor) -> Result<Tensor> {
+    fn forward_formula(&self, x: &Tensor) -> Result<Tensor> {
         let Weights::Plain { weight, bias } = &self.weights else {
             return Err(NnError::unsupported("device", "another one than the weights'", "the weights' device"));
         };
         let x = match self.config.norm {
-            Some(eps) => pixel_norm_silu(x, eps)?,
+            Some(eps) => pixel_norm_silu(x, eps, self.kernels)?,
             None => x.clone(),
         };
         let x = x.permute((0, 4, 1, 2, 3))?.contiguous()?;
@@ -198,22 +178,66 @@ impl Conv3d {
     }
 }
 
-/// The CPU's kernel over f32 clips `[B, F, H, W, inputs]`; as an in-place operation it adds to what is there.
-struct OnCpu<'a>(cpu::Conv3d<'a>);
+struct Convolution<'a> {
+    x: &'a Tensor,
+    layer: &'a Conv3d,
+}
 
-impl OnCpu<'_> {
-    fn forward(&self, x: &Tensor, config: &Conv3dConfig) -> Result<Tensor> {
-        let (batch, frames, height, width, inputs) = x.dims5()?;
-        KernelError::ensure(inputs == config.inputs, "conv3d")?;
-        let [f, h, w, channels] = config.result([frames, height, width]);
-        with_values([x], |[values]| {
-            let size = [batch, frames, height, width];
-            Ok(written((batch, f, h, w, channels), |out| self.0.compute(values, size, out, false))?)
-        })
+impl Op<1> for Convolution<'_> {
+    const NAME: &'static str = "conv3d";
+    const ON_CPU: OnCpu<Self, 1> = OnCpu::Widened(Self::on_cpu);
+
+    fn inputs(&self) -> [&Tensor; 1] {
+        [self.x]
+    }
+
+    fn shape(&self) -> Result<Shape> {
+        let (batch, frames, height, width, inputs) = self.x.dims5()?;
+        KernelError::ensure(inputs == self.layer.config.inputs, Self::NAME)?;
+        let [frames, height, width, channels] = self.layer.config.result([frames, height, width]);
+        Ok(Shape::from((batch, frames, height, width, channels)))
+    }
+
+    fn cost(&self) -> usize {
+        let Conv3dConfig { outputs, kernel, .. } = self.layer.config;
+        2 * self.x.elem_count() * outputs * kernel.iter().product::<usize>()
+    }
+
+    fn cuda(&self, kernels: CudaKernels) -> candle_core::Result<Option<Tensor>> {
+        self.on_gpu(None, kernels)
+    }
+
+    fn formula(&self) -> Result<Tensor> {
+        match self.layer.weights {
+            Weights::Arranged { .. } => Err(self.misfit()),
+            _ => self.layer.forward_formula(self.x),
+        }
     }
 }
 
-impl InplaceOp2 for OnCpu<'_> {
+impl Convolution<'_> {
+    fn on_cpu(&self, level: Level, [x]: [&[f32]; 1], out: &mut [f32]) -> Result<()> {
+        let (batch, frames, height, width, _) = self.x.dims5()?;
+        let packed = self.layer.packed()?;
+        Ok(self.layer.kernel(&packed, level).compute(x, [batch, frames, height, width], out, false)?)
+    }
+
+    /// By a kernel of the GPU's, onto `sum` where there is one.
+    fn on_gpu(&self, sum: Option<&Tensor>, kernels: CudaKernels) -> candle_core::Result<Option<Tensor>> {
+        let Weights::Arranged { weight, bias } = &self.layer.weights else { return Ok(None) };
+        cuda::conv3d(self.x, (weight, bias), &self.layer.config, sum, kernels)
+    }
+
+    /// Weights that are arranged for the GPU's kernel have no other use.
+    fn misfit(&self) -> NnError {
+        NnError::unsupported(Self::NAME, format!("{:?}", self.x.dims()), "fitting sizes")
+    }
+}
+
+/// The CPU's kernel as an in-place operation: adds the convolution of an f32 clip to what is there.
+struct AddTo<'a>(cpu::Conv3d<'a>);
+
+impl InplaceOp2 for AddTo<'_> {
     fn name(&self) -> &'static str {
         "conv3d-add"
     }
@@ -259,7 +283,8 @@ mod tests {
         let weight = Tensor::randn(0f32, 1f32, (outputs, inputs, kt, kh, kw), &Device::Cpu)?;
         let bias = Tensor::randn(0f32, 1f32, outputs, &Device::Cpu)?;
         let weights = Weights::Packed(packed(&weight, &bias, &config)?);
-        Ok((Conv3d { weights, config }, Conv3d::plain(weight, bias, config)))
+        let kernels = KernelChoice::fastest();
+        Ok((Conv3d { weights, config, kernels }, Conv3d::plain(weight, bias, config)))
     }
 
     /// Relative L2 errors of both ways of computing, on every level.
@@ -270,12 +295,10 @@ mod tests {
         let expected = plain.forward_formula(&x)?;
         let skip = Tensor::randn(0f32, 1f32, expected.dims(), &Device::Cpu)?;
         let expected_sum = (&skip + &expected)?;
-        let packed = kernel.packed()?;
         for level in Level::available() {
-            let op = OnCpu(kernel.kernel(&packed, level));
-            let found = op.forward(&x, &config)?;
-            let sum = skip.copy()?;
-            sum.inplace_op2(&x, &op)?;
+            let layer = Conv3d { kernels: KernelChoice::at(level), ..kernel.clone() };
+            let found = layer.forward(&x)?;
+            let sum = layer.forward_onto(skip.copy()?, &x)?;
             for (found, expected) in [(&found, &expected), (&sum, &expected_sum)] {
                 assert_eq!(found.dims(), expected.dims(), "{config:?} {sizes:?} {level:?}");
                 let error = crate::relative_l2(found, expected).unwrap();

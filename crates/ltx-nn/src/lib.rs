@@ -3,7 +3,6 @@
 //! Must not know: requests, policy, jobs, files, or which model a layer belongs to.
 #![forbid(unsafe_code)]
 
-mod attention;
 mod compare;
 mod compute;
 mod conv3d;
@@ -12,9 +11,9 @@ mod feed_forward;
 mod kernels;
 mod linear;
 mod low_rank;
-mod modulate;
 mod modulation;
 mod norm;
+mod ops;
 mod packed;
 pub mod profile;
 mod recording;
@@ -23,7 +22,6 @@ mod staging;
 mod taps;
 mod weights;
 
-pub use attention::attention;
 pub use compare::{CompareError, relative_l2};
 pub use compute::{Compute, DTYPES, UnknownDType, synchronize};
 pub use conv3d::Conv3d;
@@ -32,14 +30,14 @@ pub use feed_forward::FeedForward;
 pub use linear::Linear;
 pub use low_rank::{LowRank, merge_low_rank};
 pub use ltx_kernels::{
-    AttentionShape, Conv3dConfig, DeviceChoice, DeviceError, Level, Mask, Opened, Packing, ShiftScale, TimePadding,
-    UnknownLevel,
+    AttentionShape, Conv3dConfig, CudaKernels, DeviceChoice, DeviceError, KernelChoice, Level, Mask, Opened, Packing,
+    ShiftScale, TimePadding, UnknownKernels, UnknownLevel,
     cuda::{Arrival, Carrier, Pinned},
     e4m3, gpu_memory, gpu_name,
 };
-pub use modulate::{gate_heads, gated_residual, gelu, layer_norm_modulate, modulate, rms_norm_modulate};
 pub use modulation::{Modulation, TokenIndex};
 pub use norm::{GroupNorm, RmsNorm, rms_norm};
+pub use ops::{attention, gate_heads, gated_residual, gelu, layer_norm_modulate, modulate, rms_norm_modulate};
 pub use packed::{Packed, unpack};
 pub use recording::Recorder;
 pub use rope::{FrequencyPrecision, RopeTable, fractional_rope_table};

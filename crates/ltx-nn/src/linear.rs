@@ -3,7 +3,7 @@
 //! Must not know what is projected, or which file W came from.
 
 use crate::{
-    Compute, Matrix, Result, Vb, gelu,
+    Compute, KernelChoice, Matrix, Result, Vb, gelu,
     kernels::{self, Then, Weight},
     profile,
 };
@@ -15,6 +15,7 @@ pub struct Linear {
     weight: Matrix,
     shape: [usize; 2],
     bias: Option<Tensor>,
+    kernels: KernelChoice,
 }
 
 impl Linear {
@@ -32,10 +33,11 @@ impl Linear {
     /// As [`crate::Weights::tensor`].
     pub fn load_with(vb: &Vb, inputs: usize, outputs: usize, bias: bool) -> Result<Self> {
         let layer = Self::load_passing(vb, inputs, outputs, bias)?;
+        let level = layer.kernels.level;
         let weight = match vb.compute() {
-            Compute { eight_bit: true, dtype: DType::F32, .. } => layer.weight.eight_bit(layer.shape)?,
+            Compute { eight_bit: true, dtype: DType::F32, .. } => layer.weight.eight_bit(layer.shape, level)?,
             _ if vb.passes() => layer.weight,
-            _ => layer.weight.ready()?,
+            _ => layer.weight.ready(level)?,
         };
         Ok(Self { weight, ..layer })
     }
@@ -48,7 +50,7 @@ impl Linear {
         let shape = [outputs, inputs];
         let weight = vb.matrix("weight", shape)?;
         let bias = if bias { Some(vb.tensor("bias", [outputs])?) } else { None };
-        Ok(Self { weight, shape, bias })
+        Ok(Self { weight, shape, bias, kernels: vb.compute().kernels })
     }
 
     /// # Shapes
@@ -105,7 +107,13 @@ impl Linear {
                 _ => None,
             };
             if let Some(weight) = weight {
-                let op = kernels::Linear { weight, outputs: self.shape[0], bias: self.bias.clone(), then };
+                let op = kernels::Linear {
+                    level: self.kernels.level,
+                    weight,
+                    outputs: self.shape[0],
+                    bias: self.bias.clone(),
+                    then,
+                };
                 return Ok(x.contiguous()?.apply_op1_no_bwd(&op)?);
             }
         }
@@ -116,8 +124,8 @@ impl Linear {
         let y = self.plain(&self.weight, x)?;
         Ok(match then {
             Then::Nothing => y,
-            Then::Gelu => gelu(&y)?,
-            Then::GeluTimes(factor) => (gelu(&y)? * factor)?,
+            Then::Gelu => gelu(&y, self.kernels)?,
+            Then::GeluTimes(factor) => (gelu(&y, self.kernels)? * factor)?,
         })
     }
 
@@ -132,7 +140,13 @@ impl Linear {
 
     /// A product in f32 of an input in any dtype.
     fn wide(&self, weight: Weight, x: &Tensor) -> Result<Tensor> {
-        let op = kernels::Linear { weight, outputs: self.shape[0], bias: None, then: Then::Nothing };
+        let op = kernels::Linear {
+            level: self.kernels.level,
+            weight,
+            outputs: self.shape[0],
+            bias: None,
+            then: Then::Nothing,
+        };
         Ok(x.to_dtype(DType::F32)?.contiguous()?.apply_op1_no_bwd(&op)?.to_dtype(x.dtype())?)
     }
 
@@ -140,13 +154,13 @@ impl Linear {
     fn plain(&self, weight: &Matrix, x: &Tensor) -> Result<Tensor> {
         let y = match weight {
             Matrix::Dense(weight) => x.matmul(&weight.t()?)?,
-            Matrix::Packed(weight) => weight.product(x)?,
+            Matrix::Packed(weight) => weight.product(x, self.kernels.level)?,
             Matrix::Panels(weight) => self.wide(Weight::Panels(weight.clone()), x)?,
             Matrix::Tiles(weight) => self.wide(Weight::Tiles(weight.0.clone()), x)?,
             Matrix::EightBit(weight) => self.wide(Weight::EightBit(weight.0.clone()), x)?,
             Matrix::Beside(weight, products) => {
                 let y = self.plain(weight, x)?;
-                return products.iter().try_fold(y, |y, low_rank| Ok((y + low_rank.product(x)?)?));
+                return products.iter().try_fold(y, |y, low_rank| Ok((y + low_rank.product(x, self.kernels.level)?)?));
             }
         };
         Ok(match &self.bias {
@@ -179,12 +193,18 @@ mod tests {
                     Some(bias) => product.broadcast_add(bias)?,
                     None => product,
                 };
-                let dense = Linear { weight: Matrix::Dense(weight), shape: [outputs, inputs], bias };
-                let ready = Linear { weight: dense.weight.clone().ready()?, ..dense.clone() };
+                let dense = Linear {
+                    weight: Matrix::Dense(weight),
+                    shape: [outputs, inputs],
+                    bias,
+                    kernels: KernelChoice::fastest(),
+                };
+                let ready = Linear { weight: dense.weight.clone().ready(Level::widest())?, ..dense.clone() };
                 assert!(matches!(ready.weight, Matrix::Panels(_)));
                 let (gelu, times) = (plain.gelu()?, (plain.gelu()? * &factor)?);
-                Level::on_each(|level| {
+                for level in Level::available() {
                     for layer in [&dense, &ready] {
+                        let layer = Linear { kernels: KernelChoice::at(level), ..layer.clone() };
                         let close = |found: Result<Tensor>, expected: &Tensor| {
                             let error = relative_l2(&found.unwrap(), expected).unwrap();
                             assert!(error < 2e-6, "{level:?} {rows}x{inputs}x{outputs}: {error:.1e}");
@@ -193,7 +213,7 @@ mod tests {
                         close(layer.gelu(&x), &gelu);
                         close(layer.gelu_times(&x, &factor), &times);
                     }
-                });
+                }
             }
         }
         Ok(())
@@ -209,17 +229,22 @@ mod tests {
             let bytes = weight.flatten_all()?.to_vec1::<f32>()?.into_iter().flat_map(bits).collect();
             let expected = x.matmul(&weight.t()?)?.broadcast_add(&bias)?.gelu()?;
             let packed = Matrix::Packed(Packed::new(bytes, Packing::Bf16, [outputs, inputs])?);
-            Level::on_each(|level| {
-                let ready = packed.clone().ready().unwrap();
+            for level in Level::available() {
+                let ready = packed.clone().ready(level).unwrap();
                 let forms = [packed.clone(), ready].map(|weight| {
-                    let layer = Linear { weight, shape: [outputs, inputs], bias: Some(bias.clone()) };
+                    let layer = Linear {
+                        weight,
+                        shape: [outputs, inputs],
+                        bias: Some(bias.clone()),
+                        kernels: KernelChoice::at(level),
+                    };
                     layer.gelu(&x).unwrap()
                 });
                 let [passing, ready] = forms.each_ref().map(|y| y.to_vec2::<f32>().unwrap());
                 assert_eq!(passing, ready, "{level:?} {rows}x{inputs}x{outputs}: a layer that stays computes the same");
                 let error = relative_l2(&forms[0], &expected).unwrap();
                 assert!(error < 6e-6, "{level:?} {rows}x{inputs}x{outputs}: {error:.1e}");
-            });
+            }
         }
         Ok(())
     }
@@ -231,20 +256,21 @@ mod tests {
         let blocks = QTensor::quantize(&weight, GgmlDType::Q8_0)?;
         let packed = Packed::new(blocks.data()?.to_vec(), Packing::Blocks(GgmlDType::Q8_0), [96, 256])?;
         for matrix in [Matrix::Dense(weight), Matrix::Packed(packed)] {
-            let weight = matrix.eight_bit([96, 256])?;
+            let weight = matrix.eight_bit([96, 256], Level::widest())?;
             assert!(matches!(weight, Matrix::EightBit(_)));
-            let layer = Linear { weight, shape: [96, 256], bias: Some(bias.clone()) };
+            let layer = Linear { weight, shape: [96, 256], bias: Some(bias.clone()), kernels: KernelChoice::fastest() };
             let error = relative_l2(&layer.gelu(&x)?, &expected).unwrap();
             assert!(error < 2e-2, "{error:.1e}");
         }
-        assert!(matches!(Matrix::Dense(randn(96, 100)).eight_bit([96, 100])?, Matrix::Panels(_)));
-        assert!(matches!(Matrix::Dense(randn(32, 256)).eight_bit([32, 256])?, Matrix::Panels(_)));
+        assert!(matches!(Matrix::Dense(randn(96, 100)).eight_bit([96, 100], Level::widest())?, Matrix::Panels(_)));
+        assert!(matches!(Matrix::Dense(randn(32, 256)).eight_bit([32, 256], Level::widest())?, Matrix::Panels(_)));
         Ok(())
     }
 
     #[test]
     fn a_factor_of_another_size_is_refused() {
-        let layer = Linear { weight: Matrix::Dense(randn(4, 8)), shape: [4, 8], bias: None };
+        let layer =
+            Linear { weight: Matrix::Dense(randn(4, 8)), shape: [4, 8], bias: None, kernels: KernelChoice::fastest() };
         assert!(layer.gelu_times(&randn(3, 8), &randn(2, 4)).is_err());
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Must not know files, keys, or whether the weight beside it is packed.
 
-use crate::{NnError, Result, kernels};
+use crate::{Level, NnError, Result, kernels};
 use candle_core::{DType, Device, Tensor};
 
 /// Values of the panel of `B A` that is added to a weight at once: 16 MiB.
@@ -47,20 +47,20 @@ impl LowRank {
     ///
     /// # Errors
     /// `x` has another width.
-    pub fn product(&self, x: &Tensor) -> Result<Tensor> {
-        let thin = (product(x, &self.down)? * f64::from(self.scale))?;
-        product(&thin, &self.up)
+    pub fn product(&self, x: &Tensor, level: Level) -> Result<Tensor> {
+        let thin = (product(x, &self.down, level)? * f64::from(self.scale))?;
+        product(&thin, &self.up, level)
     }
 }
 
 /// `x Wᵀ`, in the dtype of `x`; the sum is in f32 on the CPU.
-fn product(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+fn product(x: &Tensor, weight: &Tensor, level: Level) -> Result<Tensor> {
     if !x.device().is_cpu() {
         return Ok(x.matmul(&weight.to_dtype(x.dtype())?.t()?)?);
     }
     let (wide, weight) = (x.to_dtype(DType::F32)?.contiguous()?, weight.to_dtype(DType::F32)?.contiguous()?);
     let (outputs, weight) = (weight.dim(0)?, kernels::Weight::Rows(weight));
-    let op = kernels::Linear { weight, outputs, bias: None, then: kernels::Then::Nothing };
+    let op = kernels::Linear { level, weight, outputs, bias: None, then: kernels::Then::Nothing };
     Ok(wide.apply_op1_no_bwd(&op)?.to_dtype(x.dtype())?)
 }
 
@@ -111,7 +111,7 @@ mod tests {
         assert!(relative_l2(&merged, &plain).unwrap() < 1e-6);
         let mut beside = x.matmul(&weight.t()?)?;
         for product in &products {
-            beside = (beside + product.product(&x)?)?;
+            beside = (beside + product.product(&x, Level::widest())?)?;
         }
         assert!(relative_l2(&beside, &x.matmul(&plain.t()?)?).unwrap() < 1e-6);
         Ok(())
@@ -121,6 +121,6 @@ mod tests {
     fn ranks_that_differ_are_refused() {
         let zeros = |rows: usize, columns: usize| Tensor::zeros((rows, columns), DType::F32, &Device::Cpu).unwrap();
         assert!(LowRank::new(zeros(3, 8), zeros(8, 4), 1.0).is_err());
-        assert!(LowRank::new(zeros(3, 8), zeros(8, 3), 1.0).unwrap().product(&zeros(2, 9)).is_err());
+        assert!(LowRank::new(zeros(3, 8), zeros(8, 3), 1.0).unwrap().product(&zeros(2, 9), Level::PORTABLE).is_err());
     }
 }

@@ -16,14 +16,14 @@ const TILE: usize = 1 << 16;
 ///
 /// # Errors
 /// `bytes` does not hold `values` values in whole blocks.
-pub fn unpack(bytes: &[u8], packing: Packing, values: usize) -> Result<Vec<f32>> {
+pub fn unpack(level: Level, bytes: &[u8], packing: Packing, values: usize) -> Result<Vec<f32>> {
     check(bytes, packing, values)?;
     let mut wide = vec![0f32; values];
     let tile = TILE / packing.block() * packing.block();
     let size = packing.bytes(tile).unwrap_or(1);
     wide.par_chunks_mut(tile)
         .zip(bytes.par_chunks(size))
-        .for_each(|(wide, bytes)| kernels::decode(Level::current(), packing, bytes, wide));
+        .for_each(|(wide, bytes)| kernels::decode(level, packing, bytes, wide));
     Ok(wide)
 }
 
@@ -72,9 +72,9 @@ impl Packed {
 
     /// As a layer keeps it on a GPU: 8-bit floats are uploaded, blocks widened. The packed copy here goes.
     pub(crate) fn on(self, compute: &Compute) -> Result<Matrix> {
-        let Compute { device, dtype, .. } = compute;
+        let Compute { device, dtype, kernels, .. } = compute;
         let Packing::Fp8 { scale } = self.packing else {
-            return Ok(Matrix::Dense(self.rounded(*dtype)?.to_device(device)?));
+            return Ok(Matrix::Dense(self.rounded(*dtype, kernels.level)?.to_device(device)?));
         };
         Ok(Matrix::Packed(Self::there(self.bytes_on(device)?, (scale, Tensor::new(&[scale], device)?))?))
     }
@@ -93,15 +93,15 @@ impl Packed {
 
     /// The whole matrix on the CPU in a dtype, each value rounded once. Nothing of its size in f32 is made on the way to 16
     /// bits.
-    pub(crate) fn rounded(&self, dtype: DType) -> Result<Tensor> {
+    pub(crate) fn rounded(&self, dtype: DType, level: Level) -> Result<Tensor> {
         match dtype {
-            DType::BF16 => self.rounded_to(bf16::from_f32),
-            DType::F16 => self.rounded_to(f16::from_f32),
-            _ => Ok(self.widened(&Device::Cpu)?.to_dtype(dtype)?),
+            DType::BF16 => self.rounded_to(bf16::from_f32, level),
+            DType::F16 => self.rounded_to(f16::from_f32, level),
+            _ => Ok(self.widened(&Device::Cpu, level)?.to_dtype(dtype)?),
         }
     }
 
-    fn rounded_to<T: WithDType>(&self, round: impl Fn(f32) -> T + Sync) -> Result<Tensor> {
+    fn rounded_to<T: WithDType>(&self, round: impl Fn(f32) -> T + Sync, level: Level) -> Result<Tensor> {
         let values = self.shape[0] * self.shape[1];
         check(&self.bytes, self.packing, values)?;
         let tile = TILE / self.packing.block() * self.packing.block();
@@ -111,7 +111,7 @@ impl Packed {
             || vec![0f32; tile],
             |wide, (rounded, bytes)| {
                 let wide = &mut wide[..rounded.len()];
-                kernels::decode(Level::current(), self.packing, bytes, wide);
+                kernels::decode(level, self.packing, bytes, wide);
                 rounded.iter_mut().zip(wide).for_each(|(rounded, value)| *rounded = round(*value));
             },
         );
@@ -130,35 +130,35 @@ impl Packed {
     ///
     /// # Errors
     /// `x` has another width.
-    pub fn product(&self, x: &Tensor) -> Result<Tensor> {
+    pub fn product(&self, x: &Tensor, level: Level) -> Result<Tensor> {
         if x.device().is_cpu() {
             let wide = x.to_dtype(DType::F32)?.contiguous()?;
             let (weight, outputs) = (kernels::Weight::Packed(self.clone()), self.shape[0]);
-            let op = kernels::Linear { weight, outputs, bias: None, then: kernels::Then::Nothing };
+            let op = kernels::Linear { level, weight, outputs, bias: None, then: kernels::Then::Nothing };
             return Ok(wide.apply_op1_no_bwd(&op)?.to_dtype(x.dtype())?);
         }
         match self.product_on_gpu(x, None, false)? {
             Some(y) => Ok(y),
-            None => self.product_formula(x),
+            None => self.product_formula(x, level),
         }
     }
 
     /// The plain formula on any device: everything widened.
-    fn product_formula(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(x.matmul(&self.widened(x.device())?.to_dtype(x.dtype())?.t()?)?)
+    fn product_formula(&self, x: &Tensor, level: Level) -> Result<Tensor> {
+        Ok(x.matmul(&self.widened(x.device(), level)?.to_dtype(x.dtype())?.t()?)?)
     }
 
     /// The panels of a matrix that is multiplied often, in f32.
-    pub(crate) fn panels(&self) -> Result<Tensor> {
-        Ok(kernels::panel_tensor(self.rows(Level::current())?.panels(), self.shape)?)
+    pub(crate) fn panels(&self, level: Level) -> Result<Tensor> {
+        Ok(kernels::panel_tensor(self.rows(level)?.panels(), self.shape)?)
     }
 
     /// The whole matrix in f32.
     ///
     /// # Errors
     /// There is no memory for it.
-    pub fn widened(&self, device: &Device) -> Result<Tensor> {
-        let wide = unpack(&self.bytes, self.packing, self.shape[0] * self.shape[1])?;
+    pub fn widened(&self, device: &Device, level: Level) -> Result<Tensor> {
+        let wide = unpack(level, &self.bytes, self.packing, self.shape[0] * self.shape[1])?;
         Ok(Tensor::from_vec(wide, (self.shape[0], self.shape[1]), device)?)
     }
 
@@ -210,11 +210,11 @@ mod tests {
             let halves = weight.to_dtype(dtype)?;
             let packed = Packed::new(bytes_of(&halves), packing, [70, 333])?;
             let wide = halves.to_dtype(DType::F32)?;
-            assert_eq!(packed.widened(&Device::Cpu)?.to_vec2::<f32>()?, wide.to_vec2::<f32>()?);
-            let Matrix::Panels(expected) = Matrix::Dense(wide).ready()? else { panic!("no panels") };
-            crate::Level::on_each(|level| {
-                let ready = Matrix::Packed(packed.clone()).ready().unwrap();
-                assert_eq!(matches!(ready, Matrix::Tiles(_)), level == crate::Level::Amx && packing == Packing::Bf16);
+            assert_eq!(packed.widened(&Device::Cpu, Level::widest())?.to_vec2::<f32>()?, wide.to_vec2::<f32>()?);
+            let Matrix::Panels(expected) = Matrix::Dense(wide).ready(Level::widest())? else { panic!("no panels") };
+            for level in Level::available() {
+                let ready = Matrix::Packed(packed.clone()).ready(level).unwrap();
+                assert_eq!(matches!(ready, Matrix::Tiles(_)), level.has_tiles() && packing == Packing::Bf16);
                 let found = match ready {
                     Matrix::Panels(panels) => panels,
                     Matrix::Tiles(tiles) => kernels::panel_tensor(tiles.0.panels(), [70, 333]).unwrap(),
@@ -222,7 +222,7 @@ mod tests {
                 };
                 let values = |tensor: &Tensor| tensor.to_vec3::<f32>().unwrap();
                 assert_eq!(values(&found), values(&expected), "{level:?} {packing:?}");
-            });
+            }
         }
         Ok(())
     }
@@ -236,32 +236,36 @@ mod tests {
             let blocks = QTensor::quantize(&weight, kind)?;
             packed.push(Packed::new(blocks.data()?.to_vec(), Packing::Blocks(kind), [333, 512])?);
             let expected = blocks.dequantize(&Device::Cpu)?.to_vec2::<f32>()?;
-            assert_eq!(packed.last().unwrap().widened(&Device::Cpu)?.to_vec2::<f32>()?, expected, "{kind:?}");
+            assert_eq!(
+                packed.last().unwrap().widened(&Device::Cpu, Level::widest())?.to_vec2::<f32>()?,
+                expected,
+                "{kind:?}"
+            );
         }
         let bytes: Vec<u8> = (0..333 * 512).map(|i| (i * 7 % 120) as u8).collect();
         packed.push(Packed::new(bytes, Packing::Fp8 { scale: 0.5 }, [333, 512])?);
         for (packing, halves) in [(Packing::Bf16, DType::BF16), (Packing::F16, DType::F16)] {
             packed.push(Packed::new(bytes_of(&weight.to_dtype(halves)?), packing, [333, 512])?);
         }
-        crate::Level::on_each(|level| {
+        for level in Level::available() {
             for weight in &packed {
                 let largest = |x: Tensor| x.abs().and_then(|x| x.max_all()?.to_scalar::<f32>()).unwrap();
-                let product = weight.product(&x).unwrap();
-                let error = largest((&product - weight.product_formula(&x).unwrap()).unwrap());
+                let product = weight.product(&x, level).unwrap();
+                let error = largest((&product - weight.product_formula(&x, level).unwrap()).unwrap());
                 let size = largest(product.clone());
-                let split = level == crate::Level::Amx && weight.packing == Packing::Bf16;
+                let split = level.has_tiles() && weight.packing == Packing::Bf16;
                 assert!(error <= if split { 4e-6 } else { 2e-6 } * size, "{level:?} {weight:?}: {error} of {size}");
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-                let alone = pool.install(|| weight.product(&x)).unwrap();
+                let alone = pool.install(|| weight.product(&x, level)).unwrap();
                 assert_eq!(alone.to_vec2::<f32>().unwrap(), product.to_vec2::<f32>().unwrap(), "{level:?} {weight:?}");
             }
-        });
+        }
         Ok(())
     }
 
     #[test]
     fn a_scale_multiplies_every_value() {
-        assert_eq!(unpack(&[0x38, 0xb8], Packing::Fp8 { scale: 3.0 }, 2).unwrap(), [3.0, -3.0]);
+        assert_eq!(unpack(Level::PORTABLE, &[0x38, 0xb8], Packing::Fp8 { scale: 3.0 }, 2).unwrap(), [3.0, -3.0]);
     }
 
     #[test]
@@ -273,7 +277,7 @@ mod tests {
         for (length, shape) in [(67, [2, 32]), (68, [4, 16]), (68, [3, 32]), (0, [0, 0])] {
             assert!(Packed::new(bytes[..length].to_vec(), q8, shape).is_err(), "{shape:?}");
         }
-        assert!(unpack(&bytes, q8, 63).is_err());
-        assert!(unpack(&[], q8, 0).unwrap().is_empty());
+        assert!(unpack(Level::PORTABLE, &bytes, q8, 63).is_err());
+        assert!(unpack(Level::PORTABLE, &[], q8, 0).unwrap().is_empty());
     }
 }

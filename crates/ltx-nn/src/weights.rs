@@ -44,10 +44,10 @@ impl Matrix {
     ///
     /// # Errors
     /// A tensor operation failed.
-    pub(crate) fn eight_bit(self, shape: [usize; 2]) -> Result<Self> {
+    pub(crate) fn eight_bit(self, shape: [usize; 2], level: Level) -> Result<Self> {
         let [outputs, inputs] = shape;
         if !inputs.is_multiple_of(kernels::GROUP) || outputs < LEAST_OUTPUTS {
-            return self.ready();
+            return self.ready(level);
         }
         let packed = match &self {
             Self::Dense(matrix) if on_cpu(matrix) && matrix.is_contiguous() => {
@@ -57,11 +57,11 @@ impl Matrix {
                 })?
             }
             Self::Packed(matrix) => {
-                let rows = matrix.rows(Level::current())?;
+                let rows = matrix.rows(level)?;
                 kernels::Weights8::pack(shape, |row, out| rows.decode_row(row, 0..inputs, out))
             }
             Self::Beside(..) | Self::EightBit(_) | Self::Panels(_) | Self::Tiles(_) | Self::Dense(_) => {
-                return self.ready();
+                return self.ready(level);
             }
         };
         Ok(Self::EightBit(EightBit(Arc::new(packed))))
@@ -72,15 +72,17 @@ impl Matrix {
     ///
     /// # Errors
     /// There is no memory for it.
-    pub(crate) fn ready(self) -> Result<Self> {
+    pub(crate) fn ready(self, level: Level) -> Result<Self> {
         Ok(match self {
             // A matrix without data (its shape alone is looked at) is broadcast from one value.
-            Self::Dense(matrix) if on_cpu(&matrix) && matrix.is_contiguous() => Self::Panels(kernels::panels(&matrix)?),
-            Self::Packed(matrix) if matrix.packing() == Packing::Bf16 && Level::current() == Level::Amx => {
-                Self::Tiles(Tiles(Arc::new(kernels::Tiles16::new(&matrix.rows(Level::Amx)?)?)))
+            Self::Dense(matrix) if on_cpu(&matrix) && matrix.is_contiguous() => {
+                Self::Panels(kernels::panels(level, &matrix)?)
             }
-            Self::Packed(matrix) if matrix.packing().is_half() => Self::Panels(matrix.panels()?),
-            Self::Beside(matrix, products) => Self::Beside(Box::new(matrix.ready()?), products),
+            Self::Packed(matrix) if matrix.packing() == Packing::Bf16 && level.has_tiles() => {
+                Self::Tiles(Tiles(Arc::new(kernels::Tiles16::new(&matrix.rows(level)?)?)))
+            }
+            Self::Packed(matrix) if matrix.packing().is_half() => Self::Panels(matrix.panels(level)?),
+            Self::Beside(matrix, products) => Self::Beside(Box::new(matrix.ready(level)?), products),
             other => other,
         })
     }

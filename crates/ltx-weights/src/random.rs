@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn values_of_8_bits_are_finite_and_of_about_the_right_size() -> ltx_nn::Result<()> {
         let (outputs, inputs) = (300, 4096);
-        let wide = draw_8_bits([outputs, inputs])?.widened(&Device::Cpu)?;
+        let wide = draw_8_bits([outputs, inputs])?.widened(&Device::Cpu, Compute::cpu_f32().kernels.level)?;
         let mean_square = wide.sqr()?.mean_all()?.to_scalar::<f32>()? * inputs as f32;
         assert!((0.5..2.0).contains(&mean_square), "{mean_square}");
         Ok(())

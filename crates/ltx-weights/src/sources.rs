@@ -106,10 +106,10 @@ fn widen(bytes: &[u8], stored: DType, values: &mut [f32]) {
 
 /// Stored bytes of `shape`, which may be rows of the entry, to the dtype asked for.
 pub(crate) fn convert(bytes: &[u8], entry: &Entry, shape: &[usize], compute: &Compute) -> ltx_nn::Result<Tensor> {
-    let Compute { device, dtype, .. } = compute;
+    let Compute { device, dtype, kernels, .. } = compute;
     let tensor = match (entry.stored, dtype) {
         (StoredType::Packed(packing), _) => {
-            Tensor::from_vec(unpack(bytes, packing, shape.iter().product())?, shape, device)?
+            Tensor::from_vec(unpack(kernels.level, bytes, packing, shape.iter().product())?, shape, device)?
         }
         (StoredType::Float(stored), DType::F32) => {
             let mut values = vec![0f32; bytes.len() / stored.size_in_bytes()];

@@ -3,23 +3,23 @@
 //! Must not know what the kernels compute.
 #![allow(unsafe_code)]
 
-use std::{
-    str::FromStr,
-    sync::atomic::{AtomicU8, Ordering},
-};
+use std::{fmt, str::FromStr};
+
+/// Instructions that this processor has, and the system lets this process use: nobody has a level that it lacks.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Level(Instructions);
 
 /// Instruction sets that the CPU kernels are written for, from the narrowest on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Level {
+pub(super) enum Instructions {
     /// What every processor has; the compiler vectorises.
-    Portable = 1,
+    Portable,
     /// AVX2 with fused multiply-add (x86-64-v3).
-    Avx2 = 2,
+    Avx2,
     /// AVX-512 F, BW, CD, DQ and VL (x86-64-v4).
-    Avx512 = 3,
-    /// The same, and tiles of bf16 (AMX) for weights that are stored as bf16.
-    Amx = 4,
+    Avx512,
+    /// AVX-512, and tiles of bf16 (AMX) for weights that are stored as bf16.
+    Amx,
 }
 
 /// A level that is not known, or that this processor does not have.
@@ -32,22 +32,22 @@ pub struct UnknownLevel {
     pub supported: Vec<&'static str>,
 }
 
-/// The level in use; 0 until it is asked for.
-static CURRENT: AtomicU8 = AtomicU8::new(0);
-
 impl Level {
+    /// What every processor has.
+    pub const PORTABLE: Self = Self(Instructions::Portable);
+
     /// The levels that this processor has, from the narrowest on.
     pub fn available() -> Vec<Self> {
-        let mut levels = vec![Self::Portable];
+        let mut levels = vec![Self::PORTABLE];
         #[cfg(target_arch = "x86_64")]
         {
             use std::arch::is_x86_feature_detected as has;
             if has!("avx2") && has!("fma") && has!("f16c") {
-                levels.push(Self::Avx2);
+                levels.push(Self(Instructions::Avx2));
                 if has!("avx512f") && has!("avx512bw") && has!("avx512cd") && has!("avx512dq") && has!("avx512vl") {
-                    levels.push(Self::Avx512);
+                    levels.push(Self(Instructions::Avx512));
                     if super::amx::granted() {
-                        levels.push(Self::Amx);
+                        levels.push(Self(Instructions::Amx));
                     }
                 }
             }
@@ -55,58 +55,34 @@ impl Level {
         levels
     }
 
-    /// The level in use.
-    pub fn current() -> Self {
-        match CURRENT.load(Ordering::Relaxed) {
-            1 => Self::Portable,
-            2 => Self::Avx2,
-            3 => Self::Avx512,
-            4 => Self::Amx,
-            _ => {
-                let widest = Self::available().pop().unwrap_or(Self::Portable);
-                CURRENT.store(widest as u8, Ordering::Relaxed);
-                widest
-            }
-        }
+    /// The widest level that this processor has.
+    pub fn widest() -> Self {
+        Self::available().pop().unwrap_or(Self::PORTABLE)
     }
 
-    /// Makes the whole process use this level from now on.
-    ///
-    /// # Errors
-    /// This processor does not have it.
-    pub fn force(self) -> Result<(), UnknownLevel> {
-        if !Self::available().contains(&self) {
-            return Err(Self::unknown(self.name()));
-        }
-        CURRENT.store(self as u8, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// Runs `work` once on every level that this processor has, the whole process being on it meanwhile. Tests take turns.
-    #[doc(hidden)]
-    pub fn on_each(mut work: impl FnMut(Self)) {
-        static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
-        let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let before = Self::current();
-        for level in Self::available() {
-            let _ = level.force();
-            work(level);
-        }
-        let _ = before.force();
+    /// Whether weights that are stored as bf16 are multiplied in tiles of bf16 (AMX), with activations of 17 bits.
+    pub fn has_tiles(self) -> bool {
+        self.0 == Instructions::Amx
     }
 
     /// `portable`, `avx2`, `avx512` or `amx`.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Portable => "portable",
-            Self::Avx2 => "avx2",
-            Self::Avx512 => "avx512",
-            Self::Amx => "amx",
+        match self.0 {
+            Instructions::Portable => "portable",
+            Instructions::Avx2 => "avx2",
+            Instructions::Avx512 => "avx512",
+            Instructions::Amx => "amx",
         }
     }
 
-    fn unknown(found: &str) -> UnknownLevel {
-        UnknownLevel { found: found.to_owned(), supported: Self::available().into_iter().map(Self::name).collect() }
+    pub(super) fn instructions(self) -> Instructions {
+        self.0
+    }
+}
+
+impl fmt::Debug for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -114,18 +90,22 @@ impl FromStr for Level {
     type Err = UnknownLevel;
 
     fn from_str(name: &str) -> Result<Self, UnknownLevel> {
-        Self::available().into_iter().find(|level| level.name() == name).ok_or_else(|| Self::unknown(name))
+        let available = Self::available();
+        available.iter().copied().find(|level| level.name() == name).ok_or_else(|| UnknownLevel {
+            found: name.to_owned(),
+            supported: available.into_iter().map(Self::name).collect(),
+        })
     }
 }
 
 /// Runs `work` compiled for a level; what it calls has to be inlined into it.
 pub(super) fn widest<R>(level: Level, work: impl FnOnce() -> R) -> R {
-    match level {
-        // SAFETY: nobody has a level that the processor lacks.
+    match level.0 {
+        // SAFETY: a level is only made where the processor has it.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 | Level::Amx => unsafe { with_avx512(work) },
+        Instructions::Avx512 | Instructions::Amx => unsafe { with_avx512(work) },
         // pulp's widest is AVX2: its AVX-512 is a feature of its own that is off.
-        Level::Avx2 => pulp::Arch::new().dispatch(work),
+        Instructions::Avx2 => pulp::Arch::new().dispatch(work),
         _ => work(),
     }
 }
@@ -138,7 +118,7 @@ pub(super) trait Fusing {
 
 /// [`widest`] for work that is told.
 pub(super) fn widest_fusing(level: Level, work: impl Fusing) {
-    if level == Level::Portable {
+    if level == Level::PORTABLE {
         return work.run::<false>();
     }
     widest(

@@ -19,9 +19,9 @@ pub struct Linear<'a> {
     pub level: Level,
     /// The matrix.
     pub weight: Weight<'a>,
-    /// Its inputs.
+    /// Inputs of the matrix.
     pub inputs: usize,
-    /// Its outputs.
+    /// Outputs of the matrix.
     pub outputs: usize,
     /// Added to every row, `[outputs]`.
     pub bias: Option<&'a [f32]>,
@@ -90,9 +90,9 @@ impl Linear<'_> {
                 int8::product(level, x, weight, &self.finish(), out);
                 Ok(())
             }
-            Weight::Tiles(weight) if level == Level::Amx => self.in_tiles(x, *weight, out),
+            Weight::Tiles(weight) if level.has_tiles() => self.in_tiles(x, *weight, out),
             Weight::Tiles(weight) => self.product(x, rows, *weight, out),
-            Weight::Packed(weight) if weight.packing() == Packing::Bf16 && level == Level::Amx => {
+            Weight::Packed(weight) if weight.packing() == Packing::Bf16 && level.has_tiles() => {
                 self.in_tiles(x, weight, out)
             }
             Weight::Packed(weight) => self.product(x, rows, weight, out),

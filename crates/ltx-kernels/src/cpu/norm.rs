@@ -10,15 +10,17 @@ use super::{
 use crate::KernelError;
 use rayon::prelude::*;
 
-/// `x / sqrt(mean(x²) + eps) · weight` over rows `x [.., D]`, `weight [D]`.
+/// `x / sqrt(mean(x²) + eps) · weight` over rows `x [.., D]`.
 #[derive(Clone, Copy)]
 pub struct RmsNorm<'a> {
     /// The instructions to use.
     pub level: Level,
     /// Added to the mean square.
     pub eps: f32,
-    /// Multiplies the normalised rows, `[D]`.
-    pub weight: &'a [f32],
+    /// Length of a row.
+    pub width: usize,
+    /// Multiplies the normalised rows, `[D]`; without it they stay as they are.
+    pub weight: Option<&'a [f32]>,
 }
 
 /// Values that one piece of work takes, about.
@@ -30,8 +32,11 @@ impl RmsNorm<'_> {
     /// # Errors
     /// `x` is not whole rows, or `out` not as long.
     pub fn compute(&self, x: &[f32], out: &mut [f32]) -> Result<(), KernelError> {
-        let (weight, width) = (self.weight, self.weight.len());
-        let fits = width > 0 && x.len().is_multiple_of(width) && x.len() == out.len();
+        let width = self.width;
+        let fits = width > 0
+            && x.len().is_multiple_of(width)
+            && x.len() == out.len()
+            && self.weight.is_none_or(|weight| weight.len() == width);
         KernelError::ensure(fits, "rms-norm")?;
         let piece = (PIECE / width).max(1) * width;
         out.par_chunks_mut(piece).zip(x.par_chunks(piece)).for_each(|(out, x)| {
@@ -41,8 +46,13 @@ impl RmsNorm<'_> {
                 || {
                     for (out, x) in out.chunks_mut(width).zip(x.chunks(width)) {
                         let inverse = 1.0 / (sum(x, |x| x * x) / width as f32 + self.eps).sqrt();
-                        for ((out, x), weight) in out.iter_mut().zip(x).zip(weight) {
-                            *out = x * inverse * weight;
+                        match self.weight {
+                            Some(weight) => {
+                                for ((out, x), weight) in out.iter_mut().zip(x).zip(weight) {
+                                    *out = x * inverse * weight;
+                                }
+                            }
+                            None => out.iter_mut().zip(x).for_each(|(out, x)| *out = x * inverse),
                         }
                     }
                 },

@@ -13,7 +13,7 @@ use super::{
     pixel_norm::{self as pixels, Pixels, padded},
     rope,
 };
-use crate::{AttentionShape, Conv3dConfig, Normalize, ShiftScale};
+use crate::{AttentionShape, Conv3dConfig, CudaKernels, Normalize, ShiftScale};
 use candle_core::{DType, Error, Result, Tensor};
 
 /// The element if all tensors are on a GPU in one dtype that kernels exist for, and hold values.
@@ -211,7 +211,7 @@ pub fn write_into(source: &Tensor, target: &Tensor) -> Result<()> {
 ///
 /// # Errors
 /// Sizes do not fit the launch, or the GPU failed.
-pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, shape: &AttentionShape) -> Result<Option<Tensor>> {
+pub fn attention([q, k, v]: [&Tensor; 3], shape: &AttentionShape, kernels: CudaKernels) -> Result<Option<Tensor>> {
     if element(&[q, k, v]) != Some(Element::Bf16) || shape.heads == 0 || shape.kv_heads == 0 {
         return Ok(None);
     }
@@ -225,7 +225,7 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, shape: &AttentionShape) -> 
     if !fits || !attend::supports(sizes, shape) {
         return Ok(None);
     }
-    same_shape(&attend::attention(Generation::of(q.device())?, sizes, shape)?, &[&q, &k, &v])
+    same_shape(&attend::attention(Generation::of(q.device(), kernels)?, sizes, shape)?, &[&q, &k, &v])
 }
 
 /// A convolution's weight `[O, I, kt, kh, kw]` and bias `[O]` as the kernel reads them, `[taps, O, I with zeros behind]` and `[O]`,
@@ -240,7 +240,7 @@ pub fn arranged(weight: &Tensor, bias: &Tensor, unfold: [usize; 3]) -> Result<Op
     arrange(weight, bias, unfold.iter().product()).map(Some)
 }
 
-/// The same on any device.
+/// [`arranged`] without asking whether a kernel reads it, on any device; `folded` is the product of the unfolding's factors.
 pub(super) fn arrange(weight: &Tensor, bias: &Tensor, folded: usize) -> Result<(Tensor, Tensor)> {
     let (outputs, inputs, kt, kh, kw) = weight.dims5()?;
     let channels = outputs / folded;
@@ -260,6 +260,7 @@ pub fn conv3d(
     (weight, bias): (&Tensor, &Tensor),
     config: &Conv3dConfig,
     sum: Option<&Tensor>,
+    kernels: CudaKernels,
 ) -> Result<Option<Tensor>> {
     let all: Vec<_> = [x, weight, bias].into_iter().chain(sum).collect();
     if element(&all) != Some(Element::Bf16) {
@@ -291,7 +292,8 @@ pub fn conv3d(
         Some(sum) => sum.clone(),
         None => empty(&sizes.result(), &read, DType::BF16)?,
     };
-    let launch = convolve::conv3d(Generation::of(out.device())?, sizes, time, sum.is_some(), aligned(&[bias, &out]))?;
+    let launch =
+        convolve::conv3d(Generation::of(out.device(), kernels)?, sizes, time, sum.is_some(), aligned(&[bias, &out]))?;
     run(&launch, &[&read, weight, bias], &[&out])?;
     Ok(Some(out))
 }

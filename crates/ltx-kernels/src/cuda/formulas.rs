@@ -85,7 +85,7 @@ fn values(tensor: &Tensor) -> Result<Vec<f32>> {
 pub(super) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, shape: &AttentionShape) -> Result<Tensor> {
     let ((batch, queries, width), keys) = (q.dims3()?, k.dim(1)?);
     let (values, mut out) = ([values(q)?, values(k)?, values(v)?], vec![0f32; q.elem_count()]);
-    let kernel = cpu::Attention { level: Level::Portable, shape: *shape };
+    let kernel = cpu::Attention { level: Level::PORTABLE, shape: *shape };
     kernel.compute(AttentionSizes { batch, queries, keys, width }, values.each_ref().map(Vec::as_slice), &mut out)?;
     Tensor::from_vec(out, q.shape(), &Device::Cpu)
 }
@@ -97,7 +97,7 @@ pub(super) fn conv3d(x: &Tensor, weight: &Tensor, bias: &Tensor, config: &Conv3d
     let [f, h, w, channels] = config.result([frames, height, width]);
     let mut out = vec![0f32; batch * f * h * w * channels];
     let norm = config.norm.map(|eps| eps as f32);
-    let kernel = cpu::Conv3d { level: Level::Portable, packed: &packed, time: config.time, norm };
+    let kernel = cpu::Conv3d { level: Level::PORTABLE, packed: &packed, time: config.time, norm };
     kernel.compute(&values(x)?, [batch, frames, height, width], &mut out, false)?;
     Tensor::from_vec(out, (batch, f, h, w, channels), &Device::Cpu)
 }

@@ -15,15 +15,16 @@ use candle_core::{DType, Result, Tensor};
 pub struct Fp8 {
     /// `[outputs, inputs]`, bytes.
     bytes: Tensor,
+    /// Multiplies every value.
     scale: f32,
-    /// The same on the device.
-    scale_there: Tensor,
+    /// The scale in the device's memory, `[1]`.
+    scale_on_device: Tensor,
 }
 
 impl Fp8 {
-    /// Of bytes of a matrix `[outputs, inputs]` and their scale, here and on the device.
-    pub fn new(bytes: Tensor, scale: f32, scale_there: Tensor) -> Self {
-        Self { bytes, scale, scale_there }
+    /// The matrix `[outputs, inputs]` of these bytes and their scale, as a number and in the device's memory.
+    pub fn new(bytes: Tensor, scale: f32, scale_on_device: Tensor) -> Self {
+        Self { bytes, scale, scale_on_device }
     }
 
     /// The matrix in f32 or bf16.
@@ -47,7 +48,7 @@ impl Fp8 {
             let (rounded, scale) = (empty(x.dims(), &x, DType::U8)?, empty(&[1], &x, DType::F32)?);
             run(&fp8::round(count)?, &[&x, &most], &[&rounded, &scale])?;
             let out = empty(&[rows, outputs], &x, DType::BF16)?;
-            let scales = Some((&scale, &self.scale_there));
+            let scales = Some((&scale, &self.scale_on_device));
             let product = Product { x: &rounded, weight: &self.bytes, bias, gelu, scales };
             if product.perform(&out)? {
                 return Ok(out);

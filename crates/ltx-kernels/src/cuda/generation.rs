@@ -3,8 +3,8 @@
 //! Must not know what the kernels compute.
 
 use super::device::capability;
+use crate::CudaKernels;
 use candle_core::{Device, Result};
-use std::{env, sync::LazyLock};
 
 /// Kernels exist twice where Hopper has instructions of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,33 +15,29 @@ pub(super) enum Generation {
     Hopper,
 }
 
-/// The variable that makes Hopper use the older kernels, and its value.
-const VARIABLE: (&str, &str) = ("LTXD_KERNELS", "ampere");
-/// Read once.
-static OLDER: LazyLock<bool> = LazyLock::new(|| env::var(VARIABLE.0).is_ok_and(|value| value == VARIABLE.1));
-
 impl Generation {
-    /// What a GPU gets.
-    pub(super) fn of(device: &Device) -> Result<Self> {
-        Ok(Self::choose(capability(device)?, *OLDER))
+    /// What a GPU gets of the kernels that were chosen.
+    pub(super) fn of(device: &Device, kernels: CudaKernels) -> Result<Self> {
+        Ok(Self::choose(capability(device)?, kernels))
     }
 
-    fn choose(capability: (i32, i32), older: bool) -> Self {
-        if capability == (9, 0) && !older { Self::Hopper } else { Self::Ampere }
+    fn choose(capability: (i32, i32), kernels: CudaKernels) -> Self {
+        if capability == (9, 0) && kernels == CudaKernels::Newest { Self::Hopper } else { Self::Ampere }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Generation;
+    use super::*;
 
     #[test]
     fn hopper_alone_gets_its_kernels_unless_the_older_ones_are_asked_for() {
-        assert_eq!(Generation::choose((9, 0), false), Generation::Hopper);
-        for (capability, older) in
-            [((9, 0), true), ((8, 0), false), ((8, 9), false), ((10, 0), false), ((12, 0), false)]
+        use CudaKernels::{Ampere, Newest};
+        assert_eq!(Generation::choose((9, 0), Newest), Generation::Hopper);
+        for (capability, kernels) in
+            [((9, 0), Ampere), ((8, 0), Newest), ((8, 9), Newest), ((10, 0), Newest), ((12, 0), Newest)]
         {
-            assert_eq!(Generation::choose(capability, older), Generation::Ampere);
+            assert_eq!(Generation::choose(capability, kernels), Generation::Ampere);
         }
     }
 }

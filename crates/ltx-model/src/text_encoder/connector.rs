@@ -11,7 +11,7 @@ use crate::{
     transformer::Transformer,
 };
 use candle_core::Tensor;
-use ltx_nn::{FeedForward, NnError, Result, RopeTable, Taps, Vb, fractional_rope_table, rms_norm};
+use ltx_nn::{FeedForward, KernelChoice, NnError, Result, RopeTable, Taps, Vb, fractional_rope_table, rms_norm};
 use ltx_types::Part;
 
 const EPS: f64 = 1e-6;
@@ -22,11 +22,13 @@ pub struct Connector {
     count: usize,
     registers: Tensor,
     rope: RopeTable,
+    kernels: KernelChoice,
 }
 
 struct Block {
     attn1: Attention,
     ff: FeedForward,
+    kernels: KernelChoice,
 }
 
 impl Module for Connector {
@@ -56,6 +58,7 @@ impl Connector {
             Ok(Block {
                 attn1: Attention::load(&vb.pp("attn1"), attention)?,
                 ff: FeedForward::load(&vb.pp("ff"), dim, ff_bias)?,
+                kernels: vb.compute().kernels,
             })
         };
         let positions = vec![(0..MAX_TOKENS).map(|i| i as f32).collect::<Vec<f32>>()];
@@ -67,6 +70,7 @@ impl Connector {
             count,
             registers: vb.tensor("learnable_registers", [config.registers, dim])?,
             rope: fractional_rope_table(&positions, maximum, grid, (dim, heads), vb.compute())?,
+            kernels: vb.compute().kernels,
         })
     }
 
@@ -108,7 +112,7 @@ impl Connector {
             }
             Ok(())
         })?;
-        Ok(states.iter().map(|x| rms_norm(x, EPS)).collect::<Result<_>>()?)
+        Ok(states.iter().map(|x| rms_norm(x, EPS, self.kernels)).collect::<Result<_>>()?)
     }
 
     fn with_registers(&self, features: &Tensor) -> Result<Tensor> {
@@ -126,7 +130,7 @@ impl Connector {
 impl Block {
     fn forward(&self, x: &Tensor, rope: &RopeTable) -> Result<Tensor> {
         let attend = Attend { rope: Some(rope), ..Attend::default() };
-        let x = (self.attn1.forward(&rms_norm(x, EPS)?, attend)? + x)?;
-        Ok((self.ff.forward(&rms_norm(&x, EPS)?)? + x)?)
+        let x = (self.attn1.forward(&rms_norm(x, EPS, self.kernels)?, attend)? + x)?;
+        Ok((self.ff.forward(&rms_norm(&x, EPS, self.kernels)?)? + x)?)
     }
 }

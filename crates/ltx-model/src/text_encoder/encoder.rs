@@ -6,7 +6,7 @@
 use super::{Connector, FeatureProjection, Gemma, MAX_TOKENS, TextConfig, TokenIds};
 use crate::{layers::Layers, part::Module};
 use candle_core::{DType, Tensor};
-use ltx_nn::{NnError, Result, Taps, Vb};
+use ltx_nn::{KernelChoice, NnError, Result, Taps, Vb};
 use ltx_types::Part;
 
 /// Prompts to contexts.
@@ -15,6 +15,7 @@ pub struct TextEncoder {
     /// Hidden states to features. Alone in its stack, it is large and used once in an encoding.
     projection: Layers<FeatureProjection>,
     connector: Connector,
+    kernels: KernelChoice,
 }
 
 impl TextEncoder {
@@ -33,7 +34,8 @@ impl TextEncoder {
             let root = if vb.is_streamed() { &root.streamed() } else { &root };
             FeatureProjection::load(root, &projection)
         };
-        Ok(Self { gemma, projection: Layers::new(vb.clone(), (1, usize::from(stays)), load), connector })
+        let projection = Layers::new(vb.clone(), (1, usize::from(stays)), load);
+        Ok(Self { gemma, projection, connector, kernels: vb.compute().kernels })
     }
 
     /// Loads what stays, ahead of the first encoding.
@@ -64,11 +66,11 @@ impl TextEncoder {
         mut before_layer: impl FnMut(usize) -> Result<(), E>,
         taps: &[Taps],
     ) -> Result<Vec<Tensor>, E> {
-        let Self { gemma, projection, connector } = self;
+        let Self { gemma, projection, connector, kernels } = self;
         let mut states: Vec<Vec<Tensor>> = vec![Vec::with_capacity(gemma.config().states()); prompts.len()];
         gemma.hidden_states(prompts, &mut before_layer, |prompt, _, state| {
             taps[prompt].record("gemma_hidden_states", || left_padded(&state))?;
-            states[prompt].push(FeatureProjection::normalize(&state)?);
+            states[prompt].push(FeatureProjection::normalize(&state, *kernels)?);
             Ok::<_, E>(())
         })?;
         let first = gemma.config().num_hidden_layers;

@@ -5,7 +5,7 @@
 use super::ProjectionConfig;
 use crate::part::Module;
 use candle_core::Tensor;
-use ltx_nn::{Linear, Result, Vb, rms_norm};
+use ltx_nn::{KernelChoice, Linear, Result, Vb, rms_norm};
 use ltx_types::Part;
 
 const EPS: f64 = 1e-6;
@@ -37,8 +37,8 @@ impl FeatureProjection {
     ///
     /// # Errors
     /// A tensor operation failed.
-    pub fn normalize(state: &Tensor) -> Result<Tensor> {
-        rms_norm(state, EPS)
+    pub fn normalize(state: &Tensor, kernels: KernelChoice) -> Result<Tensor> {
+        rms_norm(state, EPS, kernels)
     }
 
     /// # Shapes

@@ -10,7 +10,7 @@
 use super::{GemmaConfig, MAX_TOKENS, tokenizer::TokenIds};
 use crate::{layers::Layers, part::Module};
 use candle_core::Tensor;
-use ltx_nn::{AttentionShape, Compute, Linear, Mask, Result, RmsNorm, RopeTable, Vb, attention};
+use ltx_nn::{AttentionShape, Compute, KernelChoice, Linear, Mask, Result, RmsNorm, RopeTable, Vb, attention};
 use ltx_types::Part;
 
 /// A Gemma-3 language model on disk.
@@ -127,6 +127,7 @@ struct Layer {
     down_proj: Linear,
     shape: AttentionShape,
     head_dim: usize,
+    kernels: KernelChoice,
 }
 
 impl Layer {
@@ -182,6 +183,7 @@ impl Layer {
                 mask: Mask::Causal { window },
             },
             head_dim: config.head_dim,
+            kernels: vb.compute().kernels,
         })
     }
 
@@ -203,6 +205,6 @@ impl Layer {
         };
         let q = rotated(&self.q_proj, &self.q_norm, self.shape.heads)?;
         let k = rotated(&self.k_proj, &self.k_norm, self.shape.kv_heads)?;
-        self.o_proj.forward(&attention(&q, &k, &self.v_proj.forward(x)?, &self.shape)?)
+        self.o_proj.forward(&attention(&q, &k, &self.v_proj.forward(x)?, &self.shape, self.kernels)?)
     }
 }

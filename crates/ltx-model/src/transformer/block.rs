@@ -6,8 +6,8 @@ use super::TransformerConfig;
 use crate::attention::{Attend, Attention, AttentionConfig};
 use candle_core::Tensor;
 use ltx_nn::{
-    FeedForward, Modulation, NnError, Result, RopeTable, ShiftScale, Taps, Vb, gated_residual, modulate, rms_norm,
-    rms_norm_modulate,
+    FeedForward, KernelChoice, Modulation, NnError, Result, RopeTable, ShiftScale, Taps, Vb, gated_residual, modulate,
+    rms_norm, rms_norm_modulate,
 };
 
 /// First rows of shift, scale and gate in the modulation table; the last three are there with `cross_attention_adaln` alone.
@@ -41,7 +41,7 @@ impl Shared {
         let (Some(context), Some(cos), Some(sin)) = (tensors.next(), tensors.next(), tensors.next()) else {
             return Err(NnError::unsupported("tensors", "too few", "those that blocks share"));
         };
-        Ok(Self { modulation, prompt, context, rope: RopeTable::from_tensors([cos, sin]) })
+        Ok(Self { modulation, prompt, context, rope: self.rope.with_tensors([cos, sin]) })
     }
 }
 
@@ -54,6 +54,7 @@ pub(super) struct Block {
     /// Shift and scale of the context; with it the text cross-attention is modulated, without it is not.
     prompt_scale_shift_table: Option<Tensor>,
     eps: f64,
+    kernels: KernelChoice,
 }
 
 impl Block {
@@ -76,15 +77,17 @@ impl Block {
             scale_shift_table: vb.tensor("scale_shift_table", [config.adaln_rows(), dim])?,
             prompt_scale_shift_table: config.cross_attention_adaln.then(prompt_table).transpose()?,
             eps: config.norm_eps,
+            kernels: vb.compute().kernels,
         })
     }
 
     /// # Shapes
     /// `x [1, T, dim]` → the same. `skip_attention` passes the self-attention's values through (STG).
     pub(super) fn forward(&self, x: &Tensor, shared: &Shared, skip_attention: bool, taps: &Taps) -> Result<Tensor> {
-        let by = shared.modulation.plus(&self.scale_shift_table)?;
-        let normed = |x: &Tensor, first| rms_norm_modulate(x, &by, shift_scale(first), self.eps);
-        let gated = |x: &Tensor, y: &Tensor, first| gated_residual(x, y, &by, first + 2);
+        let kernels = self.kernels;
+        let by = shared.modulation.plus(&self.scale_shift_table, kernels)?;
+        let normed = |x: &Tensor, first| rms_norm_modulate(x, &by, shift_scale(first), self.eps, kernels);
+        let gated = |x: &Tensor, y: &Tensor, first| gated_residual(x, y, &by, first + 2, kernels);
 
         let attend = Attend { rope: Some(&shared.rope), skip: skip_attention, ..Attend::default() };
         let y = self.attn1.forward(&normed(x, SELF_ATTENTION)?, attend)?;
@@ -94,14 +97,14 @@ impl Block {
         let x = match &self.prompt_scale_shift_table {
             Some(table) => {
                 let prompt = match &shared.prompt {
-                    Some(prompt) => prompt.plus(table)?,
+                    Some(prompt) => prompt.plus(table, kernels)?,
                     None => Modulation::new(&table.unsqueeze(0)?, None)?,
                 };
-                let context = modulate(&shared.context, &prompt, shift_scale(0))?;
+                let context = modulate(&shared.context, &prompt, shift_scale(0), kernels)?;
                 let y = self.attend_to(&context, &normed(&x, CROSS_ATTENTION)?, taps)?;
                 gated(&x, &y, CROSS_ATTENTION)?
             }
-            None => (&x + self.attend_to(&shared.context, &rms_norm(&x, self.eps)?, taps)?)?,
+            None => (&x + self.attend_to(&shared.context, &rms_norm(&x, self.eps, kernels)?, taps)?)?,
         };
 
         let y = self.ff.forward(&normed(&x, FEED_FORWARD)?)?;
@@ -136,20 +139,21 @@ mod tests {
     #[test]
     fn what_blocks_share_survives_its_tensors() -> Result<()> {
         let random = |shape: &[usize]| Tensor::randn(0f32, 1f32, shape, &Device::Cpu);
+        let kernels = KernelChoice::fastest();
         for indexed in [false, true] {
             let index = indexed.then(|| TokenIndex::new(vec![1, 0, 1], &Device::Cpu)).transpose()?;
             let shared = Shared {
                 modulation: Modulation::new(&random(&[2, 9, 4])?, index)?,
                 prompt: Some(Modulation::new(&random(&[1, 2, 4])?, None)?),
                 context: random(&[1, 5, 4])?,
-                rope: RopeTable::from_tensors([random(&[3, 1, 2])?, random(&[3, 1, 2])?]),
+                rope: RopeTable::from_tensors([random(&[3, 1, 2])?, random(&[3, 1, 2])?], kernels),
             };
             let others = shared.tensors().iter().map(Tensor::copy).collect::<candle_core::Result<Vec<_>>>()?;
             let (x, other) = (random(&[1, 3, 4])?, shared.with_tensors(&others)?);
             let use_all = |shared: &Shared| -> Result<[Tensor; 4]> {
-                let modulated = rms_norm_modulate(&x, &shared.modulation, shift_scale(FEED_FORWARD), 1e-6)?;
+                let modulated = rms_norm_modulate(&x, &shared.modulation, shift_scale(FEED_FORWARD), 1e-6, kernels)?;
                 let Some(prompt) = &shared.prompt else { panic!("the prompt's rows are lost") };
-                let context = modulate(&shared.context, prompt, shift_scale(0))?;
+                let context = modulate(&shared.context, prompt, shift_scale(0), kernels)?;
                 Ok([modulated, context, shared.rope.apply(&x, 1)?, shared.context.i(..)?])
             };
             for (found, expected) in use_all(&other)?.iter().zip(use_all(&shared)?) {

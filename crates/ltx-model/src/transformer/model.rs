@@ -104,7 +104,7 @@ impl Transformer {
             proj_out: Linear::load(&vb.pp("proj_out"), dim, config.out_channels)?,
             config: config.clone(),
             repeats: vb.compute().device.is_cuda() && vb.compute().dtype == DType::BF16,
-            recorder: Recorder::default(),
+            recorder: Recorder::new(vb.compute().graphs),
             compute: vb.compute().clone(),
         })
     }
@@ -218,9 +218,9 @@ impl Transformer {
     /// Layer norm, modulated by the embedded timestep, projected to latent channels.
     fn output(&self, x: &Tensor, embedded: &Tensor, timesteps: &TokenTimesteps) -> Result<Tensor> {
         // Both rows begin as the embedded timestep itself.
-        let rows = Tensor::stack(&[embedded, embedded], 1)?;
-        let by = timesteps.modulation(&rows)?.plus(&self.scale_shift_table)?;
-        let x = layer_norm_modulate(x, &by, ShiftScale { shift: 0, scale: 1 }, self.config.norm_eps)?;
+        let (rows, kernels) = (Tensor::stack(&[embedded, embedded], 1)?, self.compute.kernels);
+        let by = timesteps.modulation(&rows)?.plus(&self.scale_shift_table, kernels)?;
+        let x = layer_norm_modulate(x, &by, ShiftScale { shift: 0, scale: 1 }, self.config.norm_eps, kernels)?;
         Ok(self.proj_out.forward(&x)?.to_dtype(DType::F32)?)
     }
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 /// `then(x Wᵀ + b)` with `x [rows, inputs]`, `b [outputs]`.
 pub(crate) struct Linear {
+    pub(crate) level: Level,
     pub(crate) weight: Weight,
     pub(crate) outputs: usize,
     pub(crate) bias: Option<Tensor>,
@@ -45,10 +46,9 @@ pub(crate) enum Then {
 }
 
 /// A matrix `[outputs, inputs]` as panels of outputs, `[⌈outputs / COLUMNS⌉, inputs, COLUMNS]`; outputs past the last are 0.
-pub(crate) fn panels(weight: &Tensor) -> Result<Tensor> {
+pub(crate) fn panels(level: Level, weight: &Tensor) -> Result<Tensor> {
     let (outputs, inputs) = weight.dims2()?;
-    let packed =
-        with_values([weight], |[values]| Ok::<_, Error>(cpu::panels(Level::current(), values, [outputs, inputs])?));
+    let packed = with_values([weight], |[values]| Ok::<_, Error>(cpu::panels(level, values, [outputs, inputs])?));
     panel_tensor(packed?, [outputs, inputs])
 }
 
@@ -86,7 +86,7 @@ impl CustomOp1 for Linear {
     /// # Shapes
     /// `[rows, inputs]` → `[rows, outputs]`.
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (level, outputs) = (Level::current(), self.outputs);
+        let (level, outputs) = (self.level, self.outputs);
         let (rows, inputs) = layout.shape().dims2()?;
         let (start, end) = layout.contiguous_offsets().ok_or_else(|| Error::msg("kernel input is not contiguous"))?;
         let x = &storage.as_slice::<f32>()?[start..end];

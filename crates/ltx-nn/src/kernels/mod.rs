@@ -37,12 +37,8 @@ pub(crate) fn with_values<const N: usize, T, E: From<Error>>(
 ///
 /// # Errors
 /// `work` fails.
-pub(crate) fn written<E: Into<Error>>(
-    shape: impl Into<Shape>,
-    work: impl FnOnce(&mut [f32]) -> std::result::Result<(), E>,
-) -> candle_core::Result<Tensor> {
-    let shape = shape.into();
+pub(crate) fn written(shape: Shape, work: impl FnOnce(&mut [f32]) -> Result<()>) -> Result<Tensor> {
     let mut values = vec![0f32; shape.elem_count()];
-    work(&mut values).map_err(Into::into)?;
-    Tensor::from_vec(values, shape, &Device::Cpu)
+    work(&mut values)?;
+    Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
 }

@@ -28,7 +28,7 @@ impl Form<Tensor> {
                     let there = Tensor::new(&[scale], &compute.device)?;
                     Self::Fp8 { bytes: packed.bytes_on(&Device::Cpu)?, scale: (scale, there) }
                 }
-                _ => Self::Dense(packed.rounded(compute.dtype)?),
+                _ => Self::Dense(packed.rounded(compute.dtype, compute.kernels.level)?),
             },
             Matrix::Beside(matrix, products) => {
                 let pairs = products.iter().map(|product| product.parts());
@@ -160,6 +160,9 @@ mod tests {
             });
             assert_eq!(made.unwrap().is_some(), room >= 3, "{room}");
         }
-        assert!(Form::of(Matrix::Dense(randn(2, 2)).ready().unwrap(), &bf16()).is_err(), "panels have another order");
+        assert!(
+            Form::of(Matrix::Dense(randn(2, 2)).ready(crate::Level::widest()).unwrap(), &bf16()).is_err(),
+            "panels have another order"
+        );
     }
 }

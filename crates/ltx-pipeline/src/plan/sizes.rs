@@ -10,7 +10,7 @@ use ltx_model::{
     text_encoder::{Connector, FeatureProjection},
     transformer::Transformer,
 };
-use ltx_nn::{Compute, Level};
+use ltx_nn::Compute;
 use ltx_types::Part;
 use ltx_weights::{Footprint, LoadReport, Loras, Tally, TensorSet};
 use std::collections::BTreeMap;
@@ -73,7 +73,7 @@ impl Sizes {
             }
         }
         let widens = !gpu && compute.dtype == DType::F32;
-        let rule = Rule { value, gpu, widens, tiles: widens && Level::current() == Level::Amx, loras: &ltx.loras };
+        let rule = Rule { value, gpu, widens, tiles: widens && compute.kernels.level.has_tiles(), loras: &ltx.loras };
         let all = ltx.tensors.memory_bytes(&format!("{}.", Transformer::PREFIX), |tensor| {
             if tensor.key.starts_with(Connector::MARK) { 0 } else { rule.staying(tensor) }
         });

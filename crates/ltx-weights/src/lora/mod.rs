@@ -300,7 +300,9 @@ impl Weights for Adapted {
         };
         match self.base.matrix(key, shape, &compute.with_dtype(DType::F32))? {
             Matrix::Dense(weight) => merged(weight),
-            Matrix::Packed(halves) if halves.packing().is_half() => merged(halves.widened(&compute.device)?),
+            Matrix::Packed(halves) if halves.packing().is_half() => {
+                merged(halves.widened(&compute.device, compute.kernels.level)?)
+            }
             packed => Ok(Matrix::Beside(Box::new(packed), products.into())),
         }
     }

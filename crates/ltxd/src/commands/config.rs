@@ -5,6 +5,7 @@
 use crate::config::{Sources, hash_token};
 use crate::exit::BadInput;
 use anyhow::{Context, Result};
+use ltx_nn::Level;
 use std::{
     io::{Read, stdin},
     process::ExitCode,
@@ -32,7 +33,7 @@ enum Command {
     },
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub(crate) fn run(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     match &arguments.command {
         Command::Print(sources) => {
             let table = sources.effective()?;
@@ -46,7 +47,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
         Command::Check(sources) => {
             let config = sources.load()?;
-            crate::node::look(&config)?;
+            crate::node::look(&config, level)?;
             println!("the configuration is good: {} on {}", config.models.served.join(", "), config.addresses.listen);
         }
         Command::HashToken { name, new } => {

@@ -6,7 +6,8 @@ mod draft;
 mod summary;
 
 use crate::{
-    compute,
+    compute::{self, Asked},
+    config,
     generation_flags::GenerationFlags,
     library,
     lora::LoraFlags,
@@ -18,7 +19,7 @@ use clap::Arg;
 use draft::Model;
 use ltx_engine::{Generator, NoPreviews, NotSaved, Run};
 use ltx_media::{FrameWriter, Mp4Writer, PngFolderWriter};
-use ltx_nn::{Compute, DTYPES, DeviceChoice};
+use ltx_nn::{Compute, DTYPES, DeviceChoice, Level};
 use ltx_pipeline::{Engine, EngineOptions};
 use ltx_policy::{Admitted, ModelIdentity, ModelNames, PolicyConfig, UsageMark, admit};
 use ltx_types::{CancelToken, Generation};
@@ -41,8 +42,9 @@ pub(crate) struct ComputeFlags {
 
 impl ComputeFlags {
     /// Opens the device; says on standard error why a GPU was passed over.
-    pub(crate) fn compute(&self) -> Result<Compute> {
-        let compute::Opened { compute, passed_over } = compute::open(self.device, &self.dtype)?;
+    pub(crate) fn compute(&self, level: Level) -> Result<Compute> {
+        let (device, dtype, cuda) = (self.device, self.dtype.as_str(), config::cuda_of_environment()?);
+        let compute::Opened { compute, passed_over } = compute::open(&Asked { device, dtype, level, cuda })?;
         if let Some(error) = passed_over {
             eprintln!("computing on the CPU: {error}");
         }
@@ -107,7 +109,7 @@ fn here(flag: Arg) -> Arg {
     }
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub(crate) fn run(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     let (model, names) = if library::is_path(&arguments.model) {
         (Model::from_path(arguments)?, ModelNames::new(vec![], [])) // A path needs no manifests.
     } else {
@@ -118,7 +120,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let draft = arguments.draft(&model)?;
     let admitted = admit(&model.ask(), draft, &PolicyConfig::new(names))?.check()?;
 
-    let compute = arguments.compute.compute()?;
+    let compute = arguments.compute.compute(level)?;
     let (memory, host_bytes) = (arguments.memory.budget(&compute), host_bytes(&compute));
     let options = EngineOptions { compute, memory, host_bytes, previews: false, ..EngineOptions::default() };
     let mut files = model.files()?;

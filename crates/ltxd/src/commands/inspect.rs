@@ -6,6 +6,7 @@ mod plan;
 
 use crate::{human::human, lora::LoraFlags};
 use anyhow::Result;
+use ltx_nn::Level;
 use ltx_pipeline::{Inspected, inspect, inspect_together};
 use ltx_weights::{LoraReport, Tally};
 use serde_json::{Value, json};
@@ -32,9 +33,9 @@ pub(crate) struct Arguments {
     clip: plan::Clip,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub(crate) fn run(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     if arguments.plan {
-        return plan::print((&arguments.files, &arguments.loras.loras), &arguments.clip, arguments.json);
+        return plan::print((&arguments.files, &arguments.loras.loras), &arguments.clip, arguments.json, level);
     }
     let mut complete = true;
     let together = arguments.together || !arguments.loras.loras.is_empty();

@@ -12,7 +12,7 @@ use figment::{
 };
 use serde::de::DeserializeOwned;
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     path::{Path, PathBuf},
 };
 use toml::{Table, Value};
@@ -22,18 +22,11 @@ pub(super) const DEFAULTS: &str = include_str!("defaults.toml");
 const DEFAULTS_PLACE: &str = "defaults.toml";
 /// Relative to the file they stand in.
 const PATHS: [&str; 5] = ["data_dir", "models_dir", "tokens_file", "tls.cert", "tls.key"];
-/// Variables of the commands and of the engine, which are no keys.
-const OTHER_VARIABLES: [&str; 9] = [
-    "LTXD_CONFIG",
-    "LTXD_SERVER",
-    "LTXD_TOKEN_FILE",
-    "LTXD_CA",
-    "LTXD_MODEL",
-    "LTXD_MODELS",
-    "LTXD_CPU_LEVEL",
-    "LTXD_GRAPHS",
-    "LTXD_KERNELS",
-];
+/// Variables of the commands, which are no keys.
+const OTHER_VARIABLES: [&str; 7] =
+    ["LTXD_CONFIG", "LTXD_SERVER", "LTXD_TOKEN_FILE", "LTXD_CA", "LTXD_MODEL", "LTXD_MODELS", "LTXD_CPU_LEVEL"];
+/// Older names of keys in the environment.
+const ALIASES: [(&str, &str); 2] = [("LTXD_GRAPHS", "cuda.graphs"), ("LTXD_KERNELS", "cuda.kernels")];
 /// What begins the keys of the section whose names are the operator's own, dots and spaces included.
 const OPEN: &str = "aliases.";
 
@@ -105,10 +98,12 @@ impl Layers {
             let Some(rest) = name.strip_prefix("LTXD_") else { continue };
             let Some(value) = value.to_str() else { return Err(ConfigError::NotUtf8(name.to_owned())) };
             let key = keys.iter().find(|key| key.replace('.', "_").eq_ignore_ascii_case(rest));
-            layers = match key {
-                Some(key) => layers.texts(name, [(key.as_str(), value)])?,
-                None if OTHER_VARIABLES.contains(&name) => layers,
-                None => return Err(unknown("the environment".into(), name, &[])),
+            let alias = ALIASES.iter().find(|(alias, _)| *alias == name);
+            layers = match (key, alias) {
+                (Some(key), _) => layers.texts(name, [(key.as_str(), value)])?,
+                (None, Some((_, key))) => layers.texts(name, [(*key, switched(value))])?,
+                _ if OTHER_VARIABLES.contains(&name) => layers,
+                _ => return Err(unknown("the environment".into(), name, &[])),
             };
         }
         Ok(layers)
@@ -213,6 +208,22 @@ impl Layers {
             }
             (_, value) => of_kind(value.is_str(), "a string", value),
         }
+    }
+}
+
+/// Whether a variable says a key of the section `cuda`.
+pub(super) fn is_of_cuda(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    let said = |key: &str| format!("LTXD_{}", key.replace('.', "_")).eq_ignore_ascii_case(&name);
+    ALIASES.iter().any(|(alias, key)| key.starts_with("cuda.") && (*alias == name || said(key)))
+}
+
+/// A switch, whose older name says `on` and `off`.
+fn switched(value: &str) -> &str {
+    match value {
+        "on" => "true",
+        "off" => "false",
+        other => other,
     }
 }
 

@@ -36,7 +36,7 @@ fn what_is_no_key_is_refused_by_name() {
 }
 
 #[test]
-fn variables_of_commands_and_of_the_engine_are_left_alone() {
+fn variables_of_commands_are_left_alone() {
     for name in OTHER_VARIABLES {
         layered("", &[(name, "off")]).unwrap();
     }
@@ -87,4 +87,24 @@ fn aliases_have_any_name() {
 fn lists_come_with_commas() {
     let table = layered("", &[("LTXD_MODELS_DIR", "m"), ("LTXD_POLICY_PLANS", "Pro, Business")]).unwrap();
     assert_eq!(table["policy"]["plans"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn the_older_names_of_a_gpus_switches_are_keys_too() {
+    let cuda = |variables: &[(&str, &str)]| {
+        let table = layered("", variables).unwrap();
+        (table["cuda"]["graphs"].as_bool(), table["cuda"]["kernels"].as_str().map(str::to_owned))
+    };
+    assert_eq!(cuda(&[]), (Some(true), Some("newest".into())));
+    for (graphs, kernels) in [
+        (("LTXD_GRAPHS", "off"), ("LTXD_KERNELS", "ampere")),
+        (("LTXD_CUDA_GRAPHS", "false"), ("LTXD_CUDA_KERNELS", "ampere")),
+    ] {
+        assert_eq!(cuda(&[graphs, kernels]), (Some(false), Some("ampere".into())));
+        assert!(is_of_cuda(OsStr::new(graphs.0)) && is_of_cuda(OsStr::new(kernels.0)));
+    }
+    assert_eq!(cuda(&[("LTXD_GRAPHS", "on")]).0, Some(true));
+    let error = layered("", &[("LTXD_GRAPHS", "perhaps")]).unwrap_err().to_string();
+    assert!(error.contains("LTXD_GRAPHS: cuda.graphs") && error.contains("true or false"), "{error}");
+    assert!(!is_of_cuda(OsStr::new("LTXD_MODEL")) && !is_of_cuda(OsStr::new("LTXD_CUDA_PATH")));
 }

@@ -13,7 +13,9 @@ pub(crate) use error::ConfigError;
 pub(crate) use settings::{Log, LogFormat, NodeConfig};
 pub(crate) use tokens::{Token, hash_token};
 
+use crate::compute::CudaOptions;
 use layers::Layers;
+use settings::CudaSection;
 use std::{
     fs::File,
     io::{self, Read},
@@ -103,6 +105,16 @@ impl Sources {
         said.extend(self.allow_insecure.then(|| ("allow_insecure", "true".to_owned())));
         said
     }
+}
+
+/// What the environment says of a GPU's way of computing, for commands that read no other key.
+///
+/// # Errors
+/// A value that cannot be, by its key.
+pub(crate) fn cuda_of_environment() -> Result<CudaOptions, ConfigError> {
+    let variables = std::env::vars_os().filter(|(name, _)| layers::is_of_cuda(name));
+    let CudaSection { cuda } = Layers::defaults()?.environment(variables)?.extract()?;
+    Ok(cuda)
 }
 
 /// A file's text, if it is not too long: an endless one ends here.

@@ -3,6 +3,7 @@
 //! Must not know where keys come from, nor the bounds of single values: those are the parts' own.
 
 use super::{ConfigError, Token, layers::Layers, tokens};
+use crate::compute::CudaOptions;
 use ltx_jobs::ClientId;
 use ltx_nn::DeviceChoice;
 use ltx_server::{Listen, Tls};
@@ -54,7 +55,14 @@ pub(crate) struct EngineSettings {
     pub(crate) device: DeviceChoice,
     #[serde(deserialize_with = "dtype")]
     pub(crate) dtype: String,
+    pub(crate) cuda: CudaOptions,
     pub(crate) limits: EngineLimits,
+}
+
+/// The section `cuda` alone, for commands that read no other.
+#[derive(Debug, Deserialize)]
+pub(super) struct CudaSection {
+    pub(super) cuda: CudaOptions,
 }
 
 /// The engine's limits; the jobs' and the server's stand in the same section.
@@ -260,6 +268,7 @@ mod tests {
             ("models", ""),
             ("device", "gpu"),
             ("dtype", "f8"),
+            ("cuda.kernels", "hopper"),
             ("tls.cert", "c"),
             ("shutdown_seconds", "0"),
             ("limits.queued", "0"),

@@ -13,7 +13,7 @@ use crate::{compute, config::NodeConfig, exit::BadInput};
 use anyhow::{Context, Result};
 use ltx_catalog::fingerprint;
 use ltx_jobs::{Disk, Jobs, Surroundings};
-use ltx_nn::{Compute, gpu_memory, gpu_name};
+use ltx_nn::{Compute, Level, gpu_memory, gpu_name};
 use ltx_policy::{ModelNames, PolicyConfig};
 use ltx_server::{Control, Device, Server, ServerConfig};
 use models::NodeModels;
@@ -36,20 +36,20 @@ pub(crate) struct Loading {
 }
 
 /// Looks at everything that can be looked at without touching the data folder or the network.
-pub(crate) fn look(config: &NodeConfig) -> Result<()> {
+pub(crate) fn look(config: &NodeConfig, level: Level) -> Result<()> {
     log::filter(&config.log)?;
     for file in config.server.listen.tls.iter().flat_map(|tls| [&tls.certificate, &tls.key]) {
         std::fs::read(file).with_context(|| format!("{}: cannot be read", file.display()))?;
     }
-    let models::Known { models, names, .. } = models::open(config)?;
+    let models::Known { models, names, .. } = models::open(config, level)?;
     with_aliases(names, config)?;
     configured(config, "looked-at".to_owned(), models.compute())?;
     Ok(())
 }
 
 /// Opens models and data folder, and recovers what a crash interrupted. Stored generations begin to run.
-pub(crate) fn assemble(config: &NodeConfig) -> Result<Node> {
-    let models::Known { models, names, catalog, served } = models::open(config)?;
+pub(crate) fn assemble(config: &NodeConfig, level: Level) -> Result<Node> {
+    let models::Known { models, names, catalog, served } = models::open(config, level)?;
     let names = with_aliases(names, config)?;
     let catalog = catalog.with_names(names.known());
     let id = identity::of(&config.jobs.node, &config.jobs.data)?;

@@ -2,12 +2,17 @@
 //!
 //! Must not know requests or clients.
 
-use crate::{compute, config::NodeConfig, exit::BadInput, library, memory};
+use crate::{
+    compute::{self, Asked},
+    config::NodeConfig,
+    exit::BadInput,
+    library, memory,
+};
 use anyhow::{Context, Result};
 use ltx_catalog::ModelLibrary;
 use ltx_engine::{EngineError, Generator, MemoryBudget, MemoryPlan};
 use ltx_jobs::{LoadError, Models};
-use ltx_nn::Compute;
+use ltx_nn::{Compute, Level};
 use ltx_pipeline::{Engine, EngineOptions};
 use ltx_policy::{ModelIdentity, ModelNames, WeightFingerprint};
 use ltx_server::{Catalog, ModelCard};
@@ -42,10 +47,12 @@ pub(crate) struct Known {
 }
 
 /// Reads the manifests and opens what is to be served.
-pub(crate) fn open(config: &NodeConfig) -> Result<Known> {
+pub(crate) fn open(config: &NodeConfig, level: Level) -> Result<Known> {
     let library = library::open(Some(&config.models.folder))?;
     let names = names(&library, config);
-    let compute::Opened { compute, passed_over } = compute::open(config.engine.device, &config.engine.dtype)?;
+    let engine = &config.engine;
+    let asked = Asked { device: engine.device, dtype: &engine.dtype, level, cuda: engine.cuda };
+    let compute::Opened { compute, passed_over } = compute::open(&asked)?;
     if let Some(error) = passed_over {
         tracing::warn!(%error, "computing on the CPU");
     }

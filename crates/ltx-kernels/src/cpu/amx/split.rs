@@ -97,7 +97,7 @@ mod tests {
         let (rows, width) = (37, 75);
         let value = |i: usize| ((i as u32).wrapping_mul(2_654_435_761) >> 8) as f32 * 1.7e-5 - 140.0;
         let values: Vec<f32> = (0..rows * width).map(value).collect();
-        let split = Split::new(Level::Portable, Split::default(), &values, width, 10..75);
+        let split = Split::new(Level::PORTABLE, Split::default(), &values, width, 10..75);
         for row in 0..BLOCK * 2 {
             let block = split.block(row / BLOCK, 0, 3);
             for column in 0..3 * STEP {
@@ -112,7 +112,7 @@ mod tests {
     fn what_is_no_number_stays_none() {
         let values =
             [f32::NAN, f32::from_bits(0x7fff_ffff), f32::from_bits(0xff80_0001), f32::INFINITY, 1.0, f32::MIN_POSITIVE];
-        let split = Split::new(Level::Portable, Split::default(), &values, values.len(), 0..values.len());
+        let split = Split::new(Level::PORTABLE, Split::default(), &values, values.len(), 0..values.len());
         let found: Vec<f32> = (0..values.len()).map(|i| found(split.block(0, 0, 1), 0, i)).collect();
         assert!(found[..4].iter().all(|value| !value.is_finite()), "{found:?}");
         assert_eq!(found[4..], values[4..]);

@@ -51,7 +51,7 @@ impl Tiles16 {
         [self.outputs, self.inputs]
     }
 
-    /// The same weights in f32, as [`crate::cpu::panels`] lays them out.
+    /// The weights in f32, as [`crate::cpu::panels`] lays them out.
     pub fn panels(&self) -> Vec<f32> {
         RightPanels::made(self, (self.inputs, self.outputs)).into_data()
     }

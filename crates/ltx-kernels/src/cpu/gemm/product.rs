@@ -14,7 +14,7 @@ use std::{cell::Cell, ops::Range};
 
 /// Rows that are packed at once, at most: with [`DEPTH`] they fill a quarter of a core's second cache.
 const BLOCK_ROWS: usize = 40 * ROWS;
-/// The same where panels of the right matrix are made on demand, once for every block.
+/// Rows that are packed at once, at most, where panels of the right matrix are made on demand, once for every block.
 const BLOCK_ROWS_ON_DEMAND: usize = 90 * ROWS;
 /// Values that are packed at once, about: 16 MiB. More of `k` than that is summed part by part.
 const BLOCK_VALUES: usize = 1 << 22;
@@ -261,7 +261,7 @@ mod tests {
     #[test]
     fn a_matrix_that_reaches_past_its_slice_is_refused() {
         let (left, right) = (vec![0f32; 11], vec![0f32; 12]);
-        let level = Level::Portable;
+        let level = Level::PORTABLE;
         let right = RightPanels::pack(level, &Strided::columns(&right, 4), (4, 3));
         let mut out = vec![0f32; 9];
         let left = Strided::rows(&left, 4);

@@ -3,7 +3,7 @@
 //! Must not know where the tile lies in a larger product.
 
 use super::{COLUMNS, ROWS, portable};
-use crate::cpu::level::Level;
+use crate::cpu::level::{Instructions, Level};
 
 /// What is multiplied.
 #[derive(Clone, Copy)]
@@ -41,11 +41,11 @@ pub(crate) fn multiply_tile(level: Level, tile: &Tile<'_>, out: &mut TileOut<'_>
     assert!(rows <= ROWS && right.len() >= k * COLUMNS, "tile: the right panel is too short");
     assert!(k == 0 || left.len() > (rows - 1) * row_stride + (k - 1) * k_stride, "tile: the left panel is too short");
     assert!(out.data.len() >= (rows - 1) * out.row_stride + COLUMNS, "tile: the output is too short");
-    match level {
+    match level.instructions() {
         #[cfg(target_arch = "x86_64")]
-        Level::Amx | Level::Avx512 => super::avx512::multiply(tile, out),
+        Instructions::Amx | Instructions::Avx512 => super::avx512::multiply(tile, out),
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => super::avx2::multiply(tile, out),
+        Instructions::Avx2 => super::avx2::multiply(tile, out),
         _ => portable::multiply(tile, out),
     }
 }

@@ -3,6 +3,8 @@
 //! Must not know panels.
 #![allow(unsafe_code)]
 
+#[cfg(target_arch = "x86_64")]
+use crate::cpu::level::Instructions;
 use crate::cpu::level::Level;
 
 /// Values of a row that are turned at once.
@@ -18,20 +20,25 @@ pub(super) fn transpose<const WIDTH: usize>(
     (out, column): (&mut [[f32; WIDTH]], usize),
 ) {
     #[cfg(target_arch = "x86_64")]
-    if level >= Level::Avx512 && rows > 0 && rows <= PIECE && out.len() == PIECE && column + rows <= WIDTH {
+    if level.instructions() >= Instructions::Avx512
+        && rows > 0
+        && rows <= PIECE
+        && out.len() == PIECE
+        && column + rows <= WIDTH
+    {
         assert!(source.len() >= (rows - 1) * stride + PIECE, "transpose: a row reaches past the matrix");
-        // SAFETY: the level is only ever in use where the processor has it; 16 values of `rows` rows lie inside the source,
+        // SAFETY: a level is only made where the processor has it; 16 values of `rows` rows lie inside the source,
         // and so do `rows` values, from `column` on, inside 16 lines.
         unsafe { avx512((source.as_ptr(), stride), rows, (out.as_flattened_mut().as_mut_ptr().add(column), WIDTH)) };
         return;
     }
     let mut turned = 0;
     #[cfg(target_arch = "x86_64")]
-    if level >= Level::Avx2 && out.len() == PIECE && column + rows <= WIDTH {
+    if level.instructions() >= Instructions::Avx2 && out.len() == PIECE && column + rows <= WIDTH {
         assert!(rows == 0 || source.len() >= (rows - 1) * stride + PIECE, "transpose: a row reaches past the matrix");
         while turned + 4 <= rows {
             let place = out.as_flattened_mut()[column + turned..].as_mut_ptr();
-            // SAFETY: the level is only ever in use where the processor has it; 16 values of these four rows lie inside the
+            // SAFETY: a level is only made where the processor has it; 16 values of these four rows lie inside the
             // source, and so do four values, from that place on, inside 16 lines.
             unsafe { avx((source.as_ptr().add(turned * stride), stride), (place, WIDTH)) };
             turned += 4;

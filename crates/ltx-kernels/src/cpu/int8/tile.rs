@@ -8,11 +8,11 @@ use super::quantize::{FOUR, GROUP, Left, Right};
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, vnni};
 use crate::cpu::{
-    Level,
     gemm::{COLUMNS, ROWS},
+    level::{Instructions, Level},
 };
 
-/// The same groups of both sides.
+/// Some groups of both sides, over the same values of `k`.
 #[derive(Clone, Copy)]
 pub(super) struct Tile8<'a> {
     pub(super) left: Left<'a>,
@@ -43,14 +43,13 @@ pub(super) enum Path {
 impl Path {
     /// The best of a level.
     pub(super) fn of(level: Level) -> Self {
-        let _ = level;
-        #[cfg(target_arch = "x86_64")]
-        match level {
-            Level::Avx512 | Level::Amx if std::arch::is_x86_feature_detected!("avx512vnni") => return Self::Vnni,
-            Level::Avx2 | Level::Avx512 | Level::Amx => return Self::Avx2,
-            Level::Portable => {}
+        match level.instructions() {
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx512 | Instructions::Amx if std::arch::is_x86_feature_detected!("avx512vnni") => Self::Vnni,
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx2 | Instructions::Avx512 | Instructions::Amx => Self::Avx2,
+            _ => Self::Plain,
         }
-        Self::Plain
     }
 
     /// Bits of the left side, its sign among them.

@@ -9,7 +9,7 @@ use super::super::{
     fp8_matrix::Fp8,
     write_into,
 };
-use crate::{AttentionShape, Conv3dConfig, Mask, Normalize, ShiftScale, TimePadding, e4m3, synchronize};
+use crate::{AttentionShape, Conv3dConfig, CudaKernels, Mask, Normalize, ShiftScale, TimePadding, e4m3, synchronize};
 use candle_core::{DType, Device, Result, Tensor};
 use std::time::Instant;
 
@@ -103,7 +103,7 @@ impl Convolution {
 
     fn on_gpu(&self, x: &Tensor, sum: Option<&Tensor>) -> Result<Tensor> {
         let (weight, bias) = &self.arranged;
-        Ok(dispatch::conv3d(x, (weight, bias), &self.config, sum)?.expect("a kernel"))
+        Ok(dispatch::conv3d(x, (weight, bias), &self.config, sum, CudaKernels::Newest)?.expect("a kernel"))
     }
 }
 
@@ -128,7 +128,7 @@ fn convolutions_equal_the_formula() -> Result<()> {
 }
 
 fn attention(q: &Tensor, k: &Tensor, v: &Tensor, shape: &AttentionShape) -> Result<Tensor> {
-    Ok(dispatch::attention(q, k, v, shape)?.expect("a kernel"))
+    Ok(dispatch::attention([q, k, v], shape, CudaKernels::Newest)?.expect("a kernel"))
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn a_graph_computes_what_was_noted_down() -> Result<()> {
         let Some(normed) = dispatch::norm_modulate(x, &by, shift_scale, Normalize::Rms, 1e-6)? else { return Ok(None) };
         let rope = NormedRope { cos: &cos, sin: &sin, heads, norm: None };
         let Some(q) = dispatch::norm_rope(&normed, &rope)? else { return Ok(None) };
-        let Some(y) = dispatch::attention(&q, &q, &normed, &shape)? else { return Ok(None) };
+        let Some(y) = dispatch::attention([&q, &q, &normed], &shape, CudaKernels::Newest)? else { return Ok(None) };
         let Some(y) = dispatch::gate_heads(&y, &logits)? else { return Ok(None) };
         let Some(y) = dispatch::linear(&y.reshape((tokens, width))?, &weight, None, true)? else { return Ok(None) };
         dispatch::gated_residual(x, &y.reshape((1, tokens, width))?, &by, 2)

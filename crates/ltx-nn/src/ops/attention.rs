@@ -3,15 +3,13 @@
 //!
 //! Must not know where queries, keys and values come from.
 
-use crate::{
-    AttentionShape, Level, Mask, NnError, Result,
-    kernels::{cuda, with_values, written},
-    profile,
-};
+use super::{OnCpu, Op, perform};
+use crate::{AttentionShape, KernelChoice, Mask, Result};
 use candle_core::{D, DType, Device, Tensor};
 use ltx_kernels::{
-    KernelError,
+    CudaKernels, KernelError, Level,
     cpu::{self, AttentionSizes},
+    cuda,
 };
 
 /// `softmax(scale · q kᵀ) v`, the softmax in f32.
@@ -21,33 +19,50 @@ use ltx_kernels::{
 ///
 /// # Errors
 /// The sizes do not fit each other.
-pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, shape: &AttentionShape) -> Result<Tensor> {
-    let keys = k.dim(1)?;
-    profile::timed("attention", || 4 * q.elem_count() * keys, || dispatch(q, k, v, shape))
+pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, shape: &AttentionShape, kernels: KernelChoice) -> Result<Tensor> {
+    perform(&Attention { q, k, v, shape: *shape, keys: k.dim(1)? }, kernels)
 }
 
-fn dispatch(q: &Tensor, k: &Tensor, v: &Tensor, shape: &AttentionShape) -> Result<Tensor> {
-    if q.device().is_cpu() {
-        let wide = |t: &Tensor| t.to_dtype(DType::F32)?.contiguous();
-        return Ok(on_cpu(&wide(q)?, &wide(k)?, &wide(v)?, shape)?.to_dtype(q.dtype())?);
+struct Attention<'a> {
+    q: &'a Tensor,
+    k: &'a Tensor,
+    v: &'a Tensor,
+    shape: AttentionShape,
+    keys: usize,
+}
+
+impl Op<3> for Attention<'_> {
+    const NAME: &'static str = "attention";
+    const ON_CPU: OnCpu<Self, 3> = OnCpu::Widened(Self::kernel);
+
+    fn inputs(&self) -> [&Tensor; 3] {
+        [self.q, self.k, self.v]
     }
-    match cuda::attention(q, k, v, shape)? {
-        Some(out) => Ok(out),
-        None => attention_formula(q, k, v, shape),
+
+    fn cost(&self) -> usize {
+        4 * self.q.elem_count() * self.keys
+    }
+
+    fn cuda(&self, kernels: CudaKernels) -> candle_core::Result<Option<Tensor>> {
+        cuda::attention(self.inputs(), &self.shape, kernels)
+    }
+
+    fn formula(&self) -> Result<Tensor> {
+        formula(self.inputs(), &self.shape)
     }
 }
 
-/// The CPU's kernel, in f32.
-fn on_cpu(q: &Tensor, k: &Tensor, v: &Tensor, shape: &AttentionShape) -> Result<Tensor> {
-    let ((batch, queries, width), (kv_batch, keys, _)) = (q.dims3()?, k.dims3()?);
-    KernelError::ensure(batch == kv_batch && k.dims() == v.dims(), "attention")?;
-    let sizes = AttentionSizes { batch, queries, keys, width };
-    let kernel = cpu::Attention { level: Level::current(), shape: *shape };
-    with_values([q, k, v], |values| Ok::<_, NnError>(written(q.shape(), |out| kernel.compute(sizes, values, out))?))
+impl Attention<'_> {
+    fn kernel(&self, level: Level, values: [&[f32]; 3], out: &mut [f32]) -> Result<()> {
+        let ((batch, queries, width), (kv_batch, keys, _)) = (self.q.dims3()?, self.k.dims3()?);
+        KernelError::ensure(batch == kv_batch && self.k.dims() == self.v.dims(), Self::NAME)?;
+        let sizes = AttentionSizes { batch, queries, keys, width };
+        Ok(cpu::Attention { level, shape: self.shape }.compute(sizes, values, out)?)
+    }
 }
 
 /// The plain formula on any device, a slice of the queries at a time.
-fn attention_formula(q: &Tensor, k: &Tensor, v: &Tensor, shape: &AttentionShape) -> Result<Tensor> {
+fn formula([q, k, v]: [&Tensor; 3], shape: &AttentionShape) -> Result<Tensor> {
     const QUERIES: usize = 1024;
     let (b, t, inner) = q.dims3()?;
     let s = k.dim(1)?;
@@ -99,16 +114,17 @@ mod tests {
         ] {
             let (q, k, v) = (randn(t, 4, width)?, randn(s, kv_heads, width)?, randn(s, kv_heads, width)?);
             let shape = AttentionShape { heads: 4, kv_heads, scale: 0.25, mask };
-            let expected = attention_formula(&q, &k, &v, &shape)?;
-            crate::Level::on_each(|level| {
-                let found = attention(&q, &k, &v, &shape).unwrap();
+            let expected = formula([&q, &k, &v], &shape)?;
+            for level in Level::available() {
+                let attend = || attention(&q, &k, &v, &shape, KernelChoice::at(level)).unwrap();
+                let found = attend();
                 let difference = (&found - &expected).and_then(|difference| difference.abs()?.max_all());
                 let error = difference.unwrap().to_scalar::<f32>().unwrap();
                 assert!(error < 3e-6, "{level:?} {mask:?} {t}x{s}x{width}: {error}");
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
-                let others = pool.install(|| attention(&q, &k, &v, &shape)).unwrap();
+                let others = pool.install(attend);
                 assert_eq!(found.to_vec3::<f32>().unwrap(), others.to_vec3::<f32>().unwrap(), "{level:?}");
-            });
+            }
         }
         Ok(())
     }
