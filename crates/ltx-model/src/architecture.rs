@@ -289,6 +289,13 @@ mod tests {
     }
 
     #[test]
+    fn the_tiny_checkpoint_makes_clips_of_the_sizes_of_every_ltx_model() {
+        let config = ltx_testkit::checkpoint().0.config().unwrap();
+        let architecture = Architecture::from_config(&config, &NoKeys).unwrap();
+        assert_eq!((architecture.family, architecture.size_rules()), (Family::Ltx23, SizeRules::LTX));
+    }
+
+    #[test]
     fn only_the_sections_of_the_parts_that_are_there_are_looked_at() {
         let nothing = Components::from_config(&json!({}), &NoKeys, &[Part::LatentUpsampler]).unwrap();
         assert!(nothing.family.is_none() && nothing.transformer.is_none() && nothing.vae.is_none());

@@ -173,3 +173,20 @@ fn component_files_make_the_same_frames_and_a_missing_part_is_named() {
     let all = inspect_together(&[rest, vec![packed]].concat(), &[]).unwrap();
     assert!(all.absent.is_empty() && all.report.is_complete());
 }
+
+#[test]
+fn a_manifest_of_another_family_is_refused_by_name() {
+    let files = ModelFiles {
+        checkpoint: tiny(CHECKPOINT),
+        components: vec![],
+        text_encoder: tiny("gemma"),
+        upscaler: None,
+        loras: vec![],
+    };
+    let engine = Engine::open(&files, EngineOptions::default()).unwrap();
+    assert!(engine.expect_family("ltx-2.3").is_ok());
+    let error = engine.expect_family("ltx-2.5").unwrap_err();
+    assert!(matches!(error, PipelineError::OtherFamily { family: "ltx-2.3", .. }), "{error:?}");
+    let text = error.to_string();
+    assert!(text.contains(CHECKPOINT) && text.contains("ltx-2.3, and") && text.contains("names ltx-2.5"), "{text}");
+}

@@ -50,7 +50,7 @@ impl TransformerConfig {
     }
 
     /// Bytes alive at once in a step on a GPU, in a block's feed-forward: what a function of the block has named stays until
-    /// its end.
+    /// its end. The modulated context and what the cross-attention added go sooner, and are counted as if they did not.
     fn step_bytes_on_gpu(&self, StepShape { tokens, prompts }: StepShape, placement: Placement) -> u64 {
         let value = placement.value_bytes();
         // The stream before the block, and behind each of its attentions; what those added to it; the input normalised, four
