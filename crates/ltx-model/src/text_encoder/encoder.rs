@@ -9,7 +9,7 @@ use crate::{
     transformer::{Transformer, TransformerConfig},
 };
 use candle_core::{DType, Tensor};
-use ltx_nn::{NnError, Result, Taps, Vb};
+use ltx_nn::{NnError, Result, Taps, Vb, matrix::Use};
 
 /// Prompts to contexts.
 pub struct TextEncoder {
@@ -28,10 +28,11 @@ impl TextEncoder {
     pub fn open(gemma: Gemma, vb: &Vb, config: &TransformerConfig, stays: bool) -> Result<Self> {
         let states = (gemma.config().hidden_size, gemma.config().states());
         let connector = Connector::open(&vb.pp(Transformer::PREFIX), config, stays)?;
-        let (root, outputs) = (vb.passing(), config.connector_dim());
+        let (root, outputs) = (vb.clone(), config.connector_dim());
         let load = move |vb: &Vb, _| {
-            let root = if vb.is_streamed() { &root.streamed() } else { &root };
-            FeatureProjection::load(root, states, outputs)
+            // Its one product a prompt is not worth another form, also where it stays.
+            let usage = if vb.usage() == Use::Stays { Use::Once } else { vb.usage() };
+            FeatureProjection::load(&root.used(usage), states, outputs)
         };
         Ok(Self { gemma, projection: Layers::new(vb.clone(), (1, usize::from(stays)), load), connector })
     }

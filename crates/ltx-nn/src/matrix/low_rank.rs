@@ -3,18 +3,32 @@
 //!
 //! Must not know files, keys, or whether the weight beside it is packed.
 
-use crate::{NnError, Result, kernels};
-use candle_core::{DType, Device, Tensor};
+use super::product::on_cpu;
+use crate::{
+    NnError, Result,
+    kernels::{Then, Weight},
+};
+use candle_core::{DType, Tensor};
 
 /// Values of the panel of `B A` that is added to a weight at once: 16 MiB.
 const PANEL: usize = 1 << 22;
 
-/// One product of low rank. It keeps the dtype that it is stored in; sums are in f32.
+/// A pair of thin matrices. It keeps the dtype that it is stored in; sums are in f32. `T` stands for its tensors.
 #[derive(Debug, Clone)]
-pub struct LowRank {
-    down: Tensor,
-    up: Tensor,
+pub struct LowRank<T = Tensor> {
+    down: T,
+    up: T,
     scale: f32,
+}
+
+impl<T> LowRank<T> {
+    /// The pair with other tensors, each made by `each` of its own.
+    ///
+    /// # Errors
+    /// As the first `each` that failed.
+    pub fn map<U, E>(&self, each: &mut impl FnMut(&T) -> Result<U, E>) -> Result<LowRank<U>, E> {
+        Ok(LowRank { down: each(&self.down)?, up: each(&self.up)?, scale: self.scale })
+    }
 }
 
 impl LowRank {
@@ -28,16 +42,6 @@ impl LowRank {
             return Ok(Self { down, up, scale });
         }
         Err(NnError::unsupported("the rank of a product of low rank", other, rank.to_string()))
-    }
-
-    /// The same on a device.
-    pub(crate) fn on(&self, device: &Device) -> Result<Self> {
-        Ok(Self { down: self.down.to_device(device)?, up: self.up.to_device(device)?, scale: self.scale })
-    }
-
-    /// `A`, `B` and the scale.
-    pub(crate) fn parts(&self) -> (Tensor, Tensor, f32) {
-        (self.down.clone(), self.up.clone(), self.scale)
     }
 
     /// `scale · (x Aᵀ) Bᵀ`.
@@ -58,10 +62,8 @@ fn product(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     if !x.device().is_cpu() {
         return Ok(x.matmul(&weight.to_dtype(x.dtype())?.t()?)?);
     }
-    let (wide, weight) = (x.to_dtype(DType::F32)?.contiguous()?, weight.to_dtype(DType::F32)?.contiguous()?);
-    let (outputs, weight) = (weight.dim(0)?, kernels::Weight::Rows(weight));
-    let op = kernels::Linear { weight, outputs, bias: None, then: kernels::Then::Nothing };
-    Ok(wide.apply_op1_no_bwd(&op)?.to_dtype(x.dtype())?)
+    let weight = weight.to_dtype(DType::F32)?.contiguous()?;
+    on_cpu(Weight::Rows(weight.clone()), weight.dim(0)?, x, None, Then::Nothing)
 }
 
 /// `W + Σ scale · B A`, summed in f32 a panel of rows at a time, so that no second matrix of W's size exists besides the result.
