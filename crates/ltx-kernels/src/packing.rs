@@ -40,9 +40,40 @@ impl Packing {
         values.is_multiple_of(self.block()).then(|| (values / self.block()).checked_mul(size)).flatten()
     }
 
+    /// The name that files use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Blocks(kind) => block_name(kind),
+            Self::Fp8 { .. } => "F8_E4M3",
+            Self::Bf16 => "BF16",
+            Self::F16 => "F16",
+        }
+    }
+
     /// Whether values are plain 16-bit floats, whose wide form is exact.
     pub fn is_half(self) -> bool {
         matches!(self, Self::Bf16 | Self::F16)
+    }
+}
+
+/// ggml's own name of a block type.
+fn block_name(kind: GgmlDType) -> &'static str {
+    match kind {
+        GgmlDType::F32 => "F32",
+        GgmlDType::F16 => "F16",
+        GgmlDType::BF16 => "BF16",
+        GgmlDType::Q4_0 => "Q4_0",
+        GgmlDType::Q4_1 => "Q4_1",
+        GgmlDType::Q5_0 => "Q5_0",
+        GgmlDType::Q5_1 => "Q5_1",
+        GgmlDType::Q8_0 => "Q8_0",
+        GgmlDType::Q8_1 => "Q8_1",
+        GgmlDType::Q2K => "Q2_K",
+        GgmlDType::Q3K => "Q3_K",
+        GgmlDType::Q4K => "Q4_K",
+        GgmlDType::Q5K => "Q5_K",
+        GgmlDType::Q6K => "Q6_K",
+        GgmlDType::Q8K => "Q8_K",
     }
 }
 

@@ -8,9 +8,10 @@ use candle_core::{
 };
 use divan::{Bencher, black_box, counter::ItemsCount};
 use ltx_nn::{
-    AttentionShape, Compute, Conv3d, Conv3dConfig, FrequencyPrecision, KernelChoice, Linear, Mask, Matrix, Modulation,
-    Packed, Packing, Result, RmsNorm, ShiftScale, TimePadding, TokenIndex, Vb, Weights, attention,
-    fractional_rope_table, gelu, rms_norm_modulate,
+    AttentionShape, Compute, Conv3d, Conv3dConfig, FrequencyPrecision, KernelChoice, Linear, Mask, Modulation, Packing,
+    Result, RmsNorm, ShiftScale, TimePadding, TokenIndex, Vb, Weights, attention, fractional_rope_table, gelu,
+    matrix::{self, Packed, Use},
+    rms_norm_modulate,
 };
 use std::sync::Arc;
 
@@ -76,7 +77,7 @@ impl Weights for Stored {
         Random.tensor(key, shape, compute)
     }
 
-    fn matrix(&self, key: &str, shape: [usize; 2], compute: &Compute) -> Result<Matrix> {
+    fn matrix(&self, key: &str, shape: [usize; 2], compute: &Compute) -> Result<matrix::Stored> {
         let wide = self.tensor(key, &shape, compute)?;
         let (bytes, packing) = match self {
             Self::Passing => {
@@ -88,7 +89,7 @@ impl Weights for Stored {
                 (QTensor::quantize(&wide, GgmlDType::Q8_0)?.data()?.to_vec(), Packing::Blocks(GgmlDType::Q8_0))
             }
         };
-        Ok(Matrix::Packed(Packed::new(bytes, packing, shape)?))
+        Ok(matrix::Stored::packed(Packed::new(bytes, packing, shape)?))
     }
 
     fn rows(&self, key: &str, shape: [usize; 2], rows: &[u32], compute: &Compute) -> Result<Tensor> {
@@ -111,7 +112,8 @@ impl Weights for Stored {
 )]
 fn packed_linear(bencher: Bencher<'_, '_>, (stored, tokens, inputs, outputs): (Stored, usize, usize, usize)) {
     let compute = Compute { eight_bit: matches!(stored, Stored::EightBit), ..Compute::cpu_f32() };
-    let layer = Linear::load(&Vb::new(Arc::new(stored), compute).passing(), inputs, outputs).expect("random weights");
+    let layer =
+        Linear::load(&Vb::new(Arc::new(stored), compute).used(Use::Once), inputs, outputs).expect("random weights");
     let x = randn((1, tokens, inputs));
     run(bencher, 2 * tokens * inputs * outputs, || layer.forward(&x));
 }

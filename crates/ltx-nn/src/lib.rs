@@ -10,11 +10,10 @@ mod error;
 mod feed_forward;
 mod kernels;
 mod linear;
-mod low_rank;
+pub mod matrix;
 mod modulation;
 mod norm;
 mod ops;
-mod packed;
 pub mod profile;
 mod recording;
 mod rope;
@@ -28,7 +27,6 @@ pub use conv3d::Conv3d;
 pub use error::{NnError, Result};
 pub use feed_forward::FeedForward;
 pub use linear::Linear;
-pub use low_rank::{LowRank, merge_low_rank};
 pub use ltx_kernels::{
     AttentionShape, Conv3dConfig, CudaKernels, DeviceChoice, DeviceError, KernelChoice, Level, Mask, Opened, Packing,
     ShiftScale, TimePadding, UnknownKernels, UnknownLevel,
@@ -38,9 +36,8 @@ pub use ltx_kernels::{
 pub use modulation::{Modulation, TokenIndex};
 pub use norm::{GroupNorm, RmsNorm, rms_norm};
 pub use ops::{attention, gate_heads, gated_residual, gelu, layer_norm_modulate, modulate, rms_norm_modulate};
-pub use packed::{Packed, unpack};
 pub use recording::Recorder;
 pub use rope::{FrequencyPrecision, RopeTable, fractional_rope_table};
 pub use staging::{Staging, carrier};
 pub use taps::Taps;
-pub use weights::{EightBit, Matrix, Tiles, Vb, Weights};
+pub use weights::{Vb, Weights};

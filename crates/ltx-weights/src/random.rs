@@ -5,7 +5,10 @@
 
 use crate::{TensorSet, sources::look_up};
 use candle_core::Tensor;
-use ltx_nn::{Compute, Matrix, Packed, Packing, Weights};
+use ltx_nn::{
+    Compute, Packing, Weights,
+    matrix::{Packed, Stored},
+};
 use std::sync::Arc;
 
 /// Over the headers of a set of files. Matrices are scaled so that a unit input gives an output of about one, weights of norms
@@ -18,11 +21,11 @@ impl Weights for RandomWeights {
         draw(key, shape, compute)
     }
 
-    fn matrix(&self, key: &str, shape: [usize; 2], compute: &Compute) -> ltx_nn::Result<Matrix> {
+    fn matrix(&self, key: &str, shape: [usize; 2], compute: &Compute) -> ltx_nn::Result<Stored> {
         let (_, entry) = look_up(&self.0, key, &shape)?;
         match entry.packing() {
-            Some(Packing::Fp8 { .. }) => Ok(Matrix::Packed(draw_8_bits(shape)?)),
-            _ => Ok(Matrix::Dense(draw(key, &shape, compute)?)),
+            Some(Packing::Fp8 { .. }) => Ok(Stored::packed(draw_8_bits(shape)?)),
+            _ => Stored::floats(draw(key, &shape, compute)?),
         }
     }
 

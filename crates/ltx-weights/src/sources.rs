@@ -9,7 +9,10 @@ use crate::{
 };
 use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
-use ltx_nn::{Compute, Matrix, NnError, Packed, Weights, unpack};
+use ltx_nn::{
+    Compute, NnError, Weights,
+    matrix::{self, Packed, StoredKind, unpack},
+};
 use ltx_types::Part;
 use rayon::prelude::*;
 use std::{
@@ -34,13 +37,17 @@ impl Weights for Stored {
         convert(&whole(file, (key, entry))?, entry, shape, compute)
     }
 
-    fn matrix(&self, key: &str, shape: [usize; 2], compute: &Compute) -> ltx_nn::Result<Matrix> {
+    fn matrix(&self, key: &str, shape: [usize; 2], compute: &Compute) -> ltx_nn::Result<matrix::Stored> {
         let (file, entry) = look_up(&self.0, key, &shape)?;
-        let Some(packing) = entry.matrix_packing(compute).filter(|_| shape[1] > 0) else {
-            return Ok(Matrix::Dense(self.tensor(key, &shape, compute)?));
-        };
-        file.map.expect(&entry.range);
-        Ok(Matrix::Packed(Packed::new(whole(file, (key, entry))?, packing, shape)?))
+        match entry.matrix_kind() {
+            StoredKind::Packed(packing) if shape[1] > 0 => {
+                file.map.expect(&entry.range);
+                Ok(matrix::Stored::packed(Packed::new(whole(file, (key, entry))?, packing, shape)?))
+            }
+            StoredKind::Packed(_) | StoredKind::Floats(_) | StoredKind::ShapeAlone => {
+                matrix::Stored::floats(self.tensor(key, &shape, compute)?)
+            }
+        }
     }
 
     fn rows(&self, key: &str, shape: [usize; 2], rows: &[u32], compute: &Compute) -> ltx_nn::Result<Tensor> {
@@ -232,9 +239,9 @@ impl Weights for OfPart {
         Ok(Tensor::zeros((), compute.dtype, &Device::Cpu)?.broadcast_as(shape)?)
     }
 
-    fn matrix(&self, key: &str, shape: [usize; 2], compute: &Compute) -> ltx_nn::Result<Matrix> {
+    fn matrix(&self, key: &str, shape: [usize; 2], _: &Compute) -> ltx_nn::Result<matrix::Stored> {
         self.source.ask(key, &shape, self.part, true);
-        Ok(Matrix::Dense(Tensor::zeros((), compute.dtype, &Device::Cpu)?.broadcast_as(&shape)?))
+        Ok(matrix::Stored::shape_alone(shape))
     }
 
     fn rows(&self, key: &str, shape: [usize; 2], rows: &[u32], compute: &Compute) -> ltx_nn::Result<Tensor> {

@@ -7,7 +7,7 @@ use crate::{
     weight_file::{Entry, StoredType, WeightFile},
 };
 use candle_core::DType;
-use ltx_nn::Packing;
+use ltx_nn::matrix::StoredKind;
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -24,12 +24,8 @@ pub struct Footprint<'a> {
     pub shape: &'a [usize],
     /// Bytes on disk.
     pub stored: u64,
-    /// Whether a linear layer keeps it packed.
-    pub packed: bool,
-    /// Whether it is stored as bf16.
-    pub bf16: bool,
-    /// Whether its values are 8-bit floats.
-    pub fp8: bool,
+    /// What its values are handed out as, if it may be the matrix of a linear layer: it has two dimensions.
+    pub matrix: Option<StoredKind>,
 }
 
 impl Footprint<'_> {
@@ -207,10 +203,8 @@ impl TensorSet {
         let keys = keys.filter(|key| !vocabulary::is_audio(key));
         let each = keys.filter_map(|key| {
             let (_, entry) = self.entry(key)?;
-            let packed = entry.shape.len() == 2 && entry.packing().is_some();
-            let bf16 = entry.stored == StoredType::Float(DType::BF16);
-            let fp8 = matches!(entry.stored, StoredType::Packed(Packing::Fp8 { .. }));
-            Some(bytes(Footprint { key, shape: &entry.shape, stored: entry.range.len() as u64, packed, bf16, fp8 }))
+            let matrix = (entry.shape.len() == 2).then(|| entry.matrix_kind());
+            Some(bytes(Footprint { key, shape: &entry.shape, stored: entry.range.len() as u64, matrix }))
         });
         each.fold((0, 0), |(sum, most), bytes| (sum + bytes, most.max(bytes)))
     }

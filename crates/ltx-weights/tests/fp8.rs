@@ -1,7 +1,7 @@
 //! fp8 safetensors: plain, scaled under either name, mixed up, and damaged.
 
 use candle_core::{DType, Device, Tensor};
-use ltx_nn::{Compute, Linear, Matrix, Vb, relative_l2};
+use ltx_nn::{Compute, Linear, Vb, matrix::Form, relative_l2};
 use ltx_testkit::fuzz::{Verdict, campaign_of, damaged, edits};
 use ltx_types::Part;
 use ltx_weights::{KeyProblem, ShapeOnly, Stored, TensorSet, WeightsError};
@@ -53,7 +53,7 @@ fn a_layer_computes_what_the_same_values_in_f32_give() {
         }
         save(&file, &tensors);
         let vb = vb(&file).pp("l");
-        assert!(matches!(vb.matrix("weight", [8, 64]).unwrap(), Matrix::Packed(_)), "{name}");
+        assert!(matches!(vb.matrix("weight", [8, 64]).unwrap().form(), Form::Packed(_)), "{name}");
         let wide = (&values * f64::from(factor)).unwrap();
         let expected = x.matmul(&wide.t().unwrap()).unwrap().broadcast_add(&bias).unwrap();
         let found = Linear::load(&vb, 64, 8).unwrap().forward(&x).unwrap();

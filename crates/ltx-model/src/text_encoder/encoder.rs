@@ -6,7 +6,7 @@
 use super::{Connector, FeatureProjection, Gemma, MAX_TOKENS, TextConfig, TokenIds};
 use crate::{layers::Layers, part::Module};
 use candle_core::{DType, Tensor};
-use ltx_nn::{KernelChoice, NnError, Result, Taps, Vb};
+use ltx_nn::{KernelChoice, NnError, Result, Taps, Vb, matrix::Use};
 use ltx_types::Part;
 
 /// Prompts to contexts.
@@ -29,10 +29,11 @@ impl TextEncoder {
     /// As [`ltx_nn::Weights::tensor`].
     pub fn open(gemma: Gemma, vb: &Vb, config: &TextConfig, stays: bool) -> Result<Self> {
         let connector = Connector::open(vb, &config.connector, stays)?;
-        let (root, projection) = (vb.passing(), config.projection);
+        let (root, projection) = (vb.clone(), config.projection);
         let load = move |vb: &Vb, _| {
-            let root = if vb.is_streamed() { &root.streamed() } else { &root };
-            FeatureProjection::load(root, &projection)
+            // Its one product a prompt is not worth another form, also where it stays.
+            let usage = if vb.usage() == Use::Stays { Use::Once } else { vb.usage() };
+            FeatureProjection::load(&root.used(usage), &projection)
         };
         let projection = Layers::new(vb.clone(), (1, usize::from(stays)), load);
         Ok(Self { gemma, projection, connector, kernels: vb.compute().kernels })

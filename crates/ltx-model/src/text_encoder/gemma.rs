@@ -36,7 +36,8 @@ impl Module for Gemma {
         let layers = {
             let (count, config) = (config.num_hidden_layers, config.clone());
             let load = move |vb: &Vb, i| Layer::load(vb, &config, config.is_global(i));
-            Layers::new(vb.pp("layers"), (count, 0), load)
+            // Its products are exact, also where the transformer's are in 8 bits.
+            Layers::new(vb.exact().pp("layers"), (count, 0), load)
         };
         Ok(Self { vb: vb.clone(), config: config.clone(), layers, norm })
     }
@@ -160,7 +161,7 @@ impl Layer {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         let (q, kv) = (config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim);
         let norm = |name: &str, dim: usize| RmsNorm::load_plus_one(&vb.pp(name), dim, config.rms_norm_eps);
-        let linear = |name: &str, inputs, outputs| Linear::load_passing(&vb.pp(name), inputs, outputs, false);
+        let linear = |name: &str, inputs, outputs| Linear::load_with(&vb.pp(name), inputs, outputs, false);
         let window = if global { MAX_TOKENS } else { config.sliding_window };
         Ok(Self {
             input_layernorm: norm("input_layernorm", hidden)?,

@@ -3,7 +3,7 @@
 //! Must not know what is projected.
 
 use super::with_values;
-use crate::Packed;
+use crate::matrix::Packed;
 use candle_core::{CpuStorage, CustomOp1, Device, Error, Layout, Result, Shape, Tensor};
 use ltx_kernels::{
     Level,

@@ -14,7 +14,10 @@ use crate::{
 };
 use candle_core::DType;
 use file::{LoraFile, Pair};
-use ltx_nn::{Compute, LowRank, Matrix, Weights, merge_low_rank};
+use ltx_nn::{
+    Compute, Weights,
+    matrix::{LowRank, Stored, merge_low_rank},
+};
 use ltx_types::{LoraChoice, Part};
 use names::Target;
 use serde::Serialize;
@@ -290,21 +293,17 @@ impl Weights for Adapted {
         self.base.tensor(key, shape, compute)
     }
 
-    fn matrix(&self, key: &str, shape: [usize; 2], compute: &Compute) -> ltx_nn::Result<Matrix> {
-        let products = self.loras.products(key, compute)?;
-        if products.is_empty() {
+    fn matrix(&self, key: &str, shape: [usize; 2], compute: &Compute) -> ltx_nn::Result<Stored> {
+        let pairs = self.loras.products(key, compute)?;
+        if pairs.is_empty() {
             return self.base.matrix(key, shape, compute);
         }
-        let merged = |weight| -> ltx_nn::Result<_> {
-            Ok(Matrix::Dense(merge_low_rank(&weight, &products)?.to_dtype(compute.dtype)?))
-        };
-        match self.base.matrix(key, shape, &compute.with_dtype(DType::F32))? {
-            Matrix::Dense(weight) => merged(weight),
-            Matrix::Packed(halves) if halves.packing().is_half() => {
-                merged(halves.widened(&compute.device, compute.kernels.level)?)
-            }
-            packed => Ok(Matrix::Beside(Box::new(packed), products.into())),
+        let stored = self.base.matrix(key, shape, &compute.with_dtype(DType::F32))?;
+        if !stored.kind().merges_pairs() {
+            return Ok(stored.with_pairs(pairs));
         }
+        let sum = merge_low_rank(&stored.tensor(&compute.with_dtype(DType::F32))?, &pairs)?;
+        Stored::floats(sum.to_dtype(compute.dtype)?)
     }
 
     fn rows(

@@ -2,8 +2,9 @@
 //!
 //! Must not know files.
 
-use crate::{vocabulary::KEPT, weight_file::block_name};
+use crate::vocabulary::KEPT;
 use candle_core::quantized::GgmlDType;
+use ltx_nn::Packing;
 
 /// What matrices are quantised to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +73,7 @@ impl QuantizeType {
 
     /// The name in files and reports.
     pub(super) fn name(self) -> &'static str {
-        block_name(self.kind())
+        Packing::Blocks(self.kind()).name()
     }
 }
 

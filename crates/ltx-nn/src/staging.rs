@@ -4,11 +4,11 @@
 //!
 //! Must not know which layers these are, what they compute, or how a copy is made; `Carrier` does that.
 
-mod form;
-
-use crate::{Arrival, Carrier, Compute, Matrix, Pinned, Result, Weights, kernels};
+use crate::{
+    Arrival, Carrier, Compute, NnError, Pinned, Result, Weights, kernels,
+    matrix::{Arithmetic, Prepared, Use, form, prepare},
+};
 use candle_core::{DType, Device, Tensor};
-use form::Form;
 use std::{
     collections::HashMap,
     fmt,
@@ -34,7 +34,7 @@ pub struct Staging {
 struct Kept {
     /// Bytes of host memory that may still be locked.
     left: u64,
-    matrices: HashMap<String, Arc<Form<Box<dyn Pinned>>>>,
+    matrices: HashMap<String, Arc<Prepared<Box<dyn Pinned>>>>,
     small: HashMap<(String, DType), Tensor>,
 }
 
@@ -57,25 +57,33 @@ impl Staging {
     }
 
     /// A matrix whose copy has begun; it may be used behind the next [`Staging::arrival`].
-    pub(crate) fn matrix(&self, key: &str, shape: [usize; 2], compute: &Compute) -> Result<Matrix> {
+    pub(crate) fn matrix(&self, key: &str, shape: [usize; 2], compute: &Compute) -> Result<Prepared> {
         // One source is asked in one dtype, so the key alone says what is meant.
         let pinned = self.kept().matrices.get(key).cloned();
         if let Some(pinned) = pinned {
-            return pinned.map(&mut |pinned| Ok(pinned.copy()?))?.matrix();
+            return pinned.map(&mut |pinned| Ok(pinned.copy()?));
         }
-        let host = Compute { device: Device::Cpu, ..compute.clone() };
-        let form = Form::of(self.source.matrix(key, shape, &host)?, compute)?;
-        if let Some(pinned) = self.pinned(&form)? {
+        let host = self.on_host(key, shape, compute)?;
+        if let Some(pinned) = self.pinned(&host)? {
             let pinned = Arc::new(pinned);
             self.kept().matrices.insert(key.to_owned(), Arc::clone(&pinned));
-            return pinned.map(&mut |pinned| Ok(pinned.copy()?))?.matrix();
+            return pinned.map(&mut |pinned| Ok(pinned.copy()?));
         }
-        form.map(&mut |host| Ok(self.carrier.copy(host)?))?.matrix()
+        host.map(&mut |tensor| Ok(self.carrier.copy(tensor)?))
+    }
+
+    /// A matrix in the form that a GPU is to have, its tensors still on the host.
+    fn on_host(&self, key: &str, shape: [usize; 2], compute: &Compute) -> Result<Prepared> {
+        let host = Compute { device: Device::Cpu, ..compute.clone() };
+        let stored = self.source.matrix(key, shape, &host)?;
+        let arithmetic = Arithmetic { on_gpu: true, ..Arithmetic::of(compute) };
+        let form = form(&stored.describe(), &arithmetic, Use::Streamed);
+        prepare(stored, form, &host.device, compute)
     }
 
     /// A matrix in page-locked memory, if there is room for all of it.
-    fn pinned(&self, form: &Form<Tensor>) -> Result<Option<Form<Box<dyn Pinned>>>> {
-        let bytes = form.bytes();
+    fn pinned(&self, host: &Prepared) -> Result<Option<Prepared<Box<dyn Pinned>>>> {
+        let bytes = host.tensor_bytes();
         let fits = {
             let mut kept = self.kept();
             let fits = bytes <= kept.left;
@@ -85,17 +93,20 @@ impl Staging {
         if !fits {
             return Ok(None);
         }
-        let mut refused = false;
-        let pinned = form.try_map(&mut |host| {
-            let pinned = self.carrier.pin(host)?;
-            refused |= pinned.is_none();
-            Ok(pinned)
-        })?;
-        if refused {
-            // The system locks no more: asking again in every pass would cost time for nothing.
-            self.kept().left = 0;
+        let pinned = host.map(&mut |tensor| match self.carrier.pin(tensor) {
+            Ok(Some(pinned)) => Ok(pinned),
+            Ok(None) => Err(NotPinned::Refused),
+            Err(error) => Err(NotPinned::Failed(error.into())),
+        });
+        match pinned {
+            Ok(pinned) => Ok(Some(pinned)),
+            Err(NotPinned::Refused) => {
+                // The system locks no more: asking again in every pass would cost time for nothing.
+                self.kept().left = 0;
+                Ok(None)
+            }
+            Err(NotPinned::Failed(error)) => Err(error),
         }
-        Ok(pinned)
     }
 
     /// The moment at which everything that was loaded so far is on the device.
@@ -118,6 +129,14 @@ impl Staging {
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Why a tensor is not in page-locked memory.
+enum NotPinned {
+    /// The system gives no more of it.
+    Refused,
+    /// The carrier failed.
+    Failed(NnError),
 }
 
 impl fmt::Debug for Staging {

@@ -3,18 +3,32 @@
 //!
 //! Must not know files, keys, or whether the weight beside it is packed.
 
-use crate::{Level, NnError, Result, kernels};
-use candle_core::{DType, Device, Tensor};
+use super::product::{CpuProduct, on_cpu};
+use crate::{
+    KernelChoice, NnError, Result,
+    kernels::{Then, Weight},
+};
+use candle_core::{DType, Tensor};
 
 /// Values of the panel of `B A` that is added to a weight at once: 16 MiB.
 const PANEL: usize = 1 << 22;
 
-/// One product of low rank. It keeps the dtype that it is stored in; sums are in f32.
+/// A pair of thin matrices. It keeps the dtype that it is stored in; sums are in f32. `T` stands for its tensors.
 #[derive(Debug, Clone)]
-pub struct LowRank {
-    down: Tensor,
-    up: Tensor,
+pub struct LowRank<T = Tensor> {
+    down: T,
+    up: T,
     scale: f32,
+}
+
+impl<T> LowRank<T> {
+    /// The pair with other tensors, each made by `each` of its own.
+    ///
+    /// # Errors
+    /// As the first `each` that failed.
+    pub fn map<U, E>(&self, each: &mut impl FnMut(&T) -> Result<U, E>) -> Result<LowRank<U>, E> {
+        Ok(LowRank { down: each(&self.down)?, up: each(&self.up)?, scale: self.scale })
+    }
 }
 
 impl LowRank {
@@ -30,16 +44,6 @@ impl LowRank {
         Err(NnError::unsupported("the rank of a product of low rank", other, rank.to_string()))
     }
 
-    /// The same on a device.
-    pub(crate) fn on(&self, device: &Device) -> Result<Self> {
-        Ok(Self { down: self.down.to_device(device)?, up: self.up.to_device(device)?, scale: self.scale })
-    }
-
-    /// `A`, `B` and the scale.
-    pub(crate) fn parts(&self) -> (Tensor, Tensor, f32) {
-        (self.down.clone(), self.up.clone(), self.scale)
-    }
-
     /// `scale · (x Aᵀ) Bᵀ`.
     ///
     /// # Shapes
@@ -47,21 +51,20 @@ impl LowRank {
     ///
     /// # Errors
     /// `x` has another width.
-    pub fn product(&self, x: &Tensor, level: Level) -> Result<Tensor> {
-        let thin = (product(x, &self.down, level)? * f64::from(self.scale))?;
-        product(&thin, &self.up, level)
+    pub fn product(&self, x: &Tensor, kernels: KernelChoice) -> Result<Tensor> {
+        let thin = (product(x, &self.down, kernels)? * f64::from(self.scale))?;
+        product(&thin, &self.up, kernels)
     }
 }
 
 /// `x Wᵀ`, in the dtype of `x`; the sum is in f32 on the CPU.
-fn product(x: &Tensor, weight: &Tensor, level: Level) -> Result<Tensor> {
+fn product(x: &Tensor, weight: &Tensor, kernels: KernelChoice) -> Result<Tensor> {
     if !x.device().is_cpu() {
         return Ok(x.matmul(&weight.to_dtype(x.dtype())?.t()?)?);
     }
-    let (wide, weight) = (x.to_dtype(DType::F32)?.contiguous()?, weight.to_dtype(DType::F32)?.contiguous()?);
-    let (outputs, weight) = (weight.dim(0)?, kernels::Weight::Rows(weight));
-    let op = kernels::Linear { level, weight, outputs, bias: None, then: kernels::Then::Nothing };
-    Ok(wide.apply_op1_no_bwd(&op)?.to_dtype(x.dtype())?)
+    let weight = weight.to_dtype(DType::F32)?.contiguous()?;
+    let outputs = weight.dim(0)?;
+    on_cpu(CpuProduct { weight: Weight::Rows(weight), outputs, kernels }, x, None, Then::Nothing)
 }
 
 /// `W + Σ scale · B A`, summed in f32 a panel of rows at a time, so that no second matrix of W's size exists besides the result.
@@ -111,7 +114,7 @@ mod tests {
         assert!(relative_l2(&merged, &plain).unwrap() < 1e-6);
         let mut beside = x.matmul(&weight.t()?)?;
         for product in &products {
-            beside = (beside + product.product(&x, Level::widest())?)?;
+            beside = (beside + product.product(&x, KernelChoice::fastest())?)?;
         }
         assert!(relative_l2(&beside, &x.matmul(&plain.t()?)?).unwrap() < 1e-6);
         Ok(())
@@ -121,6 +124,11 @@ mod tests {
     fn ranks_that_differ_are_refused() {
         let zeros = |rows: usize, columns: usize| Tensor::zeros((rows, columns), DType::F32, &Device::Cpu).unwrap();
         assert!(LowRank::new(zeros(3, 8), zeros(8, 4), 1.0).is_err());
-        assert!(LowRank::new(zeros(3, 8), zeros(8, 3), 1.0).unwrap().product(&zeros(2, 9), Level::PORTABLE).is_err());
+        assert!(
+            LowRank::new(zeros(3, 8), zeros(8, 3), 1.0)
+                .unwrap()
+                .product(&zeros(2, 9), KernelChoice::fastest())
+                .is_err()
+        );
     }
 }
