@@ -50,9 +50,9 @@ fn generate([ltx, gemma]: &[String; 2], prompt: &str, clip: &Path) -> (Value, Ve
     (run(ltxd(&words)).with(DONE).json(), frames_of(clip))
 }
 
-#[test_case("q4_k")]
-#[test_case("q8_0")]
-#[test_case("bf16")]
+#[test_case("q4_k"; "q4_k")]
+#[test_case("q8_0"; "q8_0")]
+#[test_case("bf16"; "bf16")]
 fn frames_follow_from_image_and_prompt(kind: &str) {
     let folder = scratch();
     let at = |name: &str| folder.path().join(name);

@@ -1,6 +1,6 @@
 //! The client commands against a node, as a person or a script uses them.
 //!
-//! Must not know the contract; other clients than this binary have tests of their own.
+//! Must not know what other clients than this binary are told; they have tests of their own.
 
 mod deleting;
 mod following;
