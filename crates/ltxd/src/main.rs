@@ -3,7 +3,7 @@
 //! Must not know how anything is computed. The only home of `anyhow`.
 #![deny(unsafe_code)]
 
-mod blocks;
+mod allocator;
 mod client;
 mod commands;
 mod compute;

@@ -3,7 +3,7 @@
 //!
 //! Must not know what it is compared with.
 
-use crate::{blocks, commands::generate::ComputeFlags, compute, memory::most_of};
+use crate::{allocator, commands::generate::ComputeFlags, compute, memory::most_of};
 use anyhow::{Context, Result};
 use ltx_nn::{
     Level,
@@ -64,7 +64,7 @@ pub(crate) fn run(arguments: &Arguments, level: Level) -> Result<ExitCode> {
         let seconds = match ask.stage {
             None => {
                 bench.release()?;
-                blocks::release();
+                allocator::release();
                 None
             }
             Some(stage) => {
