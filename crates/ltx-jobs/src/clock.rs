@@ -30,10 +30,11 @@ pub(crate) struct NodeClock {
 }
 
 impl NodeClock {
-    /// Goes on from what was stored last: the node's time then, and the wall's.
-    pub(crate) fn resume(stored_ms: i64, stored_wall_ms: i64) -> Self {
-        let absence = wall_ms().saturating_sub(stored_wall_ms).clamp(0, LONGEST_ABSENCE.as_millis() as i64);
-        Self { began_ms: stored_ms.saturating_add(absence), opened: Instant::now() }
+    /// Goes on from the moment that was stored last; a new node begins at 0.
+    pub(crate) fn resume(stored: Option<Now>) -> Self {
+        let stored = stored.unwrap_or(Now { wall_ms: i64::MAX, age_ms: 0 });
+        let absence = wall_ms().saturating_sub(stored.wall_ms).clamp(0, LONGEST_ABSENCE.as_millis() as i64);
+        Self { began_ms: stored.age_ms.saturating_add(absence), opened: Instant::now() }
     }
 
     /// This moment.
@@ -50,7 +51,7 @@ mod tests {
     #[test]
     fn a_wrong_clock_ages_nothing_by_more_than_a_day() {
         let day = LONGEST_ABSENCE.as_millis() as i64;
-        let absence = |stored_wall_ms| NodeClock::resume(1000, stored_wall_ms).now().age_ms - 1000;
+        let absence = |wall_ms| NodeClock::resume(Some(Now { wall_ms, age_ms: 1000 })).now().age_ms - 1000;
         assert!((0..100).contains(&absence(wall_ms())));
         assert!((0..100).contains(&absence(wall_ms() + 50 * day)), "the clock went back");
         assert!((60_000..60_100).contains(&absence(wall_ms() - 60_000)));

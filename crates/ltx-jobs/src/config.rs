@@ -1,116 +1,101 @@
-//! What an operator decides about jobs: where they are kept, for how long, and how many at once.
+//! What an operator decides about jobs: where they are kept, for how long, and how many at once. Fields are read from the keys
+//! of node.toml that are the jobs'; every value carries its bounds.
 //!
-//! Must not know files of configuration; whoever reads one fills [`Settings`].
+//! Must not know where keys come from, nor defaults: those are ltxd's defaults.toml.
 
-use ltx_types::FieldError;
+use ltx_types::{
+    FieldError,
+    settings::{Bounded, Bytes, Count, PerSecond, SomeBytes, bytes_or_none, hours},
+};
+use serde::Deserialize;
 use std::{path::PathBuf, time::Duration};
 
-/// How long, and how much of it, finished work is kept. Ages count the node's own time: see [`Settings::retention`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// How long, and how much of it, finished work is kept. Ages count the time the node runs, plus at most a day for each time it
+/// was off, so that a wrong clock cannot make things old.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Retention {
     /// Outputs live this long after their generation ended.
+    #[serde(rename = "output_hours", deserialize_with = "hours")]
     pub outputs_for: Duration,
     /// Outputs of all clients together take at most this many bytes; the oldest go first.
-    pub outputs_bytes: u64,
+    #[serde(rename = "output_bytes")]
+    pub outputs_bytes: SomeBytes,
     /// Uploaded images live this long.
+    #[serde(rename = "upload_hours", deserialize_with = "hours")]
     pub uploads_for: Duration,
     /// Uploaded images of all clients together take at most this many bytes; the oldest go first.
-    pub uploads_bytes: u64,
+    #[serde(rename = "upload_bytes")]
+    pub uploads_bytes: SomeBytes,
     /// What is known of a finished generation (its request, events and digests) lives this long.
+    #[serde(rename = "record_hours", deserialize_with = "hours")]
     pub records_for: Duration,
 }
 
-impl Default for Retention {
-    /// Outputs a week and 50 GB, uploads a day and 5 GB, records 30 days.
-    fn default() -> Self {
-        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-        Self {
-            outputs_for: 7 * DAY,
-            outputs_bytes: 50_000_000_000,
-            uploads_for: DAY,
-            uploads_bytes: 5_000_000_000,
-            records_for: 30 * DAY,
-        }
-    }
+/// How much the jobs take in; the server's limits stand in the same section.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Limits {
+    /// Queued generations of all clients together.
+    pub queued: Count<usize>,
+    /// Queued generations of one client.
+    pub queued_per_client: Count<usize>,
+    /// Submissions and uploads a client may make per second, on average.
+    pub requests_per_second: PerSecond,
+    /// Submissions and uploads a client may make at once after a pause.
+    pub request_burst: Count<u32>,
+    /// Encoded bytes of one image.
+    pub image_bytes: Bounded<u64, 1024, { 256 << 20 }>,
+    /// Bytes that stay free on the disk; nothing is admitted that would leave less.
+    pub reserve_bytes: Bytes,
+    /// The most memory, in bytes, a generation may be predicted to need; `None` admits everything.
+    #[serde(deserialize_with = "bytes_or_none")]
+    pub memory_bytes: Option<u64>,
+    /// Crashes in a row without a single new denoising step, after which a generation is given up.
+    pub fruitless_crashes: Count<u32>,
 }
 
-/// The settings before they are checked.
-#[derive(Debug, Clone)]
+/// The jobs' settings before they are checked against each other.
+#[derive(Debug, Clone, Deserialize)]
 pub struct Settings {
     /// The data folder; made when it is missing, locked while the node runs.
+    #[serde(rename = "data_dir")]
     pub data: PathBuf,
     /// The node's id in every mark.
     pub node: String,
-    /// Queued generations of all clients together.
-    pub max_queued: usize,
-    /// Queued generations of one client.
-    pub max_queued_per_client: usize,
-    /// Submissions and uploads a client may make per second, on average.
-    pub requests_per_second: f64,
-    /// Submissions and uploads a client may make at once after a pause.
-    pub request_burst: u32,
-    /// Encoded bytes of one image.
-    pub max_image_bytes: u64,
-    /// Bytes that stay free on the disk; nothing is admitted that would leave less.
-    pub reserve_bytes: u64,
-    /// The most memory, in bytes, a generation may be predicted to need; `None` admits everything.
-    pub memory_limit_bytes: Option<u64>,
-    /// Crashes in a row without a single new denoising step, after which a generation is given up.
-    pub max_fruitless_crashes: u32,
-    /// How long finished work is kept. Ages count the time the node runs, plus at most a day for each time it was off,
-    /// so that a wrong clock cannot make things old.
+    /// How much is taken in.
+    pub limits: Limits,
+    /// How long finished work is kept.
     pub retention: Retention,
 }
 
 impl Settings {
-    /// Sensible values for a node with its data in `data`.
-    pub fn new(data: impl Into<PathBuf>, node: impl Into<String>) -> Self {
-        Self {
-            data: data.into(),
-            node: node.into(),
-            max_queued: 4096,
-            max_queued_per_client: 2048,
-            requests_per_second: 10.0,
-            request_burst: 50,
-            max_image_bytes: 64 << 20,
-            reserve_bytes: 1 << 30,
-            memory_limit_bytes: None,
-            max_fruitless_crashes: 10,
-            retention: Retention::default(),
-        }
-    }
-
-    /// Checks every value.
+    /// Checks what depends on more than one value, or on nothing being there.
     ///
     /// # Errors
-    /// The first value that cannot be, with the nearest one that can.
+    /// The first value that cannot be, by its key.
+    pub fn validate(&self) -> Result<(), FieldError> {
+        if self.data.as_os_str().is_empty() {
+            return Err(FieldError::new("data_dir", "\"\"", "say where the node keeps its data"));
+        }
+        let kept = &self.retention;
+        if kept.records_for < kept.outputs_for {
+            let rule = "is less than retention.output_hours; an output cannot outlive its record";
+            return Err(FieldError::new("retention.record_hours", kept.records_for.as_secs_f64() / 3600.0, rule));
+        }
+        Ok(())
+    }
+
+    /// Settings that hold together, of a node that has its id.
+    ///
+    /// # Errors
+    /// As [`Settings::validate`]; an id that no mark can hold.
     pub fn check(self) -> Result<JobsConfig, FieldError> {
         if self.node.is_empty() || self.node.len() > 200 || self.node.contains('\0') {
             return Err(FieldError::new("node", &self.node, "is empty, over 200 bytes, or holds a NUL"));
         }
-        at_least_one("max_queued", self.max_queued)?;
-        at_least_one("max_queued_per_client", self.max_queued_per_client)?;
-        at_least_one("request_burst", self.request_burst as usize)?;
-        at_least_one("max_fruitless_crashes", self.max_fruitless_crashes as usize)?;
-        if !(self.requests_per_second > 0.0 && self.requests_per_second <= 1e6) {
-            let error = FieldError::new("requests_per_second", self.requests_per_second, "is outside 0..=1000000");
-            return Err(error.nearest(10));
-        }
-        if self.max_image_bytes == 0 || self.max_image_bytes > 256 << 20 {
-            let error = FieldError::new("max_image_bytes", self.max_image_bytes, "is 0 or over 256 MiB");
-            return Err(error.nearest(64 << 20));
-        }
-        if self.retention.records_for < self.retention.outputs_for {
-            let rule = "is shorter than outputs_for; an output cannot outlive its record";
-            let error = FieldError::new("records_for", format!("{:?}", self.retention.records_for), rule);
-            return Err(error.nearest(format!("{:?}", self.retention.outputs_for)));
-        }
+        self.validate()?;
         Ok(JobsConfig(self))
     }
-}
-
-fn at_least_one(field: &'static str, value: usize) -> Result<(), FieldError> {
-    if value > 0 { Ok(()) } else { Err(FieldError::new(field, value, "is less than 1").nearest(1)) }
 }
 
 /// Settings that hold together.

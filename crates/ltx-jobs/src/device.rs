@@ -2,9 +2,9 @@
 //!
 //! Must not know the queue or the database.
 
-use crate::Models;
+use crate::{LoadError, Models};
+use ltx_engine::{EngineError, Generator, LatentStore, Outcome, PreviewSink, Run};
 use ltx_media::FrameWriter;
-use ltx_pipeline::{Generator, LatentStore, Outcome, PipelineError, PreviewSink, Run};
 use ltx_policy::Admitted;
 use ltx_types::{CancelToken, Generation, ProgressSink};
 use std::{
@@ -23,7 +23,7 @@ use std::{
 pub enum DeviceError {
     /// The engine said why.
     #[error(transparent)]
-    Generate(Box<PipelineError>),
+    Generate(EngineError),
     /// The model cannot be loaded.
     #[error("model {model}: cannot be loaded")]
     Load {
@@ -31,7 +31,7 @@ pub enum DeviceError {
         model: String,
         /// Why.
         #[source]
-        source: Box<PipelineError>,
+        source: LoadError,
     },
     /// The engine panicked. It is built anew for the next generation.
     #[error("the engine panicked: {message}")]
@@ -140,13 +140,12 @@ impl Owner {
 
     fn generate(&mut self, task: Task) -> Reply {
         self.caught(move |owner| {
-            let generate = |error: PipelineError| DeviceError::Generate(error.into());
             let Task { model, request, mut writers, progress, cancel, store, previews } = task;
-            cancel.check().map_err(PipelineError::from).map_err(generate)?;
+            cancel.check().map_err(EngineError::from).map_err(DeviceError::Generate)?;
             owner.load(&model)?;
             let (_, engine) = owner.engine.as_mut().ok_or(DeviceError::Gone)?;
             let run = Run { progress: &*progress, cancel: &cancel, store: &*store, previews: &*previews };
-            let outcome = engine.generate(&request, &mut writers, &run).map_err(generate)?;
+            let outcome = engine.generate(&request, &mut writers, &run).map_err(DeviceError::Generate)?;
             Ok((outcome, writers))
         })
     }
@@ -158,7 +157,7 @@ impl Owner {
         // Before the new one, so that two models are never in memory together.
         self.unload();
         let engine = self.models.load(model);
-        let engine = engine.map_err(|source| DeviceError::Load { model: model.to_owned(), source: source.into() })?;
+        let engine = engine.map_err(|source| DeviceError::Load { model: model.to_owned(), source })?;
         self.engine = Some((model.to_owned(), engine));
         self.say_loaded(Some(model));
         Ok(())

@@ -3,6 +3,7 @@
 //! Must not know gRPC codes.
 
 use crate::{GenerationId, NotPossible, OutputKind, State, UploadId};
+use ltx_engine::is_disk_full;
 use ltx_media::MediaError;
 use ltx_types::{FieldError, FrameCount, PixelShape};
 use std::{io, path::PathBuf, time::Duration};
@@ -195,7 +196,7 @@ impl From<rusqlite::Error> for JobsError {
 impl JobsError {
     /// For `map_err` on a file.
     pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
-        move |source| match crate::failure::is_full(&source) {
+        move |source| match is_disk_full(&source) {
             true => Self::StorageFull { free: 0, needed: 0, source: Some(source) },
             false => Self::File { path: path.into(), source },
         }

@@ -3,13 +3,14 @@
 //! Must not know the machine: limits and calibration are given.
 
 use crate::{GenerationRecord, LegalShape, StageTime};
-use ltx_pipeline::{Outcome, stage_sigmas};
+use ltx_engine::{Outcome, StageSteps};
 use ltx_types::{
-    FrameCount, Generation, Guidance, LatentScale, LatentShape, Method, PixelShape, Progress, Schedule, Stage, Stages,
+    FrameCount, Generation, Guidance, LatentScale, LatentShape, Method, PixelShape, Progress, Schedule, SizeRules,
+    Stage, Stages,
 };
 
 /// Frames a latent frame adds.
-const FRAME_STEP: usize = 8;
+const FRAME_STEP: usize = SizeRules::LTX.frame_step;
 
 /// Work of a stage in units that its time is proportional to: prompts, pixels, or tokens times passes.
 fn work(stage: Stage, request: &Generation) -> f64 {
@@ -20,7 +21,7 @@ fn work(stage: Stage, request: &Generation) -> f64 {
     };
     let area = |pixels: PixelShape| (pixels.width * pixels.height) as f64;
     let guided = |extra: fn(&Guidance) -> bool| request.guidance.as_ref().is_some_and(extra);
-    let [sigmas, refining] = stage_sigmas(request.schedule, request.steps);
+    let steps = StageSteps::of(request.schedule, request.steps);
     match stage {
         Stage::TextEncoding => 1.0 + f64::from(u8::from(guided(Guidance::uses_cfg))),
         Stage::ImageEncoding => {
@@ -29,10 +30,10 @@ fn work(stage: Stage, request: &Generation) -> f64 {
         }
         Stage::Denoising => {
             let passes = 1 + u8::from(guided(Guidance::uses_cfg)) + u8::from(guided(Guidance::uses_stg));
-            tokens(first) * sigmas.steps() as f64 * f64::from(passes)
+            tokens(first) * steps.denoising as f64 * f64::from(passes)
         }
         Stage::Upsampling => tokens(first),
-        Stage::Refining => tokens(request.pixels) * refining.steps() as f64,
+        Stage::Refining => tokens(request.pixels) * steps.refining as f64,
         Stage::Decoding => area(request.pixels) * request.frames.get() as f64,
     }
 }
@@ -159,7 +160,7 @@ fn last_that<T>(count: usize, found: impl Fn(usize) -> Option<T>) -> Option<T> {
 
 /// Legal sizes with a shorter side, in about the same proportions, smallest first.
 fn smaller_sizes(pixels: PixelShape, stages: Stages) -> Vec<PixelShape> {
-    let step = stages.pixel_step();
+    let step = SizeRules::LTX.side_step_of(stages);
     let short = pixels.width.min(pixels.height);
     let side = |side: usize, n: usize| ((side * n * step + short / 2) / short / step * step).max(step);
     let size = |n| PixelShape::new(side(pixels.width, n), side(pixels.height, n), stages).ok();
@@ -169,25 +170,16 @@ fn smaller_sizes(pixels: PixelShape, stages: Stages) -> Vec<PixelShape> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ltx_types::{ConditioningMode, Crf, FrameRate, ImageCondition, Seed, Strength};
+    use ltx_types::{Defaults, FramePosition, ImageInput, ImageSource, Overrides, Strength};
 
     fn request(width: usize, height: usize, frames: usize) -> Generation {
-        Generation {
-            method: Method::ImageToVideo,
-            prompt: String::new(),
-            negative_prompt: String::new(),
-            images: vec![],
-            conditioning: ConditioningMode::ReplaceFirst,
-            pixels: PixelShape { width, height },
-            frames: FrameCount::new(frames).unwrap(),
-            rate: FrameRate::new(24.0).unwrap(),
-            seed: Seed(1),
-            schedule: Schedule::Distilled,
-            steps: 8,
-            stages: Stages::One,
-            guidance: None,
-            image_crf: Crf::OFF,
-        }
+        let source = ImageSource::Path("x".into());
+        let image = ImageInput { source, position: FramePosition::First, strength: Strength::FULL };
+        let sizes = Overrides { width: Some(96), height: Some(64), frames: Some(frames), ..Overrides::default() };
+        let draft = Defaults::official(Schedule::Distilled).fill(sizes, String::new(), vec![image]);
+        let checked = draft.check(Method::ImageToVideo).unwrap();
+        // Sizes below the least that a request may have are looked at too.
+        Generation { pixels: PixelShape { width, height }, ..checked }
     }
 
     fn volume(request: &Generation) -> usize {
@@ -209,9 +201,7 @@ mod tests {
 
     #[test]
     fn what_is_left_shrinks_to_nothing() {
-        let mut request = request(64, 64, 17);
-        let source = ltx_types::ImageSource::Path("x".into());
-        request.images.push(ImageCondition { source, frame_index: 0, strength: Strength::FULL });
+        let request = request(64, 64, 17);
         let time = |stage| StageTime { stage, seconds: 1.0 / work(stage, &request) };
         let per_unit: Vec<_> = stages_of(&request).map(time).collect();
         let work = Workload::new("m", &request);

@@ -2,11 +2,11 @@
 //!
 //! Must not know gRPC codes.
 
-use crate::{DeviceError, JobsError};
-use ltx_pipeline::PipelineError;
+use crate::{DeviceError, JobsError, LoadError};
+use ltx_engine::{ErrorKind, says_disk_full};
 use ltx_types::{causes, sentence};
 use serde::{Deserialize, Serialize};
-use std::{error::Error, io};
+use std::error::Error;
 
 /// The kind of a failure; clients match on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -86,70 +86,69 @@ impl Failure {
     /// From what the device said; `None` when it was only told to stop.
     pub(crate) fn from_device(error: &DeviceError) -> Option<Self> {
         let code = match error {
-            DeviceError::Generate(error) if matches!(**error, PipelineError::Cancelled(_)) => return None,
-            DeviceError::Generate(error) => code_of(error),
+            DeviceError::Generate(error) => code_of(error.kind())?,
+            DeviceError::Load { source: LoadError::Engine(error), .. } if error.kind() == ErrorKind::DiskFull => {
+                FailureCode::StorageFull
+            }
             DeviceError::Load { .. } | DeviceError::Gone => FailureCode::ModelUnavailable,
             DeviceError::Panicked { .. } => FailureCode::Panicked,
         };
-        Some(Self::new(code, error))
+        Some(Self { code, message: sentence(error) })
     }
 }
 
-fn code_of(error: &PipelineError) -> FailureCode {
-    match error {
-        PipelineError::Field(_)
-        | PipelineError::Prompt(_)
-        | PipelineError::NoUpscaler
-        | PipelineError::TooLittleMemory { .. } => FailureCode::Invalid,
-        PipelineError::Media(error) if error.is_of_image() => FailureCode::Image,
-        _ => FailureCode::Engine,
+/// The code of an engine's error; `None` when it was only told to stop.
+fn code_of(kind: ErrorKind) -> Option<FailureCode> {
+    match kind {
+        ErrorKind::Cancelled => None,
+        ErrorKind::Request => Some(FailureCode::Invalid),
+        ErrorKind::Image => Some(FailureCode::Image),
+        ErrorKind::DiskFull => Some(FailureCode::StorageFull),
+        ErrorKind::Output | ErrorKind::Model | ErrorKind::OutOfMemory | ErrorKind::Failed => Some(FailureCode::Engine),
     }
 }
 
 /// Whether a full disk, a quota or a file size limit is among the causes.
 pub(crate) fn storage_full(error: &(dyn Error + 'static)) -> bool {
-    causes(error).any(|cause| {
-        let io_full = cause.downcast_ref::<io::Error>().is_some_and(is_full);
-        let sqlite_full = cause.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
-        // A boxed source stands in the chain as its box.
-        let boxed = cause.downcast_ref::<Box<candle_core::Error>>().map(|error| &**error);
-        let candle_full = cause.downcast_ref::<candle_core::Error>().or(boxed).is_some_and(is_candle_full);
-        let ours_full = matches!(cause.downcast_ref::<JobsError>(), Some(JobsError::StorageFull { .. }));
-        ours_full || io_full || candle_full || sqlite_full == Some(rusqlite::ErrorCode::DiskFull)
-    })
-}
-
-/// candle hides the system's error in its own, not among the causes.
-fn is_candle_full(error: &candle_core::Error) -> bool {
-    use candle_core::Error::{Context, Io, WithBacktrace, WithPath};
-    match error {
-        Io(error) => is_full(error),
-        Context { inner, .. } | WithPath { inner, .. } | WithBacktrace { inner, .. } => is_candle_full(inner),
-        _ => false,
-    }
-}
-
-pub(crate) fn is_full(error: &io::Error) -> bool {
-    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+    says_disk_full(error)
+        || causes(error).any(|cause| {
+            let sqlite_full = cause.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
+            let ours_full = matches!(cause.downcast_ref::<JobsError>(), Some(JobsError::StorageFull { .. }));
+            ours_full || sqlite_full == Some(rusqlite::ErrorCode::DiskFull)
+        })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ltx_engine::{EngineError, NotKept};
+    use ltx_types::{Cancelled, FieldError};
+    use std::io;
+
+    fn full() -> io::Error {
+        io::ErrorKind::StorageFull.into()
+    }
 
     #[test]
     fn a_full_disk_is_seen_through_every_wrapping() {
-        let full = || io::Error::from(io::ErrorKind::StorageFull);
-        let tensors =
-            |source: candle_core::Error| PipelineError::Tensors { file: "latent".into(), source: source.into() };
-        let code = |error: PipelineError| Failure::from_device(&DeviceError::Generate(error.into())).unwrap().code;
-        assert_eq!(code(tensors(full().into())), FailureCode::StorageFull);
-        assert_eq!(
-            code(tensors(candle_core::Error::from(full()).with_path("x").context("y"))),
-            FailureCode::StorageFull
-        );
-        assert_eq!(code(tensors(io::Error::from(io::ErrorKind::NotFound).into())), FailureCode::Engine);
+        let code = |error: DeviceError| Failure::from_device(&error).unwrap().code;
+        let latent = || EngineError::from(NotKept { file: "latent".into(), source: full() });
+        assert_eq!(code(DeviceError::Generate(latent())), FailureCode::StorageFull);
+        let load = |source| DeviceError::Load { model: "m".into(), source };
+        assert_eq!(code(load(latent().into())), FailureCode::StorageFull);
+        assert_eq!(code(load(LoadError::NotHere)), FailureCode::ModelUnavailable);
         assert!(storage_full(&JobsError::file("x")(full())));
+    }
+
+    #[test]
+    fn a_failure_says_what_the_engine_said() {
+        let failure = |error: EngineError| Failure::from_device(&DeviceError::Generate(error));
+        assert_eq!(failure(Cancelled.into()), None);
+        let field = failure(FieldError::new("steps", 1, "is too few").into()).unwrap();
+        assert_eq!((field.code, field.message), (FailureCode::Invalid, "steps: 1 is too few".to_owned()));
+        let source = io::Error::other("why");
+        let latent = failure(NotKept { file: "/x/latent".into(), source }.into()).unwrap();
+        assert_eq!(latent.message, "/x/latent: tensors cannot be written or read: why");
+        assert_eq!(latent.code, FailureCode::Engine);
     }
 }

@@ -1,6 +1,6 @@
 //! The data folder: who holds it, what lies where, how a file gets there whole, and how much room is left.
 //!
-//! Must not know the database's contents.
+//! Must not know the database's contents, or what is in the files.
 //!
 //! ```text
 //! lock                  held while a node runs
@@ -11,9 +11,13 @@
 //! outputs/.<id>.partial the same, not yet complete
 //! ```
 
-use crate::{GenerationId, JobsError, Result};
+use crate::{
+    GenerationId, JobsError, OutputKind, Result,
+    ports::{Blobs, Shelf},
+};
+use ltx_types::ImageSource;
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     fs::{self, File, TryLockError},
     io::{self, Write},
     path::{Path, PathBuf},
@@ -67,42 +71,86 @@ impl DataFolder {
         }
     }
 
-    pub(crate) fn root(&self) -> &Path {
-        &self.root
-    }
-
     pub(crate) fn database(&self) -> PathBuf {
         self.root.join("jobs.sqlite")
     }
 
-    pub(crate) fn images(&self) -> PathBuf {
-        self.root.join("images")
+    fn shelf(&self, shelf: Shelf) -> PathBuf {
+        self.root.join(match shelf {
+            Shelf::Images => "images",
+            Shelf::Latents => "latents",
+            Shelf::Outputs => "outputs",
+        })
     }
 
-    /// Where an image of that digest lies. Anything but 64 hexadecimal digits leads nowhere.
-    pub(crate) fn image(&self, sha256: &str) -> PathBuf {
-        let is_digest = sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
-        self.images().join(if is_digest { sha256 } else { "-" })
+    fn partial_output(&self, id: GenerationId) -> PathBuf {
+        self.shelf(Shelf::Outputs).join(format!(".{id}.partial"))
     }
 
-    pub(crate) fn latents(&self) -> PathBuf {
-        self.root.join("latents")
+    fn output(&self, id: GenerationId) -> PathBuf {
+        self.shelf(Shelf::Outputs).join(id.to_string())
+    }
+}
+
+impl Blobs for DataFolder {
+    fn put_whole(&self, shelf: Shelf, name: &str, chunks: &[&[u8]]) -> io::Result<()> {
+        write_atomically(&self.path_of(shelf, name), chunks)?;
+        if shelf == Shelf::Images {
+            // A latent may be older than it should be after a power failure; an image must be there.
+            sync_folder(&self.shelf(shelf));
+        }
+        Ok(())
     }
 
-    pub(crate) fn latent(&self, id: GenerationId) -> PathBuf {
-        self.latents().join(id.to_string())
+    fn read(&self, shelf: Shelf, name: &str) -> io::Result<Vec<u8>> {
+        fs::read(self.path_of(shelf, name))
     }
 
-    pub(crate) fn outputs(&self) -> PathBuf {
-        self.root.join("outputs")
+    fn length(&self, shelf: Shelf, name: &str) -> Option<u64> {
+        fs::metadata(self.path_of(shelf, name)).ok().map(|metadata| metadata.len())
     }
 
-    pub(crate) fn output(&self, id: GenerationId) -> PathBuf {
-        self.outputs().join(id.to_string())
+    /// The name of an image that is anything but 64 hexadecimal digits leads nowhere.
+    fn path_of(&self, shelf: Shelf, name: &str) -> PathBuf {
+        let is_digest = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+        self.shelf(shelf).join(if shelf == Shelf::Images && !is_digest { "-" } else { name })
     }
 
-    pub(crate) fn partial_output(&self, id: GenerationId) -> PathBuf {
-        self.outputs().join(format!(".{id}.partial"))
+    fn image(&self, sha256: &str) -> ImageSource {
+        ImageSource::Path(self.path_of(Shelf::Images, sha256))
+    }
+
+    fn begin_outputs(&self, id: GenerationId) -> Result<PathBuf> {
+        let partial = self.partial_output(id);
+        remove(&partial)?;
+        remove(&self.output(id))?;
+        fs::create_dir(&partial).map_err(JobsError::file(&partial))?;
+        Ok(partial)
+    }
+
+    fn publish_outputs(&self, id: GenerationId) -> Result<()> {
+        let target = self.output(id);
+        fs::rename(self.partial_output(id), &target).map_err(JobsError::file(target))?;
+        sync_folder(&self.shelf(Shelf::Outputs));
+        Ok(())
+    }
+
+    fn discard_outputs(&self, id: GenerationId) -> Result<()> {
+        remove(&self.partial_output(id))
+    }
+
+    fn open_output(&self, id: GenerationId, kind: OutputKind) -> io::Result<File> {
+        File::open(self.output(id).join(kind.file_name()))
+    }
+
+    fn list(&self, shelf: Shelf) -> Result<Vec<OsString>> {
+        let folder = self.shelf(shelf);
+        let entries = fs::read_dir(&folder).map_err(JobsError::file(&folder))?;
+        entries.map(|entry| Ok(entry.map_err(JobsError::file(&folder))?.file_name())).collect()
+    }
+
+    fn delete(&self, shelf: Shelf, name: &OsStr) -> Result<()> {
+        remove(&self.shelf(shelf).join(name))
     }
 }
 
@@ -126,12 +174,12 @@ pub(crate) fn write_atomically(path: &Path, chunks: &[&[u8]]) -> io::Result<()> 
 }
 
 /// Makes a folder's names durable. Some file systems cannot; the contents are safe either way.
-pub(crate) fn sync_folder(folder: &Path) {
+fn sync_folder(folder: &Path) {
     let _ = File::open(folder).and_then(|folder| folder.sync_all());
 }
 
 /// Removes a file or a folder with all it holds. One that is not there is removed already.
-pub(crate) fn remove(path: &Path) -> Result<()> {
+fn remove(path: &Path) -> Result<()> {
     let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(JobsError::file(path)(error)),

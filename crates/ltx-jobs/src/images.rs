@@ -4,7 +4,7 @@
 
 use crate::{
     JobsError, Result,
-    folder::{DataFolder, sync_folder, write_atomically},
+    ports::{Blobs, Shelf},
 };
 use ltx_media::open_image;
 use ltx_types::{FieldError, GenerationDraft, ImageCondition, ImageSource};
@@ -37,7 +37,7 @@ impl<'a> Image<'a> {
         Ok(Self { bytes, sha256 })
     }
 
-    /// Bytes.
+    /// Its length in bytes.
     pub(crate) fn len(&self) -> u64 {
         self.bytes.len() as u64
     }
@@ -46,14 +46,12 @@ impl<'a> Image<'a> {
     ///
     /// # Errors
     /// `File`, `StorageFull`.
-    pub(crate) fn keep(&self, folder: &DataFolder) -> Result<()> {
-        let path = folder.image(&self.sha256);
-        if fs::metadata(&path).is_ok_and(|metadata| metadata.len() == self.len()) {
+    pub(crate) fn keep(&self, blobs: &dyn Blobs) -> Result<()> {
+        if blobs.length(Shelf::Images, &self.sha256) == Some(self.len()) {
             return Ok(());
         }
-        write_atomically(&path, &[&self.bytes]).map_err(JobsError::file(path))?;
-        sync_folder(&folder.images());
-        Ok(())
+        let kept = blobs.put_whole(Shelf::Images, &self.sha256, &[&self.bytes]);
+        kept.map_err(JobsError::file(blobs.path_of(Shelf::Images, &self.sha256)))
     }
 }
 
@@ -76,11 +74,11 @@ pub(crate) fn by_digest(draft: &GenerationDraft, images: &[Image<'_>]) -> Genera
     GenerationDraft { images: named.collect(), ..draft.clone() }
 }
 
-/// The draft with every image where it lies, as it is run.
-pub(crate) fn by_path(mut draft: GenerationDraft, folder: &DataFolder) -> GenerationDraft {
+/// The draft with every image where it can be opened, as it is run.
+pub(crate) fn by_path(mut draft: GenerationDraft, blobs: &dyn Blobs) -> GenerationDraft {
     for condition in &mut draft.images {
         if let ImageSource::Path(digest) = &condition.source {
-            condition.source = ImageSource::Path(folder.image(&digest.to_string_lossy()));
+            condition.source = blobs.image(&digest.to_string_lossy());
         }
     }
     draft

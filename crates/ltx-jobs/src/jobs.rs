@@ -8,14 +8,16 @@ use crate::{
     clock::NodeClock,
     core::{Core, CoreParts, lock},
     device::{Device, DeviceError},
-    folder::{DataFolder, remove},
+    folder::DataFolder,
+    hub::Hub,
     latent,
     news::Listeners,
+    ports::{CancelledWhen, Changes, Shelf, Upkeep},
     preview::PreviewWatch,
     runner,
-    store::{CancelledWhen, Store},
+    sqlite::{SqliteLog, SqliteStore},
     sweep::{remove_orphans, sweep},
-    watch::{Hub, WatchEnd},
+    watch::{WatchEnd, WatchedGeneration},
 };
 use ltx_types::ImageSource;
 use std::{
@@ -64,10 +66,10 @@ impl Runner {
             runner::run(&for_runner, &its_device);
         };
         let thread = std::thread::Builder::new().name("runner".into()).spawn(work);
-        Ok(Self { thread: thread.map_err(JobsError::file(core.folder.root()))?, ended })
+        Ok(Self { thread: thread.map_err(JobsError::file(&core.config.data))?, ended })
     }
 
-    /// Whether it has ended by a moment; waits for it without one.
+    /// Waits for its end, at most until a moment; says whether it has ended.
     fn ends_by(&self, until: Option<Instant>) -> bool {
         until.is_none_or(|until| {
             let left = until.saturating_duration_since(Instant::now());
@@ -116,26 +118,26 @@ impl Jobs {
     /// `Locked` when another node has the folder; `SchemaTooNew`; `Database`, `StorageFull`, `File`, `Corrupt`.
     pub fn open(config: JobsConfig, surroundings: Surroundings) -> Result<Self> {
         let Surroundings { models, policy, space } = surroundings;
-        let folder = DataFolder::open(&config.data)?;
+        let folder = Arc::new(DataFolder::open(&config.data)?);
         let hub = Arc::new(Hub::default());
         let listeners = Arc::new(Listeners::default());
-        let (told, heard) = (Arc::clone(&hub), Arc::clone(&listeners));
+        let (watchers, others) = (Arc::clone(&hub), Arc::clone(&listeners));
         let listener = move |news: &News<'_>| {
-            told.publish(news.generation, &news.event);
-            heard.tell(news);
+            watchers.publish(news.generation, &news.event);
+            others.tell(news);
         };
-        let store = Store::open(&folder.database(), Box::new(listener))?;
-        let (age_ms, wall_ms) = store.stored_clock()?.unwrap_or((0, i64::MAX));
-        let clock = NodeClock::resume(age_ms, wall_ms);
-        let reach = |id| latent::reach(&folder.latent(id));
-        store.recover(config.max_fruitless_crashes, reach, clock.now())?;
+        let store = Arc::new(SqliteStore::open(&folder.database(), Box::new(listener))?);
+        let events = Arc::new(SqliteLog { store: Arc::clone(&store), hub });
+        let clock = NodeClock::resume(store.stored_clock()?);
+        let reach = |id| latent::reach(&*folder, id);
+        store.recover(config.limits.fruitless_crashes.get(), &reach, clock.now())?;
         store.store_clock(clock.now())?;
-        remove_orphans(&folder, &store)?;
+        remove_orphans(&*folder, &*store)?;
 
-        let device = Device::start(Arc::clone(&models)).map_err(JobsError::file(folder.root()))?;
+        let device = Device::start(Arc::clone(&models)).map_err(JobsError::file(&config.data))?;
         let device = Arc::new(device);
-        let core = Core::new(CoreParts { config, folder, store, hub, models, space, policy, listeners, clock })?;
-        let core = Arc::new(core);
+        let parts = CoreParts { config, blobs: folder, store, events, models, space, policy, listeners, clock };
+        let core = Arc::new(Core::new(parts)?);
         let runner = Runner::start(&core, &device)?;
         Ok(Self(Arc::new(Inner { core, device, runner: Mutex::new(Some(runner)) })))
     }
@@ -174,7 +176,8 @@ impl Jobs {
                 false => Ok((last, record.state.is_final())),
             }
         };
-        Watch::new((&core.hub, Arc::clone(&core.store)), (id, record.sequence), resume_after, last)
+        let of = WatchedGeneration { id, sequence: record.sequence };
+        Watch::new(Arc::clone(&core.events), of, resume_after, last)
     }
 
     /// Asks for previews of a generation until what comes back is dropped: pictures of the clip in the making, for
@@ -189,7 +192,7 @@ impl Jobs {
 
     /// How many generations of this client wait, and the seconds that a new one would wait where that can be estimated.
     pub fn standing(&self, client: &ClientId) -> (usize, Option<f64>) {
-        (self.core().queued_of(client), self.core().place_of_new(client).seconds)
+        (self.core().line.len_of(client), self.core().line.place_of_new(client).seconds)
     }
 
     /// Stops a generation. One that waits is CANCELLED at once; one that runs stops within a denoising step or a decoded
@@ -201,10 +204,10 @@ impl Jobs {
     pub fn cancel(&self, client: &ClientId, id: GenerationId) -> Result<GenerationRecord> {
         let core = self.core();
         let when = core.store.cancel(client, id, core.now())?;
-        core.cancel(client, id);
+        core.line.cancel(client, id);
         if when == CancelledWhen::Queued {
             // It may have run before the node was restarted.
-            remove(&core.folder.latent(id))?;
+            core.blobs.delete_of(Shelf::Latents, id)?;
         }
         self.get(client, id)
     }
@@ -216,8 +219,8 @@ impl Jobs {
     pub fn delete(&self, client: &ClientId, id: GenerationId) -> Result<()> {
         let core = self.core();
         core.store.delete(client, id)?;
-        core.hub.end(id, WatchEnd::Deleted);
-        remove(&core.folder.output(id))
+        core.events.end(id, WatchEnd::Deleted);
+        core.blobs.delete_of(Shelf::Outputs, id)
     }
 
     /// Opens an output.
@@ -229,10 +232,12 @@ impl Jobs {
         let missing = |expired| JobsError::NoOutput { id, kind, state: record.state, expired };
         let outcome = record.outcome.as_ref().ok_or_else(|| missing(false))?;
         let listed = outcome.files.iter().find(|file| file.kind == kind).ok_or_else(|| missing(false))?;
-        let path = self.core().folder.output(id).join(kind.file_name());
-        let file = match File::open(&path) {
+        let file = match self.core().blobs.open_output(id, kind) {
             Ok(file) if record.outputs_kept => file,
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(JobsError::file(path)(error)),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                let path = self.core().blobs.path_of(Shelf::Outputs, &id.to_string()).join(kind.file_name());
+                return Err(JobsError::file(path)(error));
+            }
             _ => return Err(missing(true)),
         };
         Ok(OpenOutput { file, bytes: listed.bytes, sha256: listed.sha256.clone() })
@@ -244,7 +249,7 @@ impl Jobs {
     /// `UploadNotFound`, `Database`.
     pub fn uploaded(&self, client: &ClientId, id: UploadId) -> Result<ImageSource> {
         let sha256 = self.core().store.upload(client, id)?;
-        Ok(ImageSource::Path(self.core().folder.image(&sha256)))
+        Ok(self.core().blobs.image(&sha256))
     }
 
     /// Removes what has been kept long enough. To be called now and then (every minute, say). Waits for the disk.
@@ -261,21 +266,20 @@ impl Jobs {
     /// `Database`, `File`.
     pub fn status(&self) -> Result<Status> {
         let core = self.core();
-        let (queued, running, trouble) = core.overview();
-        let root = core.folder.root();
+        let root = &core.config.data;
         let free_bytes = core.space.free_bytes(root).map_err(JobsError::file(root))?;
-        let (output_bytes, upload_bytes) = core.store.kept_bytes()?;
+        let kept = core.store.kept_bytes()?;
         let loaded_model = self.0.device.loaded();
         let resident_weight_bytes = loaded_model.as_deref().map_or(0, |model| core.models.resident_bytes(model));
         Ok(Status {
-            queued,
-            running,
+            queued: core.line.len(),
+            running: core.line.claimed(),
             loaded_model,
             resident_weight_bytes,
             free_bytes,
-            output_bytes,
-            upload_bytes,
-            trouble,
+            output_bytes: kept.outputs,
+            upload_bytes: kept.uploads,
+            trouble: core.trouble(),
         })
     }
 
@@ -311,16 +315,16 @@ impl Jobs {
 
 impl Inner {
     fn stop(&self, until: Option<Instant>) -> bool {
-        self.core.stop();
+        self.core.line.close();
         let mut runner = lock(&self.runner);
         if runner.as_ref().is_some_and(|runner| !runner.ends_by(until)) {
-            self.core.hub.stop();
+            self.core.events.stop();
             return false;
         }
         let Some(Runner { thread, .. }) = runner.take() else { return true };
         // Panics of the runner are caught inside it.
         let _ = thread.join();
-        self.core.hub.stop();
+        self.core.events.stop();
         for stored in [self.core.store.store_clock(self.core.now()), self.core.store.checkpoint()] {
             stored.unwrap_or_else(|error| self.core.note(&error));
         }
@@ -336,6 +340,6 @@ impl Drop for Inner {
 
 impl std::fmt::Debug for Jobs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Jobs").field("data", &self.core().folder.root()).finish_non_exhaustive()
+        f.debug_struct("Jobs").field("data", &self.core().config.data).finish_non_exhaustive()
     }
 }

@@ -5,12 +5,14 @@
 //! Layout: magic, SHA-256 of everything after itself, then little-endian: the owner's digest (32 bytes), stage (u8), steps
 //! done (u64), the three dimensions (u64 each), and the tokens as f32.
 
-use crate::folder::write_atomically;
-use candle_core::{DType, Device, Tensor};
-use ltx_pipeline::{LatentStore, PipelineError, SavedLatent};
+use crate::{
+    GenerationId,
+    ports::{Blobs, Shelf},
+};
+use ltx_engine::{LatentStore, NotKept, SavedLatent};
 use ltx_types::Stage;
 use sha2::{Digest, Sha256};
-use std::{fs, path::PathBuf};
+use std::sync::Arc;
 
 const MAGIC: &[u8; 16] = b"ltxd latent 1\r\n\0";
 const DIGEST: usize = 32;
@@ -32,42 +34,44 @@ impl Owner {
     }
 }
 
-/// The file of one generation.
-#[derive(Debug)]
+/// The saved latent of one generation.
 pub(crate) struct LatentFile {
-    path: PathBuf,
+    blobs: Arc<dyn Blobs>,
+    name: String,
     owner: Owner,
 }
 
 impl LatentFile {
-    pub(crate) fn new(path: PathBuf, owner: Owner) -> Self {
-        Self { path, owner }
+    pub(crate) fn new(blobs: Arc<dyn Blobs>, id: GenerationId, owner: Owner) -> Self {
+        Self { blobs, name: id.to_string(), owner }
     }
 
-    fn encode(&self, latent: &SavedLatent) -> candle_core::Result<Vec<u8>> {
-        let (batch, tokens, channels) = latent.tokens.dims3()?;
-        let values = latent.tokens.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+    fn encode(&self, latent: &SavedLatent) -> Vec<u8> {
+        let SavedLatent { stage, steps_done, shape: [batch, tokens, channels], values } = latent;
         let mut body = Vec::with_capacity(HEADER + values.len() * 4);
         body.extend(self.owner.0);
-        body.push(stage_number(latent.stage));
-        for number in [latent.steps_done, batch, tokens, channels] {
-            body.extend((number as u64).to_le_bytes());
+        body.push(stage_number(*stage));
+        for number in [steps_done, batch, tokens, channels] {
+            body.extend((*number as u64).to_le_bytes());
         }
         body.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-        Ok(body)
+        body
     }
 }
 
 impl LatentStore for LatentFile {
-    fn save(&self, latent: &SavedLatent) -> Result<(), PipelineError> {
-        let failed =
-            |source: candle_core::Error| PipelineError::Tensors { file: self.path.clone(), source: source.into() };
-        let body = self.encode(latent).map_err(failed)?;
-        write_atomically(&self.path, &[MAGIC, &Sha256::digest(&body), &body]).map_err(|error| failed(error.into()))
+    fn keeps(&self) -> bool {
+        true
+    }
+
+    fn save(&self, latent: SavedLatent) -> Result<(), NotKept> {
+        let body = self.encode(&latent);
+        let kept = self.blobs.put_whole(Shelf::Latents, &self.name, &[MAGIC, &Sha256::digest(&body), &body]);
+        kept.map_err(|source| NotKept { file: self.blobs.path_of(Shelf::Latents, &self.name), source })
     }
 
     fn saved(&self) -> Option<SavedLatent> {
-        let body = read_whole(&self.path).filter(|body| body[..DIGEST] == self.owner.0)?;
+        let body = read_whole(&*self.blobs, &self.name).filter(|body| body[..DIGEST] == self.owner.0)?;
         let stage = stage_of(body[DIGEST])?;
         let [steps_done, batch, tokens, channels] = numbers(&body)?;
         let values: Vec<f32> =
@@ -76,21 +80,20 @@ impl LatentStore for LatentFile {
         if expected != Some(values.len()) || !values.iter().all(|value| value.is_finite()) {
             return None;
         }
-        let tokens = Tensor::from_vec(values, (batch, tokens, channels), &Device::Cpu).ok()?;
-        Some(SavedLatent { stage, steps_done, tokens })
+        Some(SavedLatent { stage, steps_done, shape: [batch, tokens, channels], values })
     }
 }
 
 /// How far a saved latent is, as a number that grows with every step; 0 without one.
-pub(crate) fn reach(path: &std::path::Path) -> u64 {
-    let body = read_whole(path);
+pub(crate) fn reach(blobs: &dyn Blobs, id: GenerationId) -> u64 {
+    let body = read_whole(blobs, &id.to_string());
     let reached = body.and_then(|body| Some((u64::from(body[DIGEST]) << 32) + numbers(&body)?[0] as u64));
     reached.unwrap_or(0)
 }
 
 /// The part after magic and digest, if both are right.
-fn read_whole(path: &std::path::Path) -> Option<Vec<u8>> {
-    let mut file = fs::read(path).ok()?;
+fn read_whole(blobs: &dyn Blobs, name: &str) -> Option<Vec<u8>> {
+    let mut file = blobs.read(Shelf::Latents, name).ok()?;
     let (digest, body) = file.strip_prefix(MAGIC)?.split_at_checked(DIGEST)?;
     if body.len() < HEADER || digest != Sha256::digest(body).as_slice() {
         return None;
@@ -123,39 +126,78 @@ fn stage_of(number: u8) -> Option<Stage> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::folder::DataFolder;
+    use std::{fs, path::PathBuf};
 
     fn latent(stage: Stage, steps_done: usize) -> SavedLatent {
-        let tokens = Tensor::new(&[[[1f32, -2.5, 3.0], [f32::MIN_POSITIVE, 0.0, 7.0]]], &Device::Cpu).unwrap();
-        SavedLatent { stage, steps_done, tokens }
+        let values = vec![1.0, -2.5, 3.0, f32::MIN_POSITIVE, 0.0, 7.0];
+        SavedLatent { stage, steps_done, shape: [1, 2, 3], values }
+    }
+
+    struct Bed {
+        root: tempfile::TempDir,
+        blobs: Arc<DataFolder>,
+        id: GenerationId,
+    }
+
+    impl Bed {
+        fn new() -> Self {
+            let root = tempfile::tempdir().unwrap();
+            let blobs = Arc::new(DataFolder::open(root.path()).unwrap());
+            Self { root, blobs, id: GenerationId::new() }
+        }
+
+        fn file(&self, owner: &[&str]) -> LatentFile {
+            LatentFile::new(Arc::clone(&self.blobs) as Arc<dyn Blobs>, self.id, Owner::new(owner))
+        }
+
+        fn path(&self) -> PathBuf {
+            self.root.path().join("latents").join(self.id.to_string())
+        }
+
+        fn reach(&self) -> u64 {
+            reach(&*self.blobs, self.id)
+        }
     }
 
     #[test]
     fn what_is_saved_comes_back_bit_by_bit() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("x");
-        let file = LatentFile::new(path.clone(), Owner::new(&["a"]));
+        let bed = Bed::new();
+        let file = bed.file(&["a"]);
         assert!(file.saved().is_none());
-        assert_eq!(reach(&path), 0);
+        assert_eq!(bed.reach(), 0);
         let mut before = 0;
         for (stage, step) in [(Stage::Denoising, 1), (Stage::Denoising, 8), (Stage::Refining, 1)] {
-            file.save(&latent(stage, step)).unwrap();
-            let back = file.saved().unwrap();
-            assert_eq!((back.stage, back.steps_done), (stage, step));
-            let values = |latent: &SavedLatent| latent.tokens.to_vec3::<f32>().unwrap();
-            assert_eq!(values(&back), values(&latent(stage, step)));
-            assert!(reach(&path) > before);
-            before = reach(&path);
+            file.save(latent(stage, step)).unwrap();
+            assert_eq!(file.saved(), Some(latent(stage, step)));
+            assert!(bed.reach() > before);
+            before = bed.reach();
         }
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing beside it");
+        assert_eq!(fs::read_dir(bed.root.path().join("latents")).unwrap().count(), 1, "nothing beside it");
+    }
+
+    /// A whole file, worked out by hand from the layout that stands at the top: a generation that was stopped under one version
+    /// goes on under another.
+    const WRITTEN: &str = "6c747864206c6174656e7420310d0a00f31756d9e0c8d27ab92c2e59ba05250aa78208b91435765040d1c6c5b3ab9753\
+        ae6121c88ba555f64c3d812123eb799d128015541f850c5e9bf1d54c08ad848102050000000000000001000000000000\
+        00020000000000000003000000000000000000803f000020c00000404000008000000000000000e040";
+
+    #[test]
+    fn the_layout_is_that_of_every_version() {
+        let bed = Bed::new();
+        let file = bed.file(&["a"]);
+        file.save(latent(Stage::Refining, 5)).unwrap();
+        let hex: String = fs::read(bed.path()).unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, WRITTEN);
+        assert_eq!(file.saved(), Some(latent(Stage::Refining, 5)));
     }
 
     #[test]
     fn damaged_and_foreign_files_count_as_none() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("x");
-        let file = LatentFile::new(path.clone(), Owner::new(&["a", "b"]));
-        file.save(&latent(Stage::Denoising, 3)).unwrap();
-        assert!(LatentFile::new(path.clone(), Owner::new(&["ab"])).saved().is_none());
+        let bed = Bed::new();
+        let (file, path) = (bed.file(&["a", "b"]), bed.path());
+        file.save(latent(Stage::Denoising, 3)).unwrap();
+        assert!(bed.file(&["ab"]).saved().is_none());
         let whole = fs::read(&path).unwrap();
         for at in 0..whole.len() {
             let mut flipped = whole.clone();
@@ -164,7 +206,7 @@ mod tests {
             assert!(file.saved().is_none(), "byte {at}");
             fs::write(&path, &whole[..at]).unwrap();
             assert!(file.saved().is_none(), "cut at {at}");
-            assert_eq!(reach(&path), 0);
+            assert_eq!(bed.reach(), 0);
         }
         fs::write(&path, &whole).unwrap();
         assert!(file.saved().is_some());

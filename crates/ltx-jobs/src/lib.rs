@@ -1,6 +1,6 @@
 //! The durable queue of a node: requests are stored, run one after another on the device, and kept with what they made.
 //!
-//! Must not know: gRPC, tokens, command lines; and no tensors beyond the saved latent. [`Jobs`] is the way in. An
+//! Must not know: gRPC, tokens, command lines, tensors. [`Jobs`] is the way in. An
 //! admitted request goes [`submit`](Jobs::submit) → database → queue → runner → device thread → outputs → database, and
 //! whoever [watches](Jobs::watch) sees each step as a numbered event.
 //!
@@ -19,27 +19,31 @@ mod event;
 mod failure;
 mod fidelity;
 mod folder;
+mod hub;
 mod id;
 mod images;
 mod jobs;
 mod latent;
+mod lifecycle;
+mod line;
 pub mod memory;
 mod models;
 mod news;
 mod output;
 mod policy;
+mod ports;
 mod preview;
-mod queue;
 mod rate;
 mod record;
 mod runner;
+mod sqlite;
 mod state;
-mod store;
 mod submit;
 mod sweep;
+mod tail;
 mod watch;
 
-pub use config::{JobsConfig, Retention, Settings};
+pub use config::{JobsConfig, Limits, Retention, Settings};
 pub use device::DeviceError;
 pub use error::{JobsError, LegalShape, Result};
 pub use event::{Event, EventKind};
@@ -48,7 +52,7 @@ pub use fidelity::Fidelity;
 pub use folder::{Disk, Space};
 pub use id::{ClientId, GenerationId, UploadId};
 pub use jobs::{Jobs, OpenOutput, Status, Surroundings};
-pub use models::Models;
+pub use models::{LoadError, Models};
 pub use news::News;
 pub use policy::CurrentPolicy;
 pub use preview::PreviewWatch;

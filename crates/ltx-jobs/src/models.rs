@@ -2,9 +2,20 @@
 //!
 //! Must not know checkpoints.
 
-use ltx_pipeline::{Generator, MemoryPlan, PipelineError};
+use ltx_engine::{EngineError, Generator, MemoryPlan};
 use ltx_policy::ModelIdentity;
 use ltx_types::Generation;
+
+/// Why a model's engine was not built.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The node has no model of that name.
+    #[error("it is none of the node's models")]
+    NotHere,
+    /// The model's files cannot be used.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
 
 /// The node's models, by their manifests' names.
 pub trait Models: Send + Sync + 'static {
@@ -12,8 +23,8 @@ pub trait Models: Send + Sync + 'static {
     /// generation panics.
     ///
     /// # Errors
-    /// The files cannot be used.
-    fn load(&self, model: &str) -> Result<Box<dyn Generator>, PipelineError>;
+    /// The model is not here, or its files cannot be used.
+    fn load(&self, model: &str) -> Result<Box<dyn Generator>, LoadError>;
 
     /// What marks say about a model; `None` for one that is not here.
     fn identity(&self, model: &str) -> Option<ModelIdentity>;

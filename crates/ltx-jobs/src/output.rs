@@ -3,17 +3,17 @@
 //! Must not know the queue or the database. Every file carries the mark; without one no writer can be made.
 
 use crate::{
-    Fidelity, GenerationId, GenerationRecord, JobsError, OutputFile, OutputKind, Result,
-    folder::{DataFolder, remove, sync_folder, write_atomically},
+    Fidelity, GenerationId, GenerationRecord, JobsError, OutputFile, OutputKind, Result, folder::write_atomically,
+    ports::Blobs,
 };
+use ltx_engine::Outcome;
 use ltx_media::{FrameWriter, MediaError, Mp4Writer, crf_round_trip, encode_png, open_image, to_pixels};
-use ltx_pipeline::{Outcome, PipelineError};
 use ltx_policy::{Admitted, UsageMark};
 use ltx_types::{Generation, ImageCondition};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -56,8 +56,8 @@ fn lock(ends: &Mutex<Ends>) -> MutexGuard<'_, Ends> {
 /// Outputs that are being written. Dropped before they are published, they are removed.
 pub(crate) struct Outputs {
     id: GenerationId,
+    blobs: Arc<dyn Blobs>,
     partial: PathBuf,
-    target: PathBuf,
     ends: Arc<Mutex<Ends>>,
     published: bool,
 }
@@ -68,16 +68,13 @@ impl Outputs {
     /// # Errors
     /// `File`, `StorageFull`, `Media` when the MP4 cannot be begun.
     pub(crate) fn begin(
-        folder: &DataFolder,
+        blobs: &Arc<dyn Blobs>,
         id: GenerationId,
         request: &Generation,
     ) -> Result<(Self, Box<dyn FrameWriter>)> {
-        let (partial, target) = (folder.partial_output(id), folder.output(id));
-        remove(&partial)?;
-        remove(&target)?;
-        fs::create_dir(&partial).map_err(JobsError::file(&partial))?;
+        let partial = blobs.begin_outputs(id)?;
         let ends = Arc::new(Mutex::new(Ends::default()));
-        let outputs = Self { id, partial, target, ends, published: false };
+        let outputs = Self { id, blobs: Arc::clone(blobs), partial, ends, published: false };
         let mp4 = outputs.path(OutputKind::Video);
         let mp4 = Box::new(Mp4Writer::create(&mp4, request.pixels, request.rate)?);
         let tee = Tee { mp4, ends: Arc::clone(&outputs.ends) };
@@ -98,9 +95,8 @@ impl Outputs {
         let sidecar = what.sidecar(self.id, &mark, &files, (first_frame, last_frame));
         self.write(OutputKind::Sidecar, format!("{sidecar:#}\n").as_bytes())?;
         let files = files.into_iter().chain([self.file(OutputKind::Sidecar)?]).collect();
-        fs::rename(&self.partial, &self.target).map_err(JobsError::file(&self.target))?;
+        self.blobs.publish_outputs(self.id)?;
         self.published = true;
-        self.target.parent().into_iter().for_each(sync_folder);
         Ok(Published { mark, files, first_frame, last_frame })
     }
 
@@ -137,7 +133,7 @@ impl Drop for Outputs {
     fn drop(&mut self) {
         if !self.published {
             // Swept at the next start otherwise.
-            let _ = remove(&self.partial);
+            let _ = self.blobs.discard_outputs(self.id);
         }
     }
 }
@@ -216,7 +212,7 @@ impl Story<'_> {
 }
 
 /// The image as the model saw it, in 8 bits.
-fn prepared(condition: &ImageCondition, request: &Generation) -> Result<Vec<u8>, PipelineError> {
+fn prepared(condition: &ImageCondition, request: &Generation) -> Result<Vec<u8>, MediaError> {
     let mut image = open_image(&condition.source)?;
     if let Some(crf) = request.image_crf.get() {
         image = crf_round_trip(&image, crf)?;

@@ -3,8 +3,8 @@
 //! Must not know who watches, nor write anything to the disk: a preview is no output.
 
 use crate::{Event, EventKind, GenerationId, core::lock};
+use ltx_engine::{Preview, PreviewSink};
 use ltx_media::encode_preview;
-use ltx_pipeline::{Preview, PreviewSink};
 use ltx_policy::PreviewLabel;
 use ltx_types::Progress;
 use std::{

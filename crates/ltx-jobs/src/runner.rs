@@ -3,21 +3,21 @@
 //! Must not know callers.
 
 use crate::{
-    EventKind, Failure, FailureCode, Finished, GenerationId, GenerationRecord, JobsError, Result, StageTime, State,
+    EventKind, Failure, FailureCode, Finished, GenerationRecord, JobsError, Result, StageTime, State,
     core::{Core, in_milliseconds},
     device::{Device, DeviceError, Made, Task, panic_message},
     estimate::{self, Forecast, Workload},
-    folder::remove,
     images::by_path,
     latent::{LatentFile, Owner},
+    lifecycle::Ending,
+    line::{Claim, Waiting},
     memory,
     output::{Outputs, Published, Story},
+    ports::Shelf,
     preview::RunPreviews,
-    queue::Waiting,
-    store::Ending,
 };
+use ltx_engine::LatentStore;
 use ltx_media::FrameWriter;
-use ltx_pipeline::LatentStore;
 use ltx_policy::{Admitted, StoredRequest, readmit};
 use ltx_types::{CancelToken, Generation, Progress, ProgressSink, Stage, UnixMillis};
 use std::{
@@ -31,36 +31,42 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Runs generations until the node stops.
 pub(crate) fn run(core: &Arc<Core>, device: &Device) {
-    while let Some((id, cancel)) = core.next() {
-        serve(core, device, id, &cancel);
-        core.ended();
+    while let Some(claim) = core.line.claim() {
+        match serve(core, device, &claim) {
+            Some(record) => {
+                let waiting = Waiting { id: claim.id, work: Workload::of(&record), seconds: None };
+                core.line.back(&record.client, waiting);
+            }
+            None => core.line.ack(claim.id),
+        }
     }
 }
 
-/// One generation from QUEUED to wherever it ends.
-fn serve(core: &Arc<Core>, device: &Device, id: GenerationId, cancel: &CancelToken) {
-    // `None` also when it was cancelled between the queue and here.
-    let Some(Some(_)) = persist(core, || core.store.start(id, core.now())) else { return };
-    let Some(record) = persist(core, || core.store.any_generation(id)) else { return };
+/// One generation from QUEUED to wherever it ends. Returns its record if it waits again.
+fn serve(core: &Arc<Core>, device: &Device, Claim { id, cancel }: &Claim) -> Option<GenerationRecord> {
+    let id = *id;
+    // No attempt also when it was cancelled between the line and here.
+    persist(core, || core.store.start(id, core.now()))??;
+    let record = persist(core, || core.store.any_generation(id))?;
     let attempt = AssertUnwindSafe(|| Attempt { core, device, record: &record, cancel }.run());
     let ending = catch_unwind(attempt).unwrap_or_else(|panic| {
         let message = format!("the runner panicked: {}", panic_message(&*panic));
         Ending::Failed(Failure { code: FailureCode::Panicked, message })
     });
     // Whoever sees it end and asks what waits behind it must not be told that nobody knows.
-    core.left(id, Some(0.0));
+    core.line.extend(id, Some(0.0));
     // Unsettled only when the node stops with its disk full; the next start finds it running and goes on.
-    let Some(state) = persist(core, || core.store.settle(id, &ending, core.now())) else { return };
+    let state = persist(core, || core.store.settle(id, &ending, core.now()))?;
     if state == State::Queued {
-        core.enqueue(&record.client, Waiting { id, work: Workload::of(&record), seconds: None });
-        return;
+        return Some(record);
     }
-    let latent = remove(&core.folder.latent(id));
+    let latent = core.blobs.delete_of(Shelf::Latents, id);
     // Outputs may be there although a cancel won.
-    let outputs = if state == State::Done { Ok(()) } else { remove(&core.folder.output(id)) };
+    let outputs = if state == State::Done { Ok(()) } else { core.blobs.delete_of(Shelf::Outputs, id) };
     for error in [latent, outputs].into_iter().filter_map(Result::err) {
         core.note(&error);
     }
+    None
 }
 
 /// Repeats what the disk or the database refuses, until they take it or the node stops.
@@ -73,7 +79,7 @@ fn persist<T>(core: &Core, write: impl Fn() -> Result<T>) -> Option<T> {
         };
         core.note(&error);
         let may_pass = matches!(error, JobsError::StorageFull { .. } | JobsError::Database(_) | JobsError::File { .. });
-        if !may_pass || core.stops_within(pause) {
+        if !may_pass || core.line.closed_within(pause) {
             return None;
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
@@ -109,12 +115,12 @@ impl Attempt<'_> {
             Failure::new(FailureCode::ModelUnavailable, &error)
         })?;
         let failed = |error: JobsError| Failure::new(FailureCode::Engine, &error);
-        let (outputs, writer) = Outputs::begin(&core.folder, record.id, request).map_err(failed)?;
+        let (outputs, writer) = Outputs::begin(&core.blobs, record.id, request).map_err(failed)?;
         let stored = serde_json::to_string(&record.request).map_err(|_| JobsError::Corrupt { what: "request" });
         // Not the digest of the whole file: it is computed while generations run.
         let weights = &identity.weights.header_sha256;
         let owner = Owner::new(&[&stored.map_err(failed)?, &record.model, &identity.version, weights]);
-        let latents = LatentFile::new(core.folder.latent(record.id), owner);
+        let latents = LatentFile::new(Arc::clone(&core.blobs), record.id, owner);
         let resumed = latents.saved().is_some();
         let (mut outcome, writers) = self.on_device(&admitted, writer, latents)?;
 
@@ -172,7 +178,7 @@ impl Attempt<'_> {
     /// The stored request is plain data; only the policy makes it evidence again.
     fn readmitted(&self) -> Result<Admitted<Generation>, Failure> {
         let StoredRequest { ask, model, draft } = self.record.request.clone();
-        let stored = StoredRequest { ask, model, draft: by_path(draft, &self.core.folder) };
+        let stored = StoredRequest { ask, model, draft: by_path(draft, &*self.core.blobs) };
         let admitted = readmit(stored, &self.core.policy.for_stored());
         let admitted = admitted.map_err(|refusal| Failure::new(FailureCode::Refused, &refusal))?;
         admitted.check().map_err(|error| Failure::new(FailureCode::Invalid, &error))
@@ -186,7 +192,7 @@ impl Attempt<'_> {
     ) -> Result<Made, Option<Failure>> {
         let Self { core, record, .. } = self;
         let forecast = core.forecast(&record.model, admitted.request()).unwrap_or_default();
-        core.left(record.id, forecast.as_ref().map(Forecast::total));
+        core.line.extend(record.id, forecast.as_ref().map(Forecast::total));
         let progress =
             EventProgress { core: Arc::clone(core), record: (*record).clone(), cancel: self.cancel.clone(), forecast };
         let label = admitted.preview_label(&record.model, &core.config.node);
@@ -218,11 +224,11 @@ impl ProgressSink for EventProgress {
     fn report(&self, progress: Progress) {
         // Whole milliseconds: told live or read back from the database, the number is the same to the last bit.
         let left = self.forecast.as_ref().and_then(|forecast| forecast.left(progress));
-        self.core.left(self.record.id, left);
+        self.core.line.extend(self.record.id, left);
         let seconds_left = left.map(in_milliseconds);
         let Progress { stage, done, total } = progress;
         let kind = EventKind::Progress { stage, done, total, seconds_left };
-        match self.core.store.progress(&self.record, kind, self.core.now()) {
+        match self.core.events.append(&self.record, kind, self.core.now()) {
             Ok(asked_to_stop) if asked_to_stop => self.cancel.cancel(),
             Ok(_) => {}
             Err(error) => self.core.note(&error),

@@ -7,8 +7,8 @@ use crate::{
     core::lock,
     estimate::{Forecast, Workload, largest_fit},
     images::{Image, by_digest, check_length},
-    queue::Waiting,
-    store::{NewGeneration, NewUpload},
+    line::Waiting,
+    ports::{NewGeneration, NewUpload},
 };
 use ltx_policy::{Admitted, StoredRequest};
 use ltx_types::{FieldError, Generation, GenerationDraft, ImageSource};
@@ -89,9 +89,9 @@ impl Jobs {
         let id = GenerationId::new();
         let waiting = Waiting { id, work: Some(Workload::new(model, checked.request())), seconds: predicted.seconds };
         {
-            let place = core.place_of_new(client);
+            let place = core.line.place_of_new(client);
             let _files = core.files.read().unwrap_or_else(PoisonError::into_inner);
-            images.iter().try_for_each(|image| image.keep(&core.folder))?;
+            images.iter().try_for_each(|image| image.keep(&*core.blobs))?;
             let digests: Vec<_> = images.iter().map(|image| image.sha256.clone()).collect();
             let new = NewGeneration {
                 id,
@@ -108,7 +108,7 @@ impl Jobs {
             };
             core.store.insert(&new, core.now())?;
         }
-        core.enqueue(client, waiting);
+        core.line.push(client, waiting);
         Ok(Submitted { record: self.get(client, id)?, existed: false })
     }
 
@@ -127,11 +127,11 @@ impl Jobs {
             seconds: forecast.as_ref().map(Forecast::total),
             stages: forecast.map(|forecast| forecast.stages().to_vec()).unwrap_or_default(),
         };
-        let available_bytes = core.config.memory_limit_bytes;
+        let available_bytes = core.config.limits.memory_bytes;
         let allowed = available_bytes.unwrap_or(u64::MAX);
         let fits = |request: &Generation| plan(request).is_some_and(|peak| peak <= allowed);
         let largest = if peak <= allowed { None } else { largest_fit(request, fits) };
-        let wait_seconds = core.place_of_new(client).seconds;
+        let wait_seconds = core.line.place_of_new(client).seconds;
         Ok(Estimate { predicted, available_bytes, fits: peak <= allowed, largest, wait_seconds })
     }
 
@@ -154,7 +154,7 @@ impl Jobs {
         let core = self.core();
         core.check_open()?;
         core.check_rate(client)?;
-        check_length(bytes.len() as u64, core.config.max_image_bytes)?;
+        check_length(bytes.len() as u64, core.config.limits.image_bytes.get())?;
         if let Some(id) = core.store.renew_upload(client, &format!("{:x}", Sha256::digest(&bytes)), core.now())? {
             return Ok(id);
         }
@@ -162,7 +162,7 @@ impl Jobs {
         let source = ImageSource::Bytes(bytes);
         let image = self.read_image(&source)?;
         let _files = core.files.read().unwrap_or_else(PoisonError::into_inner);
-        image.keep(&core.folder)?;
+        image.keep(&*core.blobs)?;
         let new = NewUpload { id: UploadId::new(), client, sha256: &image.sha256, bytes: image.len() };
         core.store.insert_upload(&new, core.now())
     }
@@ -195,7 +195,7 @@ impl Jobs {
 
     fn read_image<'a>(&self, source: &'a ImageSource) -> Result<Image<'a>> {
         let _alone = lock(&self.core().decoding);
-        Image::read(source, self.core().config.max_image_bytes)
+        Image::read(source, self.core().config.limits.image_bytes.get())
     }
 }
 

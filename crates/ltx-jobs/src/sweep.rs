@@ -4,12 +4,11 @@
 //! which the next start removes.
 
 use crate::{
-    GenerationId, JobsError, Result, WatchEnd,
+    GenerationId, Result, WatchEnd,
     core::Core,
-    folder::{DataFolder, remove},
-    store::Store,
+    ports::{Blobs, FileOwners, Shelf, Store},
 };
-use std::{collections::HashSet, ffi::OsString, fs, path::Path, sync::PoisonError, time::Duration};
+use std::{collections::HashSet, ffi::OsString, sync::PoisonError, time::Duration};
 
 /// What a sweep removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -30,14 +29,14 @@ pub(crate) fn sweep(core: &Core) -> Result<Swept> {
     let keep = &core.config.retention;
     let now = core.now();
     let before = |kept: Duration| now.age_ms.saturating_sub(i64::try_from(kept.as_millis()).unwrap_or(i64::MAX));
-    let outputs = core.store.expire_outputs(before(keep.outputs_for), keep.outputs_bytes)?;
+    let outputs = core.store.expire_outputs(before(keep.outputs_for), keep.outputs_bytes.get())?;
     let records = core.store.expire_records(before(keep.records_for))?;
-    let uploads = core.store.expire_uploads(before(keep.uploads_for), keep.uploads_bytes)?;
+    let uploads = core.store.expire_uploads(before(keep.uploads_for), keep.uploads_bytes.get())?;
     for id in outputs.iter().chain(&records) {
-        remove(&core.folder.output(*id))?;
+        core.blobs.delete_of(Shelf::Outputs, *id)?;
     }
     for id in &records {
-        core.hub.end(*id, WatchEnd::Deleted);
+        core.events.end(*id, WatchEnd::Deleted);
     }
     sweep_images(core)?;
     core.store.store_clock(now)?;
@@ -47,27 +46,26 @@ pub(crate) fn sweep(core: &Core) -> Result<Swept> {
 /// Removes image files that nothing needs. No file is made meanwhile whose row is still to come.
 fn sweep_images(core: &Core) -> Result<()> {
     let _alone = core.files.write().unwrap_or_else(PoisonError::into_inner);
-    remove_others(&core.folder.images(), &core.store.needed_images()?.into_iter().map(OsString::from).collect())
+    remove_others(&*core.blobs, Shelf::Images, &needed_images(&*core.store)?)
 }
 
 /// Removes whatever has no row; before anything runs.
 ///
 /// # Errors
 /// `Database`, `File`, `Corrupt`.
-pub(crate) fn remove_orphans(folder: &DataFolder, store: &Store) -> Result<()> {
-    let (with_outputs, unfinished) = store.owners_of_files()?;
+pub(crate) fn remove_orphans(blobs: &dyn Blobs, store: &dyn Store) -> Result<()> {
+    let FileOwners { with_outputs, unfinished } = store.owners_of_files()?;
     let names = |ids: Vec<GenerationId>| ids.iter().map(|id| id.to_string().into()).collect();
-    remove_others(&folder.outputs(), &names(with_outputs))?;
-    remove_others(&folder.latents(), &names(unfinished))?;
-    remove_others(&folder.images(), &store.needed_images()?.into_iter().map(OsString::from).collect())
+    remove_others(blobs, Shelf::Outputs, &names(with_outputs))?;
+    remove_others(blobs, Shelf::Latents, &names(unfinished))?;
+    remove_others(blobs, Shelf::Images, &needed_images(store)?)
 }
 
-fn remove_others(folder: &Path, kept: &HashSet<OsString>) -> Result<()> {
-    for entry in fs::read_dir(folder).map_err(JobsError::file(folder))? {
-        let entry = entry.map_err(JobsError::file(folder))?;
-        if !kept.contains(&entry.file_name()) {
-            remove(&entry.path())?;
-        }
-    }
-    Ok(())
+fn needed_images(store: &dyn Store) -> Result<HashSet<OsString>> {
+    Ok(store.needed_images()?.into_iter().map(OsString::from).collect())
+}
+
+fn remove_others(blobs: &dyn Blobs, shelf: Shelf, kept: &HashSet<OsString>) -> Result<()> {
+    let others = blobs.list(shelf)?.into_iter().filter(|name| !kept.contains(name));
+    others.into_iter().try_for_each(|name| blobs.delete(shelf, &name))
 }

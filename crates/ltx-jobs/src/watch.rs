@@ -1,18 +1,15 @@
 //! Watching a generation: every event after a number, in order, none lost and none twice.
 //!
-//! Must not know who writes events. The database holds them all; a watched generation's newest also lie in memory, shared
+//! Must not know who writes events. The log holds them all; a watched generation's newest also lie in memory, shared
 //! by all its watchers, so that a watcher costs a few hundred bytes and wakes without a query.
 
-use crate::{Event, GenerationId, Result, store::Store};
+use crate::{Event, GenerationId, Result, ports::EventLog, tail::Tail};
 use std::{
-    collections::{HashMap, VecDeque},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak},
+    collections::VecDeque,
+    sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
-use tokio::sync::watch::{Receiver, Sender, channel};
-
-/// Events kept in memory for each watched generation.
-const TAIL: usize = 128;
+use tokio::sync::watch::Receiver;
 
 /// Why a watch has no more events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,121 +33,16 @@ pub enum Watched {
     End(WatchEnd),
 }
 
-/// The newest events of a watched generation.
-struct Tail {
-    state: Mutex<TailState>,
-    woken: Condvar,
-    /// Changes with every event and at the end; its value says nothing.
-    signal: Sender<()>,
-}
-
-#[derive(Default)]
-struct TailState {
-    events: VecDeque<Arc<Event>>,
-    last: u64,
-    end: Option<WatchEnd>,
-}
-
-impl Tail {
-    fn lock(&self) -> MutexGuard<'_, TailState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wake(&self) {
-        self.woken.notify_all();
-        self.signal.send_replace(());
-    }
-
-    fn end(&self, end: WatchEnd) {
-        self.lock().end.get_or_insert(end);
-        self.wake();
-    }
-}
-
-/// The tails of everything that is watched.
-#[derive(Default)]
-pub(crate) struct Hub {
-    tails: Mutex<Tails>,
-}
-
-#[derive(Default)]
-struct Tails {
-    by_id: HashMap<GenerationId, Weak<Tail>>,
-    stopping: bool,
-}
-
-impl Hub {
-    fn lock(&self) -> MutexGuard<'_, Tails> {
-        self.tails.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Hands an event to the generation's watchers. Called in the order of the numbers.
-    pub(crate) fn publish(&self, id: GenerationId, event: &Arc<Event>) {
-        let Some(tail) = self.tail(id) else { return };
-        {
-            let mut state = tail.lock();
-            if event.number <= state.last {
-                return; // The tail was made after this event was written; its watchers find it in the database.
-            }
-            if event.number != state.last + 1 {
-                state.events.clear();
-            }
-            if state.events.len() == TAIL {
-                state.events.pop_front();
-            }
-            state.events.push_back(Arc::clone(event));
-            state.last = event.number;
-        }
-        tail.wake();
-    }
-
-    /// Ends the watches of one generation.
-    pub(crate) fn end(&self, id: GenerationId, end: WatchEnd) {
-        let tail = self.lock().by_id.remove(&id).and_then(|tail| tail.upgrade());
-        if let Some(tail) = tail {
-            tail.end(end);
-        }
-    }
-
-    /// Ends every watch, those to come included.
-    pub(crate) fn stop(&self) {
-        let tails: Vec<_> = {
-            let mut tails = self.lock();
-            tails.stopping = true;
-            tails.by_id.drain().filter_map(|(_, tail)| tail.upgrade()).collect()
-        };
-        tails.iter().for_each(|tail| tail.end(WatchEnd::Stopping));
-    }
-
-    fn tail(&self, id: GenerationId) -> Option<Arc<Tail>> {
-        let mut tails = self.lock();
-        let tail = tails.by_id.get(&id)?.upgrade();
-        if tail.is_none() {
-            tails.by_id.remove(&id);
-        }
-        tail
-    }
-
-    /// The generation's tail, made if need be. A new one knows no event yet.
-    fn tail_or_new(&self, id: GenerationId) -> Arc<Tail> {
-        let mut tails = self.lock();
-        if let Some(tail) = tails.by_id.get(&id).and_then(Weak::upgrade) {
-            return tail;
-        }
-        if tails.by_id.len() >= 1024 {
-            tails.by_id.retain(|_, tail| tail.strong_count() > 0);
-        }
-        let end = tails.stopping.then_some(WatchEnd::Stopping);
-        let state = Mutex::new(TailState { end, ..TailState::default() });
-        let tail = Arc::new(Tail { state, woken: Condvar::new(), signal: channel(()).0 });
-        tails.by_id.insert(id, Arc::downgrade(&tail));
-        tail
-    }
+/// Which generation is watched.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WatchedGeneration {
+    pub(crate) id: GenerationId,
+    pub(crate) sequence: i64,
 }
 
 /// The events of one generation, from a number on.
 pub struct Watch {
-    store: Arc<Store>,
+    log: Arc<dyn EventLog>,
     tail: Arc<Tail>,
     signal: Receiver<()>,
     sequence: i64,
@@ -160,15 +52,16 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Follows a generation from the event after `seen`. `last` asks the database for the newest event's number, after
-    /// the tail is there, so that no event falls between the two.
+    /// Follows a generation from the event after `seen`. `last` asks the records for the newest event's number and whether
+    /// it is the last one, after the tail is there, so that no event falls between the two.
     pub(crate) fn new(
-        (hub, store): (&Hub, Arc<Store>),
-        (id, sequence): (GenerationId, i64),
+        log: Arc<dyn EventLog>,
+        of: WatchedGeneration,
         seen: u64,
         last: impl FnOnce() -> Result<(u64, bool)>,
     ) -> Result<Self> {
-        let tail = hub.tail_or_new(id);
+        let WatchedGeneration { id, sequence } = of;
+        let tail = log.subscribe(id);
         let signal = tail.signal.subscribe();
         let (last, is_final) = last()?;
         {
@@ -179,7 +72,7 @@ impl Watch {
             }
         }
         let end = (is_final && seen >= last).then_some(WatchEnd::Finished);
-        Ok(Self { store, tail, signal, sequence, seen, ready: VecDeque::new(), end })
+        Ok(Self { log, tail, signal, sequence, seen, ready: VecDeque::new(), end })
     }
 
     /// The number of the last event handed out.
@@ -256,7 +149,7 @@ impl Watch {
                 return Ok(());
             }
         }
-        self.ready = self.store.events_after(self.sequence, self.seen)?.into();
+        self.ready = self.log.after(self.sequence, self.seen)?.into();
         if self.ready.is_empty() {
             self.end = Some(WatchEnd::Deleted);
         }

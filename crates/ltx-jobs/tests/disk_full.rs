@@ -8,7 +8,7 @@ mod common;
 use common::{client, ended, files, settings, submit, submit_draft, surroundings};
 use ltx_jobs::{FailureCode, Filter, Jobs, JobsError, Space, State, Surroundings};
 use ltx_testkit::fake::{FakeOptions, draft, picture};
-use ltx_types::GenerationDraft;
+use ltx_types::{GenerationDraft, settings::Bounded};
 use std::{
     env, io,
     path::Path,
@@ -35,7 +35,8 @@ fn nothing_is_admitted_that_would_touch_the_reserve() {
     let folder = tempfile::tempdir().unwrap();
     let room = Arc::new(AtomicU64::new(1 << 40));
     let space = Box::new(Room(Arc::clone(&room)));
-    let settings = ltx_jobs::Settings { reserve_bytes: 1 << 30, ..settings(folder.path()) };
+    let mut settings = settings(folder.path());
+    settings.limits.reserve_bytes = Bounded::new(1 << 30).unwrap();
     let surroundings = Surroundings { space, ..surroundings(FakeOptions::default()) };
     let jobs = Jobs::open(settings.check().unwrap(), surroundings).unwrap();
     let first = submit(&jobs, "a", 1);

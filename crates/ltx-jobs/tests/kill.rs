@@ -5,9 +5,9 @@
 mod common;
 
 use common::{Dice, client, ended, files, frames_of, millis, open, settings, submission, surroundings, undisturbed};
-use ltx_jobs::{FailureCode, Filter, GenerationId, Jobs, JobsError, Settings, State};
+use ltx_jobs::{FailureCode, Filter, GenerationId, Jobs, JobsError, State};
 use ltx_testkit::fake::{FakeOptions, StepLog, draft};
-use ltx_types::{GenerationDraft, Stages};
+use ltx_types::{GenerationDraft, Stages, settings::Bounded};
 use std::{
     collections::{BTreeMap, BTreeSet},
     env,
@@ -74,7 +74,8 @@ fn be_the_node() {
 const FRUITLESS: u32 = 3;
 
 fn patient(folder: &Path) -> Jobs {
-    let settings = Settings { max_fruitless_crashes: FRUITLESS, ..settings(&folder.join("data")) };
+    let mut settings = settings(&folder.join("data"));
+    settings.limits.fruitless_crashes = Bounded::new(FRUITLESS.into()).unwrap();
     Jobs::open(settings.check().unwrap(), surroundings(options(folder))).unwrap()
 }
 

@@ -4,8 +4,14 @@ mod common;
 
 use common::{client, ended, files, millis, settings, submit, surroundings};
 use ltx_jobs::{Jobs, JobsError, OutputKind, Retention, State, Swept};
-use ltx_testkit::fake::picture;
+use ltx_testkit::{default_settings, fake::picture};
+use ltx_types::settings::Bounded;
 use std::{path::Path, time::Duration};
+
+/// What is kept where nobody says otherwise.
+fn usual() -> Retention {
+    default_settings::<ltx_jobs::Settings>().retention
+}
 
 fn keeping(data: &Path, retention: Retention) -> Jobs {
     let settings = ltx_jobs::Settings { retention, ..settings(data) };
@@ -15,13 +21,13 @@ fn keeping(data: &Path, retention: Retention) -> Jobs {
 #[test]
 fn the_oldest_outputs_go_when_there_are_too_many() {
     let folder = tempfile::tempdir().unwrap();
-    let jobs = keeping(folder.path(), Retention::default());
+    let jobs = keeping(folder.path(), usual());
     let ids: Vec<_> = (0..4).map(|seed| submit(&jobs, "a", seed)).collect();
     ids.iter().for_each(|id| drop(ended(&jobs, "a", *id)));
     assert_eq!(jobs.sweep().unwrap(), Swept::default());
     let kept = jobs.status().unwrap().output_bytes;
     drop(jobs);
-    let jobs = keeping(folder.path(), Retention { outputs_bytes: kept * 5 / 8, ..Retention::default() });
+    let jobs = keeping(folder.path(), Retention { outputs_bytes: Bounded::new(kept * 5 / 8).unwrap(), ..usual() });
     assert_eq!(jobs.sweep().unwrap(), Swept { outputs: 2, ..Swept::default() });
     for (n, id) in ids.iter().enumerate() {
         let record = jobs.get(&client("a"), *id).unwrap();
@@ -42,7 +48,7 @@ fn age_removes_what_has_ended_and_nothing_else() {
         outputs_for: Duration::ZERO,
         uploads_for: Duration::ZERO,
         records_for: Duration::from_secs(60),
-        ..Retention::default()
+        ..usual()
     };
     let jobs = keeping(folder.path(), retention.clone());
     let upload = jobs.upload(&client("a"), picture()).unwrap();
@@ -73,7 +79,7 @@ fn age_removes_what_has_ended_and_nothing_else() {
 fn uploads_of_too_many_bytes_are_refused_or_expire() {
     let folder = tempfile::tempdir().unwrap();
     let size = picture().len() as u64;
-    let jobs = keeping(folder.path(), Retention { uploads_bytes: size * 2, ..Retention::default() });
+    let jobs = keeping(folder.path(), Retention { uploads_bytes: Bounded::new(size * 2).unwrap(), ..usual() });
     let owners = ["a", "b", "c"].map(client);
     let uploads = owners.clone().map(|owner| jobs.upload(&owner, picture()).unwrap());
     assert_eq!(jobs.sweep().unwrap().uploads, 1);

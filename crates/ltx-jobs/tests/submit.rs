@@ -3,10 +3,13 @@
 mod common;
 
 use common::{client, ended, files, frames_of, millis, open, settings, submission, submit, submit_draft, surroundings};
-use ltx_jobs::{Filter, Jobs, JobsError, OutputKind, PageToken, Settings, State};
+use ltx_jobs::{Filter, Jobs, JobsError, Limits, OutputKind, PageToken, State};
 use ltx_policy::{Ask, admit};
 use ltx_testkit::fake::{FakeOptions, draft, picture, policy};
-use ltx_types::{GenerationDraft, ImageCondition, ImageSource, Method, Strength};
+use ltx_types::{
+    GenerationDraft, ImageCondition, ImageSource, Method, Strength,
+    settings::{Bounded, PerSecond},
+};
 use std::io::Read;
 
 /// What every plan counts for the process itself, in bytes.
@@ -213,16 +216,18 @@ fn the_same_upload_keeps_its_id_over_restarts() {
     assert_eq!(jobs.status().unwrap().upload_bytes, 2 * picture().len() as u64);
 }
 
-fn bounded(data: &std::path::Path, change: impl FnOnce(&mut Settings)) -> Jobs {
+fn bounded(data: &std::path::Path, change: impl FnOnce(&mut Limits)) -> Jobs {
     let mut settings = settings(data);
-    change(&mut settings);
+    change(&mut settings.limits);
     Jobs::open(settings.check().unwrap(), surroundings(millis(20))).unwrap()
 }
 
 #[test]
 fn bounds_are_typed() {
     let folder = tempfile::tempdir().unwrap();
-    let jobs = bounded(folder.path(), |settings| (settings.max_queued, settings.max_queued_per_client) = (4, 3));
+    let jobs = bounded(folder.path(), |limits| {
+        (limits.queued, limits.queued_per_client) = (Bounded::new(4).unwrap(), Bounded::new(3).unwrap());
+    });
     let full = |owner: &str| loop {
         if let Err(JobsError::QueueFull { limit, of_client }) = submit_draft(&jobs, owner, draft("a lake", 1)) {
             return (limit, of_client);
@@ -232,7 +237,10 @@ fn bounds_are_typed() {
     assert_eq!(full("b"), (4, false));
     drop(jobs);
 
-    let jobs = bounded(folder.path(), |settings| (settings.requests_per_second, settings.request_burst) = (0.5, 2));
+    let jobs = bounded(folder.path(), |limits| {
+        limits.requests_per_second = PerSecond::new(0.5).unwrap();
+        limits.request_burst = Bounded::new(2).unwrap();
+    });
     let limited = (0..3).map(|seed| submit_draft(&jobs, "c", draft("a lake", seed))).find_map(Result::err);
     assert!(matches!(limited, Some(JobsError::RateLimited { retry_after }) if retry_after.as_millis() > 1000));
 }
@@ -240,7 +248,7 @@ fn bounds_are_typed() {
 #[test]
 fn what_does_not_fit_is_told_what_would() {
     let folder = tempfile::tempdir().unwrap();
-    let jobs = bounded(folder.path(), |settings| settings.memory_limit_bytes = Some(PROCESS + 64 * 64 * 20));
+    let jobs = bounded(folder.path(), |limits| limits.memory_bytes = Some(PROCESS + 64 * 64 * 20));
     let long = GenerationDraft { frames: 121, ..draft("a lake", 1) };
     let largest = |draft| match submit_draft(&jobs, "a", draft) {
         Err(JobsError::DoesNotFit { largest, .. }) => largest.map(|shape| shape.to_string()),

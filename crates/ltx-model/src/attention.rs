@@ -1,10 +1,10 @@
-//! The attention of LTX blocks: q/k norm over the full inner width, RoPE where given, a learned gate per head.
-//! Source: the public `ltx_core` reference, `model/transformer/attention.py`.
+//! The attention of LTX blocks: q/k norm over the full inner width, RoPE where given, where the family has one a learned gate
+//! per head. Source: the public `ltx_core` reference, `model/transformer/attention.py`.
 //!
 //! Must not know the modulation around it.
 
 use candle_core::Tensor;
-use ltx_nn::{AttentionShape, Linear, Mask, Result, RmsNorm, RopeTable, Vb, attention, gate_heads};
+use ltx_nn::{AttentionShape, KernelChoice, Linear, Mask, Result, RmsNorm, RopeTable, Vb, attention, gate_heads};
 
 /// Sizes of one attention.
 #[derive(Debug, Clone, Copy)]
@@ -14,6 +14,8 @@ pub(crate) struct AttentionConfig {
     pub(crate) heads: usize,
     pub(crate) head_dim: usize,
     pub(crate) eps: f64,
+    /// Whether every head's output is gated.
+    pub(crate) gated: bool,
 }
 
 /// What one call attends to.
@@ -27,21 +29,23 @@ pub(crate) struct Attend<'a> {
     pub(crate) skip: bool,
 }
 
-/// Gated multi-head attention.
-pub(crate) struct GatedAttention {
+/// Multi-head attention.
+pub(crate) struct Attention {
     to_q: Linear,
     to_k: Linear,
     to_v: Linear,
     q_norm: RmsNorm,
     k_norm: RmsNorm,
-    to_gate_logits: Linear,
+    to_gate_logits: Option<Linear>,
     to_out: Linear,
     config: AttentionConfig,
+    kernels: KernelChoice,
 }
 
-impl GatedAttention {
+impl Attention {
     pub(crate) fn load(vb: &Vb, config: AttentionConfig) -> Result<Self> {
-        let AttentionConfig { query_dim, context_dim, heads, head_dim, eps } = config;
+        let AttentionConfig { query_dim, context_dim, heads, head_dim, eps, gated } = config;
+        let gate = || Linear::load(&vb.pp("to_gate_logits"), query_dim, heads);
         let inner = heads * head_dim;
         Ok(Self {
             to_q: Linear::load(&vb.pp("to_q"), query_dim, inner)?,
@@ -49,9 +53,10 @@ impl GatedAttention {
             to_v: Linear::load(&vb.pp("to_v"), context_dim, inner)?,
             q_norm: RmsNorm::load(&vb.pp("q_norm"), inner, eps)?,
             k_norm: RmsNorm::load(&vb.pp("k_norm"), inner, eps)?,
-            to_gate_logits: Linear::load(&vb.pp("to_gate_logits"), query_dim, heads)?,
+            to_gate_logits: gated.then(gate).transpose()?,
             to_out: Linear::load(&vb.pp("to_out").pp("0"), inner, query_dim)?,
             config,
+            kernels: vb.compute().kernels,
         })
     }
 
@@ -61,7 +66,11 @@ impl GatedAttention {
         let source = attend.context.unwrap_or(x);
         let v = self.to_v.forward(source)?;
         let out = if attend.skip { v } else { self.attend(x, source, &v, attend.rope)? };
-        self.to_out.forward(&gate_heads(&out, &self.to_gate_logits.forward(x)?)?)
+        let out = match &self.to_gate_logits {
+            Some(logits) => gate_heads(&out, &logits.forward(x)?, self.kernels)?,
+            None => out,
+        };
+        self.to_out.forward(&out)
     }
 
     fn attend(&self, x: &Tensor, source: &Tensor, v: &Tensor, rope: Option<&RopeTable>) -> Result<Tensor> {
@@ -73,6 +82,7 @@ impl GatedAttention {
         let q = normed(&self.q_norm, &self.to_q.forward(x)?)?;
         let k = normed(&self.k_norm, &self.to_k.forward(source)?)?;
         let scale = 1.0 / (head_dim as f64).sqrt();
-        attention(&q, &k, v, &AttentionShape { heads, kv_heads: heads, scale, mask: Mask::Full })
+        let shape = AttentionShape { heads, kv_heads: heads, scale, mask: Mask::Full };
+        attention(&q, &k, v, &shape, self.kernels)
     }
 }

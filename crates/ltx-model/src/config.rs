@@ -2,7 +2,7 @@
 //!
 //! Must not know where the JSON came from.
 
-use ltx_nn::{NnError, Result};
+use ltx_nn::{FrequencyPrecision, NnError, Result};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -31,4 +31,17 @@ pub(crate) fn require(section: &Value, field: &str, supported: &Value) -> Result
 /// Refuses a number outside `range`; a checkpoint's numbers decide sizes and loop counts.
 pub(crate) fn within(field: &str, value: usize, range: std::ops::RangeInclusive<usize>) -> Result<()> {
     if range.contains(&value) { Ok(()) } else { Err(NnError::unsupported(field, value, format!("{range:?}"))) }
+}
+
+/// How precisely a RoPE grid is computed, from the field `frequencies_precision`.
+pub(crate) fn frequency_precision(stated: Option<&str>) -> FrequencyPrecision {
+    match stated {
+        Some("float64") => FrequencyPrecision::F64,
+        _ => FrequencyPrecision::F32,
+    }
+}
+
+/// The value of a field that means yes where it is absent.
+pub(crate) fn yes() -> bool {
+    true
 }

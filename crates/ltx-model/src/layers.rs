@@ -4,7 +4,9 @@
 //!
 //! Must not know what a layer computes, or where its weights lie.
 
-use ltx_nn::{Arrival, NnError, Result, Staging, Vb};
+pub(crate) mod footprint;
+
+use ltx_nn::{Arrival, NnError, Result, Staging, Vb, matrix::Use};
 use std::{
     panic,
     sync::{
@@ -175,7 +177,7 @@ impl<T: Send + Sync> Layers<T> {
     fn load(&self, i: usize) -> Result<T> {
         let vb = match self.slots[i] {
             Slot::Held(_) => self.vb.pp(i.to_string()),
-            Slot::Streamed => self.vb.pp(i.to_string()).streamed(),
+            Slot::Streamed => self.vb.pp(i.to_string()).used(Use::Streamed),
         };
         (self.load)(&vb, i)
     }

@@ -1,13 +1,16 @@
-//! The LTX modules: text encoder, video VAE, transformer, latent upsampler.
+//! The LTX modules: text encoder, video VAE, transformer, latent upsampler; and what a checkpoint is ([`architecture`]).
 //!
-//! Must not know: sampling, requests, policy, files. A module is a `Config`, a `load(vb, &config)` whose paths are the
-//! checkpoint's own key names, and a `forward`.
+//! Must not know: sampling, requests, policy, files. A module ([`part::Module`]) is a `Config`, a `load(root, &config)` whose
+//! paths are the checkpoint's own key names, a `forward`, and beside it a `footprint`: the memory that the forward takes.
 #![forbid(unsafe_code)]
 
+pub mod architecture;
 mod attention;
 pub mod config;
+pub mod footprint;
 mod layers;
 mod layout;
+pub mod part;
 pub mod text_encoder;
 pub mod transformer;
 pub mod upsampler;

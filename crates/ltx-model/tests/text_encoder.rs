@@ -3,8 +3,8 @@
 use candle_core::{IndexOp, Tensor};
 use ltx_model::{
     config::section,
-    text_encoder::{Gemma, GemmaConfig, MAX_TOKENS, PromptError, PromptTokenizer, TextEncoder},
-    transformer::TransformerConfig,
+    part::Module,
+    text_encoder::{Gemma, GemmaConfig, MAX_TOKENS, PromptError, PromptTokenizer, TextConfig, TextEncoder},
 };
 use ltx_nn::{NnError, Taps};
 use ltx_testkit::{LAYER, assert_close, checkpoint, goldens, tiny, vb};
@@ -21,14 +21,15 @@ fn tokenizer() -> PromptTokenizer {
     PromptTokenizer::from_bytes(&bytes, gemma_config().bos_token_id).unwrap()
 }
 
-fn transformer_config() -> TransformerConfig {
-    let config = checkpoint().0.config().unwrap();
-    TransformerConfig::from_json(section(&config, "transformer").unwrap()).unwrap()
+fn text_config() -> TextConfig {
+    let checkpoint = checkpoint().0;
+    let width = checkpoint.shape_of("text_embedding_projection.video_aggregate_embed.weight").unwrap()[1];
+    TextConfig::from_json(section(&checkpoint.config().unwrap(), "transformer").unwrap(), width).unwrap()
 }
 
 fn encoder_that(stays: bool) -> TextEncoder {
     let gemma = Gemma::load(&vb("gemma/model.safetensors").pp("language_model.model"), &gemma_config()).unwrap();
-    TextEncoder::open(gemma, &checkpoint().1, &transformer_config(), stays).unwrap()
+    TextEncoder::open(gemma, &checkpoint().1, &text_config(), stays).unwrap()
 }
 
 fn encoder() -> TextEncoder {

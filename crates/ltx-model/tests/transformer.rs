@@ -3,6 +3,7 @@
 use candle_core::{DType, Device, IndexOp, Tensor};
 use ltx_model::{
     config::section,
+    part::Module,
     transformer::{BlockSkips, TokenTimesteps, Transformer, TransformerConfig, TransformerInput},
 };
 use ltx_nn::{NnError, RopeTable, Taps};
@@ -12,7 +13,7 @@ use std::collections::HashMap;
 fn transformer() -> Transformer {
     let (file, weights) = checkpoint();
     let config = TransformerConfig::from_json(section(&file.config().unwrap(), "transformer").unwrap()).unwrap();
-    Transformer::load(&weights.pp(Transformer::PREFIX), &config).unwrap()
+    Transformer::load(&weights, &config).unwrap()
 }
 
 /// Middles of the recorded positions `[1, 3, T, 2]`.
@@ -99,7 +100,7 @@ fn streamed_blocks_give_the_same_bits_however_many_are_held() {
     let whole = transformer();
     let expected = velocity(&whole);
     for held in 0..=whole.config().num_layers {
-        let weights = checkpoint().1.pp(Transformer::PREFIX);
+        let weights = checkpoint().1;
         let streamed = Transformer::open(&weights, whole.config(), held).unwrap();
         for pass in 0..2 {
             assert!(velocity(&streamed) == expected, "{held} held, pass {pass}");

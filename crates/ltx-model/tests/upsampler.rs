@@ -2,6 +2,7 @@
 
 use ltx_model::{
     config::section,
+    part::Module,
     upsampler::{Upsampler, UpsamplerConfig},
     video_vae::{LatentStatistics, VideoVaeConfig},
 };

@@ -2,6 +2,7 @@
 
 use ltx_model::{
     config::section,
+    part::Module,
     video_vae::{VideoDecoder, VideoEncoder, VideoVaeConfig},
 };
 use ltx_nn::Taps;
@@ -14,7 +15,7 @@ fn config() -> VideoVaeConfig {
 
 fn encode(prefix: &str) {
     let goldens = goldens("vae_taps.safetensors");
-    let encoder = VideoEncoder::load(&checkpoint().1.pp("vae"), &config()).unwrap();
+    let encoder = VideoEncoder::load(&checkpoint().1, &config()).unwrap();
     let taps = Taps::on();
     let input = &goldens[&format!("{prefix}.input")];
     let latent = encoder.forward(input, &taps.within(format!("{prefix}."))).unwrap();
@@ -38,7 +39,7 @@ fn encoder_blocks_of_a_clip() {
 #[test]
 fn decoder_blocks() {
     let goldens = goldens("vae_taps.safetensors");
-    let decoder = VideoDecoder::load(&checkpoint().1.pp("vae"), &config()).unwrap();
+    let decoder = VideoDecoder::load(&checkpoint().1, &config()).unwrap();
     let taps = Taps::on();
     let pixels = decoder.forward(&goldens["dec.latent"], &taps.within("dec.")).unwrap();
     let mut names = vec!["dec.conv_in".to_owned()];

@@ -8,8 +8,9 @@ use candle_core::{
 };
 use divan::{Bencher, black_box, counter::ItemsCount};
 use ltx_nn::{
-    AttentionShape, Compute, Conv3d, Conv3dConfig, FrequencyPrecision, Linear, Mask, Matrix, Modulation, Packed,
-    Packing, Result, RmsNorm, ShiftScale, TimePadding, TokenIndex, Vb, Weights, attention, fractional_rope_table, gelu,
+    AttentionShape, Compute, Conv3d, Conv3dConfig, FrequencyPrecision, KernelChoice, Linear, Mask, Modulation, Packing,
+    Result, RmsNorm, ShiftScale, TimePadding, TokenIndex, Vb, Weights, attention, fractional_rope_table, gelu,
+    matrix::{self, Packed, Use},
     rms_norm_modulate,
 };
 use std::sync::Arc;
@@ -37,6 +38,10 @@ impl Weights for Random {
 
 fn vb() -> Vb {
     Vb::new(Arc::new(Random), Compute::cpu_f32())
+}
+
+fn kernels() -> KernelChoice {
+    KernelChoice::fastest()
 }
 
 fn randn(shape: impl Into<candle_core::Shape>) -> Tensor {
@@ -72,7 +77,7 @@ impl Weights for Stored {
         Random.tensor(key, shape, compute)
     }
 
-    fn matrix(&self, key: &str, shape: [usize; 2], compute: &Compute) -> Result<Matrix> {
+    fn matrix(&self, key: &str, shape: [usize; 2], compute: &Compute) -> Result<matrix::Stored> {
         let wide = self.tensor(key, &shape, compute)?;
         let (bytes, packing) = match self {
             Self::Passing => {
@@ -84,7 +89,7 @@ impl Weights for Stored {
                 (QTensor::quantize(&wide, GgmlDType::Q8_0)?.data()?.to_vec(), Packing::Blocks(GgmlDType::Q8_0))
             }
         };
-        Ok(Matrix::Packed(Packed::new(bytes, packing, shape)?))
+        Ok(matrix::Stored::packed(Packed::new(bytes, packing, shape)?))
     }
 
     fn rows(&self, key: &str, shape: [usize; 2], rows: &[u32], compute: &Compute) -> Result<Tensor> {
@@ -107,7 +112,8 @@ impl Weights for Stored {
 )]
 fn packed_linear(bencher: Bencher<'_, '_>, (stored, tokens, inputs, outputs): (Stored, usize, usize, usize)) {
     let compute = Compute { eight_bit: matches!(stored, Stored::EightBit), ..Compute::cpu_f32() };
-    let layer = Linear::load(&Vb::new(Arc::new(stored), compute).passing(), inputs, outputs).expect("random weights");
+    let layer =
+        Linear::load(&Vb::new(Arc::new(stored), compute).used(Use::Once), inputs, outputs).expect("random weights");
     let x = randn((1, tokens, inputs));
     run(bencher, 2 * tokens * inputs * outputs, || layer.forward(&x));
 }
@@ -133,7 +139,7 @@ fn attend(
     let shape = AttentionShape { heads, kv_heads, scale: (width as f64).powf(-0.5), mask };
     let q = randn((1, queries, heads * width));
     let (k, v) = (randn((1, keys, kv_heads * width)), randn((1, keys, kv_heads * width)));
-    run(bencher, 4 * heads * queries * keys * width, || attention(&q, &k, &v, &shape));
+    run(bencher, 4 * heads * queries * keys * width, || attention(&q, &k, &v, &shape, kernels()));
 }
 
 /// Channels in and out, frames, rows, columns: the decoder from its coarsest to its finest level, half width, the shipped one;
@@ -152,7 +158,7 @@ fn conv3d(bencher: Bencher<'_, '_>, (inputs, outputs, frames, rows, columns): (u
 #[divan::bench(args = [(384, 16_384), (384, 8192), (48, 256)], max_time = 2)]
 fn gelu_tanh(bencher: Bencher<'_, '_>, (tokens, width): (usize, usize)) {
     let x = randn((1, tokens, width));
-    run(bencher, tokens * width, || gelu(&x));
+    run(bencher, tokens * width, || gelu(&x, kernels()));
 }
 
 #[divan::bench(args = [(384, 4096), (384, 2048), (48, 64)], max_time = 2)]
@@ -160,7 +166,7 @@ fn norm_and_modulate(bencher: Bencher<'_, '_>, (tokens, width): (usize, usize)) 
     let index = TokenIndex::new((0..tokens as u32).map(|token| token % 2).collect(), &Device::Cpu).expect("an index");
     let by = Modulation::new(&randn((2, 9, width)), Some(index)).expect("two values");
     let (x, rows) = (randn((1, tokens, width)), ShiftScale { shift: 0, scale: 1 });
-    run(bencher, tokens * width, || rms_norm_modulate(&x, &by, rows, 1e-6));
+    run(bencher, tokens * width, || rms_norm_modulate(&x, &by, rows, 1e-6, kernels()));
 }
 
 #[divan::bench(args = [(384, 4096), (384, 2048), (48, 64)], max_time = 2)]

@@ -3,6 +3,7 @@
 //! Must not know which part.
 
 use candle_core::{DType, Device};
+use ltx_kernels::KernelChoice;
 
 /// Device and dtype of a part's weights and activations.
 #[derive(Debug, Clone)]
@@ -13,18 +14,36 @@ pub struct Compute {
     pub dtype: DType,
     /// Whether large layers multiply in 8 bits: weights and activations rounded in groups, on the CPU in f32 alone.
     pub eight_bit: bool,
+    /// Which kernels compute.
+    pub kernels: KernelChoice,
+    /// Whether a GPU is told launches that are repeated as one (a CUDA graph).
+    pub graphs: bool,
+}
+
+/// Waits until a device has done everything it was given.
+///
+/// # Errors
+/// Something of it failed.
+pub fn synchronize(device: &Device) -> crate::Result<()> {
+    Ok(ltx_kernels::synchronize(device)?)
 }
 
 /// The names that [`Compute::named`] knows.
 pub const DTYPES: [&str; 4] = ["f32", "bf16", "f16", "int8"];
 
 impl Compute {
-    /// f32 on the CPU: the default, and what the goldens are compared in.
+    /// f32 on the CPU by the fastest kernels: the default, and what the goldens are compared in.
     pub fn cpu_f32() -> Self {
-        Self { device: Device::Cpu, dtype: DType::F32, eight_bit: false }
+        Self {
+            device: Device::Cpu,
+            dtype: DType::F32,
+            eight_bit: false,
+            kernels: KernelChoice::fastest(),
+            graphs: true,
+        }
     }
 
-    /// The same device in another precision.
+    /// This device in another precision.
     #[must_use]
     pub fn with_dtype(&self, dtype: DType) -> Self {
         Self { dtype, ..self.clone() }
@@ -45,7 +64,7 @@ impl Compute {
         }
     }
 
-    /// The same with every product exact.
+    /// This device and precision with every product exact.
     #[must_use]
     pub fn exact(&self) -> Self {
         Self { eight_bit: false, ..self.clone() }

@@ -3,68 +3,33 @@
 //!
 //! Must not know whether it encodes or decodes.
 
-use crate::{NnError, Result, Vb, kernels, norm::pixel_norm_silu, profile};
-use candle_core::{DType, Storage, Tensor};
+use crate::{
+    Conv3dConfig, KernelChoice, NnError, Result, TimePadding, Vb,
+    kernels::with_values,
+    norm::pixel_norm_silu,
+    ops::{OnCpu, Op, perform},
+    profile,
+};
+use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Shape, Tensor};
+use ltx_kernels::{
+    CudaKernels, KernelError, Level,
+    cpu::{self, PackedConv},
+    cuda,
+};
 use std::sync::Arc;
-
-/// What stands before the first and after the last frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TimePadding {
-    /// The first frame, repeated in front: a frame sees itself and the past.
-    Causal,
-    /// The first frame in front and the last one behind.
-    Replicate,
-    /// Zeros on both sides.
-    Zeros,
-}
-
-/// Sizes of a convolution, and what it is joined with. Space is always padded with zeros.
-#[derive(Debug, Clone, Copy)]
-pub struct Conv3dConfig {
-    /// Channels in.
-    pub inputs: usize,
-    /// Channels out, before unfolding.
-    pub outputs: usize,
-    /// Frames, rows and columns of the kernel; odd.
-    pub kernel: [usize; 3],
-    /// Padding in time.
-    pub time: TimePadding,
-    /// The epsilon of a pixel norm, followed by SiLU, before the convolution.
-    pub norm: Option<f64>,
-    /// Channels, ordered (c, time, row, column), unfold by these factors after it; the first `time − 1` frames are dropped.
-    pub unfold: [usize; 3],
-}
-
-impl Conv3dConfig {
-    /// A 3×3×3 kernel with nothing around it.
-    pub fn cube(inputs: usize, outputs: usize, time: TimePadding) -> Self {
-        Self { inputs, outputs, kernel: [3, 3, 3], time, norm: None, unfold: [1, 1, 1] }
-    }
-
-    /// With pixel norm and SiLU before it.
-    #[must_use]
-    pub fn normed(self, eps: f64) -> Self {
-        Self { norm: Some(eps), ..self }
-    }
-
-    /// With channels unfolded by (time, rows, columns) after it.
-    #[must_use]
-    pub fn unfolded(self, unfold: [usize; 3]) -> Self {
-        Self { unfold, ..self }
-    }
-}
 
 /// A 3-D convolution with bias.
 #[derive(Debug, Clone)]
 pub struct Conv3d {
     weights: Weights,
     config: Conv3dConfig,
+    kernels: KernelChoice,
 }
 
 #[derive(Debug, Clone)]
 enum Weights {
     /// For the CPU's kernel, in f32.
-    Packed(Arc<kernels::PackedConv>),
+    Packed(Arc<PackedConv>),
     /// `[outputs, inputs, kt, kh, kw]` and `[outputs]`.
     Plain { weight: Tensor, bias: Tensor },
     /// As the GPU's kernel reads them.
@@ -95,12 +60,12 @@ impl Conv3d {
         let weights = if pack {
             Weights::Packed(profile::timed("conv3d, packing", || 0, || packed(&weight, &bias, &config))?)
         } else {
-            match kernels::cuda::arranged(&weight, &bias, unfold)? {
+            match cuda::arranged(&weight, &bias, unfold)? {
                 Some((weight, bias)) => Weights::Arranged { weight, bias },
                 None => Weights::Plain { weight, bias },
             }
         };
-        Ok(Self { weights, config })
+        Ok(Self { weights, config, kernels: vb.compute().kernels })
     }
 
     /// # Shapes
@@ -109,18 +74,7 @@ impl Conv3d {
     /// # Errors
     /// The channels are not `inputs`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        profile::timed(
-            "conv3d",
-            || self.operations(x),
-            || {
-                if !x.device().is_cpu() {
-                    return self.elsewhere(x, None);
-                }
-                let packed = self.packed()?;
-                let y = wide(x)?.apply_op1_no_bwd(&self.op(&packed))?;
-                Ok(y.to_dtype(x.dtype())?)
-            },
-        )
+        perform(&Convolution { x, layer: self }, self.kernels)
     }
 
     /// `sum + forward(x)`, in the memory of `sum`, which nothing else may hold.
@@ -131,31 +85,30 @@ impl Conv3d {
     /// # Errors
     /// The sizes do not fit.
     pub fn forward_onto(&self, sum: Tensor, x: &Tensor) -> Result<Tensor> {
+        let op = Convolution { x, layer: self };
+        let timed = |work: &dyn Fn() -> Result<()>| profile::timed(Convolution::NAME, || op.cost(), work);
         if x.device().is_cpu() && sum.dtype() == DType::F32 && sum.is_contiguous() {
-            return profile::timed(
-                "conv3d",
-                || self.operations(x),
-                || {
-                    let packed = self.packed()?;
-                    sum.inplace_op2(&wide(x)?, &self.op(&packed))?;
-                    Ok(sum)
-                },
-            );
+            timed(&|| {
+                let packed = self.packed()?;
+                Ok(sum.inplace_op2(&wide(x)?, &AddTo(self.kernel(&packed, self.kernels.level)))?)
+            })?;
+            return Ok(sum);
         }
         if let Weights::Arranged { .. } = &self.weights
             && sum.is_contiguous()
         {
-            return profile::timed("conv3d", || self.operations(x), || self.elsewhere(x, Some(&sum)));
+            timed(&|| op.on_gpu(Some(&sum), self.kernels.cuda)?.map(drop).ok_or_else(|| op.misfit()))?;
+            return Ok(sum);
         }
         Ok((sum + self.forward(x)?)?)
     }
 
     /// Bytes that all convolutions of at most `channels` channels together keep on the CPU for their work while they exist.
     pub fn scratch_bytes(channels: usize) -> u64 {
-        kernels::scratch_bytes(channels)
+        cpu::scratch_bytes(channels)
     }
 
-    fn packed(&self) -> Result<Arc<kernels::PackedConv>> {
+    fn packed(&self) -> Result<Arc<PackedConv>> {
         match &self.weights {
             Weights::Packed(packed) => Ok(Arc::clone(packed)),
             Weights::Plain { weight, bias } => packed(weight, bias, &self.config),
@@ -163,35 +116,23 @@ impl Conv3d {
         }
     }
 
-    fn op<'a>(&self, packed: &'a kernels::PackedConv) -> kernels::Conv3d<'a> {
-        let norm = self.config.norm.map(|eps| eps as f32);
-        kernels::Conv3d { packed, time: self.config.time, norm, level: kernels::Level::current() }
-    }
-
-    fn operations(&self, x: &Tensor) -> usize {
-        2 * x.elem_count() * self.config.outputs * self.config.kernel.iter().product::<usize>()
-    }
-
-    /// On another device than the CPU: by a kernel, onto `sum` where there is one, else by the formula.
-    fn elsewhere(&self, x: &Tensor, sum: Option<&Tensor>) -> Result<Tensor> {
-        let Weights::Arranged { weight, bias } = &self.weights else { return self.forward_formula(x) };
-        let y = kernels::cuda::conv3d(x, (weight, bias), &self.config, sum)?;
-        y.ok_or_else(|| NnError::unsupported("conv3d", format!("{:?}", x.dims()), "fitting sizes"))
+    fn kernel<'a>(&self, packed: &'a PackedConv, level: Level) -> cpu::Conv3d<'a> {
+        cpu::Conv3d { level, packed, time: self.config.time, norm: self.config.norm.map(|eps| eps as f32) }
     }
 
     /// With weights for the plain formula.
     #[cfg(test)]
-    pub(crate) fn plain(weight: Tensor, bias: Tensor, config: Conv3dConfig) -> Self {
-        Self { weights: Weights::Plain { weight, bias }, config }
+    fn plain(weight: Tensor, bias: Tensor, config: Conv3dConfig) -> Self {
+        Self { weights: Weights::Plain { weight, bias }, config, kernels: KernelChoice::fastest() }
     }
 
     /// The plain formula on any device: one 2-D convolution per kernel frame, summed.
-    pub(crate) fn forward_formula(&self, x: &Tensor) -> Result<Tensor> {
+    fn forward_formula(&self, x: &Tensor) -> Result<Tensor> {
         let Weights::Plain { weight, bias } = &self.weights else {
             return Err(NnError::unsupported("device", "another one than the weights'", "the weights' device"));
         };
         let x = match self.config.norm {
-            Some(eps) => pixel_norm_silu(x, eps)?,
+            Some(eps) => pixel_norm_silu(x, eps, self.kernels)?,
             None => x.clone(),
         };
         let x = x.permute((0, 4, 1, 2, 3))?.contiguous()?;
@@ -237,42 +178,113 @@ impl Conv3d {
     }
 }
 
+struct Convolution<'a> {
+    x: &'a Tensor,
+    layer: &'a Conv3d,
+}
+
+impl Op<1> for Convolution<'_> {
+    const NAME: &'static str = "conv3d";
+    const ON_CPU: OnCpu<Self, 1> = OnCpu::Widened(Self::on_cpu);
+
+    fn inputs(&self) -> [&Tensor; 1] {
+        [self.x]
+    }
+
+    fn shape(&self) -> Result<Shape> {
+        let (batch, frames, height, width, inputs) = self.x.dims5()?;
+        KernelError::ensure(inputs == self.layer.config.inputs, Self::NAME)?;
+        let [frames, height, width, channels] = self.layer.config.result([frames, height, width]);
+        Ok(Shape::from((batch, frames, height, width, channels)))
+    }
+
+    fn cost(&self) -> usize {
+        let Conv3dConfig { outputs, kernel, .. } = self.layer.config;
+        2 * self.x.elem_count() * outputs * kernel.iter().product::<usize>()
+    }
+
+    fn cuda(&self, kernels: CudaKernels) -> candle_core::Result<Option<Tensor>> {
+        self.on_gpu(None, kernels)
+    }
+
+    fn formula(&self) -> Result<Tensor> {
+        match self.layer.weights {
+            Weights::Arranged { .. } => Err(self.misfit()),
+            _ => self.layer.forward_formula(self.x),
+        }
+    }
+}
+
+impl Convolution<'_> {
+    fn on_cpu(&self, level: Level, [x]: [&[f32]; 1], out: &mut [f32]) -> Result<()> {
+        let (batch, frames, height, width, _) = self.x.dims5()?;
+        let packed = self.layer.packed()?;
+        Ok(self.layer.kernel(&packed, level).compute(x, [batch, frames, height, width], out, false)?)
+    }
+
+    /// By a kernel of the GPU's, onto `sum` where there is one.
+    fn on_gpu(&self, sum: Option<&Tensor>, kernels: CudaKernels) -> candle_core::Result<Option<Tensor>> {
+        let Weights::Arranged { weight, bias } = &self.layer.weights else { return Ok(None) };
+        cuda::conv3d(self.x, (weight, bias), &self.layer.config, sum, kernels)
+    }
+
+    /// Weights that are arranged for the GPU's kernel have no other use.
+    fn misfit(&self) -> NnError {
+        NnError::unsupported(Self::NAME, format!("{:?}", self.x.dims()), "fitting sizes")
+    }
+}
+
+/// The CPU's kernel as an in-place operation: adds the convolution of an f32 clip to what is there.
+struct AddTo<'a>(cpu::Conv3d<'a>);
+
+impl InplaceOp2 for AddTo<'_> {
+    fn name(&self) -> &'static str {
+        "conv3d-add"
+    }
+
+    fn cpu_fwd(
+        &self,
+        sum: &mut CpuStorage,
+        sum_layout: &Layout,
+        x: &CpuStorage,
+        layout: &Layout,
+    ) -> candle_core::Result<()> {
+        let misfit = || KernelError::Sizes { kernel: "conv3d" };
+        let (batch, frames, height, width, _) = layout.shape().dims5()?;
+        let (Some(of_sum), Some(of_x)) = (sum_layout.contiguous_offsets(), layout.contiguous_offsets()) else {
+            return Err(misfit().into());
+        };
+        let (CpuStorage::F32(sum), CpuStorage::F32(x)) = (sum, x) else { return Err(misfit().into()) };
+        let size = [batch, frames, height, width];
+        Ok(self.0.compute(&x[of_x.0..of_x.1], size, &mut sum[of_sum.0..of_sum.1], true)?)
+    }
+}
+
 fn wide(x: &Tensor) -> Result<Tensor> {
     Ok(x.to_dtype(DType::F32)?.contiguous()?)
 }
 
-fn packed(weight: &Tensor, bias: &Tensor, config: &Conv3dConfig) -> Result<Arc<kernels::PackedConv>> {
+fn packed(weight: &Tensor, bias: &Tensor, config: &Conv3dConfig) -> Result<Arc<PackedConv>> {
     let (weight, bias) = (wide(weight)?, wide(bias)?);
-    let sizes = (config.inputs, config.outputs);
-    let packed = with_values(&weight, |weight| {
-        with_values(&bias, |bias| kernels::PackedConv::new((weight, bias), sizes, config.kernel, config.unfold))
-    });
-    let packed =
-        packed??.ok_or_else(|| NnError::unsupported("conv3d", format!("{:?}", weight.dims()), "fitting sizes"))?;
-    Ok(Arc::new(packed))
-}
-
-/// Lends the values of a contiguous f32 tensor on the CPU.
-fn with_values<T>(tensor: &Tensor, work: impl FnOnce(&[f32]) -> T) -> Result<T> {
-    let (storage, layout) = tensor.storage_and_layout();
-    match (&*storage, layout.contiguous_offsets()) {
-        (Storage::Cpu(values), Some((start, end))) => Ok(work(&values.as_slice::<f32>()?[start..end])),
-        _ => Err(NnError::unsupported("device", format!("{:?}", tensor.device()), "the CPU")),
-    }
+    with_values([&weight, &bias], |[values, bias]| {
+        let packed = PackedConv::new(values, bias, config);
+        let misfit = || NnError::unsupported("conv3d", format!("{:?}", weight.dims()), "fitting sizes");
+        packed.map(Arc::new).ok_or_else(misfit)
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use candle_core::Device;
-    use kernels::Level;
 
     fn random(config: Conv3dConfig) -> Result<(Conv3d, Conv3d)> {
         let Conv3dConfig { inputs, outputs, kernel: [kt, kh, kw], .. } = config;
         let weight = Tensor::randn(0f32, 1f32, (outputs, inputs, kt, kh, kw), &Device::Cpu)?;
         let bias = Tensor::randn(0f32, 1f32, outputs, &Device::Cpu)?;
         let weights = Weights::Packed(packed(&weight, &bias, &config)?);
-        Ok((Conv3d { weights, config }, Conv3d::plain(weight, bias, config)))
+        let kernels = KernelChoice::fastest();
+        Ok((Conv3d { weights, config, kernels }, Conv3d::plain(weight, bias, config)))
     }
 
     /// Relative L2 errors of both ways of computing, on every level.
@@ -283,12 +295,10 @@ mod tests {
         let expected = plain.forward_formula(&x)?;
         let skip = Tensor::randn(0f32, 1f32, expected.dims(), &Device::Cpu)?;
         let expected_sum = (&skip + &expected)?;
-        let packed = kernel.packed()?;
         for level in Level::available() {
-            let op = kernels::Conv3d { level, ..kernel.op(&packed) };
-            let found = x.apply_op1_no_bwd(&op)?;
-            let sum = skip.copy()?;
-            sum.inplace_op2(&x, &op)?;
+            let layer = Conv3d { kernels: KernelChoice::at(level), ..kernel.clone() };
+            let found = layer.forward(&x)?;
+            let sum = layer.forward_onto(skip.copy()?, &x)?;
             for (found, expected) in [(&found, &expected), (&sum, &expected_sum)] {
                 assert_eq!(found.dims(), expected.dims(), "{config:?} {sizes:?} {level:?}");
                 let error = crate::relative_l2(found, expected).unwrap();

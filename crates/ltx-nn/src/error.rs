@@ -2,7 +2,7 @@
 //!
 //! Must not know which request was running.
 
-use crate::{device, profile};
+use crate::profile;
 use std::path::PathBuf;
 
 /// Result of everything in this crate and in `ltx-model`.
@@ -121,9 +121,15 @@ impl NnError {
     }
 }
 
+impl From<ltx_kernels::KernelError> for NnError {
+    fn from(error: ltx_kernels::KernelError) -> Self {
+        candle_core::Error::from(error).into()
+    }
+}
+
 impl From<candle_core::Error> for NnError {
     fn from(source: candle_core::Error) -> Self {
-        if device::is_out_of_memory(&source) {
+        if ltx_kernels::is_out_of_memory(&source) {
             let operator = profile::operator();
             let what = if operator.is_empty() { "a tensor".to_owned() } else { format!("a tensor of {operator}") };
             return Self::OutOfDeviceMemory { what, source: Box::new(source) };

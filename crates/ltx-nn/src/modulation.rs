@@ -2,15 +2,23 @@
 //!
 //! Must not know timesteps, or which row means what.
 
-use crate::{NnError, Result, kernels};
+use crate::{
+    KernelChoice, NnError, Result,
+    ops::{OnCpu, Op, unmeasured},
+};
 use candle_core::{Device, Tensor};
+use ltx_kernels::{
+    CudaKernels,
+    cpu::ModulationTable,
+    cuda::{self, ModulationTensors},
+};
 use std::sync::Arc;
 
 /// Which of a few values each token of a sequence has.
 #[derive(Debug, Clone)]
 pub struct TokenIndex {
     numbers: Arc<[u32]>,
-    there: Tensor,
+    on_device: Tensor,
     values: usize,
 }
 
@@ -21,18 +29,13 @@ impl TokenIndex {
     /// A tensor operation failed.
     pub fn new(numbers: Vec<u32>, device: &Device) -> Result<Self> {
         let values = numbers.iter().max().map_or(0, |most| *most as usize + 1);
-        let there = Tensor::from_slice(&numbers, numbers.len(), device)?;
-        Ok(Self { numbers: numbers.into(), there, values })
+        let on_device = Tensor::from_slice(&numbers, numbers.len(), device)?;
+        Ok(Self { numbers: numbers.into(), on_device, values })
     }
 
-    /// One number per token.
-    pub(crate) fn numbers(&self) -> &[u32] {
-        &self.numbers
-    }
-
-    /// The same on the device, `[tokens]`.
-    pub(crate) fn there(&self) -> &Tensor {
-        &self.there
+    /// The value of each token, `[tokens]`, on the sequence's device.
+    pub(crate) fn on_device(&self) -> &Tensor {
+        &self.on_device
     }
 
     /// What was computed per value, per token.
@@ -43,7 +46,7 @@ impl TokenIndex {
     /// # Errors
     /// A tensor operation failed.
     pub fn spread(&self, per_value: &Tensor) -> Result<Tensor> {
-        Ok(per_value.contiguous()?.index_select(&self.there, 0)?)
+        Ok(per_value.contiguous()?.index_select(&self.on_device, 0)?)
     }
 }
 
@@ -69,24 +72,20 @@ impl Modulation {
         Ok(Self { rows: rows.contiguous()?, index })
     }
 
-    /// The same with `table [rows, D]` added to every value's rows.
+    /// This modulation with `table [rows, D]` added to every value's rows.
     ///
     /// # Errors
     /// The table has another shape.
-    pub fn plus(&self, table: &Tensor) -> Result<Self> {
-        let rows = match kernels::cuda::add_table(&self.rows, table)? {
-            Some(rows) => rows,
-            None => self.rows.broadcast_add(&table.unsqueeze(0)?)?,
-        };
-        Ok(Self { rows, index: self.index.clone() })
+    pub fn plus(&self, table: &Tensor, kernels: KernelChoice) -> Result<Self> {
+        Ok(Self { rows: unmeasured(&AddTable { rows: &self.rows, table }, kernels)?, index: self.index.clone() })
     }
 
     /// The tensors it is made of; as many, and of the same shapes, for sequences alike.
     pub fn tensors(&self) -> Vec<Tensor> {
-        [&self.rows].into_iter().chain(self.index.as_ref().map(TokenIndex::there)).cloned().collect()
+        [&self.rows].into_iter().chain(self.index.as_ref().map(TokenIndex::on_device)).cloned().collect()
     }
 
-    /// The same of other tensors, shaped like [`Self::tensors`]' and on a GPU, where nothing but they is looked at.
+    /// The modulation that other tensors make, shaped like [`Self::tensors`]' and on a GPU, where nothing but they is looked at.
     ///
     /// # Errors
     /// There are fewer.
@@ -95,8 +94,13 @@ impl Modulation {
             || tensors.next().ok_or_else(|| NnError::unsupported("tensors", "too few", "those of a modulation"));
         let rows = next()?;
         let index =
-            self.index.clone().map(|index| Ok::<_, NnError>(TokenIndex { there: next()?, ..index })).transpose()?;
+            self.index.clone().map(|index| Ok::<_, NnError>(TokenIndex { on_device: next()?, ..index })).transpose()?;
         Ok(Self { rows, index })
+    }
+
+    /// As a GPU's kernels read it.
+    pub(crate) fn on_gpu(&self) -> ModulationTensors<'_> {
+        ModulationTensors { rows: &self.rows, index: self.index.as_ref().map(TokenIndex::on_device) }
     }
 
     /// `[values, rows, D]`.
@@ -104,8 +108,10 @@ impl Modulation {
         &self.rows
     }
 
-    pub(crate) fn index(&self) -> Option<&TokenIndex> {
-        self.index.as_ref()
+    /// As the CPU's kernels read it, `values` being those of [`Self::rows`].
+    pub(crate) fn table<'a>(&'a self, values: &'a [f32]) -> Result<ModulationTable<'a>> {
+        let (_, count, width) = self.rows.dims3()?;
+        Ok(ModulationTable { values, count, width, index: self.index.as_ref().map(|index| &*index.numbers) })
     }
 
     /// One row of every token, `[1, tokens, D]`, or `[1, 1, D]` where all tokens have the first value.
@@ -130,6 +136,29 @@ impl Modulation {
     }
 }
 
+/// Rows `[values, rows, D]`, with a table `[rows, D]` added to each value's.
+struct AddTable<'a> {
+    rows: &'a Tensor,
+    table: &'a Tensor,
+}
+
+impl Op<2> for AddTable<'_> {
+    const NAME: &'static str = "modulation table";
+    const ON_CPU: OnCpu<Self, 2> = OnCpu::Formula;
+
+    fn inputs(&self) -> [&Tensor; 2] {
+        [self.rows, self.table]
+    }
+
+    fn cuda(&self, _: CudaKernels) -> candle_core::Result<Option<Tensor>> {
+        cuda::add_table(self.rows, self.table)
+    }
+
+    fn formula(&self) -> Result<Tensor> {
+        Ok(self.rows.broadcast_add(&self.table.unsqueeze(0)?)?)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,7 +170,10 @@ mod tests {
         let by = Modulation::new(&rows, Some(index.clone()))?;
         assert_eq!(by.row(2)?.to_vec3::<f32>()?, [[[10.0, 11.0], [4.0, 5.0], [10.0, 11.0]]]);
         let table = Tensor::new(&[[100f32, 0.0], [0.0, 0.0], [0.0, 7.0]], &Device::Cpu)?;
-        assert_eq!(by.plus(&table)?.row(0)?.to_vec3::<f32>()?, [[[106.0, 7.0], [100.0, 1.0], [106.0, 7.0]]]);
+        assert_eq!(
+            by.plus(&table, KernelChoice::fastest())?.row(0)?.to_vec3::<f32>()?,
+            [[[106.0, 7.0], [100.0, 1.0], [106.0, 7.0]]]
+        );
         assert_eq!(Modulation::new(&rows, None)?.row(1)?.to_vec3::<f32>()?, [[[2.0, 3.0]]]);
 
         assert!(Modulation::new(&rows.narrow(0, 0, 1)?, Some(index)).is_err(), "there is no second value");

@@ -2,19 +2,16 @@
 //!
 //! Must not know what is computed.
 
-use crate::{Result, kernels};
+use crate::Result;
 use candle_core::{DType, Tensor};
+use ltx_kernels::cuda;
 use std::{
     collections::VecDeque,
-    env,
-    sync::{LazyLock, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
 };
 
 /// Computations that are remembered at once: two sizes, each with its passes.
 const MOST: usize = 4;
-
-/// Off where `LTXD_GRAPHS=off`: to tell a fault of recordings from others, and to measure what they bring.
-static ON: LazyLock<bool> = LazyLock::new(|| env::var("LTXD_GRAPHS").map_or(true, |value| value != "off"));
 
 /// Shapes and dtypes of inputs, and what else tells computations apart.
 type Key = (Vec<(Vec<usize>, DType)>, Vec<usize>);
@@ -29,10 +26,17 @@ enum Known<R> {
 }
 
 /// Records on the second call with the same shapes, and repeats from the third on.
-#[derive(Default)]
-pub struct Recorder(Recorded<Recording>);
+pub struct Recorder {
+    recorded: Recorded<Recording>,
+    on: bool,
+}
 
 impl Recorder {
+    /// One that records on a GPU, unless `on` is false: to tell a fault of recordings from others, and to measure what they bring.
+    pub fn new(on: bool) -> Self {
+        Self { recorded: Recorded::default(), on }
+    }
+
     /// `work` over `inputs`, all contiguous and on one device; its result is like the first input in shape and dtype. `variant` tells
     /// computations over the same shapes apart. On the CPU this is `work` and nothing else.
     ///
@@ -45,12 +49,12 @@ impl Recorder {
         work: impl Fn(&[Tensor]) -> Result<Tensor>,
     ) -> Result<Tensor> {
         let on_gpu = inputs.first().is_some_and(|first| first.device().is_cuda());
-        if on_gpu && *ON { self.0.run(variant, inputs, &work) } else { work(inputs) }
+        if on_gpu && self.on { self.recorded.run(variant, inputs, &work) } else { work(inputs) }
     }
 
     /// How many computations are repeated as they were recorded.
     pub fn recorded(&self) -> usize {
-        let all = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.recorded.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.iter().filter(|(_, known)| matches!(known, Known::Recorded(_))).count()
     }
 }
@@ -108,7 +112,7 @@ impl<R: Replay> Known<R> {
 struct Recording {
     inputs: Vec<Tensor>,
     output: Tensor,
-    graph: kernels::cuda::Graph,
+    graph: cuda::Graph,
 }
 
 impl Replay for Recording {
@@ -116,17 +120,17 @@ impl Replay for Recording {
         let inputs = inputs.iter().map(Tensor::copy).collect::<candle_core::Result<Vec<_>>>()?;
         let Some(output) = inputs.first().map(Tensor::zeros_like).transpose()? else { return Ok(None) };
         // A kernel is loaded when it is first launched, which may not be while launches are noted down; `work` was here before.
-        kernels::cuda::write_into(&inputs[0], &output)?;
-        let graph = kernels::cuda::capture(output.device(), || {
+        cuda::write_into(&inputs[0], &output)?;
+        let graph = cuda::capture(output.device(), || {
             let result = work(&inputs)?;
-            Ok(kernels::cuda::write_into(&result, &output)?)
+            Ok::<_, crate::NnError>(cuda::write_into(&result, &output)?)
         })?;
         Ok(graph.map(|graph| Self { inputs, output, graph }))
     }
 
     fn replay(&mut self, inputs: &[Tensor]) -> Result<Tensor> {
         for (given, own) in inputs.iter().zip(&self.inputs) {
-            kernels::cuda::copy_into(given, own)?;
+            cuda::copy_into(given, own)?;
         }
         self.graph.launch()?;
         // The next replay overwrites the output.
@@ -219,7 +223,7 @@ mod tests {
 
     #[test]
     fn on_the_cpu_nothing_is_recorded() -> Result<()> {
-        let (recorder, inputs) = (Recorder::default(), [Tensor::new(&[1f32], &Device::Cpu)?]);
+        let (recorder, inputs) = (Recorder::new(true), [Tensor::new(&[1f32], &Device::Cpu)?]);
         for _ in 0..3 {
             recorder.run(&[], &inputs, |inputs| Ok(inputs[0].clone()))?;
         }

@@ -3,8 +3,16 @@
 //!
 //! Must not know which axis is time.
 
-use crate::{Compute, Result, kernels, profile};
-use candle_core::{DType, Tensor};
+use crate::{
+    Compute, KernelChoice, Result,
+    ops::{OnCpu, Op, perform},
+};
+use candle_core::Tensor;
+use ltx_kernels::{
+    CudaKernels, KernelError, Level,
+    cpu::{self, RopeAngles},
+    cuda::{self, NormedRope},
+};
 use std::f64::consts::FRAC_PI_2;
 
 /// In which precision the frequency grid is computed before it becomes f32 (`frequencies_precision`).
@@ -21,6 +29,7 @@ pub enum FrequencyPrecision {
 pub struct RopeTable {
     cos: Tensor,
     sin: Tensor,
+    kernels: KernelChoice,
 }
 
 impl RopeTable {
@@ -36,12 +45,18 @@ impl RopeTable {
         let sin: Vec<f32> = angles.iter().map(|a| a.sin()).collect();
         let cos = Tensor::from_vec(cos, shape, &compute.device)?;
         let sin = Tensor::from_vec(sin, shape, &compute.device)?;
-        Ok(Self { cos, sin })
+        Ok(Self { cos, sin, kernels: compute.kernels })
     }
 
     /// From cosines and sines, both as [`Self::tensors`] has them.
-    pub fn from_tensors([cos, sin]: [Tensor; 2]) -> Self {
-        Self { cos, sin }
+    pub fn from_tensors([cos, sin]: [Tensor; 2], kernels: KernelChoice) -> Self {
+        Self { cos, sin, kernels }
+    }
+
+    /// The rotations that other tensors say, shaped like [`Self::tensors`].
+    #[must_use]
+    pub fn with_tensors(&self, [cos, sin]: [Tensor; 2]) -> Self {
+        Self { cos, sin, kernels: self.kernels }
     }
 
     /// Cosines and sines, `[T, heads or 1, head_dim / 2]`.
@@ -69,29 +84,12 @@ impl RopeTable {
     /// # Errors
     /// The sizes do not fit the table.
     pub fn apply(&self, x: &Tensor, heads: usize) -> Result<Tensor> {
-        profile::timed("rope", || 0, || self.dispatch(x, heads))
+        perform(&Rotation { x, by: self, heads }, self.kernels)
     }
 
-    fn dispatch(&self, x: &Tensor, heads: usize) -> Result<Tensor> {
-        if x.device().is_cpu() && x.dtype() == DType::F32 {
-            let op = kernels::Rope { heads };
-            return Ok(x.contiguous()?.apply_op3_no_bwd(&self.cos, &self.sin, &op)?);
-        }
-        match self.apply_on_gpu(x, heads, None)? {
-            Some(y) => Ok(y),
-            None => self.apply_formula(x, heads),
-        }
-    }
-
-    /// The rotation, behind an RMS norm of that weight and epsilon if there is one, where a GPU does that in one pass.
-    pub(crate) fn apply_on_gpu(
-        &self,
-        x: &Tensor,
-        heads: usize,
-        norm: Option<(&Tensor, f64)>,
-    ) -> Result<Option<Tensor>> {
-        let by = kernels::cuda::NormedRope { cos: &self.cos, sin: &self.sin, heads, norm };
-        Ok(kernels::cuda::norm_rope(x, &by)?)
+    /// The rotation behind an RMS norm of that weight and epsilon, where a GPU does both in one pass.
+    pub(crate) fn after_norm(&self, x: &Tensor, heads: usize, norm: (&Tensor, f64)) -> Result<Option<Tensor>> {
+        Ok(cuda::norm_rope(x, &NormedRope { cos: &self.cos, sin: &self.sin, heads, norm: Some(norm) })?)
     }
 
     fn apply_formula(&self, x: &Tensor, heads: usize) -> Result<Tensor> {
@@ -104,6 +102,39 @@ impl RopeTable {
         let rotated_first = (first.broadcast_mul(&cos)? - second.broadcast_mul(&sin)?)?;
         let rotated_second = (second.broadcast_mul(&cos)? + first.broadcast_mul(&sin)?)?;
         Ok(Tensor::cat(&[rotated_first, rotated_second], 3)?.reshape((b, t, inner))?)
+    }
+}
+
+struct Rotation<'a> {
+    x: &'a Tensor,
+    by: &'a RopeTable,
+    heads: usize,
+}
+
+impl Op<3> for Rotation<'_> {
+    const NAME: &'static str = "rope";
+    const ON_CPU: OnCpu<Self, 3> = OnCpu::F32(Self::kernel);
+
+    fn inputs(&self) -> [&Tensor; 3] {
+        [self.x, &self.by.cos, &self.by.sin]
+    }
+
+    fn cuda(&self, _: CudaKernels) -> candle_core::Result<Option<Tensor>> {
+        let by = NormedRope { cos: &self.by.cos, sin: &self.by.sin, heads: self.heads, norm: None };
+        cuda::norm_rope(self.x, &by)
+    }
+
+    fn formula(&self) -> Result<Tensor> {
+        self.by.apply_formula(self.x, self.heads)
+    }
+}
+
+impl Rotation<'_> {
+    fn kernel(&self, level: Level, [x, cos, sin]: [&[f32]; 3], out: &mut [f32]) -> Result<()> {
+        let ((_, own_tokens, width), (tokens, table_heads, half)) = (self.x.dims3()?, self.by.cos.dims3()?);
+        KernelError::ensure(own_tokens == tokens && width == 2 * half * self.heads, Self::NAME)?;
+        let angles = RopeAngles { cos, sin, tokens, heads: table_heads };
+        Ok(cpu::Rope { level, heads: self.heads, angles }.compute(x, out)?)
     }
 }
 
@@ -159,11 +190,12 @@ mod tests {
 
     #[test]
     fn kernel_equals_the_formula_on_every_level() {
-        crate::Level::on_each(|_| kernel_equals_the_formula().unwrap());
+        for kernels in Level::available().into_iter().map(KernelChoice::at) {
+            kernel_equals_the_formula(Compute { kernels, ..Compute::cpu_f32() }).unwrap();
+        }
     }
 
-    fn kernel_equals_the_formula() -> Result<()> {
-        let compute = Compute::cpu_f32();
+    fn kernel_equals_the_formula(compute: Compute) -> Result<()> {
         let positions = vec![(0..5).map(|t| t as f32).collect::<Vec<_>>(); 3];
         let grid = (10000.0, FrequencyPrecision::F64);
         let table = fractional_rope_table(&positions, &[20.0, 2048.0, 2048.0], grid, (64, 4), &compute)?;

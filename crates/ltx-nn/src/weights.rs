@@ -2,115 +2,13 @@
 //!
 //! Must not know files; `ltx-weights` implements the trait for them, once for data and once for shapes alone.
 
-use crate::{Compute, Level, LowRank, Packed, Packing, Result, Staging, kernels, profile};
+use crate::{
+    Compute, Result, Staging,
+    matrix::{Arithmetic, Prepared, Stored, Use, form, prepare},
+    profile,
+};
 use candle_core::{DType, Tensor};
-use std::{fmt, sync::Arc};
-
-/// The matrix of a linear layer, as its source keeps it.
-#[derive(Debug, Clone)]
-pub enum Matrix {
-    /// `[outputs, inputs]` in the dtype asked for.
-    Dense(Tensor),
-    /// The same in f32 on the CPU, in the order in which products read it; made by [`Matrix::ready`].
-    Panels(Tensor),
-    /// In bf16 on the CPU, in the order in which tiles of AMX read it; made by [`Matrix::ready`].
-    Tiles(Tiles),
-    /// Packed; widened when it is used.
-    Packed(Packed),
-    /// In 8 bits on the CPU; made by [`Matrix::eight_bit`].
-    EightBit(EightBit),
-    /// A matrix and what is added to its product: the sum is never made.
-    Beside(Box<Matrix>, Arc<[LowRank]>),
-}
-
-impl Matrix {
-    /// As a layer keeps it on its device: on a GPU everything is uploaded once, 8-bit floats as they are, blocks widened to the
-    /// dtype. On the CPU nothing changes.
-    pub(crate) fn on(self, compute: &Compute) -> Result<Self> {
-        if compute.device.is_cpu() {
-            return Ok(self);
-        }
-        match self {
-            Self::Dense(_) | Self::Panels(_) | Self::Tiles(_) | Self::EightBit(_) => Ok(self),
-            Self::Packed(weight) => weight.on(compute),
-            Self::Beside(weight, products) => {
-                let products = products.iter().map(|product| product.on(&compute.device)).collect::<Result<_>>()?;
-                Ok(Self::Beside(Box::new(weight.on(compute)?), products))
-            }
-        }
-    }
-
-    /// The matrix in 8 bits, if it has data in a form that can be rounded and rows of whole groups.
-    ///
-    /// # Errors
-    /// A tensor operation failed.
-    pub(crate) fn eight_bit(self, shape: [usize; 2]) -> Result<Self> {
-        let [outputs, inputs] = shape;
-        if !inputs.is_multiple_of(kernels::GROUP) || outputs < LEAST_OUTPUTS {
-            return self.ready();
-        }
-        let packed = match &self {
-            Self::Dense(matrix) if on_cpu(matrix) && matrix.is_contiguous() => {
-                kernels::with_values(Some(matrix), |values| {
-                    let row = |row: usize, out: &mut [f32]| out.copy_from_slice(&values[row * inputs..][..inputs]);
-                    Ok(kernels::Weights8::pack((outputs, inputs), row))
-                })?
-            }
-            Self::Packed(matrix) => {
-                kernels::Weights8::pack((outputs, inputs), |row, out| matrix.decode_row(row, 0..inputs, out))
-            }
-            Self::Beside(..) | Self::EightBit(_) | Self::Panels(_) | Self::Tiles(_) | Self::Dense(_) => {
-                return self.ready();
-            }
-        };
-        Ok(Self::EightBit(EightBit(Arc::new(packed))))
-    }
-
-    /// The form in which many products are fastest: on the CPU, a dense f32 matrix and one of 16-bit floats become panels in
-    /// f32, or one of bf16 tiles where the processor has them; others stay what they are.
-    ///
-    /// # Errors
-    /// There is no memory for it.
-    pub(crate) fn ready(self) -> Result<Self> {
-        Ok(match self {
-            // A matrix without data (its shape alone is looked at) is broadcast from one value.
-            Self::Dense(matrix) if on_cpu(&matrix) && matrix.is_contiguous() => Self::Panels(kernels::panels(&matrix)?),
-            Self::Packed(matrix) if matrix.packing() == Packing::Bf16 && Level::current() == Level::Amx => {
-                Self::Tiles(Tiles(Arc::new(kernels::Tiles16::new(&matrix))))
-            }
-            Self::Packed(matrix) if matrix.packing().is_half() => Self::Panels(matrix.panels()?),
-            Self::Beside(matrix, products) => Self::Beside(Box::new(matrix.ready()?), products),
-            other => other,
-        })
-    }
-}
-
-/// A matrix in bf16, laid out for AMX.
-#[derive(Clone)]
-pub struct Tiles(pub(crate) Arc<kernels::Tiles16>);
-
-impl fmt::Debug for Tiles {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Tiles({} bytes)", self.0.bytes())
-    }
-}
-
-/// A matrix in 8 bits.
-#[derive(Clone)]
-pub struct EightBit(pub(crate) Arc<kernels::Weights8>);
-
-impl fmt::Debug for EightBit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "EightBit({} bytes)", self.0.bytes())
-    }
-}
-
-fn on_cpu(matrix: &Tensor) -> bool {
-    matrix.device().is_cpu() && matrix.dtype() == DType::F32
-}
-
-/// Outputs of a layer that is worth rounding, at least.
-const LEAST_OUTPUTS: usize = 64;
+use std::sync::Arc;
 
 /// A source of tensors.
 pub trait Weights: Send + Sync {
@@ -120,13 +18,13 @@ pub trait Weights: Send + Sync {
     /// The key is missing, or its shape or stored type is not what is expected.
     fn tensor(&self, key: &str, shape: &[usize], compute: &Compute) -> Result<Tensor>;
 
-    /// The matrix `[outputs, inputs]` stored under `key`; it stays packed if it is stored so. For f32 on the CPU, 16-bit floats
-    /// are packed ones.
+    /// The matrix `[outputs, inputs]` stored under `key`, as it is stored. Values that have to be made or converted to be handed
+    /// out are on the device and in the dtype asked for, those of files in bytes on the host.
     ///
     /// # Errors
     /// As [`Weights::tensor`].
-    fn matrix(&self, key: &str, shape: [usize; 2], compute: &Compute) -> Result<Matrix> {
-        Ok(Matrix::Dense(self.tensor(key, &shape, compute)?))
+    fn matrix(&self, key: &str, shape: [usize; 2], compute: &Compute) -> Result<Stored> {
+        Stored::floats(self.tensor(key, &shape, compute)?)
     }
 
     /// Some rows of the matrix stored under `key`, without reading the others.
@@ -148,16 +46,15 @@ pub struct Vb {
     source: Arc<dyn Weights>,
     prefix: String,
     compute: Compute,
-    passing: bool,
+    usage: Use,
     /// What layers that are streamed to a GPU are loaded through.
     staging: Option<Arc<Staging>>,
-    streamed: bool,
 }
 
 impl Vb {
-    /// The root of a source.
+    /// The root of a source, for layers that stay.
     pub fn new(source: Arc<dyn Weights>, compute: Compute) -> Self {
-        Self { source, prefix: String::new(), compute, passing: false, staging: None, streamed: false }
+        Self { source, prefix: String::new(), compute, usage: Use::Stays, staging: None }
     }
 
     /// One level down: `vb.pp("attn1").pp("to_q")`.
@@ -166,23 +63,24 @@ impl Vb {
         Self { prefix: self.key(name.as_ref()), ..self.clone() }
     }
 
-    /// The same position in another precision.
+    /// This position in another precision.
     #[must_use]
-    pub fn with_dtype(&self, dtype: candle_core::DType) -> Self {
+    pub fn with_dtype(&self, dtype: DType) -> Self {
         Self { compute: self.compute.with_dtype(dtype), ..self.clone() }
     }
 
-    /// The same position, for layers that are dropped after one use: matrices stay in the order of their file.
+    /// This position, for layers that are loaded for something else.
     #[must_use]
-    pub fn passing(&self) -> Self {
-        Self { passing: true, ..self.clone() }
+    pub fn used(&self, usage: Use) -> Self {
+        Self { usage, ..self.clone() }
     }
 
-    pub(crate) fn passes(&self) -> bool {
-        self.passing
+    /// What layers are loaded for.
+    pub fn usage(&self) -> Use {
+        self.usage
     }
 
-    /// The same position; what is [`Vb::streamed`] from here on is loaded through `staging`, which has the same source.
+    /// This position; what is [`Use::Streamed`] from here on is loaded through `staging`, which has the same source.
     #[must_use]
     pub fn with_staging(&self, staging: Arc<Staging>) -> Self {
         Self { staging: Some(staging), ..self.clone() }
@@ -193,22 +91,15 @@ impl Vb {
         self.staging.as_ref()
     }
 
-    /// The same position, for layers that are loaded for one pass: [`Vb::passing`], and through the staging where there is one.
-    #[must_use]
-    pub fn streamed(&self) -> Self {
-        Self { streamed: true, ..self.passing() }
-    }
-
-    /// Whether it is [`Vb::streamed`].
-    pub fn is_streamed(&self) -> bool {
-        self.streamed
-    }
-
+    /// The staging, if layers here are loaded through it.
     fn stage(&self) -> Option<&Staging> {
-        self.staging.as_deref().filter(|_| self.streamed)
+        match self.usage {
+            Use::Streamed => self.staging.as_deref(),
+            Use::Stays | Use::Once => None,
+        }
     }
 
-    /// The same position with every product exact, for layers too small or too delicate for 8 bits.
+    /// This position with every product exact, for layers too small or too delicate for 8 bits.
     #[must_use]
     pub fn exact(&self) -> Self {
         Self { compute: self.compute.exact(), ..self.clone() }
@@ -232,15 +123,19 @@ impl Vb {
         profile::timed("weights", || 0, read).map_err(|error| error.while_reading(|| key.clone()))
     }
 
-    /// The matrix `name`, `[outputs, inputs]`, at this position.
+    /// The matrix `name`, `[outputs, inputs]`, at this position, in the form that its use here asks for.
     ///
     /// # Errors
     /// As [`Weights::matrix`].
-    pub fn matrix(&self, name: &str, shape: [usize; 2]) -> Result<Matrix> {
-        let key = self.key(name);
+    pub fn matrix(&self, name: &str, shape: [usize; 2]) -> Result<Prepared> {
+        let (key, compute) = (self.key(name), &self.compute);
         let read = || match self.stage() {
-            Some(staging) => staging.matrix(&key, shape, &self.compute),
-            None => self.source.matrix(&key, shape, &self.compute)?.on(&self.compute),
+            Some(staging) => staging.matrix(&key, shape, compute),
+            None => {
+                let stored = self.source.matrix(&key, shape, compute)?;
+                let form = form(&stored.describe(), &Arithmetic::of(compute), self.usage);
+                prepare(stored, form, &compute.device, compute)
+            }
         };
         profile::timed("weights", || 0, read).map_err(|error| error.while_reading(|| key.clone()))
     }

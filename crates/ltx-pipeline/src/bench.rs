@@ -4,7 +4,7 @@
 //! Must not know what it is compared with. Like a golden case it writes no output, so it runs beneath the gate.
 
 use crate::{
-    Engine, EngineOptions, NoPreviews, Noise, NotSaved, Result, Run,
+    Engine, EngineOptions, Noise, Result,
     conditioning::{ConditionedImage, PreparedImage, TokenState},
     decode::decode_tiled,
     golden::GoldenCase,
@@ -14,6 +14,7 @@ use crate::{
     stage_sigmas,
 };
 use candle_core::{Device, Tensor};
+use ltx_engine::{NoPreviews, NotSaved, Run};
 use ltx_model::text_encoder::MAX_TOKENS;
 use ltx_nn::{Taps, synchronize};
 use ltx_types::{CancelToken, FieldError, Generation, NoProgress, Seed, Stage};
@@ -150,7 +151,7 @@ impl Bench {
     fn noise(&self, request: &Generation) -> Result<(TokenState, Tensor)> {
         let images = earlier(&self.images, "image encoding")?;
         let base = self.engine.empty_latent(request, request.pixels)?;
-        let scale = self.engine.ltx.vae.scale();
+        let scale = self.engine.architecture().vae.scale();
         let state = TokenState::new(&base, &images[0], request.conditioning, scale, request.rate)?;
         let tokens = state.noised(&mut Noise::new(request.seed), 1.0, &Taps::off())?;
         Ok((state, tokens))
@@ -216,7 +217,8 @@ impl Bench {
 
     /// In place of a prompt's, where there are no weights of a text encoder.
     fn random_context(&self) -> Result<Tensor> {
-        let (width, device) = (self.engine.ltx.transformer.cross_attention_dim, &self.options.compute.device);
+        let (width, device) =
+            (self.engine.architecture().transformer.cross_attention_dim, &self.options.compute.device);
         let values = Noise::new(Seed(1)).draw(MAX_TOKENS * width);
         Ok(Tensor::from_vec(values, (1, MAX_TOKENS, width), device)?)
     }

@@ -2,8 +2,11 @@
 //!
 //! Must not know exit codes or gRPC codes.
 
-use ltx_types::{Cancelled, FieldError};
-use std::{io, path::PathBuf};
+use ltx_engine::{EngineError, ErrorKind, NotKept, is_disk_full, says_disk_full};
+use ltx_nn::NnError;
+use ltx_types::{Cancelled, FieldError, causes};
+use ltx_weights::WeightsError;
+use std::{error::Error, io, path::PathBuf};
 
 /// Result of everything in this crate.
 pub type Result<T, E = PipelineError> = std::result::Result<T, E>;
@@ -25,10 +28,10 @@ pub enum PipelineError {
     Media(#[from] ltx_media::MediaError),
     /// A file of weights cannot be used.
     #[error(transparent)]
-    Weights(#[from] ltx_weights::WeightsError),
+    Weights(#[from] WeightsError),
     /// A layer failed.
     #[error(transparent)]
-    Nn(#[from] ltx_nn::NnError),
+    Nn(#[from] NnError),
     /// A file beside the weights cannot be read.
     #[error("{}: cannot be read", file.display())]
     Read {
@@ -55,6 +58,16 @@ pub enum PipelineError {
         /// What is not in any of them.
         parts: Vec<&'static str>,
     },
+    /// The files are of another family than the model's manifest names.
+    #[error("{}: it is of the family {family}, and the model's manifest names {named}", file.display())]
+    OtherFamily {
+        /// The checkpoint.
+        file: PathBuf,
+        /// What the manifest names.
+        named: String,
+        /// What the files are.
+        family: &'static str,
+    },
     /// A file states a configuration that this engine cannot run.
     #[error("{}: its configuration is not one this engine runs", file.display())]
     Config {
@@ -62,7 +75,7 @@ pub enum PipelineError {
         file: PathBuf,
         /// Which field, and what is supported.
         #[source]
-        source: ltx_nn::NnError,
+        source: NnError,
     },
     /// A tokenizer file cannot be used.
     #[error("{}: cannot be used", file.display())]
@@ -119,7 +132,10 @@ pub enum PipelineError {
         /// Where.
         stage: &'static str,
     },
-    /// Tensors cannot be stored.
+    /// The state of the generation cannot be kept.
+    #[error(transparent)]
+    NotKept(#[from] NotKept),
+    /// A case's tensors cannot be read.
     #[error("{}: tensors cannot be written or read", file.display())]
     Tensors {
         /// The file.
@@ -133,5 +149,104 @@ pub enum PipelineError {
 impl From<candle_core::Error> for PipelineError {
     fn from(source: candle_core::Error) -> Self {
         Self::Nn(source.into())
+    }
+}
+
+impl PipelineError {
+    /// What kind of thing went wrong, as those see it who know the engine's interface alone.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Cancelled(_) | Self::Weights(WeightsError::Cancelled(_)) => ErrorKind::Cancelled,
+            error if is_of_full_disk(error) => ErrorKind::DiskFull,
+            Self::Field(_) | Self::Prompt(_) | Self::NoUpscaler | Self::TooLittleMemory { .. } => ErrorKind::Request,
+            Self::Media(error) => ErrorKind::of_media(error),
+            Self::Nn(NnError::OutOfDeviceMemory { .. }) => ErrorKind::OutOfMemory,
+            Self::Nn(NnError::Tensor { .. } | NnError::Unreadable { .. })
+            | Self::Weights(WeightsError::Read { .. } | WeightsError::Write { .. })
+            | Self::Read { .. }
+            | Self::NotFinite { .. }
+            | Self::NotKept(_)
+            | Self::Tensors { .. } => ErrorKind::Failed,
+            Self::Weights(_)
+            | Self::Nn(_)
+            | Self::BadJson { .. }
+            | Self::MissingParts { .. }
+            | Self::Config { .. }
+            | Self::OtherFamily { .. }
+            | Self::Tokenizer { .. }
+            | Self::NotATextEncoder { .. }
+            | Self::UnknownKind { .. }
+            | Self::PartsDiffer { .. } => ErrorKind::Model,
+        }
+    }
+}
+
+impl From<PipelineError> for EngineError {
+    fn from(error: PipelineError) -> Self {
+        match error {
+            PipelineError::Cancelled(error) => error.into(),
+            PipelineError::Field(error) => error.into(),
+            PipelineError::Media(error) => error.into(),
+            PipelineError::NotKept(error) => error.into(),
+            error => Self::new(error.kind(), error),
+        }
+    }
+}
+
+/// Whether a full disk, a quota or a file size limit is among the causes. candle hides the system's error in its own.
+fn is_of_full_disk(error: &PipelineError) -> bool {
+    // A boxed source stands in the chain as its box.
+    let of_candle = |cause: &(dyn Error + 'static)| {
+        let boxed = cause.downcast_ref::<Box<candle_core::Error>>().map(|error| &**error);
+        cause.downcast_ref::<candle_core::Error>().or(boxed).is_some_and(hides_full_disk)
+    };
+    says_disk_full(error) || causes(error).any(of_candle)
+}
+
+fn hides_full_disk(error: &candle_core::Error) -> bool {
+    use candle_core::Error::{Context, Io, WithBacktrace, WithPath};
+    match error {
+        Io(error) => is_disk_full(error),
+        Context { inner, .. } | WithPath { inner, .. } | WithBacktrace { inner, .. } => hides_full_disk(inner),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ltx_types::sentence;
+
+    fn full() -> io::Error {
+        io::ErrorKind::StorageFull.into()
+    }
+
+    #[test]
+    fn a_full_disk_is_seen_through_every_wrapping() {
+        let kind = |error: PipelineError| EngineError::from(error).kind();
+        let tensors =
+            |source: candle_core::Error| PipelineError::Tensors { file: "latent".into(), source: source.into() };
+        assert_eq!(kind(tensors(full().into())), ErrorKind::DiskFull);
+        assert_eq!(kind(tensors(candle_core::Error::from(full()).with_path("x").context("y"))), ErrorKind::DiskFull);
+        assert_eq!(kind(tensors(io::Error::from(io::ErrorKind::NotFound).into())), ErrorKind::Failed);
+        assert_eq!(kind(NotKept { file: "latent".into(), source: full() }.into()), ErrorKind::DiskFull);
+        assert_eq!(kind(WeightsError::Write { file: "x".into(), source: full() }.into()), ErrorKind::DiskFull);
+        let media = ltx_media::MediaError::ImageUnreadable { image: "x".into(), source: full() };
+        assert_eq!(kind(media.into()), ErrorKind::DiskFull);
+    }
+
+    #[test]
+    fn a_device_without_memory_is_told_from_other_failures() {
+        let cuda = |text: &str| PipelineError::from(candle_core::Error::Cuda(text.into()));
+        assert_eq!(cuda("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")").kind(), ErrorKind::OutOfMemory);
+        assert_eq!(cuda("DriverError(CUDA_ERROR_ILLEGAL_ADDRESS, \"\")").kind(), ErrorKind::Failed);
+    }
+
+    #[test]
+    fn the_engines_error_reads_as_the_pipelines() {
+        let unreadable = || PipelineError::Read { file: "x".into(), source: io::ErrorKind::NotFound.into() };
+        let error = EngineError::from(unreadable());
+        assert_eq!((sentence(&error), error.kind()), (sentence(&unreadable()), ErrorKind::Failed));
+        assert!(matches!(error.get_ref().downcast_ref(), Some(PipelineError::Read { .. })));
     }
 }

@@ -1,57 +1,36 @@
-//! Where a model's files lie, and which of several files is what.
+//! Which of several files is what part of a model.
 //!
 //! Must not know how they are loaded.
 
-use crate::{PipelineError, Result};
-use ltx_model::text_encoder::Gemma;
-use ltx_weights::{LoraChoice, TensorSet};
+use crate::{PipelineError, Result, opened::TextFolder};
+use ltx_model::upsampler::UpsamplerConfig;
+use ltx_types::ModelFiles;
+use ltx_weights::TensorSet;
 use std::path::{Path, PathBuf};
 
-/// Where a model's files lie.
-#[derive(Debug, Clone)]
-pub struct ModelFiles {
-    /// Transformer, connector, text projection and VAE; or the first of several component files.
-    pub checkpoint: PathBuf,
-    /// The other component files; a `*.json` among them states the configuration.
-    pub components: Vec<PathBuf>,
-    /// The Gemma-3 folder, or a file with `config.json` and `tokenizer.json` in it or beside it.
-    pub text_encoder: PathBuf,
-    /// The ×2 latent upscaler.
-    pub upscaler: Option<PathBuf>,
-    /// LoRA files over the checkpoint.
-    pub loras: Vec<LoraChoice>,
-}
-
-impl ModelFiles {
-    /// The checkpoint and the other component files.
-    pub fn checkpoint_files(&self) -> Vec<PathBuf> {
-        std::iter::once(&self.checkpoint).chain(&self.components).cloned().collect()
-    }
-
-    /// Tells the files of one model apart by their keys: a Gemma-3 folder or file, an upscaler, and what is left.
-    ///
-    /// # Errors
-    /// A file cannot be read; no checkpoint is among them, or no text encoder.
-    pub fn sorted(paths: &[PathBuf]) -> Result<Self> {
-        let (mut text_encoder, mut upscaler, mut others) = (None, None, Vec::new());
-        for path in paths {
-            match kind(path)? {
-                Kind::TextEncoder => text_encoder = Some(path.clone()),
-                Kind::Upscaler => upscaler = Some(path.clone()),
-                Kind::Checkpoint => others.push(path.clone()),
-            }
+/// Tells the files of one model apart by their keys: a Gemma-3 folder or file, an upscaler, and what is left.
+///
+/// # Errors
+/// A file cannot be read; no checkpoint is among them, or no text encoder.
+pub fn told_apart(paths: &[PathBuf]) -> Result<ModelFiles> {
+    let (mut text_encoder, mut upscaler, mut others) = (None, None, Vec::new());
+    for path in paths {
+        match kind(path)? {
+            Kind::TextEncoder => text_encoder = Some(path.clone()),
+            Kind::Upscaler => upscaler = Some(path.clone()),
+            Kind::Checkpoint => others.push(path.clone()),
         }
-        // Weights come first: the first file gives the checkpoint its name.
-        others.sort_by_key(|path| is_json(path));
-        let absent = |what| {
-            let file = paths.first().cloned().unwrap_or_default();
-            PipelineError::MissingParts { file, parts: vec![what] }
-        };
-        let mut others = others.into_iter();
-        let checkpoint = others.next().filter(|path| !is_json(path)).ok_or_else(|| absent("the checkpoint"))?;
-        let text_encoder = text_encoder.ok_or_else(|| absent("the Gemma-3 text encoder"))?;
-        Ok(Self { checkpoint, components: others.collect(), text_encoder, upscaler, loras: Vec::new() })
     }
+    // Weights come first: the first file gives the checkpoint its name.
+    others.sort_by_key(|path| is_json(path));
+    let absent = |what| {
+        let file = paths.first().cloned().unwrap_or_default();
+        PipelineError::MissingParts { file, parts: vec![what] }
+    };
+    let mut others = others.into_iter();
+    let checkpoint = others.next().filter(|path| !is_json(path)).ok_or_else(|| absent("the checkpoint"))?;
+    let text_encoder = text_encoder.ok_or_else(|| absent("the Gemma-3 text encoder"))?;
+    Ok(ModelFiles { checkpoint, components: others.collect(), text_encoder, upscaler, loras: Vec::new() })
 }
 
 enum Kind {
@@ -68,10 +47,10 @@ fn kind(path: &Path) -> Result<Kind> {
         return Ok(Kind::Checkpoint);
     }
     let tensors = TensorSet::open_file(path)?;
-    if Gemma::PREFIXES.iter().any(|prefix| tensors.has_prefix(&format!("{prefix}.layers."))) {
+    if TextFolder::prefix_in(&tensors).is_some() {
         return Ok(Kind::TextEncoder);
     }
-    let upscales = tensors.config().is_ok_and(|config| config["_class_name"] == "LatentUpsampler");
+    let upscales = tensors.config().is_ok_and(|config| UpsamplerConfig::is_stated_by(&config));
     Ok(if upscales { Kind::Upscaler } else { Kind::Checkpoint })
 }
 

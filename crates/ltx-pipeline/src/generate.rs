@@ -3,75 +3,26 @@
 //! Must not know who asked, or where the frames are kept.
 
 use crate::{
-    Engine, LatentStore, Noise, PipelineError, Result, SavedLatent, Sigmas,
+    Engine, Noise, PipelineError, Result, Sigmas,
     conditioning::{ConditionedImage, PreparedImage, TokenState},
     decode::decode_tiled,
+    engine::LatentUpsampling,
+    latent::LatentState,
     plan::Fit,
-    preview::{PreviewSink, Previewer},
+    preview::Previewer,
     rgb::each_rgb_frame,
     sampler::Sampler,
     stage_sigmas,
 };
 use candle_core::{DType, Tensor};
+use ltx_engine::{EngineError, Generator, Outcome, Run, StageSeconds};
 use ltx_media::FrameWriter;
 use ltx_model::{text_encoder::TokenIds, transformer::Transformer, video_vae::VideoEncoder};
 use ltx_nn::Taps;
 use ltx_policy::Admitted;
-use ltx_types::{
-    CancelToken, FieldError, Generation, Guidance, LatentShape, PixelShape, Progress, ProgressSink, Stage, Stages,
-};
-use serde::Serialize;
+use ltx_types::{FieldError, Generation, Guidance, LatentShape, PixelShape, Progress, Stage, Stages};
 use sha2::{Digest, Sha256};
 use std::time::Instant;
-
-/// Whoever turns an admitted generation into frames.
-pub trait Generator {
-    /// Generates, writing every frame to all of `writers`, which are not finished here.
-    ///
-    /// # Errors
-    /// Cancelled, a field that does not fit the model, or a failure on the way. Nothing is kept.
-    fn generate(
-        &mut self,
-        request: &Admitted<Generation>,
-        writers: &mut [Box<dyn FrameWriter>],
-        run: &Run<'_>,
-    ) -> Result<Outcome>;
-}
-
-/// How one run reports and how it is stopped.
-#[derive(Clone, Copy)]
-pub struct Run<'a> {
-    /// Receives progress.
-    pub progress: &'a dyn ProgressSink,
-    /// Looked at in every step and tile.
-    pub cancel: &'a CancelToken,
-    /// Keeps the latent after every step.
-    pub store: &'a dyn LatentStore,
-    /// Receives pictures of the clip in the making, while it wants any.
-    pub previews: &'a dyn PreviewSink,
-}
-
-/// Seconds spent in a stage, loading its weights included.
-#[derive(Debug, Clone, Serialize)]
-pub struct StageSeconds {
-    /// The stage.
-    pub stage: Stage,
-    /// Wall-clock seconds.
-    pub seconds: f64,
-}
-
-/// What a finished generation yields beside its frames.
-#[derive(Debug, Clone, Serialize)]
-pub struct Outcome {
-    /// Frames written.
-    pub frames: usize,
-    /// Wall-clock seconds by stage.
-    pub seconds: Vec<StageSeconds>,
-    /// SHA-256 of the final latent: f32, little-endian, `[C, F, H, W]`.
-    pub latent_sha256: String,
-    /// SHA-256 of the frames: RGB8, in order.
-    pub frames_sha256: String,
-}
 
 impl Generator for Engine {
     fn generate(
@@ -79,7 +30,7 @@ impl Generator for Engine {
         request: &Admitted<Generation>,
         writers: &mut [Box<dyn FrameWriter>],
         run: &Run<'_>,
-    ) -> Result<Outcome> {
+    ) -> Result<Outcome, EngineError> {
         let mut digest = Sha256::new();
         let mut frames = 0;
         let (latent, seconds) = self.run(request.request(), run, &Taps::off(), |chunk| {
@@ -89,7 +40,8 @@ impl Generator for Engine {
                 Ok(writers.iter_mut().try_for_each(|writer| writer.write(frame))?)
             })
         })?;
-        let latent: Vec<u8> = latent.flatten_all()?.to_vec1::<f32>()?.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let values = latent.flatten_all().and_then(|latent| latent.to_vec1::<f32>()).map_err(PipelineError::from)?;
+        let latent: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         let latent_sha256 = format!("{:x}", Sha256::digest(latent));
         Ok(Outcome { frames, seconds, latent_sha256, frames_sha256: format!("{:x}", digest.finalize()) })
     }
@@ -134,7 +86,7 @@ impl Engine {
         if request.stages == Stages::Two && !self.has_upscaler() {
             return Err(PipelineError::NoUpscaler);
         }
-        let layers = self.ltx.transformer.num_layers;
+        let layers = self.architecture().transformer.num_layers;
         let blocks = request.guidance.iter().flat_map(|guidance| &guidance.stg_blocks);
         if let Some(block) = blocks.into_iter().find(|block| **block >= layers) {
             let rule = format!("is not one of the model's {layers} blocks");
@@ -213,7 +165,7 @@ impl Engine {
     ) -> Result<Tensor> {
         let mut noise = Noise::new(request.seed);
         let [first, second] = stage_sigmas(request.schedule, request.steps);
-        let saved = run.store.saved();
+        let saved = LatentState::saved(run.store)?;
         let started = Instant::now();
         let transformer = self.transformer(fit)?;
         let previewer = Previewer::new(self, run.previews, fit);
@@ -234,7 +186,7 @@ impl Engine {
         }
         let upsampled = match saved {
             // Only what noise was once mixed into; the saved tokens have it in them.
-            Some(SavedLatent { stage: Stage::Refining, .. }) => self.empty_latent(request, request.pixels)?,
+            Some(LatentState { stage: Stage::Refining, .. }) => self.empty_latent(request, request.pixels)?,
             _ => clock.time(Stage::Upsampling, || self.upsample(&latent, run, fit, taps))?,
         };
         clock
@@ -242,16 +194,17 @@ impl Engine {
     }
 
     pub(crate) fn empty_latent(&self, request: &Generation, pixels: PixelShape) -> Result<Tensor> {
-        let shape = LatentShape::of(pixels, request.frames, self.ltx.vae.scale());
-        let dims = (1, self.ltx.vae.latent_channels, shape.frames, shape.height, shape.width);
+        let vae = &self.architecture().vae;
+        let shape = LatentShape::of(pixels, request.frames, vae.scale());
+        let dims = (1, vae.latent_channels, shape.frames, shape.height, shape.width);
         Ok(Tensor::zeros(dims, DType::F32, &self.options.compute.device)?)
     }
 
     fn upsample(&self, latent: &Tensor, run: &Run<'_>, fit: &Fit, taps: &Taps) -> Result<Tensor> {
         run.progress.report(Progress { stage: Stage::Upsampling, done: 0, total: 1 });
         run.cancel.check()?;
-        let part = self.upsampler(fit)?;
-        let (upsampler, statistics) = &*part;
+        let loaded = self.upsampler(fit)?;
+        let LatentUpsampling { upsampler, statistics } = &*loaded;
         let latent = upsampler.forward(&statistics.unnormalize(latent)?, &Taps::off())?;
         let latent = statistics.normalize(&latent)?;
         taps.record("stage2.upsampled_latent", || Ok(latent.clone()))?;
@@ -267,7 +220,7 @@ struct Denoise<'a> {
     request: &'a Generation,
     run: &'a Run<'a>,
     contexts: &'a [Tensor],
-    saved: &'a Option<SavedLatent>,
+    saved: &'a Option<LatentState>,
     previewer: &'a Previewer<'a>,
 }
 
@@ -282,7 +235,7 @@ impl Denoise<'_> {
         noise: &mut Noise,
         taps: &Taps,
     ) -> Result<Tensor> {
-        let (request, scale) = (self.request, self.engine.ltx.vae.scale());
+        let (request, scale) = (self.request, self.engine.architecture().vae.scale());
         let taps = taps.within(if stage == Stage::Denoising { "stage1." } else { "stage2." });
         let state = TokenState::new(base, images, request.conditioning, scale, request.rate)?;
         let noise_scale = sigmas.values().first().copied().unwrap_or(1.0);

@@ -1,5 +1,5 @@
 //! From an admitted generation to frames: schedules, guidance, noise, conditioning, sampler, tiled decoding, and the two
-//! methods; and the golden cases that prove them.
+//! methods; and the golden cases that prove them. Implements `ltx-engine`'s interface.
 //!
 //! Must not know: queues, gRPC, terminals. It reads checkpoints through `ltx-weights` and writes frames only through
 //! `ltx-media`'s marked writers.
@@ -15,26 +15,24 @@ mod generate;
 pub mod golden;
 mod guidance;
 mod inspect;
+mod latent;
 mod noise;
+mod opened;
 mod plan;
 mod preview;
 mod quantize;
 mod resident;
 mod rgb;
 mod sampler;
-mod saved;
 mod schedule;
 mod tokens;
 
-pub use decode::{Axis, TileSizes, decode_tiled};
+pub use decode::decode_tiled;
 pub use engine::{Engine, EngineOptions};
 pub use error::{PipelineError, Result};
-pub use files::ModelFiles;
-pub use generate::{Generator, Outcome, Run, StageSeconds};
+pub use files::told_apart;
 pub use inspect::{Inspected, inspect, inspect_together};
 pub use noise::Noise;
-pub use plan::{BlocksNeed, DecodingNeed, MemoryBudget, MemoryPlan, PlanShape, StageNeed};
-pub use preview::{NoPreviews, Preview, PreviewSink};
+pub use plan::PlanShape;
 pub use quantize::quantize;
-pub use saved::{LatentStore, NotSaved, SavedLatent};
 pub use schedule::{Sigmas, stage_sigmas};

@@ -5,6 +5,7 @@
 
 use crate::{Engine, Result, plan::Fit, rgb::each_rgb_frame};
 use candle_core::{IndexOp, Tensor};
+use ltx_engine::{Preview, PreviewSink};
 use ltx_model::video_vae::{ClipShape, VideoDecoder};
 use ltx_nn::Taps;
 use ltx_types::{LatentShape, PixelShape, Progress};
@@ -18,37 +19,6 @@ use std::{
 const SIDE: usize = 16;
 /// Share of the sampling time that previews may take, once the first has shown what one costs.
 const SHARE: f64 = 0.15;
-
-/// A small picture of a clip in the making.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Preview {
-    /// The steps after which it was taken; the report of the same progress follows.
-    pub after: Progress,
-    /// Its size: the clip's, or smaller.
-    pub pixels: PixelShape,
-    /// `[height, width, 3]`, 8 bits.
-    pub rgb: Vec<u8>,
-}
-
-/// Receives previews on the thread that works; must return at once.
-pub trait PreviewSink {
-    /// Whether anybody wants one. Asked after every step, so it must cost nothing.
-    fn wanted(&self) -> bool;
-
-    /// One preview.
-    fn show(&self, preview: Preview);
-}
-
-/// Wants none.
-pub struct NoPreviews;
-
-impl PreviewSink for NoPreviews {
-    fn wanted(&self) -> bool {
-        false
-    }
-
-    fn show(&self, _: Preview) {}
-}
 
 /// Makes a run's previews, no more often than they may cost.
 pub(crate) struct Previewer<'a> {
@@ -140,7 +110,7 @@ impl Engine {
     pub(crate) fn preview_activations(&self, latent: LatentShape) -> u64 {
         let side = |side: usize| side.min(SIDE) as u64;
         let clip = ClipShape { frames: 1, height: side(latent.height), width: side(latent.width) };
-        self.decoder_activations(clip)
+        self.architecture().vae.decoder_bytes(clip, self.placement).unwrap_or(0)
     }
 }
 

@@ -5,7 +5,8 @@
 
 use crate::{
     PipelineError, Result,
-    inspect::{TOKENIZER, TextFolder, inspect_together},
+    inspect::inspect_together,
+    opened::{TOKENIZER, TextFolder},
 };
 use ltx_model::text_encoder::GemmaConfig;
 use ltx_types::CancelToken;

@@ -1,70 +1,72 @@
 //! Parts of a model that stay in memory between generations, as far as a budget goes.
 //!
-//! Must not know what the parts compute.
+//! Must not know what the parts compute, or which there are.
 
 use crate::Result;
+use ltx_types::Part;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The parts that may stay, in the order in which a generation loads them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Part {
-    TextEncoder,
-    VideoEncoder,
-    Transformer,
-    Upsampler,
-    VideoDecoder,
+/// A place in memory for what is loaded and let go as one thing.
+pub(crate) struct Slot<T> {
+    parts: &'static [Part],
+    held: Mutex<Option<Arc<T>>>,
 }
-
-impl Part {
-    const ALL: [Self; 5] =
-        [Self::TextEncoder, Self::VideoEncoder, Self::Transformer, Self::Upsampler, Self::VideoDecoder];
-
-    /// Those that stay: one after the other, as long as their bytes fit into the budget. Which ones depends on nothing else,
-    /// so that a plan can say it beforehand.
-    pub(crate) fn kept(budget: u64, bytes: impl Fn(Self) -> u64) -> Vec<Self> {
-        let mut used = 0_u64;
-        let fits = |part: &Self| {
-            let with = used.saturating_add(bytes(*part));
-            let fits = with <= budget;
-            used = if fits { with } else { used };
-            fits
-        };
-        Self::ALL.into_iter().filter(fits).collect()
-    }
-}
-
-/// A place for one part.
-pub(crate) struct Slot<T>(Mutex<Option<Arc<T>>>);
 
 impl<T> Slot<T> {
-    /// The part; loaded if it is not here, and kept if it is one that stays. Another lives as long as its user holds it.
-    pub(crate) fn part(&self, stays: bool, load: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(part) = &*kept {
-            return Ok(Arc::clone(part));
+    /// An empty place for what is made of `parts`.
+    pub(crate) fn of(parts: &'static [Part]) -> Self {
+        Self { parts, held: Mutex::new(None) }
+    }
+
+    /// What the place is for; loaded if it is not here, and kept if it is one that stays. Another lives as long as its user
+    /// holds it.
+    pub(crate) fn get(&self, stays: bool, load: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(loaded) = &*held {
+            return Ok(Arc::clone(loaded));
         }
-        let part = Arc::new(load()?);
-        *kept = stays.then(|| Arc::clone(&part));
-        Ok(part)
+        let loaded = Arc::new(load()?);
+        *held = stays.then(|| Arc::clone(&loaded));
+        Ok(loaded)
     }
 }
 
-/// A place that can be emptied, whatever is in it.
-pub(crate) trait Clear {
-    /// Lets go of the part; one that is in use lives on with its user.
+/// A place in memory, whatever is in it.
+pub(crate) trait Place {
+    /// The parts that it is for.
+    fn parts(&self) -> &'static [Part];
+
+    /// Lets go of what is in it; what is in use lives on with its user.
     fn clear(&self);
 }
 
-impl<T> Clear for Slot<T> {
+impl<T> Place for Slot<T> {
+    fn parts(&self) -> &'static [Part] {
+        self.parts
+    }
+
     fn clear(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
-impl<T> Default for Slot<T> {
-    fn default() -> Self {
-        Self(Mutex::new(None))
+/// The parts that stay: those of one place after the other, as long as their bytes fit into the budget. Which ones depends on
+/// nothing else, so that a plan can say it beforehand.
+pub(crate) fn kept<'a>(
+    places: impl IntoIterator<Item = &'a dyn Place>,
+    budget: u64,
+    bytes: impl Fn(Part) -> u64,
+) -> Vec<Part> {
+    let mut used = 0_u64;
+    let mut kept = Vec::new();
+    for place in places {
+        let with = used.saturating_add(place.parts().iter().map(|part| bytes(*part)).sum());
+        if with <= budget {
+            used = with;
+            kept.extend(place.parts());
+        }
     }
+    kept
 }
 
 #[cfg(test)]
@@ -73,29 +75,43 @@ mod tests {
 
     #[test]
     fn what_stays_is_loaded_once_and_what_does_not_every_time() {
-        let (staying, passing) = (Slot::default(), Slot::default());
+        let (staying, passing) = (Slot::of(&[]), Slot::of(&[]));
         let mut loads = Vec::new();
         for _ in 0..3 {
             for (slot, stays) in [(&staying, true), (&passing, false)] {
-                let part = slot.part(stays, || {
+                let loaded = slot.get(stays, || {
                     loads.push(stays);
                     Ok(stays)
                 });
-                assert_eq!(*part.unwrap(), stays);
+                assert_eq!(*loaded.unwrap(), stays);
             }
         }
         assert_eq!(loads, [true, false, false, false]);
         staying.clear();
-        assert!(!*staying.part(true, || Ok(false)).unwrap(), "loaded anew");
+        assert!(!*staying.get(true, || Ok(false)).unwrap(), "loaded anew");
     }
 
     #[test]
     fn parts_stay_in_their_order_as_far_as_the_budget_goes() {
-        let bytes = |part| if part == Part::Transformer { 50 } else { 10 };
-        use Part::{TextEncoder, Transformer, Upsampler, VideoDecoder, VideoEncoder};
-        assert_eq!(Part::kept(0, bytes), []);
-        assert_eq!(Part::kept(39, bytes), [TextEncoder, VideoEncoder, Upsampler]);
-        assert_eq!(Part::kept(75, bytes), [TextEncoder, VideoEncoder, Transformer]);
-        assert_eq!(Part::kept(90, bytes), [TextEncoder, VideoEncoder, Transformer, Upsampler, VideoDecoder]);
+        use Part::{LatentUpsampler, TextConnector, TextProjection, Transformer, VideoDecoder, VideoEncoder};
+        let bytes = |part| match part {
+            Transformer => 50,
+            TextProjection | TextConnector => 5,
+            _ => 10,
+        };
+        let slots: [Slot<()>; 5] = [
+            Slot::of(&[TextProjection, TextConnector]),
+            Slot::of(&[VideoEncoder]),
+            Slot::of(&[Transformer]),
+            Slot::of(&[LatentUpsampler]),
+            Slot::of(&[VideoDecoder]),
+        ];
+        let kept = |budget| kept(slots.iter().map(|slot| slot as &dyn Place), budget, bytes);
+        let text = [TextProjection, TextConnector];
+        assert_eq!(kept(0), []);
+        assert_eq!(kept(9), [], "both halves of the text encoding stay, or neither");
+        assert_eq!(kept(39), [&text[..], &[VideoEncoder, LatentUpsampler]].concat());
+        assert_eq!(kept(75), [&text[..], &[VideoEncoder, Transformer]].concat());
+        assert_eq!(kept(90), [&text[..], &[VideoEncoder, Transformer, LatentUpsampler, VideoDecoder]].concat());
     }
 }

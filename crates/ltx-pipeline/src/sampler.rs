@@ -3,10 +3,10 @@
 //! Must not know images or files.
 
 use crate::{
-    PipelineError, Result, Run, SavedLatent, Sigmas, conditioning::TokenState, guidance::Predictions,
-    preview::Previewer,
+    PipelineError, Result, Sigmas, conditioning::TokenState, guidance::Predictions, latent::save, preview::Previewer,
 };
 use candle_core::{DType, Tensor};
+use ltx_engine::Run;
 use ltx_model::transformer::{BlockSkips, TokenTimesteps, Transformer, TransformerInput};
 use ltx_nn::{RopeTable, Taps};
 use ltx_types::{Guidance, Progress, Stage};
@@ -58,7 +58,7 @@ impl Sampler<'_> {
             if !all_finite(&x)? {
                 return Err(PipelineError::NotFinite { stage: stage.label() });
             }
-            self.run.store.save(&SavedLatent { stage, steps_done: step + 1, tokens: x.clone() })?;
+            save(self.run.store, stage, step + 1, &x)?;
             self.run.cancel.check()?;
             let after = Progress { stage, done: step + 1, total };
             self.previewer.offer(after, || Ok(state.clip_latent(&clean)?));

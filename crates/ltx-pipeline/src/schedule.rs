@@ -3,14 +3,15 @@
 //!
 //! Must not know tensors.
 
+use ltx_engine::{DISTILLED_STEPS, REFINING_STEPS};
 use ltx_types::Schedule;
 
 /// Sigmas from the first step to the last, ending in 0; f32 as the reference keeps them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sigmas(Vec<f32>);
 
-const DISTILLED: [f32; 9] = [1.0, 0.99375, 0.9875, 0.98125, 0.975, 0.909_375, 0.725, 0.421_875, 0.0];
-const REFINING: [f32; 4] = [0.909_375, 0.725, 0.421_875, 0.0];
+const DISTILLED: [f32; DISTILLED_STEPS + 1] = [1.0, 0.99375, 0.9875, 0.98125, 0.975, 0.909_375, 0.725, 0.421_875, 0.0];
+const REFINING: [f32; REFINING_STEPS + 1] = [0.909_375, 0.725, 0.421_875, 0.0];
 
 /// The shift is taken from 4,096 tokens whatever the clip's size: `base 0.95 … max 2.05` over `1024 … 4096` tokens.
 const SHIFT: f64 = 2.05;
@@ -71,6 +72,7 @@ fn linspace_down(i: usize, steps: usize) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ltx_engine::StageSteps;
 
     #[test]
     fn guided_equals_the_reference() {
@@ -79,6 +81,16 @@ mod tests {
         assert_eq!(sigmas.steps(), 5);
         for (found, expected) in sigmas.values().iter().zip(expected) {
             assert!((found - expected).abs() < 3e-7, "{found} {expected}");
+        }
+    }
+
+    #[test]
+    fn stages_take_the_steps_that_the_interface_promises() {
+        for schedule in [Schedule::Distilled, Schedule::Guided] {
+            for steps in 2..60 {
+                let StageSteps { denoising, refining } = StageSteps::of(schedule, steps);
+                assert_eq!(stage_sigmas(schedule, steps).map(|sigmas| sigmas.steps()), [denoising, refining]);
+            }
         }
     }
 

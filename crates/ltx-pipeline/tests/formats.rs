@@ -1,14 +1,15 @@
 //! The tiny model in every format, end to end: quantised, fp8, cut into component files. What each costs is printed.
 
 use candle_core::{DType, Device, Tensor};
+use ltx_engine::{NoPreviews, NotSaved, Run};
 use ltx_nn::relative_l2;
 use ltx_pipeline::{
-    Engine, EngineOptions, ModelFiles, NoPreviews, NotSaved, PipelineError, Run,
+    Engine, EngineOptions, PipelineError,
     golden::{GoldenCase, run_case},
     inspect, inspect_together, quantize,
 };
 use ltx_testkit::{data, tiny};
-use ltx_types::{CancelToken, NoProgress};
+use ltx_types::{CancelToken, ModelFiles, NoProgress, Part};
 use ltx_weights::{QuantizeType, TensorSet};
 use std::{
     collections::HashMap,
@@ -165,10 +166,27 @@ fn component_files_make_the_same_frames_and_a_missing_part_is_named() {
     assert!(matches!(open(vec![transformer.clone()]), Some(PipelineError::Weights(_))));
 
     let alone = inspect(&packed).unwrap();
-    assert_eq!((alone.kind, alone.formats.as_slice()), ("LTX-2.3 component", &["GGUF"][..]));
-    assert_eq!(alone.absent, ["text connector", "text projection", "video VAE encoder", "video VAE decoder"]);
+    assert_eq!((alone.kind.as_str(), alone.formats.as_slice()), ("LTX-2.3 component", &["GGUF"][..]));
+    assert_eq!(alone.absent, [Part::TextConnector, Part::TextProjection, Part::VideoEncoder, Part::VideoDecoder]);
     assert!(alone.report.is_complete());
     assert!(matches!(inspect(&vae), Err(PipelineError::Weights(_))), "it states no configuration");
     let all = inspect_together(&[rest, vec![packed]].concat(), &[]).unwrap();
     assert!(all.absent.is_empty() && all.report.is_complete());
+}
+
+#[test]
+fn a_manifest_of_another_family_is_refused_by_name() {
+    let files = ModelFiles {
+        checkpoint: tiny(CHECKPOINT),
+        components: vec![],
+        text_encoder: tiny("gemma"),
+        upscaler: None,
+        loras: vec![],
+    };
+    let engine = Engine::open(&files, EngineOptions::default()).unwrap();
+    assert!(engine.expect_family("ltx-2.3").is_ok());
+    let error = engine.expect_family("ltx-2.5").unwrap_err();
+    assert!(matches!(error, PipelineError::OtherFamily { family: "ltx-2.3", .. }), "{error:?}");
+    let text = error.to_string();
+    assert!(text.contains(CHECKPOINT) && text.contains("ltx-2.3, and") && text.contains("names ltx-2.5"), "{text}");
 }

@@ -1,9 +1,9 @@
-//! The golden cases on every instruction set that this machine has. A file of its own, because the level is the
-//! whole process's.
+//! The golden cases on every instruction set that this machine has.
 
-use ltx_nn::{Compute, Level};
+use ltx_engine::{NoPreviews, NotSaved, Run};
+use ltx_nn::{Compute, KernelChoice, Level};
 use ltx_pipeline::{
-    EngineOptions, NoPreviews, NotSaved, Run,
+    EngineOptions,
     golden::{GoldenCase, GoldenResult, run_case},
 };
 use ltx_testkit::data;
@@ -17,19 +17,16 @@ fn run(name: &str, compute: Compute) -> GoldenResult {
 
 #[test]
 fn the_goldens_hold_on_every_level_with_the_same_tolerances() {
-    let before = Level::current();
     for level in Level::available() {
-        level.force().unwrap();
         for name in ["i2v_distilled", "kf_guided"] {
-            let result = run(name, Compute::cpu_f32());
+            let result = run(name, Compute { kernels: KernelChoice::at(level), ..Compute::cpu_f32() });
             let failed: Vec<_> = result.comparisons.iter().filter(|comparison| !comparison.passes()).collect();
             assert!(result.passes(), "{level:?} {name}: {failed:?}");
             let worst =
                 result.comparisons.iter().filter(|c| c.name != "decoded_raw").map(|c| c.error).fold(0.0, f64::max);
             // AMX multiplies activations of 17 bits with weights in bf16.
-            let most = if level == Level::Amx { 1e-4 } else { 1e-5 };
+            let most = if level.has_tiles() { 1e-4 } else { 1e-5 };
             assert!(worst < most, "{level:?} {name}: {worst:.2e}");
         }
     }
-    before.force().unwrap();
 }

@@ -1,11 +1,13 @@
 //! Tiled decoding against the reference's, and its streaming.
 
 use candle_core::Tensor;
+use ltx_engine::{Axis, TileSizes};
 use ltx_model::{
     config::section,
+    part::Module,
     video_vae::{VideoDecoder, VideoVaeConfig},
 };
-use ltx_pipeline::{Axis, PipelineError, TileSizes, decode_tiled};
+use ltx_pipeline::{PipelineError, decode_tiled};
 use ltx_testkit::{assert_close, checkpoint, goldens};
 use ltx_types::{CancelToken, Cancelled, NoProgress};
 
@@ -19,7 +21,7 @@ const TILES: TileSizes = TileSizes {
 fn decoder() -> VideoDecoder {
     let (file, weights) = checkpoint();
     let config = VideoVaeConfig::from_json(section(&file.config().unwrap(), "vae").unwrap()).unwrap();
-    VideoDecoder::load(&weights.pp("vae"), &config).unwrap()
+    VideoDecoder::load(&weights, &config).unwrap()
 }
 
 #[test]

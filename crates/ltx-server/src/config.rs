@@ -1,10 +1,15 @@
-//! What an operator decides about the server.
+//! What an operator decides about the server. [`Settings`] is read from the keys of node.toml that are the server's; every
+//! value carries its bounds.
 //!
-//! Must not know files of configuration; whoever reads one fills [`Settings`].
+//! Must not know where keys come from, nor defaults: those are ltxd's defaults.toml.
 
 use crate::{ServerError, Token};
 use ltx_jobs::JobsConfig;
-use ltx_types::FieldError;
+use ltx_types::{
+    FieldError,
+    settings::{Bounded, Count, PerSecond, seconds},
+};
+use serde::Deserialize;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// A certificate and its key, as PEM files.
@@ -42,67 +47,53 @@ impl Listen {
     }
 }
 
-/// What one client, one call or one connection may take.
-#[derive(Debug, Clone, PartialEq)]
+/// Uploads that one client may have open.
+pub(crate) const UPLOADS_PER_CLIENT: usize = 4;
+/// Uploads that all clients together may have open; each holds an image in memory.
+pub(crate) const UPLOADS: usize = 16;
+/// HTTP/2 streams of one connection.
+pub(crate) const STREAMS_PER_CONNECTION: u32 = 1024;
+/// Calls that one connection may have in the making (a stream counts until it opens).
+pub(crate) const CALLS_PER_CONNECTION: usize = 64;
+/// How often an idle connection is asked whether it lives, and how long it may take to say so.
+pub(crate) const KEEPALIVE: Duration = Duration::from_secs(30);
+/// The longest that a call, a pause or a connection without calls may be said to last, in seconds: a day.
+const DAY: u64 = 86_400;
+
+/// What one client, one call or one connection may take; the jobs' limits stand in the same section.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Limits {
-    /// Bytes of one message, in either direction.
-    pub message_bytes: usize,
+    /// Bytes of one message, in either direction. A chunk of an upload or a download, and what is around it, must fit.
+    pub message_bytes: Bounded<usize, { 2 << 20 }, { 256 << 20 }>,
     /// Bytes of the prompt, and of the negative prompt.
-    pub prompt_bytes: usize,
+    pub prompt_bytes: Bounded<usize, 1, { 1 << 20 }>,
     /// Calls of any kind that one client may make a second, on average; a stream is one when it opens.
-    pub calls_per_second: f64,
+    pub calls_per_second: PerSecond,
     /// Calls that one client may make at once after a pause.
-    pub call_burst: u32,
+    pub call_burst: Count<u32>,
     /// Watches and downloads that one client may have open.
-    pub streams_per_client: usize,
-    /// Uploads that one client may have open.
-    pub uploads_per_client: usize,
-    /// Uploads that all clients together may have open; each holds an image in memory.
-    pub uploads: usize,
-    /// Other large requests (over 256 KiB) that all clients together may have coming in; each holds a message in memory.
-    pub large_requests: usize,
+    #[serde(rename = "concurrent_streams")]
+    pub streams_per_client: Count<usize>,
+    /// Large requests (over 256 KiB) other than uploads that all clients together may have coming in; each holds a message in
+    /// memory.
+    pub large_requests: Bounded<usize, 1, { 1 << 20 }>,
     /// Connections of all clients together; more wait to be accepted.
-    pub connections: usize,
-    /// HTTP/2 streams of one connection.
-    pub streams_per_connection: u32,
-    /// Calls that one connection may have in the making (a stream counts until it opens).
-    pub calls_per_connection: usize,
+    pub connections: Bounded<usize, 1, { 1 << 20 }>,
     /// The longest an upload may take.
+    #[serde(rename = "upload_seconds", deserialize_with = "seconds::<_, DAY>")]
     pub upload_time: Duration,
     /// The longest a stream may wait for its client to send or to take the next part.
+    #[serde(rename = "pause_seconds", deserialize_with = "seconds::<_, DAY>")]
     pub idle_time: Duration,
     /// The longest any other call may take until it answers.
+    #[serde(rename = "call_seconds", deserialize_with = "seconds::<_, DAY>")]
     pub call_time: Duration,
     /// The longest a new connection may take to say that it speaks HTTP/2, and to agree on TLS.
+    #[serde(rename = "handshake_seconds", deserialize_with = "seconds::<_, DAY>")]
     pub handshake_time: Duration,
     /// How long a connection may be without a call; and how long it may be there without a known client's call.
+    #[serde(rename = "connection_idle_seconds", deserialize_with = "seconds::<_, DAY>")]
     pub connection_idle_time: Duration,
-    /// How often an idle connection is asked whether it lives, and how long it may take to say so.
-    pub keepalive: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            message_bytes: 32 << 20,
-            prompt_bytes: 16 << 10,
-            calls_per_second: 1000.0,
-            call_burst: 5000,
-            streams_per_client: 1000,
-            uploads_per_client: 4,
-            uploads: 16,
-            large_requests: 16,
-            connections: 1024,
-            streams_per_connection: 1024,
-            calls_per_connection: 64,
-            upload_time: Duration::from_secs(120),
-            idle_time: Duration::from_secs(30),
-            call_time: Duration::from_secs(120),
-            handshake_time: Duration::from_secs(10),
-            connection_idle_time: Duration::from_secs(300),
-            keepalive: Duration::from_secs(30),
-        }
-    }
 }
 
 /// What the node computes on, for `GetNode`.
@@ -120,103 +111,70 @@ pub struct Device {
     pub memory_bytes: Option<u64>,
 }
 
-/// The settings before they are checked.
-#[derive(Debug, Clone)]
+/// The server's settings, as the keys of node.toml have them; what is no key is filled in by whoever puts a node together.
+#[derive(Debug, Clone, Deserialize)]
 pub struct Settings {
-    /// The jobs' configuration; its limits are told to clients. Give [`ltx_jobs::Jobs::open`] the same.
-    pub jobs: JobsConfig,
     /// Who may reach the node.
+    #[serde(skip)]
     pub listen: Listen,
     /// What a client, a call, a connection may take.
     pub limits: Limits,
     /// What the node computes on.
+    #[serde(skip)]
     pub device: Device,
     /// Names of external models that the operator added to the policy's own.
+    #[serde(skip)]
     pub external_models: Vec<String>,
     /// The longest a graceful end may take.
+    #[serde(rename = "shutdown_seconds", deserialize_with = "seconds::<_, 3600>")]
     pub shutdown_time: Duration,
     /// How often finished work is looked at and what is old is removed.
+    #[serde(skip, default = "every_minute")]
     pub sweep_every: Duration,
     /// Whether prompts may be logged.
+    #[serde(skip)]
     pub log_prompts: bool,
 }
 
-impl Settings {
-    /// Sensible values: loopback, no tokens, no TLS.
-    pub fn new(jobs: JobsConfig) -> Self {
-        Self {
-            jobs,
-            listen: Listen::default(),
-            limits: Limits::default(),
-            device: Device::default(),
-            external_models: Vec::new(),
-            shutdown_time: Duration::from_secs(30),
-            sweep_every: Duration::from_secs(60),
-            log_prompts: false,
-        }
-    }
+fn every_minute() -> Duration {
+    Duration::from_secs(60)
+}
 
-    /// Checks every value.
+impl Settings {
+    /// The server's configuration, with the jobs': their limits are told to clients. Give [`ltx_jobs::Jobs::open`] the same.
     ///
     /// # Errors
-    /// The first value that cannot be, with the nearest one that can.
-    pub fn check(self) -> Result<ServerConfig, FieldError> {
+    /// A time that is none; from a file none can be.
+    pub fn check(self, jobs: JobsConfig) -> Result<ServerConfig, FieldError> {
         let limits = &self.limits;
-        // A chunk of an upload or a download, and what is around it, must fit.
-        at_least("message_bytes", limits.message_bytes, 2 << 20)?;
-        at_least("prompt_bytes", limits.prompt_bytes, 1)?;
-        at_least("call_burst", limits.call_burst as usize, 1)?;
-        if !(limits.calls_per_second > 0.0 && limits.calls_per_second <= 1e6) {
-            let error = FieldError::new("calls_per_second", limits.calls_per_second, "is outside 0..=1000000");
-            return Err(error.nearest(1000));
-        }
-        at_least("streams_per_client", limits.streams_per_client, 1)?;
-        at_least("uploads_per_client", limits.uploads_per_client, 1)?;
-        at_least("uploads", limits.uploads, 1)?;
-        at_least("large_requests", limits.large_requests, 1)?;
-        at_least("connections", limits.connections, 1)?;
-        at_least("streams_per_connection", limits.streams_per_connection as usize, 1)?;
-        at_least("calls_per_connection", limits.calls_per_connection, 1)?;
-        if limits.message_bytes > 1 << 30 {
-            return Err(FieldError::new("message_bytes", limits.message_bytes, "is over 1 GiB").nearest(1 << 30));
-        }
-        if limits.connections > 1 << 20 {
-            return Err(FieldError::new("connections", limits.connections, "is over 1048576").nearest(1 << 20));
-        }
         let times = [
-            ("upload_time", limits.upload_time),
-            ("idle_time", limits.idle_time),
-            ("call_time", limits.call_time),
-            ("handshake_time", limits.handshake_time),
-            ("connection_idle_time", limits.connection_idle_time),
-            ("keepalive", limits.keepalive),
-            ("shutdown_time", self.shutdown_time),
+            ("limits.upload_seconds", limits.upload_time),
+            ("limits.pause_seconds", limits.idle_time),
+            ("limits.call_seconds", limits.call_time),
+            ("limits.handshake_seconds", limits.handshake_time),
+            ("limits.connection_idle_seconds", limits.connection_idle_time),
+            ("shutdown_seconds", self.shutdown_time),
             ("sweep_every", self.sweep_every),
         ];
-        for (field, time) in times {
-            if time.is_zero() {
-                return Err(FieldError::new(field, "0 s", "is no time").nearest("1 s"));
-            }
+        match times.iter().find(|(_, time)| time.is_zero()) {
+            Some((field, _)) => Err(FieldError::new(field, 0, "is no time").nearest(1)),
+            None => Ok(ServerConfig { settings: self, jobs }),
         }
-        Ok(ServerConfig(self))
     }
 }
 
-fn at_least(field: &'static str, value: usize, least: usize) -> Result<(), FieldError> {
-    if value >= least {
-        return Ok(());
-    }
-    Err(FieldError::new(field, value, format!("is less than {least}")).nearest(least))
-}
-
-/// Settings that hold together.
+/// Settings that hold together, and the jobs' beside them.
 #[derive(Debug, Clone)]
-pub struct ServerConfig(Settings);
+pub struct ServerConfig {
+    settings: Settings,
+    /// What the jobs are configured with.
+    pub jobs: JobsConfig,
+}
 
 impl std::ops::Deref for ServerConfig {
     type Target = Settings;
     fn deref(&self) -> &Settings {
-        &self.0
+        &self.settings
     }
 }
 
@@ -225,6 +183,7 @@ mod tests {
     use super::*;
     use crate::TokenHash;
     use ltx_jobs::ClientId;
+    use ltx_testkit::default_settings;
 
     #[test]
     fn beyond_loopback_needs_tokens_and_tls_or_an_outright_word() {
@@ -248,12 +207,13 @@ mod tests {
     }
 
     #[test]
-    fn settings_name_the_nearest_value() {
-        let jobs = ltx_jobs::Settings::new("data", "node").check().unwrap();
-        assert!(Settings::new(jobs.clone()).check().is_ok());
-        let mut small = Settings::new(jobs);
-        small.limits.message_bytes = 5;
-        let error = small.check().unwrap_err();
-        assert_eq!(error.to_string(), "message_bytes: 5 is less than 2097152; nearest legal: 2097152");
+    fn a_time_that_is_none_is_refused_by_its_key() {
+        let jobs = ltx_jobs::Settings { data: "data".into(), node: "node".into(), ..default_settings() };
+        let jobs = jobs.check().unwrap();
+        let mut settings: Settings = default_settings();
+        assert!(settings.clone().check(jobs.clone()).is_ok());
+        settings.limits.idle_time = Duration::ZERO;
+        let error = settings.check(jobs).unwrap_err();
+        assert_eq!(error.to_string(), "limits.pause_seconds: 0 is no time; nearest legal: 1");
     }
 }

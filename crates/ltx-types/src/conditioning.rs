@@ -77,6 +77,41 @@ pub struct ImageCondition {
     pub strength: Strength,
 }
 
+/// Where an image stands in a clip whose length may still be the model's to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FramePosition {
+    /// The first frame.
+    First,
+    /// The last frame.
+    Last,
+    /// A frame by its index, 0-based.
+    Index(usize),
+}
+
+/// An image as a caller gives it, before the clip's length is known.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImageInput {
+    /// The picture.
+    pub source: ImageSource,
+    /// The frame it belongs to.
+    pub position: FramePosition,
+    /// How firmly it is held.
+    pub strength: Strength,
+}
+
+impl ImageCondition {
+    /// The image at its frame of a clip of so many frames.
+    pub(crate) fn within(image: ImageInput, frames: usize) -> Self {
+        let frame_index = match image.position {
+            FramePosition::First => 0,
+            // Never 0, even in a clip of one frame: an end image alone must not pass for a start image.
+            FramePosition::Last => frames.saturating_sub(1).max(1),
+            FramePosition::Index(index) => index,
+        };
+        Self { source: image.source, frame_index, strength: image.strength }
+    }
+}
+
 /// What happens to an image at frame 0. Images elsewhere are always appended as keyframe tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -1,8 +1,8 @@
-//! What a model's manifest says for fields that a request leaves out.
+//! A request composed, once for every caller: what is said, over what the model wants where nothing is said.
 //!
-//! Must not know where manifests lie.
+//! Must not know flags or protobuf (each is mapped to [`Overrides`]), nor where manifests lie.
 
-use crate::{Guidance, Schedule, Stages};
+use crate::{ConditioningMode, GenerationDraft, Guidance, ImageCondition, ImageInput, Method, Schedule, Seed, Stages};
 use serde::Deserialize;
 
 /// How a model wants to be sampled where a request is silent, as its manifest states it.
@@ -30,4 +30,136 @@ pub struct Defaults {
     /// What guidance steers away from when the request is silent.
     #[serde(default)]
     pub negative_prompt: String,
+}
+
+/// What a caller says about a generation besides its prompt and images. `None` leaves the value to the model.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Overrides {
+    /// What guidance steers away from.
+    pub negative_prompt: Option<String>,
+    /// What happens to an image at frame 0; the official pipelines' choice otherwise.
+    pub conditioning: Option<ConditioningMode>,
+    /// Pixels across.
+    pub width: Option<usize>,
+    /// Pixels down.
+    pub height: Option<usize>,
+    /// Pixel frames, 8k+1.
+    pub frames: Option<usize>,
+    /// Frames per second.
+    pub fps: Option<f64>,
+    /// Seeds the noise. Models have no seed of their own: without one it is 0.
+    pub seed: Option<Seed>,
+    /// The sampling schedule.
+    pub schedule: Option<Schedule>,
+    /// Steps of the guided schedule.
+    pub steps: Option<usize>,
+    /// One stage or two.
+    pub stages: Option<Stages>,
+    /// Classifier-free guidance scale.
+    pub cfg_scale: Option<f64>,
+    /// Spatio-temporal guidance scale.
+    pub stg_scale: Option<f64>,
+    /// Share by which guidance is pulled back to the conditional deviation.
+    pub rescale_scale: Option<f64>,
+    /// Transformer blocks whose self-attention the perturbed pass skips.
+    pub stg_blocks: Option<Vec<usize>>,
+    /// The conditioning images' H.264 round trip.
+    pub image_crf: Option<u32>,
+}
+
+impl Defaults {
+    /// The official LTX-2.3 pipelines' defaults, for a checkpoint without a manifest.
+    pub fn official(schedule: Schedule) -> Self {
+        Self {
+            schedule,
+            stages: Stages::One,
+            width: 768,
+            height: 512,
+            frames: 121,
+            fps: 24.0,
+            steps: 30,
+            image_crf: 33,
+            guidance: Guidance { cfg_scale: 3.0, stg_scale: 1.0, rescale_scale: 0.7, stg_blocks: vec![28] },
+            negative_prompt: String::new(),
+        }
+    }
+
+    /// The request as a whole: every field that `said` leaves out is the model's, and each image stands at its frame. Nothing
+    /// is checked.
+    pub fn fill(&self, said: Overrides, prompt: String, images: Vec<ImageInput>) -> GenerationDraft {
+        let frames = said.frames.unwrap_or(self.frames);
+        let schedule = said.schedule.unwrap_or(self.schedule);
+        let method = if images.len() > 1 { Method::StartEndFrames } else { Method::ImageToVideo };
+        let own = &self.guidance;
+        GenerationDraft {
+            prompt,
+            negative_prompt: said.negative_prompt.unwrap_or_else(|| self.negative_prompt.clone()),
+            images: images.into_iter().map(|image| ImageCondition::within(image, frames)).collect(),
+            conditioning: said.conditioning.unwrap_or_else(|| ConditioningMode::official(method, schedule)),
+            width: said.width.unwrap_or(self.width),
+            height: said.height.unwrap_or(self.height),
+            frames,
+            fps: said.fps.unwrap_or(self.fps),
+            seed: said.seed.unwrap_or(Seed(0)),
+            schedule,
+            steps: said.steps.unwrap_or(self.steps),
+            stages: said.stages.unwrap_or(self.stages),
+            guidance: Guidance {
+                cfg_scale: said.cfg_scale.unwrap_or(own.cfg_scale),
+                stg_scale: said.stg_scale.unwrap_or(own.stg_scale),
+                rescale_scale: said.rescale_scale.unwrap_or(own.rescale_scale),
+                stg_blocks: said.stg_blocks.unwrap_or_else(|| own.stg_blocks.clone()),
+            },
+            image_crf: said.image_crf.unwrap_or(self.image_crf),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{FramePosition, ImageSource, Strength};
+
+    fn image(position: FramePosition) -> ImageInput {
+        ImageInput { source: ImageSource::Path("image.png".into()), position, strength: Strength::FULL }
+    }
+
+    #[test]
+    fn what_is_not_said_is_the_models() {
+        let model = Defaults { negative_prompt: "blurry".into(), ..Defaults::official(Schedule::Guided) };
+        let draft = model.fill(Overrides::default(), "A lake".into(), vec![image(FramePosition::First)]);
+        assert_eq!((draft.prompt.as_str(), draft.negative_prompt.as_str()), ("A lake", "blurry"));
+        assert_eq!((draft.width, draft.height, draft.frames, draft.fps), (768, 512, 121, 24.0));
+        assert_eq!((draft.steps, draft.image_crf, draft.seed, draft.schedule), (30, 33, Seed(0), Schedule::Guided));
+        assert_eq!((draft.stages, draft.guidance), (Stages::One, model.guidance.clone()));
+        let said = Overrides { negative_prompt: Some(String::new()), stg_scale: Some(0.0), ..Overrides::default() };
+        let draft = model.fill(said, String::new(), vec![]);
+        assert_eq!(draft.negative_prompt, "", "nothing, but said");
+        assert_eq!(draft.guidance, Guidance { stg_scale: 0.0, ..model.guidance });
+    }
+
+    #[test]
+    fn an_end_image_stands_at_the_last_frame_and_never_at_the_first() {
+        let model = Defaults::official(Schedule::Distilled);
+        for (frames, last) in [(None, 120), (Some(17), 16), (Some(1), 1), (Some(0), 1)] {
+            let said = Overrides { frames, ..Overrides::default() };
+            let draft = model.fill(said, String::new(), vec![image(FramePosition::First), image(FramePosition::Last)]);
+            assert_eq!(draft.images.iter().map(|image| image.frame_index).collect::<Vec<_>>(), [0, last]);
+        }
+    }
+
+    #[test]
+    fn conditioning_is_the_official_one_for_the_schedule_that_is_said() {
+        let both = || vec![image(FramePosition::First), image(FramePosition::Last)];
+        let model = Defaults::official(Schedule::Distilled);
+        let of = |schedule, conditioning, images| {
+            let said = Overrides { schedule, conditioning, ..Overrides::default() };
+            model.fill(said, String::new(), images).conditioning
+        };
+        assert_eq!(of(None, None, both()), ConditioningMode::ReplaceFirst);
+        assert_eq!(of(Some(Schedule::Guided), None, both()), ConditioningMode::AppendAll);
+        assert_eq!(of(Some(Schedule::Guided), None, vec![image(FramePosition::First)]), ConditioningMode::ReplaceFirst);
+        let said = Some(ConditioningMode::ReplaceFirst);
+        assert_eq!(of(Some(Schedule::Guided), said, both()), ConditioningMode::ReplaceFirst);
+    }
 }

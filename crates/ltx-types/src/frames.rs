@@ -2,36 +2,40 @@
 //!
 //! Must not know pixel sizes.
 
-use crate::FieldError;
+use crate::{FieldError, SizeRules};
 use serde::{Deserialize, Serialize};
 
-/// Pixel frames per latent frame of the LTX video VAE.
-const TEMPORAL_SCALE: usize = 8;
-/// The longest clip a request may name: 8·1000 + 1 frames.
-const MAX_FRAMES: usize = 8001;
-
-/// A number of pixel frames of the form 8k+1: the first latent frame covers one frame, every later one eight.
+/// A number of pixel frames of the form `step · k + 1`: the first latent frame covers one frame, every later one `step` of
+/// them, eight in every LTX model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "usize", into = "usize")]
 pub struct FrameCount(usize);
 
 impl FrameCount {
+    /// Checks a number of frames by the rules of every LTX model ([`SizeRules::LTX`]).
+    ///
+    /// # Errors
+    /// As [`Self::by_rules`].
+    pub fn new(frames: usize) -> Result<Self, FieldError> {
+        Self::by_rules(frames, &SizeRules::LTX)
+    }
+
     /// Checks the form once; nothing downstream rounds.
     ///
     /// # Errors
-    /// `frames` is 0, over 8001, or not 8k+1; the error names the nearest counts below and above.
-    pub fn new(frames: usize) -> Result<Self, FieldError> {
-        if frames > MAX_FRAMES {
-            let rule = format!("is more than {MAX_FRAMES}");
-            return Err(FieldError::new("frames", frames, rule).nearest(MAX_FRAMES));
+    /// `frames` is 0, more than the rules allow, or not of their form; the error names the nearest counts below and above.
+    pub fn by_rules(frames: usize, rules: &SizeRules) -> Result<Self, FieldError> {
+        let SizeRules { frame_step: step, most_frames: most, .. } = *rules;
+        if frames > most {
+            return Err(FieldError::new("frames", frames, format!("is more than {most}")).nearest(most));
         }
-        if frames % TEMPORAL_SCALE == 1 {
+        let error = || FieldError::new("frames", frames, format!("is not of the form {step}k+1"));
+        let Some(behind_first) = frames.checked_sub(1) else { return Err(error().nearest(1)) };
+        if behind_first.is_multiple_of(step) {
             return Ok(Self(frames));
         }
-        let error = FieldError::new("frames", frames, "is not of the form 8k+1");
-        let Some(below) = frames.checked_sub(1) else { return Err(error.nearest(1)) };
-        let below = below / TEMPORAL_SCALE * TEMPORAL_SCALE + 1;
-        Err(error.nearest(format!("{below} or {}", below + TEMPORAL_SCALE)))
+        let below = behind_first / step * step + 1;
+        Err(error().nearest(format!("{below} or {}", below + step)))
     }
 
     /// Pixel frames.
@@ -39,9 +43,9 @@ impl FrameCount {
         self.0
     }
 
-    /// Latent frames: `(frames − 1) / 8 + 1`.
-    pub fn latent(self) -> usize {
-        (self.0 - 1) / TEMPORAL_SCALE + 1
+    /// Latent frames of a video VAE that folds `step` frames into one: `(frames − 1) / step + 1`.
+    pub fn latent(self, step: usize) -> usize {
+        (self.0 - 1) / step + 1
     }
 
     /// Index of the last frame.
@@ -144,8 +148,8 @@ mod tests {
 
     #[test]
     fn frame_counts_name_the_two_nearest() {
-        assert_eq!(FrameCount::new(17).map(FrameCount::latent), Ok(3));
-        assert_eq!(FrameCount::new(1).map(FrameCount::latent), Ok(1));
+        let latent = |n| FrameCount::new(n).map(|frames| frames.latent(8));
+        assert_eq!((latent(17), latent(1)), (Ok(3), Ok(1)));
         let text = |n| FrameCount::new(n).map_err(|e| e.to_string());
         assert_eq!(text(20), Err("frames: 20 is not of the form 8k+1; nearest legal: 17 or 25".into()));
         assert_eq!(text(8), Err("frames: 8 is not of the form 8k+1; nearest legal: 1 or 9".into()));

@@ -4,7 +4,7 @@
 
 use crate::{
     ConditioningMode, FieldError, FrameCount, FrameRate, Guidance, ImageCondition, Method, PixelShape, Schedule, Seed,
-    Stages,
+    SizeRules, Stages,
 };
 use serde::{Deserialize, Serialize};
 
@@ -30,9 +30,6 @@ impl Crf {
         (self.0 != 0).then_some(self.0)
     }
 }
-
-/// The shortest clip between two images: a latent frame for each.
-const SHORTEST_BETWEEN: usize = 9;
 
 /// What a caller wants, field by field, before the fields are checked against each other.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -102,17 +99,27 @@ pub struct Generation {
 }
 
 impl GenerationDraft {
-    /// Checks every field, alone and against the others.
+    /// Checks every field by the rules of every LTX model ([`SizeRules::LTX`]).
+    ///
+    /// # Errors
+    /// As [`Self::check_by`].
+    pub fn check(self, method: Method) -> Result<Generation, FieldError> {
+        self.check_by(&SizeRules::LTX, method)
+    }
+
+    /// Checks every field, alone and against the others; `rules` say which sizes the model can make.
     ///
     /// # Errors
     /// The first field that is wrong, with the nearest legal value.
-    pub fn check(self, method: Method) -> Result<Generation, FieldError> {
-        if method == Method::StartEndFrames && self.frames < SHORTEST_BETWEEN {
+    pub fn check_by(self, rules: &SizeRules, method: Method) -> Result<Generation, FieldError> {
+        // The shortest clip between two images: a latent frame for each.
+        let shortest = rules.frame_step + 1;
+        if method == Method::StartEndFrames && self.frames < shortest {
             let rule = "is too short for a start and an end frame";
-            return Err(FieldError::new("frames", self.frames, rule).nearest(SHORTEST_BETWEEN));
+            return Err(FieldError::new("frames", self.frames, rule).nearest(shortest));
         }
-        let frames = FrameCount::new(self.frames)?;
-        let pixels = PixelShape::new(self.width, self.height, self.stages)?;
+        let frames = FrameCount::by_rules(self.frames, rules)?;
+        let pixels = PixelShape { width: self.width, height: self.height }.checked(self.stages, rules)?;
         let rate = FrameRate::new(self.fps)?;
         if self.images.is_empty() {
             return Err(FieldError::new("image", "none", "was given; a generation starts from an image"));
@@ -151,30 +158,14 @@ impl GenerationDraft {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ImageSource, Strength};
+    use crate::{Defaults, FramePosition, ImageInput, ImageSource, Overrides, Strength};
 
     fn draft() -> GenerationDraft {
-        let image = |frame_index| ImageCondition {
-            source: ImageSource::Path("start.png".into()),
-            frame_index,
-            strength: Strength::FULL,
-        };
-        GenerationDraft {
-            prompt: "A lake".into(),
-            negative_prompt: String::new(),
-            images: vec![image(0), image(16)],
-            conditioning: ConditioningMode::ReplaceFirst,
-            width: 96,
-            height: 64,
-            frames: 17,
-            fps: 24.0,
-            seed: Seed(0),
-            schedule: Schedule::Distilled,
-            steps: 8,
-            stages: Stages::One,
-            guidance: Guidance { cfg_scale: 3.0, stg_scale: 1.0, rescale_scale: 0.7, stg_blocks: vec![1] },
-            image_crf: 33,
-        }
+        let image =
+            |position| ImageInput { source: ImageSource::Path("start.png".into()), position, strength: Strength::FULL };
+        let said = Overrides { width: Some(96), height: Some(64), frames: Some(17), ..Overrides::default() };
+        let images = vec![image(FramePosition::First), image(FramePosition::Last)];
+        Defaults::official(Schedule::Distilled).fill(said, "A lake".into(), images)
     }
 
     fn refusal(change: impl FnOnce(&mut GenerationDraft)) -> String {

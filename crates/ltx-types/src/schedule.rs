@@ -41,14 +41,6 @@ pub enum Stages {
 }
 
 impl Stages {
-    /// Sides must be multiples of this many pixels.
-    pub fn pixel_step(self) -> usize {
-        match self {
-            Self::One => 32,
-            Self::Two => 64,
-        }
-    }
-
     /// 1 or 2.
     pub fn count(self) -> u8 {
         match self {

@@ -2,11 +2,8 @@
 //!
 //! Must not know tensors.
 
-use crate::{FieldError, FrameCount, Stages};
+use crate::{FieldError, FrameCount, SizeRules, Stages};
 use serde::{Deserialize, Serialize};
-
-/// The largest side a request may ask for, in pixels.
-const MAX_SIDE: usize = 8192;
 
 /// Width and height of every frame, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,14 +15,22 @@ pub struct PixelShape {
 }
 
 impl PixelShape {
-    /// Checks both sides against the step the stages need: 32 pixels for one stage, 64 for two.
+    /// Checks both sides by the rules of every LTX model ([`SizeRules::LTX`]).
     ///
     /// # Errors
-    /// A side is 0, over 8192, or not a multiple; the error names the field and the nearest multiples.
+    /// As [`Self::checked`].
     pub fn new(width: usize, height: usize, stages: Stages) -> Result<Self, FieldError> {
-        side("width", width, stages)?;
-        side("height", height, stages)?;
-        Ok(Self { width, height })
+        Self { width, height }.checked(stages, &SizeRules::LTX)
+    }
+
+    /// Checks both sides against the step the stages need: in LTX models 32 pixels for one stage, 64 for two.
+    ///
+    /// # Errors
+    /// A side is 0, larger than the rules allow, or not a multiple; the error names the field and the nearest multiples.
+    pub fn checked(self, stages: Stages, rules: &SizeRules) -> Result<Self, FieldError> {
+        side("width", self.width, stages, rules)?;
+        side("height", self.height, stages, rules)?;
+        Ok(self)
     }
 
     /// The shape stage 1 works at: half of both sides with two stages, the same with one.
@@ -44,10 +49,10 @@ impl std::fmt::Display for PixelShape {
     }
 }
 
-fn side(field: &'static str, pixels: usize, stages: Stages) -> Result<(), FieldError> {
-    let step = stages.pixel_step();
-    if pixels > MAX_SIDE {
-        return Err(FieldError::new(field, pixels, format!("is more than {MAX_SIDE}")).nearest(MAX_SIDE));
+fn side(field: &'static str, pixels: usize, stages: Stages, rules: &SizeRules) -> Result<(), FieldError> {
+    let (step, largest) = (rules.side_step_of(stages), rules.largest_side);
+    if pixels > largest {
+        return Err(FieldError::new(field, pixels, format!("is more than {largest}")).nearest(largest));
     }
     if pixels > 0 && pixels.is_multiple_of(step) {
         return Ok(());
@@ -88,7 +93,11 @@ pub struct LatentShape {
 impl LatentShape {
     /// The latent of a clip. The sizes were checked when `pixels` and `frames` were made.
     pub fn of(pixels: PixelShape, frames: FrameCount, scale: LatentScale) -> Self {
-        Self { frames: frames.latent(), height: pixels.height / scale.height, width: pixels.width / scale.width }
+        Self {
+            frames: frames.latent(scale.time),
+            height: pixels.height / scale.height,
+            width: pixels.width / scale.width,
+        }
     }
 
     /// Tokens in the patchified sequence (patch size 1).

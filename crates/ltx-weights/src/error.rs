@@ -1,4 +1,4 @@
-//! What can be wrong with a file of weights or a manifest.
+//! What can be wrong with a file of weights.
 //!
 //! Must not know who asked for it.
 
@@ -156,14 +156,5 @@ pub enum WeightsError {
         file: PathBuf,
         /// What is wrong with which key.
         report: Box<LoadReport>,
-    },
-    /// A manifest does not parse.
-    #[error("{}: not a valid model manifest", file.display())]
-    BadManifest {
-        /// The manifest.
-        file: PathBuf,
-        /// Where and why.
-        #[source]
-        source: Box<toml::de::Error>,
     },
 }

@@ -5,7 +5,7 @@
 
 use crate::{
     Result, WeightsError,
-    weight_file::{Entry, Header, StoredType, block_name},
+    weight_file::{Entry, Header, StoredType},
 };
 use candle_core::{DType, quantized::GgmlDType};
 use ltx_nn::Packing;
@@ -355,7 +355,7 @@ pub(crate) fn number_of(kind: GgmlDType) -> u32 {
 fn type_of(number: u32) -> Option<(StoredType, u64, u64)> {
     let float = |dtype, size| (StoredType::Float(dtype), 1, size);
     let blocks = |kind: GgmlDType| {
-        debug_assert_eq!(number_of(kind), number, "{}", block_name(kind));
+        debug_assert_eq!(number_of(kind), number, "{}", Packing::Blocks(kind).name());
         (StoredType::Packed(Packing::Blocks(kind)), kind.block_size() as u64, kind.type_size() as u64)
     };
     let other = |name, block, size| (StoredType::Other(name), block, size);

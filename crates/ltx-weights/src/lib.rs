@@ -1,14 +1,14 @@
 //! Checkpoint files as sources of weights: memory-mapped safetensors and GGUF, one file or several, LoRA files over them, their
-//! configurations, model manifests, and the report that accounts for every key; and the way from one format to the other (`quantize`).
+//! configurations, and the report that accounts for every key; and the way from one format to the other (`quantize`).
 //!
 //! Must not know: how a model computes. It implements `ltx_nn::Weights` for data, for shapes
-//! alone, and for random data of those shapes (measurements), so that `inspect` runs the models' real `load()` and no second list of keys exists.
+//! alone, and for random data of those shapes (measurements), so that `inspect` runs the models' real `load()` and no second
+//! list of keys exists.
 #![deny(unsafe_code)]
 
 mod error;
 mod gguf;
 mod lora;
-mod manifest;
 mod mapped;
 mod names;
 mod quantize;
@@ -17,12 +17,12 @@ mod report;
 mod safetensors_file;
 mod sources;
 mod tensor_set;
+mod vocabulary;
 mod weight_file;
 
 pub use error::{Result, WeightsError};
 pub use gguf::GgufFault;
-pub use lora::{Adapted, LORA_STRENGTHS, LoraChoice, LoraProblem, LoraReport, Loras, lora_report};
-pub use manifest::{Manifest, ManifestFile, ManifestFiles, ManifestLora, ModelLibrary};
+pub use lora::{Adapted, LoraProblem, LoraReport, Loras, lora_report};
 pub use quantize::{MetaValue, Naming, QuantizeReport, QuantizeType, Recipe, TensorReport, quantize};
 pub use random::RandomWeights;
 pub use report::{KeyProblem, LoadReport, Tally};

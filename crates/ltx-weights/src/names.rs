@@ -6,27 +6,12 @@
 //!
 //! Must not know shapes.
 
-use crate::{Result, WeightsError, weight_file::Header};
+use crate::{
+    Result, WeightsError,
+    vocabulary::{GEMMA, OFFICIAL, PREFIXES, Prefix},
+    weight_file::Header,
+};
 use std::path::Path;
-
-/// First words of a transformer's keys without their prefix.
-const TRANSFORMER: [&str; 9] = [
-    "transformer_blocks.",
-    "patchify_proj.",
-    "proj_out.",
-    "adaln_single.",
-    "prompt_adaln_single.",
-    "scale_shift_table",
-    "video_embeddings_connector.",
-    "audio_",
-    "av_ca_",
-];
-/// First words of a video VAE's keys without their prefix.
-const VAE: [&str; 3] = ["encoder.", "decoder.", "per_channel_statistics."];
-/// First words of the text projection's keys without their prefix.
-const PROJECTION: [&str; 2] = ["video_aggregate_embed.", "audio_aggregate_embed."];
-/// Beginnings that are official.
-const OFFICIAL: [&str; 4] = ["model.", "vae.", "audio_vae.", "text_embedding_projection."];
 
 /// llama.cpp's names within a Gemma-3 layer, and the official ones. Norms hold the 1 that the model adds.
 pub(crate) const GEMMA_LAYER: [(&str, &str); 13] = [
@@ -44,14 +29,12 @@ pub(crate) const GEMMA_LAYER: [(&str, &str); 13] = [
     ("ffn_up.weight", "mlp.up_proj.weight"),
     ("ffn_down.weight", "mlp.down_proj.weight"),
 ];
-/// The same outside the layers.
+/// llama.cpp's names outside the layers of Gemma-3, and the official ones.
 pub(crate) const GEMMA_ROOT: [(&str, &str); 3] = [
     ("token_embd.weight", "embed_tokens.weight"),
     ("output_norm.weight", "norm.weight"),
     ("output.weight", "lm_head.weight"),
 ];
-/// Where a Gemma file's official keys begin.
-const GEMMA: &str = "model.";
 
 /// Renames a file's tensors to what the official files call them.
 ///
@@ -75,17 +58,14 @@ pub(crate) fn make_official(path: &Path, header: &mut Header, map: &[u8]) -> Res
 pub(crate) fn official_ltx(key: &str) -> String {
     let starts = |heads: &[&str]| heads.iter().any(|head| key.starts_with(head));
     if starts(&OFFICIAL) {
-        key.to_owned()
-    } else if key.starts_with("diffusion_model.") {
-        format!("model.{key}")
-    } else if starts(&PROJECTION) {
-        format!("text_embedding_projection.{key}")
-    } else if starts(&TRANSFORMER) {
-        format!("model.diffusion_model.{key}")
-    } else if starts(&VAE) {
-        format!("vae.{key}")
-    } else {
-        key.to_owned()
+        return key.to_owned();
+    }
+    if key.starts_with("diffusion_model.") {
+        return format!("model.{key}");
+    }
+    match PREFIXES.iter().find(|prefix| starts(prefix.heads)) {
+        Some(Prefix { official, .. }) => format!("{official}{key}"),
+        None => key.to_owned(),
     }
 }
 

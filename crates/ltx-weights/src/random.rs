@@ -5,7 +5,10 @@
 
 use crate::{TensorSet, sources::look_up};
 use candle_core::Tensor;
-use ltx_nn::{Compute, Matrix, Packed, Packing, Weights};
+use ltx_nn::{
+    Compute, Packing, Weights,
+    matrix::{Packed, Stored},
+};
 use std::sync::Arc;
 
 /// Over the headers of a set of files. Matrices are scaled so that a unit input gives an output of about one, weights of norms
@@ -18,11 +21,11 @@ impl Weights for RandomWeights {
         draw(key, shape, compute)
     }
 
-    fn matrix(&self, key: &str, shape: [usize; 2], compute: &Compute) -> ltx_nn::Result<Matrix> {
+    fn matrix(&self, key: &str, shape: [usize; 2], compute: &Compute) -> ltx_nn::Result<Stored> {
         let (_, entry) = look_up(&self.0, key, &shape)?;
         match entry.packing() {
-            Some(Packing::Fp8 { .. }) => Ok(Matrix::Packed(draw_8_bits(shape)?)),
-            _ => Ok(Matrix::Dense(draw(key, &shape, compute)?)),
+            Some(Packing::Fp8 { .. }) => Ok(Stored::packed(draw_8_bits(shape)?)),
+            _ => Stored::floats(draw(key, &shape, compute)?),
         }
     }
 
@@ -71,7 +74,7 @@ mod tests {
     #[test]
     fn values_of_8_bits_are_finite_and_of_about_the_right_size() -> ltx_nn::Result<()> {
         let (outputs, inputs) = (300, 4096);
-        let wide = draw_8_bits([outputs, inputs])?.widened(&Device::Cpu)?;
+        let wide = draw_8_bits([outputs, inputs])?.widened(&Device::Cpu, Compute::cpu_f32().kernels.level)?;
         let mean_square = wide.sqr()?.mean_all()?.to_scalar::<f32>()? * inputs as f32;
         assert!((0.5..2.0).contains(&mean_square), "{mean_square}");
         Ok(())

@@ -2,8 +2,12 @@
 //!
 //! Must not know how the keys were used.
 
-use crate::{LoraProblem, LoraReport, Loras, TensorSet};
+use crate::{
+    LoraProblem, LoraReport, Loras, TensorSet,
+    vocabulary::{is_audio, is_vision},
+};
 use ltx_nn::NnError;
+use ltx_types::Part;
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt, ops, path::PathBuf};
 
@@ -124,7 +128,7 @@ impl fmt::Display for KeyProblem {
 /// What a key was asked for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Use {
-    pub(crate) part: &'static str,
+    pub(crate) part: Part,
     /// As the matrix of a linear layer.
     pub(crate) matrix: bool,
     /// As such a matrix, which stays packed.
@@ -137,11 +141,11 @@ pub struct LoadReport {
     /// Tensors in the files.
     pub total: Tally,
     /// What the video models load, by part.
-    pub used: BTreeMap<&'static str, Tally>,
-    /// The same by part and stored type.
-    pub stored: BTreeMap<&'static str, BTreeMap<&'static str, Tally>>,
+    pub used: BTreeMap<Part, Tally>,
+    /// What the video models load, by part and stored type.
+    pub stored: BTreeMap<Part, BTreeMap<&'static str, Tally>>,
     /// Of that, what stays packed in memory as it is stored: the quantised and fp8 matrices of linear layers.
-    pub packed: BTreeMap<&'static str, Tally>,
+    pub packed: BTreeMap<Part, Tally>,
     /// Scales of fp8 weights, read with their weights, and those of activations, which are not needed.
     pub scales: Tally,
     /// The audio stream: recognised, counted, never read.
@@ -152,7 +156,7 @@ pub struct LoadReport {
     /// LoRA files over it.
     pub loras: Vec<LoraReport>,
     /// What of those stays in memory by part, beside weights that stay packed. Dense ones are changed when they are loaded.
-    pub beside: BTreeMap<&'static str, Tally>,
+    pub beside: BTreeMap<Part, Tally>,
     /// What is wrong.
     pub problems: Vec<KeyProblem>,
 }
@@ -168,11 +172,11 @@ impl LoadReport {
         for key in set.keys() {
             let size = set.size_of(key);
             report.total.count(size);
-            if let Some(Use { part, packed, .. }) = used.get(key) {
+            if let Some(&Use { part, packed, .. }) = used.get(key) {
                 report.used.entry(part).or_default().count(size);
                 let stored = set.stored_as(key).unwrap_or_default();
                 report.stored.entry(part).or_default().entry(stored).or_default().count(size);
-                if *packed {
+                if packed {
                     report.packed.entry(part).or_default().count(size);
                     match loras.size_beside(key) {
                         Tally { tensors: 0, .. } => {}
@@ -219,39 +223,6 @@ impl fmt::Display for LoadReport {
         match self.problems.len().saturating_sub(SHOWN) {
             0 => Ok(()),
             more => write!(f, "; and {more} more"),
-        }
-    }
-}
-
-/// Whether a key of the official single file belongs to the audio stream or to the crossing between the streams.
-pub(crate) fn is_audio(key: &str) -> bool {
-    key.starts_with("vocoder.") || ["audio", "av_ca_", "a2v", "v2a"].iter().any(|mark| key.contains(mark))
-}
-
-/// Whether a key of a Gemma-3 file belongs to the image side, to the head that predicts tokens, or is a packed tokenizer.
-fn is_vision(key: &str) -> bool {
-    let marks =
-        ["vision_tower.", "vision_model.", "multi_modal_projector.", "lm_head.", "spiece_model", "tokenizer_json"];
-    marks.iter().any(|mark| key.contains(mark))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn audio_is_told_from_video_by_name() {
-        for key in [
-            "vocoder.vocoder.conv_pre.weight",
-            "audio_vae.encoder.conv_in.conv.weight",
-            "model.diffusion_model.av_ca_video_scale_shift_adaln_single.linear.bias",
-            "model.diffusion_model.transformer_blocks.0.scale_shift_table_a2v_ca_video",
-            "model.diffusion_model.transformer_blocks.0.video_to_audio_attn.to_q.weight",
-        ] {
-            assert!(is_audio(key), "{key}");
-        }
-        for key in ["vae.encoder.conv_in.conv.weight", "model.diffusion_model.transformer_blocks.0.attn1.to_v.bias"] {
-            assert!(!is_audio(key), "{key}");
         }
     }
 }

@@ -9,7 +9,11 @@ use crate::{
 };
 use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
-use ltx_nn::{Compute, Matrix, NnError, Packed, Weights, unpack};
+use ltx_nn::{
+    Compute, NnError, Weights,
+    matrix::{self, Packed, StoredKind, unpack},
+};
+use ltx_types::Part;
 use rayon::prelude::*;
 use std::{
     collections::BTreeMap,
@@ -33,13 +37,17 @@ impl Weights for Stored {
         convert(&whole(file, (key, entry))?, entry, shape, compute)
     }
 
-    fn matrix(&self, key: &str, shape: [usize; 2], compute: &Compute) -> ltx_nn::Result<Matrix> {
+    fn matrix(&self, key: &str, shape: [usize; 2], compute: &Compute) -> ltx_nn::Result<matrix::Stored> {
         let (file, entry) = look_up(&self.0, key, &shape)?;
-        let Some(packing) = entry.matrix_packing(compute).filter(|_| shape[1] > 0) else {
-            return Ok(Matrix::Dense(self.tensor(key, &shape, compute)?));
-        };
-        file.map.expect(&entry.range);
-        Ok(Matrix::Packed(Packed::new(whole(file, (key, entry))?, packing, shape)?))
+        match entry.matrix_kind() {
+            StoredKind::Packed(packing) if shape[1] > 0 => {
+                file.map.expect(&entry.range);
+                Ok(matrix::Stored::packed(Packed::new(whole(file, (key, entry))?, packing, shape)?))
+            }
+            StoredKind::Packed(_) | StoredKind::Floats(_) | StoredKind::ShapeAlone => {
+                matrix::Stored::floats(self.tensor(key, &shape, compute)?)
+            }
+        }
     }
 
     fn rows(&self, key: &str, shape: [usize; 2], rows: &[u32], compute: &Compute) -> ltx_nn::Result<Tensor> {
@@ -105,10 +113,10 @@ fn widen(bytes: &[u8], stored: DType, values: &mut [f32]) {
 
 /// Stored bytes of `shape`, which may be rows of the entry, to the dtype asked for.
 pub(crate) fn convert(bytes: &[u8], entry: &Entry, shape: &[usize], compute: &Compute) -> ltx_nn::Result<Tensor> {
-    let Compute { device, dtype, .. } = compute;
+    let Compute { device, dtype, kernels, .. } = compute;
     let tensor = match (entry.stored, dtype) {
         (StoredType::Packed(packing), _) => {
-            Tensor::from_vec(unpack(bytes, packing, shape.iter().product())?, shape, device)?
+            Tensor::from_vec(unpack(kernels.level, bytes, packing, shape.iter().product())?, shape, device)?
         }
         (StoredType::Float(stored), DType::F32) => {
             let mut values = vec![0f32; bytes.len() / stored.size_in_bytes()];
@@ -173,8 +181,8 @@ impl ShapeOnly {
     }
 
     /// The source for one part of the model; what it is asked for counts towards that part.
-    pub fn part(self: &Arc<Self>, name: &'static str) -> Arc<dyn Weights> {
-        Arc::new(Part { source: Arc::clone(self), name })
+    pub fn part(self: &Arc<Self>, part: Part) -> Arc<dyn Weights> {
+        Arc::new(OfPart { source: Arc::clone(self), part })
     }
 
     /// The account of every key, after the models were loaded from this source.
@@ -205,7 +213,7 @@ impl ShapeOnly {
     }
 
     /// Notes that `key` is asked for, as the matrix of a linear layer or otherwise.
-    fn ask(&self, key: &str, shape: &[usize], part: &'static str, as_matrix: bool) {
+    fn ask(&self, key: &str, shape: &[usize], part: Part, as_matrix: bool) {
         let mut seen = self.seen();
         if let Some((_, entry)) = self.set.entry(key) {
             seen.used.insert(
@@ -220,29 +228,29 @@ impl ShapeOnly {
 }
 
 /// A [`ShapeOnly`] that counts towards one part.
-struct Part {
+struct OfPart {
     source: Arc<ShapeOnly>,
-    name: &'static str,
+    part: Part,
 }
 
-impl Weights for Part {
+impl Weights for OfPart {
     fn tensor(&self, key: &str, shape: &[usize], compute: &Compute) -> ltx_nn::Result<Tensor> {
-        self.source.ask(key, shape, self.name, false);
+        self.source.ask(key, shape, self.part, false);
         Ok(Tensor::zeros((), compute.dtype, &Device::Cpu)?.broadcast_as(shape)?)
     }
 
-    fn matrix(&self, key: &str, shape: [usize; 2], compute: &Compute) -> ltx_nn::Result<Matrix> {
-        self.source.ask(key, &shape, self.name, true);
-        Ok(Matrix::Dense(Tensor::zeros((), compute.dtype, &Device::Cpu)?.broadcast_as(&shape)?))
+    fn matrix(&self, key: &str, shape: [usize; 2], _: &Compute) -> ltx_nn::Result<matrix::Stored> {
+        self.source.ask(key, &shape, self.part, true);
+        Ok(matrix::Stored::shape_alone(shape))
     }
 
     fn rows(&self, key: &str, shape: [usize; 2], rows: &[u32], compute: &Compute) -> ltx_nn::Result<Tensor> {
-        self.source.ask(key, &shape, self.name, false);
+        self.source.ask(key, &shape, self.part, false);
         Ok(Tensor::zeros((), compute.dtype, &Device::Cpu)?.broadcast_as((rows.len(), shape[1]))?)
     }
 
     fn check(&self, key: &str, shape: &[usize]) -> ltx_nn::Result<()> {
-        self.source.ask(key, shape, self.name, false);
+        self.source.ask(key, shape, self.part, false);
         Ok(())
     }
 }

@@ -3,11 +3,11 @@
 //! Must not know what they are used for.
 
 use crate::{
-    Result, WeightsError, report,
+    Result, WeightsError, vocabulary,
     weight_file::{Entry, StoredType, WeightFile},
 };
 use candle_core::DType;
-use ltx_nn::Packing;
+use ltx_nn::matrix::StoredKind;
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -24,12 +24,8 @@ pub struct Footprint<'a> {
     pub shape: &'a [usize],
     /// Bytes on disk.
     pub stored: u64,
-    /// Whether a linear layer keeps it packed.
-    pub packed: bool,
-    /// Whether it is stored as bf16.
-    pub bf16: bool,
-    /// Whether its values are 8-bit floats.
-    pub fp8: bool,
+    /// What its values are handed out as, if it may be the matrix of a linear layer: it has two dimensions.
+    pub matrix: Option<StoredKind>,
 }
 
 impl Footprint<'_> {
@@ -200,17 +196,15 @@ impl TensorSet {
         self.entry(key).map_or((0, 0), |(_, entry)| (entry.values() as u64, entry.range.len() as u64))
     }
 
-    /// Bytes in memory of the tensors whose keys start with `prefix`: all of them, and the largest. `bytes` says what one takes.
-    /// The audio stream is left out, as it is never loaded.
+    /// Bytes in memory of the tensors whose keys start with `prefix`: all of them, and the largest. `bytes` says what one
+    /// takes. The audio stream is left out, as it is never loaded.
     pub fn memory_bytes(&self, prefix: &str, bytes: impl Fn(Footprint<'_>) -> u64) -> (u64, u64) {
         let keys = self.by_key.range(prefix.to_owned()..).map(|(key, _)| key).take_while(|key| key.starts_with(prefix));
-        let keys = keys.filter(|key| !report::is_audio(key));
+        let keys = keys.filter(|key| !vocabulary::is_audio(key));
         let each = keys.filter_map(|key| {
             let (_, entry) = self.entry(key)?;
-            let packed = entry.shape.len() == 2 && entry.packing().is_some();
-            let bf16 = entry.stored == StoredType::Float(DType::BF16);
-            let fp8 = matches!(entry.stored, StoredType::Packed(Packing::Fp8 { .. }));
-            Some(bytes(Footprint { key, shape: &entry.shape, stored: entry.range.len() as u64, packed, bf16, fp8 }))
+            let matrix = (entry.shape.len() == 2).then(|| entry.matrix_kind());
+            Some(bytes(Footprint { key, shape: &entry.shape, stored: entry.range.len() as u64, matrix }))
         });
         each.fold((0, 0), |(sum, most), bytes| (sum + bytes, most.max(bytes)))
     }

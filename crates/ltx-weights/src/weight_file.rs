@@ -3,8 +3,8 @@
 //! Must not know which model its tensors belong to.
 
 use crate::{Result, gguf, mapped::Mapped, names, safetensors_file};
-use candle_core::{DType, quantized::GgmlDType};
-use ltx_nn::{Compute, NnError, Packing};
+use candle_core::DType;
+use ltx_nn::{NnError, Packing, matrix::StoredKind};
 use std::{
     collections::BTreeMap,
     ops::Range,
@@ -27,33 +27,11 @@ impl StoredType {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Float(DType::F32) => "F32",
-            Self::Float(DType::F16) | Self::Packed(Packing::F16) => "F16",
-            Self::Float(_) | Self::Packed(Packing::Bf16) => "BF16",
-            Self::Packed(Packing::Fp8 { .. }) => "F8_E4M3",
-            Self::Packed(Packing::Blocks(kind)) => block_name(kind),
+            Self::Float(DType::F16) => "F16",
+            Self::Float(_) => "BF16",
+            Self::Packed(packing) => packing.name(),
             Self::Other(name) => name,
         }
-    }
-}
-
-/// ggml's own name of a block type.
-pub(crate) fn block_name(kind: GgmlDType) -> &'static str {
-    match kind {
-        GgmlDType::F32 => "F32",
-        GgmlDType::F16 => "F16",
-        GgmlDType::BF16 => "BF16",
-        GgmlDType::Q4_0 => "Q4_0",
-        GgmlDType::Q4_1 => "Q4_1",
-        GgmlDType::Q5_0 => "Q5_0",
-        GgmlDType::Q5_1 => "Q5_1",
-        GgmlDType::Q8_0 => "Q8_0",
-        GgmlDType::Q8_1 => "Q8_1",
-        GgmlDType::Q2K => "Q2_K",
-        GgmlDType::Q3K => "Q3_K",
-        GgmlDType::Q4K => "Q4_K",
-        GgmlDType::Q5K => "Q5_K",
-        GgmlDType::Q6K => "Q6_K",
-        GgmlDType::Q8K => "Q8_K",
     }
 }
 
@@ -73,18 +51,18 @@ impl Entry {
         self.shape.iter().product()
     }
 
-    /// How a linear layer that computes so keeps it until it has a better form: packed if its rows are whole blocks, and as 16-bit
-    /// floats where those would be widened anyway.
-    pub(crate) fn matrix_packing(&self, compute: &Compute) -> Option<Packing> {
-        let widened = compute.device.is_cpu() && compute.dtype == DType::F32 && !self.plus_one;
-        match self.stored {
-            StoredType::Float(DType::BF16) if widened => Some(Packing::Bf16),
-            StoredType::Float(DType::F16) if widened => Some(Packing::F16),
-            _ => self.packing(),
-        }
+    /// What a source hands its values out as, if it is the matrix of a linear layer: bytes if its rows are whole blocks, floats
+    /// of 32 bits as they are, and whatever has to be converted in f32.
+    pub(crate) fn matrix_kind(&self) -> StoredKind {
+        let halves = match self.stored {
+            StoredType::Float(DType::BF16) if !self.plus_one => Some(Packing::Bf16),
+            StoredType::Float(DType::F16) if !self.plus_one => Some(Packing::F16),
+            StoredType::Float(_) | StoredType::Packed(_) | StoredType::Other(_) => None,
+        };
+        halves.or_else(|| self.packing()).map_or(StoredKind::Floats(DType::F32), StoredKind::Packed)
     }
 
-    /// Whether a linear layer keeps it packed for good: its rows are whole blocks.
+    /// How its values are packed, if a linear layer keeps them so: they are no plain floats, and rows are whole blocks.
     pub(crate) fn packing(&self) -> Option<Packing> {
         let StoredType::Packed(packing) = self.stored else { return None };
         let row = self.shape.last().copied().unwrap_or(0);

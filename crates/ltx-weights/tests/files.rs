@@ -3,6 +3,7 @@
 use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
 use ltx_nn::{Compute, NnError, Vb};
+use ltx_types::Part;
 use ltx_weights::{KeyProblem, ShapeOnly, Stored, TensorSet, WeightsError};
 use std::{collections::HashMap, fs, path::Path, sync::Arc};
 
@@ -59,12 +60,12 @@ fn shapes_alone_account_for_every_key() {
     let file = folder.path().join("w.safetensors");
     save(&file, &[("w", matrix()), ("extra", matrix()), ("audio_vae.w", matrix()), ("bent", matrix())]);
     let source = ShapeOnly::new(Arc::new(TensorSet::open_file(&file).unwrap()));
-    let vb = Vb::new(source.part("part"), Compute::cpu_f32());
+    let vb = Vb::new(source.part(Part::Transformer), Compute::cpu_f32());
     assert_eq!(vb.tensor("w", [4, 3]).unwrap().dims(), [4, 3]);
     vb.tensor("bent", [9]).unwrap();
     vb.tensor("gone", [2, 2]).unwrap();
     let report = source.report();
-    assert_eq!((report.total.tensors, report.used["part"].tensors, report.audio.tensors), (4, 2, 1));
+    assert_eq!((report.total.tensors, report.used[&Part::Transformer].tensors, report.audio.tensors), (4, 2, 1));
     assert_eq!(
         report.problems,
         [

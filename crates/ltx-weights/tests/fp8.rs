@@ -1,8 +1,9 @@
 //! fp8 safetensors: plain, scaled under either name, mixed up, and damaged.
 
 use candle_core::{DType, Device, Tensor};
-use ltx_nn::{Compute, Linear, Matrix, Vb, relative_l2};
+use ltx_nn::{Compute, Linear, Vb, matrix::Form, relative_l2};
 use ltx_testkit::fuzz::{Verdict, campaign_of, damaged, edits};
+use ltx_types::Part;
 use ltx_weights::{KeyProblem, ShapeOnly, Stored, TensorSet, WeightsError};
 use std::{collections::HashMap, fs, path::Path, sync::Arc};
 
@@ -52,7 +53,7 @@ fn a_layer_computes_what_the_same_values_in_f32_give() {
         }
         save(&file, &tensors);
         let vb = vb(&file).pp("l");
-        assert!(matches!(vb.matrix("weight", [8, 64]).unwrap(), Matrix::Packed(_)), "{name}");
+        assert!(matches!(vb.matrix("weight", [8, 64]).unwrap().form(), Form::Packed(_)), "{name}");
         let wide = (&values * f64::from(factor)).unwrap();
         let expected = x.matmul(&wide.t().unwrap()).unwrap().broadcast_add(&bias).unwrap();
         let found = Linear::load(&vb, 64, 8).unwrap().forward(&x).unwrap();
@@ -80,12 +81,15 @@ fn scales_are_accounted_for_and_orphans_are_unknown() {
         ],
     );
     let source = ShapeOnly::new(Arc::new(TensorSet::open_file(&file).unwrap()));
-    let vb = Vb::new(source.part("part"), Compute::cpu_f32());
+    let vb = Vb::new(source.part(Part::Transformer), Compute::cpu_f32());
     Linear::load_with(&vb.pp("l"), 64, 8, false).unwrap();
     Linear::load_with(&vb.pp("m"), 64, 8, false).unwrap();
     let report = source.report();
-    assert_eq!((report.total.tensors, report.scales.tensors, report.used["part"].tensors), (5, 2, 2));
-    assert_eq!((report.packed["part"].bytes, report.stored["part"]["F8_E4M3"].tensors), (512, 1));
+    assert_eq!((report.total.tensors, report.scales.tensors, report.used[&Part::Transformer].tensors), (5, 2, 2));
+    assert_eq!(
+        (report.packed[&Part::Transformer].bytes, report.stored[&Part::Transformer]["F8_E4M3"].tensors),
+        (512, 1)
+    );
     assert_eq!(report.problems, [KeyProblem::Unknown { key: "m.weight_scale".into() }]);
 }
 

@@ -6,6 +6,7 @@ use candle_core::{
 };
 use ltx_nn::{Compute, Vb};
 use ltx_testkit::fuzz::{Verdict, campaign_of, damaged, edits};
+use ltx_types::Part;
 use ltx_weights::{GgufFault, ShapeOnly, Stored, TensorSet, WeightsError};
 use proptest::strategy::Strategy;
 use std::{env, fs, path::Path, process::Command, sync::Arc};
@@ -112,11 +113,11 @@ fn a_good_file_is_read_by_official_keys() {
     assert_eq!(vb.with_dtype(DType::BF16).tensor(Q, [2, 32]).unwrap().dtype(), DType::BF16);
     // As a matrix it stays packed, and the account says so.
     let source = ShapeOnly::new(set);
-    let vb = Vb::new(source.part("part"), Compute::cpu_f32());
+    let vb = Vb::new(source.part(Part::Transformer), Compute::cpu_f32());
     vb.matrix(Q, [2, 32]).unwrap();
     vb.tensor("vae.table", [3, 1, 2]).unwrap();
     let report = source.complete().unwrap();
-    assert_eq!((report.packed["part"].bytes, report.stored["part"]["Q8_0"].tensors), (68, 1));
+    assert_eq!((report.packed[&Part::Transformer].bytes, report.stored[&Part::Transformer]["Q8_0"].tensors), (68, 1));
 }
 
 #[test]

@@ -3,6 +3,8 @@
 //! Must not know which command failed.
 
 use crate::{client::fault::Fault, config::ConfigError};
+use ltx_catalog::CatalogError;
+use ltx_engine::{EngineError, ErrorKind};
 use ltx_media::MediaError;
 use ltx_nn::DeviceError;
 use ltx_pipeline::{PipelineError, golden::GoldenError};
@@ -98,6 +100,12 @@ fn code_of(error: &(dyn std::error::Error + 'static)) -> Code {
     if let Some(error) = error.downcast_ref::<WeightsError>() {
         return code_of_weights(error);
     }
+    if let Some(error) = error.downcast_ref::<CatalogError>() {
+        return if matches!(error, CatalogError::Read { .. }) { Code::Failed } else { Code::BadInput };
+    }
+    if let Some(error) = error.downcast_ref::<EngineError>() {
+        return error.get_ref().downcast_ref().map_or_else(|| code_of_kind(error.kind()), code_of_media);
+    }
     if let Some(error) = error.downcast_ref::<GoldenError>() {
         return match error {
             GoldenError::Engine(error) => code_of_pipeline(error),
@@ -110,27 +118,16 @@ fn code_of(error: &(dyn std::error::Error + 'static)) -> Code {
 
 fn code_of_pipeline(error: &PipelineError) -> Code {
     match error {
-        PipelineError::Cancelled(_) => Code::Cancelled,
-        PipelineError::Field(_)
-        | PipelineError::Prompt(_)
-        | PipelineError::BadJson { .. }
-        | PipelineError::Config { .. }
-        | PipelineError::Tokenizer { .. }
-        | PipelineError::NotATextEncoder { .. }
-        | PipelineError::UnknownKind { .. }
-        | PipelineError::NoUpscaler
-        | PipelineError::MissingParts { .. }
-        | PipelineError::TooLittleMemory { .. }
-        | PipelineError::PartsDiffer { .. } => Code::BadInput,
         PipelineError::Media(error) => code_of_media(error),
-        PipelineError::Weights(error) => code_of(error),
-        PipelineError::Nn(error) => match error {
-            ltx_nn::NnError::Tensor { .. }
-            | ltx_nn::NnError::Unreadable { .. }
-            | ltx_nn::NnError::OutOfDeviceMemory { .. } => Code::Failed,
-            _ => Code::BadInput,
-        },
-        PipelineError::Read { .. } | PipelineError::NotFinite { .. } | PipelineError::Tensors { .. } => Code::Failed,
+        error => code_of_kind(error.kind()),
+    }
+}
+
+fn code_of_kind(kind: ErrorKind) -> Code {
+    match kind {
+        ErrorKind::Cancelled => Code::Cancelled,
+        ErrorKind::Request | ErrorKind::Image | ErrorKind::Model => Code::BadInput,
+        ErrorKind::Output | ErrorKind::DiskFull | ErrorKind::OutOfMemory | ErrorKind::Failed => Code::Failed,
     }
 }
 

@@ -4,10 +4,13 @@
 
 use crate::exit::BadInput;
 use anyhow::{Context, Result};
-use ltx_pipeline::ModelFiles;
-use ltx_policy::{KnownModel, ModelNames};
-use ltx_weights::{Manifest, ModelLibrary};
-use std::path::{Path, PathBuf};
+use ltx_catalog::{ModelLibrary, fingerprint};
+use ltx_policy::WeightFingerprint;
+use ltx_types::ModelFiles;
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 /// The model used when none is named: the trained one that the repository ships.
 pub(crate) const DEFAULT_MODEL: &str = "ltx-2.3-small";
@@ -34,22 +37,9 @@ fn has_manifest(folder: &Path) -> bool {
     entries.flatten().any(|entry| entry.path().extension().is_some_and(|extension| extension == "toml"))
 }
 
-/// The names that policy matches requests against.
-pub(crate) fn names(library: &ModelLibrary) -> ModelNames {
-    let known = |manifest: &Manifest| KnownModel { name: manifest.name.clone(), aliases: manifest.aliases.clone() };
-    ModelNames::new(library.manifests().iter().map(known).collect(), [])
-}
-
-/// Where a manifest's files lie.
-pub(crate) fn files(library: &ModelLibrary, manifest: &Manifest) -> ModelFiles {
-    let files = &manifest.files;
-    ModelFiles {
-        checkpoint: library.path_of(&files.checkpoint),
-        components: files.components.iter().map(|file| library.path_of(file)).collect(),
-        text_encoder: library.path_of(&files.text_encoder),
-        upscaler: files.upscaler.as_ref().map(|file| library.path_of(file)),
-        loras: library.loras_of(manifest),
-    }
+/// What tells a model's files from others', without reading a weight.
+pub(crate) fn fingerprint(files: &ModelFiles) -> io::Result<WeightFingerprint> {
+    fingerprint::of_headers(files, |gguf| ltx_weights::header_bytes(gguf).map_err(io::Error::other))
 }
 
 /// Whether `--model` names a file rather than a model.

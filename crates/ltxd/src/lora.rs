@@ -2,7 +2,7 @@
 //!
 //! Must not know what a LoRA changes.
 
-use ltx_weights::{LORA_STRENGTHS, LoraChoice};
+use ltx_types::{LORA_STRENGTHS, LoraChoice};
 use std::path::Path;
 
 #[derive(clap::Args)]

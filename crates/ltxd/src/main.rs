@@ -3,13 +3,13 @@
 //! Must not know how anything is computed. The only home of `anyhow`.
 #![deny(unsafe_code)]
 
-mod blocks;
+mod allocator;
 mod client;
 mod commands;
 mod compute;
 mod config;
 mod exit;
-mod fingerprint;
+mod generation_flags;
 mod human;
 mod library;
 mod lora;
@@ -18,6 +18,7 @@ mod node;
 mod progress;
 
 use clap::{Parser, Subcommand};
+use ltx_nn::Level;
 use std::process::ExitCode;
 
 #[derive(Parser)]
@@ -71,19 +72,19 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let level = cli.cpu_level.as_deref().map_or(Ok(()), |name| name.parse().and_then(ltx_nn::Level::force));
-    if let Err(error) = level {
-        return exit::report(&anyhow::Error::from(exit::BadInput(error.to_string())));
-    }
+    let level = match cli.cpu_level.as_deref().map_or_else(|| Ok(Level::widest()), str::parse) {
+        Ok(level) => level,
+        Err(error) => return exit::report(&anyhow::Error::from(exit::BadInput(error.to_string()))),
+    };
     let result = match cli.command {
-        Command::Generate(arguments) => commands::generate::run(&arguments),
-        Command::Inspect(arguments) => commands::inspect::run(&arguments),
+        Command::Generate(arguments) => commands::generate::run(&arguments, level),
+        Command::Inspect(arguments) => commands::inspect::run(&arguments, level),
         Command::Quantize(arguments) => commands::quantize::run(&arguments),
-        Command::Selftest(arguments) => commands::selftest::run(&arguments),
-        Command::Bench(arguments) => commands::bench::run(&arguments),
+        Command::Selftest(arguments) => commands::selftest::run(&arguments, level),
+        Command::Bench(arguments) => commands::bench::run(&arguments, level),
         Command::Models(arguments) => commands::models::run(&arguments),
-        Command::Serve(arguments) => commands::serve::run(&arguments),
-        Command::Config(arguments) => commands::config::run(&arguments),
+        Command::Serve(arguments) => commands::serve::run(&arguments, level),
+        Command::Config(arguments) => commands::config::run(&arguments, level),
         Command::Submit(arguments) => commands::submit::run(&arguments),
         Command::Watch(arguments) => commands::watch::run(&arguments),
         Command::Get(arguments) => commands::get::run(&arguments),

@@ -4,9 +4,9 @@
 
 use crate::{compute::gpu_free_bytes, human::human};
 use bytesize::ByteSize;
+use ltx_engine::{MemoryBudget, MemoryPlan, StageNeed, TileSizes};
 use ltx_jobs::memory::available_bytes;
 use ltx_nn::Compute;
-use ltx_pipeline::{MemoryBudget, MemoryPlan, StageNeed, TileSizes};
 use serde_json::{Value, json};
 
 /// The budget of a command that runs one generation.

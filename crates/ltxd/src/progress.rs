@@ -2,7 +2,7 @@
 //!
 //! Must not know what is generated.
 
-use crate::{blocks, client::words};
+use crate::{allocator, client::words};
 use indicatif::{ProgressBar, ProgressStyle};
 use ltx_jobs::memory;
 use ltx_types::{Progress, ProgressSink, Stage};
@@ -132,7 +132,7 @@ impl ProgressSink for StagePeaks<'_> {
         let mut peaks = self.peaks.lock().unwrap_or_else(PoisonError::into_inner);
         if peaks.last().is_none_or(|(stage, _)| *stage != progress.stage) {
             close_last(&mut peaks);
-            blocks::release();
+            allocator::release();
             memory::reset_peak();
             peaks.push((progress.stage, 0));
         }

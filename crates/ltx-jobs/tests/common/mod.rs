@@ -1,28 +1,13 @@
 //! A node on a temporary folder, with the fake for an engine.
 //!
 //! Must not know what is tested with it.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test file uses a part")]
 
-use ltx_jobs::{
-    ClientId, Disk, GenerationId, GenerationRecord, Jobs, JobsError, Settings, Submission, Submitted, Surroundings,
-    Watched,
-};
-use ltx_policy::{Ask, admit};
+use ltx_jobs::{Disk, GenerationId, Jobs, Surroundings};
 use ltx_testkit::fake::{FakeModels, FakeOptions, draft, policy};
+pub use ltx_testkit::fake::{LONG, client, ended, frames_of, settings, submission, submit_draft};
 use ltx_types::GenerationDraft;
 use std::{path::Path, sync::Arc, time::Duration};
-
-/// Longer than anything here takes.
-pub const LONG: Duration = Duration::from_secs(60);
-
-pub fn settings(data: &Path) -> Settings {
-    Settings {
-        requests_per_second: 1e6,
-        request_burst: 1_000_000,
-        reserve_bytes: 0,
-        ..Settings::new(data, "test-node")
-    }
-}
 
 pub fn surroundings(options: FakeOptions) -> Surroundings {
     Surroundings { models: Arc::new(FakeModels::new(options)), policy: policy().into(), space: Box::new(Disk) }
@@ -36,34 +21,8 @@ pub fn millis(step: u64) -> FakeOptions {
     FakeOptions { step_time: Duration::from_millis(step), ..FakeOptions::default() }
 }
 
-pub fn client(name: &str) -> ClientId {
-    ClientId::new(name).unwrap()
-}
-
-pub fn submission(draft: GenerationDraft, request_id: Option<&str>) -> Submission {
-    let body_sha256 = format!("{} {}", draft.prompt, draft.seed);
-    let admitted = admit(&Ask::default(), draft, &policy()).unwrap();
-    Submission { admitted, request_id: request_id.map(str::to_owned), body_sha256 }
-}
-
 pub fn submit(jobs: &Jobs, owner: &str, seed: u64) -> GenerationId {
     submit_draft(jobs, owner, draft("a lake", seed)).unwrap().record.id
-}
-
-pub fn submit_draft(jobs: &Jobs, owner: &str, draft: GenerationDraft) -> Result<Submitted, JobsError> {
-    jobs.submit(&client(owner), submission(draft, None))
-}
-
-/// Waits until a generation has ended.
-pub fn ended(jobs: &Jobs, owner: &str, id: GenerationId) -> GenerationRecord {
-    let mut watch = jobs.watch(&client(owner), id, 0).unwrap();
-    loop {
-        match watch.next_within(LONG).unwrap() {
-            Watched::Event(_) => {}
-            Watched::End(_) => return jobs.get(&client(owner), id).unwrap(),
-            Watched::Pending => panic!("{id} does not end: {:?}", jobs.status()),
-        }
-    }
 }
 
 /// Waits until the device is free, and what it left is removed.
@@ -82,14 +41,10 @@ pub fn undisturbed(drafts: impl IntoIterator<Item = GenerationDraft>) -> Vec<(u6
     ids.into_iter().map(|(seed, id)| (seed, frames_of(&ended(&jobs, "a", id)))).collect()
 }
 
-/// The same for requests that differ by seed alone.
+/// The frames of requests that differ by seed alone, on a node nobody disturbs.
 pub fn undisturbed_seeds<const N: usize>(seeds: [u64; N]) -> [String; N] {
     let frames = undisturbed(seeds.map(|seed| draft("a lake", seed)));
     frames.into_iter().map(|(_, frames)| frames).collect::<Vec<_>>().try_into().unwrap()
-}
-
-pub fn frames_of(record: &GenerationRecord) -> String {
-    record.outcome.as_ref().unwrap_or_else(|| panic!("{record:?}")).frames_sha256.clone()
 }
 
 /// Every file below a folder, by its path in it.

@@ -3,10 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use ltx_policy::{Ask, ModelIdentity, ModelNames, PolicyConfig, UsageMark, WeightFingerprint, admit};
-use ltx_types::{
-    ConditioningMode, GenerationDraft, Guidance, ImageCondition, ImageSource, Schedule, Seed, Stages, Strength,
-    UnixMillis,
-};
+use ltx_types::{Defaults, FramePosition, ImageInput, ImageSource, Overrides, Schedule, Seed, Strength, UnixMillis};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -16,22 +13,10 @@ use std::{
 /// A mark, got the only way there is: through `admit`.
 pub(crate) fn mark() -> UsageMark {
     let source = ImageSource::Bytes([0u8; 4].as_slice().into());
-    let draft = GenerationDraft {
-        prompt: "a lake".into(),
-        negative_prompt: String::new(),
-        images: vec![ImageCondition { source, frame_index: 0, strength: Strength::FULL }],
-        conditioning: ConditioningMode::ReplaceFirst,
-        width: 64,
-        height: 64,
-        frames: 17,
-        fps: 24.0,
-        seed: Seed(42),
-        schedule: Schedule::Distilled,
-        steps: 8,
-        stages: Stages::One,
-        guidance: Guidance { cfg_scale: 3.0, stg_scale: 1.0, rescale_scale: 0.7, stg_blocks: vec![1] },
-        image_crf: 33,
-    };
+    let image = ImageInput { source, position: FramePosition::First, strength: Strength::FULL };
+    let said = Overrides { width: Some(64), height: Some(64), frames: Some(17), ..Overrides::default() };
+    let said = Overrides { seed: Some(Seed(42)), ..said };
+    let draft = Defaults::official(Schedule::Distilled).fill(said, "a lake".into(), vec![image]);
     let config = PolicyConfig::new(ModelNames::new(vec![], []));
     let admitted = admit(&Ask::default(), draft, &config).unwrap().check().unwrap();
     let weights =

@@ -4,7 +4,7 @@
 
 use super::*;
 use candle_core::{DType, Tensor};
-use ltx_nn::{Compute, Matrix, Weights};
+use ltx_nn::{Compute, Weights, matrix::Prepared};
 use ltx_testkit::{Ledger, LedgerCarrier};
 use std::sync::{
     Arc,
@@ -36,7 +36,7 @@ impl Weights for Source {
 /// Writes down when its memory is freed, and counts the living.
 struct Layer {
     number: usize,
-    _matrix: Matrix,
+    _matrix: Prepared,
     ledger: Ledger,
     alive: Arc<AtomicUsize>,
 }

@@ -3,14 +3,16 @@
 //!
 //! Must not know the tokenizer.
 
-use super::MAX_TOKENS;
+use super::{ConnectorConfig, MAX_TOKENS};
 use crate::{
-    attention::{Attend, AttentionConfig, GatedAttention},
+    attention::{Attend, Attention, AttentionConfig},
     layers::Layers,
-    transformer::TransformerConfig,
+    part::Module,
+    transformer::Transformer,
 };
 use candle_core::Tensor;
-use ltx_nn::{FeedForward, NnError, Result, RopeTable, Taps, Vb, fractional_rope_table, rms_norm};
+use ltx_nn::{FeedForward, KernelChoice, NnError, Result, RopeTable, Taps, Vb, fractional_rope_table, rms_norm};
+use ltx_types::Part;
 
 const EPS: f64 = 1e-6;
 
@@ -20,49 +22,55 @@ pub struct Connector {
     count: usize,
     registers: Tensor,
     rope: RopeTable,
+    kernels: KernelChoice,
 }
 
 struct Block {
-    attn1: GatedAttention,
+    attn1: Attention,
     ff: FeedForward,
+    kernels: KernelChoice,
 }
 
-impl Connector {
-    /// Loads all of it from `vb` at the transformer's prefix.
-    ///
-    /// # Errors
-    /// As [`ltx_nn::Weights::tensor`].
-    pub fn load(vb: &Vb, config: &TransformerConfig) -> Result<Self> {
-        let connector = Self::open(vb, config, true)?;
+impl Module for Connector {
+    const PART: Part = Part::TextConnector;
+    const MARK: &'static str = "model.diffusion_model.video_embeddings_connector.";
+    type Config = ConnectorConfig;
+
+    fn load(root: &Vb, config: &ConnectorConfig) -> Result<Self> {
+        let connector = Self::open(root, config, true)?;
         connector.load_held()?;
         Ok(connector)
     }
+}
 
-    /// Loads all but the blocks. Those are loaded by the first pass if they are to stay, by every pass if not.
+impl Connector {
+    /// Loads all but the blocks from the root of a checkpoint. Those are loaded by the first pass if they are to stay, by every
+    /// pass if not.
     ///
     /// # Errors
     /// As [`ltx_nn::Weights::tensor`].
-    pub fn open(vb: &Vb, config: &TransformerConfig, stays: bool) -> Result<Self> {
-        let vb = vb.exact().pp("video_embeddings_connector");
-        let (dim, count) = (config.connector_dim(), config.connector_num_layers);
-        let heads = config.connector_num_attention_heads;
-        let head_dim = config.connector_attention_head_dim;
-        let attention = AttentionConfig { query_dim: dim, context_dim: dim, heads, head_dim, eps: EPS };
+    pub fn open(root: &Vb, config: &ConnectorConfig, stays: bool) -> Result<Self> {
+        let vb = root.exact().pp(Transformer::PREFIX).pp("video_embeddings_connector");
+        let ConnectorConfig { heads, head_dim, gated, ff_bias, layers: count, .. } = *config;
+        let dim = config.dim();
+        let attention = AttentionConfig { query_dim: dim, context_dim: dim, heads, head_dim, eps: EPS, gated };
         let load = move |vb: &Vb, _| {
             Ok(Block {
-                attn1: GatedAttention::load(&vb.pp("attn1"), attention)?,
-                ff: FeedForward::load(&vb.pp("ff"), dim, true)?,
+                attn1: Attention::load(&vb.pp("attn1"), attention)?,
+                ff: FeedForward::load(&vb.pp("ff"), dim, ff_bias)?,
+                kernels: vb.compute().kernels,
             })
         };
         let positions = vec![(0..MAX_TOKENS).map(|i| i as f32).collect::<Vec<f32>>()];
         // The connector keeps the reference's own default base; the configuration names none for it.
         let grid = (10_000.0, config.frequency_precision());
-        let maximum = &config.connector_positional_embedding_max_pos;
+        let maximum = &config.max_pos;
         Ok(Self {
             blocks: Layers::new(vb.pp("transformer_1d_blocks"), (count, if stays { count } else { 0 }), load),
             count,
-            registers: vb.tensor("learnable_registers", [config.connector_num_learnable_registers, dim])?,
+            registers: vb.tensor("learnable_registers", [config.registers, dim])?,
             rope: fractional_rope_table(&positions, maximum, grid, (dim, heads), vb.compute())?,
+            kernels: vb.compute().kernels,
         })
     }
 
@@ -104,7 +112,7 @@ impl Connector {
             }
             Ok(())
         })?;
-        Ok(states.iter().map(|x| rms_norm(x, EPS)).collect::<Result<_>>()?)
+        Ok(states.iter().map(|x| rms_norm(x, EPS, self.kernels)).collect::<Result<_>>()?)
     }
 
     fn with_registers(&self, features: &Tensor) -> Result<Tensor> {
@@ -122,7 +130,7 @@ impl Connector {
 impl Block {
     fn forward(&self, x: &Tensor, rope: &RopeTable) -> Result<Tensor> {
         let attend = Attend { rope: Some(rope), ..Attend::default() };
-        let x = (self.attn1.forward(&rms_norm(x, EPS)?, attend)? + x)?;
-        Ok((self.ff.forward(&rms_norm(&x, EPS)?)? + x)?)
+        let x = (self.attn1.forward(&rms_norm(x, EPS, self.kernels)?, attend)? + x)?;
+        Ok((self.ff.forward(&rms_norm(&x, EPS, self.kernels)?)? + x)?)
     }
 }

@@ -3,13 +3,11 @@
 //!
 //! Must not know which of the prompts is negative.
 
-use super::{Connector, FeatureProjection, Gemma, MAX_TOKENS, TokenIds};
-use crate::{
-    layers::Layers,
-    transformer::{Transformer, TransformerConfig},
-};
+use super::{Connector, FeatureProjection, Gemma, MAX_TOKENS, TextConfig, TokenIds};
+use crate::{layers::Layers, part::Module};
 use candle_core::{DType, Tensor};
-use ltx_nn::{NnError, Result, Taps, Vb};
+use ltx_nn::{KernelChoice, NnError, Result, Taps, Vb, matrix::Use};
+use ltx_types::Part;
 
 /// Prompts to contexts.
 pub struct TextEncoder {
@@ -17,23 +15,28 @@ pub struct TextEncoder {
     /// Hidden states to features. Alone in its stack, it is large and used once in an encoding.
     projection: Layers<FeatureProjection>,
     connector: Connector,
+    kernels: KernelChoice,
 }
 
 impl TextEncoder {
+    /// What of it may stay in memory between generations; the language model is read anew for every encoding.
+    pub const STAYS: [Part; 2] = [FeatureProjection::PART, Connector::PART];
+
     /// The language model, which is read anew for every encoding, with the projection and the connector at the root of an LTX
     /// checkpoint, `vb`. Those stay in memory once they were used, if `stays`.
     ///
     /// # Errors
     /// As [`ltx_nn::Weights::tensor`].
-    pub fn open(gemma: Gemma, vb: &Vb, config: &TransformerConfig, stays: bool) -> Result<Self> {
-        let states = (gemma.config().hidden_size, gemma.config().states());
-        let connector = Connector::open(&vb.pp(Transformer::PREFIX), config, stays)?;
-        let (root, outputs) = (vb.passing(), config.connector_dim());
+    pub fn open(gemma: Gemma, vb: &Vb, config: &TextConfig, stays: bool) -> Result<Self> {
+        let connector = Connector::open(vb, &config.connector, stays)?;
+        let (root, projection) = (vb.clone(), config.projection);
         let load = move |vb: &Vb, _| {
-            let root = if vb.is_streamed() { &root.streamed() } else { &root };
-            FeatureProjection::load(root, states, outputs)
+            // Its one product a prompt is not worth another form, also where it stays.
+            let usage = if vb.usage() == Use::Stays { Use::Once } else { vb.usage() };
+            FeatureProjection::load(&root.used(usage), &projection)
         };
-        Ok(Self { gemma, projection: Layers::new(vb.clone(), (1, usize::from(stays)), load), connector })
+        let projection = Layers::new(vb.clone(), (1, usize::from(stays)), load);
+        Ok(Self { gemma, projection, connector, kernels: vb.compute().kernels })
     }
 
     /// Loads what stays, ahead of the first encoding.
@@ -64,11 +67,11 @@ impl TextEncoder {
         mut before_layer: impl FnMut(usize) -> Result<(), E>,
         taps: &[Taps],
     ) -> Result<Vec<Tensor>, E> {
-        let Self { gemma, projection, connector } = self;
+        let Self { gemma, projection, connector, kernels } = self;
         let mut states: Vec<Vec<Tensor>> = vec![Vec::with_capacity(gemma.config().states()); prompts.len()];
         gemma.hidden_states(prompts, &mut before_layer, |prompt, _, state| {
             taps[prompt].record("gemma_hidden_states", || left_padded(&state))?;
-            states[prompt].push(FeatureProjection::normalize(&state)?);
+            states[prompt].push(FeatureProjection::normalize(&state, *kernels)?);
             Ok::<_, E>(())
         })?;
         let first = gemma.config().num_hidden_layers;

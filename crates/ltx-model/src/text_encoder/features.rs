@@ -2,8 +2,11 @@
 //!
 //! Must not know Gemma.
 
+use super::ProjectionConfig;
+use crate::part::Module;
 use candle_core::Tensor;
-use ltx_nn::{Linear, Result, Vb, rms_norm};
+use ltx_nn::{KernelChoice, Linear, Result, Vb, rms_norm};
+use ltx_types::Part;
 
 const EPS: f64 = 1e-6;
 
@@ -13,17 +16,20 @@ pub struct FeatureProjection {
     rescale: f64,
 }
 
-impl FeatureProjection {
-    /// Loads from `vb` at the root; `states` hidden states of width `hidden` become features of width `outputs`.
-    ///
-    /// # Errors
-    /// As [`ltx_nn::Weights::tensor`].
-    pub fn load(vb: &Vb, (hidden, states): (usize, usize), outputs: usize) -> Result<Self> {
-        let vb = vb.exact().pp("text_embedding_projection").pp("video_aggregate_embed");
+impl Module for FeatureProjection {
+    const PART: Part = Part::TextProjection;
+    const MARK: &'static str = "text_embedding_projection.video_aggregate_embed.";
+    type Config = ProjectionConfig;
+
+    fn load(root: &Vb, config: &ProjectionConfig) -> Result<Self> {
+        let ProjectionConfig { hidden, states, outputs } = *config;
+        let vb = root.exact().pp("text_embedding_projection").pp("video_aggregate_embed");
         let rescale = (outputs as f64 / hidden as f64).sqrt();
         Ok(Self { linear: Linear::load(&vb, hidden * states, outputs)?, rescale })
     }
+}
 
+impl FeatureProjection {
     /// One hidden state, normalised per token; done as soon as a state exists, so that only this form is kept.
     ///
     /// # Shapes
@@ -31,8 +37,8 @@ impl FeatureProjection {
     ///
     /// # Errors
     /// A tensor operation failed.
-    pub fn normalize(state: &Tensor) -> Result<Tensor> {
-        rms_norm(state, EPS)
+    pub fn normalize(state: &Tensor, kernels: KernelChoice) -> Result<Tensor> {
+        rms_norm(state, EPS, kernels)
     }
 
     /// # Shapes

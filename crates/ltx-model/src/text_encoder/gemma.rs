@@ -8,9 +8,10 @@
 //! Must not know what the states are used for.
 
 use super::{GemmaConfig, MAX_TOKENS, tokenizer::TokenIds};
-use crate::layers::Layers;
+use crate::{layers::Layers, part::Module};
 use candle_core::Tensor;
-use ltx_nn::{AttentionShape, Compute, Linear, Mask, Result, RmsNorm, RopeTable, Vb, attention};
+use ltx_nn::{AttentionShape, Compute, KernelChoice, Linear, Mask, Result, RmsNorm, RopeTable, Vb, attention};
+use ltx_types::Part;
 
 /// A Gemma-3 language model on disk.
 pub struct Gemma {
@@ -20,15 +21,13 @@ pub struct Gemma {
     norm: RmsNorm,
 }
 
-impl Gemma {
-    /// Key prefixes under which published Gemma-3 folders keep the language model.
-    pub const PREFIXES: [&'static str; 3] = ["language_model.model", "model.language_model", "model"];
+impl Module for Gemma {
+    const PART: Part = Part::LanguageModel;
+    const MARK: &'static str = "";
+    type Config = GemmaConfig;
 
     /// Checks every layer's keys and shapes; `vb` stands at one of [`Self::PREFIXES`].
-    ///
-    /// # Errors
-    /// As [`ltx_nn::Weights::tensor`].
-    pub fn load(vb: &Vb, config: &GemmaConfig) -> Result<Self> {
+    fn load(vb: &Vb, config: &GemmaConfig) -> Result<Self> {
         vb.check("embed_tokens.weight", [config.vocab_size, config.hidden_size])?;
         for layer in 0..config.num_hidden_layers {
             Layer::check(&vb.pp("layers").pp(layer.to_string()), config)?;
@@ -37,10 +36,16 @@ impl Gemma {
         let layers = {
             let (count, config) = (config.num_hidden_layers, config.clone());
             let load = move |vb: &Vb, i| Layer::load(vb, &config, config.is_global(i));
-            Layers::new(vb.pp("layers"), (count, 0), load)
+            // Its products are exact, also where the transformer's are in 8 bits.
+            Layers::new(vb.exact().pp("layers"), (count, 0), load)
         };
         Ok(Self { vb: vb.clone(), config: config.clone(), layers, norm })
     }
+}
+
+impl Gemma {
+    /// Key prefixes, without their dots, under which published Gemma-3 folders keep the language model.
+    pub const PREFIXES: [&'static str; 3] = ["language_model.model", "model.language_model", "model"];
 
     /// The configuration it was loaded with.
     pub fn config(&self) -> &GemmaConfig {
@@ -123,6 +128,7 @@ struct Layer {
     down_proj: Linear,
     shape: AttentionShape,
     head_dim: usize,
+    kernels: KernelChoice,
 }
 
 impl Layer {
@@ -155,7 +161,7 @@ impl Layer {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         let (q, kv) = (config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim);
         let norm = |name: &str, dim: usize| RmsNorm::load_plus_one(&vb.pp(name), dim, config.rms_norm_eps);
-        let linear = |name: &str, inputs, outputs| Linear::load_passing(&vb.pp(name), inputs, outputs, false);
+        let linear = |name: &str, inputs, outputs| Linear::load_with(&vb.pp(name), inputs, outputs, false);
         let window = if global { MAX_TOKENS } else { config.sliding_window };
         Ok(Self {
             input_layernorm: norm("input_layernorm", hidden)?,
@@ -178,6 +184,7 @@ impl Layer {
                 mask: Mask::Causal { window },
             },
             head_dim: config.head_dim,
+            kernels: vb.compute().kernels,
         })
     }
 
@@ -199,6 +206,6 @@ impl Layer {
         };
         let q = rotated(&self.q_proj, &self.q_norm, self.shape.heads)?;
         let k = rotated(&self.k_proj, &self.k_norm, self.shape.kv_heads)?;
-        self.o_proj.forward(&attention(&q, &k, &self.v_proj.forward(x)?, &self.shape)?)
+        self.o_proj.forward(&attention(&q, &k, &self.v_proj.forward(x)?, &self.shape, self.kernels)?)
     }
 }

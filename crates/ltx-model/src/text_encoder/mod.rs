@@ -3,13 +3,16 @@
 //!
 //! Must not know which prompt is negative.
 
+mod config;
 mod connector;
 mod encoder;
 mod features;
+mod footprint;
 mod gemma;
 mod gemma_config;
 mod tokenizer;
 
+pub use config::{ConnectorConfig, ProjectionConfig, TextConfig};
 pub use connector::Connector;
 pub use encoder::TextEncoder;
 pub use features::FeatureProjection;

@@ -18,8 +18,8 @@ pub(super) struct AdaLnSingle {
     linear: Linear,
 }
 
-/// What one call yields.
-pub(super) struct Modulation {
+/// Timesteps embedded.
+pub(super) struct Embedded {
     /// `[values, rows · dim]`.
     pub(super) rows: Tensor,
     /// The embedded timestep itself, `[values, dim]`.
@@ -37,10 +37,10 @@ impl AdaLnSingle {
     }
 
     /// From timesteps already scaled (0..1000).
-    pub(super) fn forward(&self, timesteps: &[f32], compute: &Compute) -> Result<Modulation> {
+    pub(super) fn forward(&self, timesteps: &[f32], compute: &Compute) -> Result<Embedded> {
         let sinusoid = sinusoid(timesteps, compute)?;
         let embedded = self.linear_2.forward(&self.linear_1.forward(&sinusoid)?.silu()?)?;
-        Ok(Modulation { rows: self.linear.forward(&embedded.silu()?)?, embedded })
+        Ok(Embedded { rows: self.linear.forward(&embedded.silu()?)?, embedded })
     }
 }
 

@@ -1,8 +1,9 @@
-//! The transformer's and the text connector's configuration, as the checkpoint's `transformer` section states it.
+//! The transformer's configuration, as the checkpoint's `transformer` section states it. What differs between families is a
+//! value here; a value that is not implemented is refused by field.
 //!
-//! Must not know tensors.
+//! Must not know tensors, or which family has which values.
 
-use crate::config::{parse, require, within};
+use crate::config::{frequency_precision, parse, require, within, yes};
 use ltx_nn::{FrequencyPrecision, NnError, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -30,18 +31,18 @@ pub struct TransformerConfig {
     pub positional_embedding_max_pos: Vec<f64>,
     /// Multiplies timesteps, 0..1, before their embedding.
     pub timestep_scale_multiplier: f64,
-    /// Width of the text encoder's hidden states.
-    pub caption_channels: usize,
-    /// Blocks of the text connector.
-    pub connector_num_layers: usize,
-    /// Heads of the text connector.
-    pub connector_num_attention_heads: usize,
-    /// Width of a connector head.
-    pub connector_attention_head_dim: usize,
-    /// Maximum position of the connector's RoPE.
-    pub connector_positional_embedding_max_pos: Vec<f64>,
-    /// Learned registers that fill the padded slots.
-    pub connector_num_learnable_registers: usize,
+    /// Whether the timestep modulates the text cross-attention as well: its query, and by a table of its own the context.
+    #[serde(default)]
+    pub cross_attention_adaln: bool,
+    /// Whether the table of the context is shifted by the scalar sigma; looked at with `cross_attention_adaln` alone.
+    #[serde(default = "yes")]
+    use_prompt_adaln_single: bool,
+    /// Whether every attention has a learned gate per head.
+    #[serde(default)]
+    pub apply_gated_attention: bool,
+    /// Whether the feed-forward has biases.
+    #[serde(default = "yes")]
+    pub ff_bias: bool,
     /// `float64` where the RoPE grid is computed in double precision.
     #[serde(default)]
     frequencies_precision: Option<String>,
@@ -56,12 +57,6 @@ impl TransformerConfig {
         for (field, supported) in [
             ("_class_name", json!("AVTransformer3DModel")),
             ("activation_fn", json!("gelu-approximate")),
-            ("cross_attention_adaln", json!(true)),
-            ("apply_gated_attention", json!(true)),
-            ("connector_apply_gated_attention", json!(true)),
-            ("connector_norm_output", json!(true)),
-            ("caption_proj_before_connector", json!(true)),
-            ("text_encoder_norm_type", json!("per_token_rms")),
             ("qk_norm", json!("rms_norm")),
             ("standardization_norm", json!("rms_norm")),
             ("rope_type", json!("split")),
@@ -70,11 +65,8 @@ impl TransformerConfig {
         ] {
             require(section, field, &supported)?;
         }
-        for field in ["use_keyframes_abs_pos_embedding", "use_prompt_adaln_single", "ff_bias", "connector_ff_bias"] {
-            let usual = json!(!field.starts_with("use_keyframes"));
-            if section.get(field).is_some() {
-                require(section, field, &usual)?;
-            }
+        if section.get("use_keyframes_abs_pos_embedding").is_some() {
+            require(section, "use_keyframes_abs_pos_embedding", &json!(false))?;
         }
         let config: Self = parse(section, "transformer")?;
         config.check()?;
@@ -87,17 +79,9 @@ impl TransformerConfig {
         within("attention_head_dim", self.attention_head_dim, 2..=1024)?;
         within("in_channels", self.in_channels, 1..=4096)?;
         within("out_channels", self.out_channels, self.in_channels..=self.in_channels)?;
-        within("caption_channels", self.caption_channels, 1..=65_536)?;
-        within("connector_num_layers", self.connector_num_layers, 0..=512)?;
-        within("connector_num_attention_heads", self.connector_num_attention_heads, 1..=1024)?;
-        within("connector_attention_head_dim", self.connector_attention_head_dim, 2..=1024)?;
-        within("connector_num_learnable_registers", self.connector_num_learnable_registers, 1..=1024)?;
         within("cross_attention_dim", self.cross_attention_dim, self.inner_dim()..=self.inner_dim())?;
-        within("connector width", self.connector_dim(), self.cross_attention_dim..=self.cross_attention_dim)?;
         within("positional_embedding_max_pos (axes)", self.positional_embedding_max_pos.len(), 3..=3)?;
-        let axes = self.connector_positional_embedding_max_pos.len();
-        within("connector_positional_embedding_max_pos (axes)", axes, 1..=1)?;
-        if self.attention_head_dim % 2 == 1 || self.connector_attention_head_dim % 2 == 1 {
+        if self.attention_head_dim % 2 == 1 {
             return Err(NnError::unsupported("attention_head_dim", self.attention_head_dim, "even widths"));
         }
         Ok(())
@@ -108,16 +92,19 @@ impl TransformerConfig {
         self.num_attention_heads * self.attention_head_dim
     }
 
-    /// Width of the text connector.
-    pub fn connector_dim(&self) -> usize {
-        self.connector_num_attention_heads * self.connector_attention_head_dim
+    /// Rows of every block's modulation table: shift, scale and gate of the self-attention and of the feed-forward, and with
+    /// `cross_attention_adaln` of the text cross-attention.
+    pub fn adaln_rows(&self) -> usize {
+        if self.cross_attention_adaln { 9 } else { 6 }
+    }
+
+    /// Whether the scalar sigma modulates the text context.
+    pub fn prompt_adaln(&self) -> bool {
+        self.cross_attention_adaln && self.use_prompt_adaln_single
     }
 
     /// How precisely the RoPE grid is computed.
     pub fn frequency_precision(&self) -> FrequencyPrecision {
-        match self.frequencies_precision.as_deref() {
-            Some("float64") => FrequencyPrecision::F64,
-            _ => FrequencyPrecision::F32,
-        }
+        frequency_precision(self.frequencies_precision.as_deref())
     }
 }

@@ -6,9 +6,11 @@
 mod adaln;
 mod block;
 mod config;
+mod footprint;
 mod model;
 mod timesteps;
 
 pub use config::TransformerConfig;
+pub use footprint::StepShape;
 pub use model::{BlockSkips, Transformer, TransformerInput};
 pub use timesteps::TokenTimesteps;

@@ -5,15 +5,16 @@
 use super::{
     TransformerConfig,
     adaln::AdaLnSingle,
-    block::{Block, ROWS, Shared},
+    block::{Block, Shared},
     timesteps::TokenTimesteps,
 };
-use crate::layers::Layers;
+use crate::{layers::Layers, part::Module};
 use candle_core::{DType, Tensor};
 use ltx_nn::{
     Compute, Linear, Modulation, NnError, Recorder, Result, RopeTable, ShiftScale, Taps, Vb, fractional_rope_table,
     layer_norm_modulate,
 };
+use ltx_types::Part;
 
 /// The blocks whose self-attention one pass skips.
 #[derive(Debug, Clone, Copy)]
@@ -40,11 +41,11 @@ pub struct TransformerInput<'a> {
     pub skips: BlockSkips<'a>,
 }
 
-/// The video stream of an LTX-2.3 transformer.
+/// The video stream of a transformer.
 pub struct Transformer {
     patchify_proj: Linear,
     adaln_single: AdaLnSingle,
-    prompt_adaln_single: AdaLnSingle,
+    prompt_adaln_single: Option<AdaLnSingle>,
     blocks: Layers<Block>,
     scale_shift_table: Tensor,
     proj_out: Linear,
@@ -55,19 +56,21 @@ pub struct Transformer {
     recorder: Recorder,
 }
 
-impl Transformer {
-    /// Where the transformer's keys begin in the official file.
-    pub const PREFIX: &'static str = "model.diffusion_model";
+impl Module for Transformer {
+    const PART: Part = Part::Transformer;
+    const MARK: &'static str = "model.diffusion_model.transformer_blocks.";
+    type Config = TransformerConfig;
 
-    /// Loads all of it from `vb` at [`Self::PREFIX`].
-    ///
-    /// # Errors
-    /// As [`ltx_nn::Weights::tensor`].
-    pub fn load(vb: &Vb, config: &TransformerConfig) -> Result<Self> {
-        let transformer = Self::open(vb, config, config.num_layers)?;
+    fn load(root: &Vb, config: &TransformerConfig) -> Result<Self> {
+        let transformer = Self::open(root, config, config.num_layers)?;
         transformer.load_held()?;
         Ok(transformer)
     }
+}
+
+impl Transformer {
+    /// Where the official keys of the transformer begin, and with them those of the text connector; a dot follows.
+    pub const PREFIX: &'static str = "model.diffusion_model";
 
     /// Loads the blocks that stay, ahead of the first pass.
     ///
@@ -77,12 +80,13 @@ impl Transformer {
         self.blocks.load_held()
     }
 
-    /// Loads all but the blocks. The first pass loads those; `held` of them stay from then on, the others are loaded anew in
-    /// every pass, each while the one before it computes.
+    /// Loads all but the blocks from the root of a checkpoint. The first pass loads those; `held` of them stay from then on,
+    /// the others are loaded anew in every pass, each while the one before it computes.
     ///
     /// # Errors
     /// As [`ltx_nn::Weights::tensor`].
-    pub fn open(vb: &Vb, config: &TransformerConfig, held: usize) -> Result<Self> {
+    pub fn open(root: &Vb, config: &TransformerConfig, held: usize) -> Result<Self> {
+        let vb = root.pp(Self::PREFIX);
         let (dim, layers) = (config.inner_dim(), config.num_layers);
         let blocks = {
             let config = config.clone();
@@ -90,16 +94,17 @@ impl Transformer {
         };
         // What is before and behind the blocks stays exact: it is little work, and everything follows from it.
         let vb = vb.exact();
+        let prompt_adaln = || AdaLnSingle::load(&vb.pp("prompt_adaln_single"), dim, 2);
         Ok(Self {
             patchify_proj: Linear::load(&vb.pp("patchify_proj"), config.in_channels, dim)?,
-            adaln_single: AdaLnSingle::load(&vb.pp("adaln_single"), dim, ROWS)?,
-            prompt_adaln_single: AdaLnSingle::load(&vb.pp("prompt_adaln_single"), dim, 2)?,
+            adaln_single: AdaLnSingle::load(&vb.pp("adaln_single"), dim, config.adaln_rows())?,
+            prompt_adaln_single: config.prompt_adaln().then(prompt_adaln).transpose()?,
             blocks,
             scale_shift_table: vb.tensor("scale_shift_table", [2, dim])?,
             proj_out: Linear::load(&vb.pp("proj_out"), dim, config.out_channels)?,
             config: config.clone(),
             repeats: vb.compute().device.is_cuda() && vb.compute().dtype == DType::BF16,
-            recorder: Recorder::default(),
+            recorder: Recorder::new(vb.compute().graphs),
             compute: vb.compute().clone(),
         })
     }
@@ -146,8 +151,8 @@ impl Transformer {
         Ok(self.output(&x, &embedded, input.timesteps)?)
     }
 
-    /// All blocks as one computation, whose launches a GPU is told once and then repeats. They are in its queue long before it is done
-    /// with them, so whoever may stop the pass is asked beforehand.
+    /// All blocks as one computation, whose launches a GPU is told once and then repeats. They are in its queue long before
+    /// it is done with them, so whoever may stop the pass is asked beforehand.
     fn all_blocks<E: From<NnError>>(
         &self,
         blocks: &[&Block],
@@ -188,17 +193,22 @@ impl Transformer {
         let scaled = |timestep: f32| timestep * self.config.timestep_scale_multiplier as f32;
         let timesteps: Vec<f32> = input.timesteps.values().iter().map(|t| scaled(*t)).collect();
         let modulation = self.adaln_single.forward(&timesteps, &self.compute)?;
-        let prompt = self.prompt_adaln_single.forward(&[scaled(input.sigma)], &self.compute)?;
+        let prompt =
+            self.prompt_adaln_single.as_ref().map(|adaln| adaln.forward(&[scaled(input.sigma)], &self.compute));
+        let prompt = prompt.transpose()?.map(|prompt| prompt.rows);
         let x = self.patchify_proj.forward(&input.tokens.to_dtype(self.compute.dtype)?)?;
 
         taps.record("patchify_out", || Ok(x.clone()))?;
         taps.record("adaln", || input.timesteps.spread(&modulation.rows))?;
         taps.record("embedded_timestep", || input.timesteps.spread(&modulation.embedded))?;
-        taps.record("prompt_adaln", || Ok(prompt.rows.unsqueeze(0)?))?;
+        if let Some(rows) = &prompt {
+            taps.record("prompt_adaln", || Ok(rows.unsqueeze(0)?))?;
+        }
 
+        let prompt = prompt.map(|rows| Modulation::new(&rows.reshape((1, 2, dim))?, None)).transpose()?;
         let shared = Shared {
-            modulation: input.timesteps.modulation(&modulation.rows.reshape(((), ROWS, dim))?)?,
-            prompt: Modulation::new(&prompt.rows.reshape((1, 2, dim))?, None)?,
+            modulation: input.timesteps.modulation(&modulation.rows.reshape(((), self.config.adaln_rows(), dim))?)?,
+            prompt,
             context: input.context.to_dtype(self.compute.dtype)?,
             rope: input.rope.clone(),
         };
@@ -208,9 +218,9 @@ impl Transformer {
     /// Layer norm, modulated by the embedded timestep, projected to latent channels.
     fn output(&self, x: &Tensor, embedded: &Tensor, timesteps: &TokenTimesteps) -> Result<Tensor> {
         // Both rows begin as the embedded timestep itself.
-        let rows = Tensor::stack(&[embedded, embedded], 1)?;
-        let by = timesteps.modulation(&rows)?.plus(&self.scale_shift_table)?;
-        let x = layer_norm_modulate(x, &by, ShiftScale { shift: 0, scale: 1 }, self.config.norm_eps)?;
+        let (rows, kernels) = (Tensor::stack(&[embedded, embedded], 1)?, self.compute.kernels);
+        let by = timesteps.modulation(&rows)?.plus(&self.scale_shift_table, kernels)?;
+        let x = layer_norm_modulate(x, &by, ShiftScale { shift: 0, scale: 1 }, self.config.norm_eps, kernels)?;
         Ok(self.proj_out.forward(&x)?.to_dtype(DType::F32)?)
     }
 }

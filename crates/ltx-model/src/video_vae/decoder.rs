@@ -8,10 +8,13 @@ use super::{
     residual::{EPS, ResidualBlocks},
     statistics::LatentStatistics,
 };
-use crate::layout::{channels_first, channels_last};
+use crate::{
+    layout::{channels_first, channels_last},
+    part::Module,
+};
 use candle_core::{DType, Tensor};
 use ltx_nn::{Conv3d, Conv3dConfig, Result, Taps, Vb};
-use ltx_types::LatentScale;
+use ltx_types::{LatentScale, Part};
 
 enum UpBlock {
     Residual(ResidualBlocks),
@@ -30,12 +33,13 @@ pub struct VideoDecoder {
     dtype: DType,
 }
 
-impl VideoDecoder {
-    /// Loads from `vb` at `vae`.
-    ///
-    /// # Errors
-    /// As [`ltx_nn::Weights::tensor`].
-    pub fn load(vb: &Vb, config: &VideoVaeConfig) -> Result<Self> {
+impl Module for VideoDecoder {
+    const PART: Part = Part::VideoDecoder;
+    const MARK: &'static str = "vae.decoder.";
+    type Config = VideoVaeConfig;
+
+    fn load(root: &Vb, config: &VideoVaeConfig) -> Result<Self> {
+        let vb = &root.pp("vae");
         let decoder = vb.pp("decoder");
         let time = config.decoder_time_padding();
         let conv = |name: &str, config| Conv3d::load(&decoder.pp(name).pp("conv"), config);
@@ -66,7 +70,9 @@ impl VideoDecoder {
             dtype: vb.compute().dtype,
         })
     }
+}
 
+impl VideoDecoder {
     /// Pixels per latent element.
     pub fn scale(&self) -> LatentScale {
         self.scale

@@ -9,9 +9,10 @@ use super::{
     residual::{EPS, ResidualBlocks},
     statistics::LatentStatistics,
 };
-use crate::layout::channels_first;
+use crate::{layout::channels_first, part::Module};
 use candle_core::{DType, Tensor};
 use ltx_nn::{Conv3d, Conv3dConfig, Result, Taps, TimePadding, Vb};
+use ltx_types::Part;
 
 enum DownBlock {
     Residual(ResidualBlocks),
@@ -29,12 +30,13 @@ pub struct VideoEncoder {
     dtype: DType,
 }
 
-impl VideoEncoder {
-    /// Loads from `vb` at `vae`.
-    ///
-    /// # Errors
-    /// As [`ltx_nn::Weights::tensor`].
-    pub fn load(vb: &Vb, config: &VideoVaeConfig) -> Result<Self> {
+impl Module for VideoEncoder {
+    const PART: Part = Part::VideoEncoder;
+    const MARK: &'static str = "vae.encoder.";
+    type Config = VideoVaeConfig;
+
+    fn load(root: &Vb, config: &VideoVaeConfig) -> Result<Self> {
+        let vb = &root.pp("vae");
         let encoder = vb.pp("encoder");
         let conv = |name: &str, config| Conv3d::load(&encoder.pp(name).pp("conv"), config);
         let mut channels = config.encoder_base();
@@ -64,7 +66,9 @@ impl VideoEncoder {
             dtype: vb.compute().dtype,
         })
     }
+}
 
+impl VideoEncoder {
     /// The normalised mean of the latent.
     ///
     /// # Shapes

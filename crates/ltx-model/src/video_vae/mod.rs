@@ -6,8 +6,7 @@
 mod config;
 mod decoder;
 mod encoder;
-mod memory;
-mod memory_gpu;
+mod footprint;
 mod patchify;
 mod resample;
 mod residual;
@@ -16,5 +15,5 @@ mod statistics;
 pub use config::VideoVaeConfig;
 pub use decoder::VideoDecoder;
 pub use encoder::VideoEncoder;
-pub use memory::ClipShape;
+pub use footprint::ClipShape;
 pub use statistics::LatentStatistics;

@@ -13,7 +13,7 @@ pub struct LatentStatistics {
 }
 
 impl LatentStatistics {
-    /// Loads from `vb` at `vae`. Kept in f32.
+    /// Loads from `vb` at `vae`, in f32.
     ///
     /// # Errors
     /// As [`ltx_nn::Weights::tensor`].

@@ -3,7 +3,8 @@
 //!
 //! Must not know what a tile takes, or what there is.
 
-use super::tiles::{Axis, TileSizes};
+use super::tiles::Cut;
+use ltx_engine::{Axis, TileSizes};
 use ltx_types::{LatentScale, LatentShape};
 
 /// How small tiles may become.

@@ -3,10 +3,12 @@
 //! Must not know where the frames go.
 
 mod choice;
+mod footprint;
 mod seams;
 mod tiled;
 mod tiles;
 
 pub(crate) use choice::{Smallest, chosen};
+pub(crate) use footprint::DecodedClip;
 pub use tiled::decode_tiled;
-pub use tiles::{Axis, TileSizes};
+pub(crate) use tiles::Cut;

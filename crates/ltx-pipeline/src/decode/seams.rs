@@ -103,9 +103,11 @@ fn product([time, row, column]: [&[f32]; 3], device: &Device) -> Result<Tensor> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Axis, TileSizes, decode::tiled::decode_on_cpu};
+    use crate::decode::{Cut, tiled::decode_on_cpu};
+    use ltx_engine::{Axis, TileSizes};
     use ltx_model::{
         config::section,
+        part::Module,
         video_vae::{VideoDecoder, VideoVaeConfig},
     };
     use ltx_types::{CancelToken, NoProgress};
@@ -114,7 +116,7 @@ mod tests {
     fn blending_on_a_device_is_blending_on_the_cpu() {
         let (file, weights) = ltx_testkit::checkpoint();
         let config = VideoVaeConfig::from_json(section(&file.config().unwrap(), "vae").unwrap()).unwrap();
-        let decoder = VideoDecoder::load(&weights.pp("vae"), &config).unwrap();
+        let decoder = VideoDecoder::load(&weights, &config).unwrap();
         let latent = Tensor::randn(0f32, 1f32, (1, config.latent_channels, 4, 4, 5), &Device::Cpu).unwrap();
         let axis = |size, overlap| Axis { size, overlap };
         let cases = [

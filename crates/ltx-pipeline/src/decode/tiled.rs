@@ -4,10 +4,11 @@
 
 use super::{
     seams::decode_on_device,
-    tiles::{Span, TileSizes, mask_sums},
+    tiles::{Cut, Span, mask_sums},
 };
 use crate::{PipelineError, Result, sampler::all_finite};
 use candle_core::{IndexOp, Tensor};
+use ltx_engine::TileSizes;
 use ltx_model::video_vae::VideoDecoder;
 use ltx_nn::Taps;
 use ltx_types::{CancelToken, Progress, ProgressSink, Stage};

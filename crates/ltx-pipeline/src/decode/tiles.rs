@@ -3,40 +3,12 @@
 //!
 //! Must not know pixels' values.
 
+use ltx_engine::{Axis, TileSizes};
 use ltx_types::LatentScale;
-use serde::Serialize;
-
-/// Tile size and overlap of one axis, in frames or pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Axis {
-    /// Size of a tile.
-    pub size: usize,
-    /// What neighbours share.
-    pub overlap: usize,
-}
-
-/// Tile sizes of all axes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct TileSizes {
-    /// Frames.
-    pub frames: Axis,
-    /// Pixels down.
-    pub height: Axis,
-    /// Pixels across.
-    pub width: Axis,
-}
-
-impl Default for TileSizes {
-    /// The official pipelines': 80 frames sharing 24, 768 pixels sharing 64.
-    fn default() -> Self {
-        let space = Axis { size: 768, overlap: 64 };
-        Self { frames: Axis { size: 80, overlap: 24 }, height: space, width: space }
-    }
-}
 
 /// One tile's place on one axis.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Span {
+pub(crate) struct Span {
     /// Latent elements it reads.
     pub(super) latent: std::ops::Range<usize>,
     /// Frames or pixels it writes.
@@ -53,9 +25,17 @@ struct Interval {
     right_ramp: usize,
 }
 
-impl TileSizes {
-    /// Spans of every axis for a latent of `[frames, height, width]` elements.
-    pub(super) fn spans(&self, [frames, height, width]: [usize; 3], scale: LatentScale) -> [Vec<Span>; 3] {
+/// Cutting a latent of `[frames, height, width]` elements into tiles of given sizes.
+pub(crate) trait Cut {
+    /// Every tile's span on every axis.
+    fn spans(&self, latent: [usize; 3], scale: LatentScale) -> [Vec<Span>; 3];
+
+    /// Of every axis: the number of tiles, the longest one and all together, in latent elements.
+    fn lengths(&self, latent: [usize; 3], scale: LatentScale) -> [Lengths; 3];
+}
+
+impl Cut for TileSizes {
+    fn spans(&self, [frames, height, width]: [usize; 3], scale: LatentScale) -> [Vec<Span>; 3] {
         let time = temporal_intervals(frames, self.frames, scale.time);
         [
             time.iter().map(|interval| temporal_span(interval, scale.time)).collect(),
@@ -63,11 +43,8 @@ impl TileSizes {
             spatial_spans(width, self.width, scale.width),
         ]
     }
-}
 
-impl TileSizes {
-    /// Of every axis: the number of tiles, the longest one and all together, in latent elements.
-    pub(crate) fn lengths(&self, [frames, height, width]: [usize; 3], scale: LatentScale) -> [Lengths; 3] {
+    fn lengths(&self, [frames, height, width]: [usize; 3], scale: LatentScale) -> [Lengths; 3] {
         [
             Lengths::of(&temporal_intervals(frames, self.frames, scale.time)),
             Lengths::of(&intervals(height, self.height, scale.height)),

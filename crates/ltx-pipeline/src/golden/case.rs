@@ -2,11 +2,11 @@
 //!
 //! Must not know tensors.
 
-use crate::{ModelFiles, PipelineError};
+use crate::PipelineError;
 use candle_core::DType;
 use ltx_types::{
-    ConditioningMode, FieldError, Generation, GenerationDraft, Guidance, ImageCondition, ImageSource, Method, Schedule,
-    Seed, Stages, Strength,
+    ConditioningMode, Defaults, FieldError, FramePosition, Generation, Guidance, ImageInput, ImageSource, Method,
+    ModelFiles, Overrides, Schedule, Seed, Stages, Strength,
 };
 use serde::Deserialize;
 use std::{
@@ -152,29 +152,32 @@ impl GoldenCase {
 impl RawCase {
     fn request(self, folder: &Path) -> Result<Generation, FieldError> {
         let schedule = if self.guidance.is_some() { Schedule::Guided } else { Schedule::Distilled };
-        let image = |image: RawImage| ImageCondition {
+        let image = |image: RawImage| ImageInput {
             source: ImageSource::Path(folder.join(image.file)),
-            frame_index: image.frame_index,
+            position: FramePosition::Index(image.frame_index),
             strength: image.strength,
         };
-        let off = Guidance { cfg_scale: 1.0, stg_scale: 0.0, rescale_scale: 0.0, stg_blocks: Vec::new() };
-        let draft = GenerationDraft {
-            prompt: self.prompt,
-            negative_prompt: self.negative_prompt.unwrap_or_default(),
-            images: self.images.into_iter().map(image).collect(),
-            conditioning: self.conditioning,
-            width: self.width,
-            height: self.height,
-            frames: self.num_frames,
-            fps: self.frame_rate,
-            seed: self.seed,
-            schedule,
+        let guidance = self.guidance.as_ref();
+        let said = Overrides {
+            negative_prompt: Some(self.negative_prompt.unwrap_or_default()),
+            conditioning: Some(self.conditioning),
+            width: Some(self.width),
+            height: Some(self.height),
+            frames: Some(self.num_frames),
+            fps: Some(self.frame_rate),
+            seed: Some(self.seed),
             // The schedule's own arithmetic is part of what a case proves; only the number of steps is taken.
-            steps: self.stage1_sigmas.len().saturating_sub(1),
-            stages: if self.stage2_sigmas.is_some() { Stages::Two } else { Stages::One },
-            guidance: self.guidance.unwrap_or(off),
-            image_crf: self.image_crf,
+            steps: Some(self.stage1_sigmas.len().saturating_sub(1)),
+            stages: Some(if self.stage2_sigmas.is_some() { Stages::Two } else { Stages::One }),
+            cfg_scale: guidance.map(|guidance| guidance.cfg_scale),
+            stg_scale: guidance.map(|guidance| guidance.stg_scale),
+            rescale_scale: guidance.map(|guidance| guidance.rescale_scale),
+            stg_blocks: guidance.map(|guidance| guidance.stg_blocks.clone()),
+            image_crf: Some(self.image_crf),
+            ..Overrides::default()
         };
+        let images = self.images.into_iter().map(image).collect();
+        let draft = Defaults::official(schedule).fill(said, self.prompt, images);
         draft.check(self.method)
     }
 }

@@ -6,8 +6,9 @@ use super::{
     GoldenCase, GoldenError,
     compare::{Comparison, compare_all},
 };
-use crate::{Engine, EngineOptions, PipelineError, Run};
+use crate::{Engine, EngineOptions, PipelineError};
 use candle_core::{Device, Tensor};
+use ltx_engine::Run;
 use ltx_nn::Taps;
 use ltx_types::{Guidance, Stages};
 use std::collections::{BTreeMap, HashMap};

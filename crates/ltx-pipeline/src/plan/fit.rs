@@ -3,13 +3,13 @@
 //!
 //! Must not know how much a stage needs.
 
-use super::{BlocksNeed, DecodingNeed, MemoryPlan, PlanShape};
+use super::PlanShape;
 use crate::{
-    Engine, PipelineError, Result, TileSizes,
-    decode::{Smallest, chosen},
-    resident::Part,
+    Engine, PipelineError, Result,
+    decode::{Cut, Smallest, chosen},
 };
-use ltx_types::Generation;
+use ltx_engine::{BlocksNeed, DecodingNeed, MemoryPlan, TileSizes};
+use ltx_types::{Generation, LatentShape, Part};
 
 /// How a generation is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,11 +52,13 @@ impl Engine {
     /// it samples; as many of its blocks as possible; the same without previews. Else the least that is possible. Parts do not
     /// stay at the price of tiles below the official ones.
     pub(super) fn fitted(&self, shape: &PlanShape) -> (Fit, MemoryPlan) {
-        let all = self.ltx.transformer.num_layers;
+        let all = self.architecture().transformer.num_layers;
+        let scale = self.architecture().vae.scale();
+        let LatentShape { frames, height, width } = self.latent_of(shape.pixels, shape);
         let plan = |fit: Fit| {
-            let lengths = fit.tiles.lengths(self.latent_dims(shape), self.ltx.vae.scale());
+            let lengths = fit.tiles.lengths([frames, height, width], scale);
             let plan = MemoryPlan {
-                gpu: self.gpu,
+                gpu: self.placement.is_gpu(),
                 stages: self.needs(shape, &fit),
                 process: self.process_bytes(shape),
                 blocks: BlocksNeed { held: fit.held, all, bytes: self.sizes.block },
@@ -86,7 +88,7 @@ impl Engine {
     /// beside what stays there.
     fn tiles(&self, shape: &PlanShape, kept: &[Part], smallest: Smallest) -> TileSizes {
         let official = TileSizes::default();
-        let (Some(budget), true) = (self.options.memory, self.gpu) else {
+        let (Some(budget), true) = (self.options.memory, self.placement.is_gpu()) else {
             return self.options.tiles.unwrap_or(official);
         };
         if let Some(tiles) = self.options.tiles {
@@ -95,7 +97,7 @@ impl Engine {
         let beside = kept.iter().filter(|part| **part != Part::VideoDecoder).map(|part| self.sizes.part(*part));
         let weights = self.sizes.part(Part::VideoDecoder) + beside.sum::<u64>();
         let room = budget.bytes.saturating_sub(self.process_bytes(shape) + weights);
-        let latent = self.latent_of(shape);
-        chosen(latent, self.ltx.vae.scale(), smallest, |tiles| self.decoding_bytes(latent, shape, tiles) <= room)
+        let (latent, scale) = (self.latent_of(shape.pixels, shape), self.architecture().vae.scale());
+        chosen(latent, scale, smallest, |tiles| self.decoding_bytes(shape, tiles) <= room)
     }
 }

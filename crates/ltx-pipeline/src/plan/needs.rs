@@ -2,18 +2,18 @@
 //!
 //! Must not know budgets.
 
-use super::{Fit, PlanShape, StageNeed, sizes::streamed};
-use crate::{Engine, TileSizes, resident::Part};
-use ltx_model::{text_encoder::MAX_TOKENS, video_vae::ClipShape};
-use ltx_types::{LatentShape, PixelShape, Stage, Stages};
-
-/// What the process needs before any weight: code, FFmpeg, headers of files.
-const PROCESS: u64 = 48 << 20;
-/// What the allocator keeps, at most, of the buffers that blocks were read through: 63 to 71 MiB were measured, whatever the
-/// clip's size.
-const READING: u64 = 64 << 20;
-/// What the video encoder holds of every pixel of a frame: the frames it looks ahead at, and references.
-const ENCODER_BYTES_PER_PIXEL: u64 = 100;
+use super::{Fit, PlanShape, process::process_bytes};
+use crate::{Engine, decode::DecodedClip};
+use ltx_engine::{StageNeed, TileSizes};
+use ltx_model::{
+    footprint::{reading_bytes, streamed_bytes},
+    part::Module,
+    text_encoder::TextEncoder,
+    transformer::{StepShape, Transformer},
+    upsampler::Upsampler,
+    video_vae::{ClipShape, VideoDecoder, VideoEncoder},
+};
+use ltx_types::{LatentShape, Part, PixelShape, Stage, Stages};
 
 /// What one moment of a stage holds.
 #[derive(Clone, Copy)]
@@ -25,9 +25,8 @@ struct Moment {
 impl Engine {
     /// Stage by stage, in the order they run.
     pub(super) fn needs(&self, shape: &PlanShape, fit: &Fit) -> Vec<StageNeed> {
+        let (architecture, placement) = (self.architecture(), self.placement);
         let part = |part: Part| self.sizes.part(part);
-        let scale = self.ltx.vae.scale();
-        let latent = |pixels: PixelShape| LatentShape::of(pixels, shape.frames, scale);
         let mut stages = Vec::new();
         let mut need = |stage, parts: &[Part], moment: Moment| {
             let beside = fit.kept.iter().filter(|part| !parts.contains(part)).map(|kept| part(*kept)).sum();
@@ -35,132 +34,79 @@ impl Engine {
             stages.push(StageNeed { stage, weights, resident: beside, activations });
         };
 
-        need(Stage::TextEncoding, &[Part::TextEncoder], self.text_moment(shape, fit));
+        need(Stage::TextEncoding, &TextEncoder::STAYS, self.text_moment(shape, fit));
         let image = ClipShape { frames: 1, height: shape.pixels.height as u64, width: shape.pixels.width as u64 };
-        let activations = self.encoder_activations(image);
-        need(Stage::ImageEncoding, &[Part::VideoEncoder], Moment { weights: part(Part::VideoEncoder), activations });
+        let activations = architecture.vae.encoder_bytes(image, placement).unwrap_or(0);
+        let weights = part(VideoEncoder::PART);
+        need(Stage::ImageEncoding, &[VideoEncoder::PART], Moment { weights, activations });
 
-        let transformer = self.sizes.transformer(fit.held, self.ltx.transformer.num_layers);
+        let transformer = self.sizes.transformer(fit.held, architecture.transformer.num_layers);
         // Between two steps a preview may be decoded, with the decoder's weights held beside the transformer's.
         let (decoder, sampling) = match fit.previews {
-            true => (part(Part::VideoDecoder), &[Part::Transformer, Part::VideoDecoder][..]),
-            false => (0, &[Part::Transformer][..]),
+            true => (part(VideoDecoder::PART), &[Transformer::PART, VideoDecoder::PART][..]),
+            false => (0, &[Transformer::PART][..]),
         };
         let sample = |pixels| {
-            let step = self.step_bytes(latent(pixels), shape);
-            let preview = if fit.previews { self.preview_activations(latent(pixels)) } else { 0 };
-            let kept = if self.gpu { 0 } else { READING.min(self.sizes.blocks) };
-            Moment { weights: transformer + decoder, activations: step.max(preview) + kept }
+            let latent = self.latent_of(pixels, shape);
+            let tokens = (latent.tokens() + shape.images * latent.frame_tokens()) as u64;
+            let step = StepShape { tokens, prompts: shape.prompts.len() as u64 };
+            let step = architecture.transformer.step_bytes(step, placement);
+            let preview = if fit.previews { self.preview_activations(latent) } else { 0 };
+            let activations = step.max(preview) + reading_bytes(self.sizes.blocks, placement);
+            Moment { weights: transformer + decoder, activations }
         };
         need(Stage::Denoising, sampling, sample(shape.pixels.first_stage(shape.stages)));
         if shape.stages == Stages::Two {
-            let weights = transformer + decoder + part(Part::Upsampler);
-            let parts = [sampling, &[Part::Upsampler]].concat();
-            let activations = self.upsampling_bytes(latent(shape.pixels));
+            let weights = transformer + decoder + part(Upsampler::PART);
+            let parts = [sampling, &[Upsampler::PART]].concat();
+            let elements = self.latent_of(shape.pixels, shape).tokens() as u64;
+            let activations = self.upscaler_config().map_or(0, |upscaler| upscaler.bytes(elements, placement));
             need(Stage::Upsampling, &parts, Moment { weights, activations });
             need(Stage::Refining, sampling, sample(shape.pixels));
         }
-        let activations = self.decoding_bytes(latent(shape.pixels), shape, &fit.tiles);
-        need(Stage::Decoding, &[Part::VideoDecoder], Moment { weights: part(Part::VideoDecoder), activations });
+        let activations = self.decoding_bytes(shape, &fit.tiles);
+        let weights = part(VideoDecoder::PART);
+        need(Stage::Decoding, &[VideoDecoder::PART], Moment { weights, activations });
         stages
     }
 
     /// The process without weights and activations.
     pub(super) fn process_bytes(&self, shape: &PlanShape) -> u64 {
-        if self.gpu {
-            return self.gpu_process_bytes();
-        }
-        PROCESS + ENCODER_BYTES_PER_PIXEL * (shape.pixels.width * shape.pixels.height) as u64
+        process_bytes(shape.pixels, &self.sizes, self.placement)
     }
 
     /// The worst moment of the text encoding: in the language model, in the projection, or in the connector.
     fn text_moment(&self, shape: &PlanShape, fit: &Fit) -> Moment {
-        let value = self.value_bytes();
-        let gemma = &self.text.config;
-        let states = |tokens: usize| (gemma.states() * gemma.hidden_size * tokens) as u64 * value;
-        let (all, most) =
-            shape.prompts.iter().fold((0, 0), |(sum, most), tokens| (sum + states(*tokens), most.max(states(*tokens))));
-        let connector = &self.ltx.transformer;
-        let slots = (MAX_TOKENS * connector.connector_dim()) as u64 * value;
-        let layer = |tokens: &usize| self.text_layer_bytes_on_gpu(*tokens);
-        let layer = if self.gpu { shape.prompts.iter().map(layer).max().unwrap_or(0) } else { 0 };
-        let stays = fit.stays(Part::TextEncoder);
-        let kept = if stays { self.sizes.part(Part::TextEncoder) } else { 0 };
+        let (gemma, connector, placement) = (&self.text.config, &self.architecture().text.connector, self.placement);
+        let states = || shape.prompts.iter().map(|tokens| gemma.states_bytes(*tokens, placement));
+        let (all, most) = (states().sum::<u64>(), states().max().unwrap_or(0));
+        let layer = shape.prompts.iter().map(|tokens| gemma.layer_bytes(*tokens, placement)).max().unwrap_or(0);
+        let stays = TextEncoder::STAYS.into_iter().all(|part| fit.stays(part));
+        let kept = if stays { TextEncoder::STAYS.into_iter().map(|part| self.sizes.part(part)).sum() } else { 0 };
         let or_kept = |weights| if stays { kept } else { weights };
         let moments = [
             Moment {
-                weights: kept + streamed(self.sizes.gemma_layer, gemma.num_hidden_layers),
+                weights: kept + streamed_bytes(self.sizes.gemma_layer, gemma.num_hidden_layers),
                 activations: all + layer,
             },
             // The states as they are, side by side, and rescaled.
-            Moment { weights: or_kept(self.sizes.projection), activations: all + 2 * most },
+            Moment { weights: or_kept(self.sizes.part(Part::TextProjection)), activations: all + 2 * most },
             Moment {
-                weights: or_kept(streamed(self.sizes.connector_block, connector.connector_num_layers)),
-                activations: slots * (shape.prompts.len() as u64 + 11),
+                weights: or_kept(streamed_bytes(self.sizes.connector_block, connector.layers)),
+                activations: connector.activation_bytes(shape.prompts.len(), placement),
             },
         ];
         moments.into_iter().max_by_key(|moment| moment.weights + moment.activations).unwrap_or(moments[0])
     }
 
-    /// Bytes alive at once in a step: the residual stream and the rotations, beside the larger of the attentions and the
-    /// feed-forward.
-    fn step_bytes(&self, latent: LatentShape, shape: &PlanShape) -> u64 {
-        if self.gpu {
-            return self.step_bytes_on_gpu(latent, shape);
-        }
-        let tokens = (latent.tokens() + shape.images * latent.frame_tokens()) as u64;
-        let context = MAX_TOKENS as u64;
-        // Rotations and stream.
-        let around = 2 * tokens;
-        // The block's input normalised; queries, keys, values, the last two once more in panels; the output.
-        let itself = 7 * tokens;
-        // Of the context: modulated, keys, values, both once more.
-        let cross = 4 * tokens + 5 * context;
-        // The input normalised, four times its width inside, the output.
-        let feed_forward = 6 * tokens;
-        let values = around + itself.max(cross).max(feed_forward) + context * shape.prompts.len() as u64;
-        values * self.ltx.transformer.inner_dim() as u64 * self.value_bytes()
+    /// Decoding the clip in such tiles, beside the decoder's weights.
+    pub(super) fn decoding_bytes(&self, shape: &PlanShape, tiles: &TileSizes) -> u64 {
+        let clip = DecodedClip { pixels: shape.pixels, frames: shape.frames };
+        clip.bytes(&self.architecture().vae, tiles, self.placement)
     }
 
-    /// Decoding the largest tile, beside the frames it is blended into and those that wait for the next stretch.
-    pub(super) fn decoding_bytes(&self, latent: LatentShape, shape: &PlanShape, tiles: &TileSizes) -> u64 {
-        if self.gpu {
-            return self.decoding_bytes_on_gpu(latent, shape, tiles);
-        }
-        let scale = self.ltx.vae.scale();
-        let rows = [(tiles.height, scale.height, latent.height), (tiles.width, scale.width, latent.width)];
-        let [height, width] = rows.map(|(axis, scale, length)| (axis.size / scale).min(length) as u64);
-        let frames = shape.frames.get().min(tiles.frames.size);
-        let clip = ClipShape { frames: (frames.div_ceil(scale.time)).min(latent.frames) as u64, height, width };
-        let waiting = if frames < shape.frames.get() { tiles.frames.overlap } else { 0 };
-        let blended = 3 * 4 * ((frames + waiting) * shape.pixels.width * shape.pixels.height) as u64;
-        self.decoder_activations(clip) + blended
-    }
-
-    /// Activations of the decoder for a latent of this shape.
-    pub(crate) fn decoder_activations(&self, latent: ClipShape) -> u64 {
-        let (vae, dtype) = (&self.ltx.vae, self.options.compute.dtype);
-        let bytes = if self.gpu { vae.decoder_bytes_on_gpu(latent, dtype) } else { vae.decoder_bytes(latent) };
-        bytes.unwrap_or(0)
-    }
-
-    /// Activations of the encoder for pixels of this shape.
-    fn encoder_activations(&self, pixels: ClipShape) -> u64 {
-        let (vae, dtype) = (&self.ltx.vae, self.options.compute.dtype);
-        let bytes = if self.gpu { vae.encoder_bytes_on_gpu(pixels, dtype) } else { vae.encoder_bytes(pixels) };
-        bytes.unwrap_or(0)
-    }
-
-    pub(super) fn latent_of(&self, shape: &PlanShape) -> LatentShape {
-        LatentShape::of(shape.pixels, shape.frames, self.ltx.vae.scale())
-    }
-
-    pub(super) fn latent_dims(&self, shape: &PlanShape) -> [usize; 3] {
-        let LatentShape { frames, height, width } = self.latent_of(shape);
-        [frames, height, width]
-    }
-
-    pub(super) fn value_bytes(&self) -> u64 {
-        self.options.compute.dtype.size_in_bytes() as u64
+    /// The latent of the clip at a stage's size.
+    pub(super) fn latent_of(&self, pixels: PixelShape, shape: &PlanShape) -> LatentShape {
+        LatentShape::of(pixels, shape.frames, self.architecture().vae.scale())
     }
 }

@@ -5,32 +5,21 @@
 
 use ltx_policy::{Ask, KnownModel, ModelNames, PolicyConfig, Reason, Refusal, admit};
 use ltx_types::{
-    ConditioningMode, GenerationDraft, Guidance, ImageCondition, ImageSource, Schedule, Seed, Stages, Strength,
+    Defaults, FramePosition, GenerationDraft, ImageInput, ImageSource, Overrides, Schedule, Seed, Strength,
 };
 
 /// Seventeen frames with images at the given ones. The prompt names everything that is excluded.
 pub(crate) fn draft(frames_of_images: &[usize]) -> GenerationDraft {
-    let image = |&frame_index: &usize| ImageCondition {
+    let image = |&frame: &usize| ImageInput {
         source: ImageSource::Path("image.png".into()),
-        frame_index,
+        position: FramePosition::Index(frame),
         strength: Strength::FULL,
     };
-    GenerationDraft {
-        prompt: "Use Seedance or Kling; sound effects, music; edit the hat in this video; Agent 2.0, no credits".into(),
-        negative_prompt: String::new(),
-        images: frames_of_images.iter().map(image).collect(),
-        conditioning: ConditioningMode::ReplaceFirst,
-        width: 64,
-        height: 64,
-        frames: 17,
-        fps: 24.0,
-        seed: Seed(1),
-        schedule: Schedule::Distilled,
-        steps: 8,
-        stages: Stages::One,
-        guidance: Guidance { cfg_scale: 3.0, stg_scale: 1.0, rescale_scale: 0.7, stg_blocks: vec![1] },
-        image_crf: 33,
-    }
+    let size = |pixels| Overrides { width: Some(pixels), height: Some(pixels), ..Overrides::default() };
+    let prompt = "Use Seedance or Kling; sound effects, music; edit the hat in this video; Agent 2.0, no credits";
+    let said = Overrides { frames: Some(17), seed: Some(Seed(1)), ..size(64) };
+    let images = frames_of_images.iter().map(image).collect();
+    Defaults::official(Schedule::Distilled).fill(said, prompt.into(), images)
 }
 
 /// Knows dev and distilled, has loaded distilled, and its operator excludes Hailuo too.

@@ -71,7 +71,7 @@ impl Node {
             (false, true) => NodeState::Loading,
             (false, false) => NodeState::Ready,
         };
-        let available = self.config.jobs.memory_limit_bytes.or_else(memory::available_bytes);
+        let available = self.config.jobs.limits.memory_bytes.or_else(memory::available_bytes);
         let own = ModelNames::EXTERNAL.into_iter().map(str::to_owned);
         Ok(About {
             started: self.started,

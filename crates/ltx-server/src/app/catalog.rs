@@ -2,9 +2,9 @@
 //!
 //! Must not know which are loaded; that is the policy's configuration.
 
+use ltx_catalog::Manifest;
 use ltx_policy::{KnownModel, WeightFingerprint};
 use ltx_types::{Defaults, FieldError};
-use ltx_weights::Manifest;
 
 /// One model.
 #[derive(Debug, Clone)]

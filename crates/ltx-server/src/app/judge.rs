@@ -63,8 +63,8 @@ impl Node {
             let rules = Rules {
                 defaults: card.defaults(),
                 two_stages: card.two_stages,
-                prompt_bytes: self.config.limits.prompt_bytes,
-                image_bytes: self.config.jobs.max_image_bytes,
+                prompt_bytes: self.config.limits.prompt_bytes.get(),
+                image_bytes: self.config.jobs.limits.image_bytes.get(),
                 images,
             };
             let request = asked.read(&rules);

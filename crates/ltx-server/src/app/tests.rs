@@ -7,14 +7,17 @@ use super::{
     Rules, Shown, Specification, Wanted,
 };
 use crate::Settings;
+use ltx_catalog::ModelLibrary;
 use ltx_jobs::{
     ClientId, CurrentPolicy, Disk, EventKind, Filter, GenerationId, Jobs, JobsError, OutputKind, State, Surroundings,
     UploadId,
 };
 use ltx_policy::{Ask, Reason};
-use ltx_testkit::fake::{FakeModels, FakeOptions, draft, picture, policy};
+use ltx_testkit::{
+    default_settings,
+    fake::{FakeModels, FakeOptions, draft, picture, policy},
+};
 use ltx_types::{FieldError, ImageSource};
-use ltx_weights::ModelLibrary;
 use std::{path::Path, sync::Arc};
 use tempfile::TempDir;
 
@@ -68,12 +71,13 @@ struct Bare {
 impl Bare {
     fn new(policy: CurrentPolicy) -> Self {
         let folder = TempDir::new().unwrap();
-        let config = ltx_jobs::Settings::new(folder.path(), "bare").check().unwrap();
+        let config = ltx_jobs::Settings { data: folder.path().into(), node: "bare".into(), ..default_settings() };
+        let config = config.check().unwrap();
         let models = Arc::new(FakeModels::new(FakeOptions::default()));
         let jobs = Jobs::open(config.clone(), Surroundings { models, policy, space: Box::new(Disk) }).unwrap();
         let library = ModelLibrary::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models")).unwrap();
         let catalog = Catalog::new(vec![library.manifest(FakeModels::NAME).unwrap().clone().into()]).unwrap();
-        let node = Node::new(Settings::new(config).check().unwrap(), jobs, catalog);
+        let node = Node::new(default_settings::<Settings>().check(config).unwrap(), jobs, catalog);
         Self { node: Arc::new(node), _folder: folder }
     }
 

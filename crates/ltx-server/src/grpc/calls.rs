@@ -114,7 +114,9 @@ where
         let answered = async move {
             let mut end = end;
             let response = match timeout(within, inner).await {
-                Ok(response) => transport_errors::with_details(&path, response?, node.config.limits.message_bytes),
+                Ok(response) => {
+                    transport_errors::with_details(&path, response?, node.config.limits.message_bytes.get())
+                }
                 Err(_) => transport_errors::answer(Problem::OutOfTime { limit: within }, &HeaderMap::new()),
             };
             end.code = code_of(response.headers());

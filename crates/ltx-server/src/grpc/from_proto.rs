@@ -14,8 +14,7 @@ use ltx_jobs::{GenerationId, OutputKind, UploadId};
 use ltx_policy::{Agent, Ask, Audio};
 use ltx_proto::v1;
 use ltx_types::{
-    ConditioningMode, FieldError, GenerationDraft, Guidance, ImageCondition, ImageSource, Method, Schedule, Seed,
-    Stages, Strength,
+    ConditioningMode, FieldError, FramePosition, ImageInput, ImageSource, Overrides, Schedule, Seed, Stages, Strength,
 };
 use prost::Message;
 use sha2::{Digest, Sha256};
@@ -37,37 +36,38 @@ impl Specification for v1::GenerationSpec {
     }
 }
 
-/// Reads a spec.
+/// Reads a spec. Its faults come in the order of its fields, those of stages and guidance last.
 fn request(spec: &v1::GenerationSpec, rules: &Rules<'_>) -> Request {
     let mut faults = Faults::default();
     let ask = ask(spec, &mut faults);
-    let defaults = rules.defaults;
-    let frames = or(spec.frames, defaults.frames);
-    let schedule = schedule(spec.schedule, &mut faults).unwrap_or(defaults.schedule);
-    let mut images = Images { rules, conditions: Vec::new(), uploads: Vec::new(), faults: &mut faults };
-    images.read(spec, frames);
-    let Images { conditions, uploads, .. } = images;
-    let method = if conditions.len() > 1 { Method::StartEndFrames } else { Method::ImageToVideo };
+    let schedule = schedule(spec.schedule, &mut faults);
+    let mut images = Images { rules, inputs: Vec::new(), uploads: Vec::new(), faults: &mut faults };
+    images.read(spec);
+    let Images { inputs, uploads, .. } = images;
     let conditioning = conditioning(spec.conditioning, &mut faults);
-    let negative_prompt = spec.negative_prompt.as_ref().unwrap_or(&defaults.negative_prompt);
-    faults.length("prompt", &spec.prompt, rules.prompt_bytes);
-    faults.length("negative_prompt", negative_prompt, rules.prompt_bytes);
-    let draft = GenerationDraft {
-        prompt: spec.prompt.clone(),
-        negative_prompt: negative_prompt.clone(),
-        images: conditions,
-        conditioning: conditioning.unwrap_or_else(|| ConditioningMode::official(method, schedule)),
-        width: or(spec.width, defaults.width),
-        height: or(spec.height, defaults.height),
-        frames,
-        fps: spec.fps.unwrap_or(defaults.fps),
-        seed: spec.seed.map_or_else(Seed::drawn, Seed),
+    let mut last = Faults::default();
+    let guidance = spec.guidance.as_ref();
+    let said = Overrides {
+        negative_prompt: spec.negative_prompt.clone(),
+        conditioning,
+        width: size(spec.width),
+        height: size(spec.height),
+        frames: size(spec.frames),
+        fps: spec.fps,
+        seed: Some(spec.seed.map_or_else(Seed::drawn, Seed)),
         schedule,
-        steps: or(spec.steps, defaults.steps),
-        stages: stages(spec.stages, rules, &mut faults),
-        guidance: guidance(spec.guidance.as_ref(), &defaults.guidance, &mut faults),
-        image_crf: spec.image_crf.unwrap_or(defaults.image_crf),
+        steps: size(spec.steps),
+        stages: stages(spec.stages, rules, &mut last),
+        cfg_scale: guidance.and_then(|guidance| guidance.cfg_scale),
+        stg_scale: guidance.and_then(|guidance| guidance.stg_scale),
+        rescale_scale: guidance.and_then(|guidance| guidance.rescale_scale),
+        stg_blocks: guidance.and_then(|guidance| stg_blocks(guidance, &mut last)),
+        image_crf: spec.image_crf,
     };
+    let draft = rules.defaults.fill(said, spec.prompt.clone(), inputs);
+    faults.length("prompt", &draft.prompt, rules.prompt_bytes);
+    faults.length("negative_prompt", &draft.negative_prompt, rules.prompt_bytes);
+    faults.append(last);
     Request { ask, draft, uploads, faults: faults.into() }
 }
 
@@ -119,7 +119,7 @@ fn audio(spec: &v1::AudioSpec) -> Vec<Audio> {
 /// The images of a request as they are read.
 struct Images<'a, 'r> {
     rules: &'a Rules<'r>,
-    conditions: Vec<ImageCondition>,
+    inputs: Vec<ImageInput>,
     uploads: Vec<Option<UploadId>>,
     faults: &'a mut Faults,
 }
@@ -148,17 +148,16 @@ const START: Names = names!("start_end_images.start");
 const END: Names = names!("start_end_images.end");
 
 impl Images<'_, '_> {
-    fn read(&mut self, spec: &v1::GenerationSpec, frames: usize) {
+    fn read(&mut self, spec: &v1::GenerationSpec) {
         use v1::generation_spec::Images;
         match &spec.images {
             None => {}
-            Some(Images::Image(image)) => self.take(image, 0, &IMAGE),
+            Some(Images::Image(image)) => self.take(image, FramePosition::First, &IMAGE),
             Some(Images::StartEndImages(both)) => {
-                // Never 0, even in a clip of one frame: an end image alone must not pass for a start image.
-                let last = frames.saturating_sub(1).max(1);
-                for (image, frame_index, names) in [(&both.start, 0, &START), (&both.end, last, &END)] {
+                let ends = [(&both.start, FramePosition::First, &START), (&both.end, FramePosition::Last, &END)];
+                for (image, position, names) in ends {
                     match image {
-                        Some(image) => self.take(image, frame_index, names),
+                        Some(image) => self.take(image, position, names),
                         None => self.faults.add(FieldError::new(names.image, "nothing", "is not an image")),
                     }
                 }
@@ -166,16 +165,16 @@ impl Images<'_, '_> {
         }
         // Whatever frame they ask for, they are beyond the two methods; two of them are enough to see it.
         for _ in spec.more_images.iter().take(2) {
-            self.conditions.push(ImageCondition {
+            self.inputs.push(ImageInput {
                 source: ImageSource::Bytes([].into()),
-                frame_index: usize::MAX,
+                position: FramePosition::Index(usize::MAX),
                 strength: Strength::FULL,
             });
             self.uploads.push(None);
         }
     }
 
-    fn take(&mut self, image: &v1::Image, frame_index: usize, names: &Names) {
+    fn take(&mut self, image: &v1::Image, position: FramePosition, names: &Names) {
         use v1::image::Source;
         let mut upload = None;
         let mut bytes: &[u8] = &[];
@@ -194,7 +193,7 @@ impl Images<'_, '_> {
         }
         let strength = self.faults.keep(Strength::new(image.strength.unwrap_or(1.0)), names.strength);
         let source = ImageSource::Bytes(bytes.into());
-        self.conditions.push(ImageCondition { source, frame_index, strength: strength.unwrap_or(Strength::FULL) });
+        self.inputs.push(ImageInput { source, position, strength: strength.unwrap_or(Strength::FULL) });
         self.uploads.push(upload);
     }
 
@@ -238,35 +237,31 @@ fn conditioning(value: i32, faults: &mut Faults) -> Option<ConditioningMode> {
     }
 }
 
-fn stages(value: Option<u32>, rules: &Rules<'_>, faults: &mut Faults) -> Stages {
-    let Some(count) = value else { return rules.defaults.stages };
+fn stages(value: Option<u32>, rules: &Rules<'_>, faults: &mut Faults) -> Option<Stages> {
+    let count = value?;
     let stages = Stages::try_from(u8::try_from(count).unwrap_or(u8::MAX));
     match stages.map_err(|error| FieldError { value: count.to_string(), ..error }) {
         Ok(Stages::Two) if rules.two_stages == Some(false) => {
             faults.add(FieldError::new("stages", 2, "needs a latent upscaler, which this model lacks").nearest(1));
-            Stages::One
+            Some(Stages::One)
         }
-        stages => faults.keep(stages, "stages").unwrap_or(rules.defaults.stages),
+        stages => faults.keep(stages, "stages"),
     }
 }
 
-fn guidance(asked: Option<&v1::Guidance>, defaults: &Guidance, faults: &mut Faults) -> Guidance {
-    let Some(asked) = asked else { return defaults.clone() };
-    if asked.stg_blocks.len() > STG_BLOCKS {
+/// The blocks that are named; none is the model's own.
+fn stg_blocks(guidance: &v1::Guidance, faults: &mut Faults) -> Option<Vec<usize>> {
+    let blocks = &guidance.stg_blocks;
+    if blocks.len() > STG_BLOCKS {
         let rule = format!("blocks are more than {STG_BLOCKS}");
-        faults.add(FieldError::new("guidance.stg_blocks", asked.stg_blocks.len(), rule).nearest(STG_BLOCKS));
+        faults.add(FieldError::new("guidance.stg_blocks", blocks.len(), rule).nearest(STG_BLOCKS));
     }
-    let blocks: Vec<_> = asked.stg_blocks.iter().take(STG_BLOCKS).map(|&block| block as usize).collect();
-    Guidance {
-        cfg_scale: asked.cfg_scale.unwrap_or(defaults.cfg_scale),
-        stg_scale: asked.stg_scale.unwrap_or(defaults.stg_scale),
-        rescale_scale: asked.rescale_scale.unwrap_or(defaults.rescale_scale),
-        stg_blocks: if blocks.is_empty() { defaults.stg_blocks.clone() } else { blocks },
-    }
+    let named: Vec<_> = blocks.iter().take(STG_BLOCKS).map(|&block| block as usize).collect();
+    (!named.is_empty()).then_some(named)
 }
 
-fn or(value: Option<u32>, default: usize) -> usize {
-    value.map_or(default, |value| value as usize)
+fn size(value: Option<u32>) -> Option<usize> {
+    value.map(|value| value as usize)
 }
 
 /// A generation's id.

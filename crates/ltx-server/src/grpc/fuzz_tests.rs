@@ -2,7 +2,7 @@
 //! socket: layers, routes, decoding, `from_proto`, policy, the jobs. None may panic, what is refused has the documented status
 //! and keeps nothing, and what is accepted is within the limits.
 //!
-//! Must not know how connections are made; scripts/check-hostile does that.
+//! Must not know how connections are made; tests/node/hostile does that.
 
 mod answers;
 mod messages;
@@ -13,12 +13,14 @@ use super::{
 };
 use crate::{Catalog, Settings, Token, TokenHash, app::Node, face::FaceContext};
 use http_body_util::{BodyExt, Full};
+use ltx_catalog::{Manifest, ModelLibrary};
 use ltx_jobs::{ClientId, Filter, Jobs, Surroundings};
 use ltx_testkit::{
+    default_settings,
     fake::{FakeModels, FakeOptions, picture, policy},
     fuzz::{Bytes, Edit, Verdict, campaign, damaged, edits},
 };
-use ltx_weights::{Manifest, ModelLibrary};
+use ltx_types::settings::{Bounded, PerSecond};
 use messages::{Known, Message};
 use proptest::{
     arbitrary::any,
@@ -68,26 +70,29 @@ impl Bench {
     fn new(tokens: bool) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let folder = TempDir::new().unwrap();
-        let mut jobs = ltx_jobs::Settings::new(folder.path(), "bench");
-        (jobs.requests_per_second, jobs.request_burst) = (1e6, u32::MAX);
+        let mut jobs = ltx_jobs::Settings { data: folder.path().into(), node: "bench".into(), ..default_settings() };
+        jobs.limits.requests_per_second = PerSecond::new(1e6).unwrap();
+        jobs.limits.request_burst = Bounded::new(1 << 30).unwrap();
         // With tokens a queue that is full now and then, without them one that never is.
-        let queued = if tokens { 32 } else { 1 << 20 };
-        (jobs.max_queued, jobs.max_queued_per_client) = (queued, queued);
+        let queued = Bounded::new(if tokens { 32 } else { 1 << 20 }).unwrap();
+        (jobs.limits.queued, jobs.limits.queued_per_client) = (queued, queued);
         // The plan adds 48 MiB to the one byte a pixel that the fake takes.
-        (jobs.max_image_bytes, jobs.memory_limit_bytes) = (64 << 10, Some((48 << 20) + 300_000));
-        jobs.retention.outputs_bytes = 20_000_000;
+        jobs.limits.image_bytes = Bounded::new(64 << 10).unwrap();
+        jobs.limits.memory_bytes = Some((48 << 20) + 300_000);
+        jobs.retention.outputs_bytes = Bounded::new(20_000_000).unwrap();
         let config = jobs.check().unwrap();
         let models = Arc::new(FakeModels::new(FakeOptions::default()));
         let surroundings = Surroundings { models, policy: policy().into(), space: Box::new(ltx_jobs::Disk) };
         let jobs = Jobs::open(config.clone(), surroundings).unwrap();
-        let mut settings = Settings::new(config);
-        settings.limits.message_bytes = 2 << 20;
+        let mut settings: Settings = default_settings();
+        settings.limits.message_bytes = Bounded::new(2 << 20).unwrap();
         if tokens {
             let client = ClientId::new("local").unwrap();
             settings.listen.tokens = vec![Token { client, hash: TokenHash::of(TOKEN) }];
         }
         let catalog = Catalog::new(vec![manifest().into()]).unwrap();
-        let face = FaceContext::new(Arc::new(Node::new(settings.check().unwrap(), jobs.clone(), catalog)));
+        let node = Node::new(settings.check(config).unwrap(), jobs.clone(), catalog);
+        let face = FaceContext::new(Arc::new(node));
         let service = Calls::new(face.clone()).layer(services(&face).unwrap());
         let mut bench = Self { runtime, service, jobs, folder, known: Known::default() };
         bench.known = bench.make_known();

@@ -18,6 +18,7 @@ mod transport_errors;
 use crate::{
     ServerConfig, ServerError, Tls,
     app::Phase,
+    config::{CALLS_PER_CONNECTION, KEEPALIVE, STREAMS_PER_CONNECTION},
     face::{FaceContext, Serving},
     transport::listen,
 };
@@ -62,14 +63,14 @@ pub(crate) fn serve(listener: TcpListener, context: FaceContext) -> Result<Servi
 fn transport(config: &ServerConfig) -> Result<Transport, ServerError> {
     let limits = &config.limits;
     let transport = Transport::builder()
-        .concurrency_limit_per_connection(limits.calls_per_connection)
-        .max_concurrent_streams(limits.streams_per_connection)
+        .concurrency_limit_per_connection(CALLS_PER_CONNECTION)
+        .max_concurrent_streams(STREAMS_PER_CONNECTION)
         // `Calls` tells a call that it is out of time, with details; this is behind it.
         .timeout(limits.call_time.max(limits.upload_time + limits.idle_time) + BEHIND)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .http2_keepalive_interval(Some(limits.keepalive))
-        .http2_keepalive_timeout(Some(limits.keepalive))
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE))
         .http2_max_header_list_size(HEADERS);
     match &config.listen.tls {
         None => Ok(transport),

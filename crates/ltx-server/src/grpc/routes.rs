@@ -19,7 +19,7 @@ use tonic::{codegen::InterceptedService, service::Routes};
 /// # Errors
 /// `Reflection`.
 pub(super) fn services(context: &FaceContext) -> Result<Routes, ServerError> {
-    let most = context.node.config.limits.message_bytes;
+    let most = context.node.config.limits.message_bytes.get();
     let auth = Authenticate(Arc::clone(&context.entrance));
     macro_rules! service {
         ($server:ident, $service:ident) => {

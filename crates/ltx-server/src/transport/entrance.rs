@@ -9,6 +9,7 @@ use super::{
 use crate::{
     ServerConfig,
     app::{Metrics, Problem},
+    config::{UPLOADS, UPLOADS_PER_CLIENT},
 };
 use ltx_jobs::{ClientId, JobsError, RateLimit};
 use std::{
@@ -38,11 +39,11 @@ impl Entrance {
         let limits = &config.limits;
         Self {
             tokens: config.listen.tokens.clone(),
-            calls: Mutex::new(RateLimit::new(limits.calls_per_second, limits.call_burst)),
-            streams: Streams::new(limits.streams_per_client),
-            uploads: Streams::new(limits.uploads_per_client),
-            upload_places: Semaphore::new(limits.uploads),
-            large_bodies: Arc::new(Semaphore::new(limits.large_requests)),
+            calls: Mutex::new(RateLimit::new(limits.calls_per_second.get(), limits.call_burst.get())),
+            streams: Streams::new(limits.streams_per_client.get()),
+            uploads: Streams::new(UPLOADS_PER_CLIENT),
+            upload_places: Semaphore::new(UPLOADS),
+            large_bodies: Arc::new(Semaphore::new(limits.large_requests.get())),
             metrics,
         }
     }

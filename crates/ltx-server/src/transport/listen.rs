@@ -25,7 +25,7 @@ const GREETING: usize = 24 + 9;
 /// Accepts connections, so many at once; more wait in the system's queue. Ends when the stream is dropped.
 pub(crate) fn connections(listener: TcpListener, limits: &Limits) -> ReceiverStream<io::Result<Connection>> {
     let (accepted, stream) = mpsc::channel(1);
-    let door = Door::new("grpc", listener, limits.connections);
+    let door = Door::new("grpc", listener, limits.connections.get());
     let (handshake, idle) = (limits.handshake_time, limits.connection_idle_time);
     tokio::spawn(async move {
         loop {

@@ -4,6 +4,7 @@
 
 use crate::node::{LOADED, OTHER, TestNode, Wish, create, image, policy, reason, spec, watched};
 use ltx_proto::v1::{self, generation_event::Event, generation_spec::Images, watch_generation_response::News};
+use ltx_types::settings::{Bounded, PerSecond};
 use std::time::Duration;
 use tonic::Code;
 use tonic_types::StatusExt;
@@ -147,7 +148,10 @@ async fn filtered_pages_are_full_among_mixed_methods() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_calls_too_often_is_told_when_to_call_again() {
     let wish = Wish {
-        server: |it| (it.limits.calls_per_second, it.limits.call_burst) = (4.0, 6),
+        server: |it| {
+            it.limits.calls_per_second = PerSecond::new(4.0).unwrap();
+            it.limits.call_burst = Bounded::new(6).unwrap();
+        },
         tokens: true,
         ..Wish::default()
     };

@@ -5,6 +5,7 @@
 use crate::node::{ALICE, BOB, TestNode, Wish, by, create, image, reason, spec};
 use ltx_proto::v1::{self, generation_spec::Images, image::Source, upload_image_request::Part};
 use ltx_testkit::fake::picture;
+use ltx_types::settings::{Bounded, PerSecond};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 use tokio_stream::iter;
@@ -145,7 +146,11 @@ async fn malformed_fields_are_named_with_the_nearest_legal_value() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn too_large_a_message_is_a_typed_error() {
-    let node = TestNode::start(Wish { server: |it| it.limits.message_bytes = 2 << 20, ..Wish::default() }).await;
+    let node = TestNode::start(Wish {
+        server: |it| it.limits.message_bytes = Bounded::new(2 << 20).unwrap(),
+        ..Wish::default()
+    })
+    .await;
     let mut client = node.generations().await;
     let large = v1::Image { source: Some(Source::Data(vec![0; 3 << 20].into())), strength: None };
     let large = v1::GenerationSpec { images: Some(Images::Image(large)), ..spec(1) };
@@ -158,8 +163,12 @@ async fn too_large_a_message_is_a_typed_error() {
 async fn limits_of_clients_say_when_to_try_again() {
     let wish = Wish {
         step: Duration::from_millis(50),
-        jobs: |jobs| (jobs.max_queued_per_client, jobs.requests_per_second, jobs.request_burst) = (1, 0.5, 4),
-        server: |it| it.limits.streams_per_client = 1,
+        jobs: |jobs| {
+            jobs.limits.queued_per_client = Bounded::new(1).unwrap();
+            jobs.limits.requests_per_second = PerSecond::new(0.5).unwrap();
+            jobs.limits.request_burst = Bounded::new(4).unwrap();
+        },
+        server: |it| it.limits.streams_per_client = Bounded::new(1).unwrap(),
         ..Wish::default()
     };
     let node = TestNode::start(wish).await;
@@ -206,7 +215,7 @@ fn parts(bytes: &[u8], total_bytes: u64) -> Vec<v1::UploadImageRequest> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uploads_are_whole_or_not_there() {
     let wish = Wish {
-        jobs: |jobs| jobs.max_image_bytes = 1 << 20,
+        jobs: |jobs| jobs.limits.image_bytes = Bounded::new(1 << 20).unwrap(),
         server: |it| it.limits.idle_time = Duration::from_millis(200),
         ..Wish::default()
     };

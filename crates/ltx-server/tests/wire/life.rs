@@ -6,6 +6,7 @@ use crate::node::{TestNode, Wish, create, image, reason, spec, watched};
 use ltx_proto::v1::{
     self, download_output_response::Part, generation_event::Event, generation_service_client::GenerationServiceClient,
 };
+use ltx_types::settings::Bounded;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 use tonic::{Code, transport::Channel};
@@ -239,7 +240,10 @@ async fn a_stopping_node_tells_its_watchers_and_loses_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn long_prompts_make_short_pages_and_none_is_lost() {
     let wish = Wish {
-        server: |it| (it.limits.message_bytes, it.limits.prompt_bytes) = (2 << 20, 200 << 10),
+        server: |it| {
+            it.limits.message_bytes = Bounded::new(2 << 20).unwrap();
+            it.limits.prompt_bytes = Bounded::new(200 << 10).unwrap();
+        },
         ..Wish::default()
     };
     let node = TestNode::start(wish).await;

@@ -2,6 +2,7 @@
 //!
 //! Must not know what is tested.
 
+use ltx_catalog::{Manifest, ManifestFile, ManifestFiles};
 use ltx_jobs::{ClientId, Filter, Jobs, Surroundings};
 use ltx_policy::{KnownModel, ModelNames, PolicyConfig};
 use ltx_proto::v1::{
@@ -10,9 +11,14 @@ use ltx_proto::v1::{
     upload_service_client::UploadServiceClient,
 };
 use ltx_server::{Catalog, Control, Face, ModelCard, Server, ServerError, Settings, Token, TokenHash};
-use ltx_testkit::fake::{FakeModels, FakeOptions, picture};
-use ltx_types::{Defaults, Guidance, Schedule, Stages};
-use ltx_weights::{Manifest, ManifestFile, ManifestFiles};
+use ltx_testkit::{
+    default_settings,
+    fake::{FakeModels, FakeOptions, picture},
+};
+use ltx_types::{
+    Defaults, Schedule,
+    settings::{Bounded, PerSecond},
+};
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
@@ -77,18 +83,7 @@ fn manifest(name: &str) -> Manifest {
             upscaler: None,
             loras: vec![],
         },
-        defaults: Defaults {
-            schedule: Schedule::Distilled,
-            stages: Stages::One,
-            width: 64,
-            height: 64,
-            frames: 9,
-            fps: 24.0,
-            steps: 8,
-            image_crf: 33,
-            guidance: Guidance { cfg_scale: 3.0, stg_scale: 1.0, rescale_scale: 0.7, stg_blocks: vec![28] },
-            negative_prompt: String::new(),
-        },
+        defaults: Defaults { width: 64, height: 64, frames: 9, steps: 8, ..Defaults::official(Schedule::Distilled) },
     }
 }
 
@@ -98,15 +93,17 @@ impl TestNode {
     }
 
     pub(crate) async fn in_folder(wish: Wish, folder: TempDir) -> Self {
-        let mut jobs = ltx_jobs::Settings::new(folder.path(), "test-node");
-        (jobs.requests_per_second, jobs.request_burst) = (1e6, 100_000);
+        let mut jobs =
+            ltx_jobs::Settings { data: folder.path().into(), node: "test-node".into(), ..default_settings() };
+        jobs.limits.requests_per_second = PerSecond::new(1e6).unwrap();
+        jobs.limits.request_burst = Bounded::new(100_000).unwrap();
         (wish.jobs)(&mut jobs);
         let config = jobs.check().unwrap();
         let options = FakeOptions { step_time: wish.step, ..FakeOptions::default() };
         let models = Arc::new(FakeModels::new(options));
         let surroundings = Surroundings { models, policy: policy().into(), space: Box::new(ltx_jobs::Disk) };
         let jobs = Jobs::open(config.clone(), surroundings).unwrap();
-        let mut settings = Settings::new(config);
+        let mut settings = default_settings::<Settings>();
         settings.shutdown_time = Duration::from_secs(8);
         if wish.tokens {
             let token = |name, text| Token { client: ClientId::new(name).unwrap(), hash: TokenHash::of(text) };
@@ -114,7 +111,7 @@ impl TestNode {
         }
         (wish.server)(&mut settings);
         let catalog = Catalog::new([LOADED, OTHER].map(|name| ModelCard::from(manifest(name))).to_vec()).unwrap();
-        let server = Server::new(settings.check().unwrap(), jobs.clone(), catalog);
+        let server = Server::new(settings.check(config).unwrap(), jobs.clone(), catalog);
         let control = server.control();
         let listen = || TcpListener::bind("127.0.0.1:0");
         let (grpc, metrics) = (listen().await.unwrap(), listen().await.unwrap());

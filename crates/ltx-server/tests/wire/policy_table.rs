@@ -176,7 +176,7 @@ async fn excluded_operations_are_refused_by_name() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_dry_run_tells_of_fields_and_of_what_does_not_fit() {
     let node =
-        TestNode::start(Wish { jobs: |jobs| jobs.memory_limit_bytes = Some(100 << 20), ..Wish::default() }).await;
+        TestNode::start(Wish { jobs: |jobs| jobs.limits.memory_bytes = Some(100 << 20), ..Wish::default() }).await;
     let mut policies = node.policies().await;
     let mut check = async |spec| {
         let request = v1::CheckEligibilityRequest { spec: Some(spec) };

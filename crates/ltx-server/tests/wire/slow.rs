@@ -4,6 +4,7 @@
 
 use crate::node::{TestNode, Wish, create, reason, spec};
 use ltx_proto::v1::{self, upload_image_request::Part};
+use ltx_types::settings::Bounded;
 use std::time::{Duration, Instant};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -20,7 +21,8 @@ const LONGEST: Duration = Duration::from_secs(10);
 fn impatient() -> Wish {
     let server = |it: &mut ltx_server::Settings| {
         (it.limits.handshake_time, it.limits.connection_idle_time) = (SHORT, SHORT);
-        (it.limits.idle_time, it.limits.connections) = (SHORT, 2);
+        it.limits.idle_time = SHORT;
+        it.limits.connections = Bounded::new(2).unwrap();
     };
     Wish { server, ..Wish::default() }
 }

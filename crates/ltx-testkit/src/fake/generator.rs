@@ -3,12 +3,10 @@
 //! Must not know queues. It behaves as the engine does: reports every stage, looks at the token in every step and chunk,
 //! saves its state after every step and goes on from a saved one.
 
-use candle_core::{Device, Tensor};
-use ltx_media::FrameWriter;
-use ltx_nn::NnError;
-use ltx_pipeline::{
-    Generator, LatentStore, Outcome, PipelineError, Preview, Result, Run, SavedLatent, StageSeconds, stage_sigmas,
+use ltx_engine::{
+    EngineError, ErrorKind, Generator, LatentStore, Outcome, Preview, Run, SavedLatent, StageSeconds, StageSteps,
 };
+use ltx_media::FrameWriter;
 use ltx_policy::Admitted;
 use ltx_types::{FieldError, Generation, PixelShape, Progress, Stage, Stages};
 use sha2::{Digest, Sha256};
@@ -19,6 +17,9 @@ use std::{
     thread::sleep,
     time::{Duration, Instant},
 };
+
+/// Result of everything that the fake does.
+type Result<T> = std::result::Result<T, EngineError>;
 
 const TOKENS: usize = 16;
 const CHANNELS: usize = 4;
@@ -59,8 +60,8 @@ impl FakeGenerator {
     }
 
     fn denoise(&self, request: &Generation, run: &Run<'_>, stage: Stage, state: &mut State) -> Result<()> {
-        let [first, second] = stage_sigmas(request.schedule, request.steps);
-        let total = if stage == Stage::Denoising { first.steps() } else { second.steps() };
+        let steps = StageSteps::of(request.schedule, request.steps);
+        let total = if stage == Stage::Denoising { steps.denoising } else { steps.refining };
         let seed = request.seed.0;
         for step in state.done_of(stage)..total {
             run.progress.report(Progress { stage, done: step, total });
@@ -77,11 +78,14 @@ impl FakeGenerator {
                 return Err(FieldError::new("prompt", "fail", "says so").into());
             }
             if step == 2 && request.prompt.contains("too large for the device") {
-                let said = "DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")";
-                return Err(NnError::from(candle_core::Error::Cuda(said.into()).bt()).into());
+                let said =
+                    "a tensor does not fit into the device's memory; ask for fewer or smaller frames, or for the CPU";
+                return Err(EngineError::new(ErrorKind::OutOfMemory, said));
             }
             state.step(seed, stage, step);
-            run.store.save(&state.saved(stage, step + 1)?)?;
+            if run.store.keeps() {
+                run.store.save(state.saved(stage, step + 1))?;
+            }
             if run.previews.wanted() {
                 let after = Progress { stage, done: step + 1, total };
                 run.previews.show(Preview { after, pixels: PREVIEW, rgb: state.picture(PREVIEW, 0) });
@@ -148,7 +152,7 @@ impl Generator for FakeGenerator {
         timed(Stage::Decoding, &mut || {
             self.decode(request, run, &state, |frame| {
                 digest.update(frame);
-                writers.iter_mut().try_for_each(|writer| writer.write(frame)).map_err(PipelineError::from)
+                writers.iter_mut().try_for_each(|writer| writer.write(frame)).map_err(EngineError::from)
             })
         })?;
         self.log(&format!("finish {}", request.seed));
@@ -171,8 +175,8 @@ struct State {
 impl State {
     fn resume(seed: u64, store: &dyn LatentStore) -> Self {
         let saved = store.saved().and_then(|saved| {
-            let values = saved.tokens.flatten_all().and_then(|tokens| tokens.to_vec1::<f32>()).ok()?;
-            (values.len() == TOKENS * CHANNELS).then_some(Self { values, done: Some((saved.stage, saved.steps_done)) })
+            let SavedLatent { stage, steps_done, values, .. } = saved;
+            (values.len() == TOKENS * CHANNELS).then_some(Self { values, done: Some((stage, steps_done)) })
         });
         let fresh = || (0..TOKENS * CHANNELS).map(|i| unit(hash(seed, i as u64))).collect();
         saved.unwrap_or_else(|| Self { values: fresh(), done: None })
@@ -193,9 +197,8 @@ impl State {
         }
     }
 
-    fn saved(&self, stage: Stage, steps_done: usize) -> Result<SavedLatent> {
-        let tokens = Tensor::from_slice(&self.values, (1, TOKENS, CHANNELS), &Device::Cpu)?;
-        Ok(SavedLatent { stage, steps_done, tokens })
+    fn saved(&self, stage: Stage, steps_done: usize) -> SavedLatent {
+        SavedLatent { stage, steps_done, shape: [1, TOKENS, CHANNELS], values: self.values.clone() }
     }
 
     fn frame(&self, request: &Generation, frame: usize, noise: bool) -> Vec<u8> {

@@ -5,9 +5,11 @@
 mod generator;
 mod log;
 mod models;
+mod queue;
 mod requests;
 
 pub use generator::{FakeGenerator, FakeOptions};
 pub use log::StepLog;
 pub use models::FakeModels;
+pub use queue::{LONG, client, ended, frames_of, settings, submission, submit_draft};
 pub use requests::{draft, picture, policy};

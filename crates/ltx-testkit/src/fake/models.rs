@@ -3,8 +3,8 @@
 //! Must not know checkpoints.
 
 use super::{FakeGenerator, FakeOptions};
-use ltx_jobs::Models;
-use ltx_pipeline::{BlocksNeed, DecodingNeed, Generator, MemoryPlan, PipelineError, StageNeed, TileSizes};
+use ltx_engine::{BlocksNeed, DecodingNeed, Generator, MemoryPlan, StageNeed, TileSizes};
+use ltx_jobs::{LoadError, Models};
 use ltx_policy::{ModelIdentity, WeightFingerprint};
 use ltx_types::{Generation, Stage};
 use std::sync::{
@@ -37,7 +37,7 @@ impl FakeModels {
 }
 
 impl Models for FakeModels {
-    fn load(&self, _: &str) -> Result<Box<dyn Generator>, PipelineError> {
+    fn load(&self, _: &str) -> Result<Box<dyn Generator>, LoadError> {
         self.loads.fetch_add(1, Ordering::SeqCst);
         Ok(Box::new(FakeGenerator::new(self.options.clone())))
     }

@@ -5,7 +5,7 @@
 use super::FakeModels;
 use ltx_policy::{KnownModel, ModelNames, PolicyConfig};
 use ltx_types::{
-    ConditioningMode, GenerationDraft, Guidance, ImageCondition, ImageSource, Schedule, Seed, Stages, Strength,
+    Defaults, FramePosition, GenerationDraft, ImageInput, ImageSource, Overrides, Schedule, Seed, Strength,
 };
 use std::sync::Arc;
 
@@ -23,20 +23,18 @@ pub fn policy() -> PolicyConfig {
 /// One image, 64×64, 9 frames, the distilled schedule.
 pub fn draft(prompt: &str, seed: u64) -> GenerationDraft {
     let source = ImageSource::Bytes(picture());
-    GenerationDraft {
-        prompt: prompt.into(),
-        negative_prompt: String::new(),
-        images: vec![ImageCondition { source, frame_index: 0, strength: Strength::FULL }],
-        conditioning: ConditioningMode::ReplaceFirst,
-        width: 64,
-        height: 64,
-        frames: 9,
-        fps: 24.0,
-        seed: Seed(seed),
-        schedule: Schedule::Distilled,
-        steps: 8,
-        stages: Stages::One,
-        guidance: Guidance { cfg_scale: 1.0, stg_scale: 0.0, rescale_scale: 0.0, stg_blocks: vec![] },
-        image_crf: 33,
-    }
+    let image = ImageInput { source, position: FramePosition::First, strength: Strength::FULL };
+    let said = Overrides {
+        width: Some(64),
+        height: Some(64),
+        frames: Some(9),
+        seed: Some(Seed(seed)),
+        steps: Some(8),
+        cfg_scale: Some(1.0),
+        stg_scale: Some(0.0),
+        rescale_scale: Some(0.0),
+        stg_blocks: Some(vec![]),
+        ..Overrides::default()
+    };
+    Defaults::official(Schedule::Distilled).fill(said, prompt.into(), vec![image])
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{Result, TensorSet, WeightsError, report::Tally, sources::Stored};
 use candle_core::DType;
-use ltx_nn::{Compute, LowRank, Weights};
+use ltx_nn::{Compute, Weights, matrix::LowRank};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},

@@ -1,6 +1,6 @@
-//! LoRA files over a model's weights: several at once, each with a strength. What a pair adds is `strength · alpha / rank · B A`
-//! (without an `alpha`, `strength · B A`). A dense weight becomes the sum when it is loaded, one matrix at a time; a packed one
-//! stays packed, and a layer adds the thin product to its own. Nothing keeps a second copy of the model.
+//! LoRA files over a model's weights: several at once, each with a strength. What a pair adds is `strength · alpha / rank · B
+//! A` (without an `alpha`, `strength · B A`). A dense weight becomes the sum when it is loaded, one matrix at a time; a
+//! packed one stays packed, and a layer adds the thin product to its own. Nothing keeps a second copy of the model.
 //!
 //! Must not know which model it is, nor what its layers compute.
 
@@ -9,11 +9,16 @@ mod names;
 
 use crate::{
     LoadReport, Result, TensorSet, WeightsError,
-    report::{KeyProblem, Tally, Use, is_audio},
+    report::{KeyProblem, Tally, Use},
+    vocabulary::is_audio,
 };
 use candle_core::DType;
 use file::{LoraFile, Pair};
-use ltx_nn::{Compute, LowRank, Matrix, Weights, merge_low_rank};
+use ltx_nn::{
+    Compute, Weights,
+    matrix::{LowRank, Stored, merge_low_rank},
+};
+use ltx_types::{LoraChoice, Part};
 use names::Target;
 use serde::Serialize;
 use std::{
@@ -22,18 +27,6 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
-
-/// A LoRA file and how strongly it counts.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LoraChoice {
-    /// The file.
-    pub path: PathBuf,
-    /// Multiplies what it adds; 0 adds nothing.
-    pub strength: f32,
-}
-
-/// The strengths that are taken.
-pub const LORA_STRENGTHS: std::ops::RangeInclusive<f32> = -100.0..=100.0;
 
 /// What is wrong with a tensor of a LoRA file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -156,7 +149,7 @@ pub fn lora_report(path: &Path) -> Result<Option<(LoadReport, (usize, usize))>> 
             report.audio += file.size(pair);
             continue;
         }
-        *report.used.entry("LoRA pairs").or_default() += file.size(pair);
+        *report.used.entry(Part::LoraPairs).or_default() += file.size(pair);
         match file.rank(pair, None).and_then(|rank| file.scale(pair, rank).map(|_| rank)) {
             Ok(rank) => ranks = (ranks.0.min(rank), ranks.1.max(rank)),
             Err(problem) => problems.push(problem),
@@ -300,19 +293,17 @@ impl Weights for Adapted {
         self.base.tensor(key, shape, compute)
     }
 
-    fn matrix(&self, key: &str, shape: [usize; 2], compute: &Compute) -> ltx_nn::Result<Matrix> {
-        let products = self.loras.products(key, compute)?;
-        if products.is_empty() {
+    fn matrix(&self, key: &str, shape: [usize; 2], compute: &Compute) -> ltx_nn::Result<Stored> {
+        let pairs = self.loras.products(key, compute)?;
+        if pairs.is_empty() {
             return self.base.matrix(key, shape, compute);
         }
-        let merged = |weight| -> ltx_nn::Result<_> {
-            Ok(Matrix::Dense(merge_low_rank(&weight, &products)?.to_dtype(compute.dtype)?))
-        };
-        match self.base.matrix(key, shape, &compute.with_dtype(DType::F32))? {
-            Matrix::Dense(weight) => merged(weight),
-            Matrix::Packed(halves) if halves.packing().is_half() => merged(halves.widened(&compute.device)?),
-            packed => Ok(Matrix::Beside(Box::new(packed), products.into())),
+        let stored = self.base.matrix(key, shape, &compute.with_dtype(DType::F32))?;
+        if !stored.kind().merges_pairs() {
+            return Ok(stored.with_pairs(pairs));
         }
+        let sum = merge_low_rank(&stored.tensor(&compute.with_dtype(DType::F32))?, &pairs)?;
+        Stored::floats(sum.to_dtype(compute.dtype)?)
     }
 
     fn rows(

@@ -6,7 +6,7 @@
 //!
 //! Must not know shapes.
 
-use crate::names::official_ltx;
+use crate::{names::official_ltx, vocabulary::TRANSFORMER};
 
 /// Which tensor of a pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub(super) fn target_of(stem: &str) -> Target {
 
 /// A weight's name as kohya's files have it.
 pub(super) fn underscored(key: &str) -> Option<String> {
-    Some(key.strip_prefix("model.diffusion_model.")?.strip_suffix(".weight")?.replace('.', "_"))
+    Some(key.strip_prefix(TRANSFORMER)?.strip_suffix(".weight")?.replace('.', "_"))
 }
 
 #[cfg(test)]

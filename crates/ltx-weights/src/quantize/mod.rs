@@ -11,14 +11,14 @@ pub use writer::MetaValue;
 use crate::{
     Result, TensorSet, WeightsError, names,
     sources::convert,
-    weight_file::{Entry, StoredType, WeightFile, block_name},
+    weight_file::{Entry, StoredType, WeightFile},
 };
 use candle_core::{
     DType, Device, Tensor,
     quantized::{GgmlDType, QTensor},
 };
 use half::{bf16, f16};
-use ltx_nn::Compute;
+use ltx_nn::{Compute, Packing};
 use ltx_types::CancelToken;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -140,9 +140,9 @@ pub fn quantize(
             key: job.key.to_owned(),
             shape: job.entry.shape.clone(),
             from: job.entry.stored.name(),
-            to: block_name(job.kind),
+            to: Packing::Blocks(job.kind).name(),
             kept: job.kept,
-            fallback: job.kept.is_none() && block_name(job.kind) != recipe.kind.name(),
+            fallback: job.kept.is_none() && Packing::Blocks(job.kind).name() != recipe.kind.name(),
             relative_error,
             bytes_in: job.entry.range.len() as u64,
             bytes_out: planned.bytes(),

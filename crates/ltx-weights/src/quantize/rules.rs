@@ -2,8 +2,9 @@
 //!
 //! Must not know files.
 
-use crate::weight_file::block_name;
+use crate::vocabulary::KEPT;
 use candle_core::quantized::GgmlDType;
+use ltx_nn::Packing;
 
 /// What matrices are quantised to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,24 +73,9 @@ impl QuantizeType {
 
     /// The name in files and reports.
     pub(super) fn name(self) -> &'static str {
-        block_name(self.kind())
+        Packing::Blocks(self.kind()).name()
     }
 }
-
-/// Parts of an official key, and why a tensor with it keeps its precision.
-const KEPT: [(&str, &str); 11] = [
-    ("vae.", "an autoencoder"),
-    ("vocoder.", "a vocoder"),
-    ("text_embedding_projection.", "the text projection"),
-    ("patchify_proj.", "the first projection"),
-    ("proj_out.", "the last projection"),
-    ("adaln", "the timestep's modulation"),
-    ("caption_projection.", "a projection of the text"),
-    ("to_gate_logits.", "gates"),
-    ("embed_tokens.", "an embedding"),
-    ("lm_head.", "an embedding"),
-    ("norm.", "a norm"),
-];
 
 /// Why a tensor keeps its precision; `None` where it is quantised. A pattern of `keep` is a part of the key, or with `*` in it
 /// the whole key.

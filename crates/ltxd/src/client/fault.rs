@@ -2,7 +2,9 @@
 //!
 //! Must not know the calls. The table of reasons is in proto/ltx/v1/errors.proto.
 
+use super::words;
 use crate::exit::Code;
+use ltx_proto::v1::ErrorReason;
 use ltx_types::sentence;
 use std::{error::Error, fmt};
 use tonic::{Code as GrpcCode, Status};
@@ -51,7 +53,9 @@ impl From<Status> for Fault {
         let Some(info) = details.error_info().filter(|info| info.domain == "ltxd") else {
             return without_reason(&status);
         };
-        let code = code_of(&info.reason);
+        // A newer node may give reasons that this client has no word for.
+        let unknown = Meaning { code: Code::Failed, passing: false };
+        let Meaning { code, passing } = words::reason_named(&info.reason).map_or(unknown, meaning);
         let mut line = match code {
             Code::Refused => refusal(&status, &details),
             _ => told(&info.reason, &status, &details),
@@ -59,31 +63,45 @@ impl From<Status> for Fault {
         if let Some(delay) = details.retry_info().and_then(|info| info.retry_delay) {
             line = format!("{line}; try again in {:.1} s", delay.as_secs_f64());
         }
-        Self { line, code, passing: matches!(info.reason.as_str(), "SHUTTING_DOWN" | "RATE_LIMITED") }
+        Self { line, code, passing }
     }
 }
 
-fn code_of(reason: &str) -> Code {
+/// What one of the contract's reasons means to a command.
+struct Meaning {
+    /// What the command exits with.
+    code: Code,
+    /// Whether the same call may be made again in a moment.
+    passing: bool,
+}
+
+/// The table of reasons, as this side of the wire takes them.
+fn meaning(reason: ErrorReason) -> Meaning {
+    use ErrorReason as R;
+    let lasting = |code| Meaning { code, passing: false };
     match reason {
-        "NOT_AN_UNLIMITED_METHOD"
-        | "ELEMENT_EDITING_NOT_SUPPORTED"
-        | "AUDIO_NOT_COVERED"
-        | "EXTERNAL_MODEL_NOT_COVERED"
-        | "LOW_CREDITS"
-        | "PLAN_NOT_COVERED"
-        | "UNKNOWN_MODEL"
-        | "MODEL_NOT_LOADED" => Code::Refused,
-        "INVALID_FIELD"
-        | "MESSAGE_TOO_LARGE"
-        | "REQUEST_ID_REUSED"
-        | "WRONG_STATE"
-        | "OFFSET_OUT_OF_RANGE"
-        | "EVENT_OUT_OF_RANGE"
-        | "DOES_NOT_FIT" => Code::BadInput,
-        "QUEUE_FULL" | "RATE_LIMITED" | "STORAGE_FULL" | "SHUTTING_DOWN" => Code::Busy,
-        "UNAUTHENTICATED" => Code::NotAllowed,
-        "GENERATION_NOT_FOUND" | "UPLOAD_NOT_FOUND" | "OUTPUT_NOT_FOUND" => Code::NotFound,
-        _ => Code::Failed,
+        R::NotAnUnlimitedMethod
+        | R::ElementEditingNotSupported
+        | R::AudioNotCovered
+        | R::ExternalModelNotCovered
+        | R::LowCredits
+        | R::PlanNotCovered
+        | R::UnknownModel
+        | R::ModelNotLoaded => lasting(Code::Refused),
+        R::InvalidField
+        | R::MessageTooLarge
+        | R::RequestIdReused
+        | R::WrongState
+        | R::OffsetOutOfRange
+        | R::EventOutOfRange
+        | R::DoesNotFit => lasting(Code::BadInput),
+        R::QueueFull | R::StorageFull => lasting(Code::Busy),
+        R::RateLimited | R::ShuttingDown => Meaning { code: Code::Busy, passing: true },
+        R::Unauthenticated => lasting(Code::NotAllowed),
+        R::GenerationNotFound | R::UploadNotFound | R::OutputNotFound => lasting(Code::NotFound),
+        R::DeadlineExceeded | R::UnknownMethod | R::UnsupportedEncoding | R::Internal | R::Unspecified => {
+            lasting(Code::Failed)
+        }
     }
 }
 
@@ -132,4 +150,24 @@ fn without_reason(status: &Status) -> Fault {
         _ => Code::Failed,
     };
     Fault { line: format!("{:?}: {}", status.code(), status.message()), code, passing: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(reason: &str) -> Fault {
+        let info = ErrorDetails::with_error_info(reason, "ltxd", std::collections::HashMap::new());
+        Fault::from(Status::with_error_details(GrpcCode::Internal, "so it is", info))
+    }
+
+    #[test]
+    fn reasons_are_known_by_the_name_they_have_on_the_wire() {
+        let busy = fault("SHUTTING_DOWN");
+        assert_eq!((busy.code, busy.passing, busy.line.as_str()), (Code::Busy, true, "SHUTTING_DOWN: so it is"));
+        assert_eq!(fault("AUDIO_NOT_COVERED").code, Code::Refused);
+        let newer = fault("A_REASON_TO_COME");
+        assert_eq!((newer.code, newer.passing), (Code::Failed, false));
+        assert_eq!(newer.line, "A_REASON_TO_COME: so it is");
+    }
 }

@@ -1,84 +1,28 @@
-//! Flags to a `GenerationSpec`. Values are passed on as they are: what is legal is for the node to say.
+//! What a client asks a node for: a generation as flags, who asks, and its images, the large ones uploaded before.
 //!
-//! Must not know policy.
+//! Must not know policy, nor what is legal; the node says so.
 
 use super::{Node, fault::Fault};
+use crate::generation_flags::GenerationFlags;
 use anyhow::{Context, Result};
+use clap::Arg;
 use ltx_proto::v1::{
-    Agent, AudioSpec, Caller, Conditioning, GenerationSpec, Guidance, Image, Schedule, StartEndImages, UploadHeader,
-    UploadImageRequest, VideoInput, generation_spec::Images, image::Source, upload_image_request::Part,
-    video_input::Source as VideoSource,
+    Agent, AudioSpec, Caller, GenerationSpec, Image, StartEndImages, UploadHeader, UploadImageRequest, VideoInput,
+    generation_spec::Images, image::Source, upload_image_request::Part, video_input::Source as VideoSource,
 };
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Images up to this many bytes travel in the request; larger ones before it.
 const INLINE_BYTES: usize = 1 << 20;
 /// Bytes of an upload's chunk.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// A generation as flags.
+/// A generation on a node, and who asks for it.
 #[derive(clap::Args)]
+#[command(mut_args(on_a_node))]
 pub(crate) struct SpecFlags {
-    /// The image the clip starts on (PNG, JPEG or WebP).
-    #[arg(long, value_name = "FILE")]
-    image: Option<PathBuf>,
-    /// The image the clip ends on.
-    #[arg(long, value_name = "FILE", requires = "image")]
-    end_image: Option<PathBuf>,
-    /// What the clip shows.
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    prompt: String,
-    /// What guidance steers away from (guided schedule only).
-    #[arg(long, value_name = "TEXT")]
-    negative_prompt: Option<String>,
-    /// Pixels across: a multiple of 32, of 64 with two stages.
-    #[arg(long, value_name = "PIXELS")]
-    width: Option<u32>,
-    /// Pixels down: a multiple of 32, of 64 with two stages.
-    #[arg(long, value_name = "PIXELS")]
-    height: Option<u32>,
-    /// Frames: 8k+1, and at least 9 with an end image.
-    #[arg(long, value_name = "N")]
-    frames: Option<u32>,
-    /// Frames per second, 1 to 120.
-    #[arg(long, value_name = "RATE")]
-    fps: Option<f64>,
-    /// Seeds the noise; without it the node draws one and says it.
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
-    /// Sampling schedule; the model's own by default.
-    #[arg(long, value_parser = ["distilled", "guided"])]
-    schedule: Option<String>,
-    /// 1 samples at full size; 2 samples at half size, upscales the latent and refines.
-    #[arg(long, value_name = "N")]
-    stages: Option<u32>,
-    /// Steps of the guided schedule.
-    #[arg(long, value_name = "N")]
-    steps: Option<u32>,
-    /// Classifier-free guidance scale; 1 switches it off.
-    #[arg(long, value_name = "SCALE")]
-    guidance_scale: Option<f64>,
-    /// Spatio-temporal guidance scale; 0 switches it off.
-    #[arg(long, value_name = "SCALE")]
-    stg_scale: Option<f64>,
-    /// Share by which guidance is pulled back to the conditional deviation, 0 to 1.
-    #[arg(long, value_name = "SHARE")]
-    guidance_rescale: Option<f64>,
-    /// Blocks whose self-attention the perturbed pass skips.
-    #[arg(long, value_name = "BLOCKS", value_delimiter = ',')]
-    stg_blocks: Vec<u32>,
-    /// What happens to the start image: it replaces the first latent frame, or is appended like the end image.
-    #[arg(long, value_parser = ["replace_first", "append_all"])]
-    conditioning: Option<String>,
-    /// How firmly the start image is held, 0 to 1.
-    #[arg(long, value_name = "SHARE")]
-    strength: Option<f64>,
-    /// How firmly the end image is held, 0 to 1.
-    #[arg(long, value_name = "SHARE")]
-    end_strength: Option<f64>,
-    /// H.264 round trip of the images, 0 (off) to 51.
-    #[arg(long, value_name = "CRF")]
-    image_crf: Option<u32>,
+    #[command(flatten)]
+    generation: GenerationFlags,
     /// The model, by name or alias; the node's default without it.
     #[arg(long, value_name = "NAME", default_value = "")]
     model: String,
@@ -99,19 +43,32 @@ pub(crate) struct SpecFlags {
     video: Option<String>,
 }
 
+/// How the flags of a generation differ where a node makes it.
+fn on_a_node(flag: Arg) -> Arg {
+    match flag.get_id().as_str() {
+        "end_image" => flag.requires("image"),
+        "prompt" => flag.default_value(""),
+        // Shown behind --fps.
+        "seed" => flag.help("Seeds the noise; without it the node draws one and says it").display_order(7),
+        _ => flag,
+    }
+}
+
 impl SpecFlags {
     /// The spec without image bytes, for a verdict.
     pub(crate) fn without_images(&self) -> GenerationSpec {
         let empty = |strength| Image { source: Some(Source::Data(Vec::new().into())), strength };
-        let start = self.image.as_ref().map(|_| empty(self.strength));
-        let end = self.end_image.as_ref().map(|_| empty(self.end_strength));
+        let flags = &self.generation;
+        let start = flags.image.as_ref().map(|_| empty(flags.strength));
+        let end = flags.end_image.as_ref().map(|_| empty(flags.end_strength));
         self.spec(start, end)
     }
 
     /// The spec with its images, the large ones uploaded.
     pub(crate) async fn with_images(&self, node: &Node) -> Result<GenerationSpec> {
-        let start = image(node, self.image.as_deref(), self.strength).await?;
-        let end = image(node, self.end_image.as_deref(), self.end_strength).await?;
+        let flags = &self.generation;
+        let start = image(node, flags.image.as_deref(), flags.strength).await?;
+        let end = image(node, flags.end_image.as_deref(), flags.end_strength).await?;
         Ok(self.spec(start, end))
     }
 
@@ -120,48 +77,14 @@ impl SpecFlags {
             (start, Some(end)) => Some(Images::StartEndImages(StartEndImages { start, end: Some(end) })),
             (start, None) => start.map(Images::Image),
         };
-        let schedule = match self.schedule.as_deref() {
-            Some("distilled") => Schedule::Distilled,
-            Some(_) => Schedule::Guided,
-            None => Schedule::Unspecified,
-        };
-        let conditioning = match self.conditioning.as_deref() {
-            Some("append_all") => Conditioning::AppendAll,
-            Some(_) => Conditioning::ReplaceFirst,
-            None => Conditioning::Unspecified,
-        };
         GenerationSpec {
-            prompt: self.prompt.clone(),
-            negative_prompt: self.negative_prompt.clone(),
             images,
-            width: self.width,
-            height: self.height,
-            frames: self.frames,
-            fps: self.fps,
-            seed: self.seed,
-            schedule: schedule.into(),
-            steps: self.steps,
-            stages: self.stages,
-            guidance: self.guidance(),
-            conditioning: conditioning.into(),
-            image_crf: self.image_crf,
             model: self.model.clone(),
             caller: Some(self.caller()),
             audio: self.audio.then(|| AudioSpec { track: true, ..AudioSpec::default() }),
             video_input: self.video.clone().map(|uri| VideoInput { source: Some(VideoSource::Uri(uri)) }),
-            element_edit: None,
-            more_images: Vec::new(),
+            ..self.generation.spec()
         }
-    }
-
-    fn guidance(&self) -> Option<Guidance> {
-        let guidance = Guidance {
-            cfg_scale: self.guidance_scale,
-            stg_scale: self.stg_scale,
-            rescale_scale: self.guidance_rescale,
-            stg_blocks: self.stg_blocks.clone(),
-        };
-        (guidance != Guidance::default()).then_some(guidance)
     }
 
     fn caller(&self) -> Caller {

@@ -6,6 +6,9 @@ use ltx_proto::v1::{
     ErrorReason, FailureReason, GenerationState, Method, NodeState, Output, Schedule, Stage, UsageClass, Verdict,
 };
 
+/// What begins every reason's name in the contract, and no name on the wire.
+const REASON: &str = "ERROR_REASON_";
+
 pub(crate) fn state(state: GenerationState) -> String {
     lower(state.as_str_name(), "GENERATION_STATE_")
 }
@@ -41,7 +44,12 @@ pub(crate) fn usage_class(class: UsageClass) -> String {
 
 /// Upper case, as ErrorInfo has it.
 pub(crate) fn reason(reason: ErrorReason) -> String {
-    upper(reason.as_str_name(), "ERROR_REASON_")
+    upper(reason.as_str_name(), REASON)
+}
+
+/// The reason that ErrorInfo names, if this client knows it.
+pub(crate) fn reason_named(name: &str) -> Option<ErrorReason> {
+    ErrorReason::from_str_name(&format!("{REASON}{name}"))
 }
 
 /// Upper case, like every reason.

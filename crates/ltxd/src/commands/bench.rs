@@ -3,9 +3,12 @@
 //!
 //! Must not know what it is compared with.
 
-use crate::{blocks, commands::generate::ComputeFlags, compute, memory::most_of};
+use crate::{allocator, commands::generate::ComputeFlags, compute, memory::most_of};
 use anyhow::{Context, Result};
-use ltx_nn::profile::{self, Cost};
+use ltx_nn::{
+    Level,
+    profile::{self, Cost},
+};
 use ltx_pipeline::{
     EngineOptions,
     bench::{Bench, BenchStage},
@@ -47,9 +50,9 @@ struct Ask {
     dump: Option<PathBuf>,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub(crate) fn run(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     let case = GoldenCase::open(&arguments.case)?;
-    let compute = arguments.compute.compute()?;
+    let compute = arguments.compute.compute(level)?;
     let random_weights = arguments.random_weights;
     // On a GPU its free memory decides how the decoder's tiles are cut; on the CPU nothing is streamed.
     let memory = compute::gpu_free_bytes(&compute).and_then(|free| most_of(Some(free)));
@@ -61,7 +64,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         let seconds = match ask.stage {
             None => {
                 bench.release()?;
-                blocks::release();
+                allocator::release();
                 None
             }
             Some(stage) => {

@@ -5,6 +5,7 @@
 use crate::config::{Sources, hash_token};
 use crate::exit::BadInput;
 use anyhow::{Context, Result};
+use ltx_nn::Level;
 use std::{
     io::{Read, stdin},
     process::ExitCode,
@@ -32,22 +33,22 @@ enum Command {
     },
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub(crate) fn run(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     match &arguments.command {
         Command::Print(sources) => {
             let table = sources.effective()?;
             print!("{}", toml::to_string_pretty(&table)?);
             // Said even where the whole does not hold together.
             if let Ok(config) = sources.load() {
-                for token in config.tokens.iter().flatten() {
-                    println!("# client {}: {}", token.name, token.sha256);
+                for client in &config.clients {
+                    println!("# client {}: {}", client.name, client.sha256);
                 }
             }
         }
         Command::Check(sources) => {
             let config = sources.load()?;
-            crate::node::look(&config)?;
-            println!("the configuration is good: {} on {}", config.models.join(", "), config.listen);
+            crate::node::look(&config, level)?;
+            println!("the configuration is good: {} on {}", config.models.served.join(", "), config.addresses.listen);
         }
         Command::HashToken { name, new } => {
             let token = if *new { new_token()? } else { read_token()? };

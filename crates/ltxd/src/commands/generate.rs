@@ -6,16 +6,21 @@ mod draft;
 mod summary;
 
 use crate::{
-    compute, fingerprint, library,
+    compute::{self, Asked},
+    config,
+    generation_flags::GenerationFlags,
+    library,
     lora::LoraFlags,
     memory::{MemoryFlag, host_bytes},
     progress::{Bar, StagePeaks},
 };
 use anyhow::{Context, Result};
+use clap::Arg;
 use draft::Model;
+use ltx_engine::{Generator, NoPreviews, NotSaved, Run};
 use ltx_media::{FrameWriter, Mp4Writer, PngFolderWriter};
-use ltx_nn::{Compute, DTYPES, DeviceChoice};
-use ltx_pipeline::{Engine, EngineOptions, Generator, NoPreviews, NotSaved, Run};
+use ltx_nn::{Compute, DTYPES, DeviceChoice, Level};
+use ltx_pipeline::{Engine, EngineOptions};
 use ltx_policy::{Admitted, ModelIdentity, ModelNames, PolicyConfig, UsageMark, admit};
 use ltx_types::{CancelToken, Generation};
 use std::{path::PathBuf, process::ExitCode, time::Instant};
@@ -37,8 +42,9 @@ pub(crate) struct ComputeFlags {
 
 impl ComputeFlags {
     /// Opens the device; says on standard error why a GPU was passed over.
-    pub(crate) fn compute(&self) -> Result<Compute> {
-        let compute::Opened { compute, passed_over } = compute::open(self.device, &self.dtype)?;
+    pub(crate) fn compute(&self, level: Level) -> Result<Compute> {
+        let (device, dtype, cuda) = (self.device, self.dtype.as_str(), config::cuda_of_environment()?);
+        let compute::Opened { compute, passed_over } = compute::open(&Asked { device, dtype, level, cuda })?;
         if let Some(error) = passed_over {
             eprintln!("computing on the CPU: {error}");
         }
@@ -47,67 +53,10 @@ impl ComputeFlags {
 }
 
 #[derive(clap::Args)]
+#[command(mut_args(here))]
 pub(crate) struct Arguments {
-    /// The image the clip starts on (PNG, JPEG or WebP).
-    #[arg(long, value_name = "FILE")]
-    image: Option<PathBuf>,
-    /// The image the clip ends on.
-    #[arg(long, value_name = "FILE")]
-    end_image: Option<PathBuf>,
-    /// What the clip shows.
-    #[arg(long, value_name = "TEXT")]
-    prompt: String,
-    /// What guidance steers away from (guided schedule only).
-    #[arg(long, value_name = "TEXT")]
-    negative_prompt: Option<String>,
-    /// Pixels across: a multiple of 32, of 64 with two stages.
-    #[arg(long, value_name = "PIXELS")]
-    width: Option<usize>,
-    /// Pixels down: a multiple of 32, of 64 with two stages.
-    #[arg(long, value_name = "PIXELS")]
-    height: Option<usize>,
-    /// Frames: 8k+1, and at least 9 with an end image.
-    #[arg(long, value_name = "N")]
-    frames: Option<usize>,
-    /// Frames per second, 1 to 120.
-    #[arg(long, value_name = "RATE")]
-    fps: Option<f64>,
-    /// Sampling schedule: what the weights were trained for. Taken from the manifest when the model is named.
-    #[arg(long, value_parser = ["distilled", "guided"])]
-    schedule: Option<String>,
-    /// 1 samples at full size; 2 samples at half size, upscales the latent and refines.
-    #[arg(long, value_name = "N")]
-    stages: Option<u8>,
-    /// Steps of the guided schedule; the distilled one always takes eight.
-    #[arg(long, value_name = "N")]
-    steps: Option<usize>,
-    /// Classifier-free guidance scale; 1 switches it off.
-    #[arg(long, value_name = "SCALE")]
-    guidance_scale: Option<f64>,
-    /// Spatio-temporal guidance scale; 0 switches it off.
-    #[arg(long, value_name = "SCALE")]
-    stg_scale: Option<f64>,
-    /// Share by which guidance is pulled back to the conditional deviation, 0 to 1.
-    #[arg(long, value_name = "SHARE")]
-    guidance_rescale: Option<f64>,
-    /// Blocks whose self-attention the perturbed pass skips.
-    #[arg(long, value_name = "BLOCKS", value_delimiter = ',')]
-    stg_blocks: Option<Vec<usize>>,
-    /// What happens to the start image: it replaces the first latent frame, or is appended like the end image.
-    #[arg(long, value_parser = ["replace_first", "append_all"])]
-    conditioning: Option<String>,
-    /// How firmly the start image is held, 0 to 1.
-    #[arg(long, default_value_t = 1.0, value_name = "SHARE")]
-    strength: f64,
-    /// How firmly the end image is held, 0 to 1.
-    #[arg(long, default_value_t = 1.0, value_name = "SHARE")]
-    end_strength: f64,
-    /// H.264 round trip of the images, 0 (off) to 51; models are trained on compressed frames.
-    #[arg(long, value_name = "CRF")]
-    image_crf: Option<u32>,
-    /// Seeds the noise; the same seed means the same noise as PyTorch's CPU generator.
-    #[arg(long, default_value_t = 0, value_name = "N")]
-    seed: u64,
+    #[command(flatten)]
+    generation: GenerationFlags,
     /// A model's name (see `ltxd models`), or the path of a checkpoint.
     #[arg(long, env = "LTXD_MODEL", default_value = library::DEFAULT_MODEL, value_name = "NAME|FILE")]
     model: String,
@@ -141,24 +90,46 @@ pub(crate) struct Arguments {
     memory: MemoryFlag,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+/// How the flags of a generation differ where it is made here.
+fn here(flag: Arg) -> Arg {
+    match flag.get_id().as_str() {
+        "prompt" => flag.required(true),
+        "schedule" => flag.help(
+            "Sampling schedule: what the weights were trained for. Taken from the manifest when the model is named",
+        ),
+        "steps" => flag.help("Steps of the guided schedule; the distilled one always takes eight"),
+        "strength" | "end_strength" => flag.default_value("1"),
+        "image_crf" => {
+            flag.help("H.264 round trip of the images, 0 (off) to 51; models are trained on compressed frames")
+        }
+        "seed" => flag
+            .help("Seeds the noise; the same seed means the same noise as PyTorch's CPU generator")
+            .default_value("0"),
+        _ => flag,
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     let (model, names) = if library::is_path(&arguments.model) {
         (Model::from_path(arguments)?, ModelNames::new(vec![], [])) // A path needs no manifests.
     } else {
         let library = library::open(arguments.models_dir.as_deref())?;
-        let names = library::names(&library);
+        let names = library.names();
         (Model::named(&arguments.model, &library, &names), names)
     };
     let draft = arguments.draft(&model)?;
     let admitted = admit(&model.ask(), draft, &PolicyConfig::new(names))?.check()?;
 
-    let compute = arguments.compute.compute()?;
+    let compute = arguments.compute.compute(level)?;
     let (memory, host_bytes) = (arguments.memory.budget(&compute), host_bytes(&compute));
     let options = EngineOptions { compute, memory, host_bytes, previews: false, ..EngineOptions::default() };
     let mut files = model.files()?;
     files.loras.extend(arguments.loras.loras.iter().cloned());
     let mut engine = Engine::open(&files, options).context("the model cannot be used")?;
-    let weights = fingerprint::of(&files).context("the model cannot be used")?;
+    if let Some(family) = model.family() {
+        engine.expect_family(family).context("the model cannot be used")?;
+    }
+    let weights = library::fingerprint(&files).context("the model cannot be used")?;
     let identity = ModelIdentity { name: model.name(), version: engine.version().to_owned(), weights };
     let mark = admitted.mark(&identity, NODE);
     let plan = engine.plan(admitted.request());

@@ -6,6 +6,7 @@ mod plan;
 
 use crate::{human::human, lora::LoraFlags};
 use anyhow::Result;
+use ltx_nn::Level;
 use ltx_pipeline::{Inspected, inspect, inspect_together};
 use ltx_weights::{LoraReport, Tally};
 use serde_json::{Value, json};
@@ -32,9 +33,9 @@ pub(crate) struct Arguments {
     clip: plan::Clip,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub(crate) fn run(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     if arguments.plan {
-        return plan::print((&arguments.files, &arguments.loras.loras), &arguments.clip, arguments.json);
+        return plan::print((&arguments.files, &arguments.loras.loras), &arguments.clip, arguments.json, level);
     }
     let mut complete = true;
     let together = arguments.together || !arguments.loras.loras.is_empty();
@@ -64,7 +65,7 @@ fn print(Inspected { path, kind, formats, version, sizes, absent, report }: &Ins
         println!("  {name:<22} {tensors:>6} tensors {:>14} parameters {:>10}", grouped(parameters), human(bytes));
     };
     for (part, tally) in &report.used {
-        line(part, *tally);
+        line(part.name(), *tally);
         let types = report.stored.get(part).into_iter().flatten();
         // What is all of one usual type needs no line.
         for (stored, tally) in
@@ -91,7 +92,7 @@ fn print(Inspected { path, kind, formats, version, sizes, absent, report }: &Ins
         }
     }
     if !absent.is_empty() {
-        println!("  not in it: {}", absent.join(", "));
+        println!("  not in it: {}", absent.iter().map(|part| part.name()).collect::<Vec<_>>().join(", "));
     }
     println!(
         "  keys {} = {} used + {} audio + {} vision + {} scales, {} unknown, {} missing, {} other problems",

@@ -4,7 +4,7 @@
 
 use crate::library;
 use anyhow::Result;
-use ltx_weights::ManifestFiles;
+use ltx_catalog::ManifestFiles;
 use std::{path::PathBuf, process::ExitCode};
 
 #[derive(clap::Args)]
@@ -26,7 +26,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
             let source = file.repository.as_deref().map(|name| format!("  from {name}")).unwrap_or_default();
             println!("    {}{source}", library.path_of(file).display());
         }
-        for (lora, file) in loras.iter().zip(library.loras_of(manifest)) {
+        for (lora, file) in loras.iter().zip(library.files_of(manifest).loras) {
             let source = lora.repository.as_deref().map(|name| format!("  from {name}")).unwrap_or_default();
             println!("    {}{source}  LoRA, strength {}", file.path.display(), file.strength);
         }

@@ -4,8 +4,10 @@
 
 use crate::{commands::generate::ComputeFlags, exit::BadInput};
 use anyhow::{Context, Result};
+use ltx_engine::{NoPreviews, NotSaved, Run};
+use ltx_nn::Level;
 use ltx_pipeline::{
-    EngineOptions, NoPreviews, NotSaved, Run,
+    EngineOptions,
     golden::{Comparison, GoldenCase, GoldenResult, run_case},
 };
 use ltx_types::{CancelToken, NoProgress};
@@ -23,11 +25,11 @@ pub(crate) struct Arguments {
     compute: ComputeFlags,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub(crate) fn run(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     if arguments.dump.is_some() && arguments.cases.len() != 1 {
         return Err(BadInput("--dump takes a single case".into()).into());
     }
-    let compute = arguments.compute.compute()?;
+    let compute = arguments.compute.compute(level)?;
     let cancel = CancelToken::new();
     let mut failed = 0;
     for folder in &arguments.cases {

@@ -8,6 +8,7 @@ use crate::{
     node::{self, Node},
 };
 use anyhow::{Context, Result, anyhow};
+use ltx_nn::Level;
 use ltx_server::Face;
 use std::{net::SocketAddr, process::ExitCode};
 use tokio::{
@@ -26,24 +27,24 @@ pub(crate) struct Arguments {
     sources: Sources,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub(crate) fn run(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     let config = arguments.sources.load()?;
     node::log::start(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let ended = runtime.context("no runtime can be started")?.block_on(serve(&config));
+    let ended = runtime.context("no runtime can be started")?.block_on(serve(&config, level));
     let code = ended.map_or_else(|error| exit::print(&error), |()| exit::Code::Done);
     // What the device has not finished in time must not keep the process: its step is repeated after the next start.
     std::process::exit(code as i32)
 }
 
-async fn serve(config: &NodeConfig) -> Result<()> {
+async fn serve(config: &NodeConfig, level: Level) -> Result<()> {
     let mut signals = Signals::new()?;
     // Before the models: a busy port is said at once.
-    let mut faces = vec![Face::grpc(bind("listen", config.listen).await?)];
-    if let Some(address) = config.metrics_listen {
+    let mut faces = vec![Face::grpc(bind("listen", config.addresses.listen).await?)];
+    if let Some(address) = config.addresses.metrics_listen {
         faces.push(Face::metrics(bind("metrics_listen", address).await?));
     }
-    let Node { server, jobs, loading } = node::assemble(config)?;
+    let Node { server, jobs, loading } = node::assemble(config, level)?;
     let loaded = tokio::task::spawn_blocking(|| loading.finish());
     let mut failed = None;
     let shutdown = async {

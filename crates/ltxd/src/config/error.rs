@@ -1,6 +1,6 @@
-//! What can be wrong with a configuration. Every message names the key or the file.
+//! What can be wrong with a configuration. Every message names the key or the file, and where a value came from.
 //!
-//! Must not know where the value came from.
+//! Must not know which values can be.
 
 use std::{io, path::PathBuf};
 
@@ -19,16 +19,12 @@ pub(crate) enum ConfigError {
     NoValue(String),
     #[error("the environment: {0}: is not UTF-8")]
     NotUtf8(String),
-    #[error("{key} = {value}: {rule}")]
-    Value { key: &'static str, value: String, rule: String },
+    /// The place is `None` for a default.
+    #[error("{}{key} = {value}: {rule}", place.as_ref().map(|place| format!("{place}: ")).unwrap_or_default())]
+    Value { place: Option<String>, key: String, value: String, rule: String },
     #[error("{}: line {line}: {rule}", path.display())]
     Token { path: PathBuf, line: usize, rule: &'static str },
+    /// A key that no default has, or a default that no key has: a fault of the build.
     #[error("the configuration does not hold together")]
-    Inconsistent(#[source] Box<toml::de::Error>),
-}
-
-impl ConfigError {
-    pub(crate) fn value(key: &'static str, value: impl ToString, rule: impl Into<String>) -> Self {
-        Self::Value { key, value: value.to_string(), rule: rule.into() }
-    }
+    Inconsistent(#[source] Box<figment::Error>),
 }

@@ -3,14 +3,17 @@
 //!
 //! Must not look names up: an address is replaced where it would be asked of a resolver.
 
-use super::{ConfigError, NodeConfig, Sources, check, layer::Layers, raw, tokens};
+use super::{
+    ConfigError, NodeConfig, Sources,
+    layers::{DEFAULTS, Layers},
+    tokens,
+};
 use clap::Parser;
+use ltx_server::Listen;
 use ltx_testkit::fuzz::{Verdict, campaign, damaged, edits, odd_text};
 use proptest::{arbitrary::any, collection::vec, option, prop_oneof, sample::select, strategy::Strategy};
 use std::{ffi::OsString, fs, net::SocketAddr, os::unix::ffi::OsStringExt, path::Path};
 use toml::{Table, Value};
-
-const DEFAULTS: &str = include_str!("defaults.toml");
 
 /// Every key, and some that are none.
 fn keys() -> Vec<String> {
@@ -75,44 +78,50 @@ fn value() -> impl Strategy<Value = String> {
     prop_oneof![5 => select(plain.to_vec()).prop_map(str::to_owned), 1 => odd_text().prop_map(|text| Value::String(text).to_string())]
 }
 
-/// Checks a table as a node would, but for names that a resolver would be asked for.
-fn checked(mut table: Table, data: &Path) -> Result<NodeConfig, ConfigError> {
+/// Checks layers as a node would, but for names that a resolver would be asked for.
+fn checked(layers: Layers, data: &Path) -> Result<NodeConfig, ConfigError> {
+    let table: Table = layers.extract()?;
+    let mut replaced = Vec::new();
     for key in ["listen", "metrics_listen"] {
         let said = table[key].as_str().unwrap_or_default().to_owned();
         let resolved = said.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
         if resolved && said.parse::<SocketAddr>().is_err() {
-            table.insert(key.into(), Value::String("127.0.0.1:1".into()));
+            replaced.push((key, "127.0.0.1:1"));
         }
     }
+    let data = data.display().to_string();
     if table["data_dir"].as_str() == Some("") {
-        table.insert("data_dir".into(), Value::String(data.display().to_string()));
+        replaced.push(("data_dir", data.as_str()));
     }
-    check::check(raw::parse(table)?)
+    NodeConfig::of(&layers.set(replaced)?)
 }
 
 /// Looks at what came of it.
 fn looked(result: Result<NodeConfig, ConfigError>) -> Verdict {
     match &result {
         Ok(config) => {
-            let limits = &config.limits;
+            let NodeConfig { addresses, jobs, server, engine, models, clients, .. } = config;
+            let beyond = !addresses.listen.ip().to_canonical().is_loopback();
+            let Listen { tokens, tls, allow_unprotected } = &server.listen;
+            assert!(!beyond || *allow_unprotected || (!tokens.is_empty() && tls.is_some()));
+            assert_eq!(clients.len(), tokens.len());
+            assert!((1..=3600).contains(&server.shutdown_time.as_secs()));
             assert!(
-                config.listen.ip().is_loopback()
-                    || config.allow_insecure
-                    || (config.tokens.is_some() && config.tls.is_some())
+                (2 << 20..=256 << 20).contains(&server.limits.message_bytes.get()) && jobs.limits.queued.get() >= 1
             );
-            assert!((1..=3600).contains(&config.shutdown.as_secs()));
-            assert!((2 << 20..=256 << 20).contains(&limits.message_bytes) && limits.queued >= 1);
-            assert!(limits.requests_per_second > 0.0 && limits.requests_per_second <= 1e6);
-            assert!(
-                (1 << 10..=256 << 20).contains(&limits.image_bytes) && (1..=1 << 20).contains(&limits.prompt_bytes)
-            );
-            assert!((1..=1 << 20).contains(&limits.connections) && limits.large_requests >= 1);
-            for time in [limits.handshake, limits.connection_idle, limits.call, limits.upload, limits.pause] {
+            let rate = jobs.limits.requests_per_second.get();
+            assert!(rate > 0.0 && rate <= 1e6);
+            assert!((1 << 10..=256 << 20).contains(&jobs.limits.image_bytes.get()));
+            let limits = &server.limits;
+            assert!((1..=1 << 20).contains(&limits.prompt_bytes.get()) && limits.large_requests.get() >= 1);
+            assert!((1..=1 << 20).contains(&limits.connections.get()));
+            let (handshake, idle) = (limits.handshake_time, limits.connection_idle_time);
+            for time in [handshake, idle, limits.call_time, limits.upload_time, limits.idle_time] {
                 assert!((1..=86_400).contains(&time.as_secs()));
             }
-            assert!(config.retention.records >= config.retention.outputs && !config.retention.outputs.is_zero());
-            assert!(!config.models.is_empty() && ltx_nn::DTYPES.contains(&config.dtype.as_str()));
-            assert!(config.tokens.as_ref().is_none_or(|tokens| !tokens.is_empty()));
+            let kept = &jobs.retention;
+            assert!(kept.records_for >= kept.outputs_for && !kept.outputs_for.is_zero());
+            assert!(!models.served.is_empty() && ltx_nn::DTYPES.contains(&engine.dtype.as_str()));
             // The log's filter is judged where the log is made; it must not panic either.
             let _ = crate::node::log::filter(&config.log);
         }
@@ -123,7 +132,10 @@ fn looked(result: Result<NodeConfig, ConfigError>) -> Verdict {
                     path.display().to_string()
                 }
                 ConfigError::Unknown { key, .. } | ConfigError::Kind { key, .. } => key.clone(),
-                ConfigError::Value { key, .. } => (*key).to_owned(),
+                ConfigError::Value { place, key, .. } => {
+                    assert!(place.as_ref().is_none_or(|place| said.starts_with(place)), "{said:?}");
+                    key.clone()
+                }
                 ConfigError::NoValue(what) | ConfigError::NotUtf8(what) => what.clone(),
                 ConfigError::Inconsistent(_) => panic!("every key and kind was looked at: {error:?}"),
             };
@@ -145,9 +157,7 @@ fn fuzz_configuration() {
     let file = folder.path().join("node.toml");
     let of_file = |bytes: &[u8]| {
         fs::write(&file, bytes).unwrap();
-        let mut layers = Layers::defaults()?;
-        layers.file(&file)?;
-        checked(layers.into_table(), folder.path())
+        checked(Layers::defaults()?.file(&file)?, folder.path())
     };
     campaign("configuration: damaged files", &edits(5), |edits| looked(of_file(&damaged(DEFAULTS.into(), &edits))));
 
@@ -169,8 +179,8 @@ fn fuzz_configuration() {
     campaign("configuration: variables", &vec((name, bytes()), 0..4), |variables| {
         let variables =
             variables.into_iter().map(|(name, value)| (OsString::from_vec(name), OsString::from_vec(value)));
-        let layered = Layers::defaults().and_then(|mut layers| layers.environment(variables).map(|()| layers));
-        looked(layered.and_then(|layers| checked(layers.into_table(), folder.path())))
+        let layered = Layers::defaults().and_then(|layers| layers.environment(variables));
+        looked(layered.and_then(|layers| checked(layers, folder.path())))
     });
 
     let assignment = (select(keys()), value(), any::<bool>()).prop_map(|(key, value, quoted)| {
@@ -193,7 +203,7 @@ fn fuzz_configuration() {
         let Ok(Flags { sources }) = Flags::try_parse_from([vec!["ltxd".to_owned()], flags].concat()) else {
             return Verdict::Refused;
         };
-        looked(sources.effective().and_then(|table| checked(table, folder.path())))
+        looked(sources.layers().and_then(|layers| checked(layers, folder.path())))
     });
 
     let hash = tokens::hash_token("secret");

@@ -2,19 +2,20 @@
 //!
 //! Must not know how a node is put together from it.
 
-mod check;
 mod error;
 #[cfg(test)]
 mod fuzz_tests;
-mod layer;
-mod raw;
+mod layers;
+mod settings;
 mod tokens;
 
-pub(crate) use check::{Log, LogFormat, NodeConfig};
 pub(crate) use error::ConfigError;
+pub(crate) use settings::{Log, LogFormat, NodeConfig};
 pub(crate) use tokens::{Token, hash_token};
 
-use layer::Layers;
+use crate::compute::CudaOptions;
+use layers::Layers;
+use settings::CudaSection;
 use std::{
     fs::File,
     io::{self, Read},
@@ -63,45 +64,57 @@ impl Sources {
     /// # Errors
     /// A source that cannot be read, a key nobody knows, a value of another kind.
     pub(crate) fn effective(&self) -> Result<toml::Table, ConfigError> {
-        let mut layers = Layers::defaults()?;
-        if let Some(file) = &self.config {
-            layers.file(file)?;
-        }
-        layers.environment(std::env::vars_os())?;
-        let flags = [
-            ("listen", &self.listen),
-            ("metrics_listen", &self.metrics_listen),
-            ("data_dir", &self.data_dir),
-            ("models_dir", &self.models_dir),
-        ];
-        for (key, value) in flags {
-            if let Some(value) = value {
-                layers.set(key, value)?;
-            }
-        }
-        if let Some(bytes) = self.memory {
-            layers.set("limits.memory_bytes", &bytes.to_string())?;
-        }
-        if !self.model.is_empty() {
-            layers.set("models", &self.model.join(","))?;
-        }
-        if self.allow_insecure {
-            layers.set("allow_insecure", "true")?;
-        }
-        for assignment in &self.set {
-            let (key, value) = assignment.split_once('=').ok_or_else(|| ConfigError::NoValue(assignment.clone()))?;
-            layers.set(key.trim(), value.trim())?;
-        }
-        Ok(layers.into_table())
+        self.layers()?.extract()
     }
 
     /// The effective configuration, checked.
     ///
     /// # Errors
-    /// As [`Sources::effective`]; a value that cannot be, by its key.
+    /// As [`Sources::effective`]; a value that cannot be, by its key and its source.
     pub(crate) fn load(&self) -> Result<NodeConfig, ConfigError> {
-        check::check(raw::parse(self.effective()?)?)
+        NodeConfig::of(&self.layers()?)
     }
+
+    fn layers(&self) -> Result<Layers, ConfigError> {
+        let layers = Layers::defaults()?;
+        let layers = match &self.config {
+            Some(file) => layers.file(file)?,
+            None => layers,
+        };
+        let assigned = self.set.iter().map(|assignment| {
+            let (key, value) = assignment.split_once('=').ok_or_else(|| ConfigError::NoValue(assignment.clone()))?;
+            Ok((key.trim(), value.trim()))
+        });
+        let (flags, assigned) = (self.flags(), assigned.collect::<Result<Vec<_>, _>>());
+        let flags = flags.iter().map(|(key, value)| (*key, value.as_str()));
+        layers.environment(std::env::vars_os())?.set(flags.chain(assigned?))
+    }
+
+    /// What the flags that have a name of their own say of their keys.
+    fn flags(&self) -> Vec<(&'static str, String)> {
+        let mut said = Vec::new();
+        let texts = [
+            ("listen", &self.listen),
+            ("metrics_listen", &self.metrics_listen),
+            ("data_dir", &self.data_dir),
+            ("models_dir", &self.models_dir),
+        ];
+        said.extend(texts.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))));
+        said.extend(self.memory.map(|bytes| ("limits.memory_bytes", bytes.to_string())));
+        said.extend((!self.model.is_empty()).then(|| ("models", self.model.join(","))));
+        said.extend(self.allow_insecure.then(|| ("allow_insecure", "true".to_owned())));
+        said
+    }
+}
+
+/// What the environment says of a GPU's way of computing, for commands that read no other key.
+///
+/// # Errors
+/// A value that cannot be, by its key.
+pub(crate) fn cuda_of_environment() -> Result<CudaOptions, ConfigError> {
+    let variables = std::env::vars_os().filter(|(name, _)| layers::is_of_cuda(name));
+    let CudaSection { cuda } = Layers::defaults()?.environment(variables)?.extract()?;
+    Ok(cuda)
 }
 
 /// A file's text, if it is not too long: an endless one ends here.

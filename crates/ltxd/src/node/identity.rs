@@ -12,10 +12,10 @@ use std::{
 /// The file in the data folder.
 const FILE: &str = "node-id";
 
-/// The configured id, else the kept one, else a new one that is kept from now on.
-pub(crate) fn of(configured: Option<&str>, data: &Path) -> Result<String> {
-    if let Some(id) = configured {
-        return Ok(id.to_owned());
+/// The configured id if there is one, else the kept one, else a new one that is kept from now on.
+pub(crate) fn of(configured: &str, data: &Path) -> Result<String> {
+    if !configured.is_empty() {
+        return Ok(configured.to_owned());
     }
     let path = data.join(FILE);
     let cannot = || format!("{}: cannot be read or written", path.display());
@@ -32,7 +32,7 @@ pub(crate) fn of(configured: Option<&str>, data: &Path) -> Result<String> {
             // Cut short by a crash while it was written: nothing was made under it.
             if id.is_empty() {
                 fs::remove_file(&path).with_context(cannot)?;
-                return of(None, data);
+                return of("", data);
             }
             Ok(id.to_owned())
         }

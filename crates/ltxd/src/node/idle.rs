@@ -2,7 +2,7 @@
 //!
 //! Must not know what the work was.
 
-use crate::blocks;
+use crate::allocator;
 use ltx_jobs::Jobs;
 use std::{io, thread, time::Duration};
 
@@ -14,11 +14,11 @@ const EVERY: Duration = Duration::from_secs(3);
 /// # Errors
 /// No thread can be started.
 pub(crate) fn give_back_memory(jobs: Jobs) -> io::Result<()> {
-    blocks::keep_little();
+    allocator::keep_little();
     let look = move || loop {
         thread::sleep(EVERY);
         if jobs.status().is_ok_and(|status| status.running.is_none()) {
-            blocks::release();
+            allocator::release();
         }
     };
     thread::Builder::new().name("idle".into()).spawn(look).map(drop)

@@ -3,9 +3,9 @@
 //! Must not know what a generation needs.
 
 use crate::{compute::gpu_free_bytes, memory};
+use ltx_engine::MemoryBudget;
 use ltx_jobs::memory::available_bytes;
 use ltx_nn::Compute;
-use ltx_pipeline::MemoryBudget;
 
 /// What the operator says of memory, in bytes; `None` for what he leaves to the node.
 #[derive(Debug, Clone, Copy, Default)]

@@ -10,12 +10,13 @@ mod models;
 
 pub(crate) use identity::random_hex;
 
-use crate::{config::NodeConfig, exit::BadInput, fingerprint};
+use crate::{config::NodeConfig, exit::BadInput};
 use anyhow::{Context, Result};
-use ltx_jobs::{ClientId, CurrentPolicy, Disk, Jobs, Surroundings};
-use ltx_nn::{Compute, gpu_memory, gpu_name};
+use ltx_catalog::fingerprint;
+use ltx_jobs::{CurrentPolicy, Disk, Jobs, Surroundings};
+use ltx_nn::{Compute, Level, gpu_memory, gpu_name};
 use ltx_policy::{ModelNames, PolicyConfig};
-use ltx_server::{Control, Device, Limits, Listen, Server, Settings, Tls, Token};
+use ltx_server::{Control, Device, Server, ServerConfig};
 use models::NodeModels;
 use std::{sync::Arc, thread};
 
@@ -36,39 +37,40 @@ pub(crate) struct Loading {
 }
 
 /// Looks at everything that can be looked at without touching the data folder or the network.
-pub(crate) fn look(config: &NodeConfig) -> Result<()> {
+pub(crate) fn look(config: &NodeConfig, level: Level) -> Result<()> {
     log::filter(&config.log)?;
-    for file in config.tls.iter().flat_map(|tls| [&tls.cert, &tls.key]) {
+    for file in config.server.listen.tls.iter().flat_map(|tls| [&tls.certificate, &tls.key]) {
         std::fs::read(file).with_context(|| format!("{}: cannot be read", file.display()))?;
     }
-    let models::Known { models, names, .. } = models::open(config)?;
+    let models::Known { models, names, .. } = models::open(config, level)?;
     with_aliases(names, config)?;
-    settings(config, "looked-at".to_owned(), &models)?.check()?;
+    configured(config, "looked-at".to_owned(), &models)?;
     Ok(())
 }
 
 /// Opens models and data folder, and recovers what a crash interrupted. Stored generations begin to run.
-pub(crate) fn assemble(config: &NodeConfig) -> Result<Node> {
-    let models::Known { models, names, catalog, served } = models::open(config)?;
+pub(crate) fn assemble(config: &NodeConfig, level: Level) -> Result<Node> {
+    let models::Known { models, names, catalog, served } = models::open(config, level)?;
     let names = with_aliases(names, config)?;
     let catalog = catalog.with_names(names.known());
-    let id = identity::of(config.node.as_deref(), &config.data_dir)?;
-    let settings = settings(config, id, &models)?.check()?;
-    let policy = PolicyConfig::new(names).with_plans(config.plans.iter().cloned()).with_loaded(served.iter().cloned());
+    let id = identity::of(&config.jobs.node, &config.jobs.data)?;
+    let configured = configured(config, id, &models)?;
+    let plans = config.models.policy.plans.iter().cloned();
+    let policy = PolicyConfig::new(names).with_plans(plans).with_loaded(served.iter().cloned());
     let models = Arc::new(models);
     // Clients are told to wait until the first model is open; what is stored already waits for it anyway.
     let current = CurrentPolicy::while_loading(policy.clone());
     let surroundings = Surroundings { models: Arc::clone(&models) as _, policy: current, space: Box::new(Disk) };
-    let jobs = Jobs::open(settings.jobs.clone(), surroundings)?;
+    let jobs = Jobs::open(configured.jobs.clone(), surroundings)?;
     idle::give_back_memory(jobs.clone())?;
-    let server = Server::new(settings, jobs.clone(), catalog);
+    let server = Server::new(configured, jobs.clone(), catalog);
     let loading = Loading { jobs: jobs.clone(), control: server.control(), policy, models, served };
     Ok(Node { server, jobs, loading })
 }
 
 /// The operator's own names for models go over the manifests'.
 fn with_aliases(names: ModelNames, config: &NodeConfig) -> Result<ModelNames> {
-    let named = config.aliases.iter().try_fold(names, |names, (alias, model)| names.with_alias(alias, model));
+    let named = config.models.aliases.iter().try_fold(names, |names, (alias, model)| names.with_alias(alias, model));
     named.map_err(|error| BadInput(error.to_string()).into())
 }
 
@@ -97,7 +99,7 @@ impl Loading {
 /// Completes a model's fingerprint.
 fn digest(model: &str, models: &NodeModels, control: &Control) {
     let Some(files) = models.files(model) else { return };
-    match fingerprint::whole(files) {
+    match fingerprint::of_contents(files) {
         Ok(file_sha256) => {
             let weights = models.complete_fingerprint(model, file_sha256);
             control.set_model_facts(model, files.upscaler.is_some(), weights);
@@ -106,74 +108,25 @@ fn digest(model: &str, models: &NodeModels, control: &Control) {
     }
 }
 
-fn settings(config: &NodeConfig, node: String, models: &NodeModels) -> Result<Settings> {
-    let limits = &config.limits;
-    let kept = &config.retention;
-    let jobs = ltx_jobs::Settings {
-        max_queued: limits.queued,
-        max_queued_per_client: limits.queued_per_client,
-        requests_per_second: limits.requests_per_second,
-        request_burst: limits.request_burst,
-        max_image_bytes: limits.image_bytes as u64,
-        reserve_bytes: limits.reserve_bytes,
-        memory_limit_bytes: models.memory_limit_bytes(),
-        max_fruitless_crashes: limits.fruitless_crashes,
-        retention: ltx_jobs::Retention {
-            outputs_for: kept.outputs,
-            outputs_bytes: kept.output_bytes,
-            uploads_for: kept.uploads,
-            uploads_bytes: kept.upload_bytes,
-            records_for: kept.records,
-        },
-        ..ltx_jobs::Settings::new(&config.data_dir, node)
-    };
-    Ok(Settings {
-        listen: listen(config)?,
-        limits: Limits {
-            message_bytes: limits.message_bytes,
-            prompt_bytes: limits.prompt_bytes,
-            calls_per_second: limits.calls_per_second,
-            call_burst: limits.call_burst,
-            streams_per_client: limits.concurrent_streams,
-            connections: limits.connections,
-            large_requests: limits.large_requests,
-            handshake_time: limits.handshake,
-            connection_idle_time: limits.connection_idle,
-            call_time: limits.call,
-            upload_time: limits.upload,
-            idle_time: limits.pause,
-            ..Limits::default()
-        },
-        device: device(config, models.compute()),
-        external_models: config.external_models.clone(),
-        shutdown_time: config.shutdown,
-        log_prompts: config.log.prompts,
-        ..Settings::new(jobs.check()?)
-    })
-}
-
-fn listen(config: &NodeConfig) -> Result<Listen> {
-    let token = |token: &crate::config::Token| {
-        Ok::<_, ltx_types::FieldError>(Token { client: ClientId::new(&token.name)?, hash: token.sha256.parse()? })
-    };
-    Ok(Listen {
-        tokens: config.tokens.iter().flatten().map(token).collect::<Result<_, _>>()?,
-        tls: config.tls.as_ref().map(|tls| Tls { certificate: tls.cert.clone(), key: tls.key.clone() }),
-        allow_unprotected: config.allow_insecure,
-    })
+/// The configuration of jobs and server, with what this machine says of itself.
+fn configured(config: &NodeConfig, node: String, models: &NodeModels) -> Result<ServerConfig> {
+    let mut jobs = ltx_jobs::Settings { node, ..config.jobs.clone() };
+    jobs.limits.memory_bytes = models.memory_limit_bytes();
+    let server = ltx_server::Settings { device: device(config, models.compute()), ..config.server.clone() };
+    Ok(server.check(jobs.check()?)?)
 }
 
 fn device(config: &NodeConfig, compute: &Compute) -> Device {
     if let Some(name) = gpu_name(&compute.device) {
         let memory_bytes = gpu_memory(&compute.device).map(|(_, total)| total);
-        return Device { kind: "cuda".to_owned(), name, dtype: config.dtype.clone(), threads: 0, memory_bytes };
+        return Device { kind: "cuda".to_owned(), name, dtype: config.engine.dtype.clone(), threads: 0, memory_bytes };
     }
     let about = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = about.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
     Device {
         kind: "cpu".to_owned(),
         name: name.trim_start_matches([' ', '\t', ':']).to_owned(),
-        dtype: config.dtype.clone(),
+        dtype: config.engine.dtype.clone(),
         threads: thread::available_parallelism().map_or(1, |threads| threads.get() as u32),
         memory_bytes: None,
     }

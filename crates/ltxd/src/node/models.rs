@@ -3,15 +3,21 @@
 //! Must not know requests or clients.
 
 use super::memory::{Configured, NodeMemory};
-use crate::{compute, config::NodeConfig, exit::BadInput, fingerprint, library};
+use crate::{
+    compute::{self, Asked},
+    config::NodeConfig,
+    exit::BadInput,
+    library,
+};
 use anyhow::{Context, Result};
-use ltx_jobs::Models;
-use ltx_nn::Compute;
-use ltx_pipeline::{Engine, EngineOptions, Generator, MemoryPlan, ModelFiles, PipelineError};
+use ltx_catalog::ModelLibrary;
+use ltx_engine::{EngineError, Generator, MemoryPlan};
+use ltx_jobs::{LoadError, Models};
+use ltx_nn::{Compute, Level};
+use ltx_pipeline::{Engine, EngineOptions};
 use ltx_policy::{ModelIdentity, ModelNames, WeightFingerprint};
 use ltx_server::{Catalog, ModelCard};
-use ltx_types::Generation;
-use ltx_weights::ModelLibrary;
+use ltx_types::{Generation, ModelFiles};
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -42,36 +48,39 @@ pub(crate) struct Known {
 }
 
 /// Reads the manifests and opens what is to be served.
-pub(crate) fn open(config: &NodeConfig) -> Result<Known> {
-    let library = library::open(Some(&config.models_dir))?;
+pub(crate) fn open(config: &NodeConfig, level: Level) -> Result<Known> {
+    let library = library::open(Some(&config.models.folder))?;
     let names = names(&library, config);
-    let compute::Opened { compute, passed_over } = compute::open(config.device, &config.dtype)?;
+    let engine = &config.engine;
+    let asked = Asked { device: engine.device, dtype: &engine.dtype, level, cuda: engine.cuda };
+    let compute::Opened { compute, passed_over } = compute::open(&asked)?;
     if let Some(error) = passed_over {
         tracing::warn!(%error, "computing on the CPU");
     }
-    let said = Configured { generation: config.limits.memory_bytes, resident: config.limits.resident_bytes };
+    let said = Configured { generation: config.jobs.limits.memory_bytes, resident: engine.limits.resident_bytes };
     let NodeMemory { budget, resident_bytes, host_bytes } = NodeMemory::of(said, &compute);
     let options = EngineOptions { compute, resident_bytes, memory: budget, host_bytes, ..EngineOptions::default() };
     let mut models = NodeModels { opened: BTreeMap::new(), options };
     let mut served = Vec::new();
     let mut cards = Vec::new();
-    for asked in &config.models {
+    for asked in &config.models.served {
         let manifest = names.find(asked).and_then(|known| library.manifest(&known.name));
         let manifest = manifest.ok_or_else(|| {
             let known: Vec<_> = names.known().iter().map(|model| model.name.as_str()).collect();
             BadInput(format!(
                 "models = {asked}: has no manifest in {}; there are: {}",
-                config.models_dir.display(),
+                config.models.folder.display(),
                 known.join(", ")
             ))
         })?;
         if served.contains(&manifest.name) {
             return Err(BadInput(format!("models: {} stands there twice", manifest.name)).into());
         }
-        let files = library::files(&library, manifest);
+        let files = library.files_of(manifest);
         let cannot = || format!("the model {} cannot be used", manifest.name);
         let planner = Engine::open(&files, models.options.clone()).with_context(cannot)?;
-        let weights = fingerprint::of(&files).with_context(cannot)?;
+        planner.expect_family(&manifest.family).with_context(cannot)?;
+        let weights = library::fingerprint(&files).with_context(cannot)?;
         let version = planner.version().to_owned();
         let identity = ModelIdentity { name: manifest.name.clone(), version, weights: weights.clone() };
         let two_stages = Some(planner.has_upscaler());
@@ -88,7 +97,7 @@ pub(crate) fn open(config: &NodeConfig) -> Result<Known> {
 }
 
 fn names(library: &ModelLibrary, config: &NodeConfig) -> ModelNames {
-    ModelNames::new(library::names(library).known().to_vec(), config.external_models.iter().cloned())
+    ModelNames::new(library.names().known().to_vec(), config.models.policy.external_models.iter().cloned())
 }
 
 impl NodeModels {
@@ -116,16 +125,9 @@ impl NodeModels {
 }
 
 impl Models for NodeModels {
-    fn load(&self, model: &str) -> Result<Box<dyn Generator>, PipelineError> {
-        // Jobs ask only for what `identity` knows; anything else has no files.
-        let files = self.opened.get(model).map(|opened| opened.files.clone()).unwrap_or_else(|| ModelFiles {
-            checkpoint: model.into(),
-            components: vec![],
-            text_encoder: model.into(),
-            upscaler: None,
-            loras: vec![],
-        });
-        Ok(Box::new(Engine::open(&files, self.options.clone())?))
+    fn load(&self, model: &str) -> Result<Box<dyn Generator>, LoadError> {
+        let files = self.files(model).ok_or(LoadError::NotHere)?;
+        Ok(Box::new(Engine::open(files, self.options.clone()).map_err(EngineError::from)?))
     }
 
     fn identity(&self, model: &str) -> Option<ModelIdentity> {

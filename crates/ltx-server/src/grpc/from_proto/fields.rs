@@ -14,6 +14,11 @@ impl Faults {
         self.0.push(error);
     }
 
+    /// Adds what was found elsewhere.
+    pub(super) fn append(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
     /// The value, or its fault under the name the field has here.
     pub(super) fn keep<T>(&mut self, checked: Result<T, FieldError>, field: &'static str) -> Option<T> {
         checked.map_err(|error| self.add(FieldError { field, ..error })).ok()

@@ -162,13 +162,19 @@ fn model() -> BoxedStrategy<String> {
 }
 
 /// Extras that are there to be refused.
-type Excluded = (Option<v1::AudioSpec>, Option<v1::VideoInput>, Option<v1::ElementEdit>, Vec<v1::Keyframe>);
-
-fn excluded(known: &Known) -> BoxedStrategy<Excluded> {
+/// What the unlimited class excludes, as far as a spec can ask for it; nothing else is in it.
+fn excluded(known: &Known) -> BoxedStrategy<v1::GenerationSpec> {
     let video = odd_text().prop_map(|uri| v1::VideoInput { source: Some(video_input::Source::Uri(uri)) });
     let more = (option::of(image(known)), count()).prop_map(|(image, frame_index)| v1::Keyframe { image, frame_index });
     let some = (option::of(audio()), option::of(video), option::of(edit()), vec(more, 0..3));
-    mostly(Just((None, None, None, vec![])), some)
+    let some = some.prop_map(|(audio, video_input, element_edit, more_images)| v1::GenerationSpec {
+        audio,
+        video_input,
+        element_edit,
+        more_images,
+        ..v1::GenerationSpec::default()
+    });
+    mostly(Just(v1::GenerationSpec::default()), some)
 }
 
 fn spec(known: &Known) -> BoxedStrategy<v1::GenerationSpec> {
@@ -181,35 +187,30 @@ fn spec(known: &Known) -> BoxedStrategy<v1::GenerationSpec> {
     let small = |good: u32| mostly(option::of(1..=good), option::of(count()).boxed());
     let numbers = (one_of(2), one_of(2), small(20), small(1), small(51));
     (shape, texts, numbers, images(known), guidance(), caller(), excluded(known))
-        .prop_map(
-            |(shape, texts, numbers, images, guidance, caller, (audio, video_input, element_edit, more_images))| {
-                let (width, height, frames, fps) = shape;
-                let (prompt, negative_prompt, model, seed) = texts;
-                let (schedule, conditioning, steps, stages, image_crf) = numbers;
-                v1::GenerationSpec {
-                    prompt,
-                    negative_prompt,
-                    images,
-                    width,
-                    height,
-                    frames,
-                    fps,
-                    seed,
-                    schedule,
-                    steps,
-                    stages,
-                    guidance,
-                    conditioning,
-                    image_crf,
-                    model,
-                    caller,
-                    audio,
-                    video_input,
-                    element_edit,
-                    more_images,
-                }
-            },
-        )
+        .prop_map(|(shape, texts, numbers, images, guidance, caller, excluded)| {
+            let (width, height, frames, fps) = shape;
+            let (prompt, negative_prompt, model, seed) = texts;
+            let (schedule, conditioning, steps, stages, image_crf) = numbers;
+            v1::GenerationSpec {
+                prompt,
+                negative_prompt,
+                images,
+                width,
+                height,
+                frames,
+                fps,
+                seed,
+                schedule,
+                steps,
+                stages,
+                guidance,
+                conditioning,
+                image_crf,
+                model,
+                caller,
+                ..excluded
+            }
+        })
         .boxed()
 }
 

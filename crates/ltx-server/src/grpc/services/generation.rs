@@ -130,6 +130,7 @@ fn named(id: &str) -> Result<GenerationId, Problem> {
 
 /// How much of a page fits into a message.
 fn room(limits: &Limits) -> PageRoom {
-    let longest = 2 * limits.prompt_bytes + RECORD_BYTES;
-    PageRoom { records: (limits.message_bytes / 2 / longest).max(1), bytes: limits.message_bytes / 4 }
+    let longest = 2 * limits.prompt_bytes.get() + RECORD_BYTES;
+    let message = limits.message_bytes.get();
+    PageRoom { records: (message / 2 / longest).max(1), bytes: message / 4 }
 }

@@ -53,9 +53,9 @@ impl Nodes {
             queue: Some(v1::Queue {
                 queued: to_proto::count(about.jobs.queued),
                 running: u32::from(about.jobs.running.is_some()),
-                capacity: to_proto::count(settings.max_queued),
+                capacity: to_proto::count(settings.limits.queued.get()),
                 own_queued: to_proto::count(about.own_queued),
-                own_capacity: to_proto::count(settings.max_queued_per_client),
+                own_capacity: to_proto::count(settings.limits.queued_per_client.get()),
                 wait_seconds: about.wait_seconds,
             }),
             models: about.models.iter().map(model).collect(),

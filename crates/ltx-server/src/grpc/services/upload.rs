@@ -47,7 +47,7 @@ impl Uploads {
         let Some(Part::Header(header)) = self.next(stream).await? else {
             return Err(field("the first message", "is not a header").into());
         };
-        let most = self.0.node.config.jobs.max_image_bytes;
+        let most = self.0.node.config.jobs.limits.image_bytes.get();
         let total = header.total_bytes;
         if !(1..=most).contains(&total) {
             let error = FieldError::new("header.total_bytes", total, format!("is outside 1..={most}"));
@@ -92,7 +92,7 @@ impl Uploads {
             Ok(None) => Ok(None),
             Err(status) if status.code() == Code::DeadlineExceeded => Err(Problem::Paused { limit }),
             Err(status) => {
-                let most = self.0.node.config.limits.message_bytes;
+                let most = self.0.node.config.limits.message_bytes.get();
                 Err(decoding(&status, most).unwrap_or_else(|| field("the stream", "broke off").into()))
             }
         }

@@ -56,14 +56,14 @@ fn weights(of: &WeightFingerprint) -> v1::WeightFingerprint {
 pub(crate) fn limits(config: &ServerConfig, image_pixels: u64) -> v1::Limits {
     let kept = &config.jobs.retention;
     v1::Limits {
-        message_bytes: config.limits.message_bytes as u64,
-        image_bytes: config.jobs.max_image_bytes,
+        message_bytes: config.limits.message_bytes.get() as u64,
+        image_bytes: config.jobs.limits.image_bytes.get(),
         image_pixels,
-        prompt_bytes: count(config.limits.prompt_bytes),
-        requests_per_second: config.jobs.requests_per_second,
-        concurrent_streams: count(config.limits.streams_per_client),
+        prompt_bytes: count(config.limits.prompt_bytes.get()),
+        requests_per_second: config.jobs.limits.requests_per_second.get(),
+        concurrent_streams: count(config.limits.streams_per_client.get()),
         output_seconds: kept.outputs_for.as_secs(),
-        calls_per_second: config.limits.calls_per_second,
-        storage_bytes: kept.outputs_bytes.saturating_add(kept.uploads_bytes),
+        calls_per_second: config.limits.calls_per_second.get(),
+        storage_bytes: kept.outputs_bytes.get().saturating_add(kept.uploads_bytes.get()),
     }
 }

@@ -3,15 +3,13 @@
 //! Must not know the engine.
 
 use super::Arguments;
-use crate::{exit::BadInput, library};
+use crate::exit::BadInput;
 use anyhow::Result;
-use ltx_pipeline::ModelFiles;
+use ltx_catalog::{Manifest, ModelLibrary};
 use ltx_policy::{Ask, ModelNames};
 use ltx_types::{
-    ConditioningMode, Defaults, FieldError, GenerationDraft, Guidance, ImageCondition, ImageSource, Method, Schedule,
-    Seed, Stages, Strength,
+    Defaults, FieldError, FramePosition, GenerationDraft, ImageInput, ImageSource, ModelFiles, Schedule, Strength,
 };
-use ltx_weights::{Manifest, ModelLibrary};
 use std::path::PathBuf;
 
 /// What `--model` turned out to be.
@@ -25,12 +23,12 @@ pub(super) enum Model {
 impl Model {
     pub(super) fn named(asked: &str, library: &ModelLibrary, names: &ModelNames) -> Self {
         let manifest = names.find(asked).and_then(|known| library.manifest(&known.name)).cloned();
-        let files = manifest.as_ref().map(|manifest| library::files(library, manifest));
+        let files = manifest.as_ref().map(|manifest| library.files_of(manifest));
         Self::Named { asked: asked.to_owned(), manifest: manifest.map(Box::new), files }
     }
 
     pub(super) fn from_path(arguments: &Arguments) -> Result<Self> {
-        let Some(schedule) = arguments.schedule()? else {
+        let Some(schedule) = arguments.generation.schedule else {
             let why = "schedule: dev and distilled checkpoints look alike, so a bare path does not say how to sample; \
                        add --schedule guided (dev) or --schedule distilled";
             return Err(BadInput(why.into()).into());
@@ -69,6 +67,14 @@ impl Model {
         }
     }
 
+    /// The family that the model's manifest names.
+    pub(super) fn family(&self) -> Option<&str> {
+        match self {
+            Self::Named { manifest: Some(manifest), .. } => Some(&manifest.family),
+            Self::Named { .. } | Self::File { .. } => None,
+        }
+    }
+
     pub(super) fn name(&self) -> String {
         match self {
             Self::Named { manifest: Some(manifest), .. } => manifest.name.clone(),
@@ -82,90 +88,38 @@ impl Model {
     fn defaults(&self) -> Defaults {
         match self {
             Self::Named { manifest: Some(manifest), .. } => manifest.defaults.clone(),
-            Self::Named { .. } => official_defaults(Schedule::Distilled),
-            Self::File { schedule, .. } => official_defaults(*schedule),
+            Self::Named { .. } => Defaults::official(Schedule::Distilled),
+            Self::File { schedule, .. } => Defaults::official(*schedule),
         }
-    }
-}
-
-/// The official pipelines' defaults for LTX-2.3, for a checkpoint without a manifest.
-fn official_defaults(schedule: Schedule) -> Defaults {
-    Defaults {
-        schedule,
-        stages: Stages::One,
-        width: 768,
-        height: 512,
-        frames: 121,
-        fps: 24.0,
-        steps: 30,
-        image_crf: 33,
-        guidance: Guidance { cfg_scale: 3.0, stg_scale: 1.0, rescale_scale: 0.7, stg_blocks: vec![28] },
-        negative_prompt: String::new(),
     }
 }
 
 impl Arguments {
-    fn schedule(&self) -> Result<Option<Schedule>> {
-        match self.schedule.as_deref() {
-            None => Ok(None),
-            Some("distilled") => Ok(Some(Schedule::Distilled)),
-            Some("guided") => Ok(Some(Schedule::Guided)),
-            Some(other) => Err(BadInput(format!("schedule: {other} is neither distilled nor guided")).into()),
-        }
-    }
-
     /// Flags over the model's defaults.
     pub(super) fn draft(&self, model: &Model) -> Result<GenerationDraft> {
-        let defaults = model.defaults();
-        let schedule = self.schedule()?.unwrap_or(defaults.schedule);
-        let frames = self.frames.unwrap_or(defaults.frames);
-        let guidance = Guidance {
-            cfg_scale: self.guidance_scale.unwrap_or(defaults.guidance.cfg_scale),
-            stg_scale: self.stg_scale.unwrap_or(defaults.guidance.stg_scale),
-            rescale_scale: self.guidance_rescale.unwrap_or(defaults.guidance.rescale_scale),
-            stg_blocks: self.stg_blocks.clone().unwrap_or(defaults.guidance.stg_blocks),
-        };
-        Ok(GenerationDraft {
-            prompt: self.prompt.clone(),
-            negative_prompt: self.negative_prompt.clone().unwrap_or(defaults.negative_prompt),
-            images: self.images(frames)?,
-            conditioning: self.conditioning(schedule),
-            width: self.width.unwrap_or(defaults.width),
-            height: self.height.unwrap_or(defaults.height),
-            frames,
-            fps: self.fps.unwrap_or(defaults.fps),
-            seed: Seed(self.seed),
-            schedule,
-            steps: self.steps.unwrap_or(defaults.steps),
-            stages: self.stages.map_or(Ok(defaults.stages), Stages::try_from)?,
-            guidance,
-            image_crf: self.image_crf.unwrap_or(defaults.image_crf),
-        })
-    }
-
-    /// The start image at frame 0, the end image at the last.
-    fn images(&self, frames: usize) -> Result<Vec<ImageCondition>> {
-        let image = |path: &PathBuf, frame_index, strength, field| {
-            let strength = Strength::new(strength).map_err(|error| FieldError { field, ..error })?;
-            Ok(ImageCondition { source: ImageSource::Path(path.clone()), frame_index, strength })
-        };
-        if self.image.is_some() && self.end_image.is_some() && frames < 2 {
+        let flags = &self.generation;
+        let images = self.images()?;
+        let both = images.len() > 1;
+        let draft = model.defaults().fill(flags.overrides()?, flags.prompt.clone().unwrap_or_default(), images);
+        // Policy takes a single frame for the length's fault; here that is said before policy is asked.
+        if both && draft.frames < 2 {
             let rule = "is too short for a start and an end frame";
-            return Err(FieldError::new("frames", frames, rule).nearest(9).into());
+            return Err(FieldError::new("frames", draft.frames, rule).nearest(9).into());
         }
-        let start = self.image.iter().map(|path| image(path, 0, self.strength, "strength"));
-        // Never 0, even in a clip of one frame: an end image alone must not pass for a start image.
-        let last = frames.saturating_sub(1).max(1);
-        let end = self.end_image.iter().map(|path| image(path, last, self.end_strength, "end_strength"));
-        start.chain(end).collect()
+        Ok(draft)
     }
 
-    fn conditioning(&self, schedule: Schedule) -> ConditioningMode {
-        let method = if self.end_image.is_some() { Method::StartEndFrames } else { Method::ImageToVideo };
-        match self.conditioning.as_deref() {
-            Some("append_all") => ConditioningMode::AppendAll,
-            Some(_) => ConditioningMode::ReplaceFirst,
-            None => ConditioningMode::official(method, schedule),
-        }
+    /// The start image at the first frame, the end image at the last.
+    fn images(&self) -> Result<Vec<ImageInput>, FieldError> {
+        let flags = &self.generation;
+        let image = |path: &PathBuf, position, strength: Option<f64>, field| {
+            let strength = strength.map_or(Ok(Strength::FULL), Strength::new);
+            let strength = strength.map_err(|error| FieldError { field, ..error })?;
+            Ok(ImageInput { source: ImageSource::Path(path.clone()), position, strength })
+        };
+        let start = flags.image.iter().map(|path| image(path, FramePosition::First, flags.strength, "strength"));
+        let end =
+            flags.end_image.iter().map(|path| image(path, FramePosition::Last, flags.end_strength, "end_strength"));
+        start.chain(end).collect()
     }
 }

@@ -4,10 +4,9 @@
 
 use super::Arguments;
 use crate::{human::human, memory};
-use ltx_pipeline::{MemoryPlan, Outcome};
+use ltx_engine::{MemoryPlan, Outcome};
 use ltx_policy::{ModelIdentity, UsageMark};
-use ltx_types::{Generation, Guidance, Stage};
-use ltx_weights::LoraChoice;
+use ltx_types::{Generation, Guidance, LoraChoice, Stage};
 use serde_json::{Value, json};
 
 /// One line before the work begins, the plan, and a warning when the memory at hand will not do.

@@ -7,9 +7,9 @@ use crate::{
     memory::{self, MemoryFlag},
 };
 use anyhow::{Context, Result};
-use ltx_pipeline::{Engine, EngineOptions, ModelFiles, PlanShape};
-use ltx_types::{FrameCount, PixelShape, Stages};
-use ltx_weights::LoraChoice;
+use ltx_nn::Level;
+use ltx_pipeline::{Engine, EngineOptions, PlanShape, told_apart};
+use ltx_types::{FrameCount, LoraChoice, ModelFiles, PixelShape, Stages};
 use std::{path::PathBuf, process::ExitCode};
 
 /// The clip, and what it is computed with.
@@ -39,7 +39,12 @@ pub(crate) struct Clip {
     memory: MemoryFlag,
 }
 
-pub(super) fn print((files, loras): (&[PathBuf], &[LoraChoice]), clip: &Clip, json: bool) -> Result<ExitCode> {
+pub(super) fn print(
+    (files, loras): (&[PathBuf], &[LoraChoice]),
+    clip: &Clip,
+    json: bool,
+    level: Level,
+) -> Result<ExitCode> {
     let stages = Stages::try_from(clip.stages)?;
     let pixels = PixelShape::new(clip.width.unwrap_or(0), clip.height.unwrap_or(0), stages)?;
     let mut shape = PlanShape::of_clip(pixels, FrameCount::new(clip.frames.unwrap_or(0))?, stages);
@@ -47,9 +52,9 @@ pub(super) fn print((files, loras): (&[PathBuf], &[LoraChoice]), clip: &Clip, js
     if let Some(tokens) = clip.prompt_tokens {
         shape.prompts = vec![usize::from(tokens)];
     }
-    let (compute, memory) = (clip.compute.compute()?, clip.memory.said());
+    let (compute, memory) = (clip.compute.compute(level)?, clip.memory.said());
     let options = EngineOptions { compute, memory, previews: false, ..EngineOptions::default() };
-    let files = ModelFiles { loras: loras.to_vec(), ..ModelFiles::sorted(files)? };
+    let files = ModelFiles { loras: loras.to_vec(), ..told_apart(files)? };
     let engine = Engine::open(&files, options).context("the model cannot be used")?;
     let plan = engine.plan_shape(&shape);
     match json {

@@ -1,0 +1,86 @@
+//! The line of generations that wait for the device, and the claim of the one that is taken out of it.
+//!
+//! Must not know records, or how a generation is run. What waits is known to the store as well: a line that lives in
+//! memory is filled from there at every start.
+
+mod fair;
+mod memory;
+
+pub(crate) use memory::MemoryLine;
+
+use crate::{ClientId, GenerationId, estimate::Workload};
+use ltx_types::CancelToken;
+use std::time::Duration;
+
+/// A generation that waits.
+#[derive(Debug, Clone)]
+pub(crate) struct Waiting {
+    pub(crate) id: GenerationId,
+    /// What its time depends on; `None` when that cannot be told.
+    pub(crate) work: Option<Workload>,
+    /// Seconds on the device, as far as this node knows.
+    pub(crate) seconds: Option<f64>,
+}
+
+/// What is ahead of a generation that waits.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Place {
+    /// Generations that would run before it if nothing else came.
+    pub(crate) before: usize,
+    /// Their seconds, and those that the one on the device has left; `None` while one of them cannot be estimated.
+    pub(crate) seconds: Option<f64>,
+}
+
+/// A generation that was taken out of the line. Whoever holds it says how it went on: [`Line::extend`] while it runs, then
+/// [`Line::ack`] or [`Line::back`].
+#[derive(Debug, Clone)]
+pub(crate) struct Claim {
+    pub(crate) id: GenerationId,
+    /// Cancelled when its client or the node wants it stopped.
+    pub(crate) cancel: CancelToken,
+}
+
+/// Where generations wait for the device.
+pub(crate) trait Line: Send + Sync {
+    /// Puts a generation at the end of its client's part of the line.
+    fn push(&self, client: &ClientId, waiting: Waiting);
+
+    /// Waits for the next generation and takes it; `None` once the line is closed.
+    fn claim(&self) -> Option<Claim>;
+
+    /// Says that a claimed generation is being worked on, and how many seconds it has left, where that is known.
+    fn extend(&self, id: GenerationId, seconds_left: Option<f64>);
+
+    /// Says that a claimed generation has ended.
+    fn ack(&self, id: GenerationId);
+
+    /// Gives a claimed generation back: it waits again, at the end of its client's part of the line.
+    fn back(&self, client: &ClientId, waiting: Waiting);
+
+    /// Takes a generation out of the line; one that is claimed is told to stop.
+    fn cancel(&self, client: &ClientId, id: GenerationId);
+
+    /// What is ahead of a generation; `None` when it does not wait.
+    fn place(&self, client: &ClientId, id: GenerationId) -> Option<Place>;
+
+    /// What would be ahead of a new generation of this client.
+    fn place_of_new(&self, client: &ClientId) -> Place;
+
+    /// Generations that wait.
+    fn len(&self) -> usize;
+
+    /// Generations of one client that wait.
+    fn len_of(&self, client: &ClientId) -> usize;
+
+    /// The generation that is claimed.
+    fn claimed(&self) -> Option<GenerationId>;
+
+    /// Estimates what waits again, now that more is known; `None` keeps the estimate there was.
+    fn estimate_again(&self, seconds: &dyn Fn(&Workload) -> Option<f64>);
+
+    /// Closes the line: nothing is claimed any more, and what is claimed is told to stop.
+    fn close(&self);
+
+    /// Waits until the line is closed, at most that long. Returns whether it is.
+    fn closed_within(&self, time: Duration) -> bool;
+}

@@ -1,0 +1,21 @@
+//! How long stages took on this node.
+//!
+//! Must not know what a unit of work is.
+
+use crate::{Result, StageTime, estimate::Measured};
+use ltx_types::Schedule;
+
+/// What finished runs have shown of the device's speed.
+pub(crate) trait Calibration {
+    /// Seconds per unit of work by stage, for a model and a schedule.
+    ///
+    /// # Errors
+    /// `Database`, `Corrupt`.
+    fn seconds_per_unit(&self, model: &str, schedule: Schedule) -> Result<Vec<StageTime>>;
+
+    /// Adds a finished run; earlier ones fade.
+    ///
+    /// # Errors
+    /// `Database`, `StorageFull`.
+    fn calibrate(&self, model: &str, schedule: Schedule, run: &[Measured]) -> Result<()>;
+}

@@ -1,0 +1,122 @@
+//! The records of generations: every change of one, and every question about them.
+//!
+//! Must not know how they are kept. Every change goes through [`decide`](crate::lifecycle::decide) and is durable when it
+//! returns.
+
+use crate::{
+    ClientId, Filter, GenerationId, GenerationRecord, Page, PageToken, Prediction, Result, State, clock::Now,
+    lifecycle::Ending,
+};
+use ltx_policy::StoredRequest;
+use ltx_types::Method;
+
+/// A generation that was admitted and is not stored yet.
+pub(crate) struct NewGeneration<'a> {
+    pub(crate) id: GenerationId,
+    pub(crate) client: &'a ClientId,
+    pub(crate) request_id: Option<&'a str>,
+    pub(crate) body_sha256: &'a str,
+    pub(crate) request: &'a StoredRequest,
+    /// Digests of the images that it needs.
+    pub(crate) images: &'a [String],
+    pub(crate) method: Method,
+    pub(crate) model: &'a str,
+    pub(crate) predicted: Prediction,
+    /// Generations before it in the line.
+    pub(crate) position: usize,
+    /// Seconds until it would begin, where that can be estimated.
+    pub(crate) wait_seconds: Option<f64>,
+}
+
+/// Where a cancel found its generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CancelledWhen {
+    /// It will not run.
+    Queued,
+    /// It has to be told.
+    Running,
+}
+
+/// What was found running at the start.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Recovered {
+    /// These wait again and go on where they were.
+    pub(crate) requeued: Vec<GenerationId>,
+    /// These had been cancelled, or crashed too often.
+    pub(crate) ended: Vec<GenerationId>,
+}
+
+/// What can happen to a record.
+pub(crate) trait Changes {
+    /// Stores a generation as queued. Once this has returned it may be acknowledged.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, `Database`, `StorageFull`.
+    fn insert(&self, new: &NewGeneration<'_>, now: Now) -> Result<()>;
+
+    /// Takes a generation onto the device, and returns the number of the attempt, from 1; `None` when it is not queued any
+    /// more.
+    ///
+    /// # Errors
+    /// `Database`, `StorageFull`.
+    fn start(&self, id: GenerationId, now: Now) -> Result<Option<u32>>;
+
+    /// Ends an attempt. A cancel that was acknowledged wins over everything else; an attempt that was stopped without one
+    /// waits again.
+    ///
+    /// # Errors
+    /// `NotFound`, `Database`, `StorageFull`.
+    fn settle(&self, id: GenerationId, ending: &Ending, now: Now) -> Result<State>;
+
+    /// Notes that a client wants a generation stopped. A queued one has ended then.
+    ///
+    /// # Errors
+    /// `NotFound`, `Ended`, `Database`, `StorageFull`.
+    fn cancel(&self, client: &ClientId, id: GenerationId, now: Now) -> Result<CancelledWhen>;
+
+    /// Forgets a generation that has ended.
+    ///
+    /// # Errors
+    /// `NotFound`, `NotEnded`, `Database`, `StorageFull`.
+    fn delete(&self, client: &ClientId, id: GenerationId) -> Result<()>;
+
+    /// What was running when the node died waits again, unless its client had cancelled it or it has crashed
+    /// `max_fruitless` times in a row without a new step. `reach` says how far a generation's saved latent is.
+    ///
+    /// # Errors
+    /// `Database`, `StorageFull`, `Corrupt`.
+    fn recover(&self, max_fruitless: u32, reach: &dyn Fn(GenerationId) -> u64, now: Now) -> Result<Recovered>;
+}
+
+/// Questions about generations. Those of a client name it; another client's generation is not there.
+pub(crate) trait Records {
+    /// One generation of a client.
+    ///
+    /// # Errors
+    /// `NotFound`, `Database`, `Corrupt`.
+    fn generation(&self, client: &ClientId, id: GenerationId) -> Result<GenerationRecord>;
+
+    /// One generation, for the runner, which serves every client.
+    ///
+    /// # Errors
+    /// `NotFound`, `Database`, `Corrupt`.
+    fn any_generation(&self, id: GenerationId) -> Result<GenerationRecord>;
+
+    /// The generation a client gave this request id, and the digest of the body it had.
+    ///
+    /// # Errors
+    /// `Database`, `Corrupt`.
+    fn by_request_id(&self, client: &ClientId, request_id: &str) -> Result<Option<(GenerationRecord, String)>>;
+
+    /// One page of a client's generations, newest first.
+    ///
+    /// # Errors
+    /// `Field` when the token was given for another filter; `Database`, `Corrupt`.
+    fn list(&self, client: &ClientId, filter: &Filter, size: usize, after: Option<PageToken>) -> Result<Page>;
+
+    /// What waits: first what was running already, then in the order it came.
+    ///
+    /// # Errors
+    /// `Database`, `Corrupt`.
+    fn queued(&self) -> Result<Vec<GenerationRecord>>;
+}

@@ -1,0 +1,41 @@
+//! Uploaded images, and which image files anything still needs.
+//!
+//! Must not know files.
+
+use crate::{ClientId, Result, UploadId, clock::Now};
+use std::collections::HashSet;
+
+/// An image whose file is there and which is not recorded yet.
+pub(crate) struct NewUpload<'a> {
+    pub(crate) id: UploadId,
+    pub(crate) client: &'a ClientId,
+    pub(crate) sha256: &'a str,
+    pub(crate) bytes: u64,
+}
+
+/// The records of uploaded images.
+pub(crate) trait Uploads {
+    /// Keeps an upload; one that this client has made before is renewed instead. Returns its id.
+    ///
+    /// # Errors
+    /// `Database`, `StorageFull`, `Corrupt`.
+    fn insert_upload(&self, new: &NewUpload<'_>, now: Now) -> Result<UploadId>;
+
+    /// The upload of these bytes that this client has made before, from now on kept as long as a new one.
+    ///
+    /// # Errors
+    /// `Database`, `StorageFull`, `Corrupt`.
+    fn renew_upload(&self, client: &ClientId, sha256: &str, now: Now) -> Result<Option<UploadId>>;
+
+    /// The digest of a client's upload.
+    ///
+    /// # Errors
+    /// `UploadNotFound`, `Database`.
+    fn upload(&self, client: &ClientId, id: UploadId) -> Result<String>;
+
+    /// Digests of every image that an upload or an unfinished generation needs.
+    ///
+    /// # Errors
+    /// `Database`.
+    fn needed_images(&self) -> Result<HashSet<String>>;
+}

@@ -1,0 +1,143 @@
+//! Linear layers in 8 bits: weights and activations in groups with a scale each, products summed as integers.
+//!
+//! Must not know which layers may be so.
+
+mod quantize;
+mod tile;
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod vnni;
+
+use super::{
+    Level,
+    gemm::{COLUMNS, ROWS},
+    shared::Shared,
+};
+use quantize::Rows8;
+pub use quantize::{GROUP, Weights8};
+use rayon::prelude::*;
+use std::cell::Cell;
+use tile::{Path, Tile8, multiply};
+
+/// Panels of columns that one thread multiplies at a time, at most.
+const STRIP: usize = 2;
+/// Panels of rows that share them: their groups of one part stay in the second cache.
+const BLOCK: usize = 16;
+/// Groups that are multiplied before the next panel's turn: a panel's and some rows' stay in the first cache.
+const DEPTH: usize = 4;
+
+thread_local! {
+    /// Rows of the product that this thread began.
+    static LEFT: Cell<Rows8> = Cell::default();
+    /// Sums of the strip that this thread works on.
+    static SUMS: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+}
+
+/// `finish(x Wᵀ)` with `x [rows, inputs]` and `out [rows, outputs]`; `finish` as in `gemm::Product`.
+#[allow(unsafe_code)]
+pub(crate) fn product(level: Level, x: &[f32], weight: &Weights8, finish: super::gemm::Finish<'_>, out: &mut [f32]) {
+    let (outputs, inputs) = (weight.outputs, weight.inputs);
+    if out.is_empty() || inputs == 0 {
+        return;
+    }
+    let rows = x.len() / inputs;
+    let path = Path::of(level);
+    let left = Rows8::new(LEFT.take(), x, inputs, level);
+    let (out, groups) = (Shared::new(out, outputs), inputs / GROUP);
+    let (panels, blocks) = (outputs.div_ceil(COLUMNS), rows.div_ceil(BLOCK * ROWS));
+    let strips = panels.div_ceil(STRIP);
+    (0..strips * blocks).into_par_iter().with_max_len(1).for_each(|i| {
+        let (block, strip) = (i / strips, i % strips);
+        let columns = strip * STRIP..panels.min((strip + 1) * STRIP);
+        let lines = block * BLOCK * ROWS..rows.min((block + 1) * BLOCK * ROWS);
+        let (width, start) = (columns.len() * COLUMNS, columns.start * COLUMNS);
+        let mut sums = SUMS.take();
+        sums.clear();
+        sums.resize(lines.len().next_multiple_of(ROWS) * width, 0.0);
+        for first_group in (0..groups).step_by(DEPTH) {
+            let part = first_group..groups.min(first_group + DEPTH);
+            for panel in columns.clone() {
+                let right = weight.part(panel, part.clone());
+                for first in lines.clone().step_by(ROWS) {
+                    let tile = Tile8 {
+                        left: left.part(first, part.clone(), inputs),
+                        right,
+                        rows: ROWS.min(lines.end - first),
+                    };
+                    let place = (first - lines.start) * width + (panel - columns.start) * COLUMNS;
+                    multiply(path, &tile, &mut sums[place..], width);
+                }
+            }
+        }
+        let count = width.min(outputs - start);
+        for (row, sums) in lines.zip(sums.chunks(width)) {
+            // SAFETY: every strip and block has rows and columns of its own.
+            finish((row, start), &sums[..count], unsafe { out.row(row, start, count) });
+        }
+        SUMS.set(sums);
+    });
+    LEFT.set(left);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(count: usize, seed: u32) -> Vec<f32> {
+        (0..count as u32)
+            .map(|i| ((i ^ seed).wrapping_mul(2_654_435_761) >> 9) as f32 / (1 << 22) as f32 - 1.0)
+            .collect()
+    }
+
+    /// `product` on every level, alone and among threads, which must agree; by the path taken.
+    fn products(x: &[f32], (outputs, inputs): (usize, usize), weight: &[f32]) -> Vec<(Path, Vec<f32>)> {
+        let packed =
+            Weights8::pack([outputs, inputs], |row, out| out.copy_from_slice(&weight[row * inputs..][..inputs]));
+        let run = |level| {
+            let mut out = vec![f32::NAN; x.len() / inputs * outputs];
+            product(level, x, &packed, &crate::cpu::gemm::as_is, &mut out);
+            out
+        };
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        let mut all = Vec::new();
+        for level in Level::available() {
+            let out = run(level);
+            assert_eq!(out, pool.install(|| run(level)), "{level:?}");
+            all.push((Path::of(level), out));
+        }
+        all
+    }
+
+    #[test]
+    fn every_path_is_near_the_formula_and_those_of_8_bits_are_the_same() {
+        for (rows, outputs, inputs) in [(1, 1, 128), (13, 40, 256), (200, 70, 384), (5, 64, 1024)] {
+            let (x, weight) = (values(rows * inputs, 1), values(outputs * inputs, 2));
+            let all = products(&x, (outputs, inputs), &weight);
+            for (path, found) in &all {
+                let (mut error, mut size) = (0f64, 0f64);
+                for (i, found) in found.iter().enumerate() {
+                    let pairs = x[i / outputs * inputs..][..inputs].iter().zip(&weight[i % outputs * inputs..]);
+                    let products = pairs.map(|(a, b)| f64::from(*a) * f64::from(*b));
+                    error += (f64::from(*found) - products.clone().sum::<f64>()).powi(2);
+                    // A sum may cancel; its error does not.
+                    size += products.map(|product| product.powi(2)).sum::<f64>();
+                }
+                let most = if path.largest() < 127.0 { 4e-4 } else { 1e-4 };
+                assert!(error <= most * size, "{path:?} {rows}x{outputs}x{inputs}: {:.1e}", (error / size).sqrt());
+                assert!(path.largest() < 127.0 || *found == all[0].1, "{path:?} {rows}x{outputs}x{inputs}");
+            }
+        }
+    }
+
+    #[test]
+    fn sums_of_the_largest_values_leave_no_register() {
+        for (left, right) in [(1.0, 1.0), (1.0, -1.0), (-1.0, 1.0), (-1.0, -1.0)] {
+            for (path, found) in products(&[left; 7 * 256], (33, 256), &[right; 33 * 256]) {
+                let far = found.iter().map(|found| (found / (256.0 * left * right) - 1.0).abs()).fold(0.0, f32::max);
+                assert!(far < 1e-5, "{path:?} {left} {right}: {far:.1e}");
+            }
+        }
+    }
+}

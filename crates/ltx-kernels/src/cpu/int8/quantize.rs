@@ -1,0 +1,200 @@
+//! Values in 8 bits: groups of [`GROUP`] share a scale. The largest magnitude is 127, or what the path says for the left side.
+//!
+//! Must not know products.
+
+use super::tile::Path;
+use crate::cpu::{
+    Level,
+    gemm::{COLUMNS, ROWS},
+    level::widest,
+};
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Values along `k` that share a scale.
+pub const GROUP: usize = 128;
+/// Magnitude of a group's largest value.
+pub(super) const LARGEST: f32 = 127.0;
+/// Values of `k` that one instruction multiplies.
+pub(super) const FOUR: usize = 4;
+
+/// A weight `[outputs, inputs]` in panels of [`COLUMNS`] outputs. Outputs past the last are 0.
+pub struct Weights8 {
+    /// `[panels, inputs / FOUR, COLUMNS, FOUR]`.
+    pub(super) values: Vec<i8>,
+    /// `[panels, inputs / GROUP, COLUMNS]`.
+    pub(super) scales: Vec<f32>,
+    /// −128 times the sum of each group's values, in the same order: what the offset of the left side adds, taken back.
+    pub(super) offsets: Vec<i32>,
+    pub(super) outputs: usize,
+    pub(super) inputs: usize,
+}
+
+/// Rows in 8 bits, in panels of [`ROWS`]. What is past the last row is never read.
+#[derive(Default)]
+pub(super) struct Rows8 {
+    /// `[panels, inputs / GROUP, ROWS, GROUP]`, each value [`Path::offset`] too large.
+    values: Vec<u8>,
+    /// `[panels, inputs / GROUP, ROWS]`.
+    scales: Vec<f32>,
+}
+
+/// Some groups of a panel of rows.
+#[derive(Clone, Copy)]
+pub(super) struct Left<'a> {
+    /// `[groups, ROWS, GROUP]`.
+    pub(super) values: &'a [u8],
+    /// `[groups, ROWS]`.
+    pub(super) scales: &'a [f32],
+}
+
+/// Some groups of a panel of a weight.
+#[derive(Clone, Copy)]
+pub(super) struct Right<'a> {
+    /// `[groups * GROUP / FOUR, COLUMNS, FOUR]`.
+    pub(super) values: &'a [i8],
+    /// `[groups, COLUMNS]`.
+    pub(super) scales: &'a [f32],
+    /// As the scales.
+    pub(super) offsets: &'a [i32],
+}
+
+impl Weights8 {
+    /// Packs a weight, of which `row` writes the values of an output; `inputs` is a multiple of [`GROUP`].
+    pub fn pack([outputs, inputs]: [usize; 2], row: impl Fn(usize, &mut [f32]) + Sync) -> Self {
+        let (panels, groups) = (outputs.div_ceil(COLUMNS), inputs / GROUP);
+        let mut packed = Self {
+            values: vec![0; panels * inputs * COLUMNS],
+            scales: vec![0.0; panels * groups * COLUMNS],
+            offsets: vec![0; panels * groups * COLUMNS],
+            outputs,
+            inputs,
+        };
+        let values = packed.values.par_chunks_mut((inputs * COLUMNS).max(1));
+        let scales = packed.scales.par_chunks_mut((groups * COLUMNS).max(1));
+        let offsets = packed.offsets.par_chunks_mut((groups * COLUMNS).max(1));
+        values.zip(scales).zip(offsets).enumerate().for_each(|(panel, ((values, scales), offsets))| {
+            let (mut wide, mut narrow) = (vec![0f32; inputs], [0i8; GROUP]);
+            for column in 0..COLUMNS.min(outputs - panel * COLUMNS) {
+                row(panel * COLUMNS + column, &mut wide);
+                for (group, wide) in wide.chunks(GROUP).enumerate() {
+                    scales[group * COLUMNS + column] = quantize(wide, LARGEST, &mut narrow);
+                    offsets[group * COLUMNS + column] =
+                        -128 * narrow.iter().map(|value| i32::from(*value)).sum::<i32>();
+                    for (i, four) in narrow.chunks(FOUR).enumerate() {
+                        let place = ((group * GROUP / FOUR + i) * COLUMNS + column) * FOUR;
+                        values[place..place + FOUR].copy_from_slice(four);
+                    }
+                }
+            }
+        });
+        packed
+    }
+
+    /// `[outputs, inputs]`.
+    pub fn shape(&self) -> [usize; 2] {
+        [self.outputs, self.inputs]
+    }
+
+    /// Some groups of a panel.
+    pub(super) fn part(&self, panel: usize, groups: Range<usize>) -> Right<'_> {
+        let start = panel * (self.inputs / GROUP);
+        let place = (start + groups.start) * COLUMNS..(start + groups.end) * COLUMNS;
+        let values = &self.values[place.start * GROUP..place.end * GROUP];
+        Right { values, scales: &self.scales[place.clone()], offsets: &self.offsets[place] }
+    }
+
+    /// Bytes that it takes.
+    pub fn bytes(&self) -> usize {
+        self.values.len() + 4 * (self.scales.len() + self.offsets.len())
+    }
+}
+
+impl Rows8 {
+    /// From rows that lie one after the other. The buffer of an earlier one can be used again.
+    pub(super) fn new(buffer: Self, x: &[f32], inputs: usize, level: Level) -> Self {
+        let path = Path::of(level);
+        let Self { mut values, mut scales } = buffer;
+        let panels = (x.len() / inputs).div_ceil(ROWS);
+        values.resize(panels * inputs * ROWS, 0);
+        scales.resize(panels * (inputs / GROUP) * ROWS, 0.0);
+        let shares = values.par_chunks_mut(inputs * ROWS).zip(scales.par_chunks_mut(inputs / GROUP * ROWS));
+        shares.zip(x.par_chunks(inputs * ROWS)).for_each(|((values, scales), x)| {
+            widest(
+                level,
+                #[inline(always)]
+                || {
+                    let mut narrow = [0i8; GROUP];
+                    for (row, x) in x.chunks(inputs).enumerate() {
+                        for (group, x) in x.chunks(GROUP).enumerate() {
+                            let place = group * ROWS + row;
+                            scales[place] = quantize(x, path.largest(), &mut narrow);
+                            let values = values[place * GROUP..][..GROUP].iter_mut();
+                            let offset = path.offset();
+                            values
+                                .zip(&narrow)
+                                .for_each(|(value, narrow)| *value = narrow.cast_unsigned().wrapping_add(offset));
+                        }
+                    }
+                },
+            );
+        });
+        Self { values, scales }
+    }
+
+    /// Some groups of the panel that begins with row `first`, a multiple of [`ROWS`].
+    pub(super) fn part(&self, first: usize, groups: Range<usize>, inputs: usize) -> Left<'_> {
+        let start = first * (inputs / GROUP);
+        let place = start + groups.start * ROWS..start + groups.end * ROWS;
+        Left { values: &self.values[place.start * GROUP..place.end * GROUP], scales: &self.scales[place] }
+    }
+}
+
+/// One group, to magnitudes of at most `steps`: rounds to the nearest step, halves to even, and yields the step's size; 0 if all
+/// values are. A value that is not finite makes the step so, and with it every product.
+#[inline(always)]
+fn quantize(wide: &[f32], steps: f32, narrow: &mut [i8; GROUP]) -> f32 {
+    /// Adding 1.5·2²³ rounds to the nearest integer in the mantissa's low bits.
+    const MAGIC: f32 = 12_582_912.0;
+    let (mut largest, mut odd) = ([0f32; 16], [0f32; 16]);
+    for chunk in wide.as_chunks::<16>().0 {
+        for ((largest, odd), value) in largest.iter_mut().zip(&mut odd).zip(chunk) {
+            *largest = if value.abs() > *largest { value.abs() } else { *largest };
+            *odd += value * 0.0;
+        }
+    }
+    let largest = largest.iter().fold(0f32, |a, b| if *b > a { *b } else { a });
+    let odd: f32 = odd.iter().sum();
+    let inverse = if largest > 0.0 { steps / largest } else { 0.0 };
+    for (narrow, value) in narrow.iter_mut().zip(wide) {
+        *narrow = ((value * inverse + MAGIC).to_bits() & 0xff) as u8 as i8;
+    }
+    largest / steps + odd
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_within_half_a_step() {
+        let wide: Vec<f32> = (0..GROUP).map(|i| ((i * 37 % 101) as f32 - 50.0) * 0.013).collect();
+        let mut narrow = [0i8; GROUP];
+        let step = quantize(&wide, LARGEST, &mut narrow);
+        for (wide, narrow) in wide.iter().zip(narrow) {
+            assert!((wide - f32::from(narrow) * step).abs() <= step * 0.5001, "{wide} {narrow}");
+        }
+        assert_eq!(narrow.iter().map(|value| value.unsigned_abs()).max(), Some(127));
+        assert_eq!(quantize(&[0.0; GROUP], LARGEST, &mut narrow), 0.0);
+        assert_eq!(narrow, [0; GROUP]);
+    }
+
+    #[test]
+    fn what_is_not_finite_is_not_hidden() {
+        for odd in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut wide = [1.0; GROUP];
+            wide[77] = odd;
+            assert!(!quantize(&wide, LARGEST, &mut [0; GROUP]).is_finite());
+        }
+    }
+}

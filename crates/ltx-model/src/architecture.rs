@@ -1,0 +1,306 @@
+//! What a checkpoint is, from its configuration and keys: its family, and the configuration of every part. Families differ in
+//! values, not in modules: a block that is told six rows and no gate is a block of LTX-2, one that is told nine and a gate is
+//! one of LTX-2.3.
+//!
+//! | field of the configuration | 0.9.8 | LTX-2 19B | LTX-2.3 | LTX-2.5 | here |
+//! |---|---|---|---|---|---|
+//! | `_class_name` | another | `AVTransformer3DModel` | same | same | one |
+//! | `cross_attention_adaln`: 9 rows and a table of the context, else 6 | no | no | yes | yes | both |
+//! | `use_prompt_adaln_single`: the sigma shifts that table | – | – | yes | yes | both |
+//! | `apply_gated_attention`, `connector_apply_gated_attention` | no | no | yes | yes | both |
+//! | `ff_bias` of the video stream; `connector_ff_bias` | yes | yes | yes | no; yes | both |
+//! | `rope_type` | interleaved | split | split | split | split |
+//! | `use_keyframes_abs_pos_embedding` | no | no | no | yes | no |
+//! | `caption_proj_before_connector`, else a projection in the transformer | no | no | yes | yes | yes |
+//! | `text_encoder_norm_type` of the features | – | absent | `per_token_rms` | `PER_TOKEN_RMS` | 2.3's |
+//! | `vae`: blocks, padding, `timestep_conditioning`, kind of decoder | timesteps | residual | as here | or diffusion | 2.3's |
+//!
+//! The last column says which values the modules obey; [`Family`] says which of them together are a family that runs.
+//!
+//! Must not know files.
+
+use crate::{
+    config::{require, section, within},
+    part::Module,
+    text_encoder::{Connector, FeatureProjection, TextConfig},
+    transformer::{Transformer, TransformerConfig},
+    video_vae::{VideoDecoder, VideoEncoder, VideoVaeConfig},
+};
+use ltx_nn::{NnError, Result, Vb};
+use ltx_types::{Part, SizeRules};
+use serde_json::{Value, json};
+
+/// A generation of LTX models: checkpoints whose configurations agree in the fields that tell generations apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// LTX-2.3: gates, nine rows of AdaLN, features by RMS per token, a convolutional VAE.
+    Ltx23,
+}
+
+/// A field of the section `transformer` that tells families apart.
+struct Mark {
+    field: &'static str,
+    value: Value,
+    /// Whether a section that does not state the field means `value`.
+    usual: bool,
+}
+
+impl Mark {
+    /// # Errors
+    /// The section says otherwise.
+    fn check(&self, section: &Value) -> Result<()> {
+        if self.usual && section.get(self.field).is_none() { Ok(()) } else { require(section, self.field, &self.value) }
+    }
+}
+
+impl Family {
+    /// The families that run here.
+    pub const ALL: [Self; 1] = [Self::Ltx23];
+
+    /// The name in manifests.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ltx23 => "ltx-2.3",
+        }
+    }
+
+    /// The name for people.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Ltx23 => "LTX-2.3",
+        }
+    }
+
+    /// The fields by which the family is known, with its values.
+    fn marks(self) -> Vec<Mark> {
+        let states = |field, value| Mark { field, value, usual: false };
+        let usually = |field, value| Mark { field, value: json!(value), usual: true };
+        match self {
+            Self::Ltx23 => vec![
+                states("_class_name", json!("AVTransformer3DModel")),
+                states("cross_attention_adaln", json!(true)),
+                states("apply_gated_attention", json!(true)),
+                states("connector_apply_gated_attention", json!(true)),
+                states("caption_proj_before_connector", json!(true)),
+                states("text_encoder_norm_type", json!("per_token_rms")),
+                states("rope_type", json!("split")),
+                usually("use_keyframes_abs_pos_embedding", false),
+                usually("use_prompt_adaln_single", true),
+                usually("ff_bias", true),
+                usually("connector_ff_bias", true),
+            ],
+        }
+    }
+
+    /// The family of a `transformer` section.
+    ///
+    /// # Errors
+    /// It is of none that runs here: the first field in which it differs from the family most like it.
+    fn of(section: &Value) -> Result<Self> {
+        let mut nearest: Option<(usize, NnError)> = None;
+        for family in Self::ALL {
+            let mut differences = family.marks().into_iter().filter_map(|mark| mark.check(section).err());
+            let Some(first) = differences.next() else { return Ok(family) };
+            let count = 1 + differences.count();
+            if nearest.as_ref().is_none_or(|(fewest, _)| count < *fewest) {
+                nearest = Some((count, first));
+            }
+        }
+        Err(nearest.map_or_else(|| NnError::unsupported("family", "unknown", "one of LTX"), |(_, first)| first))
+    }
+}
+
+/// The keys of a checkpoint, as far as they say what its configuration leaves out.
+pub trait Keys {
+    /// The shape of a tensor that is there.
+    fn shape_of(&self, key: &str) -> Option<&[usize]>;
+}
+
+/// A whole checkpoint.
+#[derive(Debug, Clone)]
+pub struct Architecture {
+    /// The family that its values are of.
+    pub family: Family,
+    /// The transformer.
+    pub transformer: TransformerConfig,
+    /// Text projection and connector.
+    pub text: TextConfig,
+    /// Encoder and decoder of pixels.
+    pub vae: VideoVaeConfig,
+}
+
+impl Architecture {
+    /// Parses and checks a checkpoint's configuration.
+    ///
+    /// # Errors
+    /// A section or field is missing, or has a value that no module or family here has.
+    pub fn from_config(config: &Value, keys: &impl Keys) -> Result<Self> {
+        let (family, transformer, text) = denoising(config, keys)?;
+        Ok(Self { family, transformer, text, vae: vae(config)? })
+    }
+
+    /// The sizes of clips that the checkpoint can make.
+    pub fn size_rules(&self) -> SizeRules {
+        SizeRules::of_scale(self.vae.scale())
+    }
+}
+
+/// The parts of a checkpoint that a component file holds.
+#[derive(Debug, Clone)]
+pub struct Components {
+    /// The family, where the transformer or a part of the text encoding is there.
+    pub family: Option<Family>,
+    /// The transformer, where it or a part of the text encoding is there: one section states all of them.
+    pub transformer: Option<TransformerConfig>,
+    /// Text projection and connector, likewise.
+    pub text: Option<TextConfig>,
+    /// The VAE, where one of its halves is there.
+    pub vae: Option<VideoVaeConfig>,
+}
+
+impl Components {
+    /// Parses and checks those sections of a configuration that `parts` need.
+    ///
+    /// # Errors
+    /// As [`Architecture::from_config`].
+    pub fn from_config(config: &Value, keys: &impl Keys, parts: &[Part]) -> Result<Self> {
+        let needs = |of: &[Part]| parts.iter().any(|part| of.contains(part));
+        let denoises = needs(&[Part::Transformer, Part::TextConnector, Part::TextProjection]);
+        let denoising = denoises.then(|| denoising(config, keys)).transpose()?;
+        let vae = needs(&[Part::VideoEncoder, Part::VideoDecoder]).then(|| vae(config)).transpose()?;
+        let (family, transformer, text) = match denoising {
+            Some((family, transformer, text)) => (Some(family), Some(transformer), Some(text)),
+            None => (None, None, None),
+        };
+        Ok(Self { family, transformer, text, vae })
+    }
+
+    /// Loads a part and lets it go: with a source of shapes alone, the account of its keys. A part that the checkpoint does not
+    /// state has none.
+    ///
+    /// # Errors
+    /// As [`Module::load`].
+    pub fn load(&self, part: Part, root: &Vb) -> Result<()> {
+        let text = self.text.as_ref();
+        match part {
+            Part::Transformer => load::<Transformer>(root, self.transformer.as_ref()),
+            Part::TextConnector => load::<Connector>(root, text.map(|text| &text.connector)),
+            Part::TextProjection => load::<FeatureProjection>(root, text.map(|text| &text.projection)),
+            Part::VideoEncoder => load::<VideoEncoder>(root, self.vae.as_ref()),
+            Part::VideoDecoder => load::<VideoDecoder>(root, self.vae.as_ref()),
+            // They have files of their own.
+            Part::LanguageModel | Part::LatentUpsampler | Part::LoraPairs => Ok(()),
+        }
+    }
+}
+
+impl From<Architecture> for Components {
+    fn from(Architecture { family, transformer, text, vae }: Architecture) -> Self {
+        Self { family: Some(family), transformer: Some(transformer), text: Some(text), vae: Some(vae) }
+    }
+}
+
+fn load<M: Module>(root: &Vb, config: Option<&M::Config>) -> Result<()> {
+    config.map_or(Ok(()), |config| M::load(root, config).map(drop))
+}
+
+/// What the section `transformer` states.
+fn denoising(config: &Value, keys: &impl Keys) -> Result<(Family, TransformerConfig, TextConfig)> {
+    let section = section(config, "transformer")?;
+    let family = Family::of(section)?;
+    let transformer = TransformerConfig::from_json(section)?;
+    let shape = keys.shape_of(&format!("{}weight", FeatureProjection::MARK));
+    let text = TextConfig::from_json(section, shape.and_then(|shape| shape.get(1)).copied().unwrap_or(0))?;
+    let context = transformer.cross_attention_dim;
+    within("connector width", text.connector.dim(), context..=context)?;
+    Ok((family, transformer, text))
+}
+
+fn vae(config: &Value) -> Result<VideoVaeConfig> {
+    VideoVaeConfig::from_json(section(config, "vae")?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct NoKeys;
+
+    impl Keys for NoKeys {
+        fn shape_of(&self, _: &str) -> Option<&[usize]> {
+            None
+        }
+    }
+
+    /// A `transformer` section of LTX-2.3, small, with some fields changed; `null` takes one out.
+    fn config(changes: Value) -> Value {
+        let mut section = json!({
+            "_class_name": "AVTransformer3DModel", "activation_fn": "gelu-approximate", "qk_norm": "rms_norm",
+            "standardization_norm": "rms_norm", "rope_type": "split", "use_middle_indices_grid": true,
+            "causal_temporal_positioning": true, "num_layers": 2, "num_attention_heads": 2, "attention_head_dim": 8,
+            "in_channels": 4, "out_channels": 4, "cross_attention_dim": 16, "norm_eps": 1e-6,
+            "positional_embedding_theta": 10_000.0, "positional_embedding_max_pos": [20, 2048, 2048],
+            "timestep_scale_multiplier": 1000, "cross_attention_adaln": true, "apply_gated_attention": true,
+            "connector_apply_gated_attention": true, "connector_norm_output": true, "caption_proj_before_connector": true,
+            "text_encoder_norm_type": "per_token_rms", "caption_channels": 8, "connector_num_layers": 1,
+            "connector_num_attention_heads": 4, "connector_attention_head_dim": 4,
+            "connector_num_learnable_registers": 2, "connector_positional_embedding_max_pos": [4096],
+        });
+        let fields = section.as_object_mut().unwrap();
+        for (field, value) in changes.as_object().unwrap() {
+            if value.is_null() {
+                fields.remove(field)
+            } else {
+                fields.insert(field.clone(), value.clone())
+            };
+        }
+        json!({ "transformer": section })
+    }
+
+    fn refusal(changes: Value) -> String {
+        Components::from_config(&config(changes), &NoKeys, &[Part::Transformer]).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_family_is_known_by_its_values_and_others_are_refused_by_field() {
+        let stated = json!({ "ff_bias": true, "use_keyframes_abs_pos_embedding": false });
+        for changes in [json!({}), stated] {
+            let found = Components::from_config(&config(changes), &NoKeys, &[Part::TextConnector]).unwrap();
+            assert_eq!(found.family.map(Family::name), Some("ltx-2.3"));
+            let text = found.text.unwrap();
+            assert_eq!((text.connector.dim(), text.projection.outputs, text.projection.states), (16, 16, 0));
+            assert!(found.transformer.is_some_and(|config| config.adaln_rows() == 9) && found.vae.is_none());
+        }
+        for (changes, field) in [
+            (json!({ "_class_name": "Transformer3DModel" }), "_class_name"),
+            // LTX-2 19B leaves both out, LTX-2.5 writes the norm's name otherwise.
+            (json!({ "cross_attention_adaln": null, "apply_gated_attention": null }), "cross_attention_adaln"),
+            (json!({ "text_encoder_norm_type": "PER_TOKEN_RMS", "ff_bias": false }), "text_encoder_norm_type"),
+            (json!({ "apply_gated_attention": false }), "apply_gated_attention"),
+            (json!({ "rope_type": "interleaved" }), "rope_type"),
+            (json!({ "use_keyframes_abs_pos_embedding": true }), "use_keyframes_abs_pos_embedding"),
+            (json!({ "use_prompt_adaln_single": false }), "use_prompt_adaln_single"),
+            (json!({ "ff_bias": false }), "ff_bias"),
+            (json!({ "connector_num_attention_heads": 2 }), "connector width"),
+        ] {
+            let found = refusal(changes);
+            assert!(found.contains(field), "{field}: {found}");
+        }
+    }
+
+    #[test]
+    fn the_tiny_checkpoint_makes_clips_of_the_sizes_of_every_ltx_model() {
+        let config = ltx_testkit::checkpoint().0.config().unwrap();
+        let architecture = Architecture::from_config(&config, &NoKeys).unwrap();
+        assert_eq!((architecture.family, architecture.size_rules()), (Family::Ltx23, SizeRules::LTX));
+    }
+
+    #[test]
+    fn only_the_sections_of_the_parts_that_are_there_are_looked_at() {
+        let nothing = Components::from_config(&json!({}), &NoKeys, &[Part::LatentUpsampler]).unwrap();
+        assert!(nothing.family.is_none() && nothing.transformer.is_none() && nothing.vae.is_none());
+        let missing = Components::from_config(&config(json!({})), &NoKeys, &[Part::VideoDecoder]).unwrap_err();
+        assert!(missing.to_string().contains("vae"), "{missing}");
+        assert!(Architecture::from_config(&config(json!({})), &NoKeys).is_err(), "it has no VAE");
+    }
+}

@@ -1,0 +1,106 @@
+//! What the two text parts of a checkpoint are: the projection of hidden states and the connector behind it. Both are stated
+//! in the `transformer` section; how many hidden states there are, the projection's own width says.
+//!
+//! Must not know tensors, or the language model.
+
+use crate::config::{frequency_precision, parse, require, within, yes};
+use ltx_nn::{FrequencyPrecision, NnError, Result};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// Sizes of the text parts.
+#[derive(Debug, Clone)]
+pub struct TextConfig {
+    /// From hidden states to features.
+    pub projection: ProjectionConfig,
+    /// From features to the context.
+    pub connector: ConnectorConfig,
+}
+
+/// Sizes of the projection from hidden states to features.
+#[derive(Debug, Clone, Copy)]
+pub struct ProjectionConfig {
+    /// Width of a hidden state.
+    pub hidden: usize,
+    /// Hidden states, side by side.
+    pub states: usize,
+    /// Width of the features.
+    pub outputs: usize,
+}
+
+/// Sizes and constants of the connector.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ConnectorConfig {
+    /// Blocks.
+    #[serde(rename = "connector_num_layers")]
+    pub layers: usize,
+    /// Attention heads.
+    #[serde(rename = "connector_num_attention_heads")]
+    pub heads: usize,
+    /// Width of a head.
+    #[serde(rename = "connector_attention_head_dim")]
+    pub head_dim: usize,
+    /// Maximum position of the RoPE.
+    #[serde(rename = "connector_positional_embedding_max_pos")]
+    pub max_pos: Vec<f64>,
+    /// Learned registers that fill the padded slots.
+    #[serde(rename = "connector_num_learnable_registers")]
+    pub registers: usize,
+    /// Whether every attention has a learned gate per head.
+    #[serde(rename = "connector_apply_gated_attention", default)]
+    pub gated: bool,
+    /// Whether the feed-forward has biases.
+    #[serde(rename = "connector_ff_bias", default = "yes")]
+    pub ff_bias: bool,
+    /// Width of the text encoder's hidden states.
+    caption_channels: usize,
+    #[serde(default)]
+    frequencies_precision: Option<String>,
+}
+
+impl TextConfig {
+    /// Parses and checks the `transformer` section; `projection_width` are the inputs of the projection's matrix, 0 where it
+    /// is in another file.
+    ///
+    /// # Errors
+    /// A field is missing, or has a value that this engine does not implement.
+    pub fn from_json(section: &Value, projection_width: usize) -> Result<Self> {
+        for (field, supported) in [
+            ("connector_norm_output", json!(true)),
+            ("caption_proj_before_connector", json!(true)),
+            ("text_encoder_norm_type", json!("per_token_rms")),
+        ] {
+            require(section, field, &supported)?;
+        }
+        let connector: ConnectorConfig = parse(section, "transformer")?;
+        connector.check()?;
+        let hidden = connector.caption_channels;
+        let projection = ProjectionConfig { hidden, states: projection_width / hidden, outputs: connector.dim() };
+        Ok(Self { projection, connector })
+    }
+}
+
+impl ConnectorConfig {
+    fn check(&self) -> Result<()> {
+        within("caption_channels", self.caption_channels, 1..=65_536)?;
+        within("connector_num_layers", self.layers, 0..=512)?;
+        within("connector_num_attention_heads", self.heads, 1..=1024)?;
+        within("connector_attention_head_dim", self.head_dim, 2..=1024)?;
+        within("connector_num_learnable_registers", self.registers, 1..=1024)?;
+        within("connector_positional_embedding_max_pos (axes)", self.max_pos.len(), 1..=1)?;
+        if self.head_dim % 2 == 1 {
+            return Err(NnError::unsupported("connector_attention_head_dim", self.head_dim, "even widths"));
+        }
+        Ok(())
+    }
+
+    /// Width of the connector: heads × head width.
+    pub fn dim(&self) -> usize {
+        self.heads * self.head_dim
+    }
+
+    /// How precisely the RoPE grid is computed.
+    pub fn frequency_precision(&self) -> FrequencyPrecision {
+        frequency_precision(self.frequencies_precision.as_deref())
+    }
+}

@@ -1,0 +1,71 @@
+//! `ltxd inspect` on the full-size LTX-2.3 file without its weights, and on three spoilt ones: every key accounted for, in
+//! little time and memory; each spoilt file refused by name.
+//!
+//! Must not know the keys. Nothing can be generated from zeros.
+
+use crate::support::{
+    command::{BAD_INPUT, DONE, ltxd, run},
+    files::{scratch, text},
+    process::Running,
+    sparse::Sparse,
+};
+use std::{fs, os::unix::fs::MetadataExt, time::Duration};
+use test_case::test_case;
+
+const MIB: u64 = 1 << 20;
+/// Processor time, at most; the aim is a second.
+const SOON: Duration = Duration::from_secs(5);
+/// Resident memory, at most.
+const MOST: u64 = 200 * MIB;
+/// What the file takes of a disk, at most: its header, and a hole.
+const MOST_ON_DISK: u64 = 8 * MIB;
+
+const RENAMED: &str = "model.diffusion_model.transformer_blocks.7.attn1.to_q.weight";
+const NEW_NAME: &str = "model.diffusion_model.transformer_blocks.7.attn1.to_queries.weight";
+const RESHAPED: &str = "vae.decoder.conv_in.conv.weight";
+
+#[test]
+fn every_key_is_accounted_for() {
+    let folder = scratch();
+    let file = folder.path().join("checkpoint.safetensors");
+    let sparse = Sparse::ltx();
+    sparse.write(&file, 0);
+    assert!(fs::metadata(&file).unwrap().blocks() * 512 <= MOST_ON_DISK, "the file is not sparse here");
+
+    let running = Running::printing(ltxd(&["inspect", "--json", &text(&file)]));
+    let (finished, printed) = running.finish();
+    assert_eq!(finished.code, Some(DONE));
+    assert!(finished.cpu < SOON, "{:?}", finished.cpu);
+    assert!(finished.peak < MOST, "{} MiB", finished.peak / MIB);
+    let found: serde_json::Value = serde_json::from_str(&printed.join("\n")).unwrap();
+    let keys = |kind: &str| found[format!("keys_{kind}")].as_u64().unwrap() as usize;
+    assert_eq!([keys("total"), keys("unknown"), keys("missing")], [sparse.keys(), 0, 0]);
+    assert_eq!(keys("used") + keys("audio"), sparse.keys());
+}
+
+#[test]
+fn the_table_for_people_gives_the_number_of_keys() {
+    let folder = scratch();
+    let file = folder.path().join("checkpoint.safetensors");
+    let sparse = Sparse::ltx();
+    sparse.write(&file, 0);
+    let table = run(ltxd(&["inspect", &text(&file)])).with(DONE).out;
+    assert!(table.replace(',', "").contains(&sparse.keys().to_string()), "{table}");
+}
+
+#[test_case(Sparse::ltx().rename(RENAMED, NEW_NAME), 0,
+    &["missing key model.diffusion_model.transformer_blocks.7.attn1.to_q.weight ",
+      "unknown key model.diffusion_model.transformer_blocks.7.attn1.to_queries.weight"]; "one key renamed")]
+#[test_case(Sparse::ltx().reshape(RESHAPED, &[1024, 127, 3, 3, 3]), 0,
+    &[RESHAPED, "[1024, 127, 3, 3, 3]", "[1024, 128, 3, 3, 3]"]; "one shape changed")]
+#[test_case(Sparse::ltx(), 4096, &["truncated"]; "truncated")]
+fn spoilt_files_are_refused_by_name(sparse: Sparse, missing: u64, says: &[&str]) {
+    let folder = scratch();
+    let file = folder.path().join("checkpoint.safetensors");
+    sparse.write(&file, missing);
+    let ended = run(ltxd(&["inspect", &text(&file)])).with(BAD_INPUT);
+    assert!(!ended.err.contains("panicked"), "{}", ended.err);
+    for needle in ["checkpoint.safetensors"].iter().chain(says) {
+        assert!(ended.err.contains(needle), "does not name {needle}: {}", ended.err);
+    }
+}

@@ -1,0 +1,14 @@
+//! The binary from outside, as people and scripts run it: exit codes, what it says, what it leaves behind, how it is stopped.
+//!
+//! Must not know what is inside it. Every test has folders, and a node, of its own; none waits for a time.
+
+mod bad_input;
+mod cancel;
+mod client_commands;
+mod determinism;
+mod full_size;
+mod quantize;
+mod random_weights;
+mod ready;
+mod support;
+mod watching;

@@ -1,0 +1,81 @@
+//! Running the binary to its end: what it exits with and what it says.
+//!
+//! Must not know what a command is for.
+
+use serde_json::Value;
+use std::{process::Command, time::Duration};
+
+/// Exit codes, as `ltxd --help` lists them.
+pub(crate) const DONE: i32 = 0;
+pub(crate) const FAILED: i32 = 1;
+pub(crate) const BAD_INPUT: i32 = 2;
+pub(crate) const REFUSED: i32 = 3;
+pub(crate) const NOT_FOUND: i32 = 5;
+pub(crate) const CANCELLED: i32 = 130;
+
+/// After this long a command hangs. No test measures by it.
+pub(crate) const HUNG: Duration = Duration::from_secs(600);
+
+/// The binary under test.
+pub(crate) const LTXD: &str = env!("CARGO_BIN_EXE_ltxd");
+
+/// A command of the binary, free of the caller's settings.
+pub(crate) fn ltxd<S: AsRef<str>>(words: &[S]) -> Command {
+    under(&[], words)
+}
+
+/// A command of the binary, started by another program that is given its path and its words.
+pub(crate) fn under<S: AsRef<str>>(program: &[String], words: &[S]) -> Command {
+    let mut all: Vec<&str> = program.iter().map(String::as_str).collect();
+    all.push(LTXD);
+    all.extend(words.iter().map(AsRef::as_ref));
+    let mut command = Command::new(all[0]);
+    command.args(&all[1..]);
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("LTXD_") || name.starts_with("RAYON_")) {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// What a command that has ended left to be read.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// Nothing where a signal ended it.
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(command: Command) -> Ended {
+    let output = assert_cmd::Command::from_std(command).timeout(HUNG).output();
+    let output = output.unwrap_or_else(|error| panic!("the command cannot be run, or hangs: {error}"));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ended { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+}
+
+impl Ended {
+    /// Itself; fails where it did not exit with this code.
+    pub(crate) fn with(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{}", self.said());
+        self
+    }
+
+    /// Everything it said.
+    pub(crate) fn said(&self) -> String {
+        format!("{}{}", self.out, self.err)
+    }
+
+    /// What it printed as one JSON value.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}", self.said()))
+    }
+
+    /// What it printed as a JSON value a line.
+    pub(crate) fn json_lines(&self) -> Vec<Value> {
+        let value = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        self.out.lines().map(value).collect()
+    }
+}

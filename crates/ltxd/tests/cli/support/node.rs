@@ -1,0 +1,117 @@
+//! A running `ltxd serve` on the tiny model with a data folder and a port of its own, and the client commands against it.
+//!
+//! Must not know what is asked of it. Its port is read from its log.
+
+use super::{
+    command::{DONE, Ended, ltxd, run},
+    files::{models, start_picture, text},
+    process::Running,
+};
+use nix::sys::signal::Signal::SIGTERM;
+use serde_json::Value;
+use std::{path::Path, process::Command};
+use tempfile::TempDir;
+
+/// Limits on rates that no test reaches.
+const QUICK: [&str; 2] = ["limits.requests_per_second=10000.0", "limits.request_burst=10000"];
+
+/// A node that serves.
+pub(crate) struct Node {
+    running: Running,
+    address: String,
+    folder: TempDir,
+}
+
+impl Node {
+    /// Starts one on the tiny model with further settings, and waits until that is loaded.
+    pub(crate) fn start(settings: &[&str]) -> Self {
+        let set = QUICK.iter().chain(settings).map(|setting| format!("--set={setting}"));
+        let models = [format!("--models-dir={}", models()), "--model=ltx-2.3-tiny".to_owned()];
+        let mut node = Self::serve(&models.into_iter().chain(set).collect::<Vec<_>>());
+        node.await_log("ready models=");
+        node
+    }
+
+    /// Starts one with these flags, and waits until it listens; its models may not be loaded by then.
+    pub(crate) fn serve(flags: &[String]) -> Self {
+        let folder = super::files::scratch();
+        let data = format!("--data-dir={}", text(&folder.path().join("data")));
+        let own = ["serve".to_owned(), data, "--listen=127.0.0.1:0".to_owned()];
+        let mut running = Running::telling(ltxd(&[&own[..], flags].concat()));
+        let line = running.await_line("serving address=");
+        let address = line.split("address=").nth(1).and_then(|rest| rest.split(' ').next()).expect("an address");
+        Self { address: format!("http://{address}"), running, folder }
+    }
+
+    /// Where it serves.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// A folder for the test's own files.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Waits for a line of its log, unless it was written already.
+    pub(crate) fn await_log(&mut self, needle: &str) {
+        if !self.running.said.iter().any(|line| line.contains(needle)) {
+            self.running.await_line(needle);
+        }
+    }
+
+    /// Looks again and again until `holds`; fails when the node ends before.
+    pub(crate) fn wait_until(&self, what: &str, mut holds: impl FnMut() -> bool) {
+        self.running.process.wait_until(what, |_| holds());
+    }
+
+    /// Resident memory in bytes.
+    pub(crate) fn resident(&self) -> u64 {
+        let status = self.running.process.proc("status");
+        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.strip_suffix("kB"));
+        1024 * kib.and_then(|kib| kib.trim().parse::<u64>().ok()).unwrap_or_else(|| panic!("no VmRSS in {status}"))
+    }
+
+    /// Processor time so far.
+    pub(crate) fn cpu(&self) -> std::time::Duration {
+        self.running.process.cpu()
+    }
+
+    /// A client command against it.
+    pub(crate) fn client(&self, words: &[&str]) -> Command {
+        let mut command = ltxd(words);
+        command.env("LTXD_SERVER", &self.address);
+        command
+    }
+
+    /// A client command, run to its end, which must have this exit code.
+    pub(crate) fn run(&self, words: &[&str], code: i32) -> Ended {
+        run(self.client(words)).with(code)
+    }
+
+    /// What a client command that is done printed, as a JSON value a line.
+    pub(crate) fn ask(&self, words: &[&str]) -> Vec<Value> {
+        self.run(&[words, &["--json"]].concat(), DONE).json_lines()
+    }
+
+    /// Asks for a clip; its id.
+    pub(crate) fn submit(&self, flags: &[&str]) -> String {
+        let image = start_picture();
+        self.run(&[&["submit", "--image", &image], flags].concat(), DONE).out.trim().to_owned()
+    }
+
+    /// Gives the device work for minutes, so that whatever is asked for next waits until this is cancelled; its id.
+    pub(crate) fn occupy(&mut self) -> String {
+        let slow = ["--width=512", "--height=384", "--frames=33", "--schedule=guided", "--steps=1000"];
+        let id = self.submit(&[&["--prompt", "A wave."], &slow[..]].concat());
+        self.await_log(&format!("on the device generation={id}"));
+        id
+    }
+
+    /// SIGTERM: it must end well.
+    pub(crate) fn stop(self) {
+        self.running.process.signal(SIGTERM);
+        let (finished, log) = self.running.finish();
+        assert_eq!(finished.code, Some(DONE), "{}", log.join("\n"));
+    }
+}

@@ -1,0 +1,13 @@
+"""ltxd's own commands, run to their end."""
+
+import subprocess
+
+from harness.paths import ENVIRONMENT, LTXD
+
+
+def ltxd(*words, code=0, **environment):
+    """The ended process, whose exit code is `code`. Its environment has no LTXD_…, but for what is given."""
+    command = [LTXD, *map(str, words)]
+    ended = subprocess.run(command, capture_output=True, text=True, env={**ENVIRONMENT, **environment}, timeout=600)
+    assert ended.returncode == code, f"{' '.join(command)}\n{ended.stdout}{ended.stderr}"
+    return ended

@@ -1,0 +1,150 @@
+"""A running `ltxd serve` on the tiny model, whose weights are random: what these tests look at needs no others."""
+
+import random, re, signal, socket, subprocess, time
+from pathlib import Path
+
+import grpc
+import pytest
+from ltx.v1 import node_service_pb2 as about
+
+from harness.client import Client
+from harness.paths import ENVIRONMENT, GUARD, LTXD, MODELS
+from harness.waiting import eventually
+
+TINY = "ltx-2.3-tiny"
+# No limit on how often one client asks, nor on how often what it asked for may bring the node down.
+QUICK = ("limits.requests_per_second=10000.0", "limits.request_burst=10000", "limits.fruitless_crashes=100000")
+
+
+def free_port():
+    """A port that nobody listens on, outside the range that outgoing connections take theirs from."""
+    while True:
+        port = random.randrange(18_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
+
+
+class Node:
+    """A node's process, data folder, port and log; it may be started again after it ended."""
+
+    def __init__(self, data, settings=(), token=None, log=None):
+        self.data, self.settings, self.token, self.port = Path(data), list(settings), token, free_port()
+        self.log_path = Path(log) if log else self.data.with_suffix(".log")
+        self.process = None
+
+    def launch(self, under=()):
+        """Starts the process; `under` is a command that executes the one behind it, in the same process."""
+        command = [*under, LTXD, "serve", f"--data-dir={self.data}", f"--models-dir={MODELS}", f"--model={TINY}"]
+        command += [f"--listen=127.0.0.1:{self.port}", *(f"--set={setting}" for setting in self.settings)]
+        with self.log_path.open("a") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log, env=ENVIRONMENT)
+        return self
+
+    def start(self, under=()):
+        """Starts it and waits until its model is loaded."""
+        self.launch(under)
+        eventually(self.ready, "the node is ready")
+        return self
+
+    def launch_behind_tls(self):
+        """Starts it and waits until its log says that its model is loaded: no client of these tests speaks TLS."""
+        self.launch()
+        eventually(lambda: not self.running() or "ltxd::node: ready" in self.log(), "the node is ready")
+        return self
+
+    def ready(self):
+        if not self.running():
+            pytest.fail(f"the node ended with {self.process.returncode}:\n{self.log()[-2000:]}")
+        try:
+            with self.client() as client:
+                return client.about(seconds=5).state == about.NODE_STATE_READY
+        except grpc.RpcError:
+            return False
+
+    def client(self, token=None):
+        return Client(self.port, token or self.token)
+
+    def running(self):
+        return self.process is not None and self.process.poll() is None
+
+    def kill(self):
+        self.process.kill()
+        return self.process.wait()
+
+    def stop(self):
+        """Ends it by SIGTERM, which ends well."""
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(timeout=GUARD)
+        assert code == 0, f"the node ended with {code} on SIGTERM"
+
+    def log(self):
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def resident(self):
+        """Bytes of resident memory."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024
+
+    def wanted_cpu(self):
+        """{thread: seconds that it ran or would have run, had the machine let it}"""
+        found = {}
+        for task in Path(f"/proc/{self.process.pid}/task").iterdir():
+            try:
+                found[task.name] = sum(map(int, (task / "schedstat").read_text().split()[:2])) / 1e9
+            except OSError:  # The thread has ended.
+                pass
+        return found
+
+    def idle(self, seconds=1):
+        """Whether its threads want little for so long, where one that computes wants all: however busy the machine is."""
+        before = self.wanted_cpu()
+        time.sleep(seconds)
+        return sum(wanted - before.get(thread, 0) for thread, wanted in self.wanted_cpu().items()) < 0.3 * seconds
+
+    def connections(self):
+        """How many connections to its port there are that its side has not closed."""
+        lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        port, kept = f":{self.port:04X}", {"01", "03", "08"}  # ESTABLISHED, SYN_RECV, CLOSE_WAIT
+        return sum(line[1].endswith(port) and line[3] in kept for line in lines)
+
+    def sockets(self):
+        """How many sockets it has open: listeners, connections, and what its runtime needs."""
+        found = 0
+        for link in Path(f"/proc/{self.process.pid}/fd").iterdir():
+            try:
+                found += link.readlink().name.startswith("socket:")
+            except FileNotFoundError:  # It was closed meanwhile.
+                pass
+        return found
+
+
+class Nodes:
+    """Makes nodes below one folder, and ends them."""
+
+    def __init__(self, folder):
+        self.folder, self.made = folder, []
+
+    def make(self, *settings, name="data", **more):
+        """A node that is not started."""
+        self.made.append(Node(self.folder / name, settings, **more))
+        return self.made[-1]
+
+    def __call__(self, *settings, **more):
+        return self.make(*settings, **more).start()
+
+    def end(self):
+        """Ends what runs; none may have panicked, and who is told to end must end well."""
+        try:
+            for node in self.made:
+                if node.running():
+                    node.stop()
+        finally:
+            for node in self.made:
+                if node.running():
+                    node.kill()
+        panics = [line for node in self.made for line in node.log().splitlines() if "panicked" in line]
+        assert not panics

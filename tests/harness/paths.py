@@ -1,0 +1,15 @@
+"""Where things are, and how long to wait for anything before it counts as hanging."""
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
+LTXD = os.environ.get("LTXD") or str(TARGET / "release" / "ltxd")
+MODELS = ROOT / "models"
+PICTURES = ROOT / "scripts/demo-pictures"
+TLS = ROOT / "crates/ltx-server/tests/wire/tls"
+# A node's own configuration must not come from whoever runs the tests.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("LTXD_")}
+# Seconds after which something hangs, on a machine however busy.
+GUARD = 120

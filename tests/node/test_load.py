@@ -1,0 +1,142 @@
+"""Many watchers and a long queue on one node: no event lost or out of order, and bounded memory; the campaign asks also how
+long GetGeneration takes beside them."""
+
+import asyncio, json, statistics, subprocess, sys, threading
+from typing import NamedTuple
+
+import grpc
+import pytest
+from ltx.v1 import generation_service_pb2 as calls, generation_service_pb2_grpc, spec_pb2 as spec
+
+from harness.events import FINAL, in_order, kind
+from harness.node import QUICK
+from harness.paths import GUARD
+from harness.requests import image, small
+from harness.waiting import eventually
+
+GROWTH, SLOWER, CHANNELS = 200 * 10**6, 20, 5
+SETTINGS = (*QUICK, "limits.queued=4096", "limits.queued_per_client=4096")
+# Keeps the device busy until it is cancelled: what is queued behind it waits.
+AHEAD = spec.GenerationSpec(
+    prompt="A boat.", image=image(), width=512, height=512, frames=97, seed=3, schedule=spec.SCHEDULE_GUIDED, steps=100
+)
+PROBE = """
+import json, sys, time
+from harness.client import Client
+with Client(int(sys.argv[1])) as client:
+    took, until = [], time.monotonic() + float(sys.argv[3])
+    client.get(sys.argv[2])
+    while time.monotonic() < until:
+        began = time.perf_counter()
+        client.get(sys.argv[2])
+        took.append(time.perf_counter() - began)
+        time.sleep(0.002)
+print(json.dumps(took))
+"""
+
+
+def probed(node, id_, seconds):
+    """How long GetGeneration took, from another process, one call after another."""
+    command = [sys.executable, "-c", PROBE, str(node.port), id_, str(seconds)]
+    return json.loads(
+        subprocess.run(command, check=True, capture_output=True, text=True, env={"PYTHONPATH": ":".join(sys.path)}).stdout
+    )
+
+
+class Watchers:
+    """Watchers of some generations, on a few channels in a thread of their own."""
+
+    def __init__(self, port, ids, count):
+        self.port, self.ids, self.count = port, ids, count
+        self.opened, self.told = 0, []  # told: (id, events)
+        self.thread = threading.Thread(target=lambda: asyncio.run(self.follow()))
+        self.thread.start()
+
+    async def follow(self):
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        channels = [grpc.aio.insecure_channel(f"127.0.0.1:{self.port}", options=options) for _ in range(CHANNELS)]
+        stubs = [generation_service_pb2_grpc.GenerationServiceStub(channel) for channel in channels]
+
+        async def one(number):
+            id_, events, first = self.ids[number % len(self.ids)], [], True
+            async for news in stubs[number % CHANNELS].WatchGeneration(
+                calls.WatchGenerationRequest(id=id_), timeout=GUARD * 10
+            ):
+                self.opened += first
+                first = False
+                if news.WhichOneof("news") == "event":
+                    events.append(news.event)
+            self.told.append((id_, events))
+
+        await asyncio.gather(*(one(number) for number in range(self.count)))
+        for channel in channels:
+            await channel.close()
+
+    def join(self):
+        self.thread.join()
+        assert len(self.told) == self.count
+
+
+class Peak:
+    """The largest resident memory of a node, sampled now and then."""
+
+    def __init__(self, node):
+        self.node, self.most, self.over = node, node.resident(), threading.Event()
+        self.thread = threading.Thread(target=self.sample)
+
+    def sample(self):
+        while not self.over.wait(0.2):
+            self.most = max(self.most, self.node.resident())
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()
+
+
+class Load(NamedTuple):
+    """How many generations wait, how many watch, and how many of the generations are watched."""
+
+    jobs: int
+    watchers: int
+    watched: int
+
+
+def loaded(node, client, load, during):
+    """Queues, watches the first, and looks at what was told; `during` runs once all watchers are there and events come."""
+    client.finished(small(7))
+    idle = node.resident()
+    with Peak(node) as peak:
+        ahead = client.create(AHEAD).id
+        ids = [client.create(small(7)).id for _ in range(load.jobs)]
+        assert not any(client.get(id_).state in FINAL for id_ in ids[: load.watched])
+        watching = Watchers(node.port, ids[: load.watched], load.watchers)
+        eventually(lambda: watching.opened == load.watchers, "all watchers are there")
+        client.cancel(ahead)
+        during()
+        watching.join()
+    stored = {id_: client.watch(id_) for id_ in ids[: load.watched]}
+    assert all(told == stored[id_] for id_, told in watching.told)
+    assert all(in_order(events) and kind(events[-1]) == "done" for events in stored.values())
+    assert peak.most - idle < GROWTH
+
+
+def test_every_watcher_sees_every_event(nodes):
+    node = nodes(*SETTINGS)
+    with node.client() as client:
+        loaded(node, client, Load(jobs=200, watchers=50, watched=10), during=lambda: None)
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(3600)
+def test_five_hundred_watchers_and_two_thousand_queued(nodes):
+    node, found = nodes(*SETTINGS), []
+    with node.client() as client:
+        first = client.finished(small(7)).id
+        unloaded = statistics.median(probed(node, first, 5))
+        loaded(node, client, Load(jobs=2000, watchers=500, watched=50), during=lambda: found.extend(probed(node, first, 10)))
+    p99 = sorted(found)[int(len(found) * 0.99)]
+    assert p99 <= SLOWER * unloaded
