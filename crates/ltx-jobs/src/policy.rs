@@ -29,8 +29,8 @@ impl CurrentPolicy {
         Self(Sender::new(Policies::same(policy)))
     }
 
-    /// Judges stored requests by a policy whose models are being loaded: they wait for their model anyway. New requests are told
-    /// until [`set`](Self::set) that no model is loaded.
+    /// Judges stored requests by a policy whose models are being loaded: they wait for their model anyway. New requests are
+    /// told until [`set`](Self::set) that no model is loaded.
     pub fn while_loading(policy: PolicyConfig) -> Self {
         let for_new = Arc::new(policy.clone().with_loaded([]));
         Self(Sender::new(Policies { for_new, for_stored: Arc::new(policy) }))

@@ -30,8 +30,8 @@ pub struct Control {
 }
 
 impl Server {
-    /// Puts a server together. The jobs' policy says which models are loaded: none at all is a node that is still loading, until
-    /// [`Control::set_policy`] says otherwise.
+    /// Puts a server together. The jobs' policy says which models are loaded: none at all is a node that is still loading,
+    /// until [`Control::set_policy`] says otherwise.
     pub fn new(config: ServerConfig, jobs: Jobs, catalog: Catalog) -> Self {
         Self { node: Arc::new(Node::new(config, jobs, catalog)) }
     }

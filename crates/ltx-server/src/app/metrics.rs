@@ -1,7 +1,7 @@
 //! What the node counts, as Prometheus reads it.
 //!
-//! Must not know who asks, nor clients' names: no label tells one client from another. Nor does it ask anybody: what it does not
-//! count itself comes as [`Gauges`].
+//! Must not know who asks, nor clients' names: no label tells one client from another. Nor does it ask anybody: what it does
+//! not count itself comes as [`Gauges`].
 
 use super::Problem;
 use ltx_jobs::{Finished, State, Status, memory};

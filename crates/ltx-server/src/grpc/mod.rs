@@ -1,7 +1,7 @@
 //! The gRPC face: the contract's services over HTTP/2, messages into the domain and back, statuses.
 //!
-//! Must not know how connections are accepted, nor another face. The wire's shapes are known to `from_proto` and `to_proto`, what
-//! an error looks like there to `status`; the services between them only map.
+//! Must not know how connections are accepted, nor another face. The wire's shapes are known to `from_proto` and `to_proto`,
+//! what an error looks like there to `status`; the services between them only map.
 
 mod caller;
 mod calls;
