@@ -6,7 +6,7 @@ use common::{LONG, client, ended, files, frames_of, millis, open, settings, subm
 use ltx_jobs::{Event, EventKind, GenerationId, Jobs, JobsError, State, WatchEnd, Watched};
 use ltx_testkit::fake::{FakeOptions, StepLog};
 use ltx_types::Stage;
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 /// Waits for the first event that is so.
 fn until(jobs: &Jobs, id: GenerationId, wanted: impl Fn(&Event) -> bool) -> Arc<Event> {
@@ -42,9 +42,7 @@ fn every_state_survives_a_stop_and_work_goes_on_from_its_last_step() {
     let mut watch = jobs.watch(&client("a"), running, seen).unwrap();
     let before = jobs.get(&client("a"), done).unwrap();
     let first_start = jobs.get(&client("a"), running).unwrap().started_ms.unwrap();
-    let began = std::time::Instant::now();
-    assert!(jobs.shutdown(Duration::from_secs(5)));
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(jobs.shutdown(LONG));
     assert!(matches!(
         jobs.submit(&client("a"), common::submission(ltx_testkit::fake::draft("x", 1), None)),
         Err(JobsError::Stopping)

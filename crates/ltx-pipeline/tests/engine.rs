@@ -197,7 +197,7 @@ fn cancelled_while_it_streams_it_stops_within_the_step_and_leaves_no_thread() {
         assert_eq!(generate(&mut engine, &request, &run).unwrap_err().kind(), ErrorKind::Cancelled, "{stage:?}");
         assert_eq!(*sink.2.lock().unwrap(), 0, "{stage:?}: no step was finished after cancelling");
         // Tests beside this one have readers of their own, which end.
-        let gone = (0..200).any(|_| {
+        let gone = (0..6000).any(|_| {
             std::thread::sleep(std::time::Duration::from_millis(10));
             readers() == 0
         });

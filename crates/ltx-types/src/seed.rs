@@ -2,6 +2,7 @@
 //!
 //! Must not know the generator it seeds.
 
+use crate::FieldError;
 use serde::{Deserialize, Serialize};
 
 /// Seeds the mt19937 noise generator, as `torch.Generator().manual_seed(seed)` does on the CPU.
@@ -10,10 +11,13 @@ use serde::{Deserialize, Serialize};
 pub struct Seed(pub u64);
 
 impl Seed {
-    /// A seed that nobody chose, drawn from the system's randomness: different each time, not secret. Where the system has none
-    /// to give, 0.
-    pub fn drawn() -> Self {
-        Self(getrandom::u64().unwrap_or(0))
+    /// A seed that nobody chose, drawn from the system's randomness: different each time, not secret.
+    ///
+    /// # Errors
+    /// The system has no randomness to give; a request must name its seed then.
+    pub fn drawn() -> Result<Self, FieldError> {
+        let rule = "was given, and the system has no randomness to draw one from";
+        getrandom::u64().map(Self).map_err(|_| FieldError::new("seed", "none", rule))
     }
 }
 

@@ -54,7 +54,7 @@ fn request(spec: &v1::GenerationSpec, rules: &Rules<'_>) -> Request {
         height: size(spec.height),
         frames: size(spec.frames),
         fps: spec.fps,
-        seed: Some(spec.seed.map_or_else(Seed::drawn, Seed)),
+        seed: last.keep(spec.seed.map_or_else(Seed::drawn, |seed| Ok(Seed(seed))), "seed"),
         schedule,
         steps: size(spec.steps),
         stages: stages(spec.stages, rules, &mut last),

@@ -149,7 +149,8 @@ async fn filtered_pages_are_full_among_mixed_methods() {
 async fn whoever_calls_too_often_is_told_when_to_call_again() {
     let wish = Wish {
         server: |it| {
-            it.limits.calls_per_second = PerSecond::new(4.0).unwrap();
+            // So slow that a busy machine spends the burst before a call comes back.
+            it.limits.calls_per_second = PerSecond::new(0.5).unwrap();
             it.limits.call_burst = Bounded::new(6).unwrap();
         },
         tokens: true,
@@ -170,7 +171,7 @@ async fn whoever_calls_too_often_is_told_when_to_call_again() {
     let status = limited.expect("ten calls at once are more than six");
     assert_eq!((status.code(), reason(&status).as_str()), (Code::ResourceExhausted, "RATE_LIMITED"));
     let wait = status.get_details_retry_info().unwrap().retry_delay.unwrap();
-    assert!(wait <= Duration::from_millis(250), "{wait:?}");
+    assert!(wait <= Duration::from_secs(2), "{wait:?}");
     // A stream is a call like any other, and another client's share is its own.
     let status = client.watch_generation(crate::node::by(crate::node::ALICE, watch)).await.unwrap_err();
     assert_eq!(reason(&status), "RATE_LIMITED");

@@ -222,7 +222,7 @@ async fn a_stopping_node_tells_its_watchers_and_loses_nothing() {
     assert_eq!((status.code(), reason(&status).as_str()), (Code::Unavailable, "SHUTTING_DOWN"));
     assert!(status.get_details_retry_info().is_some());
     drop(client);
-    tokio::time::timeout(Duration::from_secs(10), node.serving).await.unwrap().unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(120), node.serving).await.unwrap().unwrap().unwrap();
     drop((node.jobs, node.control));
 
     let mut node = TestNode::in_folder(slow(), node.folder).await;

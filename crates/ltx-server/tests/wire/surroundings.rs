@@ -22,10 +22,16 @@ async fn health(node: &TestNode, service: &str) -> ServingStatus {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn health_and_reflection_answer_without_a_token() {
     let node = TestNode::start(Wish { tokens: true, ..Wish::default() }).await;
-    // The background tells it within a moment.
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     for service in SERVICES.into_iter().chain([""]) {
-        assert_eq!(health(&node, service).await, ServingStatus::Serving, "{service}");
+        // The background tells it within a moment; a minute is a guard against hanging.
+        for attempt in 0.. {
+            let status = health(&node, service).await;
+            if status == ServingStatus::Serving {
+                break;
+            }
+            assert!(attempt < 3000, "{service}: {status:?}");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
     }
     let mut client = ServerReflectionClient::new(node.channel().await);
     let request = ServerReflectionRequest {
@@ -83,7 +89,7 @@ async fn metrics_count_what_happened() {
         "ltxd_resident_bytes ",
     ];
     let mut text = String::new();
-    for _ in 0..100 {
+    for _ in 0..3000 {
         text = get(&node, "/metrics").await;
         if expected.iter().all(|line| text.contains(line)) {
             break;

@@ -111,7 +111,7 @@ fn digest(model: &str, models: &NodeModels, control: &Control) {
 /// The configuration of jobs and server, with what this machine says of itself.
 fn configured(config: &NodeConfig, node: String, models: &NodeModels) -> Result<ServerConfig> {
     let mut jobs = ltx_jobs::Settings { node, ..config.jobs.clone() };
-    jobs.limits.memory_bytes = models.memory_limit_bytes();
+    jobs.limits.memory_bytes = models.admitted_bytes();
     let server = ltx_server::Settings { device: device(config, models.compute()), ..config.server.clone() };
     Ok(server.check(jobs.check()?)?)
 }

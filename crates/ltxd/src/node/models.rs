@@ -36,6 +36,7 @@ struct Opened {
 pub(crate) struct NodeModels {
     opened: BTreeMap<String, Opened>,
     options: EngineOptions,
+    admitted_bytes: Option<u64>,
 }
 
 /// What a start learns about the models.
@@ -58,9 +59,9 @@ pub(crate) fn open(config: &NodeConfig, level: Level) -> Result<Known> {
         tracing::warn!(%error, "computing on the CPU");
     }
     let said = Configured { generation: config.jobs.limits.memory_bytes, resident: engine.limits.resident_bytes };
-    let NodeMemory { budget, resident_bytes, host_bytes } = NodeMemory::of(said, &compute);
+    let NodeMemory { budget, admitted_bytes, resident_bytes, host_bytes } = NodeMemory::of(said, &compute);
     let options = EngineOptions { compute, resident_bytes, memory: budget, host_bytes, ..EngineOptions::default() };
-    let mut models = NodeModels { opened: BTreeMap::new(), options };
+    let mut models = NodeModels { opened: BTreeMap::new(), options, admitted_bytes };
     let mut served = Vec::new();
     let mut cards = Vec::new();
     for asked in &config.models.served {
@@ -106,9 +107,9 @@ impl NodeModels {
         &self.options.compute
     }
 
-    /// The most bytes that a generation may take; `None` where nobody knows how much there is.
-    pub(crate) fn memory_limit_bytes(&self) -> Option<u64> {
-        self.options.memory.map(|budget| budget.bytes)
+    /// Bytes that a request may need to be admitted; `None` where nobody knows how much there is.
+    pub(crate) fn admitted_bytes(&self) -> Option<u64> {
+        self.admitted_bytes
     }
 
     /// The files of a served model.
