@@ -14,10 +14,8 @@ use crate::{
     rate::RateLimit,
 };
 use ltx_types::{Generation, Schedule, sentence};
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
-    time::{Duration, Instant},
-};
+use parking_lot::{Mutex, RwLock};
+use std::{sync::Arc, time::Duration};
 
 /// Shared by every thread of the jobs.
 pub(crate) struct Core {
@@ -35,7 +33,7 @@ pub(crate) struct Core {
     pub(crate) decoding: Mutex<()>,
     /// Read while files are made that no row names yet; written while files without rows are removed.
     pub(crate) files: RwLock<()>,
-    pub(crate) rate: Mutex<RateLimit>,
+    pub(crate) rate: RateLimit,
     pub(crate) policy: CurrentPolicy,
     /// Whoever hears of every event.
     pub(crate) listeners: Arc<Listeners>,
@@ -71,7 +69,7 @@ impl Core {
         line.estimate_again(&|work| forecast(&*store, work).ok().flatten().map(|forecast| forecast.total()));
         let limits = &config.limits;
         Ok(Self {
-            rate: Mutex::new(RateLimit::new(limits.requests_per_second.get(), limits.request_burst.get())),
+            rate: RateLimit::new(limits.requests_per_second.get(), limits.request_burst.get()),
             config,
             blobs,
             store,
@@ -116,8 +114,7 @@ impl Core {
     /// # Errors
     /// `RateLimited`.
     pub(crate) fn check_rate(&self, client: &ClientId) -> Result<()> {
-        let taken = lock(&self.rate).take(client, Instant::now());
-        taken.map_err(|retry_after| JobsError::RateLimited { retry_after })
+        self.rate.take(client).map_err(|retry_after| JobsError::RateLimited { retry_after })
     }
 
     /// # Errors
@@ -159,12 +156,12 @@ impl Core {
 
     /// Remembers what went wrong where nobody waits for an answer.
     pub(crate) fn note(&self, error: &(dyn std::error::Error + 'static)) {
-        *lock(&self.trouble) = Some(sentence(error));
+        *self.trouble.lock() = Some(sentence(error));
     }
 
     /// What last went wrong where nobody waited for an answer.
     pub(crate) fn trouble(&self) -> Option<String> {
-        lock(&self.trouble).clone()
+        self.trouble.lock().clone()
     }
 }
 
@@ -175,9 +172,4 @@ fn forecast(store: &dyn Store, work: &Workload) -> Result<Option<Forecast>> {
 /// Seconds in whole milliseconds.
 pub(crate) fn in_milliseconds(seconds: f64) -> f64 {
     (seconds * 1000.0).round() / 1000.0
-}
-
-/// Every guarded value here is whole between statements, so a panic elsewhere does not spoil it.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

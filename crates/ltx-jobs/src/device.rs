@@ -7,12 +7,13 @@ use ltx_engine::{EngineError, Generator, LatentStore, Outcome, PreviewSink, Run}
 use ltx_media::FrameWriter;
 use ltx_policy::Admitted;
 use ltx_types::{CancelToken, Generation, ProgressSink};
+use parking_lot::Mutex;
 use std::{
     any::Any,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         mpsc::{self, Receiver, Sender},
     },
     thread::JoinHandle,
@@ -103,7 +104,7 @@ impl Device {
 
     /// The model that is loaded.
     pub(crate) fn loaded(&self) -> Option<String> {
-        self.loaded.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.loaded.lock().clone()
     }
 
     fn send(&self, command: Command) {
@@ -169,7 +170,7 @@ impl Owner {
     }
 
     fn say_loaded(&self, model: Option<&str>) {
-        *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = model.map(str::to_owned);
+        *self.loaded.lock() = model.map(str::to_owned);
     }
 
     /// Does something that may panic; an engine that did is not used again.

@@ -15,13 +15,13 @@ use crate::{
     GenerationId, JobsError, OutputKind, Result,
     ports::{Blobs, Shelf},
 };
+use ltx_files::PartialFile;
 use ltx_types::ImageSource;
 use std::{
     ffi::{OsStr, OsString},
     fs::{self, File, TryLockError},
     io::{self, Write},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
 };
 
 /// Says how much room a disk has.
@@ -94,12 +94,7 @@ impl DataFolder {
 
 impl Blobs for DataFolder {
     fn put_whole(&self, shelf: Shelf, name: &str, chunks: &[&[u8]]) -> io::Result<()> {
-        write_atomically(&self.path_of(shelf, name), chunks)?;
-        if shelf == Shelf::Images {
-            // A latent may be older than it should be after a power failure; an image must be there.
-            sync_folder(&self.shelf(shelf));
-        }
-        Ok(())
+        write_atomically(&self.path_of(shelf, name), chunks)
     }
 
     fn read(&self, shelf: Shelf, name: &str) -> io::Result<Vec<u8>> {
@@ -156,21 +151,9 @@ impl Blobs for DataFolder {
 
 /// Writes a file that is there whole or not at all, even after a power failure once this has returned.
 pub(crate) fn write_atomically(path: &Path, chunks: &[&[u8]]) -> io::Result<()> {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    let name = path.file_name().map(OsStr::to_string_lossy).unwrap_or_default();
-    let hidden = path.with_file_name(format!(".{name}.partial-{number}"));
-    let written = (|| {
-        let mut file = File::create(&hidden)?;
-        chunks.iter().try_for_each(|chunk| file.write_all(chunk))?;
-        file.sync_all()?;
-        fs::rename(&hidden, path)
-    })();
-    if written.is_err() {
-        // The error is what matters; a leftover is swept at the next start.
-        let _ = fs::remove_file(&hidden);
-    }
-    written
+    let partial = PartialFile::beside(path)?;
+    chunks.iter().try_for_each(|chunk| partial.file().write_all(chunk))?;
+    partial.publish()
 }
 
 /// Makes a folder's names durable. Some file systems cannot; the contents are safe either way.

@@ -3,9 +3,10 @@
 //! Must not know who writes events, or who watches.
 
 use crate::{Event, GenerationId, WatchEnd, tail::Tail};
+use parking_lot::{Mutex, MutexGuard};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Weak},
 };
 
 /// The tails of everything that is watched.
@@ -22,7 +23,7 @@ struct Tails {
 
 impl Hub {
     fn lock(&self) -> MutexGuard<'_, Tails> {
-        self.tails.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tails.lock()
     }
 
     /// Hands an event to the generation's watchers. Called in the order of the numbers.

@@ -6,7 +6,7 @@ use crate::{
     ClientId, CurrentPolicy, Filter, GenerationId, GenerationRecord, JobsConfig, JobsError, Models, News, OutputKind,
     Page, PageToken, Result, Space, Swept, UploadId, Watch,
     clock::NodeClock,
-    core::{Core, CoreParts, lock},
+    core::{Core, CoreParts},
     device::{Device, DeviceError},
     folder::DataFolder,
     hub::Hub,
@@ -20,10 +20,11 @@ use crate::{
     watch::{WatchEnd, WatchedGeneration},
 };
 use ltx_types::ImageSource;
+use parking_lot::Mutex;
 use std::{
     fs::File,
     sync::{
-        Arc, Mutex,
+        Arc,
         mpsc::{Receiver, RecvTimeoutError, channel},
     },
     thread::JoinHandle,
@@ -316,7 +317,7 @@ impl Jobs {
 impl Inner {
     fn stop(&self, until: Option<Instant>) -> bool {
         self.core.line.close();
-        let mut runner = lock(&self.runner);
+        let mut runner = self.runner.lock();
         if runner.as_ref().is_some_and(|runner| !runner.ends_by(until)) {
             self.core.events.stop();
             return false;

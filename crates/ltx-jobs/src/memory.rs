@@ -3,39 +3,42 @@
 //! Must not know what it is used for. One generation runs at a time, so the peak between two resets is its own (what the rest of
 //! the node holds included).
 
-use std::fs;
+use procfs::{
+    Current, Meminfo,
+    process::{ClearRefs, Process, Status},
+};
 
 /// Forgets the peak so far. Where the system does not allow it, the peak stays that of the whole process.
 pub fn reset_peak() {
-    // "5" resets the high water mark: proc(5), /proc/pid/clear_refs.
-    let _ = fs::write("/proc/self/clear_refs", "5");
+    let _ = Process::myself().and_then(|process| process.clear_refs(ClearRefs::PeakRSS));
 }
 
 /// The most resident bytes since the last reset, or since the start.
 pub fn peak_bytes() -> Option<u64> {
-    bytes("/proc/self/status", "VmHWM:")
+    status()?.vmhwm.map(of_kibibytes)
 }
 
 /// Resident bytes of this process.
 pub fn resident_bytes() -> Option<u64> {
-    bytes("/proc/self/status", "VmRSS:")
+    status()?.vmrss.map(of_kibibytes)
 }
 
 /// Bytes of the machine's memory.
 pub fn total_bytes() -> Option<u64> {
-    bytes("/proc/meminfo", "MemTotal:")
+    Some(Meminfo::current().ok()?.mem_total)
 }
 
 /// Bytes that can be had without swapping.
 pub fn available_bytes() -> Option<u64> {
-    bytes("/proc/meminfo", "MemAvailable:")
+    Meminfo::current().ok()?.mem_available
 }
 
-/// A `name: number kB` line of a file of the proc file system.
-fn bytes(file: &str, name: &str) -> Option<u64> {
-    let text = fs::read_to_string(file).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+fn status() -> Option<Status> {
+    Process::myself().and_then(|process| process.status()).ok()
+}
+
+fn of_kibibytes(kibibytes: u64) -> u64 {
+    kibibytes * 1024
 }
 
 #[cfg(test)]

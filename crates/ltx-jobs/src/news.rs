@@ -3,7 +3,8 @@
 //! Must not know the database, nor what a listener makes of the news.
 
 use crate::{ClientId, Event, Finished, GenerationId};
-use std::sync::{Arc, PoisonError, RwLock};
+use parking_lot::RwLock;
+use std::sync::Arc;
 
 /// An event of a generation, just written.
 #[derive(Debug)]
@@ -29,11 +30,11 @@ pub(crate) struct Listeners(RwLock<Vec<Listener>>);
 impl Listeners {
     /// Tells one more from now on.
     pub(crate) fn add(&self, listener: impl Fn(&News<'_>) + Send + Sync + 'static) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).push(Box::new(listener));
+        self.0.write().push(Box::new(listener));
     }
 
     /// Tells everybody.
     pub(crate) fn tell(&self, news: &News<'_>) {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).iter().for_each(|listener| listener(news));
+        self.0.read().iter().for_each(|listener| listener(news));
     }
 }

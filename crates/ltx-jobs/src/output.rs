@@ -10,13 +10,14 @@ use ltx_engine::Outcome;
 use ltx_media::{FrameWriter, MediaError, Mp4Writer, crf_round_trip, encode_png, open_image, to_pixels};
 use ltx_policy::{Admitted, UsageMark};
 use ltx_types::{Generation, ImageCondition};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::{
     fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
 /// First and last frame as they went by.
@@ -35,7 +36,7 @@ struct Tee {
 impl FrameWriter for Tee {
     fn write(&mut self, rgb: &[u8]) -> Result<(), MediaError> {
         self.mp4.write(rgb)?;
-        let mut ends = lock(&self.ends);
+        let mut ends = self.ends.lock();
         if ends.first.is_empty() {
             ends.first.extend_from_slice(rgb);
         }
@@ -47,10 +48,6 @@ impl FrameWriter for Tee {
     fn finish(self: Box<Self>, mark: &UsageMark) -> Result<(), MediaError> {
         self.mp4.finish(mark)
     }
-}
-
-fn lock(ends: &Mutex<Ends>) -> MutexGuard<'_, Ends> {
-    ends.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Outputs that are being written. Dropped before they are published, they are removed.
@@ -87,7 +84,7 @@ impl Outputs {
     /// `File`, `StorageFull`, `Media` when the poster cannot be encoded.
     pub(crate) fn publish(mut self, what: &Story<'_>) -> Result<Published> {
         let Generation { pixels, .. } = *what.admitted.request();
-        let poster = encode_png(&lock(&self.ends).first, pixels, what.mark)?;
+        let poster = encode_png(&self.ends.lock().first, pixels, what.mark)?;
         self.write(OutputKind::Poster, &poster)?;
         let files = [self.file(OutputKind::Video)?, self.file(OutputKind::Poster)?];
         let (first_frame, last_frame) = self.fidelity(what.admitted.request());
@@ -117,7 +114,7 @@ impl Outputs {
 
     /// Start image against the first frame, end image against the last.
     fn fidelity(&self, request: &Generation) -> (Option<Fidelity>, Option<Fidelity>) {
-        let ends = lock(&self.ends);
+        let ends = self.ends.lock();
         let of = |frame_index: usize, frame: &[u8]| {
             let image = request.images.iter().find(|image| image.frame_index == frame_index)?;
             // The engine has opened it already; if it is gone since, there is nothing to compare with.

@@ -2,15 +2,13 @@
 //!
 //! Must not know who watches, nor write anything to the disk: a preview is no output.
 
-use crate::{Event, EventKind, GenerationId, core::lock};
+use crate::{Event, EventKind, GenerationId};
 use ltx_engine::{Preview, PreviewSink};
 use ltx_media::encode_preview;
 use ltx_policy::PreviewLabel;
 use ltx_types::Progress;
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-};
+use parking_lot::Mutex;
+use std::{collections::HashMap, sync::Arc};
 
 /// Who wants previews, and the latest one.
 #[derive(Default)]
@@ -37,14 +35,14 @@ pub struct PreviewWatch {
 
 impl PreviewWatch {
     pub(crate) fn new(previews: &Arc<Previews>, id: GenerationId) -> Self {
-        *lock(&previews.0).wanted.entry(id).or_default() += 1;
+        *previews.0.lock().wanted.entry(id).or_default() += 1;
         Self { previews: Arc::clone(previews), id }
     }
 
     /// The picture (PNG, labelled as a preview) that belongs to a progress event, if one was made and is still the latest.
     pub fn of(&self, event: &Event) -> Option<Arc<[u8]>> {
         let EventKind::Progress { stage, done, total, .. } = event.kind else { return None };
-        let board = lock(&self.previews.0);
+        let board = self.previews.0.lock();
         let latest = board.latest.as_ref().filter(|latest| latest.of == self.id)?;
         (latest.after == Progress { stage, done, total }).then(|| Arc::clone(&latest.png))
     }
@@ -52,7 +50,7 @@ impl PreviewWatch {
 
 impl Drop for PreviewWatch {
     fn drop(&mut self) {
-        let mut board = lock(&self.previews.0);
+        let mut board = self.previews.0.lock();
         if let Some(count) = board.wanted.get_mut(&self.id) {
             *count -= 1;
             if *count == 0 {
@@ -77,20 +75,20 @@ pub(crate) struct RunPreviews {
 
 impl PreviewSink for RunPreviews {
     fn wanted(&self) -> bool {
-        lock(&self.previews.0).wanted.contains_key(&self.id)
+        self.previews.0.lock().wanted.contains_key(&self.id)
     }
 
     fn show(&self, preview: Preview) {
         let Preview { after, pixels, rgb } = preview;
         // One that cannot be encoded is left out, as one that cannot be made.
         if let Ok(png) = encode_preview(&rgb, pixels, &self.label) {
-            lock(&self.previews.0).latest = Some(Latest { of: self.id, after, png: png.into() });
+            self.previews.0.lock().latest = Some(Latest { of: self.id, after, png: png.into() });
         }
     }
 }
 
 impl Drop for RunPreviews {
     fn drop(&mut self) {
-        lock(&self.previews.0).latest.take_if(|latest| latest.of == self.id);
+        self.previews.0.lock().latest.take_if(|latest| latest.of == self.id);
     }
 }

@@ -1,74 +1,82 @@
-//! How often a client may ask: a bucket of tokens that refills.
+//! How often a client may ask: so many times at once, then so many times a second on average.
 //!
 //! Must not know what is asked.
 
 use crate::ClientId;
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
+use governor::{
+    Quota, RateLimiter,
+    clock::{Clock, MonotonicClock},
+    middleware::NoOpMiddleware,
+    state::keyed::HashMapStateStore,
 };
+use std::{num::NonZeroU32, time::Duration};
 
-/// Full buckets are forgotten beyond this many clients.
+/// Clients whose share is whole again are forgotten beyond this many clients.
 const REMEMBERED: usize = 1024;
 
-/// One bucket a client.
-#[derive(Debug)]
-pub struct RateLimit {
-    per_second: f64,
-    burst: f64,
-    buckets: HashMap<ClientId, Bucket>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Bucket {
-    tokens: f64,
-    at: Instant,
+/// The share of every client, of the same size.
+pub struct RateLimit<C: Clock = MonotonicClock> {
+    shares: RateLimiter<ClientId, HashMapStateStore<ClientId>, C, NoOpMiddleware<C::Instant>>,
+    clock: C,
 }
 
 impl RateLimit {
     /// `per_second` on average, `burst` at once.
     pub fn new(per_second: f64, burst: u32) -> Self {
-        Self { per_second, burst: f64::from(burst), buckets: HashMap::new() }
+        Self::by_clock(per_second, burst, MonotonicClock)
+    }
+}
+
+impl<C: Clock + Clone> RateLimit<C> {
+    fn by_clock(per_second: f64, burst: u32, clock: C) -> Self {
+        let pause = Duration::try_from_secs_f64(per_second.recip()).unwrap_or(Duration::MAX);
+        let quota = Quota::with_period(pause.clamp(Duration::from_nanos(1), Duration::from_secs(1 << 30)));
+        let quota = quota.unwrap_or(Quota::per_second(NonZeroU32::MIN));
+        let quota = quota.allow_burst(NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN));
+        Self { shares: RateLimiter::new(quota, HashMapStateStore::default(), clock.clone()), clock }
     }
 
-    /// Takes a token.
+    /// Counts one request of a client.
     ///
     /// # Errors
-    /// How long until there is one.
-    pub fn take(&mut self, client: &ClientId, now: Instant) -> Result<(), Duration> {
-        let refilled = |bucket: &Bucket| {
-            let seconds = now.saturating_duration_since(bucket.at).as_secs_f64();
-            (bucket.tokens + seconds * self.per_second).min(self.burst)
-        };
-        if self.buckets.len() >= REMEMBERED {
-            self.buckets.retain(|_, bucket| refilled(bucket) < self.burst);
+    /// Its share is used up: how long until it may ask again.
+    pub fn take(&self, client: &ClientId) -> Result<(), Duration> {
+        if self.shares.len() >= REMEMBERED {
+            self.shares.retain_recent();
         }
-        let tokens = self.buckets.get(client).map_or(self.burst, refilled);
-        let (left, verdict) = match tokens {
-            tokens if tokens >= 1.0 => (tokens - 1.0, Ok(())),
-            tokens => (tokens, Err(Duration::from_secs_f64((1.0 - tokens) / self.per_second))),
-        };
-        self.buckets.insert(client.clone(), Bucket { tokens: left, at: now });
-        verdict
+        self.shares.check_key(client).map_err(|early| early.wait_time_from(self.clock.now()))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use governor::clock::FakeRelativeClock;
 
     #[test]
     fn a_burst_then_the_average() {
         let (a, b) = (ClientId::new("a").unwrap(), ClientId::new("b").unwrap());
-        let mut limit = RateLimit::new(2.0, 3);
-        let start = Instant::now();
+        let clock = FakeRelativeClock::default();
+        let limit = RateLimit::by_clock(2.0, 3, clock.clone());
         for _ in 0..3 {
-            assert_eq!(limit.take(&a, start), Ok(()));
+            assert_eq!(limit.take(&a), Ok(()));
         }
-        assert_eq!(limit.take(&a, start), Err(Duration::from_millis(500)));
-        assert_eq!(limit.take(&b, start), Ok(()), "the other client's bucket is its own");
-        let later = start + Duration::from_millis(500);
-        assert_eq!(limit.take(&a, later), Ok(()));
-        assert!(limit.take(&a, later).is_err());
+        assert_eq!(limit.take(&a), Err(Duration::from_millis(500)));
+        assert_eq!(limit.take(&b), Ok(()), "the other client's share is its own");
+        clock.advance(Duration::from_millis(500));
+        assert_eq!(limit.take(&a), Ok(()));
+        assert!(limit.take(&a).is_err());
+    }
+
+    #[test]
+    fn clients_that_are_whole_again_are_forgotten() {
+        let clock = FakeRelativeClock::default();
+        let limit = RateLimit::by_clock(1.0, 1, clock.clone());
+        for number in 0..REMEMBERED {
+            assert_eq!(limit.take(&ClientId::new(format!("client-{number}")).unwrap()), Ok(()));
+        }
+        clock.advance(Duration::from_secs(2));
+        assert_eq!(limit.take(&ClientId::new("another").unwrap()), Ok(()));
+        assert_eq!(limit.shares.len(), 1);
     }
 }

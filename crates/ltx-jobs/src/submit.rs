@@ -4,7 +4,6 @@
 
 use crate::{
     ClientId, GenerationId, GenerationRecord, Jobs, JobsError, LegalShape, Prediction, Result, UploadId,
-    core::lock,
     estimate::{Forecast, Workload, largest_fit},
     images::{Image, by_digest, check_length},
     line::Waiting,
@@ -13,7 +12,7 @@ use crate::{
 use ltx_policy::{Admitted, StoredRequest};
 use ltx_types::{FieldError, Generation, GenerationDraft, ImageSource};
 use sha2::{Digest, Sha256};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 /// The longest request id, in bytes.
 const MAX_REQUEST_ID: usize = 200;
@@ -80,7 +79,7 @@ impl Jobs {
         let StoredRequest { ask, model: given, draft } = &stored;
         let stored = StoredRequest { ask: ask.clone(), model: given.clone(), draft: by_digest(draft, &images) };
 
-        let _admission = lock(&core.admission);
+        let _admission = core.admission.lock();
         core.check_open()?;
         if let Some(submitted) = self.resubmitted(client, request_id.as_deref(), &body_sha256)? {
             return Ok(submitted);
@@ -90,7 +89,7 @@ impl Jobs {
         let waiting = Waiting { id, work: Some(Workload::new(model, checked.request())), seconds: predicted.seconds };
         {
             let place = core.line.place_of_new(client);
-            let _files = core.files.read().unwrap_or_else(PoisonError::into_inner);
+            let _files = core.files.read();
             images.iter().try_for_each(|image| image.keep(&*core.blobs))?;
             let digests: Vec<_> = images.iter().map(|image| image.sha256.clone()).collect();
             let new = NewGeneration {
@@ -161,7 +160,7 @@ impl Jobs {
         core.check_space(bytes.len() as u64)?;
         let source = ImageSource::Bytes(bytes);
         let image = self.read_image(&source)?;
-        let _files = core.files.read().unwrap_or_else(PoisonError::into_inner);
+        let _files = core.files.read();
         image.keep(&*core.blobs)?;
         let new = NewUpload { id: UploadId::new(), client, sha256: &image.sha256, bytes: image.len() };
         core.store.insert_upload(&new, core.now())
@@ -194,7 +193,7 @@ impl Jobs {
     }
 
     fn read_image<'a>(&self, source: &'a ImageSource) -> Result<Image<'a>> {
-        let _alone = lock(&self.core().decoding);
+        let _alone = self.core().decoding.lock();
         Image::read(source, self.core().config.limits.image_bytes.get())
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     core::Core,
     ports::{Blobs, FileOwners, Shelf, Store},
 };
-use std::{collections::HashSet, ffi::OsString, sync::PoisonError, time::Duration};
+use std::{collections::HashSet, ffi::OsString, time::Duration};
 
 /// What a sweep removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub(crate) fn sweep(core: &Core) -> Result<Swept> {
 
 /// Removes image files that nothing needs. No file is made meanwhile whose row is still to come.
 fn sweep_images(core: &Core) -> Result<()> {
-    let _alone = core.files.write().unwrap_or_else(PoisonError::into_inner);
+    let _alone = core.files.write();
     remove_others(&*core.blobs, Shelf::Images, &needed_images(&*core.store)?)
 }
 

@@ -3,10 +3,8 @@
 //! Must not know where events are kept for good.
 
 use crate::{Event, WatchEnd};
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-};
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use std::{collections::VecDeque, sync::Arc};
 use tokio::sync::watch::{Sender, channel};
 
 /// Events kept in memory for each watched generation.
@@ -58,7 +56,7 @@ impl Tail {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, TailState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     fn wake(&self) {

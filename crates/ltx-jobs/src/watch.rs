@@ -6,7 +6,7 @@
 use crate::{Event, GenerationId, Result, ports::EventLog, tail::Tail};
 use std::{
     collections::VecDeque,
-    sync::{Arc, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::sync::watch::Receiver;
@@ -125,7 +125,7 @@ impl Watch {
                 Watched::Pending => {}
                 watched => return Ok(watched),
             }
-            let state = self.tail.lock();
+            let mut state = self.tail.lock();
             if state.last > self.seen || state.end.is_some() {
                 continue;
             }
@@ -133,7 +133,7 @@ impl Watch {
             if left.is_zero() {
                 return Ok(Watched::Pending);
             }
-            drop(self.tail.woken.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner));
+            self.tail.woken.wait_for(&mut state, left);
         }
     }
 

@@ -19,13 +19,15 @@ use ffmpeg_next::{
     },
     frame::Video,
 };
+use ltx_files::PartialFile;
 use ltx_policy::UsageMark;
 use ltx_types::{FrameRate, PixelShape};
+use parking_lot::Mutex;
 use std::{
     fs::File,
     io::{self, Seek, SeekFrom, Write},
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 /// libx264 options. Threads change the bytes, so their number is fixed and not the machine's.
@@ -37,7 +39,7 @@ pub struct Mp4Writer {
     output: Output,
     file: File,
     failure: Failure,
-    partial: Partial,
+    partial: Partial<PartialFile>,
     shape: PixelShape,
     rate: FrameRate,
     frames: usize,
@@ -200,7 +202,7 @@ struct Failure(Arc<Mutex<Option<io::Error>>>);
 
 impl Failure {
     fn take(&self) -> Option<io::Error> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.lock().take()
     }
 
     /// Keeps the error here and passes its number on. An interrupted call is repeated, so it is no error.
@@ -210,7 +212,7 @@ impl Failure {
                 return error;
             }
             let number = error.raw_os_error();
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            self.0.lock().get_or_insert(error);
             number.map_or(io::ErrorKind::Other.into(), io::Error::from_raw_os_error)
         })
     }

@@ -1,25 +1,23 @@
-//! An output that is not there until it is whole: a hidden file or folder beside its target, renamed at the end.
+//! Outputs that are not there until they are whole, with the errors that an output's name can have.
 //!
 //! Must not know what is inside.
 
 use crate::MediaError;
+use ltx_files::{PartialFile, PartialFolder};
 use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
 };
 
-/// The hidden file or folder. Dropped before [`commit`](Self::commit), it is removed.
+/// A hidden file or folder. Dropped before [`commit`](Self::commit), it is removed.
 #[derive(Debug)]
-pub(crate) struct Partial {
+pub(crate) struct Partial<T> {
     target: PathBuf,
-    folder: PathBuf,
-    hidden: PathBuf,
-    committed: bool,
+    hidden: T,
 }
 
-impl Partial {
+impl Partial<PartialFile> {
     /// An empty hidden file, readable and writable.
     ///
     /// # Errors
@@ -28,9 +26,28 @@ impl Partial {
         if target.is_dir() {
             return Err(MediaError::IsFolder { path: target.to_owned() });
         }
-        Self::create(target, |hidden| File::options().read(true).write(true).create_new(true).open(hidden))
+        let partial = Self::create(target, PartialFile::beside)?;
+        let file = partial.hidden.file().try_clone();
+        let file = file.map_err(|source| MediaError::Create { path: target.to_owned(), source })?;
+        Ok((partial, file))
     }
 
+    /// Where it is until then.
+    pub(crate) fn path(&self) -> &Path {
+        self.hidden.path()
+    }
+
+    /// Gives it its name, in one step, and makes it durable. A file of that name is replaced.
+    ///
+    /// # Errors
+    /// `Write`; the hidden file is removed then.
+    pub(crate) fn commit(self) -> Result<(), MediaError> {
+        let Self { target, hidden } = self;
+        hidden.publish().map_err(|source| MediaError::Write { path: target, source })
+    }
+}
+
+impl Partial<PartialFolder> {
     /// An empty hidden folder. A target that exists must be an empty folder; it is replaced.
     ///
     /// # Errors
@@ -48,12 +65,30 @@ impl Partial {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
             Err(source) => return Err(MediaError::Create { path: path(), source }),
         }
-        Ok(Self::create(target, |hidden| fs::create_dir(hidden))?.0)
+        Self::create(target, PartialFolder::beside)
     }
 
-    fn create<T>(target: &Path, make: impl Fn(&Path) -> io::Result<T>) -> Result<(Self, T), MediaError> {
+    /// Where to write until then.
+    pub(crate) fn path(&self) -> &Path {
+        self.hidden.path()
+    }
+
+    /// Gives it its name, in one step, and makes the name durable.
+    ///
+    /// # Errors
+    /// `Write`; the hidden folder is removed then.
+    pub(crate) fn commit(self) -> Result<(), MediaError> {
+        let Self { target, hidden } = self;
+        hidden.publish().map_err(|source| MediaError::Write { path: target, source })
+    }
+}
+
+impl<T> Partial<T> {
+    fn create(target: &Path, make: impl Fn(&Path) -> io::Result<T>) -> Result<Self, MediaError> {
         let failed = |source| MediaError::Create { path: target.to_owned(), source };
-        let name = target.file_name().ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?;
+        if target.file_name().is_none() {
+            return Err(failed(io::ErrorKind::InvalidFilename.into()));
+        }
         let folder = match target.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
             _ => PathBuf::from("."),
@@ -65,24 +100,7 @@ impl Partial {
             }
             _ => return Err(MediaError::NoFolder { path: target.to_owned(), folder }),
         }
-        // Short enough that the hidden name is legal wherever the name is.
-        let name: String = name.to_string_lossy().chars().take(40).collect();
-        loop {
-            static COUNT: AtomicU64 = AtomicU64::new(0);
-            let number = COUNT.fetch_add(1, Ordering::Relaxed);
-            let hidden = folder.join(format!(".{name}.partial-{}-{number}", std::process::id()));
-            match make(&hidden) {
-                Ok(made) => return Ok((Self { target: target.to_owned(), folder, hidden, committed: false }, made)),
-                // Left by an earlier process of the same number.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(source) => return Err(failed(source)),
-            }
-        }
-    }
-
-    /// Where to write until then.
-    pub(crate) fn path(&self) -> &Path {
-        &self.hidden
+        Ok(Self { target: target.to_owned(), hidden: make(target).map_err(failed)? })
     }
 
     /// The name it will have.
@@ -93,26 +111,5 @@ impl Partial {
     /// A write error that names the target.
     pub(crate) fn write_error(&self, source: io::Error) -> MediaError {
         MediaError::Write { path: self.target.clone(), source }
-    }
-
-    /// Gives it its name, in one step, and makes the name durable. A file of that name is replaced.
-    ///
-    /// # Errors
-    /// `Write`; the hidden file or folder is removed then.
-    pub(crate) fn commit(mut self) -> Result<(), MediaError> {
-        fs::rename(&self.hidden, &self.target).map_err(|source| self.write_error(source))?;
-        self.committed = true;
-        // Some file systems cannot sync a folder; the output is complete either way.
-        let _ = File::open(&self.folder).and_then(|folder| folder.sync_all());
-        Ok(())
-    }
-}
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        if !self.committed {
-            // Nobody is left to tell.
-            let _ = if self.hidden.is_dir() { fs::remove_dir_all(&self.hidden) } else { fs::remove_file(&self.hidden) };
-        }
     }
 }

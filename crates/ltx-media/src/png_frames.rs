@@ -3,6 +3,7 @@
 //! Must not know codecs.
 
 use crate::{FrameWriter, MediaError, metadata, partial::Partial, writer};
+use ltx_files::PartialFolder;
 use ltx_policy::UsageMark;
 use ltx_types::PixelShape;
 use std::{
@@ -47,7 +48,7 @@ pub(crate) fn encode(
 /// and marked, when it arrives: its mark cannot tell the digest of all frames.
 #[derive(Debug)]
 pub struct PngFolderWriter {
-    partial: Partial,
+    partial: Partial<PartialFolder>,
     shape: PixelShape,
     entries: Vec<(String, String)>,
     frames: usize,

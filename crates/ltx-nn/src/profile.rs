@@ -2,13 +2,11 @@
 //!
 //! Must not know what the operators are parts of. Work on several threads is one operator's: the caller's wall clock counts.
 
+use parking_lot::Mutex;
 use std::{
     cell::Cell,
     collections::BTreeMap,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     time::Instant,
 };
 
@@ -45,7 +43,7 @@ pub fn start() {
 /// Ends it, and yields what was measured, by operator.
 pub fn take() -> BTreeMap<&'static str, Cost> {
     ON.store(false, Ordering::Relaxed);
-    std::mem::take(&mut *COSTS.lock().unwrap_or_else(PoisonError::into_inner))
+    std::mem::take(&mut *COSTS.lock())
 }
 
 /// Runs an operator that does so many operations.
@@ -63,7 +61,7 @@ fn measured<T>(operator: &'static str, operations: impl FnOnce() -> usize, work:
     let started = Instant::now();
     let result = work();
     let seconds = started.elapsed().as_secs_f64();
-    let mut costs = COSTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut costs = COSTS.lock();
     let cost = costs.entry(operator).or_default();
     cost.calls += 1;
     cost.seconds += seconds;

@@ -5,10 +5,8 @@
 use crate::Result;
 use candle_core::{DType, Tensor};
 use ltx_kernels::cuda;
-use std::{
-    collections::VecDeque,
-    sync::{Mutex, PoisonError},
-};
+use parking_lot::Mutex;
+use std::collections::VecDeque;
 
 /// Computations that are remembered at once: two sizes, each with its passes.
 const MOST: usize = 4;
@@ -54,7 +52,7 @@ impl Recorder {
 
     /// How many computations are repeated as they were recorded.
     pub fn recorded(&self) -> usize {
-        let all = self.recorded.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.recorded.0.lock();
         all.iter().filter(|(_, known)| matches!(known, Known::Recorded(_))).count()
     }
 }
@@ -80,7 +78,7 @@ impl<R: Replay> Recorded<R> {
     fn run(&self, variant: &[usize], inputs: &[Tensor], work: &dyn Fn(&[Tensor]) -> Result<Tensor>) -> Result<Tensor> {
         let shapes = inputs.iter().map(|input| (input.dims().to_vec(), input.dtype())).collect();
         let key = (shapes, variant.to_vec());
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock();
         let known = all.iter().position(|(known, _)| *known == key).and_then(|place| all.remove(place));
         let mut known = known.map_or(Known::Once, |(_, known)| known.recorded(inputs, work));
         let result = match &mut known {
@@ -205,7 +203,7 @@ mod tests {
         for variant in [0, 1, 2, 3, 0, 4] {
             double(&recorded, variant, &[1.0]);
         }
-        assert_eq!(recorded.0.lock().unwrap().len(), MOST);
+        assert_eq!(recorded.0.lock().len(), MOST);
         done();
         double(&recorded, 0, &[1.0]);
         double(&recorded, 1, &[1.0]);
@@ -218,7 +216,7 @@ mod tests {
         let inputs = [Tensor::new(&[1f32], &Device::Cpu).unwrap()];
         let fails = |_: &[Tensor]| Err(crate::NnError::unsupported("input", 1, "another"));
         assert!(recorded.run(&[], &inputs, &fails).is_err());
-        assert!(recorded.0.lock().unwrap().is_empty());
+        assert!(recorded.0.lock().is_empty());
     }
 
     #[test]

@@ -9,11 +9,8 @@ use crate::{
     matrix::{Arithmetic, Prepared, Use, form, prepare},
 };
 use candle_core::{DType, Device, Tensor};
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use parking_lot::{Mutex, MutexGuard};
+use std::{collections::HashMap, fmt, sync::Arc};
 
 /// What carries weights to a device; `None` for the CPU, where they are used where they are read to.
 ///
@@ -127,7 +124,7 @@ impl Staging {
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock()
     }
 }
 

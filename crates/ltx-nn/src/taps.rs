@@ -4,10 +4,8 @@
 
 use crate::Result;
 use candle_core::Tensor;
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use parking_lot::Mutex;
+use std::{collections::BTreeMap, sync::Arc};
 
 type Recorded = BTreeMap<String, Vec<Tensor>>;
 
@@ -58,7 +56,7 @@ impl Taps {
         if let Some(recorder) = &self.recorder {
             let key = format!("{}{name}{}", self.prefix, self.suffix);
             let tensor = tensor()?;
-            recorder.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().push(tensor);
+            recorder.lock().entry(key).or_default().push(tensor);
         }
         Ok(())
     }
@@ -69,7 +67,7 @@ impl Taps {
     /// Entries of one name do not fit together.
     pub fn into_tensors(self) -> Result<BTreeMap<String, Tensor>> {
         let Some(recorder) = self.recorder else { return Ok(BTreeMap::new()) };
-        let recorded = std::mem::take(&mut *recorder.lock().unwrap_or_else(PoisonError::into_inner));
+        let recorded = std::mem::take(&mut *recorder.lock());
         let join = |(name, entries): (String, Vec<Tensor>)| Ok((name, Tensor::cat(&entries, 0)?));
         recorded.into_iter().map(join).collect()
     }

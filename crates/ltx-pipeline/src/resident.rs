@@ -4,7 +4,8 @@
 
 use crate::Result;
 use ltx_types::Part;
-use std::sync::{Arc, Mutex, PoisonError};
+use parking_lot::Mutex;
+use std::sync::Arc;
 
 /// A place in memory for what is loaded and let go as one thing.
 pub(crate) struct Slot<T> {
@@ -21,7 +22,7 @@ impl<T> Slot<T> {
     /// What the place is for; loaded if it is not here, and kept if it is one that stays. Another lives as long as its user
     /// holds it.
     pub(crate) fn get(&self, stays: bool, load: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.lock();
         if let Some(loaded) = &*held {
             return Ok(Arc::clone(loaded));
         }
@@ -46,7 +47,7 @@ impl<T> Place for Slot<T> {
     }
 
     fn clear(&self) {
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.held.lock() = None;
     }
 }
 

@@ -4,8 +4,9 @@
 
 use candle_core::{Result, Tensor};
 use ltx_nn::{Arrival, Carrier, Pinned};
+use parking_lot::Mutex;
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc,
     atomic::{AtomicUsize, Ordering},
 };
 
@@ -16,12 +17,12 @@ pub struct Ledger(Arc<Mutex<Vec<String>>>);
 impl Ledger {
     /// Adds an entry.
     pub fn note(&self, entry: impl Into<String>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(entry.into());
+        self.0.lock().push(entry.into());
     }
 
     /// Every entry so far, which are forgotten.
     pub fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.0.lock())
     }
 }
 

@@ -14,11 +14,9 @@ use ltx_nn::{
     matrix::{self, Packed, StoredKind, unpack},
 };
 use ltx_types::Part;
+use parking_lot::{Mutex, MutexGuard};
 use rayon::prelude::*;
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Bytes that are read at once where values are converted on the way.
 const PIECE: usize = 4 << 20;
@@ -209,7 +207,7 @@ impl ShapeOnly {
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seen.lock()
     }
 
     /// Notes that `key` is asked for, as the matrix of a linear layer or otherwise.

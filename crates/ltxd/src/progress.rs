@@ -6,9 +6,9 @@ use crate::{allocator, client::words};
 use indicatif::{ProgressBar, ProgressStyle};
 use ltx_jobs::memory;
 use ltx_types::{Progress, ProgressSink, Stage};
+use parking_lot::Mutex;
 use std::{
     io::{IsTerminal, stderr},
-    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -54,7 +54,7 @@ impl Bar {
     /// Work that has not begun.
     pub(crate) fn waiting(&self, before: u32, seconds_left: Option<f64>) {
         let left = seconds_left.map(|left| format!(", {} until it begins", words::seconds(left))).unwrap_or_default();
-        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.shown.lock() = None;
         self.bar.set_style(style("{msg}"));
         self.bar.set_message(format!("queued, {before} before it{left}"));
         if !self.terminal {
@@ -79,7 +79,7 @@ fn style(template: &str) -> ProgressStyle {
 
 impl ProgressSink for Bar {
     fn report(&self, progress: Progress) {
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shown = self.shown.lock();
         let began = match *shown {
             Some((last, began)) if last.stage == progress.stage => began,
             _ => {
@@ -115,7 +115,7 @@ impl<'a> StagePeaks<'a> {
 
     /// Bytes by stage, in the order they ran; nothing where the system does not tell.
     pub(crate) fn take(self) -> Vec<(Stage, u64)> {
-        let mut peaks = self.peaks.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut peaks = self.peaks.into_inner();
         close_last(&mut peaks);
         peaks
     }
@@ -129,7 +129,7 @@ fn close_last(peaks: &mut [(Stage, u64)]) {
 
 impl ProgressSink for StagePeaks<'_> {
     fn report(&self, progress: Progress) {
-        let mut peaks = self.peaks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut peaks = self.peaks.lock();
         if peaks.last().is_none_or(|(stage, _)| *stage != progress.stage) {
             close_last(&mut peaks);
             allocator::release();

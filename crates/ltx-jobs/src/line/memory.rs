@@ -3,16 +3,10 @@
 //! Must not know records.
 
 use super::{Claim, Line, Place, Waiting, fair::FairQueue};
-use crate::{
-    ClientId, GenerationId,
-    core::{in_milliseconds, lock},
-    estimate::Workload,
-};
+use crate::{ClientId, GenerationId, core::in_milliseconds, estimate::Workload};
 use ltx_types::CancelToken;
-use std::{
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
-};
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 /// A line that is gone with the process.
 #[derive(Default)]
@@ -45,7 +39,7 @@ impl Claimed {
 
 impl MemoryLine {
     fn state(&self) -> MutexGuard<'_, LineState> {
-        lock(&self.state)
+        self.state.lock()
     }
 }
 
@@ -71,7 +65,8 @@ impl Line for MemoryLine {
 
     fn claim(&self) -> Option<Claim> {
         let waits = |state: &mut LineState| !state.closed && state.queue.len() == 0;
-        let mut state = self.moved.wait_while(self.state(), waits).unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
+        self.moved.wait_while(&mut state, waits);
         if state.closed {
             return None;
         }
@@ -142,8 +137,9 @@ impl Line for MemoryLine {
     }
 
     fn closed_within(&self, time: Duration) -> bool {
-        let waited = self.moved.wait_timeout_while(self.state(), time, |state| !state.closed);
-        waited.unwrap_or_else(PoisonError::into_inner).0.closed
+        let mut state = self.state();
+        self.moved.wait_while_for(&mut state, |state| !state.closed, time);
+        state.closed
     }
 }
 

@@ -23,13 +23,11 @@ mod uploads;
 pub(crate) use events::SqliteLog;
 
 use crate::{JobsError, News, Result};
+use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use std::{
     path::Path,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -89,8 +87,8 @@ impl SqliteStore {
     /// Reads, at the newest commit.
     fn read<T>(&self, question: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let first = self.next_reader.fetch_add(1, Ordering::Relaxed) % READERS;
-        let free = (0..READERS).find_map(|i| self.readers[(first + i) % READERS].try_lock().ok());
-        question(&free.unwrap_or_else(|| lock(&self.readers[first])))
+        let free = (0..READERS).find_map(|i| self.readers[(first + i) % READERS].try_lock());
+        question(&free.unwrap_or_else(|| self.readers[first].lock()))
     }
 
     /// Writes in one transaction. The listener hears of its events before anybody else can write.
@@ -99,7 +97,7 @@ impl SqliteStore {
         durability: Durability,
         change: impl FnOnce(&Transaction<'_>, &mut Vec<News<'a>>) -> Result<T>,
     ) -> Result<T> {
-        let mut writer = lock(&self.writer);
+        let mut writer = self.writer.lock();
         if writer.durability != durability {
             let level = if durability == Durability::Durable { "FULL" } else { "NORMAL" };
             writer.connection.pragma_update(None, "synchronous", level)?;
@@ -121,9 +119,4 @@ fn from_json<T: serde::de::DeserializeOwned>(what: &'static str, json: &str) -> 
 
 fn to_json<T: serde::Serialize>(what: &'static str, value: &T) -> Result<String> {
     serde_json::to_string(value).map_err(|_| JobsError::Corrupt { what })
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic inside a transaction rolls it back; the connection is as it was.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,7 +2,7 @@
 //!
 //! Must not know records.
 
-use super::{Durability, SqliteStore, lock};
+use super::{Durability, SqliteStore};
 use crate::{Result, clock::Now, ports::Upkeep};
 use rusqlite::{OptionalExtension, params};
 
@@ -24,7 +24,7 @@ impl Upkeep for SqliteStore {
 
     fn checkpoint(&self) -> Result<()> {
         // Moves the log into the database.
-        let writer = lock(&self.writer);
+        let writer = self.writer.lock();
         Ok(writer.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)
     }
 }

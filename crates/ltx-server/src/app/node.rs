@@ -5,10 +5,8 @@
 use super::{Catalog, Metrics, Problem, life::Life, observer};
 use crate::ServerConfig;
 use ltx_jobs::{CurrentPolicy, Jobs, JobsError};
-use std::{
-    sync::{Arc, PoisonError, RwLock},
-    time::SystemTime,
-};
+use parking_lot::RwLock;
+use std::{sync::Arc, time::SystemTime};
 use tokio::sync::Semaphore;
 
 /// Questions that may be with the jobs at once. A question takes microseconds; more threads would only wait for each other.
@@ -97,12 +95,12 @@ impl Node {
 
     /// The models as they are known now.
     pub(crate) fn catalog(&self) -> Arc<Catalog> {
-        Arc::clone(&self.catalog.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.catalog.read())
     }
 
     /// Changes what is known of the models.
     pub(crate) fn change_catalog(&self, change: impl FnOnce(&mut Catalog)) {
-        let mut catalog = self.catalog.write().unwrap_or_else(PoisonError::into_inner);
+        let mut catalog = self.catalog.write();
         change(Arc::make_mut(&mut catalog));
     }
 }

@@ -19,7 +19,7 @@ use tonic::{Status, body::Body, codegen::Bytes};
 const LARGE: usize = 256 << 10;
 
 /// The place of a large body. It is held until the call has ended, as the message is.
-pub(crate) type BodyPlace = Arc<std::sync::Mutex<Option<OwnedSemaphorePermit>>>;
+pub(crate) type BodyPlace = Arc<parking_lot::Mutex<Option<OwnedSemaphorePermit>>>;
 
 type Asked = Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send>>;
 
@@ -52,7 +52,7 @@ impl<B> WatchedBody<B> {
         let places = Arc::clone(places);
         let asked = self.asked.get_or_insert_with(|| Box::pin(async move { places.acquire_owned().await.ok() }));
         let got = ready!(asked.as_mut().poll(cx));
-        *self.place.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = got;
+        *self.place.lock() = got;
         (self.places, self.asked) = (None, None);
         self.pause.as_mut().reset(Instant::now() + self.idle);
         Poll::Ready(())

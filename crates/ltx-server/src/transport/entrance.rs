@@ -12,10 +12,7 @@ use crate::{
     config::{UPLOADS, UPLOADS_PER_CLIENT},
 };
 use ltx_jobs::{ClientId, JobsError, RateLimit};
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Instant,
-};
+use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 /// The one client of a node without tokens.
@@ -24,7 +21,7 @@ const LOCAL: &str = "local";
 /// The entrance that all faces of a node share.
 pub(crate) struct Entrance {
     tokens: Vec<Token>,
-    calls: Mutex<RateLimit>,
+    calls: RateLimit,
     /// Watches and downloads.
     streams: Streams,
     uploads: Streams,
@@ -39,7 +36,7 @@ impl Entrance {
         let limits = &config.limits;
         Self {
             tokens: config.listen.tokens.clone(),
-            calls: Mutex::new(RateLimit::new(limits.calls_per_second.get(), limits.call_burst.get())),
+            calls: RateLimit::new(limits.calls_per_second.get(), limits.call_burst.get()),
             streams: Streams::new(limits.streams_per_client.get()),
             uploads: Streams::new(UPLOADS_PER_CLIENT),
             upload_places: Semaphore::new(UPLOADS),
@@ -69,8 +66,7 @@ impl Entrance {
     /// # Errors
     /// `RateLimited` with how long to wait: the share is used up.
     pub(crate) fn count_call(&self, client: &ClientId) -> Result<(), Problem> {
-        let taken = self.calls.lock().unwrap_or_else(PoisonError::into_inner).take(client, Instant::now());
-        self.counted(taken.map_err(|retry_after| JobsError::RateLimited { retry_after }.into()))
+        self.counted(self.calls.take(client).map_err(|retry_after| JobsError::RateLimited { retry_after }.into()))
     }
 
     /// Opens a watch or a download of a client.

@@ -2,9 +2,10 @@
 //!
 //! Must not know how a connection is read, nor what the calls are.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -62,7 +63,7 @@ impl Presence {
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
-        self.0.calls.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.calls.lock()
     }
 }
 

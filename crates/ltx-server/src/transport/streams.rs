@@ -4,10 +4,8 @@
 
 use crate::app::Problem;
 use ltx_jobs::ClientId;
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use parking_lot::{Mutex, MutexGuard};
+use std::{collections::HashMap, sync::Arc};
 
 /// Open streams by client, up to a bound each.
 #[derive(Debug, Clone)]
@@ -46,7 +44,7 @@ impl Streams {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<ClientId, usize>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock()
     }
 }
 

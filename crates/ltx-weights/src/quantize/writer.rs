@@ -7,11 +7,14 @@ use crate::{
     gguf::{ALIGNMENT, DIMENSIONS, MAGIC, SHAPE_OF, number_of},
 };
 use candle_core::quantized::GgmlDType;
+use ltx_files::PartialFile;
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, BufWriter, Write},
+    io::Write,
     path::{Path, PathBuf},
 };
+
+/// Bytes that are written at once.
+const AT_ONCE: usize = 1 << 20;
 
 /// A metadata value.
 #[derive(Debug, Clone)]
@@ -59,9 +62,10 @@ impl Planned<'_> {
 
 /// The file, hidden until it is finished; gone if it is not.
 pub(super) struct GgufWriter {
-    hidden: PathBuf,
     out: PathBuf,
-    file: Option<BufWriter<File>>,
+    partial: PartialFile,
+    /// Bytes that are not in the file yet.
+    waiting: Vec<u8>,
     written: u64,
 }
 
@@ -69,11 +73,8 @@ impl GgufWriter {
     /// Writes the header.
     pub(super) fn create(out: &Path, metadata: &[(String, MetaValue)], tensors: &[Planned<'_>]) -> Result<Self> {
         let write_error = |source| WeightsError::Write { file: out.to_owned(), source };
-        let name = out.file_name().ok_or_else(|| write_error(io::ErrorKind::InvalidFilename.into()))?;
-        let hidden = out.with_file_name(format!(".{}.{}.part", name.to_string_lossy(), std::process::id()));
-        let file = OpenOptions::new().write(true).create_new(true).open(&hidden).map_err(write_error)?;
-        let file = Some(BufWriter::with_capacity(1 << 20, file));
-        let mut writer = Self { hidden, out: out.to_owned(), file, written: 0 };
+        let partial = PartialFile::beside(out).map_err(write_error)?;
+        let mut writer = Self { out: out.to_owned(), partial, waiting: Vec::new(), written: 0 };
         writer.write(&header(metadata, tensors))?;
         writer.pad()?;
         Ok(writer)
@@ -82,8 +83,8 @@ impl GgufWriter {
     /// Writes some of a tensor's bytes.
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.written += bytes.len() as u64;
-        let written = self.file.as_mut().map_or(Ok(()), |file| file.write_all(bytes));
-        written.map_err(|source| self.error(source))
+        self.waiting.extend_from_slice(bytes);
+        if self.waiting.len() < AT_ONCE { Ok(()) } else { self.flush() }
     }
 
     /// Ends a tensor.
@@ -94,25 +95,16 @@ impl GgufWriter {
 
     /// Brings it to the disk and shows it; the bytes of the whole file.
     pub(super) fn finish(mut self) -> Result<u64> {
-        let file = self.file.take().map(BufWriter::into_inner).transpose();
-        let file = file.map_err(|error| self.error(error.into_error()))?;
-        let done = file.map_or(Ok(()), |file| file.sync_all()).and_then(|()| fs::rename(&self.hidden, &self.out));
-        done.map_err(|source| self.error(source))?;
-        Ok(self.written)
+        self.flush()?;
+        let Self { out, partial, written, .. } = self;
+        partial.publish().map_err(|source| WeightsError::Write { file: out, source })?;
+        Ok(written)
     }
 
-    fn error(&self, source: io::Error) -> WeightsError {
-        WeightsError::Write { file: self.out.clone(), source }
-    }
-}
-
-impl Drop for GgufWriter {
-    fn drop(&mut self) {
-        // What was buffered need not reach a file that goes away.
-        if let Some(file) = self.file.take() {
-            drop(file.into_parts());
-        }
-        let _ = fs::remove_file(&self.hidden);
+    fn flush(&mut self) -> Result<()> {
+        let written = self.partial.file().write_all(&self.waiting);
+        self.waiting.clear();
+        written.map_err(|source| WeightsError::Write { file: self.out.clone(), source })
     }
 }
 

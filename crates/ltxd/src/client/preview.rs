@@ -3,11 +3,11 @@
 //! Must not know how previews are asked for.
 
 use anyhow::{Context, Result};
+use ltx_files::PartialFile;
 use ltx_proto::v1::watch_generation_response::News;
 use std::{
     cell::RefCell,
-    ffi::OsString,
-    fs,
+    io::Write,
     path::{Path, PathBuf},
 };
 
@@ -45,21 +45,16 @@ impl PreviewFile {
 }
 
 fn replace(to: &Path, bytes: &[u8]) -> Result<()> {
-    let mut hidden = OsString::from(".");
-    hidden.push(to.file_name().context("is not the name of a file")?);
-    hidden.push(format!(".{}.partial", std::process::id()));
-    let beside = to.with_file_name(hidden);
-    let written = fs::write(&beside, bytes).and_then(|()| fs::rename(&beside, to));
-    if written.is_err() {
-        let _ = fs::remove_file(&beside);
-    }
-    Ok(written?)
+    let partial = PartialFile::beside(to)?;
+    partial.file().write_all(bytes)?;
+    Ok(partial.publish()?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use ltx_proto::v1::GenerationEvent;
+    use std::fs;
 
     #[test]
     fn the_latest_replaces_the_one_before_and_leaves_nothing_beside_it() {

@@ -18,6 +18,7 @@ use ltx_nn::{Compute, Level, gpu_memory, gpu_name};
 use ltx_policy::{ModelNames, PolicyConfig};
 use ltx_server::{Control, Device, Server, ServerConfig};
 use models::NodeModels;
+use procfs::{CpuInfo, Current};
 use std::{sync::Arc, thread};
 
 /// A node that does not serve yet.
@@ -121,11 +122,10 @@ fn device(config: &NodeConfig, compute: &Compute) -> Device {
         let memory_bytes = gpu_memory(&compute.device).map(|(_, total)| total);
         return Device { kind: "cuda".to_owned(), name, dtype: config.engine.dtype.clone(), threads: 0, memory_bytes };
     }
-    let about = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = about.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+    let processors = CpuInfo::current().ok();
     Device {
         kind: "cpu".to_owned(),
-        name: name.trim_start_matches([' ', '\t', ':']).to_owned(),
+        name: processors.and_then(|processors| processors.model_name(0).map(str::to_owned)).unwrap_or_default(),
         dtype: config.engine.dtype.clone(),
         threads: thread::available_parallelism().map_or(1, |threads| threads.get() as u32),
         memory_bytes: None,

@@ -18,10 +18,8 @@ use ltx_pipeline::{Engine, EngineOptions};
 use ltx_policy::{ModelIdentity, ModelNames, WeightFingerprint};
 use ltx_server::{Catalog, ModelCard};
 use ltx_types::{Generation, ModelFiles};
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
 
 /// A model whose files are open and accounted for; no weight of it is read.
 struct Opened {
@@ -119,7 +117,7 @@ impl NodeModels {
 
     /// Adds the digest of the whole checkpoint, for every mark from now on.
     pub(crate) fn complete_fingerprint(&self, model: &str, file_sha256: String) -> Option<WeightFingerprint> {
-        let mut identity = locked(&self.opened.get(model)?.identity);
+        let mut identity = self.opened.get(model)?.identity.lock();
         identity.weights.file_sha256 = Some(file_sha256);
         Some(identity.weights.clone())
     }
@@ -132,19 +130,15 @@ impl Models for NodeModels {
     }
 
     fn identity(&self, model: &str) -> Option<ModelIdentity> {
-        self.opened.get(model).map(|opened| locked(&opened.identity).clone())
+        self.opened.get(model).map(|opened| opened.identity.lock().clone())
     }
 
     fn plan(&self, model: &str, request: &Generation) -> Option<MemoryPlan> {
         let opened = self.opened.get(model)?;
-        Some(locked(&opened.planner).plan(request))
+        Some(opened.planner.lock().plan(request))
     }
 
     fn resident_bytes(&self, model: &str) -> u64 {
-        self.opened.get(model).map_or(0, |opened| locked(&opened.planner).resident_bytes())
+        self.opened.get(model).map_or(0, |opened| opened.planner.lock().resident_bytes())
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,7 +3,8 @@
 //!
 //! Must not know what they hold.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use parking_lot::Mutex;
+use std::sync::{Arc, Weak};
 
 /// One thread's buffers.
 #[derive(Debug, Default)]
@@ -28,7 +29,7 @@ static SHARED: Mutex<Weak<Scratch>> = Mutex::new(Weak::new());
 impl Scratch {
     /// The buffers in use, or new ones; they go when the last holder goes.
     pub(super) fn shared() -> Arc<Self> {
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = SHARED.lock();
         shared.upgrade().unwrap_or_else(|| {
             let scratch = Arc::default();
             *shared = Arc::downgrade(&scratch);
@@ -38,7 +39,7 @@ impl Scratch {
 
     /// Lends buffers to `work`.
     pub(super) fn with_buffers(&self, work: impl FnOnce(&mut Buffers)) {
-        let lock = || self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = || self.threads.lock();
         let mut buffers = lock().pop().unwrap_or_default();
         work(&mut buffers);
         lock().push(buffers);
@@ -46,12 +47,12 @@ impl Scratch {
 
     /// The buffer for weights made ready, and where it is given back.
     pub(super) fn take_weights(&self) -> Vec<f32> {
-        std::mem::take(&mut *self.weights.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.weights.lock())
     }
 
     /// Keeps the larger of two buffers for weights.
     pub(super) fn give_weights(&self, buffer: Vec<f32>) {
-        let mut kept = self.weights.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.weights.lock();
         if kept.capacity() < buffer.capacity() {
             *kept = buffer;
         }

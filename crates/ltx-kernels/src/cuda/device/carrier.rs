@@ -12,7 +12,8 @@ use candle_core::{
     },
     op::BackpropOp,
 };
-use std::sync::{Arc, Mutex, PoisonError};
+use parking_lot::Mutex;
+use std::sync::Arc;
 
 /// Bytes of one half of the buffer that copies of memory that is not page-locked go through.
 const HALF: usize = 32 << 20;
@@ -58,7 +59,7 @@ impl Carrier for ToGpu {
     }
 
     fn copy(&self, host: &Tensor) -> Result<Tensor> {
-        let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buffer = self.buffer.lock();
         with_bytes(host, |bytes| {
             let (tensor, address) = self.streams.target(host.dims(), host.dtype())?;
             buffer.copy(&self.streams, bytes, address)?;

@@ -16,10 +16,11 @@ use candle_core::{
         },
     },
 };
+use parking_lot::Mutex;
 use std::{
     collections::HashMap,
     ffi::c_void,
-    sync::{Arc, LazyLock, Mutex, PoisonError},
+    sync::{Arc, LazyLock},
 };
 
 /// What cuBLASLt may use beside its inputs and outputs; NVIDIA's advice for Hopper.
@@ -63,7 +64,7 @@ unsafe impl Sync for Lt {}
 static OPEN: LazyLock<Mutex<HashMap<DeviceId, Arc<Lt>>>> = LazyLock::new(Mutex::default);
 
 fn of(device: &CudaDevice) -> Result<Arc<Lt>> {
-    let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut open = OPEN.lock();
     if let Some(lt) = open.get(&device.id()) {
         return Ok(Arc::clone(lt));
     }
@@ -149,7 +150,7 @@ impl Product<'_> {
             eight_bits: self.scales.is_some(),
             alignments: [weight, x, target].map(|address| 1 << address.trailing_zeros().min(8)),
         };
-        let mut algorithms = lt.algorithms.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut algorithms = lt.algorithms.lock();
         let algorithm = match algorithms.get(&kind) {
             Some(algorithm) => *algorithm,
             None => {
