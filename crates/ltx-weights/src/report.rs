@@ -4,6 +4,7 @@
 
 use crate::{
     LoraProblem, LoraReport, Loras, TensorSet,
+    quantised::is_idle,
     vocabulary::{is_audio, is_vision},
 };
 use ltx_nn::NnError;
@@ -144,10 +145,13 @@ pub struct LoadReport {
     pub used: BTreeMap<Part, Tally>,
     /// What the video models load, by part and stored type.
     pub stored: BTreeMap<Part, BTreeMap<&'static str, Tally>>,
-    /// Of that, what stays packed in memory as it is stored: the quantised and fp8 matrices of linear layers.
+    /// Of that, what stays packed in memory as it is stored, in the bytes that it takes there: the quantised and fp8 matrices of
+    /// linear layers.
     pub packed: BTreeMap<Part, Tally>,
-    /// Scales of fp8 weights, read with their weights, and those of activations, which are not needed.
+    /// Scales of quantised weights, read with their weights, and those of activations.
     pub scales: Tally,
+    /// Of those, the scales of activations: not needed, as activations are not rounded.
+    pub idle_scales: Tally,
     /// The audio stream: recognised, counted, never read.
     pub audio: Tally,
     /// Gemma's vision tower, its projector, and what else of a Gemma file makes no hidden states: recognised, counted, never
@@ -165,9 +169,12 @@ impl LoadReport {
     pub(crate) fn new(set: &TensorSet, loras: &Loras, used: &BTreeMap<String, Use>, problems: &[KeyProblem]) -> Self {
         let mut report = Self { problems: problems.to_vec(), loras: loras.reports().to_vec(), ..Self::default() };
         report.problems.extend(loras.problems(used));
-        for size in set.companions() {
+        for (key, size) in set.companions() {
             report.total.count(size);
             report.scales.count(size);
+            if is_idle(key) {
+                report.idle_scales.count(size);
+            }
         }
         for key in set.keys() {
             let size = set.size_of(key);
@@ -177,7 +184,7 @@ impl LoadReport {
                 let stored = set.stored_as(key).unwrap_or_default();
                 report.stored.entry(part).or_default().entry(stored).or_default().count(size);
                 if packed {
-                    report.packed.entry(part).or_default().count(size);
+                    report.packed.entry(part).or_default().count((size.0, set.packed_bytes(key)));
                     match loras.size_beside(key) {
                         Tally { tensors: 0, .. } => {}
                         beside => *report.beside.entry(part).or_default() += beside,

@@ -147,12 +147,12 @@ fn is_rounded(matrix: &Description) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::quantized::GgmlDType;
+    use crate::Block;
 
     const BF16: StoredKind = StoredKind::Packed(Packing::Bf16);
     const F16: StoredKind = StoredKind::Packed(Packing::F16);
     const FP8: StoredKind = StoredKind::Packed(Packing::Fp8 { scale: 0.5 });
-    const Q4_K: StoredKind = StoredKind::Packed(Packing::Blocks(GgmlDType::Q4K));
+    const Q4_K: StoredKind = StoredKind::Packed(Packing::Blocks(Block::Q4_K));
     const FLOATS: StoredKind = StoredKind::Floats(DType::F32);
 
     const CPU: Arithmetic = Arithmetic { on_gpu: false, dtype: DType::F32, eight_bit: false, tiles: false };

@@ -3,7 +3,7 @@
 //! Must not know files.
 
 use super::{prepared::Values, *};
-use crate::{Compute, KernelChoice, Level, NnError, Packing, Result, kernels, kernels::Then, relative_l2};
+use crate::{Block, Compute, KernelChoice, Level, NnError, Packing, Result, kernels, kernels::Then, relative_l2};
 use candle_core::{
     DType, Device, Tensor,
     quantized::{GgmlDType, QTensor},
@@ -31,7 +31,9 @@ pub(super) fn bytes_of(halves: &Tensor) -> Vec<u8> {
 fn blocks(weight: &Tensor, kind: GgmlDType) -> Stored {
     let blocks = QTensor::quantize(weight, kind).unwrap();
     let shape = weight.dims2().unwrap().into();
-    Stored::packed(Packed::new(blocks.data().unwrap().to_vec(), Packing::Blocks(kind), shape).unwrap())
+    Stored::packed(
+        Packed::new(blocks.data().unwrap().to_vec(), Packing::Blocks(Block::of(kind).unwrap()), shape).unwrap(),
+    )
 }
 
 fn halves(weight: &Tensor, packing: Packing) -> Stored {
