@@ -58,7 +58,7 @@ pub enum WeightsError {
         expected: String,
     },
     /// A file says that its weights are scaled, and one has no scale.
-    #[error("{}: key {key} is {found} and has no {scale}, which the file states or others in it have", file.display())]
+    #[error("{}: key {key} is {found} and has no {scale} beside it, which its format or others in this file ask for", file.display())]
     MissingScale {
         /// The file.
         file: PathBuf,

@@ -118,7 +118,10 @@ impl fmt::Display for KeyProblem {
                 write!(f, "key {key} has shape {found:?}, expected {expected:?}")
             }
             Self::WrongDType { key, found } => {
-                write!(f, "key {key} is stored as {found}, expected BF16, F16, F32, F8_E4M3 or blocks of a GGUF file")
+                write!(
+                    f,
+                    "key {key} is stored as {found}, expected BF16, F16, F32 or a quantised format that is read (docs/formats.md)"
+                )
             }
             Self::Lora { file, what } => write!(f, "{}: {what}", file.display()),
             Self::Unreadable { reason } => f.write_str(reason),
@@ -201,6 +204,25 @@ impl LoadReport {
         report
     }
 
+    /// The problems in words, keys of one type that is not read in one.
+    fn told(&self) -> Vec<String> {
+        let mut types: BTreeMap<&str, usize> = BTreeMap::new();
+        for problem in &self.problems {
+            if let KeyProblem::WrongDType { found, .. } = problem {
+                *types.entry(found).or_default() += 1;
+            }
+        }
+        let words = |problem: &KeyProblem| match problem {
+            // Told of the first key; the others are left out.
+            KeyProblem::WrongDType { found, .. } => match types.remove(found.as_str())? {
+                1 => Some(problem.to_string()),
+                count => Some(format!("{problem}, and so are {} other keys", count - 1)),
+            },
+            _ => Some(problem.to_string()),
+        };
+        self.problems.iter().filter_map(words).collect()
+    }
+
     /// Whether nothing is wrong.
     pub fn is_complete(&self) -> bool {
         self.problems.is_empty()
@@ -225,9 +247,10 @@ impl LoadReport {
 impl fmt::Display for LoadReport {
     /// The problems, the first few of them in words.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown: Vec<_> = self.problems.iter().take(SHOWN).map(KeyProblem::to_string).collect();
+        let told = self.told();
+        let shown: Vec<_> = told.iter().take(SHOWN).map(String::as_str).collect();
         f.write_str(&shown.join("; "))?;
-        match self.problems.len().saturating_sub(SHOWN) {
+        match told.len().saturating_sub(SHOWN) {
             0 => Ok(()),
             more => write!(f, "; and {more} more"),
         }

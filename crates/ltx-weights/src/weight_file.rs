@@ -50,7 +50,7 @@ pub(crate) struct Entry {
     /// Its values are by one larger than the official ones (Gemma's norms in llama.cpp's files).
     pub(crate) plus_one: bool,
     /// The scales of its groups, which lie elsewhere in the file.
-    pub(crate) beside: Option<Beside>,
+    pub(crate) beside: Option<Box<Beside>>,
 }
 
 impl Entry {

@@ -36,14 +36,14 @@ pub struct Groups {
     /// What a value is.
     pub element: Element,
     /// Values in a group: even for 4-bit floats, and a divisor of 256.
-    pub size: usize,
+    pub size: u16,
     /// The scale of a group.
     pub scale: GroupScale,
     /// Multiplies every scale.
     pub factor: f32,
     /// Values that were rotated together when the matrix was rounded, as ComfyUI's ConvRot does: a power of
     /// four that divides `size`. 1 is no rotation.
-    pub rotation: usize,
+    pub rotation: u16,
 }
 
 impl Groups {
@@ -55,7 +55,7 @@ impl Groups {
     /// Whether it can be decoded: groups do not cross the ranges that products read, and whole rotations are in them.
     pub fn is_sound(&self) -> bool {
         let least = if self.element == Element::E2m1 { 2 } else { 1 };
-        let whole = self.size.is_multiple_of(least) && self.size >= least && 256usize.is_multiple_of(self.size);
+        let whole = self.size.is_multiple_of(least) && self.size >= least && 256u16.is_multiple_of(self.size);
         let rotated = self.element == Element::Int8 || self.rotation == 1;
         whole && rotated && matches!(self.rotation, 1 | 4 | 16 | 64 | 256) && self.size.is_multiple_of(self.rotation)
     }
@@ -63,8 +63,8 @@ impl Groups {
     /// Bytes of a group.
     pub const fn bytes(&self) -> usize {
         let values = match self.element {
-            Element::E2m1 => self.size / 2,
-            Element::E4m3 | Element::E5m2 | Element::Int8 => self.size,
+            Element::E2m1 => self.size as usize / 2,
+            Element::E4m3 | Element::E5m2 | Element::Int8 => self.size as usize,
         };
         values + self.scale_bytes()
     }

@@ -32,7 +32,7 @@ impl Packing {
     pub fn block(self) -> usize {
         match self {
             Self::Blocks(kind) => kind.values(),
-            Self::Groups(groups) => groups.size.max(1),
+            Self::Groups(groups) => usize::from(groups.size).max(1),
             Self::Fp8 { .. } | Self::Bf16 | Self::F16 => 1,
         }
     }

@@ -26,7 +26,7 @@ pub(crate) fn assemble(
     };
     let row = entry.shape.last().copied().unwrap_or(0);
     let stored_row = if groups.element == Element::E2m1 { row / 2 } else { row };
-    let mut packed = vec![0; rows.len() * (row / groups.size.max(1)) * groups.bytes()];
+    let mut packed = vec![0; rows.len() * (row / usize::from(groups.size).max(1)) * groups.bytes()];
     let packed_row = (packed.len() / rows.len().max(1)).max(1);
     let (mut values, mut scales) = (Vec::new(), Vec::new());
     let mut start = rows.start;
@@ -63,7 +63,7 @@ struct Part<'a> {
 impl Part<'_> {
     /// Lays a row together; what a scale is that is not finite.
     fn lay_together(&self, row: usize, values: &[u8], out: &mut [u8]) -> Result<(), f32> {
-        let Groups { element, size, .. } = self.groups;
+        let (element, size) = (self.groups.element, usize::from(self.groups.size));
         let stored = if element == Element::E2m1 { size / 2 } else { size };
         let groups = values.chunks_exact(stored).zip(out.chunks_exact_mut(self.groups.bytes()));
         for (group, (values, out)) in groups.enumerate() {

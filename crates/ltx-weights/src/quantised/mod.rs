@@ -95,7 +95,7 @@ fn accompany(header: &mut Header, key: &str) {
 }
 
 /// Sets how a weight is packed, and moves what stands beside it.
-fn settle(header: &mut Header, stem: &str, stored: StoredType, beside: Option<Beside>, scales: &[String]) {
+fn settle(header: &mut Header, stem: &str, stored: StoredType, beside: Option<Box<Beside>>, scales: &[String]) {
     if let Some(entry) = header.entries.get_mut(&format!("{stem}weight")) {
         (entry.stored, entry.beside) = (stored, beside);
     }

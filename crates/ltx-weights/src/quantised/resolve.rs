@@ -73,7 +73,7 @@ impl Layer {
         let scale = SCALES.iter().map(|name| format!("{stem}{name}")).find(|name| header.entries.contains_key(name));
         let narrow = match weight.stored {
             StoredType::Packed(_) => true,
-            StoredType::Other("U8" | "I8") => scale.is_some(),
+            StoredType::Other("U8" | "I8") => weight.shape.len() == 2 || scale.is_some(),
             StoredType::Other(_) | StoredType::Float(_) => false,
         };
         (narrow || stated.is_some()).then_some(Self { stem, weight, scale, stated })
@@ -135,7 +135,8 @@ impl Resolver<'_> {
         };
         let Some(format) = layer.format() else {
             return found.ok_or_else(|| {
-                refused::format(self.path, &layer.key(), &format!("{} with a scale and no statement", stored.name()))
+                let format = format!("{} whose scales and statement are of no format that is known", stored.name());
+                refused::format(self.path, &layer.key(), &format)
             });
         };
         let expected = match format {
@@ -190,22 +191,21 @@ impl Resolver<'_> {
             return Err(self.bad_scale(&key, entry, &expected));
         };
         let row = weight.shape.last().copied().unwrap_or(1);
-        let mut size_of_group = order.group(row);
-        let rotation = rotation.unwrap_or(1);
-        if rotation > 1 {
-            // Whole rotations in a group: the scale of a row is that of all its groups.
-            size_of_group = Order::Grid { height: 1, width: row, columns: 1 }.group(row);
-            let whole = matches!(order, Order::Grid { width, .. } if width == row);
-            let fits = matches!(rotation, 4 | 16 | 64 | 256) && row.is_multiple_of(rotation);
-            if !fits || !whole {
-                let found =
-                    format!("rotated in groups of {rotation}, rows of {row}, scales of shape {:?}", entry.shape);
+        let whole = matches!(order, Order::Grid { width, .. } if width == row);
+        let rotation = match rotation {
+            None => 1,
+            Some(size @ (4 | 16 | 64 | 256)) if whole && row.is_multiple_of(size) => size as u16,
+            Some(size) => {
+                let found = format!("rotated in groups of {size}, rows of {row}, scales of shape {:?}", entry.shape);
                 let expected = "groups of 4, 16, 64 or 256 that divide a row, and a scale a row or one".to_owned();
                 return Err(self.wrong(&layer.key(), found, expected));
             }
-        }
+        };
+        // Of a row with one scale a group holds whole rotations: both are powers of two that divide it.
+        let size_of_group = order.group(row);
         let groups = Groups { element, size: size_of_group, scale: GroupScale::F32, factor: 1.0, rotation };
-        let beside = Beside { key: key.clone(), range: entry.range.clone(), size, halves, order, upper_first: false };
+        let beside =
+            Box::new(Beside { key: key.clone(), range: entry.range.clone(), size, halves, order, upper_first: false });
         settle(header, &layer.stem, StoredType::Packed(Packing::Groups(groups)), Some(beside), &[key]);
         Ok(())
     }
@@ -243,7 +243,7 @@ impl Resolver<'_> {
     /// Rows and values of a row, as they are stored.
     fn stored_shape(&self, layer: &Layer, kind: Kind) -> Result<[usize; 2]> {
         match (kind, &layer.weight.shape[..]) {
-            (Kind::Nvfp4, [rows, bytes]) => Ok([*rows, bytes * 2]),
+            (Kind::Nvfp4, [rows, bytes]) => Ok([*rows, bytes.saturating_mul(2)]),
             (_, [rows, row]) => Ok([*rows, *row]),
             (_, shape) => Err(self.wrong(&layer.key(), format!("{shape:?}"), format!("a matrix, for {}", kind.name()))),
         }
@@ -289,7 +289,8 @@ impl Resolver<'_> {
         };
         let groups = Groups { element, size, scale: group_scale, factor, rotation: 1 };
         let range = header.entries.get(scale).map(|entry| entry.range.clone()).unwrap_or_default();
-        let beside = Beside { key: scale.clone(), range, size: 1, halves: Halves::F16, order, upper_first: tiled };
+        let beside =
+            Box::new(Beside { key: scale.clone(), range, size: 1, halves: Halves::F16, order, upper_first: tiled });
         let shape = self.true_shape(header, layer, *kind)?;
         settle(header, &layer.stem, StoredType::Packed(Packing::Groups(groups)), Some(beside), &scales);
         if let Some(entry) = header.entries.get_mut(&layer.key()) {
@@ -309,7 +310,8 @@ impl Resolver<'_> {
             (None, Some(&[outputs])) => [outputs, row],
             _ => [rows, row],
         };
-        let fits = found[1] == row && found[0] > 0 && (found[0] == rows || found[0].next_multiple_of(multiple) == rows);
+        let filled = |outputs: usize| outputs <= rows && outputs.next_multiple_of(multiple) == rows;
+        let fits = found[1] == row && found[0] > 0 && (found[0] == rows || filled(found[0]));
         if fits {
             return Ok(found);
         }

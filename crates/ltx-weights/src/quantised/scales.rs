@@ -80,9 +80,10 @@ impl Order {
     }
 
     /// Values of a group in memory: as many as share a scale, but no more than products read at once.
-    pub(crate) fn group(self, row: usize) -> usize {
+    pub(crate) fn group(self, row: usize) -> u16 {
         let (Self::Grid { width, .. } | Self::Tiles { width, .. }) = self;
-        greatest_divisor(greatest_divisor(width, MOST), row).max(1)
+        // At most 256.
+        greatest_divisor(greatest_divisor(width, MOST), row).max(1) as u16
     }
 
     /// Scales that the rows need: those of their tensor from the first to the last.

@@ -6,7 +6,7 @@ use super::{
     floats::{e4m3_value, f16_value},
     rotation::unrotate,
 };
-use crate::{Element, GroupScale, Groups, e4m3};
+use crate::{Element, GroupScale, Groups};
 
 /// Whole groups: every value times the group's scale times the factor of all, rotated back where they were rotated.
 #[inline(always)]
@@ -14,7 +14,7 @@ pub(super) fn groups(kind: Groups, bytes: &[u8], out: &mut [f32]) {
     if let (Element::E2m1, 16, GroupScale::E4m3) = (kind.element, kind.size, kind.scale) {
         let groups = bytes.as_chunks::<9>().0.iter();
         for (group, out) in groups.zip(out.as_chunks_mut::<16>().0) {
-            pairs(&group[..8], e4m3(group[8]) * kind.factor, out);
+            pairs(&group[..8], e4m3_value(group[8]) * kind.factor, out);
         }
         return;
     }
@@ -22,7 +22,7 @@ pub(super) fn groups(kind: Groups, bytes: &[u8], out: &mut [f32]) {
         return values(kind.element, bytes, kind.factor, out);
     }
     let stride = kind.bytes();
-    for (group, out) in bytes.chunks_exact(stride).zip(out.chunks_exact_mut(kind.size)) {
+    for (group, out) in bytes.chunks_exact(stride).zip(out.chunks_exact_mut(usize::from(kind.size))) {
         let (bytes, scale) = group.split_at(stride - kind.scale_bytes());
         let scale = scale_of(kind.scale, scale) * kind.factor;
         match kind.element {
@@ -30,9 +30,9 @@ pub(super) fn groups(kind: Groups, bytes: &[u8], out: &mut [f32]) {
             element if kind.rotation == 1 => values(element, bytes, scale, out),
             element => {
                 values(element, bytes, 1.0, out);
-                out.chunks_exact_mut(kind.rotation).for_each(unrotate);
+                out.chunks_exact_mut(usize::from(kind.rotation)).for_each(unrotate);
                 // A rotated sum is as many times too large as the root of its terms' number, a power of two.
-                let scale = Scale { first: scale, then: 1.0 / (kind.rotation as f32).sqrt() };
+                let scale = Scale { first: scale, then: 1.0 / f32::from(kind.rotation).sqrt() };
                 out.iter_mut().for_each(|value| *value = *value * scale.first * scale.then);
             }
         }
@@ -49,7 +49,7 @@ struct Scale {
 fn scale_of(kind: GroupScale, bytes: &[u8]) -> f32 {
     match (kind, bytes) {
         (GroupScale::F32, &[a, b, c, d]) => f32::from_le_bytes([a, b, c, d]),
-        (GroupScale::E4m3, &[byte]) => e4m3(byte),
+        (GroupScale::E4m3, &[byte]) => e4m3_value(byte),
         (GroupScale::E8m0, &[byte]) => e8m0(byte),
         _ => 1.0,
     }
