@@ -8,8 +8,8 @@ use candle_core::{
 };
 use divan::{Bencher, black_box, counter::ItemsCount};
 use ltx_nn::{
-    AttentionShape, Compute, Conv3d, Conv3dConfig, FrequencyPrecision, KernelChoice, Linear, Mask, Modulation, Packing,
-    Result, RmsNorm, ShiftScale, TimePadding, TokenIndex, Vb, Weights, attention, fractional_rope_table, gelu,
+    AttentionShape, Block, Compute, Conv3d, Conv3dConfig, FrequencyPrecision, KernelChoice, Linear, Mask, Modulation,
+    Packing, Result, RmsNorm, ShiftScale, TimePadding, TokenIndex, Vb, Weights, attention, fractional_rope_table, gelu,
     matrix::{self, Packed, Use},
     rms_norm_modulate,
 };
@@ -72,6 +72,11 @@ enum Stored {
     EightBit,
 }
 
+/// The type of block that candle writes.
+fn block(kind: GgmlDType) -> Block {
+    Block::of(kind).expect("a type for weights")
+}
+
 impl Weights for Stored {
     fn tensor(&self, key: &str, shape: &[usize], compute: &Compute) -> Result<Tensor> {
         Random.tensor(key, shape, compute)
@@ -84,9 +89,9 @@ impl Weights for Stored {
                 let halves = wide.to_dtype(DType::F16)?.flatten_all()?.to_vec1::<half::f16>()?;
                 (halves.into_iter().flat_map(half::f16::to_le_bytes).collect(), Packing::F16)
             }
-            Self::Blocks(kind) => (QTensor::quantize(&wide, *kind)?.data()?.to_vec(), Packing::Blocks(*kind)),
+            Self::Blocks(kind) => (QTensor::quantize(&wide, *kind)?.data()?.to_vec(), Packing::Blocks(block(*kind))),
             Self::EightBit => {
-                (QTensor::quantize(&wide, GgmlDType::Q8_0)?.data()?.to_vec(), Packing::Blocks(GgmlDType::Q8_0))
+                (QTensor::quantize(&wide, GgmlDType::Q8_0)?.data()?.to_vec(), Packing::Blocks(Block::Q8_0))
             }
         };
         Ok(matrix::Stored::packed(Packed::new(bytes, packing, shape)?))

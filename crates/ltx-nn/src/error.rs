@@ -50,7 +50,7 @@ pub enum NnError {
         found: Vec<usize>,
     },
     /// A tensor is stored in a type that is not read.
-    #[error("{}: key {key} is stored as {found}, expected BF16, F16, F32, F8_E4M3 or blocks of a GGUF file", file.display())]
+    #[error("{}: key {key} is stored as {found}, expected BF16, F16, F32 or a quantised format that is read (docs/formats.md)", file.display())]
     WrongDType {
         /// The checkpoint file.
         file: PathBuf,

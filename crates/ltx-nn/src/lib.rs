@@ -28,8 +28,8 @@ pub use error::{NnError, Result};
 pub use feed_forward::FeedForward;
 pub use linear::Linear;
 pub use ltx_kernels::{
-    AttentionShape, Conv3dConfig, CudaKernels, DeviceChoice, DeviceError, KernelChoice, Level, Mask, Opened, Packing,
-    ShiftScale, TimePadding, UnknownKernels, UnknownLevel,
+    AttentionShape, Block, Conv3dConfig, CudaKernels, DeviceChoice, DeviceError, Element, GroupScale, Groups,
+    KernelChoice, Level, Mask, Opened, Packing, ShiftScale, TimePadding, UnknownKernels, UnknownLevel,
     cuda::{Arrival, Carrier, Pinned},
     e4m3, gpu_memory, gpu_name,
 };

@@ -57,16 +57,20 @@ pub enum WeightsError {
         /// What should be there.
         expected: String,
     },
-    /// A file says that its fp8 weights are scaled, and one has no scale.
-    #[error("{}: key {key} is F8_E4M3 and has no weight_scale, unlike others in this file", file.display())]
+    /// A file says that its weights are scaled, and one has no scale.
+    #[error("{}: key {key} is {found} and has no {scale} beside it, which its format or others in this file ask for", file.display())]
     MissingScale {
         /// The file.
         file: PathBuf,
         /// The weight.
         key: String,
+        /// The type of its values.
+        found: &'static str,
+        /// The last word of the scale's key.
+        scale: &'static str,
     },
-    /// The scale of an fp8 weight is not one finite number.
-    #[error("{}: key {key} is {found}, expected one finite number in F32, BF16 or F16", file.display())]
+    /// The scale of a quantised weight is not what its format asks for.
+    #[error("{}: key {key} is {found}, expected {expected}", file.display())]
     BadScale {
         /// The file.
         file: PathBuf,
@@ -74,6 +78,32 @@ pub enum WeightsError {
         key: String,
         /// What is there.
         found: String,
+        /// What should be there.
+        expected: String,
+    },
+    /// What a file states about its quantisation is not understood, or contradicts its tensors.
+    #[error("{}: the quantisation of {key}: {found}, expected {expected}", file.display())]
+    Quantisation {
+        /// The file.
+        file: PathBuf,
+        /// The layer's weight, or where it is stated.
+        key: String,
+        /// What is there.
+        found: String,
+        /// What should be there.
+        expected: String,
+    },
+    /// The file is quantised in a way that is not read.
+    #[error("{}: quantised as {format} (such as key {key}), which is not read; {instead}", file.display())]
+    UnreadFormat {
+        /// The file.
+        file: PathBuf,
+        /// The first tensor of the format.
+        key: String,
+        /// The format's name.
+        format: String,
+        /// What to take instead.
+        instead: &'static str,
     },
     /// A tensor holds a value that is not finite; it cannot be quantised.
     #[error("{}: key {key} holds a value that is not finite", file.display())]

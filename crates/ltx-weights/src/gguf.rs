@@ -5,10 +5,9 @@
 
 use crate::{
     Result, WeightsError,
-    weight_file::{Entry, Header, StoredType},
+    ggml_types::{GgmlType, type_of, unread_name},
+    weight_file::{Entry, Header},
 };
-use candle_core::{DType, quantized::GgmlDType};
-use ltx_nn::Packing;
 use std::{fmt::Display, ops::Range, path::Path};
 
 /// The first bytes of every such file.
@@ -23,6 +22,9 @@ pub(crate) const SHAPE_OF: &str = "comfy.gguf.orig_shape.";
 const ORIGINAL_DIMENSIONS: u64 = 8;
 /// The least bytes of a metadata entry (length, type, one byte) and of a tensor's description.
 const LEAST: (usize, usize) = (13, 24);
+/// What is to be taken in place of a type that is not read.
+const INSTEAD: &str =
+    "a type of ggml that is read, such as Q8_0, Q6_K, Q4_K_M or an IQ type: take the file in one of them";
 /// How deep arrays of arrays may go.
 const DEPTH: usize = 4;
 
@@ -269,8 +271,8 @@ fn describe<'a>(cursor: &mut Cursor<'a>, alignment: usize) -> Result<Described<'
     shape.reverse();
     let kind = cursor.u32(key)?;
     let offset = cursor.u64(key)?;
-    let Some((stored, block, size)) = type_of(kind) else {
-        return Err(cursor.fault(GgufFault::Type, key, format!("type {kind}"), "a type of ggml"));
+    let Some(GgmlType { stored, block, size }) = type_of(kind) else {
+        return Err(cursor.fault(GgufFault::Type, key, unread_name(kind), INSTEAD));
     };
     // No tensor has more values than 32 times the file's bytes: a smaller bound than overflow would give.
     let most = cursor.bytes.len() as u64 * 32;
@@ -294,7 +296,7 @@ fn describe<'a>(cursor: &mut Cursor<'a>, alignment: usize) -> Result<Described<'
         return Err(cursor.fault(GgufFault::Truncated, key, format!("offset {offset}"), "one inside the file"));
     };
     let shape = shape.into_iter().map(|side| side as usize).collect();
-    Ok(Described { key, entry: Entry { shape, stored, range, plus_one: false } })
+    Ok(Described { key, entry: Entry { shape, stored, range, plus_one: false, beside: None } })
 }
 
 /// Moves the ranges to where the data begins, and checks that they lie in the file and apart from each other.
@@ -327,68 +329,5 @@ fn original_shape(cursor: &Cursor<'_>, key: &str, entry: &Entry, shape: &[i64]) 
     sides.filter(|sides| values(sides) == Some(entry.values())).ok_or_else(|| {
         let expected = format!("a shape of {} values", entry.values());
         cursor.fault(GgufFault::Shape, format!("{SHAPE_OF}{key}"), format!("{shape:?}"), expected)
-    })
-}
-
-/// The number by which a file names a type.
-pub(crate) fn number_of(kind: GgmlDType) -> u32 {
-    match kind {
-        GgmlDType::F32 => 0,
-        GgmlDType::F16 => 1,
-        GgmlDType::Q4_0 => 2,
-        GgmlDType::Q4_1 => 3,
-        GgmlDType::Q5_0 => 6,
-        GgmlDType::Q5_1 => 7,
-        GgmlDType::Q8_0 => 8,
-        GgmlDType::Q8_1 => 9,
-        GgmlDType::Q2K => 10,
-        GgmlDType::Q3K => 11,
-        GgmlDType::Q4K => 12,
-        GgmlDType::Q5K => 13,
-        GgmlDType::Q6K => 14,
-        GgmlDType::Q8K => 15,
-        GgmlDType::BF16 => 30,
-    }
-}
-
-/// A type, the values in one of its blocks, and a block's bytes. Q8_1 and Q8_K are for activations, never for weights.
-fn type_of(number: u32) -> Option<(StoredType, u64, u64)> {
-    let float = |dtype, size| (StoredType::Float(dtype), 1, size);
-    let blocks = |kind: GgmlDType| {
-        debug_assert_eq!(number_of(kind), number, "{}", Packing::Blocks(kind).name());
-        (StoredType::Packed(Packing::Blocks(kind)), kind.block_size() as u64, kind.type_size() as u64)
-    };
-    let other = |name, block, size| (StoredType::Other(name), block, size);
-    Some(match number {
-        0 => float(DType::F32, 4),
-        1 => float(DType::F16, 2),
-        30 => float(DType::BF16, 2),
-        2 => blocks(GgmlDType::Q4_0),
-        3 => blocks(GgmlDType::Q4_1),
-        6 => blocks(GgmlDType::Q5_0),
-        7 => blocks(GgmlDType::Q5_1),
-        8 => blocks(GgmlDType::Q8_0),
-        10 => blocks(GgmlDType::Q2K),
-        11 => blocks(GgmlDType::Q3K),
-        12 => blocks(GgmlDType::Q4K),
-        13 => blocks(GgmlDType::Q5K),
-        14 => blocks(GgmlDType::Q6K),
-        9 => other("Q8_1", 32, 36),
-        15 => other("Q8_K", 256, 292),
-        16 => other("IQ2_XXS", 256, 66),
-        17 => other("IQ2_XS", 256, 74),
-        18 => other("IQ3_XXS", 256, 98),
-        19 => other("IQ1_S", 256, 50),
-        20 => other("IQ4_NL", 32, 18),
-        21 => other("IQ3_S", 256, 110),
-        22 => other("IQ2_S", 256, 82),
-        23 => other("IQ4_XS", 256, 136),
-        24 => other("I8", 1, 1),
-        25 => other("I16", 1, 2),
-        26 => other("I32", 1, 4),
-        27 => other("I64", 1, 8),
-        28 => other("F64", 1, 8),
-        29 => other("IQ1_M", 256, 56),
-        _ => return None,
     })
 }

@@ -7,10 +7,12 @@
 #![deny(unsafe_code)]
 
 mod error;
+mod ggml_types;
 mod gguf;
 mod lora;
 mod mapped;
 mod names;
+mod quantised;
 mod quantize;
 mod random;
 mod report;

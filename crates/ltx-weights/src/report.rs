@@ -4,6 +4,7 @@
 
 use crate::{
     LoraProblem, LoraReport, Loras, TensorSet,
+    quantised::is_idle,
     vocabulary::{is_audio, is_vision},
 };
 use ltx_nn::NnError;
@@ -117,7 +118,10 @@ impl fmt::Display for KeyProblem {
                 write!(f, "key {key} has shape {found:?}, expected {expected:?}")
             }
             Self::WrongDType { key, found } => {
-                write!(f, "key {key} is stored as {found}, expected BF16, F16, F32, F8_E4M3 or blocks of a GGUF file")
+                write!(
+                    f,
+                    "key {key} is stored as {found}, expected BF16, F16, F32 or a quantised format that is read (docs/formats.md)"
+                )
             }
             Self::Lora { file, what } => write!(f, "{}: {what}", file.display()),
             Self::Unreadable { reason } => f.write_str(reason),
@@ -144,10 +148,13 @@ pub struct LoadReport {
     pub used: BTreeMap<Part, Tally>,
     /// What the video models load, by part and stored type.
     pub stored: BTreeMap<Part, BTreeMap<&'static str, Tally>>,
-    /// Of that, what stays packed in memory as it is stored: the quantised and fp8 matrices of linear layers.
+    /// Of that, what stays packed in memory as it is stored, in the bytes that it takes there: the quantised and fp8 matrices of
+    /// linear layers.
     pub packed: BTreeMap<Part, Tally>,
-    /// Scales of fp8 weights, read with their weights, and those of activations, which are not needed.
+    /// Scales of quantised weights, read with their weights, and those of activations.
     pub scales: Tally,
+    /// Of those, the scales of activations: not needed, as activations are not rounded.
+    pub idle_scales: Tally,
     /// The audio stream: recognised, counted, never read.
     pub audio: Tally,
     /// Gemma's vision tower, its projector, and what else of a Gemma file makes no hidden states: recognised, counted, never
@@ -165,9 +172,12 @@ impl LoadReport {
     pub(crate) fn new(set: &TensorSet, loras: &Loras, used: &BTreeMap<String, Use>, problems: &[KeyProblem]) -> Self {
         let mut report = Self { problems: problems.to_vec(), loras: loras.reports().to_vec(), ..Self::default() };
         report.problems.extend(loras.problems(used));
-        for size in set.companions() {
+        for (key, size) in set.companions() {
             report.total.count(size);
             report.scales.count(size);
+            if is_idle(key) {
+                report.idle_scales.count(size);
+            }
         }
         for key in set.keys() {
             let size = set.size_of(key);
@@ -177,7 +187,7 @@ impl LoadReport {
                 let stored = set.stored_as(key).unwrap_or_default();
                 report.stored.entry(part).or_default().entry(stored).or_default().count(size);
                 if packed {
-                    report.packed.entry(part).or_default().count(size);
+                    report.packed.entry(part).or_default().count((size.0, set.packed_bytes(key)));
                     match loras.size_beside(key) {
                         Tally { tensors: 0, .. } => {}
                         beside => *report.beside.entry(part).or_default() += beside,
@@ -192,6 +202,25 @@ impl LoadReport {
             }
         }
         report
+    }
+
+    /// The problems in words, keys of one type that is not read in one.
+    fn told(&self) -> Vec<String> {
+        let mut types: BTreeMap<&str, usize> = BTreeMap::new();
+        for problem in &self.problems {
+            if let KeyProblem::WrongDType { found, .. } = problem {
+                *types.entry(found).or_default() += 1;
+            }
+        }
+        let words = |problem: &KeyProblem| match problem {
+            // Told of the first key; the others are left out.
+            KeyProblem::WrongDType { found, .. } => match types.remove(found.as_str())? {
+                1 => Some(problem.to_string()),
+                count => Some(format!("{problem}, and so are {} other keys", count - 1)),
+            },
+            _ => Some(problem.to_string()),
+        };
+        self.problems.iter().filter_map(words).collect()
     }
 
     /// Whether nothing is wrong.
@@ -218,9 +247,10 @@ impl LoadReport {
 impl fmt::Display for LoadReport {
     /// The problems, the first few of them in words.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown: Vec<_> = self.problems.iter().take(SHOWN).map(KeyProblem::to_string).collect();
+        let told = self.told();
+        let shown: Vec<_> = told.iter().take(SHOWN).map(String::as_str).collect();
         f.write_str(&shown.join("; "))?;
-        match self.problems.len().saturating_sub(SHOWN) {
+        match told.len().saturating_sub(SHOWN) {
             0 => Ok(()),
             more => write!(f, "; and {more} more"),
         }

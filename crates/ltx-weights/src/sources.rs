@@ -58,10 +58,9 @@ impl Weights for Stored {
             let index = Tensor::from_vec(rows.to_vec(), rows.len(), &compute.device)?;
             return Ok(self.tensor(key, &shape, compute)?.index_select(&index, 0)?);
         }
-        let row_bytes = entry.range.len() / shape[0].max(1);
-        let mut gathered = vec![0u8; rows.len() * row_bytes];
-        for (row, bytes) in rows.iter().zip(gathered.chunks_mut(row_bytes.max(1))) {
-            file.read((key, entry), *row as usize * row_bytes, bytes)?;
+        let mut gathered = Vec::new();
+        for row in rows {
+            gathered.extend(file.packed_rows((key, entry), *row as usize..*row as usize + 1)?);
         }
         convert(&gathered, entry, &[rows.len(), shape[1]], compute)
     }
@@ -71,8 +70,11 @@ impl Weights for Stored {
     }
 }
 
-/// A tensor's bytes.
+/// A tensor's bytes, as they are packed in memory.
 fn whole(file: &WeightFile, (key, entry): (&str, &Entry)) -> ltx_nn::Result<Vec<u8>> {
+    if entry.beside.is_some() {
+        return file.packed_rows((key, entry), 0..entry.shape.first().copied().unwrap_or(0));
+    }
     let mut bytes = vec![0; entry.range.len()];
     file.read((key, entry), 0, &mut bytes)?;
     Ok(bytes)

@@ -209,9 +209,15 @@ impl TensorSet {
         each.fold((0, 0), |(sum, most), bytes| (sum + bytes, most.max(bytes)))
     }
 
-    /// Values and bytes of what accompanies fp8 weights.
-    pub(crate) fn companions(&self) -> impl Iterator<Item = (u64, u64)> {
-        self.files.iter().flat_map(|file| file.header.companions.values().copied())
+    /// What accompanies quantised weights: keys, values and bytes.
+    pub(crate) fn companions(&self) -> impl Iterator<Item = (&str, (u64, u64))> {
+        self.files.iter().flat_map(|file| file.header.companions.iter().map(|(key, size)| (key.as_str(), *size)))
+    }
+
+    /// Bytes in memory of a tensor that stays packed.
+    pub(crate) fn packed_bytes(&self, key: &str) -> u64 {
+        let bytes = |entry: &Entry| entry.packing().and_then(|packing| packing.bytes(entry.values()));
+        self.entry(key).and_then(|(_, entry)| bytes(entry)).unwrap_or(0) as u64
     }
 
     pub(crate) fn entry(&self, key: &str) -> Option<(&WeightFile, &Entry)> {

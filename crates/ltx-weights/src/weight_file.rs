@@ -2,7 +2,13 @@
 //!
 //! Must not know which model its tensors belong to.
 
-use crate::{Result, gguf, mapped::Mapped, names, safetensors_file};
+use crate::{
+    Result, gguf,
+    mapped::Mapped,
+    names,
+    quantised::{self, Beside},
+    safetensors_file,
+};
 use candle_core::DType;
 use ltx_nn::{NnError, Packing, matrix::StoredKind};
 use std::{
@@ -16,7 +22,7 @@ use std::{
 pub(crate) enum StoredType {
     /// F32, F16 or BF16.
     Float(DType),
-    /// fp8 or quantised blocks.
+    /// 8-bit floats, quantised blocks and groups.
     Packed(Packing),
     /// A type that is recognised and not read.
     Other(&'static str),
@@ -43,6 +49,8 @@ pub(crate) struct Entry {
     pub(crate) range: Range<usize>,
     /// Its values are by one larger than the official ones (Gemma's norms in llama.cpp's files).
     pub(crate) plus_one: bool,
+    /// The scales of its groups, which lie elsewhere in the file.
+    pub(crate) beside: Option<Box<Beside>>,
 }
 
 impl Entry {
@@ -79,7 +87,7 @@ pub(crate) struct Header {
     pub(crate) texts: BTreeMap<String, Range<usize>>,
     /// Metadata that lies elsewhere than in the file as it is, such as JSON with escapes, and numbers.
     pub(crate) values: BTreeMap<String, String>,
-    /// Tensors that only accompany others (scales of fp8 weights): values and bytes.
+    /// Tensors that only accompany others (scales of quantised weights): values and bytes.
     pub(crate) companions: BTreeMap<String, (u64, u64)>,
     /// Where the header ends.
     pub(crate) length: usize,
@@ -126,11 +134,27 @@ impl WeightFile {
 
     /// Some of a tensor's bytes, read out of the file: those from `start` on, as many as `buffer` takes.
     pub(crate) fn read(&self, (key, entry): (&str, &Entry), start: usize, buffer: &mut [u8]) -> ltx_nn::Result<()> {
-        self.map.read(entry.range.start + start, buffer).map_err(|source| NnError::Unreadable {
+        self.read_at((key, entry.range.start + start), buffer)
+    }
+
+    /// Bytes from a place in the file on, as many as `buffer` takes; the key is for errors.
+    pub(crate) fn read_at(&self, (key, start): (&str, usize), buffer: &mut [u8]) -> ltx_nn::Result<()> {
+        self.map.read(start, buffer).map_err(|source| NnError::Unreadable {
             file: self.path.clone(),
             key: key.to_owned(),
             source,
         })
+    }
+
+    /// Some rows of a tensor as they are packed in memory; of one whose rows cannot be told apart, all of it.
+    pub(crate) fn packed_rows(&self, (key, entry): (&str, &Entry), rows: Range<usize>) -> ltx_nn::Result<Vec<u8>> {
+        if let Some(beside) = &entry.beside {
+            return quantised::assemble(self, (key, entry), beside, rows);
+        }
+        let row_bytes = entry.range.len() / entry.shape.first().copied().unwrap_or(1).max(1);
+        let mut bytes = vec![0; rows.len() * row_bytes];
+        self.read((key, entry), rows.start * row_bytes, &mut bytes)?;
+        Ok(bytes)
     }
 
     pub(crate) fn release(&self, entry: &Entry) {

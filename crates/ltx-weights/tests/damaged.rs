@@ -3,40 +3,21 @@
 //!
 //! 10,000 files by default, `FUZZ_CASES` times four if that is more.
 
+mod trial;
+
 use candle_core::{DType, Device, Tensor};
-use ltx_nn::{Compute, NnError, Vb};
-use ltx_testkit::fuzz::{Edit, Verdict, campaign_of, damaged, edits};
+use ltx_nn::{Compute, Vb};
+use ltx_testkit::fuzz::{Verdict, campaign_of, edits};
 use ltx_types::CancelToken;
 use ltx_weights::{GgufFault, Naming, QuantizeType, Recipe, Stored, TensorSet, WeightsError, quantize};
-use peak_alloc::PeakAlloc;
 use proptest::{prelude::Strategy, prop_oneof, sample::select};
-use std::{
-    cell::Cell,
-    collections::HashMap,
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
-
-#[global_allocator]
-static ALLOCATED: PeakAlloc = PeakAlloc;
+use std::{cell::Cell, collections::HashMap, fs, path::Path, sync::Arc};
+use trial::{Good, anywhere, tried, tried_as};
 
 /// Of each campaign.
 const CASES: u32 = 2500;
-/// What the message, paths and maps of a handful of keys may take beside the file's bytes.
-const SMALL: usize = 16 << 10;
-/// Values in f32 take at most so many times the bytes they are stored in (Q2_K has 2.6 bits), tiles that are copied included.
-const WIDENED: usize = 14;
 /// Numbers that counts, sizes and offsets are replaced by.
 const TELLING: [u64; 12] = [0, 1, 5, 31, 32, 255, 4096, 1 << 31, (1 << 32) - 1, 1 << 40, 1 << 62, u64::MAX];
-
-/// The most bytes allocated at once while `work` ran, beyond those that were before.
-fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
-    let before = ALLOCATED.current_usage();
-    ALLOCATED.reset_peak_usage();
-    let done = work();
-    (done, ALLOCATED.peak_usage().saturating_sub(before))
-}
 
 fn random(shape: &[usize]) -> Tensor {
     Tensor::randn(0f32, 1f32, shape, &Device::Cpu).unwrap()
@@ -49,18 +30,6 @@ fn layer(number: usize, name: &str) -> String {
 fn save(file: &Path, tensors: &[(String, Tensor)]) {
     let tensors: HashMap<&str, Tensor> = tensors.iter().map(|(key, tensor)| (key.as_str(), tensor.clone())).collect();
     candle_core::safetensors::save(&tensors, file).unwrap();
-}
-
-/// A good file.
-struct Good {
-    file: PathBuf,
-    bytes: Vec<u8>,
-}
-
-impl Good {
-    fn new(file: PathBuf) -> Self {
-        Self { bytes: fs::read(&file).unwrap(), file }
-    }
 }
 
 /// Matrices in blocks of 256 and 32 values, a norm, a table and a tensor of five dimensions, as `ltxd quantize` writes them.
@@ -91,50 +60,6 @@ fn fp8(folder: &Path) -> Good {
     }
     save(&file, &tensors);
     Good::new(file)
-}
-
-/// Opens a file of these bytes and reads all it offers; `must` says which error there has to be, if any.
-fn tried(good: &Good, bytes: &[u8], must: Option<&dyn Fn(&WeightsError) -> bool>) -> Verdict {
-    fs::write(&good.file, bytes).unwrap();
-    let (opened, took) = peak(|| TensorSet::open_file(&good.file));
-    assert!(took <= bytes.len() + SMALL, "opening {} bytes took {took}", bytes.len());
-    let name = good.file.file_name().unwrap().to_str().unwrap();
-    let set = match opened {
-        Err(error) => {
-            assert!(error.to_string().contains(name), "{error}");
-            assert!(must.is_none_or(|must| must(&error)), "another error: {error}");
-            return Verdict::Refused;
-        }
-        Ok(set) => Arc::new(set),
-    };
-    assert!(must.is_none(), "it was taken");
-    let keys: Vec<(String, Vec<usize>)> =
-        set.keys().filter_map(|key| Some((key.to_owned(), set.shape_of(key)?.to_vec()))).collect();
-    let vb = Vb::new(Arc::new(Stored(set)), Compute::cpu_f32());
-    let named = |error: Option<NnError>| match error {
-        Some(error @ NnError::WrongDType { .. }) => assert!(error.to_string().contains(name), "{error}"),
-        Some(error) => panic!("{error}"),
-        None => {}
-    };
-    for (key, shape) in keys {
-        let (read, took) = peak(|| vb.tensor(&key, &shape).err());
-        assert!(took <= WIDENED * bytes.len() + SMALL, "{key} {shape:?} took {took} of {}", bytes.len());
-        named(read);
-        if let [outputs, inputs] = shape[..]
-            && key.ends_with("attn1.to_q.weight")
-        {
-            let (read, took) = peak(|| vb.matrix(&key, [outputs, inputs]).err());
-            // Of a float type it becomes f32.
-            assert!(took <= 2 * bytes.len() + SMALL, "{key} {shape:?} as a matrix took {took} of {}", bytes.len());
-            named(read);
-        }
-    }
-    Verdict::Accepted
-}
-
-/// The same; where it must be refused, with the right error.
-fn tried_as(good: &Good, bytes: &[u8], must: bool, right: impl Fn(&WeightsError) -> bool) -> Verdict {
-    tried(good, bytes, must.then_some(&right as &dyn Fn(&WeightsError) -> bool))
 }
 
 fn is(fault: &'static [GgufFault]) -> impl Fn(&WeightsError) -> bool {
@@ -302,16 +227,6 @@ fn spoils_fp8() -> impl Strategy<Value = SpoilFp8> {
         3 => (0.0..=1.0f64).prop_map(SpoilFp8::Cut),
         4 => (0.0..=1.0f64, select(&TELLING[..])).prop_map(|(share, value)| SpoilFp8::Number(share, value)),
     ]
-}
-
-/// The edits, every second time within the header, where they hurt most.
-fn anywhere(good: &Good, header: usize, turn: &Cell<usize>, edits: &[Edit]) -> Verdict {
-    turn.set(turn.get() + 1);
-    let bytes = match turn.get() % 2 {
-        0 => damaged(good.bytes.clone(), edits),
-        _ => [damaged(good.bytes[..header].to_vec(), edits), good.bytes[header..].to_vec()].concat(),
-    };
-    tried(good, &bytes, None)
 }
 
 /// One test, as the allocator counts for the whole process.

@@ -23,7 +23,7 @@ mod shared;
 pub use amx::Tiles16;
 pub use attention::{Attention, AttentionSizes};
 pub use conv3d::{Conv3d, PackedConv, scratch_bytes};
-pub use decode::{decode, decodes};
+pub use decode::{MOST_ROTATED, decode};
 pub use gelu::gelu;
 pub use gemm::{COLUMNS, panels};
 pub use group_norm::GroupNorm;

@@ -3,7 +3,7 @@
 //! Must not know where the bytes come from.
 
 use super::{
-    Level, decode, decodes,
+    Level, decode,
     gemm::{COLUMNS, DEPTH, OnDemand, Right, RightPanels, Strided},
 };
 use crate::{KernelError, Packing};
@@ -27,11 +27,11 @@ impl<'a> PackedRows<'a> {
     /// The matrix that `bytes` hold.
     ///
     /// # Errors
-    /// They do not hold rows of whole blocks of that shape, or blocks that nothing decodes.
+    /// They do not hold rows of whole blocks of that shape, or groups that nothing decodes.
     pub fn new(level: Level, bytes: &'a [u8], packing: Packing, shape: [usize; 2]) -> Result<Self, KernelError> {
         let [outputs, inputs] = shape;
         let fits = packing.bytes(inputs).and_then(|row| row.checked_mul(outputs)) == Some(bytes.len());
-        KernelError::ensure(fits && decodes(packing), "packed linear")?;
+        KernelError::ensure(fits && packing.is_sound(), "packed linear")?;
         Ok(Self { bytes, packing, shape, level })
     }
 

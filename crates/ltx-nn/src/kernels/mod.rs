@@ -6,7 +6,7 @@ mod linear;
 
 pub(crate) use linear::{Linear, Then, Weight, panel_tensor, panels};
 pub(crate) use ltx_kernels::{
-    cpu::{GROUP, PackedRows, Tiles16, Weights8, decode, decodes},
+    cpu::{GROUP, PackedRows, Tiles16, Weights8, decode},
     cuda,
 };
 

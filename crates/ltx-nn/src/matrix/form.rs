@@ -147,12 +147,19 @@ fn is_rounded(matrix: &Description) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::quantized::GgmlDType;
+    use crate::{Block, Element, GroupScale, Groups};
 
     const BF16: StoredKind = StoredKind::Packed(Packing::Bf16);
     const F16: StoredKind = StoredKind::Packed(Packing::F16);
     const FP8: StoredKind = StoredKind::Packed(Packing::Fp8 { scale: 0.5 });
-    const Q4_K: StoredKind = StoredKind::Packed(Packing::Blocks(GgmlDType::Q4K));
+    const Q4_K: StoredKind = StoredKind::Packed(Packing::Blocks(Block::Q4_K));
+    const NVFP4: StoredKind = StoredKind::Packed(Packing::Groups(Groups {
+        element: Element::E2m1,
+        size: 16,
+        scale: GroupScale::E4m3,
+        factor: 0.5,
+        rotation: 1,
+    }));
     const FLOATS: StoredKind = StoredKind::Floats(DType::F32);
 
     const CPU: Arithmetic = Arithmetic { on_gpu: false, dtype: DType::F32, eight_bit: false, tiles: false };
@@ -177,12 +184,14 @@ mod tests {
             (CPU, F16, Form::Panels, packed(F16)),
             (CPU, FP8, packed(FP8), packed(FP8)),
             (CPU, Q4_K, packed(Q4_K), packed(Q4_K)),
+            (CPU, NVFP4, packed(NVFP4), packed(NVFP4)),
             (CPU, StoredKind::ShapeAlone, Form::Rows(DType::F32), Form::Rows(DType::F32)),
             (AMX, BF16, Form::Tiles, packed(BF16)),
             (AMX, F16, Form::Panels, packed(F16)),
             (INT8, FLOATS, Form::EightBit, Form::EightBit),
             (INT8, BF16, Form::EightBit, Form::EightBit),
             (INT8, Q4_K, Form::EightBit, Form::EightBit),
+            (INT8, NVFP4, Form::EightBit, Form::EightBit),
             (INT8, StoredKind::ShapeAlone, Form::Rows(DType::F32), Form::Rows(DType::F32)),
             (CPU_BF16, FLOATS, Form::Rows(DType::BF16), Form::Rows(DType::BF16)),
             (CPU_BF16, BF16, Form::Rows(DType::BF16), Form::Rows(DType::BF16)),
@@ -190,6 +199,7 @@ mod tests {
             (GPU, BF16, Form::GpuRows(DType::BF16), Form::GpuRows(DType::BF16)),
             (GPU, FLOATS, Form::GpuRows(DType::BF16), Form::GpuRows(DType::BF16)),
             (GPU, Q4_K, Form::GpuRows(DType::BF16), Form::GpuRows(DType::BF16)),
+            (GPU, NVFP4, Form::GpuRows(DType::BF16), Form::GpuRows(DType::BF16)),
             (GPU, FP8, Form::GpuFp8, Form::GpuFp8),
         ] {
             assert_eq!(form(&matrix(kind), &arithmetic, Use::Stays), stays, "{kind:?} {arithmetic:?}");
@@ -217,6 +227,8 @@ mod tests {
             (CPU, BF16, [8192, 4096]),
             (CPU, FLOATS, [8192, 8192]),
             (CPU, Q4_K, [1152, 0]),
+            (CPU, NVFP4, [1152, 0]),
+            (GPU, NVFP4, [4096, 0]),
             (AMX, BF16, [4096, 4096]),
             (INT8, BF16, [2176, 4096]),
             (INT8, Q4_K, [2176, 1152]),

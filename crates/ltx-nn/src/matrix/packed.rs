@@ -29,7 +29,7 @@ pub fn unpack(level: Level, bytes: &[u8], packing: Packing, values: usize) -> Re
 
 /// Fails unless `bytes` holds `values` values in whole blocks of a kind that is decoded here.
 fn check(bytes: &[u8], packing: Packing, values: usize) -> Result<()> {
-    if packing.bytes(values) == Some(bytes.len()) && kernels::decodes(packing) {
+    if packing.bytes(values) == Some(bytes.len()) && packing.is_sound() {
         return Ok(());
     }
     let found = format!("{} bytes, {packing:?}", bytes.len());
@@ -130,7 +130,7 @@ impl fmt::Debug for Packed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::matrix::tests::bytes_of;
+    use crate::{Block, matrix::tests::bytes_of};
     use candle_core::quantized::{GgmlDType, QTensor};
 
     const KINDS: [GgmlDType; 7] = [
@@ -148,7 +148,7 @@ mod tests {
         let weight = Tensor::randn(0f32, 1f32, (33, 512), &Device::Cpu)?;
         for kind in KINDS {
             let blocks = QTensor::quantize(&weight, kind)?;
-            let packed = Packed::new(blocks.data()?.to_vec(), Packing::Blocks(kind), [33, 512])?;
+            let packed = Packed::new(blocks.data()?.to_vec(), Packing::Blocks(Block::of(kind).unwrap()), [33, 512])?;
             let expected = blocks.dequantize(&Device::Cpu)?.to_vec2::<f32>()?;
             assert_eq!(packed.widened(&Device::Cpu, Level::widest())?.to_vec2::<f32>()?, expected, "{kind:?}");
         }
@@ -160,7 +160,7 @@ mod tests {
         let weight = Tensor::randn(0f32, 1f32, (6, 64), &Device::Cpu)?;
         let blocks = QTensor::quantize(&weight, GgmlDType::Q8_0)?;
         let mut all = vec![(
-            Packed::new(blocks.data()?.to_vec(), Packing::Blocks(GgmlDType::Q8_0), [6, 64])?,
+            Packed::new(blocks.data()?.to_vec(), Packing::Blocks(Block::Q8_0), [6, 64])?,
             blocks.dequantize(&Device::Cpu)?,
         )];
         for (packing, dtype) in [(Packing::Bf16, DType::BF16), (Packing::F16, DType::F16)] {
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn what_is_not_whole_blocks_is_refused() {
-        let q8 = Packing::Blocks(GgmlDType::Q8_0);
+        let q8 = Packing::Blocks(Block::Q8_0);
         let bytes = vec![0u8; 68];
         assert!(Packed::new(bytes.clone(), q8, [2, 32]).is_ok());
         assert!(Packed::new(bytes.clone(), q8, [1, 64]).is_ok());

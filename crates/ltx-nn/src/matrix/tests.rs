@@ -3,7 +3,10 @@
 //! Must not know files.
 
 use super::{prepared::Values, *};
-use crate::{Compute, KernelChoice, Level, NnError, Packing, Result, kernels, kernels::Then, relative_l2};
+use crate::{
+    Block, Compute, Element, GroupScale, Groups, KernelChoice, Level, NnError, Packing, Result, kernels, kernels::Then,
+    relative_l2,
+};
 use candle_core::{
     DType, Device, Tensor,
     quantized::{GgmlDType, QTensor},
@@ -31,7 +34,9 @@ pub(super) fn bytes_of(halves: &Tensor) -> Vec<u8> {
 fn blocks(weight: &Tensor, kind: GgmlDType) -> Stored {
     let blocks = QTensor::quantize(weight, kind).unwrap();
     let shape = weight.dims2().unwrap().into();
-    Stored::packed(Packed::new(blocks.data().unwrap().to_vec(), Packing::Blocks(kind), shape).unwrap())
+    Stored::packed(
+        Packed::new(blocks.data().unwrap().to_vec(), Packing::Blocks(Block::of(kind).unwrap()), shape).unwrap(),
+    )
 }
 
 fn halves(weight: &Tensor, packing: Packing) -> Stored {
@@ -43,6 +48,29 @@ fn halves(weight: &Tensor, packing: Packing) -> Stored {
 fn fp8(outputs: usize, inputs: usize) -> Stored {
     let bytes = (0..outputs * inputs).map(|i| (i * 7 % 120) as u8).collect();
     Stored::packed(Packed::new(bytes, Packing::Fp8 { scale: 0.5 }, [outputs, inputs]).unwrap())
+}
+
+fn grouped(groups: Groups, outputs: usize, inputs: usize) -> Stored {
+    let size = Packing::Groups(groups).bytes(outputs * inputs).unwrap();
+    let mut bytes: Vec<u8> = (0..size).map(|i| (i * 37 % 251) as u8).collect();
+    for group in bytes.chunks_mut(groups.bytes()) {
+        let (_, scale) = group.split_at_mut(groups.bytes() - groups.scale_bytes());
+        match groups.scale {
+            GroupScale::F32 => scale.copy_from_slice(&0.01f32.to_le_bytes()),
+            _ => scale.fill(0x38),
+        }
+    }
+    Stored::packed(Packed::new(bytes, Packing::Groups(groups), [outputs, inputs]).unwrap())
+}
+
+fn nvfp4(outputs: usize, inputs: usize) -> Stored {
+    let (element, scale) = (Element::E2m1, GroupScale::E4m3);
+    grouped(Groups { element, size: 16, scale, factor: 0.5, rotation: 1 }, outputs, inputs)
+}
+
+fn rotated(outputs: usize, inputs: usize) -> Stored {
+    let (element, scale) = (Element::Int8, GroupScale::F32);
+    grouped(Groups { element, size: 256, scale, factor: 1.0, rotation: 256 }, outputs, inputs)
 }
 
 fn pair(rank: usize, outputs: usize, inputs: usize) -> LowRank {
@@ -169,7 +197,13 @@ fn packed_products_equal_the_formula_whatever_the_threads() -> Result<()> {
     use GgmlDType::{Q4_0, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0};
     let (weight, x) = (randn(333, 512), randn(37, 512));
     let mut all = [Q8_0, Q6K, Q5K, Q4K, Q4_0, Q5_0, Q5_1].map(|kind| blocks(&weight, kind)).to_vec();
-    all.extend([fp8(333, 512), halves(&weight, Packing::Bf16), halves(&weight, Packing::F16)]);
+    all.extend([
+        nvfp4(333, 512),
+        rotated(333, 512),
+        fp8(333, 512),
+        halves(&weight, Packing::Bf16),
+        halves(&weight, Packing::F16),
+    ]);
     for level in Level::available() {
         for stored in &all {
             let matrix = loaded(stored, &at(level), Use::Once);
@@ -211,12 +245,14 @@ fn in_16_bits_products_are_summed_in_f32() -> Result<()> {
 
 #[test]
 fn pairs_beside_a_matrix_are_added_before_the_activation() -> Result<()> {
-    let (x, bias) = (randn(3, 64), randn(1, 40).squeeze(0)?);
-    let (stored, pairs) = (blocks(&randn(40, 64), GgmlDType::Q8_0), vec![pair(2, 40, 64), pair(3, 40, 64)]);
-    let sum = merge_low_rank(&stored.tensor(&Compute::cpu_f32())?, &pairs)?;
-    let expected = x.matmul(&sum.t()?)?.broadcast_add(&bias)?.gelu()?;
-    let matrix = loaded(&stored.with_pairs(pairs), &Compute::cpu_f32(), Use::Stays);
-    assert!(relative_l2(&matrix.product(&x, Some(&bias), Then::Gelu)?, &expected).unwrap() < 3e-6);
+    let (x, bias) = (randn(3, 256), randn(1, 40).squeeze(0)?);
+    for stored in [blocks(&randn(40, 256), GgmlDType::Q8_0), nvfp4(40, 256), rotated(40, 256)] {
+        let pairs = vec![pair(2, 40, 256), pair(3, 40, 256)];
+        let sum = merge_low_rank(&stored.tensor(&Compute::cpu_f32())?, &pairs)?;
+        let expected = x.matmul(&sum.t()?)?.broadcast_add(&bias)?.gelu()?;
+        let matrix = loaded(&stored.with_pairs(pairs), &Compute::cpu_f32(), Use::Stays);
+        assert!(relative_l2(&matrix.product(&x, Some(&bias), Then::Gelu)?, &expected).unwrap() < 3e-6, "{matrix:?}");
+    }
     Ok(())
 }
 
@@ -256,7 +292,8 @@ fn a_form_has_the_bytes_that_it_says() {
         assert_eq!(panels.tensor_bytes(), panels.form().bytes(64 * 256), "{panels:?}");
     }
     for dtype in [DType::BF16, DType::F32] {
-        for stored in [halves(&weight, Packing::Bf16), blocks(&weight, GgmlDType::Q4K), fp8(64, 256)] {
+        let stored = [halves(&weight, Packing::Bf16), blocks(&weight, GgmlDType::Q4K), fp8(64, 256), nvfp4(64, 256)];
+        for stored in stored {
             let arithmetic = Arithmetic { on_gpu: true, ..Arithmetic::of(&Compute::cpu_f32().with_dtype(dtype)) };
             let form = form(&stored.describe(), &arithmetic, Use::Stays);
             assert_eq!(carried(&stored, dtype).tensor_bytes(), form.bytes(64 * 256), "{form:?}");

@@ -202,8 +202,7 @@ fn in_memory(used: Tally, packed: Tally, value: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::quantized::GgmlDType;
-    use ltx_nn::Packing;
+    use ltx_nn::{Block, Packing};
 
     #[test]
     fn a_gpu_keeps_fp8_as_bytes_and_everything_else_in_the_dtype() {
@@ -217,7 +216,7 @@ mod tests {
         let (bf16, f32s, blocks, fp8) = (
             matrix(4096, Packing::Bf16),
             tensor(8192, Some(StoredKind::Floats(DType::F32))),
-            matrix(2176, Packing::Blocks(GgmlDType::Q8_0)),
+            matrix(2176, Packing::Blocks(Block::Q8_0)),
             matrix(2048, Packing::Fp8 { scale: 1.0 }),
         );
         // In its last form, streamed, and beside it while it is loaded.

@@ -9,7 +9,9 @@ pub use rules::QuantizeType;
 pub use writer::MetaValue;
 
 use crate::{
-    Result, TensorSet, WeightsError, names,
+    Result, TensorSet, WeightsError,
+    ggml_types::name_of,
+    names,
     sources::convert,
     weight_file::{Entry, StoredType, WeightFile},
 };
@@ -18,7 +20,7 @@ use candle_core::{
     quantized::{GgmlDType, QTensor},
 };
 use half::{bf16, f16};
-use ltx_nn::{Compute, Packing};
+use ltx_nn::Compute;
 use ltx_types::CancelToken;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -114,7 +116,7 @@ pub fn quantize(
     let (mut jobs, mut planned, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
     for key in set.keys() {
         let Some((file, entry)) = set.entry(key) else { continue };
-        let named = name_of(key, &recipe.naming);
+        let named = written_as(key, &recipe.naming);
         let Some(name) = named.filter(|_| !matches!(entry.stored, StoredType::Other(_)) && entry.values() > 0) else {
             left_out.push(key.to_owned());
             continue;
@@ -140,9 +142,9 @@ pub fn quantize(
             key: job.key.to_owned(),
             shape: job.entry.shape.clone(),
             from: job.entry.stored.name(),
-            to: Packing::Blocks(job.kind).name(),
+            to: name_of(job.kind),
             kept: job.kept,
-            fallback: job.kept.is_none() && Packing::Blocks(job.kind).name() != recipe.kind.name(),
+            fallback: job.kept.is_none() && name_of(job.kind) != recipe.kind.name(),
             relative_error,
             bytes_in: job.entry.range.len() as u64,
             bytes_out: planned.bytes(),
@@ -152,7 +154,7 @@ pub fn quantize(
     Ok(QuantizeReport { tensors, left_out, bytes_in, bytes_out: writer.finish()? })
 }
 
-fn name_of(key: &str, naming: &Naming) -> Option<String> {
+fn written_as(key: &str, naming: &Naming) -> Option<String> {
     match naming {
         Naming::Official => Some(key.to_owned()),
         Naming::Gemma { prefix } => names::llama_name(key.strip_prefix(prefix)?.strip_prefix('.')?),
@@ -187,6 +189,10 @@ impl<'a> Job<'a> {
                 .par_iter()
                 .map(|start| {
                     let count = chunk.min(rows - start);
+                    if self.entry.beside.is_some() {
+                        let packed = self.file.packed_rows((self.key, self.entry), *start..start + count)?;
+                        return self.convert(&packed, [count, row]);
+                    }
                     let bytes = bytes.get(start * row_bytes..(start + count) * row_bytes).unwrap_or_default();
                     self.convert(bytes, [count, row])
                 })

@@ -2,9 +2,9 @@
 //!
 //! Must not know files.
 
+use crate::ggml_types::name_of;
 use crate::vocabulary::KEPT;
 use candle_core::quantized::GgmlDType;
-use ltx_nn::Packing;
 
 /// What matrices are quantised to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl QuantizeType {
 
     /// The name in files and reports.
     pub(super) fn name(self) -> &'static str {
-        Packing::Blocks(self.kind()).name()
+        name_of(self.kind())
     }
 }
 

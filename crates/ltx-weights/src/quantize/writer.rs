@@ -4,7 +4,8 @@
 
 use crate::{
     Result, WeightsError,
-    gguf::{ALIGNMENT, DIMENSIONS, MAGIC, SHAPE_OF, number_of},
+    ggml_types::number_of,
+    gguf::{ALIGNMENT, DIMENSIONS, MAGIC, SHAPE_OF},
 };
 use candle_core::quantized::GgmlDType;
 use ltx_files::PartialFile;

@@ -75,9 +75,12 @@ fn print(Inspected { path, kind, formats, version, sizes, absent, report }: &Ins
             line(&format!("  {stored}, {bits} bits"), *tally);
         }
     }
-    for (name, tally) in
-        [("audio, left on disk", report.audio), ("vision, left on disk", report.vision), ("scales", report.scales)]
-    {
+    for (name, tally) in [
+        ("audio, left on disk", report.audio),
+        ("vision, left on disk", report.vision),
+        ("scales", report.scales),
+        ("  of inputs, not needed", report.idle_scales),
+    ] {
         if tally != Tally::default() {
             line(name, tally);
         }

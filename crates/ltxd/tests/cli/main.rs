@@ -6,6 +6,7 @@ mod bad_input;
 mod cancel;
 mod client_commands;
 mod determinism;
+mod formats;
 mod full_size;
 mod quantize;
 mod random_weights;

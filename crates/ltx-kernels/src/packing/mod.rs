@@ -1,15 +1,21 @@
-//! How values of a weight are packed in memory: 8-bit and 16-bit floats, and ggml's blocks.
+//! How values of a weight are packed in memory: 8-bit and 16-bit floats, ggml's blocks, and groups with a scale each.
 //! Source of the 8-bit floats: Micikevicius et al., “FP8 Formats for Deep Learning” (2022), e4m3.
 //!
 //! Must not know matrices, or how values are decoded.
 
-use candle_core::quantized::GgmlDType;
+mod block;
+mod groups;
+
+pub use block::Block;
+pub use groups::{Element, GroupScale, Groups};
 
 /// How values are packed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Packing {
     /// Blocks of ggml: each holds a few values and their common scale.
-    Blocks(GgmlDType),
+    Blocks(Block),
+    /// Groups of 4-bit or 8-bit values with a scale each.
+    Groups(Groups),
     /// One byte a value, e4m3 without infinities, times a scale that the whole tensor shares.
     Fp8 {
         /// Multiplies every value.
@@ -22,10 +28,11 @@ pub enum Packing {
 }
 
 impl Packing {
-    /// Values in a block; rows hold whole blocks.
+    /// Values in a block or group; rows hold whole ones.
     pub fn block(self) -> usize {
         match self {
-            Self::Blocks(kind) => kind.block_size(),
+            Self::Blocks(kind) => kind.values(),
+            Self::Groups(groups) => usize::from(groups.size).max(1),
             Self::Fp8 { .. } | Self::Bf16 | Self::F16 => 1,
         }
     }
@@ -33,17 +40,27 @@ impl Packing {
     /// Bytes of `values` values, which are whole blocks; `None` if they are not.
     pub fn bytes(self, values: usize) -> Option<usize> {
         let size = match self {
-            Self::Blocks(kind) => kind.type_size(),
+            Self::Blocks(kind) => kind.bytes(),
+            Self::Groups(groups) => groups.bytes(),
             Self::Fp8 { .. } => 1,
             Self::Bf16 | Self::F16 => 2,
         };
         values.is_multiple_of(self.block()).then(|| (values / self.block()).checked_mul(size)).flatten()
     }
 
+    /// Whether it can be decoded.
+    pub fn is_sound(self) -> bool {
+        match self {
+            Self::Groups(groups) => groups.is_sound(),
+            Self::Blocks(_) | Self::Fp8 { .. } | Self::Bf16 | Self::F16 => true,
+        }
+    }
+
     /// The name that files use.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Blocks(kind) => block_name(kind),
+            Self::Blocks(kind) => kind.name(),
+            Self::Groups(groups) => groups.name(),
             Self::Fp8 { .. } => "F8_E4M3",
             Self::Bf16 => "BF16",
             Self::F16 => "F16",
@@ -53,27 +70,6 @@ impl Packing {
     /// Whether values are plain 16-bit floats, whose wide form is exact.
     pub fn is_half(self) -> bool {
         matches!(self, Self::Bf16 | Self::F16)
-    }
-}
-
-/// ggml's own name of a block type.
-fn block_name(kind: GgmlDType) -> &'static str {
-    match kind {
-        GgmlDType::F32 => "F32",
-        GgmlDType::F16 => "F16",
-        GgmlDType::BF16 => "BF16",
-        GgmlDType::Q4_0 => "Q4_0",
-        GgmlDType::Q4_1 => "Q4_1",
-        GgmlDType::Q5_0 => "Q5_0",
-        GgmlDType::Q5_1 => "Q5_1",
-        GgmlDType::Q8_0 => "Q8_0",
-        GgmlDType::Q8_1 => "Q8_1",
-        GgmlDType::Q2K => "Q2_K",
-        GgmlDType::Q3K => "Q3_K",
-        GgmlDType::Q4K => "Q4_K",
-        GgmlDType::Q5K => "Q5_K",
-        GgmlDType::Q6K => "Q6_K",
-        GgmlDType::Q8K => "Q8_K",
     }
 }
 

@@ -1,0 +1,119 @@
+//! Groups of 4-bit or 8-bit values, each with a scale behind it.
+//!
+//! Must not know rows.
+
+use super::{
+    floats::{e4m3_value, f16_value},
+    rotation::unrotate,
+};
+use crate::{Element, GroupScale, Groups};
+
+/// Whole groups: every value times the group's scale times the factor of all, rotated back where they were rotated.
+#[inline(always)]
+pub(super) fn groups(kind: Groups, bytes: &[u8], out: &mut [f32]) {
+    if let (Element::E2m1, 16, GroupScale::E4m3) = (kind.element, kind.size, kind.scale) {
+        let groups = bytes.as_chunks::<9>().0.iter();
+        for (group, out) in groups.zip(out.as_chunks_mut::<16>().0) {
+            pairs(&group[..8], e4m3_value(group[8]) * kind.factor, out);
+        }
+        return;
+    }
+    if kind.scale == GroupScale::Whole && kind.rotation == 1 && kind.element != Element::E2m1 {
+        return values(kind.element, bytes, kind.factor, out);
+    }
+    let stride = kind.bytes();
+    for (group, out) in bytes.chunks_exact(stride).zip(out.chunks_exact_mut(usize::from(kind.size))) {
+        let (bytes, scale) = group.split_at(stride - kind.scale_bytes());
+        let scale = scale_of(kind.scale, scale) * kind.factor;
+        match kind.element {
+            Element::E2m1 => pairs(bytes, scale, out),
+            element if kind.rotation == 1 => values(element, bytes, scale, out),
+            element => {
+                values(element, bytes, 1.0, out);
+                out.chunks_exact_mut(usize::from(kind.rotation)).for_each(unrotate);
+                // A rotated sum is as many times too large as the root of its terms' number, a power of two.
+                let scale = Scale { first: scale, then: 1.0 / f32::from(kind.rotation).sqrt() };
+                out.iter_mut().for_each(|value| *value = *value * scale.first * scale.then);
+            }
+        }
+    }
+}
+
+/// Two factors that are multiplied one after the other, so that the first rounds as if it were alone.
+struct Scale {
+    first: f32,
+    then: f32,
+}
+
+#[inline(always)]
+fn scale_of(kind: GroupScale, bytes: &[u8]) -> f32 {
+    match (kind, bytes) {
+        (GroupScale::F32, &[a, b, c, d]) => f32::from_le_bytes([a, b, c, d]),
+        (GroupScale::E4m3, &[byte]) => e4m3_value(byte),
+        (GroupScale::E8m0, &[byte]) => e8m0(byte),
+        _ => 1.0,
+    }
+}
+
+/// 2^(byte − 127); 255 is no number. Source: the OCP Microscaling Formats (MX) specification 1.0, E8M0.
+fn e8m0(byte: u8) -> f32 {
+    match byte {
+        0 => f32::from_bits(1 << 22),
+        255 => f32::NAN,
+        _ => f32::from_bits(u32::from(byte) << 23),
+    }
+}
+
+/// 8-bit values, times a factor.
+#[inline(always)]
+fn values(element: Element, bytes: &[u8], factor: f32, out: &mut [f32]) {
+    let all = out.iter_mut().zip(bytes);
+    match element {
+        Element::E4m3 => all.for_each(|(out, byte)| *out = e4m3_value(*byte) * factor),
+        // The upper byte of a half.
+        Element::E5m2 => all.for_each(|(out, byte)| *out = f16_value([0, *byte]) * factor),
+        Element::Int8 => all.for_each(|(out, byte)| *out = f32::from(byte.cast_signed()) * factor),
+        Element::E2m1 => {}
+    }
+}
+
+/// 4-bit floats, times a factor: the first half of the values in the lower bits.
+#[inline(always)]
+fn pairs(bytes: &[u8], factor: f32, out: &mut [f32]) {
+    let (low, high) = out.split_at_mut(bytes.len());
+    for ((low, high), byte) in low.iter_mut().zip(high).zip(bytes) {
+        *low = e2m1(byte & 15) * factor;
+        *high = e2m1(byte >> 4) * factor;
+    }
+}
+
+/// A 4-bit float, by arithmetic that a processor does for many at once.
+#[inline(always)]
+fn e2m1(bits: u8) -> f32 {
+    let (magnitude, negative) = (u32::from(bits & 7), u32::from(bits & 8));
+    let exponent = magnitude >> 1;
+    let twice = if exponent == 0 { magnitude } else { (magnitude & 1 | 2) << (exponent - 1) };
+    f32::from_bits((twice as f32 * 0.5).to_bits() | negative << 28)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::decode::nibbles::TWICE_E2M1;
+
+    #[test]
+    fn four_bit_floats_are_half_of_the_table() {
+        for bits in 0..16u8 {
+            assert_eq!(e2m1(bits) * 2.0, f32::from(TWICE_E2M1[usize::from(bits)]));
+        }
+        assert!(e2m1(8).is_sign_negative());
+    }
+
+    #[test]
+    fn exponents_are_powers_of_two() {
+        for (byte, value) in [(0, 2f64.powi(-127)), (1, 2f64.powi(-126)), (127, 1.0), (254, 2f64.powi(127))] {
+            assert_eq!(f64::from(e8m0(byte)), value);
+        }
+        assert!(e8m0(255).is_nan());
+    }
+}

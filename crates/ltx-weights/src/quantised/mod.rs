@@ -1,0 +1,106 @@
+//! Matrices of safetensors files that are stored in 8 or 4 bits: which tensor is whose scale, what a file states about it, and so
+//! how each weight is packed in memory. Formats are recognised by what is stated ([`statement`]), by the names of scales, or by
+//! the type alone.
+//!
+//! Must not know which model the weights are of, or how they are decoded.
+
+mod assemble;
+mod refused;
+mod resolve;
+mod scales;
+mod statement;
+
+pub(crate) use assemble::assemble;
+pub(crate) use scales::Order;
+
+use crate::{
+    Result, WeightsError,
+    weight_file::{Header, StoredType},
+};
+use resolve::{Layer, Resolver};
+use std::{ops::Range, path::Path};
+
+/// A tensor whose presence says that every fp8 weight has a scale.
+const MARK: &str = "scaled_fp8";
+/// What else stands beside a weight; activations are not rounded here, so it is not needed.
+const IDLE: [&str; 3] = ["input_scale", "scale_input", "output_scale"];
+
+/// The scales of an entry's groups, in a tensor beside it, and how its values lie in the file.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Beside {
+    /// The key of the scales, and where they lie.
+    pub(crate) key: String,
+    pub(crate) range: Range<usize>,
+    /// Bytes of one of them: 4 is an f32, 2 what `halves` says, 1 a byte that is kept as it is.
+    pub(crate) size: usize,
+    pub(crate) halves: Halves,
+    pub(crate) order: Order,
+    /// Whether the first of two 4-bit values is in a byte's upper bits.
+    pub(crate) upper_first: bool,
+}
+
+/// Which 16-bit floats scales are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Halves {
+    Bf16,
+    F16,
+}
+
+/// Whether a tensor that accompanies another is not needed for anything.
+pub(crate) fn is_idle(key: &str) -> bool {
+    key.rsplit('.').next().is_some_and(|word| IDLE.contains(&word))
+}
+
+/// Moves scales and statements from the entries into the weights they belong to. A scale without such a weight stays a tensor like
+/// any other, which nothing will ask for.
+///
+/// # Errors
+/// A format that is not read, by its name; a scale that is missing, of another shape or type, or not finite; a statement that
+/// contradicts the tensors.
+pub(crate) fn attach(path: &Path, map: &[u8], header: &mut Header) -> Result<()> {
+    refused::by_keys(path, header)?;
+    let mut statements = statement::collect(path, map, header)?;
+    let last = |key: &str| key.rsplit('.').next().is_some_and(|word| word == MARK);
+    let marks: Vec<String> = header.entries.keys().filter(|key| last(key)).cloned().collect();
+    let mut resolver = Resolver { path, map, scaled: !marks.is_empty(), without: None };
+    for mark in &marks {
+        accompany(header, mark);
+    }
+    let stems: Vec<String> =
+        header.entries.keys().filter_map(|key| Some(key.strip_suffix("weight")?.to_owned())).collect();
+    let mut micro = Vec::new();
+    for stem in stems {
+        let stated = statements.remove(&stem);
+        let Some(layer) = Layer::of(header, stem, stated) else { continue };
+        match resolver.resolve(header, layer)? {
+            resolve::Found::Done => {}
+            resolve::Found::Micro(layer) => micro.push(layer),
+        }
+    }
+    resolver.resolve_micro(header, micro)?;
+    match resolver.without {
+        Some(key) if resolver.scaled => {
+            let found = header.entries.get(&key).map_or("F8_E4M3", |entry| entry.stored.name());
+            Err(WeightsError::MissingScale { file: path.to_owned(), key, found, scale: "weight_scale" })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Moves a tensor to those that accompany others.
+fn accompany(header: &mut Header, key: &str) {
+    if let Some(entry) = header.entries.remove(key) {
+        header.companions.insert(key.to_owned(), (entry.values() as u64, entry.range.len() as u64));
+    }
+}
+
+/// Sets how a weight is packed, and moves what stands beside it.
+fn settle(header: &mut Header, stem: &str, stored: StoredType, beside: Option<Box<Beside>>, scales: &[String]) {
+    if let Some(entry) = header.entries.get_mut(&format!("{stem}weight")) {
+        (entry.stored, entry.beside) = (stored, beside);
+    }
+    scales.iter().for_each(|key| accompany(header, key));
+    for name in IDLE.into_iter().chain([statement::TENSOR]) {
+        accompany(header, &format!("{stem}{name}"));
+    }
+}

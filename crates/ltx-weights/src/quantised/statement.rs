@@ -1,0 +1,193 @@
+//! What a safetensors file states about the quantisation of its layers: the header's entry `_quantization_metadata`, and tensors
+//! `….comfy_quant` that hold the same JSON for one layer. Source: `docs/QUANTIZATION`, `comfy/utils.py` and `comfy/ops.py` of ComfyUI.
+//!
+//! Must not know how a format is read.
+
+use crate::{Result, WeightsError, weight_file::Header};
+use serde_json::Value;
+use std::{collections::BTreeMap, path::Path};
+
+/// The header's entry.
+const ENTRY: &str = "_quantization_metadata";
+/// The last word of a layer's tensor.
+pub(super) const TENSOR: &str = "comfy_quant";
+/// Bytes that such a tensor has at most.
+const MOST: usize = 1 << 16;
+/// What tools leave out in front of the transformer's keys.
+const PREFIX: &str = "model.diffusion_model.";
+/// Fields that change nothing here: values are multiplied as they are, and activations are not rounded.
+const IDLE: [&str; 3] = ["full_precision_matrix_mult", "orig_dtype", "per_row"];
+
+/// What is stated about one layer.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Statement {
+    pub(super) format: String,
+    /// Values that are rotated together, if they are.
+    pub(super) rotation: Option<usize>,
+    /// The side of a block that shares a scale.
+    pub(super) block: Option<usize>,
+    /// The matrix's shape before it was filled up.
+    pub(super) shape: Option<[usize; 2]>,
+}
+
+/// The statements by what stands in front of a layer's `weight`.
+///
+/// # Errors
+/// A statement is no JSON of the kind, states something that nobody here understands, or two contradict each other.
+pub(super) fn collect(path: &Path, map: &[u8], header: &Header) -> Result<BTreeMap<String, Statement>> {
+    let mut statements = BTreeMap::new();
+    if let Some(text) = header.values.get(ENTRY) {
+        let what = "the metadata entry _quantization_metadata";
+        let parsed: Value = serde_json::from_str(text).map_err(|source| WeightsError::BadJson {
+            file: path.to_owned(),
+            what,
+            source,
+        })?;
+        let wrong = |found: String, expected: &str| WeightsError::Quantisation {
+            file: path.to_owned(),
+            key: ENTRY.to_owned(),
+            found,
+            expected: expected.to_owned(),
+        };
+        match parsed.get("format_version") {
+            None => {}
+            Some(Value::String(version)) if version.starts_with("1.") || version == "1" => {}
+            Some(Value::Number(version)) if version.as_f64() == Some(1.0) => {}
+            Some(other) => return Err(wrong(format!("format_version {other}"), "1.0")),
+        }
+        let Some(layers) = parsed.get("layers").and_then(Value::as_object) else {
+            return Err(wrong("no object `layers`".into(), "one with an entry for each quantised layer"));
+        };
+        for (layer, stated) in layers {
+            // A layer that lies in another file has its statement there, too.
+            let Some(stem) = stem_of(layer, header) else { continue };
+            statements.insert(stem, read(stated).map_err(|fault| fault.of(path, layer))?);
+        }
+    }
+    for (key, entry) in &header.entries {
+        let Some(stem) = key.strip_suffix(TENSOR).filter(|stem| stem.is_empty() || stem.ends_with('.')) else {
+            continue;
+        };
+        let bytes = map.get(entry.range.clone()).filter(|bytes| bytes.len() <= MOST).unwrap_or_default();
+        let parsed: Value = serde_json::from_slice(bytes).map_err(|source| WeightsError::BadJson {
+            file: path.to_owned(),
+            what: "a tensor comfy_quant",
+            source,
+        })?;
+        let statement = read(&parsed).map_err(|fault| fault.of(path, key))?;
+        match statements.insert(stem.to_owned(), statement.clone()) {
+            Some(other) if other.format != statement.format || other.rotation != statement.rotation => {
+                let (found, expected) = (statement.format, format!("{}, as the header states", other.format));
+                return Err(WeightsError::Quantisation { file: path.to_owned(), key: key.clone(), found, expected });
+            }
+            _ => {}
+        }
+    }
+    Ok(statements)
+}
+
+/// What stands in front of a stated layer's `weight` in this file.
+fn stem_of(layer: &str, header: &Header) -> Option<String> {
+    let bare = layer.strip_suffix(".weight").unwrap_or(layer);
+    let stems = [
+        format!("{bare}."),
+        format!("{PREFIX}{bare}."),
+        format!("{}.", bare.strip_prefix(PREFIX).unwrap_or(bare)),
+        format!("{}.", bare.strip_prefix("model.").unwrap_or(bare)),
+    ];
+    stems.into_iter().find(|stem| header.entries.contains_key(&format!("{stem}weight")))
+}
+
+/// What is wrong with a statement.
+struct Fault {
+    found: String,
+    expected: &'static str,
+}
+
+impl Fault {
+    fn of(self, path: &Path, key: &str) -> WeightsError {
+        let (file, key) = (path.to_owned(), key.to_owned());
+        WeightsError::Quantisation { file, key, found: self.found, expected: self.expected.to_owned() }
+    }
+}
+
+/// A layer's statement: the format's name, or an object of fields, some of which may be in an object `params`.
+fn read(stated: &Value) -> Result<Statement, Fault> {
+    if let Value::String(format) = stated {
+        return Ok(Statement { format: format.clone(), ..Statement::default() });
+    }
+    let Some(fields) = stated.as_object() else {
+        return Err(Fault { found: stated.to_string(), expected: "an object with a `format`" });
+    };
+    let inner = fields.get("params").map(|params| params.as_object().ok_or(params)).transpose();
+    let inner = inner.map_err(|params| Fault { found: format!("params {params}"), expected: "an object" })?;
+    let (mut statement, mut rotated, mut rotation) = (Statement::default(), false, 256);
+    for (name, value) in inner.into_iter().flatten().chain(fields) {
+        let fault = |expected| Fault { found: format!("{name} {value}"), expected };
+        let count = || value.as_u64().and_then(|count| usize::try_from(count).ok()).filter(|count| *count > 0);
+        match name.as_str() {
+            "format" => value.as_str().ok_or_else(|| fault("a name"))?.clone_into(&mut statement.format),
+            "convrot" => rotated = value.as_bool().ok_or_else(|| fault("true or false"))?,
+            "convrot_groupsize" => rotation = count().ok_or_else(|| fault("a number of values"))?,
+            "group_size" => statement.block = Some(count().ok_or_else(|| fault("a number of values"))?),
+            "orig_shape" => {
+                let sides: Option<Vec<usize>> = value.as_array().and_then(|sides| {
+                    sides.iter().map(|side| usize::try_from(side.as_u64()?).ok()).collect::<Option<_>>()
+                });
+                statement.shape = sides.ok_or_else(|| fault("a shape"))?.try_into().ok();
+            }
+            "params" => {}
+            name if IDLE.contains(&name) => {}
+            _ => return Err(fault("no such field: nobody here knows what it changes")),
+        }
+    }
+    statement.rotation = rotated.then_some(rotation);
+    if statement.format.is_empty() {
+        return Err(Fault { found: stated.to_string(), expected: "an object with a `format`" });
+    }
+    Ok(statement)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn fields_are_understood_or_refused() {
+        let format = |name: &str| Statement { format: name.into(), ..Statement::default() };
+        for (stated, expected) in [
+            (json!("nvfp4"), format("nvfp4")),
+            (
+                json!({"format": "nvfp4", "full_precision_matrix_mult": true, "orig_dtype": "torch.bfloat16"}),
+                format("nvfp4"),
+            ),
+            (json!({"format": "int8_tensorwise", "convrot": false, "per_row": true}), format("int8_tensorwise")),
+            (
+                json!({"format": "int8_tensorwise", "convrot": true}),
+                Statement { rotation: Some(256), ..format("int8_tensorwise") },
+            ),
+            (
+                json!({"format": "int8_tensorwise", "params": {"convrot": true, "convrot_groupsize": 64}}),
+                Statement { rotation: Some(64), ..format("int8_tensorwise") },
+            ),
+            (
+                json!({"format": "mxfp8", "group_size": 32, "orig_shape": [40, 64]}),
+                Statement { block: Some(32), shape: Some([40, 64]), ..format("mxfp8") },
+            ),
+        ] {
+            assert_eq!(read(&stated).ok(), Some(expected), "{stated}");
+        }
+        for stated in [
+            json!(1),
+            json!({}),
+            json!({"format": 4}),
+            json!({"format": "nvfp4", "transposed": true}),
+            json!({"format": "nvfp4", "params": 3}),
+            json!({"format": "nvfp4", "group_size": -1}),
+            json!({"format": "int8_tensorwise", "convrot": 1}),
+        ] {
+            assert!(read(&stated).is_err(), "{stated}");
+        }
+    }
+}
