@@ -7,6 +7,7 @@ mod cancel;
 mod client_commands;
 mod determinism;
 mod full_size;
+mod layouts;
 mod quantize;
 mod random_weights;
 mod ready;
