@@ -6,7 +6,8 @@
 use crate::{
     PipelineError, Result,
     opened::{
-        Held, TextFolder, UpscalerFile, account, checkpoint_in, components, config_of, configuration, is_gemma, left_alone,
+        Held, TextFolder, UpscalerFile, account, checkpoint_in, components, config_of, configuration, is_gemma,
+        left_alone,
         recognised::{foreign, is_audio, is_json, unknown},
     },
 };
@@ -54,14 +55,14 @@ pub fn inspect(path: &Path) -> Result<Inspected> {
         return inspect_folder(path);
     }
     let tensors = TensorSet::open_file(path)?;
+    if let Some(inspected) = inspect_lora(path)? {
+        return Ok(inspected);
+    }
     if let Some(inspected) = inspect_foreign(&tensors) {
         return Ok(inspected);
     }
     if TextFolder::prefix_in(&tensors).is_some() {
         return Ok(inspect_text(path, &TextFolder::open(path)?));
-    }
-    if let Some(inspected) = inspect_lora(path)? {
-        return Ok(inspected);
     }
     inspect_ltx(tensors, &[])
 }
@@ -88,7 +89,11 @@ fn inspect_folder(path: &Path) -> Result<Inspected> {
             Ok(files) => inspect_together(&files, &[]),
             Err(PipelineError::NothingInFolder { .. } | PipelineError::Read { .. }) => Err(error),
             // A Gemma folder that cannot be used says more itself.
-            Err(_) if path.join("config.json").exists() && !path.join("model_index.json").exists() && is_gemma(path) => Err(error),
+            Err(_)
+                if path.join("config.json").exists() && !path.join("model_index.json").exists() && is_gemma(path) =>
+            {
+                Err(error)
+            }
             Err(other) => Err(other),
         },
     }

@@ -8,8 +8,8 @@ pub(crate) mod recognised;
 mod text;
 mod tokenizer;
 
-pub use folder::resolved;
 pub(crate) use folder::{checkpoint_in, is_gemma};
+pub use folder::{named_otherwise, resolved};
 pub(crate) use text::{TextFolder, left_alone};
 pub(crate) use tokenizer::TOKENIZER;
 
@@ -95,7 +95,9 @@ pub(crate) fn configuration(tensors: &TensorSet, text_width: Option<usize>) -> R
                 config.insert(name.to_owned(), section);
             }
             let file = tensors.path().display();
-            notes.push(format!("{file}: states no configuration of the {name}; that of LTX-2.3, with the sizes of its tensors"));
+            notes.push(format!(
+                "{file}: states no configuration of the {name}; that of LTX-2.3, with the sizes of its tensors"
+            ));
         }
         Ok::<_, PipelineError>(())
     };

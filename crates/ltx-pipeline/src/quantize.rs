@@ -42,7 +42,8 @@ pub fn quantize(
     }
     let set = TensorSet::open_files(files)?;
     let words = |key: &str, value: &str| (key.to_owned(), MetaValue::Text(value.to_owned()));
-    let mut metadata = vec![words("general.architecture", "ltxv"), words("config", &configuration(&set, None)?.0.to_string())];
+    let mut metadata =
+        vec![words("general.architecture", "ltxv"), words("config", &configuration(&set, None)?.0.to_string())];
     metadata.extend(inspected.version.map(|version| words("model_version", &version)));
     let recipe = Recipe { kind, keep, naming: Naming::Official, metadata };
     Ok(quantize_tensors(&set, out, &recipe, cancel, progress)?)

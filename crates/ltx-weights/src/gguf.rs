@@ -145,7 +145,8 @@ pub(crate) fn read(file: &Path, bytes: &[u8]) -> Result<Header> {
     for _ in 0..entries {
         let (key, _) = cursor.text("a metadata key")?;
         let kind = cursor.u32(key)?;
-        let known = header.texts.contains_key(key) || header.values.contains_key(key) || header.arrays.contains_key(key);
+        let known =
+            header.texts.contains_key(key) || header.values.contains_key(key) || header.arrays.contains_key(key);
         match read_value(&mut cursor, kind, key)? {
             _ if known => return Err(cursor.fault(GgufFault::Duplicate, key, "this key twice", "once")),
             Value::Text(range) => drop(header.texts.insert(key.to_owned(), range)),

@@ -48,7 +48,11 @@ impl Shapes<'_> {
         let shape = self.0.shape_of(key);
         let usable = shape.filter(|shape| shape.len() == dimensions && !shape.contains(&0));
         usable.ok_or_else(|| match shape {
-            Some(shape) => NnError::unsupported(format!("no configuration is stated, and the shape of {key}"), format!("{shape:?}"), ADD_ONE),
+            Some(shape) => NnError::unsupported(
+                format!("no configuration is stated, and the shape of {key}"),
+                format!("{shape:?}"),
+                ADD_ONE,
+            ),
             None => NnError::unsupported(format!("no configuration is stated, and the key {key}"), "absent", ADD_ONE),
         })
     }
@@ -57,7 +61,11 @@ impl Shapes<'_> {
     fn divided(&self, key: &str, a: usize, b: usize) -> Result<usize> {
         match a.checked_rem(b) {
             Some(0) => Ok(a / b),
-            _ => Err(NnError::unsupported(format!("no configuration is stated, and in {key} {a} over {b}"), "no whole number", ADD_ONE)),
+            _ => Err(NnError::unsupported(
+                format!("no configuration is stated, and in {key} {a} over {b}"),
+                "no whole number",
+                ADD_ONE,
+            )),
         }
     }
 

@@ -36,14 +36,17 @@ fn published_keys() -> (Listed, Value) {
     let manifest = read("ltx-2.3-22b.manifest.json");
     let shape = |entry: &Value| -> Vec<usize> { serde_json::from_value(entry["shape"].clone()).unwrap() };
     let keys = match &manifest["tensors"] {
-        Value::Array(list) => list.iter().map(|entry| (entry["key"].as_str().unwrap().to_owned(), shape(entry))).collect(),
+        Value::Array(list) => {
+            list.iter().map(|entry| (entry["key"].as_str().unwrap().to_owned(), shape(entry))).collect()
+        }
         other => other.as_object().unwrap().iter().map(|(key, entry)| (key.clone(), shape(entry))).collect(),
     };
     (Listed(keys), read("ltx-2.3-22b.config.json"))
 }
 
 fn same((keys, stated): (Listed, Value), text_width: Option<usize>) {
-    let derived = json!({"transformer": transformer_section(&keys, text_width).unwrap(), "vae": vae_section(&keys).unwrap()});
+    let derived =
+        json!({"transformer": transformer_section(&keys, text_width).unwrap(), "vae": vae_section(&keys).unwrap()});
     let [found, expected] = [&derived, &stated].map(|config| Architecture::from_config(config, &keys).unwrap());
     assert_eq!(format!("{found:?}"), format!("{expected:?}"));
 }
@@ -71,7 +74,11 @@ fn what_does_not_show_the_family_has_no_configuration() {
         transformer_section(&keys, None).unwrap_err().to_string()
     };
     let root = "model.diffusion_model.";
-    for key in ["prompt_adaln_single.linear.weight", "transformer_blocks.0.attn1.to_gate_logits.weight", "patchify_proj.weight"] {
+    for key in [
+        "prompt_adaln_single.linear.weight",
+        "transformer_blocks.0.attn1.to_gate_logits.weight",
+        "patchify_proj.weight",
+    ] {
         let key = format!("{root}{key}");
         let found = without(&key);
         assert!(found.contains(&key) && found.contains("add the configuration .json"), "{found}");

@@ -35,11 +35,14 @@ fn transformer(shapes: &Shapes<'_>, section: &mut Value) -> Result<()> {
     let [heads, _] = matrix(shapes, &block("attn1.to_gate_logits.weight"))?;
     let modulation = key("adaln_single.linear.weight");
     let rows = shapes.divided(&modulation, matrix(shapes, &modulation)?[0], dim)?;
-    let shown = |what: &str, found: String| Err(NnError::unsupported(format!("no configuration is stated, and {what}"), found, ADD_ONE));
+    let shown = |what: &str, found: String| {
+        Err(NnError::unsupported(format!("no configuration is stated, and {what}"), found, ADD_ONE))
+    };
     if rows != 9 {
         return shown("the number of AdaLN rows", rows.to_string());
     }
-    for needed in [key("prompt_adaln_single.linear.weight"), block("ff.net.2.bias"), block("prompt_scale_shift_table")] {
+    for needed in [key("prompt_adaln_single.linear.weight"), block("ff.net.2.bias"), block("prompt_scale_shift_table")]
+    {
         if !shapes.has(&needed) {
             return shown(&format!("the key {needed}"), "absent".to_owned());
         }

@@ -36,7 +36,9 @@ pub(super) fn section(shapes: &Shapes<'_>, mut section: Value) -> Result<Value> 
 /// Pixels of a side that three colours and a square of pixels are folded from.
 fn patch(folded: usize) -> Result<usize> {
     let side = (1..=16).find(|side| 3 * side * side == folded);
-    side.ok_or_else(|| NnError::unsupported("no configuration is stated, and the VAE's folded colours", folded, ADD_ONE))
+    side.ok_or_else(|| {
+        NnError::unsupported("no configuration is stated, and the VAE's folded colours", folded, ADD_ONE)
+    })
 }
 
 fn encoder(shapes: &Shapes<'_>, mut channels: usize) -> Result<Value> {
@@ -100,7 +102,11 @@ fn kind(key: &str, folds: usize) -> Result<&'static str> {
         4 => Ok("compress_space"),
         2 => Ok("compress_time"),
         8 => Ok("compress_all"),
-        _ => Err(NnError::unsupported(format!("no configuration is stated, and the values that {key} folds"), folds, ADD_ONE)),
+        _ => Err(NnError::unsupported(
+            format!("no configuration is stated, and the values that {key} folds"),
+            folds,
+            ADD_ONE,
+        )),
     }
 }
 

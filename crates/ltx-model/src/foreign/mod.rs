@@ -34,8 +34,7 @@ pub struct Foreign {
 /// What to take instead of another generation.
 const TAKE_LTX_23: &str = "this version runs LTX-2.3: take Lightricks/LTX-2.3 (docs/models.md)";
 /// What to take instead of a diffusers layout.
-const TAKE_ONE_FILE: &str =
-    "it is not read here: take the single file of Lightricks/LTX-2.3, or its parts as ComfyUI has them (docs/models.md)";
+const TAKE_ONE_FILE: &str = "it is not read here: take the single file of Lightricks/LTX-2.3, or its parts as ComfyUI has them (docs/models.md)";
 const TAKE_THE_VAE: &str = "take the official video VAE of LTX-2.3";
 
 /// Where the official keys of the transformer's first block begin.
@@ -53,7 +52,11 @@ impl Foreign {
             return Some(named);
         }
         if let Some(key) = keys.all().find(|key| is_tiny_autoencoder(key)) {
-            return Some(Self::new("tiny autoencoder, which draws previews,", format!("it has the key {key}"), TAKE_THE_VAE));
+            return Some(Self::new(
+                "tiny autoencoder, which draws previews,",
+                format!("it has the key {key}"),
+                TAKE_THE_VAE,
+            ));
         }
         if is_ltx_transformer(*keys) {
             return generation_of_transformer(signs);
@@ -91,7 +94,8 @@ fn is_tiny_autoencoder(key: &str) -> bool {
 
 fn is_ltx_transformer(keys: &dyn Keys) -> bool {
     let others = ["pos_embed.", "patch_embed.", "model.diffusion_model.pos_embed."];
-    keys.has_prefix(&format!("{BLOCK}attn1.to_q.")) && !others.iter().any(|prefix| keys.has_prefix(prefix))
+    keys.shape_of(&format!("{BLOCK}attn1.to_q.weight")).is_some()
+        && !others.iter().any(|prefix| keys.has_prefix(prefix))
 }
 
 fn generation_of_transformer(signs: &Signs<'_>) -> Option<Foreign> {
@@ -190,9 +194,14 @@ fn generation_of_component(signs: &Signs<'_>) -> Option<Foreign> {
         return Some(Foreign::new("text connectors in the layout of diffusers", sign, TAKE_ONE_FILE));
     }
     if keys.has_prefix("model.language_model.layers.") || keys.has_prefix("model.layers.") {
-        let marks = [".layer_scalar", "vision_embedder.", "embed_vision.", "text_embedding_projection."];
-        let sign = marks.iter().find_map(|mark| found(mark))?;
-        return Some(Foreign::new("Gemma-4 text encoder, as LTX-2.5 has it,", sign, "LTX-2.3 needs Gemma-3 12B (docs/models.md)"));
+        let marks = [".layer_scalar", "vision_embedder.", "embed_vision."];
+        let newer = generation_of_version(signs.version).map(|_| "its model_version is another".to_owned());
+        let sign = marks.iter().find_map(|mark| found(mark)).or(newer)?;
+        return Some(Foreign::new(
+            "Gemma-4 text encoder, as LTX-2.5 has it,",
+            sign,
+            "LTX-2.3 needs Gemma-3 12B (docs/models.md)",
+        ));
     }
     let of_ltx = ["vae.", "model.diffusion_model.video_embeddings_connector.", "text_embedding_projection."];
     let part = of_ltx.iter().position(|prefix| keys.has_prefix(prefix))?;

@@ -33,7 +33,8 @@ fn title(keys: &[&str], version: Option<&str>) -> Option<String> {
     Foreign::of(&signs).map(|found| found.title)
 }
 
-const GATED: [&str; 4] = ["B.attn1.to_q.weight", "B.attn1.to_gate_logits.weight", "B.ff.net.2.weight", "B.ff.net.2.bias"];
+const GATED: [&str; 4] =
+    ["B.attn1.to_q.weight", "B.attn1.to_gate_logits.weight", "B.ff.net.2.weight", "B.ff.net.2.bias"];
 
 #[test_case(&GATED, None, None; "LTX-2.3")]
 #[test_case(&GATED, Some("2.3.0"), None; "LTX-2.3 by version")]

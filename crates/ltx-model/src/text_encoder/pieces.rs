@@ -129,8 +129,8 @@ impl SentencePieces {
         struct Model {
             vocab: HashMap<String, usize>,
         }
-        let file: File =
-            serde_json::from_slice(tokenizer_json).map_err(|source| PromptError::BadTokenizer { source: source.into() })?;
+        let file: File = serde_json::from_slice(tokenizer_json)
+            .map_err(|source| PromptError::BadTokenizer { source: source.into() })?;
         let mut by_id: HashMap<usize, &str> = HashMap::with_capacity(file.model.vocab.len());
         for (text, id) in &file.model.vocab {
             by_id.insert(*id, text);

@@ -47,7 +47,9 @@ fn check_blocks(section: &Value, list: &str) -> Result<()> {
         };
         let of = format!("vae.{list}.{name}");
         let known = match name.as_str() {
-            "res_x" => Entries { of: &of, read: &["num_layers", "inject_noise"], fixed: &[], idle: &[], idle_heads: &[] },
+            "res_x" => {
+                Entries { of: &of, read: &["num_layers", "inject_noise"], fixed: &[], idle: &[], idle_heads: &[] }
+            }
             _ => Entries { of: &of, read: &["multiplier", "residual"], fixed: &[], idle: &[], idle_heads: &[] },
         };
         if parameters.is_object() {

@@ -3,10 +3,11 @@
 //!
 //! Must not know how a model is loaded.
 
-use super::recognised::{Part as Holding, diffusers_class, parts_among, refused};
+use super::recognised::{Part as Holding, diffusers_class, foreign, parts_among, refused};
 use crate::{PipelineError, Result};
 use ltx_model::{foreign::Foreign, text_encoder::GemmaConfig};
 use ltx_types::{ModelFiles, Part};
+use ltx_weights::TensorSet;
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -27,6 +28,16 @@ pub fn resolved(files: &ModelFiles) -> Result<ModelFiles> {
     let mut all = all.into_iter();
     let checkpoint = all.next().unwrap_or_else(|| files.checkpoint.clone());
     Ok(ModelFiles { checkpoint, components: all.collect(), ..files.clone() })
+}
+
+/// What a path in the place of a checkpoint is, if it is another generation, layout or vendor's model. A path that cannot be read
+/// is none of them.
+pub fn named_otherwise(path: &Path) -> Option<PipelineError> {
+    if path.is_dir() {
+        return checkpoint_in(path).err().filter(|error| matches!(error, PipelineError::Foreign { .. }));
+    }
+    let tensors = TensorSet::open_file(path).ok()?;
+    foreign(&tensors).map(|found| refused(path, found))
 }
 
 /// The files of the checkpoint in a folder, the transformer's first.

@@ -32,9 +32,12 @@ pub(crate) fn refused(file: &Path, found: Foreign) -> PipelineError {
     PipelineError::Foreign { file: file.to_owned(), title, sign, instead }
 }
 
-/// Refuses each of several files that is of another generation, layout or vendor.
+/// Refuses each of several files that is of another generation, layout or vendor, or a LoRA.
 pub(super) fn check_each(files: &[PathBuf]) -> Result<()> {
     for file in files.iter().filter(|file| !is_json(file)) {
+        if is_lora(file) {
+            return Err(as_another_part(file, "LoRA", "name it with --lora, beside a transformer"));
+        }
         let tensors = TensorSet::open_file(file)?;
         if let Some(found) = foreign(&tensors) {
             return Err(refused(file, found));
@@ -46,12 +49,7 @@ pub(super) fn check_each(files: &[PathBuf]) -> Result<()> {
 /// What files without any part of a checkpoint are.
 pub(super) fn misplaced(tensors: &TensorSet) -> PipelineError {
     let file = tensors.path().to_owned();
-    let named = |title: &str, instead| PipelineError::Foreign {
-        file: file.clone(),
-        title: title.to_owned(),
-        sign: "it holds neither a transformer nor another part of a checkpoint".to_owned(),
-        instead,
-    };
+    let named = |title: &str, instead| as_another_part(&file, title, instead);
     let config = if tensors.states_config() { tensors.config().ok() } else { None };
     if config.is_some_and(|config| UpsamplerConfig::is_stated_by(&config)) {
         return named("latent upscaler", "name it with --upscaler, beside a transformer");
@@ -62,13 +60,19 @@ pub(super) fn misplaced(tensors: &TensorSet) -> PipelineError {
     if tensors.vision_files().next().is_some() {
         return PipelineError::VisionAlone { file };
     }
-    if lora_report(&file).is_ok_and(|report| report.is_some()) {
-        return named("LoRA", "name it with --lora, beside a transformer");
-    }
     if is_audio(tensors) {
         return named("LTX audio VAE", "name a transformer; audio is left alone");
     }
     unknown(tensors)
+}
+
+fn as_another_part(file: &Path, title: &str, instead: &'static str) -> PipelineError {
+    let sign = "it holds neither a transformer nor another part of a checkpoint".to_owned();
+    PipelineError::Foreign { file: file.to_owned(), title: title.to_owned(), sign, instead }
+}
+
+fn is_lora(file: &Path) -> bool {
+    lora_report(file).is_ok_and(|report| report.is_some())
 }
 
 /// Whether files hold an LTX audio VAE, or its vocoder, and nothing else.
@@ -96,7 +100,8 @@ pub(super) fn diffusers_class(folder: &Path) -> Option<String> {
         let text = std::fs::read(folder.join(name)).ok()?;
         let json: Value = serde_json::from_slice(&text).ok()?;
         let class = json.get("_class_name")?.as_str()?.to_owned();
-        (name == "model_index.json" || json.get("_diffusers_version").is_some() || has_diffusers_weights(folder)).then_some(class)
+        (name == "model_index.json" || json.get("_diffusers_version").is_some() || has_diffusers_weights(folder))
+            .then_some(class)
     })
 }
 
@@ -117,6 +122,9 @@ pub(super) fn parts_among(files: Vec<PathBuf>) -> Result<(Vec<Part>, Option<Pipe
     for file in files {
         let tensors = TensorSet::open_file(&file)?;
         let held = Held::by(&tensors);
+        if is_lora(&file) {
+            continue;
+        }
         match foreign(&tensors) {
             Some(found) => drop(other.get_or_insert(refused(&file, found))),
             None if held.here.is_empty() => drop(other.get_or_insert_with(|| misplaced(&tensors))),

@@ -84,7 +84,8 @@ fn configuration(
     is_folder: bool,
     notes: &mut Vec<String>,
 ) -> Result<GemmaConfig> {
-    let vocabulary = tensors.shape_of(&format!("{prefix}.embed_tokens.weight")).and_then(|shape| shape.first().copied());
+    let vocabulary =
+        tensors.shape_of(&format!("{prefix}.embed_tokens.weight")).and_then(|shape| shape.first().copied());
     let llama = (tensors.metadata("general.architecture") == Some("gemma3"))
         .then(|| llama_keys(tensors, vocabulary.unwrap_or(0)))
         .transpose()?;

@@ -26,6 +26,9 @@ const FIXED: [(&str, &str); 7] = [
     ("remove_extra_whitespaces", "false"),
 ];
 
+/// Keys that change no token of a prompt.
+const IDLE: [&str; 4] = ["add_mask_token", "add_padding_token", "add_unknown_token", "token_type_count"];
+
 impl TextFolder {
     pub(crate) fn tokenizer(&self) -> Result<PromptTokenizer> {
         let bytes = self.tokenizer_json()?;
@@ -84,7 +87,8 @@ fn agree(pieces: &SentencePieces, bytes: &[u8], file: &Path, beside: &Path) -> R
     match differing.map_err(unusable)? {
         None => Ok(()),
         Some((id, own, other)) => {
-            let reason = format!("its token {id} is {other:?}, and {} says {own:?}; take one of them away", file.display());
+            let reason =
+                format!("its token {id} is {other:?}, and {} says {own:?}; take one of them away", file.display());
             Err(unusable(PromptError::BadPieces { reason }))
         }
     }
@@ -103,15 +107,19 @@ fn pieces_of_gguf(tensors: &TensorSet) -> Result<Option<Vec<Piece>>> {
     for (key, found) in &stated {
         let fixed = FIXED.iter().find(|(fixed, _)| fixed == key);
         match fixed {
-            Some((_, supported)) if found != supported => return Err(refused(tensors, &format!("{HEAD}{key}"), found, supported)),
+            Some((_, supported)) if found != supported => {
+                return Err(refused(tensors, &format!("{HEAD}{key}"), found, supported));
+            }
             Some(_) => {}
             // Ids of tokens that never stand in a prompt.
-            None if key.ends_with("_token_id") || *key == "token_type_count" => {}
+            None if key.ends_with("_token_id") || IDLE.contains(key) => {}
             None => return Err(refused(tensors, &format!("{HEAD}{key}"), found, "no entry of this name")),
         }
     }
     for name in tensors.arrays_under(HEAD) {
-        if !["tokens", "scores", "token_type", "merges", "eot_token_ids", "eos_token_ids"].contains(&&name[HEAD.len()..]) {
+        if !["tokens", "scores", "token_type", "merges", "eot_token_ids", "eos_token_ids"]
+            .contains(&&name[HEAD.len()..])
+        {
             return Err(refused(tensors, name, "there", "no entry of this name"));
         }
     }
@@ -130,7 +138,11 @@ fn pieces_of_gguf(tensors: &TensorSet) -> Result<Option<Vec<Piece>>> {
     let unusable = |source| PipelineError::Tokenizer { file: tensors.path().to_owned(), source };
     let pieces = texts.into_iter().zip(lists[0].iter().zip(&lists[1]));
     let piece = |(text, (score, kind)): (&str, (&f64, &f64))| {
-        Ok(Piece { text: text.to_owned(), score: *score as f32, kind: PieceKind::from_number(*kind).map_err(unusable)? })
+        Ok(Piece {
+            text: text.to_owned(),
+            score: *score as f32,
+            kind: PieceKind::from_number(*kind).map_err(unusable)?,
+        })
     };
     pieces.map(piece).collect::<Result<_>>().map(Some)
 }

@@ -110,7 +110,8 @@ fn same_weights(key: &str, a: (&WeightFile, &Entry), b: (&WeightFile, &Entry)) -
     let values = a.1.values();
     let row = a.1.shape.last().copied().unwrap_or(1).max(1);
     // Rows that begin within a block cannot be read alone.
-    let whole = [a.1, b.1].iter().any(|entry| matches!(entry.stored, StoredType::Packed(_)) && entry.packing().is_none());
+    let whole =
+        [a.1, b.1].iter().any(|entry| matches!(entry.stored, StoredType::Packed(_)) && entry.packing().is_none());
     let piece = if whole { values } else { (PIECE / row).max(1) * row };
     let (mut distance, mut norm, mut rounded) = (0f64, 0f64, true);
     for start in (0..values).step_by(piece.max(1)) {

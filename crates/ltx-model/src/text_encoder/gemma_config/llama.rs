@@ -52,6 +52,8 @@ const KEYS: Entries<'static> = Entries {
         "rope.dimension_count",
         "rope.freq_base",
         "rope.freq_base_swa",
+        "rope.global.freq_base",
+        "rope.local.freq_base",
         "rope.scaling.factor",
         "rope.scaling.type",
     ],
@@ -154,11 +156,25 @@ impl LlamaKeys {
 
     fn ropes(&self) -> Result<Option<Value>> {
         let (mut global, mut sliding) = (Map::new(), Map::new());
-        if let Some(theta) = self.real("rope.freq_base")? {
-            global.insert("rope_theta".into(), json!(theta));
-        }
-        if let Some(theta) = self.real("rope.freq_base_swa")? {
-            sliding.insert("rope_theta".into(), json!(theta));
+        // Each by llama.cpp's name and by ollama's.
+        let bases = [
+            (&mut global, ["rope.freq_base", "rope.global.freq_base"]),
+            (&mut sliding, ["rope.freq_base_swa", "rope.local.freq_base"]),
+        ];
+        for (of, [first, second]) in bases {
+            let [one, other] = [self.real(first)?, self.real(second)?];
+            if let (Some(one), Some(other)) = (one, other)
+                && one != other
+            {
+                return Err(NnError::unsupported(
+                    format!("gemma3.{second}"),
+                    other,
+                    format!("{one}, as gemma3.{first} states"),
+                ));
+            }
+            if let Some(theta) = one.or(other) {
+                of.insert("rope_theta".into(), json!(theta));
+            }
         }
         let kind = self.values.get("rope.scaling.type").map(String::as_str);
         match (kind, self.real("rope.scaling.factor")?) {
@@ -167,7 +183,9 @@ impl LlamaKeys {
                 global.insert("rope_type".into(), json!("linear"));
                 global.insert("factor".into(), json!(factor));
             }
-            (Some("linear"), None) => return Err(NnError::unsupported("gemma3.rope.scaling.factor", "absent", "a number")),
+            (Some("linear"), None) => {
+                return Err(NnError::unsupported("gemma3.rope.scaling.factor", "absent", "a number"));
+            }
             (Some("none"), Some(factor)) => {
                 return Err(NnError::unsupported("gemma3.rope.scaling.factor", factor, "none, or the type linear"));
             }

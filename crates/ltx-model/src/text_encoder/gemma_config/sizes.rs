@@ -43,10 +43,54 @@ struct Size {
 }
 
 const SIZES: [Size; 4] = [
-    Size { name: "1B", layers: 26, hidden: 1152, inner: 6912, heads: 4, key_heads: 1, head: 256, scalar: 256, window: 512, factor: 1.0 },
-    Size { name: "4B", layers: 34, hidden: 2560, inner: 10_240, heads: 8, key_heads: 4, head: 256, scalar: 256, window: 1024, factor: 8.0 },
-    Size { name: "12B", layers: 48, hidden: 3840, inner: 15_360, heads: 16, key_heads: 8, head: 256, scalar: 256, window: 1024, factor: 8.0 },
-    Size { name: "27B", layers: 62, hidden: 5376, inner: 21_504, heads: 32, key_heads: 16, head: 128, scalar: 168, window: 1024, factor: 8.0 },
+    Size {
+        name: "1B",
+        layers: 26,
+        hidden: 1152,
+        inner: 6912,
+        heads: 4,
+        key_heads: 1,
+        head: 256,
+        scalar: 256,
+        window: 512,
+        factor: 1.0,
+    },
+    Size {
+        name: "4B",
+        layers: 34,
+        hidden: 2560,
+        inner: 10_240,
+        heads: 8,
+        key_heads: 4,
+        head: 256,
+        scalar: 256,
+        window: 1024,
+        factor: 8.0,
+    },
+    Size {
+        name: "12B",
+        layers: 48,
+        hidden: 3840,
+        inner: 15_360,
+        heads: 16,
+        key_heads: 8,
+        head: 256,
+        scalar: 256,
+        window: 1024,
+        factor: 8.0,
+    },
+    Size {
+        name: "27B",
+        layers: 62,
+        hidden: 5376,
+        inner: 21_504,
+        heads: 32,
+        key_heads: 16,
+        head: 128,
+        scalar: 168,
+        window: 1024,
+        factor: 8.0,
+    },
 ];
 
 impl Size {
@@ -72,7 +116,11 @@ impl GemmaConfig {
             );
             return Err(NnError::unsupported("the text encoder", found, supported));
         };
-        let rope = if size.factor == 1.0 { json!({"rope_type": "default"}) } else { json!({"rope_type": "linear", "factor": size.factor}) };
+        let rope = if size.factor == 1.0 {
+            json!({"rope_type": "default"})
+        } else {
+            json!({"rope_type": "linear", "factor": size.factor})
+        };
         let config = Self::from_json(&json!({
             "model_type": "gemma3_text",
             "vocab_size": shapes.vocabulary,

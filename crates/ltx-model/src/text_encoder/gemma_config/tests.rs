@@ -15,7 +15,11 @@ fn with(changes: Value) -> Value {
     let mut config = tiny();
     let text = config["text_config"].as_object_mut().unwrap();
     for (entry, value) in changes.as_object().unwrap() {
-        if value.is_null() { text.remove(entry) } else { text.insert(entry.clone(), value.clone()) };
+        if value.is_null() {
+            text.remove(entry)
+        } else {
+            text.insert(entry.clone(), value.clone())
+        };
     }
     config
 }
@@ -48,8 +52,11 @@ fn both_spellings_and_both_forms_say_the_same() {
     }
     let kept = GemmaConfig::from_json(&with(json!({"rope_scaling": null}))).unwrap();
     assert_eq!(kept.rope(true), (1e6, 1.0));
-    let scaled = json!({"rope_parameters": {"sliding_attention": {"rope_type": "linear", "factor": 2, "rope_theta": 5e3}}});
-    let scaled = GemmaConfig::from_json(&with(json!({"rope_local_base_freq": null, "rope_parameters": scaled["rope_parameters"]})));
+    let scaled =
+        json!({"rope_parameters": {"sliding_attention": {"rope_type": "linear", "factor": 2, "rope_theta": 5e3}}});
+    let scaled = GemmaConfig::from_json(&with(
+        json!({"rope_local_base_freq": null, "rope_parameters": scaled["rope_parameters"]}),
+    ));
     assert_eq!(scaled.unwrap().rope(false), (5e3, 2.0));
 }
 
@@ -160,7 +167,9 @@ fn llama_cpp_states_the_12b_configuration() {
         head: 256,
     };
     assert_eq!(GemmaConfig::from_shapes(&shapes).unwrap(), (config.clone(), "12B"));
-    assert!(GemmaConfig::from_shapes(&GemmaShapes { layers: 47, ..shapes }).unwrap_err().to_string().contains("47 layers"));
+    assert!(
+        GemmaConfig::from_shapes(&GemmaShapes { layers: 47, ..shapes }).unwrap_err().to_string().contains("47 layers")
+    );
     assert_eq!((config.rope(true), config.rope(false)), ((1e6, 8.0), (1e4, 1.0)));
     assert!((config.is_global(5), config.is_global(6)) == (true, false) && config.query_pre_attn_scalar == 256.0);
     let unscaled = keys_with("rope.scaling.factor", None);

@@ -43,12 +43,19 @@ fn texts(pieces: &[Piece], count: usize) -> Vec<String> {
         state ^= state << 17;
         (state >> 11) as usize % most
     };
-    let others = [" ", "  ", "\t", "\n", "\u{e9}", "\u{4e16}", "\u{1f642}", "A", "Z", "<bos>", "<unk>", "\u{2581}", ".", "'"];
+    let others =
+        [" ", "  ", "\t", "\n", "\u{e9}", "\u{4e16}", "\u{1f642}", "A", "Z", "<bos>", "<unk>", "\u{2581}", ".", "'"];
     let one = |at: usize| match pieces.get(at) {
         Some(piece) => piece.text.replace(SPACE, " "),
         None => others[at - pieces.len()].to_owned(),
     };
-    (0..count).map(|_| (0..1 + below(30)).map(|_| one(below(pieces.len() + 3 * others.len()).min(pieces.len() + others.len() - 1))).collect()).collect()
+    (0..count)
+        .map(|_| {
+            (0..1 + below(30))
+                .map(|_| one(below(pieces.len() + 3 * others.len()).min(pieces.len() + others.len() - 1)))
+                .collect()
+        })
+        .collect()
 }
 
 #[test_case("tiny")]
@@ -62,11 +69,28 @@ fn pieces_alone_cut_every_text_as_the_tokenizer_does(model: &str) {
             .map(|Piece { text, score, kind }| PieceProto {
                 piece: Some(text.clone()),
                 score: Some(*score),
-                kind: Some([PieceKind::Normal, PieceKind::Unknown, PieceKind::Control, PieceKind::UserDefined, PieceKind::Unused, PieceKind::Byte].iter().position(|known| known == kind).unwrap() as i32 + 1),
+                kind: Some(
+                    [
+                        PieceKind::Normal,
+                        PieceKind::Unknown,
+                        PieceKind::Control,
+                        PieceKind::UserDefined,
+                        PieceKind::Unused,
+                        PieceKind::Byte,
+                    ]
+                    .iter()
+                    .position(|known| known == kind)
+                    .unwrap() as i32
+                        + 1,
+                ),
             })
             .collect(),
         trainer: Some(TrainerProto { model_type: Some(2), ..TrainerProto::default() }),
-        normalizer: Some(NormalizerProto { add_dummy_prefix: Some(false), remove_extra_whitespaces: Some(false), ..NormalizerProto::default() }),
+        normalizer: Some(NormalizerProto {
+            add_dummy_prefix: Some(false),
+            remove_extra_whitespaces: Some(false),
+            ..NormalizerProto::default()
+        }),
     };
     let own = SentencePieces::new(pieces.clone(), 2).unwrap();
     assert_eq!(SentencePieces::from_protobuf(&packed.encode_to_vec(), 2).unwrap(), own);

@@ -67,7 +67,11 @@ fn a_generation_is_named_in_each_layout(generation: &str, title: &str) {
 fn a_diffusers_layout_is_named_with_what_to_take() {
     let folder = scratch();
     let at = |name: &str, class: &str| {
-        let file = save(folder.path(), &format!("{name}/model_index.json"), json!({"_class_name": class}).to_string().as_bytes());
+        let file = save(
+            folder.path(),
+            &format!("{name}/model_index.json"),
+            json!({"_class_name": class}).to_string().as_bytes(),
+        );
         file.strip_suffix("/model_index.json").unwrap().to_owned()
     };
     for (name, class, title) in [
@@ -83,7 +87,8 @@ fn a_diffusers_layout_is_named_with_what_to_take() {
         assert_says(&said, &[title]);
     }
     let renamed = |tensor: Tensor| {
-        let names = [("adaln_single", "time_embed"), ("patchify_proj", "proj_in"), ("q_norm", "norm_q"), ("k_norm", "norm_k")];
+        let names =
+            [("adaln_single", "time_embed"), ("patchify_proj", "proj_in"), ("q_norm", "norm_q"), ("k_norm", "norm_k")];
         let key = names.iter().fold(tensor.key, |key, (official, theirs)| key.replace(official, theirs));
         Tensor { key, ..tensor }
     };
@@ -93,7 +98,10 @@ fn a_diffusers_layout_is_named_with_what_to_take() {
     save(folder.path(), "ltx2/transformer/config.json", class.to_string().as_bytes());
     assert_named(&file, "in the layout of diffusers");
     let component = text(&folder.path().join("ltx2/transformer"));
-    assert_says(&refused(&[("model", &component), ("text-encoder", &gemma())]), &["LTX2VideoTransformer3DModel", "diffusers"]);
+    assert_says(
+        &refused(&[("model", &component), ("text-encoder", &gemma())]),
+        &["LTX2VideoTransformer3DModel", "diffusers"],
+    );
 }
 
 #[test_case(&["double_blocks.0.img_attn.qkv.weight", "single_blocks.0.linear1.weight"], "Flux"; "flux")]

@@ -4,6 +4,7 @@
 //! Must not know how files are read.
 
 mod checkpoints;
+mod damaged;
 mod foreign;
 mod text_encoders;
 
@@ -15,7 +16,8 @@ use crate::support::{
 
 /// A small request for the model of these flags; flags may come more than once.
 fn words(flags: &[(&str, &str)], clip: &str) -> Vec<String> {
-    let request: Request = good().without("model").with("width", 64).with("height", 64).with("schedule", "distilled").with("out", clip);
+    let request: Request =
+        good().without("model").with("width", 64).with("height", 64).with("schedule", "distilled").with("out", clip);
     let flags = flags.iter().map(|(flag, value)| format!("--{flag}={value}"));
     request.words().into_iter().chain(flags).collect()
 }

@@ -43,7 +43,8 @@ fn the_spelling_of_transformers_5_means_the_same() {
 #[test_case(json!({"rope_theta": 5.0}), &["rope_theta", "1000000"]; "both spellings, not the same")]
 fn entries_that_are_not_obeyed_are_refused(changes: Value, says: &[&str]) {
     let folder = scratch();
-    let mut config: Value = serde_json::from_slice(&fs::read(data("gemma-transformers5-config.json")).unwrap()).unwrap();
+    let mut config: Value =
+        serde_json::from_slice(&fs::read(data("gemma-transformers5-config.json")).unwrap()).unwrap();
     for (entry, value) in changes.as_object().unwrap() {
         config["text_config"][entry] = value.clone();
     }

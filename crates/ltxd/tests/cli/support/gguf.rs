@@ -54,7 +54,8 @@ impl Entry {
 /// A file's bytes. Tensors are stored as `F32`, `F16` or `BF16`, as they say; shapes of more than four dimensions are said beside
 /// them, as ComfyUI's converters do.
 pub(crate) fn file(metadata: &[(&str, Entry)], tensors: &[Tensor]) -> Vec<u8> {
-    let mut metadata: Vec<(String, Entry)> = metadata.iter().map(|(key, entry)| ((*key).to_owned(), entry.clone())).collect();
+    let mut metadata: Vec<(String, Entry)> =
+        metadata.iter().map(|(key, entry)| ((*key).to_owned(), entry.clone())).collect();
     for tensor in tensors.iter().filter(|tensor| tensor.shape.len() > 4) {
         let shape = tensor.shape.iter().map(|side| *side as i32).collect();
         metadata.push((format!("comfy.gguf.orig_shape.{}", tensor.key), Entry::Numbers(shape)));

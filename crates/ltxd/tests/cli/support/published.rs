@@ -123,10 +123,16 @@ pub(crate) fn llama_tensors(folder: &Path) -> Vec<Tensor> {
 
 /// A piece of a Gemma folder's tokenizer, as a sentencepiece model has it: text, score, and 1 to 6 for its kind.
 pub(crate) fn pieces(folder: &Path) -> Vec<(String, f32, i32)> {
-    let json: Value = serde_json::from_slice(&fs::read(folder.join("tokenizer.json")).expect("a tokenizer")).expect("JSON");
-    let special: Vec<&str> = json["added_tokens"].as_array().expect("a list").iter().filter_map(|token| token["content"].as_str()).collect();
-    let mut pieces: Vec<(u64, String)> =
-        json["model"]["vocab"].as_object().expect("a vocabulary").iter().map(|(text, id)| (id.as_u64().expect("an id"), text.clone())).collect();
+    let json: Value =
+        serde_json::from_slice(&fs::read(folder.join("tokenizer.json")).expect("a tokenizer")).expect("JSON");
+    let special: Vec<&str> =
+        json["added_tokens"].as_array().expect("a list").iter().filter_map(|token| token["content"].as_str()).collect();
+    let mut pieces: Vec<(u64, String)> = json["model"]["vocab"]
+        .as_object()
+        .expect("a vocabulary")
+        .iter()
+        .map(|(text, id)| (id.as_u64().expect("an id"), text.clone()))
+        .collect();
     pieces.sort();
     let piece = |(id, text): (u64, String)| {
         let kind = match text.as_str() {
@@ -142,7 +148,8 @@ pub(crate) fn pieces(folder: &Path) -> Vec<(String, f32, i32)> {
 
 /// What llama.cpp's converter writes of a Gemma folder: `gemma3.*` and the tokenizer.
 pub(crate) fn llama_metadata(folder: &Path) -> Vec<(&'static str, Entry)> {
-    let json: Value = serde_json::from_slice(&fs::read(folder.join("config.json")).expect("a configuration")).expect("JSON");
+    let json: Value =
+        serde_json::from_slice(&fs::read(folder.join("config.json")).expect("a configuration")).expect("JSON");
     let config = &json["text_config"];
     let number = |entry: &str| config[entry].as_f64().expect("a number");
     let whole = |entry: &str| Entry::Whole(number(entry) as u32);
@@ -187,7 +194,8 @@ pub(crate) fn llama_gguf(folder: &Path) -> Vec<u8> {
 
 /// What lies beside a language model for images.
 pub(crate) fn mmproj() -> Vec<u8> {
-    let metadata = [("general.architecture", Entry::Text("clip".into())), ("clip.has_vision_encoder", Entry::Truth(true))];
+    let metadata =
+        [("general.architecture", Entry::Text("clip".into())), ("clip.has_vision_encoder", Entry::Truth(true))];
     let tensor = |key: &str| Tensor { key: key.into(), dtype: "F32".into(), shape: vec![1], bytes: vec![0; 4] };
     gguf::file(&metadata, &[tensor("v.blk.0.attn_q.weight"), tensor("mm.input_projection.weight")])
 }
