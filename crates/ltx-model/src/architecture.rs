@@ -20,7 +20,7 @@
 //! Must not know files.
 
 use crate::{
-    config::{require, section, within},
+    config::{check_sections, require, section, within},
     part::Module,
     text_encoder::{Connector, FeatureProjection, TextConfig},
     transformer::{Transformer, TransformerConfig},
@@ -114,6 +114,10 @@ impl Family {
 pub trait Keys {
     /// The shape of a tensor that is there.
     fn shape_of(&self, key: &str) -> Option<&[usize]>;
+    /// Whether any key begins so.
+    fn has_prefix(&self, prefix: &str) -> bool;
+    /// Every key.
+    fn all(&self) -> Box<dyn Iterator<Item = &str> + '_>;
 }
 
 /// A whole checkpoint.
@@ -135,6 +139,7 @@ impl Architecture {
     /// # Errors
     /// A section or field is missing, or has a value that no module or family here has.
     pub fn from_config(config: &Value, keys: &impl Keys) -> Result<Self> {
+        check_sections(config)?;
         let (family, transformer, text) = denoising(config, keys)?;
         Ok(Self { family, transformer, text, vae: vae(config)? })
     }
@@ -164,6 +169,7 @@ impl Components {
     /// # Errors
     /// As [`Architecture::from_config`].
     pub fn from_config(config: &Value, keys: &impl Keys, parts: &[Part]) -> Result<Self> {
+        check_sections(config)?;
         let needs = |of: &[Part]| parts.iter().any(|part| of.contains(part));
         let denoises = needs(&[Part::Transformer, Part::TextConnector, Part::TextProjection]);
         let denoising = denoises.then(|| denoising(config, keys)).transpose()?;
@@ -229,6 +235,14 @@ mod tests {
     impl Keys for NoKeys {
         fn shape_of(&self, _: &str) -> Option<&[usize]> {
             None
+        }
+
+        fn has_prefix(&self, _: &str) -> bool {
+            false
+        }
+
+        fn all(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+            Box::new(std::iter::empty())
         }
     }
 

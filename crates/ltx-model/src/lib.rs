@@ -7,7 +7,9 @@
 pub mod architecture;
 mod attention;
 pub mod config;
+pub mod derived;
 pub mod footprint;
+pub mod foreign;
 mod layers;
 mod layout;
 pub mod part;

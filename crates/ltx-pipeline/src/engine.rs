@@ -7,7 +7,7 @@ mod parts;
 
 use crate::{
     PipelineError, Result,
-    opened::{LtxFile, TextFolder, UpscalerFile, same},
+    opened::{LtxFile, TextFolder, UpscalerFile, resolved, same},
     plan::Sizes,
 };
 use candle_core::Device;
@@ -83,8 +83,12 @@ impl Engine {
     /// # Errors
     /// A file is unreadable, corrupt, foreign, or does not fit the others.
     pub fn open(files: &ModelFiles, options: EngineOptions) -> Result<Self> {
-        let ltx = LtxFile::open(&files.checkpoint_files(), &files.loras)?;
-        let text = TextFolder::open(&files.text_encoder)?;
+        let files = &resolved(files)?;
+        // What the checkpoint is comes first, also where the text encoder is unusable.
+        let text = TextFolder::open(&files.text_encoder);
+        let width = text.as_ref().ok().map(|text| text.config.hidden_size);
+        let ltx = LtxFile::open(&files.checkpoint_files(), &files.loras, width)?;
+        let text = text?;
         let mut reports = vec![ltx.account().complete()?, text.account().complete()?];
         ltx.check_text_encoder(&text.config)?;
         let upscaler = files.upscaler.as_deref().map(UpscalerFile::open).transpose()?;
@@ -139,6 +143,11 @@ impl Engine {
     /// The accounts of all files.
     pub fn reports(&self) -> &[LoadReport] {
         &self.reports
+    }
+
+    /// What was taken from somewhere else than a reader would think: a configuration from shapes, a tensor from one of two files.
+    pub fn notes(&self) -> impl Iterator<Item = &str> {
+        self.ltx.notes.iter().chain(&self.text.notes).map(String::as_str)
     }
 
     /// Whether two stages are possible.

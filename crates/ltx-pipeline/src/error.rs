@@ -92,11 +92,48 @@ pub enum PipelineError {
         /// The folder.
         folder: PathBuf,
     },
+    /// The file holds what a language model sees images with, and no language model.
+    #[error("{}: only the vision side of a model (mmproj), which is left alone here; name the language model's file", file.display())]
+    VisionAlone {
+        /// The file.
+        file: PathBuf,
+    },
     /// The file holds weights of something else.
-    #[error("{}: not an LTX checkpoint, a latent upscaler or a Gemma-3 folder", file.display())]
+    #[error("{}: no LTX file that this engine knows (not an LTX checkpoint or a part of one, a latent upscaler, a LoRA or a \
+        Gemma-3 text encoder); its keys begin with {keys}", file.display())]
     UnknownKind {
         /// The file.
         file: PathBuf,
+        /// How some of its keys begin.
+        keys: String,
+    },
+    /// Another generation of LTX, another layout, another part of a model, or a model of somebody else.
+    #[error("{}: this is {} {title} ({sign}); {instead}", file.display(), article(title))]
+    Foreign {
+        /// The file or folder.
+        file: PathBuf,
+        /// What it is.
+        title: String,
+        /// How that was seen.
+        sign: String,
+        /// What to do instead.
+        instead: &'static str,
+    },
+    /// A folder given for a checkpoint holds a part of one twice.
+    #[error("{}: holds the {part} twice, in {} and in {}; name the files instead of the folder", folder.display(), files[0].display(), files[1].display())]
+    SeveralInFolder {
+        /// The folder.
+        folder: PathBuf,
+        /// The part.
+        part: &'static str,
+        /// Two of the files.
+        files: [PathBuf; 2],
+    },
+    /// A folder given for a checkpoint holds none.
+    #[error("{}: no safetensors or GGUF file of an LTX checkpoint in this folder, nor in ComfyUI's folders under it", folder.display())]
+    NothingInFolder {
+        /// The folder.
+        folder: PathBuf,
     },
     /// Two stages were asked for, and the model has no upscaler.
     #[error("stages: two stages need the ×2 latent upscaler; name its file, or ask for one stage")]
@@ -146,6 +183,12 @@ pub enum PipelineError {
     },
 }
 
+/// `a` or `an`, as the title is read.
+fn article(title: &str) -> &'static str {
+    let vowels = ["LTX", "image", "A", "E", "I", "O"];
+    if vowels.iter().any(|start| title.starts_with(start)) { "an" } else { "a" }
+}
+
 impl From<candle_core::Error> for PipelineError {
     fn from(source: candle_core::Error) -> Self {
         Self::Nn(source.into())
@@ -175,6 +218,10 @@ impl PipelineError {
             | Self::OtherFamily { .. }
             | Self::Tokenizer { .. }
             | Self::NotATextEncoder { .. }
+            | Self::VisionAlone { .. }
+            | Self::Foreign { .. }
+            | Self::SeveralInFolder { .. }
+            | Self::NothingInFolder { .. }
             | Self::UnknownKind { .. }
             | Self::PartsDiffer { .. } => ErrorKind::Model,
         }

@@ -2,7 +2,10 @@
 //!
 //! Must not know how they are loaded.
 
-use crate::{PipelineError, Result, opened::TextFolder};
+use crate::{
+    PipelineError, Result,
+    opened::{TextFolder, recognised::is_json},
+};
 use ltx_model::upsampler::UpsamplerConfig;
 use ltx_types::ModelFiles;
 use ltx_weights::TensorSet;
@@ -19,6 +22,8 @@ pub fn told_apart(paths: &[PathBuf]) -> Result<ModelFiles> {
             Kind::TextEncoder => text_encoder = Some(path.clone()),
             Kind::Upscaler => upscaler = Some(path.clone()),
             Kind::Checkpoint => others.push(path.clone()),
+            // Beside Gemma for images, and left alone.
+            Kind::Vision => {}
         }
     }
     // Weights come first: the first file gives the checkpoint its name.
@@ -37,6 +42,7 @@ enum Kind {
     Checkpoint,
     TextEncoder,
     Upscaler,
+    Vision,
 }
 
 fn kind(path: &Path) -> Result<Kind> {
@@ -50,10 +56,9 @@ fn kind(path: &Path) -> Result<Kind> {
     if TextFolder::prefix_in(&tensors).is_some() {
         return Ok(Kind::TextEncoder);
     }
-    let upscales = tensors.config().is_ok_and(|config| UpsamplerConfig::is_stated_by(&config));
+    if tensors.vision_files().next().is_some() {
+        return Ok(Kind::Vision);
+    }
+    let upscales = tensors.states_config() && UpsamplerConfig::is_stated_by(&tensors.config()?);
     Ok(if upscales { Kind::Upscaler } else { Kind::Checkpoint })
-}
-
-fn is_json(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "json")
 }

@@ -5,15 +5,20 @@
 
 use crate::{
     PipelineError, Result,
-    opened::{Held, TextFolder, UpscalerFile, account, components, config_of},
+    opened::{
+        Held, TextFolder, UpscalerFile, account, checkpoint_in, components, config_of, configuration, is_gemma,
+        left_alone,
+        recognised::{foreign, is_audio, is_json, unknown},
+    },
 };
 use ltx_model::{
     architecture::{Components, Family},
+    foreign::Foreign,
     transformer::TransformerConfig,
     upsampler::UpsamplerConfig,
 };
 use ltx_types::{LoraChoice, Part};
-use ltx_weights::{LoadReport, Loras, ShapeOnly, TensorSet, lora_report};
+use ltx_weights::{KeyProblem, LoadReport, Loras, ShapeOnly, TensorSet, lora_report};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -34,6 +39,8 @@ pub struct Inspected {
     pub sizes: String,
     /// Parts of a checkpoint that are not in it.
     pub absent: Vec<Part>,
+    /// What was taken from somewhere else than a reader would think, or left alone.
+    pub notes: Vec<String>,
     /// Every key, accounted for.
     pub report: LoadReport,
 }
@@ -45,14 +52,17 @@ pub struct Inspected {
 /// The file cannot be read, is not of a known kind, or its configuration is not supported.
 pub fn inspect(path: &Path) -> Result<Inspected> {
     if path.is_dir() {
-        return Ok(inspect_text(path, &TextFolder::open(path)?));
+        return inspect_folder(path);
     }
     let tensors = TensorSet::open_file(path)?;
-    if TextFolder::prefix_in(&tensors).is_some() {
-        return Ok(inspect_text(path, &TextFolder::open(path)?));
-    }
     if let Some(inspected) = inspect_lora(path)? {
         return Ok(inspected);
+    }
+    if let Some(inspected) = inspect_foreign(&tensors) {
+        return Ok(inspected);
+    }
+    if TextFolder::prefix_in(&tensors).is_some() {
+        return Ok(inspect_text(path, &TextFolder::open(path)?));
     }
     inspect_ltx(tensors, &[])
 }
@@ -63,7 +73,46 @@ pub fn inspect(path: &Path) -> Result<Inspected> {
 /// # Errors
 /// As [`inspect`]; or two files hold the same key, or a LoRA file cannot be read.
 pub fn inspect_together(paths: &[PathBuf], loras: &[LoraChoice]) -> Result<Inspected> {
+    for path in paths.iter().filter(|path| !is_json(path)) {
+        if let Some(inspected) = inspect_foreign(&TensorSet::open_file(path)?) {
+            return Ok(inspected);
+        }
+    }
     inspect_ltx(TensorSet::open_files(paths)?, loras)
+}
+
+/// A folder: of Gemma-3, or of a checkpoint.
+fn inspect_folder(path: &Path) -> Result<Inspected> {
+    match TextFolder::open(path) {
+        Ok(folder) => Ok(inspect_text(path, &folder)),
+        Err(error) => match checkpoint_in(path) {
+            Ok(files) => inspect_together(&files, &[]),
+            Err(PipelineError::NothingInFolder { .. } | PipelineError::Read { .. }) => Err(error),
+            // A Gemma folder that cannot be used says more itself.
+            Err(_)
+                if path.join("config.json").exists() && !path.join("model_index.json").exists() && is_gemma(path) =>
+            {
+                Err(error)
+            }
+            Err(other) => Err(other),
+        },
+    }
+}
+
+/// A file that this engine does not run, titled as what it is; that is what is wrong with it, not its keys.
+fn inspect_foreign(tensors: &TensorSet) -> Option<Inspected> {
+    let Foreign { title, sign, instead } = foreign(tensors)?;
+    let problem = KeyProblem::Unreadable { reason: format!("{title}: {sign}; {instead}") };
+    Some(Inspected {
+        path: tensors.path().to_owned(),
+        kind: title.trim_end_matches(',').to_owned(),
+        formats: tensors.formats().into_iter().collect(),
+        version: tensors.metadata("model_version").map(str::to_owned),
+        sizes: format!("not run here: {sign}"),
+        absent: vec![],
+        notes: vec![],
+        report: LoadReport::of_foreign(tensors, problem),
+    })
 }
 
 fn inspect_ltx(tensors: TensorSet, loras: &[LoraChoice]) -> Result<Inspected> {
@@ -71,7 +120,10 @@ fn inspect_ltx(tensors: TensorSet, loras: &[LoraChoice]) -> Result<Inspected> {
     let path = tensors.path().to_owned();
     let version = tensors.metadata("model_version").map(str::to_owned);
     let formats = tensors.formats().into_iter().collect();
-    let config = tensors.config()?;
+    let nothing = (serde_json::Value::Null, Vec::new());
+    let left = is_audio(&tensors) || tensors.vision_files().next().is_some();
+    let (config, notes) = if left && !tensors.states_config() { nothing } else { configuration(&tensors, None)? };
+    let notes = notes.into_iter().chain(tensors.vision_files().map(left_alone)).collect();
     let Held { here, absent } = Held::by(&tensors);
     if !here.is_empty() || config.get("transformer").is_some() {
         // A file that holds no part at all is accounted for as a whole one, in which every key is missing.
@@ -82,16 +134,24 @@ fn inspect_ltx(tensors: TensorSet, loras: &[LoraChoice]) -> Result<Inspected> {
         let kind = format!("{family} {}", if absent.is_empty() { "checkpoint" } else { "component" });
         let source = ShapeOnly::with_loras(Arc::clone(&tensors), Arc::new(Loras::open(loras, &tensors)?));
         let report = account(source, &components, &parts).report();
-        return Ok(Inspected { path, kind, formats, version, sizes: sizes(&components), absent, report });
+        return Ok(Inspected { path, kind, formats, version, sizes: sizes(&components), absent, notes, report });
     }
     if UpsamplerConfig::is_stated_by(&config) {
         let config = UpsamplerConfig::from_json(&config).map_err(config_of(&path))?;
         let sizes = format!("{} latent channels, {} inside", config.in_channels, config.mid_channels);
         let report = UpscalerFile { tensors, config }.account().report();
         let kind = "×2 latent upscaler".to_owned();
-        return Ok(Inspected { path, kind, formats, version, sizes, absent: vec![], report });
+        return Ok(Inspected { path, kind, formats, version, sizes, absent: vec![], notes, report });
     }
-    Err(PipelineError::UnknownKind { file: path })
+    let kind = if tensors.vision_files().next().is_some() {
+        "vision side of a language model (mmproj)"
+    } else if is_audio(&tensors) {
+        "LTX audio VAE"
+    } else {
+        return Err(unknown(&tensors));
+    };
+    let (kind, sizes, report) = (kind.to_owned(), "left alone here".to_owned(), ShapeOnly::new(tensors).report());
+    Ok(Inspected { path, kind, formats, version, sizes, absent: vec![], notes, report })
 }
 
 /// A LoRA file alone. Whether its shapes fit is known only beside a checkpoint ([`inspect_together`]).
@@ -106,6 +166,7 @@ fn inspect_lora(path: &Path) -> Result<Option<Inspected>> {
         version: None,
         sizes,
         absent: vec![],
+        notes: vec![],
         report,
     }))
 }
@@ -131,5 +192,6 @@ fn inspect_text(path: &Path, folder: &TextFolder) -> Inspected {
         format!("{} layers, width {}, {} tokens", config.num_hidden_layers, config.hidden_size, config.vocab_size);
     let (path, report) = (path.to_owned(), folder.account().report());
     let formats = folder.tensors.formats().into_iter().collect();
-    Inspected { path, kind: "Gemma-3 text encoder".to_owned(), formats, version: None, sizes, absent: vec![], report }
+    let (kind, notes) = ("Gemma-3 text encoder".to_owned(), folder.notes.clone());
+    Inspected { path, kind, formats, version: None, sizes, absent: vec![], notes, report }
 }

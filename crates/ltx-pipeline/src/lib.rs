@@ -33,6 +33,7 @@ pub use error::{PipelineError, Result};
 pub use files::told_apart;
 pub use inspect::{Inspected, inspect, inspect_together};
 pub use noise::Noise;
+pub use opened::{named_otherwise, resolved};
 pub use plan::PlanShape;
 pub use quantize::quantize;
 pub use schedule::{Sigmas, stage_sigmas};

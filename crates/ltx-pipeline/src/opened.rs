@@ -3,19 +3,30 @@
 //!
 //! Must not know requests, or what an account is printed on.
 
+mod folder;
+pub(crate) mod recognised;
+mod text;
+mod tokenizer;
+
+pub(crate) use folder::{checkpoint_in, is_gemma};
+pub use folder::{named_otherwise, resolved};
+pub(crate) use text::{TextFolder, left_alone};
+pub(crate) use tokenizer::TOKENIZER;
+
 use crate::{PipelineError, Result};
 use ltx_model::{
     architecture::{Architecture, Components, Keys},
+    derived::{transformer_section, vae_section},
     part::{CHECKPOINT, Module},
-    text_encoder::{Gemma, GemmaConfig, PromptTokenizer},
+    text_encoder::GemmaConfig,
     upsampler::{Upsampler, UpsamplerConfig},
 };
 use ltx_nn::{Compute, NnError, Vb};
 use ltx_types::{LoraChoice, Part};
-use ltx_weights::{Loras, ShapeOnly, TensorSet};
+use ltx_weights::{Loras, ShapeOnly, TensorSet, Twice};
+use recognised::{check_each, misplaced};
 use serde_json::Value;
 use std::{
-    fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -25,16 +36,8 @@ pub(crate) struct LtxFile {
     pub(crate) tensors: Arc<TensorSet>,
     pub(crate) architecture: Architecture,
     pub(crate) loras: Arc<Loras>,
-}
-
-/// A Gemma-3 folder or file.
-pub(crate) struct TextFolder {
-    pub(crate) tensors: Arc<TensorSet>,
-    pub(crate) config: GemmaConfig,
-    /// Where the language model's keys begin.
-    pub(crate) prefix: &'static str,
-    /// Where `config.json` and `tokenizer.json` are.
-    pub(crate) folder: PathBuf,
+    /// What was taken from somewhere else than a reader would think.
+    pub(crate) notes: Vec<String>,
 }
 
 /// The ×2 latent upscaler's file.
@@ -58,28 +61,76 @@ impl Held {
 }
 
 /// The keys of files, for what a configuration leaves to them.
-struct KeysOf<'a>(&'a TensorSet);
+pub(crate) struct KeysOf<'a>(pub(crate) &'a TensorSet);
 
 impl Keys for KeysOf<'_> {
     fn shape_of(&self, key: &str) -> Option<&[usize]> {
         self.0.shape_of(key)
     }
+
+    fn has_prefix(&self, prefix: &str) -> bool {
+        self.0.has_prefix(prefix)
+    }
+
+    fn all(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        Box::new(self.0.keys())
+    }
+}
+
+/// The configuration that files state; for parts of a GGUF whose section none states, the one that their keys and shapes show.
+/// `text_width` is the text encoder's, where it is known.
+pub(crate) fn configuration(tensors: &TensorSet, text_width: Option<usize>) -> Result<(Value, Vec<String>)> {
+    let mut notes: Vec<String> = tensors.twice().iter().map(twice).collect();
+    if !tensors.formats().contains("GGUF") {
+        return Ok((tensors.config()?, notes));
+    }
+    let mut config = if tensors.states_config() { tensors.config()? } else { Value::Object(serde_json::Map::new()) };
+    let Held { here, .. } = Held::by(tensors);
+    let holds = |parts: &[Part]| here.iter().any(|part| parts.contains(part));
+    let keys = KeysOf(tensors);
+    let mut derive = |name: &str, parts: &[Part], section: &dyn Fn() -> ltx_nn::Result<Value>| {
+        if holds(parts) && config.get(name).is_none_or(Value::is_null) {
+            let section = section().map_err(config_of(tensors.path()))?;
+            if let Some(config) = config.as_object_mut() {
+                config.insert(name.to_owned(), section);
+            }
+            let file = tensors.path().display();
+            notes.push(format!(
+                "{file}: states no configuration of the {name}; that of LTX-2.3, with the sizes of its tensors"
+            ));
+        }
+        Ok::<_, PipelineError>(())
+    };
+    let denoising = [Part::Transformer, Part::TextConnector, Part::TextProjection];
+    derive("transformer", &denoising, &|| transformer_section(&keys, text_width))?;
+    derive("vae", &[Part::VideoEncoder, Part::VideoDecoder], &|| vae_section(&keys))?;
+    Ok((config, notes))
+}
+
+fn twice(Twice { first, second, tensors }: &Twice) -> String {
+    let (first, second) = (first.display(), second.display());
+    format!("{second}: {tensors} of its tensors are in {first} as well, and are read from there")
 }
 
 impl LtxFile {
-    /// The official single file, or the component files of one model; and LoRA files over it.
-    pub(crate) fn open(files: &[PathBuf], loras: &[LoraChoice]) -> Result<Self> {
+    /// The official single file, or the component files of one model; and LoRA files over it. `text_width` is the width of the
+    /// text encoder's hidden states, which no shape of these files shows.
+    pub(crate) fn open(files: &[PathBuf], loras: &[LoraChoice], text_width: Option<usize>) -> Result<Self> {
+        check_each(files)?;
         let tensors = TensorSet::open_files(files)?;
         let Held { here, absent } = Held::by(&tensors);
-        if !here.is_empty() && !absent.is_empty() {
+        if here.is_empty() {
+            return Err(misplaced(&tensors));
+        }
+        if !absent.is_empty() {
             let parts = absent.into_iter().map(Part::name).collect();
             return Err(PipelineError::MissingParts { file: tensors.path().to_owned(), parts });
         }
-        let config = tensors.config()?;
+        let (config, notes) = configuration(&tensors, text_width)?;
         let architecture = Architecture::from_config(&config, &KeysOf(&tensors)).map_err(config_of(tensors.path()))?;
         same("latent channels", architecture.vae.latent_channels, architecture.transformer.in_channels)?;
         let loras = Arc::new(Loras::open(loras, &tensors)?);
-        Ok(Self { tensors: Arc::new(tensors), architecture, loras })
+        Ok(Self { tensors: Arc::new(tensors), architecture, loras, notes })
     }
 
     /// Loads every part from shapes alone. What is wrong with a key is in the account, so loading itself cannot fail.
@@ -124,65 +175,6 @@ fn account_alone<M: Module>(tensors: &Arc<TensorSet>, prefix: &str, config: &M::
     source
 }
 
-impl TextFolder {
-    /// Where the keys of a language model begin, if files hold one.
-    pub(crate) fn prefix_in(tensors: &TensorSet) -> Option<&'static str> {
-        Gemma::PREFIXES.into_iter().find(|prefix| tensors.has_prefix(&format!("{prefix}.layers.")))
-    }
-
-    /// A folder of safetensors or GGUF files, or one such file. The configuration is in the file's metadata, or in
-    /// `config.json` beside it.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
-        let (tensors, folder) = if path.is_file() {
-            (TensorSet::open_file(path)?, path.parent().unwrap_or(path).to_owned())
-        } else {
-            (TensorSet::open_folder(path)?, path.to_owned())
-        };
-        let prefix = Self::prefix_in(&tensors);
-        let prefix = prefix.ok_or_else(|| PipelineError::NotATextEncoder { folder: path.to_owned() })?;
-        let config = gemma_config(&tensors, &folder)?;
-        Ok(Self { tensors: Arc::new(tensors), config, prefix, folder })
-    }
-
-    /// Loads the language model from shapes alone.
-    pub(crate) fn account(&self) -> Arc<ShapeOnly> {
-        account_alone::<Gemma>(&self.tensors, self.prefix, &self.config)
-    }
-
-    pub(crate) fn tokenizer(&self) -> Result<PromptTokenizer> {
-        let file = self.folder.join("tokenizer.json");
-        let bytes = self.tokenizer_json()?;
-        PromptTokenizer::from_bytes(&bytes, self.config.bos_token_id)
-            .map_err(|source| PipelineError::Tokenizer { file, source })
-    }
-
-    /// The tokenizer, from the metadata or from `tokenizer.json`.
-    pub(crate) fn tokenizer_json(&self) -> Result<Vec<u8>> {
-        if let Some(text) = self.tensors.metadata(TOKENIZER) {
-            return Ok(text.as_bytes().to_vec());
-        }
-        let file = self.folder.join("tokenizer.json");
-        fs::read(&file).map_err(|source| PipelineError::Read { file, source })
-    }
-}
-
-/// The metadata entry that GGUF names for a whole `tokenizer.json`.
-pub(crate) const TOKENIZER: &str = "tokenizer.huggingface.json";
-
-/// What the file itself states comes first: `ltxd quantize` writes `config`, llama.cpp's converter keys of its own.
-fn gemma_config(tensors: &TensorSet, folder: &Path) -> Result<GemmaConfig> {
-    if tensors.metadata("config").is_some() {
-        return GemmaConfig::from_json(&tensors.config()?).map_err(config_of(tensors.path()));
-    }
-    if tensors.metadata("general.architecture") == Some("gemma3") {
-        let vocabulary = tensors.shape_of("model.embed_tokens.weight").and_then(|shape| shape.first().copied());
-        let stated = |key: &str| tensors.metadata(&format!("gemma3.{key}")).map(str::to_owned);
-        return GemmaConfig::from_llama(stated, vocabulary.unwrap_or(0)).map_err(config_of(tensors.path()));
-    }
-    let file = folder.join("config.json");
-    GemmaConfig::from_json(&read_json(&file)?).map_err(config_of(&file))
-}
-
 impl UpscalerFile {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let tensors = TensorSet::open_file(path)?;
@@ -199,11 +191,6 @@ impl UpscalerFile {
 /// Names the file in an error about its configuration.
 pub(crate) fn config_of(file: &Path) -> impl FnOnce(NnError) -> PipelineError {
     |source| PipelineError::Config { file: file.to_owned(), source }
-}
-
-fn read_json(file: &Path) -> Result<Value> {
-    let bytes = fs::read(file).map_err(|source| PipelineError::Read { file: file.to_owned(), source })?;
-    serde_json::from_slice(&bytes).map_err(|source| PipelineError::BadJson { file: file.to_owned(), source })
 }
 
 /// Refuses parts that come from models of different widths.

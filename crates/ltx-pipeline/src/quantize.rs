@@ -4,19 +4,16 @@
 //! Must not know how a tensor is converted.
 
 use crate::{
-    PipelineError, Result,
+    Result,
     inspect::inspect_together,
-    opened::{TOKENIZER, TextFolder},
+    opened::{TOKENIZER, TextFolder, configuration},
 };
 use ltx_model::text_encoder::GemmaConfig;
 use ltx_types::CancelToken;
 use ltx_weights::{
     MetaValue, Naming, QuantizeReport, QuantizeType, Recipe, TensorSet, WeightsError, quantize as quantize_tensors,
 };
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 /// Reads `files`, accounts for every key as a load would, and writes them as one GGUF file to `out`. `progress` is told bytes
 /// read and bytes in all.
@@ -45,25 +42,23 @@ pub fn quantize(
     }
     let set = TensorSet::open_files(files)?;
     let words = |key: &str, value: &str| (key.to_owned(), MetaValue::Text(value.to_owned()));
-    let mut metadata = vec![words("general.architecture", "ltxv"), words("config", &set.config()?.to_string())];
+    let mut metadata =
+        vec![words("general.architecture", "ltxv"), words("config", &configuration(&set, None)?.0.to_string())];
     metadata.extend(inspected.version.map(|version| words("model_version", &version)));
     let recipe = Recipe { kind, keep, naming: Naming::Official, metadata };
     Ok(quantize_tensors(&set, out, &recipe, cancel, progress)?)
 }
 
-/// llama.cpp's keys, and beside them `config.json` and `tokenizer.json` as they are.
+/// llama.cpp's keys, and beside them the whole configuration and `tokenizer.json`.
 fn gemma(text: &TextFolder) -> Result<Vec<(String, MetaValue)>> {
-    let config_file = text.folder.join("config.json");
-    let config = match text.tensors.metadata("config") {
-        Some(config) => config.to_owned(),
-        None => fs::read_to_string(&config_file)
-            .map_err(|source| PipelineError::Read { file: config_file.clone(), source })?,
-    };
+    // As it was read, which may be from several places; every entry is stated.
+    let config = text.config_json().to_string();
     let tokenizer = String::from_utf8_lossy(&text.tokenizer_json()?).into_owned();
     let words = |key: &str, value: String| (key.to_owned(), MetaValue::Text(value));
     let whole = |key: &str, value: usize| (format!("gemma3.{key}"), MetaValue::Whole(value as u32));
     let real = |key: &str, value: f64| (format!("gemma3.{key}"), MetaValue::Real(value as f32));
     let GemmaConfig { hidden_size, intermediate_size, num_hidden_layers, head_dim, .. } = text.config;
+    let (theta, factor) = text.config.rope(true);
     let mut metadata = vec![
         words("general.architecture", "gemma3".to_owned()),
         whole("embedding_length", hidden_size),
@@ -75,9 +70,8 @@ fn gemma(text: &TextFolder) -> Result<Vec<(String, MetaValue)>> {
         whole("attention.value_length", head_dim),
         whole("attention.sliding_window", text.config.sliding_window),
         real("attention.layer_norm_rms_epsilon", text.config.rms_norm_eps),
-        real("rope.freq_base", text.config.rope_theta),
+        real("rope.freq_base", theta),
     ];
-    let (_, factor) = text.config.rope(true);
     if factor != 1.0 {
         metadata.push(words("gemma3.rope.scaling.type", "linear".to_owned()));
         metadata.push(real("rope.scaling.factor", factor));

@@ -10,6 +10,7 @@ mod defaults;
 mod field_error;
 mod frames;
 mod guidance;
+pub mod json;
 mod method;
 mod model_files;
 mod part;

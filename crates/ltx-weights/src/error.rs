@@ -3,7 +3,7 @@
 //! Must not know who asked for it.
 
 use crate::{GgufFault, LoadReport};
-use ltx_types::Cancelled;
+use ltx_types::{Cancelled, json::Contradiction};
 use std::{io, path::PathBuf};
 
 /// Result of everything in this crate.
@@ -150,8 +150,8 @@ pub enum WeightsError {
         /// The file it should be in.
         shard: String,
     },
-    /// Two files of one model hold the same key.
-    #[error("{}: key {key} is also in {}", second.display(), first.display())]
+    /// Two files of one model hold the same key with different tensors.
+    #[error("{}: key {key} is also in {}, and is another tensor there: {how}; name one of them", second.display(), first.display())]
     DuplicateKey {
         /// The key.
         key: String,
@@ -159,6 +159,21 @@ pub enum WeightsError {
         first: PathBuf,
         /// Where it came again.
         second: PathBuf,
+        /// What differs.
+        how: String,
+    },
+    /// Two files of one model state different configurations.
+    #[error(
+        "{}: its configuration says {} is {}, and {} says {}; name files of one model", second.display(), contradiction.entry,
+        contradiction.second, first.display(), contradiction.first
+    )]
+    ConfigsDiffer {
+        /// Who states it first.
+        first: PathBuf,
+        /// Who contradicts.
+        second: PathBuf,
+        /// The entry, with both values.
+        contradiction: Box<Contradiction>,
     },
     /// A metadata entry that the official files carry is absent.
     #[error("{}: metadata entry {entry} is missing; name an official file, or a .json, that states the configuration as a component", file.display())]

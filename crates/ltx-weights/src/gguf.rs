@@ -3,12 +3,17 @@
 //!
 //! Must not know what its tensors mean.
 
+mod values;
+
+pub(crate) use values::Array;
+
 use crate::{
     Result, WeightsError,
     ggml_types::{GgmlType, type_of, unread_name},
     weight_file::{Entry, Header},
 };
 use std::{fmt::Display, ops::Range, path::Path};
+use values::{Value, read_value};
 
 /// The first bytes of every such file.
 pub(crate) const MAGIC: &[u8] = b"GGUF";
@@ -18,15 +23,11 @@ pub(crate) const ALIGNMENT: usize = 32;
 pub(crate) const DIMENSIONS: usize = 4;
 /// Before a tensor's key: its shape, where it is not the one that the header can say.
 pub(crate) const SHAPE_OF: &str = "comfy.gguf.orig_shape.";
-/// The most dimensions of such a shape.
-const ORIGINAL_DIMENSIONS: u64 = 8;
 /// The least bytes of a metadata entry (length, type, one byte) and of a tensor's description.
 const LEAST: (usize, usize) = (13, 24);
 /// What is to be taken in place of a type that is not read.
 const INSTEAD: &str =
     "a type of ggml that is read, such as Q8_0, Q6_K, Q4_K_M or an IQ type: take the file in one of them";
-/// How deep arrays of arrays may go.
-const DEPTH: usize = 4;
 
 /// What is wrong with a GGUF file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,15 +129,6 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// A metadata value, as far as it is looked at.
-enum Value {
-    Text(Range<usize>),
-    Number(String),
-    /// An array of whole numbers, if it is a short one.
-    Numbers(Vec<i64>),
-    Other,
-}
-
 /// Reads the header; no tensor is touched.
 pub(crate) fn read(file: &Path, bytes: &[u8]) -> Result<Header> {
     let mut cursor = Cursor { file, bytes, at: 0 };
@@ -152,17 +144,16 @@ pub(crate) fn read(file: &Path, bytes: &[u8]) -> Result<Header> {
     let tensors = cursor.count(LEAST.1, "the number of tensors")?;
     let entries = cursor.count(LEAST.0, "the number of metadata entries")?;
     let mut header = Header { format: "GGUF", ..Header::default() };
-    let mut shapes = std::collections::BTreeMap::new();
     for _ in 0..entries {
         let (key, _) = cursor.text("a metadata key")?;
         let kind = cursor.u32(key)?;
-        let known = header.texts.contains_key(key) || header.values.contains_key(key) || shapes.contains_key(key);
-        match read_value(&mut cursor, kind, key, DEPTH)? {
+        let known =
+            header.texts.contains_key(key) || header.values.contains_key(key) || header.arrays.contains_key(key);
+        match read_value(&mut cursor, kind, key)? {
             _ if known => return Err(cursor.fault(GgufFault::Duplicate, key, "this key twice", "once")),
             Value::Text(range) => drop(header.texts.insert(key.to_owned(), range)),
             Value::Number(number) => drop(header.values.insert(key.to_owned(), number)),
-            Value::Numbers(numbers) if key.starts_with(SHAPE_OF) => drop(shapes.insert(key.to_owned(), numbers)),
-            Value::Numbers(_) | Value::Other => {}
+            Value::Array(array) => drop(header.arrays.insert(key.to_owned(), array)),
         }
     }
     let alignment = alignment(&cursor, &header)?;
@@ -174,69 +165,14 @@ pub(crate) fn read(file: &Path, bytes: &[u8]) -> Result<Header> {
     header.length = data.min(bytes.len());
     place_all(&cursor, data, &mut described)?;
     for Described { key, mut entry } in described {
-        if let Some(shape) = shapes.remove(&format!("{SHAPE_OF}{key}")) {
-            entry.shape = original_shape(&cursor, key, &entry, &shape)?;
+        if let Some(array) = header.arrays.get(&format!("{SHAPE_OF}{key}")) {
+            entry.shape = original_shape(&cursor, key, &entry, array)?;
         }
         if header.entries.insert(key.to_owned(), entry).is_some() {
             return Err(cursor.fault(GgufFault::Duplicate, key, "this tensor twice", "once"));
         }
     }
     Ok(header)
-}
-
-fn read_value(cursor: &mut Cursor<'_>, kind: u32, key: &str, depth: usize) -> Result<Value> {
-    Ok(match kind {
-        0 => Value::Number(cursor.array::<1>(key)?[0].to_string()),
-        1 => Value::Number(i8::from_le_bytes(cursor.array(key)?).to_string()),
-        2 => Value::Number(u16::from_le_bytes(cursor.array(key)?).to_string()),
-        3 => Value::Number(i16::from_le_bytes(cursor.array(key)?).to_string()),
-        4 => Value::Number(cursor.u32(key)?.to_string()),
-        5 => Value::Number(i32::from_le_bytes(cursor.array(key)?).to_string()),
-        6 => Value::Number(f32::from_le_bytes(cursor.array(key)?).to_string()),
-        7 => Value::Number(if cursor.array::<1>(key)?[0] == 0 { "false" } else { "true" }.to_owned()),
-        8 => Value::Text(cursor.text(key)?.1),
-        9 => read_array(cursor, key, depth)?,
-        10 => Value::Number(cursor.u64(key)?.to_string()),
-        11 => Value::Number(i64::from_le_bytes(cursor.array(key)?).to_string()),
-        12 => Value::Number(f64::from_le_bytes(cursor.array(key)?).to_string()),
-        _ => return Err(cursor.fault(GgufFault::Value, key, format!("type {kind}"), "a type from 0 to 12")),
-    })
-}
-
-/// Walks over an array; only short ones of whole numbers are kept.
-fn read_array(cursor: &mut Cursor<'_>, key: &str, depth: usize) -> Result<Value> {
-    let kind = cursor.u32(key)?;
-    let size = match kind {
-        0 | 1 | 7 => 1,
-        2 | 3 => 2,
-        4..=6 => 4,
-        8 => 8,
-        9 => 12,
-        10..=12 => 8,
-        _ => {
-            return Err(cursor.fault(GgufFault::Value, key, format!("an array of type {kind}"), "a type from 0 to 12"));
-        }
-    };
-    let count = cursor.count(size, key)?;
-    match kind {
-        8 => (0..count).try_for_each(|_| cursor.text_range(key).map(drop))?,
-        9 if depth == 0 => return Err(cursor.fault(GgufFault::Value, key, "arrays in arrays in arrays", "fewer")),
-        9 => (0..count).try_for_each(|_| read_array(cursor, key, depth - 1).map(drop))?,
-        4 | 5 | 10 | 11 if count <= ORIGINAL_DIMENSIONS => {
-            let number = |cursor: &mut Cursor<'_>| {
-                Ok(match kind {
-                    4 => i64::from(cursor.u32(key)?),
-                    5 => i64::from(i32::from_le_bytes(cursor.array(key)?)),
-                    _ => i64::from_le_bytes(cursor.array(key)?),
-                })
-            };
-            return Ok(Value::Numbers((0..count).map(|_| number(cursor)).collect::<Result<_>>()?));
-        }
-        _ => {
-            cursor.take(count * size as u64, key)?;
-        }
-    }
-    Ok(Value::Other)
 }
 
 fn alignment(cursor: &Cursor<'_>, header: &Header) -> Result<usize> {
@@ -323,11 +259,12 @@ fn place_all(cursor: &Cursor<'_>, data: usize, described: &mut [Described<'_>]) 
     Ok(())
 }
 
-fn original_shape(cursor: &Cursor<'_>, key: &str, entry: &Entry, shape: &[i64]) -> Result<Vec<usize>> {
-    let sides: Option<Vec<usize>> = shape.iter().map(|side| usize::try_from(*side).ok()).collect();
+fn original_shape(cursor: &Cursor<'_>, key: &str, entry: &Entry, array: &Array) -> Result<Vec<usize>> {
+    let shape = array.whole(cursor.bytes);
+    let sides: Option<Vec<usize>> = shape.iter().flatten().map(|side| usize::try_from(*side).ok()).collect();
     let values = |sides: &Vec<usize>| sides.iter().try_fold(1usize, |product, side| product.checked_mul(*side));
-    sides.filter(|sides| values(sides) == Some(entry.values())).ok_or_else(|| {
+    sides.filter(|sides| shape.is_some() && values(sides) == Some(entry.values())).ok_or_else(|| {
         let expected = format!("a shape of {} values", entry.values());
-        cursor.fault(GgufFault::Shape, format!("{SHAPE_OF}{key}"), format!("{shape:?}"), expected)
+        cursor.fault(GgufFault::Shape, format!("{SHAPE_OF}{key}"), format!("{:?}", shape.unwrap_or_default()), expected)
     })
 }

@@ -2,13 +2,14 @@
 //!
 //! - Transformer-only files (as ComfyUI and its GGUF converters publish them) leave out `model.diffusion_model.`, VAE-only
 //!   files `vae.`, files of the text projection `text_embedding_projection.`.
+//! - An audio VAE without `audio_vae.` has the video VAE's names; its shapes tell.
 //! - llama.cpp names Gemma-3's tensors its own way, and its norm weights already hold the 1 that the model adds.
 //!
 //! Must not know shapes.
 
 use crate::{
     Result, WeightsError,
-    vocabulary::{GEMMA, OFFICIAL, PREFIXES, Prefix},
+    vocabulary::{AUDIO, GEMMA, OFFICIAL, PREFIXES, Prefix, VISION, VISION_HEADS},
     weight_file::Header,
 };
 use std::path::Path;
@@ -36,19 +37,62 @@ pub(crate) const GEMMA_ROOT: [(&str, &str); 3] = [
     ("output.weight", "lm_head.weight"),
 ];
 
+/// Whose names a file's tensors have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Names {
+    /// LTX's, with the official prefixes or without.
+    Ltx,
+    /// Those of an LTX audio VAE, which are also the video VAE's, or of its vocoder, without their prefixes.
+    Audio,
+    /// llama.cpp's of a Gemma-3.
+    Gemma,
+    /// llama.cpp's of what a language model sees images with.
+    Vision,
+}
+
+impl Names {
+    fn of(header: &Header, map: &[u8]) -> Self {
+        let architecture = header.texts.get("general.architecture").and_then(|range| map.get(range.clone()));
+        match architecture {
+            Some(b"gemma3") => Self::Gemma,
+            Some(b"clip") => Self::Vision,
+            _ if is_audio_vae(header) => Self::Audio,
+            _ => Self::Ltx,
+        }
+    }
+
+    fn official(self, key: &str) -> String {
+        match self {
+            Self::Ltx => official_ltx(key),
+            Self::Audio => match AUDIO.iter().find(|prefix| prefix.heads.iter().any(|head| key.starts_with(head))) {
+                Some(Prefix { official, .. }) => format!("{official}{key}"),
+                None => official_ltx(key),
+            },
+            Self::Gemma if VISION_HEADS.iter().any(|head| key.starts_with(head)) => format!("{VISION}{key}"),
+            Self::Gemma => official_gemma(key),
+            Self::Vision => format!("{VISION}{key}"),
+        }
+    }
+}
+
+/// Whether a file is an LTX audio VAE: its first convolutions are two-dimensional.
+fn is_audio_vae(header: &Header) -> bool {
+    let flat = |key| header.entries.get(key).is_some_and(|entry| entry.shape.len() == 4);
+    flat("encoder.conv_in.conv.weight") || flat("decoder.conv_in.conv.weight")
+}
+
 /// Renames a file's tensors to what the official files call them.
 ///
 /// # Errors
 /// Two tensors of the file are the same one.
 pub(crate) fn make_official(path: &Path, header: &mut Header, map: &[u8]) -> Result<()> {
-    let architecture = header.texts.get("general.architecture").and_then(|range| map.get(range.clone()));
-    let gemma = architecture == Some(b"gemma3");
+    let names = Names::of(header, map);
     for (key, mut entry) in std::mem::take(&mut header.entries) {
-        let official = if gemma { official_gemma(&key) } else { official_ltx(&key) };
-        entry.plus_one = gemma && official != key && official.ends_with("norm.weight");
+        let official = names.official(&key);
+        entry.plus_one = names == Names::Gemma && official != key && official.ends_with("norm.weight");
         if header.entries.insert(official.clone(), entry).is_some() {
-            let (first, second) = (path.to_owned(), path.to_owned());
-            return Err(WeightsError::DuplicateKey { key: official, first, second });
+            let (first, second, how) = (path.to_owned(), path.to_owned(), "by two names".to_owned());
+            return Err(WeightsError::DuplicateKey { key: official, first, second, how });
         }
     }
     Ok(())

@@ -223,6 +223,13 @@ impl LoadReport {
         self.problems.iter().filter_map(words).collect()
     }
 
+    /// The account of files that are not for this engine, for one reason that is none of their keys'.
+    pub fn of_foreign(set: &TensorSet, problem: KeyProblem) -> Self {
+        let mut report = Self { problems: vec![problem], ..Self::default() };
+        set.keys().for_each(|key| report.total.count(set.size_of(key)));
+        report
+    }
+
     /// Whether nothing is wrong.
     pub fn is_complete(&self) -> bool {
         self.problems.is_empty()

@@ -2,6 +2,11 @@
 //!
 //! Must not know what they are used for.
 
+mod metadata;
+mod same;
+
+pub use same::Twice;
+
 use crate::{
     Result, WeightsError, vocabulary,
     weight_file::{Entry, StoredType, WeightFile},
@@ -41,7 +46,9 @@ pub struct TensorSet {
     files: Vec<WeightFile>,
     by_key: BTreeMap<String, usize>,
     /// Configurations that were named as files of their own, in order.
-    configs: Vec<Value>,
+    configs: Vec<(PathBuf, Value)>,
+    /// Keys that several files hold, by pairs of files.
+    twice: Vec<Twice>,
 }
 
 impl TensorSet {
@@ -50,28 +57,30 @@ impl TensorSet {
     /// # Errors
     /// The file cannot be read, is of neither format, or is truncated.
     pub fn open_file(path: &Path) -> Result<Self> {
-        Self::join(path.to_owned(), vec![WeightFile::open(path.to_owned())?])
+        Self::join(path.to_owned(), vec![WeightFile::open(path.to_owned())?], Overlap::None)
     }
 
     /// One file whose tensors keep their own names.
     pub(crate) fn open_as_named(path: &Path) -> Result<Self> {
-        Self::join(path.to_owned(), vec![WeightFile::open_as_named(path.to_owned())?])
+        Self::join(path.to_owned(), vec![WeightFile::open_as_named(path.to_owned())?], Overlap::None)
     }
 
     /// The component files of one model; the first gives the set its name. A `*.json` among them is a configuration and
-    /// nothing else.
+    /// nothing else. Where two files hold the same tensor, also at another precision, the first file's counts.
     ///
     /// # Errors
-    /// As [`Self::open_file`]; or two files hold the same key, or there is none.
+    /// As [`Self::open_file`]; or two files hold a key with different values, or there is none.
     pub fn open_files(paths: &[PathBuf]) -> Result<Self> {
         let Some(first) = paths.first() else {
             return Err(WeightsError::EmptyFolder { folder: PathBuf::new() });
         };
         let is_config = |path: &&PathBuf| path.extension().is_some_and(|extension| extension == "json");
         let files = paths.iter().filter(|path| !is_config(path)).cloned().map(WeightFile::open);
-        let configs = paths.iter().filter(is_config).map(|path| read_json(path, "the configuration"));
+        let configs =
+            paths.iter().filter(is_config).map(|path| Ok((path.clone(), read_json(path, "the configuration")?)));
         let configs = configs.collect::<Result<_>>()?;
-        Ok(Self { configs, ..Self::join(first.clone(), files.collect::<Result<_>>()?)? })
+        let joined = Self::join(first.clone(), files.collect::<Result<_>>()?, Overlap::SameWeights)?;
+        Ok(Self { configs, ..joined })
     }
 
     /// A folder: the files its `model.safetensors.index.json` names, or every `*.safetensors` in it, or else every `*.gguf`.
@@ -88,12 +97,13 @@ impl TensorSet {
             if files.is_empty() {
                 return Err(WeightsError::EmptyFolder { folder: folder.to_owned() });
             }
-            return Self::join(folder.to_owned(), files.into_iter().map(WeightFile::open).collect::<Result<_>>()?);
+            let files = files.into_iter().map(WeightFile::open).collect::<Result<_>>()?;
+            return Self::join(folder.to_owned(), files, Overlap::SameBytes);
         }
         let placed = read_index(&index)?;
         let shards: BTreeSet<&String> = placed.values().collect();
         let files = shards.into_iter().map(|shard| WeightFile::open(folder.join(shard)));
-        let set = Self::join(folder.to_owned(), files.collect::<Result<_>>()?)?;
+        let set = Self::join(folder.to_owned(), files.collect::<Result<_>>()?, Overlap::None)?;
         for (key, shard) in placed {
             let beside =
                 |file: &WeightFile| file.header.companions.contains_key(&key) && file.path == folder.join(&shard);
@@ -105,17 +115,21 @@ impl TensorSet {
         Ok(set)
     }
 
-    fn join(path: PathBuf, files: Vec<WeightFile>) -> Result<Self> {
-        let mut by_key = BTreeMap::new();
+    fn join(path: PathBuf, mut files: Vec<WeightFile>, overlap: Overlap) -> Result<Self> {
+        // What lies beside a language model for images must not speak for it.
+        files.sort_by_key(WeightFile::is_vision);
+        let mut by_key: BTreeMap<String, usize> = BTreeMap::new();
+        let mut again = Vec::new();
         for (number, file) in files.iter().enumerate() {
             for key in file.header.entries.keys() {
-                if let Some(first) = by_key.insert(key.clone(), number) {
-                    let (first, second) = (files[first].path.clone(), file.path.clone());
-                    return Err(WeightsError::DuplicateKey { key: key.clone(), first, second });
+                match by_key.get(key) {
+                    Some(first) => again.push((key.clone(), *first, number)),
+                    None => drop(by_key.insert(key.clone(), number)),
                 }
             }
         }
-        Ok(Self { path, files, by_key, configs: Vec::new() })
+        let twice = same::check(&files, again, overlap)?;
+        Ok(Self { path, files, by_key, configs: Vec::new(), twice })
     }
 
     /// The file or folder it was opened from; of several files, the first.
@@ -136,41 +150,6 @@ impl TensorSet {
     /// Whether any key starts with `prefix`.
     pub fn has_prefix(&self, prefix: &str) -> bool {
         self.by_key.range(prefix.to_owned()..).next().is_some_and(|(key, _)| key.starts_with(prefix))
-    }
-
-    /// A metadata entry of the first file that has it.
-    pub fn metadata(&self, entry: &str) -> Option<&str> {
-        self.files.iter().find_map(|file| file.metadata(entry))
-    }
-
-    /// The model's configuration: JSON in the metadata entry `config` of its files, and files of configuration. Where several
-    /// state a section, the first one counts.
-    ///
-    /// # Errors
-    /// None states any, or one is not JSON.
-    pub fn config(&self) -> Result<Value> {
-        let mut found: Option<Value> = None;
-        let stated = self.files.iter().filter_map(|file| Some((file, file.metadata("config")?)));
-        let parsed = stated.map(|(file, text)| {
-            serde_json::from_str(text).map_err(|source| WeightsError::BadJson {
-                file: file.path.clone(),
-                what: "the metadata entry config",
-                source,
-            })
-        });
-        for config in parsed.chain(self.configs.iter().cloned().map(Ok)) {
-            found = Some(match (found, config?) {
-                (None, config) => config,
-                (Some(Value::Object(mut first)), Value::Object(second)) => {
-                    for (section, value) in second {
-                        first.entry(section).or_insert(value);
-                    }
-                    Value::Object(first)
-                }
-                (Some(first), _) => first,
-            });
-        }
-        found.ok_or_else(|| WeightsError::MissingMetadata { file: self.path.clone(), entry: "config" })
     }
 
     /// A tensor's shape.
@@ -228,6 +207,17 @@ impl TensorSet {
     fn file_of(&self, key: &str) -> Option<&WeightFile> {
         self.files.get(*self.by_key.get(key)?)
     }
+}
+
+/// What it means that several files hold a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Overlap {
+    /// It may not be.
+    None,
+    /// They must hold the same bytes.
+    SameBytes,
+    /// They must hold the same weights, at whatever precision.
+    SameWeights,
 }
 
 fn files_in(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {

@@ -37,6 +37,17 @@ pub(crate) const PREFIXES: [Prefix; 3] = [
     Prefix { official: "vae.", heads: &["encoder.", "decoder.", "per_channel_statistics."] },
 ];
 
+/// The prefixes of the audio stream's own parts; files of them alone may leave them out.
+pub(crate) const AUDIO: [Prefix; 2] = [
+    Prefix { official: "audio_vae.", heads: &["encoder.", "decoder.", "per_channel_statistics."] },
+    Prefix { official: "vocoder.", heads: &["conv_pre.", "conv_post.", "ups.", "resblocks."] },
+];
+
+/// Before the keys of a file that holds only what a language model sees images with.
+pub(crate) const VISION: &str = "vision_tower.";
+/// Beginnings of such keys in a file that holds the language model as well.
+pub(crate) const VISION_HEADS: [&str; 2] = ["v.", "mm."];
+
 /// Beginnings of keys that are official as they are.
 pub(crate) const OFFICIAL: [&str; 4] = ["model.", "vae.", "audio_vae.", "text_embedding_projection."];
 

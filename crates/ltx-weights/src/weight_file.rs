@@ -87,6 +87,8 @@ pub(crate) struct Header {
     pub(crate) texts: BTreeMap<String, Range<usize>>,
     /// Metadata that lies elsewhere than in the file as it is, such as JSON with escapes, and numbers.
     pub(crate) values: BTreeMap<String, String>,
+    /// Arrays of the metadata.
+    pub(crate) arrays: BTreeMap<String, gguf::Array>,
     /// Tensors that only accompany others (scales of quantised weights): values and bytes.
     pub(crate) companions: BTreeMap<String, (u64, u64)>,
     /// Where the header ends.
@@ -126,6 +128,11 @@ impl WeightFile {
     pub(crate) fn metadata(&self, entry: &str) -> Option<&str> {
         let stated = || std::str::from_utf8(self.map.bytes(self.header.texts.get(entry)?)).ok();
         self.header.values.get(entry).map(String::as_str).or_else(stated)
+    }
+
+    /// Whether it holds what a language model sees images with, and nothing else.
+    pub(crate) fn is_vision(&self) -> bool {
+        self.metadata("general.architecture") == Some("clip")
     }
 
     pub(crate) fn bytes(&self, entry: &Entry) -> &[u8] {

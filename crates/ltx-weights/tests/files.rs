@@ -146,5 +146,7 @@ fn a_folder_is_joined_by_its_index() {
     assert!(matches!(TensorSet::open_folder(folder.path()), Err(WeightsError::BadJson { .. })));
     fs::remove_file(path("model.safetensors.index.json")).unwrap();
     save(&path("c.safetensors"), &[("a", matrix())]);
+    assert_eq!(TensorSet::open_folder(folder.path()).unwrap().twice().len(), 1, "the same bytes twice");
+    save(&path("c.safetensors"), &[("a", (matrix() + 1.0).unwrap())]);
     assert!(matches!(TensorSet::open_folder(folder.path()), Err(WeightsError::DuplicateKey { .. })));
 }

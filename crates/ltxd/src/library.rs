@@ -42,7 +42,10 @@ pub(crate) fn fingerprint(files: &ModelFiles) -> io::Result<WeightFingerprint> {
     fingerprint::of_headers(files, |gguf| ltx_weights::header_bytes(gguf).map_err(io::Error::other))
 }
 
-/// Whether `--model` names a file rather than a model.
+/// Whether `--model` names a file or a folder rather than a model.
 pub(crate) fn is_path(model: &str) -> bool {
-    model.contains('/') || model.ends_with(".safetensors") || model.ends_with(".gguf") || Path::new(model).is_file()
+    let path = Path::new(model);
+    // Any other folder is told from a model's name by its path, `./NAME`.
+    let folder = ["model_index.json", "diffusion_models", "checkpoints"].iter().any(|name| path.join(name).exists());
+    model.contains('/') || model.ends_with(".safetensors") || model.ends_with(".gguf") || path.is_file() || folder
 }

@@ -3,7 +3,10 @@
 //!
 //! Must not know tensors, or the language model.
 
-use crate::config::{frequency_precision, parse, require, within, yes};
+use crate::{
+    config::{check_frequency_precision, frequency_precision, parse, positive, require, within, yes},
+    transformer::SECTION,
+};
 use ltx_nn::{FrequencyPrecision, NnError, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -63,7 +66,7 @@ impl TextConfig {
     /// is in another file.
     ///
     /// # Errors
-    /// A field is missing, or has a value that this engine does not implement.
+    /// A field is missing, has a value that this engine does not implement, or is not known here.
     pub fn from_json(section: &Value, projection_width: usize) -> Result<Self> {
         for (field, supported) in [
             ("connector_norm_output", json!(true)),
@@ -72,6 +75,8 @@ impl TextConfig {
         ] {
             require(section, field, &supported)?;
         }
+        SECTION.check(section)?;
+        check_frequency_precision(section)?;
         let connector: ConnectorConfig = parse(section, "transformer")?;
         connector.check()?;
         let hidden = connector.caption_channels;
@@ -88,6 +93,7 @@ impl ConnectorConfig {
         within("connector_attention_head_dim", self.head_dim, 2..=1024)?;
         within("connector_num_learnable_registers", self.registers, 1..=1024)?;
         within("connector_positional_embedding_max_pos (axes)", self.max_pos.len(), 1..=1)?;
+        self.max_pos.iter().try_for_each(|most| positive("connector_positional_embedding_max_pos", *most))?;
         if self.head_dim % 2 == 1 {
             return Err(NnError::unsupported("connector_attention_head_dim", self.head_dim, "even widths"));
         }

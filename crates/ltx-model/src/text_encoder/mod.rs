@@ -10,6 +10,7 @@ mod features;
 mod footprint;
 mod gemma;
 mod gemma_config;
+mod pieces;
 mod tokenizer;
 
 pub use config::{ConnectorConfig, ProjectionConfig, TextConfig};
@@ -17,7 +18,8 @@ pub use connector::Connector;
 pub use encoder::TextEncoder;
 pub use features::FeatureProjection;
 pub use gemma::Gemma;
-pub use gemma_config::GemmaConfig;
+pub use gemma_config::{GemmaConfig, GemmaShapes, LlamaKeys};
+pub use pieces::{Piece, PieceKind, SentencePieces};
 pub use tokenizer::{PromptError, PromptTokenizer, TokenIds};
 
 /// Slots of the text sequence. A longer prompt is refused.

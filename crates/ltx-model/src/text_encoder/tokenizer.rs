@@ -15,6 +15,12 @@ pub enum PromptError {
         #[source]
         source: tokenizers::Error,
     },
+    /// Pieces of a vocabulary that are no tokenizer, or not one like Gemma's.
+    #[error("tokenizer: {reason}")]
+    BadPieces {
+        /// What is wrong with which.
+        reason: String,
+    },
     /// The text cannot be encoded.
     #[error("prompt: cannot be tokenised")]
     Unencodable {

@@ -3,7 +3,8 @@
 //!
 //! Must not know tensors, or which family has which values.
 
-use crate::config::{frequency_precision, parse, require, within, yes};
+use super::SECTION;
+use crate::config::{check_frequency_precision, frequency_precision, parse, positive, require, within, yes};
 use ltx_nn::{FrequencyPrecision, NnError, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -52,7 +53,8 @@ impl TransformerConfig {
     /// Parses and checks the `transformer` section.
     ///
     /// # Errors
-    /// A field is missing, or has a value that this engine does not implement (another generation's architecture).
+    /// A field is missing, has a value that this engine does not implement (another generation's architecture), or is not known
+    /// here.
     pub fn from_json(section: &Value) -> Result<Self> {
         for (field, supported) in [
             ("_class_name", json!("AVTransformer3DModel")),
@@ -68,6 +70,8 @@ impl TransformerConfig {
         if section.get("use_keyframes_abs_pos_embedding").is_some() {
             require(section, "use_keyframes_abs_pos_embedding", &json!(false))?;
         }
+        SECTION.check(section)?;
+        check_frequency_precision(section)?;
         let config: Self = parse(section, "transformer")?;
         config.check()?;
         Ok(config)
@@ -81,6 +85,11 @@ impl TransformerConfig {
         within("out_channels", self.out_channels, self.in_channels..=self.in_channels)?;
         within("cross_attention_dim", self.cross_attention_dim, self.inner_dim()..=self.inner_dim())?;
         within("positional_embedding_max_pos (axes)", self.positional_embedding_max_pos.len(), 3..=3)?;
+        positive("norm_eps", self.norm_eps)?;
+        positive("positional_embedding_theta", self.positional_embedding_theta)?;
+        positive("timestep_scale_multiplier", self.timestep_scale_multiplier)?;
+        let maxima = self.positional_embedding_max_pos.iter();
+        maxima.copied().try_for_each(|most| positive("positional_embedding_max_pos", most))?;
         if self.attention_head_dim % 2 == 1 {
             return Err(NnError::unsupported("attention_head_dim", self.attention_head_dim, "even widths"));
         }

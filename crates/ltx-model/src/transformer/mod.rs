@@ -6,11 +6,13 @@
 mod adaln;
 mod block;
 mod config;
+mod entries;
 mod footprint;
 mod model;
 mod timesteps;
 
 pub use config::TransformerConfig;
+pub(crate) use entries::SECTION;
 pub use footprint::StepShape;
 pub use model::{BlockSkips, Transformer, TransformerInput};
 pub use timesteps::TokenTimesteps;

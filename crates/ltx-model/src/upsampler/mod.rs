@@ -7,7 +7,7 @@
 mod footprint;
 
 use crate::{
-    config::{parse, require, within},
+    config::{Entries, parse, require, within},
     layout::{channels_first, channels_last},
     part::Module,
 };
@@ -18,6 +18,24 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 const CLASS: &str = "LatentUpsampler";
+/// Entries of an upsampler's configuration.
+const ENTRIES: Entries<'static> = Entries {
+    of: "",
+    read: &[
+        "_class_name",
+        "dims",
+        "spatial_upsample",
+        "temporal_upsample",
+        "rational_resampler",
+        "spatial_scale",
+        "in_channels",
+        "mid_channels",
+        "num_blocks_per_stage",
+    ],
+    fixed: &[],
+    idle: &["_diffusers_version", "_name_or_path"],
+    idle_heads: &[],
+};
 const GROUPS: usize = 32;
 const EPS: f64 = 1e-5;
 
@@ -41,7 +59,7 @@ impl UpsamplerConfig {
     /// Parses and checks the file's configuration.
     ///
     /// # Errors
-    /// A field is missing, or asks for another kind of upsampler (temporal, rational, 2-D).
+    /// A field is missing, asks for another kind of upsampler (temporal, rational, 2-D), or is not known here.
     pub fn from_json(config: &Value) -> Result<Self> {
         for (field, supported) in [
             ("_class_name", json!(CLASS)),
@@ -53,6 +71,7 @@ impl UpsamplerConfig {
         ] {
             require(config, field, &supported)?;
         }
+        ENTRIES.check(config)?;
         let config: Self = parse(config, "latent upsampler")?;
         within("in_channels", config.in_channels, 1..=4096)?;
         within("mid_channels", config.mid_channels, GROUPS..=16_384)?;

@@ -2,11 +2,62 @@
 //!
 //! Must not know tensors.
 
-use crate::config::{parse, require, within};
+use crate::config::{Entries, parse, require, within};
 use ltx_nn::{NnError, Result, TimePadding};
 use ltx_types::LatentScale;
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+/// Entries of the section `vae`.
+const ENTRIES: Entries<'static> = Entries {
+    of: "vae",
+    read: &[
+        "_class_name",
+        "dims",
+        "in_channels",
+        "out_channels",
+        "norm_layer",
+        "use_quant_conv",
+        "timestep_conditioning",
+        "spatial_padding_mode",
+        "latent_channels",
+        "patch_size",
+        "encoder_base_channels",
+        "decoder_base_channels",
+        "encoder_blocks",
+        "decoder_blocks",
+        "latent_log_var",
+        "causal_decoder",
+    ],
+    fixed: &[
+        ("scaling_factor", "1.0"),
+        ("normalize_latent_channels", "false"),
+        ("encoder_spatial_padding_mode", "\"zeros\""),
+        ("decoder_spatial_padding_mode", "\"zeros\""),
+    ],
+    idle: &["_diffusers_version", "_name_or_path", "dropout"],
+    idle_heads: &[],
+};
+
+/// Refuses a parameter of a block that means nothing to it, or is not known.
+fn check_blocks(section: &Value, list: &str) -> Result<()> {
+    for block in section.get(list).and_then(Value::as_array).into_iter().flatten() {
+        let Some([Value::String(name), parameters]) = block.as_array().map(Vec::as_slice) else {
+            return Err(NnError::unsupported(format!("vae.{list}"), block, "a name with parameters"));
+        };
+        let of = format!("vae.{list}.{name}");
+        let known = match name.as_str() {
+            "res_x" => {
+                Entries { of: &of, read: &["num_layers", "inject_noise"], fixed: &[], idle: &[], idle_heads: &[] }
+            }
+            _ => Entries { of: &of, read: &["multiplier", "residual"], fixed: &[], idle: &[], idle_heads: &[] },
+        };
+        if parameters.is_object() {
+            known.check(parameters)?;
+        }
+    }
+    Ok(())
+}
 
 /// Sizes and block lists of encoder and decoder.
 #[derive(Debug, Clone, Deserialize)]
@@ -54,7 +105,7 @@ impl VideoVaeConfig {
     /// Parses and checks the `vae` section.
     ///
     /// # Errors
-    /// A field is missing, or names a block or mode that this engine does not implement.
+    /// A field is missing, names a block or mode that this engine does not implement, or is not known here.
     pub fn from_json(section: &Value) -> Result<Self> {
         for (field, supported) in [
             ("_class_name", json!("CausalVideoAutoencoder")),
@@ -67,6 +118,10 @@ impl VideoVaeConfig {
             ("spatial_padding_mode", json!("zeros")),
         ] {
             require(section, field, &supported)?;
+        }
+        ENTRIES.check(section)?;
+        for list in ["encoder_blocks", "decoder_blocks"] {
+            check_blocks(section, list)?;
         }
         let config: Self = parse(section, "video VAE")?;
         within("latent_channels", config.latent_channels, 1..=4096)?;

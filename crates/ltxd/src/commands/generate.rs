@@ -20,7 +20,7 @@ use draft::Model;
 use ltx_engine::{Generator, NoPreviews, NotSaved, Run};
 use ltx_media::{FrameWriter, Mp4Writer, PngFolderWriter};
 use ltx_nn::{Compute, DTYPES, DeviceChoice, Level};
-use ltx_pipeline::{Engine, EngineOptions};
+use ltx_pipeline::{Engine, EngineOptions, resolved};
 use ltx_policy::{Admitted, ModelIdentity, ModelNames, PolicyConfig, UsageMark, admit};
 use ltx_types::{CancelToken, Generation};
 use std::{path::PathBuf, process::ExitCode, time::Instant};
@@ -57,7 +57,7 @@ impl ComputeFlags {
 pub(crate) struct Arguments {
     #[command(flatten)]
     generation: GenerationFlags,
-    /// A model's name (see `ltxd models`), or the path of a checkpoint.
+    /// A model's name (see `ltxd models`), or the path of a checkpoint or of a folder with one.
     #[arg(long, env = "LTXD_MODEL", default_value = library::DEFAULT_MODEL, value_name = "NAME|FILE")]
     model: String,
     /// A further file of the checkpoint, when --model is a path to one component of it (transformer, VAE, connector, text
@@ -123,12 +123,13 @@ pub(crate) fn run(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     let compute = arguments.compute.compute(level)?;
     let (memory, host_bytes) = (arguments.memory.budget(&compute), host_bytes(&compute));
     let options = EngineOptions { compute, memory, host_bytes, previews: false, ..EngineOptions::default() };
-    let mut files = model.files()?;
+    let mut files = resolved(&model.files()?).context("the model cannot be used")?;
     files.loras.extend(arguments.loras.loras.iter().cloned());
     let mut engine = Engine::open(&files, options).context("the model cannot be used")?;
     if let Some(family) = model.family() {
         engine.expect_family(family).context("the model cannot be used")?;
     }
+    engine.notes().for_each(|note| eprintln!("{note}"));
     let weights = library::fingerprint(&files).context("the model cannot be used")?;
     let identity = ModelIdentity { name: model.name(), version: engine.version().to_owned(), weights };
     let mark = admitted.mark(&identity, NODE);

@@ -56,10 +56,11 @@ pub(crate) fn run(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     Ok(if complete { ExitCode::SUCCESS } else { ExitCode::from(2) })
 }
 
-fn print(Inspected { path, kind, formats, version, sizes, absent, report }: &Inspected) {
+fn print(Inspected { path, kind, formats, version, sizes, absent, notes, report }: &Inspected) {
     let version = version.as_deref().map(|version| format!(" {version}")).unwrap_or_default();
     println!("{}: {kind}{version} ({})", path.display(), formats.join(", "));
     println!("  {sizes}");
+    notes.iter().for_each(|note| println!("  {note}"));
     let line = |name: &str, tally: Tally| {
         let Tally { tensors, parameters, bytes } = tally;
         println!("  {name:<22} {tensors:>6} tensors {:>14} parameters {:>10}", grouped(parameters), human(bytes));
@@ -110,7 +111,7 @@ fn print(Inspected { path, kind, formats, version, sizes, absent, report }: &Ins
     );
 }
 
-fn as_json(Inspected { path, kind, formats, version, sizes, absent, report }: &Inspected) -> Value {
+fn as_json(Inspected { path, kind, formats, version, sizes, absent, notes, report }: &Inspected) -> Value {
     json!({
         "path": path,
         "kind": kind,
@@ -118,6 +119,7 @@ fn as_json(Inspected { path, kind, formats, version, sizes, absent, report }: &I
         "absent": absent,
         "version": version,
         "sizes": sizes,
+        "notes": notes,
         "keys_total": report.total.tensors,
         "keys_used": report.used_total().tensors,
         "keys_audio": report.audio.tensors,

@@ -8,6 +8,7 @@ mod client_commands;
 mod determinism;
 mod formats;
 mod full_size;
+mod layouts;
 mod quantize;
 mod random_weights;
 mod ready;

@@ -10,7 +10,7 @@ use ltx_policy::{Ask, ModelNames};
 use ltx_types::{
     Defaults, FieldError, FramePosition, GenerationDraft, ImageInput, ImageSource, ModelFiles, Schedule, Strength,
 };
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What `--model` turned out to be.
 pub(super) enum Model {
@@ -28,6 +28,10 @@ impl Model {
     }
 
     pub(super) fn from_path(arguments: &Arguments) -> Result<Self> {
+        // What it is comes before what is missing beside it.
+        if let Some(other) = ltx_pipeline::named_otherwise(Path::new(&arguments.model)) {
+            return Err(other.into());
+        }
         let Some(schedule) = arguments.generation.schedule else {
             let why = "schedule: dev and distilled checkpoints look alike, so a bare path does not say how to sample; \
                        add --schedule guided (dev) or --schedule distilled";

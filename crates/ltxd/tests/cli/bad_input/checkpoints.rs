@@ -23,7 +23,7 @@ fn path(file: impl std::fmt::Display) -> Request {
 #[test_case(path(checkpoint()).with("upscaler", "/nonexistent/up.safetensors"), FAILED,
     &[r"/nonexistent/up\.safetensors"]; "upscaler is missing")]
 #[test_case(path("/nonexistent/ltx.safetensors"), FAILED, &[r"/nonexistent/ltx\.safetensors"]; "missing")]
-#[test_case(path(gemma()), FAILED, &["tiny/gemma"]; "is a folder")]
+#[test_case(path(gemma()), BAD_INPUT, &["tiny/gemma", "Gemma", "--text-encoder"]; "is a text encoders folder")]
 fn a_path(request: Request, code: i32, says: &[&str]) {
     try_request(&request, code, says);
 }
@@ -49,5 +49,5 @@ fn spoilt(file: &str, says: &[&str]) {
 
 #[test]
 fn an_upscaler_is_no_checkpoint() {
-    try_request(&path(upscaler()), BAD_INPUT, &["transformer"]);
+    try_request(&path(upscaler()), BAD_INPUT, &["latent upscaler", "--upscaler"]);
 }

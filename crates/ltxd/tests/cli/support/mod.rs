@@ -4,9 +4,11 @@
 
 pub(crate) mod command;
 pub(crate) mod files;
+pub(crate) mod gguf;
 pub(crate) mod node;
 pub(crate) mod pictures;
 pub(crate) mod process;
+pub(crate) mod published;
 pub(crate) mod request;
 pub(crate) mod safetensors;
 pub(crate) mod sparse;

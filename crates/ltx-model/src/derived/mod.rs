@@ -1,0 +1,83 @@
+//! The configuration of a checkpoint whose files state none, from its keys and shapes: sizes are what the tensors have, everything
+//! else is what the published LTX-2.3 22B states. A checkpoint that does not show that family has none.
+//!
+//! Must not know files.
+
+mod transformer;
+mod vae;
+
+use crate::architecture::Keys;
+use ltx_nn::{NnError, Result};
+use serde_json::Value;
+
+/// The published configuration of LTX-2.3 22B.
+const PUBLISHED: &str = include_str!("../../../../models/facts/ltx-2.3-22b.config.json");
+
+/// What to do about a checkpoint that does not say what it is.
+const ADD_ONE: &str = "LTX-2.3's; add the configuration .json of the model (models/facts) as a component";
+
+/// The section `transformer`, for the transformer, the text connector and the text projection. `text_width` is the width of the
+/// text encoder's hidden states, where it is known: no shape shows it.
+///
+/// # Errors
+/// The keys or shapes are not those of LTX-2.3.
+pub fn transformer_section(keys: &dyn Keys, text_width: Option<usize>) -> Result<Value> {
+    transformer::section(&Shapes(keys), published("transformer")?, text_width)
+}
+
+/// The section `vae`, for the encoder and the decoder of pixels.
+///
+/// # Errors
+/// The keys or shapes are not those of LTX-2.3.
+pub fn vae_section(keys: &dyn Keys) -> Result<Value> {
+    vae::section(&Shapes(keys), published("vae")?)
+}
+
+fn published(section: &str) -> Result<Value> {
+    let config: Value =
+        serde_json::from_str(PUBLISHED).map_err(|source| NnError::BadConfig { part: "published model", source })?;
+    Ok(config.get(section).cloned().unwrap_or_default())
+}
+
+/// Shapes by key, and refusals that name the key.
+struct Shapes<'a>(&'a dyn Keys);
+
+impl Shapes<'_> {
+    /// The shape of a tensor that LTX-2.3 has, with this many dimensions, none of them 0.
+    fn of(&self, key: &str, dimensions: usize) -> Result<&[usize]> {
+        let shape = self.0.shape_of(key);
+        let usable = shape.filter(|shape| shape.len() == dimensions && !shape.contains(&0));
+        usable.ok_or_else(|| match shape {
+            Some(shape) => NnError::unsupported(
+                format!("no configuration is stated, and the shape of {key}"),
+                format!("{shape:?}"),
+                ADD_ONE,
+            ),
+            None => NnError::unsupported(format!("no configuration is stated, and the key {key}"), "absent", ADD_ONE),
+        })
+    }
+
+    /// A quotient without a rest.
+    fn divided(&self, key: &str, a: usize, b: usize) -> Result<usize> {
+        match a.checked_rem(b) {
+            Some(0) => Ok(a / b),
+            _ => Err(NnError::unsupported(
+                format!("no configuration is stated, and in {key} {a} over {b}"),
+                "no whole number",
+                ADD_ONE,
+            )),
+        }
+    }
+
+    /// How many of `head`'s numbered followers there are, counted from 0.
+    fn count(&self, head: &str) -> usize {
+        (0..).take_while(|number| self.0.has_prefix(&format!("{head}{number}."))).count()
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.0.shape_of(key).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,215 @@
+//! What a file of weights is when it is not one of LTX-2.3's: another generation of LTX, another layout of one, or a model of
+//! somebody else. Told by keys, shapes, version and configuration, before any key is complained about.
+//!
+//! Must not know files.
+
+mod vendors;
+
+use crate::architecture::Keys;
+use serde_json::Value;
+
+/// What there is to tell a file by.
+pub struct Signs<'a> {
+    /// Its tensors, by official keys as far as they have any.
+    pub keys: &'a dyn Keys,
+    /// Its configuration, if it states one.
+    pub config: Option<&'a Value>,
+    /// Its `model_version`, if it states one.
+    pub version: Option<&'a str>,
+    /// The architecture that a GGUF file names.
+    pub architecture: Option<&'a str>,
+}
+
+/// A file that this engine does not run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Foreign {
+    /// What it is, such as `LTX-2.5 transformer`.
+    pub title: String,
+    /// How that was seen.
+    pub sign: String,
+    /// What to take in its place, a sentence's end.
+    pub instead: &'static str,
+}
+
+/// What to take instead of another generation.
+const TAKE_LTX_23: &str = "this version runs LTX-2.3: take Lightricks/LTX-2.3 (docs/models.md)";
+/// What to take instead of a diffusers layout.
+const TAKE_ONE_FILE: &str = "it is not read here: take the single file of Lightricks/LTX-2.3, or its parts as ComfyUI has them (docs/models.md)";
+const TAKE_THE_VAE: &str = "take the official video VAE of LTX-2.3";
+
+/// Where the official keys of the transformer's first block begin.
+const BLOCK: &str = "model.diffusion_model.transformer_blocks.0.";
+
+impl Foreign {
+    fn new(title: impl Into<String>, sign: impl Into<String>, instead: &'static str) -> Self {
+        Self { title: title.into(), sign: sign.into(), instead }
+    }
+
+    /// What a file is, if it is not one for this engine.
+    pub fn of(signs: &Signs<'_>) -> Option<Self> {
+        let Signs { keys, architecture, .. } = signs;
+        if let Some(named) = architecture.and_then(vendors::of_gguf) {
+            return Some(named);
+        }
+        if let Some(key) = keys.all().find(|key| is_tiny_autoencoder(key)) {
+            return Some(Self::new(
+                "tiny autoencoder, which draws previews,",
+                format!("it has the key {key}"),
+                TAKE_THE_VAE,
+            ));
+        }
+        if is_ltx_transformer(*keys) {
+            return generation_of_transformer(signs);
+        }
+        generation_of_component(signs).or_else(|| {
+            let of_ltx = ["model.diffusion_model.video_embeddings_connector.", "text_embedding_projection.", "vae."];
+            if of_ltx.iter().any(|prefix| keys.has_prefix(prefix)) { None } else { vendors::of_keys(*keys) }
+        })
+    }
+
+    /// What the class of a diffusers component or pipeline says it is.
+    pub fn of_diffusers_class(class: &str) -> Self {
+        let sign = format!("its _class_name is {class}");
+        match class {
+            _ if class.starts_with("LTX2") => Self::new("diffusers layout of an LTX-2 model", sign, TAKE_ONE_FILE),
+            _ if class.starts_with("AutoencoderKLLTX2") => {
+                Self::new("diffusers layout of an LTX-2 autoencoder", sign, TAKE_ONE_FILE)
+            }
+            _ if class.starts_with("LTX") || class.starts_with("AutoencoderKLLTX") => {
+                Self::new("diffusers layout of LTX-Video 0.9.x", sign, TAKE_LTX_23)
+            }
+            _ => Self::new(format!("diffusers layout of {}", vendors::of_class(class)), sign, TAKE_LTX_23),
+        }
+    }
+}
+
+/// Whether a key is of a small autoencoder for previews: its layers are only numbered.
+fn is_tiny_autoencoder(key: &str) -> bool {
+    let key = key.strip_prefix("vae.").unwrap_or(key);
+    let key = key.strip_prefix("taesd_").unwrap_or(key);
+    let rest = key.strip_prefix("encoder.").or_else(|| key.strip_prefix("decoder."));
+    let number = rest.and_then(|rest| rest.split('.').next()).unwrap_or_default();
+    !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn is_ltx_transformer(keys: &dyn Keys) -> bool {
+    let others = ["pos_embed.", "patch_embed.", "model.diffusion_model.pos_embed."];
+    keys.shape_of(&format!("{BLOCK}attn1.to_q.weight")).is_some()
+        && !others.iter().any(|prefix| keys.has_prefix(prefix))
+}
+
+fn generation_of_transformer(signs: &Signs<'_>) -> Option<Foreign> {
+    let keys = signs.keys;
+    let has = |rest: &str| keys.has_prefix(&format!("{BLOCK}{rest}"));
+    let whole = keys.has_prefix("vae.");
+    let what = if whole { "checkpoint" } else { "transformer" };
+    let (generation, sign) = if let Some(generation) = generation_of_version(signs.version) {
+        (Some(generation), format!("its model_version is {}", signs.version.unwrap_or_default()))
+    } else if !has("attn1.to_gate_logits.") {
+        match has("audio_attn1.") {
+            true => (Some("LTX-2".to_owned()), "its attention has no gates".to_owned()),
+            false => (Some(size_of_0_9(keys)), "it has neither gates nor an audio stream".to_owned()),
+        }
+    } else if let Some(key) = keys.all().find(|key| key.ends_with("keyframes_abs_pos_embedding")) {
+        (Some("LTX-2.5".to_owned()), format!("it has the key {key}"))
+    } else if has("ff.net.2.weight") && !has("ff.net.2.bias") {
+        (Some("LTX-2.5".to_owned()), "its feed-forward has no biases".to_owned())
+    } else {
+        let stated = signs.config.and_then(generation_of_config);
+        let sign = stated.as_ref().map(|(_, sign)| sign.clone()).unwrap_or_default();
+        (stated.map(|(generation, _)| generation), sign)
+    };
+    if has("attn1.norm_q.") || keys.has_prefix("time_embed.") {
+        let generation = generation.unwrap_or_else(|| "LTX-2.3".to_owned());
+        let title = format!("{generation} transformer in the layout of diffusers");
+        return Some(Foreign::new(title, "it has the key transformer_blocks.0.attn1.norm_q.weight", TAKE_ONE_FILE));
+    }
+    generation.map(|generation| Foreign::new(format!("{generation} {what}"), sign, TAKE_LTX_23))
+}
+
+/// A generation that is not LTX-2.3, by a version that a file states.
+fn generation_of_version(version: Option<&str>) -> Option<String> {
+    let mut numbers = version?.trim_start_matches('v').split(|c: char| !c.is_ascii_digit());
+    let mut next = || numbers.next().and_then(|number| number.parse::<u32>().ok());
+    match (next()?, next().unwrap_or(0)) {
+        (0, _) => Some("LTX-Video 0.9.x".to_owned()),
+        (2, 3 | 4) => None,
+        (1, _) | (2, 0..=2) => Some("LTX-2".to_owned()),
+        (major, minor) => Some(format!("LTX-{major}.{minor}")),
+    }
+}
+
+/// The same by the configuration of the transformer.
+fn generation_of_config(config: &Value) -> Option<(String, String)> {
+    let section = config.get("transformer")?;
+    let is = |field: &str, value: bool| section.get(field).and_then(Value::as_bool) == Some(value);
+    if section.get("_class_name").is_some_and(|class| class == "Transformer3DModel") {
+        return Some(("LTX-Video 0.9.x".to_owned(), "its _class_name is Transformer3DModel".to_owned()));
+    }
+    if is("use_keyframes_abs_pos_embedding", true) {
+        return Some(("LTX-2.5".to_owned(), "its use_keyframes_abs_pos_embedding is true".to_owned()));
+    }
+    None
+}
+
+/// The 2B and 13B models of LTX-Video differ in width.
+fn size_of_0_9(keys: &dyn Keys) -> String {
+    let width = keys.shape_of(&format!("{BLOCK}attn1.to_q.weight")).and_then(|shape| shape.first().copied());
+    match width {
+        Some(2048) => "LTX-Video 0.9.x 2B".to_owned(),
+        Some(4096) => "LTX-Video 0.9.x 13B".to_owned(),
+        _ => "LTX-Video 0.9.x".to_owned(),
+    }
+}
+
+/// Files without a transformer.
+fn generation_of_component(signs: &Signs<'_>) -> Option<Foreign> {
+    let keys = signs.keys;
+    let found = |mark: &str| keys.all().find(|key| key.contains(mark)).map(|key| format!("it has the key {key}"));
+    let vae_class = signs.config.and_then(|config| config.get("vae")?.get("_class_name")?.as_str());
+    if vae_class == Some("CausalDiffusionVAE") {
+        let sign = "its _class_name is CausalDiffusionVAE";
+        return Some(Foreign::new("LTX-2.5 video VAE with a diffusion decoder", sign, TAKE_LTX_23));
+    }
+    let marks = [
+        ("vae.decoder.det_stages.", "LTX-2.5 video VAE with a diffusion decoder", TAKE_LTX_23),
+        ("vae.decoder.diff_blocks.", "LTX-2.5 video VAE with a diffusion decoder", TAKE_LTX_23),
+        ("duration_head.", "LTX-2.5 duration head", TAKE_LTX_23),
+        ("vae.decoder.timestep_scale_multiplier", "LTX-Video 0.9.x video VAE", TAKE_LTX_23),
+        ("vae.decoder.last_time_embedder.", "LTX-Video 0.9.x video VAE", TAKE_LTX_23),
+        ("vae.decoder.last_scale_shift_table", "LTX-Video 0.9.x video VAE", TAKE_LTX_23),
+        ("text_embedding_projection.aggregate_embed.", "LTX-2 text projection", TAKE_LTX_23),
+    ];
+    for (mark, title, instead) in marks {
+        if let Some(sign) = found(mark) {
+            return Some(Foreign::new(title, sign, instead));
+        }
+    }
+    if let Some(sign) = found(".resnets.").filter(|_| keys.has_prefix("vae.")) {
+        return Some(Foreign::new("video or image VAE in the layout of diffusers", sign, TAKE_ONE_FILE));
+    }
+    let connectors = ["video_connector.", "text_proj_in."];
+    if let Some(mark) = connectors.iter().find(|mark| keys.has_prefix(mark)) {
+        let sign = found(mark).unwrap_or_default();
+        return Some(Foreign::new("text connectors in the layout of diffusers", sign, TAKE_ONE_FILE));
+    }
+    if keys.has_prefix("model.language_model.layers.") || keys.has_prefix("model.layers.") {
+        let marks = [".layer_scalar", "vision_embedder.", "embed_vision."];
+        let newer = generation_of_version(signs.version).map(|_| "its model_version is another".to_owned());
+        let sign = marks.iter().find_map(|mark| found(mark)).or(newer)?;
+        return Some(Foreign::new(
+            "Gemma-4 text encoder, as LTX-2.5 has it,",
+            sign,
+            "LTX-2.3 needs Gemma-3 12B (docs/models.md)",
+        ));
+    }
+    let of_ltx = ["vae.", "model.diffusion_model.video_embeddings_connector.", "text_embedding_projection."];
+    let part = of_ltx.iter().position(|prefix| keys.has_prefix(prefix))?;
+    let part = ["video VAE", "text connectors", "text projection"].get(part)?;
+    let generation = generation_of_version(signs.version)?;
+    let sign = format!("its model_version is {}", signs.version.unwrap_or_default());
+    Some(Foreign::new(format!("{generation} {part}"), sign, TAKE_LTX_23))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,76 @@
+//! Files of every generation and of others, by a few keys of each.
+//!
+//! Must not know files.
+
+use super::*;
+use std::collections::BTreeMap;
+use test_case::test_case;
+
+struct Few(BTreeMap<String, Vec<usize>>);
+
+impl Keys for Few {
+    fn shape_of(&self, key: &str) -> Option<&[usize]> {
+        self.0.get(key).map(Vec::as_slice)
+    }
+
+    fn has_prefix(&self, prefix: &str) -> bool {
+        self.0.keys().any(|key| key.starts_with(prefix))
+    }
+
+    fn all(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        Box::new(self.0.keys().map(String::as_str))
+    }
+}
+
+/// What a file with these keys is; `B.` stands for the transformer's first block.
+fn title(keys: &[&str], version: Option<&str>) -> Option<String> {
+    let key = |key: &&str| match key.strip_prefix("B.") {
+        Some(rest) => format!("{BLOCK}{rest}"),
+        None => (*key).to_owned(),
+    };
+    let keys = Few(keys.iter().map(|name| (key(name), vec![2048, 2048])).collect());
+    let signs = Signs { keys: &keys, config: None, version, architecture: None };
+    Foreign::of(&signs).map(|found| found.title)
+}
+
+const GATED: [&str; 4] =
+    ["B.attn1.to_q.weight", "B.attn1.to_gate_logits.weight", "B.ff.net.2.weight", "B.ff.net.2.bias"];
+
+#[test_case(&GATED, None, None; "LTX-2.3")]
+#[test_case(&GATED, Some("2.3.0"), None; "LTX-2.3 by version")]
+#[test_case(&GATED, Some("2.5.0"), Some("LTX-2.5 transformer"); "LTX-2.5 by version")]
+#[test_case(&GATED[..3], None, Some("LTX-2.5 transformer"); "LTX-2.5 by biases")]
+#[test_case(&["B.attn1.to_q.weight", "B.attn1.to_gate_logits.weight", "model.diffusion_model.keyframes_abs_pos_embedding"],
+    None, Some("LTX-2.5 transformer"); "LTX-2.5 by its embedding")]
+#[test_case(&["B.attn1.to_q.weight", "B.audio_attn1.to_q.weight", "vae.encoder.conv_in.conv.weight"], None,
+    Some("LTX-2 checkpoint"); "LTX-2 19B")]
+#[test_case(&["B.attn1.to_q.weight"], None, Some("LTX-Video 0.9.x 2B transformer"); "LTX-Video")]
+#[test_case(&["B.attn1.to_q.weight", "B.attn1.norm_q.weight", "B.attn1.to_gate_logits.weight", "time_embed.linear.weight"], None,
+    Some("LTX-2.3 transformer in the layout of diffusers"); "diffusers")]
+#[test_case(&["vae.decoder.det_stages.0.weight"], None, Some("LTX-2.5 video VAE with a diffusion decoder"); "diffusion VAE")]
+#[test_case(&["vae.encoder.conv_in.conv.weight"], Some("2.5.0"), Some("LTX-2.5 video VAE"); "VAE by version")]
+#[test_case(&["vae.encoder.conv_in.conv.weight"], Some("2.3.1"), None; "VAE of this generation")]
+#[test_case(&["vae.encoder.conv_in.conv.weight"], None, None; "VAE without version")]
+#[test_case(&["vae.decoder.timestep_scale_multiplier"], None, Some("LTX-Video 0.9.x video VAE"); "VAE with timesteps")]
+#[test_case(&["text_embedding_projection.aggregate_embed.weight"], None, Some("LTX-2 text projection"); "projection of LTX-2")]
+#[test_case(&["text_embedding_projection.video_aggregate_embed.weight"], None, None; "projection of LTX-2.3")]
+#[test_case(&["decoder.1.weight", "encoder.0.weight"], None, Some("tiny autoencoder, which draws previews,"); "tiny autoencoder")]
+#[test_case(&["vae.decoder.12.conv.0.weight"], None, Some("tiny autoencoder, which draws previews,"); "tiny autoencoder renamed")]
+#[test_case(&["double_blocks.0.img_attn.qkv.weight", "single_blocks.0.linear1.weight"], None, Some("Flux transformer"); "Flux")]
+#[test_case(&["blocks.0.cross_attn.q.weight", "blocks.0.self_attn.q.weight"], None, Some("Wan transformer"); "Wan")]
+#[test_case(&["encoder.block.0.layer.0.SelfAttention.q.weight"], None, Some("T5 text encoder, as LTX-Video 0.9.x has it,"); "T5")]
+#[test_case(&["something.weight"], None, None; "unknown")]
+fn a_file_is_named_as_what_it_is(keys: &[&str], version: Option<&str>, expected: Option<&str>) {
+    assert_eq!(title(keys, version).as_deref(), expected);
+}
+
+#[test]
+fn gguf_and_diffusers_name_themselves() {
+    let keys = Few(BTreeMap::new());
+    let signs = Signs { keys: &keys, config: None, version: None, architecture: Some("wan") };
+    assert_eq!(Foreign::of(&signs).map(|found| found.title).as_deref(), Some("Wan transformer"));
+    let title = |class| Foreign::of_diffusers_class(class).title;
+    assert_eq!(title("LTX2Pipeline"), "diffusers layout of an LTX-2 model");
+    assert_eq!(title("LTXConditionPipeline"), "diffusers layout of LTX-Video 0.9.x");
+    assert_eq!(title("WanPipeline"), "diffusers layout of Wan");
+}

@@ -1,0 +1,191 @@
+//! A text encoder, opened: a Gemma-3 folder, or a file that says all that the folder would.
+//!
+//! Where its configuration comes from, the first of these that is there: what the file itself states (an entry `config`, or the
+//! keys of llama.cpp's), `config.json` beside it, the published size that its shapes show. Two of them that contradict each other
+//! are refused; one that says more adds to the other.
+//!
+//! Must not know requests.
+
+use super::{
+    account_alone, config_of,
+    recognised::{foreign, refused},
+};
+use crate::{PipelineError, Result};
+use ltx_model::text_encoder::{Gemma, GemmaConfig, GemmaShapes, LlamaKeys};
+use ltx_types::json::joined;
+use ltx_weights::{ShapeOnly, TensorSet, WeightsError};
+use serde_json::Value;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// A Gemma-3 folder or file.
+pub(crate) struct TextFolder {
+    pub(crate) tensors: Arc<TensorSet>,
+    pub(crate) config: GemmaConfig,
+    /// Where the language model's keys begin.
+    pub(crate) prefix: &'static str,
+    /// Where `config.json` and `tokenizer.json` are, if they are.
+    pub(crate) folder: PathBuf,
+    /// What was taken from somewhere else than a reader would think, or left alone.
+    pub(crate) notes: Vec<String>,
+}
+
+impl TextFolder {
+    /// Where the keys of a language model begin, if files hold one.
+    pub(crate) fn prefix_in(tensors: &TensorSet) -> Option<&'static str> {
+        Gemma::PREFIXES.into_iter().find(|prefix| tensors.has_prefix(&format!("{prefix}.layers.")))
+    }
+
+    /// A folder of safetensors or GGUF files, or one such file.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let (tensors, folder) = if path.is_file() {
+            (TensorSet::open_file(path)?, path.parent().unwrap_or(path).to_owned())
+        } else {
+            (TensorSet::open_folder(path)?, path.to_owned())
+        };
+        let mut notes: Vec<String> = tensors.vision_files().map(left_alone).collect();
+        if let Some(found) = foreign(&tensors) {
+            return Err(refused(path, found));
+        }
+        let Some(prefix) = Self::prefix_in(&tensors) else {
+            return Err(match tensors.vision_files().next() {
+                Some(file) => PipelineError::VisionAlone { file: file.to_owned() },
+                None => PipelineError::NotATextEncoder { folder: path.to_owned() },
+            });
+        };
+        let config = configuration(&tensors, prefix, &folder, path.is_dir(), &mut notes)?;
+        Ok(Self { tensors: Arc::new(tensors), config, prefix, folder, notes })
+    }
+
+    /// Loads the language model from shapes alone.
+    pub(crate) fn account(&self) -> Arc<ShapeOnly> {
+        account_alone::<Gemma>(&self.tensors, self.prefix, &self.config)
+    }
+
+    /// The configuration as JSON that states every entry.
+    pub(crate) fn config_json(&self) -> Value {
+        self.config.to_json()
+    }
+}
+
+/// A note on a file of what a language model sees images with.
+pub(crate) fn left_alone(file: &Path) -> String {
+    format!("{}: what the model sees images with, left alone", file.display())
+}
+
+/// The configuration, by the rule at the head of this file.
+fn configuration(
+    tensors: &TensorSet,
+    prefix: &str,
+    folder: &Path,
+    is_folder: bool,
+    notes: &mut Vec<String>,
+) -> Result<GemmaConfig> {
+    let vocabulary =
+        tensors.shape_of(&format!("{prefix}.embed_tokens.weight")).and_then(|shape| shape.first().copied());
+    let llama = (tensors.metadata("general.architecture") == Some("gemma3"))
+        .then(|| llama_keys(tensors, vocabulary.unwrap_or(0)))
+        .transpose()?;
+    let stated = match tensors.states_config() {
+        true => Some(GemmaConfig::from_json(&tensors.config()?).map_err(config_of(tensors.path()))?),
+        false => None,
+    };
+    if let (Some(llama), Some(config)) = (&llama, &stated) {
+        agree(llama, config, tensors.path(), tensors.path())?;
+    }
+    let file = folder.join("config.json");
+    let beside = match beside(&file, is_folder || (stated.is_none() && llama.is_none()))? {
+        Some(config) => Some(GemmaConfig::from_json(&config).map_err(config_of(&file))?),
+        None => None,
+    };
+    match (stated, llama, beside) {
+        (Some(config), _, None) => Ok(config),
+        (Some(config), _, Some(beside)) => {
+            joined(&mut config.to_json(), beside.to_json()).map_err(differ(tensors.path(), &file))?;
+            Ok(config)
+        }
+        (None, Some(llama), Some(beside)) => {
+            agree(&llama, &beside, tensors.path(), &file)?;
+            Ok(beside)
+        }
+        (None, Some(llama), None) => GemmaConfig::from_llama(&llama).map_err(config_of(tensors.path())),
+        (None, None, Some(beside)) => Ok(beside),
+        (None, None, None) => {
+            let shapes = shapes(tensors, prefix);
+            let known = shapes.map(|shapes| GemmaConfig::from_shapes(&shapes)).transpose();
+            let Some((config, name)) = known.map_err(config_of(tensors.path()))? else {
+                let source = std::io::ErrorKind::NotFound.into();
+                return Err(PipelineError::Read { file, source });
+            };
+            notes.push(format!(
+                "{}: states no configuration; that of Gemma-3 {name}, whose shapes it has",
+                tensors.path().display()
+            ));
+            Ok(config)
+        }
+    }
+}
+
+/// `config.json` beside the weights. Beside a file that says itself what it is, one of something else is nobody's concern.
+fn beside(file: &Path, asked_for: bool) -> Result<Option<Value>> {
+    let bytes = match fs::read(file) {
+        Ok(bytes) => bytes,
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(PipelineError::Read { file: file.to_owned(), source }),
+    };
+    match serde_json::from_slice::<Value>(&bytes) {
+        Ok(config) if asked_for || GemmaConfig::is_stated_by(&config) => Ok(Some(config)),
+        Ok(_) => Ok(None),
+        Err(source) if asked_for => Err(PipelineError::BadJson { file: file.to_owned(), source }),
+        Err(_) => Ok(None),
+    }
+}
+
+fn agree(llama: &LlamaKeys, config: &GemmaConfig, first: &Path, second: &Path) -> Result<()> {
+    llama.agrees_with(config).map_err(config_of(first))?.map_err(differ(first, second))
+}
+
+fn differ<'a>(first: &'a Path, second: &'a Path) -> impl Fn(ltx_types::json::Contradiction) -> PipelineError + 'a {
+    |contradiction| {
+        let (first, second, contradiction) = (first.to_owned(), second.to_owned(), Box::new(contradiction));
+        WeightsError::ConfigsDiffer { first, second, contradiction }.into()
+    }
+}
+
+/// What llama.cpp's keys state.
+fn llama_keys(tensors: &TensorSet, vocabulary: usize) -> Result<LlamaKeys> {
+    const HEAD: &str = "gemma3.";
+    let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+    let mut keys = LlamaKeys {
+        values: tensors.metadata_under(HEAD).into_iter().map(owned).collect(),
+        vocabulary,
+        bos: super::tokenizer::token_id(tensors, "bos")?,
+        pad: super::tokenizer::token_id(tensors, "padding")?,
+        ..LlamaKeys::default()
+    };
+    for name in tensors.arrays_under(HEAD) {
+        let key = name.strip_prefix(HEAD).unwrap_or(name).to_owned();
+        keys.lists.insert(key, tensors.numbers(name)?.unwrap_or_default());
+    }
+    Ok(keys)
+}
+
+/// What the shapes of a language model say, where all of them are there.
+fn shapes(tensors: &TensorSet, prefix: &str) -> Option<GemmaShapes> {
+    let shape = |key: &str| tensors.shape_of(&format!("{prefix}.{key}"));
+    let rows = |key: &str| shape(&format!("layers.0.{key}.weight"))?.first().copied();
+    let layers = (0..).take_while(|layer| tensors.has_prefix(&format!("{prefix}.layers.{layer}."))).count();
+    let embedding = shape("embed_tokens.weight").filter(|shape| shape.len() == 2)?;
+    Some(GemmaShapes {
+        vocabulary: embedding[0],
+        hidden: embedding[1],
+        inner: rows("mlp.up_proj")?,
+        layers,
+        queries: rows("self_attn.q_proj")?,
+        keys: rows("self_attn.k_proj")?,
+        head: rows("self_attn.q_norm")?,
+    })
+}

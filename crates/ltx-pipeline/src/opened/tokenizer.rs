@@ -1,0 +1,152 @@
+//! Where the tokenizer of a text encoder comes from: a whole `tokenizer.json` in the file; else `tokenizer.json` beside it, which
+//! must not contradict the pieces that the file holds; else those pieces, of a GGUF's own keys or of a packed sentencepiece model.
+//!
+//! Must not know how text is cut.
+
+use super::TextFolder;
+use crate::{PipelineError, Result};
+use ltx_model::text_encoder::{Piece, PieceKind, PromptError, PromptTokenizer, SentencePieces};
+use ltx_nn::NnError;
+use ltx_weights::TensorSet;
+use std::{fs, io, path::Path};
+
+/// The metadata entry that GGUF names for a whole `tokenizer.json`.
+pub(crate) const TOKENIZER: &str = "tokenizer.huggingface.json";
+/// Before the keys of a tokenizer in a GGUF file.
+const HEAD: &str = "tokenizer.ggml.";
+
+/// Keys of a tokenizer that are supported with one value.
+const FIXED: [(&str, &str); 7] = [
+    ("model", "llama"),
+    ("pre", "default"),
+    ("add_bos_token", "true"),
+    ("add_eos_token", "false"),
+    ("add_sep_token", "false"),
+    ("add_space_prefix", "false"),
+    ("remove_extra_whitespaces", "false"),
+];
+
+/// Keys that change no token of a prompt.
+const IDLE: [&str; 4] = ["add_mask_token", "add_padding_token", "add_unknown_token", "token_type_count"];
+
+impl TextFolder {
+    pub(crate) fn tokenizer(&self) -> Result<PromptTokenizer> {
+        let bytes = self.tokenizer_json()?;
+        PromptTokenizer::from_bytes(&bytes, self.config.bos_token_id).map_err(self.unusable())
+    }
+
+    /// The tokenizer as a `tokenizer.json`.
+    pub(crate) fn tokenizer_json(&self) -> Result<Vec<u8>> {
+        if let Some(text) = self.tensors.metadata(TOKENIZER) {
+            return Ok(text.as_bytes().to_vec());
+        }
+        if let Some(bytes) = self.tensors.packed_file("tokenizer_json")? {
+            return Ok(bytes);
+        }
+        let pieces = self.pieces()?;
+        let file = self.folder.join("tokenizer.json");
+        let beside = match fs::read(&file) {
+            Ok(bytes) => Some(bytes),
+            Err(source) if source.kind() == io::ErrorKind::NotFound && pieces.is_some() => None,
+            Err(source) => return Err(PipelineError::Read { file, source }),
+        };
+        match (pieces, beside) {
+            (Some(pieces), None) => pieces.to_tokenizer_json().map_err(self.unusable()),
+            (pieces, beside) => {
+                let bytes = beside.unwrap_or_default();
+                if let Some(pieces) = pieces {
+                    agree(&pieces, &bytes, self.tensors.path(), &file)?;
+                }
+                Ok(bytes)
+            }
+        }
+    }
+
+    /// The pieces that the file itself holds.
+    fn pieces(&self) -> Result<Option<SentencePieces>> {
+        let bos = self.config.bos_token_id as usize;
+        if let Some(bytes) = self.tensors.packed_file("spiece_model")? {
+            return SentencePieces::from_protobuf(&bytes, bos).map(Some).map_err(self.unusable());
+        }
+        let Some(pieces) = pieces_of_gguf(&self.tensors)? else { return Ok(None) };
+        SentencePieces::new(pieces, bos).map(Some).map_err(self.unusable())
+    }
+
+    fn unusable(&self) -> impl Fn(PromptError) -> PipelineError {
+        let beside = self.folder.join("tokenizer.json");
+        let own = self.tensors.metadata(TOKENIZER).is_some() || !beside.exists();
+        let file = if own { self.tensors.path().to_owned() } else { beside };
+        move |source| PipelineError::Tokenizer { file: file.clone(), source }
+    }
+}
+
+/// Refuses a `tokenizer.json` whose pieces are not those of the file it lies beside.
+fn agree(pieces: &SentencePieces, bytes: &[u8], file: &Path, beside: &Path) -> Result<()> {
+    let differing = pieces.differs_from(bytes);
+    let unusable = |source| PipelineError::Tokenizer { file: beside.to_owned(), source };
+    match differing.map_err(unusable)? {
+        None => Ok(()),
+        Some((id, own, other)) => {
+            let reason =
+                format!("its token {id} is {other:?}, and {} says {own:?}; take one of them away", file.display());
+            Err(unusable(PromptError::BadPieces { reason }))
+        }
+    }
+}
+
+/// An id that a GGUF file states of its tokenizer.
+pub(super) fn token_id(tensors: &TensorSet, name: &str) -> Result<Option<u32>> {
+    let key = format!("{HEAD}{name}_token_id");
+    let Some(text) = tensors.metadata(&key) else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| refused(tensors, &key, text, "a token's id"))
+}
+
+/// The vocabulary of a GGUF file, where it has one.
+fn pieces_of_gguf(tensors: &TensorSet) -> Result<Option<Vec<Piece>>> {
+    let stated = tensors.metadata_under(HEAD);
+    for (key, found) in &stated {
+        let fixed = FIXED.iter().find(|(fixed, _)| fixed == key);
+        match fixed {
+            Some((_, supported)) if found != supported => {
+                return Err(refused(tensors, &format!("{HEAD}{key}"), found, supported));
+            }
+            Some(_) => {}
+            // Ids of tokens that never stand in a prompt.
+            None if key.ends_with("_token_id") || IDLE.contains(key) => {}
+            None => return Err(refused(tensors, &format!("{HEAD}{key}"), found, "no entry of this name")),
+        }
+    }
+    for name in tensors.arrays_under(HEAD) {
+        if !["tokens", "scores", "token_type", "merges", "eot_token_ids", "eos_token_ids"]
+            .contains(&&name[HEAD.len()..])
+        {
+            return Err(refused(tensors, name, "there", "no entry of this name"));
+        }
+    }
+    let key = |name: &str| format!("{HEAD}{name}");
+    let Some(texts) = tensors.texts(&key("tokens"))? else { return Ok(None) };
+    let [scores, kinds] = [tensors.numbers(&key("scores"))?, tensors.numbers(&key("token_type"))?];
+    let mut lists = Vec::with_capacity(2);
+    for (name, list) in [("scores", scores), ("token_type", kinds)] {
+        let list = list.ok_or_else(|| refused(tensors, &key(name), "absent", "one for each token"))?;
+        if list.len() != texts.len() {
+            let found = format!("of {} items", list.len());
+            return Err(refused(tensors, &key(name), &found, &format!("{}, one for each token", texts.len())));
+        }
+        lists.push(list);
+    }
+    let unusable = |source| PipelineError::Tokenizer { file: tensors.path().to_owned(), source };
+    let pieces = texts.into_iter().zip(lists[0].iter().zip(&lists[1]));
+    let piece = |(text, (score, kind)): (&str, (&f64, &f64))| {
+        Ok(Piece {
+            text: text.to_owned(),
+            score: *score as f32,
+            kind: PieceKind::from_number(*kind).map_err(unusable)?,
+        })
+    };
+    pieces.map(piece).collect::<Result<_>>().map(Some)
+}
+
+fn refused(tensors: &TensorSet, key: &str, found: &str, supported: &str) -> PipelineError {
+    PipelineError::Config { file: tensors.path().to_owned(), source: NnError::unsupported(key, found, supported) }
+}

@@ -1,0 +1,219 @@
+//! A checkpoint as it comes: transformer, connectors, projection and VAE in files of their own, as safetensors or GGUF, with a
+//! configuration or without; overlapping; in a folder.
+//!
+//! Must not know how files are read.
+
+use super::{assert_says, generated, inspected, plain, refused};
+use crate::support::{
+    command::DONE,
+    files::{checkpoint, gemma, scratch, text},
+    gguf::{self, Entry},
+    published::{Parts, ROOT, data, parts, save, tiny, under, write, write_as},
+    safetensors::Tensor,
+};
+use serde_json::{Map, Value, json};
+use std::path::Path;
+
+/// The digest of the frames of a checkpoint in several files, and what is said about it.
+fn of_files(files: &[&str]) -> (String, String) {
+    let gemma = gemma();
+    let mut flags = vec![("model", files[0]), ("text-encoder", &*gemma)];
+    flags.extend(files[1..].iter().map(|file| ("component", *file)));
+    generated(&flags)
+}
+
+fn refused_files(files: &[&str]) -> String {
+    let gemma = gemma();
+    let mut flags = vec![("model", files[0]), ("text-encoder", &*gemma)];
+    flags.extend(files[1..].iter().map(|file| ("component", *file)));
+    refused(&flags)
+}
+
+/// The audio VAE of a checkpoint, as a file of its own has it: the video VAE's names.
+fn audio_vae() -> Vec<Tensor> {
+    let tensor = |key: &str, shape: Vec<u64>| Tensor {
+        key: key.into(),
+        dtype: "BF16".into(),
+        bytes: vec![0; 2 * shape.iter().product::<u64>() as usize],
+        shape,
+    };
+    vec![
+        tensor("encoder.conv_in.conv.weight", vec![4, 2, 3, 3]),
+        tensor("decoder.conv_in.conv.weight", vec![4, 2, 3, 3]),
+        tensor("per_channel_statistics.mean-of-means", vec![4]),
+    ]
+}
+
+#[test]
+fn the_gguf_set_overlaps_and_makes_the_frames_of_the_gguf() {
+    let (folder, parts) = (scratch(), parts());
+    let both = || [parts.connectors.clone(), parts.projection.clone()].concat();
+    let vae = write(folder.path(), "video_vae.safetensors", parts.vae.clone(), None);
+    let overlapping = write(folder.path(), "embeddings_connectors.safetensors", both(), None);
+    let projection = write(folder.path(), "text_projection.safetensors", parts.projection.clone(), None);
+    let gguf = text(&data("transformer-with-connectors.gguf"));
+    let (said, frames) = of_files(&[&gguf, &vae, &overlapping]);
+    assert_eq!(frames, of_files(&[&gguf, &vae, &projection]).1);
+    assert_says(&said, &["embeddings_connectors.safetensors", "are read from there"]);
+}
+
+#[test]
+fn sets_of_parts_make_the_frames_of_the_single_file() {
+    let (folder, plain) = (scratch(), plain());
+    let Parts { transformer, connectors, projection, vae, config } = parts();
+    let of = |section: &str| json!({ section: config[section] });
+    let at = folder.path();
+    let prefixed = under(&tiny(), "").into_iter().filter(|tensor| tensor.key.starts_with(ROOT)).collect();
+    let whole = write(at, "diffusion_models/with-prefix.safetensors", prefixed, Some(&config));
+    let alone = write(at, "transformer_only.safetensors", transformer.clone(), Some(&of("transformer")));
+    let connectors_alone = write(at, "connectors.safetensors", connectors.clone(), None);
+    let both =
+        write(at, "both.safetensors", [connectors.clone(), projection.clone()].concat(), Some(&of("transformer")));
+    let projection_alone = write(at, "projection.safetensors", under_prefix(&projection), None);
+    let vae_stated = write(at, "vae-stated.safetensors", vae.clone(), Some(&of("vae")));
+    let audio = write(at, "audio_vae.safetensors", audio_vae(), None);
+    let json = save(at, "config.json", config.to_string().as_bytes());
+    let bare_vae = write(at, "vae.safetensors", vae, None);
+    for files in [
+        vec![&whole, &projection_alone, &vae_stated],
+        vec![&alone, &both, &vae_stated],
+        vec![&alone, &connectors_alone, &projection_alone, &vae_stated, &audio],
+        vec![&alone, &both, &connectors_alone, &projection_alone, &vae_stated],
+        vec![&whole, &both, &bare_vae, &json],
+        vec![&checkpoint(), &both, &vae_stated],
+    ] {
+        let files: Vec<&str> = files.into_iter().map(String::as_str).collect();
+        assert_eq!(of_files(&files).1, plain, "{files:?}");
+    }
+    let (said, title) = inspected(&audio, DONE);
+    assert!(title.contains("LTX audio VAE") && said.contains("audio, left on disk"), "{said}");
+}
+
+/// Keys of the projection as files of it alone have them.
+fn under_prefix(projection: &[Tensor]) -> Vec<Tensor> {
+    let short = |tensor: &Tensor| {
+        let key = tensor.key.strip_prefix("text_embedding_projection.").expect("a prefix").to_owned();
+        Tensor { key, ..tensor.clone() }
+    };
+    projection.iter().map(short).collect()
+}
+
+#[test]
+fn a_gguf_that_states_no_configuration_has_the_one_that_its_shapes_show() {
+    let (folder, parts) = (scratch(), parts());
+    let metadata = [("general.architecture", Entry::Text("ltxv".into()))];
+    let all = [parts.transformer.clone(), parts.connectors.clone()].concat();
+    let gguf = save(folder.path(), "ltx.gguf", &gguf::file(&metadata, &all));
+    let vae = write(folder.path(), "vae.safetensors", parts.vae.clone(), None);
+    let projection = write(folder.path(), "projection.safetensors", parts.projection.clone(), None);
+    let (said, frames) = of_files(&[&gguf, &vae, &projection]);
+    assert_eq!(frames, plain());
+    assert_says(&said, &["ltx.gguf", "states no configuration of the transformer", "of the vae"]);
+    assert_says(&inspected(&gguf, DONE).0, &["LTX-2.3 component", "states no configuration"]);
+    let ungated =
+        all.into_iter().filter(|tensor| !tensor.key.contains("prompt_adaln_single.linear.weight")).collect::<Vec<_>>();
+    let other = save(folder.path(), "other.gguf", &gguf::file(&metadata, &ungated));
+    assert_says(
+        &refused_files(&[&other, &vae, &projection]),
+        &["other.gguf", "prompt_adaln_single", "add the configuration .json"],
+    );
+}
+
+#[test]
+fn files_that_contradict_each_other_are_refused_by_both_names() {
+    let (folder, parts) = (scratch(), parts());
+    let mut changed = parts.connectors.clone();
+    // Of the video stream: the other one is never read.
+    changed.sort_by_key(|tensor| !tensor.key.starts_with("video_"));
+    let last = changed[3].bytes.len() - 1;
+    changed[3].bytes[last] ^= 1;
+    let other = write(folder.path(), "other.safetensors", changed.clone(), None);
+    let whole = checkpoint();
+    assert_says(
+        &refused_files(&[&whole, &other]),
+        &["other.safetensors", "ltx-2.3-tiny-dev.safetensors", &changed[3].key],
+    );
+    changed[3].shape = vec![changed[3].shape.iter().product()];
+    let bent = write(folder.path(), "bent.safetensors", changed, None);
+    assert_says(&refused_files(&[&whole, &bent]), &["bent.safetensors", "shapes"]);
+    let mut config = parts.config.clone();
+    config["transformer"]["norm_eps"] = json!(1e-5);
+    let connectors = write(folder.path(), "connectors.safetensors", parts.connectors.clone(), Some(&config));
+    let said = refused_files(&[&whole, &connectors]);
+    assert_says(
+        &said,
+        &["connectors.safetensors", "ltx-2.3-tiny-dev.safetensors", "transformer.norm_eps", "1e-5", "1e-6"],
+    );
+    // One that states less contradicts nothing.
+    let less = json!({"transformer": {"num_layers": 3}});
+    let fine = write(folder.path(), "fine.safetensors", parts.connectors, Some(&less));
+    assert_eq!(of_files(&[&whole, &fine]).1, plain());
+}
+
+#[test]
+fn entries_of_the_configuration_are_obeyed_or_refused() {
+    let folder = scratch();
+    let changed = |section: &str, entry: &str, value: Value| {
+        let mut file = tiny();
+        let mut config: Value = serde_json::from_str(file.metadata["config"].as_str().unwrap()).unwrap();
+        match section {
+            "" => config[entry] = value,
+            section => config[section][entry] = value,
+        }
+        file.metadata.insert("config".into(), config.to_string().into());
+        let path = save(folder.path(), "changed.safetensors", &file.to_bytes());
+        refused(&[("model", &path), ("text-encoder", &gemma())])
+    };
+    for (section, entry, value) in [
+        ("transformer", "frequencies_precision", json!("float16")),
+        ("transformer", "attention_type", json!("sparse")),
+        ("transformer", "norm_elementwise_affine", json!(true)),
+        ("transformer", "double_self_attention", json!(true)),
+        ("transformer", "caption_projection_first_linear", json!(true)),
+        ("transformer", "connector_rope_theta", json!(5000)),
+        ("transformer", "something_new", json!(1)),
+        ("vae", "scaling_factor", json!(0.5)),
+        ("vae", "decoder_spatial_padding_mode", json!("reflect")),
+        ("vae", "normalize_latent_channels", json!(true)),
+        ("vae", "something_new", json!(1)),
+        ("", "refiner", json!({})),
+    ] {
+        assert_says(&changed(section, entry, value), &["changed.safetensors", entry]);
+    }
+}
+
+#[test]
+fn a_folder_is_read_where_it_holds_one_checkpoint() {
+    let (folder, plain) = (scratch(), plain());
+    let Parts { transformer, connectors, projection, vae, config } = parts();
+    let comfyui = folder.path().join("ComfyUI");
+    let all = [transformer, connectors].concat();
+    write(&comfyui, "models/diffusion_models/transformer.safetensors", all.clone(), Some(&config));
+    write(&comfyui, "models/vae/video_vae.safetensors", vae, None);
+    write(&comfyui, "models/text_encoders/projection.safetensors", projection, None);
+    let one = folder.path().join("one");
+    std::fs::create_dir(&one).unwrap();
+    std::fs::copy(checkpoint(), one.join("ltx.safetensors")).unwrap();
+    for path in [&comfyui, &one] {
+        assert_eq!(generated(&[("model", &text(path)), ("text-encoder", &gemma())]).1, plain, "{}", path.display());
+    }
+    let gemma = gemma();
+    let refused_at = |path: &Path| refused(&[("model", &text(path)), ("text-encoder", &gemma)]);
+    write(&comfyui, "models/diffusion_models/second.safetensors", all, Some(&config));
+    assert_says(&refused_at(&comfyui), &["second.safetensors", "transformer.safetensors", "twice"]);
+    let empty = folder.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    assert_says(&refused_at(&empty), &["no safetensors or GGUF file"]);
+    assert_says(&refused_at(Path::new(&gemma)), &["Gemma", "--text-encoder"]);
+}
+
+#[test]
+fn a_preview_autoencoder_is_no_vae() {
+    let folder = scratch();
+    let tensor = |key: &str| Tensor { key: key.into(), dtype: "BF16".into(), shape: vec![1], bytes: vec![0; 2] };
+    let keys = ["encoder.0.weight", "decoder.1.weight", "decoder.3.conv.0.weight"];
+    let tae = write_as(folder.path(), "taeltx2_3.safetensors", keys.map(tensor).to_vec(), Map::new());
+    let Parts { transformer, connectors, projection, config, .. } = parts();
+    let rest = write(folder.path(), "rest.safetensors", [transformer, connectors, projection].concat(), Some(&config));
+    assert_says(&refused_files(&[&rest, &tae]), &["taeltx2_3.safetensors", "tiny autoencoder", "official video VAE"]);
+}

@@ -1,0 +1,139 @@
+//! A text encoder as it comes: a folder in either spelling, a GGUF with its tokenizer in it, one file with a packed tokenizer.
+//!
+//! Must not know how text is cut.
+
+use super::{assert_says, generated, inspected, plain, refused};
+use crate::support::{
+    command::DONE,
+    files::{checkpoint, gemma, repository, scratch, text},
+    gguf::{self, Entry},
+    published::{data, llama_gguf, llama_metadata, llama_tensors, mmproj, one_file, save},
+};
+use serde_json::{Value, json};
+use std::{fs, path::Path};
+use test_case::test_case;
+
+fn with(text_encoder: &str) -> (String, String) {
+    generated(&[("model", &checkpoint()), ("text-encoder", text_encoder)])
+}
+
+fn refused_with(text_encoder: &str) -> String {
+    refused(&[("model", &checkpoint()), ("text-encoder", text_encoder)])
+}
+
+/// The tiny Gemma's folder with this `config.json`.
+fn folder_with(config: &[u8], folder: &Path) -> String {
+    for name in ["model.safetensors", "tokenizer.json"] {
+        fs::copy(Path::new(&gemma()).join(name), folder.join(name)).expect("room for a file");
+    }
+    save(folder, "config.json", config);
+    text(folder)
+}
+
+#[test]
+fn the_spelling_of_transformers_5_means_the_same() {
+    let folder = scratch();
+    let config = fs::read(data("gemma-transformers5-config.json")).unwrap();
+    assert_eq!(with(&folder_with(&config, folder.path())).1, plain());
+}
+
+#[test_case(json!({"rope_parameters": {"full_attention": {"rope_type": "yarn", "factor": 8.0}}}), &["rope_type", "yarn", "config.json"]; "another rope")]
+#[test_case(json!({"attn_logit_softcapping": 50.0}), &["attn_logit_softcapping", "config.json"]; "a soft cap")]
+#[test_case(json!({"something_new": 1}), &["something_new", "config.json"]; "an unknown entry")]
+#[test_case(json!({"rope_theta": 5.0}), &["rope_theta", "1000000"]; "both spellings, not the same")]
+fn entries_that_are_not_obeyed_are_refused(changes: Value, says: &[&str]) {
+    let folder = scratch();
+    let mut config: Value =
+        serde_json::from_slice(&fs::read(data("gemma-transformers5-config.json")).unwrap()).unwrap();
+    for (entry, value) in changes.as_object().unwrap() {
+        config["text_config"][entry] = value.clone();
+    }
+    assert_says(&refused_with(&folder_with(config.to_string().as_bytes(), folder.path())), says);
+}
+
+#[test]
+fn a_gguf_needs_nothing_beside_it() {
+    let folder = scratch();
+    for model in ["tiny", "small"] {
+        let source = repository(&format!("models/{model}/gemma"));
+        let file = save(folder.path(), &format!("{model}/gemma.gguf"), &llama_gguf(&source));
+        let ltx = match model {
+            "tiny" => checkpoint(),
+            _ => text(&repository("models/small/ltx-2.3-small.safetensors")),
+        };
+        let made = |text_encoder: &str| generated(&[("model", &ltx), ("text-encoder", text_encoder)]).1;
+        assert_eq!(made(&file), made(&text(&source)), "{model}");
+    }
+}
+
+#[test]
+fn what_lies_beside_a_gguf_agrees_or_is_refused() {
+    let folder = scratch();
+    let source = Path::new(&gemma()).to_owned();
+    let file = save(folder.path(), "gemma.gguf", &llama_gguf(&source));
+    for name in ["config.json", "tokenizer.json"] {
+        fs::copy(source.join(name), folder.path().join(name)).unwrap();
+    }
+    assert_eq!(with(&file).1, plain());
+    let config = fs::read_to_string(source.join("config.json")).unwrap();
+    save(folder.path(), "config.json", config.replace("8.0", "4.0").as_bytes());
+    assert_says(&refused_with(&file), &["config.json", "gemma.gguf", "factor", "4", "8"]);
+    save(folder.path(), "config.json", config.replace("gemma3", "llama").as_bytes());
+    assert_eq!(with(&file).1, plain(), "another model's configuration is nobody's concern");
+    let tokenizer = fs::read_to_string(source.join("tokenizer.json")).unwrap();
+    fs::remove_file(folder.path().join("config.json")).unwrap();
+    save(folder.path(), "tokenizer.json", tokenizer.replacen("\"\u{2581}a\": ", "\"\u{2581}b\": ", 1).as_bytes());
+    assert!(tokenizer.contains("\"\u{2581}a\": "), "the tokenizer is written otherwise");
+    assert_says(&refused_with(&file), &["tokenizer.json", "gemma.gguf"]);
+}
+
+#[test_case("tokenizer.ggml.model", Entry::Text("gpt2".into()); "another tokenizer")]
+#[test_case("tokenizer.ggml.add_space_prefix", Entry::Truth(true); "a space in front")]
+#[test_case("tokenizer.ggml.add_bos_token", Entry::Truth(false); "no bos")]
+#[test_case("tokenizer.ggml.bos_token_id", Entry::Whole(100_000); "bos outside")]
+#[test_case("tokenizer.ggml.scores", Entry::Reals(vec![0.0; 7]); "too few scores")]
+#[test_case("tokenizer.ggml.token_type", Entry::Numbers(vec![9; 560]); "types that are none")]
+#[test_case("tokenizer.ggml.tokens", Entry::Texts(vec!["a".into(); 560]); "tokens twice")]
+#[test_case("tokenizer.ggml.tokens", Entry::Reals(vec![1.0]); "tokens that are no text")]
+#[test_case("tokenizer.ggml.precompiled_charsmap", Entry::Numbers(vec![1]); "a map of letters")]
+#[test_case("gemma3.rope.scaling.type", Entry::Text("yarn".into()); "another rope")]
+#[test_case("gemma3.attention.key_length", Entry::Whole(7); "an odd head")]
+#[test_case("gemma3.attn_logit_softcapping", Entry::Real(50.0); "a soft cap")]
+#[test_case("gemma3.something_new", Entry::Whole(1); "an unknown entry")]
+fn a_gguf_that_says_otherwise_is_refused_by_key(key: &str, entry: Entry) {
+    let folder = scratch();
+    let source = Path::new(&gemma()).to_owned();
+    let mut metadata = llama_metadata(&source);
+    metadata.retain(|(name, _)| *name != key);
+    metadata.push((Box::leak(key.to_owned().into_boxed_str()), entry));
+    let file = save(folder.path(), "gemma.gguf", &gguf::file(&metadata, &llama_tensors(&source)));
+    let said = refused_with(&file);
+    let named = key.rsplit('.').next().unwrap();
+    assert!(said.contains(named) || said.contains("token"), "{said}");
+    assert_says(&said, &["gemma.gguf"]);
+}
+
+#[test]
+fn one_file_with_a_packed_tokenizer_is_enough_but_for_its_size() {
+    let folder = scratch();
+    let file = save(folder.path(), "gemma_3.safetensors", &one_file());
+    assert_says(&refused_with(&file), &["gemma_3.safetensors", "7 layers of width 48", "12B", "config.json"]);
+    fs::copy(Path::new(&gemma()).join("config.json"), folder.path().join("config.json")).unwrap();
+    assert_eq!(with(&file).1, plain());
+}
+
+#[test]
+fn what_sees_images_is_left_alone() {
+    let folder = scratch();
+    save(folder.path(), "zemma.gguf", &llama_gguf(Path::new(&gemma())));
+    let vision = save(folder.path(), "mmproj-F16.gguf", &mmproj());
+    assert_eq!(with(&text(folder.path())), (with(&text(folder.path())).0, plain()));
+    assert_says(&with(&text(folder.path())).0, &["mmproj-F16.gguf", "left alone"]);
+    let (said, _) = inspected(&text(folder.path()), DONE);
+    assert_says(&said, &["mmproj-F16.gguf", "vision, left on disk"]);
+    assert_says(&refused_with(&vision), &["mmproj-F16.gguf", "vision"]);
+    assert_says(&refused(&[("model", &vision), ("text-encoder", &gemma())]), &["mmproj-F16.gguf", "vision"]);
+    let component = [("model", &*checkpoint()), ("component", &*vision), ("text-encoder", &*gemma())];
+    assert_eq!(generated(&component).1, plain());
+    assert!(inspected(&vision, DONE).1.contains("vision"));
+}
