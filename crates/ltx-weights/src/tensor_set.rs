@@ -4,9 +4,8 @@
 
 use crate::{
     Result, WeightsError, vocabulary,
-    weight_file::{Entry, StoredType, WeightFile},
+    weight_file::{Entry, WeightFile},
 };
-use candle_core::DType;
 use ltx_nn::matrix::StoredKind;
 use serde_json::Value;
 use std::{
@@ -143,6 +142,12 @@ impl TensorSet {
         self.files.iter().find_map(|file| file.metadata(entry))
     }
 
+    /// The text entries of the first file's metadata.
+    pub(crate) fn first_metadata(&self) -> impl Iterator<Item = (&str, &str)> {
+        let values = self.files.iter().take(1).flat_map(|file| &file.header.values);
+        values.map(|(entry, text)| (entry.as_str(), text.as_str()))
+    }
+
     /// The model's configuration: JSON in the metadata entry `config` of its files, and files of configuration. Where several
     /// state a section, the first one counts.
     ///
@@ -181,14 +186,6 @@ impl TensorSet {
     /// What a tensor's values are stored as, such as `BF16` or `Q4_K`.
     pub fn stored_as(&self, key: &str) -> Option<&'static str> {
         self.entry(key).map(|(_, entry)| entry.stored.name())
-    }
-
-    /// The dtype a tensor is stored in, if it is a plain one.
-    pub(crate) fn dtype_of(&self, key: &str) -> Option<DType> {
-        match self.entry(key)?.1.stored {
-            StoredType::Float(dtype) => Some(dtype),
-            _ => None,
-        }
     }
 
     /// Values in a tensor, and bytes on disk.
