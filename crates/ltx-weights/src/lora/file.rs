@@ -57,12 +57,16 @@ impl LoraFile {
     /// Reads the header and pairs the tensors.
     ///
     /// # Errors
-    /// The file cannot be read, or nothing in it is of a LoRA or of another adapter.
+    /// The file cannot be read, is no safetensors, or nothing in it is of a LoRA or of another adapter.
     pub(super) fn open(path: &Path) -> Result<Self> {
+        let other = |found| Err(WeightsError::NotALoraFile { file: path.to_owned(), found });
+        if path.is_dir() {
+            return other("a folder");
+        }
         let tensors = Arc::new(TensorSet::open_as_named(path)?);
         let not_a_lora = || WeightsError::NotALora { file: path.to_owned() };
         if tensors.formats().contains("GGUF") {
-            return Err(not_a_lora());
+            return other("a GGUF file");
         }
         let mut found = BTreeMap::<&str, Found>::new();
         let mut others = Others::default();

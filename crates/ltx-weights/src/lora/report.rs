@@ -116,7 +116,7 @@ impl LoraReport {
 pub fn lora_report(path: &Path) -> Result<Option<(LoadReport, (usize, usize))>> {
     let file = match LoraFile::open(path) {
         Ok(file) => file,
-        Err(WeightsError::NotALora { .. }) => return Ok(None),
+        Err(WeightsError::NotALora { .. } | WeightsError::NotALoraFile { .. }) => return Ok(None),
         Err(error) => return Err(error),
     };
     let mut report = LoadReport { total: file.total(), audio: file.audio, ..LoadReport::default() };

@@ -16,6 +16,7 @@ const TINY: &str = r"ltx-2\.3-tiny-dev\.safetensors";
 #[test_case("{made}/lora-lost.safetensors", BAD_INPUT, &[r"lora-lost\.safetensors", r"blocks\.99\.attn1\.to_q"];
     "of a deeper model")]
 #[test_case(&checkpoint(), BAD_INPUT, &[TINY, "no LoRA"]; "is a checkpoint")]
+#[test_case("{made}/gemma-config", BAD_INPUT, &["gemma-config: a folder; LoRA files are read as safetensors"]; "is a folder")]
 #[test_case("/nonexistent/a.safetensors", FAILED, &[r"/nonexistent/a\.safetensors"]; "is missing")]
 #[test_case("{made}/lora.safetensors=much", BAD_INPUT, &["--lora", "much"]; "strength is no number")]
 #[test_case("{made}/lora.safetensors=0,0.5", DONE, &["warning: the LoRA .*lora.safetensors changes nothing: it counts in the second stage"];
