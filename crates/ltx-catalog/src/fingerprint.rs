@@ -3,7 +3,7 @@
 //! Must not know what the headers say, nor how a GGUF's is read: whoever reads weights says how long it is.
 
 use ltx_policy::WeightFingerprint;
-use ltx_types::{LoraChoice, ModelFiles};
+use ltx_types::{LoraChoice, LoraStrengths, ModelFiles};
 use sha2::{Digest, Sha256};
 use std::{
     fs::{self, File},
@@ -14,21 +14,24 @@ use std::{
 /// The most bytes of a safetensors header that are read; a longer one is not a header.
 const HEADER_BYTES: u64 = 100 << 20;
 
+/// What PEFT calls the configuration beside an adapter that it saved.
+const BESIDE_A_LORA: &str = "adapter_config.json";
+
 /// The fingerprint that needs no weights, of headers and sizes. `gguf_header` says how many bytes of a GGUF file are its header.
 ///
 /// # Errors
 /// A file cannot be read.
 pub fn of_headers(files: &ModelFiles, gguf_header: impl Fn(&Path) -> io::Result<u64>) -> io::Result<WeightFingerprint> {
     let (mut digest, mut total_bytes) = (Sha256::new(), 0);
-    for (path, strength) in all(files)? {
+    for (path, strengths) in all(files)? {
         let mut file = File::open(&path)?;
         let bytes = file.metadata()?.len();
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         digest.update((name.len() as u64).to_le_bytes());
         digest.update(name.as_bytes());
         digest.update(bytes.to_le_bytes());
-        if let Some(strength) = strength {
-            digest.update(strength.to_le_bytes());
+        if let Some(strengths) = strengths {
+            add(&mut digest, strengths);
         }
         let named = |wanted: &str| path.extension().is_some_and(|extension| extension == wanted);
         if named("safetensors") {
@@ -39,6 +42,8 @@ pub fn of_headers(files: &ModelFiles, gguf_header: impl Fn(&Path) -> io::Result<
         } else if named("gguf") {
             let length = gguf_header(&path)?;
             io::copy(&mut file.take(length), &mut digest)?;
+        } else if name == BESIDE_A_LORA {
+            io::copy(&mut file.take(HEADER_BYTES), &mut digest)?;
         }
         total_bytes += bytes;
     }
@@ -55,18 +60,43 @@ pub fn of_contents(files: &ModelFiles) -> io::Result<String> {
     for file in files.checkpoint_files() {
         io::copy(&mut File::open(file)?, &mut digest)?;
     }
-    for LoraChoice { path, strength } in &files.loras {
+    for LoraChoice { path, strengths } in files.loras.iter().filter(|lora| !is_left_out(lora)) {
         io::copy(&mut File::open(path)?, &mut digest)?;
-        digest.update(strength.to_le_bytes());
+        if let Some(config) = beside(path) {
+            io::copy(&mut File::open(config)?, &mut digest)?;
+        }
+        add(&mut digest, *strengths);
     }
     Ok(format!("{:x}", digest.finalize()))
 }
 
+/// Adds the strengths of a LoRA: one where both stages have the same.
+fn add(digest: &mut Sha256, strengths: LoraStrengths) {
+    digest.update(strengths.first.to_le_bytes());
+    if strengths.differ() {
+        digest.update(strengths.second.to_le_bytes());
+    }
+}
+
+/// A LoRA of the second stage alone that is not here: clips of one stage do without it.
+fn is_left_out(lora: &LoraChoice) -> bool {
+    lora.is_of_second_stage() && !lora.path.exists()
+}
+
+/// PEFT's configuration beside an adapter that it saved, which says how strongly its pairs count.
+fn beside(lora: &Path) -> Option<PathBuf> {
+    let named = lora.file_name().is_some_and(|name| name == "adapter_model.safetensors");
+    Some(lora.with_file_name(BESIDE_A_LORA)).filter(|config| named && config.is_file())
+}
+
 /// Checkpoint and components, text encoder's files by name, upscaler, LoRA files with their strengths.
-fn all(files: &ModelFiles) -> io::Result<Vec<(PathBuf, Option<f32>)>> {
+fn all(files: &ModelFiles) -> io::Result<Vec<(PathBuf, Option<LoraStrengths>)>> {
     let with_encoder = |encoder: Vec<PathBuf>| {
         let named = files.checkpoint_files().into_iter().chain(encoder).chain(files.upscaler.clone());
-        let loras = files.loras.iter().map(|lora| (lora.path.clone(), Some(lora.strength)));
+        let loras = files.loras.iter().filter(|lora| !is_left_out(lora)).flat_map(|lora| {
+            let config = beside(&lora.path).map(|path| (path, None));
+            std::iter::once((lora.path.clone(), Some(lora.strengths))).chain(config)
+        });
         named.map(|path| (path, None)).chain(loras).collect()
     };
     let mut encoder = Vec::new();
@@ -110,8 +140,15 @@ mod tests {
         assert_eq!(of_contents(&files(None)).unwrap().len(), 64);
         // Any file of weights will do: neither its keys nor its shapes are looked at here.
         let path = models.join("gemma/model.safetensors");
-        let lora = |strength| ModelFiles { loras: vec![LoraChoice { path: path.clone(), strength }], ..files(None) };
-        let (half, full) = (lora(0.5), lora(1.0));
+        let lora = |first, second| {
+            let strengths = LoraStrengths { first, second };
+            ModelFiles { loras: vec![LoraChoice { path: path.clone(), strengths }], ..files(None) }
+        };
+        let (half, full, later) = (lora(0.5, 0.5), lora(1.0, 1.0), lora(0.5, 1.0));
+        for other in [&half, &full] {
+            assert_ne!(of(other).unwrap().header_sha256, of(&later).unwrap().header_sha256);
+            assert_ne!(of_contents(other).unwrap(), of_contents(&later).unwrap());
+        }
         assert_ne!(of(&half).unwrap().header_sha256, without.header_sha256);
         assert_ne!(of(&half).unwrap().header_sha256, of(&full).unwrap().header_sha256);
         assert_ne!(of_contents(&half).unwrap(), of_contents(&full).unwrap());

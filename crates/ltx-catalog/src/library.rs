@@ -58,7 +58,7 @@ impl ModelLibrary {
     /// Where all files of a manifest lie.
     pub fn files_of(&self, manifest: &Manifest) -> ModelFiles {
         let files = &manifest.files;
-        let lora = |lora: &ManifestLora| LoraChoice { path: self.folder.join(&lora.path), strength: lora.strength };
+        let lora = |lora: &ManifestLora| LoraChoice { path: self.folder.join(&lora.path), strengths: lora.strengths() };
         ModelFiles {
             checkpoint: self.path_of(&files.checkpoint),
             components: files.components.iter().map(|file| self.path_of(file)).collect(),

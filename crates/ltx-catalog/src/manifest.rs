@@ -2,8 +2,8 @@
 //!
 //! Must not know the files' contents, or where the manifest lies.
 
-use ltx_types::{Defaults, LORA_STRENGTHS};
-use serde::{Deserialize, Deserializer, de::Error as _};
+use ltx_types::{Defaults, LORA_STRENGTHS, LoraStrengths};
+use serde::{Deserialize, Deserializer};
 use std::path::PathBuf;
 
 /// One model, as its TOML file describes it. Unknown keys are refused.
@@ -69,9 +69,19 @@ pub struct ManifestLora {
     pub repository: Option<String>,
     /// Bytes of the file, where known.
     pub bytes: Option<u64>,
-    /// How strongly it counts: from -100 to 100.
+    /// How strongly it counts: from -100 to 100; where `stage_2_strength` is stated, in the first stage.
     #[serde(default = "full_strength", deserialize_with = "strength")]
     pub strength: f32,
+    /// How strongly it counts in the second stage of two; as in the first where it is not stated.
+    #[serde(default, deserialize_with = "other_strength")]
+    pub stage_2_strength: Option<f32>,
+}
+
+impl ManifestLora {
+    /// Its strength in each stage.
+    pub fn strengths(&self) -> LoraStrengths {
+        LoraStrengths { first: self.strength, second: self.stage_2_strength.unwrap_or(self.strength) }
+    }
 }
 
 fn full_strength() -> f32 {
@@ -80,9 +90,17 @@ fn full_strength() -> f32 {
 
 fn strength<'de, D: Deserializer<'de>>(source: D) -> Result<f32, D::Error> {
     let found = f32::deserialize(source)?;
+    within(found)
+}
+
+fn other_strength<'de, D: Deserializer<'de>>(source: D) -> Result<Option<f32>, D::Error> {
+    f32::deserialize(source).and_then(within).map(Some)
+}
+
+fn within<E: serde::de::Error>(found: f32) -> Result<f32, E> {
     if LORA_STRENGTHS.contains(&found) {
         return Ok(found);
     }
     let (least, most) = (LORA_STRENGTHS.start(), LORA_STRENGTHS.end());
-    Err(D::Error::custom(format!("strength {found} is not between {least} and {most}")))
+    Err(E::custom(format!("strength {found} is not between {least} and {most}")))
 }

@@ -17,7 +17,7 @@ use candle_core::{Device, Tensor};
 use ltx_engine::{NoPreviews, NotSaved, Run};
 use ltx_model::text_encoder::MAX_TOKENS;
 use ltx_nn::{Taps, synchronize};
-use ltx_types::{CancelToken, FieldError, Generation, NoProgress, Seed, Stage};
+use ltx_types::{CancelToken, FieldError, Generation, NoProgress, SamplingStage, Seed, Stage};
 use std::time::Instant;
 
 /// What can be timed alone.
@@ -102,7 +102,7 @@ impl Bench {
     fn text(&mut self, request: &Generation, run: &Run<'_>) -> Result<Timed> {
         let prompts = [self.engine.tokenizer().encode(&request.prompt)?];
         let fit = self.engine.fit(request)?;
-        self.engine.text_encoder(&fit)?.load_held()?;
+        self.engine.text_encoder(&fit, SamplingStage::First)?.load_held()?;
         let (seconds, contexts) = self.timed(|| self.engine.encode_prompts(&prompts, run, &fit, &Taps::off()))?;
         let output = contexts[0].clone();
         self.contexts = Some(contexts);
@@ -127,7 +127,7 @@ impl Bench {
         let contexts = earlier(&self.contexts, "text encoding")?;
         let engine = &self.engine;
         let fit = engine.fit(request)?;
-        let transformer = engine.transformer(&fit)?;
+        let transformer = engine.transformer(&fit, SamplingStage::First)?;
         transformer.load_held()?;
         let (state, tokens) = self.noise(request)?;
         let [sigmas, _] = stage_sigmas(request.schedule, request.steps);

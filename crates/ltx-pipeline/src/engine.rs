@@ -16,7 +16,7 @@ use ltx_model::{
     architecture::Architecture, footprint::Placement, text_encoder::PromptTokenizer, upsampler::UpsamplerConfig,
 };
 use ltx_nn::{Carrier, Compute, carrier};
-use ltx_types::ModelFiles;
+use ltx_types::{ModelFiles, SamplingStage};
 use ltx_weights::LoadReport;
 pub(crate) use parts::LatentUpsampling;
 use parts::{Parts, StagedStacks};
@@ -64,7 +64,10 @@ pub struct Engine {
     upscaler: Option<UpscalerFile>,
     tokenizer: PromptTokenizer,
     reports: Vec<LoadReport>,
+    /// Sizes of the weights, of each the larger where LoRA files make another in the second stage.
     pub(crate) sizes: Sizes,
+    /// The sizes in each stage.
+    pub(crate) stage_sizes: [Sizes; 2],
     parts: Parts,
     staging: StagedStacks,
     /// What streamed layers reach the device by.
@@ -99,9 +102,31 @@ impl Engine {
         }
         let tokenizer = text.tokenizer()?;
         let placement = Placement::of(&options.compute);
-        let sizes = Sizes::of(&reports, &ltx, &text, &options.compute, placement);
         let (parts, staging) = (Parts::default(), StagedStacks::default());
-        Ok(Self { ltx, text, upscaler, tokenizer, reports, sizes, parts, staging, carrier, placement, options })
+        let (sizes, stage_sizes) = <(Sizes, [Sizes; 2])>::default();
+        let engine = Self {
+            ltx,
+            text,
+            upscaler,
+            tokenizer,
+            reports,
+            sizes,
+            stage_sizes,
+            parts,
+            staging,
+            carrier,
+            placement,
+            options,
+        };
+        Ok(engine.measured())
+    }
+
+    /// With the sizes that its weights have where it computes.
+    fn measured(self) -> Self {
+        let place = (&self.options.compute, self.placement);
+        let [first, second] =
+            SamplingStage::ALL.map(|stage| Sizes::of(&self.reports, &self.ltx, &self.text, place, stage));
+        Self { sizes: first.clone().larger(&second), stage_sizes: [first, second], ..self }
     }
 
     /// With another carrier than the device's.
@@ -114,8 +139,7 @@ impl Engine {
     #[cfg(test)]
     pub(crate) fn planned_for_a_gpu(self) -> Self {
         let placement = Placement { device: ltx_model::footprint::DeviceKind::Gpu, ..self.placement };
-        let sizes = Sizes::of(&self.reports, &self.ltx, &self.text, &self.options.compute, placement);
-        Self { placement, sizes, ..self }
+        Self { placement, ..self }.measured()
     }
 
     /// The checkpoint's own `model_version`.

@@ -138,6 +138,15 @@ pub enum PipelineError {
     /// Two stages were asked for, and the model has no upscaler.
     #[error("stages: two stages need the ×2 latent upscaler; name its file, or ask for one stage")]
     NoUpscaler,
+    /// Two stages were asked for, and a LoRA of the second one is not here.
+    #[error(
+        "{}: the LoRA file of the second stage is not here; put it there (`ltxd models` says from where), or ask for one stage",
+        file.display()
+    )]
+    AbsentLora {
+        /// Where it should be.
+        file: PathBuf,
+    },
     /// The budget does not hold what the request needs even with everything streamed.
     #[error(
         "memory{}: {budget} bytes are too little for this request, which needs {least} ({stage}); nearest legal: {least}",
@@ -201,7 +210,11 @@ impl PipelineError {
         match self {
             Self::Cancelled(_) | Self::Weights(WeightsError::Cancelled(_)) => ErrorKind::Cancelled,
             error if is_of_full_disk(error) => ErrorKind::DiskFull,
-            Self::Field(_) | Self::Prompt(_) | Self::NoUpscaler | Self::TooLittleMemory { .. } => ErrorKind::Request,
+            Self::Field(_)
+            | Self::Prompt(_)
+            | Self::NoUpscaler
+            | Self::AbsentLora { .. }
+            | Self::TooLittleMemory { .. } => ErrorKind::Request,
             Self::Media(error) => ErrorKind::of_media(error),
             Self::Nn(NnError::OutOfDeviceMemory { .. }) => ErrorKind::OutOfMemory,
             Self::Nn(NnError::Tensor { .. } | NnError::Unreadable { .. })

@@ -20,7 +20,8 @@ use ltx_media::FrameWriter;
 use ltx_model::{text_encoder::TokenIds, transformer::Transformer, video_vae::VideoEncoder};
 use ltx_nn::Taps;
 use ltx_policy::Admitted;
-use ltx_types::{FieldError, Generation, Guidance, LatentShape, PixelShape, Progress, Stage, Stages};
+use ltx_types::{FieldError, Generation, Guidance, LatentShape, PixelShape, Progress, SamplingStage, Stage, Stages};
+use ltx_weights::LoraHalf;
 use sha2::{Digest, Sha256};
 use std::time::Instant;
 
@@ -68,7 +69,8 @@ impl Engine {
         let fit = &self.fit(request)?;
         self.make_room(fit);
         let mut clock = Clock::default();
-        let contexts = clock.time(Stage::TextEncoding, || self.encode_prompts(&prepared.prompts, run, fit, taps))?;
+        let contexts =
+            clock.time(Stage::TextEncoding, || self.encode_for(request, &prepared.prompts, (run, fit), taps))?;
         let images = clock.time(Stage::ImageEncoding, || {
             let encoder = self.video_encoder(fit)?;
             self.encode_images(&encoder, request, &prepared.images, (run, taps))
@@ -85,6 +87,9 @@ impl Engine {
     fn prepare(&self, request: &Generation, taps: &Taps) -> Result<Prepared> {
         if request.stages == Stages::Two && !self.has_upscaler() {
             return Err(PipelineError::NoUpscaler);
+        }
+        if let (Stages::Two, Some(file)) = (request.stages, self.ltx.loras.absent().first()) {
+            return Err(PipelineError::AbsentLora { file: file.clone() });
         }
         let layers = self.architecture().transformer.num_layers;
         let blocks = request.guidance.iter().flat_map(|guidance| &guidance.stg_blocks);
@@ -106,7 +111,26 @@ impl Engine {
         Ok(Prepared { prompts, images: request.images.iter().map(open).collect::<Result<_>>()? })
     }
 
-    /// One context per prompt.
+    /// The contexts of each stage. Where LoRA files make another connector in the second one, which has no negative prompt, the
+    /// prompt is encoded for it again.
+    fn encode_for(
+        &self,
+        request: &Generation,
+        prompts: &[TokenIds],
+        (run, fit): (&Run<'_>, &Fit),
+        taps: &Taps,
+    ) -> Result<[Vec<Tensor>; 2]> {
+        let again = request.stages == Stages::Two && self.is_dressed_anew(LoraHalf::Text);
+        if !again {
+            let contexts = self.encode_prompts(prompts, run, fit, taps)?;
+            return Ok([contexts.clone(), contexts]);
+        }
+        let first = self.encode_in(SamplingStage::First, prompts, ([0, 2], run, fit), taps)?;
+        let second = self.encode_in(SamplingStage::Second, &prompts[..1], ([1, 2], run, fit), &Taps::off())?;
+        Ok([first, second])
+    }
+
+    /// One context per prompt, as the first stage has them.
     pub(crate) fn encode_prompts(
         &self,
         prompts: &[TokenIds],
@@ -114,9 +138,23 @@ impl Engine {
         fit: &Fit,
         taps: &Taps,
     ) -> Result<Vec<Tensor>> {
-        let encoder = self.text_encoder(fit)?;
+        self.encode_in(SamplingStage::First, prompts, ([0, 1], run, fit), taps)
+    }
+
+    /// One context per prompt, as a stage has them; `turn` of `turns` encodings, for the progress.
+    fn encode_in(
+        &self,
+        stage: SamplingStage,
+        prompts: &[TokenIds],
+        ([turn, turns], run, fit): ([usize; 2], &Run<'_>, &Fit),
+        taps: &Taps,
+    ) -> Result<Vec<Tensor>> {
+        let encoder = self.text_encoder(fit, stage)?;
         let total = encoder.layers();
-        let report = |done| run.progress.report(Progress { stage: Stage::TextEncoding, done, total });
+        let report = |done| {
+            let (done, total) = (turn * total + done, turns * total);
+            run.progress.report(Progress { stage: Stage::TextEncoding, done, total });
+        };
         let before_layer = |layer| {
             report(layer);
             run.cancel.check().map_err(PipelineError::from)
@@ -154,12 +192,13 @@ impl Engine {
     }
 
     /// One stage, or two with the upscaler between them. One stream of noise serves both, so the first stage's noise is
-    /// drawn even when a saved latent of the second makes the stage itself needless.
+    /// drawn even when a saved latent of the second makes the stage itself needless. Where LoRA files make another transformer of
+    /// the second stage, the first one's is let go before it is loaded.
     fn sample(
         &self,
         request: &Generation,
         (run, fit): (&Run<'_>, &Fit),
-        (contexts, images): (&[Tensor], &[Vec<ConditionedImage>]),
+        ([contexts, second_contexts], images): (&[Vec<Tensor>; 2], &[Vec<ConditionedImage>]),
         taps: &Taps,
         clock: &mut Clock,
     ) -> Result<Tensor> {
@@ -167,18 +206,15 @@ impl Engine {
         let [first, second] = stage_sigmas(request.schedule, request.steps);
         let saved = LatentState::saved(run.store)?;
         let started = Instant::now();
-        let transformer = self.transformer(fit)?;
+        let anew = request.stages == Stages::Two && self.is_dressed_anew(LoraHalf::Video);
+        // A first stage that is over needs no weights where the second has others.
+        let over = matches!(saved, Some(LatentState { stage: Stage::Refining, .. }));
+        let begun = if anew && over { SamplingStage::Second } else { SamplingStage::First };
+        let mut transformer = self.transformer(fit, begun)?;
         let previewer = Previewer::new(self, run.previews, fit);
-        let denoise = Denoise {
-            engine: self,
-            transformer: &transformer,
-            request,
-            run,
-            contexts,
-            saved: &saved,
-            previewer: &previewer,
-        };
+        let shared = Shared { engine: self, request, run, saved: &saved, previewer: &previewer };
         let base = self.empty_latent(request, request.pixels.first_stage(request.stages))?;
+        let denoise = Denoise { shared, transformer: &transformer, contexts };
         let latent = denoise.stage(Stage::Denoising, &base, &images[0], &first, &mut noise, taps)?;
         clock.add(Stage::Denoising, started);
         if request.stages == Stages::One {
@@ -189,8 +225,14 @@ impl Engine {
             Some(LatentState { stage: Stage::Refining, .. }) => self.empty_latent(request, request.pixels)?,
             _ => clock.time(Stage::Upsampling, || self.upsample(&latent, run, fit, taps))?,
         };
-        clock
-            .time(Stage::Refining, || denoise.stage(Stage::Refining, &upsampled, &images[1], &second, &mut noise, taps))
+        clock.time(Stage::Refining, || {
+            if anew && !over {
+                drop(transformer);
+                transformer = self.transformer(fit, SamplingStage::Second)?;
+            }
+            let denoise = Denoise { shared, transformer: &transformer, contexts: second_contexts };
+            denoise.stage(Stage::Refining, &upsampled, &images[1], &second, &mut noise, taps)
+        })
     }
 
     pub(crate) fn empty_latent(&self, request: &Generation, pixels: PixelShape) -> Result<Tensor> {
@@ -214,14 +256,20 @@ impl Engine {
 }
 
 /// What both denoising stages share.
-struct Denoise<'a> {
+#[derive(Clone, Copy)]
+struct Shared<'a> {
     engine: &'a Engine,
-    transformer: &'a Transformer,
     request: &'a Generation,
     run: &'a Run<'a>,
-    contexts: &'a [Tensor],
     saved: &'a Option<LatentState>,
     previewer: &'a Previewer<'a>,
+}
+
+/// What one of them computes with.
+struct Denoise<'a> {
+    shared: Shared<'a>,
+    transformer: &'a Transformer,
+    contexts: &'a [Tensor],
 }
 
 impl Denoise<'_> {
@@ -235,7 +283,8 @@ impl Denoise<'_> {
         noise: &mut Noise,
         taps: &Taps,
     ) -> Result<Tensor> {
-        let (request, scale) = (self.request, self.engine.architecture().vae.scale());
+        let Shared { engine, request, run, saved, previewer } = self.shared;
+        let scale = engine.architecture().vae.scale();
         let taps = taps.within(if stage == Stage::Denoising { "stage1." } else { "stage2." });
         let state = TokenState::new(base, images, request.conditioning, scale, request.rate)?;
         let noise_scale = sigmas.values().first().copied().unwrap_or(1.0);
@@ -247,10 +296,10 @@ impl Denoise<'_> {
             context: &self.contexts[0],
             negative_context: self.contexts.get(1),
             guidance: request.guidance.as_ref().filter(|_| stage == Stage::Denoising),
-            run: self.run,
-            previewer: self.previewer,
+            run,
+            previewer,
         };
-        let tokens = match self.saved {
+        let tokens = match saved {
             // The first stage is over; its tokens are not needed again, only its noise was.
             Some(saved) if saved.stage == Stage::Refining && stage == Stage::Denoising => tokens,
             Some(saved) if saved.stage == stage && saved.tokens.dims() == tokens.dims() => {

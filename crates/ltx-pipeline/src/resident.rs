@@ -4,13 +4,14 @@
 
 use crate::Result;
 use ltx_types::Part;
+use ltx_weights::Worn;
 use parking_lot::Mutex;
 use std::sync::Arc;
 
 /// A place in memory for what is loaded and let go as one thing.
 pub(crate) struct Slot<T> {
     parts: &'static [Part],
-    held: Mutex<Option<Arc<T>>>,
+    held: Mutex<Option<(Worn, Arc<T>)>>,
 }
 
 impl<T> Slot<T> {
@@ -22,12 +23,20 @@ impl<T> Slot<T> {
     /// What the place is for; loaded if it is not here, and kept if it is one that stays. Another lives as long as its user
     /// holds it.
     pub(crate) fn get(&self, stays: bool, load: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
+        self.get_worn(&Worn::default(), stays, load)
+    }
+
+    /// The same of weights that LoRA files have made what they are. What is here with others is let go first.
+    pub(crate) fn get_worn(&self, worn: &Worn, stays: bool, load: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
         let mut held = self.held.lock();
-        if let Some(loaded) = &*held {
+        if let Some((here, loaded)) = &*held
+            && here == worn
+        {
             return Ok(Arc::clone(loaded));
         }
+        *held = None;
         let loaded = Arc::new(load()?);
-        *held = stays.then(|| Arc::clone(&loaded));
+        *held = stays.then(|| (worn.clone(), Arc::clone(&loaded)));
         Ok(loaded)
     }
 }

@@ -11,7 +11,7 @@ use ltx_pipeline::{
 };
 use ltx_testkit::{data, tiny};
 use ltx_types::{CancelToken, LoraChoice, ModelFiles, NoProgress, Part};
-use ltx_weights::{LoraReport, QuantizeType, Stored, TensorSet};
+use ltx_weights::{Idle, LoraReport, QuantizeType, Stored, TensorSet};
 use std::{
     collections::{BTreeMap, HashMap},
     fs,
@@ -148,7 +148,7 @@ fn open() -> TensorSet {
 }
 
 fn chosen(path: &Path, strength: f32) -> LoraChoice {
-    LoraChoice { path: path.to_owned(), strength }
+    LoraChoice::new(path, strength)
 }
 
 #[test]
@@ -294,4 +294,78 @@ fn audio_is_counted_and_left_alone() {
     let alone = inspect(&save(folder.path(), "a.safetensors", &tensors)).unwrap();
     assert_eq!((alone.kind.as_str(), alone.sizes.as_str(), alone.report.audio.tensors), ("LoRA", "rank 3", 4));
     assert_eq!((alone.report.total.tensors, alone.report.used_total().tensors, alone.report.unknown()), (6, 2, 0));
+}
+
+/// A file among this test's data.
+fn file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+}
+
+/// The pixels of a golden case with a LoRA file over its checkpoint, to the last bit.
+fn frames(loras: Vec<LoraChoice>) -> Vec<u32> {
+    let computed = computed(|files| files.loras = loras);
+    let pixels = computed["decoded_raw"].flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    pixels.into_iter().map(f32::to_bits).collect()
+}
+
+#[test]
+fn diffusers_names_make_the_frames_that_official_ones_make() {
+    let folder = tempfile::tempdir().unwrap();
+    let theirs = file("lora-diffusers-prompt-adaln.safetensors");
+    let tensors = candle_core::safetensors::load(&theirs, &Device::Cpu).unwrap();
+    let renamed = |renames: [(&str, &str); 3], head: &str| -> BTreeMap<String, Tensor> {
+        let rename = |key: &str| {
+            let key = renames.iter().fold(key.to_owned(), |key, (from, to)| key.replace(from, to));
+            key.replace("transformer.", head)
+        };
+        tensors.iter().map(|(key, tensor)| (rename(key), tensor.clone())).collect()
+    };
+    let official =
+        [("prompt_adaln", "prompt_adaln_single"), ("time_embed", "adaln_single"), ("proj_in", "patchify_proj")];
+    let plain = save(folder.path(), "official.safetensors", &renamed(official, "diffusion_model."));
+    let expected = frames(vec![chosen(&plain, 1.0)]);
+    assert_ne!(expected, frames(vec![]));
+    assert_eq!(frames(vec![chosen(&theirs, 1.0)]), expected);
+    // PEFT's way to say the same, and kohya's with both vocabularies.
+    let peft = renamed([("lora_A.", "lora_A.camera."), ("lora_B.", "lora_B.camera."), ("", "")], "base_model.model.");
+    assert_eq!(frames(vec![chosen(&save(folder.path(), "peft.safetensors", &peft), 1.0)]), expected);
+    for renames in [official, [("", ""); 3]] {
+        let kohya = renamed(renames, "lora_unet_").into_iter().map(|(key, tensor)| {
+            let (layer, role) = key.split_once(".lora_").unwrap();
+            let role = if role.starts_with('A') { "down" } else { "up" };
+            (format!("{}.lora_{role}.weight", layer.replace('.', "_")), tensor)
+        });
+        let kohya = save(folder.path(), "kohya.safetensors", &kohya.collect());
+        assert_eq!(frames(vec![chosen(&kohya, 1.0)]), expected);
+    }
+}
+
+#[test]
+fn diffusers_connectors_are_the_text_connector_and_projection() {
+    let folder = tempfile::tempdir().unwrap();
+    let block = "video_embeddings_connector.transformer_1d_blocks.0.attn1.to_q";
+    let random = |rows: usize, columns: usize| Tensor::randn(0f32, 0.3f32, (rows, columns), &Device::Cpu).unwrap();
+    let (pairs, projection) = ([random(2, 64), random(64, 2)], [random(2, 384), random(64, 2)]);
+    let named = |connector: &str, projected: &str| {
+        BTreeMap::from([
+            (format!("{connector}.lora_A.weight"), pairs[0].clone()),
+            (format!("{connector}.lora_B.weight"), pairs[1].clone()),
+            (format!("{projected}.lora_A.weight"), projection[0].clone()),
+            (format!("{projected}.lora_B.weight"), projection[1].clone()),
+        ])
+    };
+    let official = named(&format!("diffusion_model.{block}"), "text_embedding_projection.video_aggregate_embed");
+    let theirs = named("connectors.video_connector.transformer_blocks.0.attn1.to_q", "connectors.video_text_proj_in");
+    let expected = frames(vec![chosen(&save(folder.path(), "official.safetensors", &official), 1.0)]);
+    assert_eq!(frames(vec![chosen(&save(folder.path(), "theirs.safetensors", &theirs), 1.0)]), expected);
+    assert_ne!(expected, frames(vec![]));
+}
+
+#[test]
+fn what_crosses_to_the_audio_stream_is_counted_and_left_alone() {
+    let loras = vec![chosen(&file("lora-diffusers-av-cross.safetensors"), 1.0)];
+    assert_eq!(frames(loras.clone()), frames(vec![]));
+    let report = inspect_together(&[tiny(CHECKPOINT)], &loras).unwrap().report;
+    let LoraReport { audio, weights, idle, .. } = &report.loras[0];
+    assert_eq!((report.to_string().as_str(), audio.tensors, *weights, *idle), ("", 24, 0, Some(Idle::AudioOnly)));
 }

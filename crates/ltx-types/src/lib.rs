@@ -31,7 +31,7 @@ pub use field_error::FieldError;
 pub use frames::{FrameCount, FrameRate};
 pub use guidance::Guidance;
 pub use method::Method;
-pub use model_files::{LORA_STRENGTHS, LoraChoice, ModelFiles};
+pub use model_files::{LORA_STRENGTHS, LoraChoice, LoraStrengths, ModelFiles, SamplingStage};
 pub use part::Part;
 pub use progress::{NoProgress, Progress, ProgressSink, Stage};
 pub use request::{Crf, Generation, GenerationDraft};

@@ -2,7 +2,7 @@
 //!
 //! Must not know what is in them, or whether they are there.
 
-use std::{ops::RangeInclusive, path::PathBuf};
+use std::{fmt, ops::RangeInclusive, path::PathBuf};
 
 /// Where a model's files lie.
 #[derive(Debug, Clone)]
@@ -31,8 +31,76 @@ impl ModelFiles {
 pub struct LoraChoice {
     /// The file.
     pub path: PathBuf,
-    /// Multiplies what it adds; 0 adds nothing.
-    pub strength: f32,
+    /// Multiply what it adds.
+    pub strengths: LoraStrengths,
+}
+
+impl LoraChoice {
+    /// With the same strength in both stages.
+    pub fn new(path: impl Into<PathBuf>, strength: f32) -> Self {
+        Self { path: path.into(), strengths: LoraStrengths::both(strength) }
+    }
+
+    /// Whether it counts in the second stage only, so that a clip of one stage does without the file.
+    pub fn is_of_second_stage(&self) -> bool {
+        self.strengths.first == 0.0 && self.strengths.second != 0.0
+    }
+}
+
+/// How strongly a LoRA counts in each stage of sampling; 0 adds nothing. A clip of one stage has the first alone.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LoraStrengths {
+    /// In the first stage.
+    pub first: f32,
+    /// In the second one.
+    pub second: f32,
+}
+
+impl LoraStrengths {
+    /// The same in both.
+    pub fn both(strength: f32) -> Self {
+        Self { first: strength, second: strength }
+    }
+
+    /// In a stage.
+    pub fn at(self, stage: SamplingStage) -> f32 {
+        match stage {
+            SamplingStage::First => self.first,
+            SamplingStage::Second => self.second,
+        }
+    }
+
+    /// Whether a clip's second stage has other weights than its first.
+    pub fn differ(self) -> bool {
+        self.first != self.second
+    }
+
+    /// Whether it adds nothing in either.
+    pub fn are_nought(self) -> bool {
+        self.first == 0.0 && self.second == 0.0
+    }
+}
+
+impl fmt::Display for LoraStrengths {
+    /// `0.8`, or both: `0,0.8`, as the command line takes them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.first)?;
+        if self.differ() { write!(f, ",{}", self.second) } else { Ok(()) }
+    }
+}
+
+/// One of the samplings of a generation: over the whole clip, or at half its size, and the refinement after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SamplingStage {
+    /// From pure noise.
+    First,
+    /// From what the first one left, made larger.
+    Second,
+}
+
+impl SamplingStage {
+    /// Both, in their order.
+    pub const ALL: [Self; 2] = [Self::First, Self::Second];
 }
 
 /// The strengths that a LoRA may have.

@@ -140,6 +140,14 @@ pub enum WeightsError {
         /// The file.
         file: PathBuf,
     },
+    /// What was named as a LoRA file is of another format, or a folder.
+    #[error("{}: {found}; LoRA files are read as safetensors: name such a file", file.display())]
+    NotALoraFile {
+        /// What was named.
+        file: PathBuf,
+        /// What it is.
+        found: &'static str,
+    },
     /// The index names a key that its file does not hold.
     #[error("{}: the index places key {key} in {shard}, which does not hold it", index.display())]
     IndexMismatch {

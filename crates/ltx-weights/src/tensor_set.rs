@@ -9,9 +9,8 @@ pub use same::Twice;
 
 use crate::{
     Result, WeightsError, vocabulary,
-    weight_file::{Entry, StoredType, WeightFile},
+    weight_file::{Entry, WeightFile},
 };
-use candle_core::DType;
 use ltx_nn::matrix::StoredKind;
 use serde_json::Value;
 use std::{
@@ -160,14 +159,6 @@ impl TensorSet {
     /// What a tensor's values are stored as, such as `BF16` or `Q4_K`.
     pub fn stored_as(&self, key: &str) -> Option<&'static str> {
         self.entry(key).map(|(_, entry)| entry.stored.name())
-    }
-
-    /// The dtype a tensor is stored in, if it is a plain one.
-    pub(crate) fn dtype_of(&self, key: &str) -> Option<DType> {
-        match self.entry(key)?.1.stored {
-            StoredType::Float(dtype) => Some(dtype),
-            _ => None,
-        }
     }
 
     /// Values in a tensor, and bytes on disk.

@@ -1,32 +1,42 @@
-//! `--lora FILE[=STRENGTH]`, as several commands take it.
+//! `--lora FILE[=STRENGTH[,STRENGTH]]`, as several commands take it.
 //!
 //! Must not know what a LoRA changes.
 
-use ltx_types::{LORA_STRENGTHS, LoraChoice};
+use ltx_types::{LORA_STRENGTHS, LoraChoice, LoraStrengths};
 use std::path::Path;
 
 #[derive(clap::Args)]
 pub(crate) struct LoraFlags {
-    /// A LoRA file (safetensors) over the checkpoint, and how strongly it counts (1 if not said; -100 to 100). Can be given more
-    /// than once; what they add is added up.
-    #[arg(long = "lora", value_name = "FILE[=STRENGTH]", value_parser = choice)]
+    /// A LoRA file (safetensors) over the checkpoint, and how strongly it counts (1 if not said; -100 to 100). Two numbers are
+    /// its strengths in the first and in the second stage: `FILE=0,1` counts in the second one only. Can be given more than once;
+    /// what they add is added up.
+    #[arg(long = "lora", value_name = "FILE[=STRENGTH[,STRENGTH]]", value_parser = choice)]
     pub(crate) loras: Vec<LoraChoice>,
 }
 
-/// What follows the last `=` is the strength, unless a file has the whole name.
+/// What follows the last `=` are the strengths, unless a file has the whole name.
 fn choice(text: &str) -> Result<LoraChoice, String> {
-    let whole = || LoraChoice { path: text.into(), strength: 1.0 };
-    let Some((path, strength)) = text.rsplit_once('=').filter(|_| !Path::new(text).exists()) else {
-        return Ok(whole());
+    let Some((path, strengths)) = text.rsplit_once('=').filter(|_| !Path::new(text).exists()) else {
+        return Ok(LoraChoice::new(text, 1.0));
     };
+    let strengths = match strengths.split_once(',') {
+        Some((first, second)) => LoraStrengths { first: strength(first)?, second: strength(second)? },
+        None => LoraStrengths::both(strength(strengths)?),
+    };
+    Ok(LoraChoice { path: path.into(), strengths })
+}
+
+fn strength(text: &str) -> Result<f32, String> {
     let (least, most) = (*LORA_STRENGTHS.start(), *LORA_STRENGTHS.end());
-    match strength.parse::<f32>() {
-        Ok(strength) if LORA_STRENGTHS.contains(&strength) => Ok(LoraChoice { path: path.into(), strength }),
-        Ok(number) if !number.is_nan() => Err(format!(
-            "strength {strength} is not between {least} and {most}; nearest: {}",
-            number.clamp(least, most)
+    match text.parse::<f32>() {
+        Ok(strength) if LORA_STRENGTHS.contains(&strength) => Ok(strength),
+        Ok(number) if !number.is_nan() => {
+            Err(format!("strength {text} is not between {least} and {most}; nearest: {}", number.clamp(least, most)))
+        }
+        _ => Err(format!(
+            "strength {text} is no number between {least} and {most}; 1 is full strength, 0,1 is full strength in the second \
+             stage only"
         )),
-        _ => Err(format!("strength {strength} is no number between {least} and {most}; 1 is full strength")),
     }
 }
 
@@ -42,17 +52,26 @@ mod tests {
             ("x=y/a.safetensors=-1", "x=y/a.safetensors", -1.0),
             ("a=0", "a", 0.0),
         ] {
-            assert_eq!(choice(text), Ok(LoraChoice { path: path.into(), strength }), "{text}");
+            assert_eq!(choice(text), Ok(LoraChoice::new(path, strength)), "{text}");
         }
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a=b");
         std::fs::write(&file, "").unwrap();
         let text = file.to_str().unwrap();
-        assert_eq!(choice(text), Ok(LoraChoice { path: file.clone(), strength: 1.0 }));
-        assert_eq!(choice(&format!("{text}=2")), Ok(LoraChoice { path: file, strength: 2.0 }));
+        assert_eq!(choice(text), Ok(LoraChoice::new(&file, 1.0)));
+        assert_eq!(choice(&format!("{text}=2")), Ok(LoraChoice::new(&file, 2.0)));
         assert!(choice("a=1e9").unwrap_err().ends_with("nearest: 100"));
-        for bad in ["a=", "a=b", "a=nan"] {
+        for bad in ["a=", "a=b", "a=nan", "a=1,", "a=,1", "a=1,2,3", "a=1;2"] {
             assert!(choice(bad).unwrap_err().contains("no number"), "{bad}");
         }
+    }
+
+    #[test]
+    fn two_strengths_are_of_two_stages() {
+        for (text, first, second) in [("a=0,1", 0.0, 1.0), ("a=0.25,0.5", 0.25, 0.5), ("a=1,1", 1.0, 1.0)] {
+            let strengths = LoraStrengths { first, second };
+            assert_eq!(choice(text), Ok(LoraChoice { path: "a".into(), strengths }), "{text}");
+        }
+        assert!(choice("a=0,101").unwrap_err().ends_with("nearest: 100"));
     }
 }

@@ -16,8 +16,8 @@ use ltx_model::{
     video_vae::{LatentStatistics, VideoDecoder, VideoEncoder, VideoVaeConfig},
 };
 use ltx_nn::{Staging, Vb, Weights};
-use ltx_types::Part;
-use ltx_weights::{Adapted, RandomWeights, Stored, TensorSet};
+use ltx_types::{Part, SamplingStage};
+use ltx_weights::{Adapted, LoraHalf, RandomWeights, Stored, TensorSet, Worn};
 use std::sync::Arc;
 
 /// The places of what is loaded and let go as one thing.
@@ -85,13 +85,16 @@ impl Engine {
         self.parts.places().into_iter().filter(leaving).for_each(Place::clear);
     }
 
-    pub(crate) fn text_encoder(&self, fit: &Fit) -> Result<Arc<TextEncoder>> {
+    /// The text encoder, its connector as LoRA files make it in a stage.
+    pub(crate) fn text_encoder(&self, fit: &Fit, stage: SamplingStage) -> Result<Arc<TextEncoder>> {
         let stays = TextEncoder::STAYS.into_iter().all(|part| fit.stays(part));
-        self.parts.text_encoder.get(stays, || {
+        let worn = self.ltx.loras.worn(LoraHalf::Text, stage);
+        self.parts.text_encoder.get_worn(&worn, stays, || {
             let [for_gemma, _] = self.host_shares();
-            let gemma_vb = self.staged(self.source(&self.text.tensors), &self.staging.gemma, for_gemma)?;
+            let gemma_source = (self.source(&self.text.tensors), Worn::default());
+            let gemma_vb = self.staged(gemma_source, &self.staging.gemma, for_gemma)?;
             let gemma = Gemma::load(&gemma_vb.pp(self.text.prefix), &self.text.config)?;
-            let vb = self.staged(self.ltx_source(), &self.staging.connector, 0)?;
+            let vb = self.staged((self.ltx_source(stage), worn.clone()), &self.staging.connector, 0)?;
             Ok(TextEncoder::open(gemma, &vb, &self.architecture().text, stays)?)
         })
     }
@@ -108,13 +111,22 @@ impl Engine {
         slot.get(fit.stays(M::PART), || Ok(M::load(&self.ltx_vb(), &self.architecture().vae)?))
     }
 
-    /// The transformer, its blocks still to be loaded by the first step. One that stays between generations holds all blocks.
-    pub(crate) fn transformer(&self, fit: &Fit) -> Result<Arc<Transformer>> {
-        self.parts.transformer.get(fit.stays(Transformer::PART), || {
+    /// The transformer as LoRA files make it in a stage, its blocks still to be loaded by the first step. One that stays between
+    /// generations holds all blocks.
+    pub(crate) fn transformer(&self, fit: &Fit, stage: SamplingStage) -> Result<Arc<Transformer>> {
+        let worn = self.ltx.loras.worn(LoraHalf::Video, stage);
+        self.parts.transformer.get_worn(&worn, fit.stays(Transformer::PART), || {
             let [_, for_blocks] = self.host_shares();
-            let vb = self.staged(self.ltx_source(), &self.staging.transformer, for_blocks)?;
+            let source = (self.ltx_source(stage), worn.clone());
+            let vb = self.staged(source, &self.staging.transformer, for_blocks)?;
             Ok(Transformer::open(&vb, &self.architecture().transformer, fit.held)?)
         })
+    }
+
+    /// Whether LoRA files make another half of the model in the second stage than in the first.
+    pub(crate) fn is_dressed_anew(&self, half: LoraHalf) -> bool {
+        let [first, second] = SamplingStage::ALL.map(|stage| self.ltx.loras.worn(half, stage));
+        first != second
     }
 
     /// The upscaler with the checkpoint's statistics.
@@ -138,13 +150,13 @@ impl Engine {
     }
 
     /// A source whose streamed layers reach a GPU through page-locked memory; on the CPU as it is.
-    fn staged(&self, source: Arc<dyn Weights>, slot: &Slot<Staging>, host_bytes: u64) -> Result<Vb> {
+    fn staged(&self, (source, worn): (Arc<dyn Weights>, Worn), slot: &Slot<Staging>, host_bytes: u64) -> Result<Vb> {
         let compute = &self.options.compute;
         let vb = Vb::new(Arc::clone(&source), compute.clone());
         match (self.carrier)(&compute.device)? {
             Some(carrier) => {
-                let staging =
-                    slot.get(self.options.resident_bytes > 0, || Ok(Staging::new(source, carrier, host_bytes)));
+                let stays = self.options.resident_bytes > 0;
+                let staging = slot.get_worn(&worn, stays, || Ok(Staging::new(source, carrier, host_bytes)));
                 Ok(vb.with_staging(staging?))
             }
             None => Ok(vb),
@@ -152,15 +164,15 @@ impl Engine {
     }
 
     fn ltx_vb(&self) -> Vb {
-        Vb::new(self.ltx_source(), self.options.compute.clone())
+        Vb::new(self.ltx_source(SamplingStage::First), self.options.compute.clone())
     }
 
-    /// The checkpoint's weights, with the LoRA files over them.
-    fn ltx_source(&self) -> Arc<dyn Weights> {
+    /// The checkpoint's weights, with what the LoRA files add to them in a stage.
+    fn ltx_source(&self, stage: SamplingStage) -> Arc<dyn Weights> {
         let source = self.source(&self.ltx.tensors);
         match self.ltx.loras.is_empty() {
             true => source,
-            false => Arc::new(Adapted { base: source, loras: Arc::clone(&self.ltx.loras) }),
+            false => Arc::new(Adapted { base: source, loras: Arc::clone(&self.ltx.loras), stage }),
         }
     }
 

@@ -5,8 +5,8 @@
 use crate::PipelineError;
 use candle_core::DType;
 use ltx_types::{
-    ConditioningMode, Defaults, FieldError, FramePosition, Generation, Guidance, ImageInput, ImageSource, Method,
-    ModelFiles, Overrides, Schedule, Seed, Stages, Strength,
+    ConditioningMode, Defaults, FieldError, FramePosition, Generation, Guidance, ImageInput, ImageSource, LoraChoice,
+    LoraStrengths, Method, ModelFiles, Overrides, Schedule, Seed, Stages, Strength,
 };
 use serde::Deserialize;
 use std::{
@@ -81,6 +81,16 @@ struct RawCase {
     stage1_sigmas: Vec<f32>,
     stage2_sigmas: Option<Vec<f32>>,
     tolerance: Tolerance,
+    #[serde(default)]
+    loras: Vec<RawLora>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLora {
+    file: PathBuf,
+    stage1_strength: f32,
+    stage2_strength: f32,
 }
 
 #[derive(Debug, Deserialize)]
@@ -141,11 +151,18 @@ impl GoldenCase {
             components: vec![],
             text_encoder: folder.join(&raw.text_encoder),
             upscaler: raw.spatial_upscaler.as_ref().map(|path| folder.join(path)),
-            loras: vec![],
+            loras: raw.loras.iter().map(|lora| lora.choice(folder)).collect(),
         };
         let (name, tolerance) = (raw.name.clone(), raw.tolerance);
         let request = raw.request(folder).map_err(|source| GoldenError::Request { file, source })?;
         Ok(Self { folder: folder.to_owned(), name, files, request, tolerance })
+    }
+}
+
+impl RawLora {
+    fn choice(&self, folder: &Path) -> LoraChoice {
+        let strengths = LoraStrengths { first: self.stage1_strength, second: self.stage2_strength };
+        LoraChoice { path: folder.join(&self.file), strengths }
     }
 }
 

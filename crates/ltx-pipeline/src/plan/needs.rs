@@ -2,7 +2,7 @@
 //!
 //! Must not know budgets.
 
-use super::{Fit, PlanShape, process::process_bytes};
+use super::{Fit, PlanShape, Sizes, process::process_bytes};
 use crate::{Engine, decode::DecodedClip};
 use ltx_engine::{StageNeed, TileSizes};
 use ltx_model::{
@@ -34,35 +34,36 @@ impl Engine {
             stages.push(StageNeed { stage, weights, resident: beside, activations });
         };
 
+        let [first, second] = &self.stage_sizes;
         need(Stage::TextEncoding, &TextEncoder::STAYS, self.text_moment(shape, fit));
         let image = ClipShape { frames: 1, height: shape.pixels.height as u64, width: shape.pixels.width as u64 };
         let activations = architecture.vae.encoder_bytes(image, placement).unwrap_or(0);
         let weights = part(VideoEncoder::PART);
         need(Stage::ImageEncoding, &[VideoEncoder::PART], Moment { weights, activations });
 
-        let transformer = self.sizes.transformer(fit.held, architecture.transformer.num_layers);
+        let transformer = |sizes: &Sizes| sizes.transformer(fit.held, architecture.transformer.num_layers);
         // Between two steps a preview may be decoded, with the decoder's weights held beside the transformer's.
         let (decoder, sampling) = match fit.previews {
             true => (part(VideoDecoder::PART), &[Transformer::PART, VideoDecoder::PART][..]),
             false => (0, &[Transformer::PART][..]),
         };
-        let sample = |pixels| {
+        let sample = |pixels, sizes: &Sizes| {
             let latent = self.latent_of(pixels, shape);
             let tokens = (latent.tokens() + shape.images * latent.frame_tokens()) as u64;
             let step = StepShape { tokens, prompts: shape.prompts.len() as u64 };
             let step = architecture.transformer.step_bytes(step, placement);
             let preview = if fit.previews { self.preview_activations(latent) } else { 0 };
-            let activations = step.max(preview) + reading_bytes(self.sizes.blocks, placement);
-            Moment { weights: transformer + decoder, activations }
+            let activations = step.max(preview) + reading_bytes(sizes.blocks, placement);
+            Moment { weights: transformer(sizes) + decoder, activations }
         };
-        need(Stage::Denoising, sampling, sample(shape.pixels.first_stage(shape.stages)));
+        need(Stage::Denoising, sampling, sample(shape.pixels.first_stage(shape.stages), first));
         if shape.stages == Stages::Two {
-            let weights = transformer + decoder + part(Upsampler::PART);
+            let weights = transformer(first) + decoder + part(Upsampler::PART);
             let parts = [sampling, &[Upsampler::PART]].concat();
             let elements = self.latent_of(shape.pixels, shape).tokens() as u64;
             let activations = self.upscaler_config().map_or(0, |upscaler| upscaler.bytes(elements, placement));
             need(Stage::Upsampling, &parts, Moment { weights, activations });
-            need(Stage::Refining, sampling, sample(shape.pixels));
+            need(Stage::Refining, sampling, sample(shape.pixels, second));
         }
         let activations = self.decoding_bytes(shape, &fit.tiles);
         let weights = part(VideoDecoder::PART);
@@ -81,18 +82,19 @@ impl Engine {
         let states = || shape.prompts.iter().map(|tokens| gemma.states_bytes(*tokens, placement));
         let (all, most) = (states().sum::<u64>(), states().max().unwrap_or(0));
         let layer = shape.prompts.iter().map(|tokens| gemma.layer_bytes(*tokens, placement)).max().unwrap_or(0);
+        let sizes = if shape.stages == Stages::Two { &self.sizes } else { &self.stage_sizes[0] };
         let stays = TextEncoder::STAYS.into_iter().all(|part| fit.stays(part));
-        let kept = if stays { TextEncoder::STAYS.into_iter().map(|part| self.sizes.part(part)).sum() } else { 0 };
+        let kept = if stays { TextEncoder::STAYS.into_iter().map(|part| sizes.part(part)).sum() } else { 0 };
         let or_kept = |weights| if stays { kept } else { weights };
         let moments = [
             Moment {
-                weights: kept + streamed_bytes(self.sizes.gemma_layer, gemma.num_hidden_layers),
+                weights: kept + streamed_bytes(sizes.gemma_layer, gemma.num_hidden_layers),
                 activations: all + layer,
             },
             // The states as they are, side by side, and rescaled.
-            Moment { weights: or_kept(self.sizes.part(Part::TextProjection)), activations: all + 2 * most },
+            Moment { weights: or_kept(sizes.part(Part::TextProjection)), activations: all + 2 * most },
             Moment {
-                weights: or_kept(streamed_bytes(self.sizes.connector_block, connector.layers)),
+                weights: or_kept(streamed_bytes(sizes.connector_block, connector.layers)),
                 activations: connector.activation_bytes(shape.prompts.len(), placement),
             },
         ];

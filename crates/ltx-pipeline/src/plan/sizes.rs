@@ -14,7 +14,7 @@ use ltx_nn::{
     Compute,
     matrix::{Arithmetic, Description, Form, StoredKind, Use, form},
 };
-use ltx_types::Part;
+use ltx_types::{Part, SamplingStage};
 use ltx_weights::{Footprint, LoadReport, Loras, Tally, TensorSet};
 use std::collections::BTreeMap;
 
@@ -49,12 +49,13 @@ struct Layers {
 }
 
 impl Sizes {
+    /// The sizes that the weights have in a stage.
     pub(crate) fn of(
         reports: &[LoadReport],
         ltx: &LtxFile,
         text: &TextFolder,
-        compute: &Compute,
-        placement: Placement,
+        (compute, placement): (&Compute, Placement),
+        stage: SamplingStage,
     ) -> Self {
         let (value, gpu) = (placement.value_bytes(), placement.is_gpu());
         let mut sizes = Self::default();
@@ -68,9 +69,9 @@ impl Sizes {
             }
         }
         let arithmetic = Arithmetic { on_gpu: gpu, ..Arithmetic::of(compute) };
-        let blocks_rule = Rule { arithmetic, loras: &ltx.loras };
+        let blocks_rule = Rule { arithmetic, loras: &ltx.loras, stage };
         // Everything but the blocks is exact.
-        let rule = Rule { arithmetic: Arithmetic { eight_bit: false, ..arithmetic }, loras: &ltx.loras };
+        let rule = Rule { arithmetic: Arithmetic { eight_bit: false, ..arithmetic }, ..blocks_rule };
         let all = ltx.tensors.memory_bytes(&format!("{}.", Transformer::PREFIX), |tensor| {
             if tensor.key.starts_with(Connector::MARK) { 0 } else { rule.staying(tensor) }
         });
@@ -104,6 +105,25 @@ impl Sizes {
         sizes
     }
 
+    /// Of each the larger, for what is there in either stage.
+    pub(crate) fn larger(mut self, other: &Self) -> Self {
+        for (part, bytes) in &other.parts {
+            let here = self.parts.entry(*part).or_default();
+            *here = (*here).max(*bytes);
+        }
+        Self {
+            parts: self.parts,
+            blocks: self.blocks.max(other.blocks),
+            block: self.block.max(other.block),
+            streamed_block: self.streamed_block.max(other.streamed_block),
+            second_form: self.second_form.max(other.second_form),
+            connector_block: self.connector_block.max(other.connector_block),
+            gemma_layer: self.gemma_layer.max(other.gemma_layer),
+            small: self.small.max(other.small),
+            gemma: self.gemma.max(other.gemma),
+        }
+    }
+
     /// A part's weights, all of them. The language model never stays: it is read layer by layer in every pass.
     pub(crate) fn part(&self, part: Part) -> u64 {
         self.parts.get(&part).copied().unwrap_or(0)
@@ -122,6 +142,7 @@ impl Sizes {
 struct Rule<'a> {
     arithmetic: Arithmetic,
     loras: &'a Loras,
+    stage: SamplingStage,
 }
 
 impl Rule<'_> {
@@ -138,7 +159,7 @@ impl Rule<'_> {
     fn bytes(self, tensor: Footprint<'_>, usage: Use) -> u64 {
         let matrix = self.matrix(tensor);
         let has_pairs = matrix.is_some_and(|matrix| matrix.has_pairs);
-        let pairs = if has_pairs { self.loras.size_beside(tensor.key).bytes } else { 0 };
+        let pairs = if has_pairs { self.loras.size_beside_in(tensor.key, self.stage).bytes } else { 0 };
         self.form(matrix, usage).bytes(values(tensor.shape)) + pairs
     }
 
@@ -176,7 +197,7 @@ impl Rule<'_> {
 
     /// Whether LoRA pairs count for a tensor.
     fn is_adapted(self, tensor: Footprint<'_>) -> bool {
-        self.loras.size_beside(tensor.key).tensors > 0
+        self.loras.size_beside_in(tensor.key, self.stage).tensors > 0
     }
 }
 
@@ -210,6 +231,7 @@ mod tests {
         let rule = |dtype, on_gpu| Rule {
             arithmetic: Arithmetic { on_gpu, dtype, eight_bit: false, tiles: false },
             loras: &loras,
+            stage: SamplingStage::First,
         };
         let tensor = |stored, kind| Footprint { key: "layer.weight", shape: &[32, 64], stored, matrix: kind };
         let matrix = |stored, packing| tensor(stored, Some(StoredKind::Packed(packing)));
@@ -245,7 +267,7 @@ mod tests {
             [(DType::F32, false, [256, 256]), (DType::F32, true, [256, 0]), (DType::BF16, true, [128, 256])]
         {
             let arithmetic = Arithmetic { on_gpu, dtype, eight_bit: true, tiles: false };
-            let rule = Rule { arithmetic, loras: &loras };
+            let rule = Rule { arithmetic, loras: &loras, stage: SamplingStage::First };
             assert_eq!([rule.staying(norm), rule.loading(norm)], expected, "{dtype:?} {on_gpu}");
         }
     }

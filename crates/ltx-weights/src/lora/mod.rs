@@ -1,16 +1,21 @@
-//! LoRA files over a model's weights: several at once, each with a strength. What a pair adds is `strength · alpha / rank · B
-//! A` (without an `alpha`, `strength · B A`). A dense weight becomes the sum when it is loaded, one matrix at a time; a
-//! packed one stays packed, and a layer adds the thin product to its own. Nothing keeps a second copy of the model.
+//! LoRA files over a model's weights: several at once, each with a strength for each stage. What a pair adds is `strength · scale
+//! · B A`, where the scale is `alpha / rank` or what else the file states (`stated`; 1 where it states nothing). A dense weight becomes
+//! the sum when it is loaded, one matrix at a time; a packed one stays packed, and a layer adds the thin product to its own. Nothing
+//! keeps a second copy of the model.
 //!
 //! Must not know which model it is, nor what its layers compute.
 
 mod file;
+mod kinds;
 mod names;
+mod problem;
+mod report;
+mod stated;
 
 use crate::{
-    LoadReport, Result, TensorSet, WeightsError,
+    Result, TensorSet,
     report::{KeyProblem, Tally, Use},
-    vocabulary::is_audio,
+    vocabulary::TRANSFORMER,
 };
 use candle_core::DType;
 use file::{LoraFile, Pair};
@@ -18,155 +23,45 @@ use ltx_nn::{
     Compute, Weights,
     matrix::{LowRank, Stored, merge_low_rank},
 };
-use ltx_types::{LoraChoice, Part};
+use ltx_types::{LoraChoice, LoraStrengths, SamplingStage};
 use names::Target;
-use serde::Serialize;
+pub use problem::LoraProblem;
+pub use report::{Idle, LoraReport, lora_report};
 use std::{
     collections::BTreeMap,
-    fmt,
     path::{Path, PathBuf},
     sync::Arc,
 };
-
-/// What is wrong with a tensor of a LoRA file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "fault", rename_all = "snake_case")]
-pub enum LoraProblem {
-    /// Its name leads to no weight of the video model.
-    UnknownTarget {
-        /// The tensor.
-        key: String,
-    },
-    /// Its name leads to a weight that is no matrix of a linear layer.
-    NotALayer {
-        /// The tensor.
-        key: String,
-        /// The weight.
-        target: String,
-    },
-    /// Its other half is missing.
-    Incomplete {
-        /// The tensor.
-        key: String,
-        /// What is missing.
-        missing: &'static str,
-    },
-    /// It belongs to no pair: another kind of adapter.
-    NotOfAPair {
-        /// The tensor.
-        key: String,
-    },
-    /// Another tensor of the file has the same place.
-    Twice {
-        /// The tensor.
-        key: String,
-        /// The other one.
-        other: String,
-    },
-    /// Of another shape than the weight asks for.
-    WrongShape {
-        /// The tensor.
-        key: String,
-        /// The shape that fits.
-        expected: String,
-        /// The shape in the file.
-        found: Vec<usize>,
-    },
-    /// Stored in a type that is not read.
-    WrongDType {
-        /// The tensor.
-        key: String,
-        /// The type in the file.
-        found: String,
-    },
-    /// An alpha that is not one finite number.
-    BadAlpha {
-        /// The tensor.
-        key: String,
-        /// What is there.
-        found: String,
-    },
-}
-
-impl fmt::Display for LoraProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::UnknownTarget { key } => write!(f, "key {key} belongs to no weight of the video model"),
-            Self::NotALayer { key, target } => {
-                write!(f, "key {key} belongs to {target}, which is no matrix of a linear layer")
-            }
-            Self::Incomplete { key, missing } => write!(f, "key {key} has no {missing} beside it"),
-            Self::NotOfAPair { key } => {
-                write!(
-                    f,
-                    "key {key} is neither lora_A (lora_down), lora_B (lora_up) nor alpha; other adapters are not read"
-                )
-            }
-            Self::Twice { key, other } => write!(f, "key {key} stands for the same as {other}"),
-            Self::WrongShape { key, expected, found } => {
-                write!(f, "key {key} has shape {found:?}, expected {expected}")
-            }
-            Self::WrongDType { key, found } => write!(f, "key {key} is stored as {found}, expected BF16, F16 or F32"),
-            Self::BadAlpha { key, found } => write!(f, "key {key} is {found}, expected one finite number"),
-        }
-    }
-}
-
-/// What of a LoRA file is used.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct LoraReport {
-    /// The file.
-    pub file: PathBuf,
-    /// Its strength.
-    pub strength: f32,
-    /// Weights that it changes.
-    pub weights: u64,
-    /// The smallest and the largest rank.
-    pub ranks: (usize, usize),
-    /// The tensors of those pairs.
-    pub used: Tally,
-    /// Pairs of the audio stream: recognised, counted, never read.
-    pub audio: Tally,
-}
-
-/// The account of a LoRA file alone: its pairs, those of the audio stream, and what is wrong without knowing the model; and its
-/// smallest and largest rank. `None` if nothing in the file is of a LoRA.
-///
-/// # Errors
-/// The file cannot be read.
-pub fn lora_report(path: &Path) -> Result<Option<(LoadReport, (usize, usize))>> {
-    let file = match LoraFile::open(path) {
-        Ok(file) => file,
-        Err(WeightsError::NotALora { .. }) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let mut report = LoadReport { total: file.total(), ..LoadReport::default() };
-    let mut problems = file.problems.clone();
-    let mut ranks = (usize::MAX, 0);
-    for pair in &file.pairs {
-        let (Target::Key(target) | Target::Underscored(target)) = &pair.target;
-        if is_audio(target) {
-            report.audio += file.size(pair);
-            continue;
-        }
-        *report.used.entry(Part::LoraPairs).or_default() += file.size(pair);
-        match file.rank(pair, None).and_then(|rank| file.scale(pair, rank).map(|_| rank)) {
-            Ok(rank) => ranks = (ranks.0.min(rank), ranks.1.max(rank)),
-            Err(problem) => problems.push(problem),
-        }
-    }
-    let wrong = |what| KeyProblem::Lora { file: path.to_owned(), what };
-    report.problems = problems.into_iter().map(wrong).collect();
-    Ok(Some((report, (ranks.0.min(ranks.1), ranks.1))))
-}
 
 /// A pair that counts.
 struct Product {
     file: usize,
     pair: Pair,
-    /// Strength and alpha over rank together.
-    scale: f32,
+    /// Strength and alpha over rank together, by stage.
+    scales: LoraStrengths,
 }
+
+/// Which half of a model weights belong to, for which LoRA files are applied apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoraHalf {
+    /// Text connector and projection.
+    Text,
+    /// Everything else.
+    Video,
+}
+
+impl LoraHalf {
+    /// Of an official key.
+    fn of(key: &str) -> Self {
+        let name = key.strip_prefix(TRANSFORMER).unwrap_or(key);
+        let text = ["video_embeddings_connector.", "text_embedding_projection."];
+        if text.iter().any(|mark| name.starts_with(mark)) { Self::Text } else { Self::Video }
+    }
+}
+
+/// What LoRA files make of a half of the model in a stage: two that are equal make the same weights.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Worn(Vec<(PathBuf, u32)>);
 
 /// LoRA files, and which weight each of their pairs belongs to.
 #[derive(Default)]
@@ -175,69 +70,97 @@ pub struct Loras {
     reports: Vec<LoraReport>,
     products: BTreeMap<String, Vec<Product>>,
     problems: Vec<KeyProblem>,
+    /// Files of the second stage alone that are not here.
+    absent: Vec<PathBuf>,
 }
 
 impl Loras {
     /// Reads the files' headers and finds their weights in `model`. What is wrong with a tensor is in the account of the model
-    /// ([`crate::ShapeOnly::with_loras`]), which a load refuses.
+    /// ([`crate::ShapeOnly::with_loras`]), which a load refuses. A file that counts in the second stage only need not be here
+    /// ([`Self::absent`]).
     ///
     /// # Errors
     /// A file cannot be read, or is no LoRA.
     pub fn open(choices: &[LoraChoice], model: &TensorSet) -> Result<Self> {
         let mut loras = Self::default();
         let underscored: BTreeMap<String, &str> =
-            model.keys().filter_map(|key| Some((names::underscored(key)?, key))).collect();
-        for LoraChoice { path, strength } in choices {
-            let file = LoraFile::open(path)?;
-            loras.note(path, file.problems.iter().cloned());
-            let mut report = LoraReport {
-                file: path.clone(),
-                strength: *strength,
-                weights: 0,
-                ranks: (usize::MAX, 0),
-                used: Tally::default(),
-                audio: Tally::default(),
-            };
-            for pair in &file.pairs {
-                let target = match &pair.target {
-                    Target::Key(key) => key.as_str(),
-                    Target::Underscored(name) => underscored.get(name).copied().unwrap_or(name),
-                };
-                if is_audio(target) {
-                    report.audio += file.size(pair);
-                    continue;
-                }
-                let Some(shape) = model.shape_of(target) else {
-                    loras.note(path, [LoraProblem::UnknownTarget { key: pair.down.clone() }]);
-                    continue;
-                };
-                if shape.len() != 2 {
-                    let (key, target) = (pair.down.clone(), target.to_owned());
-                    loras.note(path, [LoraProblem::NotALayer { key, target }]);
-                    continue;
-                }
-                let checked = file.rank(pair, Some(shape)).and_then(|rank| Ok((rank, file.scale(pair, rank)?)));
-                match checked {
-                    Ok((rank, scale)) => {
-                        report.weights += 1;
-                        report.ranks = (report.ranks.0.min(rank), report.ranks.1.max(rank));
-                        report.used += file.size(pair);
-                        let product = Product { file: loras.files.len(), pair: pair.clone(), scale: scale * strength };
-                        loras.products.entry(target.to_owned()).or_default().push(product);
-                    }
-                    Err(problem) => loras.note(path, [problem]),
-                }
+            model.keys().flat_map(|key| names::underscored(key).map(move |name| (name, key))).collect();
+        for choice in choices {
+            if choice.is_of_second_stage() && !choice.path.exists() {
+                loras.absent.push(choice.path.clone());
+                continue;
             }
-            report.ranks.0 = report.ranks.0.min(report.ranks.1);
-            loras.reports.push(report);
-            loras.files.push(file);
+            loras.add(choice, model, &underscored)?;
         }
         Ok(loras)
+    }
+
+    fn add(&mut self, choice: &LoraChoice, model: &TensorSet, underscored: &BTreeMap<String, &str>) -> Result<()> {
+        let LoraChoice { path, strengths } = choice;
+        let file = LoraFile::open(path)?;
+        self.note(path, file.problems.iter().cloned());
+        let mut report = LoraReport::new(path, *strengths);
+        report.audio += file.audio;
+        let mut counted = Vec::new();
+        for pair in &file.pairs {
+            let target = match &pair.target {
+                Target::Key(key) => key.as_str(),
+                Target::Underscored(name) => underscored.get(name).copied().unwrap_or(name),
+            };
+            if names::is_of_audio(target) {
+                report.audio += file.size(pair);
+                continue;
+            }
+            let Some(shape) = model.shape_of(target) else {
+                self.note(path, [LoraProblem::UnknownTarget { key: pair.down.clone() }]);
+                continue;
+            };
+            if shape.len() != 2 {
+                let (key, target) = (pair.down.clone(), target.to_owned());
+                self.note(path, [LoraProblem::NotALayer { key, target }]);
+                continue;
+            }
+            let checked =
+                file.rank(pair, Some(shape)).and_then(|rank| Ok((rank, file.scale(pair, rank, Some(target))?)));
+            match checked {
+                Ok((rank, scale)) => {
+                    report.count(rank, scale, file.size(pair));
+                    let scales = LoraStrengths { first: scale * strengths.first, second: scale * strengths.second };
+                    let product = Product { file: self.files.len(), pair: pair.clone(), scales };
+                    self.products.entry(target.to_owned()).or_default().push(product);
+                    counted.push(pair);
+                }
+                Err(problem) => self.note(path, [problem]),
+            }
+        }
+        // A matrix that cannot be read is told of when it is loaded.
+        report.finish(|| counted.iter().all(|pair| file.is_nought(pair).unwrap_or(false)));
+        self.reports.push(report);
+        self.files.push(file);
+        Ok(())
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.files.is_empty()
+    }
+
+    /// Files that count in the second stage only and are not here.
+    pub fn absent(&self) -> &[PathBuf] {
+        &self.absent
+    }
+
+    /// What the files make of a half of the model in a stage.
+    pub fn worn(&self, half: LoraHalf, stage: SamplingStage) -> Worn {
+        let mut strengths: BTreeMap<usize, u32> = BTreeMap::new();
+        for products in self.products.iter().filter(|(key, _)| LoraHalf::of(key) == half).map(|(_, products)| products)
+        {
+            for product in products.iter().filter(|product| product.scales.at(stage) != 0.0) {
+                let report = &self.reports[product.file];
+                strengths.insert(product.file, report.strengths().at(stage).to_bits());
+            }
+        }
+        Worn(strengths.into_iter().map(|(file, bits)| (self.files[file].path.clone(), bits)).collect())
     }
 
     fn note(&mut self, file: &Path, problems: impl IntoIterator<Item = LoraProblem>) {
@@ -268,15 +191,26 @@ impl Loras {
         problems
     }
 
-    /// What stays in memory beside a weight that stays packed.
+    /// What stays in memory beside a weight that stays packed, in the stage that has more of it.
     pub fn size_beside(&self, key: &str) -> Tally {
-        let products = self.products.get(key).into_iter().flatten().filter(|product| product.scale != 0.0);
-        products.fold(Tally::default(), |sum, product| sum + self.files[product.file].size(&product.pair))
+        let sizes = SamplingStage::ALL.map(|stage| self.size_beside_in(key, stage));
+        sizes.into_iter().max_by_key(|size| size.bytes).unwrap_or_default()
     }
 
-    fn products(&self, key: &str, compute: &Compute) -> ltx_nn::Result<Vec<LowRank>> {
-        let products = self.products.get(key).into_iter().flatten().filter(|product| product.scale != 0.0);
-        products.map(|product| self.files[product.file].read(&product.pair, product.scale, compute)).collect()
+    /// What stays in memory beside a weight that stays packed, in a stage.
+    pub fn size_beside_in(&self, key: &str, stage: SamplingStage) -> Tally {
+        let products = self.at(key, stage);
+        products.fold(Tally::default(), |sum, product| sum + self.files[product.file].size_in_memory(&product.pair))
+    }
+
+    /// The products that count for a weight in a stage.
+    fn at(&self, key: &str, stage: SamplingStage) -> impl Iterator<Item = &Product> {
+        self.products.get(key).into_iter().flatten().filter(move |product| product.scales.at(stage) != 0.0)
+    }
+
+    fn products(&self, key: &str, stage: SamplingStage, compute: &Compute) -> ltx_nn::Result<Vec<LowRank>> {
+        let read = |product: &Product| self.files[product.file].read(&product.pair, product.scales.at(stage), compute);
+        self.at(key, stage).map(read).collect()
     }
 }
 
@@ -286,6 +220,8 @@ pub struct Adapted {
     pub base: Arc<dyn Weights>,
     /// What is added to them.
     pub loras: Arc<Loras>,
+    /// In which stage.
+    pub stage: SamplingStage,
 }
 
 impl Weights for Adapted {
@@ -294,7 +230,7 @@ impl Weights for Adapted {
     }
 
     fn matrix(&self, key: &str, shape: [usize; 2], compute: &Compute) -> ltx_nn::Result<Stored> {
-        let pairs = self.loras.products(key, compute)?;
+        let pairs = self.loras.products(key, self.stage, compute)?;
         if pairs.is_empty() {
             return self.base.matrix(key, shape, compute);
         }

@@ -1,12 +1,18 @@
 //! What LoRA files call their tensors: which of a pair one is, and which weight of the model it belongs to.
 //!
 //! - Lightricks' own and ComfyUI's: `diffusion_model.….lora_A.weight`, `.lora_B.weight`, sometimes `.alpha`.
-//! - PEFT's and diffusers': `base_model.model.` or `transformer.` in front, `.lora_A.default.weight`, `proj_in`, `time_embed`.
-//! - kohya's: `lora_unet_` in front and underscores for dots, `.lora_down.weight`, `.lora_up.weight`.
+//! - PEFT's and diffusers': `base_model.model.` or `transformer.` in front, the adapter's name within (`.lora_A.default.weight`),
+//!   `proj_in`, `time_embed`, `prompt_adaln`, `av_cross_attn_…`; and `connectors.…` for the text connectors and projections.
+//! - diffusers' older attention processors: `.processor.to_q_lora.down.weight`.
+//! - kohya's and LyCORIS': `lora_unet_`, `lora_transformer_` or `lycoris_` in front and underscores for dots,
+//!   `.lora_down.weight`, `.lora_up.weight`.
 //!
 //! Must not know shapes.
 
-use crate::{names::official_ltx, vocabulary::TRANSFORMER};
+use crate::{
+    names::official_ltx,
+    vocabulary::{TRANSFORMER, is_audio},
+};
 
 /// Which tensor of a pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,29 +25,81 @@ pub(super) enum Role {
     Alpha,
 }
 
-const ENDINGS: [(&str, Role); 11] = [
+const ENDINGS: [(&str, Role); 13] = [
     (".lora_A.weight", Role::Down),
     (".lora_B.weight", Role::Up),
-    (".lora_A.default.weight", Role::Down),
-    (".lora_B.default.weight", Role::Up),
     (".lora_down.weight", Role::Down),
     (".lora_up.weight", Role::Up),
     (".lora.down.weight", Role::Down),
     (".lora.up.weight", Role::Up),
+    (".lora_linear_layer.down.weight", Role::Down),
+    (".lora_linear_layer.up.weight", Role::Up),
+    ("_lora.down.weight", Role::Down),
+    ("_lora.up.weight", Role::Up),
     (".lora_A", Role::Down),
     (".lora_B", Role::Up),
     (".alpha", Role::Alpha),
 ];
+/// Before and behind the name that PEFT gives an adapter.
+const NAMED: [(&str, Role); 2] = [(".lora_A.", Role::Down), (".lora_B.", Role::Up)];
 /// What may stand before the model's own names.
-const HEADS: [&str; 4] = ["base_model.model.", "model.", "diffusion_model.", "transformer."];
-/// kohya's beginning of the diffusion model's names.
-const KOHYA: &str = "lora_unet_";
-/// diffusers' names of layers outside the blocks, and the official ones.
-const DIFFUSERS: [(&str, &str); 2] = [("proj_in", "patchify_proj"), ("time_embed.", "adaln_single.")];
+const HEADS: [&str; 5] = ["base_model.model.", "model.", "diffusion_model.", "transformer.", "unet."];
+/// What diffusers puts before the names of its module of connectors.
+const CONNECTORS: &str = "connectors.";
+/// Beginnings of names with underscores for dots.
+const UNDERSCORED: [&str; 4] = ["lora_unet_", "lora_transformer_", "lora_prior_unet_", "lycoris_"];
+/// diffusers' beginnings of names in the transformer, and the official ones.
+const DIFFUSERS: [(&str, &str); 10] = [
+    ("proj_in", "patchify_proj"),
+    ("audio_proj_in", "audio_patchify_proj"),
+    ("time_embed", "adaln_single"),
+    ("audio_time_embed", "audio_adaln_single"),
+    ("prompt_adaln", "prompt_adaln_single"),
+    ("audio_prompt_adaln", "audio_prompt_adaln_single"),
+    ("av_cross_attn_video_scale_shift", "av_ca_video_scale_shift_adaln_single"),
+    ("av_cross_attn_video_a2v_gate", "av_ca_a2v_gate_adaln_single"),
+    ("av_cross_attn_audio_scale_shift", "av_ca_audio_scale_shift_adaln_single"),
+    ("av_cross_attn_audio_v2a_gate", "av_ca_v2a_gate_adaln_single"),
+];
+/// diffusers' beginnings of names in its module of connectors, and the official ones.
+const OF_CONNECTORS: [(&str, &str); 6] = [
+    ("video_connector.transformer_blocks", "video_embeddings_connector.transformer_1d_blocks"),
+    ("audio_connector.transformer_blocks", "audio_embeddings_connector.transformer_1d_blocks"),
+    ("video_connector", "video_embeddings_connector"),
+    ("audio_connector", "audio_embeddings_connector"),
+    ("video_text_proj_in", "text_embedding_projection.video_aggregate_embed"),
+    ("audio_text_proj_in", "text_embedding_projection.audio_aggregate_embed"),
+];
+
+/// A part of diffusers' pipeline that pairs may belong to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Component {
+    Transformer,
+    Connectors,
+}
+
+impl Component {
+    /// By the name that a configuration of PEFT's gives it.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        match name {
+            "connectors" => Some(Self::Connectors),
+            name if HEADS.iter().any(|head| head.strip_suffix('.') == Some(name)) => Some(Self::Transformer),
+            _ => None,
+        }
+    }
+}
 
 /// What a tensor is, and the name that it shares with the others of its pair.
 pub(super) fn role_of(key: &str) -> Option<(Role, &str)> {
-    ENDINGS.iter().find_map(|(ending, role)| Some((*role, key.strip_suffix(ending)?)))
+    let plain = || ENDINGS.iter().find_map(|(ending, role)| Some((*role, key.strip_suffix(ending)?)));
+    let named = || {
+        let inner = key.strip_suffix(".weight")?;
+        NAMED.iter().find_map(|(mark, role)| {
+            let (stem, adapter) = inner.rsplit_once(mark)?;
+            (!adapter.is_empty() && !adapter.contains('.')).then_some((*role, stem))
+        })
+    };
+    plain().or_else(named)
 }
 
 /// The weight that a pair belongs to.
@@ -49,33 +107,80 @@ pub(super) fn role_of(key: &str) -> Option<(Role, &str)> {
 pub(super) enum Target {
     /// Its official key.
     Key(String),
-    /// Its official key without prefix and with underscores for dots.
+    /// Its official key, or diffusers' name, without prefix and with underscores for dots.
     Underscored(String),
 }
 
-pub(super) fn target_of(stem: &str) -> Target {
-    if let Some(name) = stem.strip_prefix(KOHYA) {
-        return Target::Underscored(name.to_owned());
+/// What the name of a pair says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Named {
+    pub(super) target: Target,
+    pub(super) component: Component,
+    /// The layer's name as the file has it, without what stands before the model's own.
+    pub(super) layer: String,
+}
+
+pub(super) fn named(stem: &str) -> Named {
+    if let Some(name) = UNDERSCORED.iter().find_map(|head| stem.strip_prefix(head)) {
+        let (target, layer) = (Target::Underscored(name.to_owned()), name.to_owned());
+        return Named { target, component: Component::Transformer, layer };
     }
     let mut name = stem;
-    while let Some(rest) = HEADS.iter().find_map(|head| name.strip_prefix(head)) {
-        name = rest;
+    let (mut component, mut renames) = (Component::Transformer, &DIFFUSERS[..]);
+    loop {
+        if let Some(rest) = HEADS.iter().find_map(|head| name.strip_prefix(head)) {
+            name = rest;
+        } else if let Some(rest) = name.strip_prefix(CONNECTORS) {
+            (name, component, renames) = (rest, Component::Connectors, &OF_CONNECTORS[..]);
+        } else {
+            break;
+        }
     }
-    let renamed = DIFFUSERS.iter().find_map(|(theirs, official)| Some((name.strip_prefix(theirs)?, official)));
-    Target::Key(match renamed {
-        Some((rest, official)) => official_ltx(&format!("{official}{rest}.weight")),
-        None => official_ltx(&format!("{name}.weight")),
+    let mut layer = name.replace(".processor.", ".");
+    if layer.ends_with(".to_out") {
+        layer.push_str(".0"); // Older processors call the projection and the dropout behind it by one name.
+    }
+    let official = begun(&layer, renames).unwrap_or_else(|| layer.clone());
+    Named { target: Target::Key(official_ltx(&format!("{official}.weight"))), component, layer }
+}
+
+/// A name with another beginning, if it begins with one of those that are renamed.
+fn begun(name: &str, renames: &[(&str, &str)]) -> Option<String> {
+    renames.iter().find_map(|(theirs, official)| {
+        let rest = name.strip_prefix(theirs)?;
+        (rest.is_empty() || rest.starts_with('.')).then(|| format!("{official}{rest}"))
     })
 }
 
-/// A weight's name as kohya's files have it.
-pub(super) fn underscored(key: &str) -> Option<String> {
-    Some(key.strip_prefix(TRANSFORMER)?.strip_suffix(".weight")?.replace('.', "_"))
+/// The names of a weight's layer, without prefix: the official one, and diffusers' where it is another.
+pub(super) fn layers(key: &str) -> Vec<String> {
+    let Some(name) = key.strip_suffix(".weight") else { return Vec::new() };
+    let name = name.strip_prefix(TRANSFORMER).unwrap_or(name);
+    let back = |renames: &[(&'static str, &'static str)]| {
+        let turned: Vec<_> = renames.iter().map(|(theirs, official)| (*official, *theirs)).collect();
+        begun(name, &turned)
+    };
+    let theirs = back(&DIFFUSERS).or_else(|| back(&OF_CONNECTORS));
+    std::iter::once(name.to_owned()).chain(theirs).collect()
+}
+
+/// A weight's names as files with underscores have them.
+pub(super) fn underscored(key: &str) -> impl Iterator<Item = String> {
+    layers(key).into_iter().map(|name| name.replace('.', "_"))
+}
+
+/// Whether a weight is of the audio stream, by its official name or by one that no weight of the model has.
+pub(super) fn is_of_audio(target: &str) -> bool {
+    is_audio(target) || target.contains("av_cross_attn")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn target_of(stem: &str) -> Target {
+        named(stem).target
+    }
 
     #[test]
     fn published_names_find_their_weight() {
@@ -84,6 +189,8 @@ mod tests {
             ("diffusion_model.transformer_blocks.3.attn1.to_q.lora_A.weight", Role::Down, "attn1.to_q"),
             ("model.diffusion_model.transformer_blocks.3.attn1.to_q.lora_B.weight", Role::Up, "attn1.to_q"),
             ("transformer.transformer_blocks.3.attn2.to_out.0.lora_B.default.weight", Role::Up, "attn2.to_out.0"),
+            ("transformer.transformer_blocks.3.attn2.to_k.lora_A.camera_1.weight", Role::Down, "attn2.to_k"),
+            ("transformer.transformer_blocks.3.attn2.processor.to_out_lora.up.weight", Role::Up, "attn2.to_out.0"),
             ("base_model.model.transformer_blocks.3.ff.net.2.lora_A.weight", Role::Down, "ff.net.2"),
             ("transformer_blocks.3.ff.net.0.proj.lora_up.weight", Role::Up, "ff.net.0.proj"),
             ("diffusion_model.transformer_blocks.3.attn1.to_v.alpha", Role::Alpha, "attn1.to_v"),
@@ -95,18 +202,69 @@ mod tests {
                 "{published}"
             );
         }
-        let outside = Target::Key("model.diffusion_model.adaln_single.linear.weight".into());
-        assert_eq!(target_of("transformer.time_embed.linear"), outside);
-        let outside = Target::Key("model.diffusion_model.patchify_proj.weight".into());
-        assert_eq!(target_of("transformer.proj_in"), outside);
         assert_eq!(target_of("diffusion_model.text.q"), Target::Key("text.q.weight".into()));
+    }
+
+    #[test]
+    fn diffusers_names_are_the_official_ones_and_back() {
+        for (theirs, official) in [
+            ("transformer.proj_in", "model.diffusion_model.patchify_proj"),
+            ("transformer.proj_out", "model.diffusion_model.proj_out"),
+            ("transformer.audio_proj_in", "model.diffusion_model.audio_patchify_proj"),
+            ("transformer.time_embed.linear", "model.diffusion_model.adaln_single.linear"),
+            ("transformer.audio_time_embed.linear", "model.diffusion_model.audio_adaln_single.linear"),
+            (
+                "transformer.prompt_adaln.emb.timestep_embedder.linear_1",
+                "model.diffusion_model.prompt_adaln_single.emb.timestep_embedder.linear_1",
+            ),
+            ("transformer.audio_prompt_adaln.linear", "model.diffusion_model.audio_prompt_adaln_single.linear"),
+            (
+                "transformer.av_cross_attn_video_scale_shift.linear",
+                "model.diffusion_model.av_ca_video_scale_shift_adaln_single.linear",
+            ),
+            (
+                "transformer.av_cross_attn_video_a2v_gate.linear",
+                "model.diffusion_model.av_ca_a2v_gate_adaln_single.linear",
+            ),
+            (
+                "transformer.av_cross_attn_audio_scale_shift.linear",
+                "model.diffusion_model.av_ca_audio_scale_shift_adaln_single.linear",
+            ),
+            (
+                "transformer.av_cross_attn_audio_v2a_gate.linear",
+                "model.diffusion_model.av_ca_v2a_gate_adaln_single.linear",
+            ),
+            (
+                "connectors.video_connector.transformer_blocks.1.attn1.to_q",
+                "model.diffusion_model.video_embeddings_connector.transformer_1d_blocks.1.attn1.to_q",
+            ),
+            (
+                "connectors.audio_connector.transformer_blocks.1.ff.net.2",
+                "model.diffusion_model.audio_embeddings_connector.transformer_1d_blocks.1.ff.net.2",
+            ),
+            ("connectors.video_text_proj_in", "text_embedding_projection.video_aggregate_embed"),
+            ("connectors.audio_text_proj_in", "text_embedding_projection.audio_aggregate_embed"),
+        ] {
+            let found = named(theirs);
+            let key = format!("{official}.weight");
+            assert_eq!(found.target, Target::Key(key.clone()), "{theirs}");
+            let connectors = theirs.starts_with("connectors.");
+            assert_eq!(found.component == Component::Connectors, connectors, "{theirs}");
+            assert!(layers(&key).contains(&found.layer), "{theirs}");
+            let audio = ["audio", "av_cross"].iter().any(|mark| theirs.contains(mark));
+            assert_eq!(is_of_audio(&key), audio, "{theirs}");
+        }
     }
 
     #[test]
     fn kohya_writes_underscores() {
         let (role, stem) = role_of("lora_unet_transformer_blocks_3_attn1_to_q.lora_down.weight").unwrap();
-        let target = underscored("model.diffusion_model.transformer_blocks.3.attn1.to_q.weight").unwrap();
+        let key = "model.diffusion_model.transformer_blocks.3.attn1.to_q.weight";
+        let target = underscored(key).next().unwrap();
         assert_eq!((role, target_of(stem)), (Role::Down, Target::Underscored(target)));
+        let theirs: Vec<_> = underscored("model.diffusion_model.prompt_adaln_single.linear.weight").collect();
+        assert_eq!(theirs, ["prompt_adaln_single_linear", "prompt_adaln_linear"]);
         assert_eq!(role_of("diffusion_model.transformer_blocks.3.attn1.to_q.dora_scale"), None);
+        assert_eq!(role_of("diffusion_model.transformer_blocks.3.attn1.to_q.lora_B.bias"), None);
     }
 }

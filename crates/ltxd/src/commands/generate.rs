@@ -22,7 +22,7 @@ use ltx_media::{FrameWriter, Mp4Writer, PngFolderWriter};
 use ltx_nn::{Compute, DTYPES, DeviceChoice, Level};
 use ltx_pipeline::{Engine, EngineOptions, resolved};
 use ltx_policy::{Admitted, ModelIdentity, ModelNames, PolicyConfig, UsageMark, admit};
-use ltx_types::{CancelToken, Generation};
+use ltx_types::{CancelToken, Generation, Stages};
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 /// The node named in the mark of what the command line makes.
@@ -125,6 +125,11 @@ pub(crate) fn run(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     let options = EngineOptions { compute, memory, host_bytes, previews: false, ..EngineOptions::default() };
     let mut files = resolved(&model.files()?).context("the model cannot be used")?;
     files.loras.extend(arguments.loras.loras.iter().cloned());
+    let named = files.loras.clone();
+    let stages = admitted.request().stages;
+    if stages == Stages::One {
+        files.loras.retain(|lora| !lora.is_of_second_stage());
+    }
     let mut engine = Engine::open(&files, options).context("the model cannot be used")?;
     if let Some(family) = model.family() {
         engine.expect_family(family).context("the model cannot be used")?;
@@ -137,6 +142,9 @@ pub(crate) fn run(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     if !arguments.json {
         eprintln!("{}", summary::intent(admitted.request(), &identity, &plan));
     }
+    let opened = engine.reports().iter().flat_map(|report| report.loras.clone()).collect::<Vec<_>>();
+    let loras = summary::LoraAccount::of(&named, &opened, stages);
+    loras.iter().filter_map(summary::LoraAccount::warning).for_each(|warning| eprintln!("{warning}"));
 
     let cancel = CancelToken::new();
     let on_signal = cancel.clone();
@@ -160,7 +168,7 @@ pub(crate) fn run(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     let stage_peaks = peaks.take();
     let summary = summary::Summary {
         arguments,
-        loras: &files.loras,
+        loras: &loras,
         request: admitted.request(),
         mark: &mark,
         outcome: &outcome,

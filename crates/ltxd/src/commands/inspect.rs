@@ -87,9 +87,15 @@ fn print(Inspected { path, kind, formats, version, sizes, absent, notes, report 
         }
     }
     line("all", report.total);
-    for LoraReport { file, strength, weights, ranks, used, audio } in &report.loras {
+    for lora in &report.loras {
+        let LoraReport { file, weights, ranks, scales, used, audio, idle, .. } = lora;
         let ranks = if ranks.0 == ranks.1 { ranks.0.to_string() } else { format!("{} to {}", ranks.0, ranks.1) };
-        println!("  LoRA {}, strength {strength}: {weights} weights, rank {ranks}", file.display());
+        let scales = if scales.0 == scales.1 { scales.0.to_string() } else { format!("{} to {}", scales.0, scales.1) };
+        let (file, strengths) = (file.display(), lora.strengths());
+        println!("  LoRA {file}, strength {strengths}: {weights} weights, rank {ranks}, scale {scales}");
+        if let Some(idle) = idle {
+            println!("    it changes nothing: {idle}");
+        }
         line("  used", *used);
         if *audio != Tally::default() {
             line("  audio, left on disk", *audio);

@@ -28,7 +28,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
         for (lora, file) in loras.iter().zip(library.files_of(manifest).loras) {
             let source = lora.repository.as_deref().map(|name| format!("  from {name}")).unwrap_or_default();
-            println!("    {}{source}  LoRA, strength {}", file.path.display(), file.strength);
+            println!("    {}{source}  LoRA, strength {}", file.path.display(), file.strengths);
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -79,6 +79,11 @@ pub(crate) fn open(config: &NodeConfig, level: Level) -> Result<Known> {
         let cannot = || format!("the model {} cannot be used", manifest.name);
         let planner = Engine::open(&files, models.options.clone()).with_context(cannot)?;
         planner.expect_family(&manifest.family).with_context(cannot)?;
+        for lora in planner.reports().iter().flat_map(|report| &report.loras) {
+            if let Some(idle) = lora.idle {
+                tracing::warn!(model = manifest.name, lora = %lora.file.display(), "a LoRA changes nothing: {idle}");
+            }
+        }
         let weights = library::fingerprint(&files).with_context(cannot)?;
         let version = planner.version().to_owned();
         let identity = ModelIdentity { name: manifest.name.clone(), version, weights: weights.clone() };

@@ -6,7 +6,8 @@ use super::Arguments;
 use crate::{human::human, memory};
 use ltx_engine::{MemoryPlan, Outcome};
 use ltx_policy::{ModelIdentity, UsageMark};
-use ltx_types::{Generation, Guidance, LoraChoice, Stage};
+use ltx_types::{Generation, Guidance, LoraChoice, Stage, Stages};
+use ltx_weights::LoraReport;
 use serde_json::{Value, json};
 
 /// One line before the work begins, the plan, and a warning when the memory at hand will not do.
@@ -37,10 +38,46 @@ pub(super) fn intent(request: &Generation, model: &ModelIdentity, plan: &MemoryP
     )
 }
 
+/// A LoRA file that was named, and why it changes nothing, if it does not.
+pub(super) struct LoraAccount {
+    choice: LoraChoice,
+    idle: Option<String>,
+}
+
+impl LoraAccount {
+    /// Of every file that was named, from the accounts of those that were opened.
+    pub(super) fn of(named: &[LoraChoice], opened: &[LoraReport], stages: Stages) -> Vec<Self> {
+        let account = |choice: &LoraChoice| {
+            let report = opened.iter().find(|report| report.file == choice.path);
+            let idle = report.and_then(|report| report.idle).map(|idle| idle.to_string());
+            let later = choice.is_of_second_stage() && stages == Stages::One;
+            let idle = if later { Some("it counts in the second stage only, and there is one".into()) } else { idle };
+            Self { choice: choice.clone(), idle }
+        };
+        named.iter().map(account).collect()
+    }
+
+    /// That it changes nothing.
+    pub(super) fn warning(&self) -> Option<String> {
+        let path = self.choice.path.display();
+        self.idle.as_ref().map(|idle| format!("warning: the LoRA {path} changes nothing: {idle}"))
+    }
+
+    fn json(&self) -> Value {
+        let LoraChoice { path, strengths } = &self.choice;
+        json!({
+            "file": path,
+            "strength": strengths.first,
+            "stage_2_strength": strengths.second,
+            "changes_nothing": self.idle,
+        })
+    }
+}
+
 /// Everything a finished run can tell.
 pub(super) struct Summary<'a> {
     pub(super) arguments: &'a Arguments,
-    pub(super) loras: &'a [LoraChoice],
+    pub(super) loras: &'a [LoraAccount],
     pub(super) request: &'a Generation,
     pub(super) mark: &'a UsageMark,
     pub(super) outcome: &'a Outcome,
@@ -72,7 +109,7 @@ impl Summary<'_> {
             "guidance": request.guidance.as_ref().map(|g: &Guidance| json!(g)),
             "conditioning": request.conditioning,
             "image_crf": request.image_crf.get().unwrap_or(0),
-            "loras": self.loras.iter().map(|lora| json!({"file": lora.path, "strength": lora.strength})).collect::<Vec<_>>(),
+            "loras": self.loras.iter().map(LoraAccount::json).collect::<Vec<_>>(),
             "mark": self.mark,
             "seconds": seconds,
             "total_seconds": self.total_seconds,

@@ -16,8 +16,17 @@ const TINY: &str = r"ltx-2\.3-tiny-dev\.safetensors";
 #[test_case("{made}/lora-lost.safetensors", BAD_INPUT, &[r"lora-lost\.safetensors", r"blocks\.99\.attn1\.to_q"];
     "of a deeper model")]
 #[test_case(&checkpoint(), BAD_INPUT, &[TINY, "no LoRA"]; "is a checkpoint")]
+#[test_case("{made}/gemma-config", BAD_INPUT, &["gemma-config: a folder; LoRA files are read as safetensors"]; "is a folder")]
 #[test_case("/nonexistent/a.safetensors", FAILED, &[r"/nonexistent/a\.safetensors"]; "is missing")]
 #[test_case("{made}/lora.safetensors=much", BAD_INPUT, &["--lora", "much"]; "strength is no number")]
+#[test_case("{made}/lora.safetensors=0,0.5", DONE, &["warning: the LoRA .*lora.safetensors changes nothing: it counts in the second stage"];
+    "of the second stage counts nowhere in a clip of one")]
+#[test_case("/nonexistent/a.safetensors=0,1", DONE, &["changes nothing: it counts in the second stage"];
+    "of the second stage is missing and not needed")]
+#[test_case("/nonexistent/a.safetensors=0.5,1", FAILED, &[r"/nonexistent/a\.safetensors"]; "of both stages is missing")]
+#[test_case("{made}/lora.safetensors=0", DONE, &["changes nothing: its strength is 0"]; "strength is nought")]
+#[test_case("{made}/lora.safetensors=1,2,3", BAD_INPUT, &["--lora", "2,3", "second stage"]; "has three strengths")]
+#[test_case("{made}/lora.safetensors=0,1000", BAD_INPUT, &["--lora", "1000", r"nearest: 100\b"]; "second strength is 1000")]
 #[test_case("{made}/lora.safetensors=1000", BAD_INPUT, &["--lora", "1000", r"nearest: 100\b"]; "strength is 1000")]
 fn lora(flag: &str, code: i32, says: &[&str]) {
     try_request(&good().with("lora", flag), code, says);

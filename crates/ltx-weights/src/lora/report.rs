@@ -1,0 +1,140 @@
+//! The account of a LoRA file: what of it is used, and whether it changes anything.
+//!
+//! Must not know how its pairs are added to weights.
+
+use super::{
+    file::LoraFile,
+    names::{Target, is_of_audio},
+};
+use crate::{
+    LoadReport, Result, WeightsError,
+    report::{KeyProblem, Tally},
+};
+use ltx_types::{LoraStrengths, Part};
+use serde::Serialize;
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+/// What of a LoRA file is used.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LoraReport {
+    /// The file.
+    pub file: PathBuf,
+    /// Its strength in the first stage.
+    pub strength: f32,
+    /// Its strength in the second stage.
+    pub stage_2_strength: f32,
+    /// Weights that it changes.
+    pub weights: u64,
+    /// The smallest and the largest rank.
+    pub ranks: (usize, usize),
+    /// The smallest and the largest scale of a product, strengths apart: alpha over rank.
+    pub scales: (f32, f32),
+    /// The tensors of those pairs.
+    pub used: Tally,
+    /// Tensors of the audio stream: recognised, counted, never read.
+    pub audio: Tally,
+    /// Why it changes no frame, if it does not.
+    pub idle: Option<Idle>,
+}
+
+/// Why a LoRA file changes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Idle {
+    /// Its strength is 0.
+    StrengthNought,
+    /// Everything in it is of the audio stream, which is not computed.
+    AudioOnly,
+    /// All of its products are 0, as before training.
+    ProductsNought,
+    /// Every alpha in it is 0.
+    AlphaNought,
+}
+
+impl fmt::Display for Idle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::StrengthNought => "its strength is 0",
+            Self::AudioOnly => "everything in it is of the audio stream, which is not computed",
+            Self::ProductsNought => "all of its products are 0, as they are before training",
+            Self::AlphaNought => "every alpha in it is 0",
+        })
+    }
+}
+
+impl LoraReport {
+    pub(super) fn new(file: &Path, strengths: LoraStrengths) -> Self {
+        Self {
+            file: file.to_owned(),
+            strength: strengths.first,
+            stage_2_strength: strengths.second,
+            weights: 0,
+            ranks: (usize::MAX, 0),
+            scales: (f32::INFINITY, f32::NEG_INFINITY),
+            used: Tally::default(),
+            audio: Tally::default(),
+            idle: None,
+        }
+    }
+
+    /// Counts a pair that is used.
+    pub(super) fn count(&mut self, rank: usize, scale: f32, size: Tally) {
+        self.weights += 1;
+        self.ranks = (self.ranks.0.min(rank), self.ranks.1.max(rank));
+        self.scales = (self.scales.0.min(scale), self.scales.1.max(scale));
+        self.used += size;
+    }
+
+    /// Both strengths.
+    pub fn strengths(&self) -> LoraStrengths {
+        LoraStrengths { first: self.strength, second: self.stage_2_strength }
+    }
+
+    /// Ends the account.
+    pub(super) fn finish(&mut self, products_are_nought: impl FnOnce() -> bool) {
+        if self.weights == 0 {
+            (self.ranks, self.scales) = ((0, 0), (0.0, 0.0));
+        }
+        self.idle = match self.weights {
+            0 if self.audio.tensors > 0 => Some(Idle::AudioOnly),
+            0 => None,
+            _ if self.strengths().are_nought() => Some(Idle::StrengthNought),
+            _ if self.scales == (0.0, 0.0) => Some(Idle::AlphaNought),
+            _ => products_are_nought().then_some(Idle::ProductsNought),
+        };
+    }
+}
+
+/// The account of a LoRA file alone: its pairs, those of the audio stream, and what is wrong without knowing the model; and its
+/// smallest and largest rank. `None` if nothing in the file is of a LoRA.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn lora_report(path: &Path) -> Result<Option<(LoadReport, (usize, usize))>> {
+    let file = match LoraFile::open(path) {
+        Ok(file) => file,
+        Err(WeightsError::NotALora { .. } | WeightsError::NotALoraFile { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut report = LoadReport { total: file.total(), audio: file.audio, ..LoadReport::default() };
+    let mut problems = file.problems.clone();
+    let mut ranks = (usize::MAX, 0);
+    for pair in &file.pairs {
+        let (Target::Key(target) | Target::Underscored(target)) = &pair.target;
+        if is_of_audio(target) {
+            report.audio += file.size(pair);
+            continue;
+        }
+        *report.used.entry(Part::LoraPairs).or_default() += file.size(pair);
+        match file.rank(pair, None).and_then(|rank| file.scale(pair, rank, None).map(|_| rank)) {
+            Ok(rank) => ranks = (ranks.0.min(rank), ranks.1.max(rank)),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    let wrong = |what| KeyProblem::Lora { file: path.to_owned(), what };
+    report.problems = problems.into_iter().map(wrong).collect();
+    Ok(Some((report, (ranks.0.min(ranks.1), ranks.1))))
+}

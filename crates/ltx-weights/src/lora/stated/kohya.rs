@@ -1,0 +1,126 @@
+//! What kohya's trainers and LyCORIS write into a header: `ss_network_dim`, `ss_network_alpha`, `ss_network_module`,
+//! `ss_network_args`.
+//!
+//! Must not know tensors.
+
+use super::json::Json;
+use crate::lora::{kinds, problem::LoraProblem};
+
+/// Algorithms of LyCORIS whose files hold plain pairs.
+const PAIRS: [&str; 6] = ["lora", "locon", "dylora", "lora_fa", "lierla", "loraplus"];
+/// Sizes of convolutions, which the models here have none of in their layers.
+const OF_CONVOLUTIONS: [&str; 2] = ["conv_dim", "conv_alpha"];
+
+/// Sizes that the header states for every pair.
+#[derive(Debug, Default)]
+pub(super) struct Kohya {
+    rank: Option<u64>,
+    alpha: Option<f64>,
+    /// The scale is alpha over the root of the rank.
+    pub(super) root: bool,
+    /// Layers have sizes of their own, which only their tensors say.
+    by_layer: bool,
+}
+
+impl Kohya {
+    /// From the entries of a header; `None` where it has none of kohya's.
+    pub(super) fn read<'a>(entry: impl Fn(&str) -> Option<&'a str>, problems: &mut Vec<LoraProblem>) -> Option<Self> {
+        let (rank, alpha) = (entry("ss_network_dim"), entry("ss_network_alpha"));
+        let (module, arguments) = (entry("ss_network_module"), entry("ss_network_args"));
+        let any = [rank, alpha, module, arguments].iter().any(Option::is_some);
+        if !any {
+            return None;
+        }
+        let mut refuse = |entry: &str, found: &str, why: String| {
+            let found = format!("{:?}", found.chars().take(80).collect::<String>());
+            problems.push(LoraProblem::Stated { entry: format!("header entry {entry}"), found, why });
+        };
+        let mut kohya = Self::default();
+        // Tools that give every layer a size of its own write a word here.
+        if let Some(text) = rank.filter(|text| states(text)) {
+            match text.trim().parse::<f64>() {
+                Ok(number) if number >= 1.0 && number.fract() == 0.0 && number <= 1e9 => {
+                    kohya.rank = Some(number as u64)
+                }
+                _ => refuse("ss_network_dim", text, "expected a whole number above 0".into()),
+            }
+        }
+        if let Some(text) = alpha.filter(|text| states(text)) {
+            match text.trim().parse::<f64>() {
+                Ok(number) if number.is_finite() => kohya.alpha = Some(number),
+                _ => refuse("ss_network_alpha", text, "expected one finite number".into()),
+            }
+        }
+        if let Some(text) = module {
+            let words = text.split(|c: char| !c.is_ascii_alphanumeric());
+            if let Some(kind) = words.filter(|word| *word != "full").find_map(kinds::named) {
+                refuse("ss_network_module", text, not_read(kind));
+            }
+        }
+        if let Some(text) = arguments.filter(|text| states(text)) {
+            match serde_json::from_str::<Json>(text) {
+                Ok(Json::Object(arguments)) => {
+                    for (name, value) in &arguments {
+                        if let Some(why) = kohya.take(name, value) {
+                            refuse(&format!("ss_network_args {name}"), &value.to_string(), why);
+                        }
+                    }
+                }
+                Ok(Json::Null) => {}
+                _ => refuse("ss_network_args", text, "expected an object of JSON".into()),
+            }
+        }
+        Some(kohya)
+    }
+
+    /// Takes an argument of the network; says why it is refused.
+    fn take(&mut self, name: &str, value: &Json) -> Option<String> {
+        match name {
+            "algo" => match value {
+                Json::Text(algo) if PAIRS.contains(&algo.to_ascii_lowercase().as_str()) => None,
+                Json::Null => None,
+                Json::Text(algo) => Some(not_read(kinds::named(algo).unwrap_or(algo))),
+                _ => Some("expected the name of an algorithm".to_owned()),
+            },
+            "dora_wd" | "weight_decompose" | "use_dora" if !value.is_empty() => Some(not_read("DoRA")),
+            "rs_lora" | "use_rslora" => match value.flag() {
+                Some(root) => {
+                    self.root = root;
+                    None
+                }
+                None => Some("expected true or false".to_owned()),
+            },
+            name if OF_CONVOLUTIONS.contains(&name) => None,
+            // block_dims, block_alphas, reg_dims, network_reg_alphas, …_dim of single layers.
+            name => {
+                self.by_layer |= !value.is_empty()
+                    && ["dim", "alpha", "rank"].iter().any(|word| name.contains(word))
+                    && !name.contains("dropout");
+                None
+            }
+        }
+    }
+
+    /// The rank of every pair.
+    pub(super) fn rank(&self) -> Option<u64> {
+        self.rank.filter(|_| !self.by_layer)
+    }
+
+    /// The alpha of every pair.
+    pub(super) fn alpha(&self) -> Option<f64> {
+        self.alpha.filter(|_| !self.by_layer)
+    }
+
+    /// Whether only the tensors say what a pair's alpha is.
+    pub(super) fn leaves_alpha_to_tensors(&self) -> bool {
+        self.by_layer
+    }
+}
+
+fn states(text: &str) -> bool {
+    !["", "none", "null", "dynamic", "adaptive"].contains(&text.trim().to_ascii_lowercase().as_str())
+}
+
+fn not_read(kind: &str) -> String {
+    format!("an adapter of the kind {kind} is not read; take a file of plain LoRA pairs")
+}

@@ -1,0 +1,132 @@
+//! Patterns by which PEFT gives layers a rank or an alpha of their own: the first one that matches a layer's name, or its end
+//! behind a dot, counts. Source: `get_pattern_key` of PEFT.
+//!
+//! Must not know what the values mean.
+
+use super::json::Json;
+use regex::{Regex, RegexBuilder};
+
+/// The most bytes that a compiled pattern may take.
+const COMPILED: usize = 1 << 20;
+/// The most patterns of one entry: more than any model has layers.
+const MOST: usize = 16_384;
+/// What Python reads as characters of a class, and the crate as operations on classes.
+const CLASS_OPERATIONS: [&str; 4] = ["&&", "--", "~~", "[["];
+
+/// Patterns in the order of the file.
+#[derive(Debug, Default)]
+pub(super) struct Patterns(Vec<Pattern>);
+
+#[derive(Debug)]
+struct Pattern {
+    text: String,
+    /// A pattern of plain names needs no compiling.
+    matcher: Matcher,
+    value: f64,
+}
+
+#[derive(Debug)]
+enum Matcher {
+    Name,
+    Regex(Box<Regex>),
+}
+
+impl Patterns {
+    /// From an object of patterns and numbers.
+    ///
+    /// # Errors
+    /// It is none; a pattern cannot be read, or its value is no number: the pattern, and why.
+    pub(super) fn read(json: &Json) -> Result<Self, (String, String)> {
+        let entries = match json {
+            Json::Null => return Ok(Self::default()),
+            Json::Object(entries) if entries.len() <= MOST => entries,
+            other => return Err((other.to_string(), format!("expected an object of at most {MOST} patterns"))),
+        };
+        let read = |(text, value): &(String, Json)| {
+            let Some(value) = value.number() else {
+                return Err((format!("{text}: {value}"), "expected one finite number for a pattern".to_owned()));
+            };
+            let matcher = matcher(text).map_err(|why| (text.clone(), why))?;
+            Ok(Pattern { text: text.clone(), matcher, value })
+        };
+        entries.iter().map(read).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The pattern that counts for a layer, and its value.
+    pub(super) fn find(&self, name: &str) -> Option<(&str, f64)> {
+        let found = self.0.iter().find(|pattern| match &pattern.matcher {
+            Matcher::Name => {
+                name.strip_suffix(pattern.text.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+            }
+            Matcher::Regex(regex) => regex.is_match(name),
+        });
+        found.map(|pattern| (pattern.text.as_str(), pattern.value))
+    }
+
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// A dot in a plain name stands for itself alone where names are compared, and for any character in a pattern: names with dots
+/// are patterns.
+fn matcher(text: &str) -> Result<Matcher, String> {
+    if !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        return Ok(Matcher::Name);
+    }
+    let why = "this pattern cannot be read; write it without look-around, back references and operations on classes";
+    if CLASS_OPERATIONS.iter().any(|operation| text.contains(operation)) {
+        return Err(why.to_owned());
+    }
+    let whole = format!("^(?:.*\\.)?(?:{text})$");
+    let regex = RegexBuilder::new(&whole).size_limit(COMPILED).build().map_err(|_| why.to_owned())?;
+    Ok(Matcher::Regex(Box::new(regex)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(json: &str, name: &str) -> Option<f64> {
+        Patterns::read(&serde_json::from_str(json).unwrap()).unwrap().find(name).map(|(_, value)| value)
+    }
+
+    #[test]
+    fn the_first_that_matches_a_name_or_its_end_counts() {
+        let name = "transformer_blocks.10.attn1.to_q";
+        for (json, expected) in [
+            (r#"{"to_q": 4}"#, Some(4.0)),
+            (r#"{"o_q": 4}"#, None),
+            (r#"{"attn1.to_q": 4, "to_q": 8}"#, Some(4.0)),
+            (r#"{"to_q": 8, "attn1.to_q": 4}"#, Some(8.0)),
+            (r#"{"0.attn1.to_q": 4}"#, None),
+            (r#"{"transformer_blocks.1.attn1.to_q": 4}"#, None),
+            (r#"{"^transformer_blocks.10.attn1.to_q": 4}"#, Some(4.0)),
+            (r#"{"^attn1.to_q": 4}"#, None),
+            (r#"{"transformer_blocks\\.\\d+\\.attn1\\.to_[qk]": 4}"#, Some(4.0)),
+            (r#"{".*attn1.*": 4}"#, Some(4.0)),
+            (r#"{"attn2.to_q|attn1.to_q": 4}"#, Some(4.0)),
+            (r#"{"attn1": 4}"#, None),
+            ("null", None),
+            ("{}", None),
+        ] {
+            assert_eq!(find(json, name), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_pattern_is_refused() {
+        for json in [
+            r#"{"a(?=b)": 1}"#,
+            r#"{"(": 1}"#,
+            r#"{"a": "x"}"#,
+            "[1]",
+            "3",
+            r#"{"[a&&b]": 1}"#,
+            r#"{"a{99999}{99999}": 1}"#,
+        ] {
+            assert!(Patterns::read(&serde_json::from_str(json).unwrap()).is_err(), "{json}");
+        }
+    }
+}
