@@ -10,5 +10,6 @@ mod full_size;
 mod quantize;
 mod random_weights;
 mod ready;
+mod stated;
 mod support;
 mod watching;
