@@ -16,11 +16,13 @@ use test_case::test_case;
 const DISTILLED: &str = "1,0.99375,0.9875,0.98125,0.975,0.909375,0.725,0.421875,0";
 const REFINING: &str = "0.909375,0.725,0.421875,0";
 
-/// A small request of the sort that the command line and a node take alike.
+/// A small request of the sort that the command line and a node take alike, with flags over its own.
 fn small(flags: &[&str]) -> Vec<String> {
-    let own = ["--prompt", "A lake.", "--width", "64", "--height", "64", "--frames", "9", "--seed", "7"];
-    let image = ["--image".to_owned(), start_picture()];
-    image.into_iter().chain(own.iter().chain(flags).map(|word| (*word).to_owned())).collect()
+    let image = start_picture();
+    let own = [("--image", image.as_str()), ("--prompt", "A lake."), ("--width", "64"), ("--height", "64")];
+    let own = own.into_iter().chain([("--frames", "9"), ("--seed", "7")]).filter(|(flag, _)| !flags.contains(flag));
+    let own = own.flat_map(|(flag, value)| [flag, value]);
+    own.chain(flags.iter().copied()).map(str::to_owned).collect()
 }
 
 /// Field and nearest legal value of every violation that `--json` prints.
