@@ -43,6 +43,7 @@ def test_clients_apart_and_a_log_without_secrets(tmp_path, tokens, node):
     server = {"LTXD_SERVER": f"https://localhost:{node.port}"}
     web, app, wrong = ([CA, "--token-file", tmp_path / name] for name in ("web", "app", "wrong"))
     asked = ["submit", "--image", PICTURE, "--prompt", SECRET, "--negative-prompt", f"not {SECRET}"]
+    asked += ["--schedule", "guided", "--guidance-scale", 2, "--steps", 2]
     asked += ["--width", 64, "--height", 64, "--frames", 9, "--out", tmp_path / "clip.mp4", "--json"]
     made = json.loads(ltxd(*asked, *web, **server).stdout.splitlines()[0])
     assert (tmp_path / "clip.mp4").read_bytes()[4:8] == b"ftyp"

@@ -18,5 +18,5 @@ pub use generator::{Generator, Outcome, Run, StageSeconds};
 pub use latent::{LatentStore, NotKept, NotSaved, SavedLatent};
 pub use plan::{BlocksNeed, DecodingNeed, MemoryBudget, MemoryPlan, StageNeed};
 pub use preview::{NoPreviews, Preview, PreviewSink};
-pub use steps::{DISTILLED_STEPS, REFINING_STEPS, StageSteps};
+pub use steps::StageSteps;
 pub use tiles::{Axis, TileSizes};

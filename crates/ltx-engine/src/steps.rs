@@ -2,12 +2,7 @@
 //!
 //! Must not know the noise levels; they are computed in `ltx-pipeline`.
 
-use ltx_types::Schedule;
-
-/// Steps of the distilled schedule.
-pub const DISTILLED_STEPS: usize = 8;
-/// Steps that refine the upscaled latent, whatever the schedule.
-pub const REFINING_STEPS: usize = 3;
+use ltx_types::{Generation, REFINING_STEPS, SigmaList};
 
 /// Denoising steps of both stages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,12 +14,9 @@ pub struct StageSteps {
 }
 
 impl StageSteps {
-    /// The steps of a schedule when `steps` were asked for; the distilled one always takes its own number.
-    pub fn of(schedule: Schedule, steps: usize) -> Self {
-        let denoising = match schedule {
-            Schedule::Distilled => DISTILLED_STEPS,
-            Schedule::Guided => steps,
-        };
-        Self { denoising, refining: REFINING_STEPS }
+    /// The steps that a request takes.
+    pub fn of(request: &Generation) -> Self {
+        let refining = request.refine_sigmas.as_ref().map_or(REFINING_STEPS, SigmaList::steps);
+        Self { denoising: request.steps, refining }
     }
 }

@@ -50,6 +50,8 @@ pub struct Limits {
     /// The most memory, in bytes, a generation may be predicted to need; `None` admits everything.
     #[serde(deserialize_with = "bytes_or_none")]
     pub memory_bytes: Option<u64>,
+    /// Whether a request may ask for a clip longer than its model was trained on.
+    pub beyond_trained_length: bool,
     /// Crashes in a row without a single new denoising step, after which a generation is given up.
     pub fruitless_crashes: Count<u32>,
 }

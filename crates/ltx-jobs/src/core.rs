@@ -13,7 +13,7 @@ use crate::{
     preview::Previews,
     rate::RateLimit,
 };
-use ltx_types::{Generation, Schedule, sentence};
+use ltx_types::{Generation, ModelRules, Schedule, sentence};
 use parking_lot::{Mutex, RwLock};
 use std::{sync::Arc, time::Duration};
 
@@ -64,7 +64,8 @@ impl Core {
         let CoreParts { config, blobs, store, events, models, space, policy, listeners, clock } = parts;
         let line = Box::new(MemoryLine::default());
         for record in store.queued()? {
-            line.push(&record.client, Waiting { id: record.id, work: Workload::of(&record), seconds: None });
+            let work = models.rules(&record.model).and_then(|rules| Workload::of(&record, &rules));
+            line.push(&record.client, Waiting { id: record.id, work, seconds: None });
         }
         line.estimate_again(&|work| forecast(&*store, work).ok().flatten().map(|forecast| forecast.total()));
         let limits = &config.limits;
@@ -124,6 +125,21 @@ impl Core {
         let free = self.space.free_bytes(root).map_err(JobsError::file(root))?;
         let needed = self.config.limits.reserve_bytes.get().saturating_add(bytes);
         if free < needed { Err(JobsError::StorageFull { free, needed, source: None }) } else { Ok(()) }
+    }
+
+    /// What requests for a model are held against, by what it says and by what the operator allows.
+    ///
+    /// # Errors
+    /// `ModelUnavailable`.
+    pub(crate) fn rules(&self, model: &str) -> Result<ModelRules> {
+        let rules = self.models.rules(model);
+        let rules = rules.ok_or_else(|| JobsError::ModelUnavailable { model: model.to_owned() })?;
+        Ok(ModelRules { beyond_trained_length: self.config.limits.beyond_trained_length, ..rules })
+    }
+
+    /// What a stored generation's time depends on.
+    pub(crate) fn workload(&self, record: &GenerationRecord) -> Option<Workload> {
+        self.rules(&record.model).ok().and_then(|rules| Workload::of(record, &rules))
     }
 
     /// Seconds of a request's stages, as far as this node knows.

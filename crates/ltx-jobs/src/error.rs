@@ -5,7 +5,7 @@
 use crate::{GenerationId, NotPossible, OutputKind, State, UploadId};
 use ltx_engine::is_disk_full;
 use ltx_media::MediaError;
-use ltx_types::{FieldError, FrameCount, PixelShape};
+use ltx_types::{FieldError, FieldErrors, FrameCount, PixelShape};
 use std::{io, path::PathBuf, time::Duration};
 
 /// Result of everything in this crate.
@@ -129,9 +129,9 @@ pub enum JobsError {
         /// The newest event's number.
         last: u64,
     },
-    /// A field of the request cannot have its value.
+    /// Fields of the request cannot have their values.
     #[error(transparent)]
-    Field(#[from] FieldError),
+    Fields(#[from] FieldErrors),
     /// An image of the request cannot be used, or an output cannot be written.
     #[error(transparent)]
     Media(#[from] MediaError),
@@ -182,6 +182,12 @@ pub enum JobsError {
         #[source]
         source: io::Error,
     },
+}
+
+impl From<FieldError> for JobsError {
+    fn from(error: FieldError) -> Self {
+        Self::Fields(error.into())
+    }
 }
 
 impl From<rusqlite::Error> for JobsError {

@@ -5,12 +5,9 @@
 use crate::{GenerationRecord, LegalShape, StageTime};
 use ltx_engine::{Outcome, StageSteps};
 use ltx_types::{
-    FrameCount, Generation, Guidance, LatentScale, LatentShape, Method, PixelShape, Progress, Schedule, SizeRules,
-    Stage, Stages,
+    FrameCount, Generation, Guidance, LatentScale, LatentShape, Method, ModelRules, PixelShape, Progress, Schedule,
+    SizeRules, Stage, Stages,
 };
-
-/// Frames a latent frame adds.
-const FRAME_STEP: usize = SizeRules::LTX.frame_step;
 
 /// Work of a stage in units that its time is proportional to: prompts, pixels, or tokens times passes.
 fn work(stage: Stage, request: &Generation) -> f64 {
@@ -21,7 +18,7 @@ fn work(stage: Stage, request: &Generation) -> f64 {
     };
     let area = |pixels: PixelShape| (pixels.width * pixels.height) as f64;
     let guided = |extra: fn(&Guidance) -> bool| request.guidance.as_ref().is_some_and(extra);
-    let steps = StageSteps::of(request.schedule, request.steps);
+    let steps = StageSteps::of(request);
     match stage {
         Stage::TextEncoding => 1.0 + f64::from(u8::from(guided(Guidance::uses_cfg))),
         Stage::ImageEncoding => {
@@ -85,9 +82,9 @@ impl Workload {
         Self { model: model.to_owned(), schedule: request.schedule, units }
     }
 
-    /// Of a stored generation; `None` for one whose request is no longer legal.
-    pub(crate) fn of(record: &GenerationRecord) -> Option<Self> {
-        let request = record.request.draft.clone().check(record.method).ok()?;
+    /// Of a stored generation; `None` for one whose request is no longer legal by what its model says.
+    pub(crate) fn of(record: &GenerationRecord, rules: &ModelRules) -> Option<Self> {
+        let request = record.request.draft.clone().check_by(&rules.of_accepted(), record.method).ok()?;
         Some(Self::new(&record.model, &request))
     }
 }
@@ -127,19 +124,24 @@ impl Forecast {
 
 /// The largest shape like the request's that fits: as many frames as possible at its size; if not even the fewest fit,
 /// the largest smaller size of about the same proportions, and as many frames as that allows.
-pub(crate) fn largest_fit(request: &Generation, fits: impl Fn(&Generation) -> bool) -> Option<LegalShape> {
-    let fewest = if request.method == Method::StartEndFrames { FRAME_STEP + 1 } else { 1 };
+pub(crate) fn largest_fit(
+    request: &Generation,
+    rules: &SizeRules,
+    fits: impl Fn(&Generation) -> bool,
+) -> Option<LegalShape> {
+    let step = rules.frame_step;
+    let fewest = if request.method == Method::StartEndFrames { step + 1 } else { 1 };
     let shaped = |pixels: PixelShape, frames: usize| {
-        let frames = FrameCount::new(frames).ok()?;
+        let frames = FrameCount::by_rules(frames, rules).ok()?;
         let shape = LegalShape { pixels, frames };
         fits(&Generation { pixels, frames, ..request.clone() }).then_some(shape)
     };
     let longest = |pixels: PixelShape| {
-        let most = request.frames.get().saturating_sub(fewest) / FRAME_STEP;
-        last_that(most + 1, |k| shaped(pixels, fewest + k * FRAME_STEP))
+        let most = request.frames.get().saturating_sub(fewest) / step;
+        last_that(most + 1, |k| shaped(pixels, fewest + k * step))
     };
     longest(request.pixels).or_else(|| {
-        let sizes = smaller_sizes(request.pixels, request.stages);
+        let sizes = smaller_sizes(request.pixels, request.stages, rules);
         let (_, largest) = last_that(sizes.len(), |i| shaped(sizes[i], fewest).map(|shape| (i, shape)))?;
         longest(largest.pixels)
     })
@@ -159,18 +161,19 @@ fn last_that<T>(count: usize, found: impl Fn(usize) -> Option<T>) -> Option<T> {
 }
 
 /// Legal sizes with a shorter side, in about the same proportions, smallest first.
-fn smaller_sizes(pixels: PixelShape, stages: Stages) -> Vec<PixelShape> {
-    let step = SizeRules::LTX.side_step_of(stages);
+fn smaller_sizes(pixels: PixelShape, stages: Stages, rules: &SizeRules) -> Vec<PixelShape> {
+    let step = rules.side_step_of(stages);
     let short = pixels.width.min(pixels.height);
     let side = |side: usize, n: usize| ((side * n * step + short / 2) / short / step * step).max(step);
-    let size = |n| PixelShape::new(side(pixels.width, n), side(pixels.height, n), stages).ok();
+    let size =
+        |n| PixelShape { width: side(pixels.width, n), height: side(pixels.height, n) }.checked(stages, rules).ok();
     (1..short / step).filter_map(size).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ltx_types::{Defaults, FramePosition, ImageInput, ImageSource, Overrides, Strength};
+    use ltx_types::{Defaults, FramePosition, ImageInput, ImageSource, Overrides, SigmaList, Strength};
 
     fn request(width: usize, height: usize, frames: usize) -> Generation {
         let source = ImageSource::Path("x".into());
@@ -189,7 +192,7 @@ mod tests {
     #[test]
     fn frames_are_given_up_before_size() {
         let fit = |limit| {
-            let shape = largest_fit(&request(768, 512, 121), |request| volume(request) <= limit)?;
+            let shape = largest_fit(&request(768, 512, 121), &SizeRules::LTX, |request| volume(request) <= limit)?;
             Some((shape.pixels.width, shape.pixels.height, shape.frames.get()))
         };
         assert_eq!(fit(768 * 512 * 60), Some((768, 512, 57)));
@@ -197,6 +200,20 @@ mod tests {
         assert_eq!(fit(768 * 512 - 1), Some((704, 480, 1)));
         assert_eq!(fit(32 * 32 * 9), Some((96, 64, 1)));
         assert_eq!(fit(100), None);
+    }
+
+    #[test]
+    fn steps_of_ones_own_are_the_steps_that_are_estimated() {
+        let named = Generation { stages: Stages::Two, ..request(64, 64, 17) };
+        let list = |sigmas: &[f64]| SigmaList::new("sigmas", sigmas).ok();
+        let own = Generation {
+            sigmas: list(&[1.0, 0.5, 0.0]),
+            steps: 2,
+            refine_sigmas: list(&[0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.0]),
+            ..named.clone()
+        };
+        let ratio = |stage| work(stage, &own) / work(stage, &named);
+        assert_eq!((ratio(Stage::Denoising), ratio(Stage::Refining), ratio(Stage::Decoding)), (0.25, 2.0, 1.0));
     }
 
     #[test]

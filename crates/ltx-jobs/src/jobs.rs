@@ -19,7 +19,7 @@ use crate::{
     sweep::{remove_orphans, sweep},
     watch::{WatchEnd, WatchedGeneration},
 };
-use ltx_types::ImageSource;
+use ltx_types::{ImageSource, ModelRules};
 use parking_lot::Mutex;
 use std::{
     fs::File,
@@ -112,6 +112,14 @@ pub struct OpenOutput {
 }
 
 impl Jobs {
+    /// What requests for a model are held against, by what it says and by what the operator allows.
+    ///
+    /// # Errors
+    /// `ModelUnavailable`.
+    pub fn rules(&self, model: &str) -> Result<ModelRules> {
+        self.core().rules(model)
+    }
+
     /// Opens the data folder (made when missing), recovers what a crash interrupted, and starts the device and the
     /// runner. What was running waits again, in front, and goes on from its saved latent.
     ///

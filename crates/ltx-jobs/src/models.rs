@@ -4,7 +4,7 @@
 
 use ltx_engine::{EngineError, Generator, MemoryPlan};
 use ltx_policy::ModelIdentity;
-use ltx_types::Generation;
+use ltx_types::{Generation, ModelRules};
 
 /// Why a model's engine was not built.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +28,10 @@ pub trait Models: Send + Sync + 'static {
 
     /// What marks say about a model; `None` for one that is not here.
     fn identity(&self, model: &str) -> Option<ModelIdentity>;
+
+    /// What requests for a model are held against; `None` for one that is not here. Whether clips may be longer than the model
+    /// was trained on is for the node's settings to say, not for the model.
+    fn rules(&self, model: &str) -> Option<ModelRules>;
 
     /// What a request would need on a model, from shapes alone; `None` for one that is not here. Called from many
     /// threads and, when a request does not fit, a few dozen times in a row.

@@ -6,7 +6,7 @@ use crate::{
     EventKind, Failure, FailureCode, Finished, GenerationRecord, JobsError, Result, StageTime, State,
     core::{Core, in_milliseconds},
     device::{Device, DeviceError, Made, Task, panic_message},
-    estimate::{self, Forecast, Workload},
+    estimate::{self, Forecast},
     images::by_path,
     latent::{LatentFile, Owner},
     lifecycle::Ending,
@@ -34,7 +34,7 @@ pub(crate) fn run(core: &Arc<Core>, device: &Device) {
     while let Some(claim) = core.line.claim() {
         match serve(core, device, &claim) {
             Some(record) => {
-                let waiting = Waiting { id: claim.id, work: Workload::of(&record), seconds: None };
+                let waiting = Waiting { id: claim.id, work: core.workload(&record), seconds: None };
                 core.line.back(&record.client, waiting);
             }
             None => core.line.ack(claim.id),
@@ -181,7 +181,9 @@ impl Attempt<'_> {
         let stored = StoredRequest { ask, model, draft: by_path(draft, &*self.core.blobs) };
         let admitted = readmit(stored, &self.core.policy.for_stored());
         let admitted = admitted.map_err(|refusal| Failure::new(FailureCode::Refused, &refusal))?;
-        admitted.check().map_err(|error| Failure::new(FailureCode::Invalid, &error))
+        let rules = self.core.rules(&self.record.model);
+        let rules = rules.map_err(|error| Failure::new(FailureCode::ModelUnavailable, &error))?;
+        admitted.check(&rules.of_accepted()).map_err(|error| Failure::new(FailureCode::Invalid, &error))
     }
 
     fn on_device(

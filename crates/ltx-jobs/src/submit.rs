@@ -58,7 +58,7 @@ impl Jobs {
     /// waits for the disk.
     ///
     /// # Errors
-    /// `Stopping`; `AlreadyExists`; `RateLimited`, `QueueFull`, `StorageFull`, `DoesNotFit`; `Field`, `Media` for what is
+    /// `Stopping`; `AlreadyExists`; `RateLimited`, `QueueFull`, `StorageFull`, `DoesNotFit`; `Fields`, `Media` for what is
     /// wrong with the request itself; `NoModel`, `ModelUnavailable`; `Database`, `File`, `Corrupt`.
     pub fn submit(&self, client: &ClientId, submission: Submission) -> Result<Submitted> {
         let core = self.core();
@@ -71,7 +71,8 @@ impl Jobs {
         core.check_rate(client)?;
         core.check_room(client)?;
         let stored = admitted.to_stored();
-        let checked = admitted.check()?;
+        let rules = core.rules(admitted.model().ok_or(JobsError::NoModel)?)?;
+        let checked = admitted.check(&rules)?;
         let model = checked.model().ok_or(JobsError::NoModel)?;
         let predicted = self.predicted_to_fit(client, &checked)?;
         let images = self.read_images(&stored.draft)?;
@@ -129,7 +130,7 @@ impl Jobs {
         let available_bytes = core.config.limits.memory_bytes;
         let allowed = available_bytes.unwrap_or(u64::MAX);
         let fits = |request: &Generation| plan(request).is_some_and(|peak| peak <= allowed);
-        let largest = if peak <= allowed { None } else { largest_fit(request, fits) };
+        let largest = if peak <= allowed { None } else { largest_fit(request, &core.rules(model)?.sizes, fits) };
         let wait_seconds = core.line.place_of_new(client).seconds;
         Ok(Estimate { predicted, available_bytes, fits: peak <= allowed, largest, wait_seconds })
     }
@@ -147,7 +148,7 @@ impl Jobs {
     /// long as a new one, also after a restart. Decodes it and waits for the disk.
     ///
     /// # Errors
-    /// `Stopping`, `RateLimited`, `StorageFull`; `Field` when it is too large, `Media` when it is no image; `Database`,
+    /// `Stopping`, `RateLimited`, `StorageFull`; `Fields` when it is too large, `Media` when it is no image; `Database`,
     /// `File`.
     pub fn upload(&self, client: &ClientId, bytes: Arc<[u8]>) -> Result<UploadId> {
         let core = self.core();

@@ -33,10 +33,11 @@ fn cancels(seed: u64) -> bool {
     seed % 6 == 5
 }
 
-/// Every other job in two stages.
+/// Every other job in two stages, every third with sigmas of its own.
 fn job(seed: u64) -> GenerationDraft {
     let stages = if seed.is_multiple_of(2) { Stages::One } else { Stages::Two };
-    GenerationDraft { stages, ..draft("a lake", seed) }
+    let sigmas = seed.is_multiple_of(3).then(|| vec![1.0, 0.9, 0.725, 0.421875, 0.1, 0.0]);
+    GenerationDraft { stages, sigmas, ..draft("a lake", seed) }
 }
 
 fn options(folder: &Path) -> FakeOptions {

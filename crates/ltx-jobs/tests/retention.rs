@@ -90,8 +90,8 @@ fn uploads_of_too_many_bytes_are_refused_or_expire() {
     jobs.upload(&owners[0], picture()).unwrap();
     assert_eq!(jobs.sweep().unwrap().uploads, 1);
     assert!(jobs.uploaded(&owners[1], uploads[1]).is_ok() && jobs.uploaded(&owners[2], uploads[2]).is_err());
-    assert!(matches!(jobs.upload(&client("a"), [].into()), Err(JobsError::Field(_))));
+    assert!(matches!(jobs.upload(&client("a"), [].into()), Err(JobsError::Fields(_))));
     assert!(matches!(jobs.upload(&client("a"), vec![0; 1000].into()), Err(JobsError::Media(_))));
     let large = vec![0; (64 << 20) + 1];
-    assert!(matches!(jobs.upload(&client("a"), large.into()), Err(JobsError::Field(_))));
+    assert!(matches!(jobs.upload(&client("a"), large.into()), Err(JobsError::Fields(_))));
 }

@@ -5,7 +5,7 @@ mod common;
 use common::{client, ended, files, frames_of, millis, open, settings, submission, submit, submit_draft, surroundings};
 use ltx_jobs::{Filter, Jobs, JobsError, Limits, OutputKind, PageToken, State};
 use ltx_policy::{Ask, admit};
-use ltx_testkit::fake::{FakeOptions, draft, picture, policy};
+use ltx_testkit::fake::{FakeModels, FakeOptions, draft, picture, policy};
 use ltx_types::{
     GenerationDraft, ImageCondition, ImageSource, Method, Strength,
     settings::{Bounded, PerSecond},
@@ -196,7 +196,9 @@ fn filters_work_in_the_database_and_tokens_belong_to_them() {
     let token = jobs.list(&client("a"), &with(Method::ImageToVideo), 1, None).unwrap().next;
     for other in [with(Method::StartEndFrames), Filter::default(), between] {
         let refused = jobs.list(&client("a"), &other, 1, token);
-        assert!(matches!(refused, Err(JobsError::Field(error)) if error.field == "page_token"));
+        assert!(
+            matches!(refused, Err(JobsError::Fields(errors)) if errors.iter().all(|error| error.field == "page_token"))
+        );
     }
     for forged in ["", "-", "1", "zz-1", "0-1", "-5-00000000", "1-zz"] {
         assert!(forged.parse::<PageToken>().is_err(), "{forged}");
@@ -259,7 +261,7 @@ fn what_does_not_fit_is_told_what_would() {
         largest(GenerationDraft { width: 640, height: 640, ..long.clone() }).as_deref(),
         Some("256x256, 1 frames")
     );
-    let admitted = admit(&Ask::default(), long, &policy()).unwrap().check().unwrap();
+    let admitted = admit(&Ask::default(), long, &policy()).unwrap().check(&FakeModels::RULES).unwrap();
     let estimate = jobs.estimate(&client("a"), &admitted).unwrap();
     assert!(!estimate.fits && estimate.predicted.peak_bytes == PROCESS + 64 * 64 * 121);
     let mut bad = draft("a lake", 1);
@@ -267,7 +269,7 @@ fn what_does_not_fit_is_told_what_would() {
     assert!(matches!(submit_draft(&jobs, "a", bad), Err(JobsError::Media(_))));
     assert!(matches!(
         submit_draft(&jobs, "a", GenerationDraft { frames: 10, ..draft("a lake", 1) }),
-        Err(JobsError::Field(error)) if error.field == "frames"
+        Err(JobsError::Fields(errors)) if errors.iter().all(|error| error.field == "frames")
     ));
     assert_eq!(files(&folder.path().join("images")), [""; 0], "what is refused leaves no byte");
     assert!(jobs.list(&client("a"), &Filter::default(), 10, None).unwrap().records.is_empty());

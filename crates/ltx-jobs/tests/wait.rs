@@ -5,7 +5,7 @@ mod common;
 use common::{client, ended, millis, open, submit};
 use ltx_jobs::{EventKind, GenerationId, Jobs, Watched};
 use ltx_policy::{Ask, admit};
-use ltx_testkit::fake::{draft, policy};
+use ltx_testkit::fake::{FakeModels, draft, policy};
 use ltx_types::Stage;
 
 /// What the first event says of the wait.
@@ -16,7 +16,7 @@ fn told(jobs: &Jobs, id: GenerationId) -> Option<f64> {
 }
 
 fn wait_of(jobs: &Jobs, owner: &str) -> Option<f64> {
-    let admitted = admit(&Ask::default(), draft("a lake", 1), &policy()).unwrap().check().unwrap();
+    let admitted = admit(&Ask::default(), draft("a lake", 1), &policy()).unwrap().check(&FakeModels::RULES).unwrap();
     // Both are asked one after the other, while something may run: until both answers fall into one moment.
     for _ in 0..1000 {
         let estimate = jobs.estimate(&client(owner), &admitted).unwrap();

@@ -27,7 +27,7 @@ use crate::{
     video_vae::{VideoDecoder, VideoEncoder, VideoVaeConfig},
 };
 use ltx_nn::{NnError, Result, Vb};
-use ltx_types::{Part, SizeRules};
+use ltx_types::{ModelRules, Part, SizeRules};
 use serde_json::{Value, json};
 
 /// A generation of LTX models: checkpoints whose configurations agree in the fields that tell generations apart.
@@ -147,6 +147,16 @@ impl Architecture {
     /// The sizes of clips that the checkpoint can make.
     pub fn size_rules(&self) -> SizeRules {
         SizeRules::of_scale(self.vae.scale())
+    }
+
+    /// What requests for the checkpoint are held against. Whether there can be two stages is in no file of it.
+    pub fn rules(&self) -> ModelRules {
+        ModelRules {
+            sizes: self.size_rules(),
+            blocks: Some(self.transformer.num_layers),
+            trained_seconds: self.transformer.positional_embedding_max_pos.first().copied(),
+            ..ModelRules::LTX
+        }
     }
 }
 
@@ -307,6 +317,8 @@ mod tests {
         let config = ltx_testkit::checkpoint().0.config().unwrap();
         let architecture = Architecture::from_config(&config, &NoKeys).unwrap();
         assert_eq!((architecture.family, architecture.size_rules()), (Family::Ltx23, SizeRules::LTX));
+        let rules = architecture.rules();
+        assert_eq!((rules.blocks, rules.trained_seconds, rules.two_stages), (Some(3), Some(20.0), None));
     }
 
     #[test]

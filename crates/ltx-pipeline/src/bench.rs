@@ -130,7 +130,7 @@ impl Bench {
         let transformer = engine.transformer(&fit, SamplingStage::First)?;
         transformer.load_held()?;
         let (state, tokens) = self.noise(request)?;
-        let [sigmas, _] = stage_sigmas(request.schedule, request.steps);
+        let [sigmas, _] = stage_sigmas(request);
         let sampler = Sampler {
             transformer: &transformer,
             context: &contexts[0],

@@ -16,7 +16,7 @@ use ltx_model::{
     architecture::Architecture, footprint::Placement, text_encoder::PromptTokenizer, upsampler::UpsamplerConfig,
 };
 use ltx_nn::{Carrier, Compute, carrier};
-use ltx_types::{ModelFiles, SamplingStage};
+use ltx_types::{ModelFiles, ModelRules, SamplingStage};
 use ltx_weights::LoadReport;
 pub(crate) use parts::LatentUpsampling;
 use parts::{Parts, StagedStacks};
@@ -177,6 +177,11 @@ impl Engine {
     /// Whether two stages are possible.
     pub fn has_upscaler(&self) -> bool {
         self.upscaler.is_some()
+    }
+
+    /// What requests for the model are held against.
+    pub fn rules(&self) -> ModelRules {
+        ModelRules { two_stages: Some(self.has_upscaler()), ..self.architecture().rules() }
     }
 
     pub(crate) fn upscaler_config(&self) -> Option<&UpsamplerConfig> {

@@ -92,9 +92,10 @@ impl Engine {
             return Err(PipelineError::AbsentLora { file: file.clone() });
         }
         let layers = self.architecture().transformer.num_layers;
-        let blocks = request.guidance.iter().flat_map(|guidance| &guidance.stg_blocks);
-        if let Some(block) = blocks.into_iter().find(|block| **block >= layers) {
-            let rule = format!("is not one of the model's {layers} blocks");
+        let skipping = request.guidance.iter().filter(|guidance| guidance.uses_stg());
+        let blocks = skipping.flat_map(|guidance| &guidance.stg_blocks);
+        if let Some(block) = { blocks }.find(|block| **block >= layers) {
+            let rule = format!("is none of the model's blocks, 0..={}", layers - 1);
             return Err(FieldError::new("stg_blocks", block, rule).nearest(layers - 1).into());
         }
         let mut prompts = vec![self.tokenizer().encode(&request.prompt)?];
@@ -203,7 +204,7 @@ impl Engine {
         clock: &mut Clock,
     ) -> Result<Tensor> {
         let mut noise = Noise::new(request.seed);
-        let [first, second] = stage_sigmas(request.schedule, request.steps);
+        let [first, second] = stage_sigmas(request);
         let saved = LatentState::saved(run.store)?;
         let started = Instant::now();
         let anew = request.stages == Stages::Two && self.is_dressed_anew(LoraHalf::Video);

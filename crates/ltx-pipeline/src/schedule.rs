@@ -3,8 +3,7 @@
 //!
 //! Must not know tensors.
 
-use ltx_engine::{DISTILLED_STEPS, REFINING_STEPS};
-use ltx_types::Schedule;
+use ltx_types::{DISTILLED_STEPS, Generation, REFINING_STEPS, Schedule, SigmaList};
 
 /// Sigmas from the first step to the last, ending in 0; f32 as the reference keeps them.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,13 +39,25 @@ impl Sigmas {
     }
 }
 
-/// The sigmas of the first stage, and of the second.
-pub fn stage_sigmas(schedule: Schedule, steps: usize) -> [Sigmas; 2] {
-    let first = match schedule {
+impl From<&SigmaList> for Sigmas {
+    fn from(list: &SigmaList) -> Self {
+        Self(list.values().iter().map(|sigma| *sigma as f32).collect())
+    }
+}
+
+/// The sigmas of the first stage, and of the second: the request's own, or those of its schedule.
+pub fn stage_sigmas(request: &Generation) -> [Sigmas; 2] {
+    let first = request.sigmas.as_ref().map_or_else(|| named(request.schedule, request.steps), Sigmas::from);
+    let second = request.refine_sigmas.as_ref().map_or_else(|| Sigmas(REFINING.to_vec()), Sigmas::from);
+    [first, second]
+}
+
+/// The first stage's sigmas of a named schedule.
+fn named(schedule: Schedule, steps: usize) -> Sigmas {
+    Sigmas(match schedule {
         Schedule::Distilled => DISTILLED.to_vec(),
         Schedule::Guided => guided(steps),
-    };
-    [Sigmas(first), Sigmas(REFINING.to_vec())]
+    })
 }
 
 /// Shifted linear sigmas, stretched so that the last one before 0 is the terminal. Quotients are products with a
@@ -73,10 +84,24 @@ fn linspace_down(i: usize, steps: usize) -> f32 {
 mod tests {
     use super::*;
     use ltx_engine::StageSteps;
+    use ltx_types::{
+        Defaults, FramePosition, GenerationDraft, ImageInput, ImageSource, Method, Overrides, Stages, Strength,
+    };
+
+    fn draft(schedule: Schedule, steps: usize) -> GenerationDraft {
+        let source = ImageSource::Path("x".into());
+        let image = ImageInput { source, position: FramePosition::First, strength: Strength::FULL };
+        let draft = Defaults::official(schedule).fill(Overrides::default(), String::new(), vec![image]);
+        GenerationDraft { steps, stages: Stages::Two, ..draft }
+    }
+
+    fn checked(draft: GenerationDraft) -> Generation {
+        draft.check(Method::ImageToVideo).unwrap()
+    }
 
     #[test]
     fn guided_equals_the_reference() {
-        let [sigmas, _] = stage_sigmas(Schedule::Guided, 5);
+        let sigmas = named(Schedule::Guided, 5);
         let expected = [0.999_999_8, 0.917_441_9, 0.790_720_1, 0.571_46, 0.100_000_024, 0.0];
         assert_eq!(sigmas.steps(), 5);
         for (found, expected) in sigmas.values().iter().zip(expected) {
@@ -88,16 +113,40 @@ mod tests {
     fn stages_take_the_steps_that_the_interface_promises() {
         for schedule in [Schedule::Distilled, Schedule::Guided] {
             for steps in 2..60 {
-                let StageSteps { denoising, refining } = StageSteps::of(schedule, steps);
-                assert_eq!(stage_sigmas(schedule, steps).map(|sigmas| sigmas.steps()), [denoising, refining]);
+                let named = draft(schedule, steps);
+                let own = GenerationDraft {
+                    sigmas: Some((0..=steps).rev().map(|i| i as f64 / 60.0).collect()),
+                    refine_sigmas: Some(vec![0.5, 0.25, 0.125, 0.0625, 0.0]),
+                    ..named.clone()
+                };
+                for draft in [named, own] {
+                    let request = checked(draft);
+                    let StageSteps { denoising, refining } = StageSteps::of(&request);
+                    assert_eq!(stage_sigmas(&request).map(|sigmas| sigmas.steps()), [denoising, refining]);
+                }
             }
+        }
+    }
+
+    /// What a person reads off a named schedule and gives by hand means the same bits.
+    #[test]
+    fn sigmas_given_by_hand_are_those_of_the_schedule_bit_by_bit() {
+        let bits = |sigmas: &Sigmas| sigmas.values().iter().map(|sigma| sigma.to_bits()).collect::<Vec<_>>();
+        for (schedule, steps) in [(Schedule::Distilled, 8), (Schedule::Guided, 30), (Schedule::Guided, 5)] {
+            let table = stage_sigmas(&checked(draft(schedule, steps)));
+            let [sigmas, refine_sigmas] = table.each_ref().map(|sigmas| {
+                let written = sigmas.values().iter().map(ToString::to_string);
+                Some(written.map(|text| text.parse().unwrap()).collect::<Vec<f64>>())
+            });
+            let own = checked(GenerationDraft { sigmas, refine_sigmas, ..draft(schedule, 7) });
+            assert_eq!(stage_sigmas(&own).each_ref().map(bits), table.each_ref().map(bits));
         }
     }
 
     #[test]
     fn every_step_count_descends_to_zero() {
         for steps in 2..60 {
-            let [sigmas, _] = stage_sigmas(Schedule::Guided, steps);
+            let sigmas = named(Schedule::Guided, steps);
             assert!(sigmas.pairs().all(|(sigma, next)| sigma > next), "{steps}");
             assert_eq!(sigmas.values().last(), Some(&0.0));
         }

@@ -12,7 +12,8 @@ use ltx_policy::{Admitted, Ask, ModelNames, PolicyConfig, UsageMark, admit};
 use ltx_testkit::{assert_close, data, tiny};
 use ltx_types::{
     CancelToken, ConditioningMode, Defaults, FramePosition, Generation, GenerationDraft, Guidance, ImageInput,
-    ImageSource, ModelFiles, NoProgress, Overrides, Progress, ProgressSink, Schedule, Seed, Stage, Stages, Strength,
+    ImageSource, ModelFiles, ModelRules, NoProgress, Overrides, Progress, ProgressSink, Schedule, Seed, Stage, Stages,
+    Strength,
 };
 use ltx_weights::QuantizeType;
 use std::sync::Mutex;
@@ -55,7 +56,10 @@ fn draft() -> GenerationDraft {
 }
 
 fn admitted(draft: GenerationDraft) -> Admitted<Generation> {
-    admit(&Ask::default(), draft, &PolicyConfig::new(ModelNames::new(vec![], []))).unwrap().check().unwrap()
+    admit(&Ask::default(), draft, &PolicyConfig::new(ModelNames::new(vec![], [])))
+        .unwrap()
+        .check(&ModelRules::LTX)
+        .unwrap()
 }
 
 /// Counts frames and keeps nothing.

@@ -9,7 +9,7 @@ use crate::{
     refusal::Refusal,
     rules,
 };
-use ltx_types::{FieldError, Generation, GenerationDraft, Method};
+use ltx_types::{FieldErrors, Generation, GenerationDraft, Method, ModelRules};
 use serde::{Deserialize, Serialize};
 
 /// A request that policy let through. Only this crate makes one; it cannot be deserialised.
@@ -40,12 +40,12 @@ impl<T> Admitted<T> {
 }
 
 impl Admitted<GenerationDraft> {
-    /// Checks the fields, now that policy has no objection.
+    /// Checks the fields, now that policy has no objection; `rules` are those of the model that it runs on.
     ///
     /// # Errors
-    /// The first field that is wrong, with the nearest legal value.
-    pub fn check(self) -> Result<Admitted<Generation>, FieldError> {
-        let request = self.request.check(self.method)?;
+    /// Every field that is wrong, with the nearest legal value.
+    pub fn check(self, rules: &ModelRules) -> Result<Admitted<Generation>, FieldErrors> {
+        let request = self.request.check_by(rules, self.method)?;
         Ok(Admitted { ask: self.ask, method: self.method, model: self.model, request })
     }
 
@@ -58,7 +58,7 @@ impl Admitted<GenerationDraft> {
 impl Admitted<Generation> {
     /// The mark of what this generation will produce.
     pub fn mark(&self, model: &ModelIdentity, node: &str) -> UsageMark {
-        UsageMark::new(self.method, model, self.request.seed, node)
+        UsageMark::new(&self.request, model, node)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Must not know files; the writers in `ltx-media` decide where the entries go.
 
-use ltx_types::{Method, Seed, UnixMillis};
+use ltx_types::{Generation, Method, Seed, SigmaList, UnixMillis};
 use serde::Serialize;
 
 /// What tells one set of weights from another.
@@ -27,10 +27,11 @@ pub struct ModelIdentity {
     pub weights: WeightFingerprint,
 }
 
-/// Usage class, credits, method, model, weights, seed and node of one output. Only an admitted generation makes one.
+/// Usage class, credits, method, model, weights, seed, sigmas of one's own and node of one output. Only an admitted generation
+/// makes one.
 ///
 /// A clip's mark is complete when its frames are: see [`completed`](Self::completed).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct UsageMark {
     usage_class: &'static str,
     credits_charged: u32,
@@ -39,6 +40,10 @@ pub struct UsageMark {
     model_version: String,
     weights: WeightFingerprint,
     seed: Seed,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sigmas: Option<Vec<f64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refine_sigmas: Option<Vec<f64>>,
     node: String,
     engine: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,15 +53,18 @@ pub struct UsageMark {
 }
 
 impl UsageMark {
-    pub(crate) fn new(method: Method, model: &ModelIdentity, seed: Seed, node: &str) -> Self {
+    pub(crate) fn new(request: &Generation, model: &ModelIdentity, node: &str) -> Self {
+        let values = |list: &SigmaList| list.values().to_vec();
         Self {
             usage_class: "UNLIMITED",
             credits_charged: 0,
-            method,
+            method: request.method,
             model: model.name.clone(),
             model_version: model.version.clone(),
             weights: model.weights.clone(),
-            seed,
+            seed: request.seed,
+            sigmas: request.sigmas.as_ref().map(values),
+            refine_sigmas: request.refine_sigmas.as_ref().map(values),
             node: node.to_owned(),
             engine: concat!("ltxd ", env!("CARGO_PKG_VERSION")),
             frames_sha256: None,
@@ -86,12 +94,18 @@ impl UsageMark {
             ("node", self.node.clone()),
             ("engine", self.engine.to_owned()),
         ];
+        let own = [("sigmas", &self.sigmas), ("refine_sigmas", &self.refine_sigmas)];
+        let own = own.into_iter().filter_map(|(key, list)| Some((key, with_commas(list.as_ref()?))));
         let later = [
             ("weights_file_sha256", &weights.file_sha256),
             ("frames_sha256", &self.frames_sha256),
             ("time", &self.time),
         ];
         let later = later.into_iter().filter_map(|(key, value)| Some((key, value.clone()?)));
-        known.into_iter().chain(later).collect()
+        known.into_iter().chain(own).chain(later).collect()
     }
+}
+
+fn with_commas(sigmas: &[f64]) -> String {
+    sigmas.iter().map(f64::to_string).collect::<Vec<_>>().join(",")
 }

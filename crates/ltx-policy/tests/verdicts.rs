@@ -9,7 +9,7 @@ use ltx_policy::{
     Admitted, Agent, Ask, Audio, Eligibility, KnownModel, ModelIdentity, ModelNames, PolicyConfig, Reason,
     StoredRequest, UsageMark, WeightFingerprint, admit, readmit, refuse_edit_elements, refuse_generate_audio,
 };
-use ltx_types::{Generation, GenerationDraft, ImageSource, UnixMillis};
+use ltx_types::{Generation, GenerationDraft, ImageSource, ModelRules, UnixMillis};
 use serde::de::DeserializeOwned;
 
 /// Asks for everything that can be refused at once.
@@ -45,11 +45,15 @@ fn policy_speaks_before_the_fields_do() {
     let audio = Ask { audio: vec![Audio::Track], ..Ask::default() };
     assert_eq!(admit(&audio, bad_size.clone(), &node()).unwrap_err().reason(), Reason::AudioNotCovered);
     let admitted = admit(&Ask::default(), bad_size, &node()).unwrap();
-    assert_eq!(admitted.check().unwrap_err().field, "width");
+    let fields = |admitted: Admitted<GenerationDraft>| {
+        let faults = admitted.check(&ModelRules::LTX).unwrap_err();
+        faults.iter().map(|fault| fault.field).collect::<Vec<_>>()
+    };
+    assert_eq!(fields(admitted), ["width"]);
     // Too short a clip for two images is a wrong field, not another method.
     for frames in [0, 1] {
         let short = GenerationDraft { frames, ..draft(&[0, 1]) };
-        assert_eq!(admit(&Ask::default(), short, &node()).unwrap().check().unwrap_err().field, "frames");
+        assert_eq!(fields(admit(&Ask::default(), short, &node()).unwrap()), ["frames"]);
     }
 }
 
@@ -174,7 +178,7 @@ fn an_answer_repeats_little_of_what_it_was_told() {
 
 #[test]
 fn the_mark_says_what_the_class_is() {
-    let admitted = admit(&Ask::default(), draft(&[0, 16]), &node()).unwrap().check().unwrap();
+    let admitted = admit(&Ask::default(), draft(&[0, 16]), &node()).unwrap().check(&ModelRules::LTX).unwrap();
     let weights = WeightFingerprint { header_sha256: "ab".into(), file_sha256: None, total_bytes: 7 };
     let model = ModelIdentity { name: "tiny".into(), version: "2.3.0".into(), weights };
     let mark = admitted.mark(&model, "node-1");
@@ -187,13 +191,32 @@ fn the_mark_says_what_the_class_is() {
     assert_eq!(json["seed"], 1);
     assert_eq!(entry("weights_header_sha256").as_deref(), Some("ab"));
     assert_eq!(json["weights"]["total_bytes"], 7);
-    for unknown in ["weights_file_sha256", "frames_sha256", "time"] {
+    for unknown in ["weights_file_sha256", "frames_sha256", "time", "sigmas", "refine_sigmas"] {
         assert_eq!(entry(unknown), None, "{unknown} is not known yet");
     }
+
+    // Of the schedule, what no name says.
+    let own = GenerationDraft { sigmas: Some(vec![1.0, 0.421875, 0.0]), ..draft(&[0, 16]) };
+    let own = admit(&Ask::default(), own, &node()).unwrap().check(&ModelRules::LTX).unwrap().mark(&model, "node-1");
+    assert!(own.entries().contains(&("sigmas", "1,0.421875,0".to_owned())), "{own:?}");
+    assert_eq!(serde_json::to_value(&own).unwrap()["sigmas"], serde_json::json!([1.0, 0.421875, 0.0]));
 
     let complete = mark.clone().completed("cd", Some(UnixMillis(0)));
     let entry = |key| complete.entries().into_iter().find(|(k, _)| *k == key).map(|(_, v)| v);
     assert_eq!(entry("frames_sha256").as_deref(), Some("cd"));
     assert_eq!(entry("time").as_deref(), Some("1970-01-01T00:00:00.000Z"));
     assert_eq!(mark.clone().completed("cd", None), mark.completed("cd", None));
+}
+
+#[test]
+fn a_stored_request_is_as_it_always_was() {
+    let admitted = |draft| admit(&Ask::default(), draft, &node()).unwrap().to_stored();
+    let stored = serde_json::to_value(admitted(draft(&[0]))).unwrap();
+    for added in ["sigmas", "refine_sigmas", "beyond_trained_length", "faults"] {
+        assert!(stored["draft"].get(added).is_none(), "{added} would change what saved states belong to");
+    }
+    assert_eq!(serde_json::from_value::<StoredRequest>(stored).unwrap().draft, draft(&[0]));
+    let own = GenerationDraft { sigmas: Some(vec![1.0, 0.909_375, 0.0]), ..draft(&[0]) };
+    let text = serde_json::to_string(&admitted(own.clone())).unwrap();
+    assert_eq!(serde_json::from_str::<StoredRequest>(&text).unwrap().draft, own);
 }

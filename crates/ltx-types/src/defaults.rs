@@ -2,7 +2,10 @@
 //!
 //! Must not know flags or protobuf (each is mapped to [`Overrides`]), nor where manifests lie.
 
-use crate::{ConditioningMode, GenerationDraft, Guidance, ImageCondition, ImageInput, Method, Schedule, Seed, Stages};
+use crate::{
+    ConditioningMode, GenerationDraft, Guidance, ImageCondition, ImageInput, Method, Schedule, Seed, Stages,
+    unread::unread,
+};
 use serde::Deserialize;
 
 /// How a model wants to be sampled where a request is silent, as its manifest states it.
@@ -65,6 +68,12 @@ pub struct Overrides {
     pub stg_blocks: Option<Vec<usize>>,
     /// The conditioning images' H.264 round trip.
     pub image_crf: Option<u32>,
+    /// Noise levels instead of the schedule's own. Models have none.
+    pub sigmas: Option<Vec<f64>>,
+    /// Noise levels of the second stage instead of the usual ones. Models have none.
+    pub refine_sigmas: Option<Vec<f64>>,
+    /// Whether the clip may be longer than those that the model was trained on.
+    pub beyond_trained_length: bool,
 }
 
 impl Defaults {
@@ -85,15 +94,16 @@ impl Defaults {
     }
 
     /// The request as a whole: every field that `said` leaves out is the model's, and each image stands at its frame. Nothing
-    /// is checked.
+    /// is checked but one thing, as it cannot be seen in the draft any more: what is said and would be read by nothing is among
+    /// the draft's faults. What the model says and nothing reads is none.
     pub fn fill(&self, said: Overrides, prompt: String, images: Vec<ImageInput>) -> GenerationDraft {
         let frames = said.frames.unwrap_or(self.frames);
         let schedule = said.schedule.unwrap_or(self.schedule);
         let method = if images.len() > 1 { Method::StartEndFrames } else { Method::ImageToVideo };
         let own = &self.guidance;
-        GenerationDraft {
+        let mut draft = GenerationDraft {
             prompt,
-            negative_prompt: said.negative_prompt.unwrap_or_else(|| self.negative_prompt.clone()),
+            negative_prompt: said.negative_prompt.clone().unwrap_or_else(|| self.negative_prompt.clone()),
             images: images.into_iter().map(|image| ImageCondition::within(image, frames)).collect(),
             conditioning: said.conditioning.unwrap_or_else(|| ConditioningMode::official(method, schedule)),
             width: said.width.unwrap_or(self.width),
@@ -108,10 +118,16 @@ impl Defaults {
                 cfg_scale: said.cfg_scale.unwrap_or(own.cfg_scale),
                 stg_scale: said.stg_scale.unwrap_or(own.stg_scale),
                 rescale_scale: said.rescale_scale.unwrap_or(own.rescale_scale),
-                stg_blocks: said.stg_blocks.unwrap_or_else(|| own.stg_blocks.clone()),
+                stg_blocks: said.stg_blocks.clone().unwrap_or_else(|| own.stg_blocks.clone()),
             },
             image_crf: said.image_crf.unwrap_or(self.image_crf),
-        }
+            sigmas: said.sigmas.clone(),
+            refine_sigmas: said.refine_sigmas.clone(),
+            beyond_trained_length: said.beyond_trained_length,
+            faults: vec![],
+        };
+        draft.faults = unread(&said, &draft);
+        draft
     }
 }
 

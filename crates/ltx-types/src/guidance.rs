@@ -2,7 +2,7 @@
 //!
 //! Must not know tensors; the arithmetic is in `ltx-pipeline`.
 
-use crate::FieldError;
+use crate::{FieldError, FieldErrors, field_errors::Found};
 use serde::{Deserialize, Serialize};
 
 /// Guidance of one sampling stage: `cond + (cfg−1)(cond−uncond) + stg(cond−perturbed)`, then rescaled.
@@ -26,15 +26,30 @@ impl Guidance {
     /// Checks every number.
     ///
     /// # Errors
-    /// A scale is not finite or out of range, or STG is on without a block to perturb.
-    pub fn check(self) -> Result<Self, FieldError> {
-        scale("guidance_scale", self.cfg_scale, 0.0, Self::MAX_SCALE, 3.0)?;
-        scale("stg_scale", self.stg_scale, 0.0, Self::MAX_SCALE, 1.0)?;
-        scale("guidance_rescale", self.rescale_scale, 0.0, 1.0, 0.7)?;
-        if self.stg_scale != 0.0 && self.stg_blocks.is_empty() {
-            return Err(FieldError::new("stg_blocks", "[]", "names no block although stg_scale is not 0"));
+    /// Every scale that is not finite or out of range; STG that is on without a block to perturb, or with one that a model of so
+    /// many `blocks` lacks.
+    pub fn check(self, blocks: Option<usize>) -> Result<Self, FieldErrors> {
+        let mut found = Found::default();
+        found.keep(scale("guidance_scale", self.cfg_scale, 0.0, Self::MAX_SCALE, 3.0));
+        found.keep(scale("stg_scale", self.stg_scale, 0.0, Self::MAX_SCALE, 1.0));
+        found.keep(scale("guidance_rescale", self.rescale_scale, 0.0, 1.0, 0.7));
+        if self.uses_stg() {
+            found.keep(self.check_blocks(blocks));
         }
-        Ok(self)
+        found.nothing().map(|()| self)
+    }
+
+    fn check_blocks(&self, blocks: Option<usize>) -> Result<(), FieldError> {
+        if self.stg_blocks.is_empty() {
+            return Err(FieldError::new("stg_blocks", "[]", "names no block although stg_scale is not 0").nearest(0));
+        }
+        let Some(blocks) = blocks else { return Ok(()) };
+        let beyond = self.stg_blocks.iter().find(|block| **block >= blocks);
+        let last = blocks.saturating_sub(1);
+        beyond.map_or(Ok(()), |block| {
+            let rule = format!("is none of the model's blocks, 0..={last}");
+            Err(FieldError::new("stg_blocks", block, rule).nearest(last))
+        })
     }
 
     /// Whether the unconditional pass runs.
@@ -63,10 +78,17 @@ mod tests {
     #[test]
     fn refuses_what_is_not_a_number() {
         let with = |cfg_scale| Guidance { cfg_scale, stg_scale: 1.0, rescale_scale: 0.7, stg_blocks: vec![28] };
-        assert!(with(3.0).check().is_ok());
-        assert!(with(f64::NAN).check().is_err_and(|e| e.field == "guidance_scale"));
-        assert!(with(f64::INFINITY).check().is_err());
-        let no_block = Guidance { stg_blocks: vec![], ..with(3.0) };
-        assert!(no_block.check().is_err_and(|e| e.field == "stg_blocks"));
+        let fields = |guidance: Guidance, blocks| {
+            let found = guidance.check(blocks).err();
+            found.iter().flatten().map(|error| error.field).collect::<Vec<_>>()
+        };
+        assert!(fields(with(3.0), None).is_empty() && fields(with(3.0), Some(29)).is_empty());
+        assert_eq!(fields(with(f64::NAN), None), ["guidance_scale"]);
+        assert_eq!(fields(with(f64::INFINITY), Some(28)), ["guidance_scale", "stg_blocks"]);
+        assert_eq!(fields(Guidance { stg_blocks: vec![], ..with(3.0) }, None), ["stg_blocks"]);
+        let off = Guidance { stg_scale: 0.0, ..with(3.0) };
+        assert!(fields(off, Some(3)).is_empty(), "nothing is skipped at scale 0");
+        let text = with(1.0).check(Some(3)).unwrap_err().to_string();
+        assert_eq!(text, "stg_blocks: 28 is none of the model's blocks, 0..=2; nearest legal: 2");
     }
 }

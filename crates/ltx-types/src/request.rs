@@ -4,7 +4,7 @@
 
 use crate::{
     ConditioningMode, FieldError, FrameCount, FrameRate, Guidance, ImageCondition, Method, PixelShape, Schedule, Seed,
-    SizeRules, Stages,
+    SigmaList, Stages,
 };
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +63,19 @@ pub struct GenerationDraft {
     pub guidance: Guidance,
     /// The images' H.264 round trip.
     pub image_crf: u32,
+    /// Noise levels instead of the schedule's own; they say how many steps there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sigmas: Option<Vec<f64>>,
+    /// Noise levels of the second stage instead of the usual ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refine_sigmas: Option<Vec<f64>>,
+    /// Whether the clip may be longer than those that the model was trained on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub beyond_trained_length: bool,
+    /// What was found wrong while the draft was composed, and its values no longer show. It is refused with the rest, and
+    /// nothing of it is stored.
+    #[serde(skip)]
+    pub faults: Vec<FieldError>,
 }
 
 /// A generation whose fields fit together.
@@ -88,7 +101,7 @@ pub struct Generation {
     pub seed: Seed,
     /// The sampling schedule.
     pub schedule: Schedule,
-    /// Steps of the guided schedule.
+    /// Steps of the first stage.
     pub steps: usize,
     /// One stage or two.
     pub stages: Stages,
@@ -96,109 +109,8 @@ pub struct Generation {
     pub guidance: Option<Guidance>,
     /// The images' H.264 round trip.
     pub image_crf: Crf,
-}
-
-impl GenerationDraft {
-    /// Checks every field by the rules of every LTX model ([`SizeRules::LTX`]).
-    ///
-    /// # Errors
-    /// As [`Self::check_by`].
-    pub fn check(self, method: Method) -> Result<Generation, FieldError> {
-        self.check_by(&SizeRules::LTX, method)
-    }
-
-    /// Checks every field, alone and against the others; `rules` say which sizes the model can make.
-    ///
-    /// # Errors
-    /// The first field that is wrong, with the nearest legal value.
-    pub fn check_by(self, rules: &SizeRules, method: Method) -> Result<Generation, FieldError> {
-        // The shortest clip between two images: a latent frame for each.
-        let shortest = rules.frame_step + 1;
-        if method == Method::StartEndFrames && self.frames < shortest {
-            let rule = "is too short for a start and an end frame";
-            return Err(FieldError::new("frames", self.frames, rule).nearest(shortest));
-        }
-        let frames = FrameCount::by_rules(self.frames, rules)?;
-        let pixels = PixelShape { width: self.width, height: self.height }.checked(self.stages, rules)?;
-        let rate = FrameRate::new(self.fps)?;
-        if self.images.is_empty() {
-            return Err(FieldError::new("image", "none", "was given; a generation starts from an image"));
-        }
-        for image in &self.images {
-            if image.frame_index > frames.last() {
-                let rule = format!("is outside the clip of {} frames", frames.get());
-                return Err(FieldError::new("frame_index", image.frame_index, rule).nearest(frames.last()));
-            }
-        }
-        if !(1..=1000).contains(&self.steps) {
-            let nearest = self.steps.clamp(1, 1000);
-            return Err(FieldError::new("steps", self.steps, "is outside 1..=1000").nearest(nearest));
-        }
-        let guidance = Some(self.guidance.check()?).filter(|_| self.schedule == Schedule::Guided);
-        let image_crf = Crf::new(self.image_crf)?;
-        Ok(Generation {
-            method,
-            prompt: self.prompt,
-            negative_prompt: self.negative_prompt,
-            images: self.images,
-            conditioning: self.conditioning,
-            pixels,
-            frames,
-            rate,
-            seed: self.seed,
-            schedule: self.schedule,
-            steps: self.steps,
-            stages: self.stages,
-            guidance,
-            image_crf,
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Defaults, FramePosition, ImageInput, ImageSource, Overrides, Strength};
-
-    fn draft() -> GenerationDraft {
-        let image =
-            |position| ImageInput { source: ImageSource::Path("start.png".into()), position, strength: Strength::FULL };
-        let said = Overrides { width: Some(96), height: Some(64), frames: Some(17), ..Overrides::default() };
-        let images = vec![image(FramePosition::First), image(FramePosition::Last)];
-        Defaults::official(Schedule::Distilled).fill(said, "A lake".into(), images)
-    }
-
-    fn refusal(change: impl FnOnce(&mut GenerationDraft)) -> String {
-        let mut draft = draft();
-        change(&mut draft);
-        draft.check(Method::StartEndFrames).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn guidance_is_kept_on_the_guided_schedule_alone() {
-        assert!(draft().check(Method::StartEndFrames).unwrap().guidance.is_none());
-        let guided = GenerationDraft { schedule: Schedule::Guided, ..draft() };
-        assert!(guided.check(Method::StartEndFrames).unwrap().guidance.is_some());
-    }
-
-    #[test]
-    fn each_field_is_refused_by_name() {
-        let outside = refusal(|draft| draft.images[1].frame_index = 17);
-        assert_eq!(outside, "frame_index: 17 is outside the clip of 17 frames; nearest legal: 16");
-        let short = refusal(|draft| draft.frames = 1);
-        assert_eq!(short, "frames: 1 is too short for a start and an end frame; nearest legal: 9");
-        assert!(refusal(|draft| draft.images.clear()).starts_with("image: none was given"));
-        assert!(refusal(|draft| draft.steps = 0).starts_with("steps: 0 is outside 1..=1000"));
-        assert!(refusal(|draft| draft.image_crf = 52).starts_with("image_crf: 52 is outside 0..=51"));
-        assert!(refusal(|draft| draft.fps = f64::NAN).starts_with("fps: NaN"));
-        assert!(refusal(|draft| draft.guidance.cfg_scale = f64::NAN).starts_with("guidance_scale: NaN"));
-    }
-
-    #[test]
-    fn strength_is_a_share() {
-        assert!(Strength::new(0.0).is_ok() && Strength::new(1.0).is_ok());
-        for (value, nearest) in [(-0.1, "0"), (1.5, "1"), (f64::NAN, "1")] {
-            assert_eq!(Strength::new(value).unwrap_err().nearest.as_deref(), Some(nearest));
-        }
-    }
+    /// Noise levels of the first stage instead of the schedule's own; as many steps as `steps`.
+    pub sigmas: Option<SigmaList>,
+    /// Noise levels of the second stage instead of the usual ones.
+    pub refine_sigmas: Option<SigmaList>,
 }

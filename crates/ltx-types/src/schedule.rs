@@ -4,6 +4,11 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Steps of the distilled schedule.
+pub const DISTILLED_STEPS: usize = 8;
+/// Steps that refine the upscaled latent where a request lists no sigmas for them, whatever the schedule.
+pub const REFINING_STEPS: usize = 3;
+
 /// The sampling schedule. Dev and distilled checkpoints look alike, so it is always named, never guessed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -2,7 +2,7 @@
 //!
 //! Must not know tensors.
 
-use crate::{FieldError, FrameCount, SizeRules, Stages};
+use crate::{FieldError, FieldErrors, FrameCount, SizeRules, Stages, field_errors::Found};
 use serde::{Deserialize, Serialize};
 
 /// Width and height of every frame, in pixels.
@@ -19,18 +19,19 @@ impl PixelShape {
     ///
     /// # Errors
     /// As [`Self::checked`].
-    pub fn new(width: usize, height: usize, stages: Stages) -> Result<Self, FieldError> {
+    pub fn new(width: usize, height: usize, stages: Stages) -> Result<Self, FieldErrors> {
         Self { width, height }.checked(stages, &SizeRules::LTX)
     }
 
     /// Checks both sides against the step the stages need: in LTX models 32 pixels for one stage, 64 for two.
     ///
     /// # Errors
-    /// A side is 0, larger than the rules allow, or not a multiple; the error names the field and the nearest multiples.
-    pub fn checked(self, stages: Stages, rules: &SizeRules) -> Result<Self, FieldError> {
-        side("width", self.width, stages, rules)?;
-        side("height", self.height, stages, rules)?;
-        Ok(self)
+    /// A side is 0, larger than the rules allow, or not a multiple; the error names each such side and the nearest multiples.
+    pub fn checked(self, stages: Stages, rules: &SizeRules) -> Result<Self, FieldErrors> {
+        let mut found = Found::default();
+        found.keep(side("width", self.width, stages, rules));
+        found.keep(side("height", self.height, stages, rules));
+        found.nothing().map(|()| self)
     }
 
     /// The shape stage 1 works at: half of both sides with two stages, the same with one.
@@ -128,6 +129,9 @@ mod tests {
             Err("height: 96 is not a multiple of 64 (two stages); nearest legal: 64 or 128".into())
         );
         assert_eq!(text(0, 64, Stages::One), Err("width: 0 is not a multiple of 32; nearest legal: 32".into()));
+        let both = "width: 130 is not a multiple of 32; nearest legal: 128 or 160; height: 1 is not a multiple of 32; nearest \
+                    legal: 32";
+        assert_eq!(text(130, 1, Stages::One), Err(both.into()));
         assert!(text(1 << 40, 64, Stages::One).is_err());
     }
 }

@@ -10,7 +10,7 @@ use ltx_nn::DeviceError;
 use ltx_pipeline::{PipelineError, golden::GoldenError};
 use ltx_policy::Refusal;
 use ltx_server::ServerError;
-use ltx_types::{Cancelled, FieldError};
+use ltx_types::{Cancelled, FieldError, FieldErrors};
 use ltx_weights::WeightsError;
 use std::process::ExitCode;
 
@@ -61,6 +61,10 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
 
 /// The same, for a command that ends the process itself.
 pub(crate) fn print(error: &anyhow::Error) -> Code {
+    if let Some(fields) = error.downcast_ref::<FieldErrors>() {
+        fields.iter().for_each(|field| eprintln!("ltxd: {field}"));
+        return Code::BadInput;
+    }
     let mut line = String::new();
     for cause in error.chain().map(ToString::to_string) {
         // A transparent error repeats its source's words.
@@ -68,7 +72,7 @@ pub(crate) fn print(error: &anyhow::Error) -> Code {
             line = if line.is_empty() { cause } else { format!("{line}: {cause}") };
         }
     }
-    eprintln!("ltxd: {line}");
+    line.lines().for_each(|line| eprintln!("ltxd: {line}"));
     error.chain().map(code_of).find(|code| *code != Code::Failed).unwrap_or(Code::Failed)
 }
 
@@ -76,7 +80,7 @@ fn code_of(error: &(dyn std::error::Error + 'static)) -> Code {
     if error.is::<Cancelled>() {
         return Code::Cancelled;
     }
-    if error.is::<FieldError>() || error.is::<BadInput>() {
+    if error.is::<FieldError>() || error.is::<FieldErrors>() || error.is::<BadInput>() {
         return Code::BadInput;
     }
     if error.is::<Refusal>() {

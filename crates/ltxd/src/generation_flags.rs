@@ -18,7 +18,7 @@ pub(crate) struct GenerationFlags {
     /// What the clip shows.
     #[arg(long, value_name = "TEXT")]
     pub(crate) prompt: Option<String>,
-    /// What guidance steers away from (guided schedule only).
+    /// What guidance steers away from. Refused where nothing reads it: distilled schedule, or a guidance scale of 1.
     #[arg(long, value_name = "TEXT")]
     negative_prompt: Option<String>,
     /// Pixels across: a multiple of 32, of 64 with two stages.
@@ -39,9 +39,16 @@ pub(crate) struct GenerationFlags {
     /// 1 samples at full size; 2 samples at half size, upscales the latent and refines.
     #[arg(long, value_name = "N")]
     stages: Option<u32>,
-    /// Steps of the guided schedule.
+    /// Steps of the guided schedule. The distilled one takes eight: another number is refused.
     #[arg(long, value_name = "N")]
     steps: Option<u32>,
+    /// A schedule of one's own: noise levels instead of the named schedule's, such as 1,0.9,0.5,0. They lie within (0, 1], fall
+    /// strictly and end at 0, at most 1000 steps.
+    #[arg(long, value_name = "SIGMAS", value_delimiter = ',')]
+    sigmas: Option<Vec<f64>>,
+    /// The same for the second of two stages.
+    #[arg(long, value_name = "SIGMAS", value_delimiter = ',')]
+    refine_sigmas: Option<Vec<f64>>,
     /// Classifier-free guidance scale; 1 switches it off.
     #[arg(long, value_name = "SCALE")]
     guidance_scale: Option<f64>,
@@ -57,15 +64,18 @@ pub(crate) struct GenerationFlags {
     /// What happens to the start image: it replaces the first latent frame, or is appended like the end image.
     #[arg(long, value_parser = conditionings())]
     conditioning: Option<ConditioningMode>,
-    /// How firmly the start image is held, 0 to 1.
+    /// How firmly the start image is held, 0 to 1; 1 by default.
     #[arg(long, value_name = "SHARE")]
     pub(crate) strength: Option<f64>,
-    /// How firmly the end image is held, 0 to 1.
-    #[arg(long, value_name = "SHARE")]
+    /// How firmly the end image is held, 0 to 1; 1 by default.
+    #[arg(long, value_name = "SHARE", requires = "end_image")]
     pub(crate) end_strength: Option<f64>,
     /// H.264 round trip of the images, 0 (off) to 51.
     #[arg(long, value_name = "CRF")]
     image_crf: Option<u32>,
+    /// Ask for a clip longer than those that the model was trained on.
+    #[arg(long)]
+    beyond_trained_length: bool,
     /// Seeds the noise.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -86,18 +96,16 @@ fn conditionings() -> impl TypedValueParser<Value = ConditioningMode> {
 }
 
 impl GenerationFlags {
-    /// What the flags say beside prompt and images.
-    ///
-    /// # Errors
-    /// Stages that are neither 1 nor 2.
-    pub(crate) fn overrides(&self) -> Result<Overrides, FieldError> {
+    /// What the flags say beside prompt and images. Stages that are neither 1 nor 2 are added to the faults.
+    pub(crate) fn overrides(&self, faults: &mut Vec<FieldError>) -> Overrides {
         let whole = |value: Option<u32>| value.map(|value| value as usize);
         let stages = |count: u32| {
             let stages = Stages::try_from(u8::try_from(count).unwrap_or(u8::MAX));
             stages.map_err(|error| FieldError { value: count.to_string(), ..error })
         };
         let blocks = |blocks: &Vec<u32>| blocks.iter().map(|&block| block as usize).collect();
-        Ok(Overrides {
+        let stages = self.stages.map(stages).transpose().map_err(|error| faults.push(error));
+        Overrides {
             negative_prompt: self.negative_prompt.clone(),
             conditioning: self.conditioning,
             width: whole(self.width),
@@ -107,13 +115,16 @@ impl GenerationFlags {
             seed: self.seed.map(Seed),
             schedule: self.schedule,
             steps: whole(self.steps),
-            stages: self.stages.map(stages).transpose()?,
+            stages: stages.ok().flatten(),
             cfg_scale: self.guidance_scale,
             stg_scale: self.stg_scale,
             rescale_scale: self.guidance_rescale,
             stg_blocks: self.stg_blocks.as_ref().map(blocks),
             image_crf: self.image_crf,
-        })
+            sigmas: self.sigmas.clone(),
+            refine_sigmas: self.refine_sigmas.clone(),
+            beyond_trained_length: self.beyond_trained_length,
+        }
     }
 
     /// The spec of a generation on a node, without images and without who asks. Values are passed on as they are: what is legal
@@ -147,6 +158,9 @@ impl GenerationFlags {
             guidance: (guidance != v1::Guidance::default()).then_some(guidance),
             conditioning: conditioning.into(),
             image_crf: self.image_crf,
+            sigmas: self.sigmas.clone().unwrap_or_default(),
+            refine_sigmas: self.refine_sigmas.clone().unwrap_or_default(),
+            beyond_trained_length: self.beyond_trained_length,
             ..v1::GenerationSpec::default()
         }
     }

@@ -11,7 +11,7 @@ use ltx_testkit::{
     fake::{LONG, client, draft, ended, frames_of, policy, settings, submit_draft},
     tiny,
 };
-use ltx_types::{Generation, GenerationDraft, ModelFiles, Stage, Stages};
+use ltx_types::{Generation, GenerationDraft, ModelFiles, ModelRules, Stage, Stages};
 use std::{path::Path, sync::Arc};
 
 struct Tiny(Engine);
@@ -35,6 +35,10 @@ impl Models for Tiny {
     fn identity(&self, model: &str) -> Option<ModelIdentity> {
         let weights = WeightFingerprint::default();
         Some(ModelIdentity { name: model.to_owned(), version: self.0.version().to_owned(), weights })
+    }
+
+    fn rules(&self, _: &str) -> Option<ModelRules> {
+        Some(self.0.rules())
     }
 
     fn plan(&self, _: &str, request: &Generation) -> Option<MemoryPlan> {
@@ -95,6 +99,20 @@ fn stages_of(record: &GenerationRecord) -> Vec<(Stage, f64)> {
 #[test]
 fn a_stopped_generation_goes_on_to_the_same_frames() {
     let request = GenerationDraft { stages: Stages::Two, ..draft("a lake at dawn", 5) };
+    goes_on(request, [(Stage::TextEncoding, 1), (Stage::Denoising, 2), (Stage::Denoising, 7), (Stage::Refining, 1)]);
+}
+
+/// Sigmas of one's own in both stages: more steps than the named schedule takes.
+#[test]
+fn a_schedule_of_ones_own_goes_on_where_it_was_stopped() {
+    let sigmas = Some((0..=10).rev().map(|i| f64::from(i) / 10.0).collect());
+    let refine_sigmas = Some(vec![0.9, 0.7, 0.5, 0.3, 0.0]);
+    let request = GenerationDraft { stages: Stages::Two, sigmas, refine_sigmas, ..draft("a lake at dawn", 5) };
+    goes_on(request, [(Stage::Denoising, 3), (Stage::Denoising, 9), (Stage::Refining, 2), (Stage::Refining, 4)]);
+}
+
+/// Stops a generation at some steps, each in a life of its own, and looks at what comes of it.
+fn goes_on(request: GenerationDraft, stops: [(Stage, usize); 4]) {
     let quiet = tempfile::tempdir().unwrap();
     let jobs = open(quiet.path());
     let id = submit_draft(&jobs, "a", request.clone()).unwrap().record.id;
@@ -110,8 +128,7 @@ fn a_stopped_generation_goes_on_to_the_same_frames() {
     let jobs = open(folder.path());
     let id = submit_draft(&jobs, "a", request).unwrap().record.id;
     drop(jobs);
-    for (stage, step) in [(Stage::TextEncoding, 1), (Stage::Denoising, 2), (Stage::Denoising, 7), (Stage::Refining, 1)]
-    {
+    for (stage, step) in stops {
         let jobs = open(folder.path());
         let last = jobs.get(&client("a"), id).unwrap().last_event;
         let mut watch = jobs.watch(&client("a"), id, last).unwrap();

@@ -3,7 +3,9 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use ltx_policy::{Ask, ModelIdentity, ModelNames, PolicyConfig, UsageMark, WeightFingerprint, admit};
-use ltx_types::{Defaults, FramePosition, ImageInput, ImageSource, Overrides, Schedule, Seed, Strength, UnixMillis};
+use ltx_types::{
+    Defaults, FramePosition, ImageInput, ImageSource, ModelRules, Overrides, Schedule, Seed, Strength, UnixMillis,
+};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -18,7 +20,7 @@ pub(crate) fn mark() -> UsageMark {
     let said = Overrides { seed: Some(Seed(42)), ..said };
     let draft = Defaults::official(Schedule::Distilled).fill(said, "a lake".into(), vec![image]);
     let config = PolicyConfig::new(ModelNames::new(vec![], []));
-    let admitted = admit(&Ask::default(), draft, &config).unwrap().check().unwrap();
+    let admitted = admit(&Ask::default(), draft, &config).unwrap().check(&ModelRules::LTX).unwrap();
     let weights =
         WeightFingerprint { header_sha256: "1a".repeat(32), file_sha256: Some("2b".repeat(32)), total_bytes: 46 << 30 };
     let model = ModelIdentity { name: "ltx-2.3-distilled".into(), version: "2.3".into(), weights };

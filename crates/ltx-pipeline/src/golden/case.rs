@@ -5,7 +5,7 @@
 use crate::PipelineError;
 use candle_core::DType;
 use ltx_types::{
-    ConditioningMode, Defaults, FieldError, FramePosition, Generation, Guidance, ImageInput, ImageSource, LoraChoice,
+    ConditioningMode, Defaults, FieldErrors, FramePosition, Generation, Guidance, ImageInput, ImageSource, LoraChoice,
     LoraStrengths, Method, ModelFiles, Overrides, Schedule, Seed, Stages, Strength,
 };
 use serde::Deserialize;
@@ -50,7 +50,7 @@ pub enum GoldenError {
         file: PathBuf,
         /// Which field.
         #[source]
-        source: FieldError,
+        source: FieldErrors,
     },
     /// The engine failed on it.
     #[error(transparent)]
@@ -167,7 +167,7 @@ impl RawLora {
 }
 
 impl RawCase {
-    fn request(self, folder: &Path) -> Result<Generation, FieldError> {
+    fn request(self, folder: &Path) -> Result<Generation, FieldErrors> {
         let schedule = if self.guidance.is_some() { Schedule::Guided } else { Schedule::Distilled };
         let image = |image: RawImage| ImageInput {
             source: ImageSource::Path(folder.join(image.file)),

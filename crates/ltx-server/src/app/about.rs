@@ -5,6 +5,7 @@
 use super::{ModelCard, Node, Phase, Problem};
 use ltx_jobs::{ClientId, Status, memory};
 use ltx_policy::ModelNames;
+use ltx_types::ModelRules;
 use std::time::SystemTime;
 
 /// Whether a node takes generations.
@@ -23,6 +24,8 @@ pub(crate) enum NodeState {
 pub(crate) struct ServedModel {
     /// What is known of it.
     pub(crate) card: ModelCard,
+    /// What requests for it are held against.
+    pub(crate) rules: ModelRules,
     /// Whether generations on it are taken.
     pub(crate) loaded: bool,
     /// Whether a request that names no model runs on it.
@@ -97,7 +100,7 @@ impl Node {
         let served = cards.iter().map(|&card| {
             let name = card.manifest.name.as_str();
             let default = Some(name) == default.or(first);
-            ServedModel { card: card.clone(), loaded: loaded.contains(&name), default }
+            ServedModel { card: card.clone(), rules: self.rules_of(card), loaded: loaded.contains(&name), default }
         });
         served.collect()
     }

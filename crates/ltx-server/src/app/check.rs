@@ -4,7 +4,7 @@
 
 use super::{
     Node, Problem, Request, Specification,
-    judge::{Judged, add_fault, in_request},
+    judge::{Judged, add_faults},
 };
 use ltx_jobs::{ClientId, Estimate, memory};
 use ltx_policy::{Eligibility, admit};
@@ -28,14 +28,15 @@ impl Node {
     /// The jobs' own: `NoModel`, `ModelUnavailable`, `Database`, `Corrupt`.
     pub(crate) async fn check(&self, client: ClientId, asked: &impl Specification) -> Result<Checked, Problem> {
         let policy = self.policy().for_new();
-        let Judged { request: Request { ask, draft, mut faults, .. }, verdict } = self.judge(asked, &policy, false);
+        let Judged { request: Request { ask, draft, mut faults, .. }, verdict, rules } =
+            self.judge(asked, &policy, false);
         if verdict.method().is_none() {
             return Ok(Checked { verdict, estimate: None, faults: vec![] });
         }
-        let estimate = match admit(&ask, draft, &policy)?.check() {
+        let estimate = match admit(&ask, draft, &policy)?.check(&rules) {
             Ok(admitted) => Some(self.read(move |jobs| jobs.estimate(&client, &admitted)).await?),
-            Err(fault) => {
-                add_fault(&mut faults, in_request(fault));
+            Err(found) => {
+                add_faults(&mut faults, found);
                 None
             }
         };

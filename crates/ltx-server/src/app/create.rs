@@ -5,7 +5,7 @@
 
 use super::{
     Node, Phase, Problem, Request, Specification,
-    judge::{Judged, add_fault, in_request},
+    judge::{Judged, add_faults, in_request},
 };
 use ltx_jobs::{ClientId, GenerationId, Jobs, JobsError, Submission, Submitted, UploadId};
 use ltx_policy::{Ask, PolicyConfig, admit};
@@ -48,7 +48,7 @@ impl Node {
             }
         }
         let policy = self.policy().for_new();
-        let Judged { mut request, verdict } = self.judge(&spec, &policy, true);
+        let Judged { mut request, verdict, rules } = self.judge(&spec, &policy, true);
         if let Some(refusal) = verdict.refusal() {
             return Err(self.refused(refusal.clone()));
         }
@@ -59,9 +59,9 @@ impl Node {
             request.faults.push(fault);
             None
         });
-        let whole = verdict.method().map(|method| request.draft.clone().check(method));
-        if let Some(Err(fault)) = whole {
-            add_fault(&mut request.faults, in_request(fault));
+        let whole = verdict.method().map(|method| request.draft.clone().check_by(&rules, method));
+        if let Some(Err(faults)) = whole {
+            add_faults(&mut request.faults, faults);
         }
         if !request.faults.is_empty() {
             return Err(Problem::Fields(request.faults));
@@ -106,7 +106,7 @@ impl Accepted {
             // A request that was accepted may come again after its upload has expired; a new one may not.
             (Err(_), Some(upload)) => Err(upload.into()),
             (Err(JobsError::StorageFull { .. }), None) => Err(storage_full(jobs)),
-            (Err(JobsError::Field(field)), None) => Err(in_request(field).into()),
+            (Err(JobsError::Fields(fields)), None) => Err(fields.map(in_request).into()),
             (Err(error), None) => Err(error.into()),
         }
     }

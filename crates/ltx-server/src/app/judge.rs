@@ -3,10 +3,10 @@
 //! Must not know how a request is written; a face reads it through [`Specification`]. Nothing is refused for a field here: what
 //! is wrong with fields is collected, because policy comes first.
 
-use super::{Node, Problem};
+use super::{ModelCard, Node, Problem};
 use ltx_jobs::UploadId;
 use ltx_policy::{Ask, Eligibility, PolicyConfig, Refusal};
-use ltx_types::{Defaults, FieldError, GenerationDraft};
+use ltx_types::{Defaults, FieldError, FieldErrors, GenerationDraft, ModelRules};
 
 /// A generation as a client specifies it, its silent fields not filled in yet: they depend on the model, and the model on
 /// policy. Each face implements it for its own kind of request.
@@ -25,8 +25,6 @@ pub(crate) trait Specification: Send + Sync {
 pub(crate) struct Rules<'a> {
     /// What a silent field means.
     pub(crate) defaults: &'a Defaults,
-    /// Whether two stages are possible, as far as it is known.
-    pub(crate) two_stages: Option<bool>,
     /// The most bytes of a prompt.
     pub(crate) prompt_bytes: usize,
     /// The most bytes of an image.
@@ -52,6 +50,8 @@ pub(crate) struct Request {
 pub(super) struct Judged {
     pub(super) request: Request,
     pub(super) verdict: Eligibility,
+    /// What the model that it will run on says of requests.
+    pub(super) rules: ModelRules,
 }
 
 impl Node {
@@ -62,14 +62,13 @@ impl Node {
             let card = catalog.card_or_default(model);
             let rules = Rules {
                 defaults: card.defaults(),
-                two_stages: card.two_stages,
                 prompt_bytes: self.config.limits.prompt_bytes.get(),
                 image_bytes: self.config.jobs.limits.image_bytes.get(),
                 images,
             };
             let request = asked.read(&rules);
             let verdict = Eligibility::of(&request.ask, &request.draft, policy);
-            (Judged { request, verdict }, card.manifest.name.clone())
+            (Judged { request, verdict, rules: self.rules_of(card) }, card.manifest.name.clone())
         };
         let guess = Some(asked.model()).filter(|name| !name.trim().is_empty());
         let guess = guess.and_then(|name| policy.names().find(name)).map(|model| model.name.as_str());
@@ -79,6 +78,12 @@ impl Node {
             Some(model) if model != used => read(Some(model)).0,
             _ => judged,
         }
+    }
+
+    /// What requests for a model are held against. Of one that is not served, nothing but its manifest is known.
+    pub(crate) fn rules_of(&self, card: &ModelCard) -> ModelRules {
+        let rules = self.jobs().rules(&card.manifest.name).unwrap_or(ModelRules::LTX);
+        ModelRules { two_stages: rules.two_stages.or(card.two_stages), ..rules }
     }
 
     /// A refusal by policy as it is answered; it is counted.
@@ -93,10 +98,12 @@ impl Node {
     }
 }
 
-/// Adds a fault that shows only when the draft is looked at as a whole, unless its field has one already.
-pub(super) fn add_fault(faults: &mut Vec<FieldError>, fault: FieldError) {
-    if !faults.iter().any(|known| known.field == fault.field) {
-        faults.push(fault);
+/// Adds what shows only when the draft is looked at as a whole, but for fields that have a fault already.
+pub(super) fn add_faults(faults: &mut Vec<FieldError>, found: FieldErrors) {
+    for fault in found.map(in_request) {
+        if !faults.iter().any(|known| known.field == fault.field) {
+            faults.push(fault);
+        }
     }
 }
 

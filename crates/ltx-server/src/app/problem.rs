@@ -4,7 +4,7 @@
 
 use ltx_jobs::JobsError;
 use ltx_policy::Refusal;
-use ltx_types::FieldError;
+use ltx_types::{FieldError, FieldErrors};
 use std::time::Duration;
 
 /// Why a call is answered with an error.
@@ -95,6 +95,12 @@ pub(crate) enum Problem {
 impl From<FieldError> for Problem {
     fn from(error: FieldError) -> Self {
         Self::Fields(vec![error])
+    }
+}
+
+impl From<FieldErrors> for Problem {
+    fn from(errors: FieldErrors) -> Self {
+        Self::Fields(errors.into_iter().collect())
     }
 }
 

@@ -57,14 +57,20 @@ fn request(spec: &v1::GenerationSpec, rules: &Rules<'_>) -> Request {
         seed: last.keep(spec.seed.map_or_else(Seed::drawn, |seed| Ok(Seed(seed))), "seed"),
         schedule,
         steps: size(spec.steps),
-        stages: stages(spec.stages, rules, &mut last),
+        stages: stages(spec.stages, &mut last),
         cfg_scale: guidance.and_then(|guidance| guidance.cfg_scale),
         stg_scale: guidance.and_then(|guidance| guidance.stg_scale),
         rescale_scale: guidance.and_then(|guidance| guidance.rescale_scale),
         stg_blocks: guidance.and_then(|guidance| stg_blocks(guidance, &mut last)),
         image_crf: spec.image_crf,
+        sigmas: sigmas(&spec.sigmas),
+        refine_sigmas: sigmas(&spec.refine_sigmas),
+        beyond_trained_length: spec.beyond_trained_length,
     };
-    let draft = rules.defaults.fill(said, spec.prompt.clone(), inputs);
+    let mut draft = rules.defaults.fill(said, spec.prompt.clone(), inputs);
+    // What would be read is known only where it is known what runs.
+    let (schedule, stages) = (faults.has("schedule"), last.has("stages"));
+    draft.faults.retain(|fault| !schedule && !(stages && fault.field == "refine_sigmas"));
     faults.length("prompt", &draft.prompt, rules.prompt_bytes);
     faults.length("negative_prompt", &draft.negative_prompt, rules.prompt_bytes);
     faults.append(last);
@@ -237,16 +243,15 @@ fn conditioning(value: i32, faults: &mut Faults) -> Option<ConditioningMode> {
     }
 }
 
-fn stages(value: Option<u32>, rules: &Rules<'_>, faults: &mut Faults) -> Option<Stages> {
+fn stages(value: Option<u32>, faults: &mut Faults) -> Option<Stages> {
     let count = value?;
     let stages = Stages::try_from(u8::try_from(count).unwrap_or(u8::MAX));
-    match stages.map_err(|error| FieldError { value: count.to_string(), ..error }) {
-        Ok(Stages::Two) if rules.two_stages == Some(false) => {
-            faults.add(FieldError::new("stages", 2, "needs a latent upscaler, which this model lacks").nearest(1));
-            Some(Stages::One)
-        }
-        stages => faults.keep(stages, "stages"),
-    }
+    faults.keep(stages.map_err(|error| FieldError { value: count.to_string(), ..error }), "stages")
+}
+
+/// A list of sigmas; an empty one is none.
+fn sigmas(list: &[f64]) -> Option<Vec<f64>> {
+    (!list.is_empty()).then(|| list.to_vec())
 }
 
 /// The blocks that are named; none is the model's own.

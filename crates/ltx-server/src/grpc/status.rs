@@ -127,7 +127,7 @@ fn of_jobs(error: JobsError) -> Answer {
         }
         JobsError::NoOutput { .. } => plain(ErrorReason::OutputNotFound),
         JobsError::EventsUnknown { last, .. } => plain(ErrorReason::EventOutOfRange).with("last_event", last),
-        JobsError::Field(field) => plain(ErrorReason::InvalidField).fields(&[field]),
+        JobsError::Fields(fields) => plain(ErrorReason::InvalidField).fields(&fields.into_iter().collect::<Vec<_>>()),
         JobsError::Media(error) => of_media(&error),
         JobsError::NoModel | JobsError::ModelUnavailable { .. } => plain(ErrorReason::ModelNotLoaded),
         JobsError::Stopping => plain(ErrorReason::ShuttingDown).retry(RESTART_DELAY),

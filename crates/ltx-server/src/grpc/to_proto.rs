@@ -83,9 +83,12 @@ fn spec(stored: &StoredRequest, model: &str) -> v1::GenerationSpec {
         plan: ask.plan.clone().unwrap_or_default(),
     };
     let GenerationDraft { guidance, .. } = draft;
+    // What nothing read is left out: the spec can be sent again as it is.
+    let guided = draft.schedule == Schedule::Guided;
+    let (uses_cfg, uses_stg) = (guided && guidance.uses_cfg(), guided && guidance.uses_stg());
     v1::GenerationSpec {
         prompt: draft.prompt.clone(),
-        negative_prompt: Some(draft.negative_prompt.clone()),
+        negative_prompt: uses_cfg.then(|| draft.negative_prompt.clone()),
         images: images(&draft.images),
         width: Some(count(draft.width)),
         height: Some(count(draft.height)),
@@ -93,13 +96,13 @@ fn spec(stored: &StoredRequest, model: &str) -> v1::GenerationSpec {
         fps: Some(draft.fps),
         seed: Some(draft.seed.0),
         schedule: schedule(draft.schedule).into(),
-        steps: Some(count(draft.steps)),
+        steps: Some(count(draft.steps_taken())),
         stages: Some(u32::from(draft.stages.count())),
-        guidance: Some(v1::Guidance {
+        guidance: guided.then(|| v1::Guidance {
             cfg_scale: Some(guidance.cfg_scale),
             stg_scale: Some(guidance.stg_scale),
-            rescale_scale: Some(guidance.rescale_scale),
-            stg_blocks: guidance.stg_blocks.iter().copied().map(count).collect(),
+            rescale_scale: (uses_cfg || uses_stg).then_some(guidance.rescale_scale),
+            stg_blocks: guidance.stg_blocks.iter().filter(|_| uses_stg).copied().map(count).collect(),
         }),
         conditioning: match draft.conditioning {
             ConditioningMode::ReplaceFirst => v1::Conditioning::ReplaceFirst,
@@ -107,6 +110,9 @@ fn spec(stored: &StoredRequest, model: &str) -> v1::GenerationSpec {
         }
         .into(),
         image_crf: Some(draft.image_crf),
+        sigmas: draft.sigmas.clone().unwrap_or_default(),
+        refine_sigmas: draft.refine_sigmas.clone().unwrap_or_default(),
+        beyond_trained_length: draft.beyond_trained_length,
         model: model.to_owned(),
         caller: Some(caller),
         ..v1::GenerationSpec::default()
@@ -163,6 +169,7 @@ fn stage_seconds(times: &[StageTime]) -> Vec<v1::StageSeconds> {
 fn mark(outcome: &Finished) -> v1::UsageMark {
     let of = &outcome.mark;
     let text = |key: &str| of[key].as_str().unwrap_or_default().to_owned();
+    let sigmas = |key: &str| of[key].as_array().into_iter().flatten().filter_map(|sigma| sigma.as_f64()).collect();
     let weights = &of["weights"];
     let weight = |key: &str| weights[key].as_str().unwrap_or_default().to_owned();
     let class = match of["usage_class"].as_str() {
@@ -190,6 +197,8 @@ fn mark(outcome: &Finished) -> v1::UsageMark {
         seed: of["seed"].as_u64().unwrap_or(0),
         node_id: text("node"),
         time: text("time").parse().ok(),
+        sigmas: sigmas("sigmas"),
+        refine_sigmas: sigmas("refine_sigmas"),
     }
 }
 

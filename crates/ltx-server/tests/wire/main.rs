@@ -8,4 +8,5 @@ mod life;
 mod node;
 mod policy_table;
 mod slow;
+mod stated;
 mod surroundings;

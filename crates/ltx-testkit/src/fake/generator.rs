@@ -60,7 +60,7 @@ impl FakeGenerator {
     }
 
     fn denoise(&self, request: &Generation, run: &Run<'_>, stage: Stage, state: &mut State) -> Result<()> {
-        let steps = StageSteps::of(request.schedule, request.steps);
+        let steps = StageSteps::of(request);
         let total = if stage == Stage::Denoising { steps.denoising } else { steps.refining };
         let seed = request.seed.0;
         for step in state.done_of(stage)..total {

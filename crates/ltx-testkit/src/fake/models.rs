@@ -6,7 +6,7 @@ use super::{FakeGenerator, FakeOptions};
 use ltx_engine::{BlocksNeed, DecodingNeed, Generator, MemoryPlan, StageNeed, TileSizes};
 use ltx_jobs::{LoadError, Models};
 use ltx_policy::{ModelIdentity, WeightFingerprint};
-use ltx_types::{Generation, Stage};
+use ltx_types::{Generation, ModelRules, Stage};
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
@@ -24,6 +24,9 @@ impl FakeModels {
     pub const NAME: &'static str = "ltx-2.3-tiny";
     /// What it says of its weights that stay in memory.
     pub const RESIDENT: u64 = 5;
+
+    /// What it says of the requests that it can serve: as the official models do.
+    pub const RULES: ModelRules = ModelRules { blocks: Some(48), trained_seconds: Some(20.0), ..ModelRules::LTX };
 
     /// Fakes that behave so.
     pub fn new(options: FakeOptions) -> Self {
@@ -47,6 +50,10 @@ impl Models for FakeModels {
         let header_sha256 = "fa".repeat(32);
         let weights = WeightFingerprint { header_sha256, file_sha256: None, total_bytes: 7 };
         (model == Self::NAME).then(|| ModelIdentity { name: model.to_owned(), version, weights })
+    }
+
+    fn rules(&self, _: &str) -> Option<ModelRules> {
+        Some(Self::RULES)
     }
 
     fn plan(&self, _: &str, request: &Generation) -> Option<MemoryPlan> {

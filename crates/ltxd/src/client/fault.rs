@@ -1,4 +1,4 @@
-//! A node's error as one line for people, and the exit code it means.
+//! A node's error as a line for people (one for every field that is wrong), and the exit code it means.
 //!
 //! Must not know the calls. The table of reasons is in proto/ltx/v1/errors.proto.
 
@@ -8,17 +8,29 @@ use ltx_proto::v1::ErrorReason;
 use ltx_types::sentence;
 use std::{error::Error, fmt};
 use tonic::{Code as GrpcCode, Status};
-use tonic_types::{ErrorDetails, StatusExt};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 /// What a node, or the way to it, had against a call.
 #[derive(Debug)]
 pub(crate) struct Fault {
     line: String,
+    /// The fields that are wrong with the request.
+    pub(crate) violations: Vec<Violation>,
     /// What the command exits with.
     pub(crate) code: Code,
     /// Whether the connection broke, the node is going to come back, or this client called too often: the same call may be
     /// made again.
     pub(crate) passing: bool,
+}
+
+/// What is wrong with one field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Violation {
+    pub(crate) field: String,
+    /// The value and the rule it breaks.
+    pub(crate) description: String,
+    /// The nearest legal value; empty where there is none.
+    pub(crate) nearest: String,
 }
 
 impl fmt::Display for Fault {
@@ -33,17 +45,17 @@ impl Fault {
     /// Nobody answers.
     pub(crate) fn unreachable(server: &str, error: &(dyn Error + 'static)) -> Self {
         let line = format!("{server}: the node cannot be reached: {}", sentence(error));
-        Self { line, code: Code::Unreachable, passing: true }
+        Self { line, violations: vec![], code: Code::Unreachable, passing: true }
     }
 
     /// An answer that the contract does not have.
     pub(crate) fn nonsense(what: &str) -> Self {
-        Self { line: format!("the node's answer has no {what}"), code: Code::Failed, passing: false }
+        Self::failed(format!("the node's answer has no {what}"))
     }
 
     /// What was received is not what was promised.
     pub(crate) fn failed(line: String) -> Self {
-        Self { line, code: Code::Failed, passing: false }
+        Self { line, violations: vec![], code: Code::Failed, passing: false }
     }
 }
 
@@ -63,7 +75,8 @@ impl From<Status> for Fault {
         if let Some(delay) = details.retry_info().and_then(|info| info.retry_delay) {
             line = format!("{line}; try again in {:.1} s", delay.as_secs_f64());
         }
-        Self { line, code, passing }
+        let found = details.bad_request().map(|bad| bad.field_violations.as_slice()).unwrap_or_default();
+        Self { line, violations: found.iter().map(violation).collect(), code, passing }
     }
 }
 
@@ -127,10 +140,16 @@ fn told(reason: &str, status: &Status, details: &ErrorDetails) -> String {
         return format!("{reason}: {}", status.message());
     }
     let fields = violations.iter().map(|violation| match violation.description.starts_with(&violation.field) {
-        true => violation.description.clone(),
-        false => format!("{}: {}", violation.field, violation.description),
+        true => format!("{reason}: {}", violation.description),
+        false => format!("{reason}: {}: {}", violation.field, violation.description),
     });
-    format!("{reason}: {}", fields.collect::<Vec<_>>().join("; "))
+    fields.collect::<Vec<_>>().join("\n")
+}
+
+/// A violation as a node writes it: the nearest legal value stands behind the rule.
+fn violation(of: &FieldViolation) -> Violation {
+    let (description, nearest) = of.description.split_once("; nearest legal: ").unwrap_or((&of.description, ""));
+    Violation { field: of.field.clone(), description: description.to_owned(), nearest: nearest.to_owned() }
 }
 
 /// Of the way to the node, or of something between.
@@ -141,7 +160,7 @@ fn without_reason(status: &Status) -> Fault {
     if broken || garbled || status.code() == GrpcCode::DeadlineExceeded {
         let cause = status.source().and_then(Error::source).map(|cause| format!(": {cause}")).unwrap_or_default();
         let line = format!("the connection to the node broke: {}{cause}", status.message());
-        return Fault { line, code: Code::Unreachable, passing: broken };
+        return Fault { line, violations: vec![], code: Code::Unreachable, passing: broken };
     }
     let code = match status.code() {
         GrpcCode::InvalidArgument | GrpcCode::OutOfRange => Code::BadInput,
@@ -149,7 +168,8 @@ fn without_reason(status: &Status) -> Fault {
         GrpcCode::ResourceExhausted => Code::Busy,
         _ => Code::Failed,
     };
-    Fault { line: format!("{:?}: {}", status.code(), status.message()), code, passing: false }
+    let line = format!("{:?}: {}", status.code(), status.message());
+    Fault { line, violations: vec![], code, passing: false }
 }
 
 #[cfg(test)]
@@ -159,6 +179,21 @@ mod tests {
     fn fault(reason: &str) -> Fault {
         let info = ErrorDetails::with_error_info(reason, "ltxd", std::collections::HashMap::new());
         Fault::from(Status::with_error_details(GrpcCode::Internal, "so it is", info))
+    }
+
+    #[test]
+    fn every_field_has_a_line_and_a_nearest_value() {
+        let mut details = ErrorDetails::with_error_info("INVALID_FIELD", "ltxd", std::collections::HashMap::new());
+        details.add_bad_request_violation("width", "130 is not a multiple of 32; nearest legal: 128 or 160");
+        details.add_bad_request_violation("image", "image: is no image");
+        let fault = Fault::from(Status::with_error_details(GrpcCode::InvalidArgument, "x", details));
+        let lines = "INVALID_FIELD: width: 130 is not a multiple of 32; nearest legal: 128 or 160\nINVALID_FIELD: image: is no image";
+        assert_eq!(fault.to_string(), lines);
+        assert_eq!(fault.violations[0].nearest, "128 or 160");
+        assert_eq!(
+            (fault.violations[1].description.as_str(), fault.violations[1].nearest.as_str()),
+            ("image: is no image", "")
+        );
     }
 
     #[test]

@@ -3,16 +3,22 @@
 //!
 //! Must not know who reads it.
 
-use super::words;
+use super::{fault::Fault, words};
 use ltx_proto::v1::{
-    CheckEligibilityResponse, Failure, Fidelity, Generation, GenerationEvent, Node, OutputFile, Progress, Queued,
-    Resources, UsageMark, generation_event::Event, watch_generation_response::News,
+    CheckEligibilityResponse, Failure, Fidelity, Generation, GenerationEvent, ModelRules, Node, OutputFile, Progress,
+    Queued, Resources, UsageMark, generation_event::Event, watch_generation_response::News,
 };
+use ltx_types::FieldErrors;
 use prost_types::Timestamp;
 use serde_json::{Map, Value, json};
 
 fn time(time: Option<&Timestamp>) -> Value {
     time.map_or(Value::Null, |time| json!(time.to_string()))
+}
+
+/// A list of sigmas; null where there is none.
+fn listed(sigmas: &[f64]) -> Value {
+    if sigmas.is_empty() { Value::Null } else { json!(sigmas) }
 }
 
 pub(crate) fn generation(generation: &Generation) -> Value {
@@ -33,6 +39,8 @@ pub(crate) fn generation(generation: &Generation) -> Value {
         "schedule": words::schedule(spec.schedule()),
         "steps": spec.steps,
         "stages": spec.stages,
+        "sigmas": listed(&spec.sigmas),
+        "refine_sigmas": listed(&spec.refine_sigmas),
         "created": time(generation.created.as_ref()),
         "started": time(generation.started.as_ref()),
         "ended": time(generation.ended.as_ref()),
@@ -85,6 +93,8 @@ fn mark(mark: &UsageMark) -> Value {
         "frames_sha256": mark.frames_sha256,
         "engine": mark.engine,
         "seed": mark.seed,
+        "sigmas": listed(&mark.sigmas),
+        "refine_sigmas": listed(&mark.refine_sigmas),
         "node": mark.node_id,
         "time": time(mark.time.as_ref()),
     })
@@ -179,12 +189,38 @@ pub(crate) fn eligibility(answer: &CheckEligibilityResponse) -> Value {
     })
 }
 
+/// What is wrong with the fields of a request, whoever found it; `None` where the error is another.
+pub(crate) fn violations(error: &anyhow::Error) -> Option<Value> {
+    let object = |field: &str, description: String, nearest: &str| json!({ "field": field, "description": description, "nearest": nearest });
+    let found: Vec<_> = match (error.downcast_ref::<FieldErrors>(), error.downcast_ref::<Fault>()) {
+        (Some(fields), _) => {
+            let fields = fields.iter();
+            let nearest = |of: &Option<String>| of.clone().unwrap_or_default();
+            fields.map(|of| object(of.field, format!("{} {}", of.value, of.rule), &nearest(&of.nearest))).collect()
+        }
+        (None, Some(fault)) => {
+            let violations = fault.violations.iter();
+            violations.map(|of| object(&of.field, of.description.clone(), &of.nearest)).collect()
+        }
+        (None, None) => vec![],
+    };
+    (!found.is_empty()).then(|| json!({ "violations": found }))
+}
+
+fn rules(rules: &ModelRules) -> Value {
+    json!({
+        "frame_step": rules.frame_step, "side_step": rules.side_step, "most_frames": rules.most_frames,
+        "largest_side": rules.largest_side, "trained_seconds": rules.trained_seconds,
+        "beyond_trained_length": rules.beyond_trained_length, "blocks": rules.blocks,
+    })
+}
+
 pub(crate) fn node(node: &Node) -> Value {
     let models = node.models.iter().map(|model| {
         json!({
             "name": model.name, "aliases": model.aliases, "family": model.family, "version": model.version,
             "licence": model.licence, "description": model.description, "loaded": model.loaded,
-            "default": model.default, "two_stages": model.two_stages,
+            "default": model.default, "two_stages": model.two_stages, "rules": model.rules.as_ref().map(rules),
         })
     });
     let (device, memory) = (node.device.clone().unwrap_or_default(), node.memory.unwrap_or_default());

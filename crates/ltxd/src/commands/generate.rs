@@ -6,6 +6,7 @@ mod draft;
 mod summary;
 
 use crate::{
+    client::json,
     compute::{self, Asked},
     config,
     generation_flags::GenerationFlags,
@@ -22,7 +23,7 @@ use ltx_media::{FrameWriter, Mp4Writer, PngFolderWriter};
 use ltx_nn::{Compute, DTYPES, DeviceChoice, Level};
 use ltx_pipeline::{Engine, EngineOptions, resolved};
 use ltx_policy::{Admitted, ModelIdentity, ModelNames, PolicyConfig, UsageMark, admit};
-use ltx_types::{CancelToken, Generation, Stages};
+use ltx_types::{CancelToken, Generation, LoraChoice, ModelFiles, ModelRules, Stages};
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 /// The node named in the mark of what the command line makes.
@@ -97,8 +98,6 @@ fn here(flag: Arg) -> Arg {
         "schedule" => flag.help(
             "Sampling schedule: what the weights were trained for. Taken from the manifest when the model is named",
         ),
-        "steps" => flag.help("Steps of the guided schedule; the distilled one always takes eight"),
-        "strength" | "end_strength" => flag.default_value("1"),
         "image_crf" => {
             flag.help("H.264 round trip of the images, 0 (off) to 51; models are trained on compressed frames")
         }
@@ -110,6 +109,14 @@ fn here(flag: Arg) -> Arg {
 }
 
 pub(crate) fn run(arguments: &Arguments, level: Level) -> Result<ExitCode> {
+    make(arguments, level).inspect_err(|error| {
+        if let Some(violations) = json::violations(error).filter(|_| arguments.json) {
+            println!("{violations}");
+        }
+    })
+}
+
+fn make(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     let (model, names) = if library::is_path(&arguments.model) {
         (Model::from_path(arguments)?, ModelNames::new(vec![], [])) // A path needs no manifests.
     } else {
@@ -118,23 +125,15 @@ pub(crate) fn run(arguments: &Arguments, level: Level) -> Result<ExitCode> {
         (Model::named(&arguments.model, &library, &names), names)
     };
     let draft = arguments.draft(&model)?;
-    let admitted = admit(&model.ask(), draft, &PolicyConfig::new(names))?.check()?;
+    let admitted = admit(&model.ask(), draft, &PolicyConfig::new(names))?;
 
-    let compute = arguments.compute.compute(level)?;
-    let (memory, host_bytes) = (arguments.memory.budget(&compute), host_bytes(&compute));
-    let options = EngineOptions { compute, memory, host_bytes, previews: false, ..EngineOptions::default() };
-    let mut files = resolved(&model.files()?).context("the model cannot be used")?;
-    files.loras.extend(arguments.loras.loras.iter().cloned());
-    let named = files.loras.clone();
     let stages = admitted.request().stages;
-    if stages == Stages::One {
-        files.loras.retain(|lora| !lora.is_of_second_stage());
-    }
-    let mut engine = Engine::open(&files, options).context("the model cannot be used")?;
-    if let Some(family) = model.family() {
-        engine.expect_family(family).context("the model cannot be used")?;
-    }
-    engine.notes().for_each(|note| eprintln!("{note}"));
+    let Opened { mut engine, files, named } = arguments.opened(&model, stages, level).or_else(|error| {
+        // What no model makes is said even where this one cannot be used here.
+        admitted.clone().check(&ModelRules::LTX)?;
+        Err(error)
+    })?;
+    let admitted = admitted.check(&engine.rules())?;
     let weights = library::fingerprint(&files).context("the model cannot be used")?;
     let identity = ModelIdentity { name: model.name(), version: engine.version().to_owned(), weights };
     let mark = admitted.mark(&identity, NODE);
@@ -185,7 +184,33 @@ pub(crate) fn run(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// A model that is open, its files, and every LoRA file that was named for it.
+struct Opened {
+    engine: Engine,
+    files: ModelFiles,
+    named: Vec<LoraChoice>,
+}
+
 impl Arguments {
+    /// The model, opened to compute as the flags say.
+    fn opened(&self, model: &Model, stages: Stages, level: Level) -> Result<Opened> {
+        let compute = self.compute.compute(level)?;
+        let (memory, host_bytes) = (self.memory.budget(&compute), host_bytes(&compute));
+        let options = EngineOptions { compute, memory, host_bytes, previews: false, ..EngineOptions::default() };
+        let mut files = resolved(&model.files()?).context("the model cannot be used")?;
+        files.loras.extend(self.loras.loras.iter().cloned());
+        let named = files.loras.clone();
+        if stages == Stages::One {
+            files.loras.retain(|lora| !lora.is_of_second_stage());
+        }
+        let engine = Engine::open(&files, options).context("the model cannot be used")?;
+        if let Some(family) = model.family() {
+            engine.expect_family(family).context("the model cannot be used")?;
+        }
+        engine.notes().for_each(|note| eprintln!("{note}"));
+        Ok(Opened { engine, files, named })
+    }
+
     /// The outputs; each is marked, and none is visible before it is finished.
     fn writers(&self, admitted: &Admitted<Generation>, mark: &UsageMark) -> Result<Vec<Box<dyn FrameWriter>>> {
         let Generation { pixels, rate, .. } = *admitted.request();

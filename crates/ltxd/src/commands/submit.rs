@@ -46,6 +46,14 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    submit(arguments).inspect_err(|error| {
+        if let Some(violations) = json::violations(error).filter(|_| arguments.json) {
+            println!("{violations}");
+        }
+    })
+}
+
+fn submit(arguments: &Arguments) -> Result<ExitCode> {
     arguments.connection.run(async |node| {
         let spec = arguments.spec.with_images(&node).await?;
         let request = CreateGenerationRequest { request_id: arguments.request_id.clone(), spec: Some(spec) };

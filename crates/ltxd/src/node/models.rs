@@ -17,7 +17,7 @@ use ltx_nn::{Compute, Level};
 use ltx_pipeline::{Engine, EngineOptions};
 use ltx_policy::{ModelIdentity, ModelNames, WeightFingerprint};
 use ltx_server::{Catalog, ModelCard};
-use ltx_types::{Generation, ModelFiles};
+use ltx_types::{Generation, ModelFiles, ModelRules};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 
@@ -26,6 +26,8 @@ struct Opened {
     files: ModelFiles,
     /// Its fingerprint is completed while the node serves.
     identity: Mutex<ModelIdentity>,
+    /// What requests for it are held against.
+    rules: ModelRules,
     /// Mapped files and their headers, to plan with.
     planner: Mutex<Engine>,
 }
@@ -87,12 +89,13 @@ pub(crate) fn open(config: &NodeConfig, level: Level) -> Result<Known> {
         let weights = library::fingerprint(&files).with_context(cannot)?;
         let version = planner.version().to_owned();
         let identity = ModelIdentity { name: manifest.name.clone(), version, weights: weights.clone() };
-        let two_stages = Some(planner.has_upscaler());
+        let rules = planner.rules();
+        let two_stages = rules.two_stages;
         cards.push(ModelCard { manifest: manifest.clone(), two_stages, weights: Some(weights) });
         served.push(manifest.name.clone());
         models.opened.insert(
             manifest.name.clone(),
-            Opened { files, identity: Mutex::new(identity), planner: Mutex::new(planner) },
+            Opened { files, identity: Mutex::new(identity), rules, planner: Mutex::new(planner) },
         );
     }
     let others = library.manifests().iter().filter(|manifest| !served.contains(&manifest.name));
@@ -136,6 +139,10 @@ impl Models for NodeModels {
 
     fn identity(&self, model: &str) -> Option<ModelIdentity> {
         self.opened.get(model).map(|opened| opened.identity.lock().clone())
+    }
+
+    fn rules(&self, model: &str) -> Option<ModelRules> {
+        self.opened.get(model).map(|opened| opened.rules)
     }
 
     fn plan(&self, model: &str, request: &Generation) -> Option<MemoryPlan> {

@@ -12,5 +12,6 @@ mod layouts;
 mod quantize;
 mod random_weights;
 mod ready;
+mod stated;
 mod support;
 mod watching;

@@ -14,6 +14,11 @@ impl Faults {
         self.0.push(error);
     }
 
+    /// Whether anything is wrong with a field.
+    pub(super) fn has(&self, field: &str) -> bool {
+        self.0.iter().any(|error| error.field == field)
+    }
+
     /// Adds what was found elsewhere.
     pub(super) fn append(&mut self, others: Self) {
         self.0.extend(others.0);

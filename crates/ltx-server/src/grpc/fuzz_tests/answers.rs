@@ -106,6 +106,17 @@ fn look_at_spec(spec: &v1::GenerationSpec, method: v1::Method) {
     assert!((1.0..=120.0).contains(&spec.fps()), "{spec:?}");
     assert!((1..=1000).contains(&spec.steps()) && spec.image_crf() <= 51, "{spec:?}");
     assert!(spec.prompt.len() <= 16 << 10 && spec.negative_prompt().len() <= 16 << 10);
+    for (list, steps) in [(&spec.sigmas, Some(spec.steps())), (&spec.refine_sigmas, None)] {
+        let falls = list.windows(2).all(|pair| pair[0] as f32 > pair[1] as f32);
+        let ends = list.first().is_none_or(|first| *first <= 1.0) && list.last().is_none_or(|last| *last == 0.0);
+        let steps = list.is_empty() || steps.is_none_or(|steps| list.len() == steps as usize + 1);
+        assert!(falls && ends && steps && list.len() != 1, "{spec:?}");
+    }
+    // What nothing reads was refused, or is not there.
+    let guided = spec.schedule() == v1::Schedule::Guided;
+    assert!(guided || (spec.guidance.is_none() && spec.negative_prompt.is_none()), "{spec:?}");
+    assert!(guided || !spec.sigmas.is_empty() || spec.steps() == 8, "{spec:?}");
+    assert!(spec.refine_sigmas.is_empty() || spec.stages() == 2, "{spec:?}");
     if let Some(guidance) = &spec.guidance {
         for (value, most) in [(guidance.cfg_scale, 100.0), (guidance.stg_scale, 100.0), (guidance.rescale_scale, 1.0)] {
             assert!(value.is_none_or(|value| (0.0..=most).contains(&value)), "{spec:?}");

@@ -130,6 +130,17 @@ fn guidance() -> BoxedStrategy<Option<v1::Guidance>> {
     option::of(guidance).boxed()
 }
 
+/// Sigmas: mostly a good list or none.
+fn sigmas() -> BoxedStrategy<Vec<f64>> {
+    let falling = vec(0.001..1.0f64, 1..6).prop_map(|mut list| {
+        list.sort_by(|a, b| b.total_cmp(a));
+        list.dedup();
+        list.push(0.0);
+        list
+    });
+    mostly(prop_oneof![3 => Just(vec![]), 1 => falling], prop_oneof![vec(real(), 0..8), Just(vec![0.5; 1100])])
+}
+
 fn caller() -> BoxedStrategy<Option<v1::Caller>> {
     let agent = mostly(select(vec![0, 1]), prop_oneof![Just(2), choice()]);
     let plan = mostly(select(vec!["", "Pro", " premium "]).prop_map(str::to_owned), odd_text());
@@ -186,8 +197,10 @@ fn spec(known: &Known) -> BoxedStrategy<v1::GenerationSpec> {
     let one_of = |most: i32| mostly(0..=most, choice());
     let small = |good: u32| mostly(option::of(1..=good), option::of(count()).boxed());
     let numbers = (one_of(2), one_of(2), small(20), small(1), small(51));
-    (shape, texts, numbers, images(known), guidance(), caller(), excluded(known))
-        .prop_map(|(shape, texts, numbers, images, guidance, caller, excluded)| {
+    let own = (sigmas(), sigmas(), any::<bool>());
+    (shape, texts, numbers, own, images(known), guidance(), caller(), excluded(known))
+        .prop_map(|(shape, texts, numbers, own, images, guidance, caller, excluded)| {
+            let (sigmas, refine_sigmas, beyond_trained_length) = own;
             let (width, height, frames, fps) = shape;
             let (prompt, negative_prompt, model, seed) = texts;
             let (schedule, conditioning, steps, stages, image_crf) = numbers;
@@ -206,6 +219,9 @@ fn spec(known: &Known) -> BoxedStrategy<v1::GenerationSpec> {
                 guidance,
                 conditioning,
                 image_crf,
+                sigmas,
+                refine_sigmas,
+                beyond_trained_length,
                 model,
                 caller,
                 ..excluded

@@ -3,7 +3,7 @@
 //! Must not know how the node finds it out.
 
 use crate::{
-    app::{About, NodeState, ServedModel},
+    app::{About, NodeState},
     face::FaceContext,
     grpc::{caller::caller, to_proto},
 };
@@ -32,7 +32,6 @@ impl Nodes {
             NodeState::Ready => v1::NodeState::Ready,
             NodeState::Stopping => v1::NodeState::Stopping,
         };
-        let model = |ServedModel { card, loaded, default }: &ServedModel| to_proto::model(card, *loaded, *default);
         v1::Node {
             id: settings.node.clone(),
             version: concat!("ltxd ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -58,7 +57,7 @@ impl Nodes {
                 own_capacity: to_proto::count(settings.limits.queued_per_client.get()),
                 wait_seconds: about.wait_seconds,
             }),
-            models: about.models.iter().map(model).collect(),
+            models: about.models.iter().map(to_proto::model).collect(),
             limits: Some(to_proto::limits(config, MAX_PIXELS)),
             policy: Some(v1::PolicySettings { plans: about.plans, external_models: about.external_models }),
         }

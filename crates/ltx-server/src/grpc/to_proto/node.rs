@@ -3,12 +3,14 @@
 //! Must not know generations.
 
 use super::{count, schedule};
-use crate::{ModelCard, ServerConfig};
+use crate::{ServerConfig, app::ServedModel};
 use ltx_policy::WeightFingerprint;
 use ltx_proto::v1;
+use ltx_types::ModelRules;
 
 /// A model.
-pub(crate) fn model(card: &ModelCard, loaded: bool, default: bool) -> v1::Model {
+pub(crate) fn model(served: &ServedModel) -> v1::Model {
+    let &ServedModel { ref card, rules, loaded, default } = served;
     let manifest = &card.manifest;
     let defaults = card.defaults();
     v1::Model {
@@ -39,8 +41,22 @@ pub(crate) fn model(card: &ModelCard, loaded: bool, default: bool) -> v1::Model 
             model: manifest.name.clone(),
             ..v1::GenerationSpec::default()
         }),
-        two_stages: card.two_stages.unwrap_or(false),
+        two_stages: rules.two_stages.unwrap_or(false),
+        rules: Some(self::rules(&rules)),
         weights: card.weights.as_ref().map(weights),
+    }
+}
+
+fn rules(of: &ModelRules) -> v1::ModelRules {
+    let sizes = &of.sizes;
+    v1::ModelRules {
+        frame_step: count(sizes.frame_step),
+        side_step: count(sizes.side_step),
+        most_frames: count(sizes.most_frames),
+        largest_side: count(sizes.largest_side),
+        trained_seconds: of.trained_seconds,
+        beyond_trained_length: of.beyond_trained_length,
+        blocks: of.blocks.map(count),
     }
 }
 

@@ -8,7 +8,8 @@ use anyhow::Result;
 use ltx_catalog::{Manifest, ModelLibrary};
 use ltx_policy::{Ask, ModelNames};
 use ltx_types::{
-    Defaults, FieldError, FramePosition, GenerationDraft, ImageInput, ImageSource, ModelFiles, Schedule, Strength,
+    Defaults, FieldError, FramePosition, GenerationDraft, ImageInput, ImageSource, Method, ModelFiles, Schedule,
+    Strength,
 };
 use std::path::{Path, PathBuf};
 
@@ -99,31 +100,56 @@ impl Model {
 }
 
 impl Arguments {
-    /// Flags over the model's defaults.
+    /// Flags over the model's defaults. What is wrong with flags alone is among the draft's faults.
     pub(super) fn draft(&self, model: &Model) -> Result<GenerationDraft> {
         let flags = &self.generation;
-        let images = self.images()?;
+        let mut faults = Vec::new();
+        let images = self.images(&mut faults);
         let both = images.len() > 1;
-        let draft = model.defaults().fill(flags.overrides()?, flags.prompt.clone().unwrap_or_default(), images);
+        let said = flags.overrides(&mut faults);
+        let stages = faults.iter().any(|fault| fault.field == "stages");
+        let mut draft = model.defaults().fill(said, flags.prompt.clone().unwrap_or_default(), images);
+        // Whether a second stage is refined is not known where nobody knows how many there are.
+        draft.faults.retain(|fault| !(stages && fault.field == "refine_sigmas"));
+        draft.faults.extend(faults);
+        if let Model::Named { .. } = model {
+            draft.faults.extend(self.files_in_vain());
+        }
         // Policy takes a single frame for the length's fault; here that is said before policy is asked.
         if both && draft.frames < 2 {
-            let rule = "is too short for a start and an end frame";
-            return Err(FieldError::new("frames", draft.frames, rule).nearest(9).into());
+            draft.clone().check(Method::StartEndFrames)?;
         }
         Ok(draft)
     }
 
+    /// Files that are said beside a model's name: its manifest says which they are.
+    fn files_in_vain(&self) -> impl Iterator<Item = FieldError> {
+        let said = [
+            ("component", self.components.first()),
+            ("text_encoder", self.text_encoder.as_ref()),
+            ("upscaler", self.upscaler.as_ref()),
+        ];
+        said.into_iter().filter_map(|(field, file)| {
+            let rule =
+                "is not read: a model's name stands for the files of its manifest; say its path instead of the name";
+            Some(FieldError::new(field, file?.display(), rule))
+        })
+    }
+
     /// The start image at the first frame, the end image at the last.
-    fn images(&self) -> Result<Vec<ImageInput>, FieldError> {
+    fn images(&self, faults: &mut Vec<FieldError>) -> Vec<ImageInput> {
         let flags = &self.generation;
-        let image = |path: &PathBuf, position, strength: Option<f64>, field| {
+        let mut image = |path: &PathBuf, position, strength: Option<f64>, field| {
             let strength = strength.map_or(Ok(Strength::FULL), Strength::new);
-            let strength = strength.map_err(|error| FieldError { field, ..error })?;
-            Ok(ImageInput { source: ImageSource::Path(path.clone()), position, strength })
+            let strength = strength.unwrap_or_else(|error| {
+                faults.push(FieldError { field, ..error });
+                Strength::FULL
+            });
+            ImageInput { source: ImageSource::Path(path.clone()), position, strength }
         };
-        let start = flags.image.iter().map(|path| image(path, FramePosition::First, flags.strength, "strength"));
+        let start = flags.image.as_ref().map(|path| image(path, FramePosition::First, flags.strength, "strength"));
         let end =
-            flags.end_image.iter().map(|path| image(path, FramePosition::Last, flags.end_strength, "end_strength"));
-        start.chain(end).collect()
+            flags.end_image.as_ref().map(|path| image(path, FramePosition::Last, flags.end_strength, "end_strength"));
+        start.into_iter().chain(end).collect()
     }
 }

@@ -6,7 +6,7 @@ use super::Arguments;
 use crate::{human::human, memory};
 use ltx_engine::{MemoryPlan, Outcome};
 use ltx_policy::{ModelIdentity, UsageMark};
-use ltx_types::{Generation, Guidance, LoraChoice, Stage, Stages};
+use ltx_types::{Generation, Guidance, LoraChoice, SigmaList, Stage, Stages};
 use ltx_weights::LoraReport;
 use serde_json::{Value, json};
 
@@ -24,14 +24,14 @@ pub(super) fn intent(request: &Generation, model: &ModelIdentity, plan: &MemoryP
         _ => String::new(),
     };
     format!(
-        "{}: {} frames of {} at {} fps with {} ({}), {} schedule, {} stage(s), seed {}\n{}{short}",
+        "{}: {} frames of {} at {} fps with {} ({}), {}, {} stage(s), seed {}\n{}{short}",
         request.method,
         request.frames.get(),
         request.pixels,
         request.rate,
         model.name,
         model.version,
-        request.schedule,
+        schedule(request),
         request.stages.count(),
         request.seed,
         memory::table(plan)
@@ -74,6 +74,12 @@ impl LoraAccount {
     }
 }
 
+/// The schedule in words; the sigmas of one's own beside it.
+fn schedule(request: &Generation) -> String {
+    let named = format!("{} schedule", request.schedule);
+    request.sigmas.as_ref().map_or(named.clone(), |list| format!("{named} with sigmas {list}"))
+}
+
 /// Everything a finished run can tell.
 pub(super) struct Summary<'a> {
     pub(super) arguments: &'a Arguments,
@@ -90,6 +96,7 @@ pub(super) struct Summary<'a> {
 impl Summary<'_> {
     pub(super) fn json(&self) -> Value {
         let request = self.request;
+        let values = |list: &Option<SigmaList>| list.as_ref().map(|list| list.values().to_vec());
         let seconds: serde_json::Map<String, Value> =
             self.outcome.seconds.iter().map(|s| (s.stage.label().to_owned(), json!(s.seconds))).collect();
         let peaks: serde_json::Map<String, Value> =
@@ -105,7 +112,9 @@ impl Summary<'_> {
             "seed": request.seed,
             "schedule": request.schedule,
             "stages": request.stages,
-            "steps": request.guidance.as_ref().map(|_| request.steps),
+            "steps": request.steps,
+            "sigmas": values(&request.sigmas),
+            "refine_sigmas": values(&request.refine_sigmas),
             "guidance": request.guidance.as_ref().map(|g: &Guidance| json!(g)),
             "conditioning": request.conditioning,
             "image_crf": request.image_crf.get().unwrap_or(0),

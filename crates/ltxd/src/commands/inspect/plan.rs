@@ -46,16 +46,18 @@ pub(super) fn print(
     level: Level,
 ) -> Result<ExitCode> {
     let stages = Stages::try_from(clip.stages)?;
-    let pixels = PixelShape::new(clip.width.unwrap_or(0), clip.height.unwrap_or(0), stages)?;
-    let mut shape = PlanShape::of_clip(pixels, FrameCount::new(clip.frames.unwrap_or(0))?, stages);
-    shape.images = usize::from(clip.images);
-    if let Some(tokens) = clip.prompt_tokens {
-        shape.prompts = vec![usize::from(tokens)];
-    }
     let (compute, memory) = (clip.compute.compute(level)?, clip.memory.said());
     let options = EngineOptions { compute, memory, previews: false, ..EngineOptions::default() };
     let files = ModelFiles { loras: loras.to_vec(), ..told_apart(files)? };
     let engine = Engine::open(&files, options).context("the model cannot be used")?;
+    let sizes = engine.rules().sizes;
+    let pixels = PixelShape { width: clip.width.unwrap_or(0), height: clip.height.unwrap_or(0) };
+    let frames = FrameCount::by_rules(clip.frames.unwrap_or(0), &sizes)?;
+    let mut shape = PlanShape::of_clip(pixels.checked(stages, &sizes)?, frames, stages);
+    shape.images = usize::from(clip.images);
+    if let Some(tokens) = clip.prompt_tokens {
+        shape.prompts = vec![usize::from(tokens)];
+    }
     let plan = engine.plan_shape(&shape);
     match json {
         true => println!("{}", memory::as_json(&plan)),

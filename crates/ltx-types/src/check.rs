@@ -1,0 +1,229 @@
+//! A draft held against what its model can make: every field, alone and with the others, all faults in one answer.
+//!
+//! Must not know how the draft was composed; what was found wrong then is in it.
+
+use crate::{
+    Crf, DISTILLED_STEPS, FieldError, FieldErrors, FrameCount, FrameRate, Generation, GenerationDraft, Method,
+    ModelRules, PixelShape, Schedule, SigmaList, Stages, field_errors::Found,
+};
+
+impl GenerationDraft {
+    /// Checks every field by what holds for every LTX model ([`ModelRules::LTX`]).
+    ///
+    /// # Errors
+    /// As [`Self::check_by`].
+    pub fn check(self, method: Method) -> Result<Generation, FieldErrors> {
+        self.check_by(&ModelRules::LTX, method)
+    }
+
+    /// Denoising steps of the first stage: as many as its sigmas say, or its schedule does.
+    pub fn steps_taken(&self) -> usize {
+        match (&self.sigmas, self.schedule) {
+            (Some(sigmas), _) => sigmas.len().saturating_sub(1),
+            (None, Schedule::Distilled) => DISTILLED_STEPS,
+            (None, Schedule::Guided) => self.steps,
+        }
+    }
+
+    /// Checks every field, alone and against the others; `rules` say what the model can make.
+    ///
+    /// # Errors
+    /// Every field that is wrong, with the nearest legal value; among them what was found when the draft was composed.
+    pub fn check_by(mut self, rules: &ModelRules, method: Method) -> Result<Generation, FieldErrors> {
+        let mut found = Found::after(std::mem::take(&mut self.faults));
+        let stages = self.stages_by(rules, &mut found);
+        let rate = found.keep(FrameRate::new(self.fps));
+        let frames = found.keep(self.frames_by(rules, method, rate));
+        let pixels = PixelShape { width: self.width, height: self.height };
+        let pixels = found.keep(pixels.checked(stages, &rules.sizes));
+        if self.images.is_empty() {
+            found.add(FieldError::new("image", "none", "was given; a generation starts from an image"));
+        }
+        if let Some(frames) = frames {
+            found.keep(self.images_within(frames));
+        }
+        let sigmas =
+            |field, sigmas: &Option<Vec<f64>>| sigmas.as_ref().map(|list| SigmaList::new(field, list)).transpose();
+        let own = found.keep(sigmas("sigmas", &self.sigmas));
+        let refining = found.keep(sigmas("refine_sigmas", &self.refine_sigmas));
+        let steps = self.steps_taken();
+        if own == Some(None) && !(1..=SigmaList::MOST_STEPS).contains(&steps) {
+            let nearest = steps.clamp(1, SigmaList::MOST_STEPS);
+            let rule = format!("is outside 1..={}", SigmaList::MOST_STEPS);
+            found.add(FieldError::new("steps", steps, rule).nearest(nearest));
+        }
+        let guided = self.schedule == Schedule::Guided;
+        // What nothing reads skips no block either.
+        let guidance = found.keep(self.guidance.check(rules.blocks.filter(|_| guided)));
+        let image_crf = found.keep(Crf::new(self.image_crf));
+        let kept = frames.zip(pixels).zip(rate).zip(own.zip(refining)).zip(guidance.zip(image_crf));
+        let ((((frames, pixels), rate), (sigmas, refine_sigmas)), (guidance, image_crf)) = found.all(kept)?;
+        Ok(Generation {
+            method,
+            prompt: self.prompt,
+            negative_prompt: self.negative_prompt,
+            images: self.images,
+            conditioning: self.conditioning,
+            pixels,
+            frames,
+            rate,
+            seed: self.seed,
+            schedule: self.schedule,
+            steps,
+            stages,
+            guidance: Some(guidance).filter(|_| guided),
+            image_crf,
+            sigmas,
+            refine_sigmas,
+        })
+    }
+
+    /// The stages; one where the model cannot do two, so that the rest is judged by what is possible.
+    fn stages_by(&self, rules: &ModelRules, found: &mut Found) -> Stages {
+        if self.stages == Stages::Two && rules.two_stages == Some(false) {
+            found.add(FieldError::new("stages", 2, "needs a latent upscaler, which this model lacks").nearest(1));
+            return Stages::One;
+        }
+        self.stages
+    }
+
+    /// The length, by the sizes that the model makes and the lengths that it was trained on.
+    fn frames_by(&self, rules: &ModelRules, method: Method, rate: Option<FrameRate>) -> Result<FrameCount, FieldError> {
+        // The shortest clip between two images: a latent frame for each.
+        let shortest = rules.sizes.frame_step + 1;
+        if method == Method::StartEndFrames && self.frames < shortest {
+            let rule = "is too short for a start and an end frame";
+            return Err(FieldError::new("frames", self.frames, rule).nearest(shortest));
+        }
+        let trained = rate.and_then(|rate| rules.trained_frames(rate));
+        let beyond = trained.filter(|longest| self.frames > *longest);
+        match beyond {
+            Some(longest) if !(self.beyond_trained_length && rules.beyond_trained_length) => {
+                let seconds = rules.trained_seconds.unwrap_or_default();
+                let otherwise = match rules.beyond_trained_length {
+                    true => "beyond_trained_length asks for more all the same",
+                    false => "the operator allows no more (limits.beyond_trained_length)",
+                };
+                let rule = format!(
+                    "is longer at {} fps than the {seconds} s that the model was trained on; {otherwise}",
+                    self.fps
+                );
+                Err(FieldError::new("frames", self.frames, rule).nearest(longest))
+            }
+            _ => FrameCount::by_rules(self.frames, &rules.sizes),
+        }
+    }
+
+    fn images_within(&self, frames: FrameCount) -> Result<(), FieldError> {
+        let outside = self.images.iter().find(|image| image.frame_index > frames.last());
+        outside.map_or(Ok(()), |image| {
+            let rule = format!("is outside the clip of {} frames", frames.get());
+            Err(FieldError::new("frame_index", image.frame_index, rule).nearest(frames.last()))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Defaults, FramePosition, Guidance, ImageInput, ImageSource, Overrides, Strength};
+
+    fn draft() -> GenerationDraft {
+        let image =
+            |position| ImageInput { source: ImageSource::Path("start.png".into()), position, strength: Strength::FULL };
+        let said = Overrides { width: Some(96), height: Some(64), frames: Some(17), ..Overrides::default() };
+        let images = vec![image(FramePosition::First), image(FramePosition::Last)];
+        Defaults::official(Schedule::Distilled).fill(said, "A lake".into(), images)
+    }
+
+    fn refusal(change: impl FnOnce(&mut GenerationDraft)) -> String {
+        let mut draft = draft();
+        change(&mut draft);
+        draft.check(Method::StartEndFrames).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn guidance_is_kept_on_the_guided_schedule_alone() {
+        assert!(draft().check(Method::StartEndFrames).unwrap().guidance.is_none());
+        let guided = GenerationDraft { schedule: Schedule::Guided, ..draft() };
+        assert!(guided.check(Method::StartEndFrames).unwrap().guidance.is_some());
+    }
+
+    #[test]
+    fn each_field_is_refused_by_name() {
+        let outside = refusal(|draft| draft.images[1].frame_index = 17);
+        assert_eq!(outside, "frame_index: 17 is outside the clip of 17 frames; nearest legal: 16");
+        let short = refusal(|draft| draft.frames = 1);
+        assert_eq!(short, "frames: 1 is too short for a start and an end frame; nearest legal: 9");
+        assert!(refusal(|draft| draft.images.clear()).starts_with("image: none was given"));
+        let steps = |draft: &mut GenerationDraft| (draft.schedule, draft.steps) = (Schedule::Guided, 0);
+        assert!(refusal(steps).starts_with("steps: 0 is outside 1..=1000"));
+        assert!(refusal(|draft| draft.image_crf = 52).starts_with("image_crf: 52 is outside 0..=51"));
+        assert!(refusal(|draft| draft.fps = f64::NAN).starts_with("fps: NaN"));
+        assert!(refusal(|draft| draft.guidance.cfg_scale = f64::NAN).starts_with("guidance_scale: NaN"));
+    }
+
+    #[test]
+    fn every_fault_is_in_one_answer() {
+        let said = Overrides { steps: Some(4), width: Some(130), frames: Some(18), ..Overrides::default() };
+        let image = draft().images.remove(0);
+        let image = ImageInput { source: image.source, position: FramePosition::First, strength: image.strength };
+        let draft = Defaults::official(Schedule::Distilled).fill(said, "A lake".into(), vec![image]);
+        let draft = GenerationDraft { image_crf: 99, fps: f64::NAN, sigmas: Some(vec![2.0]), ..draft };
+        let faults = draft.check(Method::ImageToVideo).unwrap_err();
+        let fields: Vec<_> = faults.iter().map(|fault| fault.field).collect();
+        assert_eq!(fields, ["steps", "fps", "frames", "width", "sigmas", "image_crf"]);
+    }
+
+    #[test]
+    fn a_schedule_of_ones_own_says_how_many_steps_there_are() {
+        for schedule in [Schedule::Distilled, Schedule::Guided] {
+            let own = GenerationDraft { schedule, sigmas: Some(vec![1.0, 0.5, 0.0]), ..draft() };
+            let checked = own.check(Method::StartEndFrames).unwrap();
+            assert_eq!((checked.steps, checked.sigmas.map(|list| list.steps())), (2, Some(2)));
+        }
+        // What a model says of steps that its schedule does not take is read by nobody.
+        let odd = GenerationDraft { steps: 0, ..draft() };
+        assert_eq!(odd.check(Method::StartEndFrames).unwrap().steps, 8);
+    }
+
+    #[test]
+    fn clips_are_as_long_as_the_model_was_trained_on_unless_more_is_asked_for_and_allowed() {
+        let rules =
+            |allowed| ModelRules { trained_seconds: Some(20.0), beyond_trained_length: allowed, ..ModelRules::LTX };
+        let check = |frames, asked, allowed| {
+            let draft = GenerationDraft { frames, beyond_trained_length: asked, ..draft() };
+            draft.check_by(&rules(allowed), Method::StartEndFrames).map(|_| ()).map_err(|faults| faults.to_string())
+        };
+        assert_eq!((check(481, false, true), check(481, false, false)), (Ok(()), Ok(())));
+        let told = check(489, false, true).unwrap_err();
+        assert!(told.contains("frames: 489 is longer at 24 fps than the 20 s") && told.ends_with("nearest legal: 481"));
+        assert!(told.contains("beyond_trained_length asks for more"), "{told}");
+        assert!(check(490, false, true).unwrap_err().ends_with("nearest legal: 481"), "of the right form as well");
+        assert_eq!(check(489, true, true), Ok(()));
+        assert!(check(9001, true, true).unwrap_err().ends_with("nearest legal: 8001"));
+        for asked in [false, true] {
+            assert!(check(489, asked, false).unwrap_err().contains("the operator allows no more"));
+        }
+    }
+
+    #[test]
+    fn what_the_model_lacks_is_refused() {
+        let rules = ModelRules { two_stages: Some(false), blocks: Some(3), ..ModelRules::LTX };
+        let refused = |draft: GenerationDraft| draft.check_by(&rules, Method::StartEndFrames).unwrap_err().to_string();
+        let two = refused(GenerationDraft { stages: Stages::Two, ..draft() });
+        assert_eq!(two, "stages: 2 needs a latent upscaler, which this model lacks; nearest legal: 1");
+        let guided = GenerationDraft { schedule: Schedule::Guided, ..draft() };
+        assert!(refused(guided.clone()).contains("stg_blocks: 28 is none of the model's blocks, 0..=2"));
+        let off = Guidance { stg_scale: 0.0, ..guided.guidance.clone() };
+        assert!(GenerationDraft { guidance: off, ..guided }.check_by(&rules, Method::StartEndFrames).is_ok());
+    }
+
+    #[test]
+    fn strength_is_a_share() {
+        assert!(Strength::new(0.0).is_ok() && Strength::new(1.0).is_ok());
+        for (value, nearest) in [(-0.1, "0"), (1.5, "1"), (f64::NAN, "1")] {
+            assert_eq!(Strength::new(value).unwrap_err().nearest.as_deref(), Some(nearest));
+        }
+    }
+}
