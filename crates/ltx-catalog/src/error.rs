@@ -1,13 +1,13 @@
-//! What can be wrong with a folder of manifests.
+//! What can be wrong with a folder of manifests, and with what they name.
 //!
 //! Must not know who asked for it.
 
-use std::{io, path::PathBuf};
+use std::{fmt, io, path::PathBuf};
 
 /// Result of reading manifests.
 pub type Result<T, E = CatalogError> = std::result::Result<T, E>;
 
-/// A folder or manifest that cannot be used, and why.
+/// A folder, a manifest or a file of a model that cannot be used, and why.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
     /// The folder or the manifest cannot be opened or read.
@@ -28,4 +28,60 @@ pub enum CatalogError {
         #[source]
         source: Box<toml::de::Error>,
     },
+    /// A lock file or a record of found files does not parse.
+    #[error("{}: not as ltxd wrote it; mend it, or remove it and pull again", file.display())]
+    BadRecord {
+        /// The file.
+        file: PathBuf,
+        /// Where and why.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// A lock file or a record of found files cannot be written.
+    #[error("{}: cannot be written", file.display())]
+    Write {
+        /// The file.
+        file: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// Files of a model are not on this machine.
+    #[error("{model}: not on this machine: {}{}", list(files), remedy(model, files))]
+    Missing {
+        /// The model.
+        model: String,
+        /// Which of its files.
+        files: Vec<MissingFile>,
+    },
+}
+
+/// A file that is not here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingFile {
+    /// Where the manifest puts it, if it does.
+    pub place: Option<PathBuf>,
+    /// Repository and path, where it can be fetched.
+    pub source: Option<String>,
+}
+
+impl fmt::Display for MissingFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.source, &self.place) {
+            (Some(source), _) => f.write_str(source),
+            (None, Some(place)) => write!(f, "{}", place.display()),
+            (None, None) => f.write_str("a file without a place"),
+        }
+    }
+}
+
+fn list(files: &[MissingFile]) -> String {
+    files.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn remedy(model: &str, files: &[MissingFile]) -> String {
+    if files.iter().any(|file| file.source.is_none()) {
+        return "; its manifest does not say how to get that: put it where it says".to_owned();
+    }
+    format!("; to fetch it: ltxd pull {model}, or, where another program keeps it: ltxd pull {model} --from DIR")
 }

@@ -1,10 +1,10 @@
 //! The manifests of a folder, and where the files that they name lie.
 //!
-//! Must not know which folder that is, or whether the files are there.
+//! Must not know which folder that is.
 
-use crate::{CatalogError, Manifest, ManifestFile, ManifestLora, Result};
+use crate::{CatalogError, Manifest, ManifestFile, MissingFile, Places, Result, Whereabouts};
 use ltx_policy::{KnownModel, ModelNames};
-use ltx_types::{LoraChoice, ModelFiles};
+use ltx_types::{LoraChoice, LoraStrengths, ModelFiles};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -15,10 +15,26 @@ use std::{
 pub struct ModelLibrary {
     folder: PathBuf,
     manifests: Vec<Manifest>,
+    places: Places,
+}
+
+/// One file or folder of a model, and where it is.
+#[derive(Debug, Clone)]
+pub struct Item<'a> {
+    /// What it is to the model: `checkpoint`, `component`, `text_encoder`, `upscaler` or `lora`.
+    pub part: &'static str,
+    /// What the manifest says of it.
+    pub file: &'a ManifestFile,
+    /// How strongly it counts, of a LoRA.
+    pub strengths: Option<LoraStrengths>,
+    /// Where it is.
+    pub here: Whereabouts,
+    /// Its bytes, where they are known.
+    pub bytes: Option<u64>,
 }
 
 impl ModelLibrary {
-    /// Reads every `*.toml` in `folder`, sorted by file name.
+    /// Reads every `*.toml` in `folder`, sorted by file name. Files are looked for where the manifests put them, and nowhere else.
     ///
     /// # Errors
     /// The folder or a manifest cannot be read.
@@ -31,7 +47,23 @@ impl ModelLibrary {
         files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
         files.sort();
         let manifests = files.iter().map(|file| read_manifest(file)).collect::<Result<_>>()?;
-        Ok(Self { folder: folder.to_owned(), manifests })
+        Ok(Self { folder: folder.to_owned(), manifests, places: Places::default() })
+    }
+
+    /// The same, with further places where files may lie.
+    #[must_use]
+    pub fn with_places(self, places: Places) -> Self {
+        Self { places, ..self }
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What is known of files apart from the manifests.
+    pub fn places(&self) -> &Places {
+        &self.places
     }
 
     /// The manifests, in file order.
@@ -50,22 +82,63 @@ impl ModelLibrary {
         ModelNames::new(self.manifests.iter().map(known).collect(), [])
     }
 
-    /// Where a file of a manifest lies.
-    pub fn path_of(&self, file: &ManifestFile) -> PathBuf {
-        self.folder.join(&file.path)
+    /// Where a manifest puts a file, whether or not it is there.
+    pub fn own_place(&self, file: &ManifestFile) -> Option<PathBuf> {
+        file.path.as_ref().map(|path| self.folder.join(path))
+    }
+
+    /// Every file of a model and where it is: checkpoint, components, text encoder, upscaler, LoRA files.
+    pub fn items<'a>(&self, manifest: &'a Manifest) -> Vec<Item<'a>> {
+        let files = &manifest.files;
+        let one = std::iter::once;
+        let all = one(("checkpoint", &files.checkpoint, None))
+            .chain(files.components.iter().map(|file| ("component", file, None)))
+            .chain(one(("text_encoder", &files.text_encoder, None)))
+            .chain(files.upscaler.iter().map(|file| ("upscaler", file, None)))
+            .chain(files.loras.iter().map(|lora| ("lora", &lora.file, Some(lora.strengths()))));
+        all.map(|(part, file, strengths)| {
+            let here = self.places.locate(file, &self.folder);
+            let bytes = self.places.bytes(file, &here);
+            Item { part, file, strengths, here, bytes }
+        })
+        .collect()
     }
 
     /// Where all files of a manifest lie.
-    pub fn files_of(&self, manifest: &Manifest) -> ModelFiles {
-        let files = &manifest.files;
-        let lora = |lora: &ManifestLora| LoraChoice { path: self.folder.join(&lora.path), strengths: lora.strengths() };
-        ModelFiles {
-            checkpoint: self.path_of(&files.checkpoint),
-            components: files.components.iter().map(|file| self.path_of(file)).collect(),
-            text_encoder: self.path_of(&files.text_encoder),
-            upscaler: files.upscaler.as_ref().map(|file| self.path_of(file)),
-            loras: files.loras.iter().map(lora).collect(),
+    ///
+    /// # Errors
+    /// [`CatalogError::Missing`] names those that are not on this machine. A LoRA of the second stage alone may be missing: clips of
+    /// one stage do without it.
+    pub fn files_of(&self, manifest: &Manifest) -> Result<ModelFiles> {
+        let items = self.items(manifest);
+        let missing: Vec<_> = items.iter().filter(|item| item.here == Whereabouts::Missing && !self.may_be_missing(item)).collect();
+        if !missing.is_empty() {
+            let named = |item: &&Item<'_>| MissingFile {
+                place: self.own_place(item.file),
+                source: item.file.source.as_ref().map(ToString::to_string),
+            };
+            let files = missing.iter().map(named).collect();
+            return Err(CatalogError::Missing { model: manifest.name.clone(), files });
         }
+        let of = |part: &'static str| {
+            items.iter().filter(move |item| item.part == part).filter_map(|item| item.here.path()).map(Path::to_owned)
+        };
+        let lora = |item: &Item<'_>| {
+            let path = item.here.path().map(Path::to_owned).or_else(|| self.own_place(item.file));
+            item.strengths.zip(path).map(|(strengths, path)| LoraChoice { path, strengths })
+        };
+        Ok(ModelFiles {
+            checkpoint: of("checkpoint").next().unwrap_or_default(),
+            components: of("component").collect(),
+            text_encoder: of("text_encoder").next().unwrap_or_default(),
+            upscaler: of("upscaler").next(),
+            loras: items.iter().filter_map(lora).collect(),
+        })
+    }
+
+    fn may_be_missing(&self, item: &Item<'_>) -> bool {
+        let later = item.strengths.is_some_and(|strengths| strengths.first == 0.0 && strengths.second != 0.0);
+        later && self.own_place(item.file).is_some()
     }
 }
 

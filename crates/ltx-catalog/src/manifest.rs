@@ -1,7 +1,9 @@
-//! Model manifests: what a model is called, where its files lie, and how it wants to be sampled.
+//! Model manifests: what a model is called, where its files are published and lie, and how it wants to be sampled.
 //!
 //! Must not know the files' contents, or where the manifest lies.
 
+use crate::Source;
+use ltx_hub::HubError;
 use ltx_types::{Defaults, LORA_STRENGTHS, LoraStrengths};
 use serde::{Deserialize, Deserializer};
 use std::path::PathBuf;
@@ -47,33 +49,41 @@ pub struct ManifestFiles {
     pub loras: Vec<ManifestLora>,
 }
 
-/// One file or folder.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// One file or folder: where it lies, where it is published, or both.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(try_from = "StatedFile")]
 pub struct ManifestFile {
     /// Its path, relative to the manifest's folder.
-    pub path: PathBuf,
-    /// The public repository it is published in.
+    pub path: Option<PathBuf>,
+    /// The repository it is published in.
     pub repository: Option<String>,
+    /// What of the repository it is, where the manifest says that.
+    pub source: Option<Source>,
     /// Bytes of the file, where known.
     pub bytes: Option<u64>,
 }
 
+/// A file as a manifest writes it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StatedFile {
+    path: Option<PathBuf>,
+    repository: Option<String>,
+    revision: Option<String>,
+    file: Option<String>,
+    files: Option<Vec<String>>,
+    bytes: Option<u64>,
+}
+
 /// A LoRA file of a model.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "StatedLora")]
 pub struct ManifestLora {
-    /// Its path, relative to the manifest's folder.
-    pub path: PathBuf,
-    /// The public repository it is published in.
-    pub repository: Option<String>,
-    /// Bytes of the file, where known.
-    pub bytes: Option<u64>,
+    /// The file.
+    pub file: ManifestFile,
     /// How strongly it counts: from -100 to 100; where `stage_2_strength` is stated, in the first stage.
-    #[serde(default = "full_strength", deserialize_with = "strength")]
     pub strength: f32,
     /// How strongly it counts in the second stage of two; as in the first where it is not stated.
-    #[serde(default, deserialize_with = "other_strength")]
     pub stage_2_strength: Option<f32>,
 }
 
@@ -81,6 +91,70 @@ impl ManifestLora {
     /// Its strength in each stage.
     pub fn strengths(&self) -> LoraStrengths {
         LoraStrengths { first: self.strength, second: self.stage_2_strength.unwrap_or(self.strength) }
+    }
+}
+
+/// A LoRA file as a manifest writes it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StatedLora {
+    path: Option<PathBuf>,
+    repository: Option<String>,
+    revision: Option<String>,
+    file: Option<String>,
+    bytes: Option<u64>,
+    #[serde(default = "full_strength", deserialize_with = "strength")]
+    strength: f32,
+    #[serde(default, deserialize_with = "other_strength")]
+    stage_2_strength: Option<f32>,
+}
+
+/// What is wrong with a file's place.
+#[derive(Debug, thiserror::Error)]
+enum BadPlace {
+    #[error("a file needs a path, or a repository with the file (or files) in it")]
+    Nowhere,
+    #[error("{0} says nothing without a repository")]
+    NoRepository(&'static str),
+    #[error("file and files exclude each other: one file, or the files of a folder")]
+    Both,
+    #[error("revision says nothing without the file (or files) of the repository")]
+    NothingOfRepository,
+    #[error(transparent)]
+    Name(#[from] HubError),
+}
+
+impl TryFrom<StatedFile> for ManifestFile {
+    type Error = BadPlace;
+
+    fn try_from(stated: StatedFile) -> Result<Self, BadPlace> {
+        let StatedFile { path, repository, revision, file, files, bytes } = stated;
+        let at = revision.as_deref().unwrap_or("main");
+        let source = match (&repository, file, files) {
+            (_, Some(_), Some(_)) => return Err(BadPlace::Both),
+            (None, Some(_), None) => return Err(BadPlace::NoRepository("file")),
+            (None, None, Some(_)) => return Err(BadPlace::NoRepository("files")),
+            (None, None, None) if revision.is_some() => return Err(BadPlace::NoRepository("revision")),
+            (Some(_), None, None) if revision.is_some() => return Err(BadPlace::NothingOfRepository),
+            // Without more it says where the file came from, not how to get it.
+            (_, None, None) => None,
+            (Some(repository), Some(file), None) => Some(Source::file(repository, at, &file)?),
+            (Some(repository), None, Some(files)) => Some(Source::folder(repository, at, files)?),
+        };
+        if path.is_none() && source.is_none() {
+            return Err(BadPlace::Nowhere);
+        }
+        Ok(Self { path, repository, source, bytes })
+    }
+}
+
+impl TryFrom<StatedLora> for ManifestLora {
+    type Error = BadPlace;
+
+    fn try_from(stated: StatedLora) -> Result<Self, BadPlace> {
+        let StatedLora { path, repository, revision, file, bytes, strength, stage_2_strength } = stated;
+        let file = StatedFile { path, repository, revision, file, files: None, bytes };
+        Ok(Self { file: file.try_into()?, strength, stage_2_strength })
     }
 }
 

@@ -19,6 +19,7 @@ fn fuzz_manifests() {
             Err(CatalogError::Read { file: named, .. } | CatalogError::BadManifest { file: named, .. }) => {
                 assert_eq!(*named, file);
             }
+            Err(other) => panic!("{other}"),
         }
         Verdict::of(&opened)
     };

@@ -5,6 +5,7 @@
 use crate::{client::fault::Fault, config::ConfigError};
 use ltx_catalog::CatalogError;
 use ltx_engine::{EngineError, ErrorKind};
+use ltx_hub::HubError;
 use ltx_media::MediaError;
 use ltx_nn::DeviceError;
 use ltx_pipeline::{PipelineError, golden::GoldenError};
@@ -15,11 +16,11 @@ use ltx_weights::WeightsError;
 use std::process::ExitCode;
 
 /// Shown under `--help`.
-pub(crate) const HELP: &str = "Exit codes: 0 done; 1 failed (a file cannot be read or written, a self-test deviates, a \
-fault of the node); 2 bad input (a field, an image, a checkpoint that is not what it should be, a configuration, a call \
+pub(crate) const HELP: &str = "Exit codes: 0 done; 1 failed (a file cannot be read or written, a file of a model is not here or \
+came with wrong bytes, a self-test deviates, a fault of the node); 2 bad input (a field, an image, a checkpoint that is not what it should be, a configuration, a call \
 that the generation's state does not allow); 3 refused: outside the unlimited class; 4 the generation failed on the node; \
-5 not found; 69 the node cannot be reached; 75 the node cannot take it now: queue, rate, disk, or it is stopping; 77 the \
-node does not know this client; 130 cancelled, or stopped by Ctrl-C.";
+5 not found, on the node or on the hub; 69 the node or the hub cannot be reached; 75 the node or the hub cannot take it now: \
+queue, rate, disk, or it is stopping; 77 the node does not know this client, or the hub gives it no access; 130 cancelled, or stopped by Ctrl-C.";
 
 /// What a command exits with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,7 +106,11 @@ fn code_of(error: &(dyn std::error::Error + 'static)) -> Code {
         return code_of_weights(error);
     }
     if let Some(error) = error.downcast_ref::<CatalogError>() {
-        return if matches!(error, CatalogError::Read { .. }) { Code::Failed } else { Code::BadInput };
+        let bad = matches!(error, CatalogError::BadManifest { .. } | CatalogError::BadRecord { .. });
+        return if bad { Code::BadInput } else { Code::Failed };
+    }
+    if let Some(error) = error.downcast_ref::<HubError>() {
+        return code_of_hub(error);
     }
     if let Some(error) = error.downcast_ref::<EngineError>() {
         return error.get_ref().downcast_ref().map_or_else(|| code_of_kind(error.kind()), code_of_media);
@@ -140,6 +145,23 @@ fn code_of_weights(error: &WeightsError) -> Code {
         WeightsError::Read { .. } | WeightsError::Write { .. } => Code::Failed,
         WeightsError::Cancelled(_) => Code::Cancelled,
         _ => Code::BadInput,
+    }
+}
+
+fn code_of_hub(error: &HubError) -> Code {
+    match error {
+        HubError::Setting { .. } | HubError::Name { .. } => Code::BadInput,
+        HubError::Offline { .. } | HubError::Unreachable { .. } => Code::Unreachable,
+        HubError::Denied { .. } => Code::NotAllowed,
+        HubError::NotFound { .. } => Code::NotFound,
+        HubError::TooMany { .. } => Code::Busy,
+        HubError::Status { status, .. } if *status >= 500 || *status == 408 => Code::Busy,
+        HubError::Status { .. }
+        | HubError::Nonsense { .. }
+        | HubError::WrongBytes { .. }
+        | HubError::NoSpace { .. }
+        | HubError::Full { .. }
+        | HubError::Io { .. } => Code::Failed,
     }
 }
 

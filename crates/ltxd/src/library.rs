@@ -2,9 +2,9 @@
 //!
 //! Must not know how a model is run.
 
-use crate::exit::BadInput;
+use crate::{exit::BadInput, hub};
 use anyhow::{Context, Result};
-use ltx_catalog::{ModelLibrary, fingerprint};
+use ltx_catalog::{ModelLibrary, Places, fingerprint};
 use ltx_policy::WeightFingerprint;
 use ltx_types::ModelFiles;
 use std::{
@@ -15,7 +15,8 @@ use std::{
 /// The model used when none is named: the trained one that the repository ships.
 pub(crate) const DEFAULT_MODEL: &str = "ltx-2.3-small";
 
-/// Opens the folder of manifests: the one given, else `models` here, else `models` beside the executable or above it.
+/// Opens the folder of manifests: the one given, else `models` here, else `models` beside the executable or above it. Their files
+/// are looked for where the manifests put them, in the hub's cache, and where `pull --from` found them.
 pub(crate) fn open(given: Option<&Path>) -> Result<ModelLibrary> {
     let folder = match given {
         Some(folder) => folder.to_owned(),
@@ -23,7 +24,9 @@ pub(crate) fn open(given: Option<&Path>) -> Result<ModelLibrary> {
             BadInput("no folder of model manifests here or beside the executable; name one with --models-dir".into())
         })?,
     };
-    ModelLibrary::open(&folder).context("the model manifests")
+    let library = ModelLibrary::open(&folder).context("the model manifests")?;
+    let places = Places::read(hub::cache(), &hub::folders_of_records(&folder)).context("the models' files")?;
+    Ok(library.with_places(places))
 }
 
 fn find() -> Option<PathBuf> {

@@ -10,6 +10,7 @@ mod compute;
 mod config;
 mod exit;
 mod generation_flags;
+mod hub;
 mod human;
 mod library;
 mod lora;
@@ -44,8 +45,10 @@ enum Command {
     /// Run the stages of a case on request and time them; `scripts/bench` drives it.
     #[command(hide = true)]
     Bench(commands::bench::Arguments),
-    /// List the models this machine has manifests for.
+    /// List the models this machine has manifests for, with sizes, and which of their files are here.
     Models(commands::models::Arguments),
+    /// Fetch the files of models from the hub that publishes them; goes on where an earlier attempt stopped.
+    Pull(commands::pull::Arguments),
     /// Run a node: serve generations over gRPC until SIGTERM or Ctrl-C.
     Serve(Box<commands::serve::Arguments>),
     /// Show or check what a node would run with; make lines of its tokens file.
@@ -83,6 +86,7 @@ fn main() -> ExitCode {
         Command::Selftest(arguments) => commands::selftest::run(&arguments, level),
         Command::Bench(arguments) => commands::bench::run(&arguments, level),
         Command::Models(arguments) => commands::models::run(&arguments),
+        Command::Pull(arguments) => commands::pull::run(&arguments),
         Command::Serve(arguments) => commands::serve::run(&arguments, level),
         Command::Config(arguments) => commands::config::run(&arguments, level),
         Command::Submit(arguments) => commands::submit::run(&arguments),

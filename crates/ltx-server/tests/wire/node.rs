@@ -68,7 +68,7 @@ pub(crate) fn policy() -> PolicyConfig {
 }
 
 fn manifest(name: &str) -> Manifest {
-    let file = || ManifestFile { path: "none".into(), repository: None, bytes: None };
+    let file = || ManifestFile { path: Some("none".into()), ..ManifestFile::default() };
     Manifest {
         name: name.to_owned(),
         aliases: vec![],

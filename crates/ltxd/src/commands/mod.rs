@@ -14,6 +14,7 @@ pub(crate) mod inspect;
 pub(crate) mod list;
 pub(crate) mod models;
 pub(crate) mod node;
+pub(crate) mod pull;
 pub(crate) mod quantize;
 pub(crate) mod selftest;
 pub(crate) mod serve;

@@ -1,10 +1,11 @@
-//! `ltxd models`: the manifests, and whether their files are here.
+//! `ltxd models`: the manifests, how large their files are, and which of them are here.
 //!
 //! Must not know the files' contents.
 
-use crate::library;
+use crate::{human::human, hub, library};
 use anyhow::Result;
-use ltx_catalog::ManifestFiles;
+use ltx_catalog::{Item, Manifest, ModelLibrary, Wanted, Whereabouts};
+use serde_json::{Value, json};
 use std::{path::PathBuf, process::ExitCode};
 
 #[derive(clap::Args)]
@@ -12,24 +13,130 @@ pub(crate) struct Arguments {
     /// Folder of model manifests.
     #[arg(long, env = "LTXD_MODELS", value_name = "DIR")]
     models_dir: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let library = library::open(arguments.models_dir.as_deref())?;
+    if arguments.json {
+        let models: Vec<_> = library.manifests().iter().map(|manifest| as_json(&library, manifest)).collect();
+        let cache = hub::cache().map(|cache| cache.root().to_owned());
+        println!("{:#}", json!({ "folder": library.folder(), "cache": cache, "models": models }));
+        return Ok(ExitCode::SUCCESS);
+    }
     for manifest in library.manifests() {
-        let here = library.path_of(&manifest.files.checkpoint).exists();
-        println!("{}  [{}]", manifest.name, if here { "here" } else { "not on this machine" });
-        println!("    {} ({}, {})", manifest.description, manifest.family, manifest.licence);
-        println!("    also called: {}", manifest.aliases.join(", "));
-        let ManifestFiles { checkpoint, components, text_encoder, upscaler, loras } = &manifest.files;
-        for file in std::iter::once(checkpoint).chain(components).chain([text_encoder]).chain(upscaler) {
-            let source = file.repository.as_deref().map(|name| format!("  from {name}")).unwrap_or_default();
-            println!("    {}{source}", library.path_of(file).display());
-        }
-        for (lora, file) in loras.iter().zip(library.files_of(manifest).loras) {
-            let source = lora.repository.as_deref().map(|name| format!("  from {name}")).unwrap_or_default();
-            println!("    {}{source}  LoRA, strength {}", file.path.display(), file.strengths);
-        }
+        print(&library, manifest);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Sums over a model's files.
+struct Stock {
+    here: u64,
+    missing: u64,
+    /// Whether a missing file's size is not known.
+    unknown: bool,
+    files_missing: usize,
+    files: usize,
+}
+
+impl Stock {
+    fn of(items: &[Item<'_>]) -> Self {
+        let missing: Vec<_> = items.iter().filter(|item| item.here == Whereabouts::Missing).collect();
+        let here = items.iter().filter(|item| item.here != Whereabouts::Missing);
+        Self {
+            here: here.filter_map(|item| item.bytes).sum(),
+            missing: missing.iter().filter_map(|item| item.bytes).sum(),
+            unknown: missing.iter().any(|item| item.bytes.is_none()),
+            files_missing: missing.len(),
+            files: items.len(),
+        }
+    }
+
+    fn state(&self) -> &'static str {
+        match self.files_missing {
+            0 => "here",
+            missing if missing == self.files => "missing",
+            _ => "in part",
+        }
+    }
+}
+
+fn print(library: &ModelLibrary, manifest: &Manifest) {
+    let items = library.items(manifest);
+    let stock = Stock::of(&items);
+    let more = if stock.unknown { "more than " } else { "" };
+    let state = match stock.state() {
+        "here" => format!("here, {}", human(stock.here)),
+        state => {
+            let state = if state == "missing" { "not on this machine" } else { "in part on this machine" };
+            format!("{state}: {} here, {more}{} missing", human(stock.here), human(stock.missing))
+        }
+    };
+    println!("{}  [{state}]", manifest.name);
+    println!("    {} ({}, {})", manifest.description, manifest.family, manifest.licence);
+    if !manifest.aliases.is_empty() {
+        println!("    also called: {}", manifest.aliases.join(", "));
+    }
+    for item in &items {
+        let bytes = item.bytes.map_or_else(|| "size unknown".to_owned(), human);
+        let strength = item.strengths.map(|strengths| format!(", strength {strengths}")).unwrap_or_default();
+        let place = match (&item.here, &item.file.source) {
+            (Whereabouts::Missing, Some(source)) => format!("missing: {source}"),
+            (Whereabouts::Missing, None) => {
+                let from = item.file.repository.as_ref().map(|name| format!(", from {name}")).unwrap_or_default();
+                let place = library.own_place(item.file).unwrap_or_default();
+                format!("missing: {}{from}", place.display())
+            }
+            (here, _) => {
+                let place = here.path().map(|path| path.display().to_string()).unwrap_or_default();
+                let elsewhere = if matches!(here, Whereabouts::Found(_)) { "  (used in place)" } else { "" };
+                format!("{place}{elsewhere}")
+            }
+        };
+        println!("    {:<12} {bytes:>12}  {place}{strength}", item.part.replace('_', " "));
+    }
+    if stock.files_missing > 0 && items.iter().any(|item| item.here == Whereabouts::Missing && item.file.source.is_some()) {
+        println!("    to fetch what is missing: ltxd pull {}", manifest.name);
+    }
+}
+
+fn as_json(library: &ModelLibrary, manifest: &Manifest) -> Value {
+    let items = library.items(manifest);
+    let stock = Stock::of(&items);
+    json!({
+        "name": manifest.name,
+        "aliases": manifest.aliases,
+        "family": manifest.family,
+        "version": manifest.version,
+        "licence": manifest.licence,
+        "description": manifest.description,
+        "state": stock.state(),
+        "here_bytes": stock.here,
+        "missing_bytes": (!stock.unknown).then_some(stock.missing),
+        "files": items.iter().map(|item| file_as_json(library, item)).collect::<Vec<_>>(),
+    })
+}
+
+/// One file, as `models` and `pull` print it.
+pub(super) fn file_as_json(library: &ModelLibrary, item: &Item<'_>) -> Value {
+    let source = item.file.source.as_ref();
+    let names = |source: &ltx_catalog::Source| match &source.wanted {
+        Wanted::File(path) => vec![path.clone()],
+        Wanted::Files(patterns) => patterns.clone(),
+    };
+    json!({
+        "part": item.part,
+        "state": item.here.word().unwrap_or("missing"),
+        "path": item.here.path().map(std::path::Path::to_owned).or_else(|| library.own_place(item.file)),
+        "repository": source.map(|source| source.repository.as_str()).or(item.file.repository.as_deref()),
+        "revision": source.map(|source| source.revision.as_str()),
+        "commit": source.and_then(|source| library.places().pins.of(source)).map(|pinned| pinned.commit.as_str()),
+        "files": source.map(names).unwrap_or_default(),
+        "bytes": item.bytes,
+        "strength": item.strengths.map(|strengths| strengths.first),
+        "stage_2_strength": item.strengths.map(|strengths| strengths.second),
+    })
 }

@@ -77,8 +77,8 @@ pub(crate) fn open(config: &NodeConfig, level: Level) -> Result<Known> {
         if served.contains(&manifest.name) {
             return Err(BadInput(format!("models: {} stands there twice", manifest.name)).into());
         }
-        let files = library.files_of(manifest);
         let cannot = || format!("the model {} cannot be used", manifest.name);
+        let files = library.files_of(manifest).with_context(cannot)?;
         let planner = Engine::open(&files, models.options.clone()).with_context(cannot)?;
         planner.expect_family(&manifest.family).with_context(cannot)?;
         for lora in planner.reports().iter().flat_map(|report| &report.loras) {

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 /// What `--model` turned out to be.
 pub(super) enum Model {
     /// A name; the manifest is absent when the name is not LTX's, which policy will say.
-    Named { asked: String, manifest: Option<Box<Manifest>>, files: Option<ModelFiles> },
+    Named { asked: String, manifest: Option<Box<Manifest>>, library: Box<ModelLibrary> },
     /// A checkpoint's path, with what must be said beside it.
     File { files: ModelFiles, schedule: Schedule },
 }
@@ -24,8 +24,7 @@ pub(super) enum Model {
 impl Model {
     pub(super) fn named(asked: &str, library: &ModelLibrary, names: &ModelNames) -> Self {
         let manifest = names.find(asked).and_then(|known| library.manifest(&known.name)).cloned();
-        let files = manifest.as_ref().map(|manifest| library.files_of(manifest));
-        Self::Named { asked: asked.to_owned(), manifest: manifest.map(Box::new), files }
+        Self::Named { asked: asked.to_owned(), manifest: manifest.map(Box::new), library: Box::new(library.clone()) }
     }
 
     pub(super) fn from_path(arguments: &Arguments) -> Result<Self> {
@@ -67,7 +66,8 @@ impl Model {
 
     pub(super) fn files(&self) -> Result<ModelFiles> {
         match self {
-            Self::Named { files: Some(files), .. } | Self::File { files, .. } => Ok(files.clone()),
+            Self::Named { manifest: Some(manifest), library, .. } => Ok(library.files_of(manifest)?),
+            Self::File { files, .. } => Ok(files.clone()),
             Self::Named { asked, .. } => Err(BadInput(format!("model: {asked} has no manifest here")).into()),
         }
     }

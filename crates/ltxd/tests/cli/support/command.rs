@@ -36,6 +36,10 @@ pub(crate) fn under<S: AsRef<str>>(program: &[String], words: &[S]) -> Command {
             command.env_remove(name);
         }
     }
+    // What the machine's user has fetched must not count.
+    for name in ["HF_HUB_CACHE", "XDG_DATA_HOME"] {
+        command.env(name, "/nonexistent");
+    }
     command
 }
 

@@ -1,0 +1,173 @@
+//! A hub's cache on disk: `models--OWNER--NAME/{blobs,refs,snapshots}`, as `huggingface_hub` lays it out.
+//!
+//! Must not know where its files come from.
+
+use crate::{HubError, RepoFile, Repository, Result, Revision, names::is_commit};
+use std::{
+    fs, io,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
+
+/// The folder with everything that was fetched from hubs.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    root: PathBuf,
+}
+
+impl Cache {
+    /// The cache in a folder, which need not exist yet.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn folder(&self, repository: &Repository) -> PathBuf {
+        self.root.join(repository.folder())
+    }
+
+    /// The commit that a revision stood for when it was last fetched; a commit stands for itself.
+    pub fn commit(&self, repository: &Repository, revision: &Revision) -> Option<String> {
+        if revision.is_commit() {
+            return Some(revision.as_str().to_owned());
+        }
+        let text = fs::read_to_string(self.folder(repository).join("refs").join(revision.as_str())).ok()?;
+        let commit = text.trim();
+        is_commit(commit).then(|| commit.to_owned())
+    }
+
+    /// A commit's folder, whether or not it is there.
+    pub fn snapshot(&self, repository: &Repository, commit: &str) -> PathBuf {
+        self.folder(repository).join("snapshots").join(commit)
+    }
+
+    /// Where a file lies that was fetched whole.
+    pub fn find(&self, file: &RepoFile) -> Option<PathBuf> {
+        let commit = self.commit(&file.repository, &file.revision)?;
+        let path = self.snapshot(&file.repository, &commit).join(&file.path);
+        path.is_file().then_some(path)
+    }
+
+    /// Every commit of which something is here.
+    pub fn commits(&self, repository: &Repository) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(self.folder(repository).join("snapshots")) else { return Vec::new() };
+        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        let mut commits: Vec<_> = names.filter(|name| is_commit(name)).collect();
+        commits.sort();
+        commits
+    }
+
+    pub(crate) fn blob(&self, repository: &Repository, etag: &str) -> PathBuf {
+        self.folder(repository).join("blobs").join(etag)
+    }
+
+    pub(crate) fn lock(&self, repository: &Repository, etag: &str) -> PathBuf {
+        self.root.join(".locks").join(repository.folder()).join(format!("{etag}.lock"))
+    }
+
+    pub(crate) fn prepare(&self, repository: &Repository) -> Result<()> {
+        let blobs = self.folder(repository).join("blobs");
+        fs::create_dir_all(&blobs).map_err(HubError::io(blobs))
+    }
+
+    /// Makes a blob appear under its name in a commit, and the commit under the revision's.
+    pub(crate) fn publish(&self, file: &RepoFile, commit: &str, etag: &str) -> Result<PathBuf> {
+        let blob = self.blob(&file.repository, etag);
+        let path = self.snapshot(&file.repository, commit).join(&file.path);
+        let folder = path.parent().unwrap_or(&self.root);
+        fs::create_dir_all(folder).map_err(HubError::io(folder))?;
+        let up = "../".repeat(file.path.split('/').count() + 1);
+        link(&blob, &format!("{up}blobs/{etag}"), &path).map_err(HubError::io(&path))?;
+        self.point(&file.repository, &file.revision, commit)?;
+        Ok(path)
+    }
+
+    /// Notes what commit a branch or tag stands for.
+    ///
+    /// # Errors
+    /// The note cannot be written.
+    pub fn point(&self, repository: &Repository, revision: &Revision, commit: &str) -> Result<()> {
+        if revision.is_commit() {
+            return Ok(());
+        }
+        let name = self.folder(repository).join("refs").join(revision.as_str());
+        write_whole(&name, commit).map_err(HubError::io(&name))
+    }
+}
+
+/// A link at `path`, in one step; where the file system has none, the file itself.
+fn link(blob: &Path, target: &str, path: &Path) -> io::Result<()> {
+    if same(blob, path) {
+        return Ok(());
+    }
+    let beside = beside(path);
+    let _ = fs::remove_file(&beside);
+    match symlink(target, &beside) {
+        Ok(()) => fs::rename(&beside, path),
+        Err(error) if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported) => {
+            fs::rename(blob, path)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn same(blob: &Path, path: &Path) -> bool {
+    fs::canonicalize(blob).ok().zip(fs::canonicalize(path).ok()).is_some_and(|(a, b)| a == b)
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    path.with_file_name(name)
+}
+
+fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+    if fs::read_to_string(path).is_ok_and(|there| there == text) {
+        return Ok(());
+    }
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let beside = beside(path);
+    fs::write(&beside, text)?;
+    fs::rename(&beside, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_found_by_branch_and_by_commit_once_it_is_published() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path());
+        let commit = "0123456789abcdef0123456789abcdef01234567";
+        let at = |revision: &str, path: &str| {
+            let repository = Repository::new("o/n").unwrap();
+            RepoFile::new(repository, Revision::new(revision).unwrap(), path).unwrap()
+        };
+        let file = at("main", "sub/a.bin");
+        assert_eq!(cache.find(&file), None);
+        cache.prepare(&file.repository).unwrap();
+        fs::write(cache.blob(&file.repository, "e1"), "bytes").unwrap();
+        let path = cache.publish(&file, commit, "e1").unwrap();
+        assert_eq!(path, folder.path().join("models--o--n/snapshots").join(commit).join("sub/a.bin"));
+        assert_eq!(fs::read_link(&path).unwrap(), Path::new("../../../blobs/e1"));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "bytes");
+        assert_eq!(cache.find(&file), Some(path.clone()));
+        assert_eq!(cache.find(&at(commit, "sub/a.bin")), Some(path.clone()));
+        assert_eq!(cache.find(&at("other", "sub/a.bin")), None);
+        assert_eq!(fs::read_to_string(folder.path().join("models--o--n/refs/main")).unwrap(), commit);
+        // Again, and over a link to another blob.
+        fs::write(cache.blob(&file.repository, "e2"), "other").unwrap();
+        cache.publish(&file, commit, "e2").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "other");
+        // A link whose blob is gone is no file.
+        fs::remove_file(cache.blob(&file.repository, "e2")).unwrap();
+        assert_eq!(cache.find(&file), None);
+    }
+}

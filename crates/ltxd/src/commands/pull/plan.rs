@@ -1,0 +1,217 @@
+//! What a pull has to fetch: every file that is missing, as the hub or the lock has it.
+//!
+//! Must not know how it is fetched.
+
+use super::{Pull, elsewhere::Elsewhere, is_here};
+use crate::exit::BadInput;
+use anyhow::Result;
+use ltx_catalog::{Item, Manifest, PinnedFile, Source, Wanted, Whereabouts};
+use ltx_hub::{Digest, HubError, Remote, RepoFile, Revision};
+use std::collections::BTreeSet;
+
+/// Everything that a pull is about.
+pub(super) struct Plan<'a> {
+    pub(super) models: Vec<ModelPlan<'a>>,
+    /// What people should know beside it.
+    pub(super) notes: Vec<String>,
+}
+
+pub(super) struct ModelPlan<'a> {
+    pub(super) manifest: &'a Manifest,
+    pub(super) items: Vec<(Item<'a>, Step)>,
+}
+
+/// What is to be done about one file or folder.
+#[derive(Default)]
+pub(super) struct Step {
+    /// Published files to fetch; none where it is here.
+    pub(super) files: Vec<Planned>,
+}
+
+/// One published file.
+pub(super) struct Planned {
+    pub(super) path: String,
+    pub(super) bytes: Option<u64>,
+    /// Bytes that are still to come.
+    pub(super) missing: Option<u64>,
+    /// As the hub has it, where it was asked.
+    pub(super) remote: Option<Remote>,
+    /// As the lock has it.
+    pub(super) pinned: Option<Digest>,
+    /// Whether another step fetches the same bytes.
+    pub(super) again: bool,
+}
+
+impl Plan<'_> {
+    /// Steps that fetch something, with where from.
+    pub(super) fn steps_to_fetch(&self) -> impl Iterator<Item = (&Step, &Source)> {
+        let all = self.models.iter().flat_map(|model| &model.items);
+        all.filter_map(|(item, step)| item.file.source.as_ref().map(|source| (step, source)))
+            .filter(|(step, _)| !step.files.is_empty())
+    }
+
+    /// Bytes to fetch; unknown where one file's are.
+    pub(super) fn missing_bytes(&self) -> Option<u64> {
+        self.steps_to_fetch().flat_map(|(step, _)| &step.files).filter(|file| !file.again).map(|file| file.missing).sum()
+    }
+
+    /// # Errors
+    /// A file is missing and its manifest does not say where it is published.
+    pub(super) fn check_sources(&self) -> Result<()> {
+        for ModelPlan { manifest, items } in &self.models {
+            let lost = items.iter().find(|(item, _)| !is_here(&item.here) && item.file.source.is_none());
+            if let Some((item, _)) = lost {
+                let place = item.file.path.clone().unwrap_or_default();
+                let line = "is missing, and the manifest does not say which file of which repository it is (repository, file)";
+                return Err(BadInput(format!("{}: {} {line}", manifest.name, place.display())).into());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Pull<'_> {
+    /// Looks at every file of the models; the hub is asked about those that are missing.
+    pub(super) async fn plan<'m>(&self, manifests: &[&'m Manifest], found: &Elsewhere) -> Result<Plan<'m>> {
+        let mut plan = Plan { models: Vec::new(), notes: found.notes.clone() };
+        let (mut seen, mut reachable) = (BTreeSet::new(), true);
+        for manifest in manifests {
+            let mut items = Vec::new();
+            for mut item in self.library.items(manifest) {
+                if let Some(path) = item.file.source.as_ref().and_then(|source| found.place(source))
+                    && !is_here(&item.here)
+                {
+                    item.here = Whereabouts::Found(path);
+                    item.bytes = self.library.places().bytes(item.file, &item.here);
+                }
+                let fetches = !is_here(&item.here) || (self.arguments.update && matches!(item.here, Whereabouts::Cached(_)));
+                let mut step = Step::default();
+                if let Some(source) = item.file.source.as_ref().filter(|_| fetches) {
+                    step.files = self.files(source, &item, &mut reachable, &mut plan.notes).await?;
+                    for file in &mut step.files {
+                        file.again = !seen.insert((source.repository.clone(), file.path.clone()));
+                    }
+                    item.bytes = step.files.iter().map(|file| file.bytes).sum::<Option<u64>>().or(item.bytes);
+                }
+                items.push((item, step));
+            }
+            plan.models.push(ModelPlan { manifest, items });
+        }
+        Ok(plan)
+    }
+
+    async fn files(
+        &self,
+        source: &Source,
+        item: &Item<'_>,
+        reachable: &mut bool,
+        notes: &mut Vec<String>,
+    ) -> Result<Vec<Planned>> {
+        let pins = &self.library.places().pins;
+        let pinned = pins.files(source).filter(|_| !self.arguments.update);
+        if self.arguments.dry_run {
+            if let Some(pinned) = pinned {
+                return Ok(pinned.into_iter().map(of_lock).collect());
+            }
+            if let (Wanted::File(path), Some(bytes)) = (&source.wanted, item.file.bytes) {
+                return Ok(vec![Planned { bytes: Some(bytes), missing: Some(bytes), ..unknown(path) }]);
+            }
+            if *reachable && !self.hub_is_offline() {
+                match self.ask(source).await {
+                    Ok(files) => return Ok(files),
+                    Err(error) => {
+                        notes.push(format!("{source}: its size is unknown: {error:#}"));
+                        *reachable = !matches!(error.downcast_ref(), Some(HubError::Unreachable { .. }));
+                    }
+                }
+            }
+            let names = match &source.wanted {
+                Wanted::File(path) => std::slice::from_ref(path),
+                Wanted::Files(patterns) => patterns.as_slice(),
+            };
+            return Ok(names.iter().map(|name| unknown(name)).collect());
+        }
+        let files = self.ask(source).await?;
+        let hub_says = files.iter().map(|file| file.bytes).sum::<Option<u64>>();
+        if let (Some(stated), Some(hub_says)) = (item.file.bytes, hub_says)
+            && stated != hub_says
+        {
+            notes.push(format!("{source}: the manifest states {stated} bytes, the hub has {hub_says}"));
+        }
+        Ok(files)
+    }
+
+    fn hub_is_offline(&self) -> bool {
+        self.hub.is_offline()
+    }
+
+    /// Asks the hub about a source: at the pinned commit, else at the manifest's revision.
+    async fn ask(&self, source: &Source) -> Result<Vec<Planned>> {
+        let pins = &self.library.places().pins;
+        let pinned = pins.of(source).filter(|_| !self.arguments.update);
+        let mut revision = match pinned {
+            Some(pinned) => Revision::new(&pinned.commit)?,
+            None => source.revision.clone(),
+        };
+        let asked = async {
+            let paths = match &source.wanted {
+                Wanted::File(path) => vec![path.clone()],
+                Wanted::Files(_) => self.names(source, &revision).await?,
+            };
+            let mut files = Vec::new();
+            for path in paths {
+                let file = RepoFile::new(source.repository.clone(), revision.clone(), &path)?;
+                let remote = self.hub.describe(&file, &self.bars.asking(&file.to_string())).await?;
+                // All files of a folder are of one commit, whatever happens to the branch meanwhile.
+                revision = Revision::new(&remote.commit)?;
+                let pinned = pinned.and_then(|_| pins.file(source, &path));
+                files.push(self.planned(source, remote, pinned)?);
+            }
+            Ok::<_, HubError>(files)
+        };
+        let at_commit = pinned.map(|pinned| pinned.commit.clone());
+        asked.await.map_err(|error| match (&error, at_commit) {
+            (HubError::NotFound { .. }, Some(commit)) => anyhow::Error::from(error)
+                .context(format!("{source} is pinned at {commit}; ltxd pull --update takes what is published now")),
+            _ => error.into(),
+        })
+    }
+
+    async fn names(&self, source: &Source, revision: &Revision) -> Result<Vec<String>, HubError> {
+        let names = self.hub.list(&source.repository, revision, &self.bars.asking(source.repository.as_str())).await?;
+        let chosen = source.choose(&names).map_err(|pattern| HubError::NotFound {
+            repository: source.repository.to_string(),
+            revision: revision.to_string(),
+            path: pattern,
+            said: None,
+        })?;
+        Ok(chosen.into_iter().map(str::to_owned).collect())
+    }
+
+    fn planned(&self, source: &Source, remote: Remote, pinned: Option<&PinnedFile>) -> Result<Planned, HubError> {
+        if let Some(pinned) = pinned.filter(|pinned| pinned.bytes != remote.bytes) {
+            return Err(HubError::WrongBytes {
+                file: format!("{}/{}", source.repository, remote.file.path),
+                kind: "its size",
+                expected: pinned.bytes.to_string(),
+                found: remote.bytes.to_string(),
+            });
+        }
+        Ok(Planned {
+            path: remote.file.path.clone(),
+            bytes: Some(remote.bytes),
+            missing: Some(self.hub.missing_bytes(&remote)),
+            pinned: pinned.and_then(PinnedFile::digest),
+            remote: Some(remote),
+            again: false,
+        })
+    }
+}
+
+fn of_lock(file: &PinnedFile) -> Planned {
+    Planned { bytes: Some(file.bytes), missing: Some(file.bytes), pinned: file.digest(), ..unknown(&file.path) }
+}
+
+fn unknown(path: &str) -> Planned {
+    Planned { path: path.to_owned(), bytes: None, missing: None, remote: None, pinned: None, again: false }
+}
