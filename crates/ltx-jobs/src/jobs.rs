@@ -132,8 +132,9 @@ impl Jobs {
         let listeners = Arc::new(Listeners::default());
         let (watchers, others) = (Arc::clone(&hub), Arc::clone(&listeners));
         let listener = move |news: &News<'_>| {
-            watchers.publish(news.generation, &news.event);
+            // Whoever sees an event finds it counted.
             others.tell(news);
+            watchers.publish(news.generation, &news.event);
         };
         let store = Arc::new(SqliteStore::open(&folder.database(), Box::new(listener))?);
         let events = Arc::new(SqliteLog { store: Arc::clone(&store), hub });
