@@ -4,19 +4,16 @@
 
 use super::{
     floats::{e4m3_value, f16_value},
+    nibbles::{TWICE_E2M1, looked_up},
     rotation::unrotate,
 };
-use crate::{Element, GroupScale, Groups};
+use crate::{Element, GroupScale, Groups, cpu::Level};
 
 /// Whole groups: every value times the group's scale times the factor of all, rotated back where they were rotated.
 #[inline(always)]
-pub(super) fn groups(kind: Groups, bytes: &[u8], out: &mut [f32]) {
+pub(super) fn groups(level: Level, kind: Groups, bytes: &[u8], out: &mut [f32]) {
     if let (Element::E2m1, 16, GroupScale::E4m3) = (kind.element, kind.size, kind.scale) {
-        let groups = bytes.as_chunks::<9>().0.iter();
-        for (group, out) in groups.zip(out.as_chunks_mut::<16>().0) {
-            pairs(&group[..8], e4m3_value(group[8]) * kind.factor, out);
-        }
-        return;
+        return nvfp4(level, kind.factor, bytes, out);
     }
     if kind.scale == GroupScale::Whole && kind.rotation == 1 && kind.element != Element::E2m1 {
         return values(kind.element, bytes, kind.factor, out);
@@ -30,12 +27,37 @@ pub(super) fn groups(kind: Groups, bytes: &[u8], out: &mut [f32]) {
             element if kind.rotation == 1 => values(element, bytes, scale, out),
             element => {
                 values(element, bytes, 1.0, out);
-                out.chunks_exact_mut(usize::from(kind.rotation)).for_each(unrotate);
+                for values in out.chunks_exact_mut(usize::from(kind.rotation)) {
+                    unrotate(values);
+                }
                 // A rotated sum is as many times too large as the root of its terms' number, a power of two.
                 let scale = Scale { first: scale, then: 1.0 / f32::from(kind.rotation).sqrt() };
                 out.iter_mut().for_each(|value| *value = *value * scale.first * scale.then);
             }
         }
+    }
+}
+
+/// Groups of 16 4-bit floats with an e4m3 scale, two at a time.
+#[inline(always)]
+fn nvfp4(level: Level, factor: f32, bytes: &[u8], out: &mut [f32]) {
+    let (twos, last) = bytes.as_chunks::<18>();
+    let (out, last_out) = out.as_chunks_mut::<32>();
+    for (out, two) in out.iter_mut().zip(twos) {
+        let mut numbers = [0u8; 16];
+        numbers[..8].copy_from_slice(&two[..8]);
+        numbers[8..].copy_from_slice(&two[9..17]);
+        let values = looked_up(level, &numbers, &TWICE_E2M1);
+        let scales = [two[8], two[17]].map(|scale| e4m3_value(scale) * factor);
+        for i in 0..8 {
+            out[i] = f32::from(values[i]) * 0.5 * scales[0];
+            out[8 + i] = f32::from(values[16 + i]) * 0.5 * scales[0];
+            out[16 + i] = f32::from(values[8 + i]) * 0.5 * scales[1];
+            out[24 + i] = f32::from(values[24 + i]) * 0.5 * scales[1];
+        }
+    }
+    for (out, one) in last_out.chunks_exact_mut(16).zip(last.as_chunks::<9>().0) {
+        pairs(&one[..8], e4m3_value(one[8]) * factor, out);
     }
 }
 
@@ -99,7 +121,6 @@ fn e2m1(bits: u8) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::decode::nibbles::TWICE_E2M1;
 
     #[test]
     fn four_bit_floats_are_half_of_the_table() {

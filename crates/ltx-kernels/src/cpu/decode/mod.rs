@@ -27,7 +27,7 @@ pub fn decode(level: Level, packing: Packing, bytes: &[u8], out: &mut [f32]) {
             Packing::Fp8 { scale } => fp8(bytes, scale, out),
             Packing::Bf16 => pairs(bytes, out, |pair| f32::from_bits(u32::from(u16::from_le_bytes(pair)) << 16)),
             Packing::F16 => pairs(bytes, out, f16_value),
-            Packing::Groups(kind) => groups::groups(kind, bytes, out),
+            Packing::Groups(kind) => groups::groups(level, kind, bytes, out),
             Packing::Blocks(kind) => blocks(level, kind, bytes, out),
         },
     );
@@ -36,6 +36,18 @@ pub fn decode(level: Level, packing: Packing, bytes: &[u8], out: &mut [f32]) {
 /// ggml's blocks.
 #[inline(always)]
 fn blocks(level: Level, kind: Block, bytes: &[u8], out: &mut [f32]) {
+    /// A decoder as a closure is compiled for the level with what is around it; one that is passed by its name is not, but its
+    /// slices are known to be apart. Which is faster was measured for each.
+    macro_rules! inlined {
+        ($size:literal, $values:literal, $decoder:path) => {
+            each::<$size, $values>(
+                bytes,
+                out,
+                #[inline(always)]
+                |block, out| $decoder(level, block, out),
+            )
+        };
+    }
     match kind {
         Block::Q8_0 => each::<34, 32>(bytes, out, simple::q8_0),
         Block::Q4_0 => each::<18, 32>(bytes, out, simple::q4_0),
@@ -54,30 +66,10 @@ fn blocks(level: Level, kind: Block, bytes: &[u8], out: &mut [f32]) {
         Block::IQ3_S => each::<110, 256>(bytes, out, iq::iq3_s),
         Block::IQ1_S => each::<50, 256>(bytes, out, iq::iq1_s),
         Block::IQ1_M => each::<56, 256>(bytes, out, iq::iq1_m),
-        Block::IQ4_NL => each::<18, 32>(
-            bytes,
-            out,
-            #[inline(always)]
-            |block, out| nibbles::iq4_nl(level, block, out),
-        ),
-        Block::IQ4_XS => each::<136, 256>(
-            bytes,
-            out,
-            #[inline(always)]
-            |block, out| nibbles::iq4_xs(level, block, out),
-        ),
-        Block::MXFP4 => each::<17, 32>(
-            bytes,
-            out,
-            #[inline(always)]
-            |block, out| nibbles::mxfp4(level, block, out),
-        ),
-        Block::NVFP4 => each::<36, 64>(
-            bytes,
-            out,
-            #[inline(always)]
-            |block, out| nibbles::nvfp4(level, block, out),
-        ),
+        Block::IQ4_NL => inlined!(18, 32, nibbles::iq4_nl),
+        Block::IQ4_XS => inlined!(136, 256, nibbles::iq4_xs),
+        Block::MXFP4 => inlined!(17, 32, nibbles::mxfp4),
+        Block::NVFP4 => inlined!(36, 64, nibbles::nvfp4),
         Block::TQ1_0 => each::<54, 256>(bytes, out, ternary::tq1_0),
         Block::TQ2_0 => each::<66, 256>(bytes, out, ternary::tq2_0),
     }
@@ -90,8 +82,9 @@ fn each<const SIZE: usize, const VALUES: usize>(
     out: &mut [f32],
     block: impl Fn(&[u8; SIZE], &mut [f32; VALUES]),
 ) {
-    let blocks = bytes.as_chunks::<SIZE>().0.iter();
-    out.as_chunks_mut::<VALUES>().0.iter_mut().zip(blocks).for_each(|(out, bytes)| block(bytes, out));
+    for (out, bytes) in out.as_chunks_mut::<VALUES>().0.iter_mut().zip(bytes.as_chunks::<SIZE>().0) {
+        block(bytes, out);
+    }
 }
 
 #[cfg(test)]

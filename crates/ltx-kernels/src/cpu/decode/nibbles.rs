@@ -13,7 +13,7 @@ pub(super) const TWICE_E2M1: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3,
 
 /// What the lower four bits of 16 bytes stand for, then what the upper four do.
 #[inline(always)]
-fn looked_up(level: Level, bytes: &[u8; 16], table: &[i8; 16]) -> [i8; 32] {
+pub(super) fn looked_up(level: Level, bytes: &[u8; 16], table: &[i8; 16]) -> [i8; 32] {
     #[cfg(target_arch = "x86_64")]
     if level != Level::PORTABLE {
         // SAFETY: every other level has SSSE3.
