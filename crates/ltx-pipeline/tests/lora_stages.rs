@@ -81,7 +81,8 @@ fn streamed_and_packed_weights_have_each_stages_sum() {
     let folder = tempfile::tempdir().unwrap();
     let packed = folder.path().join("q8_0.gguf");
     let checkpoint = tiny("ltx-2.3-tiny-dev.safetensors");
-    quantize(&[checkpoint.clone()], &packed, (QuantizeType::Q8_0, vec![]), &CancelToken::new(), |_, _| {}).unwrap();
+    quantize(std::slice::from_ref(&checkpoint), &packed, (QuantizeType::Q8_0, vec![]), &CancelToken::new(), |_, _| {})
+        .unwrap();
     let streamed = EngineOptions { memory: Some(MemoryBudget { bytes: 0, firm: false }), ..EngineOptions::default() };
     for checkpoint in [checkpoint, packed] {
         let change = |files: &mut ModelFiles| {

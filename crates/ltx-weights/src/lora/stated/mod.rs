@@ -47,6 +47,9 @@ const CONFIG_BYTES: u64 = 16 << 20;
 /// How near two alphas are that are stated as the same number.
 const SAME: f64 = 1e-6;
 
+/// Entries of a configuration.
+type Entries<'a> = Vec<(&'a str, &'a Json)>;
+
 /// What a file states.
 #[derive(Debug, Default)]
 pub(super) struct Stated {
@@ -145,7 +148,7 @@ impl Stated {
                 return;
             }
         };
-        let mut of: Vec<(Option<&str>, Vec<(&str, &Json)>)> = Vec::new();
+        let mut of: Vec<(Option<&str>, Entries<'_>)> = Vec::new();
         for (name, value) in &object {
             let (component, name) = match name.rsplit_once('.') {
                 Some((component, name)) => (Some(component), name),
