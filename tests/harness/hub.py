@@ -66,6 +66,9 @@ class Hub:
         self.at_once, self.most_at_once = 0, 0
         self.paused = threading.Event()
         self.bytes_per_second = 0
+        # Bytes that are sent at a time; and whether each block waits until the one before has been read by the client's process,
+        # so that what a killed client loses is bounded, however busy the machine is.
+        self.block, self.waits_for_reader = BLOCK, False
         self.expired = set()
         self.servers = {name: self.serve(name, host) for name, host in {"hub": "127.0.0.1", "files": "127.0.0.2"}.items()}
         self.url = "http://127.0.0.1:%d" % self.servers["hub"].server_port
@@ -213,6 +216,18 @@ class Handler(BaseHTTPRequestHandler):
             with hub.lock:
                 hub.at_once -= 1
 
+    def unread(self):
+        """Bytes that the client's system has received and its process has not read."""
+        (client, client_port), (own, own_port) = self.request.getpeername(), self.request.getsockname()
+
+        def written(address, port):
+            return f"{int.from_bytes(socket.inet_aton(address), 'little'):08X}:{port:04X}"
+
+        ends = f" {written(client, client_port)} {written(own, own_port)} "
+        with open("/proc/net/tcp") as table:
+            line = next((line for line in table if ends in line), None)
+        return int(line.split()[4].split(":")[1], 16) if line else 0
+
     def client_is_gone(self):
         """Whether the connection's other end was closed: what is sent after that is fetched by nobody."""
         try:
@@ -242,7 +257,9 @@ class Handler(BaseHTTPRequestHandler):
         while at < min(stop, end):
             while self.hub.paused.is_set():
                 time.sleep(0.01)
-            block = data[at : min(at + BLOCK, stop, end)]
+            block = data[at : min(at + self.hub.block, stop, end)]
+            while self.hub.waits_for_reader and self.unread():
+                time.sleep(0.0005)
             if fault and fault.trickle:
                 block = block[:1]
                 time.sleep(0.2)

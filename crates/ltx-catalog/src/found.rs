@@ -55,7 +55,8 @@ impl Found {
     /// Where a source was found, if that is still so.
     pub fn place(&self, source: &Source) -> Option<PathBuf> {
         let file = file_of(source);
-        let of_it = self.found.iter().filter(|place| place.repository == source.repository.as_str() && place.file == file);
+        let of_it =
+            self.found.iter().filter(|place| place.repository == source.repository.as_str() && place.file == file);
         let still = |place: &&Place| match place.bytes {
             Some(bytes) => place.path.metadata().is_ok_and(|there| there.is_file() && there.len() == bytes),
             None => source.is_whole_in(&place.path),
@@ -69,7 +70,8 @@ impl Found {
     /// It cannot be written.
     pub fn note(record: &Path, source: &Source, path: &Path) -> Result<()> {
         let bytes = path.metadata().ok().filter(fs::Metadata::is_file).map(|there| there.len());
-        let place = Place { repository: source.repository.to_string(), file: file_of(source), path: path.to_owned(), bytes };
+        let place =
+            Place { repository: source.repository.to_string(), file: file_of(source), path: path.to_owned(), bytes };
         kept::change(record, HEAD, |found: &mut Self| {
             found.found.retain(|other| other.repository != place.repository || other.file != place.file);
             found.found.push(place);

@@ -87,9 +87,8 @@ impl Pins {
             Wanted::Files(_) => {
                 let names: Vec<_> = pinned.files.iter().map(|file| file.path.clone()).collect();
                 let chosen = source.choose(&names).ok()?;
-                crate::source::shards_are_whole(&chosen).then(|| {
-                    pinned.files.iter().filter(|file| chosen.contains(&file.path.as_str())).collect()
-                })
+                crate::source::shards_are_whole(&chosen)
+                    .then(|| pinned.files.iter().filter(|file| chosen.contains(&file.path.as_str())).collect())
             }
         }
     }
@@ -101,7 +100,8 @@ impl Pins {
             match self.repositories.iter_mut().find(same) {
                 None => self.repositories.push(theirs),
                 Some(ours) if ours.commit == theirs.commit => {
-                    let new = theirs.files.into_iter().filter(|file| ours.files.iter().all(|here| here.path != file.path));
+                    let new =
+                        theirs.files.into_iter().filter(|file| ours.files.iter().all(|here| here.path != file.path));
                     ours.files.extend(new.collect::<Vec<_>>());
                 }
                 Some(_) => {}
@@ -112,7 +112,9 @@ impl Pins {
     /// Pins a file that was seen. Another commit than before takes the place of everything seen of the old one.
     pub fn pin(&mut self, source: &Source, remote: &Remote) {
         let digest = remote.digest();
-        let hex = |wanted: &str| digest.as_ref().filter(|digest| digest.kind() == wanted).map(|digest| digest.hex().to_owned());
+        let hex = |wanted: &str| {
+            digest.as_ref().filter(|digest| digest.kind() == wanted).map(|digest| digest.hex().to_owned())
+        };
         let file = PinnedFile {
             path: remote.file.path.clone(),
             bytes: remote.bytes,

@@ -154,7 +154,12 @@ mod tests {
         let source = Source::folder("o/n", "main", vec!["config.json".into(), "model*.safetensors".into()]).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let mut expected = [false, false, false, true].into_iter();
-        for name in ["config.json", "model-00001-of-00003.safetensors", "model-00003-of-00003.safetensors", "model-00002-of-00003.safetensors"] {
+        for name in [
+            "config.json",
+            "model-00001-of-00003.safetensors",
+            "model-00003-of-00003.safetensors",
+            "model-00002-of-00003.safetensors",
+        ] {
             std::fs::write(folder.path().join(name), "").unwrap();
             assert_eq!(source.is_whole_in(folder.path()), expected.next().unwrap(), "{name}");
         }

@@ -18,7 +18,8 @@ impl Machine {
     fn new(files: &str) -> Self {
         let folder = TempDir::new().unwrap();
         let defaults = &MANIFEST[MANIFEST.find("[defaults]").unwrap()..];
-        let head = "name = \"m\"\nfamily = \"ltx-2.3\"\nversion = \"1\"\nlicence = \"none\"\ndescription = \"A model.\"\n";
+        let head =
+            "name = \"m\"\nfamily = \"ltx-2.3\"\nversion = \"1\"\nlicence = \"none\"\ndescription = \"A model.\"\n";
         fs::create_dir(folder.path().join("models")).unwrap();
         fs::write(folder.path().join("models/m.toml"), format!("{head}{files}\n{defaults}")).unwrap();
         Self { folder }
@@ -145,7 +146,10 @@ fn what_a_manifest_states_of_a_file_is_whole() {
         ("[files.checkpoint]\nrepository = \"o/n\"", "needs a path, or a repository"),
         ("[files.checkpoint]\npath = \"a\"\nfile = \"b\"", "file says nothing without a repository"),
         ("[files.checkpoint]\npath = \"a\"\nrevision = \"b\"", "revision says nothing without a repository"),
-        ("[files.checkpoint]\npath = \"a\"\nrepository = \"o/n\"\nrevision = \"b\"", "revision says nothing without the file"),
+        (
+            "[files.checkpoint]\npath = \"a\"\nrepository = \"o/n\"\nrevision = \"b\"",
+            "revision says nothing without the file",
+        ),
         ("[files.checkpoint]\nrepository = \"o/n\"\nfile = \"a\"\nfiles = [\"b\"]", "exclude each other"),
         ("[files.checkpoint]\nrepository = \"o/n\"\nfile = \"../a\"", "not a path in a repository"),
         ("[files.checkpoint]\nrepository = \"../n\"\nfile = \"a\"", "not a repository"),
@@ -158,7 +162,8 @@ fn what_a_manifest_states_of_a_file_is_whole() {
         assert!(source.to_string().contains(says), "{files}: {source}");
     }
     // As before: where it came from, and where it lies.
-    let machine = Machine::new("[files.checkpoint]\npath = \"a\"\nrepository = \"o/n\"\n[files.text_encoder]\npath = \"t\"");
+    let machine =
+        Machine::new("[files.checkpoint]\npath = \"a\"\nrepository = \"o/n\"\n[files.text_encoder]\npath = \"t\"");
     let library = machine.open().unwrap();
     let error = library.files_of(&library.manifests()[0]).unwrap_err().to_string();
     assert!(error.contains("models/a") && error.contains("does not say how to get"), "{error}");
@@ -171,7 +176,12 @@ fn every_shipped_manifest_says_where_its_files_are_published_or_has_them() {
     let names = library.names();
     for manifest in library.manifests() {
         for item in library.items(manifest) {
-            assert!(item.here != Whereabouts::Missing || item.file.source.is_some(), "{}: {}", manifest.name, item.part);
+            assert!(
+                item.here != Whereabouts::Missing || item.file.source.is_some(),
+                "{}: {}",
+                manifest.name,
+                item.part
+            );
         }
         // No other manifest answers to its names.
         for name in std::iter::once(&manifest.name).chain(&manifest.aliases) {

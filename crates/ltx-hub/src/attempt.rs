@@ -81,6 +81,12 @@ pub(crate) fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
     Some(date.duration_since(now).unwrap_or_default())
 }
 
+/// The wait that a `RateLimit` header tells: `"api";r=0;t=57` is 57 seconds.
+pub(crate) fn rate_limit(text: &str) -> Option<Duration> {
+    let seconds = text.split(';').find_map(|part| part.trim().strip_prefix("t="))?;
+    seconds.parse().ok().map(Duration::from_secs)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,6 +100,8 @@ mod tests {
         assert_eq!(retry_after("Sun, 06 Nov 1994 08:00:00 GMT", now), Some(Duration::ZERO));
         assert_eq!(retry_after("soon", now), None);
         assert_eq!(retry_after("-1", now), None);
+        assert_eq!(rate_limit("\"resolvers\";r=0;t=57"), Some(Duration::from_secs(57)));
+        assert_eq!(rate_limit("nothing"), None);
     }
 
     #[derive(Default)]

@@ -7,7 +7,7 @@
 
 use crate::{
     Cache, HubError, HubSettings, Patience, RepoFile, Repository, Result, Revision, Watch,
-    attempt::{Attempt, Backoff, retry_after},
+    attempt::{Attempt, Backoff, rate_limit, retry_after},
     names::is_file_path,
     remote::{Answers, Remote},
 };
@@ -185,7 +185,11 @@ impl Hub {
         Ok(info.siblings.into_iter().map(|sibling| sibling.rfilename).collect())
     }
 
-    async fn json<T: serde::de::DeserializeOwned>(&self, url: &Url, file: &RepoFile) -> Result<(HeaderMap, T), Attempt> {
+    async fn json<T: serde::de::DeserializeOwned>(
+        &self,
+        url: &Url,
+        file: &RepoFile,
+    ) -> Result<(HeaderMap, T), Attempt> {
         let mut answer = self.get(url, None, file).await?;
         let headers = answer.headers().clone();
         let mut body = Vec::new();
@@ -203,7 +207,8 @@ impl Hub {
     pub(crate) async fn get(&self, url: &Url, range: Option<Range<u64>>, file: &RepoFile) -> Result<Response, Attempt> {
         let mut url = url.clone();
         for _ in 0..=MOVES {
-            let answer = self.send(&Asked { method: Method::GET, url: url.clone(), range: range.clone(), file }).await?;
+            let answer =
+                self.send(&Asked { method: Method::GET, url: url.clone(), range: range.clone(), file }).await?;
             if !answer.status().is_redirection() {
                 return Ok(answer);
             }
@@ -224,7 +229,8 @@ impl Hub {
     }
 
     async fn send(&self, asked: &Asked<'_>) -> Result<Response, Attempt> {
-        let mut request = self.client.request(asked.method.clone(), asked.url.clone()).header(ACCEPT_ENCODING, "identity");
+        let mut request =
+            self.client.request(asked.method.clone(), asked.url.clone()).header(ACCEPT_ENCODING, "identity");
         let at_home = asked.url.origin() == self.endpoint.origin();
         if let Some(token) = self.settings.token.as_ref().filter(|_| at_home) {
             request = request.header(AUTHORIZATION, token.header());
@@ -248,6 +254,7 @@ impl Hub {
         let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok());
         let said = header("x-error-message").or(header("x-error-code")).map(printable);
         let wait = header(RETRY_AFTER.as_str()).and_then(|text| retry_after(text, SystemTime::now()));
+        let wait = wait.or_else(|| header("ratelimit").and_then(rate_limit));
         let at_home = asked.url.origin() == self.endpoint.origin();
         let other = HubError::Status { host: host.clone(), file: file.clone(), status: status.as_u16() };
         match status {

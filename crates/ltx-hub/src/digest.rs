@@ -91,9 +91,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         std::fs::write(&path, "hello\n").unwrap();
-        for etag in
-            ["5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03", "ce013625030ba8dba906f756967f9e9ca394464a"]
-        {
+        for etag in [
+            "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03",
+            "ce013625030ba8dba906f756967f9e9ca394464a",
+        ] {
             let digest = Digest::of_etag(etag).unwrap();
             assert_eq!(digest_of(&path, &digest, &|_| {}).unwrap(), digest);
         }

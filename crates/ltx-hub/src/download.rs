@@ -172,7 +172,10 @@ impl Shared<'_> {
         let (mut since, mut came) = (Instant::now(), 0);
         while !taken.rest.is_empty() {
             let Some(bytes) = self.hub.next_bytes(answer).await? else {
-                let why = format!("the connection ended {} bytes before the end of a range", taken.rest.end - taken.rest.start);
+                let why = format!(
+                    "the connection ended {} bytes before the end of a range",
+                    taken.rest.end - taken.rest.start
+                );
                 let why = HubError::Unreachable { host: host(answer.url()), attempts: 1, source: why.into() };
                 return Err(Attempt::Again { why, asked: None });
             };
@@ -229,7 +232,8 @@ async fn check(
     expected.extend(pinned.filter(|pinned| !expected.contains(pinned)).cloned());
     for digest in expected {
         let (path, like, told) = (partial.path().to_owned(), digest.clone(), Arc::clone(watch));
-        let read = tokio::task::spawn_blocking(move || digest_of(&path, &like, &|bytes| told.tell(News::Checked(bytes))));
+        let read =
+            tokio::task::spawn_blocking(move || digest_of(&path, &like, &|bytes| told.tell(News::Checked(bytes))));
         let found = read.await.unwrap_or_else(|panicked| Err(std::io::Error::other(panicked)));
         let found = found.map_err(HubError::io(partial.path()))?;
         if let Err(error) = compare(remote, &digest, &found) {

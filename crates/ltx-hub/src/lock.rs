@@ -44,6 +44,9 @@ fn try_hold(path: &Path) -> Result<Option<BlobLock>> {
         Err(TryLockError::Error(error)) => return Err(failed()(error)),
     }
     // Who held it before may have removed the file; then the next one takes another file's lock.
-    let same = fs::metadata(path).ok().zip(file.metadata().ok()).is_some_and(|(a, b)| (a.dev(), a.ino()) == (b.dev(), b.ino()));
+    let same = fs::metadata(path)
+        .ok()
+        .zip(file.metadata().ok())
+        .is_some_and(|(a, b)| (a.dev(), a.ino()) == (b.dev(), b.ino()));
     Ok(same.then_some(BlobLock { _file: file }))
 }

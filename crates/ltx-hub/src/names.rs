@@ -28,7 +28,11 @@ pub struct RepoFile {
 
 fn is_word(text: &str) -> bool {
     let legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    !text.is_empty() && !text.starts_with('.') && !text.contains("..") && !text.contains("--") && text.chars().all(legal)
+    !text.is_empty()
+        && !text.starts_with('.')
+        && !text.contains("..")
+        && !text.contains("--")
+        && text.chars().all(legal)
 }
 
 /// Whether a text is a path of a file in a repository: relative, of plain components, without `..`.

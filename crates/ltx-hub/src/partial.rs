@@ -244,7 +244,11 @@ mod tests {
         let (mut a, mut b) = (first.take().unwrap(), first.take().unwrap());
         assert_eq!((a.rest.clone(), b.rest.clone()), (0..4 * MIB, 4 * MIB..8 * MIB));
         assert_eq!(first.keep(&mut a, &bytes[..1000]).unwrap(), 1000);
-        assert_eq!(first.keep(&mut b, &bytes[4 * MIB as usize..9 * MIB as usize]).unwrap(), 4 * MIB, "no more than the range");
+        assert_eq!(
+            first.keep(&mut b, &bytes[4 * MIB as usize..9 * MIB as usize]).unwrap(),
+            4 * MIB,
+            "no more than the range"
+        );
         drop(first);
         assert_eq!(Partial::here(&blob, total), 1000 + 4 * MIB);
         assert_eq!(Partial::here(&blob, total + 1), 0, "of another size it is another file");
@@ -274,7 +278,9 @@ mod tests {
         partial.keep(&mut taken, &[1; 5000]).unwrap();
         let good = fs::read(&record).unwrap();
         let mut damaged = vec![good[..good.len() - 1].to_vec(), [&good[..], &[0]].concat(), vec![], good[..7].to_vec()];
-        for (at, value) in [(0, b'x'), (16, 1), (24, 1), (31, 0xff), (HEADER as usize + 7, 1), (HEADER as usize + 3, 0xff)] {
+        for (at, value) in
+            [(0, b'x'), (16, 1), (24, 1), (31, 0xff), (HEADER as usize + 7, 1), (HEADER as usize + 3, 0xff)]
+        {
             let mut bytes = good.clone();
             bytes[at] = value;
             damaged.push(bytes);

@@ -112,7 +112,8 @@ mod tests {
         let good = [("x-repo-commit", COMMIT), ("etag", "\"e\""), ("content-length", "1")];
         assert!(remote(&[&good]).is_ok());
         for without in 0..good.len() {
-            let rest: Vec<_> = good.iter().enumerate().filter(|(at, _)| *at != without).map(|(_, pair)| *pair).collect();
+            let rest: Vec<_> =
+                good.iter().enumerate().filter(|(at, _)| *at != without).map(|(_, pair)| *pair).collect();
             assert!(matches!(remote(&[&rest]), Err(HubError::Nonsense { .. })), "without {}", good[without].0);
         }
         for (name, value) in [("etag", "\"../../x\""), ("content-length", "-1"), ("x-repo-commit", "main")] {

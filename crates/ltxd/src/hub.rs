@@ -31,22 +31,26 @@ pub(crate) fn settings() -> Result<HubSettings> {
     Ok(environment().settings()?)
 }
 
-/// Folders of lock files and records of found files, the first one's going over the others': that of the manifests, and the user's.
+/// Folders of lock files and records of found files, the first one's going over the others': the user's, if there is one and it may
+/// be entered, and that of the manifests.
 pub(crate) fn folders_of_records(manifests: &Path) -> Vec<PathBuf> {
-    std::iter::once(manifests.to_owned()).chain(environment().data()).collect()
+    environment().data().filter(|folder| folder.exists()).into_iter().chain([manifests.to_owned()]).collect()
 }
 
-/// Changes a record in the folder of the manifests or, where that may not be written, in the user's.
+/// Changes a record in the folder of the manifests or, where that may not be written, in the user's; in both where the user has one.
 ///
 /// # Errors
 /// It can be written in none.
 pub(crate) fn write_record(manifests: &Path, write: impl Fn(&Path) -> Result<(), CatalogError>) -> Result<()> {
-    let mut folders = folders_of_records(manifests).into_iter();
-    let first = folders.next().unwrap_or_default();
-    match (write(&first), folders.next()) {
-        (Err(CatalogError::Write { source, .. }), Some(users)) if is_forbidden(&source) => Ok(write(&users)?),
-        (written, _) => Ok(written?),
+    let users = environment().data();
+    let written = match (write(manifests), &users) {
+        (Err(CatalogError::Write { source, .. }), Some(users)) if is_forbidden(&source) => return Ok(write(users)?),
+        (written, _) => written,
+    };
+    if let Some(users) = users.filter(|users| users.exists()) {
+        write(&users)?;
     }
+    Ok(written?)
 }
 
 fn is_forbidden(error: &io::Error) -> bool {
@@ -171,7 +175,8 @@ mod tests {
         assert!(of(&[("HF_HOME", home)]).settings().unwrap().token.is_some());
         let off = [("HF_HOME", home), ("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")];
         assert!(of(&off).settings().unwrap().token.is_none());
-        let set = [("HF_ENDPOINT", "http://hub"), ("HF_HUB_OFFLINE", "true"), ("HTTPS_PROXY", "p:1"), ("no_proxy", "a")];
+        let set =
+            [("HF_ENDPOINT", "http://hub"), ("HF_HUB_OFFLINE", "true"), ("HTTPS_PROXY", "p:1"), ("no_proxy", "a")];
         let settings = of(&set).settings().unwrap();
         assert!(settings.offline && settings.endpoint == "http://hub");
         assert_eq!((settings.proxies.https.as_deref(), settings.proxies.none.as_deref()), (Some("p:1"), Some("a")));

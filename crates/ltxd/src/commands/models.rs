@@ -2,7 +2,7 @@
 //!
 //! Must not know the files' contents.
 
-use crate::{human::human, hub, library};
+use crate::{hub, human::human, library};
 use anyhow::Result;
 use ltx_catalog::{Item, Manifest, ModelLibrary, Wanted, Whereabouts};
 use serde_json::{Value, json};
@@ -98,7 +98,9 @@ fn print(library: &ModelLibrary, manifest: &Manifest) {
         };
         println!("    {:<12} {bytes:>12}  {place}{strength}", item.part.replace('_', " "));
     }
-    if stock.files_missing > 0 && items.iter().any(|item| item.here == Whereabouts::Missing && item.file.source.is_some()) {
+    if stock.files_missing > 0
+        && items.iter().any(|item| item.here == Whereabouts::Missing && item.file.source.is_some())
+    {
         println!("    to fetch what is missing: ltxd pull {}", manifest.name);
     }
 }

@@ -122,7 +122,10 @@ fn unknown(name: &str, library: &ModelLibrary) -> BadInput {
     let like = |known: &String| strsim::jaro_winkler(&known.to_lowercase(), &name.to_lowercase());
     let nearest = all.max_by(|a, b| like(a).total_cmp(&like(b)));
     let nearest = nearest.map(|nearest| format!("; nearest: {nearest}")).unwrap_or_default();
-    BadInput(format!("{name}: no manifest in {} has this name{nearest}; ltxd models lists them", library.folder().display()))
+    BadInput(format!(
+        "{name}: no manifest in {} has this name{nearest}; ltxd models lists them",
+        library.folder().display()
+    ))
 }
 
 impl Pull<'_> {

@@ -40,11 +40,15 @@ impl Pull<'_> {
             }
         }
         if found.places.is_empty() {
-            found.notes.push(format!("{}: nothing that is missing is there under its published name", folder.display()));
+            found
+                .notes
+                .push(format!("{}: nothing that is missing is there under its published name", folder.display()));
         }
         if !self.arguments.dry_run {
             for (source, path) in &found.places {
-                hub::write_record(self.library.folder(), |folder| Found::note(&Places::record_in(folder), source, path))?;
+                hub::write_record(self.library.folder(), |folder| {
+                    Found::note(&Places::record_in(folder), source, path)
+                })?;
             }
         }
         Ok(found)
@@ -65,19 +69,27 @@ impl Pull<'_> {
         let mut good = Vec::new();
         for (path, bytes) in search.candidates(source) {
             if let Some(published) = published.filter(|published| path.is_file() && *published != bytes) {
-                notes.push(format!("{}: left alone, it has {bytes} bytes and the published one {published}", path.display()));
+                notes.push(format!(
+                    "{}: left alone, it has {bytes} bytes and the published one {published}",
+                    path.display()
+                ));
                 continue;
             }
             match pinned.and_then(|pinned| pinned.digest()) {
                 Some(digest) if !self.is_of(&path, bytes, &digest).await? => {
-                    notes.push(format!("{}: left alone, its {} is not the published one's", path.display(), digest.kind()));
+                    notes.push(format!(
+                        "{}: left alone, its {} is not the published one's",
+                        path.display(),
+                        digest.kind()
+                    ));
                 }
                 _ => good.push(path),
             }
         }
         if good.len() > 1 {
             let all: Vec<_> = good.iter().map(|path| path.display().to_string()).collect();
-            let line = format!("--from: {source} is there more than once: {}; name a folder that has one", all.join(", "));
+            let line =
+                format!("--from: {source} is there more than once: {}; name a folder that has one", all.join(", "));
             return Err(BadInput(line).into());
         }
         Ok(good.pop())
@@ -86,7 +98,8 @@ impl Pull<'_> {
     async fn is_of(&self, path: &Path, bytes: u64, digest: &Digest) -> Result<bool> {
         let bar = self.bars.file(&format!("{} ({})", path.display(), human(bytes)), bytes);
         let (at, like, watch) = (path.to_owned(), digest.clone(), bar.as_watch());
-        let read = tokio::task::spawn_blocking(move || digest_of(&at, &like, &|bytes| watch.tell(News::Checked(bytes))));
+        let read =
+            tokio::task::spawn_blocking(move || digest_of(&at, &like, &|bytes| watch.tell(News::Checked(bytes))));
         let found = read.await?.with_context(|| format!("{}: cannot be read", path.display()))?;
         bar.done();
         Ok(found == *digest)

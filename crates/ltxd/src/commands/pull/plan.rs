@@ -52,7 +52,11 @@ impl Plan<'_> {
 
     /// Bytes to fetch; unknown where one file's are.
     pub(super) fn missing_bytes(&self) -> Option<u64> {
-        self.steps_to_fetch().flat_map(|(step, _)| &step.files).filter(|file| !file.again).map(|file| file.missing).sum()
+        self.steps_to_fetch()
+            .flat_map(|(step, _)| &step.files)
+            .filter(|file| !file.again)
+            .map(|file| file.missing)
+            .sum()
     }
 
     /// # Errors
@@ -62,7 +66,8 @@ impl Plan<'_> {
             let lost = items.iter().find(|(item, _)| !is_here(&item.here) && item.file.source.is_none());
             if let Some((item, _)) = lost {
                 let place = item.file.path.clone().unwrap_or_default();
-                let line = "is missing, and the manifest does not say which file of which repository it is (repository, file)";
+                let line =
+                    "is missing, and the manifest does not say which file of which repository it is (repository, file)";
                 return Err(BadInput(format!("{}: {} {line}", manifest.name, place.display())).into());
             }
         }
@@ -84,7 +89,8 @@ impl Pull<'_> {
                     item.here = Whereabouts::Found(path);
                     item.bytes = self.library.places().bytes(item.file, &item.here);
                 }
-                let fetches = !is_here(&item.here) || (self.arguments.update && matches!(item.here, Whereabouts::Cached(_)));
+                let fetches =
+                    !is_here(&item.here) || (self.arguments.update && matches!(item.here, Whereabouts::Cached(_)));
                 let mut step = Step::default();
                 if let Some(source) = item.file.source.as_ref().filter(|_| fetches) {
                     step.files = self.files(source, &item, &mut reachable, &mut plan.notes).await?;

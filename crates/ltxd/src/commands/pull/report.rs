@@ -48,7 +48,9 @@ impl Pull<'_> {
         let repository = item.file.source.as_ref().map(|source| source.repository.as_str()).unwrap_or_default();
         for Planned { path, bytes, missing, again, .. } in &step.files {
             let rest = match (bytes, missing) {
-                (Some(bytes), Some(missing)) if missing < bytes => format!("  ({} were here)", size(Some(bytes - missing))),
+                (Some(bytes), Some(missing)) if missing < bytes => {
+                    format!("  ({} were here)", size(Some(bytes - missing)))
+                }
                 _ => String::new(),
             };
             let again = if *again { "  (the same as above)" } else { "" };
