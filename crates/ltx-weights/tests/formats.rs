@@ -7,7 +7,8 @@ use ltx_nn::{
     matrix::{Form, Use},
     relative_l2,
 };
-use ltx_weights::{Stored, TensorSet};
+use ltx_types::CancelToken;
+use ltx_weights::{Naming, QuantizeType, Recipe, Stored, TensorSet, quantize};
 use std::{path::PathBuf, sync::Arc};
 
 fn file(name: &str) -> PathBuf {
@@ -113,4 +114,25 @@ fn fp8_with_a_scale_a_tensor_row_or_block_is_what_its_formula_says() {
 #[test]
 fn integers_plain_and_rotated_are_what_their_formula_says() {
     safetensors_equal("int8", 8);
+}
+
+#[test]
+fn a_file_with_scales_beside_its_values_is_quantised_from_what_they_are_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let expected = set("expected.safetensors");
+    let wide = Vb::new(Arc::new(Stored(Arc::clone(&expected))), Compute::cpu_f32());
+    for name in ["comfy_nvfp4", "comfy_mxfp8", "fp8", "int8"] {
+        let out = folder.path().join(format!("{name}.gguf"));
+        let recipe = Recipe { kind: QuantizeType::Bf16, keep: vec![], naming: Naming::Official, metadata: vec![] };
+        let from = set(&format!("{name}.safetensors"));
+        quantize(&from, &out, &recipe, &CancelToken::new(), |_, _| {}).unwrap();
+        let written = Vb::new(Arc::new(Stored(Arc::new(TensorSet::open_file(&out).unwrap()))), Compute::cpu_f32());
+        let prefix = format!("{name}/");
+        for key in expected.keys().filter(|key| key.starts_with(&prefix)) {
+            let shape: [usize; 2] = expected.shape_of(key).unwrap().try_into().unwrap();
+            let values = wide.tensor(key, shape).unwrap().to_dtype(DType::BF16).unwrap().to_dtype(DType::F32).unwrap();
+            let weight = format!("{}.weight", key.trim_start_matches(&prefix));
+            same(&written.tensor(&weight, shape).unwrap(), &values, key);
+        }
+    }
 }
