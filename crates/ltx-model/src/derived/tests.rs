@@ -34,13 +34,8 @@ fn published_keys() -> (Listed, Value) {
     let root = ltx_testkit::tiny("../facts");
     let read = |name: &str| -> Value { serde_json::from_slice(&std::fs::read(root.join(name)).unwrap()).unwrap() };
     let manifest = read("ltx-2.3-22b.manifest.json");
-    let shape = |entry: &Value| -> Vec<usize> { serde_json::from_value(entry["shape"].clone()).unwrap() };
-    let keys = match &manifest["tensors"] {
-        Value::Array(list) => {
-            list.iter().map(|entry| (entry["key"].as_str().unwrap().to_owned(), shape(entry))).collect()
-        }
-        other => other.as_object().unwrap().iter().map(|(key, entry)| (key.clone(), shape(entry))).collect(),
-    };
+    let shape = |entry: &Value| -> Vec<usize> { serde_json::from_value(entry[1].clone()).unwrap() };
+    let keys = manifest.as_object().unwrap().iter().map(|(key, entry)| (key.clone(), shape(entry))).collect();
     (Listed(keys), read("ltx-2.3-22b.config.json"))
 }
 

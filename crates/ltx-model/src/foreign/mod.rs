@@ -37,6 +37,16 @@ const TAKE_LTX_23: &str = "this version runs LTX-2.3: take Lightricks/LTX-2.3 (d
 const TAKE_ONE_FILE: &str = "it is not read here: take the single file of Lightricks/LTX-2.3, or its parts as ComfyUI has them (docs/models.md)";
 const TAKE_THE_VAE: &str = "take the official video VAE of LTX-2.3";
 
+/// Beginnings of keys that only LTX's files have, once they are official: others' autoencoders and encoders begin with `encoder.`
+/// as well.
+const OF_LTX: [&str; 5] = [
+    "model.diffusion_model.video_embeddings_connector.",
+    "text_embedding_projection.",
+    "vae.per_channel_statistics.",
+    "vae.encoder.conv_in.conv.",
+    "vae.decoder.conv_in.conv.",
+];
+
 /// Where the official keys of the transformer's first block begin.
 const BLOCK: &str = "model.diffusion_model.transformer_blocks.0.";
 
@@ -62,8 +72,7 @@ impl Foreign {
             return generation_of_transformer(signs);
         }
         generation_of_component(signs).or_else(|| {
-            let of_ltx = ["model.diffusion_model.video_embeddings_connector.", "text_embedding_projection.", "vae."];
-            if of_ltx.iter().any(|prefix| keys.has_prefix(prefix)) { None } else { vendors::of_keys(*keys) }
+            if OF_LTX.iter().any(|prefix| keys.has_prefix(prefix)) { None } else { vendors::of_keys(*keys) }
         })
     }
 

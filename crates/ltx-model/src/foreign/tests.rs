@@ -59,6 +59,9 @@ const GATED: [&str; 4] =
 #[test_case(&["double_blocks.0.img_attn.qkv.weight", "single_blocks.0.linear1.weight"], None, Some("Flux transformer"); "Flux")]
 #[test_case(&["blocks.0.cross_attn.q.weight", "blocks.0.self_attn.q.weight"], None, Some("Wan transformer"); "Wan")]
 #[test_case(&["encoder.block.0.layer.0.SelfAttention.q.weight"], None, Some("T5 text encoder, as LTX-Video 0.9.x has it,"); "T5")]
+#[test_case(&["vae.encoder.block.0.layer.0.SelfAttention.q.weight"], None, Some("T5 text encoder, as LTX-Video 0.9.x has it,");
+    "T5 renamed as an encoder")]
+#[test_case(&["vae.encoder.down.0.block.0.conv1.weight"], None, Some("image VAE (Stable Diffusion or Flux)"); "image VAE renamed")]
 #[test_case(&["something.weight"], None, None; "unknown")]
 fn a_file_is_named_as_what_it_is(keys: &[&str], version: Option<&str>, expected: Option<&str>) {
     assert_eq!(title(keys, version).as_deref(), expected);

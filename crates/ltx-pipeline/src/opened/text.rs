@@ -107,18 +107,20 @@ fn configuration(
             joined(&mut config.to_json(), beside.to_json()).map_err(differ(tensors.path(), &file))?;
             Ok(config)
         }
-        (None, Some(llama), Some(beside)) => {
+        (None, Some(llama), Some(mut beside)) => {
             agree(&llama, &beside, tensors.path(), &file)?;
+            // Converters leave out rows of the embedding that no token has.
+            beside.vocab_size = llama.vocabulary.max(1);
             Ok(beside)
         }
         (None, Some(llama), None) => GemmaConfig::from_llama(&llama).map_err(config_of(tensors.path())),
         (None, None, Some(beside)) => Ok(beside),
         (None, None, None) => {
-            let shapes = shapes(tensors, prefix);
-            let known = shapes.map(|shapes| GemmaConfig::from_shapes(&shapes)).transpose();
-            let Some((config, name)) = known.map_err(config_of(tensors.path()))? else {
-                let source = std::io::ErrorKind::NotFound.into();
-                return Err(PipelineError::Read { file, source });
+            let (config, name) = match shapes(tensors, prefix).map(|shapes| GemmaConfig::from_shapes(&shapes)) {
+                Some(Ok(known)) => known,
+                Some(Err(error)) if !is_folder => return Err(config_of(tensors.path())(error)),
+                // A folder has its own place for it.
+                _ => return Err(PipelineError::Read { file, source: std::io::ErrorKind::NotFound.into() }),
             };
             notes.push(format!(
                 "{}: states no configuration; that of Gemma-3 {name}, whose shapes it has",

@@ -26,6 +26,10 @@ const FIXED: [(&str, &str); 7] = [
     ("remove_extra_whitespaces", "false"),
 ];
 
+/// Entries of `tokenizer_config.json` that are supported with one value.
+const SETTINGS: [(&str, bool); 4] =
+    [("add_bos_token", true), ("add_eos_token", false), ("add_prefix_space", false), ("do_lower_case", false)];
+
 /// Keys that change no token of a prompt.
 const IDLE: [&str; 4] = ["add_mask_token", "add_padding_token", "add_unknown_token", "token_type_count"];
 
@@ -50,6 +54,7 @@ impl TextFolder {
             Err(source) if source.kind() == io::ErrorKind::NotFound && pieces.is_some() => None,
             Err(source) => return Err(PipelineError::Read { file, source }),
         };
+        self.check_settings()?;
         match (pieces, beside) {
             (Some(pieces), None) => pieces.to_tokenizer_json().map_err(self.unusable()),
             (pieces, beside) => {
@@ -60,6 +65,24 @@ impl TextFolder {
                 Ok(bytes)
             }
         }
+    }
+
+    /// Refuses settings in `tokenizer_config.json` by which a prompt would get other tokens.
+    fn check_settings(&self) -> Result<()> {
+        let file = self.folder.join("tokenizer_config.json");
+        let Ok(bytes) = fs::read(&file) else { return Ok(()) };
+        let settings: serde_json::Value = serde_json::from_slice(&bytes)
+            .map_err(|source| PipelineError::BadJson { file: file.clone(), source })?;
+        for (entry, supported) in SETTINGS {
+            match settings.get(entry).filter(|stated| !stated.is_null()) {
+                Some(stated) if *stated != supported => {
+                    let source = NnError::unsupported(entry, stated, supported.to_string());
+                    return Err(PipelineError::Config { file, source });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// The pieces that the file itself holds.

@@ -220,9 +220,10 @@ impl LlamaKeys {
     /// As [`GemmaConfig::from_llama`]; or, within, what both state and differently.
     pub fn agrees_with(&self, config: &GemmaConfig) -> Result<Result<(), Contradiction>> {
         let mut stated = Value::Object(self.stated()?);
-        // A longer context than another says changes nothing.
+        // A longer context than another says changes nothing, nor do rows of the embedding that no token has.
         if let Some(entries) = stated.as_object_mut() {
             entries.remove("max_position_embeddings");
+            entries.remove("vocab_size");
         }
         Ok(joined(&mut stated, config.to_json()))
     }

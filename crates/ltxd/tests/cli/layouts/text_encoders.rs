@@ -82,7 +82,7 @@ fn what_lies_beside_a_gguf_agrees_or_is_refused() {
     assert_eq!(with(&file).1, plain(), "another model's configuration is nobody's concern");
     let tokenizer = fs::read_to_string(source.join("tokenizer.json")).unwrap();
     fs::remove_file(folder.path().join("config.json")).unwrap();
-    save(folder.path(), "tokenizer.json", tokenizer.replacen("\"\u{2581}a\": ", "\"\u{2581}b\": ", 1).as_bytes());
+    save(folder.path(), "tokenizer.json", tokenizer.replacen("\"\u{2581}a\": ", "\"\u{2581}QQ\": ", 1).as_bytes());
     assert!(tokenizer.contains("\"\u{2581}a\": "), "the tokenizer is written otherwise");
     assert_says(&refused_with(&file), &["tokenizer.json", "gemma.gguf"]);
 }
