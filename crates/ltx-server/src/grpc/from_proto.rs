@@ -70,7 +70,7 @@ fn request(spec: &v1::GenerationSpec, rules: &Rules<'_>) -> Request {
     let mut draft = rules.defaults.fill(said, spec.prompt.clone(), inputs);
     // What would be read is known only where it is known what runs.
     let (schedule, stages) = (faults.has("schedule"), last.has("stages"));
-    draft.faults.retain(|fault| !schedule && !(stages && fault.field == "refine_sigmas"));
+    draft.faults.retain(|fault| !(schedule || stages && fault.field == "refine_sigmas"));
     faults.length("prompt", &draft.prompt, rules.prompt_bytes);
     faults.length("negative_prompt", &draft.negative_prompt, rules.prompt_bytes);
     faults.append(last);

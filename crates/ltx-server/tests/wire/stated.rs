@@ -152,6 +152,27 @@ async fn every_wrong_field_is_in_one_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn other_calls_name_every_wrong_field_too() {
+    let node = TestNode::start(Wish::default()).await;
+    let never = Some(prost_types::Timestamp { seconds: 0, nanos: -1 });
+    let listing = v1::ListGenerationsRequest {
+        page_size: 501,
+        page_token: "nothing".into(),
+        states: vec![1, 9],
+        method: 7,
+        created_from: never,
+        created_before: never,
+    };
+    let status = node.generations().await.list_generations(listing).await.unwrap_err();
+    let expected = ["page_size", "states", "method", "created_from", "created_before", "page_token"];
+    assert_eq!(fields(&violations(&status)), expected);
+    let header = v1::UploadHeader { total_bytes: 0, sha256: "x".into() };
+    let header = v1::UploadImageRequest { part: Some(v1::upload_image_request::Part::Header(header)) };
+    let status = node.uploads().await.upload_image(tokio_stream::iter([header])).await.unwrap_err();
+    assert_eq!(fields(&violations(&status)), ["header.total_bytes", "header.sha256"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn default_blocks_refuse_nothing_at_scale_0_and_the_models_depth_is_known_at_admission() {
     let node = TestNode::start(Wish::default()).await;
     let guided = |change: fn(&mut v1::Guidance)| v1::GenerationSpec {

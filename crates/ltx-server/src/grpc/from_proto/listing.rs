@@ -2,11 +2,12 @@
 //!
 //! Must not know what a page token says; the jobs gave it.
 
-use super::fields::{milliseconds, unknown};
+use super::fields::{Faults, milliseconds};
 use crate::app::Listing;
 use ltx_jobs::{Filter, State};
 use ltx_proto::v1;
-use ltx_types::{FieldError, Method};
+use ltx_types::{FieldError, FieldErrors, Method};
+use prost_types::Timestamp;
 
 /// The most generations of a page.
 const PAGE_SIZE: i32 = 500;
@@ -14,14 +15,16 @@ const PAGE_SIZE: i32 = 500;
 /// Reads a listing. Whether the page token belongs to the filter is for the jobs to say.
 ///
 /// # Errors
-/// A field that is wrong.
-pub(crate) fn listing(request: &v1::ListGenerationsRequest) -> Result<Listing, FieldError> {
+/// Every field that is wrong.
+pub(crate) fn listing(request: &v1::ListGenerationsRequest) -> Result<Listing, FieldErrors> {
+    let mut faults = Faults::default();
     let size = match request.page_size {
         0 => 50,
         size @ 1..=PAGE_SIZE => size as usize,
         size => {
-            let nearest = size.clamp(1, PAGE_SIZE);
-            return Err(FieldError::new("page_size", size, format!("is outside 0..={PAGE_SIZE}")).nearest(nearest));
+            let error = FieldError::new("page_size", size, format!("is outside 0..={PAGE_SIZE}"));
+            faults.add(error.nearest(size.clamp(1, PAGE_SIZE)));
+            0
         }
     };
     let mut states = Vec::new();
@@ -32,7 +35,11 @@ pub(crate) fn listing(request: &v1::ListGenerationsRequest) -> Result<Listing, F
             Ok(v1::GenerationState::Done) => State::Done,
             Ok(v1::GenerationState::Failed) => State::Failed,
             Ok(v1::GenerationState::Cancelled) => State::Cancelled,
-            Ok(v1::GenerationState::Unspecified) | Err(_) => return Err(unknown("states", value)),
+            Ok(v1::GenerationState::Unspecified) | Err(_) => {
+                // One of them tells of all.
+                faults.unknown("states", value);
+                break;
+            }
         };
         if !states.contains(&state) {
             states.push(state);
@@ -42,10 +49,19 @@ pub(crate) fn listing(request: &v1::ListGenerationsRequest) -> Result<Listing, F
         Ok(v1::Method::Unspecified) => None,
         Ok(v1::Method::ImageToVideo) => Some(Method::ImageToVideo),
         Ok(v1::Method::StartEndFrames) => Some(Method::StartEndFrames),
-        Err(_) => return Err(unknown("method", request.method)),
+        Err(_) => {
+            faults.unknown("method", request.method);
+            None
+        }
     };
-    let from_ms = request.created_from.as_ref().map(|time| milliseconds("created_from", time)).transpose()?;
-    let before_ms = request.created_before.as_ref().map(|time| milliseconds("created_before", time)).transpose()?;
-    let after = Some(&request.page_token).filter(|token| !token.is_empty()).map(|token| token.parse()).transpose()?;
+    let mut time = |field, time: &Option<Timestamp>| {
+        let time = time.as_ref().map(|time| milliseconds(field, time));
+        time.and_then(|time| faults.keep(time, field))
+    };
+    let from_ms = time("created_from", &request.created_from);
+    let before_ms = time("created_before", &request.created_before);
+    let token = Some(&request.page_token).filter(|token| !token.is_empty());
+    let after = token.and_then(|token| faults.keep(token.parse(), "page_token"));
+    FieldErrors::none(faults.into())?;
     Ok(Listing { size, after, filter: Filter { states, method, from_ms, before_ms } })
 }

@@ -8,7 +8,7 @@ use crate::{
     grpc::{caller::caller, to_proto, transport_errors::decoding},
 };
 use ltx_proto::v1::{self, upload_image_request::Part, upload_service_server::UploadService};
-use ltx_types::FieldError;
+use ltx_types::{FieldError, FieldErrors};
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout, timeout_at};
 use tonic::{Code, Request, Response, Status, Streaming, async_trait};
@@ -47,16 +47,8 @@ impl Uploads {
         let Some(Part::Header(header)) = self.next(stream).await? else {
             return Err(field("the first message", "is not a header").into());
         };
-        let most = self.0.node.config.jobs.limits.image_bytes.get();
+        self.check(&header)?;
         let total = header.total_bytes;
-        if !(1..=most).contains(&total) {
-            let error = FieldError::new("header.total_bytes", total, format!("is outside 1..={most}"));
-            return Err(error.nearest(total.clamp(1, most)).into());
-        }
-        let digits = header.sha256.len() == 64 && header.sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if !header.sha256.is_empty() && !digits {
-            return Err(FieldError::new("header.sha256", "the text", "is not 64 hexadecimal digits").into());
-        }
         // Grows as the bytes come: a header alone takes no memory.
         let (mut bytes, mut digest) = (Vec::new(), Sha256::new());
         while let Some(part) = self.next(stream).await? {
@@ -81,6 +73,22 @@ impl Uploads {
             return Err(FieldError::new("header.sha256", header.sha256, rule).into());
         }
         Ok(ReceivedImage { bytes, sha256 })
+    }
+
+    /// # Errors
+    /// Every field of the header that is wrong.
+    fn check(&self, header: &v1::UploadHeader) -> Result<(), FieldErrors> {
+        let mut faults = Vec::new();
+        let (most, total) = (self.0.node.config.jobs.limits.image_bytes.get(), header.total_bytes);
+        if !(1..=most).contains(&total) {
+            let error = FieldError::new("header.total_bytes", total, format!("is outside 1..={most}"));
+            faults.push(error.nearest(total.clamp(1, most)));
+        }
+        let digits = header.sha256.len() == 64 && header.sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !header.sha256.is_empty() && !digits {
+            faults.push(FieldError::new("header.sha256", "the text", "is not 64 hexadecimal digits"));
+        }
+        FieldErrors::none(faults)
     }
 
     /// The next part, if the client sends one soon.
