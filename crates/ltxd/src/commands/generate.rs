@@ -8,10 +8,12 @@ mod summary;
 use crate::{
     compute::{self, Asked},
     config,
+    exit::BadInput,
     generation_flags::GenerationFlags,
     library,
     lora::LoraFlags,
     memory::{MemoryFlag, host_bytes},
+    outputs::Written,
     progress::{Bar, StagePeaks},
 };
 use anyhow::{Context, Result};
@@ -75,7 +77,7 @@ pub(crate) struct Arguments {
     /// Folder of model manifests.
     #[arg(long, env = "LTXD_MODELS", value_name = "DIR")]
     models_dir: Option<PathBuf>,
-    /// The MP4 to write.
+    /// The MP4 to write; its name ends in .mp4.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Also write every frame as a PNG into this new folder.
@@ -110,6 +112,7 @@ fn here(flag: Arg) -> Arg {
 }
 
 pub(crate) fn run(arguments: &Arguments, level: Level) -> Result<ExitCode> {
+    arguments.check_outputs()?;
     let (model, names) = if library::is_path(&arguments.model) {
         (Model::from_path(arguments)?, ModelNames::new(vec![], [])) // A path needs no manifests.
     } else {
@@ -177,6 +180,12 @@ pub(crate) fn run(arguments: &Arguments, level: Level) -> Result<ExitCode> {
 }
 
 impl Arguments {
+    /// Refuses names that state something else than what is written under them.
+    fn check_outputs(&self) -> Result<(), BadInput> {
+        Written::Mp4.check("out", &self.out)?;
+        self.frames_dir.as_deref().map_or(Ok(()), |folder| Written::Frames.check("frames_dir", folder))
+    }
+
     /// The outputs; each is marked, and none is visible before it is finished.
     fn writers(&self, admitted: &Admitted<Generation>, mark: &UsageMark) -> Result<Vec<Box<dyn FrameWriter>>> {
         let Generation { pixels, rate, .. } = *admitted.request();
