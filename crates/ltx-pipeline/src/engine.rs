@@ -9,12 +9,11 @@ use crate::{
     PipelineError, Result,
     opened::{LtxFile, TextFolder, UpscalerFile, same},
     plan::Sizes,
+    prompts::Prompts,
 };
 use candle_core::Device;
 use ltx_engine::{MemoryBudget, TileSizes};
-use ltx_model::{
-    architecture::Architecture, footprint::Placement, text_encoder::PromptTokenizer, upsampler::UpsamplerConfig,
-};
+use ltx_model::{architecture::Architecture, footprint::Placement, upsampler::UpsamplerConfig};
 use ltx_nn::{Carrier, Compute, carrier};
 use ltx_types::ModelFiles;
 use ltx_weights::LoadReport;
@@ -36,6 +35,8 @@ pub struct EngineOptions {
     /// Bytes of the machine's memory that may be page-locked for weights that stream to a GPU. What has no room there is read
     /// from the files in every pass.
     pub host_bytes: u64,
+    /// Bytes that the process holds beside the engine, for plans: a server, its database. 0 for a command.
+    pub beside_bytes: u64,
     /// Whether plans leave room for previews. Without it none are made.
     pub previews: bool,
     /// Takes shapes from the files and draws the values, for measurements at sizes whose weights are not here.
@@ -51,6 +52,7 @@ impl Default for EngineOptions {
             resident_bytes: 0,
             memory: None,
             host_bytes: 0,
+            beside_bytes: 0,
             previews: true,
             random_weights: false,
         }
@@ -62,7 +64,7 @@ pub struct Engine {
     pub(crate) ltx: LtxFile,
     pub(crate) text: TextFolder,
     upscaler: Option<UpscalerFile>,
-    tokenizer: PromptTokenizer,
+    prompts: Prompts,
     reports: Vec<LoadReport>,
     pub(crate) sizes: Sizes,
     parts: Parts,
@@ -83,6 +85,14 @@ impl Engine {
     /// # Errors
     /// A file is unreadable, corrupt, foreign, or does not fit the others.
     pub fn open(files: &ModelFiles, options: EngineOptions) -> Result<Self> {
+        Self::open_sharing(files, options, None)
+    }
+
+    /// The same with a tokenizer that another engine of this text encoder has read already; the files' own is not read then.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_sharing(files: &ModelFiles, options: EngineOptions, prompts: Option<Prompts>) -> Result<Self> {
         let ltx = LtxFile::open(&files.checkpoint_files(), &files.loras)?;
         let text = TextFolder::open(&files.text_encoder)?;
         let mut reports = vec![ltx.account().complete()?, text.account().complete()?];
@@ -93,11 +103,11 @@ impl Engine {
             let (found, expected) = (upscaler.config.in_channels, ltx.architecture.vae.latent_channels);
             same("latent upscaler channels", found, expected)?;
         }
-        let tokenizer = text.tokenizer()?;
+        let prompts = prompts.map_or_else(|| Prompts::open(&text), Ok)?;
         let placement = Placement::of(&options.compute);
         let sizes = Sizes::of(&reports, &ltx, &text, &options.compute, placement);
         let (parts, staging) = (Parts::default(), StagedStacks::default());
-        Ok(Self { ltx, text, upscaler, tokenizer, reports, sizes, parts, staging, carrier, placement, options })
+        Ok(Self { ltx, text, upscaler, prompts, reports, sizes, parts, staging, carrier, placement, options })
     }
 
     /// With another carrier than the device's.
@@ -150,8 +160,9 @@ impl Engine {
         self.upscaler.as_ref().map(|upscaler| &upscaler.config)
     }
 
-    pub(crate) fn tokenizer(&self) -> &PromptTokenizer {
-        &self.tokenizer
+    /// The tokenizer, to be shared.
+    pub fn prompts(&self) -> &Prompts {
+        &self.prompts
     }
 }
 

@@ -63,6 +63,7 @@ impl Node {
         if let Some(Err(fault)) = whole {
             add_fault(&mut request.faults, in_request(fault));
         }
+        self.add_long_prompts(verdict.model(), &mut request).await?;
         if !request.faults.is_empty() {
             return Err(Problem::Fields(request.faults));
         }

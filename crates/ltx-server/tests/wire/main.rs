@@ -6,6 +6,8 @@ mod contract;
 mod hostile;
 mod life;
 mod node;
+mod pages;
 mod policy_table;
+mod prompts;
 mod slow;
 mod surroundings;

@@ -7,6 +7,8 @@ mod cancel;
 mod client_commands;
 mod determinism;
 mod full_size;
+mod planned_memory;
+mod prompt_tokens;
 mod quantize;
 mod random_weights;
 mod ready;
