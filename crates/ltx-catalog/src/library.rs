@@ -111,7 +111,8 @@ impl ModelLibrary {
     /// one stage do without it.
     pub fn files_of(&self, manifest: &Manifest) -> Result<ModelFiles> {
         let items = self.items(manifest);
-        let missing: Vec<_> = items.iter().filter(|item| item.here == Whereabouts::Missing && !self.may_be_missing(item)).collect();
+        let missing: Vec<_> =
+            items.iter().filter(|item| item.here == Whereabouts::Missing && !self.may_be_missing(item)).collect();
         if !missing.is_empty() {
             let named = |item: &&Item<'_>| MissingFile {
                 place: self.own_place(item.file),

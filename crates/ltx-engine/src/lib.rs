@@ -1,5 +1,5 @@
 //! The engine's interface without the engine: what makes frames of an admitted generation, how it reports, what it saves and
-//! shows on the way, what it says of memory and of time, and how it fails.
+//! shows on the way, what it says of prompts, of memory and of time, and how it fails.
 //!
 //! Must not know: tensors, candle, checkpoints. `ltx-pipeline` implements it; the queue and the server work with it alone, and
 //! a fake takes the engine's place in their tests.
@@ -10,6 +10,7 @@ mod generator;
 mod latent;
 mod plan;
 mod preview;
+mod prompt;
 mod steps;
 mod tiles;
 
@@ -18,5 +19,6 @@ pub use generator::{Generator, Outcome, Run, StageSeconds};
 pub use latent::{LatentStore, NotKept, NotSaved, SavedLatent};
 pub use plan::{BlocksNeed, DecodingNeed, MemoryBudget, MemoryPlan, StageNeed};
 pub use preview::{NoPreviews, Preview, PreviewSink};
+pub use prompt::PromptTokens;
 pub use steps::StageSteps;
 pub use tiles::{Axis, TileSizes};

@@ -26,7 +26,7 @@ pub struct StageNeed {
     pub weights: u64,
     /// Bytes of other stages' weights that stay in memory meanwhile.
     pub resident: u64,
-    /// Bytes of activations at the worst moment, from shapes.
+    /// Bytes of activations at the worst moment, from shapes; while it decodes, the video encoder's on the CPU, too.
     pub activations: u64,
 }
 
@@ -64,7 +64,7 @@ pub struct MemoryPlan {
     pub gpu: bool,
     /// By stage, in the order they run.
     pub stages: Vec<StageNeed>,
-    /// Bytes of everything else. On the CPU: the program, tokenizer, headers, the video encoder. On a GPU: what its libraries
+    /// Bytes of everything else. On the CPU: the program, tokenizer, headers, a server. On a GPU: what its libraries
     /// work in, and the small weights of layers that are streamed.
     pub process: u64,
     /// What becomes of the transformer.

@@ -2,7 +2,7 @@
 //!
 //! Must not know checkpoints.
 
-use ltx_engine::{EngineError, Generator, MemoryPlan};
+use ltx_engine::{EngineError, Generator, MemoryPlan, PromptTokens};
 use ltx_policy::ModelIdentity;
 use ltx_types::{Generation, ModelRules};
 
@@ -36,6 +36,10 @@ pub trait Models: Send + Sync + 'static {
     /// What a request would need on a model, from shapes alone; `None` for one that is not here. Called from many
     /// threads and, when a request does not fit, a few dozen times in a row.
     fn plan(&self, model: &str, request: &Generation) -> Option<MemoryPlan>;
+
+    /// How many tokens a prompt has for a model, and how many it takes; `None` for one that is not here. Called from many
+    /// threads.
+    fn prompt_tokens(&self, model: &str, prompt: &str) -> Option<PromptTokens>;
 
     /// Bytes of a model's weights that stay in memory between generations, once each part was used.
     fn resident_bytes(&self, model: &str) -> u64;

@@ -53,6 +53,13 @@ pub struct GenerationRecord {
     pub(crate) sequence: i64,
 }
 
+impl GenerationRecord {
+    /// Where a listing by this filter goes on that has shown this generation last.
+    pub fn page_token(&self, filter: &Filter) -> PageToken {
+        PageToken::behind(self.sequence, filter)
+    }
+}
+
 /// What a generation will take.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Prediction {

@@ -10,7 +10,7 @@ use crate::{
     ports::{NewGeneration, NewUpload},
 };
 use ltx_policy::{Admitted, StoredRequest};
-use ltx_types::{FieldError, Generation, GenerationDraft, ImageSource};
+use ltx_types::{FieldError, Generation, GenerationDraft, ImageSource, Schedule};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
@@ -74,6 +74,9 @@ impl Jobs {
         let rules = core.rules(admitted.model().ok_or(JobsError::NoModel)?)?;
         let checked = admitted.check(&rules)?;
         let model = checked.model().ok_or(JobsError::NoModel)?;
+        if let Some(fault) = self.long_prompts(model, &stored.draft).into_iter().next() {
+            return Err(fault.into());
+        }
         let predicted = self.predicted_to_fit(client, &checked)?;
         let images = self.read_images(&stored.draft)?;
         core.check_space(images.iter().map(Image::len).sum::<u64>() + output_bytes(checked.request()))?;
@@ -110,6 +113,16 @@ impl Jobs {
         }
         core.line.push(client, waiting);
         Ok(Submitted { record: self.get(client, id)?, existed: false })
+    }
+
+    /// Prompts of a draft that have more tokens than the model takes, each as its field's fault; what no pass would read is not
+    /// counted. Takes milliseconds, and touches no disk.
+    pub fn long_prompts(&self, model: &str, draft: &GenerationDraft) -> Vec<FieldError> {
+        let reads_negative = draft.schedule == Schedule::Guided && draft.guidance.uses_cfg();
+        let prompts = [("prompt", &draft.prompt, true), ("negative_prompt", &draft.negative_prompt, reads_negative)];
+        let read = prompts.into_iter().filter(|(_, _, read)| *read);
+        let counted = read.filter_map(|(field, text, _)| Some((field, self.core().models.prompt_tokens(model, text)?)));
+        counted.filter_map(|(field, tokens)| tokens.check(field).err()).collect()
     }
 
     /// What a request of this client would take, and whether it fits. Keeps nothing.

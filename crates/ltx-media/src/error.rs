@@ -2,6 +2,7 @@
 //!
 //! Must not know who reads it: no gRPC codes, no advice about flags.
 
+use crate::ColourFault;
 use ltx_types::PixelShape;
 use std::{io, path::PathBuf};
 
@@ -70,6 +71,16 @@ pub enum MediaError {
     ImageTruncated {
         /// Which image.
         image: String,
+    },
+    /// What the file states of its colours is damaged, does not fit its pixels, or is not supported.
+    #[error("image {image}: its {part} {fault}; convert the picture to sRGB, or take that part out")]
+    ImageColours {
+        /// Which image.
+        image: String,
+        /// The part of the file: `ICC profile`, or a chunk of a PNG.
+        part: &'static str,
+        /// What is wrong with it.
+        fault: ColourFault,
     },
     /// The FFmpeg on this machine lacks an encoder.
     #[error("FFmpeg has no {encoder} encoder; install one built with it")]
@@ -171,7 +182,8 @@ impl MediaError {
             | Self::ImageFormat { .. }
             | Self::ImageTooLarge { .. }
             | Self::ImageCorrupt { .. }
-            | Self::ImageTruncated { .. } => true,
+            | Self::ImageTruncated { .. }
+            | Self::ImageColours { .. } => true,
             Self::EncoderMissing { .. }
             | Self::Codec { .. }
             | Self::PngEncoding(_)

@@ -8,19 +8,22 @@
 #![forbid(unsafe_code)]
 
 mod bt709;
+mod colour;
 mod crf;
 mod error;
 mod h264;
-mod icc;
+mod jpeg;
 mod metadata;
 mod mp4;
 mod open;
 mod partial;
+mod png_chunks;
 mod png_frames;
 mod preview;
 mod resize;
 mod writer;
 
+pub use colour::ColourFault;
 pub use crf::crf_round_trip;
 pub use error::MediaError;
 pub use image::RgbImage;

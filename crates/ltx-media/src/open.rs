@@ -3,7 +3,11 @@
 //! Must not know what the picture is for. The order is the reference's `decode_image` (Lightricks/LTX-2,
 //! `ltx_pipelines/utils/media_io/decode.py`): orientation, alpha dropped, embedded profile to sRGB, 8-bit RGB.
 
-use crate::{MediaError, icc};
+use crate::{
+    ColourFault, MediaError,
+    colour::{self, Samples, Stated},
+    jpeg, png_chunks,
+};
 use image::{
     DynamicImage, GrayImage, ImageDecoder, ImageError, ImageFormat, Limits, RgbImage,
     codecs::{jpeg::JpegDecoder, png::PngDecoder, webp::WebPDecoder},
@@ -30,15 +34,16 @@ const MAX_METADATA_BYTES: u64 = 64 << 20;
 /// - All eight Exif orientations are applied; a broken Exif block counts as none.
 /// - Alpha is dropped, not blended: the colour stored under it shows (PIL's `convert("RGB")` does the same).
 /// - 16-bit samples keep their high byte, as PIL's RGB reader does; grey becomes three equal channels.
-/// - An embedded RGB or grey ICC profile is converted to sRGB, perceptual intent. One that is broken, or does not fit
-///   the picture, leaves the pixels as they are.
+/// - What the file states of its colours is obeyed: an ICC profile of grey, RGB or CMYK pixels, perceptual intent, or a PNG's
+///   cICP, sRGB, gAMA and cHRM chunks. What is damaged, does not fit the pixels or is not supported is refused.
+/// - CMYK without a profile is mixed as browsers and PIL do.
 /// - Of an animation, the first frame.
 ///
 /// Sizes are judged from the header, before pixels are decoded; decoding allocates less than 1 GiB.
 ///
 /// # Errors
 /// `ImageUnreadable`, `ImageEmpty`, `ImageFileTooLarge`, `ImageFormat`, `ImageTooLarge` (over 64 megapixels, or a side
-/// over 16384), `ImageCorrupt`, `ImageTruncated`; each names the image.
+/// over 16384), `ImageCorrupt`, `ImageTruncated`, `ImageColours`; each names the image.
 pub fn open_image(source: &ImageSource) -> Result<RgbImage, MediaError> {
     let name = Name(source);
     let bytes = read(source)?;
@@ -47,24 +52,57 @@ pub fn open_image(source: &ImageSource) -> Result<RgbImage, MediaError> {
     }
     let kind = Kind::of(&bytes).map_err(|found| MediaError::ImageFormat { image: name.text(), found })?;
     let corrupt = |source: ImageError| MediaError::ImageCorrupt { image: name.text(), format: kind.name(), source };
+    let colours = |(part, fault)| MediaError::ImageColours { image: name.text(), part, fault };
+    let mut of_png = None;
     if kind == Kind::Png {
         // Before the decoder proper, which sizes its row buffers by the header.
         let header = png::Decoder::new(Cursor::new(&bytes[..])).read_header_info().map(|info| info.size());
         if let Ok(size) = header {
             check_size(size, &name)?;
+            of_png = Some(png_chunks::stated(&bytes).map_err(colours)?);
         }
     }
     let mut decoder = kind.decoder(&bytes).map_err(corrupt)?;
     check_size(decoder.dimensions(), &name)?;
-    if kind == Kind::Jpeg && !reaches_end_marker(&bytes) {
+    if kind == Kind::Jpeg && !jpeg::reaches_end_marker(&bytes) {
         return Err(MediaError::ImageTruncated { image: name.text() });
     }
     let orientation = orientation(&mut *decoder);
-    let profile = decoder.icc_profile().ok().flatten();
-    let decoded = DynamicImage::from_decoder(decoder).map_err(corrupt)?;
-    let mut upright = eight_bit(decoded);
-    upright.apply_orientation(orientation);
-    Ok(icc::to_srgb(upright, profile.as_deref()))
+    let (part, stated) = match of_png {
+        Some(stated) => stated,
+        None => profile(kind, &bytes, &mut *decoder).map_err(|fault| colours((PROFILE, fault)))?,
+    };
+    let upright = |mut pixels: DynamicImage| {
+        pixels.apply_orientation(orientation);
+        pixels
+    };
+    let light = |decoder| DynamicImage::from_decoder(decoder).map(eight_bit).map(upright).map_err(corrupt);
+    let converted = match stated {
+        Stated::Nothing => Ok(light(decoder)?.into_rgb8()),
+        Stated::Space(space) => space.to_srgb(light(decoder)?),
+        Stated::Profile(profile) => {
+            // The decoder mixes inks by itself, which is right only where nobody says what colours they have.
+            let inks = if kind == Kind::Jpeg { jpeg::inks(&bytes).map_err(corrupt)? } else { None };
+            let samples = match inks {
+                Some(inks) => Samples::Inks(upright(inks.into()).into_rgba8()),
+                None => Samples::Light(light(decoder)?),
+            };
+            colour::profile_to_srgb(&samples, &profile)
+        }
+    };
+    converted.map_err(|fault| colours((part, fault)))
+}
+
+/// How errors name a profile.
+const PROFILE: &str = "ICC profile";
+
+/// The profile of a JPEG or a WebP, and what it is called.
+fn profile(kind: Kind, bytes: &[u8], decoder: &mut dyn ImageDecoder) -> Result<(&'static str, Stated), ColourFault> {
+    let profile = match kind {
+        Kind::Jpeg => jpeg::profile(bytes)?,
+        Kind::Png | Kind::WebP => decoder.icc_profile().map_err(|_| ColourFault::Damaged)?,
+    };
+    Ok((PROFILE, profile.map_or(Stated::Nothing, Stated::Profile)))
 }
 
 /// Pixels across and down of an image as it is shown, from its header alone; `None` where that cannot be read.
@@ -171,26 +209,6 @@ fn orientation(decoder: &mut dyn ImageDecoder) -> Orientation {
     // Some writers keep JPEG's prefix in a WebP or PNG chunk.
     let tiff = exif.strip_prefix(b"Exif\0\0").unwrap_or(&exif);
     Orientation::from_exif_chunk(tiff).unwrap_or(Orientation::NoTransforms)
-}
-
-/// Whether a JPEG has its end-of-image marker. The decoder fills a cut-off picture with grey and says nothing.
-fn reaches_end_marker(bytes: &[u8]) -> bool {
-    let mut rest = bytes.get(2..).unwrap_or_default();
-    loop {
-        let Some(start) = rest.windows(2).position(|pair| pair[0] == 0xFF && pair[1] != 0xFF) else { return false };
-        let (marker, body) = (rest[start + 1], &rest[start + 2..]);
-        match marker {
-            0xD9 => return true,
-            // Start of scan. Inside a scan 0xFF is followed by 0 or a restart marker, so this pair is the end.
-            0xDA => return body.windows(2).any(|pair| pair == [0xFF, 0xD9]),
-            0x00 | 0x01 | 0xD0..=0xD8 => rest = body,
-            _ => {
-                let length = body.first_chunk().map_or(usize::MAX, |&length| usize::from(u16::from_be_bytes(length)));
-                let Some(next) = body.get(length..) else { return false };
-                rest = next;
-            }
-        }
-    }
 }
 
 /// Grey or RGB, 8 bits, no alpha.

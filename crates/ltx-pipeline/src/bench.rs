@@ -100,7 +100,7 @@ impl Bench {
     }
 
     fn text(&mut self, request: &Generation, run: &Run<'_>) -> Result<Timed> {
-        let prompts = [self.engine.tokenizer().encode(&request.prompt)?];
+        let prompts = [self.engine.prompts().encode("prompt", &request.prompt)?];
         let fit = self.engine.fit(request)?;
         self.engine.text_encoder(&fit, SamplingStage::First)?.load_held()?;
         let (seconds, contexts) = self.timed(|| self.engine.encode_prompts(&prompts, run, &fit, &Taps::off()))?;

@@ -9,12 +9,11 @@ use crate::{
     PipelineError, Result,
     opened::{LtxFile, TextFolder, UpscalerFile, resolved, same},
     plan::Sizes,
+    prompts::Prompts,
 };
 use candle_core::Device;
 use ltx_engine::{MemoryBudget, TileSizes};
-use ltx_model::{
-    architecture::Architecture, footprint::Placement, text_encoder::PromptTokenizer, upsampler::UpsamplerConfig,
-};
+use ltx_model::{architecture::Architecture, footprint::Placement, upsampler::UpsamplerConfig};
 use ltx_nn::{Carrier, Compute, carrier};
 use ltx_types::{ModelFiles, ModelRules, SamplingStage};
 use ltx_weights::LoadReport;
@@ -36,6 +35,8 @@ pub struct EngineOptions {
     /// Bytes of the machine's memory that may be page-locked for weights that stream to a GPU. What has no room there is read
     /// from the files in every pass.
     pub host_bytes: u64,
+    /// Bytes that the process holds beside the engine, for plans: a server, its database. 0 for a command.
+    pub beside_bytes: u64,
     /// Whether plans leave room for previews. Without it none are made.
     pub previews: bool,
     /// Takes shapes from the files and draws the values, for measurements at sizes whose weights are not here.
@@ -51,6 +52,7 @@ impl Default for EngineOptions {
             resident_bytes: 0,
             memory: None,
             host_bytes: 0,
+            beside_bytes: 0,
             previews: true,
             random_weights: false,
         }
@@ -62,7 +64,7 @@ pub struct Engine {
     pub(crate) ltx: LtxFile,
     pub(crate) text: TextFolder,
     upscaler: Option<UpscalerFile>,
-    tokenizer: PromptTokenizer,
+    prompts: Prompts,
     reports: Vec<LoadReport>,
     /// Sizes of the weights, of each the larger where LoRA files make another in the second stage.
     pub(crate) sizes: Sizes,
@@ -86,6 +88,14 @@ impl Engine {
     /// # Errors
     /// A file is unreadable, corrupt, foreign, or does not fit the others.
     pub fn open(files: &ModelFiles, options: EngineOptions) -> Result<Self> {
+        Self::open_sharing(files, options, None)
+    }
+
+    /// The same with a tokenizer that another engine of this text encoder has read already; the files' own is not read then.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_sharing(files: &ModelFiles, options: EngineOptions, prompts: Option<Prompts>) -> Result<Self> {
         let files = &resolved(files)?;
         // What the checkpoint is comes first, also where the text encoder is unusable.
         let text = TextFolder::open(&files.text_encoder);
@@ -100,7 +110,7 @@ impl Engine {
             let (found, expected) = (upscaler.config.in_channels, ltx.architecture.vae.latent_channels);
             same("latent upscaler channels", found, expected)?;
         }
-        let tokenizer = text.tokenizer()?;
+        let prompts = prompts.map_or_else(|| Prompts::open(&text), Ok)?;
         let placement = Placement::of(&options.compute);
         let (parts, staging) = (Parts::default(), StagedStacks::default());
         let (sizes, stage_sizes) = <(Sizes, [Sizes; 2])>::default();
@@ -108,7 +118,7 @@ impl Engine {
             ltx,
             text,
             upscaler,
-            tokenizer,
+            prompts,
             reports,
             sizes,
             stage_sizes,
@@ -188,8 +198,9 @@ impl Engine {
         self.upscaler.as_ref().map(|upscaler| &upscaler.config)
     }
 
-    pub(crate) fn tokenizer(&self) -> &PromptTokenizer {
-        &self.tokenizer
+    /// The tokenizer, to be shared.
+    pub fn prompts(&self) -> &Prompts {
+        &self.prompts
     }
 }
 

@@ -98,9 +98,9 @@ impl Engine {
             let rule = format!("is none of the model's blocks, 0..={}", layers - 1);
             return Err(FieldError::new("stg_blocks", block, rule).nearest(layers - 1).into());
         }
-        let mut prompts = vec![self.tokenizer().encode(&request.prompt)?];
+        let mut prompts = vec![self.prompts().encode("prompt", &request.prompt)?];
         if request.guidance.as_ref().is_some_and(Guidance::uses_cfg) {
-            prompts.push(self.tokenizer().encode(&request.negative_prompt)?);
+            prompts.push(self.prompts().encode("negative_prompt", &request.negative_prompt)?);
         }
         for (prompt, taps) in prompts.iter().zip(prompt_taps(taps)) {
             let (ids, mask) = prompt.left_padded(self.text.config.pad_token_id);

@@ -63,7 +63,7 @@ const DAY: u64 = 86_400;
 /// What one client, one call or one connection may take; the jobs' limits stand in the same section.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Limits {
-    /// Bytes of one message, in either direction. A chunk of an upload or a download, and what is around it, must fit.
+    /// Bytes of one message that comes in. A chunk of an upload, and what is around it, must fit. Answers have a bound of their own.
     pub message_bytes: Bounded<usize, { 2 << 20 }, { 256 << 20 }>,
     /// Bytes of the prompt, and of the negative prompt.
     pub prompt_bytes: Bounded<usize, 1, { 1 << 20 }>,

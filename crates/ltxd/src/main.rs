@@ -16,6 +16,7 @@ mod library;
 mod lora;
 mod memory;
 mod node;
+mod outputs;
 mod progress;
 
 use clap::{Parser, Subcommand};

@@ -3,7 +3,7 @@
 //!
 //! Must not know commands: queue and engine stand alone here, as `ltx-jobs` does not know the engine.
 
-use ltx_engine::{EngineError, Generator, MemoryPlan};
+use ltx_engine::{EngineError, Generator, MemoryPlan, PromptTokens};
 use ltx_jobs::{Disk, EventKind, FailureCode, GenerationRecord, Jobs, LoadError, Models, State, Surroundings, Watched};
 use ltx_pipeline::{Engine, EngineOptions, PipelineError};
 use ltx_policy::{ModelIdentity, WeightFingerprint};
@@ -43,6 +43,10 @@ impl Models for Tiny {
 
     fn plan(&self, _: &str, request: &Generation) -> Option<MemoryPlan> {
         Some(self.0.plan(request))
+    }
+
+    fn prompt_tokens(&self, _: &str, prompt: &str) -> Option<PromptTokens> {
+        Some(self.0.prompts().tokens(prompt))
     }
 
     fn resident_bytes(&self, _: &str) -> u64 {

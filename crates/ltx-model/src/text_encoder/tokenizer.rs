@@ -74,6 +74,11 @@ impl PromptTokenizer {
         Ok(Self { tokenizer, bos })
     }
 
+    /// Words of the vocabulary.
+    pub fn words(&self) -> usize {
+        self.tokenizer.get_vocab_size(true)
+    }
+
     /// Tokenises a prompt, surrounding white space removed; `<bos>` leads, no `<eos>` follows.
     ///
     /// # Errors

@@ -60,7 +60,7 @@ impl Engine {
             let plan = MemoryPlan {
                 gpu: self.placement.is_gpu(),
                 stages: self.needs(shape, &fit),
-                process: self.process_bytes(shape),
+                process: self.process_bytes(),
                 blocks: BlocksNeed { held: fit.held, all, bytes: self.sizes.block },
                 decoding: DecodingNeed { count: lengths.iter().map(|axis| axis.count).product(), tiles: fit.tiles },
                 budget: self.options.memory,
@@ -96,7 +96,7 @@ impl Engine {
         }
         let beside = kept.iter().filter(|part| **part != Part::VideoDecoder).map(|part| self.sizes.part(*part));
         let weights = self.sizes.part(Part::VideoDecoder) + beside.sum::<u64>();
-        let room = budget.bytes.saturating_sub(self.process_bytes(shape) + weights);
+        let room = budget.bytes.saturating_sub(self.process_bytes() + weights);
         let (latent, scale) = (self.latent_of(shape.pixels, shape), self.architecture().vae.scale());
         chosen(latent, scale, smallest, |tiles| self.decoding_bytes(shape, tiles) <= room)
     }

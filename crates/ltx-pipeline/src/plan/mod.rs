@@ -46,7 +46,7 @@ impl Engine {
 
     fn shape_of(&self, request: &Generation) -> PlanShape {
         // A prompt that is too long is refused when it is encoded; here it is as long as one may be.
-        let tokens = |prompt: &str| self.tokenizer().encode(prompt).map_or(MAX_TOKENS, |tokens| tokens.ids().len());
+        let tokens = |prompt: &str| self.prompts().tokens(prompt).count.min(MAX_TOKENS);
         let negative = request.guidance.as_ref().is_some_and(Guidance::uses_cfg).then_some(&request.negative_prompt);
         let prompts = std::iter::once(&request.prompt).chain(negative).map(|prompt| tokens(prompt)).collect();
         let Generation { pixels, frames, stages, .. } = *request;

@@ -2,9 +2,10 @@
 //!
 //! Must not know budgets.
 
-use super::{Fit, PlanShape, Sizes, process::process_bytes};
+use super::{Fit, PlanShape, Sizes, process::waiting_bytes};
 use crate::{Engine, decode::DecodedClip};
 use ltx_engine::{StageNeed, TileSizes};
+use ltx_media::Mp4Writer;
 use ltx_model::{
     footprint::{reading_bytes, streamed_bytes},
     part::Module,
@@ -65,15 +66,11 @@ impl Engine {
             need(Stage::Upsampling, &parts, Moment { weights, activations });
             need(Stage::Refining, sampling, sample(shape.pixels, second));
         }
-        let activations = self.decoding_bytes(shape, &fit.tiles);
+        let decoding = self.decoding_bytes(shape, &fit.tiles);
+        let activations = decoding + self.writing_bytes(shape, decoding);
         let weights = part(VideoDecoder::PART);
         need(Stage::Decoding, &[VideoDecoder::PART], Moment { weights, activations });
         stages
-    }
-
-    /// The process without weights and activations.
-    pub(super) fn process_bytes(&self, shape: &PlanShape) -> u64 {
-        process_bytes(shape.pixels, &self.sizes, self.placement)
     }
 
     /// The worst moment of the text encoding: in the language model, in the projection, or in the connector.
@@ -105,6 +102,15 @@ impl Engine {
     pub(super) fn decoding_bytes(&self, shape: &PlanShape, tiles: &TileSizes) -> u64 {
         let clip = DecodedClip { pixels: shape.pixels, frames: shape.frames };
         clip.bytes(&self.architecture().vae, tiles, self.placement)
+    }
+
+    /// Encoding the frames as they are decoded. It takes the machine's memory, also where the engine computes on a GPU.
+    /// So do the blocks that decoding has freed by then, in part.
+    fn writing_bytes(&self, shape: &PlanShape, decoding: u64) -> u64 {
+        if self.placement.is_gpu() {
+            return 0;
+        }
+        Mp4Writer::memory_bytes(shape.pixels, shape.frames.get()) + waiting_bytes(decoding)
     }
 
     /// The latent of the clip at a stage's size.

@@ -3,21 +3,31 @@
 //!
 //! Must not know stages.
 
-use super::Sizes;
-use ltx_model::footprint::{DeviceKind, Placement};
-use ltx_types::PixelShape;
+use crate::Engine;
+use ltx_model::footprint::DeviceKind;
 
-/// What the process needs before any weight: code, FFmpeg, headers of files.
-const PROCESS: u64 = 48 << 20;
-/// What the video encoder holds of every pixel of a frame: the frames it looks ahead at, and references.
-const ENCODER_BYTES_PER_PIXEL: u64 = 100;
+/// What the process needs before any weight: code, FFmpeg's libraries, threads, headers of files.
+const PROCESS: u64 = 52 << 20;
+/// What the tokenizer keeps of every word: the word twice, its merges, and what reading them left.
+const WORD: u64 = 900;
+/// Of what a stage holds at its peak, one part in so many waits to be used again, up to a bound: blocks that were freed and do
+/// not fit what is asked for next (`ltxd`'s allocator).
+const WAITING_SHARE: u64 = 16;
+const WAITING: u64 = 64 << 20;
 /// What cuBLASLt (`ltx-nn`) and cuBLAS (candle) work in on a GPU.
 const WORKSPACES: u64 = 64 << 20;
 
-/// Bytes that are there in every stage of a clip of such frames.
-pub(super) fn process_bytes(pixels: PixelShape, sizes: &Sizes, placement: Placement) -> u64 {
-    match placement.device {
-        DeviceKind::Cpu => PROCESS + ENCODER_BYTES_PER_PIXEL * (pixels.width * pixels.height) as u64,
-        DeviceKind::Gpu => WORKSPACES + sizes.small,
+/// Bytes of freed blocks that wait beside such activations on the CPU.
+pub(super) fn waiting_bytes(activations: u64) -> u64 {
+    (activations / WAITING_SHARE).min(WAITING)
+}
+
+impl Engine {
+    /// Bytes that are there in every stage, without weights and activations.
+    pub(super) fn process_bytes(&self) -> u64 {
+        match self.placement.device {
+            DeviceKind::Cpu => PROCESS + WORD * self.prompts().words() as u64 + self.options.beside_bytes,
+            DeviceKind::Gpu => WORKSPACES + self.sizes.small,
+        }
     }
 }

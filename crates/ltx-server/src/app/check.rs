@@ -28,11 +28,12 @@ impl Node {
     /// The jobs' own: `NoModel`, `ModelUnavailable`, `Database`, `Corrupt`.
     pub(crate) async fn check(&self, client: ClientId, asked: &impl Specification) -> Result<Checked, Problem> {
         let policy = self.policy().for_new();
-        let Judged { request: Request { ask, draft, mut faults, .. }, verdict, rules } =
-            self.judge(asked, &policy, false);
+        let Judged { mut request, verdict, rules } = self.judge(asked, &policy, false);
         if verdict.method().is_none() {
             return Ok(Checked { verdict, estimate: None, faults: vec![] });
         }
+        self.add_long_prompts(verdict.model(), &mut request).await?;
+        let Request { ask, draft, mut faults, .. } = request;
         let estimate = match admit(&ask, draft, &policy)?.check(&rules) {
             Ok(admitted) => Some(self.read(move |jobs| jobs.estimate(&client, &admitted)).await?),
             Err(found) => {

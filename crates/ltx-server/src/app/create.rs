@@ -63,6 +63,7 @@ impl Node {
         if let Some(Err(faults)) = whole {
             add_faults(&mut request.faults, faults);
         }
+        self.add_long_prompts(verdict.model(), &mut request).await?;
         if !request.faults.is_empty() {
             return Err(Problem::Fields(request.faults));
         }

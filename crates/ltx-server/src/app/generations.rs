@@ -48,14 +48,8 @@ pub(crate) struct Listing {
     pub(crate) filter: Filter,
 }
 
-/// How much of a page a face can send at once.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct PageRoom {
-    /// No more records are taken in one go, so that they fit behind `bytes` however long their prompts are.
-    pub(crate) records: usize,
-    /// After so many bytes the page is over.
-    pub(crate) bytes: usize,
-}
+/// Records that are read in one go, so that a page holds few that it has no room for.
+const READ_AT_ONCE: usize = 16;
 
 /// A generation as a face sends it.
 pub(crate) struct Shown<T> {
@@ -83,7 +77,8 @@ impl Node {
         self.read(move |jobs| Ok(Snapshot::of(jobs, jobs.get(&client, id)?))).await
     }
 
-    /// One page of a client's generations, each as `show` makes it; shorter than asked for only where `room` is used up.
+    /// One page of a client's generations, each as `show` makes it: at most `room` bytes of them, though at least one; shorter
+    /// than asked for only where the next has no room.
     ///
     /// # Errors
     /// `Field` when the page token was given for another filter; `Database`, `Corrupt`.
@@ -91,7 +86,7 @@ impl Node {
         &self,
         client: ClientId,
         listing: Listing,
-        room: PageRoom,
+        room: usize,
         show: impl Fn(Snapshot) -> Shown<T> + Send + 'static,
     ) -> Result<ShownPage<T>, Problem> {
         self.read(move |jobs| page(jobs, &client, &listing, room, show)).await
@@ -143,20 +138,24 @@ fn page<T>(
     jobs: &Jobs,
     client: &ClientId,
     Listing { size, after, filter }: &Listing,
-    room: PageRoom,
+    room: usize,
     show: impl Fn(Snapshot) -> Shown<T>,
 ) -> Result<ShownPage<T>, JobsError> {
     let (mut items, mut bytes, mut after): (Vec<T>, usize, _) = (Vec::new(), 0, *after);
     loop {
-        let page = jobs.list(client, filter, room.records.min(size - items.len()), after)?;
+        let page = jobs.list(client, filter, READ_AT_ONCE.min(size - items.len()), after)?;
         for record in page.records {
+            let behind = record.page_token(filter);
             let shown = show(Snapshot::of(jobs, record));
+            if !items.is_empty() && bytes + shown.bytes > room {
+                return Ok(ShownPage { items, next: after });
+            }
             bytes += shown.bytes;
             items.push(shown.item);
+            after = Some(behind);
         }
-        after = page.next;
-        if after.is_none() || items.len() >= *size || bytes >= room.bytes {
-            return Ok(ShownPage { items, next: after });
+        if page.next.is_none() || items.len() >= *size {
+            return Ok(ShownPage { items, next: page.next });
         }
     }
 }

@@ -86,6 +86,23 @@ impl Node {
         ModelRules { two_stages: rules.two_stages.or(card.two_stages), ..rules }
     }
 
+    /// Adds the faults of prompts that have more tokens than the model takes. A prompt that is wrong already is not counted.
+    ///
+    /// # Errors
+    /// The jobs' own.
+    pub(super) async fn add_long_prompts(&self, model: Option<&str>, request: &mut Request) -> Result<(), Problem> {
+        let Some(model) = model.map(str::to_owned) else { return Ok(()) };
+        let mut draft = request.draft.clone();
+        for (field, text) in [("prompt", &mut draft.prompt), ("negative_prompt", &mut draft.negative_prompt)] {
+            if request.faults.iter().any(|fault| fault.field == field) {
+                text.clear();
+            }
+        }
+        let long = self.read(move |jobs| Ok(jobs.long_prompts(&model, &draft))).await?;
+        request.faults.extend(long);
+        Ok(())
+    }
+
     /// A refusal by policy as it is answered; it is counted.
     pub(super) fn refused(&self, refusal: Refusal) -> Problem {
         self.metrics.refused(&refusal);

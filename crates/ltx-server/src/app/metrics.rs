@@ -40,6 +40,7 @@ pub(crate) struct Metrics {
     output_bytes: Gauge,
     upload_bytes: Gauge,
     free_bytes: Gauge,
+    trouble: Gauge,
     accepted: Counter,
     ended: Family<Label, Counter>,
     steps: Family<Label, Counter>,
@@ -66,6 +67,7 @@ impl Metrics {
             output_bytes: Gauge::default(),
             upload_bytes: Gauge::default(),
             free_bytes: Gauge::default(),
+            trouble: Gauge::default(),
             accepted: Counter::default(),
             ended: Family::default(),
             steps: Family::default(),
@@ -87,6 +89,8 @@ impl Metrics {
         registry.register("output_bytes", "Bytes of kept outputs", self.output_bytes.clone());
         registry.register("upload_bytes", "Bytes of kept uploads", self.upload_bytes.clone());
         registry.register("free_bytes", "Bytes free on the data folder's disk", self.free_bytes.clone());
+        let trouble = "1 once something has failed where nobody waited for an answer, since the start";
+        registry.register("trouble", trouble, self.trouble.clone());
         registry.register("accepted", "Generations accepted since the start", self.accepted.clone());
         registry.register("ended", "Generations that ended since the start, by state", self.ended.clone());
         registry.register("steps", "Steps finished since the start, by stage", self.steps.clone());
@@ -148,6 +152,7 @@ impl Metrics {
             self.output_bytes.set(gauge(jobs.output_bytes));
             self.upload_bytes.set(gauge(jobs.upload_bytes));
             self.free_bytes.set(gauge(jobs.free_bytes));
+            self.trouble.set(i64::from(jobs.trouble.is_some()));
         }
         self.streams.set(gauge(gauges.open_streams as u64));
         self.resident.set(gauge(memory::resident_bytes().unwrap_or(0)));

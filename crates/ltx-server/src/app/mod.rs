@@ -24,7 +24,7 @@ pub use catalog::{Catalog, ModelCard};
 pub(crate) use check::Checked;
 pub(crate) use create::Order;
 pub(crate) use follow::{Following, Happened, News, Wanted};
-pub(crate) use generations::{Listing, PageRoom, Shown, Snapshot};
+pub(crate) use generations::{Listing, Shown, Snapshot};
 pub(crate) use judge::{Request, Rules, Specification};
 pub(crate) use life::Phase;
 pub(crate) use metrics::{Gauges, Metrics};

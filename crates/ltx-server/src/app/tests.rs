@@ -3,8 +3,8 @@
 //! Must not know gRPC.
 
 use super::{
-    Catalog, Checked, Gauges, Listing, News, Node, NodeState, Order, PageRoom, Phase, Problem, ReceivedImage, Request,
-    Rules, Shown, Specification, Wanted,
+    Catalog, Checked, Gauges, Listing, News, Node, NodeState, Order, Phase, Problem, ReceivedImage, Request, Rules,
+    Shown, Specification, Wanted,
 };
 use crate::Settings;
 use ltx_catalog::ModelLibrary;
@@ -84,9 +84,8 @@ impl Bare {
     /// The ids of everything that a client has.
     async fn listed(&self, client: &ClientId) -> Vec<GenerationId> {
         let listing = Listing { size: 10, after: None, filter: Filter::default() };
-        let room = PageRoom { records: 3, bytes: 1000 };
         let show = |snapshot: super::Snapshot| Shown { item: snapshot.record.id, bytes: 1 };
-        self.node.list(client.clone(), listing, room, show).await.unwrap().items
+        self.node.list(client.clone(), listing, 1000, show).await.unwrap().items
     }
 
     fn metrics(&self) -> String {

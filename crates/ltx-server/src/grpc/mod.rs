@@ -27,6 +27,11 @@ use std::{fs, path::Path, time::Duration};
 use tokio::net::TcpListener;
 use tonic::transport::{Identity, Server as Transport, ServerTlsConfig};
 
+/// The most bytes of an answer: what clients of gRPC take unless they are told otherwise, whatever `limits.message_bytes` says.
+pub(crate) const ANSWER_BYTES: usize = 4 << 20;
+/// The most bytes of a page's items; the rest of an answer is for what is around them.
+pub(crate) const PAGE_BYTES: usize = ANSWER_BYTES - (64 << 10);
+
 /// The most bytes of a call's headers.
 const HEADERS: u32 = 16 << 10;
 /// How much later than `Calls` the transport ends a call.

@@ -3,6 +3,7 @@
 //! Must not know what the services do.
 
 use super::{
+    ANSWER_BYTES,
     caller::Authenticate,
     services::{generation::Generations, node::Nodes, policy::Policy, upload::Uploads},
 };
@@ -24,7 +25,9 @@ pub(super) fn services(context: &FaceContext) -> Result<Routes, ServerError> {
     macro_rules! service {
         ($server:ident, $service:ident) => {
             InterceptedService::new(
-                $server::new($service(context.clone())).max_decoding_message_size(most).max_encoding_message_size(most),
+                $server::new($service(context.clone()))
+                    .max_decoding_message_size(most)
+                    .max_encoding_message_size(ANSWER_BYTES),
                 auth.clone(),
             )
         };

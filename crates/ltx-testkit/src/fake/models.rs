@@ -3,7 +3,7 @@
 //! Must not know checkpoints.
 
 use super::{FakeGenerator, FakeOptions};
-use ltx_engine::{BlocksNeed, DecodingNeed, Generator, MemoryPlan, StageNeed, TileSizes};
+use ltx_engine::{BlocksNeed, DecodingNeed, Generator, MemoryPlan, PromptTokens, StageNeed, TileSizes};
 use ltx_jobs::{LoadError, Models};
 use ltx_policy::{ModelIdentity, WeightFingerprint};
 use ltx_types::{Generation, ModelRules, Stage};
@@ -22,6 +22,8 @@ pub struct FakeModels {
 impl FakeModels {
     /// The one model's name.
     pub const NAME: &'static str = "ltx-2.3-tiny";
+    /// The most tokens of a prompt that it takes.
+    pub const TOKENS: usize = 1024;
     /// What it says of its weights that stay in memory.
     pub const RESIDENT: u64 = 5;
 
@@ -62,6 +64,11 @@ impl Models for FakeModels {
         let blocks = BlocksNeed { held: 1, all: 1, bytes: 0 };
         let decoding = DecodingNeed { count: 1, tiles: TileSizes::default() };
         Some(MemoryPlan { gpu: false, stages: vec![need], process: 48 << 20, blocks, decoding, budget: None })
+    }
+
+    /// A token a word, and one in front.
+    fn prompt_tokens(&self, _: &str, prompt: &str) -> Option<PromptTokens> {
+        Some(PromptTokens { count: 1 + prompt.split_whitespace().count(), most: Self::TOKENS })
     }
 
     fn resident_bytes(&self, _: &str) -> u64 {

@@ -9,10 +9,12 @@ use crate::{
     client::json,
     compute::{self, Asked},
     config,
+    exit::BadInput,
     generation_flags::GenerationFlags,
     library,
     lora::LoraFlags,
     memory::{MemoryFlag, host_bytes},
+    outputs::Written,
     progress::{Bar, StagePeaks},
 };
 use anyhow::{Context, Result};
@@ -76,7 +78,7 @@ pub(crate) struct Arguments {
     /// Folder of model manifests.
     #[arg(long, env = "LTXD_MODELS", value_name = "DIR")]
     models_dir: Option<PathBuf>,
-    /// The MP4 to write.
+    /// The MP4 to write; its name ends in .mp4.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Also write every frame as a PNG into this new folder.
@@ -117,6 +119,7 @@ pub(crate) fn run(arguments: &Arguments, level: Level) -> Result<ExitCode> {
 }
 
 fn make(arguments: &Arguments, level: Level) -> Result<ExitCode> {
+    arguments.check_outputs()?;
     let (model, names) = if library::is_path(&arguments.model) {
         (Model::from_path(arguments)?, ModelNames::new(vec![], [])) // A path needs no manifests.
     } else {
@@ -192,6 +195,12 @@ struct Opened {
 }
 
 impl Arguments {
+    /// Refuses names that state something else than what is written under them.
+    fn check_outputs(&self) -> Result<(), BadInput> {
+        Written::Mp4.check("out", &self.out)?;
+        self.frames_dir.as_deref().map_or(Ok(()), |folder| Written::Frames.check("frames_dir", folder))
+    }
+
     /// The model, opened to compute as the flags say.
     fn opened(&self, model: &Model, stages: Stages, level: Level) -> Result<Opened> {
         let compute = self.compute.compute(level)?;

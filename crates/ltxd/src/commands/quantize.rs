@@ -2,7 +2,7 @@
 //!
 //! Must not know how a tensor is converted.
 
-use crate::human::human;
+use crate::{human::human, outputs::Written};
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use ltx_pipeline::quantize;
@@ -32,7 +32,7 @@ pub(crate) struct Arguments {
     /// A checkpoint (safetensors), a component of one, or a Gemma-3 folder.
     #[arg(value_name = "IN")]
     input: PathBuf,
-    /// The GGUF file to write; one of that name is replaced when the new one is whole.
+    /// The GGUF file to write, a name that ends in .gguf; one of that name is replaced when the new one is whole.
     #[arg(value_name = "OUT")]
     out: PathBuf,
     /// What the large matrices become. Norms, tables, biases, embeddings, gates, the first and last projections, the
@@ -51,6 +51,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    Written::Gguf.check("OUT", &arguments.out)?;
     let kind =
         QuantizeType::ALL.iter().find(|(name, _)| *name == arguments.kind).map_or(QuantizeType::Q8_0, |(_, k)| *k);
     let cancel = CancelToken::new();

@@ -2,7 +2,7 @@
 //!
 //! Must not know how cases are run.
 
-use crate::{commands::generate::ComputeFlags, exit::BadInput};
+use crate::{commands::generate::ComputeFlags, exit::BadInput, outputs::Written};
 use anyhow::{Context, Result};
 use ltx_engine::{NoPreviews, NotSaved, Run};
 use ltx_nn::Level;
@@ -28,6 +28,9 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     if arguments.dump.is_some() && arguments.cases.len() != 1 {
         return Err(BadInput("--dump takes a single case".into()).into());
+    }
+    if let Some(file) = &arguments.dump {
+        Written::Safetensors.check("dump", file)?;
     }
     let compute = arguments.compute.compute(level)?;
     let cancel = CancelToken::new();

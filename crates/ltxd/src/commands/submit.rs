@@ -14,6 +14,7 @@ use crate::{
         spec::SpecFlags,
     },
     exit::Code,
+    outputs::Written,
 };
 use anyhow::Result;
 use ltx_proto::v1::{CreateGenerationRequest, Output};
@@ -29,7 +30,7 @@ pub(crate) struct Arguments {
     /// Follow the generation until it ends. Ctrl-C stops the following, not the generation.
     #[arg(long)]
     wait: bool,
-    /// Fetch the MP4 into this file once it is done; implies --wait.
+    /// Fetch the MP4 into this file once it is done; its name ends in .mp4. Implies --wait.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Ask for previews (small pictures of the clip in the making) and keep the latest in this PNG file; implies --wait.
@@ -54,6 +55,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 fn submit(arguments: &Arguments) -> Result<ExitCode> {
+    if let Some(to) = &arguments.out {
+        Written::Mp4.check("out", to)?;
+    }
+    if let Some(to) = &arguments.preview {
+        Written::Png.check("preview", to)?;
+    }
     arguments.connection.run(async |node| {
         let spec = arguments.spec.with_images(&node).await?;
         let request = CreateGenerationRequest { request_id: arguments.request_id.clone(), spec: Some(spec) };

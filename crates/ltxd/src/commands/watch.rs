@@ -5,6 +5,7 @@
 use crate::{
     client::{Connection, follow::Follow, json, preview::PreviewFile, text, words},
     exit::Code,
+    outputs::Written,
     progress::Bar,
 };
 use anyhow::Result;
@@ -33,6 +34,9 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    if let Some(to) = &arguments.preview {
+        Written::Png.check("preview", to)?;
+    }
     arguments.connection.run(async |node| {
         let teller = Teller::new(&arguments.id, arguments.json);
         let preview = PreviewFile::new(arguments.preview.as_deref());

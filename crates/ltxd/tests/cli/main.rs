@@ -9,6 +9,8 @@ mod determinism;
 mod formats;
 mod full_size;
 mod layouts;
+mod planned_memory;
+mod prompt_tokens;
 mod quantize;
 mod random_weights;
 mod ready;

@@ -7,10 +7,10 @@ use super::{
     watch,
 };
 use crate::{
-    Limits,
-    app::{Order, PageRoom, Problem, Shown, Wanted},
+    app::{Order, Problem, Shown, Wanted},
     face::FaceContext,
     grpc::{
+        PAGE_BYTES,
         caller::caller,
         from_proto,
         to_proto::{self, Beside},
@@ -20,9 +20,6 @@ use ltx_jobs::{GenerationId, Submitted};
 use ltx_proto::v1::{self, generation_service_server::GenerationService};
 use prost::Message;
 use tonic::{Request, Response, Status, async_trait};
-
-/// Bytes of a generation's message beside its prompts, and some to spare.
-const RECORD_BYTES: usize = 16 << 10;
 
 /// The service.
 pub(crate) struct Generations(pub(crate) FaceContext);
@@ -63,10 +60,9 @@ impl GenerationService for Generations {
         let client = caller(&request)?;
         let listing = from_proto::listing(&request.into_inner()).map_err(Problem::from)?;
         let outputs_for = self.0.outputs_for();
-        let room = room(&self.0.node.config.limits);
-        let page = self.0.node.list(client, listing, room, move |snapshot| {
+        let page = self.0.node.list(client, listing, PAGE_BYTES, move |snapshot| {
             let item = to_proto::snapshot(&snapshot, outputs_for);
-            Shown { bytes: item.encoded_len(), item }
+            Shown { bytes: in_a_list(item.encoded_len()), item }
         });
         let page = page.await?;
         let next_page_token = page.next.map(|token| token.to_string()).unwrap_or_default();
@@ -128,9 +124,7 @@ fn named(id: &str) -> Result<GenerationId, Problem> {
     Ok(id)
 }
 
-/// How much of a page fits into a message.
-fn room(limits: &Limits) -> PageRoom {
-    let longest = 2 * limits.prompt_bytes.get() + RECORD_BYTES;
-    let message = limits.message_bytes.get();
-    PageRoom { records: (message / 2 / longest).max(1), bytes: message / 4 }
+/// Bytes that a message takes in a list of another: the field's tag, a length, and its own.
+fn in_a_list(bytes: usize) -> usize {
+    1 + prost::length_delimiter_len(bytes) + bytes
 }

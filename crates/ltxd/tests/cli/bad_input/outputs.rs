@@ -1,6 +1,6 @@
 //! Places where no output can go.
 
-use super::trial::try_request;
+use super::trial::{try_request, try_words};
 use crate::support::{
     command::{BAD_INPUT, FAILED},
     files::{pictures, start_picture},
@@ -15,6 +15,29 @@ use test_case::test_case;
     "frames into a folder with files")]
 #[test_case(good().with("frames-dir", start_picture()), BAD_INPUT, &[r"start\.jpg", "not a folder"]; "frames into a file")]
 #[test_case(good().with("frames-dir", "{out}/nowhere/frames"), BAD_INPUT, &["nowhere"]; "frames into nowhere")]
+#[test_case(good().with("out", "{out}/clip.webm"), BAD_INPUT, &[r"out: .*clip\.webm ends in \.webm, and an MP4 is written; name it .*/clip\.mp4\n$"]; "another container")]
+#[test_case(good().with("out", "{out}/clip"), BAD_INPUT, &["has no ending, and an MP4 is written"]; "no ending")]
+#[test_case(good().with("out", "-"), BAD_INPUT, &["standard output, and an MP4 is written"]; "standard output")]
+#[test_case(good().with("out", "{out}/clip.gif").with("model", "/nonexistent.safetensors"), BAD_INPUT, &["ends in .gif"];
+    "a name is judged before anything is opened")]
+#[test_case(good().with("frames-dir", "{out}/frame_%05d.png"), BAD_INPUT, &["frames_dir: .*a folder of PNG files is written"];
+    "a file for frames")]
 fn output(request: Request, code: i32, says: &[&str]) {
     try_request(&request, code, says);
+}
+
+/// The node that they would ask is not there: their names are judged before it is.
+#[test_case(&["submit", "--prompt", "x", "--out", "{out}/clip.webm"], &["out: .*an MP4 is written"]; "submit")]
+#[test_case(&["submit", "--prompt", "x", "--out", "-"], &["out: - stands for standard output"]; "submit to standard output")]
+#[test_case(&["submit", "--prompt", "x", "--preview", "{out}/now.gif"], &["preview: .*a PNG is written"]; "previews of submit")]
+#[test_case(&["watch", "id", "--preview", "{out}/now"], &["preview: .*a PNG is written"]; "previews of watch")]
+#[test_case(&["download", "id", "--out", "{out}/clip.mov"], &["out: .*an MP4 is written"]; "download")]
+#[test_case(&["download", "id", "--output", "poster", "--out", "{out}/clip.mp4"], &["out: .*a PNG is written"]; "a poster")]
+#[test_case(&["download", "id", "--output", "sidecar", "--out", "{out}/mark"], &["out: .*JSON is written"]; "a sidecar")]
+#[test_case(&["quantize", "--type", "q8_0", "/nonexistent", "{out}/x.safetensors"], &["OUT: .*a GGUF file is written"];
+    "quantize")]
+#[test_case(&["selftest", "/nonexistent", "--dump", "{out}/x.bin"], &["dump: .*a safetensors file is written"]; "a dump")]
+fn names(words: &[&str], says: &[&str]) {
+    let words: Vec<_> = words.iter().copied().map(str::to_owned).collect();
+    try_words(&words, BAD_INPUT, says);
 }
