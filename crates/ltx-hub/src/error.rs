@@ -150,6 +150,13 @@ pub enum HubError {
     },
 }
 
+fn tried(attempts: u32) -> String {
+    match attempts {
+        0 | 1 => String::new(),
+        more => format!(", {more} times in a row; what is here stays, and the next pull goes on"),
+    }
+}
+
 impl HubError {
     /// The error of an operation on a file of the cache; a full disk is told apart.
     pub(crate) fn io(file: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
