@@ -4,6 +4,7 @@ large ones. What goes wrong is arranged: answers that fail, connections that end
 import hashlib, json, random, socket, threading, time
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -49,6 +50,7 @@ class Fault:
     no_ranges: bool = False
 
 
+@lru_cache(maxsize=16)
 def sha256(data):
     return hashlib.sha256(data).hexdigest()
 
@@ -90,7 +92,8 @@ class Hub:
             return [r for r in self.log if host in (None, r.host) and method in (None, r.method) and path in r.path]
 
     def blobs(self):
-        return {sha256(data): data for repo in self.repositories.values() for name, data in repo.files.items() if name in repo.large}
+        repositories = list(self.repositories.values())
+        return {sha256(repo.files[name]): repo.files[name] for repo in repositories for name in repo.large}
 
     def fault(self, host, method, path):
         with self.lock:

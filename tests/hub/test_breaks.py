@@ -96,7 +96,7 @@ def small_disk(machine):
                 holder = subprocess.Popen([*command, "sleep", "infinity"])
                 held.append(holder)
                 disk = Path(f"/proc/{holder.pid}/root{machine.home}")
-                eventually(lambda: subprocess.run(["findmnt", "-N", str(holder.pid), str(machine.home)], capture_output=True).returncode == 0, "it is mounted")
+                eventually(lambda: f" {machine.home} " in Path(f"/proc/{holder.pid}/mounts").read_text(), "it is mounted")
                 user = ["-U", "--preserve-credentials"] if "-rm" in unshare else []
                 machine.under = ["nsenter", "-t", str(holder.pid), *user, "-m"]
                 return disk

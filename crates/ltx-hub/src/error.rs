@@ -37,9 +37,7 @@ pub enum HubError {
         file: String,
     },
     /// The hub did not answer, or broke off, as often as patience goes.
-    #[error(
-        "{host} cannot be reached, or breaks off: tried {attempts} times in a row; what is here stays, and the next pull goes on"
-    )]
+    #[error("{host} cannot be reached, or breaks off{}", tried(*attempts))]
     Unreachable {
         /// The server.
         host: String,
@@ -148,6 +146,13 @@ pub enum HubError {
         #[source]
         source: io::Error,
     },
+}
+
+fn tried(attempts: u32) -> String {
+    match attempts {
+        0 | 1 => String::new(),
+        more => format!(", {more} times in a row; what is here stays, and the next pull goes on"),
+    }
 }
 
 impl HubError {

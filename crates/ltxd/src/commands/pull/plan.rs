@@ -138,6 +138,11 @@ impl Pull<'_> {
             return Ok(names.iter().map(|name| unknown(name)).collect());
         }
         let files = self.ask(source).await?;
+        let unnamed =
+            |file: &&Planned| file.pinned.is_none() && file.remote.as_ref().is_some_and(|file| file.digest().is_none());
+        notes.extend(files.iter().filter(unnamed).map(|file| {
+            format!("{}/{}: the hub states no digest of it: only its size can be checked", source.repository, file.path)
+        }));
         let hub_says = files.iter().map(|file| file.bytes).sum::<Option<u64>>();
         if let (Some(stated), Some(hub_says)) = (item.file.bytes, hub_says)
             && stated != hub_says
