@@ -4,10 +4,14 @@
 
 use super::{
     floats::{e4m3_value, f16_value},
-    nibbles::{TWICE_E2M1, looked_up},
+    nibbles::looked_up,
     rotation::unrotate,
 };
 use crate::{Element, GroupScale, Groups, cpu::Level};
+
+/// The uppermost byte of a 4-bit float as an f32, and the one below it; the other two are 0.
+const E2M1_UPPER: [i8; 16] = [0, 63, 63, 63, 64, 64, 64, 64, -128, -65, -65, -65, -64, -64, -64, -64];
+const E2M1_LOWER: [i8; 16] = [0, 0, -128, -64, 0, 64, -128, -64, 0, 0, -128, -64, 0, 64, -128, -64];
 
 /// Whole groups: every value times the group's scale times the factor of all, rotated back where they were rotated.
 #[inline(always)]
@@ -47,13 +51,19 @@ fn nvfp4(level: Level, factor: f32, bytes: &[u8], out: &mut [f32]) {
         let mut numbers = [0u8; 16];
         numbers[..8].copy_from_slice(&two[..8]);
         numbers[8..].copy_from_slice(&two[9..17]);
-        let values = looked_up(level, &numbers, &TWICE_E2M1);
+        // The two upper bytes of an f32, so that a negative 0 stays one.
+        let (upper, lower) = (looked_up(level, &numbers, &E2M1_UPPER), looked_up(level, &numbers, &E2M1_LOWER));
+        let mut values = [0f32; 32];
+        for (value, (upper, lower)) in values.iter_mut().zip(upper.iter().zip(&lower)) {
+            let [upper, lower] = [upper, lower].map(|byte| u32::from(byte.cast_unsigned()));
+            *value = f32::from_bits(upper << 24 | lower << 16);
+        }
+        // The first eight of either group, then the second eight.
         let scales = [two[8], two[17]].map(|scale| e4m3_value(scale) * factor);
-        for i in 0..8 {
-            out[i] = f32::from(values[i]) * 0.5 * scales[0];
-            out[8 + i] = f32::from(values[16 + i]) * 0.5 * scales[0];
-            out[16 + i] = f32::from(values[8 + i]) * 0.5 * scales[1];
-            out[24 + i] = f32::from(values[24 + i]) * 0.5 * scales[1];
+        for (half, values) in values.chunks_exact(8).enumerate() {
+            let scale = scales[half % 2];
+            let out = &mut out[half % 2 * 16 + half / 2 * 8..][..8];
+            out.iter_mut().zip(values).for_each(|(out, value)| *out = value * scale);
         }
     }
     for (out, one) in last_out.chunks_exact_mut(16).zip(last.as_chunks::<9>().0) {
@@ -121,11 +131,14 @@ fn e2m1(bits: u8) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu::decode::nibbles::TWICE_E2M1;
 
     #[test]
     fn four_bit_floats_are_half_of_the_table() {
         for bits in 0..16u8 {
             assert_eq!(e2m1(bits) * 2.0, f32::from(TWICE_E2M1[usize::from(bits)]));
+            let byte = |table: &[i8; 16]| u32::from(table[usize::from(bits)].cast_unsigned());
+            assert_eq!(e2m1(bits).to_bits(), byte(&E2M1_UPPER) << 24 | byte(&E2M1_LOWER) << 16);
         }
         assert!(e2m1(8).is_sign_negative());
     }

@@ -13,8 +13,8 @@ fn even(seven: u32) -> u8 {
 /// Four values of an entry of a grid, scaled, with their signs.
 #[inline(always)]
 fn four(scale: f32, grid: &[f32; 4], signs: &[u32; 4], out: &mut [f32; 4]) {
-    for i in 0..4 {
-        out[i] = f32::from_bits((scale * grid[i]).to_bits() ^ signs[i]);
+    for (out, (value, sign)) in out.iter_mut().zip(grid.iter().zip(signs)) {
+        *out = f32::from_bits((scale * value).to_bits() ^ sign);
     }
 }
 
@@ -22,8 +22,8 @@ fn four(scale: f32, grid: &[f32; 4], signs: &[u32; 4], out: &mut [f32; 4]) {
 #[inline(always)]
 fn eight(scale: f32, grid: &[f32; 8], signs: u8, out: &mut [f32; 8]) {
     let signs = &grids::SIGNS[usize::from(signs)];
-    for i in 0..8 {
-        out[i] = f32::from_bits((scale * grid[i]).to_bits() ^ signs[i / 4][i % 4]);
+    for (out, (value, sign)) in out.iter_mut().zip(grid.iter().zip(signs.as_flattened())) {
+        *out = f32::from_bits((scale * value).to_bits() ^ sign);
     }
 }
 
