@@ -14,10 +14,11 @@ use serde_json::Value;
 /// Width, height and frames.
 const SIZES: [[usize; 3]; 3] = [[256, 256, 17], [384, 256, 33], [512, 384, 33]];
 
-/// Measured over planned, at least: a plan is not much above what is needed.
-const LEAST: f64 = 0.85;
-/// At most: what is planned is nearly enough.
-const MOST: f64 = 1.05;
+/// Measured over planned, at least. On the machine that the plan was fitted on it is 0.88 to 0.98; kernels of other processors take
+/// other scratch memory.
+const LEAST: f64 = 0.7;
+/// At most: without the video encoder in the plan it was 1.14 and more.
+const MOST: f64 = 1.1;
 
 fn judge(what: &str, size: [usize; 3], planned: &Value, measured: &Value) {
     let [planned, measured] = [planned, measured].map(|bytes| bytes.as_f64().expect("bytes"));
