@@ -53,6 +53,6 @@ fn an_encoder_takes_what_it_is_said_to_take() {
         let planned = Mp4Writer::memory_bytes(PixelShape { width: size[0], height: size[1] }, size[2]);
         let ratio = measured as f64 / planned as f64;
         println!("{name}: {planned} planned, {measured} measured, {ratio:.2}");
-        assert!((0.8..1.2).contains(&ratio), "{name}: {planned} bytes planned, {measured} measured");
+        assert!((0.7..1.3).contains(&ratio), "{name}: {planned} bytes planned, {measured} measured");
     }
 }
