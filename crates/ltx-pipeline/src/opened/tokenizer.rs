@@ -71,8 +71,8 @@ impl TextFolder {
     fn check_settings(&self) -> Result<()> {
         let file = self.folder.join("tokenizer_config.json");
         let Ok(bytes) = fs::read(&file) else { return Ok(()) };
-        let settings: serde_json::Value = serde_json::from_slice(&bytes)
-            .map_err(|source| PipelineError::BadJson { file: file.clone(), source })?;
+        let settings: serde_json::Value =
+            serde_json::from_slice(&bytes).map_err(|source| PipelineError::BadJson { file: file.clone(), source })?;
         for (entry, supported) in SETTINGS {
             match settings.get(entry).filter(|stated| !stated.is_null()) {
                 Some(stated) if *stated != supported => {
