@@ -155,7 +155,7 @@ impl Shared<'_> {
         match (answer.status(), range) {
             (StatusCode::OK, None) => {}
             (StatusCode::OK, Some(_)) if self.partial.is_in_one() => {
-                self.watch.tell(News::Lost(self.partial.from_start(taken)));
+                self.watch.tell(News::Lost(self.partial.restarted(taken)));
             }
             (StatusCode::OK, Some(_)) => return Err(Attempt::NoRanges),
             (StatusCode::PARTIAL_CONTENT, Some(range)) if is_of(&answer, range.start, self.partial.total()) => {}

@@ -175,7 +175,7 @@ impl Partial {
     }
 
     /// Forgets what is here of a range in one; the server sends it from the beginning.
-    pub(crate) fn from_start(&self, taken: &mut Taken) -> u64 {
+    pub(crate) fn restarted(&self, taken: &mut Taken) -> u64 {
         let start = self.layout.bytes(taken.at).start;
         std::mem::replace(&mut taken.rest.start, start) - start
     }

@@ -134,7 +134,7 @@ fn aimed_at_gguf(good: &Good, spoil: &Spoil) -> Verdict {
         }
         Spoil::Type(number, kind) => {
             put(&mut bytes, place(*number) + 4 + 16, &kind.to_le_bytes());
-            let unknown = ![0..=3, 6..=30].iter().any(|known| known.contains(kind));
+            let unknown = ![0..=3, 6..=8, 10..=14, 16..=30, 34..=35, 39..=40].iter().any(|known| known.contains(kind));
             tried_as(good, &bytes, unknown, is(&[F::Type]))
         }
     }

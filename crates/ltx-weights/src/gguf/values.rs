@@ -117,8 +117,10 @@ fn read_array(cursor: &mut Cursor<'_>, key: &str, depth: usize) -> Result<Array>
     match kind {
         TEXT => (0..count).try_for_each(|_| cursor.text_range(key).map(drop))?,
         9 if depth == 0 => return Err(cursor.fault(GgufFault::Value, key, "arrays in arrays in arrays", "fewer")),
-        9 => (0..count).try_for_each(|_| read_array(cursor, key, depth - 1).map(drop))?,
-        _ => drop(cursor.take(count * size as u64, key)?),
+        9 => (0..count).try_for_each(|_| read_array(cursor, key, depth - 1).map(|_| ()))?,
+        _ => {
+            cursor.take(count * size as u64, key)?;
+        }
     }
     Ok(Array { kind, count, range: start..cursor.at })
 }

@@ -104,7 +104,7 @@ impl Part<'_> {
 fn in_halves(pairs: &[u8], upper_first: bool, out: &mut [u8]) {
     let value = |number: usize| {
         let pair = pairs[number / 2];
-        if (number % 2 == 0) == upper_first { pair >> 4 } else { pair & 15 }
+        if number.is_multiple_of(2) == upper_first { pair >> 4 } else { pair & 15 }
     };
     let half = out.len();
     out.iter_mut().enumerate().for_each(|(i, out)| *out = value(i) | value(i + half) << 4);

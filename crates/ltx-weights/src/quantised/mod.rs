@@ -74,7 +74,7 @@ pub(crate) fn attach(path: &Path, map: &[u8], header: &mut Header) -> Result<()>
         let Some(layer) = Layer::of(header, stem, stated) else { continue };
         match resolver.resolve(header, layer)? {
             resolve::Found::Done => {}
-            resolve::Found::Micro(layer) => micro.push(layer),
+            resolve::Found::Micro(layer) => micro.push(*layer),
         }
     }
     resolver.resolve_micro(header, micro)?;

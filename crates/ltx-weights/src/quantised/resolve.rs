@@ -44,7 +44,7 @@ pub(super) struct Layer {
 pub(super) enum Found {
     Done,
     /// Its scales may be in tiles or not: other layers of the file say which.
-    Micro(Micro),
+    Micro(Box<Micro>),
 }
 
 /// A layer with a scale for a few values.
@@ -237,7 +237,7 @@ impl Resolver<'_> {
             let expected = format!("[{rows}, {}], or in tiles [{down}, {across}]", row / width);
             return Err(self.bad_scale(&scale, entry, &expected));
         }
-        Ok(Found::Micro(Micro { layer, kind, scale, plain, tiles }))
+        Ok(Found::Micro(Box::new(Micro { layer, kind, scale, plain, tiles })))
     }
 
     /// Rows and values of a row, as they are stored.

@@ -133,7 +133,8 @@ fn files_that_contradict_each_other_are_refused_by_both_names() {
         &refused_files(&[&whole, &other]),
         &["other.safetensors", "ltx-2.3-tiny-dev.safetensors", &changed[3].key],
     );
-    changed[3].shape = vec![changed[3].shape.iter().product()];
+    changed[3].bytes[last] ^= 1;
+    changed[3].shape.insert(0, 1);
     let bent = write(folder.path(), "bent.safetensors", changed, None);
     assert_says(&refused_files(&[&whole, &bent]), &["bent.safetensors", "shapes"]);
     let mut config = parts.config.clone();

@@ -33,7 +33,7 @@ pub(super) fn bytes(name: &str) -> Option<Vec<u8>> {
         "long.safetensors" => [whole(), vec![0; 64]].concat(),
         "renamed.safetensors" => changed(|file| file.tensor(KEY).key = RENAMED.to_owned()),
         "dropped.safetensors" => changed(|file| file.tensors.retain(|tensor| tensor.key != KEY)),
-        "fp8.safetensors" => changed(|file| store_as(file, "F8_E5M2", 1)),
+        "fp8.safetensors" => changed(|file| store_as(file, "F8_E8M0", 1)),
         "fp8-scale.safetensors" => changed(scale_all_but_one),
         "int.safetensors" => changed(|file| store_as(file, "I16", 2)),
         "part.safetensors" => changed(|file| file.tensors.retain(|tensor| !tensor.key.starts_with("vae."))),
