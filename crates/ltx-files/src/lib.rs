@@ -1,4 +1,5 @@
-//! Files and folders that are not there until they are whole: made hidden beside their target, and renamed at the end.
+//! Files and folders that are not there until they are whole: made hidden beside their target, and renamed at the end. And the
+//! room that a disk has for them.
 //!
 //! Must not know what is inside.
 #![forbid(unsafe_code)]
@@ -13,6 +14,17 @@ use tempfile::{Builder, NamedTempFile, TempDir};
 
 /// Characters of a target's name that its hidden name repeats: few enough that it is legal wherever the target's is.
 const REPEATED: usize = 40;
+
+/// What of a published file outlives a loss of power. Whoever looks for it sees the whole file or none, whichever it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durable {
+    /// Nothing, for what is soon written anew: no disk is waited for.
+    Nothing,
+    /// The file of this name, or the one before, with all its bytes.
+    Bytes,
+    /// This file, once publishing has returned.
+    Name,
+}
 
 /// A hidden file. Dropped before [`publish`](Self::publish), it is removed.
 #[derive(Debug)]
@@ -42,14 +54,18 @@ impl PartialFile {
         self.hidden.as_file()
     }
 
-    /// Brings the bytes to the disk and gives the file its name, in one step. A file of that name is replaced.
+    /// Gives the file its name, in one step, as durable as is asked for. A file of that name is replaced.
     ///
     /// # Errors
     /// The disk is full or refuses; the hidden file is removed then.
-    pub fn publish(self) -> io::Result<()> {
-        self.file().sync_all()?;
+    pub fn publish(self, durable: Durable) -> io::Result<()> {
+        if durable != Durable::Nothing {
+            self.file().sync_all()?;
+        }
         self.hidden.persist(&self.target).map_err(|refused| refused.error)?;
-        sync_folder_of(&self.target);
+        if durable == Durable::Name {
+            sync_folder(place(&self.target)?.0);
+        }
         Ok(())
     }
 }
@@ -85,7 +101,7 @@ impl PartialFolder {
     pub fn publish(mut self) -> io::Result<()> {
         fs::rename(self.hidden.path(), &self.target)?;
         self.hidden.disable_cleanup(true);
-        sync_folder_of(&self.target);
+        sync_folder(place(&self.target)?.0);
         Ok(())
     }
 }
@@ -98,11 +114,18 @@ fn place(target: &Path) -> io::Result<(&Path, String)> {
     Ok((folder, format!(".{repeated}.partial-")))
 }
 
-/// Makes a name durable. Some file systems cannot; the contents are safe either way.
-fn sync_folder_of(target: &Path) {
-    if let Ok((folder, _)) = place(target) {
-        let _ = File::open(folder).and_then(|folder| folder.sync_all());
-    }
+/// Bytes that can still be written under a folder.
+///
+/// # Errors
+/// The folder is not there, or the system does not tell.
+pub fn free_bytes(folder: &Path) -> io::Result<u64> {
+    let told = rustix::fs::statvfs(folder)?;
+    Ok(told.f_bavail.saturating_mul(told.f_frsize))
+}
+
+/// Makes the names in a folder durable. Some file systems cannot; the contents of its files are safe either way.
+pub fn sync_folder(folder: &Path) {
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
 }
 
 #[cfg(test)]
@@ -129,7 +152,7 @@ mod tests {
         let partial = PartialFile::beside(&target).unwrap();
         partial.file().write_all(b"whole").unwrap();
         assert!(names(folder.path())[0].starts_with(".clip.mp4.partial-"));
-        partial.publish().unwrap();
+        partial.publish(Durable::Name).unwrap();
         assert_eq!((names(folder.path()), fs::read(&target).unwrap()), (vec!["clip.mp4".into()], b"whole".to_vec()));
         fs::write(folder.path().join("plain"), b"").unwrap();
         assert_eq!(mode(&target), mode(&folder.path().join("plain")));
@@ -156,6 +179,6 @@ mod tests {
         let missing = PartialFile::beside(&folder.path().join("none/clip.mp4")).unwrap_err();
         assert_eq!(missing.to_string(), io::Error::from_raw_os_error(2).to_string());
         assert!(PartialFile::beside(Path::new("/")).is_err());
-        PartialFile::beside(&folder.path().join("x".repeat(255))).unwrap().publish().unwrap();
+        PartialFile::beside(&folder.path().join("x".repeat(255))).unwrap().publish(Durable::Bytes).unwrap();
     }
 }

@@ -10,10 +10,11 @@ use crate::{
     partial::{Partial, Taken, sweep},
 };
 use futures_util::future::try_join_all;
+use parking_lot::Mutex;
 use reqwest::{Response, StatusCode, Url, header::CONTENT_RANGE};
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 use tokio::{select, time::Instant};
 
@@ -137,7 +138,7 @@ impl Shared<'_> {
                         if anew.etag != self.remote.etag {
                             return Err(nonsense(self.remote, &anew.location, "that it has changed meanwhile").into());
                         }
-                        *self.location.lock().unwrap_or_else(PoisonError::into_inner) = anew.location;
+                        *self.location.lock() = anew.location;
                     }
                     over => return Err(over),
                 }
@@ -148,7 +149,7 @@ impl Shared<'_> {
 
     /// Asks for what is left of a range and keeps what comes, up to its end or the connection's.
     async fn stream(&self, taken: &mut Taken) -> Result<(), Attempt> {
-        let url = self.location.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let url = self.location.lock().clone();
         // A small file is asked for as a whole: not everything that the hub sends itself comes in ranges.
         let range = if taken.rest == (0..self.partial.total()) { None } else { Some(taken.rest.clone()) };
         let mut answer = self.hub.get(&url, range.clone(), &self.remote.file).await?;

@@ -6,6 +6,8 @@
 //! Must not know where bytes come from.
 
 use crate::{HubError, Result};
+use ltx_files::sync_folder;
+use parking_lot::{Mutex, MutexGuard};
 use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions},
@@ -13,7 +15,6 @@ use std::{
     ops::Range,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
 };
 
 const MAGIC: &[u8; 16] = b"ltxd ranges v1\n\0";
@@ -138,8 +139,8 @@ impl Partial {
         self.layout.total
     }
 
-    fn states(&self) -> std::sync::MutexGuard<'_, Vec<State>> {
-        self.ranges.lock().unwrap_or_else(PoisonError::into_inner)
+    fn states(&self) -> MutexGuard<'_, Vec<State>> {
+        self.ranges.lock()
     }
 
     /// Bytes that are here.
@@ -190,10 +191,7 @@ impl Partial {
         self.data.sync_all().map_err(HubError::io(&self.path))?;
         fs::rename(&self.path, blob).map_err(HubError::io(blob))?;
         let _ = fs::remove_file(named(blob, ".ltxd-ranges"));
-        // The name is to outlive a loss of power where the file system can promise it.
-        if let Some(folder) = blob.parent().and_then(|folder| File::open(folder).ok()) {
-            let _ = folder.sync_all();
-        }
+        blob.parent().into_iter().for_each(sync_folder);
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use crate::{
     GenerationId, JobsError, OutputKind, Result,
     ports::{Blobs, Shelf},
 };
-use ltx_files::PartialFile;
+use ltx_files::{Durable, PartialFile, sync_folder};
 use ltx_types::ImageSource;
 use std::{
     ffi::{OsStr, OsString},
@@ -39,8 +39,7 @@ pub struct Disk;
 
 impl Space for Disk {
     fn free_bytes(&self, folder: &Path) -> io::Result<u64> {
-        let stat = rustix::fs::statvfs(folder)?;
-        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+        ltx_files::free_bytes(folder)
     }
 }
 
@@ -94,7 +93,9 @@ impl DataFolder {
 
 impl Blobs for DataFolder {
     fn put_whole(&self, shelf: Shelf, name: &str, chunks: &[&[u8]]) -> io::Result<()> {
-        write_atomically(&self.path_of(shelf, name), chunks)
+        // A latent may be older than it should be after a power failure; an image must be there.
+        let durable = if shelf == Shelf::Images { Durable::Name } else { Durable::Bytes };
+        write_atomically(&self.path_of(shelf, name), chunks, durable)
     }
 
     fn read(&self, shelf: Shelf, name: &str) -> io::Result<Vec<u8>> {
@@ -149,16 +150,11 @@ impl Blobs for DataFolder {
     }
 }
 
-/// Writes a file that is there whole or not at all, even after a power failure once this has returned.
-pub(crate) fn write_atomically(path: &Path, chunks: &[&[u8]]) -> io::Result<()> {
+/// Writes a file that is there whole or not at all.
+pub(crate) fn write_atomically(path: &Path, chunks: &[&[u8]], durable: Durable) -> io::Result<()> {
     let partial = PartialFile::beside(path)?;
     chunks.iter().try_for_each(|chunk| partial.file().write_all(chunk))?;
-    partial.publish()
-}
-
-/// Makes a folder's names durable. Some file systems cannot; the contents are safe either way.
-fn sync_folder(folder: &Path) {
-    let _ = File::open(folder).and_then(|folder| folder.sync_all());
+    partial.publish(durable)
 }
 
 /// Removes a file or a folder with all it holds. One that is not there is removed already.

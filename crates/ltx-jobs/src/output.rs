@@ -7,6 +7,7 @@ use crate::{
     ports::Blobs,
 };
 use ltx_engine::Outcome;
+use ltx_files::Durable;
 use ltx_media::{FrameWriter, MediaError, Mp4Writer, crf_round_trip, encode_png, open_image, to_pixels};
 use ltx_policy::{Admitted, UsageMark};
 use ltx_types::{Generation, ImageCondition, SigmaList};
@@ -103,7 +104,7 @@ impl Outputs {
 
     fn write(&self, kind: OutputKind, bytes: &[u8]) -> Result<()> {
         let path = self.path(kind);
-        write_atomically(&path, &[bytes]).map_err(JobsError::file(path))
+        write_atomically(&path, &[bytes], Durable::Bytes).map_err(JobsError::file(path))
     }
 
     fn file(&self, kind: OutputKind) -> Result<OutputFile> {

@@ -48,7 +48,6 @@ const LEAST_BYTES: u64 = 2 << 20;
 pub struct Mp4Writer {
     encoder: Encoder,
     output: Output,
-    file: File,
     failure: Failure,
     partial: Partial<PartialFile>,
     shape: PixelShape,
@@ -74,7 +73,7 @@ impl Mp4Writer {
         let create = |source| MediaError::Create { path: path.to_owned(), source };
         // The muxer reopens the file by name to move the index to the front.
         let url = partial.path().to_str().ok_or_else(|| create(io::ErrorKind::InvalidFilename.into()))?;
-        let sink = Sink { file: file.try_clone().map_err(create)?, failure: failure.clone() };
+        let sink = Sink { file, failure: failure.clone() };
         let stream = StreamIo::from_write_seek(sink).map_err(MediaError::codec("opening the output"))?;
         let mut output = format::output_to_stream(stream, Some(&format!("file:{url}")), Some("mp4"))
             .map_err(MediaError::codec("opening the muxer"))?;
@@ -83,7 +82,7 @@ impl Mp4Writer {
             stream.set_time_base(time_base(rate));
             stream.set_avg_frame_rate(fraction(rate));
         }
-        let writer = Self { encoder, output, file, failure, partial, shape, rate, frames: 0, failed: false };
+        let writer = Self { encoder, output, failure, partial, shape, rate, frames: 0, failed: false };
         writer.with_header()
     }
 
@@ -150,7 +149,7 @@ impl Mp4Writer {
         self.partial.write_error(source)
     }
 
-    /// Everything but the name. The mark goes into the index, which is written last.
+    /// Everything but the name and the disk. The mark goes into the index, which is written last.
     fn complete(&mut self, mark: &UsageMark) -> Result<(), MediaError> {
         check_complete(self.frames, self.failed, self.partial.target())?;
         self.encoder.send_eof().map_err(MediaError::codec("encoding"))?;
@@ -158,7 +157,7 @@ impl Mp4Writer {
         self.output.set_metadata(metadata::entries(mark).into_iter().collect());
         self.output.write_trailer().map_err(|error| self.write_error(error))?;
         match self.failure.take() {
-            None => self.file.sync_all().map_err(|source| self.partial.write_error(source)),
+            None => Ok(()),
             Some(source) => Err(self.partial.write_error(source)),
         }
     }

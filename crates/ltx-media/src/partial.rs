@@ -3,7 +3,7 @@
 //! Must not know what is inside.
 
 use crate::MediaError;
-use ltx_files::{PartialFile, PartialFolder};
+use ltx_files::{Durable, PartialFile, PartialFolder};
 use std::{
     fs::{self, File},
     io,
@@ -43,7 +43,7 @@ impl Partial<PartialFile> {
     /// `Write`; the hidden file is removed then.
     pub(crate) fn commit(self) -> Result<(), MediaError> {
         let Self { target, hidden } = self;
-        hidden.publish().map_err(|source| MediaError::Write { path: target, source })
+        hidden.publish(Durable::Name).map_err(|source| MediaError::Write { path: target, source })
     }
 }
 

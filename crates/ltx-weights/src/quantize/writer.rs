@@ -8,7 +8,7 @@ use crate::{
     gguf::{ALIGNMENT, DIMENSIONS, MAGIC, SHAPE_OF},
 };
 use candle_core::quantized::GgmlDType;
-use ltx_files::PartialFile;
+use ltx_files::{Durable, PartialFile};
 use std::{
     io::Write,
     path::{Path, PathBuf},
@@ -98,7 +98,7 @@ impl GgufWriter {
     pub(super) fn finish(mut self) -> Result<u64> {
         self.flush()?;
         let Self { out, partial, written, .. } = self;
-        partial.publish().map_err(|source| WeightsError::Write { file: out, source })?;
+        partial.publish(Durable::Bytes).map_err(|source| WeightsError::Write { file: out, source })?;
         Ok(written)
     }
 

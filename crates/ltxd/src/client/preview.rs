@@ -3,7 +3,7 @@
 //! Must not know how previews are asked for.
 
 use anyhow::{Context, Result};
-use ltx_files::PartialFile;
+use ltx_files::{Durable, PartialFile};
 use ltx_proto::v1::watch_generation_response::News;
 use std::{
     cell::RefCell,
@@ -47,7 +47,7 @@ impl PreviewFile {
 fn replace(to: &Path, bytes: &[u8]) -> Result<()> {
     let partial = PartialFile::beside(to)?;
     partial.file().write_all(bytes)?;
-    Ok(partial.publish()?)
+    Ok(partial.publish(Durable::Nothing)?)
 }
 
 #[cfg(test)]
