@@ -6,6 +6,23 @@ from harness.hub import Repository
 from harness.paths import ENVIRONMENT, LTXD, MODELS
 
 WEIGHTS, ENCODER = "Maker/weights", "Maker/encoder-of-text"
+# How the models of these tests are sampled.
+DEFAULTS = """[defaults]
+schedule = "distilled"
+stages = 1
+width = 128
+height = 96
+frames = 17
+fps = 24.0
+steps = 8
+image_crf = 33
+
+[defaults.guidance]
+cfg_scale = 3.0
+stg_scale = 1.0
+rescale_scale = 0.7
+stg_blocks = [1]
+"""
 # A model whose files are large enough to be fetched in several ranges.
 LARGE = """
 name = "large"
@@ -27,22 +44,7 @@ file = "vae/vae.safetensors"
 repository = "Maker/encoder-of-text"
 files = ["config.json", "model*.safetensors"]
 
-[defaults]
-schedule = "distilled"
-stages = 1
-width = 128
-height = 96
-frames = 17
-fps = 24.0
-steps = 8
-image_crf = 33
-
-[defaults.guidance]
-cfg_scale = 3.0
-stg_scale = 1.0
-rescale_scale = 0.7
-stg_blocks = [1]
-"""
+""" + DEFAULTS
 
 
 class Machine:

@@ -44,7 +44,7 @@ def test_what_the_lock_has_seen(machine, hub, large):
 
 def test_a_lock_in_a_folder_of_ones_own(machine, hub, large):
     """Manifests that may not be written have their lock in the user's folder."""
-    written = machine.run("pull", "large")
+    machine.run("pull", "large")
     lock = machine.manifests / "models.lock"
     users = Path(machine.environment["HOME"]) / ".local/share/ltxd/models.lock"
     users.parent.mkdir(parents=True)

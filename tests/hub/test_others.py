@@ -4,9 +4,8 @@ import json, os, shutil, subprocess, sys
 
 import pytest
 
-from harness.hub import sha256
 from harness.paths import MODELS, PICTURES
-from harness.machine import ENCODER, WEIGHTS, of_tiny, wanted
+from harness.machine import DEFAULTS, WEIGHTS, of_tiny
 
 TINY = """
 name = "published-tiny"
@@ -28,22 +27,7 @@ files = ["config.json", "tokenizer.json", "model*.safetensors"]
 repository = "Maker/weights"
 file = "tiny/ltx-2.3-tiny-spatial-upscaler-x2.safetensors"
 
-[defaults]
-schedule = "distilled"
-stages = 1
-width = 64
-height = 64
-frames = 9
-fps = 24.0
-steps = 8
-image_crf = 33
-
-[defaults.guidance]
-cfg_scale = 3.0
-stg_scale = 1.0
-rescale_scale = 0.7
-stg_blocks = [1]
-"""
+""" + DEFAULTS
 
 
 @pytest.fixture
@@ -56,7 +40,8 @@ def tiny(machine, hub):
 
 def generate(machine, tmp_path, code=0, **environment):
     out = tmp_path / "clip.mp4"
-    words = ["--model", "published-tiny", "--image", PICTURES / "shape-start.png", "--prompt", "A ball.", "--out", out]
+    size = ["--width", 64, "--height", 64, "--frames", 9]
+    words = ["--model", "published-tiny", "--image", PICTURES / "shape-start.png", "--prompt", "A ball.", *size, "--out", out]
     ended = machine.run("generate", *words, code=code, **environment)
     return ended, out
 

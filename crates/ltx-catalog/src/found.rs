@@ -55,13 +55,13 @@ impl Found {
     /// Where a source was found, if that is still so.
     pub fn place(&self, source: &Source) -> Option<PathBuf> {
         let file = file_of(source);
-        let of_it =
+        let mut of_it =
             self.found.iter().filter(|place| place.repository == source.repository.as_str() && place.file == file);
         let still = |place: &&Place| match place.bytes {
             Some(bytes) => place.path.metadata().is_ok_and(|there| there.is_file() && there.len() == bytes),
             None => source.is_whole_in(&place.path),
         };
-        of_it.rev().find(still).map(|place| place.path.clone())
+        of_it.find(still).map(|place| place.path.clone())
     }
 
     /// Notes where a source was found, in the record's file.
@@ -91,6 +91,8 @@ fn file_of(source: &Source) -> Option<String> {
 pub struct Search {
     files: Vec<(String, PathBuf, u64)>,
     folders: Vec<(String, PathBuf)>,
+    /// Whether there was more than is looked at.
+    pub is_cut: bool,
 }
 
 impl Search {
@@ -102,11 +104,17 @@ impl Search {
         let folder = fs::canonicalize(folder)?;
         fs::read_dir(&folder)?;
         let mut search = Self::default();
+        let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        search.folders.push((name, folder.clone()));
         let (mut seen, mut left) = (HashSet::new(), vec![(folder, 0)]);
         while let Some((folder, depth)) = left.pop() {
             // Programs' folders of models are often links; a circle of them ends here.
             let Ok(real) = fs::canonicalize(&folder) else { continue };
-            if depth > DEPTH || !seen.insert(real) || search.files.len() + search.folders.len() > ENTRIES {
+            if !seen.insert(real) {
+                continue;
+            }
+            if depth > DEPTH || search.files.len() + search.folders.len() > ENTRIES {
+                search.is_cut = true;
                 continue;
             }
             let Ok(entries) = fs::read_dir(&folder) else { continue };

@@ -3,10 +3,11 @@
 //! Must not know what stands in them.
 
 use crate::{CatalogError, Result};
+use ltx_files::{Durable, PartialFile};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     fs::{self, File},
-    io,
+    io::{self, Write},
     path::Path,
 };
 
@@ -30,13 +31,16 @@ pub(crate) fn change<T: Serialize + DeserializeOwned + Default>(
     let failed = |source| CatalogError::Write { file: file.to_owned(), source };
     let folder = file.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(failed)?;
-    // The folder itself is the lock: no further file is left behind.
-    let held = File::open(folder).and_then(|folder| folder.lock().map(|()| folder)).map_err(failed)?;
+    // A file of its own, open for writing: the record is replaced, and network file systems lock nothing that is open for reading.
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let guard = File::options().create(true).truncate(false).write(true).open(folder.join(format!(".{name}.held")));
+    let held = guard.and_then(|guard| guard.lock().map(|()| guard)).map_err(failed)?;
     let mut value: T = read(file)?;
     change(&mut value);
     let text = toml::to_string_pretty(&value).map_err(|error| failed(io::Error::other(error)))?;
-    let beside = file.with_extension("new");
-    fs::write(&beside, format!("{head}{text}")).and_then(|()| fs::rename(&beside, file)).map_err(failed)?;
+    let partial = PartialFile::beside(file).map_err(failed)?;
+    partial.file().write_all(format!("{head}{text}").as_bytes()).map_err(failed)?;
+    partial.publish(Durable::Bytes).map_err(failed)?;
     drop(held);
     Ok(())
 }

@@ -89,6 +89,12 @@ impl ModelLibrary {
 
     /// Every file of a model and where it is: checkpoint, components, text encoder, upscaler, LoRA files.
     pub fn items<'a>(&self, manifest: &'a Manifest) -> Vec<Item<'a>> {
+        let sized = |item: Item<'a>| Item { bytes: self.places.bytes(item.file, &item.here), ..item };
+        self.located(manifest).map(sized).collect()
+    }
+
+    /// The same, no size looked at.
+    fn located<'a>(&self, manifest: &'a Manifest) -> impl Iterator<Item = Item<'a>> {
         let files = &manifest.files;
         let one = std::iter::once;
         let all = one(("checkpoint", &files.checkpoint, None))
@@ -97,11 +103,8 @@ impl ModelLibrary {
             .chain(files.upscaler.iter().map(|file| ("upscaler", file, None)))
             .chain(files.loras.iter().map(|lora| ("lora", &lora.file, Some(lora.strengths()))));
         all.map(|(part, file, strengths)| {
-            let here = self.places.locate(file, &self.folder);
-            let bytes = self.places.bytes(file, &here);
-            Item { part, file, strengths, here, bytes }
+            Item { part, file, strengths, here: self.places.locate(file, &self.folder), bytes: None }
         })
-        .collect()
     }
 
     /// Where all files of a manifest lie.
@@ -110,9 +113,9 @@ impl ModelLibrary {
     /// [`CatalogError::Missing`] names those that are not on this machine. A LoRA of the second stage alone may be missing: clips of
     /// one stage do without it.
     pub fn files_of(&self, manifest: &Manifest) -> Result<ModelFiles> {
-        let items = self.items(manifest);
+        let items: Vec<_> = self.located(manifest).collect();
         let missing: Vec<_> =
-            items.iter().filter(|item| item.here == Whereabouts::Missing && !self.may_be_missing(item)).collect();
+            items.iter().filter(|item| item.here == Whereabouts::Missing && !may_be_missing(item)).collect();
         if !missing.is_empty() {
             let named = |item: &&Item<'_>| MissingFile {
                 place: self.own_place(item.file),
@@ -125,7 +128,8 @@ impl ModelLibrary {
             items.iter().filter(move |item| item.part == part).filter_map(|item| item.here.path()).map(Path::to_owned)
         };
         let lora = |item: &Item<'_>| {
-            let path = item.here.path().map(Path::to_owned).or_else(|| self.own_place(item.file));
+            let published = || Some(self.folder.join(item.file.source.as_ref()?.published_name()));
+            let path = item.here.path().map(Path::to_owned).or_else(|| self.own_place(item.file)).or_else(published);
             item.strengths.zip(path).map(|(strengths, path)| LoraChoice { path, strengths })
         };
         Ok(ModelFiles {
@@ -136,11 +140,11 @@ impl ModelLibrary {
             loras: items.iter().filter_map(lora).collect(),
         })
     }
+}
 
-    fn may_be_missing(&self, item: &Item<'_>) -> bool {
-        let later = item.strengths.is_some_and(|strengths| strengths.first == 0.0 && strengths.second != 0.0);
-        later && self.own_place(item.file).is_some()
-    }
+/// Whether a file counts in the second stage only.
+fn may_be_missing(item: &Item<'_>) -> bool {
+    item.strengths.is_some_and(|strengths| strengths.first == 0.0 && strengths.second != 0.0)
 }
 
 fn read_manifest(file: &Path) -> Result<Manifest> {

@@ -111,16 +111,12 @@ impl Pins {
 
     /// Pins a file that was seen. Another commit than before takes the place of everything seen of the old one.
     pub fn pin(&mut self, source: &Source, remote: &Remote) {
-        let digest = remote.digest();
-        let hex = |wanted: &str| {
-            digest.as_ref().filter(|digest| digest.kind() == wanted).map(|digest| digest.hex().to_owned())
+        let (sha256, git_sha1) = match remote.digest() {
+            Some(Digest::Sha256(hex)) => (Some(hex), None),
+            Some(Digest::GitSha1(hex)) => (None, Some(hex)),
+            None => (None, None),
         };
-        let file = PinnedFile {
-            path: remote.file.path.clone(),
-            bytes: remote.bytes,
-            sha256: hex(Digest::Sha256(String::new()).kind()),
-            git_sha1: hex(Digest::GitSha1(String::new()).kind()),
-        };
+        let file = PinnedFile { path: remote.file.path.clone(), bytes: remote.bytes, sha256, git_sha1 };
         let (repository, revision) = (source.repository.to_string(), source.revision.to_string());
         let same = |pinned: &Pinned| pinned.repository == repository && pinned.revision == revision;
         self.repositories.retain(|pinned| !same(pinned) || pinned.commit == remote.commit);

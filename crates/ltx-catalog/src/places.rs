@@ -92,7 +92,9 @@ impl Places {
         let cache = self.cache.as_ref()?;
         let pinned = self.pins.of(source);
         let of_revision = cache.commit(&source.repository, &source.revision);
-        let commits = pinned.map(|pinned| pinned.commit.clone()).into_iter().chain(of_revision);
+        // A file that another commit has as well may be here under that one alone: the pinned digest tells it.
+        let others = if pinned.is_some() { cache.commits(&source.repository) } else { Vec::new() };
+        let commits = pinned.map(|pinned| pinned.commit.clone()).into_iter().chain(of_revision).chain(others);
         commits.into_iter().find_map(|commit| {
             let snapshot = cache.snapshot(&source.repository, &commit);
             let is_pinned = pinned.is_none_or(|pinned| pinned.commit == commit);

@@ -3,8 +3,10 @@
 //! Must not know where its files come from.
 
 use crate::{HubError, RepoFile, Repository, Result, Revision, names::is_commit};
+use ltx_files::{Durable, PartialFile};
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write},
     os::unix::fs::symlink,
     path::{Path, PathBuf},
 };
@@ -43,13 +45,6 @@ impl Cache {
     /// A commit's folder, whether or not it is there.
     pub fn snapshot(&self, repository: &Repository, commit: &str) -> PathBuf {
         self.folder(repository).join("snapshots").join(commit)
-    }
-
-    /// Where a file lies that was fetched whole.
-    pub fn find(&self, file: &RepoFile) -> Option<PathBuf> {
-        let commit = self.commit(&file.repository, &file.revision)?;
-        let path = self.snapshot(&file.repository, &commit).join(&file.path);
-        path.is_file().then_some(path)
     }
 
     /// Every commit of which something is here.
@@ -104,7 +99,9 @@ fn link(blob: &Path, target: &str, path: &Path) -> io::Result<()> {
     if same(blob, path) {
         return Ok(());
     }
-    let beside = beside(path);
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    let beside = path.with_file_name(name);
     let _ = fs::remove_file(&beside);
     match symlink(target, &beside) {
         Ok(()) => fs::rename(&beside, path),
@@ -119,12 +116,6 @@ fn same(blob: &Path, path: &Path) -> bool {
     fs::canonicalize(blob).ok().zip(fs::canonicalize(path).ok()).is_some_and(|(a, b)| a == b)
 }
 
-fn beside(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    path.with_file_name(name)
-}
-
 fn write_whole(path: &Path, text: &str) -> io::Result<()> {
     if fs::read_to_string(path).is_ok_and(|there| there == text) {
         return Ok(());
@@ -132,9 +123,9 @@ fn write_whole(path: &Path, text: &str) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    let beside = beside(path);
-    fs::write(&beside, text)?;
-    fs::rename(&beside, path)
+    let partial = PartialFile::beside(path)?;
+    partial.file().write_all(text.as_bytes())?;
+    partial.publish(Durable::Bytes)
 }
 
 #[cfg(test)]
@@ -150,17 +141,22 @@ mod tests {
             let repository = Repository::new("o/n").unwrap();
             RepoFile::new(repository, Revision::new(revision).unwrap(), path).unwrap()
         };
+        let find = |file: &RepoFile| {
+            let commit = cache.commit(&file.repository, &file.revision)?;
+            let path = cache.snapshot(&file.repository, &commit).join(&file.path);
+            path.is_file().then_some(path)
+        };
         let file = at("main", "sub/a.bin");
-        assert_eq!(cache.find(&file), None);
+        assert_eq!(find(&file), None);
         cache.prepare(&file.repository).unwrap();
         fs::write(cache.blob(&file.repository, "e1"), "bytes").unwrap();
         let path = cache.publish(&file, commit, "e1").unwrap();
         assert_eq!(path, folder.path().join("models--o--n/snapshots").join(commit).join("sub/a.bin"));
         assert_eq!(fs::read_link(&path).unwrap(), Path::new("../../../blobs/e1"));
         assert_eq!(fs::read_to_string(&path).unwrap(), "bytes");
-        assert_eq!(cache.find(&file), Some(path.clone()));
-        assert_eq!(cache.find(&at(commit, "sub/a.bin")), Some(path.clone()));
-        assert_eq!(cache.find(&at("other", "sub/a.bin")), None);
+        assert_eq!(find(&file), Some(path.clone()));
+        assert_eq!(find(&at(commit, "sub/a.bin")), Some(path.clone()));
+        assert_eq!(find(&at("other", "sub/a.bin")), None);
         assert_eq!(fs::read_to_string(folder.path().join("models--o--n/refs/main")).unwrap(), commit);
         // Again, and over a link to another blob.
         fs::write(cache.blob(&file.repository, "e2"), "other").unwrap();
@@ -168,6 +164,6 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "other");
         // A link whose blob is gone is no file.
         fs::remove_file(cache.blob(&file.repository, "e2")).unwrap();
-        assert_eq!(cache.find(&file), None);
+        assert_eq!(find(&file), None);
     }
 }

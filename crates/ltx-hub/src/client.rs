@@ -90,7 +90,7 @@ impl Hub {
         }
     }
 
-    /// The paths of all files of a revision.
+    /// The names of the files in the folder of a revision itself.
     ///
     /// # Errors
     /// As of [`Hub::describe`].
@@ -104,7 +104,7 @@ impl Hub {
                 listed => listed,
             };
             match listed {
-                Ok(paths) => return Ok(paths.into_iter().filter(|path| is_file_path(path)).collect()),
+                Ok(paths) => return Ok(paths.into_iter().filter(|path| is_file_path(path) && !path.contains('/')).collect()),
                 Err(Attempt::Again { why, asked }) => backoff.wait(why, asked).await?,
                 Err(Attempt::Over(error) | Attempt::Expired(error)) => return Err(error),
                 Err(Attempt::NoRanges) => return Err(self.nonsense(&file, "a part that was not asked for")),
@@ -156,17 +156,16 @@ impl Hub {
         }
         let names = ["api", "models"].into_iter().chain(file.repository.as_str().split('/'));
         let mut url = self.address(names.chain(["tree", file.revision.as_str()]));
-        url.set_query(Some("recursive=true"));
         let mut paths = Vec::new();
         for _ in 0..LIST_PAGES {
             let (headers, entries): (_, Vec<Entry>) = self.json(&url, file).await?;
             paths.extend(entries.into_iter().filter(|entry| entry.kind == "file").map(|entry| entry.path));
             match next_page(&headers, &url).filter(|next| next.origin() == self.endpoint.origin()) {
                 Some(next) => url = next,
-                None => break,
+                None => return Ok(paths),
             }
         }
-        Ok(paths)
+        Err(self.nonsense(file, "in more pages than a list of files has").into())
     }
 
     /// The other list of files, for a hub that has no tree.

@@ -3,7 +3,7 @@
 //! Must not know what is asked for next.
 
 use crate::{
-    Digest, Hub, HubError, News, Patience, Remote, Result, Watch,
+    Digest, Hub, HubError, News, Patience, Remote, RepoFile, Repository, Result, Revision, Watch,
     attempt::{Attempt, Backoff},
     client::{host, stalled},
     digest_of, lock,
@@ -43,10 +43,11 @@ struct Shared<'a> {
 }
 
 impl Hub {
-    /// Bytes that are still to come of a file: none of one that is whole, the rest of one that is on its way.
-    pub fn missing_bytes(&self, remote: &Remote) -> u64 {
-        let blob = self.cache.blob(&remote.file.repository, &remote.etag);
-        if is_whole(&blob, remote) { 0 } else { remote.bytes - Partial::here(&blob, remote.bytes).min(remote.bytes) }
+    /// Bytes that are still to come of a file of so many, by the name of its bytes: none of one that is whole, the rest of one that
+    /// is on its way.
+    pub fn missing_bytes(&self, repository: &Repository, etag: &str, bytes: u64) -> u64 {
+        let blob = self.cache.blob(repository, etag);
+        if is_whole(&blob, bytes) { 0 } else { bytes - Partial::here(&blob, bytes).min(bytes) }
     }
 
     /// Fetches a file, unless its bytes are here already, and makes it appear under its commit. Where another process fetches the
@@ -64,7 +65,7 @@ impl Hub {
             compare(remote, pinned, &told)?;
         }
         let _held = lock::hold(&self.cache.lock(repository, &remote.etag), &**watch).await?;
-        if is_whole(&blob, remote) {
+        if is_whole(&blob, remote.bytes) {
             watch.tell(News::Resumed(remote.bytes));
         } else {
             let partial = self.bytes_of(Partial::open(&blob, remote.bytes)?, remote, &**watch).await?;
@@ -134,7 +135,7 @@ impl Shared<'_> {
                     Attempt::Again { why, asked } => backoff.wait(why, asked).await?,
                     Attempt::Expired(why) => {
                         backoff.wait(why, None).await?;
-                        let anew = self.hub.describe(&self.remote.file, self.watch).await?;
+                        let anew = self.hub.describe(&self.at_commit()?, self.watch).await?;
                         if anew.etag != self.remote.etag {
                             return Err(nonsense(self.remote, &anew.location, "that it has changed meanwhile").into());
                         }
@@ -145,6 +146,11 @@ impl Shared<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The file as it is at the commit that is fetched, whatever happens to the branch meanwhile.
+    fn at_commit(&self) -> Result<RepoFile> {
+        Ok(RepoFile { revision: Revision::new(&self.remote.commit)?, ..self.remote.file.clone() })
     }
 
     /// Asks for what is left of a range and keeps what comes, up to its end or the connection's.
@@ -209,8 +215,8 @@ fn is_of(answer: &Response, start: u64, total: u64) -> bool {
     })
 }
 
-fn is_whole(blob: &Path, remote: &Remote) -> bool {
-    blob.metadata().is_ok_and(|blob| blob.is_file() && blob.len() == remote.bytes)
+fn is_whole(blob: &Path, bytes: u64) -> bool {
+    blob.metadata().is_ok_and(|blob| blob.is_file() && blob.len() == bytes)
 }
 
 fn compare(remote: &Remote, expected: &Digest, found: &Digest) -> Result<()> {

@@ -26,4 +26,4 @@ pub use names::{RepoFile, Repository, Revision, is_file_path};
 pub use remote::Remote;
 pub use settings::{HubSettings, Patience, Proxies, Token};
 pub use space::free_bytes;
-pub use watch::{News, Unwatched, Watch};
+pub use watch::{News, Watch};

@@ -8,6 +8,9 @@ use reqwest::{
     header::{CONTENT_LENGTH, ETAG, HeaderMap, LOCATION},
 };
 
+/// No file is larger; memory is taken for every so many bytes that a hub speaks of.
+const MOST_BYTES: u64 = 1 << 44;
+
 /// A file as the hub has it.
 #[derive(Debug, Clone)]
 pub struct Remote {
@@ -56,6 +59,7 @@ impl Remote {
         let own = answers.headers.first().filter(|headers| !headers.contains_key(LOCATION));
         let own = || own.and_then(|headers| headers.get(CONTENT_LENGTH)?.to_str().ok().map(str::to_owned));
         let bytes = text(&["x-linked-size"]).or_else(own).and_then(|size| size.parse().ok());
+        let bytes = bytes.filter(|bytes| *bytes <= MOST_BYTES);
         let bytes = bytes.ok_or_else(|| nonsense("without a size (X-Linked-Size, Content-Length)"))?;
         let onward = answers.headers.first().and_then(|headers| headers.get(LOCATION));
         let location = match onward.map(|to| to.to_str().ok().and_then(|to| answers.asked.join(to).ok())) {
@@ -116,7 +120,7 @@ mod tests {
                 good.iter().enumerate().filter(|(at, _)| *at != without).map(|(_, pair)| *pair).collect();
             assert!(matches!(remote(&[&rest]), Err(HubError::Nonsense { .. })), "without {}", good[without].0);
         }
-        for (name, value) in [("etag", "\"../../x\""), ("content-length", "-1"), ("x-repo-commit", "main")] {
+        for (name, value) in [("etag", "\"../../x\""), ("content-length", "-1"), ("content-length", "99999999999999"), ("x-repo-commit", "main")] {
             let bad = good.map(|pair| if pair.0 == name { (name, value) } else { pair });
             assert!(remote(&[&bad]).is_err(), "{name}: {value}");
         }

@@ -32,11 +32,3 @@ pub trait Watch: Send + Sync {
     /// Takes the news.
     fn tell(&self, news: News<'_>);
 }
-
-/// Nobody is told.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Unwatched;
-
-impl Watch for Unwatched {
-    fn tell(&self, _: News<'_>) {}
-}

@@ -190,7 +190,7 @@ pub(crate) fn eligibility(answer: &CheckEligibilityResponse) -> Value {
 }
 
 /// What is wrong with the fields of a request, whoever found it; `None` where the error is another.
-pub(crate) fn violations(error: &anyhow::Error) -> Option<Value> {
+fn violations(error: &anyhow::Error) -> Option<Value> {
     let object = |field: &str, description: String, nearest: &str| json!({ "field": field, "description": description, "nearest": nearest });
     let found: Vec<_> = match (error.downcast_ref::<FieldErrors>(), error.downcast_ref::<Fault>()) {
         (Some(fields), _) => {
@@ -205,6 +205,15 @@ pub(crate) fn violations(error: &anyhow::Error) -> Option<Value> {
         (None, None) => vec![],
     };
     (!found.is_empty()).then(|| json!({ "violations": found }))
+}
+
+/// Prints them where a command was asked for JSON, and passes the error on.
+pub(crate) fn with_violations<T>(result: anyhow::Result<T>, json: bool) -> anyhow::Result<T> {
+    result.inspect_err(|error| {
+        if let Some(violations) = violations(error).filter(|_| json) {
+            println!("{violations}");
+        }
+    })
 }
 
 fn rules(rules: &ModelRules) -> Value {

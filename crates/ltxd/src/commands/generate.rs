@@ -111,11 +111,7 @@ fn here(flag: Arg) -> Arg {
 }
 
 pub(crate) fn run(arguments: &Arguments, level: Level) -> Result<ExitCode> {
-    make(arguments, level).inspect_err(|error| {
-        if let Some(violations) = json::violations(error).filter(|_| arguments.json) {
-            println!("{violations}");
-        }
-    })
+    json::with_violations(make(arguments, level), arguments.json)
 }
 
 fn make(arguments: &Arguments, level: Level) -> Result<ExitCode> {

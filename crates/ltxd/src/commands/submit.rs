@@ -47,11 +47,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    submit(arguments).inspect_err(|error| {
-        if let Some(violations) = json::violations(error).filter(|_| arguments.json) {
-            println!("{violations}");
-        }
-    })
+    json::with_violations(submit(arguments), arguments.json)
 }
 
 fn submit(arguments: &Arguments) -> Result<ExitCode> {

@@ -14,7 +14,7 @@ use ltx_catalog::ModelLibrary;
 use ltx_engine::{EngineError, Generator, MemoryPlan, PromptTokens};
 use ltx_jobs::{LoadError, Models};
 use ltx_nn::{Compute, Level};
-use ltx_pipeline::{Engine, EngineOptions, Prompts};
+use ltx_pipeline::{Engine, EngineOptions, Prompts, resolved};
 use ltx_policy::{ModelIdentity, ModelNames, WeightFingerprint};
 use ltx_server::{Catalog, ModelCard};
 use ltx_types::{Generation, ModelFiles, ModelRules};
@@ -87,7 +87,7 @@ pub(crate) fn open(config: &NodeConfig, level: Level) -> Result<Known> {
             return Err(BadInput(format!("models: {} stands there twice", manifest.name)).into());
         }
         let cannot = || format!("the model {} cannot be used", manifest.name);
-        let files = library.files_of(manifest).with_context(cannot)?;
+        let files = resolved(&library.files_of(manifest).with_context(cannot)?).with_context(cannot)?;
         // Models that share a text encoder share its tokenizer, too.
         let known = tokenizers.get(&files.text_encoder).cloned();
         let planner = Engine::open_sharing(&files, models.options.clone(), known).with_context(cannot)?;

@@ -29,19 +29,17 @@ impl Model {
 
     pub(super) fn from_path(arguments: &Arguments) -> Result<Self> {
         // What it is comes before what is missing beside it.
-        if let Some(other) = ltx_pipeline::named_otherwise(Path::new(&arguments.model)) {
-            return Err(other.into());
-        }
+        let lacking = |why: &str| match ltx_pipeline::named_otherwise(Path::new(&arguments.model)) {
+            Some(other) => anyhow::Error::from(other),
+            None => BadInput(why.into()).into(),
+        };
         let Some(schedule) = arguments.generation.schedule else {
             let why = "schedule: dev and distilled checkpoints look alike, so a bare path does not say how to sample; \
                        add --schedule guided (dev) or --schedule distilled";
-            return Err(BadInput(why.into()).into());
+            return Err(lacking(why));
         };
         let Some(text_encoder) = arguments.text_encoder.clone() else {
-            return Err(BadInput(
-                "text_encoder: a bare path needs --text-encoder with a Gemma-3 folder or file".into(),
-            )
-            .into());
+            return Err(lacking("text_encoder: a bare path needs --text-encoder with a Gemma-3 folder or file"));
         };
         let checkpoint = PathBuf::from(&arguments.model);
         Ok(Self::File {

@@ -2,8 +2,8 @@
 //!
 //! Must not know where bytes come from.
 
-use crate::human::human;
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use crate::{human::human, progress::style};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
 use ltx_hub::{News, Watch};
 use std::{
     io::{IsTerminal, stderr},
@@ -42,10 +42,6 @@ struct Shown {
 
 const FETCHING: &str = "{msg} {bar:24} {bytes}/{total_bytes}  {bytes_per_sec}, {eta} left";
 const CHECKING: &str = "{msg} {bar:24} {bytes}/{total_bytes}  checking";
-
-fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
-}
 
 impl Bars {
     /// Bars, or nothing at all when `quiet`.
@@ -88,7 +84,7 @@ impl Bars {
 
     /// Says a line beside the bars.
     pub(super) fn say(&self, line: &str) {
-        say(self.said, &self.all, line);
+        say(&self.all, line);
     }
 
     /// Removes the bars.
@@ -99,11 +95,8 @@ impl Bars {
 }
 
 /// What goes wrong is said in every case: `--json` leaves standard error free.
-fn say(said: Said, all: &MultiProgress, line: &str) {
-    match said {
-        Said::Bars => all.suspend(|| eprintln!("{line}")),
-        Said::Lines | Said::Nothing => eprintln!("{line}"),
-    }
+fn say(all: &MultiProgress, line: &str) {
+    all.suspend(|| eprintln!("{line}"));
 }
 
 impl FileBar {
@@ -113,18 +106,23 @@ impl FileBar {
 
     /// The file is whole.
     pub(super) fn done(&self) {
+        self.gone();
+        if self.0.said != Said::Nothing {
+            say(&self.0.all, &format!("{}: whole", self.0.name));
+        }
+    }
+
+    /// There is nothing more to show.
+    pub(super) fn gone(&self) {
         self.0.bar.finish_and_clear();
         self.0.all.remove(&self.0.bar);
-        if self.0.said != Said::Nothing {
-            say(self.0.said, &self.0.all, &format!("{}: whole and checked", self.0.name));
-        }
     }
 }
 
 impl Watch for Shown {
     fn tell(&self, news: News<'_>) {
         match news {
-            News::Waiting => say(self.said, &self.all, &format!("{}: another process fetches it; waiting", self.name)),
+            News::Waiting => say(&self.all, &format!("{}: another process fetches it; waiting", self.name)),
             // What was here before is no part of what is to come in all.
             News::Resumed(bytes) => {
                 self.bar.set_position(bytes);
@@ -140,7 +138,7 @@ impl Watch for Shown {
             }
             News::Again { why, wait } => {
                 let line = format!("{}: {}; again in {:.1} s", self.name, ltx_types::sentence(why), wait.as_secs_f64());
-                say(self.said, &self.all, &line);
+                say(&self.all, &line);
             }
             News::Checked(bytes) => {
                 if !self.checking.swap(true, Ordering::Relaxed) {

@@ -39,6 +39,9 @@ impl Pull<'_> {
                 }
             }
         }
+        if search.is_cut {
+            found.notes.push(format!("{}: has too many files; not all of it was looked at", folder.display()));
+        }
         if found.places.is_empty() {
             found
                 .notes
@@ -101,7 +104,7 @@ impl Pull<'_> {
         let read =
             tokio::task::spawn_blocking(move || digest_of(&at, &like, &|bytes| watch.tell(News::Checked(bytes))));
         let found = read.await?.with_context(|| format!("{}: cannot be read", path.display()))?;
-        bar.done();
+        bar.gone();
         Ok(found == *digest)
     }
 }

@@ -29,6 +29,7 @@ pub(super) struct Step {
 }
 
 /// One published file.
+#[derive(Clone)]
 pub(super) struct Planned {
     pub(super) path: String,
     pub(super) bytes: Option<u64>,
@@ -80,6 +81,7 @@ impl Pull<'_> {
     pub(super) async fn plan<'m>(&self, manifests: &[&'m Manifest], found: &Elsewhere) -> Result<Plan<'m>> {
         let mut plan = Plan { models: Vec::new(), notes: found.notes.clone() };
         let (mut seen, mut reachable) = (BTreeSet::new(), true);
+        let mut asked: Vec<(Source, Vec<Planned>)> = Vec::new();
         for manifest in manifests {
             let mut items = Vec::new();
             for mut item in self.library.items(manifest) {
@@ -93,7 +95,14 @@ impl Pull<'_> {
                     !is_here(&item.here) || (self.arguments.update && matches!(item.here, Whereabouts::Cached(_)));
                 let mut step = Step::default();
                 if let Some(source) = item.file.source.as_ref().filter(|_| fetches) {
-                    step.files = self.files(source, &item, &mut reachable, &mut plan.notes).await?;
+                    step.files = match asked.iter().find(|(known, _)| known == source) {
+                        Some((_, files)) => files.clone(),
+                        None => {
+                            let files = self.files(source, &item, &mut reachable, &mut plan.notes).await?;
+                            asked.push((source.clone(), files.clone()));
+                            files
+                        }
+                    };
                     for file in &mut step.files {
                         file.again = !seen.insert((source.repository.clone(), file.path.clone()));
                     }
@@ -117,12 +126,9 @@ impl Pull<'_> {
         let pinned = pins.files(source).filter(|_| !self.arguments.update);
         if self.arguments.dry_run {
             if let Some(pinned) = pinned {
-                return Ok(pinned.into_iter().map(of_lock).collect());
+                return Ok(pinned.into_iter().map(|file| self.of_lock(source, file)).collect());
             }
-            if let (Wanted::File(path), Some(bytes)) = (&source.wanted, item.file.bytes) {
-                return Ok(vec![Planned { bytes: Some(bytes), missing: Some(bytes), ..unknown(path) }]);
-            }
-            if *reachable && !self.hub_is_offline() {
+            if *reachable && !self.hub.is_offline() {
                 match self.ask(source).await {
                     Ok(files) => return Ok(files),
                     Err(error) => {
@@ -130,6 +136,9 @@ impl Pull<'_> {
                         *reachable = !matches!(error.downcast_ref(), Some(HubError::Unreachable { .. }));
                     }
                 }
+            }
+            if let (Wanted::File(path), Some(bytes)) = (&source.wanted, item.file.bytes) {
+                return Ok(vec![Planned { bytes: Some(bytes), missing: Some(bytes), ..unknown(path) }]);
             }
             let names = match &source.wanted {
                 Wanted::File(path) => std::slice::from_ref(path),
@@ -150,10 +159,6 @@ impl Pull<'_> {
             notes.push(format!("{source}: the manifest states {stated} bytes, the hub has {hub_says}"));
         }
         Ok(files)
-    }
-
-    fn hub_is_offline(&self) -> bool {
-        self.hub.is_offline()
     }
 
     /// Asks the hub about a source: at the pinned commit, else at the manifest's revision.
@@ -188,6 +193,13 @@ impl Pull<'_> {
         })
     }
 
+    fn of_lock(&self, source: &Source, file: &PinnedFile) -> Planned {
+        let digest = file.digest();
+        let rest = |digest: &Digest| self.hub.missing_bytes(&source.repository, digest.hex(), file.bytes);
+        let missing = digest.as_ref().map_or(file.bytes, rest);
+        Planned { bytes: Some(file.bytes), missing: Some(missing), pinned: digest, ..unknown(&file.path) }
+    }
+
     async fn names(&self, source: &Source, revision: &Revision) -> Result<Vec<String>, HubError> {
         let names = self.hub.list(&source.repository, revision, &self.bars.asking(source.repository.as_str())).await?;
         let chosen = source.choose(&names).map_err(|pattern| HubError::NotFound {
@@ -211,16 +223,12 @@ impl Pull<'_> {
         Ok(Planned {
             path: remote.file.path.clone(),
             bytes: Some(remote.bytes),
-            missing: Some(self.hub.missing_bytes(&remote)),
+            missing: Some(self.hub.missing_bytes(&source.repository, &remote.etag, remote.bytes)),
             pinned: pinned.and_then(PinnedFile::digest),
             remote: Some(remote),
             again: false,
         })
     }
-}
-
-fn of_lock(file: &PinnedFile) -> Planned {
-    Planned { bytes: Some(file.bytes), missing: Some(file.bytes), pinned: file.digest(), ..unknown(&file.path) }
 }
 
 fn unknown(path: &str) -> Planned {

@@ -101,16 +101,9 @@ impl Guarded {
         }
         let used = self.0.take().expect("it was not waited for yet").wait4().expect("it ended");
         let cpu = used.rusage.utime + used.rusage.stime;
-        let peak = Some(used.rusage.maxrss).filter(|peak| *peak > own_peak()).unwrap_or(0);
+        let peak = Some(used.rusage.maxrss).filter(|peak| Some(*peak) > ltx_jobs::memory::peak_bytes()).unwrap_or(0);
         Finished { code: used.status.code(), cpu, peak }
     }
-}
-
-/// Resident memory of the test process at its peak, in bytes.
-fn own_peak() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("a proc file system");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
-    line.trim().trim_end_matches(" kB").parse::<u64>().expect("kilobytes") << 10
 }
 
 impl Drop for Guarded {
