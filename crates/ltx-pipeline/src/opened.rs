@@ -24,7 +24,7 @@ use ltx_model::{
 use ltx_nn::{Compute, NnError, Vb};
 use ltx_types::{LoraChoice, Part};
 use ltx_weights::{Loras, ShapeOnly, TensorSet, Twice};
-use recognised::{check_each, misplaced};
+use recognised::{misplaced, open_each};
 use serde_json::Value;
 use std::{
     path::{Path, PathBuf},
@@ -116,15 +116,13 @@ impl LtxFile {
     /// The official single file, or the component files of one model; and LoRA files over it. `text_width` is the width of the
     /// text encoder's hidden states, which no shape of these files shows.
     pub(crate) fn open(files: &[PathBuf], loras: &[LoraChoice], text_width: Option<usize>) -> Result<Self> {
-        check_each(files)?;
-        let tensors = TensorSet::open_files(files)?;
+        let tensors = TensorSet::together(files, open_each(files)?)?;
         let Held { here, absent } = Held::by(&tensors);
         if here.is_empty() {
             return Err(misplaced(&tensors));
         }
         if !absent.is_empty() {
-            let parts = absent.into_iter().map(Part::name).collect();
-            return Err(PipelineError::MissingParts { file: tensors.path().to_owned(), parts });
+            return Err(PipelineError::MissingParts { file: tensors.path().to_owned(), parts: absent });
         }
         let (config, notes) = configuration(&tensors, text_width)?;
         let architecture = Architecture::from_config(&config, &KeysOf(&tensors)).map_err(config_of(tensors.path()))?;

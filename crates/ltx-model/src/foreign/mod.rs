@@ -110,28 +110,33 @@ fn is_ltx_transformer(keys: &dyn Keys) -> bool {
 fn generation_of_transformer(signs: &Signs<'_>) -> Option<Foreign> {
     let keys = signs.keys;
     let has = |rest: &str| keys.has_prefix(&format!("{BLOCK}{rest}"));
+    let first = |prefix: &str| keys.all().find(|key| key.starts_with(prefix));
     let whole = keys.has_prefix("vae.");
     let what = if whole { "checkpoint" } else { "transformer" };
     let (generation, sign) = if let Some(generation) = generation_of_version(signs.version) {
         (Some(generation), format!("its model_version is {}", signs.version.unwrap_or_default()))
     } else if !has("attn1.to_gate_logits.") {
-        match has("audio_attn1.") {
-            true => (Some("LTX-2".to_owned()), "its attention has no gates".to_owned()),
-            false => (Some(size_of_0_9(keys)), "it has neither gates nor an audio stream".to_owned()),
+        let gates = format!("{BLOCK}attn1.to_gate_logits");
+        match first(&format!("{BLOCK}audio_attn1.")) {
+            Some(key) => (Some("LTX-2".to_owned()), format!("it has the key {key} and none of gates, {gates}")),
+            None => (
+                Some(size_of_0_9(keys)),
+                format!("it has the key {BLOCK}attn1.to_q.weight, none of gates ({gates}) and none of audio"),
+            ),
         }
     } else if let Some(key) = keys.all().find(|key| key.ends_with("keyframes_abs_pos_embedding")) {
         (Some("LTX-2.5".to_owned()), format!("it has the key {key}"))
     } else if has("ff.net.2.weight") && !has("ff.net.2.bias") {
-        (Some("LTX-2.5".to_owned()), "its feed-forward has no biases".to_owned())
+        (Some("LTX-2.5".to_owned()), format!("it has the key {BLOCK}ff.net.2.weight and no {BLOCK}ff.net.2.bias"))
     } else {
         let stated = signs.config.and_then(generation_of_config);
         let sign = stated.as_ref().map(|(_, sign)| sign.clone()).unwrap_or_default();
         (stated.map(|(generation, _)| generation), sign)
     };
-    if has("attn1.norm_q.") || keys.has_prefix("time_embed.") {
+    if let Some(key) = first(&format!("{BLOCK}attn1.norm_q.")).or_else(|| first("time_embed.")) {
         let generation = generation.unwrap_or_else(|| "LTX-2.3".to_owned());
         let title = format!("{generation} transformer in the layout of diffusers");
-        return Some(Foreign::new(title, "it has the key transformer_blocks.0.attn1.norm_q.weight", TAKE_ONE_FILE));
+        return Some(Foreign::new(title, format!("it has the key {key}"), TAKE_ONE_FILE));
     }
     generation.map(|generation| Foreign::new(format!("{generation} {what}"), sign, TAKE_LTX_23))
 }
@@ -198,13 +203,14 @@ fn generation_of_component(signs: &Signs<'_>) -> Option<Foreign> {
         return Some(Foreign::new("video or image VAE in the layout of diffusers", sign, TAKE_ONE_FILE));
     }
     let connectors = ["video_connector.", "text_proj_in."];
-    if let Some(mark) = connectors.iter().find(|mark| keys.has_prefix(mark)) {
-        let sign = found(mark).unwrap_or_default();
+    if let Some(key) = keys.all().find(|key| connectors.iter().any(|mark| key.starts_with(mark))) {
+        let sign = format!("it has the key {key}");
         return Some(Foreign::new("text connectors in the layout of diffusers", sign, TAKE_ONE_FILE));
     }
     if keys.has_prefix("model.language_model.layers.") || keys.has_prefix("model.layers.") {
         let marks = [".layer_scalar", "vision_embedder.", "embed_vision."];
-        let newer = generation_of_version(signs.version).map(|_| "its model_version is another".to_owned());
+        let stated = || format!("its model_version is {}", signs.version.unwrap_or_default());
+        let newer = generation_of_version(signs.version).map(|_| stated());
         let sign = marks.iter().find_map(|mark| found(mark)).or(newer)?;
         return Some(Foreign::new(
             "Gemma-4 text encoder, as LTX-2.5 has it,",

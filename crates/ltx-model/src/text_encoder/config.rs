@@ -3,10 +3,7 @@
 //!
 //! Must not know tensors, or the language model.
 
-use crate::{
-    config::{check_frequency_precision, frequency_precision, parse, positive, require, within, yes},
-    transformer::SECTION,
-};
+use crate::config::{check_frequency_precision, frequency_precision, parse, positive, require, within, yes};
 use ltx_nn::{FrequencyPrecision, NnError, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -66,7 +63,8 @@ impl TextConfig {
     /// is in another file.
     ///
     /// # Errors
-    /// A field is missing, has a value that this engine does not implement, or is not known here.
+    /// A field is missing, or has a value that this engine does not implement. Fields that are not known here
+    /// [`TransformerConfig`](crate::transformer::TransformerConfig) refuses, whose section it is.
     pub fn from_json(section: &Value, projection_width: usize) -> Result<Self> {
         for (field, supported) in [
             ("connector_norm_output", json!(true)),
@@ -75,7 +73,6 @@ impl TextConfig {
         ] {
             require(section, field, &supported)?;
         }
-        SECTION.check(section)?;
         check_frequency_precision(section)?;
         let connector: ConnectorConfig = parse(section, "transformer")?;
         connector.check()?;
