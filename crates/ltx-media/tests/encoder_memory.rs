@@ -65,7 +65,9 @@ fn an_encoder_takes_what_it_is_said_to_take() {
     for size in [[256, 256, 17], [256, 256, 97], [512, 384, 9], [512, 384, 33], [768, 512, 121], [1024, 768, 33]] {
         let name = size.map(|side| side.to_string()).join("x");
         let mut process = Command::new(env::current_exe().unwrap());
-        process.args(["--exact", "an_encoder_takes_what_it_is_said_to_take", "--nocapture", "--ignored"]).env(SIZE, &name);
+        process
+            .args(["--exact", "an_encoder_takes_what_it_is_said_to_take", "--nocapture", "--ignored"])
+            .env(SIZE, &name);
         let said = String::from_utf8(process.output().unwrap().stdout).unwrap();
         let measured =
             said.lines().find_map(|line| line.split("measured ").nth(1)?.split(' ').next()?.parse::<u64>().ok());

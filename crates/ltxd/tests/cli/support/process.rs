@@ -76,9 +76,10 @@ impl Guarded {
             let io = fs::read_to_string(task.join("io")).ok()?;
             io.lines().find_map(|line| line.strip_prefix("rchar: "))?.trim().parse::<u64>().ok()
         };
-        let other = self.threads().into_iter().filter(|task| {
-            fs::read_to_string(task.join("comm")).is_ok_and(|name| name.trim() != aside)
-        });
+        let other = self
+            .threads()
+            .into_iter()
+            .filter(|task| fs::read_to_string(task.join("comm")).is_ok_and(|name| name.trim() != aside));
         other.filter_map(|task| read(&task)).sum()
     }
 
