@@ -193,8 +193,8 @@ mod tests {
         // Three channels in, three out, two points an axis.
         let counts = 0x0303_0200;
         let lut16 = [&[counts][..], &[0; 9], &[0x0002_0002]].concat();
-        let offsets = |at| [0x0303_0000, 0, 0, 0, at, 0];
-        let grid = |precision| [&offsets(32)[..], &[0x0202_0200, 0, 0, 0, precision << 24]].concat();
+        let offsets = |at: u32| [0x0303_0000, 0, 0, 0, at, 0];
+        let grid = |precision: u32| [&offsets(32)[..], &[0x0202_0200, 0, 0, 0, precision << 24]].concat();
         let element = |kind: &[u8; 4], head: &[u32]| {
             let table = [0x0003_0003, 1, 24, 0, u32::from_be_bytes(*kind), 0];
             [&table[..], head].concat()
