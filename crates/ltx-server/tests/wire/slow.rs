@@ -67,8 +67,8 @@ async fn connections_without_a_reason_make_room() {
         (it.limits.handshake_time, it.limits.connection_idle_time) = (SHORT, SHORT);
     };
     let greeting = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-    let cases: [(&[u8], fn(&mut ltx_server::Settings)); 3] =
-        [(b"", handshake), (b"PRI * HT", handshake), (greeting, both)];
+    type Change = fn(&mut ltx_server::Settings);
+    let cases: [(&[u8], Change); 3] = [(b"", handshake), (b"PRI * HT", handshake), (greeting, both)];
     for (said, server) in cases {
         let node = TestNode::start(Wish { server, ..Wish::default() }).await;
         let (one, two) = tokio::join!(open_for(&node, said), open_for(&node, said));
