@@ -196,9 +196,9 @@ impl Story<'_> {
     fn request(&self) -> Value {
         let Generation { prompt, negative_prompt, images, conditioning, steps, guidance, image_crf, .. } =
             self.admitted.request();
-        let Generation { sigmas, refine_sigmas, .. } = self.admitted.request();
+        let Generation { sigmas, refine_sigmas, loras, .. } = self.admitted.request();
         let image = |image: &ImageCondition| json!({ "frame": image.frame_index, "strength": image.strength.get() });
-        json!({
+        let mut told = json!({
             "prompt": prompt,
             "negative_prompt": negative_prompt,
             "images": images.iter().map(image).collect::<Vec<_>>(),
@@ -208,7 +208,11 @@ impl Story<'_> {
             "image_crf": image_crf.get(),
             "sigmas": sigmas,
             "refine_sigmas": refine_sigmas,
-        })
+        });
+        if !loras.is_empty() {
+            told["loras"] = json!(loras);
+        }
+        told
     }
 }
 

@@ -8,17 +8,18 @@ mod parts;
 use crate::{
     PipelineError, Result,
     opened::{LtxFile, TextFolder, UpscalerFile, resolved, same},
-    plan::Sizes,
+    plan::{Sizes, StageSizes},
     prompts::Prompts,
 };
 use candle_core::Device;
 use ltx_engine::{MemoryBudget, TileSizes};
 use ltx_model::{architecture::Architecture, footprint::Placement, upsampler::UpsamplerConfig};
 use ltx_nn::{Carrier, Compute, carrier};
-use ltx_types::{ModelFiles, ModelRules, SamplingStage};
-use ltx_weights::LoadReport;
+use ltx_types::{LoraUse, ModelFiles, ModelRules, SamplingStage};
+use ltx_weights::{LoadReport, Wear};
 pub(crate) use parts::LatentUpsampling;
 use parts::{Parts, StagedStacks};
+use std::sync::Arc;
 
 /// How the engine computes.
 #[derive(Debug, Clone)]
@@ -66,10 +67,8 @@ pub struct Engine {
     upscaler: Option<UpscalerFile>,
     prompts: Prompts,
     reports: Vec<LoadReport>,
-    /// Sizes of the weights, of each the larger where LoRA files make another in the second stage.
-    pub(crate) sizes: Sizes,
-    /// The sizes in each stage.
-    pub(crate) stage_sizes: [Sizes; 2],
+    /// Sizes of the weights of a generation that names no LoRA.
+    pub(crate) sizes: Arc<StageSizes>,
     parts: Parts,
     staging: StagedStacks,
     /// What streamed layers reach the device by.
@@ -113,30 +112,30 @@ impl Engine {
         let prompts = prompts.map_or_else(|| Prompts::open(&text), Ok)?;
         let placement = Placement::of(&options.compute);
         let (parts, staging) = (Parts::default(), StagedStacks::default());
-        let (sizes, stage_sizes) = <(Sizes, [Sizes; 2])>::default();
-        let engine = Self {
-            ltx,
-            text,
-            upscaler,
-            prompts,
-            reports,
-            sizes,
-            stage_sizes,
-            parts,
-            staging,
-            carrier,
-            placement,
-            options,
-        };
+        let sizes = Arc::default();
+        let engine = Self { ltx, text, upscaler, prompts, reports, sizes, parts, staging, carrier, placement, options };
         Ok(engine.measured())
     }
 
     /// With the sizes that its weights have where it computes.
     fn measured(self) -> Self {
+        let sizes = self.sizes_of(&self.ltx.loras.wear(&[]).unwrap_or_default());
+        Self { sizes: Arc::new(sizes), ..self }
+    }
+
+    fn sizes_of(&self, wear: &Wear) -> StageSizes {
         let place = (&self.options.compute, self.placement);
-        let [first, second] =
-            SamplingStage::ALL.map(|stage| Sizes::of(&self.reports, &self.ltx, &self.text, place, stage));
-        Self { sizes: first.clone().larger(&second), stage_sizes: [first, second], ..self }
+        let of = |stage| Sizes::of(&self.reports, &self.ltx, &self.text, place, (stage, wear));
+        let [first, second] = SamplingStage::ALL.map(of);
+        StageSizes { larger: first.clone().larger(&second), first, second }
+    }
+
+    /// The sizes of the weights of a generation that names these LoRAs. Names that no file has are left out: running it refuses them.
+    pub(crate) fn sizes_with(&self, used: &[LoraUse]) -> Arc<StageSizes> {
+        if used.is_empty() {
+            return Arc::clone(&self.sizes);
+        }
+        self.ltx.loras.wear(used).map_or_else(|_| Arc::clone(&self.sizes), |wear| Arc::new(self.sizes_of(&wear)))
     }
 
     /// With another carrier than the device's.

@@ -119,7 +119,7 @@ impl Engine {
         (run, fit): (&Run<'_>, &Fit),
         (taps, over): (&Taps, bool),
     ) -> Result<[Vec<Tensor>; 2]> {
-        let again = request.stages == Stages::Two && self.is_dressed_anew(LoraHalf::Text);
+        let again = request.stages == Stages::Two && self.is_dressed_anew(LoraHalf::Text, fit);
         if over {
             let stage = if again { SamplingStage::Second } else { SamplingStage::First };
             let contexts = self.encode_in(stage, &prompts[..1], ([0, 1], run, fit), taps)?;
@@ -217,7 +217,7 @@ impl Engine {
         let [first, second] = stage_sigmas(request);
         let saved = LatentState::saved(run.store)?;
         let started = Instant::now();
-        let anew = request.stages == Stages::Two && self.is_dressed_anew(LoraHalf::Video);
+        let anew = request.stages == Stages::Two && self.is_dressed_anew(LoraHalf::Video, fit);
         // A first stage that is over needs no weights where the second has others.
         let over = matches!(saved, Some(LatentState { stage: Stage::Refining, .. }));
         let begun = if anew && over { SamplingStage::Second } else { SamplingStage::First };

@@ -3,8 +3,8 @@
 //! Must not know how the draft was composed; what was found wrong then is in it.
 
 use crate::{
-    Crf, DISTILLED_STEPS, Faults, FieldError, FieldErrors, FrameCount, FrameRate, Generation, GenerationDraft, Method,
-    ModelRules, PixelShape, Schedule, SigmaList, Stages,
+    Crf, DISTILLED_STEPS, Faults, FieldError, FieldErrors, FrameCount, FrameRate, Generation, GenerationDraft, LoraUse,
+    Method, ModelRules, PixelShape, Schedule, SigmaList, Stages,
 };
 
 impl GenerationDraft {
@@ -56,6 +56,7 @@ impl GenerationDraft {
         // What nothing reads skips no block either.
         let guidance = found.keep(self.guidance.check(rules.blocks.filter(|_| guided)));
         let image_crf = found.keep(Crf::new(self.image_crf));
+        found.keep(LoraUse::check(&self.loras));
         let kept = frames.zip(pixels).zip(rate).zip(own.zip(refining)).zip(guidance.zip(image_crf));
         let ((((frames, pixels), rate), (sigmas, refine_sigmas)), (guidance, image_crf)) = found.all(kept)?;
         Ok(Generation {
@@ -75,6 +76,7 @@ impl GenerationDraft {
             image_crf,
             sigmas,
             refine_sigmas,
+            loras: self.loras,
         })
     }
 

@@ -3,7 +3,7 @@
 //! Must not know flags or protobuf (each is mapped to [`Overrides`]), nor where manifests lie.
 
 use crate::{
-    ConditioningMode, GenerationDraft, Guidance, ImageCondition, ImageInput, Method, Schedule, Seed, Stages,
+    ConditioningMode, GenerationDraft, Guidance, ImageCondition, ImageInput, LoraUse, Method, Schedule, Seed, Stages,
     unread::unread,
 };
 use serde::Deserialize;
@@ -74,6 +74,8 @@ pub struct Overrides {
     pub refine_sigmas: Option<Vec<f64>>,
     /// Whether the clip may be longer than those that the model was trained on.
     pub beyond_trained_length: bool,
+    /// LoRAs that the model lists, by name. None is used where nothing is said.
+    pub loras: Vec<LoraUse>,
 }
 
 impl Defaults {
@@ -124,6 +126,7 @@ impl Defaults {
             sigmas: said.sigmas.clone(),
             refine_sigmas: said.refine_sigmas.clone(),
             beyond_trained_length: said.beyond_trained_length,
+            loras: said.loras.clone(),
             faults: vec![],
         };
         draft.faults = unread(&said, &draft);

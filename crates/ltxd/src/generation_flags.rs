@@ -4,7 +4,7 @@
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use ltx_proto::v1;
-use ltx_types::{ConditioningMode, FieldError, Overrides, Schedule, Seed, Stages};
+use ltx_types::{ConditioningMode, FieldError, LoraUse, Overrides, Schedule, Seed, Stages};
 use std::path::PathBuf;
 
 #[derive(clap::Args)]
@@ -79,6 +79,10 @@ pub(crate) struct GenerationFlags {
     /// Seeds the noise.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// A LoRA that the model lists by this name (see `ltxd models`), and how strongly it counts, -100 to 100: as listed if not said;
+    /// two numbers are its strengths in the first and in the second stage. Can be given more than once.
+    #[arg(long = "use-lora", value_name = "NAME[=STRENGTH[,STRENGTH]]", value_parser = crate::lora::named)]
+    use_loras: Vec<LoraUse>,
 }
 
 fn schedules() -> impl TypedValueParser<Value = Schedule> {
@@ -93,6 +97,12 @@ fn conditionings() -> impl TypedValueParser<Value = ConditioningMode> {
         "append_all" => ConditioningMode::AppendAll,
         _ => ConditioningMode::ReplaceFirst,
     })
+}
+
+fn wire(lora: &LoraUse) -> v1::LoraUse {
+    let LoraUse { name, strength, stage_2_strength } = lora;
+    let said = |strength: Option<f32>| strength.map(f64::from);
+    v1::LoraUse { name: name.clone(), strength: said(*strength), stage_2_strength: said(*stage_2_strength) }
 }
 
 impl GenerationFlags {
@@ -124,6 +134,7 @@ impl GenerationFlags {
             sigmas: self.sigmas.clone(),
             refine_sigmas: self.refine_sigmas.clone(),
             beyond_trained_length: self.beyond_trained_length,
+            loras: self.use_loras.clone(),
         }
     }
 
@@ -161,6 +172,7 @@ impl GenerationFlags {
             sigmas: self.sigmas.clone().unwrap_or_default(),
             refine_sigmas: self.refine_sigmas.clone().unwrap_or_default(),
             beyond_trained_length: self.beyond_trained_length,
+            loras: self.use_loras.iter().map(wire).collect(),
             ..v1::GenerationSpec::default()
         }
     }

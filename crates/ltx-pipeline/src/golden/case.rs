@@ -162,7 +162,7 @@ impl GoldenCase {
 impl RawLora {
     fn choice(&self, folder: &Path) -> LoraChoice {
         let strengths = LoraStrengths { first: self.stage1_strength, second: self.stage2_strength };
-        LoraChoice { path: folder.join(&self.file), strengths }
+        LoraChoice::at(folder.join(&self.file), strengths)
     }
 }
 

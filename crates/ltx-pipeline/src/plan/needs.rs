@@ -2,7 +2,7 @@
 //!
 //! Must not know budgets.
 
-use super::{Fit, PlanShape, Sizes, process::waiting_bytes};
+use super::{Fit, PlanShape, Sizes, StageSizes, process::waiting_bytes};
 use crate::{Engine, decode::DecodedClip};
 use ltx_engine::{StageNeed, TileSizes};
 use ltx_media::Mp4Writer;
@@ -25,9 +25,10 @@ struct Moment {
 
 impl Engine {
     /// Stage by stage, in the order they run.
-    pub(super) fn needs(&self, shape: &PlanShape, fit: &Fit) -> Vec<StageNeed> {
+    pub(super) fn needs(&self, shape: &PlanShape, fit: &Fit, sizes: &StageSizes) -> Vec<StageNeed> {
         let (architecture, placement) = (self.architecture(), self.placement);
-        let part = |part: Part| self.sizes.part(part);
+        let StageSizes { larger, first, second } = sizes;
+        let part = |part: Part| larger.part(part);
         let mut stages = Vec::new();
         let mut need = |stage, parts: &[Part], moment: Moment| {
             let beside = fit.kept.iter().filter(|part| !parts.contains(part)).map(|kept| part(*kept)).sum();
@@ -35,8 +36,8 @@ impl Engine {
             stages.push(StageNeed { stage, weights, resident: beside, activations });
         };
 
-        let [first, second] = &self.stage_sizes;
-        need(Stage::TextEncoding, &TextEncoder::STAYS, self.text_moment(shape, fit));
+        let of_text = if shape.stages == Stages::Two { larger } else { first };
+        need(Stage::TextEncoding, &TextEncoder::STAYS, self.text_moment(shape, fit, of_text));
         let image = ClipShape { frames: 1, height: shape.pixels.height as u64, width: shape.pixels.width as u64 };
         let activations = architecture.vae.encoder_bytes(image, placement).unwrap_or(0);
         let weights = part(VideoEncoder::PART);
@@ -74,12 +75,11 @@ impl Engine {
     }
 
     /// The worst moment of the text encoding: in the language model, in the projection, or in the connector.
-    fn text_moment(&self, shape: &PlanShape, fit: &Fit) -> Moment {
+    fn text_moment(&self, shape: &PlanShape, fit: &Fit, sizes: &Sizes) -> Moment {
         let (gemma, connector, placement) = (&self.text.config, &self.architecture().text.connector, self.placement);
         let states = || shape.prompts.iter().map(|tokens| gemma.states_bytes(*tokens, placement));
         let (all, most) = (states().sum::<u64>(), states().max().unwrap_or(0));
         let layer = shape.prompts.iter().map(|tokens| gemma.layer_bytes(*tokens, placement)).max().unwrap_or(0);
-        let sizes = if shape.stages == Stages::Two { &self.sizes } else { &self.stage_sizes[0] };
         let stays = TextEncoder::STAYS.into_iter().all(|part| fit.stays(part));
         let kept = if stays { TextEncoder::STAYS.into_iter().map(|part| sizes.part(part)).sum() } else { 0 };
         let or_kept = |weights| if stays { kept } else { weights };

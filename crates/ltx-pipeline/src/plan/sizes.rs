@@ -15,7 +15,7 @@ use ltx_nn::{
     matrix::{Arithmetic, Description, Form, StoredKind, Use, form},
 };
 use ltx_types::{Part, SamplingStage};
-use ltx_weights::{Footprint, LoadReport, Loras, Tally, TensorSet};
+use ltx_weights::{Footprint, LoadReport, Loras, Tally, TensorSet, Wear};
 use std::collections::BTreeMap;
 
 /// Sizes of one model's weights: of what stays, packed matrices, and LoRA pairs beside them, are as they are stored, all else
@@ -40,6 +40,15 @@ pub(crate) struct Sizes {
     pub(crate) gemma: u64,
 }
 
+/// The sizes in each stage.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct StageSizes {
+    /// Of each the larger, for what is there in either stage.
+    pub(crate) larger: Sizes,
+    pub(crate) first: Sizes,
+    pub(crate) second: Sizes,
+}
+
 /// Layers of a stack: together, the largest, and the largest tensor.
 #[derive(Default)]
 struct Layers {
@@ -55,7 +64,7 @@ impl Sizes {
         ltx: &LtxFile,
         text: &TextFolder,
         (compute, placement): (&Compute, Placement),
-        stage: SamplingStage,
+        (stage, wear): (SamplingStage, &Wear),
     ) -> Self {
         let (value, gpu) = (placement.value_bytes(), placement.is_gpu());
         let mut sizes = Self::default();
@@ -69,7 +78,7 @@ impl Sizes {
             }
         }
         let arithmetic = Arithmetic { on_gpu: gpu, ..Arithmetic::of(compute) };
-        let blocks_rule = Rule { arithmetic, loras: &ltx.loras, stage };
+        let blocks_rule = Rule { arithmetic, loras: &ltx.loras, stage, wear };
         // Everything but the blocks is exact.
         let rule = Rule { arithmetic: Arithmetic { eight_bit: false, ..arithmetic }, ..blocks_rule };
         let all = ltx.tensors.memory_bytes(&format!("{}.", Transformer::PREFIX), |tensor| {
@@ -143,6 +152,7 @@ struct Rule<'a> {
     arithmetic: Arithmetic,
     loras: &'a Loras,
     stage: SamplingStage,
+    wear: &'a Wear,
 }
 
 impl Rule<'_> {
@@ -159,7 +169,7 @@ impl Rule<'_> {
     fn bytes(self, tensor: Footprint<'_>, usage: Use) -> u64 {
         let matrix = self.matrix(tensor);
         let has_pairs = matrix.is_some_and(|matrix| matrix.has_pairs);
-        let pairs = if has_pairs { self.loras.size_beside_in(tensor.key, self.stage).bytes } else { 0 };
+        let pairs = if has_pairs { self.loras.size_beside_in(tensor.key, self.stage, self.wear).bytes } else { 0 };
         self.form(matrix, usage).bytes(values(tensor.shape)) + pairs
     }
 
@@ -197,7 +207,7 @@ impl Rule<'_> {
 
     /// Whether LoRA pairs count for a tensor.
     fn is_adapted(self, tensor: Footprint<'_>) -> bool {
-        self.loras.size_beside_in(tensor.key, self.stage).tensors > 0
+        self.loras.size_beside_in(tensor.key, self.stage, self.wear).tensors > 0
     }
 }
 
@@ -227,11 +237,12 @@ mod tests {
 
     #[test]
     fn a_gpu_keeps_fp8_as_bytes_and_everything_else_in_the_dtype() {
-        let loras = Loras::default();
+        let (loras, wear) = (Loras::default(), Wear::default());
         let rule = |dtype, on_gpu| Rule {
             arithmetic: Arithmetic { on_gpu, dtype, eight_bit: false, tiles: false },
             loras: &loras,
             stage: SamplingStage::First,
+            wear: &wear,
         };
         let tensor = |stored, kind| Footprint { key: "layer.weight", shape: &[32, 64], stored, matrix: kind };
         let matrix = |stored, packing| tensor(stored, Some(StoredKind::Packed(packing)));
@@ -261,13 +272,13 @@ mod tests {
 
     #[test]
     fn what_is_no_matrix_is_in_the_dtype_and_converted_beside_it_on_a_gpu() {
-        let loras = Loras::default();
+        let (loras, wear) = (Loras::default(), Wear::default());
         let norm = Footprint { key: "layer.norm", shape: &[64], stored: 256, matrix: None };
         for (dtype, on_gpu, expected) in
             [(DType::F32, false, [256, 256]), (DType::F32, true, [256, 0]), (DType::BF16, true, [128, 256])]
         {
             let arithmetic = Arithmetic { on_gpu, dtype, eight_bit: true, tiles: false };
-            let rule = Rule { arithmetic, loras: &loras, stage: SamplingStage::First };
+            let rule = Rule { arithmetic, loras: &loras, stage: SamplingStage::First, wear: &wear };
             assert_eq!([rule.staying(norm), rule.loading(norm)], expected, "{dtype:?} {on_gpu}");
         }
     }

@@ -14,8 +14,8 @@ use ltx_jobs::{GenerationId, OutputKind, UploadId};
 use ltx_policy::{Agent, Ask, Audio};
 use ltx_proto::v1;
 use ltx_types::{
-    ConditioningMode, Faults, FieldError, FramePosition, ImageInput, ImageSource, Overrides, Schedule, Seed, Stages,
-    Strength,
+    ConditioningMode, Faults, FieldError, FramePosition, ImageInput, ImageSource, LoraUse, Overrides, Schedule, Seed,
+    Stages, Strength,
 };
 use prost::Message;
 use sha2::{Digest, Sha256};
@@ -67,11 +67,13 @@ fn request(spec: &v1::GenerationSpec, rules: &Rules<'_>) -> Request {
         sigmas: sigmas(&spec.sigmas),
         refine_sigmas: sigmas(&spec.refine_sigmas),
         beyond_trained_length: spec.beyond_trained_length,
+        loras: loras(&spec.loras, &mut last),
     };
     let mut draft = rules.defaults.fill(said, spec.prompt.clone(), inputs);
     // What would be read is known only where it is known what runs.
     let (schedule, stages) = (faults.has("schedule"), last.has("stages"));
-    draft.faults.retain(|fault| !(schedule || stages && fault.field == "refine_sigmas"));
+    let of_two = ["refine_sigmas", "loras"];
+    draft.faults.retain(|fault| !(schedule || stages && of_two.contains(&fault.field)));
     length(&mut faults, "prompt", &draft.prompt, rules.prompt_bytes);
     length(&mut faults, "negative_prompt", &draft.negative_prompt, rules.prompt_bytes);
     faults.append(last);
@@ -264,6 +266,19 @@ fn stg_blocks(guidance: &v1::Guidance, faults: &mut Faults) -> Option<Vec<usize>
     }
     let named: Vec<_> = blocks.iter().take(STG_BLOCKS).map(|&block| block as usize).collect();
     (!named.is_empty()).then_some(named)
+}
+
+/// LoRAs by name, as many as a request may name.
+fn loras(spec: &[v1::LoraUse], faults: &mut Faults) -> Vec<LoraUse> {
+    let read = |lora: &v1::LoraUse| LoraUse {
+        name: lora.name.clone(),
+        strength: lora.strength.map(|strength| strength as f32),
+        stage_2_strength: lora.stage_2_strength.map(|strength| strength as f32),
+    };
+    if spec.len() > LoraUse::MOST {
+        faults.add(LoraUse::too_many(spec.len()));
+    }
+    spec.iter().take(LoraUse::MOST).map(read).collect()
 }
 
 fn size(value: Option<u32>) -> Option<usize> {

@@ -14,7 +14,7 @@ use ltx_jobs::{
 };
 use ltx_policy::{Agent, Ground, StoredRequest};
 use ltx_proto::v1;
-use ltx_types::{ConditioningMode, FieldError, GenerationDraft, ImageCondition, Method, Schedule, Stage};
+use ltx_types::{ConditioningMode, FieldError, GenerationDraft, ImageCondition, LoraUse, Method, Schedule, Stage};
 use prost_types::Timestamp;
 use std::{
     sync::Arc,
@@ -113,10 +113,19 @@ fn spec(stored: &StoredRequest, model: &str) -> v1::GenerationSpec {
         sigmas: draft.sigmas.clone().unwrap_or_default(),
         refine_sigmas: draft.refine_sigmas.clone().unwrap_or_default(),
         beyond_trained_length: draft.beyond_trained_length,
+        loras: draft.loras.iter().map(lora).collect(),
         model: model.to_owned(),
         caller: Some(caller),
         ..v1::GenerationSpec::default()
     }
+}
+
+/// A LoRA by name.
+fn lora(of: &LoraUse) -> v1::LoraUse {
+    // As it was written: 0.1, not the double that is nearest to the f32 of it.
+    let said = |strength: Option<f32>| strength.and_then(|strength| strength.to_string().parse().ok());
+    let LoraUse { name, strength, stage_2_strength } = of;
+    v1::LoraUse { name: name.clone(), strength: said(*strength), stage_2_strength: said(*stage_2_strength) }
 }
 
 fn images(conditions: &[ImageCondition]) -> Option<v1::generation_spec::Images> {
@@ -199,6 +208,12 @@ fn mark(outcome: &Finished) -> v1::UsageMark {
         time: text("time").parse().ok(),
         sigmas: sigmas("sigmas"),
         refine_sigmas: sigmas("refine_sigmas"),
+        loras: of["loras"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|lora| Some(lora.as_str()?.to_owned()))
+            .collect(),
     }
 }
 

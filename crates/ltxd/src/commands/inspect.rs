@@ -88,11 +88,12 @@ fn print(Inspected { path, kind, formats, version, sizes, absent, notes, report 
     }
     line("all", report.total);
     for lora in &report.loras {
-        let LoraReport { file, weights, ranks, scales, used, audio, idle, .. } = lora;
+        let LoraReport { file, name, weights, ranks, scales, used, audio, idle, .. } = lora;
         let ranks = if ranks.0 == ranks.1 { ranks.0.to_string() } else { format!("{} to {}", ranks.0, ranks.1) };
         let scales = if scales.0 == scales.1 { scales.0.to_string() } else { format!("{} to {}", scales.0, scales.1) };
         let (file, strengths) = (file.display(), lora.strengths());
-        println!("  LoRA {file}, strength {strengths}: {weights} weights, rank {ranks}, scale {scales}");
+        let name = name.as_deref().map(|name| format!(" ({name} in requests)")).unwrap_or_default();
+        println!("  LoRA {file}{name}, strength {strengths}: {weights} weights, rank {ranks}, scale {scales}");
         if let Some(idle) = idle {
             println!("    it changes nothing: {idle}");
         }

@@ -8,8 +8,8 @@ use anyhow::Result;
 use ltx_catalog::{Manifest, ModelLibrary};
 use ltx_policy::{Ask, ModelNames};
 use ltx_types::{
-    Defaults, FieldError, FramePosition, GenerationDraft, ImageInput, ImageSource, Method, ModelFiles, Schedule,
-    Strength,
+    Defaults, FieldError, FramePosition, GenerationDraft, ImageInput, ImageSource, LoraStrengths, LoraUse, Method,
+    ModelFiles, Schedule, Strength,
 };
 use std::path::{Path, PathBuf};
 
@@ -62,9 +62,21 @@ impl Model {
         }
     }
 
-    pub(super) fn files(&self) -> Result<ModelFiles> {
+    /// LoRAs that a request may name, with their strengths.
+    fn listed(&self) -> Vec<(&str, LoraStrengths)> {
+        let Self::Named { manifest: Some(manifest), .. } = self else { return vec![] };
+        manifest.loras_by_name().collect()
+    }
+
+    /// The files of a generation that uses these of the listed LoRAs; the others need not be here.
+    pub(super) fn files(&self, used: &[LoraUse]) -> Result<ModelFiles> {
         match self {
-            Self::Named { manifest: Some(manifest), library, .. } => Ok(library.files_of(manifest)?),
+            Self::Named { manifest: Some(manifest), library, .. } => {
+                let mut manifest = manifest.as_ref().clone();
+                let is_used = |name: &String| used.iter().any(|used| used.name == *name);
+                manifest.files.loras.retain(|lora| lora.name.as_ref().is_none_or(is_used));
+                Ok(library.files_of(&manifest)?)
+            }
             Self::File { files, .. } => Ok(files.clone()),
             Self::Named { asked, .. } => Err(BadInput(format!("model: {asked} has no manifest here")).into()),
         }
@@ -108,8 +120,13 @@ impl Arguments {
         let stages = faults.iter().any(|fault| fault.field == "stages");
         let mut draft = model.defaults().fill(said, flags.prompt.clone().unwrap_or_default(), images);
         // Whether a second stage is refined is not known where nobody knows how many there are.
-        draft.faults.retain(|fault| !(stages && fault.field == "refine_sigmas"));
+        let of_two = ["refine_sigmas", "loras"];
+        draft.faults.retain(|fault| !(stages && of_two.contains(&fault.field)));
         draft.faults.extend(faults);
+        match LoraUse::settled(std::mem::take(&mut draft.loras), &model.listed(), draft.stages) {
+            Ok(loras) => draft.loras = loras,
+            Err(found) => draft.faults.extend(found),
+        }
         if let Model::Named { .. } = model {
             draft.faults.extend(self.files_in_vain());
         }
