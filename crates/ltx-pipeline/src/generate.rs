@@ -20,7 +20,9 @@ use ltx_media::FrameWriter;
 use ltx_model::{text_encoder::TokenIds, transformer::Transformer, video_vae::VideoEncoder};
 use ltx_nn::Taps;
 use ltx_policy::Admitted;
-use ltx_types::{Generation, Guidance, LatentShape, PixelShape, Progress, SamplingStage, Stage, Stages};
+use ltx_types::{
+    FieldError, Flow, Generation, Guidance, LatentShape, PixelShape, Progress, SamplingStage, Stage, Stages,
+};
 use ltx_weights::LoraHalf;
 use sha2::{Digest, Sha256};
 use std::time::Instant;
@@ -92,6 +94,11 @@ impl Engine {
         }
         if let (Stages::Two, Some(file)) = (request.stages, self.ltx.loras.absent().first()) {
             return Err(PipelineError::AbsentLora { file: file.clone() });
+        }
+        if request.flow == Some(Flow::Hq) && self.ltx.loras.is_empty() {
+            let rule =
+                "needs the distilled LoRA in both stages; ask for a model that has it, or name its file with 0.25,0.5";
+            return Err(FieldError::new("flow", Flow::Hq, rule).into());
         }
         if let Some(guidance) = &request.guidance {
             guidance.check_blocks(Some(self.architecture().transformer.num_layers))?;

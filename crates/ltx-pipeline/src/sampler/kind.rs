@@ -2,14 +2,16 @@
 //!
 //! Must not know what they do.
 
-use super::{Sampler, euler::Euler};
-use ltx_types::Generation;
+use super::{Sampler, euler::Euler, res_2s::Res2s};
+use ltx_types::{Flow, Generation};
 
 /// A sampler by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SamplerKind {
     /// Euler's method.
     Euler,
+    /// Two evaluations a step, and noise.
+    Res2s,
 }
 
 impl SamplerKind {
@@ -17,11 +19,15 @@ impl SamplerKind {
     pub(super) fn sampler(self) -> Box<dyn Sampler> {
         match self {
             Self::Euler => Box::new(Euler),
+            Self::Res2s => Box::new(Res2s::new()),
         }
     }
 }
 
 /// The samplers of the first and of the second stage.
-pub(crate) fn samplers(_: &Generation) -> [SamplerKind; 2] {
-    [SamplerKind::Euler; 2]
+pub(crate) fn samplers(request: &Generation) -> [SamplerKind; 2] {
+    match request.flow {
+        Some(Flow::Hq) => [SamplerKind::Res2s; 2],
+        _ => [SamplerKind::Euler; 2],
+    }
 }

@@ -5,6 +5,7 @@
 mod euler;
 mod kind;
 mod model;
+mod res_2s;
 
 use crate::{PipelineError, Result, Sigmas, conditioning::TokenState, latent::save, preview::Previewer};
 use candle_core::{DType, Tensor};
@@ -46,7 +47,12 @@ pub(crate) trait Sampler {
     }
 
     /// Passes by a step that an earlier run has done: draws the noise that the step drew.
-    fn skip(&mut self, _: Step, _: &TokenState) {}
+    ///
+    /// # Errors
+    /// The tokens are misshapen.
+    fn skip(&mut self, _: Step, _: &TokenState) -> Result<()> {
+        Ok(())
+    }
 
     /// Takes a step.
     ///
@@ -88,7 +94,7 @@ impl Sampling<'_> {
         let mut model = Model::new(self, state, Progress { stage, done: 0, total })?;
         let (before, ahead) = steps.split_at(done.min(steps.len()));
         for step in before {
-            sampler.skip(*step, state);
+            sampler.skip(*step, state)?;
             model.pass(sampler.evaluations(*step));
         }
         let mut x = tokens;
