@@ -164,7 +164,7 @@ impl Story<'_> {
         (first_frame, last_frame): (Option<Fidelity>, Option<Fidelity>),
     ) -> Value {
         let Self { record, outcome, .. } = self;
-        let Generation { pixels, frames, rate, schedule, stages, .. } = self.admitted.request();
+        let Generation { pixels, frames, rate, flow, schedule, stages, .. } = self.admitted.request();
         json!({
             "generation": id,
             "mark": mark,
@@ -175,6 +175,7 @@ impl Story<'_> {
             "height": pixels.height,
             "frames": frames.get(),
             "fps": rate.to_string(),
+            "flow": flow,
             "schedule": schedule,
             "stages": stages.count(),
             "frames_sha256": outcome.frames_sha256,

@@ -105,6 +105,7 @@ impl Engine {
         ltx.check_text_encoder(&text.config)?;
         let upscaler = files.upscaler.as_deref().map(UpscalerFile::open).transpose()?;
         if let Some(upscaler) = &upscaler {
+            upscaler.check_between_stages()?;
             reports.push(upscaler.account().complete()?);
             let (found, expected) = (upscaler.config.in_channels, ltx.architecture.vae.latent_channels);
             same("latent upscaler channels", found, expected)?;

@@ -149,8 +149,9 @@ fn inspect_ltx(tensors: Arc<TensorSet>, loras: &[LoraChoice]) -> Result<Inspecte
     if UpsamplerConfig::is_stated_by(&config) {
         let config = UpsamplerConfig::from_json(&config).map_err(config_of(&path))?;
         let sizes = format!("{} latent channels, {} inside", config.in_channels, config.mid_channels);
+        let resampling = config.resampling.title();
         let report = UpscalerFile { tensors, config }.account().report();
-        let kind = "×2 latent upscaler".to_owned();
+        let kind = format!("{resampling} latent upscaler");
         return Ok(Inspected { path, kind, formats, version, sizes, absent: vec![], notes, report });
     }
     let kind = if tensors.vision_files().next().is_some() {

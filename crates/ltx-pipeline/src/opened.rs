@@ -19,7 +19,7 @@ use ltx_model::{
     derived::{transformer_section, vae_section},
     part::{CHECKPOINT, Module},
     text_encoder::GemmaConfig,
-    upsampler::{Upsampler, UpsamplerConfig},
+    upsampler::{Resampling, Upsampler, UpsamplerConfig},
 };
 use ltx_nn::{Compute, NnError, Vb};
 use ltx_types::{LoraChoice, Part};
@@ -40,7 +40,7 @@ pub(crate) struct LtxFile {
     pub(crate) notes: Vec<String>,
 }
 
-/// The ×2 latent upscaler's file.
+/// A latent upscaler's file.
 pub(crate) struct UpscalerFile {
     pub(crate) tensors: Arc<TensorSet>,
     pub(crate) config: UpsamplerConfig,
@@ -178,6 +178,22 @@ impl UpscalerFile {
         let tensors = TensorSet::open_file(path)?;
         let config = UpsamplerConfig::from_json(&tensors.config()?).map_err(config_of(tensors.path()))?;
         Ok(Self { tensors: Arc::new(tensors), config })
+    }
+
+    /// Refuses an upscaler that no flow of these models puts between its stages.
+    ///
+    /// # Errors
+    /// It is another than ×2 in space.
+    pub(crate) fn check_between_stages(&self) -> Result<()> {
+        let why = match self.config.resampling {
+            Resampling::SpaceByTwo => return Ok(()),
+            Resampling::SpaceByThreeHalves => "no flow of two stages here begins at two thirds of the size",
+            Resampling::TimeByTwo | Resampling::SpaceAndTimeByTwo => {
+                "the authors' only flow with it (DFR) needs a checkpoint with the keyframe embedding, which LTX-2.3 lacks"
+            }
+        };
+        let (file, title) = (self.tensors.path().to_owned(), self.config.resampling.title());
+        Err(PipelineError::UpscalerOfNoFlow { file, title, why })
     }
 
     /// Loads the upscaler from shapes alone.

@@ -3,7 +3,7 @@
 //!
 //! Must not know tensors.
 
-use ltx_types::{DISTILLED_STEPS, Generation, REFINING_STEPS, Schedule, SigmaList};
+use ltx_types::{DISTILLED_STEPS, Flow, Generation, LatentScale, LatentShape, REFINING_STEPS, Schedule, SigmaList};
 
 /// Sigmas from the first step to the last, ending in 0; f32 as the reference keeps them.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,8 +12,12 @@ pub struct Sigmas(Vec<f32>);
 const DISTILLED: [f32; DISTILLED_STEPS + 1] = [1.0, 0.99375, 0.9875, 0.98125, 0.975, 0.909_375, 0.725, 0.421_875, 0.0];
 const REFINING: [f32; REFINING_STEPS + 1] = [0.909_375, 0.725, 0.421_875, 0.0];
 
-/// The shift is taken from 4,096 tokens whatever the clip's size: `base 0.95 … max 2.05` over `1024 … 4096` tokens.
-const SHIFT: f64 = 2.05;
+/// The shift is `0.95 … 2.05` over `1024 … 4096` tokens, and goes on beyond both.
+const SHIFTS: [f64; 2] = [0.95, 2.05];
+/// See [`SHIFTS`].
+const SHIFT_TOKENS: [f64; 2] = [1024.0, 4096.0];
+/// Tokens that the shift is taken from whatever the clip's size, but in the flow `hq`.
+const USUAL_TOKENS: usize = 4096;
 /// 1 minus the terminal sigma.
 const ONE_MINUS_TERMINAL: f32 = 0.9;
 
@@ -47,23 +51,40 @@ impl From<&SigmaList> for Sigmas {
 
 /// The sigmas of the first stage, and of the second: the request's own, or those of its schedule.
 pub fn stage_sigmas(request: &Generation) -> [Sigmas; 2] {
-    let first = request.sigmas.as_ref().map_or_else(|| named(request.schedule, request.steps), Sigmas::from);
+    let first =
+        request.sigmas.as_ref().map_or_else(|| named(request.schedule, request.steps, tokens(request)), Sigmas::from);
     let second = request.refine_sigmas.as_ref().map_or_else(|| Sigmas(REFINING.to_vec()), Sigmas::from);
     [first, second]
 }
 
+/// Tokens that the guided schedule's shift is taken from: of the first stage's latent in the flow `hq`, images left out.
+pub(crate) fn tokens(request: &Generation) -> usize {
+    match request.flow {
+        Some(Flow::Hq) => {
+            let first = request.pixels.first_stage(request.stages);
+            LatentShape::of(first, request.frames, LatentScale::LTX).tokens()
+        }
+        _ => USUAL_TOKENS,
+    }
+}
+
 /// The first stage's sigmas of a named schedule.
-fn named(schedule: Schedule, steps: usize) -> Sigmas {
+fn named(schedule: Schedule, steps: usize, tokens: usize) -> Sigmas {
     Sigmas(match schedule {
         Schedule::Distilled => DISTILLED.to_vec(),
-        Schedule::Guided => guided(steps),
+        Schedule::Guided => guided(steps, shift(tokens)),
     })
+}
+
+fn shift(tokens: usize) -> f64 {
+    let slope = (SHIFTS[1] - SHIFTS[0]) / (SHIFT_TOKENS[1] - SHIFT_TOKENS[0]);
+    tokens as f64 * slope + (SHIFTS[0] - slope * SHIFT_TOKENS[0])
 }
 
 /// Shifted linear sigmas, stretched so that the last one before 0 is the terminal. Quotients are products with a
 /// reciprocal, as torch computes a number divided by a tensor; that is why the first sigma lies a hair below 1.
-fn guided(steps: usize) -> Vec<f32> {
-    let exponential = SHIFT.exp() as f32;
+fn guided(steps: usize, shift: f64) -> Vec<f32> {
+    let exponential = shift.exp() as f32;
     let shifted = |sigma: f32| (exponential + (1.0 / sigma - 1.0)).recip() * exponential;
     let mut sigmas: Vec<f32> = (0..steps).map(|i| shifted(linspace_down(i, steps))).collect();
     let scale = sigmas.last().map_or(1.0, |last| (1.0 - last) / ONE_MINUS_TERMINAL);
@@ -101,7 +122,7 @@ mod tests {
 
     #[test]
     fn guided_equals_the_reference() {
-        let sigmas = named(Schedule::Guided, 5);
+        let sigmas = named(Schedule::Guided, 5, USUAL_TOKENS);
         let expected = [0.999_999_8, 0.917_441_9, 0.790_720_1, 0.571_46, 0.100_000_024, 0.0];
         assert_eq!(sigmas.steps(), 5);
         for (found, expected) in sigmas.values().iter().zip(expected) {
@@ -146,7 +167,7 @@ mod tests {
     #[test]
     fn every_step_count_descends_to_zero() {
         for steps in 2..60 {
-            let sigmas = named(Schedule::Guided, steps);
+            let sigmas = named(Schedule::Guided, steps, USUAL_TOKENS);
             assert!(sigmas.pairs().all(|(sigma, next)| sigma > next), "{steps}");
             assert_eq!(sigmas.values().last(), Some(&0.0));
         }

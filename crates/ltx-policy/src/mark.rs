@@ -2,7 +2,7 @@
 //!
 //! Must not know files; the writers in `ltx-media` decide where the entries go.
 
-use ltx_types::{Generation, Method, Seed, SigmaList, UnixMillis};
+use ltx_types::{Flow, Generation, Method, Seed, SigmaList, UnixMillis};
 use serde::Serialize;
 
 /// What tells one set of weights from another.
@@ -41,6 +41,8 @@ pub struct UsageMark {
     weights: WeightFingerprint,
     seed: Seed,
     #[serde(skip_serializing_if = "Option::is_none")]
+    flow: Option<Flow>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     sigmas: Option<SigmaList>,
     #[serde(skip_serializing_if = "Option::is_none")]
     refine_sigmas: Option<SigmaList>,
@@ -65,6 +67,7 @@ impl UsageMark {
             model_version: model.version.clone(),
             weights: model.weights.clone(),
             seed: request.seed,
+            flow: request.flow,
             sigmas: request.sigmas.clone(),
             refine_sigmas: request.refine_sigmas.clone(),
             loras: request.loras.iter().map(ToString::to_string).collect(),
@@ -106,6 +109,7 @@ impl UsageMark {
         ];
         let later = later.into_iter().filter_map(|(key, value)| Some((key, value.clone()?)));
         let loras = (!self.loras.is_empty()).then(|| ("loras", self.loras.join("; ")));
-        known.into_iter().chain(own).chain(loras).chain(later).collect()
+        let flow = self.flow.map(|flow| ("flow", flow.to_string()));
+        known.into_iter().chain(flow).chain(own).chain(loras).chain(later).collect()
     }
 }

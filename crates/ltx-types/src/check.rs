@@ -32,6 +32,7 @@ impl GenerationDraft {
     pub fn check_by(mut self, rules: &ModelRules, method: Method) -> Result<Generation, FieldErrors> {
         let mut found = Faults::after(std::mem::take(&mut self.faults));
         let stages = self.stages_by(rules, &mut found);
+        self.faults_of_flow().into_iter().for_each(|fault| found.add(fault));
         let rate = found.keep(FrameRate::new(self.fps));
         let frames = found.keep(self.frames_by(rules, method, rate));
         let pixels = PixelShape { width: self.width, height: self.height };
@@ -69,6 +70,7 @@ impl GenerationDraft {
             frames,
             rate,
             seed: self.seed,
+            flow: self.flow,
             schedule: self.schedule,
             steps,
             stages,

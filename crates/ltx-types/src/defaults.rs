@@ -3,8 +3,8 @@
 //! Must not know flags or protobuf (each is mapped to [`Overrides`]), nor where manifests lie.
 
 use crate::{
-    ConditioningMode, GenerationDraft, Guidance, ImageCondition, ImageInput, LoraUse, Method, Schedule, Seed, Stages,
-    unread::unread,
+    ConditioningMode, Flow, GenerationDraft, Guidance, ImageCondition, ImageInput, LoraUse, Method, Schedule, Seed,
+    Stages, unread::unread,
 };
 use serde::Deserialize;
 
@@ -12,6 +12,10 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Defaults {
+    /// The flow that the model's LoRA strengths and these defaults are for; a request names no other. Without one a request
+    /// may name any.
+    #[serde(default)]
+    pub flow: Option<Flow>,
     /// The schedule the weights were trained for.
     pub schedule: Schedule,
     /// One stage or two.
@@ -52,6 +56,8 @@ pub struct Overrides {
     pub fps: Option<f64>,
     /// Seeds the noise. Models have no seed of their own: without one it is 0.
     pub seed: Option<Seed>,
+    /// The authors' flow; it brings its own defaults.
+    pub flow: Option<Flow>,
     /// The sampling schedule.
     pub schedule: Option<Schedule>,
     /// Steps of the guided schedule.
@@ -82,6 +88,7 @@ impl Defaults {
     /// The official LTX-2.3 pipelines' defaults, for a checkpoint without a manifest.
     pub fn official(schedule: Schedule) -> Self {
         Self {
+            flow: None,
             schedule,
             stages: Stages::One,
             width: 768,
@@ -99,6 +106,18 @@ impl Defaults {
     /// is checked but one thing, as it cannot be seen in the draft any more: what is said and would be read by nothing is among
     /// the draft's faults. What the model says and nothing reads is none.
     pub fn fill(&self, said: Overrides, prompt: String, images: Vec<ImageInput>) -> GenerationDraft {
+        // A schedule that is said leaves a flow that is not said, where the flow is no more than its schedule.
+        let left = |own: &Flow| *own != Flow::Hq && said.schedule.is_some_and(|schedule| schedule != own.schedule());
+        match (said.flow, self.flow) {
+            (None, Some(own)) if left(&own) => Self { flow: None, ..self.clone() }.filled(None, said, prompt, images),
+            (Some(flow), own) if own != Some(flow) => flow.defaults(self).filled(own, said, prompt, images),
+            (_, own) => self.filled(own, said, prompt, images),
+        }
+    }
+
+    /// The same, once these are the defaults of the flow that is sampled; `own` is the model's own flow.
+    fn filled(&self, own: Option<Flow>, said: Overrides, prompt: String, images: Vec<ImageInput>) -> GenerationDraft {
+        let model = own;
         let frames = said.frames.unwrap_or(self.frames);
         let schedule = said.schedule.unwrap_or(self.schedule);
         let method = if images.len() > 1 { Method::StartEndFrames } else { Method::ImageToVideo };
@@ -107,12 +126,16 @@ impl Defaults {
             prompt,
             negative_prompt: said.negative_prompt.clone().unwrap_or_else(|| self.negative_prompt.clone()),
             images: images.into_iter().map(|image| ImageCondition::within(image, frames)).collect(),
-            conditioning: said.conditioning.unwrap_or_else(|| ConditioningMode::official(method, schedule)),
+            conditioning: said.conditioning.unwrap_or_else(|| match self.flow {
+                Some(Flow::Hq) => ConditioningMode::ReplaceFirst,
+                _ => ConditioningMode::official(method, schedule),
+            }),
             width: said.width.unwrap_or(self.width),
             height: said.height.unwrap_or(self.height),
             frames,
             fps: said.fps.unwrap_or(self.fps),
             seed: said.seed.unwrap_or(Seed(0)),
+            flow: self.flow,
             schedule,
             steps: said.steps.unwrap_or(self.steps),
             stages: said.stages.unwrap_or(self.stages),
@@ -129,7 +152,8 @@ impl Defaults {
             loras: said.loras.clone(),
             faults: vec![],
         };
-        draft.faults = unread(&said, &draft);
+        draft.faults = self.flow.map(|flow| flow.contradicted(&said, model)).unwrap_or_default();
+        draft.faults.extend(unread(&said, &draft));
         draft
     }
 }

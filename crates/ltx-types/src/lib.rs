@@ -10,6 +10,7 @@ mod conditioning;
 mod defaults;
 mod field_error;
 mod field_errors;
+mod flow;
 mod frames;
 mod guidance;
 pub mod json;
@@ -35,6 +36,7 @@ pub use conditioning::{ConditioningMode, FramePosition, ImageCondition, ImageInp
 pub use defaults::{Defaults, Overrides};
 pub use field_error::FieldError;
 pub use field_errors::{Faults, FieldErrors};
+pub use flow::Flow;
 pub use frames::{FrameCount, FrameRate};
 pub use guidance::Guidance;
 pub use lora_use::LoraUse;

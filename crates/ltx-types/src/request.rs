@@ -3,7 +3,7 @@
 //! Must not know flags or protobuf (they fill a draft) nor policy (it admits the result).
 
 use crate::{
-    ConditioningMode, FieldError, FrameCount, FrameRate, Guidance, ImageCondition, LoraUse, Method, PixelShape,
+    ConditioningMode, FieldError, Flow, FrameCount, FrameRate, Guidance, ImageCondition, LoraUse, Method, PixelShape,
     Schedule, Seed, SigmaList, Stages,
 };
 use serde::{Deserialize, Serialize};
@@ -53,6 +53,9 @@ pub struct GenerationDraft {
     pub fps: f64,
     /// Seeds the noise.
     pub seed: Seed,
+    /// The authors' flow, where one is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<Flow>,
     /// The sampling schedule.
     pub schedule: Schedule,
     /// Steps of the guided schedule; the distilled one is fixed.
@@ -102,6 +105,8 @@ pub struct Generation {
     pub rate: FrameRate,
     /// Seeds the noise.
     pub seed: Seed,
+    /// The authors' flow, where one is named.
+    pub flow: Option<Flow>,
     /// The sampling schedule.
     pub schedule: Schedule,
     /// Steps of the first stage.

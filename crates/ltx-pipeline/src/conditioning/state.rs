@@ -71,6 +71,11 @@ impl TokenState {
         self.mask.len()
     }
 
+    /// Values that a token has.
+    pub(crate) fn channels(&self) -> Result<usize> {
+        Ok(self.clean.dim(2)?)
+    }
+
     /// The mask as `[1, T, 1]`.
     pub(crate) fn mask_tensor(&self, device: &Device) -> Result<Tensor> {
         Ok(Tensor::from_slice(&self.mask, (1, self.tokens(), 1), device)?)

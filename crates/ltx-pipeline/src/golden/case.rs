@@ -2,13 +2,14 @@
 //!
 //! Must not know tensors.
 
+use super::upscaler::RawUpscalerCase;
 use crate::PipelineError;
 use candle_core::DType;
 use ltx_types::{
-    ConditioningMode, Defaults, FieldErrors, FramePosition, Generation, Guidance, ImageInput, ImageSource, LoraChoice,
-    LoraStrengths, Method, ModelFiles, Overrides, Schedule, Seed, Stages, Strength,
+    ConditioningMode, Defaults, FieldError, FieldErrors, Flow, FramePosition, Generation, Guidance, ImageInput,
+    ImageSource, LoraChoice, LoraStrengths, Method, ModelFiles, Overrides, Schedule, Seed, Stages, Strength,
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -83,6 +84,31 @@ struct RawCase {
     tolerance: Tolerance,
     #[serde(default)]
     loras: Vec<RawLora>,
+    sampler: Option<RawSampler>,
+    schedule_tokens: Option<usize>,
+}
+
+/// The samplers of both stages; `euler` where a case names none.
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSampler {
+    stage1: String,
+    stage2: String,
+    noise_seed: i64,
+    substep_noise_seed: i64,
+    eta: f64,
+    substep_eta: f64,
+    last_sigma: f64,
+}
+
+impl RawSampler {
+    /// What the flow `hq` runs, which is the only one here with a sampler of its own.
+    fn of_hq() -> Self {
+        let sampler = "res_2s".to_owned();
+        let (noise_seed, substep_noise_seed) = (-1, 9999);
+        let (stage1, stage2) = (sampler.clone(), sampler);
+        Self { stage1, stage2, noise_seed, substep_noise_seed, eta: 0.5, substep_eta: 0.5, last_sigma: 0.0011 }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -140,12 +166,8 @@ impl GoldenCase {
     /// It cannot be read, is of another format, or its request does not hold together.
     pub fn open(folder: &Path) -> Result<Self, GoldenError> {
         let file = folder.join("case.json");
-        let bytes = fs::read(&file).map_err(|source| GoldenError::Read { file: file.clone(), source })?;
-        let raw: RawCase =
-            serde_json::from_slice(&bytes).map_err(|source| GoldenError::BadCase { file: file.clone(), source })?;
-        if raw.format != "ltx-golden/1" {
-            return Err(GoldenError::Format { file, found: raw.format });
-        }
+        let raw: RawCase = read(&file)?;
+        let file = of_format(file, &raw.format)?;
         let files = ModelFiles {
             checkpoint: folder.join(&raw.checkpoint),
             components: vec![],
@@ -159,6 +181,26 @@ impl GoldenCase {
     }
 }
 
+fn read<T: DeserializeOwned>(file: &Path) -> Result<T, GoldenError> {
+    let bytes = fs::read(file).map_err(|source| GoldenError::Read { file: file.to_owned(), source })?;
+    serde_json::from_slice(&bytes).map_err(|source| GoldenError::BadCase { file: file.to_owned(), source })
+}
+
+fn of_format(file: PathBuf, found: &str) -> Result<PathBuf, GoldenError> {
+    if found == "ltx-golden/1" { Ok(file) } else { Err(GoldenError::Format { file, found: found.to_owned() }) }
+}
+
+/// The case in a folder, where it states a kind of its own.
+pub(super) fn upscaler_in(folder: &Path) -> Result<Option<RawUpscalerCase>, GoldenError> {
+    let file = folder.join("case.json");
+    if read::<serde_json::Value>(&file)?.get("kind").is_none() {
+        return Ok(None);
+    }
+    let raw: RawUpscalerCase = read(&file)?;
+    of_format(file, &raw.format)?;
+    Ok(Some(raw))
+}
+
 impl RawLora {
     fn choice(&self, folder: &Path) -> LoraChoice {
         let strengths = LoraStrengths { first: self.stage1_strength, second: self.stage2_strength };
@@ -167,6 +209,17 @@ impl RawLora {
 }
 
 impl RawCase {
+    fn flow(&self) -> Result<Option<Flow>, FieldErrors> {
+        match &self.sampler {
+            None => Ok(None),
+            Some(sampler) if *sampler == RawSampler::of_hq() => Ok(Some(Flow::Hq)),
+            Some(sampler) => {
+                let rule = "is not what a flow here samples by";
+                Err(FieldError::new("sampler", format!("{sampler:?}"), rule).into())
+            }
+        }
+    }
+
     fn request(self, folder: &Path) -> Result<Generation, FieldErrors> {
         let schedule = if self.guidance.is_some() { Schedule::Guided } else { Schedule::Distilled };
         let image = |image: RawImage| ImageInput {
@@ -174,8 +227,10 @@ impl RawCase {
             position: FramePosition::Index(image.frame_index),
             strength: image.strength,
         };
+        let flow = self.flow()?;
         let guidance = self.guidance.as_ref();
         let said = Overrides {
+            flow,
             negative_prompt: Some(self.negative_prompt.unwrap_or_default()),
             conditioning: Some(self.conditioning),
             width: Some(self.width),
@@ -195,6 +250,14 @@ impl RawCase {
         };
         let images = self.images.into_iter().map(image).collect();
         let draft = Defaults::official(schedule).fill(said, self.prompt, images);
-        draft.check(self.method)
+        let request = draft.check(self.method)?;
+        let tokens = crate::schedule::tokens(&request);
+        match self.schedule_tokens.filter(|stated| *stated != tokens) {
+            Some(stated) => {
+                let rule = "are not the tokens of the first stage, from which the flow takes its schedule";
+                Err(FieldError::new("schedule_tokens", stated, rule).nearest(tokens).into())
+            }
+            None => Ok(request),
+        }
     }
 }

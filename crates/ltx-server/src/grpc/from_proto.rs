@@ -14,8 +14,8 @@ use ltx_jobs::{GenerationId, OutputKind, UploadId};
 use ltx_policy::{Agent, Ask, Audio};
 use ltx_proto::v1;
 use ltx_types::{
-    ConditioningMode, Faults, FieldError, FramePosition, ImageInput, ImageSource, LoraUse, Overrides, Schedule, Seed,
-    Stages, Strength,
+    ConditioningMode, Faults, FieldError, Flow, FramePosition, ImageInput, ImageSource, LoraUse, Overrides, Schedule,
+    Seed, Stages, Strength,
 };
 use prost::Message;
 use sha2::{Digest, Sha256};
@@ -42,6 +42,7 @@ fn request(spec: &v1::GenerationSpec, rules: &Rules<'_>) -> Request {
     let mut faults = Faults::default();
     let ask = ask(spec, &mut faults);
     let schedule = schedule(spec.schedule, &mut faults);
+    let flow = flow(spec.flow, &mut faults);
     let mut images = Images { rules, inputs: Vec::new(), uploads: Vec::new(), faults: &mut faults };
     images.read(spec);
     let Images { inputs, uploads, .. } = images;
@@ -56,6 +57,7 @@ fn request(spec: &v1::GenerationSpec, rules: &Rules<'_>) -> Request {
         frames: size(spec.frames),
         fps: spec.fps,
         seed: last.keep_as("seed", spec.seed.map_or_else(Seed::drawn, |seed| Ok(Seed(seed)))),
+        flow,
         schedule,
         steps: size(spec.steps),
         stages: stages(spec.stages, &mut last),
@@ -229,6 +231,19 @@ fn schedule(value: i32, faults: &mut Faults) -> Option<Schedule> {
         Ok(v1::Schedule::Guided) => Some(Schedule::Guided),
         Err(_) => {
             faults.add(unknown("schedule", value));
+            None
+        }
+    }
+}
+
+fn flow(value: i32, faults: &mut Faults) -> Option<Flow> {
+    match v1::Flow::try_from(value) {
+        Ok(v1::Flow::Unspecified) => None,
+        Ok(v1::Flow::Distilled) => Some(Flow::Distilled),
+        Ok(v1::Flow::Dev) => Some(Flow::Dev),
+        Ok(v1::Flow::Hq) => Some(Flow::Hq),
+        Err(_) => {
+            faults.add(unknown("flow", value));
             None
         }
     }

@@ -14,7 +14,9 @@ use ltx_jobs::{
 };
 use ltx_policy::{Agent, Ground, StoredRequest};
 use ltx_proto::v1;
-use ltx_types::{ConditioningMode, FieldError, GenerationDraft, ImageCondition, LoraUse, Method, Schedule, Stage};
+use ltx_types::{
+    ConditioningMode, FieldError, Flow, GenerationDraft, ImageCondition, LoraUse, Method, Schedule, Stage,
+};
 use prost_types::Timestamp;
 use std::{
     sync::Arc,
@@ -95,6 +97,7 @@ fn spec(stored: &StoredRequest, model: &str) -> v1::GenerationSpec {
         frames: Some(count(draft.frames)),
         fps: Some(draft.fps),
         seed: Some(draft.seed.0),
+        flow: draft.flow.map_or(v1::Flow::Unspecified, flow).into(),
         schedule: schedule(draft.schedule).into(),
         steps: Some(count(draft.steps_taken())),
         stages: Some(u32::from(draft.stages.count())),
@@ -320,6 +323,14 @@ pub(crate) fn method(of: Method) -> v1::Method {
     match of {
         Method::ImageToVideo => v1::Method::ImageToVideo,
         Method::StartEndFrames => v1::Method::StartEndFrames,
+    }
+}
+
+fn flow(of: Flow) -> v1::Flow {
+    match of {
+        Flow::Distilled => v1::Flow::Distilled,
+        Flow::Dev => v1::Flow::Dev,
+        Flow::Hq => v1::Flow::Hq,
     }
 }
 

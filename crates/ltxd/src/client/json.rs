@@ -36,6 +36,7 @@ pub(crate) fn generation(generation: &Generation) -> Value {
         "frames": spec.frames,
         "fps": spec.fps,
         "seed": spec.seed,
+        "flow": words::flow(spec.flow()),
         "schedule": words::schedule(spec.schedule()),
         "steps": spec.steps,
         "stages": spec.stages,

@@ -203,10 +203,10 @@ fn spec(known: &Known) -> BoxedStrategy<v1::GenerationSpec> {
     let one_of = |most: i32| mostly(0..=most, choice());
     let small = |good: u32| mostly(option::of(1..=good), option::of(count()).boxed());
     let numbers = (one_of(2), one_of(2), small(20), small(1), small(51));
-    let own = (sigmas(), sigmas(), any::<bool>(), loras());
+    let own = (sigmas(), sigmas(), any::<bool>(), loras(), mostly(Just(0), any::<i32>().prop_map(|flow| flow % 6)));
     (shape, texts, numbers, own, images(known), guidance(), caller(), excluded(known))
         .prop_map(|(shape, texts, numbers, own, images, guidance, caller, excluded)| {
-            let (sigmas, refine_sigmas, beyond_trained_length, loras) = own;
+            let (sigmas, refine_sigmas, beyond_trained_length, loras, flow) = own;
             let (width, height, frames, fps) = shape;
             let (prompt, negative_prompt, model, seed) = texts;
             let (schedule, conditioning, steps, stages, image_crf) = numbers;
@@ -219,6 +219,7 @@ fn spec(known: &Known) -> BoxedStrategy<v1::GenerationSpec> {
                 frames,
                 fps,
                 seed,
+                flow,
                 schedule,
                 steps,
                 stages,

@@ -8,8 +8,8 @@ use anyhow::Result;
 use ltx_catalog::{Manifest, ModelLibrary};
 use ltx_policy::{Ask, ModelNames};
 use ltx_types::{
-    Defaults, FieldError, FramePosition, GenerationDraft, ImageInput, ImageSource, LoraStrengths, LoraUse, Method,
-    ModelFiles, Schedule, Strength,
+    Defaults, FieldError, Flow, FramePosition, GenerationDraft, ImageInput, ImageSource, LoraStrengths, LoraUse,
+    Method, ModelFiles, Schedule, Strength,
 };
 use std::path::{Path, PathBuf};
 
@@ -33,9 +33,10 @@ impl Model {
             Some(other) => anyhow::Error::from(other),
             None => BadInput(why.into()).into(),
         };
-        let Some(schedule) = arguments.generation.schedule else {
+        let flow = arguments.generation.flow.map(Flow::schedule);
+        let Some(schedule) = arguments.generation.schedule.or(flow) else {
             let why = "schedule: dev and distilled checkpoints look alike, so a bare path does not say how to sample; \
-                       add --schedule guided (dev) or --schedule distilled";
+                       add --schedule guided (dev) or --schedule distilled, or a --flow";
             return Err(lacking(why));
         };
         let Some(text_encoder) = arguments.text_encoder.clone() else {

@@ -83,7 +83,10 @@ impl LoraAccount {
 
 /// The schedule in words; the sigmas of one's own beside it.
 fn schedule(request: &Generation) -> String {
-    let named = format!("{} schedule", request.schedule);
+    let named = match request.flow {
+        Some(flow) => format!("flow {flow}, {} schedule", request.schedule),
+        None => format!("{} schedule", request.schedule),
+    };
     request.sigmas.as_ref().map_or(named.clone(), |list| format!("{named} with sigmas {list}"))
 }
 
@@ -116,6 +119,7 @@ impl Summary<'_> {
             "frames": self.outcome.frames,
             "fps": request.rate.fps(),
             "seed": request.seed,
+            "flow": request.flow,
             "schedule": request.schedule,
             "stages": request.stages,
             "steps": request.steps,
