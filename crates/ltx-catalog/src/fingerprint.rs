@@ -109,7 +109,8 @@ fn all(files: &ModelFiles) -> io::Result<Vec<(PathBuf, Option<LoraStrengths>)>> 
     for entry in fs::read_dir(&files.text_encoder)? {
         let path = entry?.path();
         // Others may be put beside them: a folder of a hub's cache is shared with other programs.
-        let read = path.extension().is_some_and(|kind| ["json", "safetensors", "gguf"].iter().any(|known| kind == *known));
+        let read =
+            path.extension().is_some_and(|kind| ["json", "safetensors", "gguf"].iter().any(|known| kind == *known));
         if read && path.is_file() {
             encoder.push(path);
         }

@@ -102,8 +102,12 @@ impl ModelLibrary {
             .chain(one(("text_encoder", &files.text_encoder, None)))
             .chain(files.upscaler.iter().map(|file| ("upscaler", file, None)))
             .chain(files.loras.iter().map(|lora| ("lora", &lora.file, Some(lora.strengths()))));
-        all.map(|(part, file, strengths)| {
-            Item { part, file, strengths, here: self.places.locate(file, &self.folder), bytes: None }
+        all.map(|(part, file, strengths)| Item {
+            part,
+            file,
+            strengths,
+            here: self.places.locate(file, &self.folder),
+            bytes: None,
         })
     }
 

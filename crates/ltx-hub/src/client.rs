@@ -104,7 +104,9 @@ impl Hub {
                 listed => listed,
             };
             match listed {
-                Ok(paths) => return Ok(paths.into_iter().filter(|path| is_file_path(path) && !path.contains('/')).collect()),
+                Ok(paths) => {
+                    return Ok(paths.into_iter().filter(|path| is_file_path(path) && !path.contains('/')).collect());
+                }
                 Err(Attempt::Again { why, asked }) => backoff.wait(why, asked).await?,
                 Err(Attempt::Over(error) | Attempt::Expired(error)) => return Err(error),
                 Err(Attempt::NoRanges) => return Err(self.nonsense(&file, "a part that was not asked for")),

@@ -120,7 +120,12 @@ mod tests {
                 good.iter().enumerate().filter(|(at, _)| *at != without).map(|(_, pair)| *pair).collect();
             assert!(matches!(remote(&[&rest]), Err(HubError::Nonsense { .. })), "without {}", good[without].0);
         }
-        for (name, value) in [("etag", "\"../../x\""), ("content-length", "-1"), ("content-length", "99999999999999"), ("x-repo-commit", "main")] {
+        for (name, value) in [
+            ("etag", "\"../../x\""),
+            ("content-length", "-1"),
+            ("content-length", "99999999999999"),
+            ("x-repo-commit", "main"),
+        ] {
             let bad = good.map(|pair| if pair.0 == name { (name, value) } else { pair });
             assert!(remote(&[&bad]).is_err(), "{name}: {value}");
         }

@@ -10,7 +10,7 @@
 //! | `apply_gated_attention`, `connector_apply_gated_attention` | no | no | yes | yes | both |
 //! | `ff_bias` of the video stream; `connector_ff_bias` | yes | yes | yes | no; yes | both |
 //! | `rope_type` | interleaved | split | split | split | split |
-//! | `use_keyframes_abs_pos_embedding` | no | no | no | yes | no |
+//! | `use_keyframes_abs_pos_embedding` | no | no | no | yes | both |
 //! | `caption_proj_before_connector`, else a projection in the transformer | no | no | yes | yes | yes |
 //! | `text_encoder_norm_type` of the features | – | absent | `per_token_rms` | `PER_TOKEN_RMS` | 2.3's |
 //! | `vae`: blocks, padding, `timestep_conditioning`, kind of decoder | timesteps | residual | as here | or diffusion | 2.3's |
@@ -20,9 +20,9 @@
 //! Must not know files.
 
 use crate::{
-    config::{check_sections, require, section, within},
+    config::{check_sections, require, require_word, section, within},
     part::Module,
-    text_encoder::{Connector, FeatureProjection, TextConfig},
+    text_encoder::{Connector, FeatureProjection, NORM_TYPE, PER_TOKEN_RMS, TextConfig},
     transformer::{Transformer, TransformerConfig},
     video_vae::{VideoDecoder, VideoEncoder, VideoVaeConfig},
 };
@@ -35,6 +35,8 @@ use serde_json::{Value, json};
 pub enum Family {
     /// LTX-2.3: gates, nine rows of AdaLN, features by RMS per token, a convolutional VAE.
     Ltx23,
+    /// LTX-2.5: as LTX-2.3, without biases in the feed-forward, with a learned mark on the first latent frame.
+    Ltx25,
 }
 
 /// A field of the section `transformer` that tells families apart.
@@ -49,18 +51,24 @@ impl Mark {
     /// # Errors
     /// The section says otherwise.
     fn check(&self, section: &Value) -> Result<()> {
-        if self.usual && section.get(self.field).is_none() { Ok(()) } else { require(section, self.field, &self.value) }
+        match &self.value {
+            _ if self.usual && section.get(self.field).is_none() => Ok(()),
+            // Published in either case.
+            Value::String(word) if self.field == NORM_TYPE => require_word(section, NORM_TYPE, word),
+            value => require(section, self.field, value),
+        }
     }
 }
 
 impl Family {
     /// The families that run here.
-    pub const ALL: [Self; 1] = [Self::Ltx23];
+    pub const ALL: [Self; 2] = [Self::Ltx23, Self::Ltx25];
 
     /// The name in manifests.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ltx23 => "ltx-2.3",
+            Self::Ltx25 => "ltx-2.5",
         }
     }
 
@@ -68,6 +76,7 @@ impl Family {
     pub fn title(self) -> &'static str {
         match self {
             Self::Ltx23 => "LTX-2.3",
+            Self::Ltx25 => "LTX-2.5",
         }
     }
 
@@ -75,21 +84,22 @@ impl Family {
     fn marks(self) -> Vec<Mark> {
         let states = |field, value| Mark { field, value, usual: false };
         let usually = |field, value| Mark { field, value: json!(value), usual: true };
-        match self {
-            Self::Ltx23 => vec![
-                states("_class_name", json!("AVTransformer3DModel")),
-                states("cross_attention_adaln", json!(true)),
-                states("apply_gated_attention", json!(true)),
-                states("connector_apply_gated_attention", json!(true)),
-                states("caption_proj_before_connector", json!(true)),
-                states("text_encoder_norm_type", json!("per_token_rms")),
-                states("rope_type", json!("split")),
-                usually("use_keyframes_abs_pos_embedding", false),
-                usually("use_prompt_adaln_single", true),
-                usually("ff_bias", true),
-                usually("connector_ff_bias", true),
-            ],
-        }
+        let gated = [
+            states("_class_name", json!("AVTransformer3DModel")),
+            states("cross_attention_adaln", json!(true)),
+            states("apply_gated_attention", json!(true)),
+            states("connector_apply_gated_attention", json!(true)),
+            states("caption_proj_before_connector", json!(true)),
+            states(NORM_TYPE, json!(PER_TOKEN_RMS)),
+            states("rope_type", json!("split")),
+            usually("use_prompt_adaln_single", true),
+            usually("connector_ff_bias", true),
+        ];
+        let own = match self {
+            Self::Ltx23 => [usually("use_keyframes_abs_pos_embedding", false), usually("ff_bias", true)],
+            Self::Ltx25 => [states("use_keyframes_abs_pos_embedding", json!(true)), states("ff_bias", json!(false))],
+        };
+        gated.into_iter().chain(own).collect()
     }
 
     /// The family of a `transformer` section.
@@ -288,21 +298,26 @@ mod tests {
     #[test]
     fn a_family_is_known_by_its_values_and_others_are_refused_by_field() {
         let stated = json!({ "ff_bias": true, "use_keyframes_abs_pos_embedding": false });
-        for changes in [json!({}), stated] {
+        let newer = json!({ "ff_bias": false, "use_keyframes_abs_pos_embedding": true, "text_encoder_norm_type": "PER_TOKEN_RMS" });
+        for (changes, name) in [(json!({}), "ltx-2.3"), (stated, "ltx-2.3"), (newer, "ltx-2.5")] {
             let found = Components::from_config(&config(changes), &NoKeys, &[Part::TextConnector]).unwrap();
-            assert_eq!(found.family.map(Family::name), Some("ltx-2.3"));
+            assert_eq!(found.family.map(Family::name), Some(name));
             let text = found.text.unwrap();
             assert_eq!((text.connector.dim(), text.projection.outputs, text.projection.states), (16, 16, 0));
             assert!(found.transformer.is_some_and(|config| config.adaln_rows() == 9) && found.vae.is_none());
         }
         for (changes, field) in [
             (json!({ "_class_name": "Transformer3DModel" }), "_class_name"),
-            // LTX-2 19B leaves both out, LTX-2.5 writes the norm's name otherwise.
+            // LTX-2 19B leaves both out.
             (json!({ "cross_attention_adaln": null, "apply_gated_attention": null }), "cross_attention_adaln"),
-            (json!({ "text_encoder_norm_type": "PER_TOKEN_RMS", "ff_bias": false }), "text_encoder_norm_type"),
+            (json!({ "text_encoder_norm_type": "per_segment" }), "text_encoder_norm_type"),
             (json!({ "apply_gated_attention": false }), "apply_gated_attention"),
             (json!({ "rope_type": "interleaved" }), "rope_type"),
             (json!({ "use_keyframes_abs_pos_embedding": true }), "use_keyframes_abs_pos_embedding"),
+            (
+                json!({ "use_keyframes_abs_pos_embedding": true, "ff_bias": false, "rope_type": "interleaved" }),
+                "rope_type",
+            ),
             (json!({ "use_prompt_adaln_single": false }), "use_prompt_adaln_single"),
             (json!({ "ff_bias": false }), "ff_bias"),
             (json!({ "connector_num_attention_heads": 2 }), "connector width"),

@@ -99,8 +99,7 @@ impl Engine {
         let files = &resolved(files)?;
         // What the checkpoint is comes first, also where the text encoder is unusable.
         let text = TextFolder::open(&files.text_encoder);
-        let width = text.as_ref().ok().map(|text| text.config.hidden_size);
-        let ltx = LtxFile::open(&files.checkpoint_files(), &files.loras, width)?;
+        let mut ltx = LtxFile::open(&files.checkpoint_files(), &files.loras, text.as_ref().ok())?;
         let text = text?;
         let mut reports = vec![ltx.account().complete()?, text.account().complete()?];
         ltx.check_text_encoder(&text.config)?;

@@ -4,6 +4,7 @@
 //! Must not know requests, or what an account is printed on.
 
 mod folder;
+mod gemma_version;
 pub(crate) mod recognised;
 mod text;
 mod tokenizer;
@@ -113,11 +114,16 @@ fn twice(Twice { first, second, tensors }: &Twice) -> String {
 }
 
 impl LtxFile {
-    /// The official single file, or the component files of one model; and LoRA files over it. `text_width` is the width of the
-    /// text encoder's hidden states, which no shape of these files shows.
-    pub(crate) fn open(files: &[PathBuf], loras: &[LoraChoice], text_width: Option<usize>) -> Result<Self> {
+    /// The official single file, or the component files of one model; and LoRA files over it. The text encoder's file may hold
+    /// the projection, and tells the width of its hidden states, which no shape of these files shows.
+    pub(crate) fn open(files: &[PathBuf], loras: &[LoraChoice], text: Option<&TextFolder>) -> Result<Self> {
         check_each(files)?;
         let tensors = TensorSet::open_files(files)?;
+        let tensors = match text.map(TextFolder::projection_tensors).transpose()?.flatten() {
+            Some(projection) => tensors.and(projection)?,
+            None => tensors,
+        };
+        let text_width = text.map(|text| text.config.hidden_size);
         let Held { here, absent } = Held::by(&tensors);
         if here.is_empty() {
             return Err(misplaced(&tensors));
@@ -139,8 +145,9 @@ impl LtxFile {
         account(source, &self.architecture.clone().into(), &CHECKPOINT.map(|marked| marked.part))
     }
 
-    /// Refuses a text encoder of another width or depth.
-    pub(crate) fn check_text_encoder(&self, config: &GemmaConfig) -> Result<()> {
+    /// Refuses a text encoder of another width, depth or version. What cannot be told is noted.
+    pub(crate) fn check_text_encoder(&mut self, config: &GemmaConfig) -> Result<()> {
+        self.notes.extend(gemma_version::check(&self.tensors, config)?);
         let projection = self.architecture.text.projection;
         same("text encoder width", config.hidden_size, projection.hidden)?;
         same("text encoder hidden states", config.states(), projection.states)

@@ -8,7 +8,7 @@ use crate::{
     inspect::inspect_together,
     opened::{TOKENIZER, TextFolder, configuration},
 };
-use ltx_model::text_encoder::GemmaConfig;
+use ltx_model::text_encoder::{GemmaConfig, Rope};
 use ltx_types::CancelToken;
 use ltx_weights::{
     MetaValue, Naming, QuantizeReport, QuantizeType, Recipe, TensorSet, WeightsError, quantize as quantize_tensors,
@@ -58,7 +58,7 @@ fn gemma(text: &TextFolder) -> Result<Vec<(String, MetaValue)>> {
     let whole = |key: &str, value: usize| (format!("gemma3.{key}"), MetaValue::Whole(value as u32));
     let real = |key: &str, value: f64| (format!("gemma3.{key}"), MetaValue::Real(value as f32));
     let GemmaConfig { hidden_size, intermediate_size, num_hidden_layers, head_dim, .. } = text.config;
-    let (theta, factor) = text.config.rope(true);
+    let Rope { theta, factor, .. } = text.config.rope(true);
     let mut metadata = vec![
         words("general.architecture", "gemma3".to_owned()),
         whole("embedding_length", hidden_size),

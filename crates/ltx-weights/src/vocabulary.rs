@@ -29,6 +29,7 @@ pub(crate) const PREFIXES: [Prefix; 3] = [
             "adaln_single.",
             "prompt_adaln_single.",
             "scale_shift_table",
+            "keyframes_abs_pos_embedding",
             "video_embeddings_connector.",
             "audio_",
             "av_ca_",
@@ -71,10 +72,19 @@ pub(crate) fn is_audio(key: &str) -> bool {
     key.starts_with("vocoder.") || ["audio", "av_ca_", "a2v", "v2a"].iter().any(|mark| key.contains(mark))
 }
 
-/// Whether a key of a Gemma-3 file belongs to the image side, to the head that predicts tokens, or is a packed tokenizer.
+/// Whether a key of a Gemma file belongs to the image side, to the head that predicts tokens, or is a packed tokenizer or setting.
 pub(crate) fn is_vision(key: &str) -> bool {
-    let marks =
-        ["vision_tower.", "vision_model.", "multi_modal_projector.", "lm_head.", "spiece_model", "tokenizer_json"];
+    let marks = [
+        "vision_tower.",
+        "vision_model.",
+        "vision_embedder.",
+        "embed_vision.",
+        "multi_modal_projector.",
+        "lm_head.",
+        "spiece_model",
+        "tokenizer_json",
+        "hf_asset__",
+    ];
     marks.iter().any(|mark| key.contains(mark))
 }
 

@@ -4,12 +4,17 @@
 //! Must not know tensors, or the language model.
 
 use crate::{
-    config::{check_frequency_precision, frequency_precision, parse, positive, require, within, yes},
+    config::{check_frequency_precision, frequency_precision, parse, positive, require, require_word, within, yes},
     transformer::SECTION,
 };
 use ltx_nn::{FrequencyPrecision, NnError, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+/// The field that says how hidden states are normalised before their projection.
+pub(crate) const NORM_TYPE: &str = "text_encoder_norm_type";
+/// Each by itself: an RMS norm per token and layer.
+pub(crate) const PER_TOKEN_RMS: &str = "per_token_rms";
 
 /// Sizes of the text parts.
 #[derive(Debug, Clone)]
@@ -68,13 +73,12 @@ impl TextConfig {
     /// # Errors
     /// A field is missing, has a value that this engine does not implement, or is not known here.
     pub fn from_json(section: &Value, projection_width: usize) -> Result<Self> {
-        for (field, supported) in [
-            ("connector_norm_output", json!(true)),
-            ("caption_proj_before_connector", json!(true)),
-            ("text_encoder_norm_type", json!("per_token_rms")),
-        ] {
+        for (field, supported) in
+            [("connector_norm_output", json!(true)), ("caption_proj_before_connector", json!(true))]
+        {
             require(section, field, &supported)?;
         }
+        require_word(section, NORM_TYPE, PER_TOKEN_RMS)?;
         SECTION.check(section)?;
         check_frequency_precision(section)?;
         let connector: ConnectorConfig = parse(section, "transformer")?;

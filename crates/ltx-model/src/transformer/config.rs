@@ -44,6 +44,9 @@ pub struct TransformerConfig {
     /// Whether the feed-forward has biases.
     #[serde(default = "yes")]
     pub ff_bias: bool,
+    /// Whether the tokens of the first latent frame, which stands for a single frame of the clip, get a learned mark.
+    #[serde(default)]
+    pub use_keyframes_abs_pos_embedding: bool,
     /// `float64` where the RoPE grid is computed in double precision.
     #[serde(default)]
     frequencies_precision: Option<String>,
@@ -66,9 +69,6 @@ impl TransformerConfig {
             ("causal_temporal_positioning", json!(true)),
         ] {
             require(section, field, &supported)?;
-        }
-        if section.get("use_keyframes_abs_pos_embedding").is_some() {
-            require(section, "use_keyframes_abs_pos_embedding", &json!(false))?;
         }
         SECTION.check(section)?;
         check_frequency_precision(section)?;

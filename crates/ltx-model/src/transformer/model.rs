@@ -37,6 +37,8 @@ pub struct TransformerInput<'a> {
     pub context: &'a Tensor,
     /// From [`Transformer::rope`].
     pub rope: &'a RopeTable,
+    /// How many tokens, the first ones, are of the clip's first latent frame.
+    pub first_frame: usize,
     /// Self-attentions to skip (STG).
     pub skips: BlockSkips<'a>,
 }
@@ -44,6 +46,8 @@ pub struct TransformerInput<'a> {
 /// The video stream of a transformer.
 pub struct Transformer {
     patchify_proj: Linear,
+    /// Added to the tokens of the first latent frame, where the family does so: `[1, dim]`.
+    keyframe_mark: Option<Tensor>,
     adaln_single: AdaLnSingle,
     prompt_adaln_single: Option<AdaLnSingle>,
     blocks: Layers<Block>,
@@ -95,7 +99,9 @@ impl Transformer {
         // What is before and behind the blocks stays exact: it is little work, and everything follows from it.
         let vb = vb.exact();
         let prompt_adaln = || AdaLnSingle::load(&vb.pp("prompt_adaln_single"), dim, 2);
+        let keyframe_mark = || vb.tensor("keyframes_abs_pos_embedding", [1, dim]);
         Ok(Self {
+            keyframe_mark: config.use_keyframes_abs_pos_embedding.then(keyframe_mark).transpose()?,
             patchify_proj: Linear::load(&vb.pp("patchify_proj"), config.in_channels, dim)?,
             adaln_single: AdaLnSingle::load(&vb.pp("adaln_single"), dim, config.adaln_rows())?,
             prompt_adaln_single: config.prompt_adaln().then(prompt_adaln).transpose()?,
@@ -198,6 +204,7 @@ impl Transformer {
         let prompt = prompt.transpose()?.map(|prompt| prompt.rows);
         let x = self.patchify_proj.forward(&input.tokens.to_dtype(self.compute.dtype)?)?;
 
+        let x = self.marked(x, input.first_frame)?;
         taps.record("patchify_out", || Ok(x.clone()))?;
         taps.record("adaln", || input.timesteps.spread(&modulation.rows))?;
         taps.record("embedded_timestep", || input.timesteps.spread(&modulation.embedded))?;
@@ -213,6 +220,14 @@ impl Transformer {
             rope: input.rope.clone(),
         };
         Ok((x, modulation.embedded, shared))
+    }
+
+    /// The projected tokens, the first `count` with the mark of a single frame, where the family has one.
+    fn marked(&self, x: Tensor, count: usize) -> Result<Tensor> {
+        let Some(mark) = &self.keyframe_mark else { return Ok(x) };
+        let rest = x.dim(1)? - count;
+        let first = x.narrow(1, 0, count)?.broadcast_add(mark)?;
+        Ok(Tensor::cat(&[first, x.narrow(1, count, rest)?], 1)?)
     }
 
     /// Layer norm, modulated by the embedded timestep, projected to latent channels.

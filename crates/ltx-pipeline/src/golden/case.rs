@@ -65,6 +65,8 @@ struct RawCase {
     name: String,
     checkpoint: PathBuf,
     text_encoder: PathBuf,
+    #[serde(default)]
+    components: Vec<PathBuf>,
     spatial_upscaler: Option<PathBuf>,
     method: Method,
     conditioning: ConditioningMode,
@@ -148,7 +150,7 @@ impl GoldenCase {
         }
         let files = ModelFiles {
             checkpoint: folder.join(&raw.checkpoint),
-            components: vec![],
+            components: raw.components.iter().map(|path| folder.join(path)).collect(),
             text_encoder: folder.join(&raw.text_encoder),
             upscaler: raw.spatial_upscaler.as_ref().map(|path| folder.join(path)),
             loras: raw.loras.iter().map(|lora| lora.choice(folder)).collect(),

@@ -48,7 +48,8 @@ impl LoraAccount {
     /// Of every file that was named, from the accounts of those that were opened.
     pub(super) fn of(named: &[LoraChoice], opened: &[LoraReport], stages: Stages) -> Vec<Self> {
         let account = |choice: &LoraChoice| {
-            let report = opened.iter().find(|report| report.file == choice.path && report.strengths() == choice.strengths);
+            let report =
+                opened.iter().find(|report| report.file == choice.path && report.strengths() == choice.strengths);
             let idle = report.and_then(|report| report.idle).map(|idle| idle.to_string());
             let later = choice.is_of_second_stage() && stages == Stages::One;
             let idle = if later { Some("it counts in the second stage only, and there is one".into()) } else { idle };
