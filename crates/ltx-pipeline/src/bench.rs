@@ -136,6 +136,7 @@ impl Bench {
             context: &contexts[0],
             negative_context: None,
             guidance: None,
+            ancestral: None,
             run,
             previewer: &Previewer::new(engine, run.previews, &fit),
         };

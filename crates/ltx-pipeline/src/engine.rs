@@ -15,10 +15,13 @@ use candle_core::Device;
 use ltx_engine::{MemoryBudget, TileSizes};
 use ltx_model::{architecture::Architecture, footprint::Placement, upsampler::UpsamplerConfig};
 use ltx_nn::{Carrier, Compute, carrier};
-use ltx_types::{ModelFiles, ModelRules, SamplingStage};
+use ltx_types::{Generation, ModelFiles, ModelRules, SamplingStage, Schedule, model_version};
 use ltx_weights::LoadReport;
 pub(crate) use parts::LatentUpsampling;
 use parts::{Parts, StagedStacks};
+
+/// The first version whose distilled model the authors sample by ancestral Euler.
+const ANCESTRAL_SINCE: (u32, u32) = (2, 5);
 
 /// How the engine computes.
 #[derive(Debug, Clone)]
@@ -39,6 +42,8 @@ pub struct EngineOptions {
     pub beside_bytes: u64,
     /// Whether plans leave room for previews. Without it none are made.
     pub previews: bool,
+    /// Whether first stages are sampled by ancestral Euler. Without it: as the authors sample the model.
+    pub ancestral: Option<bool>,
     /// Takes shapes from the files and draws the values, for measurements at sizes whose weights are not here.
     pub random_weights: bool,
 }
@@ -54,6 +59,7 @@ impl Default for EngineOptions {
             host_bytes: 0,
             beside_bytes: 0,
             previews: true,
+            ancestral: None,
             random_weights: false,
         }
     }
@@ -186,6 +192,13 @@ impl Engine {
     /// Whether two stages are possible.
     pub fn has_upscaler(&self) -> bool {
         self.upscaler.is_some()
+    }
+
+    /// Whether the first stage of a request is sampled by ancestral Euler: on the distilled schedule, from LTX-2.5 on.
+    pub(crate) fn samples_ancestrally(&self, request: &Generation) -> bool {
+        let distilled = request.schedule == Schedule::Distilled;
+        let newer = model_version(self.version()).is_some_and(|version| version >= ANCESTRAL_SINCE);
+        self.options.ancestral.unwrap_or(distilled && newer)
     }
 
     /// What requests for the model are held against.

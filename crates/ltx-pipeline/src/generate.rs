@@ -297,6 +297,7 @@ impl Denoise<'_> {
             context: &self.contexts[0],
             negative_context: self.contexts.get(1),
             guidance: request.guidance.as_ref().filter(|_| stage == Stage::Denoising),
+            ancestral: (stage == Stage::Denoising && engine.samples_ancestrally(request)).then_some(request.seed),
             run,
             previewer,
         };

@@ -6,14 +6,16 @@
 use crate::{
     PipelineError, Result,
     opened::{
-        Held, TextFolder, UpscalerFile, account, checkpoint_in, components, config_of, configuration, is_gemma,
-        left_alone,
-        recognised::{foreign, is_audio, is_json, unknown},
+        Held, TextFolder, UpscalerFile, account, account_alone, checkpoint_in, components, config_of, configuration,
+        is_gemma, left_alone,
+        recognised::{foreign, is_audio, is_duration_head, is_json, unknown},
     },
 };
 use ltx_model::{
     architecture::{Components, Family},
     foreign::Foreign,
+    part::Module,
+    text_encoder::{FeatureProjection, GemmaConfig, ProjectionConfig},
     transformer::TransformerConfig,
     upsampler::UpsamplerConfig,
 };
@@ -45,7 +47,7 @@ pub struct Inspected {
     pub report: LoadReport,
 }
 
-/// Recognises a checkpoint or a component of one, an upscaler, a LoRA, or a Gemma-3 folder or file, and accounts for its
+/// Recognises a checkpoint or a component of one, an upscaler, a LoRA, or a Gemma folder or file, and accounts for its
 /// keys. The account may hold problems; whether they are fatal is for the caller.
 ///
 /// # Errors
@@ -62,7 +64,7 @@ pub fn inspect(path: &Path) -> Result<Inspected> {
         return Ok(inspected);
     }
     if TextFolder::prefix_in(&tensors).is_some() {
-        return Ok(inspect_text(path, &TextFolder::open(path)?));
+        return inspect_text(path, &TextFolder::open(path)?);
     }
     inspect_ltx(tensors, &[])
 }
@@ -84,7 +86,7 @@ pub fn inspect_together(paths: &[PathBuf], loras: &[LoraChoice]) -> Result<Inspe
 /// A folder: of Gemma-3, or of a checkpoint.
 fn inspect_folder(path: &Path) -> Result<Inspected> {
     match TextFolder::open(path) {
-        Ok(folder) => Ok(inspect_text(path, &folder)),
+        Ok(folder) => inspect_text(path, &folder),
         Err(error) => match checkpoint_in(path) {
             Ok(files) => inspect_together(&files, &[]),
             Err(PipelineError::NothingInFolder { .. } | PipelineError::Read { .. }) => Err(error),
@@ -121,7 +123,7 @@ fn inspect_ltx(tensors: TensorSet, loras: &[LoraChoice]) -> Result<Inspected> {
     let version = tensors.metadata("model_version").map(str::to_owned);
     let formats = tensors.formats().into_iter().collect();
     let nothing = (serde_json::Value::Null, Vec::new());
-    let left = is_audio(&tensors) || tensors.vision_files().next().is_some();
+    let left = is_audio(&tensors) || is_duration_head(&tensors) || tensors.vision_files().next().is_some();
     let (config, notes) = if left && !tensors.states_config() { nothing } else { configuration(&tensors, None)? };
     let notes = notes.into_iter().chain(tensors.vision_files().map(left_alone)).collect();
     let Held { here, absent } = Held::by(&tensors);
@@ -145,6 +147,8 @@ fn inspect_ltx(tensors: TensorSet, loras: &[LoraChoice]) -> Result<Inspected> {
     }
     let kind = if tensors.vision_files().next().is_some() {
         "vision side of a language model (mmproj)"
+    } else if is_duration_head(&tensors) {
+        "LTX-2.5 duration head"
     } else if is_audio(&tensors) {
         "LTX audio VAE"
     } else {
@@ -186,12 +190,25 @@ fn sizes(components: &Components) -> String {
     transformer.into_iter().chain(vae).collect::<Vec<_>>().join(", ")
 }
 
-fn inspect_text(path: &Path, folder: &TextFolder) -> Inspected {
+fn inspect_text(path: &Path, folder: &TextFolder) -> Result<Inspected> {
     let config = &folder.config;
     let sizes =
         format!("{} layers, width {}, {} tokens", config.num_hidden_layers, config.hidden_size, config.vocab_size);
-    let (path, report) = (path.to_owned(), folder.account().report());
     let formats = folder.tensors.formats().into_iter().collect();
-    let (kind, notes) = ("Gemma-3 text encoder".to_owned(), folder.notes.clone());
-    Inspected { path, kind, formats, version: None, sizes, absent: vec![], notes, report }
+    let (title, mut report) = (config.generation.title(), folder.account().report());
+    let mut kind = format!("{title} text encoder");
+    if let Some(projection) = folder.projection_tensors()? {
+        kind.push_str(", with the text projection of a checkpoint");
+        report = report.and(projection_account(projection, config));
+    }
+    let (path, version, notes) = (path.to_owned(), config.gemma_version.clone(), folder.notes.clone());
+    Ok(Inspected { path, kind, formats, version, sizes, absent: vec![], notes, report })
+}
+
+/// The account of a text projection that lies beside the language model whose states it takes; its own width is what it says.
+fn projection_account(tensors: TensorSet, language: &GemmaConfig) -> LoadReport {
+    let shape = tensors.shape_of(&format!("{}weight", FeatureProjection::MARK));
+    let outputs = shape.and_then(|shape| shape.first()).copied().unwrap_or(0);
+    let config = ProjectionConfig { hidden: language.hidden_size, states: language.states(), outputs };
+    account_alone::<FeatureProjection>(&Arc::new(tensors), "", &config).report()
 }

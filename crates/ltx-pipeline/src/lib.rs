@@ -5,6 +5,7 @@
 //! `ltx-media`'s marked writers.
 #![forbid(unsafe_code)]
 
+mod ancestral;
 pub mod bench;
 mod conditioning;
 mod decode;
@@ -14,6 +15,7 @@ mod files;
 mod generate;
 pub mod golden;
 mod guidance;
+mod image_crf;
 mod inspect;
 mod latent;
 mod noise;
@@ -32,6 +34,7 @@ pub use decode::decode_tiled;
 pub use engine::{Engine, EngineOptions};
 pub use error::{PipelineError, Result};
 pub use files::told_apart;
+pub use image_crf::usual_image_crf;
 pub use inspect::{Inspected, inspect, inspect_together};
 pub use noise::Noise;
 pub use opened::{named_otherwise, resolved};

@@ -174,7 +174,7 @@ pub(crate) fn account(source: Arc<ShapeOnly>, components: &Components, parts: &[
 }
 
 /// Loads a part that has a file of its own from shapes alone; its keys begin at `prefix`.
-fn account_alone<M: Module>(tensors: &Arc<TensorSet>, prefix: &str, config: &M::Config) -> Arc<ShapeOnly> {
+pub(crate) fn account_alone<M: Module>(tensors: &Arc<TensorSet>, prefix: &str, config: &M::Config) -> Arc<ShapeOnly> {
     let source = ShapeOnly::new(Arc::clone(tensors));
     if let Err(error) = M::load(&Vb::new(source.part(M::PART), Compute::cpu_f32()).pp(prefix), config) {
         source.note(error);

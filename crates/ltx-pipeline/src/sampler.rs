@@ -1,15 +1,16 @@
-//! The denoising loop: velocities, guidance, Euler steps in f32.
+//! The denoising loop: velocities, guidance, Euler steps in f32, plain or ancestral.
 //!
 //! Must not know images or files.
 
 use crate::{
-    PipelineError, Result, Sigmas, conditioning::TokenState, guidance::Predictions, latent::save, preview::Previewer,
+    PipelineError, Result, Sigmas, ancestral::Ancestral, conditioning::TokenState, guidance::Predictions, latent::save,
+    preview::Previewer,
 };
 use candle_core::{DType, Tensor};
 use ltx_engine::Run;
 use ltx_model::transformer::{BlockSkips, TokenTimesteps, Transformer, TransformerInput};
 use ltx_nn::{RopeTable, Taps};
-use ltx_types::{Guidance, Progress, Stage};
+use ltx_types::{Guidance, Progress, Seed, Stage};
 
 /// What a stage samples with.
 pub(crate) struct Sampler<'a> {
@@ -19,6 +20,8 @@ pub(crate) struct Sampler<'a> {
     /// The negative prompt's context, where guidance needs it.
     pub(crate) negative_context: Option<&'a Tensor>,
     pub(crate) guidance: Option<&'a Guidance>,
+    /// The request's seed, where the stage is sampled by ancestral Euler.
+    pub(crate) ancestral: Option<Seed>,
     pub(crate) run: &'a Run<'a>,
     pub(crate) previewer: &'a Previewer<'a>,
 }
@@ -44,6 +47,10 @@ impl Sampler<'_> {
     ) -> Result<Tensor> {
         let rope = self.transformer.rope(&state.positions.middles())?;
         let total = sigmas.steps();
+        let mut ancestral = self.ancestral.map(Ancestral::new);
+        for (_, next) in sigmas.pairs().take(done) {
+            ancestral.iter_mut().for_each(|ancestral| ancestral.skip(next, state));
+        }
         let mut x = tokens;
         taps.record("sigmas", || Ok(Tensor::new(sigmas.values(), x.device())?))?;
         for (step, (sigma, next)) in sigmas.pairs().enumerate().skip(done) {
@@ -53,8 +60,15 @@ impl Sampler<'_> {
             let denoised = self.predict(&x, state, &rope, sigma, (step, &taps))?;
             taps.record("denoised", || Ok(denoised.clone()))?;
             let clean = state.hold(&denoised)?;
-            let velocity = ((&x - &clean)? / f64::from(sigma))?;
-            x = (x + (velocity * f64::from(next - sigma))?)?;
+            x = match &mut ancestral {
+                Some(ancestral) => ancestral.step((&x, &clean), (sigma, next), state, |noise| {
+                    Ok(taps.record("sde_noise", || Ok(noise.clone()))?)
+                })?,
+                None => {
+                    let velocity = ((&x - &clean)? / f64::from(sigma))?;
+                    (x + (velocity * f64::from(next - sigma))?)?
+                }
+            };
             if !all_finite(&x)? {
                 return Err(PipelineError::NotFinite { stage: stage.label() });
             }

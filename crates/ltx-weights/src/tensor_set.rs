@@ -125,6 +125,17 @@ impl TensorSet {
         self
     }
 
+    /// Its tensors alone: what its files say about themselves is left out.
+    #[must_use]
+    pub fn without_metadata(mut self) -> Self {
+        for file in &mut self.files {
+            file.header.values.clear();
+            file.header.texts.clear();
+            file.header.arrays.clear();
+        }
+        Self { configs: Vec::new(), ..self }
+    }
+
     /// With the tensors of further files of the same model; their metadata comes last.
     ///
     /// # Errors

@@ -88,6 +88,11 @@ pub(crate) fn is_vision(key: &str) -> bool {
     marks.iter().any(|mark| key.contains(mark))
 }
 
+/// Whether a key belongs to the head that predicts how long a clip should be.
+pub(crate) fn is_duration(key: &str) -> bool {
+    key.starts_with("duration_head.")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -38,17 +38,19 @@ const GATED: [&str; 4] =
 
 #[test_case(&GATED, None, None; "LTX-2.3")]
 #[test_case(&GATED, Some("2.3.0"), None; "LTX-2.3 by version")]
-#[test_case(&GATED, Some("2.5.0"), Some("LTX-2.5 transformer"); "LTX-2.5 by version")]
-#[test_case(&GATED[..3], None, Some("LTX-2.5 transformer"); "LTX-2.5 by biases")]
+#[test_case(&GATED, Some("2.5.0"), None; "LTX-2.5 by version")]
+#[test_case(&GATED[..3], None, None; "LTX-2.5 by biases")]
+#[test_case(&GATED, Some("2.6.0"), Some("LTX-2.6 transformer"); "a later one by version")]
 #[test_case(&["B.attn1.to_q.weight", "B.attn1.to_gate_logits.weight", "model.diffusion_model.keyframes_abs_pos_embedding"],
-    None, Some("LTX-2.5 transformer"); "LTX-2.5 by its embedding")]
+    None, None; "LTX-2.5 by its embedding")]
 #[test_case(&["B.attn1.to_q.weight", "B.audio_attn1.to_q.weight", "vae.encoder.conv_in.conv.weight"], None,
     Some("LTX-2 checkpoint"); "LTX-2 19B")]
 #[test_case(&["B.attn1.to_q.weight"], None, Some("LTX-Video 0.9.x 2B transformer"); "LTX-Video")]
 #[test_case(&["B.attn1.to_q.weight", "B.attn1.norm_q.weight", "B.attn1.to_gate_logits.weight", "time_embed.linear.weight"], None,
     Some("LTX-2.3 transformer in the layout of diffusers"); "diffusers")]
 #[test_case(&["vae.decoder.det_stages.0.weight"], None, Some("LTX-2.5 video VAE with a diffusion decoder"); "diffusion VAE")]
-#[test_case(&["vae.encoder.conv_in.conv.weight"], Some("2.5.0"), Some("LTX-2.5 video VAE"); "VAE by version")]
+#[test_case(&["vae.encoder.conv_in.conv.weight"], Some("2.6.0"), Some("LTX-2.6 video VAE"); "VAE by version")]
+#[test_case(&["vae.encoder.conv_in.conv.weight"], Some("2.5.0"), None; "convolutional VAE of LTX-2.5")]
 #[test_case(&["vae.encoder.conv_in.conv.weight"], Some("2.3.1"), None; "VAE of this generation")]
 #[test_case(&["vae.encoder.conv_in.conv.weight"], None, None; "VAE without version")]
 #[test_case(&["vae.decoder.timestep_scale_multiplier"], None, Some("LTX-Video 0.9.x video VAE"); "VAE with timesteps")]

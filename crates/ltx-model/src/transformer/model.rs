@@ -203,7 +203,6 @@ impl Transformer {
             self.prompt_adaln_single.as_ref().map(|adaln| adaln.forward(&[scaled(input.sigma)], &self.compute));
         let prompt = prompt.transpose()?.map(|prompt| prompt.rows);
         let x = self.patchify_proj.forward(&input.tokens.to_dtype(self.compute.dtype)?)?;
-
         let x = self.marked(x, input.first_frame)?;
         taps.record("patchify_out", || Ok(x.clone()))?;
         taps.record("adaln", || input.timesteps.spread(&modulation.rows))?;

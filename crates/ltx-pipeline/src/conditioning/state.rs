@@ -71,6 +71,11 @@ impl TokenState {
         self.mask.len()
     }
 
+    /// Values of the whole sequence.
+    pub(crate) fn values(&self) -> usize {
+        self.clean.elem_count()
+    }
+
     /// Tokens of the clip's first latent frame, which lead.
     pub(crate) fn first_frame_tokens(&self) -> usize {
         self.shape.frame_tokens()

@@ -85,6 +85,31 @@ struct RawCase {
     tolerance: Tolerance,
     #[serde(default)]
     loras: Vec<RawLora>,
+    /// Plain Euler in both stages, if it is not said.
+    sampler: Option<RawSampler>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum SamplerName {
+    Euler,
+    EulerAncestral,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSampler {
+    stage1: SamplerName,
+    stage2: SamplerName,
+    noise_seed: u64,
+    eta: f64,
+}
+
+impl RawSampler {
+    /// Whether it is what the engine does of itself: noise from its own seed in the first stage alone.
+    fn is_known(&self, seed: Seed) -> bool {
+        self.stage2 == SamplerName::Euler && self.noise_seed == seed.0 + 10_000 && self.eta == 1.0
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -132,6 +157,8 @@ pub struct GoldenCase {
     /// The model it belongs to.
     pub files: ModelFiles,
     pub(crate) request: Generation,
+    /// Whether the first stage is sampled by ancestral Euler.
+    pub(crate) ancestral: bool,
     pub(super) tolerance: Tolerance,
 }
 
@@ -156,8 +183,13 @@ impl GoldenCase {
             loras: raw.loras.iter().map(|lora| lora.choice(folder)).collect(),
         };
         let (name, tolerance) = (raw.name.clone(), raw.tolerance);
+        if raw.sampler.as_ref().is_some_and(|sampler| !sampler.is_known(raw.seed)) {
+            let source = serde::de::Error::custom("a sampler with noise, seed or stage that no flow here has");
+            return Err(GoldenError::BadCase { file, source });
+        }
+        let ancestral = raw.sampler.as_ref().is_some_and(|sampler| sampler.stage1 == SamplerName::EulerAncestral);
         let request = raw.request(folder).map_err(|source| GoldenError::Request { file, source })?;
-        Ok(Self { folder: folder.to_owned(), name, files, request, tolerance })
+        Ok(Self { folder: folder.to_owned(), name, files, request, ancestral, tolerance })
     }
 }
 

@@ -38,6 +38,7 @@ pub fn run_case(case: &GoldenCase, options: EngineOptions, run: &Run<'_>) -> Res
         .map_err(|source| PipelineError::Tensors { file, source: Box::new(source) })?;
     let expected: BTreeMap<String, Tensor> = expected.into_iter().collect();
     let tolerance = case.tolerance.of(options.compute.dtype);
+    let options = EngineOptions { ancestral: Some(case.ancestral), ..options };
     let engine = Engine::open(&case.files, options)?;
     let taps = Taps::on();
     let mut chunks = Vec::new();

@@ -75,7 +75,8 @@ impl TextFolder {
     pub(crate) fn projection_tensors(&self) -> Result<Option<TensorSet>> {
         let open = |file: &PathBuf| TensorSet::open_file(file);
         let whole = self.projection.as_ref().map(open).transpose()?;
-        Ok(whole.map(|whole| whole.keeping(|key| key.starts_with(PROJECTION))))
+        // What the file says about itself is about the language model.
+        Ok(whole.map(|whole| whole.keeping(|key| key.starts_with(PROJECTION)).without_metadata()))
     }
 
     /// Loads the language model from shapes alone.
