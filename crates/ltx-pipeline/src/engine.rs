@@ -10,6 +10,7 @@ use crate::{
     opened::{LtxFile, TextFolder, UpscalerFile, resolved, same},
     plan::Sizes,
     prompts::Prompts,
+    sampler::{SamplerKind, samplers},
 };
 use candle_core::Device;
 use ltx_engine::{MemoryBudget, TileSizes};
@@ -194,11 +195,16 @@ impl Engine {
         self.upscaler.is_some()
     }
 
-    /// Whether the first stage of a request is sampled by ancestral Euler: on the distilled schedule, from LTX-2.5 on.
-    pub(crate) fn samples_ancestrally(&self, request: &Generation) -> bool {
+    /// The samplers of both stages. From LTX-2.5 on, the distilled schedule's first stage is sampled by ancestral Euler.
+    pub(crate) fn samplers(&self, request: &Generation) -> [SamplerKind; 2] {
         let distilled = request.schedule == Schedule::Distilled;
         let newer = model_version(self.version()).is_some_and(|version| version >= ANCESTRAL_SINCE);
-        self.options.ancestral.unwrap_or(distilled && newer)
+        match samplers(request) {
+            [SamplerKind::Euler, second] if self.options.ancestral.unwrap_or(distilled && newer) => {
+                [SamplerKind::ancestral(request), second]
+            }
+            usual => usual,
+        }
     }
 
     /// What requests for the model are held against.

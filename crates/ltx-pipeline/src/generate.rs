@@ -11,7 +11,7 @@ use crate::{
     plan::Fit,
     preview::Previewer,
     rgb::each_rgb_frame,
-    sampler::Sampler,
+    sampler::{SamplerKind, Sampling},
     stage_sigmas,
 };
 use candle_core::{DType, Tensor};
@@ -205,6 +205,7 @@ impl Engine {
     ) -> Result<Tensor> {
         let mut noise = Noise::new(request.seed);
         let [first, second] = stage_sigmas(request);
+        let [first_sampler, second_sampler] = self.samplers(request);
         let saved = LatentState::saved(run.store)?;
         let started = Instant::now();
         let anew = request.stages == Stages::Two && self.is_dressed_anew(LoraHalf::Video);
@@ -215,7 +216,7 @@ impl Engine {
         let previewer = Previewer::new(self, run.previews, fit);
         let shared = Shared { engine: self, request, run, saved: &saved, previewer: &previewer };
         let base = self.empty_latent(request, request.pixels.first_stage(request.stages))?;
-        let denoise = Denoise { shared, transformer: &transformer, contexts };
+        let denoise = Denoise { shared, sampler: first_sampler, transformer: &transformer, contexts };
         let latent = denoise.stage(Stage::Denoising, &base, &images[0], &first, &mut noise, taps)?;
         clock.add(Stage::Denoising, started);
         if request.stages == Stages::One {
@@ -231,7 +232,8 @@ impl Engine {
                 drop(transformer);
                 transformer = self.transformer(fit, SamplingStage::Second)?;
             }
-            let denoise = Denoise { shared, transformer: &transformer, contexts: second_contexts };
+            let denoise =
+                Denoise { shared, sampler: second_sampler, transformer: &transformer, contexts: second_contexts };
             denoise.stage(Stage::Refining, &upsampled, &images[1], &second, &mut noise, taps)
         })
     }
@@ -269,6 +271,7 @@ struct Shared<'a> {
 /// What one of them computes with.
 struct Denoise<'a> {
     shared: Shared<'a>,
+    sampler: SamplerKind,
     transformer: &'a Transformer,
     contexts: &'a [Tensor],
 }
@@ -292,12 +295,12 @@ impl Denoise<'_> {
         // The guided schedule begins a hair below 1, but its noise is pure.
         let noise_scale = if stage == Stage::Denoising { 1.0 } else { noise_scale };
         let tokens = state.noised(noise, noise_scale, &taps)?;
-        let sampler = Sampler {
+        let sampling = Sampling {
+            kind: self.sampler,
             transformer: self.transformer,
             context: &self.contexts[0],
             negative_context: self.contexts.get(1),
             guidance: request.guidance.as_ref().filter(|_| stage == Stage::Denoising),
-            ancestral: (stage == Stage::Denoising && engine.samples_ancestrally(request)).then_some(request.seed),
             run,
             previewer,
         };
@@ -306,9 +309,9 @@ impl Denoise<'_> {
             Some(saved) if saved.stage == Stage::Refining && stage == Stage::Denoising => tokens,
             Some(saved) if saved.stage == stage && saved.tokens.dims() == tokens.dims() => {
                 let tokens = saved.tokens.to_device(tokens.device())?;
-                sampler.run(stage, &state, tokens, (sigmas, saved.steps_done), &taps)?
+                sampling.run(stage, &state, tokens, (sigmas, saved.steps_done), &taps)?
             }
-            _ => sampler.run(stage, &state, tokens, (sigmas, 0), &taps)?,
+            _ => sampling.run(stage, &state, tokens, (sigmas, 0), &taps)?,
         };
         taps.record("final_tokens", || Ok(tokens.clone()))?;
         let latent = state.clip_latent(&tokens)?;

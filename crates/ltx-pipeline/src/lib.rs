@@ -5,7 +5,6 @@
 //! `ltx-media`'s marked writers.
 #![forbid(unsafe_code)]
 
-mod ancestral;
 pub mod bench;
 mod conditioning;
 mod decode;
