@@ -15,7 +15,7 @@ use ltx_model::{
     architecture::{Components, Family},
     foreign::Foreign,
     part::Module,
-    text_encoder::{FeatureProjection, GemmaConfig, ProjectionConfig},
+    text_encoder::{FeatureProjection, Features, GemmaConfig, ProjectionConfig},
     transformer::TransformerConfig,
     upsampler::UpsamplerConfig,
 };
@@ -207,8 +207,9 @@ fn inspect_text(path: &Path, folder: &TextFolder) -> Result<Inspected> {
 
 /// The account of a text projection that lies beside the language model whose states it takes; its own width is what it says.
 fn projection_account(tensors: TensorSet, language: &GemmaConfig) -> LoadReport {
-    let shape = tensors.shape_of(&format!("{}weight", FeatureProjection::MARK));
+    let shape = tensors.shape_of("text_embedding_projection.video_aggregate_embed.weight");
     let outputs = shape.and_then(|shape| shape.first()).copied().unwrap_or(0);
-    let config = ProjectionConfig { hidden: language.hidden_size, states: language.states(), outputs };
+    let (features, hidden) = (Features::PerTokenRms, language.hidden_size);
+    let config = ProjectionConfig { features, hidden, states: language.states(), outputs };
     account_alone::<FeatureProjection>(&Arc::new(tensors), "", &config).report()
 }

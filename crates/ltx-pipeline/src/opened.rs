@@ -148,7 +148,7 @@ impl LtxFile {
     /// Refuses a text encoder of another width, depth or version. What cannot be told is noted.
     pub(crate) fn check_text_encoder(&mut self, config: &GemmaConfig) -> Result<()> {
         self.notes.extend(gemma_version::check(&self.tensors, config)?);
-        let projection = self.architecture.text.projection;
+        let projection = self.architecture.text().map_err(config_of(self.tensors.path()))?.projection;
         same("text encoder width", config.hidden_size, projection.hidden)?;
         same("text encoder hidden states", config.states(), projection.states)
     }

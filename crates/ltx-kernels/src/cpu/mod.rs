@@ -33,4 +33,4 @@ pub use linear::{Linear, Then, Weight};
 pub use modulate::{GatedResidual, ModulationTable, NormModulate};
 pub use norm::{RmsNorm, gate_heads};
 pub use packed::PackedRows;
-pub use rope::{Rope, RopeAngles};
+pub use rope::{Rope, RopeAngles, RopePairs};

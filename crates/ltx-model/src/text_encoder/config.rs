@@ -25,9 +25,30 @@ pub struct TextConfig {
     pub connector: ConnectorConfig,
 }
 
+/// How hidden states become features.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Features {
+    /// RMS norm per token and state, rescaled, projected with biases to the width of the transformer.
+    PerTokenRms,
+    /// Each state by its mean and its range over all tokens of the prompt, projected without biases to the width of a state.
+    ByRange,
+}
+
+impl Features {
+    /// The key of the projection, within `text_embedding_projection`.
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            Self::PerTokenRms => "video_aggregate_embed",
+            Self::ByRange => "aggregate_embed",
+        }
+    }
+}
+
 /// Sizes of the projection from hidden states to features.
 #[derive(Debug, Clone, Copy)]
 pub struct ProjectionConfig {
+    /// What is projected.
+    pub features: Features,
     /// Width of a hidden state.
     pub hidden: usize,
     /// Hidden states, side by side.
@@ -73,18 +94,24 @@ impl TextConfig {
     /// # Errors
     /// A field is missing, has a value that this engine does not implement, or is not known here.
     pub fn from_json(section: &Value, projection_width: usize) -> Result<Self> {
-        for (field, supported) in
-            [("connector_norm_output", json!(true)), ("caption_proj_before_connector", json!(true))]
-        {
-            require(section, field, &supported)?;
-        }
-        require_word(section, NORM_TYPE, PER_TOKEN_RMS)?;
+        require(section, "connector_norm_output", &json!(true))?;
+        // The authors' code tells by this field; LTX-2, which lacks it, states no norm either.
+        let features = match section.get("caption_proj_before_connector").and_then(Value::as_bool) {
+            Some(true) => {
+                require_word(section, NORM_TYPE, PER_TOKEN_RMS)?;
+                Features::PerTokenRms
+            }
+            _ => {
+                require(section, NORM_TYPE, &Value::Null)?;
+                Features::ByRange
+            }
+        };
         SECTION.check(section)?;
         check_frequency_precision(section)?;
         let connector: ConnectorConfig = parse(section, "transformer")?;
         connector.check()?;
         let hidden = connector.caption_channels;
-        let projection = ProjectionConfig { hidden, states: projection_width / hidden, outputs: connector.dim() };
+        let projection = ProjectionConfig { features, hidden, states: projection_width / hidden, outputs: connector.dim() };
         Ok(Self { projection, connector })
     }
 }

@@ -13,7 +13,7 @@ mod gemma_config;
 mod pieces;
 mod tokenizer;
 
-pub use config::{ConnectorConfig, ProjectionConfig, TextConfig};
+pub use config::{ConnectorConfig, Features, ProjectionConfig, TextConfig};
 pub(crate) use config::{NORM_TYPE, PER_TOKEN_RMS};
 pub use connector::Connector;
 pub use encoder::TextEncoder;
