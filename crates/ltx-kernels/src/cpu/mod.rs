@@ -22,7 +22,7 @@ mod shared;
 
 pub use amx::Tiles16;
 pub use attention::{Attention, AttentionSizes};
-pub use conv3d::{Conv3d, PackedConv, scratch_bytes};
+pub use conv3d::{ChannelAffine, Conv3d, PackedConv, scratch_bytes};
 pub use decode::{MOST_ROTATED, decode};
 pub use gelu::gelu;
 pub use gemm::{COLUMNS, panels};

@@ -8,6 +8,9 @@ use ltx_types::LatentScale;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+/// The timestep that the published configurations of LTX-Video 0.9.8 tell their decoder.
+const DECODE_TIMESTEP: f64 = 0.05;
+
 /// Entries of the section `vae`.
 const ENTRIES: Entries<'static> = Entries {
     of: "vae",
@@ -69,11 +72,26 @@ pub struct VideoVaeConfig {
     /// Channels after the encoder's first convolution; `latent_channels` when absent.
     encoder_base_channels: Option<usize>,
     /// Channels before the decoder's last convolution.
+    #[serde(default = "usual_channels")]
     decoder_base_channels: usize,
     encoder_blocks: Vec<(String, BlockParameters)>,
     decoder_blocks: Vec<(String, BlockParameters)>,
     latent_log_var: String,
     causal_decoder: bool,
+    /// The timestep (0..1) that the decoder is told, where it is told one; what is usual until a run says otherwise.
+    #[serde(skip)]
+    pub decode_timestep: Option<f64>,
+}
+
+/// What the encoder says about the variance of a latent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LogVariance {
+    /// Its channels behind the means, or one for all of them.
+    Stated,
+    /// The least there is, whatever its channel says.
+    Least,
+    /// There is none.
+    None,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -98,7 +116,8 @@ pub(super) enum Block {
     /// `layers` residual blocks.
     Residual { channels: usize, layers: usize },
     /// Space-to-depth (encoder) or depth-to-space (decoder) by `stride` = (time, height, width).
-    Resample { inputs: usize, outputs: usize, stride: [usize; 3] },
+    /// An upsampling that is `residual` has a skip; every downsampling has one.
+    Resample { inputs: usize, outputs: usize, stride: [usize; 3], residual: bool },
 }
 
 impl VideoVaeConfig {
@@ -114,16 +133,20 @@ impl VideoVaeConfig {
             ("out_channels", json!(3)),
             ("norm_layer", json!("pixel_norm")),
             ("use_quant_conv", json!(false)),
-            ("timestep_conditioning", json!(false)),
-            ("spatial_padding_mode", json!("zeros")),
         ] {
             require(section, field, &supported)?;
+        }
+        let conditioned = timestep_conditioning(section)?;
+        // Files of the generation whose decoders are told a timestep leave out what is usual.
+        if !conditioned || section.get("spatial_padding_mode").is_some() {
+            require(section, "spatial_padding_mode", &json!("zeros"))?;
         }
         ENTRIES.check(section)?;
         for list in ["encoder_blocks", "decoder_blocks"] {
             check_blocks(section, list)?;
         }
-        let config: Self = parse(section, "video VAE")?;
+        let mut config: Self = parse(section, "video VAE")?;
+        config.decode_timestep = conditioned.then_some(DECODE_TIMESTEP);
         within("latent_channels", config.latent_channels, 1..=4096)?;
         within("patch_size", config.patch_size, 1..=16)?;
         within("decoder_base_channels", config.decoder_base_channels, 1..=4096)?;
@@ -157,6 +180,14 @@ impl VideoVaeConfig {
         }
     }
 
+    pub(super) fn log_variance(&self) -> LogVariance {
+        match self.latent_log_var.as_str() {
+            "constant" => LogVariance::Least,
+            "none" => LogVariance::None,
+            _ => LogVariance::Stated,
+        }
+    }
+
     pub(super) fn decoder_time_padding(&self) -> TimePadding {
         if self.causal_decoder { TimePadding::Causal } else { TimePadding::Replicate }
     }
@@ -179,8 +210,9 @@ impl VideoVaeConfig {
                 _ if name == "res_x" => Block::Residual { channels, layers: layers(name, parameters)? },
                 Some(kind) => {
                     let (inputs, stride) = (channels, stride(kind, name)?);
+                    refuse_residual(parameters)?;
                     channels = checked(channels, multiplier(parameters, 2)?)?;
-                    Block::Resample { inputs, outputs: channels, stride }
+                    Block::Resample { inputs, outputs: channels, stride, residual: true }
                 }
                 None => return Err(unknown_block(name)),
             });
@@ -198,7 +230,14 @@ impl VideoVaeConfig {
             } else {
                 let (inputs, factor) = (channels, multiplier(parameters, 1)?);
                 channels /= factor;
-                Block::Resample { inputs, outputs: channels, stride: stride(name, name)? }
+                let (stride, residual) = (stride(name, name)?, is_residual(parameters));
+                if residual {
+                    // The skip's channels are the input's, unfolded and repeated a whole number of times.
+                    let folded = stride.iter().product::<usize>();
+                    within("vae channels that unfold into a skip (rest)", inputs % folded, 0..=0)?;
+                    within("vae channels of a skip (rest)", channels % (inputs / folded).max(1), 0..=0)?;
+                }
+                Block::Resample { inputs, outputs: channels, stride, residual }
             });
         }
         Ok(blocks)
@@ -245,13 +284,33 @@ fn layers(name: &str, parameters: &BlockParameters) -> Result<usize> {
 fn multiplier(parameters: &BlockParameters, default: usize) -> Result<usize> {
     let multiplier = match parameters {
         BlockParameters::Layers(_) => default,
-        BlockParameters::Fields(BlockFields { residual: Some(true), .. }) => {
-            return Err(NnError::unsupported("residual", true, "false"));
-        }
         BlockParameters::Fields(fields) => fields.multiplier.unwrap_or(default),
     };
     within("multiplier", multiplier, 1..=16)?;
     Ok(multiplier)
+}
+
+fn is_residual(parameters: &BlockParameters) -> bool {
+    matches!(parameters, BlockParameters::Fields(BlockFields { residual: Some(true), .. }))
+}
+
+/// Downsamplings have a skip without being told.
+fn refuse_residual(parameters: &BlockParameters) -> Result<()> {
+    if is_residual(parameters) { Err(NnError::unsupported("residual", true, "false")) } else { Ok(()) }
+}
+
+/// Whether the section says that the decoder is told a timestep.
+fn timestep_conditioning(section: &Value) -> Result<bool> {
+    const FIELD: &str = "timestep_conditioning";
+    match section.get(FIELD) {
+        Some(Value::Bool(stated)) => Ok(*stated),
+        stated => Err(NnError::unsupported(FIELD, stated.unwrap_or(&Value::Null), "true or false")),
+    }
+}
+
+/// Channels before the decoder's last convolution, where none are stated.
+fn usual_channels() -> usize {
+    128
 }
 
 fn stride(kind: &str, name: &str) -> Result<[usize; 3]> {

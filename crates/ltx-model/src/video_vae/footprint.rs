@@ -112,14 +112,16 @@ impl VideoVaeConfig {
                     let added = if in_place { channels as u64 * at.positions() } else { 0 };
                     residual(channels as u64, at, placement) - added
                 }
-                Block::Resample { inputs, outputs, stride } => {
+                Block::Resample { inputs, outputs, stride, residual } => {
                     let before = inputs as u64 * at.positions();
                     let folded = (outputs * stride.iter().product::<usize>()) as u64;
                     let conv = Conv { inputs: inputs as u64, outputs: folded, normed: false }.values(at, placement);
                     at = at.up(stride);
                     match placement.device {
                         // Written unfolded, without the frame that is dropped.
-                        DeviceKind::Cpu => before + outputs as u64 * at.positions(),
+                        // A skip is the input unfolded, then as large as the result, which is added to it.
+                        DeviceKind::Cpu => before * (1 + u64::from(residual)) + outputs as u64 * at.positions(),
+                        DeviceKind::Gpu if residual => 2 * before + conv + outputs as u64 * at.positions(),
                         DeviceKind::Gpu => before + conv,
                     }
                 }
@@ -156,7 +158,7 @@ impl VideoVaeConfig {
         for block in self.encoder()? {
             most = most.max(match block {
                 Block::Residual { channels, .. } => residual(channels as u64, at, placement),
-                Block::Resample { inputs, outputs, stride } => {
+                Block::Resample { inputs, outputs, stride, .. } => {
                     let (inputs, doubled) = (inputs as u64, at.with_first_doubled(stride[0]).positions());
                     let before = match placement.device {
                         // The input, and the same folded.
