@@ -168,13 +168,10 @@ impl Family {
                 usually("ff_bias", true),
                 usually("connector_ff_bias", true),
             ],
-            Self::Ltx23 => {
-                with(gated(), [usually("use_keyframes_abs_pos_embedding", false), usually("ff_bias", true)])
+            Self::Ltx23 => with(gated(), [usually("use_keyframes_abs_pos_embedding", false), usually("ff_bias", true)]),
+            Self::Ltx25 => {
+                with(gated(), [states("use_keyframes_abs_pos_embedding", json!(true)), states("ff_bias", json!(false))])
             }
-            Self::Ltx25 => with(
-                gated(),
-                [states("use_keyframes_abs_pos_embedding", json!(true)), states("ff_bias", json!(false))],
-            ),
         }
     }
 

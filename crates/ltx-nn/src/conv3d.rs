@@ -93,6 +93,12 @@ impl Conv3d {
     /// # Errors
     /// The channels are not `inputs`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        if self.config.reflects {
+            let padded = self.beyond_sides(x)?;
+            let y = self.unreflected().forward(&padded)?;
+            drop(padded);
+            return self.within_sides(&y);
+        }
         perform(&Convolution { x, layer: self }, self.kernels)
     }
 
@@ -104,6 +110,9 @@ impl Conv3d {
     /// # Errors
     /// The sizes do not fit.
     pub fn forward_onto(&self, sum: Tensor, x: &Tensor) -> Result<Tensor> {
+        if self.config.reflects {
+            return Ok((sum + self.forward(x)?)?);
+        }
         let op = Convolution { x, layer: self };
         let timed = |work: &dyn Fn() -> Result<()>| profile::timed(Convolution::NAME, || op.cost(), work);
         if x.device().is_cpu() && sum.dtype() == DType::F32 && sum.is_contiguous() {
@@ -123,6 +132,27 @@ impl Conv3d {
             return Ok(sum);
         }
         Ok((sum + self.forward(x)?)?)
+    }
+
+    /// This layer with zeros beyond the sides.
+    fn unreflected(&self) -> Self {
+        Self { config: self.config.reflecting(false), ..self.clone() }
+    }
+
+    /// The input with as many reflected rows and columns on each side as the kernel sees.
+    fn beyond_sides(&self, x: &Tensor) -> Result<Tensor> {
+        let [_, kh, kw] = self.config.kernel;
+        reflected(&reflected(x, 2, kh / 2)?, 3, kw / 2)
+    }
+
+    /// The result without what the rows and columns beyond the sides became.
+    fn within_sides(&self, y: &Tensor) -> Result<Tensor> {
+        let ([_, kh, kw], [_, sh, sw]) = (self.config.kernel, self.config.unfold);
+        let within = |y: Tensor, axis: usize, beyond: usize| {
+            let size = y.dim(axis)? - 2 * beyond;
+            y.narrow(axis, beyond, size)
+        };
+        Ok(within(within(y.clone(), 2, kh / 2 * sh)?, 3, kw / 2 * sw)?.contiguous()?)
     }
 
     /// Bytes that all convolutions of at most `channels` channels together keep on the CPU for their work while they exist.
@@ -217,6 +247,22 @@ impl Conv3d {
             TimePadding::Zeros => x.pad_with_zeros(2, front, back)?,
         })
     }
+}
+
+/// `x` with `count` of its rows or columns reflected beyond both ends of an axis; those at the ends are not repeated.
+fn reflected(x: &Tensor, axis: usize, count: usize) -> Result<Tensor> {
+    let size = x.dim(axis)?;
+    if count == 0 {
+        return Ok(x.clone());
+    }
+    if size <= count {
+        return Err(NnError::unsupported("rows or columns", size, format!("more than {count}, to be reflected")));
+    }
+    let front = (1..=count).rev();
+    let back = (size - 1 - count..size - 1).rev();
+    let places: Vec<u32> = front.chain(0..size).chain(back).map(|place| place as u32).collect();
+    let count = places.len();
+    Ok(x.contiguous()?.index_select(&Tensor::from_vec(places, count, x.device())?, axis)?)
 }
 
 struct Convolution<'a> {

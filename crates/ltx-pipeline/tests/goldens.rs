@@ -11,7 +11,7 @@ use ltx_testkit::data;
 use ltx_types::{CancelToken, NoProgress};
 use std::{collections::HashMap, fs, path::Path};
 
-const CASES: [&str; 8] = [
+const CASES: [&str; 9] = [
     "i2v_distilled",
     "combined_distilled",
     "strengths_middle",
@@ -20,6 +20,7 @@ const CASES: [&str; 8] = [
     "crf33/i2v_distilled",
     "ltx25/i2v_ancestral",
     "ltx25/i2v_gemma4",
+    "ltx20/kf_guided",
 ];
 
 fn run(folder: &Path) -> Result<GoldenResult, GoldenError> {

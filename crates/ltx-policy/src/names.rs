@@ -62,8 +62,9 @@ impl ModelNames {
             return Err(refused(format!("is the name of {}", other.name)));
         }
         // A name that says which generation it is means no other: “LTX 2.3” is never LTX-2.5.
-        let generation = |name: &str| tokens(name).into_iter().find(|token| token.contains('.'));
-        if let (Some(said), Some(own)) = (generation(alias), generation(&model))
+        let number =
+            |name: &str| tokens(name).into_iter().find(|token| token.starts_with(|c: char| c.is_ascii_digit()));
+        if let (Some(said), Some(own)) = (number(alias).filter(|said| said.contains('.')), number(&model))
             && said != own
         {
             return Err(refused(format!("says {said}, and {model} is of {own}")));

@@ -19,7 +19,10 @@ pub(crate) const GEMMA: &str = "model.";
 
 /// The prefixes of an LTX checkpoint; the first one with a head that fits is taken.
 pub(crate) const PREFIXES: [Prefix; 3] = [
-    Prefix { official: "text_embedding_projection.", heads: &["video_aggregate_embed.", "audio_aggregate_embed."] },
+    Prefix {
+        official: "text_embedding_projection.",
+        heads: &["video_aggregate_embed.", "audio_aggregate_embed.", "aggregate_embed."],
+    },
     Prefix {
         official: TRANSFORMER,
         heads: &[

@@ -33,7 +33,7 @@ pub struct Foreign {
 }
 
 /// What to take instead of another generation.
-const TAKE_LTX_23: &str = "this version runs LTX-2.3 and LTX-2.5: take Lightricks/LTX-2.3 (docs/models.md)";
+const TAKE_LTX_23: &str = "this version runs LTX-2, LTX-2.3 and LTX-2.5: take Lightricks/LTX-2.3 (docs/models.md)";
 /// What to take instead of a diffusers layout.
 const TAKE_ONE_FILE: &str = "it is not read here: take the single file of Lightricks/LTX-2.3, or its parts as ComfyUI has them (docs/models.md)";
 const DIFFUSION_VAE: &str = "LTX-2.5 video VAE with a diffusion decoder";
@@ -118,11 +118,8 @@ fn generation_of_transformer(signs: &Signs<'_>) -> Option<Foreign> {
     let what = if whole { "checkpoint" } else { "transformer" };
     let (generation, sign) = if let Some(generation) = generation_of_version(signs.version) {
         (Some(generation), format!("its model_version is {}", signs.version.unwrap_or_default()))
-    } else if !has("attn1.to_gate_logits.") {
-        match has("audio_attn1.") {
-            true => (Some("LTX-2".to_owned()), "its attention has no gates".to_owned()),
-            false => (Some(size_of_0_9(keys)), "it has neither gates nor an audio stream".to_owned()),
-        }
+    } else if !has("attn1.to_gate_logits.") && !has("audio_attn1.") {
+        (Some(size_of_0_9(keys)), "it has neither gates nor an audio stream".to_owned())
     } else {
         let stated = signs.config.and_then(generation_of_config);
         let sign = stated.as_ref().map(|(_, sign)| sign.clone()).unwrap_or_default();
@@ -140,8 +137,8 @@ fn generation_of_transformer(signs: &Signs<'_>) -> Option<Foreign> {
 fn generation_of_version(version: Option<&str>) -> Option<String> {
     match model_version(version?)? {
         (0, _) => Some("LTX-Video 0.9.x".to_owned()),
-        (2, 3..=5) => None,
-        (1, _) | (2, 0..=2) => Some("LTX-2".to_owned()),
+        (2, 0..=5) => None,
+        (1, _) => Some("LTX-2".to_owned()),
         (major, minor) => Some(format!("LTX-{major}.{minor}")),
     }
 }
@@ -180,7 +177,6 @@ fn generation_of_component(signs: &Signs<'_>) -> Option<Foreign> {
         ("vae.decoder.timestep_scale_multiplier", "LTX-Video 0.9.x video VAE", TAKE_LTX_23),
         ("vae.decoder.last_time_embedder.", "LTX-Video 0.9.x video VAE", TAKE_LTX_23),
         ("vae.decoder.last_scale_shift_table", "LTX-Video 0.9.x video VAE", TAKE_LTX_23),
-        ("text_embedding_projection.aggregate_embed.", "LTX-2 text projection", TAKE_LTX_23),
     ];
     for (mark, title, instead) in marks {
         if let Some(sign) = found(mark) {

@@ -111,7 +111,8 @@ impl TextConfig {
         let connector: ConnectorConfig = parse(section, "transformer")?;
         connector.check()?;
         let hidden = connector.caption_channels;
-        let projection = ProjectionConfig { features, hidden, states: projection_width / hidden, outputs: connector.dim() };
+        let projection =
+            ProjectionConfig { features, hidden, states: projection_width / hidden, outputs: connector.dim() };
         Ok(Self { projection, connector })
     }
 }

@@ -56,8 +56,7 @@ impl FeatureProjection {
             Features::ByRange => {
                 let values = state.to_dtype(DType::F32)?.flatten_all()?;
                 let number = |of: Tensor| Ok::<_, ltx_nn::NnError>(f64::from(of.to_scalar::<f32>()?));
-                let (mean, least, most) =
-                    (number(values.mean(0)?)?, number(values.min(0)?)?, number(values.max(0)?)?);
+                let (mean, least, most) = (number(values.mean(0)?)?, number(values.min(0)?)?, number(values.max(0)?)?);
                 Ok(state.affine(RANGE / (most - least + EPS), -RANGE * mean / (most - least + EPS))?)
             }
         }

@@ -3,7 +3,7 @@
 //! Must not know tensors.
 
 use crate::config::{Entries, parse, require, within};
-use ltx_nn::{NnError, Result, TimePadding};
+use ltx_nn::{Conv3dConfig, NnError, Result, TimePadding};
 use ltx_types::LatentScale;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -23,6 +23,8 @@ const ENTRIES: Entries<'static> = Entries {
         "use_quant_conv",
         "timestep_conditioning",
         "spatial_padding_mode",
+        "encoder_spatial_padding_mode",
+        "decoder_spatial_padding_mode",
         "latent_channels",
         "patch_size",
         "encoder_base_channels",
@@ -32,12 +34,7 @@ const ENTRIES: Entries<'static> = Entries {
         "latent_log_var",
         "causal_decoder",
     ],
-    fixed: &[
-        ("scaling_factor", "1.0"),
-        ("normalize_latent_channels", "false"),
-        ("encoder_spatial_padding_mode", "\"zeros\""),
-        ("decoder_spatial_padding_mode", "\"zeros\""),
-    ],
+    fixed: &[("scaling_factor", "1.0"), ("normalize_latent_channels", "false")],
     idle: &["_diffusers_version", "_name_or_path", "dropout"],
     idle_heads: &[],
 };
@@ -81,6 +78,26 @@ pub struct VideoVaeConfig {
     /// The timestep (0..1) that the decoder is told, where it is told one; what is usual until a run says otherwise.
     #[serde(skip)]
     pub decode_timestep: Option<f64>,
+    /// Whether the decoder's clips are reflected beyond their sides, and not continued with zeros.
+    #[serde(skip)]
+    decoder_reflects: bool,
+}
+
+/// How convolutions continue a clip beyond its ends.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Padding {
+    time: TimePadding,
+    reflects: bool,
+}
+
+impl Padding {
+    /// The encoder's: a frame depends on itself and the past; zeros beyond the sides.
+    pub(super) const CAUSAL: Self = Self { time: TimePadding::Causal, reflects: false };
+
+    /// A 3×3×3 convolution.
+    pub(super) fn cube(self, inputs: usize, outputs: usize) -> Conv3dConfig {
+        Conv3dConfig::cube(inputs, outputs, self.time).reflecting(self.reflects)
+    }
 }
 
 /// What the encoder says about the variance of a latent.
@@ -137,16 +154,14 @@ impl VideoVaeConfig {
             require(section, field, &supported)?;
         }
         let conditioned = timestep_conditioning(section)?;
-        // Files of the generation whose decoders are told a timestep leave out what is usual.
-        if !conditioned || section.get("spatial_padding_mode").is_some() {
-            require(section, "spatial_padding_mode", &json!("zeros"))?;
-        }
+        let decoder_reflects = decoder_reflects(section, conditioned)?;
         ENTRIES.check(section)?;
         for list in ["encoder_blocks", "decoder_blocks"] {
             check_blocks(section, list)?;
         }
         let mut config: Self = parse(section, "video VAE")?;
         config.decode_timestep = conditioned.then_some(DECODE_TIMESTEP);
+        config.decoder_reflects = decoder_reflects;
         within("latent_channels", config.latent_channels, 1..=4096)?;
         within("patch_size", config.patch_size, 1..=16)?;
         within("decoder_base_channels", config.decoder_base_channels, 1..=4096)?;
@@ -188,8 +203,14 @@ impl VideoVaeConfig {
         }
     }
 
-    pub(super) fn decoder_time_padding(&self) -> TimePadding {
-        if self.causal_decoder { TimePadding::Causal } else { TimePadding::Replicate }
+    pub(super) fn decoder_padding(&self) -> Padding {
+        let time = if self.causal_decoder { TimePadding::Causal } else { TimePadding::Replicate };
+        Padding { time, reflects: self.decoder_reflects }
+    }
+
+    /// Whether the decoder's clips are reflected beyond their sides.
+    pub(super) fn decoder_reflects(&self) -> bool {
+        self.decoder_reflects
     }
 
     /// Pixels per latent element, from the encoder's blocks.
@@ -306,6 +327,31 @@ fn timestep_conditioning(section: &Value) -> Result<bool> {
         Some(Value::Bool(stated)) => Ok(*stated),
         stated => Err(NnError::unsupported(FIELD, stated.unwrap_or(&Value::Null), "true or false")),
     }
+}
+
+/// Whether the decoder's clips are reflected beyond their sides: as stated for both halves, or for it alone; of a checkpoint that
+/// says nothing, as its generation does. The encoder has zeros there.
+fn decoder_reflects(section: &Value, conditioned: bool) -> Result<bool> {
+    let stated = |field: &str| match section.get(field).filter(|stated| !stated.is_null()) {
+        None => Ok(None),
+        Some(stated) if stated == "zeros" || stated == "reflect" => Ok(stated.as_str()),
+        Some(stated) => Err(NnError::unsupported(field, stated, "zeros or reflect")),
+    };
+    let (both, decoder) = (stated("spatial_padding_mode")?, stated("decoder_spatial_padding_mode")?);
+    let encoder = stated("encoder_spatial_padding_mode")?;
+    if both.or(encoder).is_some_and(|mode| mode != "zeros") {
+        let field = if both.is_some() { "spatial_padding_mode" } else { "encoder_spatial_padding_mode" };
+        return Err(NnError::unsupported(field, "reflect", "zeros in the encoder"));
+    }
+    for (field, own) in [("encoder_spatial_padding_mode", encoder), ("decoder_spatial_padding_mode", decoder)] {
+        if let (Some(both), Some(own)) = (both, own)
+            && both != own
+        {
+            return Err(NnError::unsupported(field, own, format!("{both}, as spatial_padding_mode states")));
+        }
+    }
+    let usual = if conditioned { "zeros" } else { "reflect" };
+    Ok(both.or(decoder).unwrap_or(usual) == "reflect")
 }
 
 /// Channels before the decoder's last convolution, where none are stated.

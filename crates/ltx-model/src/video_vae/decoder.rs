@@ -15,7 +15,7 @@ use crate::{
     part::Module,
 };
 use candle_core::{DType, Tensor};
-use ltx_nn::{Conv3d, Conv3dConfig, NnError, Result, Taps, Vb};
+use ltx_nn::{Conv3d, NnError, Result, Taps, Vb};
 use ltx_types::{LatentScale, Part};
 
 enum UpBlock {
@@ -52,24 +52,24 @@ impl Module for VideoDecoder {
     fn load(root: &Vb, config: &VideoVaeConfig) -> Result<Self> {
         let vb = &root.pp("vae");
         let decoder = vb.pp("decoder");
-        let time = config.decoder_time_padding();
+        let padding = config.decoder_padding();
         let conv = |name: &str, config| Conv3d::load(&decoder.pp(name).pp("conv"), config);
         let mut up_blocks = Vec::new();
         for (i, block) in config.decoder()?.into_iter().enumerate() {
             let vb = decoder.pp("up_blocks").pp(i.to_string());
             up_blocks.push(match block {
                 Block::Residual { channels, layers } => UpBlock::Residual(match config.decode_timestep {
-                    Some(_) => ResidualBlocks::load_conditioned(&vb, channels, layers, time)?,
-                    None => ResidualBlocks::load(&vb, channels, layers, time)?,
+                    Some(_) => ResidualBlocks::load_conditioned(&vb, channels, layers, padding)?,
+                    None => ResidualBlocks::load(&vb, channels, layers, padding)?,
                 }),
                 Block::Resample { inputs, outputs, stride, residual } => {
-                    UpBlock::Upsample(Upsample::load(&vb, (inputs, outputs), stride, (time, residual))?)
+                    UpBlock::Upsample(Upsample::load(&vb, (inputs, outputs), stride, (padding, residual))?)
                 }
             });
         }
-        let first = Conv3dConfig::cube(config.latent_channels, config.decoder_bottleneck()?, time);
+        let first = padding.cube(config.latent_channels, config.decoder_bottleneck()?);
         let folded = 3 * config.patch_size * config.patch_size;
-        let last = Conv3dConfig::cube(config.decoder_base(), folded, time).normed(EPS);
+        let last = padding.cube(config.decoder_base(), folded).normed(EPS);
         let base = config.decoder_base();
         let timestep = |timestep: f64| {
             Ok::<_, NnError>(Timestep {

@@ -3,7 +3,7 @@
 //! Must not know images' files or sizes.
 
 use super::{
-    config::{Block, LogVariance, VideoVaeConfig},
+    config::{Block, LogVariance, Padding, VideoVaeConfig},
     patchify::patchify,
     resample::Downsample,
     residual::{EPS, ResidualBlocks},
@@ -61,7 +61,7 @@ impl Module for VideoEncoder {
             let vb = encoder.pp("down_blocks").pp(i.to_string());
             down_blocks.push(match block {
                 Block::Residual { channels, layers } => {
-                    DownBlock::Residual(ResidualBlocks::load(&vb, channels, layers, TimePadding::Causal)?)
+                    DownBlock::Residual(ResidualBlocks::load(&vb, channels, layers, Padding::CAUSAL)?)
                 }
                 Block::Resample { inputs, outputs, stride, .. } => {
                     channels = outputs;

@@ -45,6 +45,11 @@ impl ClipShape {
         Self { frames, height: self.height / height as u64, width: self.width / width as u64 }
     }
 
+    /// With a row and a column beyond each side.
+    fn beyond_sides(self) -> Self {
+        Self { height: self.height + 2, width: self.width + 2, ..self }
+    }
+
     fn with_first_doubled(self, time: usize) -> Self {
         Self { frames: self.frames + u64::from(time == 2), ..self }
     }
@@ -104,8 +109,18 @@ impl VideoVaeConfig {
     /// The configuration names a block that is not implemented.
     pub fn decoder_bytes(&self, latent: ClipShape, placement: Placement) -> Result<u64> {
         let (mut at, mut most) = (latent, 0);
+        let reflects = self.decoder_reflects();
         for block in self.decoder()? {
             most = most.max(match block {
+                // The stream, what a layer takes, that with more beyond its sides, and what it makes of it, so or cut.
+                Block::Residual { channels, .. } if reflects => 4 * channels as u64 * at.beyond_sides().positions(),
+                Block::Resample { inputs, outputs, stride, residual } if reflects => {
+                    let before = inputs as u64 * at.beyond_sides().positions();
+                    at = at.up(stride);
+                    // The input twice; the result whole and cut, or cut with the skip and their sum.
+                    2 * before
+                        + (2 + u64::from(residual)) * outputs as u64 * at.beyond_sides().beyond_sides().positions()
+                }
                 Block::Residual { channels, .. } => {
                     // Our own second layer adds to the stream.
                     let in_place = placement.is_gpu() && placement.dtype == DType::BF16;
@@ -131,7 +146,10 @@ impl VideoVaeConfig {
         match placement.device {
             DeviceKind::Cpu => {
                 // The last features and the folded pixels, or the pixels folded and unfolded.
-                let last = (base + pixels).max(2 * pixels) * at.positions();
+                let last = match reflects {
+                    true => (2 * base + pixels).max(base + 2 * pixels) * at.beyond_sides().positions(),
+                    false => (base + pixels).max(2 * pixels) * at.positions(),
+                };
                 Ok(most.max(last) * CPU_VALUE + Conv3d::scratch_bytes(self.decoder_bottleneck()?))
             }
             DeviceKind::Gpu => {

@@ -2,9 +2,12 @@
 //!
 //! Must not know the resolution.
 
-use super::timestep::{RowEmbedder, table};
+use super::{
+    config::Padding,
+    timestep::{RowEmbedder, table},
+};
 use candle_core::Tensor;
-use ltx_nn::{Conv3d, Conv3dConfig, Result, TimePadding, Vb};
+use ltx_nn::{Conv3d, Result, Vb};
 
 /// Epsilon of every pixel norm in the VAE.
 pub(super) const EPS: f64 = 1e-8;
@@ -20,8 +23,8 @@ pub(super) struct ResidualBlocks {
 }
 
 impl ResidualBlocks {
-    pub(super) fn load(vb: &Vb, channels: usize, layers: usize, time: TimePadding) -> Result<Self> {
-        let config = Conv3dConfig::cube(channels, channels, time).normed(EPS);
+    pub(super) fn load(vb: &Vb, channels: usize, layers: usize, padding: Padding) -> Result<Self> {
+        let config = padding.cube(channels, channels).normed(EPS);
         let layer = |i: usize| {
             let vb = vb.pp("res_blocks").pp(i.to_string());
             let conv = |name: &str| Conv3d::load(&vb.pp(name).pp("conv"), config);
@@ -31,12 +34,12 @@ impl ResidualBlocks {
     }
 
     /// The same with blocks that are told a timestep.
-    pub(super) fn load_conditioned(vb: &Vb, channels: usize, layers: usize, time: TimePadding) -> Result<Self> {
+    pub(super) fn load_conditioned(vb: &Vb, channels: usize, layers: usize, padding: Padding) -> Result<Self> {
         let blocks = vb.pp("res_blocks");
         let table = |i: usize| table(&blocks.pp(i.to_string()), "scale_shift_table", ROWS, channels);
         let tables = (0..layers).map(table).collect::<Result<_>>()?;
         let embedder = RowEmbedder::load(vb, "time_embedder", ROWS, channels)?;
-        Ok(Self { timestep: Some((embedder, tables)), ..Self::load(vb, channels, layers, time)? })
+        Ok(Self { timestep: Some((embedder, tables)), ..Self::load(vb, channels, layers, padding)? })
     }
 
     /// In the memory of `x`, which nothing else may hold. A timestep (0..1000) is read by blocks that are told one.

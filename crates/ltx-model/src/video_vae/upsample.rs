@@ -2,8 +2,9 @@
 //!
 //! Must not know the blocks around it.
 
+use super::config::Padding;
 use candle_core::Tensor;
-use ltx_nn::{Conv3d, Conv3dConfig, Result, TimePadding, Vb};
+use ltx_nn::{Conv3d, Result, Vb};
 
 /// Depth-to-space. Where time is doubled, the first frame is dropped.
 pub(super) struct Upsample {
@@ -18,10 +19,10 @@ impl Upsample {
         vb: &Vb,
         (inputs, outputs): (usize, usize),
         stride: [usize; 3],
-        (time, residual): (TimePadding, bool),
+        (padding, residual): (Padding, bool),
     ) -> Result<Self> {
         let folded = outputs * stride.iter().product::<usize>();
-        let config = Conv3dConfig::cube(inputs, folded, time).unfolded(stride);
+        let config = padding.cube(inputs, folded).unfolded(stride);
         Ok(Self { conv: Conv3d::load(&vb.pp("conv").pp("conv"), config)?, stride, outputs, residual })
     }
 

@@ -43,6 +43,21 @@ fn every_key_is_accounted_for() {
     assert_eq!(keys("used") + keys("audio"), sparse.keys());
 }
 
+/// LTX-2 19B, whose configuration is rebuilt from public converters.
+#[test]
+fn every_key_of_ltx_2_is_accounted_for() {
+    let folder = scratch();
+    let file = folder.path().join("checkpoint.safetensors");
+    let sparse = Sparse::published("ltx-2-19b", "ltx-2-19b", "2.0.0");
+    sparse.write(&file, 0);
+    let printed = run(ltxd(&["inspect", "--json", &text(&file)])).with(DONE).out;
+    let found: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    let keys = |kind: &str| found[format!("keys_{kind}")].as_u64().unwrap() as usize;
+    assert_eq!([sparse.keys(), keys("total"), keys("unknown"), keys("missing")], [4049, 4049, 0, 0]);
+    assert_eq!(keys("used") + keys("audio"), sparse.keys());
+    assert_eq!(found["kind"], "LTX-2 checkpoint");
+}
+
 /// The files of LTX-2.5 as they are published, the language model aside, whose keys are not known here.
 #[test]
 fn every_key_of_the_files_of_2_5_is_accounted_for() {

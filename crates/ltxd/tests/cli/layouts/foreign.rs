@@ -18,10 +18,6 @@ fn as_of(generation: &str) -> File {
     let mut file = tiny();
     match generation {
         "2.6" => drop(file.metadata.insert("model_version".into(), "2.6.0".into())),
-        "2" => {
-            file.tensors.retain(|tensor| !tensor.key.contains("to_gate_logits"));
-            file.metadata.insert("model_version".into(), "2.0.0".into());
-        }
         _ => {
             let of_2 = ["to_gate_logits", "audio", "av_ca", "video_to_audio", "a2v", "connector", "projection"];
             file.tensors.retain(|tensor| !of_2.iter().any(|mark| tensor.key.contains(mark)));
@@ -45,7 +41,6 @@ fn assert_named(file: &str, title: &str) {
 }
 
 #[test_case("2.6", "LTX-2.6"; "of 2 6")]
-#[test_case("2", "LTX-2 "; "of 2")]
 #[test_case("0.9.8", "LTX-Video 0.9.x"; "of 0 9")]
 fn a_generation_is_named_in_each_layout(generation: &str, title: &str) {
     let folder = scratch();
