@@ -82,6 +82,16 @@ impl Family {
     /// The families that run here.
     pub const ALL: [Self; 4] = [Self::Ltx23, Self::Ltx25, Self::Ltx2, Self::Ltxv098];
 
+    /// The family of a version (major, minor) that a file states; LTX-2.3 of one that states none.
+    pub fn of_version(stated: Option<(u32, u32)>) -> Self {
+        match stated {
+            Some((0, _)) => Self::Ltxv098,
+            Some((2, 0..=2)) => Self::Ltx2,
+            Some((2, 5..)) => Self::Ltx25,
+            _ => Self::Ltx23,
+        }
+    }
+
     /// The name in manifests.
     pub fn name(self) -> &'static str {
         match self {

@@ -19,7 +19,7 @@ use ltx_model::{
     transformer::TransformerConfig,
     upsampler::UpsamplerConfig,
 };
-use ltx_types::{LoraChoice, Part};
+use ltx_types::{LoraChoice, Part, model_version};
 use ltx_weights::{KeyProblem, LoadReport, Loras, ShapeOnly, TensorSet, lora_report};
 use std::{
     path::{Path, PathBuf},
@@ -131,8 +131,9 @@ fn inspect_ltx(tensors: TensorSet, loras: &[LoraChoice]) -> Result<Inspected> {
         // A file that holds no part at all is accounted for as a whole one, in which every key is missing.
         let (parts, absent) = if here.is_empty() { (absent, here) } else { (here, absent) };
         let components = components(&tensors, &config, &parts)?;
-        // A VAE alone does not say which family it is of.
-        let family = components.family.unwrap_or(Family::Ltx23).title();
+        // A VAE alone says by its version which family it is of, if it says it.
+        let stated = version.as_deref().and_then(model_version);
+        let family = components.family.unwrap_or_else(|| Family::of_version(stated)).title();
         let kind = format!("{family} {}", if absent.is_empty() { "checkpoint" } else { "component" });
         let source = ShapeOnly::with_loras(Arc::clone(&tensors), Arc::new(Loras::open(loras, &tensors)?));
         let report = account(source, &components, &parts).report();

@@ -55,9 +55,9 @@ fn altered(from: &Path, to: &Path, (entry, value): (&str, &str)) -> PathBuf {
 #[test]
 fn each_file_is_what_it_is_to_the_last_key() {
     for (file, kind, used) in [
-        (TRANSFORMER, "LTX-2.5 component", 175),
-        (TEXT, "Gemma-4 text encoder, with the text projection of a checkpoint", 88),
-        (VAE, "component", 74),
+        (TRANSFORMER, "LTX-2.5 component", 135),
+        (TEXT, "Gemma-4 text encoder, with the text projection of a checkpoint", 86),
+        (VAE, "LTX-2.5 component", 74),
     ] {
         let found = inspect(&newer(file)).unwrap();
         assert!(found.kind.ends_with(kind), "{}", found.kind);
