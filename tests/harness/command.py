@@ -2,12 +2,12 @@
 
 import subprocess
 
-from harness.paths import ENVIRONMENT, LTXD
+from harness.paths import ENVIRONMENT, GUARD, LTXD
 
 
 def ltxd(*words, code=0, **environment):
     """The ended process, whose exit code is `code`. Its environment has no LTXD_…, but for what is given."""
     command = [LTXD, *map(str, words)]
-    ended = subprocess.run(command, capture_output=True, text=True, env={**ENVIRONMENT, **environment}, timeout=600)
+    ended = subprocess.run(command, capture_output=True, text=True, env={**ENVIRONMENT, **environment}, timeout=GUARD)
     assert ended.returncode == code, f"{' '.join(command)}\n{ended.stdout}{ended.stderr}"
     return ended

@@ -65,9 +65,10 @@ class Hub:
     def __init__(self):
         self.repositories, self.faults, self.log, self.lock = {}, [], [], threading.Lock()
         self.sent = 0  # Bytes of large files.
-        self.at_once, self.most_at_once = 0, 0
-        self.paused = threading.Event()
-        self.bytes_per_second = 0
+        self.at_once = 0
+        # While it is paused no file's bytes are sent. It pauses by itself once so many bytes of large files were sent in all, so
+        # that no pull ends before a test has done what it does in the middle of one.
+        self.paused, self.pause_at = threading.Event(), None
         # Bytes that are sent at a time; and whether each block waits until the one before has been read by the client's process,
         # so that what a killed client loses is bounded, however busy the machine is.
         self.block, self.waits_for_reader = BLOCK, False
@@ -86,6 +87,13 @@ class Hub:
         for server in self.servers.values():
             server.shutdown()
             server.server_close()
+
+    def may_send(self):
+        with self.lock:
+            if self.pause_at is not None and self.sent >= self.pause_at:
+                self.pause_at = None
+                self.paused.set()
+        return not self.paused.is_set()
 
     def requests(self, host=None, method=None, path=""):
         with self.lock:
@@ -212,7 +220,6 @@ class Handler(BaseHTTPRequestHandler):
         hub = self.hub
         with hub.lock:
             hub.at_once += 1
-            hub.most_at_once = max(hub.most_at_once, hub.at_once)
         try:
             self.body(data, {"ETag": '"of-the-storage"'}, fault, counted=True)
         finally:
@@ -258,7 +265,9 @@ class Handler(BaseHTTPRequestHandler):
         stop = start + fault.cut_after if fault and fault.cut_after >= 0 else end
         at = start
         while at < min(stop, end):
-            while self.hub.paused.is_set():
+            while not self.hub.may_send():
+                if self.client_is_gone():
+                    return
                 time.sleep(0.01)
             block = data[at : min(at + self.hub.block, stop, end)]
             while self.hub.waits_for_reader and self.unread():
@@ -266,8 +275,6 @@ class Handler(BaseHTTPRequestHandler):
             if fault and fault.trickle:
                 block = block[:1]
                 time.sleep(0.2)
-            elif self.hub.bytes_per_second:
-                time.sleep(len(block) * max(self.hub.at_once, 1) / self.hub.bytes_per_second)
             if fault and at <= fault.flip_at < at + len(block):
                 block = bytes(b ^ (i + at == fault.flip_at) for i, b in enumerate(block))
             if self.client_is_gone():
@@ -301,8 +308,9 @@ class Proxy:
                 with socket.create_connection((to.hostname, to.port)) as there:
                     lines = [f"{self.command} {to.path}?{to.query} HTTP/1.1", *(f"{k}: {v}" for k, v in self.headers.items())]
                     there.sendall("\r\n".join([*lines, "Connection: close", "", ""]).encode())
-                    while data := there.recv(1 << 16):
-                        self.wfile.write(data)
+                    answer = b"".join(iter(lambda: there.recv(1 << 16), b""))
+                # Said, that the client does not ask again on a connection that is just closed.
+                self.wfile.write(answer.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
                 self.close_connection = True
 
             do_HEAD = do_GET

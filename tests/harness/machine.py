@@ -3,7 +3,7 @@
 import json, subprocess
 
 from harness.hub import Repository
-from harness.paths import ENVIRONMENT, LTXD, MODELS
+from harness.paths import ENVIRONMENT, GUARD, LTXD, MODELS
 
 WEIGHTS, ENCODER = "Maker/weights", "Maker/encoder-of-text"
 # How the models of these tests are sampled.
@@ -55,7 +55,9 @@ class Machine:
         self.home, self.cache, self.manifests = folder / "home", folder / "home/hub", folder / "manifests"
         self.manifests.mkdir(parents=True)
         known = {name: value for name, value in ENVIRONMENT.items() if not name.startswith(("HF_", "XDG_")) and "proxy" not in name.lower()}
-        self.environment = {**known, "HOME": str(folder / "user"), "HF_HOME": str(self.home), "HF_ENDPOINT": hub.url}
+        # A hub that is paused, or a machine that is busy, makes no connection a bad one.
+        patient = {"HF_HUB_DOWNLOAD_TIMEOUT": str(GUARD), "HF_HUB_ETAG_TIMEOUT": str(GUARD)}
+        self.environment = {**known, **patient, "HOME": str(folder / "user"), "HF_HOME": str(self.home), "HF_ENDPOINT": hub.url}
         self.under = []
 
     def manifest(self, text, name="large"):
@@ -65,13 +67,14 @@ class Machine:
         return [*self.under, LTXD, *map(str, words), *(["--models-dir", str(self.manifests)] if words[0] in ("pull", "models", "generate") else [])]
 
     def run(self, *words, code=0, **environment):
-        ended = subprocess.run(self.command(*words), capture_output=True, text=True, env={**self.environment, **environment}, timeout=600)
+        ended = subprocess.run(self.command(*words), capture_output=True, text=True, env={**self.environment, **environment}, timeout=GUARD)
         assert ended.returncode == code, f"exit code {ended.returncode}\n{ended.stdout}{ended.stderr}"
         return ended
 
-    def start(self, *words, **environment):
-        log = (self.folder / "log").open("a")
-        return subprocess.Popen(self.command(*words), stdout=log, stderr=log, env={**self.environment, **environment})
+    def start(self, *words, stdout=None):
+        """What it says goes to the file `log`, unless it is to be read."""
+        with (self.folder / "log").open("a") as log:
+            return subprocess.Popen(self.command(*words), stdout=stdout or log, stderr=log, text=True, env=self.environment)
 
     def models(self):
         return {model["name"]: model for model in json.loads(self.run("models", "--json").stdout)["models"]}

@@ -1,6 +1,6 @@
 """A running `ltxd serve` on the tiny model, whose weights are random: what these tests look at needs no others."""
 
-import random, re, signal, socket, subprocess, time
+import random, re, signal, socket, subprocess
 from pathlib import Path
 
 import grpc
@@ -88,22 +88,6 @@ class Node:
         """Bytes of resident memory."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024
-
-    def wanted_cpu(self):
-        """{thread: seconds that it ran or would have run, had the machine let it}"""
-        found = {}
-        for task in Path(f"/proc/{self.process.pid}/task").iterdir():
-            try:
-                found[task.name] = sum(map(int, (task / "schedstat").read_text().split()[:2])) / 1e9
-            except OSError:  # The thread has ended.
-                pass
-        return found
-
-    def idle(self, seconds=1):
-        """Whether its threads want little for so long, where one that computes wants all: however busy the machine is."""
-        before = self.wanted_cpu()
-        time.sleep(seconds)
-        return sum(wanted - before.get(thread, 0) for thread, wanted in self.wanted_cpu().items()) < 0.3 * seconds
 
     def connections(self):
         """How many connections to its port there are that its side has not closed."""

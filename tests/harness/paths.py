@@ -12,4 +12,4 @@ TLS = ROOT / "crates/ltx-server/tests/wire/tls"
 # A node's own configuration must not come from whoever runs the tests.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("LTXD_")}
 # Seconds after which something hangs, on a machine however busy.
-GUARD = 120
+GUARD = 600

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from harness.hub import sha256
-from harness.waiting import eventually
 from harness.machine import ENCODER, WEIGHTS, published, wanted
+from harness.paths import GUARD
+from harness.waiting import eventually
 
 TMPFS = 'mount -t tmpfs -o size="$1" tmpfs "$2" || exit 99; shift 2; exec "$@"'
 
@@ -23,13 +24,15 @@ def test_killed_at_random_moments(machine, hub, rng, megabytes, kills):
     hub.repositories = repositories = published(rng, megabytes)
     total = wanted(repositories)
     hub.block, hub.waits_for_reader = 4096, True
-    killed = 0
     for moment in sorted(rng.sample(range(1, total * 95 // 100), kills)):
+        # Not at the moment itself: whoever is killed is in the middle of something. But before the end.
+        hub.pause_at = min(max(hub.sent, moment) + total // 50, total * 99 // 100)
         process = machine.start("pull", "large")
         eventually(lambda: hub.sent >= moment or process.poll() is not None, f"{moment} bytes are sent")
-        killed += process.poll() is None
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        assert process.wait() == -signal.SIGKILL, "it ended by itself"
+        hub.pause_at = None
+        hub.paused.clear()
         # What is under a published name is whole at any moment.
         for repository, name in [(repositories[WEIGHTS], WEIGHTS), (repositories[ENCODER], ENCODER)]:
             for path in machine.snapshot(name, repository.commit).rglob("*"):
@@ -40,21 +43,22 @@ def test_killed_at_random_moments(machine, hub, rng, megabytes, kills):
     assert whole(machine, repositories)
     twice = hub.sent - total
     print(f"fetched twice: {twice} bytes of {total}, {100 * twice / total:.3f} %")
-    assert 0 <= twice <= total / 100 and killed > kills // 2
+    assert 0 <= twice <= total / 100
 
 
 def test_stopped_by_hand(machine, hub, large):
-    hub.bytes_per_second = 4e6
+    # What is on its way when it is stopped is little.
+    hub.waits_for_reader = True
     for number in (signal.SIGINT, signal.SIGTERM):
-        before = hub.sent
+        hub.pause_at = hub.sent + 3_000_000
         process = machine.start("pull", "large")
-        eventually(lambda: hub.sent > before + 1_000_000, "some of it is sent")
+        eventually(hub.paused.is_set, "some of it is sent")
         process.send_signal(number)
-        assert process.wait(60) == 130
-    hub.bytes_per_second = 0
+        assert process.wait(GUARD) == 130
+        hub.paused.clear()
     machine.run("pull", "large")
     assert whole(machine, large)
-    assert hub.sent <= 1.5 * wanted(large), "it began anew"
+    assert hub.sent <= wanted(large) + 1_000_000, "it began anew"
 
 
 def test_two_at_once_fetch_once(machine, hub, large):
@@ -65,21 +69,21 @@ def test_two_at_once_fetch_once(machine, hub, large):
     log = machine.folder / "log"
     eventually(lambda: "waiting" in log.read_text(), "the second one waits")
     hub.paused.clear()
-    assert first.wait(120) == 0 and second.wait(120) == 0
+    assert first.wait(GUARD) == 0 and second.wait(GUARD) == 0
     assert whole(machine, large)
     assert hub.sent == wanted(large)
 
 
 def test_when_the_first_is_killed_the_second_goes_on(machine, hub, large):
-    hub.bytes_per_second = 4e6
+    hub.pause_at = 500_000
     first = machine.start("pull", "large")
-    eventually(lambda: hub.sent > 500_000, "the first one fetches")
+    eventually(hub.paused.is_set, "the first one fetches")
     second = machine.start("pull", "large")
     eventually(lambda: "waiting" in (machine.folder / "log").read_text(), "the second one waits")
     first.kill()
-    first.wait()
-    hub.bytes_per_second = 0
-    assert second.wait(120) == 0
+    assert first.wait() == -signal.SIGKILL, "it ended by itself"
+    hub.paused.clear()
+    assert second.wait(GUARD) == 0
     assert whole(machine, large)
 
 
@@ -118,9 +122,9 @@ def test_room_is_asked_for_first(machine, hub, large, small_disk):
 
 def test_a_disk_that_fills_leaves_the_cache_sound(machine, hub, large, small_disk):
     disk = small_disk(14_000_000)
-    hub.bytes_per_second = 8e6
+    hub.waits_for_reader, hub.pause_at = True, 4_000_000
     process = machine.start("pull", "large")
-    eventually(lambda: hub.sent > 3_000_000, "some of it is sent")
+    eventually(hub.paused.is_set, "some of it is sent")
     filler = disk / "filler"
     with filler.open("wb", buffering=0) as file:
         for size in (1 << 20, 1 << 12):
@@ -129,7 +133,8 @@ def test_a_disk_that_fills_leaves_the_cache_sound(machine, hub, large, small_dis
                     file.write(bytes(size))
             except OSError:
                 pass
-    assert process.wait(120) == 1
+    hub.paused.clear()
+    assert process.wait(GUARD) == 1
     assert "no space left" in (machine.folder / "log").read_text()
     # Nothing has a published name that is not whole.
     assert not list(disk.glob("hub/models--*/snapshots/*/*"))

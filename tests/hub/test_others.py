@@ -4,7 +4,7 @@ import json, os, shutil, subprocess, sys
 
 import pytest
 
-from harness.paths import MODELS, PICTURES
+from harness.paths import GUARD, MODELS, PICTURES
 from harness.machine import DEFAULTS, WEIGHTS, of_tiny
 
 TINY = """
@@ -49,7 +49,7 @@ def generate(machine, tmp_path, code=0, **environment):
 def python(machine, code, **environment):
     """What a program with huggingface_hub prints, as JSON."""
     environment = {**machine.environment, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", **environment}
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=300)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=GUARD)
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout.splitlines()[-1])
 

@@ -8,7 +8,9 @@ from harness.requests import image, small
 
 CRASHES = 3
 # Far from its first step when it is taken: the node is killed as soon as it says so.
-DEADLY = spec.GenerationSpec(prompt="A wave. " * 200, image=image(), width=768, height=512, frames=97, seed=4)
+DEADLY = spec.GenerationSpec(
+    prompt="A wave. " * 200, image=image(), width=768, height=512, frames=97, seed=4, schedule=spec.SCHEDULE_GUIDED
+)
 
 
 def test_what_kills_the_node_is_given_up(nodes):

@@ -12,7 +12,10 @@ from harness.requests import image, small
 from harness.waiting import eventually
 
 TMPFS = 'mount -t tmpfs -o size=24m tmpfs "$1" || exit 99; shift; exec "$@"'
-LARGE = spec.GenerationSpec(prompt="A wave.", image=image(), width=256, height=256, frames=97, seed=5)
+# It is far from its end when the disk is full.
+LARGE = spec.GenerationSpec(
+    prompt="A wave.", image=image(), width=256, height=256, frames=97, seed=5, schedule=spec.SCHEDULE_GUIDED, steps=1000
+)
 
 
 @pytest.fixture
@@ -46,11 +49,13 @@ def test_it_fails_as_such_and_the_node_goes_on(tmp_path, within, nodes):
         filler = Path(f"/proc/{node.process.pid}/root{disk}/filler")
         id_ = client.create(LARGE).id
         next(news for news in client.stream(id_) if news.event.progress.stage == g.STAGE_DENOISING)
+        written = Path(f"/proc/{node.process.pid}/root{node.data}/outputs/.{id_}.partial")
+        assert written.exists()
         fill(filler)
         refusal = refused(client.create, small(3))
         assert (refusal.code, refusal.reason) == ("RESOURCE_EXHAUSTED", "STORAGE_FULL")
-        # It stops working once nothing can be written, and tries now and then to say so.
-        eventually(node.idle, "the node stops working")
+        # It stops working once nothing can be written: the folder that it wrote to is given up.
+        eventually(lambda: not written.exists(), "the node stops working")
         assert client.about().state == about.NODE_STATE_READY
         filler.unlink()
         last = client.watch(id_)[-1]

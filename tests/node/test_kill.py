@@ -11,6 +11,7 @@ from harness.events import FINAL, in_order, repeated, told
 from harness.node import QUICK
 from harness.paths import GUARD
 from harness.requests import KINDS, undisturbed
+from harness.waiting import eventually
 
 WAITING = 4  # generations that are kept going
 GONE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN, grpc.StatusCode.CANCELLED)
@@ -21,17 +22,23 @@ class Mix:
 
     def __init__(self, rng):
         self.rng, self.asked, self.ids, self.cancelled, self.seen_final = rng, {}, {}, set(), {}
+        self.last_events = {}
 
-    def drive(self, client, stop, answered):
+    def events(self):
+        """How many events there are, as far as the node has told."""
+        return sum(self.last_events.values())
+
+    def drive(self, client, stop, seen):
         """Until the node is gone: asks again what was not acknowledged, keeps a few going, cancels some, looks at all."""
         try:
             while not stop.is_set():
-                self.turn(client, answered)
+                self.turn(client)
+                seen()
         except grpc.RpcError as error:
             if not stop.is_set() and error.code() not in GONE:
                 raise
 
-    def turn(self, client, answered):
+    def turn(self, client):
         for request_id, kind in self.asked.items():
             if request_id not in self.ids:
                 self.ids[request_id] = client.create(KINDS[kind](), request_id).id
@@ -39,7 +46,7 @@ class Mix:
         for id_ in self.ids.values():
             if id_ not in self.seen_final:
                 now = client.get(id_)
-                answered.set()
+                self.last_events[id_] = now.last_event
                 if now.state in FINAL:
                     self.seen_final[id_] = (now.state, now.last_event, now.mark.frames_sha256)
                 else:
@@ -60,16 +67,25 @@ class Mix:
                 raise
 
 
-def disturb(node, mix, pace):
-    """Starts the node and kills it, while it starts or while it works; a generation takes `pace` seconds."""
+def disturb(node, mix, events):
+    """Starts the node and kills it: once its log has some lines of a start, or once it has told of some events more; a generation
+    has so many of them. -> whether it was killed while it worked"""
+    logged, early = node.log().count("\n"), mix.rng.random() < 0.3
+    lines, more, beside = mix.rng.randrange(4), mix.rng.randrange(1, round(3 * events)), mix.rng.uniform(0, 0.05)
     node.launch()
-    stop, answered = threading.Event(), threading.Event()
-    early, moment = mix.rng.random() < 0.3, mix.rng.uniform(0.0, 1.0)
+    stop, due, first = threading.Event(), threading.Event(), []
+
+    def seen():
+        first.append(mix.events())
+        if not early and first[-1] >= first[0] + more:
+            due.set()
 
     def kill():
-        if not early:
-            answered.wait(GUARD)
-        time.sleep(moment * 0.3 if early else moment * 3 * pace)
+        if early:
+            eventually(lambda: node.log().count("\n") >= logged + lines, "the node logs")
+        else:
+            due.wait(GUARD)
+        time.sleep(beside)  # In the middle of something.
         stop.set()
         node.process.kill()
 
@@ -77,14 +93,16 @@ def disturb(node, mix, pace):
     killer.start()
     while not stop.is_set():
         with node.client() as client:
-            mix.drive(client, stop, answered)
+            mix.drive(client, stop, seen)
         time.sleep(0.01)
     killer.join()
     assert node.process.wait() == -9, "the node ended by itself"
+    assert early or due.is_set(), "it was killed before it had worked"
+    return not early
 
 
 def ended_well(client, mix, request_id, wanted):
-    """A generation's events and record are what they should be."""
+    """A generation's events and record are what they should be; how often it was taken up again."""
     id_, kind = mix.ids[request_id], mix.asked[request_id]
     events, now = client.watch(id_), client.get(id_)
     assert in_order(events), told(events)
@@ -95,20 +113,19 @@ def ended_well(client, mix, request_id, wanted):
         assert now.mark.frames_sha256 == wanted[kind]
     else:
         assert now.state == g.GENERATION_STATE_CANCELLED and id_ in mix.cancelled, now
+    return now.resumptions
 
 
 @pytest.mark.parametrize("kills", [10, pytest.param(200, marks=[pytest.mark.campaign, pytest.mark.timeout(7200)])])
 def test_nothing_acknowledged_is_lost(nodes, rng, kills):
     quiet = nodes(*QUICK, name="undisturbed")
     with quiet.client() as client:
-        wanted, pace = undisturbed(client)
+        wanted, events = undisturbed(client)
     quiet.stop()
     mix, node = Mix(rng), nodes.make(*QUICK, name="disturbed")
-    for _ in range(kills):
-        disturb(node, mix, pace)
-    assert mix.ids
+    assert sum(disturb(node, mix, events) for _ in range(kills)) > kills // 3
     node.start()
     with node.client() as client:
-        for request_id in mix.ids:
-            ended_well(client, mix, request_id, wanted)
+        resumptions = sum(ended_well(client, mix, request_id, wanted) for request_id in mix.ids)
+        assert resumptions > kills // 5, "it was seldom killed in the middle of a generation"
         assert len(client.list(page_size=500)) >= min(500, len(mix.ids))

@@ -19,6 +19,6 @@ pub use generator::{Generator, Outcome, Run, StageSeconds};
 pub use latent::{LatentStore, NotKept, NotSaved, SavedLatent};
 pub use plan::{BlocksNeed, DecodingNeed, MemoryBudget, MemoryPlan, StageNeed};
 pub use preview::{NoPreviews, Preview, PreviewSink};
-pub use prompt::PromptTokens;
+pub use prompt::{PromptTokens, long_prompts};
 pub use steps::StageSteps;
 pub use tiles::{Axis, TileSizes};

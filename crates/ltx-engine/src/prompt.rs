@@ -2,7 +2,7 @@
 //!
 //! Must not know how text becomes tokens.
 
-use ltx_types::FieldError;
+use ltx_types::{FieldError, GenerationDraft, Schedule};
 
 /// Tokens of a prompt, as the model's own tokenizer counts them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,9 +28,41 @@ impl PromptTokens {
     }
 }
 
+/// Prompts of a draft that have more tokens than the model takes, each as its field's fault. Text that no pass would read, and
+/// that of a field which the draft has a fault of already, is not counted. `count` is nothing where nobody can count.
+pub fn long_prompts(draft: &GenerationDraft, count: impl Fn(&str) -> Option<PromptTokens>) -> Vec<FieldError> {
+    let reads_negative = draft.schedule == Schedule::Guided && draft.guidance.uses_cfg();
+    let prompts = [("prompt", &draft.prompt, true), ("negative_prompt", &draft.negative_prompt, reads_negative)];
+    let fault = |(field, text, read): (&'static str, &String, bool)| {
+        let counted = read && draft.faults.iter().all(|fault| fault.field != field);
+        let tokens = counted.then(|| count(text)).flatten()?;
+        tokens.check(field).err()
+    };
+    prompts.into_iter().filter_map(fault).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ltx_types::{Defaults, Overrides};
+
+    #[test]
+    fn what_nobody_reads_or_is_wrong_already_is_not_counted() {
+        let words = |text: &str| Some(PromptTokens { count: text.split_whitespace().count(), most: 2 });
+        let long = |schedule, cfg_scale, faults| {
+            let said = Overrides { negative_prompt: Some("d e f".into()), cfg_scale, ..Overrides::default() };
+            let draft = Defaults::official(schedule).fill(said, "a b c".into(), vec![]);
+            let found = long_prompts(&GenerationDraft { faults, ..draft }, words);
+            found.into_iter().map(|fault| fault.field).collect::<Vec<_>>()
+        };
+        assert_eq!(long(Schedule::Guided, Some(3.0), vec![]), ["prompt", "negative_prompt"]);
+        assert_eq!(long(Schedule::Guided, Some(1.0), vec![]), ["prompt"]);
+        assert_eq!(long(Schedule::Distilled, None, vec![]), ["prompt"]);
+        let known = vec![FieldError::new("prompt", "x", "is wrong")];
+        assert_eq!(long(Schedule::Guided, Some(3.0), known), ["negative_prompt"]);
+        let draft = Defaults::official(Schedule::Guided).fill(Overrides::default(), "a b c".into(), vec![]);
+        assert_eq!(long_prompts(&draft, |_| None), [], "nobody can count");
+    }
 
     #[test]
     fn a_prompt_that_is_too_long_is_told_its_tokens_and_the_limit() {

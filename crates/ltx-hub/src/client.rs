@@ -6,10 +6,10 @@
 //! Must not know what is done with the bytes.
 
 use crate::{
-    Cache, HubError, HubSettings, Patience, RepoFile, Repository, Result, Revision, Watch,
+    Cache, HubError, HubSettings, Patience, Remote, RepoFile, Repository, Result, Revision, Watch,
+    answers::Answers,
     attempt::{Attempt, Backoff, rate_limit, retry_after},
     names::is_file_path,
-    remote::{Answers, Remote},
 };
 use reqwest::{
     Client, Method, Response, StatusCode, Url,

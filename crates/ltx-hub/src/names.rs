@@ -95,6 +95,7 @@ pub(crate) fn is_commit(text: &str) -> bool {
 }
 
 /// Whether an etag can be the name of a blob.
+#[cfg(any(feature = "client", test))]
 pub(crate) fn is_etag(text: &str) -> bool {
     text.len() <= 200 && is_word(&text.replace("--", "-"))
 }

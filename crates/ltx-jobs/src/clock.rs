@@ -13,6 +13,11 @@ fn wall_ms() -> i64 {
 /// Time the node was off counts at most this much, whatever the clock says.
 const LONGEST_ABSENCE: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Milliseconds that the node was off, by what the wall's clock said last and what it says now.
+fn absence(stored_ms: i64, wall_ms: i64) -> i64 {
+    wall_ms.saturating_sub(stored_ms).clamp(0, LONGEST_ABSENCE.as_millis() as i64)
+}
+
 /// One moment by both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Now {
@@ -33,8 +38,8 @@ impl NodeClock {
     /// Goes on from the moment that was stored last; a new node begins at 0.
     pub(crate) fn resume(stored: Option<Now>) -> Self {
         let stored = stored.unwrap_or(Now { wall_ms: i64::MAX, age_ms: 0 });
-        let absence = wall_ms().saturating_sub(stored.wall_ms).clamp(0, LONGEST_ABSENCE.as_millis() as i64);
-        Self { began_ms: stored.age_ms.saturating_add(absence), opened: Instant::now() }
+        let began_ms = stored.age_ms.saturating_add(absence(stored.wall_ms, wall_ms()));
+        Self { began_ms, opened: Instant::now() }
     }
 
     /// This moment.
@@ -48,13 +53,25 @@ impl NodeClock {
 mod tests {
     use super::*;
 
+    const DAY: i64 = LONGEST_ABSENCE.as_millis() as i64;
+
     #[test]
     fn a_wrong_clock_ages_nothing_by_more_than_a_day() {
-        let day = LONGEST_ABSENCE.as_millis() as i64;
-        let absence = |wall_ms| NodeClock::resume(Some(Now { wall_ms, age_ms: 1000 })).now().age_ms - 1000;
-        assert!((0..100).contains(&absence(wall_ms())));
-        assert!((0..100).contains(&absence(wall_ms() + 50 * day)), "the clock went back");
-        assert!((60_000..60_100).contains(&absence(wall_ms() - 60_000)));
-        assert!((day..day + 100).contains(&absence(wall_ms() - 5000 * day)), "the clock went forward");
+        let now = 60 * 365 * DAY;
+        assert_eq!(absence(now, now), 0);
+        assert_eq!(absence(now + 50 * DAY, now), 0, "the clock went back");
+        assert_eq!(absence(now - 60_000, now), 60_000);
+        assert_eq!(absence(now - 5000 * DAY, now), DAY, "the clock went forward");
+    }
+
+    #[test]
+    fn a_node_goes_on_from_its_stored_age_and_a_new_one_begins_at_0() {
+        let began = |stored| NodeClock::resume(stored).began_ms;
+        assert_eq!(began(None), 0);
+        assert_eq!(began(Some(Now { wall_ms: i64::MAX, age_ms: 1000 })), 1000);
+        assert_eq!(began(Some(Now { wall_ms: 0, age_ms: 1000 })), 1000 + DAY);
+        let clock = NodeClock::resume(None);
+        let (first, second) = (clock.now(), clock.now());
+        assert!(first.age_ms >= 0 && second.age_ms >= first.age_ms);
     }
 }

@@ -8,7 +8,6 @@ use crate::{
     estimate::{Forecast, Workload},
     folder::Space,
     line::{Line, MemoryLine, Waiting},
-    news::Listeners,
     ports::{Blobs, EventLog, Store},
     preview::Previews,
     rate::RateLimit,
@@ -35,8 +34,6 @@ pub(crate) struct Core {
     pub(crate) files: RwLock<()>,
     pub(crate) rate: RateLimit,
     pub(crate) policy: CurrentPolicy,
-    /// Whoever hears of every event.
-    pub(crate) listeners: Arc<Listeners>,
     pub(crate) line: Box<dyn Line>,
     /// What last went wrong where nobody waited for an answer.
     trouble: Mutex<Option<String>>,
@@ -51,7 +48,6 @@ pub(crate) struct CoreParts {
     pub(crate) models: Arc<dyn Models>,
     pub(crate) space: Box<dyn Space>,
     pub(crate) policy: CurrentPolicy,
-    pub(crate) listeners: Arc<Listeners>,
     pub(crate) clock: NodeClock,
 }
 
@@ -61,7 +57,7 @@ impl Core {
     /// # Errors
     /// `Database`, `Corrupt`.
     pub(crate) fn new(parts: CoreParts) -> Result<Self> {
-        let CoreParts { config, blobs, store, events, models, space, policy, listeners, clock } = parts;
+        let CoreParts { config, blobs, store, events, models, space, policy, clock } = parts;
         let line = Box::new(MemoryLine::default());
         for record in store.queued()? {
             let work = models.rules(&record.model).and_then(|rules| Workload::of(&record, &rules));
@@ -83,7 +79,6 @@ impl Core {
             decoding: Mutex::new(()),
             files: RwLock::new(()),
             policy,
-            listeners,
             line,
             trouble: Mutex::new(None),
         })

@@ -9,13 +9,11 @@ use crate::{
     core::{Core, CoreParts},
     device::{Device, DeviceError},
     folder::DataFolder,
-    hub::Hub,
     latent,
-    news::Listeners,
     ports::{CancelledWhen, Changes, Shelf, Upkeep},
     preview::PreviewWatch,
     runner,
-    sqlite::{SqliteLog, SqliteStore},
+    sqlite::SqliteLog,
     sweep::{remove_orphans, sweep},
     watch::{WatchEnd, WatchedGeneration},
 };
@@ -128,16 +126,8 @@ impl Jobs {
     pub fn open(config: JobsConfig, surroundings: Surroundings) -> Result<Self> {
         let Surroundings { models, policy, space } = surroundings;
         let folder = Arc::new(DataFolder::open(&config.data)?);
-        let hub = Arc::new(Hub::default());
-        let listeners = Arc::new(Listeners::default());
-        let (watchers, others) = (Arc::clone(&hub), Arc::clone(&listeners));
-        let listener = move |news: &News<'_>| {
-            // Whoever sees an event finds it counted.
-            others.tell(news);
-            watchers.publish(news.generation, &news.event);
-        };
-        let store = Arc::new(SqliteStore::open(&folder.database(), Box::new(listener))?);
-        let events = Arc::new(SqliteLog { store: Arc::clone(&store), hub });
+        let (store, events) = SqliteLog::open(&folder.database())?;
+        let events = Arc::new(events);
         let clock = NodeClock::resume(store.stored_clock()?);
         let reach = |id| latent::reach(&*folder, id);
         store.recover(config.limits.fruitless_crashes.get(), &reach, clock.now())?;
@@ -146,7 +136,7 @@ impl Jobs {
 
         let device = Device::start(Arc::clone(&models)).map_err(JobsError::file(&config.data))?;
         let device = Arc::new(device);
-        let parts = CoreParts { config, blobs: folder, store, events, models, space, policy, listeners, clock };
+        let parts = CoreParts { config, blobs: folder, store, events, models, space, policy, clock };
         let core = Arc::new(Core::new(parts)?);
         let runner = Runner::start(&core, &device)?;
         Ok(Self(Arc::new(Inner { core, device, runner: Mutex::new(Some(runner)) })))
@@ -301,7 +291,7 @@ impl Jobs {
     /// Tells a listener of every event of every generation from now on, once it was written and in the order in which it was.
     /// Nothing else is written meanwhile: the listener must be quick, and must neither ask the jobs nor hold them.
     pub fn listen(&self, listener: impl Fn(&News<'_>) + Send + Sync + 'static) {
-        self.core().listeners.add(listener);
+        self.core().events.listen(Box::new(listener));
     }
 
     /// Loads a model before anybody asks for it; waits until it is loaded, behind whatever runs.

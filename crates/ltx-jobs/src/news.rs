@@ -21,7 +21,7 @@ pub struct News<'a> {
 
 /// Hears of every event once, in the order in which they were written, and nothing else is written meanwhile: it must be quick
 /// and must not ask the jobs.
-type Listener = Box<dyn Fn(&News<'_>) + Send + Sync>;
+pub(crate) type Listener = Box<dyn Fn(&News<'_>) + Send + Sync>;
 
 /// Everybody who hears of every event.
 #[derive(Default)]
@@ -29,8 +29,8 @@ pub(crate) struct Listeners(RwLock<Vec<Listener>>);
 
 impl Listeners {
     /// Tells one more from now on.
-    pub(crate) fn add(&self, listener: impl Fn(&News<'_>) + Send + Sync + 'static) {
-        self.0.write().push(Box::new(listener));
+    pub(crate) fn add(&self, listener: Listener) {
+        self.0.write().push(listener);
     }
 
     /// Tells everybody.

@@ -10,7 +10,7 @@ use ltx_engine::Outcome;
 use ltx_files::Durable;
 use ltx_media::{FrameWriter, MediaError, Mp4Writer, crf_round_trip, encode_png, open_image, to_pixels};
 use ltx_policy::{Admitted, UsageMark};
-use ltx_types::{Generation, ImageCondition, SigmaList};
+use ltx_types::{Generation, ImageCondition};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -197,7 +197,6 @@ impl Story<'_> {
         let Generation { prompt, negative_prompt, images, conditioning, steps, guidance, image_crf, .. } =
             self.admitted.request();
         let Generation { sigmas, refine_sigmas, .. } = self.admitted.request();
-        let values = |list: &Option<SigmaList>| list.as_ref().map(|list| list.values().to_vec());
         let image = |image: &ImageCondition| json!({ "frame": image.frame_index, "strength": image.strength.get() });
         json!({
             "prompt": prompt,
@@ -207,8 +206,8 @@ impl Story<'_> {
             "steps": steps,
             "guidance": guidance,
             "image_crf": image_crf.get(),
-            "sigmas": values(sigmas),
-            "refine_sigmas": values(refine_sigmas),
+            "sigmas": sigmas,
+            "refine_sigmas": refine_sigmas,
         })
     }
 }

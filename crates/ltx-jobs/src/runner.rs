@@ -213,7 +213,7 @@ impl Attempt<'_> {
     }
 }
 
-/// Progress becomes numbered events, and a cancel stored before one stops the run behind it. One that cannot be stored is
+/// Progress becomes numbered events. Behind a stored cancel none does, and the run is told to stop. One that cannot be stored is
 /// left out, and its number with it.
 struct EventProgress {
     core: Arc<Core>,

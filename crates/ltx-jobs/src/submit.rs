@@ -9,8 +9,9 @@ use crate::{
     line::Waiting,
     ports::{NewGeneration, NewUpload},
 };
+use ltx_engine::long_prompts;
 use ltx_policy::{Admitted, StoredRequest};
-use ltx_types::{FieldError, Generation, GenerationDraft, ImageSource, Schedule};
+use ltx_types::{FieldError, Generation, GenerationDraft, ImageSource};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
@@ -71,12 +72,10 @@ impl Jobs {
         core.check_rate(client)?;
         core.check_room(client)?;
         let stored = admitted.to_stored();
-        let rules = core.rules(admitted.model().ok_or(JobsError::NoModel)?)?;
-        let checked = admitted.check(&rules)?;
+        let model = admitted.model().ok_or(JobsError::NoModel)?;
+        let (rules, long) = (core.rules(model)?, self.long_prompts(model, &stored.draft));
+        let checked = admitted.with_faults(long).check(&rules)?;
         let model = checked.model().ok_or(JobsError::NoModel)?;
-        if let Some(fault) = self.long_prompts(model, &stored.draft).into_iter().next() {
-            return Err(fault.into());
-        }
         let predicted = self.predicted_to_fit(client, &checked)?;
         let images = self.read_images(&stored.draft)?;
         core.check_space(images.iter().map(Image::len).sum::<u64>() + output_bytes(checked.request()))?;
@@ -116,13 +115,18 @@ impl Jobs {
     }
 
     /// Prompts of a draft that have more tokens than the model takes, each as its field's fault; what no pass would read is not
-    /// counted. Takes milliseconds, and touches no disk.
+    /// counted. Takes milliseconds, and touches no disk. [`submit`](Self::submit) looks for itself.
     pub fn long_prompts(&self, model: &str, draft: &GenerationDraft) -> Vec<FieldError> {
-        let reads_negative = draft.schedule == Schedule::Guided && draft.guidance.uses_cfg();
-        let prompts = [("prompt", &draft.prompt, true), ("negative_prompt", &draft.negative_prompt, reads_negative)];
-        let read = prompts.into_iter().filter(|(_, _, read)| *read);
-        let counted = read.filter_map(|(field, text, _)| Some((field, self.core().models.prompt_tokens(model, text)?)));
-        counted.filter_map(|(field, tokens)| tokens.check(field).err()).collect()
+        long_prompts(draft, |text| self.core().models.prompt_tokens(model, text))
+    }
+
+    /// The same of a draft that is wrong anyway and will not be submitted. It counts as one request of its client; where the
+    /// client's share is used up, no prompt is looked at.
+    pub fn long_prompts_of_refused(&self, client: &ClientId, model: &str, draft: &GenerationDraft) -> Vec<FieldError> {
+        match self.core().check_rate(client) {
+            Ok(()) => self.long_prompts(model, draft),
+            Err(_) => Vec::new(),
+        }
     }
 
     /// What a request of this client would take, and whether it fits. Keeps nothing.

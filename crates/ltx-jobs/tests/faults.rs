@@ -2,10 +2,11 @@
 
 mod common;
 
-use common::{client, ended, frames_of, open, settings, submit, submit_draft, undisturbed_seeds};
+use common::{behind, client, ended, frames_of, open, settings, submit, submit_draft, undisturbed_seeds};
 use ltx_jobs::{FailureCode, Jobs, State, Surroundings};
 use ltx_policy::{ModelNames, PolicyConfig};
-use ltx_testkit::fake::{FakeModels, FakeOptions, draft, policy};
+use ltx_testkit::fake::{FakeModels, FakeOptions, Gate, draft, policy};
+use ltx_types::Stage;
 use std::sync::Arc;
 
 #[test]
@@ -39,11 +40,15 @@ fn a_panic_fails_one_generation_and_the_engine_is_built_anew() {
 #[test]
 fn a_stored_request_is_judged_again() {
     let folder = tempfile::tempdir().unwrap();
-    let jobs = open(folder.path(), common::millis(5));
+    let gate = Gate::closed();
+    let jobs = open(folder.path(), behind(&gate));
     let first = submit(&jobs, "a", 1);
     let second = submit(&jobs, "a", 2);
+    // The first was judged again before the policy changed, the second is after it.
+    gate.reached(1, Stage::TextEncoding, 0);
     jobs.policy().set(PolicyConfig::new(ModelNames::new(vec![], [])).with_loaded([]));
-    assert!(ended(&jobs, "a", first).state.is_final());
+    gate.open();
+    assert_eq!(ended(&jobs, "a", first).state, State::Done);
     let record = ended(&jobs, "a", second);
     assert_eq!((record.state, record.failure.unwrap().code), (State::Failed, FailureCode::Refused));
     jobs.delete(&client("a"), second).unwrap();

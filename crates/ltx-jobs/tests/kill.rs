@@ -1,12 +1,15 @@
-//! `kill -9` at random moments over a mix of jobs: the short form of the durability script.
+//! `kill -9` at many moments over a mix of jobs: the short form of the durability script.
 //!
-//! The node runs in a child: this same test binary, told by the environment to be one.
+//! The node runs in a child: this same test binary, told by the environment to be one. A child that will be killed is let so many
+//! steps far and held there, so that it never ends before it is killed, on a machine however slow.
 
 mod common;
 
-use common::{Dice, client, ended, files, frames_of, millis, open, settings, submission, surroundings, undisturbed};
+use common::{
+    Dice, client, ended, eventually, files, frames_of, millis, open, settings, submission, surroundings, undisturbed,
+};
 use ltx_jobs::{FailureCode, Filter, GenerationId, Jobs, JobsError, State};
-use ltx_testkit::fake::{FakeOptions, StepLog, draft};
+use ltx_testkit::fake::{FakeOptions, Gate, StepLog, draft};
 use ltx_types::{GenerationDraft, Stages, settings::Bounded};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,15 +17,19 @@ use std::{
     io::{BufRead, BufReader},
     path::Path,
     process::{Command, Stdio},
-    thread::sleep,
-    time::Duration,
 };
 
 const FOLDER: &str = "LTX_JOBS_KILL_FOLDER";
+/// How many steps of any stage a child makes at most; without it, all of them once the cancels are there.
+const STEPS: &str = "LTX_JOBS_KILL_STEPS";
 const DEADLY: &str = "LTX_JOBS_DEADLY_FOLDER";
 const JOBS: u64 = 24;
 const KILLS: usize = 12;
 const CLIENTS: u64 = 3;
+/// A life is ended behind so many lines of its log, at most.
+const LINES: u64 = 12;
+/// Enough steps for those lines: four encode text and images, and two that decode leave no line either.
+const STEPS_OF_A_LIFE: &str = "16";
 
 fn owner(seed: u64) -> String {
     format!("client-{}", seed % CLIENTS)
@@ -49,7 +56,11 @@ fn options(folder: &Path) -> FakeOptions {
 fn be_the_node() {
     let Ok(folder) = env::var(FOLDER) else { return };
     let folder = Path::new(&folder);
-    let jobs = open(&folder.join("data"), options(folder));
+    let (gate, steps) = (Gate::closed(), env::var(STEPS).ok().map(|steps| steps.parse::<usize>().unwrap()));
+    if let Some(steps) = steps {
+        gate.open_n(steps);
+    }
+    let jobs = open(&folder.join("data"), FakeOptions { gate: gate.clone(), ..options(folder) });
     println!("\nopen");
     let mut ids = Vec::new();
     for seed in 0..JOBS {
@@ -57,15 +68,16 @@ fn be_the_node() {
         let submitted = jobs.submit(&client(&owner(seed)), submission).unwrap();
         println!("ack {seed} {}", submitted.record.id);
         ids.push((seed, submitted.record.id));
-        sleep(Duration::from_millis(2));
     }
     for (seed, id) in ids.iter().filter(|(seed, _)| cancels(*seed)) {
-        sleep(Duration::from_millis(15));
         match jobs.cancel(&client(&owner(*seed)), *id) {
             Ok(_) => println!("cancelled {seed} {id}"),
             Err(JobsError::Ended { .. }) => {}
             Err(error) => panic!("{error}"),
         }
+    }
+    if steps.is_none() {
+        gate.open();
     }
     ids.iter().for_each(|(seed, id)| drop(ended(&jobs, &owner(*seed), *id)));
     println!("all ended");
@@ -123,21 +135,26 @@ fn done(database: &Path) -> Vec<u64> {
 fn kills_lose_nothing_and_repeat_at_most_the_step_in_flight() {
     let folder = tempfile::tempdir().unwrap();
     let (data, log) = (folder.path().join("data"), folder.path().join("steps.log"));
-    let mut dice = Dice(std::process::id().into());
+    let mut dice = Dice(20_261_129);
     let mut acknowledged = BTreeMap::<u64, GenerationId>::new();
     let mut cancelled = BTreeSet::new();
     let mut done_by_line = Vec::new();
     for life in 0..=KILLS {
-        let mut child = Command::new(env::current_exe().unwrap())
-            .args(["--exact", "be_the_node", "--nocapture"])
-            .env(FOLDER, folder.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = Command::new(env::current_exe().unwrap());
+        child.args(["--exact", "be_the_node", "--nocapture"]).env(FOLDER, folder.path()).stdout(Stdio::piped());
+        if life < KILLS {
+            child.env(STEPS, STEPS_OF_A_LIFE);
+        }
+        let lines = StepLog::read(&log).len();
+        let mut child = child.spawn().unwrap();
         let said = BufReader::new(child.stdout.take().unwrap());
         let reader = std::thread::spawn(move || said.lines().map_while(Result::ok).collect::<Vec<_>>());
         if life < KILLS {
-            sleep(Duration::from_millis(20 + dice.below(300)));
+            let wanted = lines + 1 + dice.below(LINES) as usize;
+            eventually("the node gets that far", || {
+                assert_eq!(child.try_wait().unwrap(), None, "the node ended by itself");
+                StepLog::read(&log).len() >= wanted
+            });
             child.kill().unwrap();
         }
         let status = child.wait().unwrap();
@@ -190,6 +207,8 @@ fn kills_lose_nothing_and_repeat_at_most_the_step_in_flight() {
         }
         assert_eq!(numbers, (1..=record.last_event).collect::<Vec<_>>());
     }
+    assert!(resumed > 0, "no kill met a generation that was running");
+    assert!(!cancelled.is_empty(), "no cancel was acknowledged");
     assert_eq!(files(&data.join("latents")), [""; 0]);
     assert_eq!(files(&data.join("outputs")).len(), finished * 3);
     println!(

@@ -2,9 +2,9 @@
 
 mod common;
 
-use common::{LONG, client, ended, files, frames_of, millis, open, settings, submit, surroundings, undisturbed_seeds};
+use common::{LONG, behind, client, ended, files, frames_of, open, settings, submit, surroundings, undisturbed_seeds};
 use ltx_jobs::{Event, EventKind, GenerationId, Jobs, JobsError, State, WatchEnd, Watched};
-use ltx_testkit::fake::{FakeOptions, StepLog};
+use ltx_testkit::fake::{FakeOptions, Gate, StepLog};
 use ltx_types::Stage;
 use std::sync::Arc;
 
@@ -28,16 +28,19 @@ fn step_done(step: usize) -> impl Fn(&Event) -> bool {
 fn every_state_survives_a_stop_and_work_goes_on_from_its_last_step() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("steps.log");
-    let options = FakeOptions { log: Some(log.clone()), ..millis(10) };
+    let gate = Gate::default();
+    let options = FakeOptions { log: Some(log.clone()), ..behind(&gate) };
     let jobs = open(folder.path(), options.clone());
     let done = submit(&jobs, "a", 1);
     ended(&jobs, "a", done);
     let failed = common::submit_draft(&jobs, "a", ltx_testkit::fake::draft("fail", 2)).unwrap().record.id;
     ended(&jobs, "a", failed);
+    gate.close();
     let running = submit(&jobs, "a", 3);
     let queued = submit(&jobs, "a", 4);
     let cancelled = submit(&jobs, "a", 5);
     assert_eq!(jobs.cancel(&client("a"), cancelled).unwrap().state, State::Cancelled);
+    gate.bring_to(3, Stage::Denoising, 4);
     let seen = until(&jobs, running, step_done(4)).number;
     let mut watch = jobs.watch(&client("a"), running, seen).unwrap();
     let before = jobs.get(&client("a"), done).unwrap();
@@ -62,6 +65,7 @@ fn every_state_survives_a_stop_and_work_goes_on_from_its_last_step() {
     assert_eq!(files(&folder.path().join("latents")), [running.to_string()]);
     drop((jobs, watch));
 
+    gate.open();
     let jobs = open(folder.path(), options);
     // A client goes on after the last event it saw.
     let mut watch = jobs.watch(&client("a"), running, numbers[numbers.len() - 1]).unwrap();
@@ -94,12 +98,14 @@ fn a_second_node_is_locked_out() {
 #[test]
 fn leftovers_of_a_crash_are_removed_and_damage_is_no_crash() {
     let folder = tempfile::tempdir().unwrap();
-    let jobs = open(folder.path(), millis(10));
+    let gate = Gate::closed();
+    let jobs = open(folder.path(), behind(&gate));
     let running = submit(&jobs, "a", 1);
-    until(&jobs, running, step_done(2));
-    jobs.shutdown(LONG);
+    gate.bring_to(1, Stage::Denoising, 2);
+    assert!(jobs.shutdown(LONG));
     drop(jobs);
     let at = |name: &str| folder.path().join(name);
+    assert_eq!(files(&at("latents")), [running.to_string()]);
     std::fs::write(at(&format!("latents/{running}")), b"not a latent").unwrap();
     std::fs::write(at("latents/stray"), b"x").unwrap();
     std::fs::write(at("images/.stray.partial-1"), b"x").unwrap();

@@ -2,10 +2,13 @@
 
 mod common;
 
-use common::{client, ended, files, millis, settings, submit, surroundings};
+use common::{behind, client, ended, files, settings, submit, surroundings};
 use ltx_jobs::{Jobs, JobsError, OutputKind, Retention, State, Swept};
-use ltx_testkit::{default_settings, fake::picture};
-use ltx_types::settings::Bounded;
+use ltx_testkit::{
+    default_settings,
+    fake::{Gate, picture},
+};
+use ltx_types::{Stage, settings::Bounded};
 use std::{path::Path, time::Duration};
 
 /// What is kept where nobody says otherwise.
@@ -14,8 +17,12 @@ fn usual() -> Retention {
 }
 
 fn keeping(data: &Path, retention: Retention) -> Jobs {
+    keeping_behind(&Gate::default(), data, retention)
+}
+
+fn keeping_behind(gate: &Gate, data: &Path, retention: Retention) -> Jobs {
     let settings = ltx_jobs::Settings { retention, ..settings(data) };
-    Jobs::open(settings.check().unwrap(), surroundings(millis(1))).unwrap()
+    Jobs::open(settings.check().unwrap(), surroundings(behind(gate))).unwrap()
 }
 
 #[test]
@@ -47,20 +54,26 @@ fn age_removes_what_has_ended_and_nothing_else() {
     let retention = Retention {
         outputs_for: Duration::ZERO,
         uploads_for: Duration::ZERO,
-        records_for: Duration::from_secs(60),
+        records_for: Duration::from_secs(24 * 60 * 60),
         ..usual()
     };
-    let jobs = keeping(folder.path(), retention.clone());
+    let gate = Gate::default();
+    let jobs = keeping_behind(&gate, folder.path(), retention.clone());
     let upload = jobs.upload(&client("a"), picture()).unwrap();
     let old = submit(&jobs, "a", 1);
     ended(&jobs, "a", old);
+    gate.close();
     let running = submit(&jobs, "a", 2);
     let queued = submit(&jobs, "a", 3);
+    gate.bring_to(2, Stage::Denoising, 3);
     std::thread::sleep(Duration::from_millis(3));
     let swept = jobs.sweep().unwrap();
-    assert!(swept.outputs >= 1 && swept.uploads == 1 && swept.records == 0, "{swept:?}");
+    assert_eq!(swept, Swept { outputs: 1, uploads: 1, records: 0 });
+    let state = |id| jobs.get(&client("a"), id).unwrap().state;
+    assert_eq!((state(running), state(queued)), (State::Running, State::Queued));
     assert!(matches!(jobs.uploaded(&client("a"), upload), Err(JobsError::UploadNotFound { .. })));
     // The picture of what still waits is kept, although the upload of the same bytes is gone.
+    gate.open();
     let (running, queued) = (ended(&jobs, "a", running), ended(&jobs, "a", queued));
     assert_eq!((running.state, queued.state), (State::Done, State::Done));
     drop(jobs);

@@ -2,15 +2,15 @@
 
 mod common;
 
-use common::{client, ended, files, frames_of, millis, open, settings, submission, submit, submit_draft, surroundings};
+use common::{behind, client, ended, files, frames_of, open, settings, submission, submit, submit_draft, surroundings};
 use ltx_jobs::{Filter, Jobs, JobsError, Limits, OutputKind, PageToken, State};
 use ltx_policy::{Ask, admit};
-use ltx_testkit::fake::{FakeModels, FakeOptions, draft, picture, policy};
+use ltx_testkit::fake::{FakeModels, FakeOptions, Gate, StepLog, draft, picture, policy};
 use ltx_types::{
-    GenerationDraft, ImageCondition, ImageSource, Method, Strength,
+    GenerationDraft, ImageCondition, ImageSource, Method, Stage, Strength,
     settings::{Bounded, PerSecond},
 };
-use std::io::Read;
+use std::{io::Read, time::Duration};
 
 /// What every plan counts for the process itself, in bytes.
 const PROCESS: u64 = 48 << 20;
@@ -91,20 +91,22 @@ fn a_request_id_names_one_request() {
 #[test]
 fn clients_take_turns() {
     let folder = tempfile::tempdir().unwrap();
-    let jobs = open(folder.path(), millis(2));
-    let blocker = submit(&jobs, "x", 0);
+    let (gate, log) = (Gate::closed(), folder.path().join("steps.log"));
+    let jobs = open(folder.path(), FakeOptions { log: Some(log.clone()), ..behind(&gate) });
+    let blocker = submit(&jobs, "x", 100);
+    gate.reached(100, Stage::TextEncoding, 0);
     let busy: Vec<_> = (0..5).map(|seed| submit(&jobs, "busy", seed)).collect();
     let late = submit(&jobs, "late", 9);
     let position = |owner, id| jobs.get(&client(owner), id).unwrap().position;
-    if jobs.get(&client("x"), blocker).unwrap().state == State::Running {
-        assert_eq!(
-            (position("busy", busy[0]), position("late", late), position("busy", busy[1])),
-            (Some(0), Some(1), Some(2))
-        );
-    }
-    let started = |owner, id| ended(&jobs, owner, id).started_ms.unwrap();
-    let (late, third) = (started("late", late), started("busy", busy[2]));
-    assert!(late < third, "{late} {third}");
+    assert_eq!(jobs.get(&client("x"), blocker).unwrap().state, State::Running);
+    assert_eq!(
+        (position("busy", busy[0]), position("late", late), position("busy", busy[1])),
+        (Some(0), Some(1), Some(2))
+    );
+    gate.open();
+    let all = [("x", blocker), ("late", late)].into_iter().chain(busy.into_iter().map(|id| ("busy", id)));
+    all.for_each(|(owner, id)| assert_eq!(ended(&jobs, owner, id).state, State::Done));
+    assert_eq!(StepLog::read(&log).started_after(0), [100, 0, 9, 1, 2, 3, 4]);
 }
 
 #[test]
@@ -218,39 +220,48 @@ fn the_same_upload_keeps_its_id_over_restarts() {
     assert_eq!(jobs.status().unwrap().upload_bytes, 2 * picture().len() as u64);
 }
 
-fn bounded(data: &std::path::Path, change: impl FnOnce(&mut Limits)) -> Jobs {
+fn bounded(data: &std::path::Path, gate: &Gate, change: impl FnOnce(&mut Limits)) -> Jobs {
     let mut settings = settings(data);
     change(&mut settings.limits);
-    Jobs::open(settings.check().unwrap(), surroundings(millis(20))).unwrap()
+    Jobs::open(settings.check().unwrap(), surroundings(behind(gate))).unwrap()
 }
 
 #[test]
 fn bounds_are_typed() {
     let folder = tempfile::tempdir().unwrap();
-    let jobs = bounded(folder.path(), |limits| {
+    let gate = Gate::closed();
+    let jobs = bounded(folder.path(), &gate, |limits| {
         (limits.queued, limits.queued_per_client) = (Bounded::new(4).unwrap(), Bounded::new(3).unwrap());
     });
-    let full = |owner: &str| loop {
-        if let Err(JobsError::QueueFull { limit, of_client }) = submit_draft(&jobs, owner, draft("a lake", 1)) {
-            return (limit, of_client);
-        }
+    // What is on the device does not count, and stays there.
+    submit(&jobs, "a", 7);
+    gate.reached(7, Stage::TextEncoding, 0);
+    let submitted = |owner: &str| match submit_draft(&jobs, owner, draft("a lake", 1)) {
+        Ok(_) => None,
+        Err(JobsError::QueueFull { limit, of_client }) => Some((limit, of_client)),
+        Err(error) => panic!("{error}"),
     };
-    assert_eq!(full("a"), (3, true));
-    assert_eq!(full("b"), (4, false));
+    assert_eq!([(); 4].map(|()| submitted("a")), [None, None, None, Some((3, true))]);
+    assert_eq!([(); 2].map(|()| submitted("b")), [None, Some((4, false))]);
     drop(jobs);
 
-    let jobs = bounded(folder.path(), |limits| {
-        limits.requests_per_second = PerSecond::new(0.5).unwrap();
+    let jobs = bounded(folder.path(), &gate, |limits| {
+        // One in eleven days, so that no machine is slow enough to earn a third.
+        limits.requests_per_second = PerSecond::new(1e-6).unwrap();
         limits.request_burst = Bounded::new(2).unwrap();
     });
-    let limited = (0..3).map(|seed| submit_draft(&jobs, "c", draft("a lake", seed))).find_map(Result::err);
-    assert!(matches!(limited, Some(JobsError::RateLimited { retry_after }) if retry_after.as_millis() > 1000));
+    for seed in 0..2 {
+        submit(&jobs, "c", seed);
+    }
+    let limited = submit_draft(&jobs, "c", draft("a lake", 2));
+    let day = Duration::from_secs(24 * 60 * 60);
+    assert!(matches!(limited, Err(JobsError::RateLimited { retry_after }) if retry_after > day), "{limited:?}");
 }
 
 #[test]
 fn what_does_not_fit_is_told_what_would() {
     let folder = tempfile::tempdir().unwrap();
-    let jobs = bounded(folder.path(), |limits| limits.memory_bytes = Some(PROCESS + 64 * 64 * 20));
+    let jobs = bounded(folder.path(), &Gate::default(), |limits| limits.memory_bytes = Some(PROCESS + 64 * 64 * 20));
     let long = GenerationDraft { frames: 121, ..draft("a lake", 1) };
     let largest = |draft| match submit_draft(&jobs, "a", draft) {
         Err(JobsError::DoesNotFit { largest, .. }) => largest.map(|shape| shape.to_string()),

@@ -10,6 +10,35 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// What lies under a hidden name until it is published.
+pub(crate) trait Hidden {
+    /// Where it is until then.
+    fn path(&self) -> &Path;
+
+    /// Gives it its name, in one step, and makes the name durable.
+    fn publish(self) -> io::Result<()>;
+}
+
+impl Hidden for PartialFile {
+    fn path(&self) -> &Path {
+        PartialFile::path(self)
+    }
+
+    fn publish(self) -> io::Result<()> {
+        PartialFile::publish(self, Durable::Name)
+    }
+}
+
+impl Hidden for PartialFolder {
+    fn path(&self) -> &Path {
+        PartialFolder::path(self)
+    }
+
+    fn publish(self) -> io::Result<()> {
+        PartialFolder::publish(self)
+    }
+}
+
 /// A hidden file or folder. Dropped before [`commit`](Self::commit), it is removed.
 #[derive(Debug)]
 pub(crate) struct Partial<T> {
@@ -30,20 +59,6 @@ impl Partial<PartialFile> {
         let file = partial.hidden.file().try_clone();
         let file = file.map_err(|source| MediaError::Create { path: target.to_owned(), source })?;
         Ok((partial, file))
-    }
-
-    /// Where it is until then.
-    pub(crate) fn path(&self) -> &Path {
-        self.hidden.path()
-    }
-
-    /// Gives it its name, in one step, and makes it durable. A file of that name is replaced.
-    ///
-    /// # Errors
-    /// `Write`; the hidden file is removed then.
-    pub(crate) fn commit(self) -> Result<(), MediaError> {
-        let Self { target, hidden } = self;
-        hidden.publish(Durable::Name).map_err(|source| MediaError::Write { path: target, source })
     }
 }
 
@@ -67,23 +82,9 @@ impl Partial<PartialFolder> {
         }
         Self::create(target, PartialFolder::beside)
     }
-
-    /// Where to write until then.
-    pub(crate) fn path(&self) -> &Path {
-        self.hidden.path()
-    }
-
-    /// Gives it its name, in one step, and makes the name durable.
-    ///
-    /// # Errors
-    /// `Write`; the hidden folder is removed then.
-    pub(crate) fn commit(self) -> Result<(), MediaError> {
-        let Self { target, hidden } = self;
-        hidden.publish().map_err(|source| MediaError::Write { path: target, source })
-    }
 }
 
-impl<T> Partial<T> {
+impl<T: Hidden> Partial<T> {
     fn create(target: &Path, make: impl Fn(&Path) -> io::Result<T>) -> Result<Self, MediaError> {
         let failed = |source| MediaError::Create { path: target.to_owned(), source };
         if target.file_name().is_none() {
@@ -101,6 +102,20 @@ impl<T> Partial<T> {
             _ => return Err(MediaError::NoFolder { path: target.to_owned(), folder }),
         }
         Ok(Self { target: target.to_owned(), hidden: make(target).map_err(failed)? })
+    }
+
+    /// Where to write until it is committed.
+    pub(crate) fn path(&self) -> &Path {
+        self.hidden.path()
+    }
+
+    /// Gives it its name, in one step, and makes it durable. A file, or an empty folder, of that name is replaced.
+    ///
+    /// # Errors
+    /// `Write`; what was hidden is removed then.
+    pub(crate) fn commit(self) -> Result<(), MediaError> {
+        let Self { target, hidden } = self;
+        hidden.publish().map_err(|source| MediaError::Write { path: target, source })
     }
 
     /// The name it will have.

@@ -48,3 +48,18 @@ fn decoder_blocks() {
     assert_taps(taps, &goldens, &names, LAYER);
     assert_close("dec.pixels", &pixels, &goldens["dec.pixels"], LAYER);
 }
+
+#[test]
+fn a_number_beside_a_block_that_counts_no_layers_is_refused() {
+    let config = checkpoint().0.config().unwrap();
+    let section = section(&config, "vae").unwrap();
+    for list in ["encoder_blocks", "decoder_blocks"] {
+        let mut changed = section.clone();
+        let blocks = changed[list].as_array_mut().unwrap();
+        let block = blocks.iter_mut().find(|block| block[0].as_str().unwrap().starts_with("compress_")).unwrap();
+        let name = block[0].as_str().unwrap().to_owned();
+        block[1] = 3.into();
+        let error = VideoVaeConfig::from_json(&changed).unwrap_err().to_string();
+        assert!(error.contains(&format!("vae.{list}.{name} is 3")), "{error}");
+    }
+}

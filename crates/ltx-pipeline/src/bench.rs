@@ -114,7 +114,7 @@ impl Bench {
         let images = request.images.iter().map(open).collect::<Result<Vec<_>>>()?;
         let encoder = self.engine.video_encoder(&self.engine.fit(request)?)?;
         let (seconds, images) =
-            self.timed(|| self.engine.encode_images(&encoder, request, &images, (run, &Taps::off())))?;
+            self.timed(|| self.engine.encode_images(&encoder, request, &images, (run, &Taps::off()), false))?;
         let output = images[0][0].latent.clone();
         self.images = Some(images);
         Ok(Timed { seconds, output })

@@ -4,7 +4,7 @@
 
 use ltx_engine::{EngineError, ErrorKind, NotKept, is_disk_full, says_disk_full};
 use ltx_nn::NnError;
-use ltx_types::{Cancelled, FieldError, causes};
+use ltx_types::{Cancelled, FieldError, Part, causes};
 use ltx_weights::WeightsError;
 use std::{error::Error, io, path::PathBuf};
 
@@ -51,12 +51,12 @@ pub enum PipelineError {
         source: serde_json::Error,
     },
     /// Component files that leave out parts of the model.
-    #[error("{}: {} missing; name the files that hold it beside this one, as components", file.display(), parts.join(", "))]
+    #[error("{}: {} missing; name the files that hold it beside this one, as components", file.display(), names(parts))]
     MissingParts {
         /// The first of the files.
         file: PathBuf,
         /// What is not in any of them.
-        parts: Vec<&'static str>,
+        parts: Vec<Part>,
     },
     /// The files are of another family than the model's manifest names.
     #[error("{}: it is of the family {family}, and the model's manifest names {named}", file.display())]
@@ -196,6 +196,11 @@ pub enum PipelineError {
 fn article(title: &str) -> &'static str {
     let vowels = ["LTX", "image", "A", "E", "I", "O"];
     if vowels.iter().any(|start| title.starts_with(start)) { "an" } else { "a" }
+}
+
+/// Names with commas between.
+fn names(parts: &[Part]) -> String {
+    parts.iter().map(|part| part.name()).collect::<Vec<_>>().join(", ")
 }
 
 impl From<candle_core::Error> for PipelineError {

@@ -6,8 +6,8 @@ use crate::{
     PipelineError, Result,
     opened::{TextFolder, recognised::is_json},
 };
-use ltx_model::upsampler::UpsamplerConfig;
-use ltx_types::ModelFiles;
+use ltx_model::{part::CHECKPOINT, upsampler::UpsamplerConfig};
+use ltx_types::{ModelFiles, Part};
 use ltx_weights::TensorSet;
 use std::path::{Path, PathBuf};
 
@@ -28,13 +28,14 @@ pub fn told_apart(paths: &[PathBuf]) -> Result<ModelFiles> {
     }
     // Weights come first: the first file gives the checkpoint its name.
     others.sort_by_key(|path| is_json(path));
-    let absent = |what| {
+    let absent = |parts: &[Part]| {
         let file = paths.first().cloned().unwrap_or_default();
-        PipelineError::MissingParts { file, parts: vec![what] }
+        PipelineError::MissingParts { file, parts: parts.to_vec() }
     };
+    let of_checkpoint = CHECKPOINT.map(|marked| marked.part);
     let mut others = others.into_iter();
-    let checkpoint = others.next().filter(|path| !is_json(path)).ok_or_else(|| absent("the checkpoint"))?;
-    let text_encoder = text_encoder.ok_or_else(|| absent("the Gemma-3 text encoder"))?;
+    let checkpoint = others.next().filter(|path| !is_json(path)).ok_or_else(|| absent(&of_checkpoint))?;
+    let text_encoder = text_encoder.ok_or_else(|| absent(&[Part::LanguageModel]))?;
     Ok(ModelFiles { checkpoint, components: others.collect(), text_encoder, upscaler, loras: Vec::new() })
 }
 

@@ -20,7 +20,7 @@ use ltx_media::FrameWriter;
 use ltx_model::{text_encoder::TokenIds, transformer::Transformer, video_vae::VideoEncoder};
 use ltx_nn::Taps;
 use ltx_policy::Admitted;
-use ltx_types::{FieldError, Generation, Guidance, LatentShape, PixelShape, Progress, SamplingStage, Stage, Stages};
+use ltx_types::{Generation, Guidance, LatentShape, PixelShape, Progress, SamplingStage, Stage, Stages};
 use ltx_weights::LoraHalf;
 use sha2::{Digest, Sha256};
 use std::time::Instant;
@@ -69,11 +69,13 @@ impl Engine {
         let fit = &self.fit(request)?;
         self.make_room(fit);
         let mut clock = Clock::default();
-        let contexts =
-            clock.time(Stage::TextEncoding, || self.encode_for(request, &prepared.prompts, (run, fit), taps))?;
+        let over =
+            request.stages == Stages::Two && LatentState::saved(run.store)?.is_some_and(|saved| saved.is_refining());
+        let contexts = clock
+            .time(Stage::TextEncoding, || self.encode_for(request, &prepared.prompts, (run, fit), (taps, over)))?;
         let images = clock.time(Stage::ImageEncoding, || {
             let encoder = self.video_encoder(fit)?;
-            self.encode_images(&encoder, request, &prepared.images, (run, taps))
+            self.encode_images(&encoder, request, &prepared.images, (run, taps), over)
         })?;
         let latent = self.sample(request, (run, fit), (&contexts, &images), taps, &mut clock)?;
         clock.time(Stage::Decoding, || {
@@ -91,12 +93,8 @@ impl Engine {
         if let (Stages::Two, Some(file)) = (request.stages, self.ltx.loras.absent().first()) {
             return Err(PipelineError::AbsentLora { file: file.clone() });
         }
-        let layers = self.architecture().transformer.num_layers;
-        let skipping = request.guidance.iter().filter(|guidance| guidance.uses_stg());
-        let blocks = skipping.flat_map(|guidance| &guidance.stg_blocks);
-        if let Some(block) = { blocks }.find(|block| **block >= layers) {
-            let rule = format!("is none of the model's blocks, 0..={}", layers - 1);
-            return Err(FieldError::new("stg_blocks", block, rule).nearest(layers - 1).into());
+        if let Some(guidance) = &request.guidance {
+            guidance.check_blocks(Some(self.architecture().transformer.num_layers))?;
         }
         let mut prompts = vec![self.prompts().encode("prompt", &request.prompt)?];
         if request.guidance.as_ref().is_some_and(Guidance::uses_cfg) {
@@ -113,15 +111,20 @@ impl Engine {
     }
 
     /// The contexts of each stage. Where LoRA files make another connector in the second one, which has no negative prompt, the
-    /// prompt is encoded for it again.
+    /// prompt is encoded for it again. Of a first stage that is `over` nothing is encoded.
     fn encode_for(
         &self,
         request: &Generation,
         prompts: &[TokenIds],
         (run, fit): (&Run<'_>, &Fit),
-        taps: &Taps,
+        (taps, over): (&Taps, bool),
     ) -> Result<[Vec<Tensor>; 2]> {
         let again = request.stages == Stages::Two && self.is_dressed_anew(LoraHalf::Text);
+        if over {
+            let stage = if again { SamplingStage::Second } else { SamplingStage::First };
+            let contexts = self.encode_in(stage, &prompts[..1], ([0, 1], run, fit), taps)?;
+            return Ok([contexts.clone(), contexts]);
+        }
         if !again {
             let contexts = self.encode_prompts(prompts, run, fit, taps)?;
             return Ok([contexts.clone(), contexts]);
@@ -165,19 +168,26 @@ impl Engine {
         Ok(contexts)
     }
 
-    /// Every image at every stage's size, `[stage][image]`, so that the encoder is loaded once.
+    /// Every image at every stage's size, `[stage][image]`, so that the encoder is loaded once. Where the first stage is `over`, only
+    /// its noise is drawn again, for which its images are as many tokens, of whatever value: zeros.
     pub(crate) fn encode_images(
         &self,
         encoder: &VideoEncoder,
         request: &Generation,
         images: &[PreparedImage],
         (run, taps): (&Run<'_>, &Taps),
+        over: bool,
     ) -> Result<Vec<Vec<ConditionedImage>>> {
         let shapes = stage_shapes(request);
-        let total = shapes.len() * images.len();
+        let total = (shapes.len() - usize::from(over)) * images.len();
         let mut done = 0;
         let mut encoded = Vec::new();
         for (stage, shape) in shapes.iter().enumerate() {
+            if over && stage == 0 {
+                let zeros = self.empty_latent(request, *shape)?.narrow(2, 0, 1)?;
+                encoded.push(images.iter().map(|image| image.with_latent(zeros.clone())).collect());
+                continue;
+            }
             let mut latents = Vec::new();
             for (i, image) in images.iter().enumerate() {
                 run.progress.report(Progress { stage: Stage::ImageEncoding, done, total });

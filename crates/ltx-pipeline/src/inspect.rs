@@ -14,13 +14,12 @@ use crate::{
 use ltx_model::{
     architecture::{Components, Family},
     foreign::Foreign,
-    part::Module,
     text_encoder::{FeatureProjection, Features, GemmaConfig, ProjectionConfig},
     transformer::TransformerConfig,
     upsampler::UpsamplerConfig,
 };
 use ltx_types::{LoraChoice, Part, model_version};
-use ltx_weights::{KeyProblem, LoadReport, Loras, ShapeOnly, TensorSet, lora_report};
+use ltx_weights::{KeyProblem, LoadReport, Loras, ShapeOnly, TensorSet, is_lora, lora_report};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -57,7 +56,9 @@ pub fn inspect(path: &Path) -> Result<Inspected> {
         return inspect_folder(path);
     }
     let tensors = TensorSet::open_file(path)?;
-    if let Some(inspected) = inspect_lora(path)? {
+    if is_lora(&tensors)
+        && let Some(inspected) = inspect_lora(path)?
+    {
         return Ok(inspected);
     }
     if let Some(inspected) = inspect_foreign(&tensors) {
@@ -66,7 +67,7 @@ pub fn inspect(path: &Path) -> Result<Inspected> {
     if TextFolder::prefix_in(&tensors).is_some() {
         return inspect_text(path, &TextFolder::open(path)?);
     }
-    inspect_ltx(tensors, &[])
+    inspect_ltx(Arc::new(tensors), &[])
 }
 
 /// Accounts for component files that make one checkpoint together; a `*.json` among them states the configuration. LoRA files
@@ -75,12 +76,21 @@ pub fn inspect(path: &Path) -> Result<Inspected> {
 /// # Errors
 /// As [`inspect`]; or two files hold the same key, or a LoRA file cannot be read.
 pub fn inspect_together(paths: &[PathBuf], loras: &[LoraChoice]) -> Result<Inspected> {
+    Ok(inspect_opened(paths, loras)?.0)
+}
+
+/// The same, with the files as they were opened; without them where one is not for this engine.
+pub(crate) fn inspect_opened(paths: &[PathBuf], loras: &[LoraChoice]) -> Result<(Inspected, Option<Arc<TensorSet>>)> {
+    let mut each = Vec::new();
     for path in paths.iter().filter(|path| !is_json(path)) {
-        if let Some(inspected) = inspect_foreign(&TensorSet::open_file(path)?) {
-            return Ok(inspected);
+        let tensors = TensorSet::open_file(path)?;
+        if let Some(inspected) = inspect_foreign(&tensors) {
+            return Ok((inspected, None));
         }
+        each.push(tensors);
     }
-    inspect_ltx(TensorSet::open_files(paths)?, loras)
+    let tensors = Arc::new(TensorSet::together(paths, each)?);
+    Ok((inspect_ltx(Arc::clone(&tensors), loras)?, Some(tensors)))
 }
 
 /// A folder: of Gemma-3, or of a checkpoint.
@@ -117,8 +127,7 @@ fn inspect_foreign(tensors: &TensorSet) -> Option<Inspected> {
     })
 }
 
-fn inspect_ltx(tensors: TensorSet, loras: &[LoraChoice]) -> Result<Inspected> {
-    let tensors = Arc::new(tensors);
+fn inspect_ltx(tensors: Arc<TensorSet>, loras: &[LoraChoice]) -> Result<Inspected> {
     let path = tensors.path().to_owned();
     let version = tensors.metadata("model_version").map(str::to_owned);
     let formats = tensors.formats().into_iter().collect();

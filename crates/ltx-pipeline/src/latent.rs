@@ -26,6 +26,11 @@ impl LatentState {
         };
         store.saved().map(tensor).transpose()
     }
+
+    /// Whether the first of two stages is over.
+    pub(crate) fn is_refining(&self) -> bool {
+        self.stage == Stage::Refining
+    }
 }
 
 /// Hands the tokens (`[1, T, C]`) after some steps to a store that keeps them.

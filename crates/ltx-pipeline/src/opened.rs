@@ -25,7 +25,7 @@ use ltx_model::{
 use ltx_nn::{Compute, NnError, Vb};
 use ltx_types::{LoraChoice, Part};
 use ltx_weights::{Loras, ShapeOnly, TensorSet, Twice};
-use recognised::{check_each, misplaced};
+use recognised::{misplaced, open_each};
 use serde_json::Value;
 use std::{
     path::{Path, PathBuf},
@@ -117,8 +117,7 @@ impl LtxFile {
     /// The official single file, or the component files of one model; and LoRA files over it. The text encoder's file may hold
     /// the projection, and tells the width of its hidden states, which no shape of these files shows.
     pub(crate) fn open(files: &[PathBuf], loras: &[LoraChoice], text: Option<&TextFolder>) -> Result<Self> {
-        check_each(files)?;
-        let tensors = TensorSet::open_files(files)?;
+        let tensors = TensorSet::together(files, open_each(files)?)?;
         let tensors = match text.map(TextFolder::projection_tensors).transpose()?.flatten() {
             Some(projection) => tensors.and(projection)?,
             None => tensors,
@@ -129,8 +128,7 @@ impl LtxFile {
             return Err(misplaced(&tensors));
         }
         if !absent.is_empty() {
-            let parts = absent.into_iter().map(Part::name).collect();
-            return Err(PipelineError::MissingParts { file: tensors.path().to_owned(), parts });
+            return Err(PipelineError::MissingParts { file: tensors.path().to_owned(), parts: absent });
         }
         let (config, notes) = configuration(&tensors, text_width)?;
         let architecture = Architecture::from_config(&config, &KeysOf(&tensors)).map_err(config_of(tensors.path()))?;

@@ -5,31 +5,52 @@
 use crate::{PipelineError, Result, opened::TextFolder};
 use ltx_engine::PromptTokens;
 use ltx_model::text_encoder::{MAX_TOKENS, PromptError, PromptTokenizer, TokenIds};
-use std::sync::Arc;
+use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
+use std::{collections::VecDeque, sync::Arc};
+
+/// Prompts whose tokens were counted last and are remembered: a request is looked at for its fields, for its memory, and a few
+/// dozen times where it does not fit.
+const REMEMBERED: usize = 64;
 
 /// Turns prompts into tokens. Clones are the same tokenizer; one of 262,144 words takes tens of megabytes.
 #[derive(Clone)]
-pub struct Prompts(Arc<PromptTokenizer>);
+pub struct Prompts(Arc<Shared>);
+
+struct Shared {
+    tokenizer: PromptTokenizer,
+    /// The SHA-256 of prompts and their numbers of tokens, the newest first. No text stays.
+    counted: Mutex<VecDeque<([u8; 32], usize)>>,
+}
 
 impl Prompts {
     /// The tokenizer of a text encoder's files.
     pub(crate) fn open(text: &TextFolder) -> Result<Self> {
-        Ok(Self(Arc::new(text.tokenizer()?)))
+        Ok(Self(Arc::new(Shared { tokenizer: text.tokenizer()?, counted: Mutex::default() })))
     }
 
-    /// How many tokens a prompt has. Text that no tokenizer takes counts as none; running it says why.
+    /// How many tokens a prompt has; one that was asked about a moment ago is not counted again. Text that no tokenizer takes
+    /// counts as none; running it says why.
     pub fn tokens(&self, prompt: &str) -> PromptTokens {
-        let count = match self.0.encode(prompt) {
-            Ok(tokens) => tokens.ids().len(),
-            Err(PromptError::TooLong { count }) => count,
-            Err(_) => 0,
-        };
+        let digest: [u8; 32] = Sha256::digest(prompt).into();
+        let known = self.0.counted.lock().iter().find(|(counted, _)| *counted == digest).map(|(_, count)| *count);
+        let count = known.unwrap_or_else(|| {
+            let count = match self.0.tokenizer.encode(prompt) {
+                Ok(tokens) => tokens.ids().len(),
+                Err(PromptError::TooLong { count }) => count,
+                Err(_) => 0,
+            };
+            let mut counted = self.0.counted.lock();
+            counted.push_front((digest, count));
+            counted.truncate(REMEMBERED);
+            count
+        });
         PromptTokens { count, most: MAX_TOKENS }
     }
 
     /// Words of the vocabulary.
     pub(crate) fn words(&self) -> usize {
-        self.0.words()
+        self.0.tokenizer.words()
     }
 
     /// The tokens of a prompt; `field` is its name in a request.
@@ -37,7 +58,7 @@ impl Prompts {
     /// # Errors
     /// `Field` where it has too many; `Prompt` where it cannot be encoded.
     pub(crate) fn encode(&self, field: &'static str, prompt: &str) -> Result<TokenIds> {
-        match self.0.encode(prompt) {
+        match self.0.tokenizer.encode(prompt) {
             Err(PromptError::TooLong { count }) => match (PromptTokens { count, most: MAX_TOKENS }).check(field) {
                 Err(fault) => Err(fault.into()),
                 Ok(()) => Err(PromptError::TooLong { count }.into()),

@@ -5,7 +5,7 @@
 
 use crate::{
     Result,
-    inspect::inspect_together,
+    inspect::inspect_opened,
     opened::{TOKENIZER, TextFolder, configuration},
 };
 use ltx_model::text_encoder::{GemmaConfig, Generation, Rope};
@@ -38,12 +38,12 @@ pub fn quantize(
         let recipe = Recipe { kind, keep, naming: Naming::Gemma { prefix: text.prefix }, metadata: gemma(&text)? };
         return Ok(quantize_tensors(&text.tensors, out, &recipe, cancel, progress)?);
     }
-    let inspected = inspect_together(files, &[])?;
-    if !inspected.report.is_complete() {
+    let (inspected, set) = inspect_opened(files, &[])?;
+    // What is not for this engine is never complete.
+    let (true, Some(set)) = (inspected.report.is_complete(), set) else {
         let report = Box::new(inspected.report);
         return Err(WeightsError::Keys { file: inspected.path, report }.into());
-    }
-    let set = TensorSet::open_files(files)?;
+    };
     let words = |key: &str, value: &str| (key.to_owned(), MetaValue::Text(value.to_owned()));
     let mut metadata =
         vec![words("general.architecture", "ltxv"), words("config", &configuration(&set, None)?.0.to_string())];

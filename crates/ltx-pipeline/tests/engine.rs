@@ -5,7 +5,7 @@ use ltx_engine::{
     EngineError, ErrorKind, Generator, LatentStore, MemoryBudget, MemoryPlan, NoPreviews, NotKept, NotSaved, Outcome,
     Preview, PreviewSink, Run, SavedLatent,
 };
-use ltx_media::{FrameWriter, MediaError};
+use ltx_media::{FrameWriter, MediaError, Mp4Writer};
 use ltx_nn::{Compute, NnError};
 use ltx_pipeline::{Engine, EngineOptions, PipelineError, quantize};
 use ltx_policy::{Admitted, Ask, ModelNames, PolicyConfig, UsageMark, admit};
@@ -16,7 +16,7 @@ use ltx_types::{
     Strength,
 };
 use ltx_weights::QuantizeType;
-use std::sync::Mutex;
+use std::{env, process::Command, sync::Mutex};
 
 fn files() -> ModelFiles {
     ModelFiles {
@@ -184,8 +184,21 @@ fn too_small_a_budget_names_the_least_that_works() {
     assert_eq!(outcome.frames_sha256, wished.frames_sha256);
 }
 
+/// Says that a process is there for the next test alone: whose threads are counted.
+const ALONE: &str = "LTX_PIPELINE_ALONE";
+/// What that process says when it has come to its end.
+const NONE_LEFT: &str = "no reader is left";
+
 #[test]
 fn cancelled_while_it_streams_it_stops_within_the_step_and_leaves_no_thread() {
+    if env::var(ALONE).is_err() {
+        let mut alone = Command::new(env::current_exe().unwrap());
+        let this = "cancelled_while_it_streams_it_stops_within_the_step_and_leaves_no_thread";
+        let ended = alone.args(["--exact", this, "--nocapture"]).env(ALONE, "1").output().unwrap();
+        let [out, err] = [&ended.stdout, &ended.stderr].map(|said| String::from_utf8_lossy(said));
+        assert!(ended.status.success() && out.contains(NONE_LEFT), "{out}{err}");
+        return;
+    }
     let (mut engine, plan) = within(0, false);
     assert_eq!(plan.blocks.held, 0);
     let request = admitted(draft());
@@ -200,13 +213,14 @@ fn cancelled_while_it_streams_it_stops_within_the_step_and_leaves_no_thread() {
         let run = Run { progress: &sink, cancel: &cancel, store: &NotSaved, previews: &NoPreviews };
         assert_eq!(generate(&mut engine, &request, &run).unwrap_err().kind(), ErrorKind::Cancelled, "{stage:?}");
         assert_eq!(*sink.2.lock().unwrap(), 0, "{stage:?}: no step was finished after cancelling");
-        // Tests beside this one have readers of their own, which end.
-        let gone = (0..6000).any(|_| {
+        // One that was joined may be in the system's list for a moment.
+        let gone = (0..60_000).any(|_| {
             std::thread::sleep(std::time::Duration::from_millis(10));
             readers() == 0
         });
         assert!(gone, "{stage:?}");
     }
+    println!("{NONE_LEFT}");
 }
 
 #[test]
@@ -272,6 +286,33 @@ fn going_on_after_any_step_gives_the_same_frames() {
             assert_eq!(found, expected, "{place}");
             assert!(resumed.saved.into_inner().unwrap().len() < steps, "{place}");
         }
+    }
+}
+
+/// What stages said that they had to do.
+#[derive(Default)]
+struct Totals(Mutex<Vec<(Stage, usize)>>);
+
+impl ProgressSink for Totals {
+    fn report(&self, progress: Progress) {
+        self.0.lock().unwrap().push((progress.stage, progress.total));
+    }
+}
+
+#[test]
+fn going_on_while_it_refines_encodes_no_image_for_the_first_stage() {
+    let (cancel, mut engine, request) = (CancelToken::new(), engine(), admitted(draft()));
+    let recording = Recording::default();
+    generate(&mut engine, &request, &quietly(&cancel, &recording)).unwrap();
+    let states = recording.saved.into_inner().unwrap();
+    for state in [states.first(), states.last()].map(|state| state.unwrap().clone()) {
+        let images = if state.stage == Stage::Refining { 2 } else { 2 * 2 };
+        let (totals, resumed) = (Totals::default(), Recording { resume: Some(state), ..Recording::default() });
+        let run = Run { progress: &totals, ..quietly(&cancel, &resumed) };
+        generate(&mut engine, &request, &run).unwrap();
+        let totals = totals.0.into_inner().unwrap();
+        assert!(totals.iter().all(|(stage, total)| *stage != Stage::ImageEncoding || *total == images), "{totals:?}");
+        assert!(totals.iter().any(|(stage, _)| *stage == Stage::ImageEncoding));
     }
 }
 
@@ -397,6 +438,44 @@ fn what_does_not_fit_the_model_is_refused_before_any_weight_is_read() {
     assert!(error.to_string().contains(" tokens are more than the 1024"), "{error}");
     let mut single = Engine::open(&ModelFiles { upscaler: None, ..files() }, EngineOptions::default()).unwrap();
     assert!(matches!(pipelines(&refuse(&mut single, draft())), Some(PipelineError::NoUpscaler)));
+}
+
+#[test]
+fn settings_of_a_tokenizer_that_cannot_be_read_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(tiny("gemma")).unwrap().map(Result::unwrap) {
+        std::fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
+    }
+    let settings = folder.path().join("tokenizer_config.json");
+    let _ = std::fs::remove_file(&settings);
+    std::fs::create_dir(&settings).unwrap();
+    let files = ModelFiles { text_encoder: folder.path().to_owned(), ..files() };
+    match Engine::open(&files, EngineOptions::default()).err() {
+        Some(PipelineError::Read { file, .. }) => assert_eq!(file, settings),
+        other => panic!("{other:?}"),
+    }
+    std::fs::remove_dir(&settings).unwrap();
+    let tokenizer = folder.path().join("tokenizer.json");
+    std::fs::write(&tokenizer, "{}").unwrap();
+    match Engine::open(&files, EngineOptions::default()).err() {
+        Some(PipelineError::Tokenizer { file, .. }) => assert_eq!(file, tokenizer),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_encoder_is_in_the_plan_of_decoding() {
+    let engine = engine();
+    let mut before = 0;
+    for (width, height, frames) in [(64, 64, 9), (128, 128, 17), (256, 192, 33), (512, 384, 97)] {
+        let request = admitted(GenerationDraft { width, height, frames, ..draft() });
+        let request = request.request();
+        let plan = engine.plan(request);
+        let decoding = plan.stages.iter().find(|need| need.stage == Stage::Decoding).unwrap().activations;
+        let encoder = Mp4Writer::memory_bytes(request.pixels, request.frames.get());
+        assert!(encoder > before && decoding > encoder, "{width}x{height}x{frames}: {decoding}, {encoder}");
+        before = encoder;
+    }
 }
 
 #[test]

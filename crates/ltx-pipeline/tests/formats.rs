@@ -159,7 +159,7 @@ fn component_files_make_the_same_frames_and_a_missing_part_is_named() {
     };
     match open(vec![connectors.clone()]) {
         Some(PipelineError::MissingParts { parts, .. }) => {
-            assert_eq!(parts, ["text projection", "video VAE encoder", "video VAE decoder"]);
+            assert_eq!(parts, [Part::TextProjection, Part::VideoEncoder, Part::VideoDecoder]);
         }
         other => panic!("{other:?}"),
     }

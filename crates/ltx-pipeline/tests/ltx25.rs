@@ -37,7 +37,7 @@ fn files() -> ModelFiles {
 
 fn refusal(files: &ModelFiles) -> String {
     let error = Engine::open(files, EngineOptions::default()).err().expect("it is refused");
-    ltx_types::causes(&error)
+    ltx_types::causes(&error).map(|cause| cause.to_string()).collect::<Vec<_>>().join(": ")
 }
 
 /// A copy of a safetensors file with an entry of its metadata changed.

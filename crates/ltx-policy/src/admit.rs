@@ -9,7 +9,7 @@ use crate::{
     refusal::Refusal,
     rules,
 };
-use ltx_types::{FieldErrors, Generation, GenerationDraft, Method, ModelRules};
+use ltx_types::{FieldError, FieldErrors, Generation, GenerationDraft, Method, ModelRules};
 use serde::{Deserialize, Serialize};
 
 /// A request that policy let through. Only this crate makes one; it cannot be deserialised.
@@ -40,6 +40,13 @@ impl<T> Admitted<T> {
 }
 
 impl Admitted<GenerationDraft> {
+    /// The same with faults that others found in it: [`check`](Self::check) refuses them with its own.
+    #[must_use]
+    pub fn with_faults(mut self, found: impl IntoIterator<Item = FieldError>) -> Self {
+        self.request.faults.extend(found);
+        self
+    }
+
     /// Checks the fields, now that policy has no objection; `rules` are those of the model that it runs on.
     ///
     /// # Errors

@@ -41,9 +41,9 @@ pub struct UsageMark {
     weights: WeightFingerprint,
     seed: Seed,
     #[serde(skip_serializing_if = "Option::is_none")]
-    sigmas: Option<Vec<f64>>,
+    sigmas: Option<SigmaList>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    refine_sigmas: Option<Vec<f64>>,
+    refine_sigmas: Option<SigmaList>,
     node: String,
     engine: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,7 +54,6 @@ pub struct UsageMark {
 
 impl UsageMark {
     pub(crate) fn new(request: &Generation, model: &ModelIdentity, node: &str) -> Self {
-        let values = |list: &SigmaList| list.values().to_vec();
         Self {
             usage_class: "UNLIMITED",
             credits_charged: 0,
@@ -63,8 +62,8 @@ impl UsageMark {
             model_version: model.version.clone(),
             weights: model.weights.clone(),
             seed: request.seed,
-            sigmas: request.sigmas.as_ref().map(values),
-            refine_sigmas: request.refine_sigmas.as_ref().map(values),
+            sigmas: request.sigmas.clone(),
+            refine_sigmas: request.refine_sigmas.clone(),
             node: node.to_owned(),
             engine: concat!("ltxd ", env!("CARGO_PKG_VERSION")),
             frames_sha256: None,
@@ -95,7 +94,7 @@ impl UsageMark {
             ("engine", self.engine.to_owned()),
         ];
         let own = [("sigmas", &self.sigmas), ("refine_sigmas", &self.refine_sigmas)];
-        let own = own.into_iter().filter_map(|(key, list)| Some((key, with_commas(list.as_ref()?))));
+        let own = own.into_iter().filter_map(|(key, list)| Some((key, list.as_ref()?.to_string())));
         let later = [
             ("weights_file_sha256", &weights.file_sha256),
             ("frames_sha256", &self.frames_sha256),
@@ -104,8 +103,4 @@ impl UsageMark {
         let later = later.into_iter().filter_map(|(key, value)| Some((key, value.clone()?)));
         known.into_iter().chain(own).chain(later).collect()
     }
-}
-
-fn with_commas(sigmas: &[f64]) -> String {
-    sigmas.iter().map(f64::to_string).collect::<Vec<_>>().join(",")
 }

@@ -127,12 +127,11 @@ impl Control {
         self.node.policy().set(policy);
     }
 
-    /// What became known of a model: whether two stages are possible, and what tells its weights from others.
-    pub fn set_model_facts(&self, name: &str, two_stages: bool, weights: Option<WeightFingerprint>) {
+    /// What tells a model's weights from others, once that became known.
+    pub fn set_weights(&self, name: &str, weights: WeightFingerprint) {
         self.node.change_catalog(|catalog| {
             if let Some(card) = catalog.card_mut(name) {
-                card.two_stages = Some(two_stages);
-                card.weights = weights.or(card.weights.take());
+                card.weights = Some(weights);
             }
         });
     }

@@ -3,8 +3,8 @@
 //! Must not know how the draft was composed; what was found wrong then is in it.
 
 use crate::{
-    Crf, DISTILLED_STEPS, FieldError, FieldErrors, FrameCount, FrameRate, Generation, GenerationDraft, Method,
-    ModelRules, PixelShape, Schedule, SigmaList, Stages, field_errors::Found,
+    Crf, DISTILLED_STEPS, Faults, FieldError, FieldErrors, FrameCount, FrameRate, Generation, GenerationDraft, Method,
+    ModelRules, PixelShape, Schedule, SigmaList, Stages,
 };
 
 impl GenerationDraft {
@@ -30,7 +30,7 @@ impl GenerationDraft {
     /// # Errors
     /// Every field that is wrong, with the nearest legal value; among them what was found when the draft was composed.
     pub fn check_by(mut self, rules: &ModelRules, method: Method) -> Result<Generation, FieldErrors> {
-        let mut found = Found::after(std::mem::take(&mut self.faults));
+        let mut found = Faults::after(std::mem::take(&mut self.faults));
         let stages = self.stages_by(rules, &mut found);
         let rate = found.keep(FrameRate::new(self.fps));
         let frames = found.keep(self.frames_by(rules, method, rate));
@@ -79,7 +79,7 @@ impl GenerationDraft {
     }
 
     /// The stages; one where the model cannot do two, so that the rest is judged by what is possible.
-    fn stages_by(&self, rules: &ModelRules, found: &mut Found) -> Stages {
+    fn stages_by(&self, rules: &ModelRules, found: &mut Faults) -> Stages {
         if self.stages == Stages::Two && rules.two_stages == Some(false) {
             found.add(FieldError::new("stages", 2, "needs a latent upscaler, which this model lacks").nearest(1));
             return Stages::One;
@@ -108,7 +108,10 @@ impl GenerationDraft {
                     "is longer at {} fps than the {seconds} s that the model was trained on; {otherwise}",
                     self.fps
                 );
-                Err(FieldError::new("frames", self.frames, rule).nearest(longest))
+                let error = FieldError::new("frames", self.frames, rule);
+                // Of a model that has seen less than two images need, no length is legal.
+                let none = method == Method::StartEndFrames && longest < shortest;
+                Err(if none { error } else { error.nearest(longest) })
             }
             _ => FrameCount::by_rules(self.frames, &rules.sizes),
         }

@@ -63,28 +63,49 @@ impl std::error::Error for FieldErrors {}
 
 /// Faults as they are found. A field is complained about once: what was found first stands.
 #[derive(Debug, Default)]
-pub(crate) struct Found(Vec<FieldError>);
+pub struct Faults(Vec<FieldError>);
 
-impl Found {
+impl Faults {
     /// Begins with what was found before.
-    pub(crate) fn after(known: Vec<FieldError>) -> Self {
+    pub fn after(known: Vec<FieldError>) -> Self {
         Self(known)
     }
 
-    pub(crate) fn add(&mut self, error: FieldError) {
-        if !self.0.iter().any(|known| known.field == error.field) {
+    /// Adds a fault, unless its field has one.
+    pub fn add(&mut self, error: FieldError) {
+        if !self.has(error.field) {
             self.0.push(error);
         }
     }
 
+    /// Adds what was found elsewhere.
+    pub fn append(&mut self, errors: impl IntoIterator<Item = FieldError>) {
+        errors.into_iter().for_each(|error| self.add(error));
+    }
+
+    /// Whether anything is wrong with a field.
+    pub fn has(&self, field: &str) -> bool {
+        self.0.iter().any(|known| known.field == field)
+    }
+
+    /// Whether nothing was found.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The value, or its faults are added.
-    pub(crate) fn keep<T>(&mut self, checked: Result<T, impl Into<FieldErrors>>) -> Option<T> {
-        checked.map_err(|errors| errors.into().into_iter().for_each(|error| self.add(error))).ok()
+    pub fn keep<T>(&mut self, checked: Result<T, impl Into<FieldErrors>>) -> Option<T> {
+        checked.map_err(|errors| self.append(Into::<FieldErrors>::into(errors))).ok()
+    }
+
+    /// The value, or its fault under the name that the field has in this request.
+    pub fn keep_as<T>(&mut self, field: &'static str, checked: Result<T, FieldError>) -> Option<T> {
+        self.keep(checked.map_err(|error| FieldError { field, ..error }))
     }
 
     /// # Errors
     /// Something was found.
-    pub(crate) fn nothing(self) -> Result<(), FieldErrors> {
+    pub fn nothing(self) -> Result<(), FieldErrors> {
         FieldErrors::none(self.0)
     }
 
@@ -92,10 +113,41 @@ impl Found {
     ///
     /// # Errors
     /// Something was found; where a value is missing, something was.
-    pub(crate) fn all<T>(self, kept: Option<T>) -> Result<T, FieldErrors> {
+    pub fn all<T>(self, kept: Option<T>) -> Result<T, FieldErrors> {
         match kept {
             Some(kept) if self.0.is_empty() => Ok(kept),
             _ => Err(FieldErrors(self.0)),
         }
+    }
+}
+
+impl IntoIterator for Faults {
+    type Item = FieldError;
+    type IntoIter = std::vec::IntoIter<FieldError>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl From<Faults> for Vec<FieldError> {
+    fn from(faults: Faults) -> Self {
+        faults.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_is_complained_about_once() {
+        let fault = |field, value: i32| FieldError::new(field, value, "is wrong");
+        let mut faults = Faults::after(vec![fault("width", 1)]);
+        faults.append([fault("width", 2), fault("height", 3)]);
+        assert_eq!(faults.keep_as("end_strength", Err::<(), _>(fault("strength", 4))), None);
+        assert_eq!(faults.keep(Ok::<_, FieldError>(5)), Some(5));
+        assert!(faults.has("end_strength") && !faults.has("strength") && !faults.is_empty());
+        let found: Vec<_> = faults.into_iter().map(|fault| (fault.field, fault.value)).collect();
+        assert_eq!(found, [("width", "1".into()), ("height", "3".into()), ("end_strength", "4".to_owned())]);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Must not know tensors; the arithmetic is in `ltx-pipeline`.
 
-use crate::{FieldError, FieldErrors, field_errors::Found};
+use crate::{Faults, FieldError, FieldErrors};
 use serde::{Deserialize, Serialize};
 
 /// Guidance of one sampling stage: `cond + (cfg−1)(cond−uncond) + stg(cond−perturbed)`, then rescaled.
@@ -29,17 +29,22 @@ impl Guidance {
     /// Every scale that is not finite or out of range; STG that is on without a block to perturb, or with one that a model of so
     /// many `blocks` lacks.
     pub fn check(self, blocks: Option<usize>) -> Result<Self, FieldErrors> {
-        let mut found = Found::default();
+        let mut found = Faults::default();
         found.keep(scale("guidance_scale", self.cfg_scale, 0.0, Self::MAX_SCALE, 3.0));
         found.keep(scale("stg_scale", self.stg_scale, 0.0, Self::MAX_SCALE, 1.0));
         found.keep(scale("guidance_rescale", self.rescale_scale, 0.0, 1.0, 0.7));
-        if self.uses_stg() {
-            found.keep(self.check_blocks(blocks));
-        }
+        found.keep(self.check_blocks(blocks));
         found.nothing().map(|()| self)
     }
 
-    fn check_blocks(&self, blocks: Option<usize>) -> Result<(), FieldError> {
+    /// Checks the blocks to perturb, where STG is on; `blocks` is how many the model has, where that is known.
+    ///
+    /// # Errors
+    /// There is none, or one that the model lacks.
+    pub fn check_blocks(&self, blocks: Option<usize>) -> Result<(), FieldError> {
+        if !self.uses_stg() {
+            return Ok(());
+        }
         if self.stg_blocks.is_empty() {
             return Err(FieldError::new("stg_blocks", "[]", "names no block although stg_scale is not 0").nearest(0));
         }

@@ -34,7 +34,7 @@ pub use causes::{causes, sentence};
 pub use conditioning::{ConditioningMode, FramePosition, ImageCondition, ImageInput, ImageSource, Strength};
 pub use defaults::{Defaults, Overrides};
 pub use field_error::FieldError;
-pub use field_errors::FieldErrors;
+pub use field_errors::{Faults, FieldErrors};
 pub use frames::{FrameCount, FrameRate};
 pub use guidance::Guidance;
 pub use method::Method;

@@ -2,7 +2,7 @@
 //!
 //! Must not know tensors.
 
-use crate::{FieldError, FieldErrors, FrameCount, SizeRules, Stages, field_errors::Found};
+use crate::{Faults, FieldError, FieldErrors, FrameCount, SizeRules, Stages};
 use serde::{Deserialize, Serialize};
 
 /// Width and height of every frame, in pixels.
@@ -28,7 +28,7 @@ impl PixelShape {
     /// # Errors
     /// A side is 0, larger than the rules allow, or not a multiple; the error names each such side and the nearest multiples.
     pub fn checked(self, stages: Stages, rules: &SizeRules) -> Result<Self, FieldErrors> {
-        let mut found = Found::default();
+        let mut found = Faults::default();
         found.keep(side("width", self.width, stages, rules));
         found.keep(side("height", self.height, stages, rules));
         found.nothing().map(|()| self)

@@ -2,7 +2,7 @@
 //!
 //! Must not know which values are legal where they are read.
 
-use crate::{DISTILLED_STEPS, FieldError, GenerationDraft, Overrides, Schedule, Stages};
+use crate::{DISTILLED_STEPS, FieldError, GenerationDraft, Overrides, Schedule, SigmaList, Stages};
 
 /// Every field of `said` that changes nothing in the `draft` it was filled into, or contradicts another. A value that says what
 /// happens anyway passes: eight steps of the distilled schedule, guidance that is off, an empty text.
@@ -55,7 +55,9 @@ fn steps(said: &Overrides, draft: &GenerationDraft) -> Option<FieldError> {
         ),
         (None, Schedule::Guided) => return None,
     };
-    (steps != taken).then(|| FieldError::new("steps", steps, rule).nearest(taken))
+    let error = (steps != taken).then(|| FieldError::new("steps", steps, rule))?;
+    // A list that is no schedule itself makes no number of steps legal.
+    Some(if (1..=SigmaList::MOST_STEPS).contains(&taken) { error.nearest(taken) } else { error })
 }
 
 /// Blocks with commas between; the first few of many.
@@ -158,6 +160,10 @@ mod tests {
             assert_eq!(refused(schedule, own(None)), []);
             assert_eq!(refused(schedule, own(Some(2))), []);
             assert_eq!(refused(schedule, own(Some(8))), [("steps", "2".to_owned())]);
+            for sigmas in [vec![], vec![0.0], vec![0.5; 1002]] {
+                let said = Overrides { steps: Some(8), sigmas: Some(sigmas), ..Overrides::default() };
+                assert_eq!(refused(schedule, said), [("steps", String::new())], "no number of steps is legal");
+            }
             let refine = Overrides { refine_sigmas: Some(vec![0.5, 0.0]), ..Overrides::default() };
             assert_eq!(refused(schedule, refine.clone()), [("refine_sigmas", "none".to_owned())]);
             assert_eq!(refused(schedule, Overrides { stages: Some(Stages::Two), ..refine }), []);

@@ -86,14 +86,12 @@ pub(crate) fn unread_name(number: u32) -> String {
     }
 }
 
-/// The number by which a file names a type that is written.
+/// The number by which a file names a type that is written, which is none of activations.
 pub(crate) fn number_of(kind: GgmlDType) -> u32 {
     let number = |block| BLOCKS.iter().find(|(_, known)| *known == block).map(|(number, _)| *number);
     match kind {
         GgmlDType::F16 => 1,
         GgmlDType::BF16 => 30,
-        GgmlDType::Q8_1 => 9,
-        GgmlDType::Q8K => 15,
         kind => Block::of(kind).and_then(number).unwrap_or(0),
     }
 }
@@ -103,8 +101,6 @@ pub(crate) fn name_of(kind: GgmlDType) -> &'static str {
     match kind {
         GgmlDType::F16 => "F16",
         GgmlDType::BF16 => "BF16",
-        GgmlDType::Q8_1 => "Q8_1",
-        GgmlDType::Q8K => "Q8_K",
         kind => Block::of(kind).map_or("F32", Block::name),
     }
 }

@@ -9,7 +9,11 @@ use crate::{
 use candle_core::DType;
 use ltx_nn::{Element, Groups, Packing};
 use safetensors::{Dtype, SafeTensorError, SafeTensors, tensor::TensorInfo};
-use std::{collections::HashMap, path::Path};
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
+use std::{fmt, path::Path};
 
 /// Bytes of the header's length field.
 const LENGTH_FIELD: usize = 8;
@@ -58,8 +62,43 @@ fn wrong_length(path: &Path, map: &[u8]) -> WeightsError {
     let header_length = map.first_chunk::<LENGTH_FIELD>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
     let end = LENGTH_FIELD.saturating_add(header_length as usize);
     let header = map.get(LENGTH_FIELD..end).unwrap_or_default();
-    let entries: HashMap<String, serde_json::Value> = serde_json::from_slice(header).unwrap_or_default();
-    let ends = entries.values().filter_map(|entry| entry.get("data_offsets")?.get(1)?.as_u64());
-    let expected = (LENGTH_FIELD as u64).saturating_add(header_length).saturating_add(ends.max().unwrap_or(0));
+    let End(end) = serde_json::from_slice(header).unwrap_or_default();
+    let expected = (LENGTH_FIELD as u64).saturating_add(header_length).saturating_add(end);
     WeightsError::WrongLength { file: path.to_owned(), expected, found: map.len() as u64 }
+}
+
+/// Where the last tensor of a header ends. Nothing else of the header is kept while it is read.
+#[derive(Default)]
+struct End(u64);
+
+/// A tensor's place, as the header describes it.
+#[derive(Deserialize)]
+struct Place {
+    data_offsets: (u64, u64),
+}
+
+impl<'de> Deserialize<'de> for End {
+    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+        source.deserialize_map(Self(0))
+    }
+}
+
+impl<'de> Visitor<'de> for End {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a header of tensors")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut entries: A) -> Result<Self, A::Error> {
+        while let Some(key) = entries.next_key::<String>()? {
+            if key == "__metadata__" {
+                entries.next_value::<IgnoredAny>()?;
+            } else {
+                let Place { data_offsets: (_, end) } = entries.next_value()?;
+                self.0 = self.0.max(end);
+            }
+        }
+        Ok(self)
+    }
 }

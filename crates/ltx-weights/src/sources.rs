@@ -53,7 +53,7 @@ impl Weights for Stored {
         if let Some(&row) = rows.iter().find(|row| **row as usize >= shape[0]) {
             return Err(NnError::NoSuchRow { file: file.path.clone(), key: key.to_owned(), rows: shape[0], row });
         }
-        if matches!(entry.stored, StoredType::Packed(_)) && entry.packing().is_none() {
+        if !entry.rows_are_apart() {
             // Rows that begin within a block cannot be cut out.
             let index = Tensor::from_vec(rows.to_vec(), rows.len(), &compute.device)?;
             return Ok(self.tensor(key, &shape, compute)?.index_select(&index, 0)?);

@@ -70,22 +70,30 @@ impl TensorSet {
     /// # Errors
     /// As [`Self::open_file`]; or two files hold a key with different values, or there is none.
     pub fn open_files(paths: &[PathBuf]) -> Result<Self> {
+        let each = paths.iter().filter(|path| !is_config(path)).map(|path| Self::open_file(path));
+        Self::together(paths, each.collect::<Result<_>>()?)
+    }
+
+    /// The same of files that are open: `each` of `paths` that is no configuration, in their order.
+    ///
+    /// # Errors
+    /// As [`Self::open_files`].
+    pub fn together(paths: &[PathBuf], each: Vec<Self>) -> Result<Self> {
         let Some(first) = paths.first() else {
             return Err(WeightsError::EmptyFolder { folder: PathBuf::new() });
         };
-        let is_config = |path: &&PathBuf| path.extension().is_some_and(|extension| extension == "json");
-        let files = paths.iter().filter(|path| !is_config(path)).cloned().map(WeightFile::open);
-        let configs =
-            paths.iter().filter(is_config).map(|path| Ok((path.clone(), read_json(path, "the configuration")?)));
+        let configs = paths.iter().filter(|path| is_config(path));
+        let configs = configs.map(|path| Ok((path.clone(), read_json(path, "the configuration")?)));
         let configs = configs.collect::<Result<_>>()?;
-        let joined = Self::join(first.clone(), files.collect::<Result<_>>()?, Overlap::SameWeights)?;
-        Ok(Self { configs, ..joined })
+        let files = each.into_iter().flat_map(|set| set.files).collect();
+        Ok(Self { configs, ..Self::join(first.clone(), files, Overlap::SameWeights)? })
     }
 
     /// A folder: the files its `model.safetensors.index.json` names, or every `*.safetensors` in it, or else every `*.gguf`.
     ///
     /// # Errors
-    /// No file, an unreadable or corrupt one, an index that does not match, or a key held twice.
+    /// No file, an unreadable or corrupt one, an index that does not match, or a key held twice: by files of an index, or by
+    /// others with different bytes.
     pub fn open_folder(folder: &Path) -> Result<Self> {
         let index = folder.join("model.safetensors.index.json");
         if !index.exists() {
@@ -241,6 +249,10 @@ pub(crate) enum Overlap {
     SameBytes,
     /// They must hold the same weights, at whatever precision.
     SameWeights,
+}
+
+fn is_config(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "json")
 }
 
 fn files_in(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {

@@ -70,6 +70,11 @@ impl Entry {
         halves.or_else(|| self.packing()).map_or(StoredKind::Floats(DType::F32), StoredKind::Packed)
     }
 
+    /// Whether its rows can be told apart in its bytes: no block crosses from one into the next.
+    pub(crate) fn rows_are_apart(&self) -> bool {
+        !matches!(self.stored, StoredType::Packed(_)) || self.packing().is_some()
+    }
+
     /// How its values are packed, if a linear layer keeps them so: they are no plain floats, and rows are whole blocks.
     pub(crate) fn packing(&self) -> Option<Packing> {
         let StoredType::Packed(packing) = self.stored else { return None };
@@ -104,7 +109,7 @@ pub(crate) struct WeightFile {
 }
 
 impl WeightFile {
-    /// Maps the file and reads its header; no weight is touched. A file that begins like GGUF, or is named so, is read as
+    /// Maps the file and reads its header; no weight is touched, but for scales and statements beside some. A file that begins like GGUF, or is named so, is read as
     /// GGUF, any other as safetensors.
     pub(crate) fn open(path: PathBuf) -> Result<Self> {
         let mut file = Self::open_as_named(path)?;
@@ -153,7 +158,7 @@ impl WeightFile {
         })
     }
 
-    /// Some rows of a tensor as they are packed in memory; of one whose rows cannot be told apart, all of it.
+    /// Some rows of a tensor, along its first side, as they are packed in memory; they are apart ([`Entry::rows_are_apart`]).
     pub(crate) fn packed_rows(&self, (key, entry): (&str, &Entry), rows: Range<usize>) -> ltx_nn::Result<Vec<u8>> {
         if let Some(beside) = &entry.beside {
             return quantised::assemble(self, (key, entry), beside, rows);

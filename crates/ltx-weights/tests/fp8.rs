@@ -121,6 +121,32 @@ fn a_scale_that_is_missing_or_none_is_refused_by_name() {
 }
 
 #[test]
+fn a_statement_that_contradicts_its_tensors_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("w.safetensors");
+    let (stored, _) = fp8();
+    let open = |fields: &str, scale: Tensor| {
+        let stated = format!(r#"{{"format": "float8_e4m3fn", {fields}}}"#);
+        let stated = Tensor::from_vec(stated.clone().into_bytes(), stated.len(), &Device::Cpu).unwrap();
+        save(&file, &[("a.weight", stored.clone()), ("a.weight_scale", scale), ("a.comfy_quant", stated)]);
+        TensorSet::open_file(&file).map(drop)
+    };
+    let two_a_row = || Tensor::ones((8, 2), DType::F32, &Device::Cpu).unwrap();
+    open(r#""group_size": 32"#, two_a_row()).unwrap();
+    open(r#""group_size": 64, "orig_shape": [8, 64]"#, number(0.5)).unwrap();
+    for (fields, scale, said) in [
+        (r#""group_size": 16"#, two_a_row(), "a scale for every 16, as group_size states"),
+        (r#""group_size": 32"#, number(0.5), "a scale for every 32, as group_size states"),
+        (r#""orig_shape": [8, 63]"#, number(0.5), "orig_shape [8, 63]"),
+        (r#""orig_shape": [8, 64, 1]"#, two_a_row(), "orig_shape [8, 64, 1]"),
+    ] {
+        let error = open(fields, scale).unwrap_err();
+        assert!(matches!(&error, WeightsError::Quantisation { key, .. } if key == "a.weight"), "{error}");
+        assert!(error.to_string().contains(said) && error.to_string().contains("w.safetensors"), "{error}");
+    }
+}
+
+#[test]
 fn fuzz_fp8() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("w.safetensors");

@@ -5,7 +5,7 @@ use candle_core::Device;
 use ltx_nn::{Compute, Weights};
 use ltx_testkit::fuzz::{Edit, Verdict, campaign, edits};
 use ltx_types::{LoraChoice, LoraStrengths, Part, SamplingStage};
-use ltx_weights::{Adapted, Idle, LoraReport, Loras, ShapeOnly, Stored, TensorSet};
+use ltx_weights::{Adapted, Idle, LoraReport, Loras, ShapeOnly, Stored, TensorSet, lora_report};
 use safetensors::{Dtype, serialize_to_file, tensor::TensorView};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -288,6 +288,25 @@ fn places_that_agree_count_once_and_those_that_do_not_are_refused_by_name() {
     }
     let (problems, _) = stating(&[(ADAPTER, r#"{"lora_alpha": 8}"#), ("ss_network_alpha", "4")]).account();
     assert!(problems.contains("lora_alpha is 8, but header entry ss_network_alpha is 4"), "{problems}");
+}
+
+#[test]
+fn a_pair_that_stands_there_by_two_names_is_refused_with_both() {
+    let kohya = |key: String| match key.split_once(".lora_") {
+        Some((layer, end)) => format!("lora_unet_{}.lora_{end}", layer.replace('.', "_")),
+        None => key,
+    };
+    let underscored: Entries = pairs("").into_iter().map(|(key, entry)| (kohya(key), entry)).collect();
+    for again in [pairs("transformer."), underscored] {
+        let entries = pairs("diffusion_model.").into_iter().chain(again).collect();
+        let dressed = Dressed::of(&entries, &[], LoraStrengths::both(1.0));
+        let alone = lora_report(&dressed._folder.path().join("lora.safetensors")).unwrap().unwrap().0;
+        for problems in [dressed.account().0, alone.to_string()] {
+            let said =
+                "lora_A.weight stands for the same as diffusion_model.transformer_blocks.0.attn1.to_q.lora_A.weight";
+            assert!(problems.contains(said), "{problems}");
+        }
+    }
 }
 
 #[test]

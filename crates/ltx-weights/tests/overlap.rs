@@ -85,6 +85,44 @@ fn other_weights_are_refused_at_any_precision() {
     assert!(together(&first, &bent).unwrap().contains("[64, 256] and [32, 512]"));
 }
 
+/// A file of fp8 with a scale for each row, and the values that it stands for in BF16.
+fn scaled_by_rows(folder: &Path, name: &str, scales: &[f32]) -> [PathBuf; 2] {
+    let bytes = weights().to_dtype(DType::F32).unwrap().to_dtype(DType::F8E4M3).unwrap();
+    let scales = Tensor::from_slice(scales, (64, 1), &Device::Cpu).unwrap();
+    let values = bytes.to_dtype(DType::F32).unwrap().broadcast_mul(&scales).unwrap().to_dtype(DType::BF16).unwrap();
+    let packed = folder.join(format!("{name}-fp8.safetensors"));
+    let scale_key = format!("{KEY}_scale");
+    let tensors = HashMap::from([(KEY, bytes), (scale_key.as_str(), scales)]);
+    candle_core::safetensors::save(&tensors, &packed).unwrap();
+    [packed, save(folder, &format!("{name}-bf16.safetensors"), KEY, &values)]
+}
+
+#[test]
+fn scales_beside_a_weight_are_a_part_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = [0.5; 64];
+    let mut other = plain;
+    other[63] = 8.0;
+    let [packed, values] = scaled_by_rows(folder.path(), "plain", &plain);
+    let [again, _] = scaled_by_rows(folder.path(), "again", &plain);
+    let [rescaled, others] = scaled_by_rows(folder.path(), "other", &other);
+    assert_eq!(together(&packed, &again), None);
+    assert_eq!(together(&packed, &values), None);
+    assert_eq!(together(&others, &rescaled), None);
+    assert_eq!(together(&packed, &rescaled).as_deref(), Some("other bytes"));
+    assert!(together(&packed, &others).unwrap().contains("F8_E4M3 and BF16"));
+}
+
+#[test]
+fn values_near_0_may_be_as_far_off_as_fp8_rounds_them_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = (weights().to_dtype(DType::F32).unwrap() * 0.01).unwrap();
+    let narrow = small.to_dtype(DType::F8E4M3).unwrap();
+    let [small, narrow] = [("small", small), ("narrow", narrow)]
+        .map(|(name, tensor)| save(folder.path(), &format!("{name}.safetensors"), KEY, &tensor));
+    assert_eq!(together(&small, &narrow), None);
+}
+
 #[test]
 fn the_audio_stream_is_compared_by_shape_alone() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,20 +1,99 @@
 //! The queue on the real engine with the tiny model: stopped at several moments of both stages, it makes the frames of a quiet
-//! run.
+//! run. Where it is stopped is no race: the engine's progress waits there.
 //!
 //! Must not know commands: queue and engine stand alone here, as `ltx-jobs` does not know the engine.
 
-use ltx_engine::{EngineError, Generator, MemoryPlan, PromptTokens};
+use ltx_engine::{EngineError, Generator, MemoryPlan, Outcome, PromptTokens, Run};
 use ltx_jobs::{Disk, EventKind, FailureCode, GenerationRecord, Jobs, LoadError, Models, State, Surroundings, Watched};
+use ltx_media::FrameWriter;
 use ltx_pipeline::{Engine, EngineOptions, PipelineError};
-use ltx_policy::{ModelIdentity, WeightFingerprint};
+use ltx_policy::{Admitted, ModelIdentity, WeightFingerprint};
 use ltx_testkit::{
     fake::{LONG, client, draft, ended, frames_of, policy, settings, submit_draft},
     tiny,
 };
-use ltx_types::{Generation, GenerationDraft, ModelFiles, ModelRules, Stage, Stages};
-use std::{path::Path, sync::Arc};
+use ltx_types::{
+    CancelToken, Generation, GenerationDraft, ModelFiles, ModelRules, Progress, ProgressSink, Stage, Stages,
+};
+use std::{
+    path::Path,
+    sync::{
+        Arc, Mutex,
+        mpsc::{Receiver, Sender, channel},
+    },
+    thread,
+    time::{Duration, Instant},
+};
 
-struct Tiny(Engine);
+/// What happens on the device thread behind every report of progress, once it is an event.
+type Behind = Arc<dyn Fn(Progress, &CancelToken) + Send + Sync>;
+
+/// The tiny model, and what happens behind its reports.
+struct Tiny(Engine, Behind);
+
+/// An engine that does something behind its reports.
+struct Reported(Engine, Behind);
+
+impl Generator for Reported {
+    fn generate(
+        &mut self,
+        request: &Admitted<Generation>,
+        writers: &mut [Box<dyn FrameWriter>],
+        run: &Run<'_>,
+    ) -> Result<Outcome, EngineError> {
+        let progress = Reporting { sink: run.progress, cancel: run.cancel, behind: &self.1 };
+        self.0.generate(request, writers, &Run { progress: &progress, ..*run })
+    }
+}
+
+struct Reporting<'a> {
+    sink: &'a dyn ProgressSink,
+    cancel: &'a CancelToken,
+    behind: &'a Behind,
+}
+
+impl ProgressSink for Reporting<'_> {
+    fn report(&self, progress: Progress) {
+        self.sink.report(progress);
+        (self.behind)(progress, self.cancel);
+    }
+}
+
+/// Holds the device behind a step until it is told to stop, and tells that it is there.
+fn hold_at(place: (Stage, usize)) -> (Behind, Receiver<()>) {
+    let (told, reached) = channel();
+    let behind = move |progress: Progress, cancel: &CancelToken| {
+        if (progress.stage, progress.done) != place {
+            return;
+        }
+        // Nobody waits for it any more where the test has failed.
+        let _ = told.send(());
+        let began = Instant::now();
+        while !cancel.is_cancelled() && began.elapsed() < LONG {
+            thread::sleep(Duration::from_millis(1));
+        }
+    };
+    (Arc::new(behind), reached)
+}
+
+/// Goes on behind every report only once the test says so.
+fn step_by_step() -> (Behind, Sender<()>) {
+    let (go_on, told) = channel();
+    let told = Mutex::new(told);
+    let behind = move |_: Progress, cancel: &CancelToken| {
+        let told = told.lock().unwrap();
+        if !cancel.is_cancelled() {
+            // Where the test has failed there is no sender, and it goes on.
+            let _ = told.recv_timeout(LONG);
+        }
+    };
+    (Arc::new(behind), go_on)
+}
+
+/// Nothing happens.
+fn freely() -> Behind {
+    Arc::new(|_: Progress, _: &CancelToken| {})
+}
 
 fn engine() -> Result<Engine, PipelineError> {
     let files = ModelFiles {
@@ -29,7 +108,7 @@ fn engine() -> Result<Engine, PipelineError> {
 
 impl Models for Tiny {
     fn load(&self, _: &str) -> Result<Box<dyn Generator>, LoadError> {
-        Ok(Box::new(engine().map_err(EngineError::from)?))
+        Ok(Box::new(Reported(engine().map_err(EngineError::from)?, Arc::clone(&self.1))))
     }
 
     fn identity(&self, model: &str) -> Option<ModelIdentity> {
@@ -54,8 +133,8 @@ impl Models for Tiny {
     }
 }
 
-fn open(data: &Path) -> Jobs {
-    let models = Arc::new(Tiny(engine().unwrap()));
+fn open(data: &Path, behind: Behind) -> Jobs {
+    let models = Arc::new(Tiny(engine().unwrap(), behind));
     let surroundings = Surroundings { models, policy: policy().into(), space: Box::new(Disk) };
     Jobs::open(settings(data).check().unwrap(), surroundings).unwrap()
 }
@@ -73,18 +152,22 @@ fn looked_at(png: &[u8]) -> (u32, u32) {
 #[test]
 fn previews_of_the_real_engine_leave_the_clip_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
-    let jobs = open(folder.path());
+    let jobs = open(folder.path(), freely());
     let request = GenerationDraft { width: 1024, height: 128, stages: Stages::Two, ..draft("a lake at dawn", 5) };
     let quiet = submit_draft(&jobs, "a", request.clone()).unwrap().record.id;
     let quiet = ended(&jobs, "a", quiet);
+    drop(jobs);
+    // A preview is there until the next one: every event is looked at before the engine goes on.
+    let (behind, go_on) = step_by_step();
+    let jobs = open(folder.path(), behind);
     let id = submit_draft(&jobs, "a", request).unwrap().record.id;
     let previews = jobs.previews(&client("a"), id).unwrap();
     let mut watch = jobs.watch(&client("a"), id, 0).unwrap();
     let mut sizes = Vec::new();
     while let Watched::Event(event) = watch.next_within(LONG).unwrap() {
-        if let (EventKind::Progress { stage, .. }, Some(png)) = (&event.kind, previews.of(&event)) {
-            sizes.push((*stage, looked_at(&png)));
-        }
+        let EventKind::Progress { stage, .. } = event.kind else { continue };
+        sizes.extend(previews.of(&event).map(|png| (stage, looked_at(&png))));
+        go_on.send(()).unwrap();
     }
     assert!(!sizes.is_empty());
     for (stage, size) in &sizes {
@@ -118,7 +201,7 @@ fn a_schedule_of_ones_own_goes_on_where_it_was_stopped() {
 /// Stops a generation at some steps, each in a life of its own, and looks at what comes of it.
 fn goes_on(request: GenerationDraft, stops: [(Stage, usize); 4]) {
     let quiet = tempfile::tempdir().unwrap();
-    let jobs = open(quiet.path());
+    let jobs = open(quiet.path(), freely());
     let id = submit_draft(&jobs, "a", request.clone()).unwrap().record.id;
     let undisturbed = ended(&jobs, "a", id);
     assert_eq!(undisturbed.state, State::Done, "{:?}", undisturbed.failure);
@@ -129,27 +212,17 @@ fn goes_on(request: GenerationDraft, stops: [(Stage, usize); 4]) {
     );
 
     let folder = tempfile::tempdir().unwrap();
-    let jobs = open(folder.path());
-    let id = submit_draft(&jobs, "a", request).unwrap().record.id;
-    drop(jobs);
-    for (stage, step) in stops {
-        let jobs = open(folder.path());
-        let last = jobs.get(&client("a"), id).unwrap().last_event;
-        let mut watch = jobs.watch(&client("a"), id, last).unwrap();
-        loop {
-            match watch.next_within(LONG).unwrap() {
-                Watched::Event(event) => match &event.kind {
-                    EventKind::Progress { stage: at, done, .. } if (*at, *done) == (stage, step) => break,
-                    kind => assert!(!kind.is_final(), "{kind:?} before {stage:?} {step}"),
-                },
-                other => panic!("{other:?}"),
-            }
-        }
+    let mut id = None;
+    for place in stops {
+        let (behind, reached) = hold_at(place);
+        let jobs = open(folder.path(), behind);
+        let id = *id.get_or_insert_with(|| submit_draft(&jobs, "a", request.clone()).unwrap().record.id);
+        reached.recv_timeout(LONG).unwrap_or_else(|_| panic!("{place:?}: {:?}", jobs.get(&client("a"), id)));
         assert!(jobs.shutdown(LONG));
     }
-    let jobs = open(folder.path());
-    let record = ended(&jobs, "a", id);
-    assert!(record.attempts >= 5 && record.outcome.as_ref().unwrap().resumed);
+    let jobs = open(folder.path(), freely());
+    let record = ended(&jobs, "a", id.unwrap());
+    assert!(record.attempts == 5 && record.outcome.as_ref().unwrap().resumed, "{} attempts", record.attempts);
     assert_eq!(frames_of(&record), frames_of(&undisturbed));
     assert_eq!(record.outcome.unwrap().latent_sha256, outcome.latent_sha256);
 }
@@ -157,14 +230,16 @@ fn goes_on(request: GenerationDraft, stops: [(Stage, usize); 4]) {
 #[test]
 fn an_image_that_is_damaged_while_it_waits_fails_as_an_image() {
     let folder = tempfile::tempdir().unwrap();
-    let jobs = open(folder.path());
+    let (behind, reached) = hold_at((Stage::TextEncoding, 0));
+    let jobs = open(folder.path(), behind);
     let first = submit_draft(&jobs, "a", draft("a lake", 1)).unwrap().record.id;
     let id = submit_draft(&jobs, "a", draft("a lake", 2)).unwrap().record.id;
+    reached.recv_timeout(LONG).unwrap();
     drop(jobs);
     for image in std::fs::read_dir(folder.path().join("images")).unwrap() {
         std::fs::write(image.unwrap().path(), b"no picture any more").unwrap();
     }
-    let jobs = open(folder.path());
+    let jobs = open(folder.path(), freely());
     let record = ended(&jobs, "a", id);
     assert_eq!(record.failure.unwrap().code, FailureCode::Image);
     assert!(ended(&jobs, "a", first).state.is_final());

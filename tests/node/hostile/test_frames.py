@@ -72,15 +72,15 @@ def is_cut(target, said):
 
 
 @pytest.mark.parametrize("what", GARBAGE)
-def test_garbage_instead_of_a_preface(target, what):
-    is_cut(target, GARBAGE[what])
+def test_garbage_instead_of_a_preface(hasty, what):
+    is_cut(hasty, GARBAGE[what])
 
 
 @pytest.mark.parametrize("count", [10, pytest.param(200, marks=pytest.mark.campaign)])
-def test_random_bytes(target, rng, count):
+def test_random_bytes(hasty, rng, count):
     for _ in range(count):
-        is_cut(target, rng.randbytes(rng.randrange(1, 3000)))
-        is_cut(target, w.PREFACE + rng.randbytes(rng.randrange(1, 3000)))
+        is_cut(hasty, rng.randbytes(rng.randrange(1, 3000)))
+        is_cut(hasty, w.PREFACE + rng.randbytes(rng.randrange(1, 3000)))
 
 
 @pytest.mark.parametrize("what", FRAMES)

@@ -1,5 +1,6 @@
-"""Rounds of attacks that come in thousands, each like the one before: memory does not grow from one to the next, and the node
-makes the same frames behind them. A leak of a kilobyte a request would show."""
+"""Rounds of attacks that come in thousands, each like the one before: nothing of them stays open, and the node makes the same frames
+behind them. That memory does not grow from one to the next is the campaign's to say, resident memory being the system's as well: a
+leak of a kilobyte a request would show."""
 
 import concurrent.futures, time
 from typing import NamedTuple
@@ -16,7 +17,6 @@ from harness.requests import KINDS, START
 from harness.target import TOKEN, upload_of
 from harness.waiting import eventually
 
-SLACK = 48 << 20
 WITHIN = 0.05
 MEDIA = ROOT / "crates/ltx-media/tests/data"
 PICTURES = [
@@ -87,15 +87,14 @@ def settled(node, seconds):
     return node.resident()
 
 
-def test_memory_does_not_grow_from_round_to_round(done, target, rng):
+def test_nothing_of_a_round_stays(done, target, rng):
     small = Round(frames=2000, resets=20, bombs=small_bombs())
     wanted = work(target)
-    attack(target, rng, done, small)
-    eventually(target.at_rest, "nothing of the first round is open")
-    before = settled(target.node, 4)
-    attack(target, rng, done, small)
-    assert work(target) == wanted
-    eventually(lambda: target.node.resident() < before + SLACK, f"resident memory comes back to {before} and {SLACK} bytes")
+    for _ in range(2):
+        attack(target, rng, done, small)
+        assert work(target) == wanted
+        # No connection, no socket more than before the first attack, no stream, nothing under way, no file half there.
+        eventually(target.at_rest, "nothing of the round is open")
 
 
 @pytest.mark.campaign

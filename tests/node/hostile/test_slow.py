@@ -5,6 +5,7 @@ looked at first when the time of its handshake is over.)"""
 import itertools, socket, struct, time
 
 import pytest
+from ltx.v1 import generation_pb2 as g
 
 from harness import http2 as w
 from harness.paths import GUARD
@@ -107,7 +108,10 @@ def test_a_connection_without_a_call(impatient, what):
 def test_a_download_that_nobody_takes(impatient):
     target = impatient("pause_seconds")
     # More than the node holds for a stream; what fits is not waited for.
-    id_ = target.done(width=384, height=256, frames=41).id
+    with target.node.client() as client:
+        id_ = client.create(small(7, width=384, height=256, frames=41)).id
+        # Not watched: whoever watches under such a limit may be cut.
+        eventually(lambda: client.get(id_).state == g.GENERATION_STATE_DONE, "it is done")
     with Clock(), target.wire(settings=struct.pack(">HI", 4, 100), window=False) as wire:
         wire.took = lambda *_: None
         stream = wire.call(w.DOWNLOAD, TOKEN, download_of(id_))

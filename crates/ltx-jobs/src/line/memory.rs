@@ -4,67 +4,79 @@
 
 use super::{Claim, Line, Place, Waiting, fair::FairQueue};
 use crate::{ClientId, GenerationId, core::in_milliseconds, estimate::Workload};
+use governor::clock::{Clock, MonotonicClock, Reference};
 use ltx_types::CancelToken;
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A line that is gone with the process.
-#[derive(Default)]
-pub(crate) struct MemoryLine {
-    state: Mutex<LineState>,
+pub(crate) struct MemoryLine<C: Clock = MonotonicClock> {
+    state: Mutex<LineState<C::Instant>>,
     /// Something was pushed, or the line was closed.
     moved: Condvar,
+    clock: C,
 }
 
-#[derive(Default)]
-struct LineState {
+struct LineState<T> {
     queue: FairQueue,
-    claimed: Option<Claimed>,
+    claimed: Option<Claimed<T>>,
     closed: bool,
 }
 
 /// What is on the device.
-struct Claimed {
+struct Claimed<T> {
     claim: Claim,
     /// Seconds it had left at `since`, as far as that can be estimated.
     left: Option<f64>,
-    since: Instant,
+    since: T,
 }
 
-impl Claimed {
-    fn left(&self) -> Option<f64> {
-        self.left.map(|left| (left - self.since.elapsed().as_secs_f64()).max(0.0))
+impl<T: Reference> Claimed<T> {
+    fn left(&self, now: T) -> Option<f64> {
+        let elapsed = Duration::from(now.duration_since(self.since));
+        self.left.map(|left| (left - elapsed.as_secs_f64()).max(0.0))
     }
 }
 
-impl MemoryLine {
-    fn state(&self) -> MutexGuard<'_, LineState> {
+impl Default for MemoryLine {
+    fn default() -> Self {
+        Self::by_clock(MonotonicClock)
+    }
+}
+
+impl<C: Clock> MemoryLine<C> {
+    fn by_clock(clock: C) -> Self {
+        let state = LineState { queue: FairQueue::default(), claimed: None, closed: false };
+        Self { state: Mutex::new(state), moved: Condvar::new(), clock }
+    }
+
+    fn state(&self) -> MutexGuard<'_, LineState<C::Instant>> {
         self.state.lock()
     }
 }
 
-impl LineState {
+impl<T: Reference> LineState<T> {
     /// Adds the seconds that the claimed generation has left. Whole milliseconds: told live or read back, the number is
     /// the same.
-    fn with_claimed(&self, place: Place) -> Place {
-        let claimed = self.claimed.as_ref().map_or(Some(0.0), Claimed::left);
+    fn with_claimed(&self, place: Place, now: T) -> Place {
+        let claimed = self.claimed.as_ref().map_or(Some(0.0), |claimed| claimed.left(now));
         let seconds = place.seconds.zip(claimed).map(|(queued, claimed)| in_milliseconds(queued + claimed));
         Place { seconds, ..place }
     }
 
-    fn claimed(&mut self, id: GenerationId) -> Option<&mut Claimed> {
+    fn claimed(&mut self, id: GenerationId) -> Option<&mut Claimed<T>> {
         self.claimed.as_mut().filter(|claimed| claimed.claim.id == id)
     }
 }
 
-impl Line for MemoryLine {
+impl<C: Clock + Send + Sync> Line for MemoryLine<C> {
     fn push(&self, client: &ClientId, waiting: Waiting) {
         self.state().queue.push(client, waiting);
         self.moved.notify_all();
     }
 
     fn claim(&self) -> Option<Claim> {
-        let waits = |state: &mut LineState| !state.closed && state.queue.len() == 0;
+        let waits = |state: &mut LineState<C::Instant>| !state.closed && state.queue.len() == 0;
         let mut state = self.state();
         self.moved.wait_while(&mut state, waits);
         if state.closed {
@@ -72,13 +84,13 @@ impl Line for MemoryLine {
         }
         let Waiting { id, seconds, .. } = state.queue.pop()?;
         let claim = Claim { id, cancel: CancelToken::new() };
-        state.claimed = Some(Claimed { claim: claim.clone(), left: seconds, since: Instant::now() });
+        state.claimed = Some(Claimed { claim: claim.clone(), left: seconds, since: self.clock.now() });
         Some(claim)
     }
 
     fn extend(&self, id: GenerationId, seconds_left: Option<f64>) {
         if let Some(claimed) = self.state().claimed(id) {
-            (claimed.left, claimed.since) = (seconds_left, Instant::now());
+            (claimed.left, claimed.since) = (seconds_left, self.clock.now());
         }
     }
 
@@ -103,12 +115,12 @@ impl Line for MemoryLine {
 
     fn place(&self, client: &ClientId, id: GenerationId) -> Option<Place> {
         let state = self.state();
-        state.queue.place(client, id).map(|place| state.with_claimed(place))
+        state.queue.place(client, id).map(|place| state.with_claimed(place, self.clock.now()))
     }
 
     fn place_of_new(&self, client: &ClientId) -> Place {
         let state = self.state();
-        state.with_claimed(state.queue.place_of_new(client))
+        state.with_claimed(state.queue.place_of_new(client), self.clock.now())
     }
 
     fn len(&self) -> usize {
@@ -146,6 +158,7 @@ impl Line for MemoryLine {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use governor::clock::FakeRelativeClock;
 
     fn waiting(seconds: Option<f64>) -> Waiting {
         Waiting { id: GenerationId::new(), work: None, seconds }
@@ -153,13 +166,24 @@ mod tests {
 
     #[test]
     fn what_is_claimed_counts_for_whoever_waits_until_it_has_ended() {
-        let (line, client) = (MemoryLine::default(), ClientId::new("a").unwrap());
+        let clock = FakeRelativeClock::default();
+        let (line, client) = (MemoryLine::by_clock(clock.clone()), ClientId::new("a").unwrap());
         line.push(&client, waiting(None));
         let claim = line.claim().unwrap();
         assert_eq!((line.claimed(), line.len()), (Some(claim.id), 0));
         assert_eq!(line.place_of_new(&client), Place { before: 0, seconds: None }, "nobody knows");
-        line.extend(claim.id, Some(1e9));
-        assert!(line.place_of_new(&client).seconds.is_some_and(|seconds| seconds > 9e8));
+        line.extend(claim.id, Some(10.0));
+        assert_eq!(line.place_of_new(&client), Place { before: 0, seconds: Some(10.0) });
+        let behind = waiting(Some(2.5));
+        line.push(&client, behind.clone());
+        for (seconds, left) in [(4, 6.0), (5, 1.0), (5, 0.0), (100, 0.0)] {
+            clock.advance(Duration::from_secs(seconds));
+            assert_eq!(line.place(&client, behind.id), Some(Place { before: 0, seconds: Some(left) }));
+            assert_eq!(line.place_of_new(&client), Place { before: 1, seconds: Some(left + 2.5) }, "they add up");
+        }
+        line.extend(claim.id, Some(3.0));
+        assert_eq!(line.place(&client, behind.id), Some(Place { before: 0, seconds: Some(3.0) }), "it was told anew");
+        line.cancel(&client, behind.id);
         line.ack(claim.id);
         assert_eq!(line.place_of_new(&client), Place { before: 0, seconds: Some(0.0) });
     }

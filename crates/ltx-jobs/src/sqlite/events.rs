@@ -4,20 +4,43 @@
 
 use super::{Durability, SqliteStore, from_json, to_json};
 use crate::{
-    ClientId, Event, EventKind, GenerationId, GenerationRecord, News, Result, WatchEnd, clock::Now, hub::Hub,
-    ports::EventLog, tail::Tail,
+    ClientId, Event, EventKind, GenerationId, GenerationRecord, News, Result, WatchEnd,
+    clock::Now,
+    hub::Hub,
+    news::{Listener, Listeners},
+    ports::EventLog,
+    tail::Tail,
 };
 use rusqlite::{OptionalExtension, Transaction, params};
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 /// The most events read at once.
 const BATCH: usize = 256;
 
-/// The events in the database, told to whoever subscribed in this process.
+/// The events in the database, told to whoever listens or subscribed in this process.
 pub(crate) struct SqliteLog {
-    pub(crate) store: Arc<SqliteStore>,
+    store: Arc<SqliteStore>,
     /// Where the store tells its events.
-    pub(crate) hub: Arc<Hub>,
+    hub: Arc<Hub>,
+    listeners: Arc<Listeners>,
+}
+
+impl SqliteLog {
+    /// Opens, or makes, the database with the log of its events.
+    ///
+    /// # Errors
+    /// As of [`SqliteStore::open`].
+    pub(crate) fn open(path: &Path) -> Result<(Arc<SqliteStore>, Self)> {
+        let (hub, listeners) = (Arc::new(Hub::default()), Arc::new(Listeners::default()));
+        let (watchers, others) = (Arc::clone(&hub), Arc::clone(&listeners));
+        let listener = move |news: &News<'_>| {
+            // Whoever sees an event finds it counted.
+            others.tell(news);
+            watchers.publish(news.generation, &news.event);
+        };
+        let store = Arc::new(SqliteStore::open(path, Box::new(listener))?);
+        Ok((Arc::clone(&store), Self { store, hub, listeners }))
+    }
 }
 
 impl EventLog for SqliteLog {
@@ -26,10 +49,11 @@ impl EventLog for SqliteLog {
             let sql = "SELECT cancel_requested FROM generations WHERE sequence = ?1 AND state = 'RUNNING'";
             let asked: Option<bool> =
                 tx.prepare_cached(sql)?.query_row(params![generation.sequence], |row| row.get(0)).optional()?;
-            let Some(asked) = asked else { return Ok(false) };
+            // Nothing follows the event that says it is being cancelled but its end.
+            let Some(false) = asked else { return Ok(asked.is_some()) };
             let GenerationRecord { sequence, id, client, .. } = generation;
             news.push(append(tx, Subject { sequence: *sequence, id: *id, client }, kind, now)?);
-            Ok(asked)
+            Ok(false)
         })
     }
 
@@ -47,6 +71,10 @@ impl EventLog for SqliteLog {
             }
             Ok(events)
         })
+    }
+
+    fn listen(&self, listener: Listener) {
+        self.listeners.add(listener);
     }
 
     fn subscribe(&self, id: GenerationId) -> Arc<Tail> {
@@ -86,4 +114,51 @@ pub(super) fn append(
         .execute(params![sequence, number, now.wall_ms, json])?;
     let event = Arc::new(Event { number: number as u64, at_ms: now.wall_ms, kind });
     Ok(News { generation: id, client: client.clone(), event, outcome: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Prediction,
+        ports::{Changes, NewGeneration, Records},
+    };
+    use ltx_types::{Method, Stage};
+    use parking_lot::Mutex;
+
+    const NOW: Now = Now { wall_ms: 1, age_ms: 1 };
+
+    #[test]
+    fn no_step_follows_a_cancel_and_listeners_hear_of_all_that_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, log) = SqliteLog::open(&folder.path().join("jobs.sqlite")).unwrap();
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let hears = Arc::clone(&heard);
+        log.listen(Box::new(move |news: &News<'_>| hears.lock().push(news.event.number)));
+        let (id, client) = (GenerationId::new(), ClientId::new("a").unwrap());
+        let request = serde_json::from_str(include_str!("../../tests/data/request-1.json")).unwrap();
+        let new = NewGeneration {
+            id,
+            client: &client,
+            request_id: None,
+            body_sha256: "x",
+            request: &request,
+            images: &[],
+            method: Method::ImageToVideo,
+            model: "m",
+            predicted: Prediction { peak_bytes: 1, seconds: None, stages: Vec::new() },
+            position: 0,
+            wait_seconds: None,
+        };
+        store.insert(&new, NOW).unwrap();
+        store.start(id, NOW).unwrap();
+        let record = store.any_generation(id).unwrap();
+        let step = |done| EventKind::Progress { stage: Stage::Denoising, done, total: 8, seconds_left: None };
+        assert!(!log.append(&record, step(1), NOW).unwrap());
+        store.cancel(&client, id, NOW).unwrap();
+        assert!(log.append(&record, step(2), NOW).unwrap(), "told to stop");
+        let kinds: Vec<_> = log.after(record.sequence, 2).unwrap().iter().map(|event| event.kind.clone()).collect();
+        assert_eq!(kinds, [step(1), EventKind::Cancelling]);
+        assert_eq!(*heard.lock(), [1, 2, 3, 4]);
+    }
 }

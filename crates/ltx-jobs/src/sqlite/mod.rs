@@ -22,7 +22,7 @@ mod uploads;
 
 pub(crate) use events::SqliteLog;
 
-use crate::{JobsError, News, Result};
+use crate::{JobsError, News, Result, news::Listener};
 use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use std::{
@@ -43,11 +43,9 @@ enum Durability {
     Progress,
 }
 
-/// Hears of every event after it was written, in order.
-pub(crate) type Listener = Box<dyn Fn(&News<'_>) + Send + Sync>;
-
 /// The database.
 pub(crate) struct SqliteStore {
+    /// Hears of every event after it was written, in order.
     listener: Listener,
     writer: Mutex<Writer>,
     readers: Vec<Mutex<Connection>>,

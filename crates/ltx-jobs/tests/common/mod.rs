@@ -4,10 +4,14 @@
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each test file uses a part")]
 
 use ltx_jobs::{Disk, GenerationId, Jobs, Surroundings};
-use ltx_testkit::fake::{FakeModels, FakeOptions, draft, policy};
+use ltx_testkit::fake::{FakeModels, FakeOptions, Gate, draft, policy};
 pub use ltx_testkit::fake::{LONG, client, ended, frames_of, settings, submission, submit_draft};
 use ltx_types::GenerationDraft;
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 pub fn surroundings(options: FakeOptions) -> Surroundings {
     Surroundings { models: Arc::new(FakeModels::new(options)), policy: policy().into(), space: Box::new(Disk) }
@@ -17,6 +21,12 @@ pub fn open(data: &Path, options: FakeOptions) -> Jobs {
     Jobs::open(settings(data).check().unwrap(), surroundings(options)).unwrap()
 }
 
+/// A fake that a test holds.
+pub fn behind(gate: &Gate) -> FakeOptions {
+    FakeOptions { gate: gate.clone(), ..FakeOptions::default() }
+}
+
+/// A fake that takes a while, so that things come at many moments of a run; at which ones decides no test.
 pub fn millis(step: u64) -> FakeOptions {
     FakeOptions { step_time: Duration::from_millis(step), ..FakeOptions::default() }
 }
@@ -27,7 +37,14 @@ pub fn submit(jobs: &Jobs, owner: &str, seed: u64) -> GenerationId {
 
 /// Waits until the device is free, and what it left is removed.
 pub fn idle(jobs: &Jobs) {
-    while jobs.status().unwrap().running.is_some() {
+    eventually("the device is free", || jobs.status().unwrap().running.is_none());
+}
+
+/// Waits for a state.
+pub fn eventually(what: &str, mut there: impl FnMut() -> bool) {
+    let patience = Instant::now() + LONG;
+    while !there() {
+        assert!(Instant::now() < patience, "never: {what}");
         std::thread::sleep(Duration::from_millis(1));
     }
 }

@@ -6,13 +6,13 @@
 //! moxcms computes; it is safe Rust. Tables (CMYK, scanners, v4's perceptual sRGB) need black point compensation to come out
 //! as viewers show them, which littleCMS alone has: without it the blacks of print are five levels off.
 
-use super::{ColourFault, Samples};
+use super::{ColourFault, Samples, icc_sizes::check_sizes};
 use image::{DynamicImage, RgbImage};
 use lcms2::{Intent, PixelFormat, Profile, ThreadContext, Transform};
 use moxcms::{ColorProfile, DataColorSpace, Layout, RenderingIntent, TransformOptions};
 
 /// A profile's header, in bytes.
-const HEADER: usize = 128;
+pub(super) const HEADER: usize = 128;
 
 /// Samples in the colours of `profile` become sRGB.
 ///
@@ -20,6 +20,7 @@ const HEADER: usize = 128;
 /// The profile is damaged, is for other pixels than these, or describes no device or colour space.
 pub(crate) fn to_srgb(samples: &Samples, profile: &[u8]) -> Result<RgbImage, ColourFault> {
     check_header(samples, profile)?;
+    check_sizes(profile)?;
     if let Samples::Light(pixels) = samples
         && let Some(converted) = by_curves(pixels, profile)
     {

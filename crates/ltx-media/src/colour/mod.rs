@@ -5,6 +5,7 @@
 
 mod code_points;
 mod icc;
+mod icc_sizes;
 mod space;
 
 pub(crate) use code_points::CodePoints;

@@ -114,21 +114,25 @@ fn is_ltx_transformer(keys: &dyn Keys) -> bool {
 fn generation_of_transformer(signs: &Signs<'_>) -> Option<Foreign> {
     let keys = signs.keys;
     let has = |rest: &str| keys.has_prefix(&format!("{BLOCK}{rest}"));
+    let first = |prefix: &str| keys.all().find(|key| key.starts_with(prefix));
     let whole = keys.has_prefix("vae.");
     let what = if whole { "checkpoint" } else { "transformer" };
     let (generation, sign) = if let Some(generation) = generation_of_version(signs.version) {
         (Some(generation), format!("its model_version is {}", signs.version.unwrap_or_default()))
     } else if !has("attn1.to_gate_logits.") && !has("audio_attn1.") {
-        (Some(size_of_0_9(keys)), "it has neither gates nor an audio stream".to_owned())
+        let sign = format!(
+            "it has the key {BLOCK}attn1.to_q.weight, none of gates ({BLOCK}attn1.to_gate_logits) and none of audio"
+        );
+        (Some(size_of_0_9(keys)), sign)
     } else {
         let stated = signs.config.and_then(generation_of_config);
         let sign = stated.as_ref().map(|(_, sign)| sign.clone()).unwrap_or_default();
         (stated.map(|(generation, _)| generation), sign)
     };
-    if has("attn1.norm_q.") || keys.has_prefix("time_embed.") {
+    if let Some(key) = first(&format!("{BLOCK}attn1.norm_q.")).or_else(|| first("time_embed.")) {
         let generation = generation.unwrap_or_else(|| "LTX-2.3".to_owned());
         let title = format!("{generation} transformer in the layout of diffusers");
-        return Some(Foreign::new(title, "it has the key transformer_blocks.0.attn1.norm_q.weight", TAKE_ONE_FILE));
+        return Some(Foreign::new(title, format!("it has the key {key}"), TAKE_ONE_FILE));
     }
     generation.map(|generation| Foreign::new(format!("{generation} {what}"), sign, TAKE_LTX_23))
 }
@@ -187,8 +191,8 @@ fn generation_of_component(signs: &Signs<'_>) -> Option<Foreign> {
         return Some(Foreign::new("video or image VAE in the layout of diffusers", sign, TAKE_ONE_FILE));
     }
     let connectors = ["video_connector.", "text_proj_in."];
-    if let Some(mark) = connectors.iter().find(|mark| keys.has_prefix(mark)) {
-        let sign = found(mark).unwrap_or_default();
+    if let Some(key) = keys.all().find(|key| connectors.iter().any(|mark| key.starts_with(mark))) {
+        let sign = format!("it has the key {key}");
         return Some(Foreign::new("text connectors in the layout of diffusers", sign, TAKE_ONE_FILE));
     }
     let of_ltx = ["vae.", "model.diffusion_model.video_embeddings_connector.", "text_embedding_projection."];

@@ -24,13 +24,17 @@ impl Keys for Few {
 
 /// What a file with these keys is; `B.` stands for the transformer's first block.
 fn title(keys: &[&str], version: Option<&str>) -> Option<String> {
+    found(keys, version).map(|found| found.title)
+}
+
+fn found(keys: &[&str], version: Option<&str>) -> Option<Foreign> {
     let key = |key: &&str| match key.strip_prefix("B.") {
         Some(rest) => format!("{BLOCK}{rest}"),
         None => (*key).to_owned(),
     };
     let keys = Few(keys.iter().map(|name| (key(name), vec![2048, 2048])).collect());
     let signs = Signs { keys: &keys, config: None, version, architecture: None };
-    Foreign::of(&signs).map(|found| found.title)
+    Foreign::of(&signs)
 }
 
 const GATED: [&str; 4] =
@@ -78,4 +82,23 @@ fn gguf_and_diffusers_name_themselves() {
     assert_eq!(title("LTX2Pipeline"), "diffusers layout of an LTX-2 model");
     assert_eq!(title("LTXConditionPipeline"), "diffusers layout of LTX-Video 0.9.x");
     assert_eq!(title("WanPipeline"), "diffusers layout of Wan");
+}
+
+#[test]
+fn the_sign_names_the_key_that_showed_it() {
+    for (keys, named) in [
+        (&["B.attn1.to_q.weight", "B.audio_attn1.to_k.weight"][..], "audio_attn1.to_k.weight and none of gates"),
+        (&["B.attn1.to_q.weight"], "transformer_blocks.0.attn1.to_q.weight, none of gates"),
+        (&GATED[..3], "no model.diffusion_model.transformer_blocks.0.ff.net.2.bias"),
+        (
+            &["B.attn1.to_q.weight", "B.attn1.to_gate_logits.weight", "time_embed.linear.bias"],
+            "key time_embed.linear.bias",
+        ),
+        (&["a.video_connector.x", "video_connector.y.weight"], "key video_connector.y.weight"),
+        (&["model.layers.0.q.weight", "model.layers.0.layer_scalar"], "key model.layers.0.layer_scalar"),
+    ] {
+        let sign = found(keys, None).unwrap().sign;
+        assert!(sign.contains(named), "{sign}");
+    }
+    assert!(found(&["model.layers.0.q.weight"], Some("2.5.0")).unwrap().sign.contains("is 2.5.0"));
 }

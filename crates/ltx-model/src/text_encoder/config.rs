@@ -3,9 +3,8 @@
 //!
 //! Must not know tensors, or the language model.
 
-use crate::{
-    config::{check_frequency_precision, frequency_precision, parse, positive, require, require_word, within, yes},
-    transformer::SECTION,
+use crate::config::{
+    check_frequency_precision, frequency_precision, parse, positive, require, require_word, within, yes,
 };
 use ltx_nn::{FrequencyPrecision, NnError, Result};
 use serde::Deserialize;
@@ -92,7 +91,8 @@ impl TextConfig {
     /// is in another file.
     ///
     /// # Errors
-    /// A field is missing, has a value that this engine does not implement, or is not known here.
+    /// A field is missing, or has a value that this engine does not implement. Fields that are not known here
+    /// [`TransformerConfig`](crate::transformer::TransformerConfig) refuses, whose section it is.
     pub fn from_json(section: &Value, projection_width: usize) -> Result<Self> {
         require(section, "connector_norm_output", &json!(true))?;
         // The authors' code tells by this field; LTX-2, which lacks it, states no norm either.
@@ -106,7 +106,6 @@ impl TextConfig {
                 Features::ByRange
             }
         };
-        SECTION.check(section)?;
         check_frequency_precision(section)?;
         let connector: ConnectorConfig = parse(section, "transformer")?;
         connector.check()?;

@@ -35,18 +35,13 @@ pub enum PieceKind {
 }
 
 impl PieceKind {
+    /// All of them; the first one's number is 1.
+    const ALL: [Self; 6] = [Self::Normal, Self::Unknown, Self::Control, Self::UserDefined, Self::Unused, Self::Byte];
+
     /// # Errors
     /// No kind has this number.
     pub fn from_number(number: f64) -> Result<Self, PromptError> {
-        const KINDS: [PieceKind; 6] = [
-            PieceKind::Normal,
-            PieceKind::Unknown,
-            PieceKind::Control,
-            PieceKind::UserDefined,
-            PieceKind::Unused,
-            PieceKind::Byte,
-        ];
-        let place = KINDS.iter().zip(1u8..).find(|(_, known)| f64::from(*known) == number);
+        let place = Self::ALL.iter().zip(1u8..).find(|(_, known)| f64::from(*known) == number);
         place.map(|(kind, _)| *kind).ok_or_else(|| bad(format!("a token of type {number}, expected 1 to 6")))
     }
 }

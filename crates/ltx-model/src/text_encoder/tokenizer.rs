@@ -60,6 +60,7 @@ impl TokenIds {
 pub struct PromptTokenizer {
     tokenizer: Tokenizer,
     bos: u32,
+    words: usize,
 }
 
 impl PromptTokenizer {
@@ -71,12 +72,14 @@ impl PromptTokenizer {
         let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|source| PromptError::BadTokenizer { source })?;
         tokenizer.with_padding(None);
         let _ = tokenizer.with_truncation(None);
-        Ok(Self { tokenizer, bos })
+        // Counting them makes a copy of every word.
+        let words = tokenizer.get_vocab_size(true);
+        Ok(Self { tokenizer, bos, words })
     }
 
     /// Words of the vocabulary.
     pub fn words(&self) -> usize {
-        self.tokenizer.get_vocab_size(true)
+        self.words
     }
 
     /// Tokenises a prompt, surrounding white space removed; `<bos>` leads, no `<eos>` follows.

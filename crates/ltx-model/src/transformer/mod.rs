@@ -13,7 +13,7 @@ mod model;
 mod timesteps;
 
 pub use config::TransformerConfig;
-pub(crate) use entries::SECTION;
+use entries::SECTION;
 pub use footprint::StepShape;
 pub use model::{BlockSkips, Transformer, TransformerInput};
 pub use timesteps::TokenTimesteps;

@@ -54,6 +54,9 @@ fn check_blocks(section: &Value, list: &str) -> Result<()> {
         };
         if parameters.is_object() {
             known.check(parameters)?;
+        } else if name != "res_x" {
+            // A number is a count of layers, which none but blocks of residual layers have.
+            return Err(NnError::unsupported(of, parameters, "an object with a multiplier"));
         }
     }
     Ok(())

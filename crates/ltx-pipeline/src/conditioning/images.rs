@@ -44,6 +44,11 @@ impl PreparedImage {
         taps.record("pixels", || Ok(pixels.clone()))?;
         let latent = encoder.forward(&pixels, &Taps::off())?;
         taps.record("latent", || Ok(latent.clone()))?;
-        Ok(ConditionedImage { latent, frame_index: self.frame_index, strength: self.strength })
+        Ok(self.with_latent(latent))
+    }
+
+    /// The image as a latent stands for it.
+    pub(crate) fn with_latent(&self, latent: Tensor) -> ConditionedImage {
+        ConditionedImage { latent, frame_index: self.frame_index, strength: self.strength }
     }
 }

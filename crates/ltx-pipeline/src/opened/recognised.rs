@@ -9,7 +9,7 @@ use ltx_model::{
     foreign::{Foreign, Signs},
     upsampler::UpsamplerConfig,
 };
-use ltx_weights::{TensorSet, lora_report};
+use ltx_weights::{TensorSet, is_lora};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -32,18 +32,20 @@ pub(crate) fn refused(file: &Path, found: Foreign) -> PipelineError {
     PipelineError::Foreign { file: file.to_owned(), title, sign, instead }
 }
 
-/// Refuses each of several files that is of another generation, layout or vendor, or a LoRA.
-pub(super) fn check_each(files: &[PathBuf]) -> Result<()> {
+/// Opens several files; refuses each that is of another generation, layout or vendor, or a LoRA.
+pub(super) fn open_each(files: &[PathBuf]) -> Result<Vec<TensorSet>> {
+    let mut each = Vec::new();
     for file in files.iter().filter(|file| !is_json(file)) {
-        if is_lora(file) {
+        let tensors = TensorSet::open_file(file)?;
+        if is_lora(&tensors) {
             return Err(as_another_part(file, "LoRA", "name it with --lora, beside a transformer"));
         }
-        let tensors = TensorSet::open_file(file)?;
         if let Some(found) = foreign(&tensors) {
             return Err(refused(file, found));
         }
+        each.push(tensors);
     }
-    Ok(())
+    Ok(each)
 }
 
 /// What files without any part of a checkpoint are.
@@ -72,10 +74,6 @@ pub(super) fn misplaced(tensors: &TensorSet) -> PipelineError {
 fn as_another_part(file: &Path, title: &str, instead: &'static str) -> PipelineError {
     let sign = "it holds neither a transformer nor another part of a checkpoint".to_owned();
     PipelineError::Foreign { file: file.to_owned(), title: title.to_owned(), sign, instead }
-}
-
-fn is_lora(file: &Path) -> bool {
-    lora_report(file).is_ok_and(|report| report.is_some())
 }
 
 /// Whether files hold an LTX audio VAE, or its vocoder, and nothing else.
@@ -131,7 +129,7 @@ pub(super) fn parts_among(files: Vec<PathBuf>) -> Result<(Vec<Part>, Option<Pipe
     for file in files {
         let tensors = TensorSet::open_file(&file)?;
         let held = Held::by(&tensors);
-        if is_lora(&file) {
+        if is_lora(&tensors) {
             continue;
         }
         match foreign(&tensors) {

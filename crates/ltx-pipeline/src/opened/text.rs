@@ -106,7 +106,7 @@ fn configuration(
     let vocabulary =
         tensors.shape_of(&format!("{prefix}.embed_tokens.weight")).and_then(|shape| shape.first().copied());
     let llama = (tensors.metadata("general.architecture") == Some("gemma3"))
-        .then(|| llama_keys(tensors, vocabulary.unwrap_or(0)))
+        .then(|| llama_keys(tensors, vocabulary.unwrap_or(0), layers_in(tensors, prefix)))
         .transpose()?;
     let stated = match (tensors.json(GEMMA_CONFIG)?, tensors.states_config()) {
         (Some(config), _) => Some(config),
@@ -180,12 +180,13 @@ fn differ<'a>(first: &'a Path, second: &'a Path) -> impl Fn(ltx_types::json::Con
 }
 
 /// What llama.cpp's keys state.
-fn llama_keys(tensors: &TensorSet, vocabulary: usize) -> Result<LlamaKeys> {
+fn llama_keys(tensors: &TensorSet, vocabulary: usize, layers: usize) -> Result<LlamaKeys> {
     const HEAD: &str = "gemma3.";
     let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
     let mut keys = LlamaKeys {
         values: tensors.metadata_under(HEAD).into_iter().map(owned).collect(),
         vocabulary,
+        layers,
         bos: super::tokenizer::token_id(tensors, "bos")?,
         pad: super::tokenizer::token_id(tensors, "padding")?,
         ..LlamaKeys::default()
@@ -197,17 +198,23 @@ fn llama_keys(tensors: &TensorSet, vocabulary: usize) -> Result<LlamaKeys> {
     Ok(keys)
 }
 
+/// Layers of a language model: one more than the last that has a tensor.
+fn layers_in(tensors: &TensorSet, prefix: &str) -> usize {
+    let head = format!("{prefix}.layers.");
+    let number = |key: &str| key.strip_prefix(&head)?.split('.').next()?.parse::<u16>().ok();
+    tensors.keys().filter_map(number).max().map_or(0, |last| usize::from(last) + 1)
+}
+
 /// What the shapes of a language model say, where all of them are there.
 fn shapes(tensors: &TensorSet, prefix: &str) -> Option<GemmaShapes> {
     let shape = |key: &str| tensors.shape_of(&format!("{prefix}.{key}"));
     let rows = |key: &str| shape(&format!("layers.0.{key}.weight"))?.first().copied();
-    let layers = (0..).take_while(|layer| tensors.has_prefix(&format!("{prefix}.layers.{layer}."))).count();
     let embedding = shape("embed_tokens.weight").filter(|shape| shape.len() == 2)?;
     Some(GemmaShapes {
         vocabulary: embedding[0],
         hidden: embedding[1],
         inner: rows("mlp.up_proj")?,
-        layers,
+        layers: layers_in(tensors, prefix),
         queries: rows("self_attn.q_proj")?,
         keys: rows("self_attn.k_proj")?,
         head: rows("self_attn.q_norm")?,

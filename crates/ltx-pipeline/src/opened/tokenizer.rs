@@ -8,7 +8,10 @@ use crate::{PipelineError, Result};
 use ltx_model::text_encoder::{Piece, PieceKind, PromptError, PromptTokenizer, SentencePieces};
 use ltx_nn::NnError;
 use ltx_weights::TensorSet;
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 /// The metadata entry that GGUF names for a whole `tokenizer.json`.
 pub(crate) const TOKENIZER: &str = "tokenizer.huggingface.json";
@@ -35,17 +38,23 @@ const IDLE: [&str; 4] = ["add_mask_token", "add_padding_token", "add_unknown_tok
 
 impl TextFolder {
     pub(crate) fn tokenizer(&self) -> Result<PromptTokenizer> {
-        let bytes = self.tokenizer_json()?;
-        PromptTokenizer::from_bytes(&bytes, self.config.bos_token_id).map_err(self.unusable())
+        let (bytes, file) = self.stated_tokenizer()?;
+        PromptTokenizer::from_bytes(&bytes, self.config.bos_token_id).map_err(unusable(&file))
     }
 
     /// The tokenizer as a `tokenizer.json`.
     pub(crate) fn tokenizer_json(&self) -> Result<Vec<u8>> {
+        Ok(self.stated_tokenizer()?.0)
+    }
+
+    /// The same, and the file that it comes from.
+    fn stated_tokenizer(&self) -> Result<(Vec<u8>, PathBuf)> {
+        let own = self.tensors.path();
         if let Some(text) = self.tensors.metadata(TOKENIZER) {
-            return Ok(text.as_bytes().to_vec());
+            return Ok((text.as_bytes().to_vec(), own.to_owned()));
         }
         if let Some(bytes) = self.tensors.packed_file("tokenizer_json")? {
-            return Ok(bytes);
+            return Ok((bytes, own.to_owned()));
         }
         let pieces = self.pieces()?;
         let file = self.folder.join("tokenizer.json");
@@ -56,13 +65,14 @@ impl TextFolder {
         };
         self.check_settings()?;
         match (pieces, beside) {
-            (Some(pieces), None) => pieces.to_tokenizer_json().map_err(self.unusable()),
+            (Some(pieces), None) => Ok((pieces.to_tokenizer_json().map_err(unusable(own))?, own.to_owned())),
             (pieces, beside) => {
                 let bytes = beside.unwrap_or_default();
                 if let Some(pieces) = pieces {
-                    agree(&pieces, &bytes, self.tensors.path(), &file)?;
+                    // Before the tokenizer itself is read, which says less of pieces that are another's.
+                    agree(&pieces, &bytes, own, &file)?;
                 }
-                Ok(bytes)
+                Ok((bytes, file))
             }
         }
     }
@@ -70,7 +80,11 @@ impl TextFolder {
     /// Refuses settings in `tokenizer_config.json` by which a prompt would get other tokens.
     fn check_settings(&self) -> Result<()> {
         let file = self.folder.join("tokenizer_config.json");
-        let Ok(bytes) = fs::read(&file) else { return Ok(()) };
+        let bytes = match fs::read(&file) {
+            Ok(bytes) => bytes,
+            Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(source) => return Err(PipelineError::Read { file, source }),
+        };
         let settings: serde_json::Value =
             serde_json::from_slice(&bytes).map_err(|source| PipelineError::BadJson { file: file.clone(), source })?;
         for (entry, supported) in SETTINGS {
@@ -89,25 +103,22 @@ impl TextFolder {
     fn pieces(&self) -> Result<Option<SentencePieces>> {
         let bos = self.config.bos_token_id as usize;
         if let Some(bytes) = self.tensors.packed_file("spiece_model")? {
-            return SentencePieces::from_protobuf(&bytes, bos).map(Some).map_err(self.unusable());
+            return SentencePieces::from_protobuf(&bytes, bos).map(Some).map_err(unusable(self.tensors.path()));
         }
         let Some(pieces) = pieces_of_gguf(&self.tensors)? else { return Ok(None) };
-        SentencePieces::new(pieces, bos).map(Some).map_err(self.unusable())
+        SentencePieces::new(pieces, bos).map(Some).map_err(unusable(self.tensors.path()))
     }
+}
 
-    fn unusable(&self) -> impl Fn(PromptError) -> PipelineError {
-        let beside = self.folder.join("tokenizer.json");
-        let own = self.tensors.metadata(TOKENIZER).is_some() || !beside.exists();
-        let file = if own { self.tensors.path().to_owned() } else { beside };
-        move |source| PipelineError::Tokenizer { file: file.clone(), source }
-    }
+/// Names the file in an error about its tokenizer.
+fn unusable(file: &Path) -> impl Fn(PromptError) -> PipelineError {
+    move |source| PipelineError::Tokenizer { file: file.to_owned(), source }
 }
 
 /// Refuses a `tokenizer.json` whose pieces are not those of the file it lies beside.
 fn agree(pieces: &SentencePieces, bytes: &[u8], file: &Path, beside: &Path) -> Result<()> {
-    let differing = pieces.differs_from(bytes);
-    let unusable = |source| PipelineError::Tokenizer { file: beside.to_owned(), source };
-    match differing.map_err(unusable)? {
+    let unusable = unusable(beside);
+    match pieces.differs_from(bytes).map_err(&unusable)? {
         None => Ok(()),
         Some((id, own, other)) => {
             let reason =
@@ -158,13 +169,13 @@ fn pieces_of_gguf(tensors: &TensorSet) -> Result<Option<Vec<Piece>>> {
         }
         lists.push(list);
     }
-    let unusable = |source| PipelineError::Tokenizer { file: tensors.path().to_owned(), source };
+    let unusable = unusable(tensors.path());
     let pieces = texts.into_iter().zip(lists[0].iter().zip(&lists[1]));
     let piece = |(text, (score, kind)): (&str, (&f64, &f64))| {
         Ok(Piece {
             text: text.to_owned(),
             score: *score as f32,
-            kind: PieceKind::from_number(*kind).map_err(unusable)?,
+            kind: PieceKind::from_number(*kind).map_err(&unusable)?,
         })
     };
     pieces.map(piece).collect::<Result<_>>().map(Some)

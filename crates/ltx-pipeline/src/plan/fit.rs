@@ -36,7 +36,7 @@ impl Engine {
     /// # Errors
     /// A firm budget does not hold the least that is possible.
     pub(crate) fn fit(&self, request: &Generation) -> Result<Fit> {
-        let (fit, plan) = self.fitted(&self.shape_of(request));
+        let (fit, plan) = self.fitted(&PlanShape::of(request, self.prompts()));
         match plan.budget {
             Some(budget) if budget.firm && !plan.fits() => {
                 let largest = plan.stages.iter().max_by_key(|need| need.bytes());

@@ -12,7 +12,7 @@ mod sizes;
 pub(crate) use fit::Fit;
 pub(crate) use sizes::Sizes;
 
-use crate::Engine;
+use crate::{Engine, Prompts};
 use ltx_engine::MemoryPlan;
 use ltx_model::text_encoder::MAX_TOKENS;
 use ltx_types::{FrameCount, Generation, Guidance, PixelShape, Stages};
@@ -36,25 +36,26 @@ impl Engine {
     /// What a request needs, for an engine that has run before: what may stay in memory does. Where the budget does not hold
     /// even the least that is possible, this is that least.
     pub fn plan(&self, request: &Generation) -> MemoryPlan {
-        self.plan_shape(&self.shape_of(request))
+        self.plan_shape(&PlanShape::of(request, self.prompts()))
     }
 
     /// What a request of these sizes needs: [`plan`](Self::plan) without the request.
     pub fn plan_shape(&self, shape: &PlanShape) -> MemoryPlan {
         self.fitted(shape).1
     }
-
-    fn shape_of(&self, request: &Generation) -> PlanShape {
-        // A prompt that is too long is refused when it is encoded; here it is as long as one may be.
-        let tokens = |prompt: &str| self.prompts().tokens(prompt).count.min(MAX_TOKENS);
-        let negative = request.guidance.as_ref().is_some_and(Guidance::uses_cfg).then_some(&request.negative_prompt);
-        let prompts = std::iter::once(&request.prompt).chain(negative).map(|prompt| tokens(prompt)).collect();
-        let Generation { pixels, frames, stages, .. } = *request;
-        PlanShape { pixels, frames, stages, images: request.images.len(), prompts }
-    }
 }
 
 impl PlanShape {
+    /// The sizes of a request; `tokenizer` is the model's.
+    pub fn of(request: &Generation, tokenizer: &Prompts) -> Self {
+        // A prompt that is too long is refused when it is encoded; here it is as long as one may be.
+        let tokens = |prompt: &str| tokenizer.tokens(prompt).count.min(MAX_TOKENS);
+        let negative = request.guidance.as_ref().is_some_and(Guidance::uses_cfg).then_some(&request.negative_prompt);
+        let prompts = std::iter::once(&request.prompt).chain(negative).map(|prompt| tokens(prompt)).collect();
+        let Generation { pixels, frames, stages, .. } = *request;
+        Self { pixels, frames, stages, images: request.images.len(), prompts }
+    }
+
     /// A clip from one image and a prompt of the greatest length.
     pub fn of_clip(pixels: PixelShape, frames: FrameCount, stages: Stages) -> Self {
         Self { pixels, frames, stages, images: 1, prompts: vec![MAX_TOKENS] }

@@ -24,8 +24,8 @@ pub(crate) enum NodeState {
 pub(crate) struct ServedModel {
     /// What is known of it.
     pub(crate) card: ModelCard,
-    /// What requests for it are held against.
-    pub(crate) rules: ModelRules,
+    /// What requests for it are held against; `None` where it is not served.
+    pub(crate) rules: Option<ModelRules>,
     /// Whether generations on it are taken.
     pub(crate) loaded: bool,
     /// Whether a request that names no model runs on it.

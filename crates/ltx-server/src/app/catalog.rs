@@ -11,15 +11,13 @@ use ltx_types::{Defaults, FieldError};
 pub struct ModelCard {
     /// What its manifest says.
     pub manifest: Manifest,
-    /// Whether two stages are possible; `None` until it is known.
-    pub two_stages: Option<bool>,
     /// Its weights, once they are known.
     pub weights: Option<WeightFingerprint>,
 }
 
 impl From<Manifest> for ModelCard {
     fn from(manifest: Manifest) -> Self {
-        Self { two_stages: Some(manifest.files.upscaler.is_some()), manifest, weights: None }
+        Self { manifest, weights: None }
     }
 }
 
@@ -81,5 +79,10 @@ impl Catalog {
 impl ModelCard {
     pub(crate) fn defaults(&self) -> &Defaults {
         &self.manifest.defaults
+    }
+
+    /// Whether its manifest names a latent upscaler, which two stages need.
+    pub(crate) fn has_upscaler(&self) -> bool {
+        self.manifest.files.upscaler.is_some()
     }
 }

@@ -6,7 +6,7 @@ use super::{
     Node, Problem, Request, Specification,
     judge::{Judged, add_faults},
 };
-use ltx_jobs::{ClientId, Estimate, memory};
+use ltx_jobs::{ClientId, Estimate, Jobs, memory};
 use ltx_policy::{Eligibility, admit};
 use ltx_types::FieldError;
 
@@ -32,19 +32,19 @@ impl Node {
         if verdict.method().is_none() {
             return Ok(Checked { verdict, estimate: None, faults: vec![] });
         }
-        self.add_long_prompts(verdict.model(), &mut request).await?;
+        self.add_long_prompts(verdict.model(), &mut request, Jobs::long_prompts).await?;
         let Request { ask, draft, mut faults, .. } = request;
-        let estimate = match admit(&ask, draft, &policy)?.check(&rules) {
-            Ok(admitted) => Some(self.read(move |jobs| jobs.estimate(&client, &admitted)).await?),
+        let checked = admit(&ask, draft, &policy)?.check(&rules);
+        let admitted = match checked {
+            Ok(admitted) if faults.is_empty() => admitted,
+            Ok(_) => return Ok(Checked { verdict, estimate: None, faults }),
             Err(found) => {
                 add_faults(&mut faults, found);
-                None
+                return Ok(Checked { verdict, estimate: None, faults });
             }
         };
-        let estimate = estimate.filter(|_| faults.is_empty()).map(|estimate| {
-            let available_bytes = estimate.available_bytes.or_else(memory::available_bytes);
-            Estimate { available_bytes, ..estimate }
-        });
-        Ok(Checked { verdict, estimate, faults })
+        let estimate = self.read(move |jobs| jobs.estimate(&client, &admitted)).await?;
+        let available_bytes = estimate.available_bytes.or_else(memory::available_bytes);
+        Ok(Checked { verdict, estimate: Some(Estimate { available_bytes, ..estimate }), faults })
     }
 }

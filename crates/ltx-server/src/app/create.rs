@@ -1,7 +1,7 @@
 //! Taking a request for a generation in.
 //!
 //! Must not know how a generation is run or kept. A refusal stores nothing: policy comes first, then the fields, then the jobs'
-//! own limits.
+//! own limits, and behind them what takes work to see: the tokens of prompts, and what is in images.
 
 use super::{
     Node, Phase, Problem, Request, Specification,
@@ -63,8 +63,13 @@ impl Node {
         if let Some(Err(faults)) = whole {
             add_faults(&mut request.faults, faults);
         }
-        self.add_long_prompts(verdict.model(), &mut request).await?;
         if !request.faults.is_empty() {
+            // Long prompts are among what is told at once. Of a request without other faults, the jobs count them.
+            let asked = client.clone();
+            let count = move |jobs: &Jobs, model: &str, draft: &GenerationDraft| {
+                jobs.long_prompts_of_refused(&asked, model, draft)
+            };
+            self.add_long_prompts(verdict.model(), &mut request, count).await?;
             return Err(Problem::Fields(request.faults));
         }
         let body_sha256 = spec.digest();

@@ -4,9 +4,9 @@
 //! is wrong with fields is collected, because policy comes first.
 
 use super::{ModelCard, Node, Problem};
-use ltx_jobs::UploadId;
+use ltx_jobs::{Jobs, UploadId};
 use ltx_policy::{Ask, Eligibility, PolicyConfig, Refusal};
-use ltx_types::{Defaults, FieldError, FieldErrors, GenerationDraft, ModelRules};
+use ltx_types::{Defaults, Faults, FieldError, FieldErrors, GenerationDraft, ModelRules};
 
 /// A generation as a client specifies it, its silent fields not filled in yet: they depend on the model, and the model on
 /// policy. Each face implements it for its own kind of request.
@@ -68,7 +68,8 @@ impl Node {
             };
             let request = asked.read(&rules);
             let verdict = Eligibility::of(&request.ask, &request.draft, policy);
-            (Judged { request, verdict, rules: self.rules_of(card) }, card.manifest.name.clone())
+            let rules = self.rules_of(card).unwrap_or(ModelRules::LTX);
+            (Judged { request, verdict, rules }, card.manifest.name.clone())
         };
         let guess = Some(asked.model()).filter(|name| !name.trim().is_empty());
         let guess = guess.and_then(|name| policy.names().find(name)).map(|model| model.name.as_str());
@@ -80,25 +81,26 @@ impl Node {
         }
     }
 
-    /// What requests for a model are held against. Of one that is not served, nothing but its manifest is known.
-    pub(crate) fn rules_of(&self, card: &ModelCard) -> ModelRules {
-        let rules = self.jobs().rules(&card.manifest.name).unwrap_or(ModelRules::LTX);
-        ModelRules { two_stages: rules.two_stages.or(card.two_stages), ..rules }
+    /// What requests for a model are held against; `None` for one that is not served, of which nothing but its manifest is known.
+    pub(crate) fn rules_of(&self, card: &ModelCard) -> Option<ModelRules> {
+        let rules = self.jobs().rules(&card.manifest.name).ok()?;
+        Some(ModelRules { two_stages: rules.two_stages.or(Some(card.has_upscaler())), ..rules })
     }
 
-    /// Adds the faults of prompts that have more tokens than the model takes. A prompt that is wrong already is not counted.
+    /// Adds the faults of prompts that have more tokens than the model takes; `count` asks the jobs. A prompt that is wrong
+    /// already is not counted.
     ///
     /// # Errors
     /// The jobs' own.
-    pub(super) async fn add_long_prompts(&self, model: Option<&str>, request: &mut Request) -> Result<(), Problem> {
+    pub(super) async fn add_long_prompts(
+        &self,
+        model: Option<&str>,
+        request: &mut Request,
+        count: impl FnOnce(&Jobs, &str, &GenerationDraft) -> Vec<FieldError> + Send + 'static,
+    ) -> Result<(), Problem> {
         let Some(model) = model.map(str::to_owned) else { return Ok(()) };
-        let mut draft = request.draft.clone();
-        for (field, text) in [("prompt", &mut draft.prompt), ("negative_prompt", &mut draft.negative_prompt)] {
-            if request.faults.iter().any(|fault| fault.field == field) {
-                text.clear();
-            }
-        }
-        let long = self.read(move |jobs| Ok(jobs.long_prompts(&model, &draft))).await?;
+        let draft = GenerationDraft { faults: request.faults.clone(), ..request.draft.clone() };
+        let long = self.read(move |jobs| Ok(count(jobs, &model, &draft))).await?;
         request.faults.extend(long);
         Ok(())
     }
@@ -116,12 +118,10 @@ impl Node {
 }
 
 /// Adds what shows only when the draft is looked at as a whole, but for fields that have a fault already.
-pub(super) fn add_faults(faults: &mut Vec<FieldError>, found: FieldErrors) {
-    for fault in found.map(in_request) {
-        if !faults.iter().any(|known| known.field == fault.field) {
-            faults.push(fault);
-        }
-    }
+pub(super) fn add_faults(known: &mut Vec<FieldError>, found: FieldErrors) {
+    let mut faults = Faults::after(std::mem::take(known));
+    faults.append(found.map(in_request));
+    *known = faults.into();
 }
 
 /// A fault of a draft's field under the name that the field has in a request.

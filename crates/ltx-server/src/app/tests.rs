@@ -17,7 +17,10 @@ use ltx_testkit::{
     default_settings,
     fake::{FakeModels, FakeOptions, draft, picture, policy},
 };
-use ltx_types::{FieldError, ImageSource};
+use ltx_types::{
+    FieldError, ImageSource,
+    settings::{Bounded, PerSecond},
+};
 use std::{path::Path, sync::Arc};
 use tempfile::TempDir;
 
@@ -70,8 +73,13 @@ struct Bare {
 
 impl Bare {
     fn new(policy: CurrentPolicy) -> Self {
+        Self::with(policy, |_| {})
+    }
+
+    fn with(policy: CurrentPolicy, change: impl FnOnce(&mut ltx_jobs::Settings)) -> Self {
         let folder = TempDir::new().unwrap();
-        let config = ltx_jobs::Settings { data: folder.path().into(), node: "bare".into(), ..default_settings() };
+        let mut config = ltx_jobs::Settings { data: folder.path().into(), node: "bare".into(), ..default_settings() };
+        change(&mut config);
         let config = config.check().unwrap();
         let models = Arc::new(FakeModels::new(FakeOptions::default()));
         let jobs = Jobs::open(config.clone(), Surroundings { models, policy, space: Box::new(Disk) }).unwrap();
@@ -175,6 +183,28 @@ async fn policy_comes_before_the_fields_and_a_dry_run_says_the_same() {
 
     assert_eq!(bare.listed(&alice).await, []);
     assert!(bare.metrics().contains("ltxd_refusals_total{reason=\"EXTERNAL_MODEL_NOT_COVERED\"} 1\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn prompts_of_a_refused_order_are_counted_within_its_clients_share() {
+    let bare = Bare::with(policy().into(), |jobs| {
+        jobs.limits.requests_per_second = PerSecond::new(1e-9).unwrap();
+        jobs.limits.request_burst = Bounded::new(1).unwrap();
+    });
+    let spec = Plain { prompt: "heron ".repeat(FakeModels::TOKENS).leak(), width: Some(63), ..lake() };
+    let fields = async |name| match bare.node.create(client(name), order(spec.clone())).await {
+        Err(Problem::Fields(faults)) => faults.into_iter().map(|fault| fault.field).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(fields("alice").await, ["width", "prompt"]);
+    assert_eq!(fields("alice").await, ["width"], "her share is used up");
+    assert_eq!(fields("bob").await, ["width", "prompt"]);
+    // Where nothing else is wrong, the jobs count it, behind the same share.
+    let long = Plain { width: None, ..spec.clone() };
+    let limited = bare.node.create(client("bob"), order(long.clone())).await.unwrap_err();
+    assert!(matches!(limited, Problem::Jobs(JobsError::RateLimited { .. })), "{limited}");
+    let Problem::Fields(faults) = bare.node.create(client("carol"), order(long)).await.unwrap_err() else { panic!() };
+    assert_eq!(faults.iter().map(|fault| fault.field).collect::<Vec<_>>(), ["prompt"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,12 +9,13 @@ mod listing;
 pub(crate) use listing::listing;
 
 use crate::app::{Request, Rules, Specification};
-use fields::Faults;
+use fields::{length, unknown};
 use ltx_jobs::{GenerationId, OutputKind, UploadId};
 use ltx_policy::{Agent, Ask, Audio};
 use ltx_proto::v1;
 use ltx_types::{
-    ConditioningMode, FieldError, FramePosition, ImageInput, ImageSource, Overrides, Schedule, Seed, Stages, Strength,
+    ConditioningMode, Faults, FieldError, FramePosition, ImageInput, ImageSource, Overrides, Schedule, Seed, Stages,
+    Strength,
 };
 use prost::Message;
 use sha2::{Digest, Sha256};
@@ -54,7 +55,7 @@ fn request(spec: &v1::GenerationSpec, rules: &Rules<'_>) -> Request {
         height: size(spec.height),
         frames: size(spec.frames),
         fps: spec.fps,
-        seed: last.keep(spec.seed.map_or_else(Seed::drawn, |seed| Ok(Seed(seed))), "seed"),
+        seed: last.keep_as("seed", spec.seed.map_or_else(Seed::drawn, |seed| Ok(Seed(seed)))),
         schedule,
         steps: size(spec.steps),
         stages: stages(spec.stages, &mut last),
@@ -71,8 +72,8 @@ fn request(spec: &v1::GenerationSpec, rules: &Rules<'_>) -> Request {
     // What would be read is known only where it is known what runs.
     let (schedule, stages) = (faults.has("schedule"), last.has("stages"));
     draft.faults.retain(|fault| !(schedule || stages && fault.field == "refine_sigmas"));
-    faults.length("prompt", &draft.prompt, rules.prompt_bytes);
-    faults.length("negative_prompt", &draft.negative_prompt, rules.prompt_bytes);
+    length(&mut faults, "prompt", &draft.prompt, rules.prompt_bytes);
+    length(&mut faults, "negative_prompt", &draft.negative_prompt, rules.prompt_bytes);
     faults.append(last);
     Request { ask, draft, uploads, faults: faults.into() }
 }
@@ -97,7 +98,7 @@ fn ask(spec: &v1::GenerationSpec, faults: &mut Faults) -> Ask {
         Ok(v1::Agent::Agent1) => Some(Agent::Agent1),
         Ok(v1::Agent::Agent2) => Some(Agent::Agent2),
         Err(_) => {
-            faults.unknown("caller.agent", agent);
+            faults.add(unknown("caller.agent", agent));
             None
         }
     };
@@ -197,7 +198,7 @@ impl Images<'_, '_> {
         } else {
             bytes = &[];
         }
-        let strength = self.faults.keep(Strength::new(image.strength.unwrap_or(1.0)), names.strength);
+        let strength = self.faults.keep_as(names.strength, Strength::new(image.strength.unwrap_or(1.0)));
         let source = ImageSource::Bytes(bytes.into());
         self.inputs.push(ImageInput { source, position, strength: strength.unwrap_or(Strength::FULL) });
         self.uploads.push(upload);
@@ -225,7 +226,7 @@ fn schedule(value: i32, faults: &mut Faults) -> Option<Schedule> {
         Ok(v1::Schedule::Distilled) => Some(Schedule::Distilled),
         Ok(v1::Schedule::Guided) => Some(Schedule::Guided),
         Err(_) => {
-            faults.unknown("schedule", value);
+            faults.add(unknown("schedule", value));
             None
         }
     }
@@ -237,7 +238,7 @@ fn conditioning(value: i32, faults: &mut Faults) -> Option<ConditioningMode> {
         Ok(v1::Conditioning::ReplaceFirst) => Some(ConditioningMode::ReplaceFirst),
         Ok(v1::Conditioning::AppendAll) => Some(ConditioningMode::AppendAll),
         Err(_) => {
-            faults.unknown("conditioning", value);
+            faults.add(unknown("conditioning", value));
             None
         }
     }
@@ -246,7 +247,7 @@ fn conditioning(value: i32, faults: &mut Faults) -> Option<ConditioningMode> {
 fn stages(value: Option<u32>, faults: &mut Faults) -> Option<Stages> {
     let count = value?;
     let stages = Stages::try_from(u8::try_from(count).unwrap_or(u8::MAX));
-    faults.keep(stages.map_err(|error| FieldError { value: count.to_string(), ..error }), "stages")
+    faults.keep_as("stages", stages.map_err(|error| FieldError { value: count.to_string(), ..error }))
 }
 
 /// A list of sigmas; an empty one is none.
@@ -286,6 +287,6 @@ pub(crate) fn output(value: i32) -> Result<OutputKind, FieldError> {
         Ok(v1::Output::Unspecified | v1::Output::Mp4) => Ok(OutputKind::Video),
         Ok(v1::Output::Poster) => Ok(OutputKind::Poster),
         Ok(v1::Output::Sidecar) => Ok(OutputKind::Sidecar),
-        Err(_) => Err(fields::unknown("output", value)),
+        Err(_) => Err(unknown("output", value)),
     }
 }

@@ -4,10 +4,13 @@
 
 use crate::node::{ALICE, BOB, TestNode, Wish, by, create, image, reason, spec};
 use ltx_proto::v1::{self, generation_spec::Images, image::Source, upload_image_request::Part};
-use ltx_testkit::fake::picture;
-use ltx_types::settings::{Bounded, PerSecond};
+use ltx_testkit::fake::{Gate, LONG, picture};
+use ltx_types::{
+    Stage,
+    settings::{Bounded, PerSecond},
+};
 use sha2::{Digest, Sha256};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_stream::iter;
 use tonic::{Code, Request};
 use tonic_types::StatusExt;
@@ -162,47 +165,49 @@ async fn too_large_a_message_is_a_typed_error() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn limits_of_clients_say_when_to_try_again() {
+    let gate = Gate::closed();
     let wish = Wish {
-        step: Duration::from_millis(50),
         jobs: |jobs| {
             jobs.limits.queued_per_client = Bounded::new(1).unwrap();
-            jobs.limits.requests_per_second = PerSecond::new(0.5).unwrap();
+            // One in eleven days, so that no machine is slow enough to earn a fifth.
+            jobs.limits.requests_per_second = PerSecond::new(1e-6).unwrap();
             jobs.limits.request_burst = Bounded::new(4).unwrap();
         },
         server: |it| it.limits.streams_per_client = Bounded::new(1).unwrap(),
-        ..Wish::default()
+        ..Wish::behind(&gate)
     };
     let node = TestNode::start(wish).await;
     let mut client = node.generations().await;
-    let mut made = None;
+    let mut made = async |seed| {
+        let created = client.create_generation(create(spec(seed))).await;
+        created.map(|answer| answer.into_inner().generation.unwrap().id)
+    };
+    // One on the device, where it stays, and one that waits.
+    made(0).await.unwrap();
+    gate.reached(0, Stage::TextEncoding, 0);
+    let waiting = made(1).await.unwrap();
     let mut refused = Vec::new();
-    for seed in 0..6 {
-        match client.create_generation(create(spec(seed))).await {
-            Ok(answer) => made = Some(answer.into_inner().generation.unwrap().id),
-            Err(status) => {
-                assert_eq!(status.code(), Code::ResourceExhausted);
-                assert!(status.get_details_retry_info().is_some_and(|info| info.retry_delay.is_some()));
-                refused.push(reason(&status));
-            }
-        }
+    for seed in 2..6 {
+        let status = made(seed).await.unwrap_err();
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        assert!(status.get_details_retry_info().is_some_and(|info| info.retry_delay.is_some()));
+        refused.push(reason(&status));
     }
-    assert!(refused.contains(&"QUEUE_FULL".to_owned()) && refused.contains(&"RATE_LIMITED".to_owned()), "{refused:?}");
+    assert_eq!(refused, ["QUEUE_FULL", "QUEUE_FULL", "RATE_LIMITED", "RATE_LIMITED"]);
     let counted = crate::surroundings::get(&node, "/metrics").await;
     for reason in &refused {
         let times = refused.iter().filter(|other| *other == reason).count();
         let line = format!("ltxd_refusals_total{{reason=\"{reason}\"}} {times}\n");
         assert!(counted.contains(&line), "{line} in {counted}");
     }
-    let watch = v1::WatchGenerationRequest { id: made.unwrap(), ..v1::WatchGenerationRequest::default() };
+    let watch = v1::WatchGenerationRequest { id: waiting, ..v1::WatchGenerationRequest::default() };
     let first = client.watch_generation(watch.clone()).await.unwrap();
     assert_eq!(reason(&client.watch_generation(watch.clone()).await.unwrap_err()), "RATE_LIMITED");
     drop(first);
     // The place is free once the node has noticed that the caller is gone.
-    for attempt in 0.. {
-        match client.watch_generation(watch.clone()).await {
-            Ok(_) => break,
-            Err(status) => assert!(attempt < 6000, "{status:?}"),
-        }
+    let patience = Instant::now() + LONG;
+    while let Err(status) = client.watch_generation(watch.clone()).await {
+        assert!(Instant::now() < patience, "{status:?}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -217,7 +222,7 @@ fn parts(bytes: &[u8], total_bytes: u64) -> Vec<v1::UploadImageRequest> {
 async fn uploads_are_whole_or_not_there() {
     let wish = Wish {
         jobs: |jobs| jobs.limits.image_bytes = Bounded::new(1 << 20).unwrap(),
-        server: |it| it.limits.idle_time = Duration::from_millis(200),
+        server: |it| (it.limits.idle_time, it.limits.upload_time) = (LONG, LONG),
         ..Wish::default()
     };
     let node = TestNode::start(wish).await;
@@ -246,11 +251,16 @@ async fn uploads_are_whole_or_not_there() {
         let status = client.upload_image(iter(case)).await.unwrap_err();
         assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "INVALID_FIELD"), "case {at}");
     }
+    assert_eq!(node.kept(), before);
+    let impatient = Wish { server: |it| it.limits.idle_time = Duration::from_millis(200), ..Wish::default() };
+    let impatient = TestNode::start(impatient).await;
+    let nothing = impatient.kept();
     let (sender, slow) = tokio::sync::mpsc::channel(1);
     sender.send(header("")).await.unwrap();
-    let status = client.upload_image(tokio_stream::wrappers::ReceiverStream::new(slow)).await.unwrap_err();
+    let slow = tokio_stream::wrappers::ReceiverStream::new(slow);
+    let status = impatient.uploads().await.upload_image(slow).await.unwrap_err();
     assert!(status.message().contains("paused"), "{status:?}");
-    assert_eq!(node.kept(), before);
+    assert_eq!(impatient.kept(), nothing);
 
     let digest = format!("{:x}", Sha256::digest(&bytes));
     let whole = [vec![header(&digest)], parts(&bytes, total).split_off(1)].concat();
@@ -266,7 +276,12 @@ async fn uploads_are_whole_or_not_there() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_comes_again_although_its_upload_has_expired() {
-    let wish = Wish { jobs: |jobs| jobs.retention.uploads_for = Duration::from_millis(1), ..Wish::default() };
+    let wish = Wish {
+        jobs: |jobs| jobs.retention.uploads_for = Duration::from_millis(1),
+        // Nothing goes before the test says so.
+        server: |it| it.sweep_every = Duration::from_secs(3600),
+        ..Wish::default()
+    };
     let node = TestNode::start(wish).await;
     let sent = parts(&picture(), picture().len() as u64);
     let upload_id = node.uploads().await.upload_image(iter(sent)).await.unwrap().into_inner().upload_id;

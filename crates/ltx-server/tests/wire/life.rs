@@ -2,20 +2,17 @@
 //!
 //! Must not know how jobs are kept.
 
-use crate::node::{TestNode, Wish, create, image, reason, spec, watched};
+use crate::node::{TestNode, Wish, create, image, reason, spec, to_the_end, watched, watching};
 use ltx_proto::v1::{
     self, download_output_response::Part, generation_event::Event, generation_service_client::GenerationServiceClient,
 };
+use ltx_testkit::fake::{Gate, LONG};
+use ltx_types::Stage;
 use sha2::{Digest, Sha256};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::Barrier;
 use tonic::{Code, transport::Channel};
 use tonic_types::StatusExt;
-
-const STEP: Duration = Duration::from_millis(30);
-
-fn slow() -> Wish {
-    Wish { step: STEP, ..Wish::default() }
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn created_watched_and_downloaded() {
@@ -94,18 +91,27 @@ async fn watching_resumes_behind_any_event() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_watchers_each_see_every_event() {
-    let node = TestNode::start(Wish { step: Duration::from_millis(5), ..Wish::default() }).await;
+    let gate = Gate::closed();
+    let node = TestNode::start(Wish::behind(&gate)).await;
     let mut client = node.generations().await;
     let mut ids = Vec::new();
     for seed in 0..4 {
         ids.push(client.create_generation(create(spec(seed))).await.unwrap().into_inner().generation.unwrap().id);
     }
+    // Nothing runs before all of them watch.
+    let all = Arc::new(Barrier::new(101));
     let watchers: Vec<_> = (0..100)
         .map(|at| {
-            let (mut client, id) = (client.clone(), ids[at % ids.len()].clone());
-            tokio::spawn(async move { watched(&mut client, &id, 0).await })
+            let (mut client, id, all) = (client.clone(), ids[at % ids.len()].clone(), Arc::clone(&all));
+            tokio::spawn(async move {
+                let stream = watching(&mut client, &id, 0).await;
+                all.wait().await;
+                to_the_end(stream).await
+            })
         })
         .collect();
+    tokio::time::timeout(LONG, all.wait()).await.expect("some do not watch");
+    gate.open();
     for watcher in watchers {
         let events = watcher.await.unwrap();
         assert!(events.iter().map(|event| event.number).eq(1..=events.len() as u64));
@@ -131,12 +137,14 @@ async fn the_same_request_id_is_the_same_generation() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cancelled_while_it_waits_and_while_it_runs() {
-    let node = TestNode::start(slow()).await;
+    let gate = Gate::closed();
+    let node = TestNode::start(Wish::behind(&gate)).await;
     let mut client = node.generations().await;
     let mut ids = Vec::new();
     for seed in 0..3 {
         ids.push(client.create_generation(create(spec(seed))).await.unwrap().into_inner().generation.unwrap().id);
     }
+    gate.bring_to(0, Stage::Denoising, 2);
     let status = client.delete_generation(v1::DeleteGenerationRequest { id: ids[2].clone() }).await.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::FailedPrecondition, "WRONG_STATE"));
     assert_eq!(status.get_details_error_info().unwrap().metadata["state"], "QUEUED");
@@ -147,13 +155,15 @@ async fn cancelled_while_it_waits_and_while_it_runs() {
     let waiting = client.cancel_generation(cancel(&ids[1])).await.unwrap().into_inner().generation.unwrap();
     assert_eq!(waiting.state(), v1::GenerationState::Cancelled);
     client.cancel_generation(cancel(&ids[0])).await.unwrap();
-    for id in &ids[..2] {
+    for (id, ran) in ids[..2].iter().zip([true, false]) {
         let events = watched(&mut client, id, 0).await;
+        assert_eq!(events.iter().any(|event| matches!(event.event, Some(Event::Running(_)))), ran);
         assert!(events.iter().map(|event| event.number).eq(1..=events.len() as u64));
         assert!(matches!(events.last().unwrap().event, Some(Event::Cancelled(_))));
         let again = client.cancel_generation(cancel(id)).await.unwrap().into_inner().generation.unwrap();
         assert_eq!(again.state(), v1::GenerationState::Cancelled, "nothing to do for one that has ended");
     }
+    gate.open();
     assert!(matches!(watched(&mut client, &ids[2], 0).await.last().unwrap().event, Some(Event::Done(_))));
 }
 
@@ -193,11 +203,13 @@ async fn listed_page_by_page_and_filtered() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stopping_node_tells_its_watchers_and_loses_nothing() {
-    let node = TestNode::start(slow()).await;
+    let gate = Gate::closed();
+    let node = TestNode::start(Wish::behind(&gate)).await;
     let mut client = node.generations().await;
     let id = client.create_generation(create(spec(9))).await.unwrap().into_inner().generation.unwrap().id;
     let request = v1::WatchGenerationRequest { id: id.clone(), ..v1::WatchGenerationRequest::default() };
     let mut stream = client.watch_generation(request).await.unwrap().into_inner();
+    gate.bring_to(9, Stage::Denoising, 2);
     let mut seen = 0;
     while seen < 6 {
         let Some(v1::watch_generation_response::News::Event(event)) = stream.message().await.unwrap().unwrap().news
@@ -221,10 +233,12 @@ async fn a_stopping_node_tells_its_watchers_and_loses_nothing() {
     assert_eq!((status.code(), reason(&status).as_str()), (Code::Unavailable, "SHUTTING_DOWN"));
     assert!(status.get_details_retry_info().is_some());
     drop(client);
-    tokio::time::timeout(Duration::from_secs(120), node.serving).await.unwrap().unwrap().unwrap();
+    drop(stream);
+    tokio::time::timeout(LONG, node.serving).await.unwrap().unwrap().unwrap();
     drop((node.jobs, node.control));
 
-    let mut node = TestNode::in_folder(slow(), node.folder).await;
+    gate.open();
+    let mut node = TestNode::in_folder(Wish::behind(&gate), node.folder).await;
     let mut client = node.generations().await;
     let events = watched(&mut client, &id, seen).await;
     assert!(events.iter().map(|event| event.number).eq(seen + 1..=seen + events.len() as u64));
@@ -251,7 +265,7 @@ async fn what_is_kept_long_enough_goes_by_itself() {
         let request = v1::GetGenerationRequest { id: id.clone() };
         client.get_generation(request).await.unwrap().into_inner().generation.unwrap()
     };
-    let patience = tokio::time::Instant::now() + Duration::from_secs(60);
+    let patience = tokio::time::Instant::now() + LONG;
     while !kept(&mut client).await.outputs.is_empty() {
         assert!(tokio::time::Instant::now() < patience, "the outputs stay");
         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -13,16 +13,16 @@ use ltx_proto::v1::{
 use ltx_server::{Catalog, Control, Face, ModelCard, Server, ServerError, Settings, Token, TokenHash};
 use ltx_testkit::{
     default_settings,
-    fake::{FakeModels, FakeOptions, picture},
+    fake::{FakeModels, FakeOptions, Gate, LONG, picture},
 };
 use ltx_types::{
     Defaults, Schedule,
     settings::{Bounded, PerSecond},
 };
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
-use tonic::{Request, Status, transport::Channel};
+use tonic::{Request, Status, Streaming, transport::Channel};
 use tonic_types::StatusExt;
 
 /// The model that is loaded.
@@ -35,7 +35,7 @@ pub(crate) const BOB: &str = "bob's secret";
 
 /// How a test wants its node.
 pub(crate) struct Wish {
-    pub(crate) step: Duration,
+    pub(crate) fake: FakeOptions,
     pub(crate) tokens: bool,
     pub(crate) jobs: fn(&mut ltx_jobs::Settings),
     pub(crate) server: fn(&mut Settings),
@@ -43,7 +43,14 @@ pub(crate) struct Wish {
 
 impl Default for Wish {
     fn default() -> Self {
-        Self { step: Duration::ZERO, tokens: false, jobs: |_| {}, server: |_| {} }
+        Self { fake: FakeOptions::default(), tokens: false, jobs: |_| {}, server: |_| {} }
+    }
+}
+
+impl Wish {
+    /// A node whose device a test holds.
+    pub(crate) fn behind(gate: &Gate) -> Self {
+        Self { fake: FakeOptions { gate: gate.clone(), ..FakeOptions::default() }, ..Self::default() }
     }
 }
 
@@ -99,12 +106,11 @@ impl TestNode {
         jobs.limits.request_burst = Bounded::new(100_000).unwrap();
         (wish.jobs)(&mut jobs);
         let config = jobs.check().unwrap();
-        let options = FakeOptions { step_time: wish.step, ..FakeOptions::default() };
-        let models = Arc::new(FakeModels::new(options));
+        let models = Arc::new(FakeModels::new(wish.fake));
         let surroundings = Surroundings { models, policy: policy().into(), space: Box::new(ltx_jobs::Disk) };
         let jobs = Jobs::open(config.clone(), surroundings).unwrap();
         let mut settings = default_settings::<Settings>();
-        settings.shutdown_time = Duration::from_secs(8);
+        settings.shutdown_time = LONG;
         if wish.tokens {
             let token = |name, text| Token { client: ClientId::new(name).unwrap(), hash: TokenHash::of(text) };
             settings.listen.tokens = vec![token("alice", ALICE), token("bob", BOB)];
@@ -199,14 +205,27 @@ pub(crate) fn reason(status: &Status) -> String {
     info.reason
 }
 
+/// Begins to watch.
+pub(crate) async fn watching(
+    client: &mut GenerationServiceClient<Channel>,
+    id: &str,
+    resume_after: u64,
+) -> Streaming<v1::WatchGenerationResponse> {
+    let request = v1::WatchGenerationRequest { id: id.to_owned(), resume_after, previews: false };
+    client.watch_generation(request).await.unwrap().into_inner()
+}
+
 /// Watches to the end.
 pub(crate) async fn watched(
     client: &mut GenerationServiceClient<Channel>,
     id: &str,
     resume_after: u64,
 ) -> Vec<v1::GenerationEvent> {
-    let request = v1::WatchGenerationRequest { id: id.to_owned(), resume_after, previews: false };
-    let mut stream = client.watch_generation(request).await.unwrap().into_inner();
+    to_the_end(watching(client, id, resume_after).await).await
+}
+
+/// All that a watch brings yet.
+pub(crate) async fn to_the_end(mut stream: Streaming<v1::WatchGenerationResponse>) -> Vec<v1::GenerationEvent> {
     let mut events = Vec::new();
     while let Some(message) = stream.message().await.unwrap() {
         if let Some(v1::watch_generation_response::News::Event(event)) = message.news {

@@ -3,7 +3,8 @@
 //! Must not know what the calls do.
 
 use crate::node::{TestNode, Wish, create, reason, spec};
-use ltx_proto::v1::{self, upload_image_request::Part};
+use ltx_proto::v1::{self, node_service_client::NodeServiceClient, upload_image_request::Part};
+use ltx_testkit::fake::LONG;
 use ltx_types::settings::Bounded;
 use std::time::{Duration, Instant};
 use tokio::{
@@ -13,48 +14,76 @@ use tokio::{
     time::timeout,
 };
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Request, codegen::http::uri::PathAndQuery};
+use tonic::{Code, Request, codegen::http::uri::PathAndQuery, transport::Channel};
 
 const SHORT: Duration = Duration::from_millis(300);
-/// A guard against hanging, on a machine however busy.
-const LONGEST: Duration = Duration::from_secs(120);
+/// What does not end while a test runs.
+const HOUR: Duration = Duration::from_secs(3600);
 
-fn impatient() -> Wish {
-    let server = |it: &mut ltx_server::Settings| {
-        (it.limits.handshake_time, it.limits.connection_idle_time) = (SHORT, SHORT);
-        it.limits.idle_time = SHORT;
-        it.limits.connections = Bounded::new(2).unwrap();
-    };
-    Wish { server, ..Wish::default() }
+/// Every time but those that a test is about.
+fn patient(it: &mut ltx_server::Settings) {
+    let limits = &mut it.limits;
+    (limits.handshake_time, limits.connection_idle_time, limits.idle_time) = (HOUR, HOUR, HOUR);
+    (limits.call_time, limits.upload_time) = (HOUR, HOUR);
+    limits.connections = Bounded::new(2).unwrap();
 }
 
-/// Until the node closes it.
-async fn closed(stream: &mut TcpStream) -> Duration {
+/// How long the node leaves a connection open on which this was said, at least: from before it was made.
+async fn open_for(node: &TestNode, said: &[u8]) -> Duration {
     let began = Instant::now();
+    let mut stream = TcpStream::connect(node.address).await.unwrap();
+    stream.write_all(said).await.unwrap();
     let mut bytes = [0; 1024];
-    while timeout(LONGEST, stream.read(&mut bytes)).await.expect("it was not cut").is_ok_and(|count| count > 0) {}
+    while timeout(LONG, stream.read(&mut bytes)).await.expect("it was not cut").is_ok_and(|count| count > 0) {}
     began.elapsed()
+}
+
+/// The node has room and answers: at once, or once a connection was quick enough for its limits.
+async fn answers(node: &TestNode) {
+    let until = Instant::now() + LONG;
+    loop {
+        let answered = async {
+            let endpoint = Channel::from_shared(format!("http://{}", node.address)).unwrap();
+            let channel = endpoint.connect().await.map_err(|error| error.to_string())?;
+            let mut client = NodeServiceClient::new(channel);
+            client.get_node(v1::GetNodeRequest {}).await.map_err(|status| status.to_string())
+        };
+        match timeout(LONG, answered).await.expect("the node has no room") {
+            Ok(_) => return,
+            Err(error) => assert!(Instant::now() < until, "{error}"),
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_without_a_reason_make_room() {
-    let node = TestNode::start(impatient()).await;
-    for said in [&b""[..], b"PRI * HT", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"] {
-        let connect = || async {
-            let mut stream = TcpStream::connect(node.address).await.unwrap();
-            stream.write_all(said).await.unwrap();
-            stream
-        };
-        let (mut one, mut two) = (connect().await, connect().await);
-        let (one, two) = tokio::join!(closed(&mut one), closed(&mut two));
-        assert!(one >= SHORT / 2 && two >= SHORT / 2, "{one:?}, {two:?}");
-        node.about().await;
+    // A connection is looked at when its handshake's time is over; one that has greeted may then stay as long as an idle one.
+    let handshake = |it: &mut ltx_server::Settings| {
+        patient(it);
+        it.limits.handshake_time = SHORT;
+    };
+    let both = |it: &mut ltx_server::Settings| {
+        patient(it);
+        (it.limits.handshake_time, it.limits.connection_idle_time) = (SHORT, SHORT);
+    };
+    let greeting = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let cases: [(&[u8], fn(&mut ltx_server::Settings)); 3] =
+        [(b"", handshake), (b"PRI * HT", handshake), (greeting, both)];
+    for (said, server) in cases {
+        let node = TestNode::start(Wish { server, ..Wish::default() }).await;
+        let (one, two) = tokio::join!(open_for(&node, said), open_for(&node, said));
+        assert!(one >= SHORT && two >= SHORT, "{one:?}, {two:?}");
+        answers(&node).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pause_in_an_upload_is_typed() {
-    let node = TestNode::start(impatient()).await;
+    let server = |it: &mut ltx_server::Settings| {
+        patient(it);
+        it.limits.idle_time = SHORT;
+    };
+    let node = TestNode::start(Wish { server, ..Wish::default() }).await;
     let (sender, parts) = mpsc::channel(1);
     let header = Part::Header(v1::UploadHeader { total_bytes: 100, sha256: String::new() });
     sender.send(v1::UploadImageRequest { part: Some(header) }).await.unwrap();

@@ -3,6 +3,7 @@
 //! Must not know generations beyond making one.
 
 use crate::node::{LOADED, OTHER, TestNode, Wish, create, policy, reason, spec, watched};
+use ltx_policy::WeightFingerprint;
 use ltx_proto::v1;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
@@ -23,13 +24,13 @@ async fn health(node: &TestNode, service: &str) -> ServingStatus {
 async fn health_and_reflection_answer_without_a_token() {
     let node = TestNode::start(Wish { tokens: true, ..Wish::default() }).await;
     for service in SERVICES.into_iter().chain([""]) {
-        // The background tells it within a moment; a minute is a guard against hanging.
+        // The background tells it within a moment; ten minutes are a guard against hanging.
         for attempt in 0.. {
             let status = health(&node, service).await;
             if status == ServingStatus::Serving {
                 break;
             }
-            assert!(attempt < 3000, "{service}: {status:?}");
+            assert!(attempt < 30_000, "{service}: {status:?}");
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     }
@@ -55,12 +56,15 @@ async fn a_node_that_loads_says_so_and_serves_once_it_has() {
     let mut client = node.generations().await;
     assert_eq!(reason(&client.create_generation(create(spec(1))).await.unwrap_err()), "MODEL_NOT_LOADED");
     node.control.set_policy(policy());
-    node.control.set_model_facts(LOADED, true, None);
+    assert!(node.about().await.models[0].weights.is_none());
+    let weights = WeightFingerprint { header_sha256: "ab".repeat(32), file_sha256: None, total_bytes: 7 };
+    node.control.set_weights(LOADED, weights);
     let about = node.about().await;
     assert_eq!((about.state(), about.id.as_str()), (v1::NodeState::Ready, "test-node"));
     let models: Vec<_> = about.models.iter().map(|model| (model.name.as_str(), model.loaded, model.default)).collect();
     assert_eq!(models, [(LOADED, true, true), (OTHER, false, false)]);
-    assert!(about.models[0].two_stages);
+    assert!(!about.models[0].two_stages, "its manifest names no upscaler");
+    assert_eq!(about.models[0].weights.as_ref().unwrap().header_sha256, "ab".repeat(32));
     assert_eq!(about.models[0].defaults.as_ref().unwrap().frames(), 9);
     let (limits, memory) = (about.limits.unwrap(), about.memory.unwrap());
     assert!(limits.message_bytes > 0 && limits.concurrent_streams > 0 && memory.resident_bytes > 0);
@@ -89,7 +93,7 @@ async fn metrics_count_what_happened() {
         "ltxd_resident_bytes ",
     ];
     let mut text = String::new();
-    for _ in 0..3000 {
+    for _ in 0..30_000 {
         text = get(&node, "/metrics").await;
         if expected.iter().all(|line| text.contains(line)) {
             break;

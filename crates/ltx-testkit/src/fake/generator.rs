@@ -1,8 +1,9 @@
 //! A generator whose frames are a function of seed and step, and of nothing else.
 //!
-//! Must not know queues. It behaves as the engine does: reports every stage, looks at the token in every step and chunk,
-//! saves its state after every step and goes on from a saved one.
+//! Must not know queues, nor what a test waits for: a [`Gate`] holds it. It behaves as the engine does: reports every stage, looks
+//! at the token in every step and chunk, saves its state after every step and goes on from a saved one.
 
+use super::Gate;
 use ltx_engine::{
     EngineError, ErrorKind, Generator, LatentStore, Outcome, Preview, Run, SavedLatent, StageSeconds, StageSteps,
 };
@@ -31,8 +32,10 @@ const CHUNK: usize = 8;
 /// How the fake behaves.
 #[derive(Debug, Clone, Default)]
 pub struct FakeOptions {
-    /// How long a step takes, and a decoded chunk.
+    /// How long a denoising step takes at least, and a decoded chunk. It decides no test: `gate` does that.
     pub step_time: Duration,
+    /// Stands before every step of every stage.
+    pub gate: Gate,
     /// A file that gets a line for every step begun and ended.
     pub log: Option<PathBuf>,
     /// Frames of noise, which do not compress.
@@ -67,6 +70,7 @@ impl FakeGenerator {
             run.progress.report(Progress { stage, done: step, total });
             run.cancel.check()?;
             self.log(&format!("begin {seed} {} {step}", stage.label()));
+            self.options.gate.pass(seed, stage, step, run.cancel);
             sleep(self.options.step_time);
             if step == 2 && request.prompt.contains("panic") {
                 panic!("the prompt says so");
@@ -107,6 +111,7 @@ impl FakeGenerator {
         for chunk in 0..total {
             run.progress.report(Progress { stage: Stage::Decoding, done: chunk, total });
             run.cancel.check()?;
+            self.options.gate.pass(request.seed.0, Stage::Decoding, chunk, run.cancel);
             sleep(self.options.step_time);
             for frame in chunk * CHUNK..request.frames.get().min((chunk + 1) * CHUNK) {
                 each(&state.frame(request, frame, self.options.noise))?;
@@ -138,6 +143,9 @@ impl Generator for FakeGenerator {
                 for done in 0..=2 {
                     run.cancel.check()?;
                     run.progress.report(Progress { stage, done, total: 2 });
+                    if done < 2 {
+                        self.options.gate.pass(request.seed.0, stage, done, run.cancel);
+                    }
                 }
                 Ok(())
             })?;

@@ -64,7 +64,6 @@ impl LoraFile {
             return other("a folder");
         }
         let tensors = Arc::new(TensorSet::open_as_named(path)?);
-        let not_a_lora = || WeightsError::NotALora { file: path.to_owned() };
         if tensors.formats().contains("GGUF") {
             return other("a GGUF file");
         }
@@ -88,7 +87,7 @@ impl LoraFile {
         }
         let any = found.values().any(|found| found.down.is_some() || found.up.is_some());
         if !any && !tensors.keys().any(kinds::is_of_an_adapter) {
-            return Err(not_a_lora());
+            return Err(WeightsError::NotALora { file: path.to_owned() });
         }
         let entries = tensors.metadata_under("");
         let (stated, mut problems) = Stated::read(path, &entries);

@@ -26,7 +26,7 @@ use ltx_nn::{
 use ltx_types::{LoraChoice, LoraStrengths, SamplingStage};
 use names::Target;
 pub use problem::LoraProblem;
-pub use report::{Idle, LoraReport, lora_report};
+pub use report::{Idle, LoraReport, is_lora, lora_report};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -118,6 +118,12 @@ impl Loras {
             if shape.len() != 2 {
                 let (key, target) = (pair.down.clone(), target.to_owned());
                 self.note(path, [LoraProblem::NotALayer { key, target }]);
+                continue;
+            }
+            let of_file = |product: &&Product| product.file == self.files.len();
+            let earlier = self.products.get(target).into_iter().flatten().find(of_file);
+            if let Some(other) = earlier.map(|product| product.pair.down.clone()) {
+                self.note(path, [LoraProblem::Twice { key: pair.down.clone(), other }]);
                 continue;
             }
             let checked =

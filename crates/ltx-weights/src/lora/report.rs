@@ -3,16 +3,19 @@
 //! Must not know how its pairs are added to weights.
 
 use super::{
+    LoraProblem,
     file::LoraFile,
-    names::{Target, is_of_audio},
+    kinds,
+    names::{self, Role, Target, is_of_audio},
 };
 use crate::{
-    LoadReport, Result, WeightsError,
+    LoadReport, Result, TensorSet, WeightsError,
     report::{KeyProblem, Tally},
 };
 use ltx_types::{LoraStrengths, Part};
 use serde::Serialize;
 use std::{
+    collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
 };
@@ -108,6 +111,12 @@ impl LoraReport {
     }
 }
 
+/// Whether files are a LoRA or another adapter, as their keys say.
+pub fn is_lora(tensors: &TensorSet) -> bool {
+    let of_a_pair = |key: &str| matches!(names::role_of(key), Some((Role::Down | Role::Up, _)));
+    !tensors.formats().contains("GGUF") && tensors.keys().any(|key| of_a_pair(key) || kinds::is_of_an_adapter(key))
+}
+
 /// The account of a LoRA file alone: its pairs, those of the audio stream, and what is wrong without knowing the model; and its
 /// smallest and largest rank. `None` if nothing in the file is of a LoRA.
 ///
@@ -122,11 +131,16 @@ pub fn lora_report(path: &Path) -> Result<Option<(LoadReport, (usize, usize))>> 
     let mut report = LoadReport { total: file.total(), audio: file.audio, ..LoadReport::default() };
     let mut problems = file.problems.clone();
     let mut ranks = (usize::MAX, 0);
+    let mut weights = BTreeMap::new();
     for pair in &file.pairs {
         let (Target::Key(target) | Target::Underscored(target)) = &pair.target;
         if is_of_audio(target) {
             report.audio += file.size(pair);
             continue;
+        }
+        let weight = names::underscored(target).next().unwrap_or_else(|| target.clone());
+        if let Some(other) = weights.insert(weight, &pair.down) {
+            problems.push(LoraProblem::Twice { key: pair.down.clone(), other: other.clone() });
         }
         *report.used.entry(Part::LoraPairs).or_default() += file.size(pair);
         match file.rank(pair, None).and_then(|rank| file.scale(pair, rank, None).map(|_| rank)) {

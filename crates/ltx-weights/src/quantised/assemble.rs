@@ -2,16 +2,17 @@
 //!
 //! Must not know which formats there are.
 
-use super::{Beside, Halves};
+use super::Beside;
 use crate::weight_file::{Entry, StoredType, WeightFile};
-use half::{bf16, f16};
 use ltx_nn::{Element, GroupScale, Groups, NnError, Packing};
+use rayon::prelude::*;
 use std::{io, ops::Range};
 
 /// Rows that are laid together at a time: those of a row of tiles.
 const ROWS: usize = 128;
 
-/// Some rows of a matrix as they are packed in memory. Beside them memory holds the stored bytes of at most 128 rows.
+/// Some rows of a matrix as they are packed in memory. Beside them memory holds the stored bytes of at most 128 rows, which the
+/// calling thread reads and all threads lay together.
 ///
 /// # Errors
 /// The file has become shorter, or a scale is not finite.
@@ -26,25 +27,27 @@ pub(crate) fn assemble(
     };
     let row = entry.shape.last().copied().unwrap_or(0);
     let stored_row = if groups.element == Element::E2m1 { row / 2 } else { row };
-    let mut packed = vec![0; rows.len() * (row / usize::from(groups.size).max(1)) * groups.bytes()];
+    let mut packed = vec![0u8; rows.len() * (row / usize::from(groups.size).max(1)) * groups.bytes()];
     let packed_row = (packed.len() / rows.len().max(1)).max(1);
-    let (mut values, mut scales) = (Vec::new(), Vec::new());
+    let (mut values, mut scales) = (Vec::<u8>::new(), Vec::<u8>::new());
     let mut start = rows.start;
     while start < rows.end {
         let some = start..rows.end.min((start / ROWS + 1) * ROWS);
         let needed = beside.order.needed(some.clone());
         values.resize(some.len() * stored_row, 0);
-        scales.resize(needed.len() * beside.size, 0);
+        scales.resize(needed.len() * beside.kind.size(), 0);
         file.read((key, entry), some.start * stored_row, &mut values)?;
-        file.read_at((&beside.key, beside.range.start + needed.start * beside.size), &mut scales)?;
+        file.read_at((&beside.key, beside.range.start + needed.start * beside.kind.size()), &mut scales)?;
         let part = Part { groups, beside, scales: &scales, first: needed.start };
-        let out = packed[(start - rows.start) * packed_row..].chunks_exact_mut(packed_row);
-        for (number, (out, values)) in some.clone().zip(out.zip(values.chunks_exact(stored_row.max(1)))) {
-            part.lay_together(number, values, out).map_err(|scale| NnError::Unreadable {
+        let out = packed[(start - rows.start) * packed_row..].par_chunks_exact_mut(packed_row);
+        let each = out.zip(values.par_chunks_exact(stored_row.max(1))).enumerate();
+        let bad = each.filter_map(|(number, (out, values))| part.lay_together(some.start + number, values, out).err());
+        if let Some(scale) = bad.find_first(|_| true) {
+            return Err(NnError::Unreadable {
                 file: file.path.clone(),
                 key: beside.key.clone(),
                 source: io::Error::new(io::ErrorKind::InvalidData, format!("a scale is {scale}, expected finite ones")),
-            })?;
+            });
         }
         start = some.end;
     }
@@ -80,23 +83,17 @@ impl Part<'_> {
 
     /// Writes a scale as it is kept.
     fn scale(&self, number: usize, out: &mut [u8]) -> Result<(), f32> {
-        let size = self.beside.size;
-        let bytes = self.scales.get((number - self.first) * size..).unwrap_or_default();
-        let value = match (self.groups.scale, bytes) {
-            (GroupScale::F32, &[a, b, c, d, ..]) if size == 4 => f32::from_le_bytes([a, b, c, d]),
-            (GroupScale::F32, &[a, b, ..]) => match self.beside.halves {
-                Halves::Bf16 => bf16::from_le_bytes([a, b]).to_f32(),
-                Halves::F16 => f16::from_le_bytes([a, b]).to_f32(),
-            },
-            (kind, &[byte, ..]) => {
-                out.copy_from_slice(&[byte]);
-                let none = if kind == GroupScale::E8m0 { byte == 255 } else { byte & 0x7f == 0x7f };
-                return if none { Err(f32::NAN) } else { Ok(()) };
-            }
-            _ => return Err(f32::NAN),
-        };
-        out.copy_from_slice(&value.to_le_bytes());
-        if value.is_finite() { Ok(()) } else { Err(value) }
+        let size = self.beside.kind.size();
+        let bytes = self.scales.get((number - self.first) * size..).and_then(|rest| rest.get(..size));
+        let Some(bytes) = bytes else { return Err(f32::NAN) };
+        if let Some(value) = self.beside.kind.float_of(bytes) {
+            out.copy_from_slice(&value.to_le_bytes());
+            return if value.is_finite() { Ok(()) } else { Err(value) };
+        }
+        out.copy_from_slice(bytes);
+        let is_none =
+            |byte: &u8| if self.groups.scale == GroupScale::E8m0 { *byte == 255 } else { byte & 0x7f == 0x7f };
+        if bytes.iter().any(is_none) { Err(f32::NAN) } else { Ok(()) }
     }
 }
 

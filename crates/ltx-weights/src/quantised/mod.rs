@@ -17,6 +17,8 @@ use crate::{
     Result, WeightsError,
     weight_file::{Header, StoredType},
 };
+use candle_core::DType;
+use half::{bf16, f16};
 use resolve::{Layer, Resolver};
 use std::{ops::Range, path::Path};
 
@@ -31,19 +33,52 @@ pub(crate) struct Beside {
     /// The key of the scales, and where they lie.
     pub(crate) key: String,
     pub(crate) range: Range<usize>,
-    /// Bytes of one of them: 4 is an f32, 2 what `halves` says, 1 a byte that is kept as it is.
-    pub(crate) size: usize,
-    pub(crate) halves: Halves,
+    /// What one of them is.
+    pub(crate) kind: ScaleType,
     pub(crate) order: Order,
     /// Whether the first of two 4-bit values is in a byte's upper bits.
     pub(crate) upper_first: bool,
 }
 
-/// Which 16-bit floats scales are.
+/// What a scale is in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Halves {
+pub(crate) enum ScaleType {
+    F32,
     Bf16,
     F16,
+    /// A byte that is kept as it is.
+    Byte,
+}
+
+impl ScaleType {
+    /// The float of this type, if it is one that is read.
+    pub(crate) fn float(stored: StoredType) -> Option<Self> {
+        match stored {
+            StoredType::Float(DType::F32) => Some(Self::F32),
+            StoredType::Float(DType::BF16) => Some(Self::Bf16),
+            StoredType::Float(DType::F16) => Some(Self::F16),
+            StoredType::Float(_) | StoredType::Packed(_) | StoredType::Other(_) => None,
+        }
+    }
+
+    /// Bytes of one.
+    pub(crate) fn size(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::Bf16 | Self::F16 => 2,
+            Self::Byte => 1,
+        }
+    }
+
+    /// The float that its bytes are; `None` of a byte, and of other than its number of bytes.
+    pub(crate) fn float_of(self, bytes: &[u8]) -> Option<f32> {
+        match (self, bytes) {
+            (Self::F32, &[a, b, c, d]) => Some(f32::from_le_bytes([a, b, c, d])),
+            (Self::Bf16, &[a, b]) => Some(bf16::from_le_bytes([a, b]).to_f32()),
+            (Self::F16, &[a, b]) => Some(f16::from_le_bytes([a, b]).to_f32()),
+            _ => None,
+        }
+    }
 }
 
 /// Whether a tensor that accompanies another is not needed for anything.

@@ -2,13 +2,11 @@
 //!
 //! Must not know how scales are laid together with values.
 
-use super::{Beside, Halves, Order, refused, settle, statement::Statement};
+use super::{Beside, Order, ScaleType, refused, settle, statement::Statement};
 use crate::{
     Result, WeightsError,
     weight_file::{Entry, Header, StoredType},
 };
-use candle_core::DType;
-use half::{bf16, f16};
 use ltx_nn::{Element, GroupScale, Groups, Packing};
 use std::path::Path;
 
@@ -85,6 +83,11 @@ impl Layer {
 
     fn format(&self) -> Option<&str> {
         self.stated.as_ref().map(|stated| stated.format.as_str())
+    }
+
+    /// The side of a block that is stated.
+    fn block(&self) -> Option<usize> {
+        self.stated.as_ref().and_then(|stated| stated.block)
     }
 }
 
@@ -165,8 +168,15 @@ impl Resolver<'_> {
         self.scaled |= element != Element::Int8;
         let Some(entry) = header.entries.get(&key) else { return Ok(()) };
         let rotation = layer.stated.as_ref().and_then(|stated| stated.rotation);
+        let shape = &layer.weight.shape;
+        if let Some(stated) = layer.stated.as_ref().and_then(|stated| stated.shape.as_ref())
+            && stated != shape
+        {
+            return Err(self.wrong(&layer.key(), format!("{shape:?}"), format!("orig_shape {stated:?}, as is stated")));
+        }
         let single = entry.values() == 1;
         if single && rotation.is_none() {
+            self.check_block(layer, 1)?;
             let scale = self.number(&key, entry)?;
             let packing = match element {
                 Element::E4m3 => Packing::Fp8 { scale },
@@ -175,21 +185,21 @@ impl Resolver<'_> {
             settle(header, &layer.stem, StoredType::Packed(packing), None, &[key]);
             return Ok(());
         }
-        let (size, halves) = match entry.stored {
-            StoredType::Float(DType::F32) => (4, Halves::F16),
-            StoredType::Float(DType::F16) => (2, Halves::F16),
-            StoredType::Float(_) => (2, Halves::Bf16),
-            _ => return Err(self.bad_scale(&key, entry, "finite numbers in F32, BF16 or F16")),
+        let Some(kind) = ScaleType::float(entry.stored) else {
+            return Err(self.bad_scale(&key, entry, "finite numbers in F32, BF16 or F16"));
         };
-        let (weight, block) = (&layer.weight, layer.stated.as_ref().and_then(|stated| stated.block));
+        let weight = &layer.weight;
         let order = match weight.shape[..] {
-            [rows, row] if rows > 0 && row > 0 => Order::grid(&entry.shape, [rows, row], block),
+            [rows, row] if rows > 0 && row > 0 => Order::grid(&entry.shape, [rows, row], layer.block()),
             _ => None,
         };
         let Some(order) = order else {
             let expected = format!("one number, or one for each row or block of {:?}", weight.shape);
             return Err(self.bad_scale(&key, entry, &expected));
         };
+        if let Order::Grid { columns, .. } = order {
+            self.check_block(layer, columns)?;
+        }
         let row = weight.shape.last().copied().unwrap_or(1);
         let whole = matches!(order, Order::Grid { width, .. } if width == row);
         let rotation = match rotation {
@@ -204,10 +214,21 @@ impl Resolver<'_> {
         // Of a row with one scale a group holds whole rotations: both are powers of two that divide it.
         let size_of_group = order.group(row);
         let groups = Groups { element, size: size_of_group, scale: GroupScale::F32, factor: 1.0, rotation };
-        let beside =
-            Box::new(Beside { key: key.clone(), range: entry.range.clone(), size, halves, order, upper_first: false });
+        let beside = Box::new(Beside { key: key.clone(), range: entry.range.clone(), kind, order, upper_first: false });
         settle(header, &layer.stem, StoredType::Packed(Packing::Groups(groups)), Some(beside), &[key]);
         Ok(())
+    }
+
+    /// Refuses a stated block of which rows would have another number of scales than the `columns` that they have.
+    fn check_block(&self, layer: &Layer, columns: usize) -> Result<()> {
+        let row = layer.weight.shape.last().copied().unwrap_or(1);
+        match layer.block() {
+            Some(block) if row.div_ceil(block) != columns => {
+                let found = format!("rows of {row} values with {columns} scales");
+                Err(self.wrong(&layer.key(), found, format!("a scale for every {block}, as group_size states")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A scale for every few values of a row: both orders that its shape allows.
@@ -229,6 +250,10 @@ impl Resolver<'_> {
         if rows == 0 || row == 0 || row % width != 0 {
             let expected = format!("a matrix with rows of a multiple of {width} values, for {}", kind.name());
             return Err(self.wrong(&layer.key(), format!("{:?}", layer.weight.shape), expected));
+        }
+        if let Some(block) = layer.block().filter(|block| *block != width) {
+            let expected = format!("{width}, which is that of {}", kind.name());
+            return Err(self.wrong(&layer.key(), format!("group_size {block}"), expected));
         }
         let plain = Order::plain(&entry.shape, [rows, row], width);
         let tiles = Order::tiles(&entry.shape, [rows, row], width);
@@ -289,8 +314,7 @@ impl Resolver<'_> {
         };
         let groups = Groups { element, size, scale: group_scale, factor, rotation: 1 };
         let range = header.entries.get(scale).map(|entry| entry.range.clone()).unwrap_or_default();
-        let beside =
-            Box::new(Beside { key: scale.clone(), range, size: 1, halves: Halves::F16, order, upper_first: tiled });
+        let beside = Box::new(Beside { key: scale.clone(), range, kind: ScaleType::Byte, order, upper_first: tiled });
         let shape = self.true_shape(header, layer, *kind)?;
         settle(header, &layer.stem, StoredType::Packed(Packing::Groups(groups)), Some(beside), &scales);
         if let Some(entry) = header.entries.get_mut(&layer.key()) {
@@ -303,12 +327,16 @@ impl Resolver<'_> {
     fn true_shape(&self, header: &Header, layer: &Layer, kind: Kind) -> Result<[usize; 2]> {
         let [rows, row] = self.stored_shape(layer, kind)?;
         let multiple = if kind == Kind::Nvfp4 { 16 } else { 32 };
-        let stated = layer.stated.as_ref().and_then(|stated| stated.shape);
+        let stated = layer.stated.as_ref().and_then(|stated| stated.shape.as_ref());
         let bias = header.entries.get(&format!("{}bias", layer.stem)).map(|bias| bias.shape.clone());
-        let found = match (stated, bias.as_deref()) {
-            (Some(shape), _) => shape,
+        let found = match (stated.map(Vec::as_slice), bias.as_deref()) {
+            (Some(&[outputs, inputs]), _) => [outputs, inputs],
+            (Some(shape), _) => {
+                let expected = format!("orig_shape {shape:?}, as is stated");
+                return Err(self.wrong(&layer.key(), format!("a stored matrix [{rows}, {row}]"), expected));
+            }
             (None, Some(&[outputs])) => [outputs, row],
-            _ => [rows, row],
+            (None, _) => [rows, row],
         };
         let filled = |outputs: usize| outputs <= rows && outputs.next_multiple_of(multiple) == rows;
         let fits = found[1] == row && found[0] > 0 && (found[0] == rows || filled(found[0]));
@@ -322,12 +350,7 @@ impl Resolver<'_> {
     /// A scale that is one finite number.
     fn number(&self, key: &str, entry: &Entry) -> Result<f32> {
         let bytes = self.map.get(entry.range.clone()).unwrap_or_default();
-        let value = match (entry.stored, bytes) {
-            (StoredType::Float(DType::F32), &[a, b, c, d]) => Some(f32::from_le_bytes([a, b, c, d])),
-            (StoredType::Float(DType::BF16), &[a, b]) => Some(bf16::from_le_bytes([a, b]).to_f32()),
-            (StoredType::Float(DType::F16), &[a, b]) => Some(f16::from_le_bytes([a, b]).to_f32()),
-            _ => None,
-        };
+        let value = ScaleType::float(entry.stored).and_then(|kind| kind.float_of(bytes));
         match value {
             Some(value) if value.is_finite() => Ok(value),
             Some(value) => Err(WeightsError::BadScale {

@@ -3,9 +3,9 @@
 //!
 //! Must not know how a format is read.
 
-use crate::{Result, WeightsError, weight_file::Header};
+use crate::{Result, WeightsError, vocabulary::TRANSFORMER, weight_file::Header};
 use serde_json::Value;
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, fmt::Debug, path::Path};
 
 /// The header's entry.
 const ENTRY: &str = "_quantization_metadata";
@@ -13,8 +13,6 @@ const ENTRY: &str = "_quantization_metadata";
 pub(super) const TENSOR: &str = "comfy_quant";
 /// Bytes that such a tensor has at most.
 const MOST: usize = 1 << 16;
-/// What tools leave out in front of the transformer's keys.
-const PREFIX: &str = "model.diffusion_model.";
 /// Fields that change nothing here: values are multiplied as they are, and activations are not rounded.
 const IDLE: [&str; 3] = ["full_precision_matrix_mult", "orig_dtype", "per_row"];
 
@@ -27,7 +25,34 @@ pub(super) struct Statement {
     /// The side of a block that shares a scale.
     pub(super) block: Option<usize>,
     /// The matrix's shape before it was filled up.
-    pub(super) shape: Option<[usize; 2]>,
+    pub(super) shape: Option<Vec<usize>>,
+}
+
+impl Statement {
+    /// The statement of the header, with what a layer's own tensor states.
+    ///
+    /// # Errors
+    /// They contradict each other: what the tensor states, and what the header does.
+    fn joined(self, own: Self) -> Result<Self, [String; 2]> {
+        let differ = |name: &str, header: &dyn Debug, own: &dyn Debug| {
+            Err([format!("{name} {own:?}"), format!("{header:?}, as the header states")])
+        };
+        if self.format != own.format {
+            return differ("format", &self.format, &own.format);
+        }
+        if self.rotation != own.rotation {
+            return differ("convrot_groupsize", &self.rotation, &own.rotation);
+        }
+        match (&self.block, &own.block) {
+            (Some(header), Some(own)) if header != own => return differ("group_size", header, own),
+            _ => {}
+        }
+        match (&self.shape, &own.shape) {
+            (Some(header), Some(own)) if header != own => return differ("orig_shape", header, own),
+            _ => {}
+        }
+        Ok(Self { block: own.block.or(self.block), shape: own.shape.or(self.shape), ..self })
+    }
 }
 
 /// The statements by what stands in front of a layer's `weight`.
@@ -75,13 +100,17 @@ pub(super) fn collect(path: &Path, map: &[u8], header: &Header) -> Result<BTreeM
             source,
         })?;
         let statement = read(&parsed).map_err(|fault| fault.of(path, key))?;
-        match statements.insert(stem.to_owned(), statement.clone()) {
-            Some(other) if other.format != statement.format || other.rotation != statement.rotation => {
-                let (found, expected) = (statement.format, format!("{}, as the header states", other.format));
-                return Err(WeightsError::Quantisation { file: path.to_owned(), key: key.clone(), found, expected });
-            }
-            _ => {}
-        }
+        let joined = match statements.remove(stem) {
+            Some(header) => Statement::joined(header, statement),
+            None => Ok(statement),
+        };
+        let statement = joined.map_err(|[found, expected]| WeightsError::Quantisation {
+            file: path.to_owned(),
+            key: key.clone(),
+            found,
+            expected,
+        })?;
+        statements.insert(stem.to_owned(), statement);
     }
     Ok(statements)
 }
@@ -91,8 +120,9 @@ fn stem_of(layer: &str, header: &Header) -> Option<String> {
     let bare = layer.strip_suffix(".weight").unwrap_or(layer);
     let stems = [
         format!("{bare}."),
-        format!("{PREFIX}{bare}."),
-        format!("{}.", bare.strip_prefix(PREFIX).unwrap_or(bare)),
+        // What tools leave out in front of the transformer's keys.
+        format!("{TRANSFORMER}{bare}."),
+        format!("{}.", bare.strip_prefix(TRANSFORMER).unwrap_or(bare)),
         format!("{}.", bare.strip_prefix("model.").unwrap_or(bare)),
     ];
     stems.into_iter().find(|stem| header.entries.contains_key(&format!("{stem}weight")))
@@ -134,7 +164,7 @@ fn read(stated: &Value) -> Result<Statement, Fault> {
                 let sides: Option<Vec<usize>> = value.as_array().and_then(|sides| {
                     sides.iter().map(|side| usize::try_from(side.as_u64()?).ok()).collect::<Option<_>>()
                 });
-                statement.shape = sides.ok_or_else(|| fault("a shape"))?.try_into().ok();
+                statement.shape = Some(sides.ok_or_else(|| fault("a shape"))?);
             }
             "params" => {}
             name if IDLE.contains(&name) => {}
@@ -173,11 +203,20 @@ mod tests {
             ),
             (
                 json!({"format": "mxfp8", "group_size": 32, "orig_shape": [40, 64]}),
-                Statement { block: Some(32), shape: Some([40, 64]), ..format("mxfp8") },
+                Statement { block: Some(32), shape: Some(vec![40, 64]), ..format("mxfp8") },
             ),
         ] {
             assert_eq!(read(&stated).ok(), Some(expected), "{stated}");
         }
+        let of = |block, shape: Option<[usize; 2]>| Statement {
+            block,
+            shape: shape.map(|sides| sides.to_vec()),
+            ..format("mxfp8")
+        };
+        assert_eq!(of(Some(32), None).joined(of(None, Some([40, 64]))), Ok(of(Some(32), Some([40, 64]))));
+        assert!(of(Some(32), None).joined(of(Some(16), None)).unwrap_err()[0].contains("group_size 16"));
+        assert!(of(None, Some([40, 64])).joined(of(None, Some([41, 64]))).is_err());
+        assert!(format("nvfp4").joined(format("mxfp8")).unwrap_err()[1].contains("nvfp4"));
         for stated in [
             json!(1),
             json!({}),

@@ -1,4 +1,5 @@
-//! Any readable file of weights to GGUF, tensor by tensor. Memory holds a few million values at a time, whatever the tensor.
+//! Any readable file of weights to GGUF, tensor by tensor. Memory holds a few million values for each thread at a time, or a whole
+//! tensor where its rows cannot be told apart.
 //!
 //! Must not know which models there are; the caller brings what the metadata says.
 
@@ -216,8 +217,8 @@ impl<'a> Job<'a> {
     fn row(&self) -> (usize, usize) {
         let values = self.entry.values();
         let row = self.entry.shape.last().copied().unwrap_or(1).max(1);
-        let whole = matches!(self.entry.stored, StoredType::Packed(_)) && self.entry.packing().is_none();
-        let row = if whole || self.entry.shape.len() < 2 { values } else { row };
+        let whole = !self.entry.rows_are_apart() || self.entry.shape.len() < 2;
+        let row = if whole { values } else { row };
         (row, self.entry.range.len() / (values / row))
     }
 

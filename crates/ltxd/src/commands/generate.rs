@@ -20,7 +20,7 @@ use crate::{
 use anyhow::{Context, Result};
 use clap::Arg;
 use draft::Model;
-use ltx_engine::{Generator, NoPreviews, NotSaved, Run};
+use ltx_engine::{Generator, NoPreviews, NotSaved, Run, long_prompts};
 use ltx_media::{FrameWriter, Mp4Writer, PngFolderWriter};
 use ltx_nn::{Compute, DTYPES, DeviceChoice, Level};
 use ltx_pipeline::{Engine, EngineOptions, resolved};
@@ -132,7 +132,8 @@ fn make(arguments: &Arguments, level: Level) -> Result<ExitCode> {
         admitted.clone().check(&ModelRules::LTX)?;
         Err(error)
     })?;
-    let admitted = admitted.check(&engine.rules())?;
+    let long = long_prompts(admitted.request(), |text| Some(engine.prompts().tokens(text)));
+    let admitted = admitted.with_faults(long).check(&engine.rules())?;
     let weights = library::fingerprint(&files).context("the model cannot be used")?;
     let identity = ModelIdentity { name: model.name(), version: engine.version().to_owned(), weights };
     let mark = admitted.mark(&identity, NODE);

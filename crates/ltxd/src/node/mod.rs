@@ -102,8 +102,9 @@ fn digest(model: &str, models: &NodeModels, control: &Control) {
     let Some(files) = models.files(model) else { return };
     match fingerprint::of_contents(files) {
         Ok(file_sha256) => {
-            let weights = models.complete_fingerprint(model, file_sha256);
-            control.set_model_facts(model, files.upscaler.is_some(), weights);
+            if let Some(weights) = models.complete_fingerprint(model, file_sha256) {
+                control.set_weights(model, weights);
+            }
         }
         Err(error) => tracing::warn!(model, %error, "the checkpoint's digest cannot be computed"),
     }

@@ -14,7 +14,7 @@ use ltx_catalog::ModelLibrary;
 use ltx_engine::{EngineError, Generator, MemoryPlan, PromptTokens};
 use ltx_jobs::{LoadError, Models};
 use ltx_nn::{Compute, Level};
-use ltx_pipeline::{Engine, EngineOptions, Prompts, resolved};
+use ltx_pipeline::{Engine, EngineOptions, PlanShape, Prompts, resolved};
 use ltx_policy::{ModelIdentity, ModelNames, WeightFingerprint};
 use ltx_server::{Catalog, ModelCard};
 use ltx_types::{Generation, ModelFiles, ModelRules};
@@ -94,6 +94,7 @@ pub(crate) fn open(config: &NodeConfig, level: Level) -> Result<Known> {
         let prompts = planner.prompts().clone();
         tokenizers.insert(files.text_encoder.clone(), prompts.clone());
         planner.expect_family(&manifest.family).with_context(cannot)?;
+        planner.notes().for_each(|note| tracing::info!(model = manifest.name, "{note}"));
         for lora in planner.reports().iter().flat_map(|report| &report.loras) {
             if let Some(idle) = lora.idle {
                 tracing::warn!(model = manifest.name, lora = %lora.file.display(), "a LoRA changes nothing: {idle}");
@@ -103,8 +104,7 @@ pub(crate) fn open(config: &NodeConfig, level: Level) -> Result<Known> {
         let version = planner.version().to_owned();
         let identity = ModelIdentity { name: manifest.name.clone(), version, weights: weights.clone() };
         let rules = planner.rules();
-        let two_stages = rules.two_stages;
-        cards.push(ModelCard { manifest: manifest.clone(), two_stages, weights: Some(weights) });
+        cards.push(ModelCard { manifest: manifest.clone(), weights: Some(weights) });
         served.push(manifest.name.clone());
         models.opened.insert(
             manifest.name.clone(),
@@ -161,7 +161,8 @@ impl Models for NodeModels {
 
     fn plan(&self, model: &str, request: &Generation) -> Option<MemoryPlan> {
         let opened = self.opened.get(model)?;
-        Some(opened.planner.lock().plan(request))
+        let shape = PlanShape::of(request, &opened.prompts);
+        Some(opened.planner.lock().plan_shape(&shape))
     }
 
     fn prompt_tokens(&self, model: &str, prompt: &str) -> Option<PromptTokens> {

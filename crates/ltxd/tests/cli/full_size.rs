@@ -1,5 +1,5 @@
 //! `ltxd inspect` on the full-size LTX-2.3 file without its weights, and on three spoilt ones: every key accounted for, in
-//! little time and memory; each spoilt file refused by name.
+//! little memory; each spoilt file refused by name.
 //!
 //! Must not know the keys. Nothing can be generated from zeros.
 
@@ -9,12 +9,10 @@ use crate::support::{
     process::Running,
     sparse::Sparse,
 };
-use std::{fs, os::unix::fs::MetadataExt, time::Duration};
+use std::{fs, os::unix::fs::MetadataExt};
 use test_case::test_case;
 
 const MIB: u64 = 1 << 20;
-/// Processor time, at most; the aim is a second.
-const SOON: Duration = Duration::from_secs(5);
 /// Resident memory, at most.
 const MOST: u64 = 200 * MIB;
 /// What the file takes of a disk, at most: its header, and a hole.
@@ -35,8 +33,8 @@ fn every_key_is_accounted_for() {
     let running = Running::printing(ltxd(&["inspect", "--json", &text(&file)]));
     let (finished, printed) = running.finish();
     assert_eq!(finished.code, Some(DONE));
-    assert!(finished.cpu < SOON, "{:?}", finished.cpu);
-    assert!(finished.peak < MOST, "{} MiB", finished.peak / MIB);
+    let peak = finished.peak.expect("it was looked at");
+    assert!(peak < MOST, "{} MiB", peak / MIB);
     let found: serde_json::Value = serde_json::from_str(&printed.join("\n")).unwrap();
     let keys = |kind: &str| found[format!("keys_{kind}")].as_u64().unwrap() as usize;
     assert_eq!([keys("total"), keys("unknown"), keys("missing")], [sparse.keys(), 0, 0]);

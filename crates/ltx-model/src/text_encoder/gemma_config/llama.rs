@@ -5,7 +5,7 @@
 //! Must not know files.
 
 use super::{GemmaConfig, layers};
-use crate::config::Entries;
+use crate::config::{Entries, positive};
 use ltx_nn::{NnError, Result};
 use ltx_types::json::{Contradiction, joined};
 use serde_json::{Map, Value, json};
@@ -20,6 +20,8 @@ pub struct LlamaKeys {
     pub lists: BTreeMap<String, Vec<f64>>,
     /// Rows of the embedding, 0 where it is not there.
     pub vocabulary: usize,
+    /// Layers that there are tensors of, 0 where that is not known.
+    pub layers: usize,
     /// The id of `<bos>`, stated with the tokenizer.
     pub bos: Option<u32>,
     /// The id of `<pad>`, likewise.
@@ -95,6 +97,7 @@ impl LlamaKeys {
         }
         let layers = self.whole("block_count")?.unwrap_or(0);
         if let Some(scale) = self.real("attention.scale")? {
+            positive("gemma3.attention.scale", scale)?;
             // Stored in 32 bits, so that a whole number comes back a little off.
             let (exact, whole) = (scale.powi(-2), scale.powi(-2).round());
             put("query_pre_attn_scalar", json!(if (exact - whole).abs() <= 1e-6 * whole { whole } else { exact }));
@@ -132,13 +135,19 @@ impl LlamaKeys {
                 _ => {}
             }
         }
-        match self.whole("vocab_size")? {
-            Some(found) if self.vocabulary > 0 && found != self.vocabulary as u64 => {
-                let expected = format!("{}, the rows of the embedding", self.vocabulary);
-                Err(NnError::unsupported("gemma3.vocab_size", found, expected))
+        let of_tensors = [
+            ("vocab_size", self.vocabulary, "the rows of the embedding"),
+            ("block_count", self.layers, "the layers that there are tensors of"),
+        ];
+        for (key, there, what) in of_tensors {
+            match self.whole(key)? {
+                Some(found) if there > 0 && found != there as u64 => {
+                    return Err(NnError::unsupported(format!("gemma3.{key}"), found, format!("{there}, {what}")));
+                }
+                _ => {}
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
 
     fn layer_types(&self, count: usize) -> Result<Option<Vec<&'static str>>> {

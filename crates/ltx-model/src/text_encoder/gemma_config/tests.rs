@@ -149,7 +149,7 @@ fn keys() -> LlamaKeys {
         ("rope.scaling.type", "linear"),
     ];
     let values = values.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-    LlamaKeys { values, vocabulary: 262_144, ..LlamaKeys::default() }
+    LlamaKeys { values, vocabulary: 262_144, layers: 48, ..LlamaKeys::default() }
 }
 
 fn keys_with(key: &str, value: Option<&str>) -> LlamaKeys {
@@ -199,6 +199,9 @@ fn llama_cpp_states_the_12b_configuration() {
 #[test_case("expert_count", Some("8"), "gemma3.expert_count is 8"; "unknown")]
 #[test_case("attention.value_length", Some("128"), "as gemma3.attention.key_length states"; "two widths")]
 #[test_case("vocab_size", Some("5"), "rows of the embedding"; "two vocabularies")]
+#[test_case("block_count", Some("47"), "gemma3.block_count is 47, supported: 48"; "a layer less than tensors")]
+#[test_case("attention.scale", Some("0"), "gemma3.attention.scale is 0"; "scale 0")]
+#[test_case("attention.scale", Some("-0.0625"), "gemma3.attention.scale is -0.0625"; "scale negative")]
 fn llama_cpp_is_refused(key: &str, value: Option<&str>, says: &str) {
     let error = GemmaConfig::from_llama(&keys_with(key, value)).unwrap_err().to_string();
     assert!(error.contains(says), "{error}");

@@ -9,6 +9,8 @@ use prost::Message;
 
 /// BPE, among the kinds of models.
 const BPE: i32 = 2;
+/// The kind of a model that states none.
+const UNIGRAM: i32 = 1;
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ModelProto {
@@ -53,26 +55,27 @@ pub(super) struct NormalizerProto {
 /// The pieces of a model that cuts text as Gemma's does.
 ///
 /// # Errors
-/// The bytes are no such model, or one that is not BPE or changes the text before it cuts it.
+/// The bytes are no such model, or one that is not BPE or changes the text before it cuts it, as an absent field may mean.
 pub(super) fn pieces(bytes: &[u8]) -> Result<Vec<Piece>, PromptError> {
     let model = ModelProto::decode(bytes).map_err(|error| bad(format!("no sentencepiece model: {error}")))?;
     if model.pieces.is_empty() {
         return Err(bad("a sentencepiece model without pieces"));
     }
     let trainer = model.trainer.unwrap_or_default();
-    match trainer.model_type {
-        None | Some(BPE) => {}
-        Some(other) => return Err(bad(format!("trainer_spec.model_type is {other}, supported: {BPE} (BPE)"))),
+    match trainer.model_type.unwrap_or(UNIGRAM) {
+        BPE => {}
+        other => return Err(bad(format!("trainer_spec.model_type is {other}, supported: {BPE} (BPE)"))),
     }
     let normalizer = model.normalizer.unwrap_or_default();
+    // What an absent field means, and what is supported.
     let fixed = [
-        ("trainer_spec.treat_whitespace_as_suffix", trainer.treat_whitespace_as_suffix, false),
-        ("normalizer_spec.add_dummy_prefix", normalizer.add_dummy_prefix, false),
-        ("normalizer_spec.remove_extra_whitespaces", normalizer.remove_extra_whitespaces, false),
-        ("normalizer_spec.escape_whitespaces", normalizer.escape_whitespaces, true),
+        ("trainer_spec.treat_whitespace_as_suffix", trainer.treat_whitespace_as_suffix, false, false),
+        ("normalizer_spec.add_dummy_prefix", normalizer.add_dummy_prefix, true, false),
+        ("normalizer_spec.remove_extra_whitespaces", normalizer.remove_extra_whitespaces, true, false),
+        ("normalizer_spec.escape_whitespaces", normalizer.escape_whitespaces, true, true),
     ];
-    for (field, stated, supported) in fixed {
-        if stated.is_some_and(|stated| stated != supported) {
+    for (field, stated, absent, supported) in fixed {
+        if stated.unwrap_or(absent) != supported {
             return Err(bad(format!("{field} is {}, supported: {supported}", !supported)));
         }
     }

@@ -58,6 +58,13 @@ fn texts(pieces: &[Piece], count: usize) -> Vec<String> {
         .collect()
 }
 
+/// What Gemma's own model states of how text is cut.
+fn gemmas() -> (TrainerProto, NormalizerProto) {
+    let trainer = TrainerProto { model_type: Some(2), ..TrainerProto::default() };
+    let (add_dummy_prefix, remove_extra_whitespaces) = (Some(false), Some(false));
+    (trainer, NormalizerProto { add_dummy_prefix, remove_extra_whitespaces, ..NormalizerProto::default() })
+}
+
 #[test_case("tiny")]
 #[test_case("small")]
 fn pieces_alone_cut_every_text_as_the_tokenizer_does(model: &str) {
@@ -69,28 +76,11 @@ fn pieces_alone_cut_every_text_as_the_tokenizer_does(model: &str) {
             .map(|Piece { text, score, kind }| PieceProto {
                 piece: Some(text.clone()),
                 score: Some(*score),
-                kind: Some(
-                    [
-                        PieceKind::Normal,
-                        PieceKind::Unknown,
-                        PieceKind::Control,
-                        PieceKind::UserDefined,
-                        PieceKind::Unused,
-                        PieceKind::Byte,
-                    ]
-                    .iter()
-                    .position(|known| known == kind)
-                    .unwrap() as i32
-                        + 1,
-                ),
+                kind: Some(PieceKind::ALL.iter().position(|known| known == kind).unwrap() as i32 + 1),
             })
             .collect(),
-        trainer: Some(TrainerProto { model_type: Some(2), ..TrainerProto::default() }),
-        normalizer: Some(NormalizerProto {
-            add_dummy_prefix: Some(false),
-            remove_extra_whitespaces: Some(false),
-            ..NormalizerProto::default()
-        }),
+        trainer: Some(gemmas().0),
+        normalizer: Some(gemmas().1),
     };
     let own = SentencePieces::new(pieces.clone(), 2).unwrap();
     assert_eq!(SentencePieces::from_protobuf(&packed.encode_to_vec(), 2).unwrap(), own);
@@ -143,13 +133,20 @@ fn pieces_that_are_none_are_refused() {
 fn models_that_are_not_gemmas_are_refused() {
     let refusal = |model: ModelProto| SentencePieces::from_protobuf(&model.encode_to_vec(), 1).unwrap_err().to_string();
     let piece = PieceProto { piece: Some("a".into()), score: None, kind: None };
-    let with = |trainer, normalizer| ModelProto { pieces: vec![piece.clone()], trainer, normalizer };
-    let unigram = TrainerProto { model_type: Some(1), ..TrainerProto::default() };
-    assert!(refusal(with(Some(unigram), None)).contains("model_type is 1"));
-    let prefix = NormalizerProto { add_dummy_prefix: Some(true), ..NormalizerProto::default() };
-    assert!(refusal(with(None, Some(prefix))).contains("add_dummy_prefix is true"));
-    let map = NormalizerProto { precompiled_charsmap: Some(vec![1]), ..NormalizerProto::default() };
-    assert!(refusal(with(None, Some(map))).contains("precompiled_charsmap"));
+    let with = |change: fn(&mut TrainerProto, &mut NormalizerProto)| {
+        let (mut trainer, mut normalizer) = gemmas();
+        change(&mut trainer, &mut normalizer);
+        refusal(ModelProto { pieces: vec![piece.clone()], trainer: Some(trainer), normalizer: Some(normalizer) })
+    };
+    assert!(with(|trainer, _| trainer.model_type = Some(1)).contains("model_type is 1"));
+    assert!(with(|_, normalizer| normalizer.add_dummy_prefix = Some(true)).contains("add_dummy_prefix is true"));
+    assert!(with(|_, normalizer| normalizer.precompiled_charsmap = Some(vec![1])).contains("precompiled_charsmap"));
+    // What is absent means what the format says.
+    assert!(with(|trainer, _| trainer.model_type = None).contains("model_type is 1"));
+    assert!(with(|_, normalizer| normalizer.add_dummy_prefix = None).contains("add_dummy_prefix is true"));
+    assert!(
+        with(|_, normalizer| normalizer.remove_extra_whitespaces = None).contains("remove_extra_whitespaces is true")
+    );
     assert!(refusal(ModelProto::default()).contains("without pieces"));
     let bytes: Vec<u8> = (0..200).collect();
     assert!(SentencePieces::from_protobuf(&bytes, 1).is_err());

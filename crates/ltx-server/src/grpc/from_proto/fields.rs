@@ -1,49 +1,15 @@
-//! What is wrong with fields, collected: rules that hold for a field alone.
+//! Rules that hold for a field of a message alone.
 //!
 //! Must not know which message it came in.
 
-use ltx_types::FieldError;
+use ltx_types::{Faults, FieldError};
 use prost_types::Timestamp;
 
-/// Everything that was found wrong.
-#[derive(Debug, Default)]
-pub(super) struct Faults(Vec<FieldError>);
-
-impl Faults {
-    pub(super) fn add(&mut self, error: FieldError) {
-        self.0.push(error);
-    }
-
-    /// Whether anything is wrong with a field.
-    pub(super) fn has(&self, field: &str) -> bool {
-        self.0.iter().any(|error| error.field == field)
-    }
-
-    /// Adds what was found elsewhere.
-    pub(super) fn append(&mut self, others: Self) {
-        self.0.extend(others.0);
-    }
-
-    /// The value, or its fault under the name the field has here.
-    pub(super) fn keep<T>(&mut self, checked: Result<T, FieldError>, field: &'static str) -> Option<T> {
-        checked.map_err(|error| self.add(FieldError { field, ..error })).ok()
-    }
-
-    pub(super) fn unknown(&mut self, field: &'static str, value: i32) {
-        self.add(unknown(field, value));
-    }
-
-    pub(super) fn length(&mut self, field: &'static str, text: &str, most: usize) {
-        if text.len() > most {
-            let rule = format!("bytes are more than {most}");
-            self.add(FieldError::new(field, text.len(), rule).nearest(most));
-        }
-    }
-}
-
-impl From<Faults> for Vec<FieldError> {
-    fn from(faults: Faults) -> Self {
-        faults.0
+/// Adds the fault of a text of more bytes than there may be.
+pub(super) fn length(faults: &mut Faults, field: &'static str, text: &str, most: usize) {
+    if text.len() > most {
+        let rule = format!("bytes are more than {most}");
+        faults.add(FieldError::new(field, text.len(), rule).nearest(most));
     }
 }
 

@@ -2,11 +2,11 @@
 //!
 //! Must not know what a page token says; the jobs gave it.
 
-use super::fields::{Faults, milliseconds};
+use super::fields::{milliseconds, unknown};
 use crate::app::Listing;
 use ltx_jobs::{Filter, State};
 use ltx_proto::v1;
-use ltx_types::{FieldError, FieldErrors, Method};
+use ltx_types::{Faults, FieldError, FieldErrors, Method};
 use prost_types::Timestamp;
 
 /// The most generations of a page.
@@ -37,7 +37,7 @@ pub(crate) fn listing(request: &v1::ListGenerationsRequest) -> Result<Listing, F
             Ok(v1::GenerationState::Cancelled) => State::Cancelled,
             Ok(v1::GenerationState::Unspecified) | Err(_) => {
                 // One of them tells of all.
-                faults.unknown("states", value);
+                faults.add(unknown("states", value));
                 break;
             }
         };
@@ -50,18 +50,18 @@ pub(crate) fn listing(request: &v1::ListGenerationsRequest) -> Result<Listing, F
         Ok(v1::Method::ImageToVideo) => Some(Method::ImageToVideo),
         Ok(v1::Method::StartEndFrames) => Some(Method::StartEndFrames),
         Err(_) => {
-            faults.unknown("method", request.method);
+            faults.add(unknown("method", request.method));
             None
         }
     };
     let mut time = |field, time: &Option<Timestamp>| {
         let time = time.as_ref().map(|time| milliseconds(field, time));
-        time.and_then(|time| faults.keep(time, field))
+        time.and_then(|time| faults.keep_as(field, time))
     };
     let from_ms = time("created_from", &request.created_from);
     let before_ms = time("created_before", &request.created_before);
     let token = Some(&request.page_token).filter(|token| !token.is_empty());
-    let after = token.and_then(|token| faults.keep(token.parse(), "page_token"));
-    FieldErrors::none(faults.into())?;
+    let after = token.and_then(|token| faults.keep_as("page_token", token.parse()));
+    faults.nothing()?;
     Ok(Listing { size, after, filter: Filter { states, method, from_ms, before_ms } })
 }

@@ -41,8 +41,8 @@ pub(crate) fn model(served: &ServedModel) -> v1::Model {
             model: manifest.name.clone(),
             ..v1::GenerationSpec::default()
         }),
-        two_stages: rules.two_stages.unwrap_or(false),
-        rules: Some(self::rules(&rules)),
+        two_stages: rules.and_then(|rules| rules.two_stages).unwrap_or_else(|| card.has_upscaler()),
+        rules: rules.as_ref().map(self::rules),
         weights: card.weights.as_ref().map(weights),
     }
 }

@@ -44,8 +44,6 @@ const ONE_BY_ONE: [&str; 16] = [
 ];
 /// The most bytes of an `adapter_config.json` that are read.
 const CONFIG_BYTES: u64 = 16 << 20;
-/// How near two alphas are that are stated as the same number.
-const SAME: f64 = 1e-6;
 
 /// Entries of a configuration.
 type Entries<'a> = Vec<(&'a str, &'a Json)>;
@@ -98,7 +96,6 @@ pub(super) struct OwnAlpha<'a> {
 /// A scale, and where it is from.
 struct Scale {
     said: String,
-    alpha: f64,
     scale: f64,
 }
 
@@ -186,10 +183,10 @@ impl Stated {
         let over = |alpha: f64, root: bool| alpha / if root { rank.sqrt() } else { rank };
         let mut found: Option<Scale> = own.map(|own| Scale {
             said: format!("its tensor {} is {}", own.key, own.alpha),
-            alpha: own.alpha.into(),
             scale: over(own.alpha.into(), root),
         });
-        let rounding = own.map_or(SAME, |own| own.rounding);
+        // What two headers state is the same number or another; a tensor's may be a rounded one.
+        let rounding = own.map_or(0.0, |own| own.rounding);
         let plain = own.map(|own| over(own.alpha.into(), false));
         let mut lacking = None;
         let mut take = |next: Scale| match &found {
@@ -197,11 +194,11 @@ impl Stated {
                 found = Some(next);
                 Ok(())
             }
-            Some(first) if near(first.alpha, next.alpha, rounding) || near(first.scale, next.scale, rounding) => Ok(()),
+            Some(first) if near(first.scale, next.scale, rounding) => Ok(()),
             // A converter that has taken the root into the alpha of the tensor.
             Some(first) if plain.is_some_and(|plain| near(plain, next.scale, rounding)) => {
-                let (said, alpha) = (first.said.clone(), first.alpha);
-                found = Some(Scale { said, alpha, scale: next.scale });
+                let said = first.said.clone();
+                found = Some(Scale { said, scale: next.scale });
                 Ok(())
             }
             Some(first) => {
@@ -212,7 +209,7 @@ impl Stated {
             match config.peft.alpha_of(&layer.names) {
                 Some((entry, alpha)) => {
                     let said = format!("{} {entry} is {alpha}", config.place);
-                    take(Scale { said, alpha, scale: over(alpha, root) })?;
+                    take(Scale { said, scale: over(alpha, root) })?;
                 }
                 None if config.lacks_alpha() => lacking = lacking.or(Some(&config.place)),
                 None => {}
@@ -222,7 +219,7 @@ impl Stated {
             && let Some(alpha) = kohya.alpha()
         {
             let said = format!("header entry ss_network_alpha is {alpha}");
-            take(Scale { said, alpha, scale: over(alpha, root || kohya.root) })?;
+            take(Scale { said, scale: over(alpha, root || kohya.root) })?;
         }
         let by_layer = self.kohya.as_ref().is_some_and(Kohya::leaves_alpha_to_tensors);
         let refused = |entry: String, found: &str, why: &str| {

@@ -6,8 +6,10 @@
 use super::json::Json;
 use regex::{Regex, RegexBuilder};
 
-/// The most bytes that a compiled pattern may take.
+/// The most bytes that a compiled pattern may take, and as many again while it is matched.
 const COMPILED: usize = 1 << 20;
+/// The most patterns of one entry that have to be compiled: 32 of them in both entries of a configuration take 128 MiB.
+const MOST_COMPILED: usize = 32;
 /// The most patterns of one entry: more than any model has layers.
 const MOST: usize = 16_384;
 /// What Python reads as characters of a class, and the crate as operations on classes.
@@ -20,15 +22,27 @@ pub(super) struct Patterns(Vec<Pattern>);
 #[derive(Debug)]
 struct Pattern {
     text: String,
-    /// A pattern of plain names needs no compiling.
     matcher: Matcher,
     value: f64,
 }
 
 #[derive(Debug)]
 enum Matcher {
-    Name,
+    /// Of letters, digits, `_` and dots, each of which is any character or, behind a backslash, itself: needs no compiling.
+    Plain,
+    /// The same behind `^`: the whole name.
+    Whole,
     Regex(Box<Regex>),
+}
+
+impl Matcher {
+    fn matches(&self, text: &str, name: &str) -> bool {
+        match self {
+            Self::Plain => ends_in(text, name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')),
+            Self::Whole => text.strip_prefix('^').and_then(|text| ends_in(text, name)).is_some_and(str::is_empty),
+            Self::Regex(regex) => regex.is_match(name),
+        }
+    }
 }
 
 impl Patterns {
@@ -42,11 +56,17 @@ impl Patterns {
             Json::Object(entries) if entries.len() <= MOST => entries,
             other => return Err((other.to_string(), format!("expected an object of at most {MOST} patterns"))),
         };
+        let mut compiled = 0;
         let read = |(text, value): &(String, Json)| {
             let Some(value) = value.number() else {
                 return Err((format!("{text}: {value}"), "expected one finite number for a pattern".to_owned()));
             };
             let matcher = matcher(text).map_err(|why| (text.clone(), why))?;
+            compiled += usize::from(matches!(matcher, Matcher::Regex(_)));
+            if compiled > MOST_COMPILED {
+                let why = format!("expected at most {MOST_COMPILED} patterns that are more than a layer's name");
+                return Err((text.clone(), why));
+            }
             Ok(Pattern { text: text.clone(), matcher, value })
         };
         entries.iter().map(read).collect::<Result<_, _>>().map(Self)
@@ -54,12 +74,7 @@ impl Patterns {
 
     /// The pattern that counts for a layer, and its value.
     pub(super) fn find(&self, name: &str) -> Option<(&str, f64)> {
-        let found = self.0.iter().find(|pattern| match &pattern.matcher {
-            Matcher::Name => {
-                name.strip_suffix(pattern.text.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-            }
-            Matcher::Regex(regex) => regex.is_match(name),
-        });
+        let found = self.0.iter().find(|pattern| pattern.matcher.matches(&pattern.text, name));
         found.map(|pattern| (pattern.text.as_str(), pattern.value))
     }
 
@@ -69,18 +84,40 @@ impl Patterns {
     }
 }
 
-/// A dot in a plain name stands for itself alone where names are compared, and for any character in a pattern: names with dots
-/// are patterns.
+/// What stands before the end of a name that a plain pattern matches.
+fn ends_in<'a>(text: &str, name: &'a str) -> Option<&'a str> {
+    let length = text.chars().filter(|c| *c != '\\').count();
+    let start = name.chars().count().checked_sub(length)?;
+    let (rest, end) = name.split_at(name.char_indices().nth(start).map_or(name.len(), |(at, _)| at));
+    let mut pattern = text.chars();
+    let mut same = |c: char| match pattern.next() {
+        Some('\\') => pattern.next() == Some(c),
+        Some('.') => c != '\n',
+        expected => expected == Some(c),
+    };
+    (end.chars().all(&mut same) && !rest.contains('\n')).then_some(rest)
+}
+
+/// Whether a pattern is only letters, digits, `_` and dots, with or without a backslash before them.
+fn is_plain(text: &str) -> bool {
+    let bare = text.replace("\\.", ".");
+    !bare.is_empty() && bare.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.')
+}
+
 fn matcher(text: &str) -> Result<Matcher, String> {
-    if !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-        return Ok(Matcher::Name);
+    if is_plain(text) {
+        return Ok(Matcher::Plain);
+    }
+    if text.strip_prefix('^').is_some_and(is_plain) {
+        return Ok(Matcher::Whole);
     }
     let why = "this pattern cannot be read; write it without look-around, back references and operations on classes";
     if CLASS_OPERATIONS.iter().any(|operation| text.contains(operation)) {
         return Err(why.to_owned());
     }
     let whole = format!("^(?:.*\\.)?(?:{text})$");
-    let regex = RegexBuilder::new(&whole).size_limit(COMPILED).build().map_err(|_| why.to_owned())?;
+    let regex =
+        RegexBuilder::new(&whole).size_limit(COMPILED).dfa_size_limit(COMPILED).build().map_err(|_| why.to_owned())?;
     Ok(Matcher::Regex(Box::new(regex)))
 }
 
@@ -104,6 +141,11 @@ mod tests {
             (r#"{"transformer_blocks.1.attn1.to_q": 4}"#, None),
             (r#"{"^transformer_blocks.10.attn1.to_q": 4}"#, Some(4.0)),
             (r#"{"^attn1.to_q": 4}"#, None),
+            (r#"{"^transformer_blocks\\.10\\.attn1\\.to_q": 4}"#, Some(4.0)),
+            (r#"{"transformer_blocks.1..attn1.to_q": 4}"#, Some(4.0)),
+            (r#"{"transformer_blocks.10\\.attn1.to.q": 4}"#, Some(4.0)),
+            (r#"{"transformer_blocks.10.attn1.to\\.q": 4}"#, None),
+            (r#"{"..transformer_blocks.10.attn1.to_q": 4}"#, None),
             (r#"{"transformer_blocks\\.\\d+\\.attn1\\.to_[qk]": 4}"#, Some(4.0)),
             (r#"{".*attn1.*": 4}"#, Some(4.0)),
             (r#"{"attn2.to_q|attn1.to_q": 4}"#, Some(4.0)),
@@ -113,6 +155,18 @@ mod tests {
         ] {
             assert_eq!(find(json, name), expected, "{json}");
         }
+    }
+
+    #[test]
+    fn names_of_layers_are_as_many_as_a_model_has_and_other_patterns_are_few() {
+        let read = |pattern: &dyn Fn(usize) -> String, count: usize| {
+            let patterns = (0..count).map(|i| (pattern(i), Json::Number(1.0))).collect();
+            Patterns::read(&Json::Object(patterns))
+        };
+        assert!(read(&|i| format!("transformer_blocks.{i}.attn1.to_q"), MOST).is_ok());
+        assert!(read(&|i| format!("blocks.{i}.*"), MOST_COMPILED).is_ok());
+        let (pattern, why) = read(&|i| format!("blocks.{i}.*"), MOST_COMPILED + 1).unwrap_err();
+        assert!(pattern == "blocks.32.*" && why.contains("at most 32"), "{pattern}: {why}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::Arguments;
 use crate::{human::human, memory};
 use ltx_engine::{MemoryPlan, Outcome};
 use ltx_policy::{ModelIdentity, UsageMark};
-use ltx_types::{Generation, Guidance, LoraChoice, SigmaList, Stage, Stages};
+use ltx_types::{Generation, Guidance, LoraChoice, Stage, Stages};
 use ltx_weights::LoraReport;
 use serde_json::{Value, json};
 
@@ -97,7 +97,6 @@ pub(super) struct Summary<'a> {
 impl Summary<'_> {
     pub(super) fn json(&self) -> Value {
         let request = self.request;
-        let values = |list: &Option<SigmaList>| list.as_ref().map(|list| list.values().to_vec());
         let seconds: serde_json::Map<String, Value> =
             self.outcome.seconds.iter().map(|s| (s.stage.label().to_owned(), json!(s.seconds))).collect();
         let peaks: serde_json::Map<String, Value> =
@@ -114,8 +113,8 @@ impl Summary<'_> {
             "schedule": request.schedule,
             "stages": request.stages,
             "steps": request.steps,
-            "sigmas": values(&request.sigmas),
-            "refine_sigmas": values(&request.refine_sigmas),
+            "sigmas": request.sigmas,
+            "refine_sigmas": request.refine_sigmas,
             "guidance": request.guidance.as_ref().map(|g: &Guidance| json!(g)),
             "conditioning": request.conditioning,
             "image_crf": request.image_crf.get().unwrap_or(0),

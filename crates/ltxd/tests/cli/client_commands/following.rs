@@ -62,7 +62,9 @@ fn events_are_numbered_and_watched_from_any_of_them() {
 #[test]
 fn the_latest_preview_is_in_a_file_and_the_frames_are_the_same() {
     let mut node = Node::start(&[]);
-    let shape = ["--prompt", "A boat.", "--width=512", "--height=384", "--frames=17", "--seed=5"];
+    // Many steps, that a watcher which is slow sees the preview of one of them.
+    let size = ["--prompt", "A boat.", "--width=512", "--height=384", "--frames=17", "--seed=5"];
+    let shape = [&size[..], &["--schedule=guided", "--steps=30"]].concat();
     let image = start_picture();
     let submit = [&["submit", "--image", &image], &shape[..]].concat();
     let frames = |last: &Value| last["done"]["mark"]["frames_sha256"].as_str().expect("a digest").to_owned();

@@ -72,9 +72,9 @@ impl Node {
         1024 * kib.and_then(|kib| kib.trim().parse::<u64>().ok()).unwrap_or_else(|| panic!("no VmRSS in {status}"))
     }
 
-    /// Processor time so far.
-    pub(crate) fn cpu(&self) -> std::time::Duration {
-        self.running.process.cpu()
+    /// Bytes that its threads have read from files, those of this name aside.
+    pub(crate) fn read_bytes(&self, aside: &str) -> u64 {
+        self.running.process.read_bytes(aside)
     }
 
     /// A client command against it.

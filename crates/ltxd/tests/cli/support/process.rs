@@ -1,4 +1,4 @@
-//! A command while it runs: what it says line by line, signals to it, and what it took when it has ended.
+//! A command while it runs: what it says line by line, signals to it, and the memory that it took.
 //!
 //! Must not know the commands. Waits for lines and states, never for a time.
 
@@ -10,15 +10,12 @@ use nix::{
 use std::{
     fs,
     io::{BufRead, BufReader, Read},
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
     time::{Duration, Instant},
 };
-use wait4::Wait4;
-
-/// Ticks of a second in `/proc/PID/stat`: the same on every Linux.
-const TICKS: f64 = 100.0;
 
 /// A child that does not outlive the test.
 pub(crate) struct Guarded(Option<Child>);
@@ -28,11 +25,9 @@ pub(crate) struct Guarded(Option<Child>);
 pub(crate) struct Finished {
     /// Nothing where a signal ended it.
     pub(crate) code: Option<i32>,
-    /// Processor time, of all threads.
-    pub(crate) cpu: Duration,
-    /// Resident memory at its peak, in bytes. The system counts what the test process took when it started it as well: 0 where that
-    /// may have been more.
-    pub(crate) peak: u64,
+    /// Bytes of resident memory at its peak, as it was last looked at, every few milliseconds; nothing where it never was. (What the
+    /// system tells of one that has ended counts what the test process took when it started it as well.)
+    pub(crate) peak: Option<u64>,
 }
 
 impl Guarded {
@@ -68,10 +63,37 @@ impl Guarded {
         matches!(self.stat().first().map(String::as_str), None | Some("Z" | "X"))
     }
 
-    /// Processor time so far, of all threads.
-    pub(crate) fn cpu(&self) -> Duration {
-        let ticks: f64 = self.stat().iter().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
-        Duration::from_secs_f64(ticks / TICKS)
+    /// Bytes of resident memory at its peak since it was started; nothing when it has ended.
+    pub(crate) fn peak(&self) -> Option<u64> {
+        let status = self.proc("status");
+        let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB"))?;
+        Some(1024 * kib.trim().parse::<u64>().ok()?)
+    }
+
+    /// Bytes that its threads have read from files, those of this name aside.
+    pub(crate) fn read_bytes(&self, aside: &str) -> u64 {
+        let read = |task: &Path| {
+            let io = fs::read_to_string(task.join("io")).ok()?;
+            io.lines().find_map(|line| line.strip_prefix("rchar: "))?.trim().parse::<u64>().ok()
+        };
+        let other = self
+            .threads()
+            .into_iter()
+            .filter(|task| fs::read_to_string(task.join("comm")).is_ok_and(|name| name.trim() != aside));
+        other.filter_map(|task| read(&task)).sum()
+    }
+
+    /// Whether none of its threads runs: it got SIGSTOP.
+    pub(crate) fn stands_still(&self) -> bool {
+        self.threads().iter().all(|task| {
+            let stat = fs::read_to_string(task.join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_none_or(|(_, fields)| fields.starts_with(['T', 'Z', 'X']))
+        })
+    }
+
+    /// The folders of its threads in `/proc`.
+    fn threads(&self) -> Vec<PathBuf> {
+        super::files::paths_in(Path::new(&format!("/proc/{}/task", self.child().id())))
     }
 
     /// Whether it handles a signal itself by now.
@@ -94,15 +116,14 @@ impl Guarded {
 
     /// Waits for its end.
     pub(crate) fn finish(mut self) -> Finished {
-        let began = Instant::now();
+        let (began, mut peak) = (Instant::now(), None);
         while !self.has_ended() {
             assert!(began.elapsed() < HUNG, "it does not end");
+            peak = peak.max(self.peak());
             thread::sleep(Duration::from_millis(2));
         }
-        let used = self.0.take().expect("it was not waited for yet").wait4().expect("it ended");
-        let cpu = used.rusage.utime + used.rusage.stime;
-        let peak = Some(used.rusage.maxrss).filter(|peak| Some(*peak) > ltx_jobs::memory::peak_bytes()).unwrap_or(0);
-        Finished { code: used.status.code(), cpu, peak }
+        let status = self.0.take().expect("it was not waited for yet").wait().expect("it ended");
+        Finished { code: status.code(), peak }
     }
 }
 
@@ -162,9 +183,13 @@ impl Running {
     }
 
     /// Reads on to its end; what it came to, and every line it said.
-    pub(crate) fn finish(mut self) -> (Finished, Vec<String>) {
-        while self.next_line().is_some() {}
-        (self.process.finish(), self.said)
+    pub(crate) fn finish(self) -> (Finished, Vec<String>) {
+        let Self { process, lines, mut said } = self;
+        let finished = process.finish();
+        while let Ok(line) = lines.recv_timeout(HUNG) {
+            said.push(line);
+        }
+        (finished, said)
     }
 }
 

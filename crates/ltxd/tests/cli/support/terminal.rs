@@ -9,12 +9,13 @@ use super::{
 use nix::{
     fcntl::OFlag,
     pty::{grantpt, posix_openpt, ptsname_r, unlockpt},
+    sys::signal::Signal::SIGSTOP,
 };
 use regex::Regex;
 use std::{
     fs::File,
-    io::Read,
-    os::unix::fs::OpenOptionsExt,
+    io::{Read, Write},
+    os::{fd::AsFd, unix::fs::OpenOptionsExt},
     process::Command,
     sync::{Arc, Condvar, Mutex},
     thread::{self, JoinHandle},
@@ -23,11 +24,15 @@ use std::{
 /// Columns of the terminal.
 pub(crate) const COLUMNS: usize = 100;
 
+/// Typed to see it echoed: nothing that a command shows.
+const TYPED: &str = "@@@";
+
 /// A command on a terminal of its own.
 pub(crate) struct Terminal {
     pub(crate) process: Guarded,
     screen: Arc<Screen>,
     reader: JoinHandle<()>,
+    keyboard: File,
 }
 
 #[derive(Default)]
@@ -55,13 +60,14 @@ impl Terminal {
         let sized = Command::new("stty").args(["cols", &COLUMNS.to_string(), "rows", "30"]).stdin(theirs()).status();
         assert!(sized.expect("stty").success(), "the terminal gets no size");
         command.env("TERM", "xterm").stdin(theirs()).stdout(theirs()).stderr(theirs());
+        let keyboard = File::from(ours.as_fd().try_clone_to_owned().expect("a second handle"));
         let process = Guarded::start(&mut command);
         let screen = Arc::new(Screen::default());
         let reader = thread::spawn({
             let screen = Arc::clone(&screen);
             move || screen.fill_from(ours)
         });
-        Self { process, screen, reader }
+        Self { process, screen, reader, keyboard }
     }
 
     /// Waits until it has shown something that matches; fails when it ends before.
@@ -78,6 +84,16 @@ impl Terminal {
             assert!(!waited.timed_out(), "it hangs; it showed:\n{}", parts(&next.bytes).join("\n"));
             shown = next;
         }
+    }
+
+    /// Makes it stand still (SIGCONT ends that); everything it has shown by then.
+    pub(crate) fn halt(&self) -> Vec<String> {
+        self.process.signal(SIGSTOP);
+        self.process.wait_until("it stood still", Guarded::stands_still);
+        // The terminal echoes what is typed behind everything that was written to it.
+        (&self.keyboard).write_all(TYPED.as_bytes()).expect("the terminal is there");
+        self.await_shown(TYPED);
+        parts(&self.screen.shown.lock().unwrap().bytes)
     }
 
     /// Waits for its end; what it came to, and everything it showed, line by line and draft by draft.
