@@ -118,15 +118,15 @@ impl LtxFile {
     /// the projection, and tells the width of its hidden states, which no shape of these files shows.
     pub(crate) fn open(files: &[PathBuf], loras: &[LoraChoice], text: Option<&TextFolder>) -> Result<Self> {
         let tensors = TensorSet::together(files, open_each(files)?)?;
+        if Held::by(&tensors).here.is_empty() {
+            return Err(misplaced(&tensors));
+        }
         let tensors = match text.map(TextFolder::projection_tensors).transpose()?.flatten() {
             Some(projection) => tensors.and(projection)?,
             None => tensors,
         };
         let text_width = text.map(|text| text.config.hidden_size);
-        let Held { here, absent } = Held::by(&tensors);
-        if here.is_empty() {
-            return Err(misplaced(&tensors));
-        }
+        let Held { absent, .. } = Held::by(&tensors);
         if !absent.is_empty() {
             return Err(PipelineError::MissingParts { file: tensors.path().to_owned(), parts: absent });
         }

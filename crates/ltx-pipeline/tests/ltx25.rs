@@ -79,7 +79,12 @@ fn a_checkpoint_runs_with_the_text_encoder_that_it_names_alone() {
     let engine = Engine::open(&files(), EngineOptions::default()).unwrap();
     assert_eq!(engine.architecture().family.name(), "ltx-2.5");
     let gemma3 = ModelFiles { text_encoder: tiny("gemma"), ..files() };
-    assert!(refusal(&gemma3).contains("gemma4-12b-ltx-v1"), "{}", refusal(&gemma3));
+    assert!(refusal(&gemma3).contains("text projection missing"), "{}", refusal(&gemma3));
+    let source = ("gemma_source_checkpoint", r#"{"gemma_version": "gemma4-12b-ltx-v1"}"#);
+    let with_projection = newer("ltx-2.5-tiny-transformer-gemma3.safetensors");
+    let named = altered(&with_projection, &folder.path().join("named.safetensors"), source);
+    let said = refusal(&ModelFiles { checkpoint: named, ..gemma3.clone() });
+    assert!(said.contains("is absent, supported: gemma4-12b-ltx-v1"), "{said}");
     let source = ("gemma_source_checkpoint", r#"{"gemma_version": "gemma4-12b-ltx-v2"}"#);
     let other = altered(&newer(TRANSFORMER), &folder.path().join("other.safetensors"), source);
     let said = refusal(&ModelFiles { checkpoint: other, ..files() });
