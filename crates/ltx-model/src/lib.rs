@@ -14,6 +14,7 @@ mod layers;
 mod layout;
 pub mod part;
 pub mod text_encoder;
+mod timestep_embedding;
 pub mod transformer;
 pub mod upsampler;
 pub mod video_vae;

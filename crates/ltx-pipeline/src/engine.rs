@@ -10,16 +10,20 @@ use crate::{
     opened::{LtxFile, TextFolder, UpscalerFile, resolved, same},
     plan::{Sizes, StageSizes},
     prompts::Prompts,
+    sampler::{SamplerKind, samplers},
 };
 use candle_core::Device;
 use ltx_engine::{MemoryBudget, TileSizes};
 use ltx_model::{architecture::Architecture, footprint::Placement, upsampler::UpsamplerConfig};
 use ltx_nn::{Carrier, Compute, carrier};
-use ltx_types::{LoraUse, ModelFiles, ModelRules, SamplingStage};
+use ltx_types::{Generation, LoraUse, ModelFiles, ModelRules, SamplingStage, Schedule, model_version};
 use ltx_weights::{LoadReport, Wear};
 pub(crate) use parts::LatentUpsampling;
 use parts::{Parts, StagedStacks};
 use std::sync::Arc;
+
+/// The first version whose distilled model the authors sample by ancestral Euler.
+const ANCESTRAL_SINCE: (u32, u32) = (2, 5);
 
 /// How the engine computes.
 #[derive(Debug, Clone)]
@@ -40,6 +44,8 @@ pub struct EngineOptions {
     pub beside_bytes: u64,
     /// Whether plans leave room for previews. Without it none are made.
     pub previews: bool,
+    /// Whether first stages are sampled by ancestral Euler. Without it: as the authors sample the model.
+    pub ancestral: Option<bool>,
     /// Takes shapes from the files and draws the values, for measurements at sizes whose weights are not here.
     pub random_weights: bool,
 }
@@ -55,6 +61,7 @@ impl Default for EngineOptions {
             host_bytes: 0,
             beside_bytes: 0,
             previews: true,
+            ancestral: None,
             random_weights: false,
         }
     }
@@ -98,8 +105,7 @@ impl Engine {
         let files = &resolved(files)?;
         // What the checkpoint is comes first, also where the text encoder is unusable.
         let text = TextFolder::open(&files.text_encoder);
-        let width = text.as_ref().ok().map(|text| text.config.hidden_size);
-        let ltx = LtxFile::open(&files.checkpoint_files(), &files.loras, width)?;
+        let mut ltx = LtxFile::open(&files.checkpoint_files(), &files.loras, text.as_ref().ok())?;
         let text = text?;
         let mut reports = vec![ltx.account().complete()?, text.account().complete()?];
         ltx.check_text_encoder(&text.config)?;
@@ -187,6 +193,18 @@ impl Engine {
     /// Whether two stages are possible.
     pub fn has_upscaler(&self) -> bool {
         self.upscaler.is_some()
+    }
+
+    /// The samplers of both stages. From LTX-2.5 on, the distilled schedule's first stage is sampled by ancestral Euler.
+    pub(crate) fn samplers(&self, request: &Generation) -> [SamplerKind; 2] {
+        let distilled = request.schedule == Schedule::Distilled;
+        let newer = model_version(self.version()).is_some_and(|version| version >= ANCESTRAL_SINCE);
+        match samplers(request) {
+            [SamplerKind::Euler, second] if self.options.ancestral.unwrap_or(distilled && newer) => {
+                [SamplerKind::ancestral(request), second]
+            }
+            usual => usual,
+        }
     }
 
     /// What requests for the model are held against.

@@ -11,7 +11,7 @@ use crate::{
     plan::Fit,
     preview::Previewer,
     rgb::each_rgb_frame,
-    sampler::{SamplerKind, Sampling, samplers},
+    sampler::{SamplerKind, Sampling},
     stage_sigmas,
 };
 use candle_core::{DType, Tensor};
@@ -222,7 +222,7 @@ impl Engine {
     ) -> Result<Tensor> {
         let mut noise = Noise::new(request.seed);
         let [first, second] = stage_sigmas(request);
-        let [first_sampler, second_sampler] = samplers(request);
+        let [first_sampler, second_sampler] = self.samplers(request);
         let saved = LatentState::saved(run.store)?;
         let started = Instant::now();
         let anew = request.stages == Stages::Two && self.is_dressed_anew(LoraHalf::Video, fit);

@@ -4,6 +4,7 @@
 //! Must not know requests, or what an account is printed on.
 
 mod folder;
+mod gemma_version;
 pub(crate) mod recognised;
 mod text;
 mod tokenizer;
@@ -113,14 +114,19 @@ fn twice(Twice { first, second, tensors }: &Twice) -> String {
 }
 
 impl LtxFile {
-    /// The official single file, or the component files of one model; and LoRA files over it. `text_width` is the width of the
-    /// text encoder's hidden states, which no shape of these files shows.
-    pub(crate) fn open(files: &[PathBuf], loras: &[LoraChoice], text_width: Option<usize>) -> Result<Self> {
+    /// The official single file, or the component files of one model; and LoRA files over it. The text encoder's file may hold
+    /// the projection, and tells the width of its hidden states, which no shape of these files shows.
+    pub(crate) fn open(files: &[PathBuf], loras: &[LoraChoice], text: Option<&TextFolder>) -> Result<Self> {
         let tensors = TensorSet::together(files, open_each(files)?)?;
-        let Held { here, absent } = Held::by(&tensors);
-        if here.is_empty() {
+        if Held::by(&tensors).here.is_empty() {
             return Err(misplaced(&tensors));
         }
+        let tensors = match text.map(TextFolder::projection_tensors).transpose()?.flatten() {
+            Some(projection) => tensors.and(projection)?,
+            None => tensors,
+        };
+        let text_width = text.map(|text| text.config.hidden_size);
+        let Held { absent, .. } = Held::by(&tensors);
         if !absent.is_empty() {
             return Err(PipelineError::MissingParts { file: tensors.path().to_owned(), parts: absent });
         }
@@ -137,9 +143,10 @@ impl LtxFile {
         account(source, &self.architecture.clone().into(), &CHECKPOINT.map(|marked| marked.part))
     }
 
-    /// Refuses a text encoder of another width or depth.
-    pub(crate) fn check_text_encoder(&self, config: &GemmaConfig) -> Result<()> {
-        let projection = self.architecture.text.projection;
+    /// Refuses a text encoder of another width, depth or version. What cannot be told is noted.
+    pub(crate) fn check_text_encoder(&mut self, config: &GemmaConfig) -> Result<()> {
+        self.notes.extend(gemma_version::check(&self.tensors, config)?);
+        let projection = self.architecture.text().map_err(config_of(self.tensors.path()))?.projection;
         same("text encoder width", config.hidden_size, projection.hidden)?;
         same("text encoder hidden states", config.states(), projection.states)
     }
@@ -165,7 +172,7 @@ pub(crate) fn account(source: Arc<ShapeOnly>, components: &Components, parts: &[
 }
 
 /// Loads a part that has a file of its own from shapes alone; its keys begin at `prefix`.
-fn account_alone<M: Module>(tensors: &Arc<TensorSet>, prefix: &str, config: &M::Config) -> Arc<ShapeOnly> {
+pub(crate) fn account_alone<M: Module>(tensors: &Arc<TensorSet>, prefix: &str, config: &M::Config) -> Arc<ShapeOnly> {
     let source = ShapeOnly::new(Arc::clone(tensors));
     if let Err(error) = M::load(&Vb::new(source.part(M::PART), Compute::cpu_f32()).pp(prefix), config) {
         source.note(error);

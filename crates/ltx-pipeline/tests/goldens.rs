@@ -11,8 +11,17 @@ use ltx_testkit::data;
 use ltx_types::{CancelToken, NoProgress};
 use std::{collections::HashMap, fs, path::Path};
 
-const CASES: [&str; 6] =
-    ["i2v_distilled", "combined_distilled", "strengths_middle", "kf_guided", "kf_two_stage", "crf33/i2v_distilled"];
+const CASES: [&str; 9] = [
+    "i2v_distilled",
+    "combined_distilled",
+    "strengths_middle",
+    "kf_guided",
+    "kf_two_stage",
+    "crf33/i2v_distilled",
+    "ltx25/i2v_ancestral",
+    "ltx25/i2v_gemma4",
+    "ltx20/kf_guided",
+];
 
 fn run(folder: &Path) -> Result<GoldenResult, GoldenError> {
     let run = Run { progress: &NoProgress, cancel: &CancelToken::new(), store: &NotSaved, previews: &NoPreviews };

@@ -29,6 +29,7 @@ mod sigmas;
 mod size_rules;
 mod time;
 mod unread;
+mod version;
 
 pub use cancel::{CancelToken, Cancelled};
 pub use causes::{causes, sentence};
@@ -52,3 +53,4 @@ pub use shape::{LatentScale, LatentShape, PixelShape};
 pub use sigmas::SigmaList;
 pub use size_rules::SizeRules;
 pub use time::UnixMillis;
+pub use version::model_version;

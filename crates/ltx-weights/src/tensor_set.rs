@@ -122,6 +122,38 @@ impl TensorSet {
         Ok(set)
     }
 
+    /// Those of its tensors, and of what accompanies them, whose keys are wanted.
+    #[must_use]
+    pub fn keeping(mut self, wanted: impl Fn(&str) -> bool) -> Self {
+        for file in &mut self.files {
+            file.header.entries.retain(|key, _| wanted(key));
+            file.header.companions.retain(|key, _| wanted(key));
+        }
+        self.by_key.retain(|key, _| wanted(key));
+        self
+    }
+
+    /// Its tensors alone: what its files say about themselves is left out.
+    #[must_use]
+    pub fn without_metadata(mut self) -> Self {
+        for file in &mut self.files {
+            file.header.values.clear();
+            file.header.texts.clear();
+            file.header.arrays.clear();
+        }
+        Self { configs: Vec::new(), ..self }
+    }
+
+    /// With the tensors of further files of the same model; their metadata comes last.
+    ///
+    /// # Errors
+    /// Two files hold a key with different values.
+    pub fn and(mut self, others: Self) -> Result<Self> {
+        self.files.extend(others.files);
+        let joined = Self::join(self.path, self.files, Overlap::SameWeights)?;
+        Ok(Self { configs: self.configs.into_iter().chain(others.configs).collect(), ..joined })
+    }
+
     fn join(path: PathBuf, mut files: Vec<WeightFile>, overlap: Overlap) -> Result<Self> {
         // What lies beside a language model for images must not speak for it.
         files.sort_by_key(WeightFile::is_vision);

@@ -1,4 +1,4 @@
-//! What a file of weights is when it is not one of LTX-2.3's: another generation of LTX, another layout of one, or a model of
+//! What a file of weights is when it is not one that runs here: another generation of LTX, another layout of one, or a model of
 //! somebody else. Told by keys, shapes, version and configuration, before any key is complained about.
 //!
 //! Must not know files.
@@ -6,6 +6,7 @@
 mod vendors;
 
 use crate::architecture::Keys;
+use ltx_types::model_version;
 use serde_json::Value;
 
 /// What there is to tell a file by.
@@ -32,9 +33,12 @@ pub struct Foreign {
 }
 
 /// What to take instead of another generation.
-const TAKE_LTX_23: &str = "this version runs LTX-2.3: take Lightricks/LTX-2.3 (docs/models.md)";
+const TAKE_LTX_23: &str = "this version runs LTX-2, LTX-2.3 and LTX-2.5: take Lightricks/LTX-2.3 (docs/models.md)";
 /// What to take instead of a diffusers layout.
 const TAKE_ONE_FILE: &str = "it is not read here: take the single file of Lightricks/LTX-2.3, or its parts as ComfyUI has them (docs/models.md)";
+const DIFFUSION_VAE: &str = "LTX-2.5 video VAE with a diffusion decoder";
+const TAKE_THE_CONVOLUTIONS: &str =
+    "its decoder does not run here: take ltx-2.5-video-vae-conv-bf16.safetensors of Lightricks/LTX-2.5";
 const TAKE_THE_VAE: &str = "take the official video VAE of LTX-2.3";
 
 /// Beginnings of keys that only LTX's files have, once they are official: others' autoencoders and encoders begin with `encoder.`
@@ -115,19 +119,11 @@ fn generation_of_transformer(signs: &Signs<'_>) -> Option<Foreign> {
     let what = if whole { "checkpoint" } else { "transformer" };
     let (generation, sign) = if let Some(generation) = generation_of_version(signs.version) {
         (Some(generation), format!("its model_version is {}", signs.version.unwrap_or_default()))
-    } else if !has("attn1.to_gate_logits.") {
-        let gates = format!("{BLOCK}attn1.to_gate_logits");
-        match first(&format!("{BLOCK}audio_attn1.")) {
-            Some(key) => (Some("LTX-2".to_owned()), format!("it has the key {key} and none of gates, {gates}")),
-            None => (
-                Some(size_of_0_9(keys)),
-                format!("it has the key {BLOCK}attn1.to_q.weight, none of gates ({gates}) and none of audio"),
-            ),
-        }
-    } else if let Some(key) = keys.all().find(|key| key.ends_with("keyframes_abs_pos_embedding")) {
-        (Some("LTX-2.5".to_owned()), format!("it has the key {key}"))
-    } else if has("ff.net.2.weight") && !has("ff.net.2.bias") {
-        (Some("LTX-2.5".to_owned()), format!("it has the key {BLOCK}ff.net.2.weight and no {BLOCK}ff.net.2.bias"))
+    } else if !has("attn1.to_gate_logits.") && !has("audio_attn1.") {
+        let sign = format!(
+            "it has the key {BLOCK}attn1.to_q.weight, none of gates ({BLOCK}attn1.to_gate_logits) and none of audio"
+        );
+        (Some(size_of_0_9(keys)), sign)
     } else {
         let stated = signs.config.and_then(generation_of_config);
         let sign = stated.as_ref().map(|(_, sign)| sign.clone()).unwrap_or_default();
@@ -141,14 +137,12 @@ fn generation_of_transformer(signs: &Signs<'_>) -> Option<Foreign> {
     generation.map(|generation| Foreign::new(format!("{generation} {what}"), sign, TAKE_LTX_23))
 }
 
-/// A generation that is not LTX-2.3, by a version that a file states.
+/// A generation that does not run here, by a version that a file states.
 fn generation_of_version(version: Option<&str>) -> Option<String> {
-    let mut numbers = version?.trim_start_matches('v').split(|c: char| !c.is_ascii_digit());
-    let mut next = || numbers.next().and_then(|number| number.parse::<u32>().ok());
-    match (next()?, next().unwrap_or(0)) {
+    match model_version(version?)? {
         (0, _) => Some("LTX-Video 0.9.x".to_owned()),
-        (2, 3 | 4) => None,
-        (1, _) | (2, 0..=2) => Some("LTX-2".to_owned()),
+        (2, 0..=5) => None,
+        (1, _) => Some("LTX-2".to_owned()),
         (major, minor) => Some(format!("LTX-{major}.{minor}")),
     }
 }
@@ -156,12 +150,8 @@ fn generation_of_version(version: Option<&str>) -> Option<String> {
 /// The same by the configuration of the transformer.
 fn generation_of_config(config: &Value) -> Option<(String, String)> {
     let section = config.get("transformer")?;
-    let is = |field: &str, value: bool| section.get(field).and_then(Value::as_bool) == Some(value);
     if section.get("_class_name").is_some_and(|class| class == "Transformer3DModel") {
         return Some(("LTX-Video 0.9.x".to_owned(), "its _class_name is Transformer3DModel".to_owned()));
-    }
-    if is("use_keyframes_abs_pos_embedding", true) {
-        return Some(("LTX-2.5".to_owned(), "its use_keyframes_abs_pos_embedding is true".to_owned()));
     }
     None
 }
@@ -183,16 +173,14 @@ fn generation_of_component(signs: &Signs<'_>) -> Option<Foreign> {
     let vae_class = signs.config.and_then(|config| config.get("vae")?.get("_class_name")?.as_str());
     if vae_class == Some("CausalDiffusionVAE") {
         let sign = "its _class_name is CausalDiffusionVAE";
-        return Some(Foreign::new("LTX-2.5 video VAE with a diffusion decoder", sign, TAKE_LTX_23));
+        return Some(Foreign::new(DIFFUSION_VAE, sign, TAKE_THE_CONVOLUTIONS));
     }
     let marks = [
-        ("vae.decoder.det_stages.", "LTX-2.5 video VAE with a diffusion decoder", TAKE_LTX_23),
-        ("vae.decoder.diff_blocks.", "LTX-2.5 video VAE with a diffusion decoder", TAKE_LTX_23),
-        ("duration_head.", "LTX-2.5 duration head", TAKE_LTX_23),
+        ("vae.decoder.det_stages.", DIFFUSION_VAE, TAKE_THE_CONVOLUTIONS),
+        ("vae.decoder.diff_blocks.", DIFFUSION_VAE, TAKE_THE_CONVOLUTIONS),
         ("vae.decoder.timestep_scale_multiplier", "LTX-Video 0.9.x video VAE", TAKE_LTX_23),
         ("vae.decoder.last_time_embedder.", "LTX-Video 0.9.x video VAE", TAKE_LTX_23),
         ("vae.decoder.last_scale_shift_table", "LTX-Video 0.9.x video VAE", TAKE_LTX_23),
-        ("text_embedding_projection.aggregate_embed.", "LTX-2 text projection", TAKE_LTX_23),
     ];
     for (mark, title, instead) in marks {
         if let Some(sign) = found(mark) {
@@ -206,17 +194,6 @@ fn generation_of_component(signs: &Signs<'_>) -> Option<Foreign> {
     if let Some(key) = keys.all().find(|key| connectors.iter().any(|mark| key.starts_with(mark))) {
         let sign = format!("it has the key {key}");
         return Some(Foreign::new("text connectors in the layout of diffusers", sign, TAKE_ONE_FILE));
-    }
-    if keys.has_prefix("model.language_model.layers.") || keys.has_prefix("model.layers.") {
-        let marks = [".layer_scalar", "vision_embedder.", "embed_vision."];
-        let stated = || format!("its model_version is {}", signs.version.unwrap_or_default());
-        let newer = generation_of_version(signs.version).map(|_| stated());
-        let sign = marks.iter().find_map(|mark| found(mark)).or(newer)?;
-        return Some(Foreign::new(
-            "Gemma-4 text encoder, as LTX-2.5 has it,",
-            sign,
-            "LTX-2.3 needs Gemma-3 12B (docs/models.md)",
-        ));
     }
     let of_ltx = ["vae.", "model.diffusion_model.video_embeddings_connector.", "text_embedding_projection."];
     let part = of_ltx.iter().position(|prefix| keys.has_prefix(prefix))?;

@@ -76,6 +76,16 @@ impl TokenState {
         Ok(self.clean.dim(2)?)
     }
 
+    /// Values of the whole sequence.
+    pub(crate) fn values(&self) -> usize {
+        self.clean.elem_count()
+    }
+
+    /// Tokens of the clip's first latent frame, which lead.
+    pub(crate) fn first_frame_tokens(&self) -> usize {
+        self.shape.frame_tokens()
+    }
+
     /// The mask as `[1, T, 1]`.
     pub(crate) fn mask_tensor(&self, device: &Device) -> Result<Tensor> {
         Ok(Tensor::from_slice(&self.mask, (1, self.tokens(), 1), device)?)

@@ -99,7 +99,7 @@ impl Engine {
             let gemma_vb = self.staged(gemma_source, &self.staging.gemma, for_gemma)?;
             let gemma = Gemma::load(&gemma_vb.pp(self.text.prefix), &self.text.config)?;
             let vb = self.staged((self.ltx_source(stage, &fit.wear), worn.clone()), &self.staging.connector, 0)?;
-            Ok(TextEncoder::open(gemma, &vb, &self.architecture().text, stays)?)
+            Ok(TextEncoder::open(gemma, &vb, self.architecture().text()?, stays)?)
         })
     }
 

@@ -2,7 +2,10 @@
 //!
 //! Must not know tensors.
 
-use super::upscaler::RawUpscalerCase;
+use super::{
+    sampler::{KnownSampling, RawSampler},
+    upscaler::RawUpscalerCase,
+};
 use crate::PipelineError;
 use candle_core::DType;
 use ltx_types::{
@@ -66,6 +69,8 @@ struct RawCase {
     name: String,
     checkpoint: PathBuf,
     text_encoder: PathBuf,
+    #[serde(default)]
+    components: Vec<PathBuf>,
     spatial_upscaler: Option<PathBuf>,
     method: Method,
     conditioning: ConditioningMode,
@@ -84,31 +89,9 @@ struct RawCase {
     tolerance: Tolerance,
     #[serde(default)]
     loras: Vec<RawLora>,
+    /// Plain Euler in both stages, if it is not said.
     sampler: Option<RawSampler>,
     schedule_tokens: Option<usize>,
-}
-
-/// The samplers of both stages; `euler` where a case names none.
-#[derive(Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawSampler {
-    stage1: String,
-    stage2: String,
-    noise_seed: i64,
-    substep_noise_seed: i64,
-    eta: f64,
-    substep_eta: f64,
-    last_sigma: f64,
-}
-
-impl RawSampler {
-    /// What the flow `hq` runs, which is the only one here with a sampler of its own.
-    fn of_hq() -> Self {
-        let sampler = "res_2s".to_owned();
-        let (noise_seed, substep_noise_seed) = (-1, 9999);
-        let (stage1, stage2) = (sampler.clone(), sampler);
-        Self { stage1, stage2, noise_seed, substep_noise_seed, eta: 0.5, substep_eta: 0.5, last_sigma: 0.0011 }
-    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -156,6 +139,8 @@ pub struct GoldenCase {
     /// The model it belongs to.
     pub files: ModelFiles,
     pub(crate) request: Generation,
+    /// Whether the first stage is sampled by ancestral Euler.
+    pub(crate) ancestral: bool,
     pub(super) tolerance: Tolerance,
 }
 
@@ -170,14 +155,25 @@ impl GoldenCase {
         let file = of_format(file, &raw.format)?;
         let files = ModelFiles {
             checkpoint: folder.join(&raw.checkpoint),
-            components: vec![],
+            components: raw.components.iter().map(|path| folder.join(path)).collect(),
             text_encoder: folder.join(&raw.text_encoder),
             upscaler: raw.spatial_upscaler.as_ref().map(|path| folder.join(path)),
             loras: raw.loras.iter().map(|lora| lora.choice(folder)).collect(),
         };
         let (name, tolerance) = (raw.name.clone(), raw.tolerance);
-        let request = raw.request(folder).map_err(|source| GoldenError::Request { file, source })?;
-        Ok(Self { folder: folder.to_owned(), name, files, request, tolerance })
+        let sampling = match &raw.sampler {
+            None => KnownSampling::First { ancestral: false },
+            Some(sampler) => sampler.known(raw.seed).ok_or_else(|| GoldenError::BadCase {
+                file: file.clone(),
+                source: serde::de::Error::custom("a sampler with noise, seed or stage that no flow here has"),
+            })?,
+        };
+        let (flow, ancestral) = match sampling {
+            KnownSampling::Flow(flow) => (Some(flow), false),
+            KnownSampling::First { ancestral } => (None, ancestral),
+        };
+        let request = raw.request(folder, flow).map_err(|source| GoldenError::Request { file, source })?;
+        Ok(Self { folder: folder.to_owned(), name, files, request, ancestral, tolerance })
     }
 }
 
@@ -209,25 +205,13 @@ impl RawLora {
 }
 
 impl RawCase {
-    fn flow(&self) -> Result<Option<Flow>, FieldErrors> {
-        match &self.sampler {
-            None => Ok(None),
-            Some(sampler) if *sampler == RawSampler::of_hq() => Ok(Some(Flow::Hq)),
-            Some(sampler) => {
-                let rule = "is not what a flow here samples by";
-                Err(FieldError::new("sampler", format!("{sampler:?}"), rule).into())
-            }
-        }
-    }
-
-    fn request(self, folder: &Path) -> Result<Generation, FieldErrors> {
+    fn request(self, folder: &Path, flow: Option<Flow>) -> Result<Generation, FieldErrors> {
         let schedule = if self.guidance.is_some() { Schedule::Guided } else { Schedule::Distilled };
         let image = |image: RawImage| ImageInput {
             source: ImageSource::Path(folder.join(image.file)),
             position: FramePosition::Index(image.frame_index),
             strength: image.strength,
         };
-        let flow = self.flow()?;
         let guidance = self.guidance.as_ref();
         let said = Overrides {
             flow,

@@ -6,6 +6,7 @@
 mod case;
 mod compare;
 mod run;
+mod sampler;
 mod upscaler;
 
 pub use case::{GoldenCase, GoldenError};

@@ -38,6 +38,7 @@ impl GoldenResult {
 pub fn run_case(case: &GoldenCase, options: EngineOptions, run: &Run<'_>) -> Result<GoldenResult, GoldenError> {
     let expected = tensors_of(&case.folder)?;
     let tolerance = case.tolerance.of(options.compute.dtype);
+    let options = EngineOptions { ancestral: Some(case.ancestral), ..options };
     let engine = Engine::open(&case.files, options)?;
     let taps = Taps::on();
     let mut chunks = Vec::new();

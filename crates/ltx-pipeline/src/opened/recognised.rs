@@ -62,6 +62,9 @@ pub(super) fn misplaced(tensors: &TensorSet) -> PipelineError {
     if tensors.vision_files().next().is_some() {
         return PipelineError::VisionAlone { file };
     }
+    if is_duration_head(tensors) {
+        return named("LTX-2.5 duration head", "name a transformer; lengths are said, not predicted");
+    }
     if is_audio(tensors) {
         return named("LTX audio VAE", "name a transformer; audio is left alone");
     }
@@ -77,6 +80,12 @@ fn as_another_part(file: &Path, title: &str, instead: &'static str) -> PipelineE
 pub(crate) fn is_audio(tensors: &TensorSet) -> bool {
     let mut keys = tensors.keys().peekable();
     keys.peek().is_some() && keys.all(|key| key.starts_with("audio_vae.") || key.starts_with("vocoder."))
+}
+
+/// Whether files hold the head that predicts a clip's length, and nothing else.
+pub(crate) fn is_duration_head(tensors: &TensorSet) -> bool {
+    let mut keys = tensors.keys().peekable();
+    keys.peek().is_some() && keys.all(|key| key.starts_with("duration_head."))
 }
 
 /// An error that shows how the keys of an unknown file begin.

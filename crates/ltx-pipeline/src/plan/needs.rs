@@ -76,7 +76,8 @@ impl Engine {
 
     /// The worst moment of the text encoding: in the language model, in the projection, or in the connector.
     fn text_moment(&self, shape: &PlanShape, fit: &Fit, sizes: &Sizes) -> Moment {
-        let (gemma, connector, placement) = (&self.text.config, &self.architecture().text.connector, self.placement);
+        let (gemma, placement) = (&self.text.config, self.placement);
+        let connector = self.architecture().text.as_ref().map(|text| &text.connector);
         let states = || shape.prompts.iter().map(|tokens| gemma.states_bytes(*tokens, placement));
         let (all, most) = (states().sum::<u64>(), states().max().unwrap_or(0));
         let layer = shape.prompts.iter().map(|tokens| gemma.layer_bytes(*tokens, placement)).max().unwrap_or(0);
@@ -91,8 +92,8 @@ impl Engine {
             // The states as they are, side by side, and rescaled.
             Moment { weights: or_kept(sizes.part(Part::TextProjection)), activations: all + 2 * most },
             Moment {
-                weights: or_kept(streamed_bytes(sizes.connector_block, connector.layers)),
-                activations: connector.activation_bytes(shape.prompts.len(), placement),
+                weights: or_kept(connector.map_or(0, |it| streamed_bytes(sizes.connector_block, it.layers))),
+                activations: connector.map_or(0, |it| it.activation_bytes(shape.prompts.len(), placement)),
             },
         ];
         moments.into_iter().max_by_key(|moment| moment.weights + moment.activations).unwrap_or(moments[0])

@@ -99,8 +99,11 @@ impl Sizes {
         *transformer = transformer.saturating_sub(exact) + sizes.blocks;
         sizes.streamed_block = layers(&blocks, |tensor| blocks_rule.streamed(tensor)).layer;
         sizes.second_form = layers(&blocks, |tensor| blocks_rule.loading(tensor)).tensor;
-        let connector = (&*ltx.tensors, ltx.architecture.text.connector.stack());
-        sizes.connector_block = layers(&connector, |tensor| rule.streamed(tensor)).layer;
+        let connector = ltx.architecture.text.as_ref().map(|text| (&*ltx.tensors, text.connector.stack()));
+        let of_connector = |bytes: &dyn Fn(Footprint<'_>) -> u64| {
+            connector.as_ref().map_or_else(Layers::default, |connector| layers(connector, bytes))
+        };
+        sizes.connector_block = of_connector(&|tensor| rule.streamed(tensor)).layer;
         let gemma = (&*text.tensors, text.config.stack(text.prefix));
         let no_loras = Rule { loras: &Loras::default(), ..rule };
         let language = layers(&gemma, |tensor| no_loras.streamed(tensor));
@@ -109,7 +112,7 @@ impl Sizes {
             let small = |tensor: Footprint<'_>| {
                 if tensor.is_matrix() { 0 } else { arithmetic.floats().bytes(values(tensor.shape)) }
             };
-            sizes.small = [&blocks, &connector, &gemma].map(|stack| layers(stack, small).sum).iter().sum();
+            sizes.small = layers(&blocks, small).sum + of_connector(&small).sum + layers(&gemma, small).sum;
         }
         sizes
     }

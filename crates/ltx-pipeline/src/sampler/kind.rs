@@ -2,14 +2,19 @@
 //!
 //! Must not know what they do.
 
-use super::{Sampler, euler::Euler, res_2s::Res2s};
-use ltx_types::{Flow, Generation};
+use super::{Sampler, ancestral::EulerAncestral, euler::Euler, res_2s::Res2s};
+use ltx_types::{Flow, Generation, Seed};
+
+/// How far the authors' generator of step noise is from the request's seed.
+const STEP_NOISE: u64 = 10_000;
 
 /// A sampler by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum SamplerKind {
     /// Euler's method.
     Euler,
+    /// Ancestral Euler, with that share of new noise, drawn from a generator of its own.
+    EulerAncestral { eta: f32, seed: Seed },
     /// Two evaluations a step, and noise.
     Res2s,
 }
@@ -19,8 +24,14 @@ impl SamplerKind {
     pub(super) fn sampler(self) -> Box<dyn Sampler> {
         match self {
             Self::Euler => Box::new(Euler),
+            Self::EulerAncestral { eta, seed } => Box::new(EulerAncestral::new(eta, seed)),
             Self::Res2s => Box::new(Res2s::new()),
         }
+    }
+
+    /// The first stage of LTX-2.5's distilled flow.
+    pub(crate) fn ancestral(request: &Generation) -> Self {
+        Self::EulerAncestral { eta: 1.0, seed: Seed(request.seed.0.wrapping_add(STEP_NOISE)) }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Must not know images or files, nor what a sampler does in a step.
 
+mod ancestral;
 mod euler;
 mod kind;
 mod model;
@@ -47,12 +48,7 @@ pub(crate) trait Sampler {
     }
 
     /// Passes by a step that an earlier run has done: draws the noise that the step drew.
-    ///
-    /// # Errors
-    /// The tokens are misshapen.
-    fn skip(&mut self, _: Step, _: &TokenState) -> Result<()> {
-        Ok(())
-    }
+    fn skip(&mut self, _: Step, _: &TokenState) {}
 
     /// Takes a step.
     ///
@@ -94,7 +90,7 @@ impl Sampling<'_> {
         let mut model = Model::new(self, state, Progress { stage, done: 0, total })?;
         let (before, ahead) = steps.split_at(done.min(steps.len()));
         for step in before {
-            sampler.skip(*step, state)?;
+            sampler.skip(*step, state);
             model.pass(sampler.evaluations(*step));
         }
         let mut x = tokens;

@@ -89,7 +89,8 @@ impl<'a> Model<'a> {
             inner.ending("").record("rope_sin", || Ok(rope.per_head()?.1))?;
             inner.record("model_sigma", || Ok(Tensor::new(&[sigma], x.device())?))?;
             taps.record("model_timesteps", || Ok(scale.clone()))?;
-            let input = TransformerInput { tokens: x, timesteps: &timesteps, sigma, context, rope, skips };
+            let first_frame = state.first_frame_tokens();
+            let input = TransformerInput { tokens: x, timesteps: &timesteps, sigma, context, rope, first_frame, skips };
             let velocity =
                 sampling.transformer.forward(&input, inner, |_| cancel.check().map_err(PipelineError::from))?;
             taps.record("velocity", || Ok(velocity.clone()))?;

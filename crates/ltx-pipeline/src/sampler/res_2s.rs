@@ -54,11 +54,10 @@ impl Sampler for Res2s {
         if step.next == 0.0 { 1 } else { 2 }
     }
 
-    fn skip(&mut self, step: Step, state: &TokenState) -> Result<()> {
+    fn skip(&mut self, step: Step, state: &TokenState) {
         if step.next != 0.0 {
-            self.draw(state.tokens() * state.channels()?);
+            self.draw(state.values());
         }
-        Ok(())
     }
 
     fn step(&mut self, x: &Tensor, step: Step, model: &Model<'_>) -> Result<Stepped> {

@@ -40,7 +40,7 @@ impl Model {
             return Err(lacking(why));
         };
         let Some(text_encoder) = arguments.text_encoder.clone() else {
-            return Err(lacking("text_encoder: a bare path needs --text-encoder with a Gemma-3 folder or file"));
+            return Err(lacking("text_encoder: a bare path needs --text-encoder with a Gemma folder or file"));
         };
         let checkpoint = PathBuf::from(&arguments.model);
         Ok(Self::File {
@@ -105,7 +105,12 @@ impl Model {
         match self {
             Self::Named { manifest: Some(manifest), .. } => manifest.defaults.clone(),
             Self::Named { .. } => Defaults::official(Schedule::Distilled),
-            Self::File { schedule, .. } => Defaults::official(*schedule),
+            Self::File { files, schedule } => {
+                let official = Defaults::official(*schedule);
+                // Files that cannot be read are refused when they are opened.
+                let image_crf = ltx_pipeline::usual_image_crf(files).unwrap_or(official.image_crf);
+                Defaults { image_crf, ..official }
+            }
         }
     }
 }
