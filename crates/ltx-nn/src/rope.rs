@@ -197,8 +197,9 @@ fn frequency_grid(theta: f64, count: usize, precision: FrequencyPrecision) -> Ve
         }
         FrequencyPrecision::F32 => {
             let step = 1.0 / last as f32;
-            // Like torch.linspace, the second half counts down from the end.
-            let fraction = |i: usize| if i < count / 2 { i as f32 * step } else { 1.0 - (last - i) as f32 * step };
+            // Like torch.linspace, the second half counts down from the end, rounded once.
+            let down = |i: usize| (-step).mul_add((last - i) as f32, 1.0);
+            let fraction = |i: usize| if i < count / 2 { i as f32 * step } else { down(i) };
             (0..count).map(|i| (theta as f32).powf(fraction(i)) * std::f32::consts::PI / 2.0).collect()
         }
     }

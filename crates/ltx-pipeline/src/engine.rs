@@ -7,14 +7,20 @@ mod parts;
 
 use crate::{
     PipelineError, Result,
-    opened::{LtxFile, TextFolder, UpscalerFile, resolved, same},
+    decode::DecodeNoise,
+    opened::{LtxFile, TextFiles, UpscalerFile, resolved, same},
     plan::{Sizes, StageSizes},
     prompts::Prompts,
     sampler::{SamplerKind, samplers},
 };
 use candle_core::Device;
 use ltx_engine::{MemoryBudget, TileSizes};
-use ltx_model::{architecture::Architecture, footprint::Placement, upsampler::UpsamplerConfig};
+use ltx_model::{
+    architecture::{Architecture, Conditioning, Family},
+    footprint::Placement,
+    t5::T5_TOKENS,
+    upsampler::UpsamplerConfig,
+};
 use ltx_nn::{Carrier, Compute, carrier};
 use ltx_types::{Generation, LoraUse, ModelFiles, ModelRules, SamplingStage, Schedule, model_version};
 use ltx_weights::{LoadReport, Wear};
@@ -42,6 +48,10 @@ pub struct EngineOptions {
     pub host_bytes: u64,
     /// Bytes that the process holds beside the engine, for plans: a server, its database. 0 for a command.
     pub beside_bytes: u64,
+    /// What a decoder that is told a timestep is told, and the noise that goes with it.
+    pub decode_noise: DecodeNoise,
+    /// Slots in which goldens hold a prompt of T5; nothing else depends on it.
+    pub text_slots: usize,
     /// Whether plans leave room for previews. Without it none are made.
     pub previews: bool,
     /// Whether first stages are sampled by ancestral Euler. Without it: as the authors sample the model.
@@ -60,6 +70,8 @@ impl Default for EngineOptions {
             memory: None,
             host_bytes: 0,
             beside_bytes: 0,
+            decode_noise: DecodeNoise::default(),
+            text_slots: T5_TOKENS,
             previews: true,
             ancestral: None,
             random_weights: false,
@@ -70,7 +82,7 @@ impl Default for EngineOptions {
 /// A model, ready to run.
 pub struct Engine {
     pub(crate) ltx: LtxFile,
-    pub(crate) text: TextFolder,
+    pub(crate) text: TextFiles,
     upscaler: Option<UpscalerFile>,
     prompts: Prompts,
     reports: Vec<LoadReport>,
@@ -104,11 +116,14 @@ impl Engine {
     pub fn open_sharing(files: &ModelFiles, options: EngineOptions, prompts: Option<Prompts>) -> Result<Self> {
         let files = &resolved(files)?;
         // What the checkpoint is comes first, also where the text encoder is unusable.
-        let text = TextFolder::open(&files.text_encoder);
+        let text = TextFiles::open(&files.text_encoder);
         let mut ltx = LtxFile::open(&files.checkpoint_files(), &files.loras, text.as_ref().ok())?;
         let text = text?;
         let mut reports = vec![ltx.account().complete()?, text.account().complete()?];
-        ltx.check_text_encoder(&text.config)?;
+        text.check_beside(&mut ltx)?;
+        if let Some(timestep) = &mut ltx.architecture.vae.decode_timestep {
+            *timestep = options.decode_noise.timestep;
+        }
         let upscaler = files.upscaler.as_deref().map(UpscalerFile::open).transpose()?;
         if let Some(upscaler) = &upscaler {
             upscaler.check_between_stages()?;
@@ -187,7 +202,7 @@ impl Engine {
 
     /// What was taken from somewhere else than a reader would think: a configuration from shapes, a tensor from one of two files.
     pub fn notes(&self) -> impl Iterator<Item = &str> {
-        self.ltx.notes.iter().chain(&self.text.notes).map(String::as_str)
+        self.ltx.notes.iter().chain(self.text.notes()).map(String::as_str)
     }
 
     /// Whether two stages are possible.
@@ -197,6 +212,9 @@ impl Engine {
 
     /// The samplers of both stages. From LTX-2.5 on, the distilled schedule's first stage is sampled by ancestral Euler.
     pub(crate) fn samplers(&self, request: &Generation) -> [SamplerKind; 2] {
+        if self.architecture().family.conditioning() == Conditioning::Points {
+            return [SamplerKind::EulerOfPoints; 2];
+        }
         let distilled = request.schedule == Schedule::Distilled;
         let newer = model_version(self.version()).is_some_and(|version| version >= ANCESTRAL_SINCE);
         match samplers(request) {
@@ -209,7 +227,9 @@ impl Engine {
 
     /// What requests for the model are held against.
     pub fn rules(&self) -> ModelRules {
-        ModelRules { two_stages: Some(self.has_upscaler()), ..self.architecture().rules() }
+        // The second pass of LTX-Video 0.9.8 is not one at twice the size; it is not run here.
+        let two_stages = self.has_upscaler() && self.architecture().family != Family::Ltxv098;
+        ModelRules { two_stages: Some(two_stages), ..self.architecture().rules() }
     }
 
     pub(crate) fn upscaler_config(&self) -> Option<&UpsamplerConfig> {

@@ -6,8 +6,8 @@
 use crate::{
     PipelineError, Result,
     opened::{
-        Held, TextFolder, UpscalerFile, account, account_alone, checkpoint_in, components, config_of, configuration,
-        is_gemma, left_alone,
+        Held, KeysOf, T5Files, TextFolder, UpscalerFile, account, account_alone, checkpoint_in, components, config_of,
+        configuration, is_gemma, joined, left_alone,
         recognised::{foreign, is_audio, is_duration_head, is_json, unknown},
     },
 };
@@ -56,6 +56,9 @@ pub fn inspect(path: &Path) -> Result<Inspected> {
         return inspect_folder(path);
     }
     let tensors = TensorSet::open_file(path)?;
+    if T5Files::is_among(&tensors) {
+        return Ok(inspect_t5(path, &T5Files::open(path)?));
+    }
     if is_lora(&tensors)
         && let Some(inspected) = inspect_lora(path)?
     {
@@ -89,12 +92,16 @@ pub(crate) fn inspect_opened(paths: &[PathBuf], loras: &[LoraChoice]) -> Result<
         }
         each.push(tensors);
     }
-    let tensors = Arc::new(TensorSet::together(paths, each)?);
+    let tensors = Arc::new(joined(paths, each)?);
     Ok((inspect_ltx(Arc::clone(&tensors), loras)?, Some(tensors)))
 }
 
 /// A folder: of Gemma-3, or of a checkpoint.
 fn inspect_folder(path: &Path) -> Result<Inspected> {
+    // A folder of diffusers holds a T5 as well; it is the checkpoint that is asked for.
+    if !path.join("model_index.json").exists() && T5Files::is_at(path) {
+        return Ok(inspect_t5(path, &T5Files::open(path)?));
+    }
     match TextFolder::open(path) {
         Ok(folder) => inspect_text(path, &folder),
         Err(error) => match checkpoint_in(path) {
@@ -140,9 +147,13 @@ fn inspect_ltx(tensors: Arc<TensorSet>, loras: &[LoraChoice]) -> Result<Inspecte
         // A file that holds no part at all is accounted for as a whole one, in which every key is missing.
         let (parts, absent) = if here.is_empty() { (absent, here) } else { (here, absent) };
         let components = components(&tensors, &config, &parts)?;
-        // A VAE alone says by its version which family it is of, if it says it.
+        // A VAE alone says by its version or its keys which family it is of, if it says it.
         let stated = version.as_deref().and_then(model_version);
-        let family = components.family.unwrap_or_else(|| Family::of_version(stated)).title();
+        let alone = || match Family::has_no_text_part(&KeysOf(&tensors)) {
+            true => Family::Ltxv098,
+            false => Family::of_version(stated),
+        };
+        let family = components.family.unwrap_or_else(alone).title();
         let kind = format!("{family} {}", if absent.is_empty() { "checkpoint" } else { "component" });
         let source = ShapeOnly::with_loras(Arc::clone(&tensors), Arc::new(Loras::open(loras, &tensors)?));
         let report = account(source, &components, &parts).report();
@@ -223,4 +234,19 @@ fn projection_account(tensors: TensorSet, language: &GemmaConfig) -> LoadReport 
     let (features, hidden) = (Features::PerTokenRms, language.hidden_size);
     let config = ProjectionConfig { features, hidden, states: language.states(), outputs };
     account_alone::<FeatureProjection>(&Arc::new(tensors), "", &config).report()
+}
+
+fn inspect_t5(path: &Path, text: &T5Files) -> Inspected {
+    let config = &text.config;
+    let sizes = format!("{} layers, width {}, {} tokens", config.num_layers, config.d_model, config.vocab_size);
+    Inspected {
+        path: path.to_owned(),
+        kind: "T5 text encoder".to_owned(),
+        formats: text.tensors.formats().into_iter().collect(),
+        version: None,
+        sizes,
+        absent: vec![],
+        notes: vec![],
+        report: text.account().report(),
+    }
 }

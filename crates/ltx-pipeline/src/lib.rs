@@ -29,7 +29,7 @@ mod sampler;
 mod schedule;
 mod tokens;
 
-pub use decode::decode_tiled;
+pub use decode::{DecodeNoise, decode_tiled};
 pub use engine::{Engine, EngineOptions};
 pub use error::{PipelineError, Result};
 pub use files::told_apart;

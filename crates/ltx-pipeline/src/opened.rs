@@ -6,19 +6,24 @@
 mod folder;
 mod gemma_version;
 pub(crate) mod recognised;
+mod t5;
 mod text;
+mod text_files;
 mod tokenizer;
 
 pub(crate) use folder::{checkpoint_in, is_gemma};
 pub use folder::{named_otherwise, resolved};
+pub(crate) use t5::T5Files;
 pub(crate) use text::{TextFolder, left_alone};
+pub(crate) use text_files::TextFiles;
 pub(crate) use tokenizer::TOKENIZER;
 
 use crate::{PipelineError, Result};
 use ltx_model::{
-    architecture::{Architecture, Components, Keys},
+    architecture::{Architecture, Components, Family, Keys},
     derived::{transformer_section, vae_section},
-    part::{CHECKPOINT, Module},
+    diffusers::official,
+    part::{CHECKPOINT, Marked, Module, WITHOUT_TEXT},
     text_encoder::GemmaConfig,
     upsampler::{Resampling, Upsampler, UpsamplerConfig},
 };
@@ -55,8 +60,9 @@ pub(crate) struct Held {
 
 impl Held {
     pub(crate) fn by(tensors: &TensorSet) -> Self {
-        let (here, absent): (Vec<_>, Vec<_>) = CHECKPOINT.iter().partition(|marked| tensors.has_prefix(marked.mark));
-        let parts = |marked: Vec<&ltx_model::part::Marked>| marked.into_iter().map(|marked| marked.part).collect();
+        let parts: &[Marked] = if Family::has_no_text_part(&KeysOf(tensors)) { &WITHOUT_TEXT } else { &CHECKPOINT };
+        let (here, absent): (Vec<_>, Vec<_>) = parts.iter().partition(|marked| tensors.has_prefix(marked.mark));
+        let parts = |marked: Vec<&Marked>| marked.into_iter().map(|marked| marked.part).collect();
         Self { here: parts(here), absent: parts(absent) }
     }
 }
@@ -116,16 +122,16 @@ fn twice(Twice { first, second, tensors }: &Twice) -> String {
 impl LtxFile {
     /// The official single file, or the component files of one model; and LoRA files over it. The text encoder's file may hold
     /// the projection, and tells the width of its hidden states, which no shape of these files shows.
-    pub(crate) fn open(files: &[PathBuf], loras: &[LoraChoice], text: Option<&TextFolder>) -> Result<Self> {
-        let tensors = TensorSet::together(files, open_each(files)?)?;
+    pub(crate) fn open(files: &[PathBuf], loras: &[LoraChoice], text: Option<&TextFiles>) -> Result<Self> {
+        let tensors = joined(files, open_each(files)?)?;
         if Held::by(&tensors).here.is_empty() {
             return Err(misplaced(&tensors));
         }
-        let tensors = match text.map(TextFolder::projection_tensors).transpose()?.flatten() {
+        let tensors = match text.map(TextFiles::projection_tensors).transpose()?.flatten() {
             Some(projection) => tensors.and(projection)?,
             None => tensors,
         };
-        let text_width = text.map(|text| text.config.hidden_size);
+        let text_width = text.map(TextFiles::width);
         let Held { absent, .. } = Held::by(&tensors);
         if !absent.is_empty() {
             return Err(PipelineError::MissingParts { file: tensors.path().to_owned(), parts: absent });
@@ -140,7 +146,8 @@ impl LtxFile {
     /// Loads every part from shapes alone. What is wrong with a key is in the account, so loading itself cannot fail.
     pub(crate) fn account(&self) -> Arc<ShapeOnly> {
         let source = ShapeOnly::with_loras(Arc::clone(&self.tensors), Arc::clone(&self.loras));
-        account(source, &self.architecture.clone().into(), &CHECKPOINT.map(|marked| marked.part))
+        let parts: Vec<Part> = self.architecture.family.parts().iter().map(|marked| marked.part).collect();
+        account(source, &self.architecture.clone().into(), &parts)
     }
 
     /// Refuses a text encoder of another width, depth or version. What cannot be told is noted.
@@ -150,6 +157,12 @@ impl LtxFile {
         same("text encoder width", config.hidden_size, projection.hidden)?;
         same("text encoder hidden states", config.states(), projection.states)
     }
+}
+
+/// The component files of one model, opened, with their configurations as official files state them.
+pub(crate) fn joined(files: &[PathBuf], each: Vec<TensorSet>) -> Result<TensorSet> {
+    let official = |file: &Path, config: Value| official(config).map_err(config_of(file));
+    TensorSet::together(files, each)?.with_configs(official)
 }
 
 /// The configurations of those parts of a checkpoint that files hold.

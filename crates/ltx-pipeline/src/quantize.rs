@@ -6,7 +6,7 @@
 use crate::{
     Result,
     inspect::inspect_opened,
-    opened::{TOKENIZER, TextFolder, configuration},
+    opened::{T5Files, TOKENIZER, TextFolder, checkpoint_in, configuration},
 };
 use ltx_model::text_encoder::{GemmaConfig, Generation, Rope};
 use ltx_types::CancelToken;
@@ -30,6 +30,15 @@ pub fn quantize(
     if let [path] = files
         && (path.is_dir() || holds_gemma_4(path)?)
     {
+        if !path.join("model_index.json").exists() && T5Files::is_at(path) {
+            let text = T5Files::open(path)?;
+            text.account().complete()?;
+            let recipe = Recipe { kind, keep, naming: Naming::T5, metadata: t5(&text)? };
+            return Ok(quantize_tensors(&text.tensors, out, &recipe, cancel, progress)?);
+        }
+        if path.join("model_index.json").exists() {
+            return quantize(&checkpoint_in(path)?, out, (kind, keep), cancel, progress);
+        }
         let text = TextFolder::open(path)?;
         text.account().complete()?;
         if text.config.generation == Generation::Four {
@@ -73,6 +82,25 @@ fn gemma_4(text: &TextFolder, kind: QuantizeType, keep: Vec<String>) -> Result<R
         words(TOKENIZER, tokenizer),
     ];
     Ok(Recipe { kind, keep, naming: Naming::Official, metadata })
+}
+
+/// llama.cpp's keys of T5's encoder, and beside them the whole configuration and `tokenizer.json`.
+fn t5(text: &T5Files) -> Result<Vec<(String, MetaValue)>> {
+    let words = |key: &str, value: String| (key.to_owned(), MetaValue::Text(value));
+    let whole = |key: &str, value: usize| (format!("t5encoder.{key}"), MetaValue::Whole(value as u32));
+    let config = &text.config;
+    let tokenizer = String::from_utf8_lossy(&text.tokenizer_json()?.0).into_owned();
+    Ok(vec![
+        words("general.architecture", "t5encoder".to_owned()),
+        whole("block_count", config.num_layers),
+        whole("embedding_length", config.d_model),
+        whole("feed_forward_length", config.d_ff),
+        whole("attention.head_count", config.num_heads),
+        whole("attention.key_length", config.d_kv),
+        whole("attention.relative_buckets_count", config.relative_attention_num_buckets),
+        words("config", config.to_json().to_string()),
+        words(TOKENIZER, tokenizer),
+    ])
 }
 
 /// llama.cpp's keys, and beside them the whole configuration and `tokenizer.json`.

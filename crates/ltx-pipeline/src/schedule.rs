@@ -3,6 +3,7 @@
 //!
 //! Must not know tensors.
 
+use ltx_model::architecture::Conditioning;
 use ltx_types::{DISTILLED_STEPS, Flow, Generation, LatentScale, LatentShape, REFINING_STEPS, Schedule, SigmaList};
 
 /// Sigmas from the first step to the last, ending in 0; f32 as the reference keeps them.
@@ -66,6 +67,49 @@ pub(crate) fn tokens(request: &Generation) -> usize {
         }
         _ => USUAL_TOKENS,
     }
+}
+
+/// The same for a family: the schedules' names mean other sigmas in LTX-Video 0.9.x.
+pub(crate) fn family_sigmas(conditioning: Conditioning, request: &Generation) -> [Sigmas; 2] {
+    let mut sigmas = stage_sigmas(request);
+    if conditioning == Conditioning::Points && request.sigmas.is_none() {
+        sigmas[0] = of_points(request.schedule, request.steps);
+    }
+    sigmas
+}
+
+/// The sigmas of a schedule's name in LTX-Video 0.9.x.
+pub(crate) fn of_points(schedule: Schedule, steps: usize) -> Sigmas {
+    Sigmas(match schedule {
+        Schedule::Distilled => POINTS_DISTILLED.map(|timestep| timestep / 1000.0).to_vec(),
+        Schedule::Guided => linear_quadratic(steps),
+    })
+}
+
+/// Timesteps of the distilled weights of LTX-Video 0.9.8, 0..1000.
+const POINTS_DISTILLED: [f32; 8] = [1000.0, 993.7, 987.5, 981.2, 975.0, 909.4, 725.0, 0.0];
+/// Where the linear half of the schedule ends.
+const LINEAR: f64 = 0.025;
+
+/// Half the steps go down evenly by [`LINEAR`], the others along a parabola. Source: Polyak et al., “Movie Gen” (2024). Values pass
+/// through timesteps of 0..1000 in f32, as the reference's do.
+fn linear_quadratic(steps: usize) -> Vec<f32> {
+    if steps < 2 {
+        return vec![1.0, 0.0];
+    }
+    let count = steps as f64;
+    let linear = (steps / 2) as f64;
+    let quadratic = count - linear;
+    let difference = linear - LINEAR * count;
+    let square = difference / (linear * quadratic * quadratic);
+    let slope = LINEAR / linear - 2.0 * difference / (quadratic * quadratic);
+    let constant = square * linear * linear;
+    let way = |i: usize| {
+        let i_ = i as f64;
+        if i < steps / 2 { i_ * LINEAR / linear } else { square * i_ * i_ + slope * i_ + constant }
+    };
+    let sigmas = (0..steps).map(|i| if i == 0 { 1.0 } else { (1.0 - way(i)) as f32 });
+    sigmas.map(|sigma| sigma * 1000.0 / 1000.0).chain([0.0]).collect()
 }
 
 /// The first stage's sigmas of a named schedule.

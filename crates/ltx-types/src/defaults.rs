@@ -34,6 +34,9 @@ pub struct Defaults {
     pub image_crf: u32,
     /// Guidance of the guided schedule.
     pub guidance: Guidance,
+    /// What happens to an image at frame 0; without it the official pipelines' choice for the schedule.
+    #[serde(default)]
+    pub conditioning: Option<ConditioningMode>,
     /// What guidance steers away from when the request is silent.
     #[serde(default)]
     pub negative_prompt: String,
@@ -98,6 +101,7 @@ impl Defaults {
             steps: 30,
             image_crf: 33,
             guidance: Guidance { cfg_scale: 3.0, stg_scale: 1.0, rescale_scale: 0.7, stg_blocks: vec![28] },
+            conditioning: None,
             negative_prompt: String::new(),
         }
     }
@@ -126,7 +130,7 @@ impl Defaults {
             prompt,
             negative_prompt: said.negative_prompt.clone().unwrap_or_else(|| self.negative_prompt.clone()),
             images: images.into_iter().map(|image| ImageCondition::within(image, frames)).collect(),
-            conditioning: said.conditioning.unwrap_or_else(|| match self.flow {
+            conditioning: said.conditioning.or(self.conditioning).unwrap_or_else(|| match self.flow {
                 Some(Flow::Hq) => ConditioningMode::ReplaceFirst,
                 _ => ConditioningMode::official(method, schedule),
             }),

@@ -6,6 +6,7 @@
 //! list of keys exists.
 #![deny(unsafe_code)]
 
+mod diffusers;
 mod error;
 mod ggml_types;
 mod gguf;

@@ -89,6 +89,17 @@ impl TensorSet {
         Ok(Self { configs, ..Self::join(first.clone(), files, Overlap::SameWeights)? })
     }
 
+    /// The same with every configuration that was named as a file of its own in another form.
+    ///
+    /// # Errors
+    /// As `translate`, which is told the file.
+    pub fn with_configs<E>(mut self, translate: impl Fn(&Path, Value) -> Result<Value, E>) -> Result<Self, E> {
+        for (file, config) in &mut self.configs {
+            *config = translate(file, config.take())?;
+        }
+        Ok(self)
+    }
+
     /// A folder: the files its `model.safetensors.index.json` names, or every `*.safetensors` in it, or else every `*.gguf`.
     ///
     /// # Errors

@@ -33,6 +33,7 @@ pub(crate) const PREFIXES: [Prefix; 3] = [
             "prompt_adaln_single.",
             "scale_shift_table",
             "keyframes_abs_pos_embedding",
+            "caption_projection.",
             "video_embeddings_connector.",
             "audio_",
             "av_ca_",
@@ -56,7 +57,7 @@ pub(crate) const VISION_HEADS: [&str; 2] = ["v.", "mm."];
 pub(crate) const OFFICIAL: [&str; 4] = ["model.", "vae.", "audio_vae.", "text_embedding_projection."];
 
 /// Parts of an official key, and why a tensor with it keeps its precision when a file is quantised.
-pub(crate) const KEPT: [(&str, &str); 11] = [
+pub(crate) const KEPT: [(&str, &str); 13] = [
     ("vae.", "an autoencoder"),
     ("vocoder.", "a vocoder"),
     ("text_embedding_projection.", "the text projection"),
@@ -67,6 +68,8 @@ pub(crate) const KEPT: [(&str, &str); 11] = [
     ("to_gate_logits.", "gates"),
     ("embed_tokens.", "an embedding"),
     ("lm_head.", "an embedding"),
+    ("shared.", "an embedding"),
+    ("relative_attention_bias.", "a table of distances"),
     ("norm.", "a norm"),
 ];
 

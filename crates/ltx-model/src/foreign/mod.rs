@@ -1,4 +1,4 @@
-//! What a file of weights is when it is not one that runs here: another generation of LTX, another layout of one, or a model of
+//! What a file of weights is when it is none that runs here: another generation of LTX, another layout of one, or a model of
 //! somebody else. Told by keys, shapes, version and configuration, before any key is complained about.
 //!
 //! Must not know files.
@@ -33,12 +33,16 @@ pub struct Foreign {
 }
 
 /// What to take instead of another generation.
-const TAKE_LTX_23: &str = "this version runs LTX-2, LTX-2.3 and LTX-2.5: take Lightricks/LTX-2.3 (docs/models.md)";
+const TAKE_LTX_23: &str =
+    "this version runs LTX-Video 0.9.8, LTX-2, LTX-2.3 and LTX-2.5: take Lightricks/LTX-2.3 (docs/models.md)";
 /// What to take instead of a diffusers layout.
 const TAKE_ONE_FILE: &str = "it is not read here: take the single file of Lightricks/LTX-2.3, or its parts as ComfyUI has them (docs/models.md)";
 const DIFFUSION_VAE: &str = "LTX-2.5 video VAE with a diffusion decoder";
 const TAKE_THE_CONVOLUTIONS: &str =
     "its decoder does not run here: take ltx-2.5-video-vae-conv-bf16.safetensors of Lightricks/LTX-2.5";
+/// What to take instead of a component, or of a pipeline that is not read.
+const TAKE_THE_FOLDER: &str =
+    "take the folder of LTXConditionPipeline that holds transformer and vae, or the single file (docs/models.md)";
 const TAKE_THE_VAE: &str = "take the official video VAE of LTX-2.3";
 
 /// Beginnings of keys that only LTX's files have, once they are official: others' autoencoders and encoders begin with `encoder.`
@@ -89,7 +93,7 @@ impl Foreign {
                 Self::new("diffusers layout of an LTX-2 autoencoder", sign, TAKE_ONE_FILE)
             }
             _ if class.starts_with("LTX") || class.starts_with("AutoencoderKLLTX") => {
-                Self::new("diffusers layout of LTX-Video 0.9.x", sign, TAKE_LTX_23)
+                Self::new("diffusers layout of LTX-Video 0.9.x, or a component of it,", sign, TAKE_THE_FOLDER)
             }
             _ => Self::new(format!("diffusers layout of {}", vendors::of_class(class)), sign, TAKE_LTX_23),
         }
@@ -113,22 +117,11 @@ fn is_ltx_transformer(keys: &dyn Keys) -> bool {
 
 fn generation_of_transformer(signs: &Signs<'_>) -> Option<Foreign> {
     let keys = signs.keys;
-    let has = |rest: &str| keys.has_prefix(&format!("{BLOCK}{rest}"));
     let first = |prefix: &str| keys.all().find(|key| key.starts_with(prefix));
     let whole = keys.has_prefix("vae.");
     let what = if whole { "checkpoint" } else { "transformer" };
-    let (generation, sign) = if let Some(generation) = generation_of_version(signs.version) {
-        (Some(generation), format!("its model_version is {}", signs.version.unwrap_or_default()))
-    } else if !has("attn1.to_gate_logits.") && !has("audio_attn1.") {
-        let sign = format!(
-            "it has the key {BLOCK}attn1.to_q.weight, none of gates ({BLOCK}attn1.to_gate_logits) and none of audio"
-        );
-        (Some(size_of_0_9(keys)), sign)
-    } else {
-        let stated = signs.config.and_then(generation_of_config);
-        let sign = stated.as_ref().map(|(_, sign)| sign.clone()).unwrap_or_default();
-        (stated.map(|(generation, _)| generation), sign)
-    };
+    let generation = generation_of_version(signs.version);
+    let sign = format!("its model_version is {}", signs.version.unwrap_or_default());
     if let Some(key) = first(&format!("{BLOCK}attn1.norm_q.")).or_else(|| first("time_embed.")) {
         let generation = generation.unwrap_or_else(|| "LTX-2.3".to_owned());
         let title = format!("{generation} transformer in the layout of diffusers");
@@ -140,29 +133,9 @@ fn generation_of_transformer(signs: &Signs<'_>) -> Option<Foreign> {
 /// A generation that does not run here, by a version that a file states.
 fn generation_of_version(version: Option<&str>) -> Option<String> {
     match model_version(version?)? {
-        (0, _) => Some("LTX-Video 0.9.x".to_owned()),
-        (2, 0..=5) => None,
+        (0, _) | (2, 0..=5) => None,
         (1, _) => Some("LTX-2".to_owned()),
         (major, minor) => Some(format!("LTX-{major}.{minor}")),
-    }
-}
-
-/// The same by the configuration of the transformer.
-fn generation_of_config(config: &Value) -> Option<(String, String)> {
-    let section = config.get("transformer")?;
-    if section.get("_class_name").is_some_and(|class| class == "Transformer3DModel") {
-        return Some(("LTX-Video 0.9.x".to_owned(), "its _class_name is Transformer3DModel".to_owned()));
-    }
-    None
-}
-
-/// The 2B and 13B models of LTX-Video differ in width.
-fn size_of_0_9(keys: &dyn Keys) -> String {
-    let width = keys.shape_of(&format!("{BLOCK}attn1.to_q.weight")).and_then(|shape| shape.first().copied());
-    match width {
-        Some(2048) => "LTX-Video 0.9.x 2B".to_owned(),
-        Some(4096) => "LTX-Video 0.9.x 13B".to_owned(),
-        _ => "LTX-Video 0.9.x".to_owned(),
     }
 }
 
@@ -178,9 +151,6 @@ fn generation_of_component(signs: &Signs<'_>) -> Option<Foreign> {
     let marks = [
         ("vae.decoder.det_stages.", DIFFUSION_VAE, TAKE_THE_CONVOLUTIONS),
         ("vae.decoder.diff_blocks.", DIFFUSION_VAE, TAKE_THE_CONVOLUTIONS),
-        ("vae.decoder.timestep_scale_multiplier", "LTX-Video 0.9.x video VAE", TAKE_LTX_23),
-        ("vae.decoder.last_time_embedder.", "LTX-Video 0.9.x video VAE", TAKE_LTX_23),
-        ("vae.decoder.last_scale_shift_table", "LTX-Video 0.9.x video VAE", TAKE_LTX_23),
     ];
     for (mark, title, instead) in marks {
         if let Some(sign) = found(mark) {

@@ -20,6 +20,10 @@ pub use encoder::TextEncoder;
 pub use features::FeatureProjection;
 pub use gemma::Gemma;
 pub use gemma_config::{AttentionSizes, GemmaConfig, GemmaShapes, Generation, LlamaKeys, Rope};
+pub use pieces::UnigramModel;
+pub(crate) use pieces::unigram_model;
+#[cfg(test)]
+pub(crate) use pieces::unigram_proto;
 pub use pieces::{Piece, PieceKind, SentencePieces};
 pub use tokenizer::{PromptError, PromptTokenizer, TokenIds};
 

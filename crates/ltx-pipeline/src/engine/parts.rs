@@ -5,11 +5,14 @@
 use super::Engine;
 use crate::{
     PipelineError, Result,
+    opened::T5Files,
     plan::{Fit, Sizes},
     resident::{Place, Slot, kept},
 };
+use candle_core::DType;
 use ltx_model::{
     part::Module,
+    t5::T5Encoder,
     text_encoder::{Gemma, TextEncoder},
     transformer::Transformer,
     upsampler::Upsampler,
@@ -95,12 +98,22 @@ impl Engine {
         let worn = self.ltx.loras.worn(LoraHalf::Text, stage, &fit.wear);
         self.parts.text_encoder.get_worn(&worn, stays, || {
             let [for_gemma, _] = self.host_shares();
-            let gemma_source = (self.source(&self.text.tensors), Worn::default());
+            let text = self.text.gemma()?;
+            let gemma_source = (self.source(&text.tensors), Worn::default());
             let gemma_vb = self.staged(gemma_source, &self.staging.gemma, for_gemma)?;
-            let gemma = Gemma::load(&gemma_vb.pp(self.text.prefix), &self.text.config)?;
+            let gemma = Gemma::load(&gemma_vb.pp(text.prefix), &text.config)?;
             let vb = self.staged((self.ltx_source(stage, &fit.wear), worn.clone()), &self.staging.connector, 0)?;
             Ok(TextEncoder::open(gemma, &vb, self.architecture().text()?, stays)?)
         })
+    }
+
+    /// T5, which is read anew for every encoding.
+    pub(crate) fn t5(&self, text: &T5Files) -> Result<T5Encoder> {
+        let [for_layers, _] = self.host_shares();
+        let vb = self.staged((self.source(&text.tensors), Worn::default()), &self.staging.gemma, for_layers)?;
+        // Its states leave the range of f16.
+        let vb = if vb.compute().dtype == DType::F16 { vb.with_dtype(DType::F32) } else { vb };
+        Ok(T5Encoder::load(&vb, &text.config)?)
     }
 
     pub(crate) fn video_encoder(&self, fit: &Fit) -> Result<Arc<VideoEncoder>> {

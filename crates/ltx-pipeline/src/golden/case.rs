@@ -6,7 +6,7 @@ use super::{
     sampler::{KnownSampling, RawSampler},
     upscaler::RawUpscalerCase,
 };
-use crate::PipelineError;
+use crate::{DecodeNoise, PipelineError, schedule::of_points as points_schedule};
 use candle_core::DType;
 use ltx_types::{
     ConditioningMode, Defaults, FieldError, FieldErrors, Flow, FramePosition, Generation, Guidance, ImageInput,
@@ -67,10 +67,22 @@ pub enum GoldenError {
 struct RawCase {
     format: String,
     name: String,
+    /// Of which family the case is, where it is not one of LTX-2.
+    #[serde(default)]
+    family: Option<String>,
     checkpoint: PathBuf,
     text_encoder: PathBuf,
     #[serde(default)]
     components: Vec<PathBuf>,
+    /// For people: it is found beside the text encoder.
+    #[serde(default, rename = "tokenizer")]
+    _tokenizer: Option<PathBuf>,
+    #[serde(default)]
+    text_tokens: Option<usize>,
+    #[serde(default)]
+    decode_timestep: Option<f64>,
+    #[serde(default)]
+    decode_noise_scale: Option<f64>,
     spatial_upscaler: Option<PathBuf>,
     method: Method,
     conditioning: ConditioningMode,
@@ -142,6 +154,10 @@ pub struct GoldenCase {
     /// Whether the first stage is sampled by ancestral Euler.
     pub(crate) ancestral: bool,
     pub(super) tolerance: Tolerance,
+    /// Slots in which the case holds a prompt of T5.
+    pub(super) text_slots: Option<usize>,
+    /// What the case's decoder is told.
+    pub(super) decode_noise: DecodeNoise,
 }
 
 impl GoldenCase {
@@ -160,7 +176,12 @@ impl GoldenCase {
             upscaler: raw.spatial_upscaler.as_ref().map(|path| folder.join(path)),
             loras: raw.loras.iter().map(|lora| lora.choice(folder)).collect(),
         };
-        let (name, tolerance) = (raw.name.clone(), raw.tolerance);
+        let usual = DecodeNoise::default();
+        let decode_noise = DecodeNoise {
+            timestep: raw.decode_timestep.unwrap_or(usual.timestep),
+            scale: raw.decode_noise_scale.or(raw.decode_timestep).unwrap_or(usual.scale),
+        };
+        let (name, tolerance, text_slots) = (raw.name.clone(), raw.tolerance, raw.text_tokens);
         let sampling = match &raw.sampler {
             None => KnownSampling::First { ancestral: false },
             Some(sampler) => sampler.known(raw.seed).ok_or_else(|| GoldenError::BadCase {
@@ -173,7 +194,8 @@ impl GoldenCase {
             KnownSampling::First { ancestral } => (None, ancestral),
         };
         let request = raw.request(folder, flow).map_err(|source| GoldenError::Request { file, source })?;
-        Ok(Self { folder: folder.to_owned(), name, files, request, ancestral, tolerance })
+        let folder = folder.to_owned();
+        Ok(Self { folder, name, files, request, ancestral, tolerance, text_slots, decode_noise })
     }
 }
 
@@ -205,6 +227,15 @@ impl RawLora {
 }
 
 impl RawCase {
+    /// The sigmas of a case of LTX-Video 0.9.x, where they are not the schedule's.
+    fn sigmas_of_its_own(&self, schedule: Schedule, steps: usize) -> Option<Vec<f64>> {
+        let usual = points_schedule(schedule, steps);
+        let near = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-6;
+        let same = usual.values().len() == self.stage1_sigmas.len();
+        let same = same && usual.values().iter().zip(&self.stage1_sigmas).all(near);
+        (!same).then(|| self.stage1_sigmas.iter().map(|sigma| f64::from(*sigma)).collect())
+    }
+
     fn request(self, folder: &Path, flow: Option<Flow>) -> Result<Generation, FieldErrors> {
         let schedule = if self.guidance.is_some() { Schedule::Guided } else { Schedule::Distilled };
         let image = |image: RawImage| ImageInput {
@@ -213,6 +244,9 @@ impl RawCase {
             strength: image.strength,
         };
         let guidance = self.guidance.as_ref();
+        let of_points = self.family.as_ref().is_some_and(|family| family.starts_with("ltxv"));
+        let steps = self.stage1_sigmas.len().saturating_sub(1);
+        let own_sigmas = of_points.then(|| self.sigmas_of_its_own(schedule, steps)).flatten();
         let said = Overrides {
             flow,
             negative_prompt: Some(self.negative_prompt.unwrap_or_default()),
@@ -223,7 +257,8 @@ impl RawCase {
             fps: Some(self.frame_rate),
             seed: Some(self.seed),
             // The schedule's own arithmetic is part of what a case proves; only the number of steps is taken.
-            steps: Some(self.stage1_sigmas.len().saturating_sub(1)),
+            steps: own_sigmas.is_none().then_some(steps).filter(|_| !of_points || schedule == Schedule::Guided),
+            sigmas: own_sigmas,
             stages: Some(if self.stage2_sigmas.is_some() { Stages::Two } else { Stages::One }),
             cfg_scale: guidance.map(|guidance| guidance.cfg_scale),
             stg_scale: guidance.map(|guidance| guidance.stg_scale),

@@ -38,7 +38,9 @@ impl GoldenResult {
 pub fn run_case(case: &GoldenCase, options: EngineOptions, run: &Run<'_>) -> Result<GoldenResult, GoldenError> {
     let expected = tensors_of(&case.folder)?;
     let tolerance = case.tolerance.of(options.compute.dtype);
-    let options = EngineOptions { ancestral: Some(case.ancestral), ..options };
+    let text_slots = case.text_slots.unwrap_or(options.text_slots);
+    let ancestral = Some(case.ancestral);
+    let options = EngineOptions { ancestral, text_slots, decode_noise: case.decode_noise, ..options };
     let engine = Engine::open(&case.files, options)?;
     let taps = Taps::on();
     let mut chunks = Vec::new();

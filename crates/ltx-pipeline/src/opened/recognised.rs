@@ -3,7 +3,7 @@
 //!
 //! Must not know how a model is loaded.
 
-use super::{Held, KeysOf, TextFolder};
+use super::{Held, KeysOf, T5Files, TextFolder};
 use crate::{PipelineError, Result};
 use ltx_model::{
     foreign::{Foreign, Signs},
@@ -55,6 +55,9 @@ pub(super) fn misplaced(tensors: &TensorSet) -> PipelineError {
     let config = if tensors.states_config() { tensors.config().ok() } else { None };
     if config.is_some_and(|config| UpsamplerConfig::is_stated_by(&config)) {
         return named("latent upscaler", "name it with --upscaler, beside a transformer");
+    }
+    if T5Files::is_among(tensors) {
+        return named("T5 text encoder", "name it with --text-encoder, beside a transformer");
     }
     if TextFolder::prefix_in(tensors).is_some() {
         return named("Gemma text encoder", "name it with --text-encoder, beside a transformer");

@@ -3,12 +3,13 @@
 //! Must not know budgets.
 
 use super::{Fit, PlanShape, Sizes, StageSizes, process::waiting_bytes};
-use crate::{Engine, decode::DecodedClip};
+use crate::{Engine, decode::DecodedClip, opened::TextFiles};
 use ltx_engine::{StageNeed, TileSizes};
 use ltx_media::Mp4Writer;
 use ltx_model::{
     footprint::{reading_bytes, streamed_bytes},
     part::Module,
+    t5::T5_TOKENS,
     text_encoder::TextEncoder,
     transformer::{StepShape, Transformer},
     upsampler::Upsampler,
@@ -76,7 +77,17 @@ impl Engine {
 
     /// The worst moment of the text encoding: in the language model, in the projection, or in the connector.
     fn text_moment(&self, shape: &PlanShape, fit: &Fit, sizes: &Sizes) -> Moment {
-        let (gemma, placement) = (&self.text.config, self.placement);
+        let placement = self.placement;
+        let gemma = match &self.text {
+            TextFiles::Gemma(text) => &text.config,
+            TextFiles::T5(text) => {
+                let prompts: Vec<usize> = shape.prompts.iter().map(|tokens| (*tokens).min(T5_TOKENS)).collect();
+                let weights = streamed_bytes(sizes.gemma_layer, text.config.num_layers);
+                let activations =
+                    text.config.activation_bytes(&prompts, placement) + reading_bytes(sizes.gemma, placement);
+                return Moment { weights, activations };
+            }
+        };
         let connector = self.architecture().text.as_ref().map(|text| &text.connector);
         let states = || shape.prompts.iter().map(|tokens| gemma.states_bytes(*tokens, placement));
         let (all, most) = (states().sum::<u64>(), states().max().unwrap_or(0));

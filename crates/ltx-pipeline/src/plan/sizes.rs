@@ -2,7 +2,7 @@
 //!
 //! Must not know requests.
 
-use crate::opened::{LtxFile, TextFolder};
+use crate::opened::{LtxFile, TextFiles};
 use candle_core::DType;
 use ltx_model::{
     footprint::{Placement, Stack, streamed_bytes},
@@ -62,7 +62,7 @@ impl Sizes {
     pub(crate) fn of(
         reports: &[LoadReport],
         ltx: &LtxFile,
-        text: &TextFolder,
+        text: &TextFiles,
         (compute, placement): (&Compute, Placement),
         (stage, wear): (SamplingStage, &Wear),
     ) -> Self {
@@ -104,7 +104,7 @@ impl Sizes {
             connector.as_ref().map_or_else(Layers::default, |connector| layers(connector, bytes))
         };
         sizes.connector_block = of_connector(&|tensor| rule.streamed(tensor)).layer;
-        let gemma = (&*text.tensors, text.config.stack(text.prefix));
+        let gemma = (&**text.tensors(), text.stack());
         let no_loras = Rule { loras: &Loras::default(), ..rule };
         let language = layers(&gemma, |tensor| no_loras.streamed(tensor));
         (sizes.gemma, sizes.gemma_layer) = (language.sum, language.layer);

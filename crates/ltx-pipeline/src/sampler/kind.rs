@@ -2,7 +2,8 @@
 //!
 //! Must not know what they do.
 
-use super::{Sampler, ancestral::EulerAncestral, euler::Euler, res_2s::Res2s};
+use super::{Sampler, ancestral::EulerAncestral, euler::Euler, points::EulerOfPoints, res_2s::Res2s};
+use crate::Sigmas;
 use ltx_types::{Flow, Generation, Seed};
 
 /// How far the authors' generator of step noise is from the request's seed.
@@ -15,16 +16,19 @@ pub(crate) enum SamplerKind {
     Euler,
     /// Ancestral Euler, with that share of new noise, drawn from a generator of its own.
     EulerAncestral { eta: f32, seed: Seed },
+    /// Euler's method where every token has a noise level of its own.
+    EulerOfPoints,
     /// Two evaluations a step, and noise.
     Res2s,
 }
 
 impl SamplerKind {
-    /// A sampler for one stage.
-    pub(super) fn sampler(self) -> Box<dyn Sampler> {
+    /// A sampler for one stage with such noise levels.
+    pub(super) fn sampler(self, sigmas: &Sigmas) -> Box<dyn Sampler> {
         match self {
             Self::Euler => Box::new(Euler),
             Self::EulerAncestral { eta, seed } => Box::new(EulerAncestral::new(eta, seed)),
+            Self::EulerOfPoints => Box::new(EulerOfPoints::new(sigmas)),
             Self::Res2s => Box::new(Res2s::new()),
         }
     }

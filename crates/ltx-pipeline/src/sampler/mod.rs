@@ -6,6 +6,7 @@ mod ancestral;
 mod euler;
 mod kind;
 mod model;
+mod points;
 mod res_2s;
 
 use crate::{PipelineError, Result, Sigmas, conditioning::TokenState, latent::save, preview::Previewer};
@@ -83,7 +84,7 @@ impl Sampling<'_> {
         (sigmas, done): (&Sigmas, usize),
         taps: &Taps,
     ) -> Result<Tensor> {
-        let mut sampler = self.kind.sampler();
+        let mut sampler = self.kind.sampler(sigmas);
         let steps = sampler.steps(sigmas);
         let total = steps.iter().map(|step| sampler.evaluations(*step)).sum();
         taps.record("sigmas", || Ok(Tensor::new(sigmas.values(), tokens.device())?))?;

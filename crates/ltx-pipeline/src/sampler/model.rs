@@ -79,23 +79,34 @@ impl<'a> Model<'a> {
     /// The guided prediction of the clean tokens.
     fn predict(&self, x: &Tensor, sigma: f32, (taps, inner): (&Taps, &Taps)) -> Result<Tensor> {
         let Self { state, rope, sampling, .. } = self;
-        let per_token: Vec<f32> = state.mask.iter().map(|mask| mask * sigma).collect();
+        let per_token = state.timesteps(sigma);
         let timesteps = TokenTimesteps::new(&per_token, x.device())?;
         let scale = Tensor::from_vec(per_token, (1, state.tokens(), 1), x.device())?;
         let cancel = sampling.run.cancel;
+        // What is the same in every pass; the goldens of points hold it once.
+        let again = Cell::new(false);
         let run = |pass: Pass<'_>| -> Result<Tensor> {
             let Pass { context, skips } = pass;
-            inner.ending("").record("rope_cos", || Ok(rope.per_head()?.0))?;
-            inner.ending("").record("rope_sin", || Ok(rope.per_head()?.1))?;
+            let (same, once) = match again.replace(state.guides_velocities()) {
+                false => (taps.clone(), inner.ending("")),
+                true => (Taps::off(), Taps::off()),
+            };
+            once.record("rope_cos", || Ok(rope.per_head()?.0))?;
+            once.record("rope_sin", || Ok(rope.per_head()?.1))?;
             inner.record("model_sigma", || Ok(Tensor::new(&[sigma], x.device())?))?;
-            taps.record("model_timesteps", || Ok(scale.clone()))?;
+            same.record("model_timesteps", || Ok(scale.clone()))?;
             let first_frame = state.first_frame_tokens();
             let input = TransformerInput { tokens: x, timesteps: &timesteps, sigma, context, rope, first_frame, skips };
             let velocity =
                 sampling.transformer.forward(&input, inner, |_| cancel.check().map_err(PipelineError::from))?;
             taps.record("velocity", || Ok(velocity.clone()))?;
-            Ok((x - velocity.broadcast_mul(&scale)?)?)
+            Ok(velocity)
         };
+        let clean = |velocity: Tensor| -> Result<Tensor> { Ok((x - velocity.broadcast_mul(&scale)?)?) };
+        if state.guides_velocities() {
+            return clean(self.guided_velocity(run)?);
+        }
+        let run = |pass: Pass<'_>| clean(run(pass)?);
         let conditional = run(Pass { context: sampling.context, skips: BlockSkips::NONE })?;
         let guidance = sampling.guidance;
         let unconditional = { sampling.negative_context }
@@ -106,6 +117,19 @@ impl<'a> Model<'a> {
             .filter(|guidance| guidance.uses_stg())
             .map(|guidance| run(Pass { context: sampling.context, skips: BlockSkips(&guidance.stg_blocks) }))
             .transpose()?;
+        Ok(Predictions { conditional, unconditional, perturbed }.combine(guidance)?)
+    }
+
+    /// Guidance of velocities, the unconditional one first, as the pipeline of LTX-Video 0.9.x has it.
+    fn guided_velocity(&self, run: impl Fn(Pass<'_>) -> Result<Tensor>) -> Result<Tensor> {
+        let Sampling { context, negative_context, guidance, .. } = *self.sampling;
+        let negative = negative_context.filter(|_| guidance.is_some_and(Guidance::uses_cfg));
+        let plain = |context| run(Pass { context, skips: BlockSkips::NONE });
+        let unconditional = negative.map(plain).transpose()?;
+        let conditional = plain(context)?;
+        let perturbed = guidance.filter(|guidance| guidance.uses_stg());
+        let skipping = |guidance: &Guidance| run(Pass { context, skips: BlockSkips(&guidance.stg_blocks) });
+        let perturbed = perturbed.map(skipping).transpose()?;
         Ok(Predictions { conditional, unconditional, perturbed }.combine(guidance)?)
     }
 }
