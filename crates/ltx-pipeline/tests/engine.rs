@@ -468,7 +468,8 @@ fn the_encoder_is_in_the_plan_of_decoding() {
     let engine = engine();
     let mut before = 0;
     for (width, height, frames) in [(64, 64, 9), (128, 128, 17), (256, 192, 33), (512, 384, 97)] {
-        let request = admitted(GenerationDraft { width, height, frames, ..draft() });
+        let images = draft().images.into_iter().take(1).collect();
+        let request = admitted(GenerationDraft { width, height, frames, images, ..draft() });
         let request = request.request();
         let plan = engine.plan(request);
         let decoding = plan.stages.iter().find(|need| need.stage == Stage::Decoding).unwrap().activations;
