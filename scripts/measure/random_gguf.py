@@ -50,7 +50,7 @@ class Tensor:
         self.name, self.shape, self.kind, self.deviation, self.mean = name, shape, kind, deviation, mean
         self.values = math.prod(shape)
         _, block, size, _ = TYPES[kind]
-        assert shape[-1] % block == 0, f"{name}: rows of {shape[-1]} are not whole blocks of {kind}"
+        assert (shape or [1])[-1] % block == 0, f"{name}: rows of {shape[-1]} are not whole blocks of {kind}"
         self.bytes = self.values // block * size
 
 
@@ -297,4 +297,5 @@ def main():
         write(file, gemma_metadata(size) | common, list(gemma_tensors(size, asked.type)), asked.seed)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -60,7 +60,7 @@ pub fn of_contents(files: &ModelFiles) -> io::Result<String> {
     for file in files.checkpoint_files() {
         io::copy(&mut File::open(file)?, &mut digest)?;
     }
-    for LoraChoice { path, strengths } in files.loras.iter().filter(|lora| !is_left_out(lora)) {
+    for LoraChoice { path, strengths, .. } in files.loras.iter().filter(|lora| !is_left_out(lora)) {
         io::copy(&mut File::open(path)?, &mut digest)?;
         if let Some(config) = beside(path) {
             io::copy(&mut File::open(config)?, &mut digest)?;
@@ -145,7 +145,7 @@ mod tests {
         let path = models.join("gemma/model.safetensors");
         let lora = |first, second| {
             let strengths = LoraStrengths { first, second };
-            ModelFiles { loras: vec![LoraChoice { path: path.clone(), strengths }], ..files(None) }
+            ModelFiles { loras: vec![LoraChoice::at(&path, strengths)], ..files(None) }
         };
         let (half, full, later) = (lora(0.5, 0.5), lora(1.0, 1.0), lora(0.5, 1.0));
         for other in [&half, &full] {

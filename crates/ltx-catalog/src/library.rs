@@ -2,7 +2,7 @@
 //!
 //! Must not know which folder that is.
 
-use crate::{CatalogError, Manifest, ManifestFile, MissingFile, Places, Result, Whereabouts};
+use crate::{CatalogError, Manifest, ManifestFile, ManifestLora, MissingFile, Places, Result, Whereabouts};
 use ltx_policy::{KnownModel, ModelNames};
 use ltx_types::{LoraChoice, LoraStrengths, ModelFiles};
 use std::{
@@ -25,6 +25,8 @@ pub struct Item<'a> {
     pub part: &'static str,
     /// What the manifest says of it.
     pub file: &'a ManifestFile,
+    /// By what requests name it, of a LoRA that counts only where they do.
+    pub name: Option<&'a str>,
     /// How strongly it counts, of a LoRA.
     pub strengths: Option<LoraStrengths>,
     /// Where it is.
@@ -101,11 +103,12 @@ impl ModelLibrary {
             .chain(files.components.iter().map(|file| ("component", file, None)))
             .chain(one(("text_encoder", &files.text_encoder, None)))
             .chain(files.upscaler.iter().map(|file| ("upscaler", file, None)))
-            .chain(files.loras.iter().map(|lora| ("lora", &lora.file, Some(lora.strengths()))));
-        all.map(|(part, file, strengths)| Item {
+            .chain(files.loras.iter().map(|lora| ("lora", &lora.file, Some(lora))));
+        all.map(|(part, file, lora)| Item {
             part,
             file,
-            strengths,
+            name: lora.and_then(|lora| lora.name.as_deref()),
+            strengths: lora.map(ManifestLora::strengths),
             here: self.places.locate(file, &self.folder),
             bytes: None,
         })
@@ -134,7 +137,8 @@ impl ModelLibrary {
         let lora = |item: &Item<'_>| {
             let published = || Some(self.folder.join(item.file.source.as_ref()?.published_name()));
             let path = item.here.path().map(Path::to_owned).or_else(|| self.own_place(item.file)).or_else(published);
-            item.strengths.zip(path).map(|(strengths, path)| LoraChoice { path, strengths })
+            let name = item.name.map(str::to_owned);
+            item.strengths.zip(path).map(|(strengths, path)| LoraChoice { name, ..LoraChoice::at(path, strengths) })
         };
         Ok(ModelFiles {
             checkpoint: of("checkpoint").next().unwrap_or_default(),
@@ -148,7 +152,7 @@ impl ModelLibrary {
 
 /// Whether a file counts in the second stage only.
 fn may_be_missing(item: &Item<'_>) -> bool {
-    item.strengths.is_some_and(|strengths| strengths.first == 0.0 && strengths.second != 0.0)
+    item.name.is_none() && item.strengths.is_some_and(|strengths| strengths.first == 0.0 && strengths.second != 0.0)
 }
 
 fn read_manifest(file: &Path) -> Result<Manifest> {

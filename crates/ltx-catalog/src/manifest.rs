@@ -4,7 +4,7 @@
 
 use crate::Source;
 use ltx_hub::HubError;
-use ltx_types::{Defaults, LORA_STRENGTHS, LoraStrengths};
+use ltx_types::{Defaults, LORA_STRENGTHS, LoraStrengths, LoraUse};
 use serde::{Deserialize, Deserializer};
 use std::path::PathBuf;
 
@@ -45,7 +45,7 @@ pub struct ManifestFiles {
     /// The ×2 latent upscaler, needed for two stages.
     pub upscaler: Option<ManifestFile>,
     /// LoRA files that belong to the model, each with its strength.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "each_name_once")]
     pub loras: Vec<ManifestLora>,
 }
 
@@ -79,12 +79,21 @@ struct StatedFile {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "StatedLora")]
 pub struct ManifestLora {
+    /// By what requests name it; one with a name counts only where a request names it.
+    pub name: Option<String>,
     /// The file.
     pub file: ManifestFile,
     /// How strongly it counts: from -100 to 100; where `stage_2_strength` is stated, in the first stage.
     pub strength: f32,
     /// How strongly it counts in the second stage of two; as in the first where it is not stated.
     pub stage_2_strength: Option<f32>,
+}
+
+impl Manifest {
+    /// LoRAs that a request may name, with their strengths.
+    pub fn loras_by_name(&self) -> impl Iterator<Item = (&str, LoraStrengths)> {
+        self.files.loras.iter().filter_map(|lora| Some((lora.name.as_deref()?, lora.strengths())))
+    }
 }
 
 impl ManifestLora {
@@ -98,6 +107,7 @@ impl ManifestLora {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StatedLora {
+    name: Option<String>,
     path: Option<PathBuf>,
     repository: Option<String>,
     revision: Option<String>,
@@ -152,9 +162,18 @@ impl TryFrom<StatedLora> for ManifestLora {
     type Error = BadPlace;
 
     fn try_from(stated: StatedLora) -> Result<Self, BadPlace> {
-        let StatedLora { path, repository, revision, file, bytes, strength, stage_2_strength } = stated;
+        let StatedLora { name, path, repository, revision, file, bytes, strength, stage_2_strength } = stated;
         let file = StatedFile { path, repository, revision, file, files: None, bytes };
-        Ok(Self { file: file.try_into()?, strength, stage_2_strength })
+        Ok(Self { name, file: file.try_into()?, strength, stage_2_strength })
+    }
+}
+
+fn each_name_once<'de, D: Deserializer<'de>>(source: D) -> Result<Vec<ManifestLora>, D::Error> {
+    let loras = Vec::<ManifestLora>::deserialize(source)?;
+    let names: Vec<_> = loras.iter().filter_map(|lora| lora.name.as_deref()).collect();
+    match names.iter().enumerate().find(|(at, name)| !LoraUse::is_name(name) || names[..*at].contains(name)) {
+        Some((_, name)) => Err(serde::de::Error::custom(format!("{name:?} is no name of a LoRA, or names two"))),
+        None => Ok(loras),
     }
 }
 

@@ -14,6 +14,14 @@ pub struct StageSteps {
 }
 
 impl StageSteps {
+    /// How often the model is asked in each stage of a request, guidance not counted: as often as there are steps, but by a
+    /// sampler that asks at a step's middle, too.
+    pub fn evaluations(request: &Generation) -> Self {
+        let Self { denoising, refining } = Self::of(request);
+        let of = |steps| request.flow.map_or(steps, |flow| flow.evaluations(steps));
+        Self { denoising: of(denoising), refining: of(refining) }
+    }
+
     /// The steps that a request takes.
     pub fn of(request: &Generation) -> Self {
         let refining = request.refine_sigmas.as_ref().map_or(REFINING_STEPS, SigmaList::steps);

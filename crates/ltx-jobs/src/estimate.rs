@@ -18,7 +18,7 @@ fn work(stage: Stage, request: &Generation) -> f64 {
     };
     let area = |pixels: PixelShape| (pixels.width * pixels.height) as f64;
     let guided = |extra: fn(&Guidance) -> bool| request.guidance.as_ref().is_some_and(extra);
-    let steps = StageSteps::of(request);
+    let steps = StageSteps::evaluations(request);
     match stage {
         Stage::TextEncoding => 1.0 + f64::from(u8::from(guided(Guidance::uses_cfg))),
         Stage::ImageEncoding => {

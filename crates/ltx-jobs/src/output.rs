@@ -164,7 +164,7 @@ impl Story<'_> {
         (first_frame, last_frame): (Option<Fidelity>, Option<Fidelity>),
     ) -> Value {
         let Self { record, outcome, .. } = self;
-        let Generation { pixels, frames, rate, schedule, stages, .. } = self.admitted.request();
+        let Generation { pixels, frames, rate, flow, schedule, stages, .. } = self.admitted.request();
         json!({
             "generation": id,
             "mark": mark,
@@ -175,6 +175,7 @@ impl Story<'_> {
             "height": pixels.height,
             "frames": frames.get(),
             "fps": rate.to_string(),
+            "flow": flow,
             "schedule": schedule,
             "stages": stages.count(),
             "frames_sha256": outcome.frames_sha256,
@@ -196,9 +197,9 @@ impl Story<'_> {
     fn request(&self) -> Value {
         let Generation { prompt, negative_prompt, images, conditioning, steps, guidance, image_crf, .. } =
             self.admitted.request();
-        let Generation { sigmas, refine_sigmas, .. } = self.admitted.request();
+        let Generation { sigmas, refine_sigmas, loras, .. } = self.admitted.request();
         let image = |image: &ImageCondition| json!({ "frame": image.frame_index, "strength": image.strength.get() });
-        json!({
+        let mut told = json!({
             "prompt": prompt,
             "negative_prompt": negative_prompt,
             "images": images.iter().map(image).collect::<Vec<_>>(),
@@ -208,7 +209,11 @@ impl Story<'_> {
             "image_crf": image_crf.get(),
             "sigmas": sigmas,
             "refine_sigmas": refine_sigmas,
-        })
+        });
+        if !loras.is_empty() {
+            told["loras"] = json!(loras);
+        }
+        told
     }
 }
 

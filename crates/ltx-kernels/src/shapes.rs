@@ -63,12 +63,14 @@ pub struct Conv3dConfig {
     pub norm: Option<f64>,
     /// Channels, ordered (c, time, row, column), unfold by these factors after it; the first `time − 1` frames are dropped.
     pub unfold: [usize; 3],
+    /// Whether rows and columns beyond the sides are reflections of those within, and not zeros.
+    pub reflects: bool,
 }
 
 impl Conv3dConfig {
     /// A 3×3×3 kernel with nothing around it.
     pub fn cube(inputs: usize, outputs: usize, time: TimePadding) -> Self {
-        Self { inputs, outputs, kernel: [3, 3, 3], time, norm: None, unfold: [1, 1, 1] }
+        Self { inputs, outputs, kernel: [3, 3, 3], time, norm: None, unfold: [1, 1, 1], reflects: false }
     }
 
     /// This convolution behind a pixel norm and SiLU.
@@ -81,6 +83,12 @@ impl Conv3dConfig {
     #[must_use]
     pub fn unfolded(self, unfold: [usize; 3]) -> Self {
         Self { unfold, ..self }
+    }
+
+    /// This convolution, its input reflected beyond its sides.
+    #[must_use]
+    pub fn reflecting(self, reflects: bool) -> Self {
+        Self { reflects, ..self }
     }
 
     /// Frames, rows, columns and channels of the result for a clip of `[frames, rows, columns]`; `unfold` holds no zero.

@@ -21,6 +21,7 @@ mod png_chunks;
 mod png_frames;
 mod preview;
 mod resize;
+mod stretch;
 mod writer;
 
 pub use colour::ColourFault;
@@ -32,4 +33,5 @@ pub use open::{MAX_PIXELS, open_image, shown_size};
 pub use png_frames::{PngFolderWriter, encode_png};
 pub use preview::encode_preview;
 pub use resize::to_pixels;
+pub use stretch::to_stretched_pixels;
 pub use writer::FrameWriter;

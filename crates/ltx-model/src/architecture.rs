@@ -4,25 +4,28 @@
 //!
 //! | field of the configuration | 0.9.8 | LTX-2 19B | LTX-2.3 | LTX-2.5 | here |
 //! |---|---|---|---|---|---|
-//! | `_class_name` | another | `AVTransformer3DModel` | same | same | one |
+//! | `_class_name` | `Transformer3DModel` | `AVTransformer3DModel` | same | same | both |
 //! | `cross_attention_adaln`: 9 rows and a table of the context, else 6 | no | no | yes | yes | both |
 //! | `use_prompt_adaln_single`: the sigma shifts that table | – | – | yes | yes | both |
 //! | `apply_gated_attention`, `connector_apply_gated_attention` | no | no | yes | yes | both |
 //! | `ff_bias` of the video stream; `connector_ff_bias` | yes | yes | yes | no; yes | both |
-//! | `rope_type` | interleaved | split | split | split | split |
-//! | `use_keyframes_abs_pos_embedding` | no | no | no | yes | no |
-//! | `caption_proj_before_connector`, else a projection in the transformer | no | no | yes | yes | yes |
-//! | `text_encoder_norm_type` of the features | – | absent | `per_token_rms` | `PER_TOKEN_RMS` | 2.3's |
-//! | `vae`: blocks, padding, `timestep_conditioning`, kind of decoder | timesteps | residual | as here | or diffusion | 2.3's |
+//! | `rope_type`: pairs of neighbours or of halves | interleaved | split | split | split | both |
+//! | positions of tokens: points, or ranges whose middles count | points | ranges | ranges | ranges | both |
+//! | the stream is normalised before the text cross-attention | no | yes | yes | yes | both |
+//! | `use_keyframes_abs_pos_embedding` | no | no | no | yes | both |
+//! | `caption_proj_before_connector`, else a projection in the transformer | no | no | yes | yes | both |
+//! | text connector and projection of features | no | yes | yes | yes | both |
+//! | `text_encoder_norm_type` of the features, else by the range of a state | – | absent | `per_token_rms` | `PER_TOKEN_RMS` | both |
+//! | `vae`: blocks, padding, `timestep_conditioning`, kind of decoder | timesteps, residual | residual, reflected | as here | or diffusion | convolutional |
 //!
 //! The last column says which values the modules obey; [`Family`] says which of them together are a family that runs.
 //!
 //! Must not know files.
 
 use crate::{
-    config::{check_sections, require, section, within},
-    part::Module,
-    text_encoder::{Connector, FeatureProjection, TextConfig},
+    config::{check_sections, require, require_word, section, within},
+    part::{CHECKPOINT, Marked, Module, WITHOUT_TEXT},
+    text_encoder::{Connector, FeatureProjection, NORM_TYPE, PER_TOKEN_RMS, TextConfig},
     transformer::{Transformer, TransformerConfig},
     video_vae::{VideoDecoder, VideoEncoder, VideoVaeConfig},
 };
@@ -33,8 +36,25 @@ use serde_json::{Value, json};
 /// A generation of LTX models: checkpoints whose configurations agree in the fields that tell generations apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
+    /// LTX-Video 0.9.8 (and 0.9.5 to 0.9.7, whose modules are the same): T5, no connector, a decoder that is told a timestep.
+    Ltxv098,
+    /// LTX-2 (19B): no gates, six rows of AdaLN, features by the range of each state, captions projected in the transformer.
+    Ltx2,
     /// LTX-2.3: gates, nine rows of AdaLN, features by RMS per token, a convolutional VAE.
     Ltx23,
+    /// LTX-2.5: as LTX-2.3, without biases in the feed-forward, with a learned mark on the first latent frame.
+    Ltx25,
+}
+
+/// How images and timesteps reach the transformer. What differs hangs together, as each is one reference's pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conditioning {
+    /// Tokens cover ranges, of which the middles count; images that are appended stand behind the clip; a token's timestep is its
+    /// mask times sigma; an image's latent is the mean; images cover the frame; guidance is of clean predictions.
+    Ranges,
+    /// Tokens are points, their ranges' beginnings; images that are appended stand before the clip; a token's timestep is the
+    /// smaller of mask and sigma; an image's latent is drawn; images are stretched to the frame; guidance is of velocities.
+    Points,
 }
 
 /// A field of the section `transformer` that tells families apart.
@@ -49,46 +69,119 @@ impl Mark {
     /// # Errors
     /// The section says otherwise.
     fn check(&self, section: &Value) -> Result<()> {
-        if self.usual && section.get(self.field).is_none() { Ok(()) } else { require(section, self.field, &self.value) }
+        match &self.value {
+            _ if self.usual && section.get(self.field).is_none() => Ok(()),
+            // Published in either case.
+            Value::String(word) if self.field == NORM_TYPE => require_word(section, NORM_TYPE, word),
+            value => require(section, self.field, value),
+        }
     }
 }
 
 impl Family {
     /// The families that run here.
-    pub const ALL: [Self; 1] = [Self::Ltx23];
+    pub const ALL: [Self; 4] = [Self::Ltx23, Self::Ltx25, Self::Ltx2, Self::Ltxv098];
+
+    /// The family of a version (major, minor) that a file states; LTX-2.3 of one that states none.
+    pub fn of_version(stated: Option<(u32, u32)>) -> Self {
+        match stated {
+            Some((0, _)) => Self::Ltxv098,
+            Some((2, 0..=2)) => Self::Ltx2,
+            Some((2, 5..)) => Self::Ltx25,
+            _ => Self::Ltx23,
+        }
+    }
 
     /// The name in manifests.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Ltxv098 => "ltxv-0.9.8",
+            Self::Ltx2 => "ltx-2",
             Self::Ltx23 => "ltx-2.3",
+            Self::Ltx25 => "ltx-2.5",
         }
     }
 
     /// The name for people.
     pub fn title(self) -> &'static str {
         match self {
+            Self::Ltxv098 => "LTX-Video 0.9.8",
+            Self::Ltx2 => "LTX-2",
             Self::Ltx23 => "LTX-2.3",
+            Self::Ltx25 => "LTX-2.5",
         }
+    }
+
+    /// How its images and timesteps reach the transformer.
+    pub fn conditioning(self) -> Conditioning {
+        match self {
+            Self::Ltxv098 => Conditioning::Points,
+            Self::Ltx2 | Self::Ltx23 | Self::Ltx25 => Conditioning::Ranges,
+        }
+    }
+
+    /// The parts that its checkpoints are made of.
+    pub fn parts(self) -> &'static [Marked] {
+        match self {
+            Self::Ltxv098 => &WITHOUT_TEXT,
+            Self::Ltx2 | Self::Ltx23 | Self::Ltx25 => &CHECKPOINT,
+        }
+    }
+
+    /// Whether keys are of a family whose checkpoints have no text part: a transformer without gates and audio, or a VAE whose
+    /// decoder is told a timestep.
+    pub fn has_no_text_part(keys: &dyn Keys) -> bool {
+        const BLOCK: &str = "model.diffusion_model.transformer_blocks.0.";
+        let block = |rest: &str| keys.has_prefix(&format!("{BLOCK}{rest}"));
+        let transformer = block("attn1.to_q.") && !block("attn1.to_gate_logits.") && !block("audio_attn1.");
+        let vae = || !block("") && keys.has_prefix("vae.decoder.last_time_embedder.");
+        transformer || vae()
     }
 
     /// The fields by which the family is known, with its values.
     fn marks(self) -> Vec<Mark> {
         let states = |field, value| Mark { field, value, usual: false };
         let usually = |field, value| Mark { field, value: json!(value), usual: true };
-        match self {
-            Self::Ltx23 => vec![
+        let gated = || {
+            vec![
                 states("_class_name", json!("AVTransformer3DModel")),
                 states("cross_attention_adaln", json!(true)),
                 states("apply_gated_attention", json!(true)),
                 states("connector_apply_gated_attention", json!(true)),
                 states("caption_proj_before_connector", json!(true)),
-                states("text_encoder_norm_type", json!("per_token_rms")),
+                states(NORM_TYPE, json!(PER_TOKEN_RMS)),
                 states("rope_type", json!("split")),
-                usually("use_keyframes_abs_pos_embedding", false),
                 usually("use_prompt_adaln_single", true),
+                usually("connector_ff_bias", true),
+            ]
+        };
+        let with = |marks: Vec<Mark>, own: [Mark; 2]| marks.into_iter().chain(own).collect();
+        match self {
+            Self::Ltxv098 => vec![
+                states("_class_name", json!("Transformer3DModel")),
+                usually("cross_attention_adaln", false),
+                usually("apply_gated_attention", false),
+                usually("connector_apply_gated_attention", false),
+                usually("caption_proj_before_connector", false),
+                usually("use_middle_indices_grid", false),
+                usually("use_keyframes_abs_pos_embedding", false),
+            ],
+            Self::Ltx2 => vec![
+                states("_class_name", json!("AVTransformer3DModel")),
+                states("rope_type", json!("split")),
+                states(NORM_TYPE, Value::Null),
+                usually("cross_attention_adaln", false),
+                usually("apply_gated_attention", false),
+                usually("connector_apply_gated_attention", false),
+                usually("caption_proj_before_connector", false),
+                usually("use_keyframes_abs_pos_embedding", false),
                 usually("ff_bias", true),
                 usually("connector_ff_bias", true),
             ],
+            Self::Ltx23 => with(gated(), [usually("use_keyframes_abs_pos_embedding", false), usually("ff_bias", true)]),
+            Self::Ltx25 => {
+                with(gated(), [states("use_keyframes_abs_pos_embedding", json!(true)), states("ff_bias", json!(false))])
+            }
         }
     }
 
@@ -127,8 +220,8 @@ pub struct Architecture {
     pub family: Family,
     /// The transformer.
     pub transformer: TransformerConfig,
-    /// Text projection and connector.
-    pub text: TextConfig,
+    /// Text projection and connector; `None` where the text encoder's states are the context.
+    pub text: Option<TextConfig>,
     /// Encoder and decoder of pixels.
     pub vae: VideoVaeConfig,
 }
@@ -142,6 +235,14 @@ impl Architecture {
         check_sections(config)?;
         let (family, transformer, text) = denoising(config, keys)?;
         Ok(Self { family, transformer, text, vae: vae(config)? })
+    }
+
+    /// Text projection and connector.
+    ///
+    /// # Errors
+    /// The family has none.
+    pub fn text(&self) -> Result<&TextConfig> {
+        self.text.as_ref().ok_or_else(|| NnError::unsupported("text connector", "absent", "a family that has one"))
     }
 
     /// The sizes of clips that the checkpoint can make.
@@ -185,7 +286,7 @@ impl Components {
         let denoising = denoises.then(|| denoising(config, keys)).transpose()?;
         let vae = needs(&[Part::VideoEncoder, Part::VideoDecoder]).then(|| vae(config)).transpose()?;
         let (family, transformer, text) = match denoising {
-            Some((family, transformer, text)) => (Some(family), Some(transformer), Some(text)),
+            Some((family, transformer, text)) => (Some(family), Some(transformer), text),
             None => (None, None, None),
         };
         Ok(Self { family, transformer, text, vae })
@@ -212,7 +313,7 @@ impl Components {
 
 impl From<Architecture> for Components {
     fn from(Architecture { family, transformer, text, vae }: Architecture) -> Self {
-        Self { family: Some(family), transformer: Some(transformer), text: Some(text), vae: Some(vae) }
+        Self { family: Some(family), transformer: Some(transformer), text, vae: Some(vae) }
     }
 }
 
@@ -221,15 +322,17 @@ fn load<M: Module>(root: &Vb, config: Option<&M::Config>) -> Result<()> {
 }
 
 /// What the section `transformer` states.
-fn denoising(config: &Value, keys: &impl Keys) -> Result<(Family, TransformerConfig, TextConfig)> {
+fn denoising(config: &Value, keys: &impl Keys) -> Result<(Family, TransformerConfig, Option<TextConfig>)> {
     let section = section(config, "transformer")?;
     let family = Family::of(section)?;
     let transformer = TransformerConfig::from_json(section)?;
-    let shape = keys.shape_of(&format!("{}weight", FeatureProjection::MARK));
-    let text = TextConfig::from_json(section, shape.and_then(|shape| shape.get(1)).copied().unwrap_or(0))?;
-    let context = transformer.cross_attention_dim;
+    if family.conditioning() == Conditioning::Points {
+        return Ok((family, transformer, None));
+    }
+    let text = TextConfig::from_json(section, FeatureProjection::inputs(keys))?;
+    let context = transformer.context_width();
     within("connector width", text.connector.dim(), context..=context)?;
-    Ok((family, transformer, text))
+    Ok((family, transformer, Some(text)))
 }
 
 fn vae(config: &Value) -> Result<VideoVaeConfig> {
@@ -288,21 +391,26 @@ mod tests {
     #[test]
     fn a_family_is_known_by_its_values_and_others_are_refused_by_field() {
         let stated = json!({ "ff_bias": true, "use_keyframes_abs_pos_embedding": false });
-        for changes in [json!({}), stated] {
+        let newer = json!({ "ff_bias": false, "use_keyframes_abs_pos_embedding": true, "text_encoder_norm_type": "PER_TOKEN_RMS" });
+        for (changes, name) in [(json!({}), "ltx-2.3"), (stated, "ltx-2.3"), (newer, "ltx-2.5")] {
             let found = Components::from_config(&config(changes), &NoKeys, &[Part::TextConnector]).unwrap();
-            assert_eq!(found.family.map(Family::name), Some("ltx-2.3"));
+            assert_eq!(found.family.map(Family::name), Some(name));
             let text = found.text.unwrap();
             assert_eq!((text.connector.dim(), text.projection.outputs, text.projection.states), (16, 16, 0));
             assert!(found.transformer.is_some_and(|config| config.adaln_rows() == 9) && found.vae.is_none());
         }
         for (changes, field) in [
-            (json!({ "_class_name": "Transformer3DModel" }), "_class_name"),
-            // LTX-2 19B leaves both out, LTX-2.5 writes the norm's name otherwise.
+            (json!({ "_class_name": "Transformer2DModel" }), "_class_name"),
+            // LTX-2 19B leaves both out.
             (json!({ "cross_attention_adaln": null, "apply_gated_attention": null }), "cross_attention_adaln"),
-            (json!({ "text_encoder_norm_type": "PER_TOKEN_RMS", "ff_bias": false }), "text_encoder_norm_type"),
+            (json!({ "text_encoder_norm_type": "per_segment" }), "text_encoder_norm_type"),
             (json!({ "apply_gated_attention": false }), "apply_gated_attention"),
             (json!({ "rope_type": "interleaved" }), "rope_type"),
             (json!({ "use_keyframes_abs_pos_embedding": true }), "use_keyframes_abs_pos_embedding"),
+            (
+                json!({ "use_keyframes_abs_pos_embedding": true, "ff_bias": false, "rope_type": "interleaved" }),
+                "rope_type",
+            ),
             (json!({ "use_prompt_adaln_single": false }), "use_prompt_adaln_single"),
             (json!({ "ff_bias": false }), "ff_bias"),
             (json!({ "connector_num_attention_heads": 2 }), "connector width"),

@@ -30,6 +30,15 @@ pub(crate) fn require(section: &Value, field: &str, supported: &Value) -> Result
     if alike(found, supported) { Ok(()) } else { Err(NnError::unsupported(field, found, supported.to_string())) }
 }
 
+/// Refuses a field that is not the word `supported`, in capitals or not.
+pub(crate) fn require_word(section: &Value, field: &str, supported: &str) -> Result<()> {
+    let found = section.get(field).unwrap_or(&Value::Null);
+    match found.as_str().is_some_and(|word| word.eq_ignore_ascii_case(supported)) {
+        true => Ok(()),
+        false => Err(NnError::unsupported(field, found, supported.to_owned())),
+    }
+}
+
 /// What the entries of a section mean to this engine. An entry that is `null` says nothing and is not looked at.
 pub(crate) struct Entries<'a> {
     /// What the section is called in messages; empty for the outermost.

@@ -40,6 +40,9 @@ const fn marked<M: Module>() -> Marked {
     Marked { part: M::PART, mark: M::MARK }
 }
 
+/// The parts of a checkpoint without text parts: the text encoder's states are what the transformer takes.
+pub const WITHOUT_TEXT: [Marked; 3] = [marked::<Transformer>(), marked::<VideoEncoder>(), marked::<VideoDecoder>()];
+
 /// The parts of a checkpoint: what the official single file holds beside the audio stream.
 pub const CHECKPOINT: [Marked; 5] = [
     marked::<Transformer>(),

@@ -35,6 +35,7 @@ fn check_pass(goldens: &HashMap<String, Tensor>, stage: &str, row: usize, (conte
         sigma,
         context: &goldens[context],
         rope: &rope(&transformer, &golden("positions")),
+        first_frame: 0,
         skips: BlockSkips(skips),
     };
     let velocity = transformer.forward(&input, &taps.within(""), |_| Ok::<_, NnError>(())).unwrap();
@@ -92,6 +93,7 @@ fn streamed_blocks_give_the_same_bits_however_many_are_held() {
             sigma: 1.0,
             context: &goldens["text.pos.video_context"],
             rope: &rope(transformer, &golden("positions")),
+            first_frame: 0,
             skips: BlockSkips::NONE,
         };
         let velocity = transformer.forward(&input, &Taps::off(), |_| Ok::<_, NnError>(())).unwrap();

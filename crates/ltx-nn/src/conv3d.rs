@@ -6,14 +6,14 @@
 use crate::{
     Conv3dConfig, KernelChoice, NnError, Result, TimePadding, Vb,
     kernels::with_values,
-    norm::pixel_norm_silu,
+    norm::{pixel_norm_modulate_silu, pixel_norm_silu},
     ops::{OnCpu, Op, perform},
     profile,
 };
 use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Shape, Tensor};
 use ltx_kernels::{
     CudaKernels, KernelError, Level,
-    cpu::{self, PackedConv},
+    cpu::{self, ChannelAffine, PackedConv},
     cuda,
 };
 use std::sync::Arc;
@@ -23,6 +23,8 @@ use std::sync::Arc;
 pub struct Conv3d {
     weights: Weights,
     config: Conv3dConfig,
+    /// Shift and scale of every channel between norm and SiLU, `[2, inputs]`.
+    modulation: Option<Tensor>,
     kernels: KernelChoice,
 }
 
@@ -65,7 +67,24 @@ impl Conv3d {
                 None => Weights::Plain { weight, bias },
             }
         };
-        Ok(Self { weights, config, kernels: vb.compute().kernels })
+        Ok(Self { weights, config, modulation: None, kernels: vb.compute().kernels })
+    }
+
+    /// This layer with `x (1 + scale) + shift` between its norm and SiLU; `rows` holds shift and scale. Weights are shared.
+    ///
+    /// # Shapes
+    /// `rows [2, inputs]`.
+    ///
+    /// # Errors
+    /// The layer has no norm, or the rows have another shape.
+    pub fn modulated(&self, rows: &Tensor) -> Result<Self> {
+        let inputs = self.config.inputs;
+        if self.config.norm.is_none() || rows.dims() != [2, inputs] {
+            return Err(NnError::unsupported("modulation", format!("{:?}", rows.dims()), format!("[2, {inputs}]")));
+        }
+        let factor = (rows.narrow(0, 1, 1)? + 1.0)?;
+        let rows = Tensor::cat(&[rows.narrow(0, 0, 1)?, factor], 0)?;
+        Ok(Self { modulation: Some(rows.to_dtype(DType::F32)?), ..self.clone() })
     }
 
     /// # Shapes
@@ -74,6 +93,12 @@ impl Conv3d {
     /// # Errors
     /// The channels are not `inputs`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        if self.config.reflects {
+            let padded = self.beyond_sides(x)?;
+            let y = self.unreflected().forward(&padded)?;
+            drop(padded);
+            return self.within_sides(&y);
+        }
         perform(&Convolution { x, layer: self }, self.kernels)
     }
 
@@ -85,12 +110,18 @@ impl Conv3d {
     /// # Errors
     /// The sizes do not fit.
     pub fn forward_onto(&self, sum: Tensor, x: &Tensor) -> Result<Tensor> {
+        if self.config.reflects {
+            return Ok((sum + self.forward(x)?)?);
+        }
         let op = Convolution { x, layer: self };
         let timed = |work: &dyn Fn() -> Result<()>| profile::timed(Convolution::NAME, || op.cost(), work);
         if x.device().is_cpu() && sum.dtype() == DType::F32 && sum.is_contiguous() {
             timed(&|| {
                 let packed = self.packed()?;
-                Ok(sum.inplace_op2(&wide(x)?, &AddTo(self.kernel(&packed, self.kernels.level)))?)
+                self.with_affine(|affine| {
+                    let kernel = self.kernel((&packed, affine), self.kernels.level);
+                    Ok(sum.inplace_op2(&wide(x)?, &AddTo(kernel))?)
+                })
             })?;
             return Ok(sum);
         }
@@ -101,6 +132,27 @@ impl Conv3d {
             return Ok(sum);
         }
         Ok((sum + self.forward(x)?)?)
+    }
+
+    /// This layer with zeros beyond the sides.
+    fn unreflected(&self) -> Self {
+        Self { config: self.config.reflecting(false), ..self.clone() }
+    }
+
+    /// The input with as many reflected rows and columns on each side as the kernel sees.
+    fn beyond_sides(&self, x: &Tensor) -> Result<Tensor> {
+        let [_, kh, kw] = self.config.kernel;
+        reflected(&reflected(x, 2, kh / 2)?, 3, kw / 2)
+    }
+
+    /// The result without what the rows and columns beyond the sides became.
+    fn within_sides(&self, y: &Tensor) -> Result<Tensor> {
+        let ([_, kh, kw], [_, sh, sw]) = (self.config.kernel, self.config.unfold);
+        let within = |y: Tensor, axis: usize, beyond: usize| {
+            let size = y.dim(axis)? - 2 * beyond;
+            y.narrow(axis, beyond, size)
+        };
+        Ok(within(within(y.clone(), 2, kh / 2 * sh)?, 3, kw / 2 * sw)?.contiguous()?)
     }
 
     /// Bytes that all convolutions of at most `channels` channels together keep on the CPU for their work while they exist.
@@ -116,14 +168,37 @@ impl Conv3d {
         }
     }
 
-    fn kernel<'a>(&self, packed: &'a PackedConv, level: Level) -> cpu::Conv3d<'a> {
-        cpu::Conv3d { level, packed, time: self.config.time, norm: self.config.norm.map(|eps| eps as f32) }
+    fn kernel<'a>(
+        &self,
+        (packed, affine): (&'a PackedConv, Option<ChannelAffine<'a>>),
+        level: Level,
+    ) -> cpu::Conv3d<'a> {
+        let Conv3dConfig { time, norm, .. } = self.config;
+        cpu::Conv3d { level, packed, time, norm: norm.map(|eps| eps as f32), affine }
+    }
+
+    /// Lends the kernel what stands between norm and SiLU.
+    fn with_affine<T>(&self, work: impl FnOnce(Option<ChannelAffine<'_>>) -> Result<T>) -> Result<T> {
+        let Some(rows) = &self.modulation else { return work(None) };
+        with_values([rows], |[values]| {
+            let (shift, scale) = values.split_at(self.config.inputs);
+            work(Some(ChannelAffine { scale, shift }))
+        })
+    }
+
+    /// Pixel norm, modulation and SiLU, where the layer has them, by the plain formula.
+    fn prepared(&self, x: &Tensor) -> Result<Tensor> {
+        match (self.config.norm, &self.modulation) {
+            (None, _) => Ok(x.clone()),
+            (Some(eps), None) => pixel_norm_silu(x, eps, self.kernels),
+            (Some(eps), Some(rows)) => pixel_norm_modulate_silu(x, eps, rows),
+        }
     }
 
     /// With weights for the plain formula.
     #[cfg(test)]
     fn plain(weight: Tensor, bias: Tensor, config: Conv3dConfig) -> Self {
-        Self { weights: Weights::Plain { weight, bias }, config, kernels: KernelChoice::fastest() }
+        Self { weights: Weights::Plain { weight, bias }, config, modulation: None, kernels: KernelChoice::fastest() }
     }
 
     /// The plain formula on any device: one 2-D convolution per kernel frame, summed.
@@ -131,11 +206,7 @@ impl Conv3d {
         let Weights::Plain { weight, bias } = &self.weights else {
             return Err(NnError::unsupported("device", "another one than the weights'", "the weights' device"));
         };
-        let x = match self.config.norm {
-            Some(eps) => pixel_norm_silu(x, eps, self.kernels)?,
-            None => x.clone(),
-        };
-        let x = x.permute((0, 4, 1, 2, 3))?.contiguous()?;
+        let x = self.prepared(x)?.permute((0, 4, 1, 2, 3))?.contiguous()?;
         let [kt, kh, _] = self.config.kernel;
         let (b, _, frames, h, w) = x.dims5()?;
         let padded = self.pad_time(&x)?;
@@ -176,6 +247,22 @@ impl Conv3d {
             TimePadding::Zeros => x.pad_with_zeros(2, front, back)?,
         })
     }
+}
+
+/// `x` with `count` of its rows or columns reflected beyond both ends of an axis; those at the ends are not repeated.
+fn reflected(x: &Tensor, axis: usize, count: usize) -> Result<Tensor> {
+    let size = x.dim(axis)?;
+    if count == 0 {
+        return Ok(x.clone());
+    }
+    if size <= count {
+        return Err(NnError::unsupported("rows or columns", size, format!("more than {count}, to be reflected")));
+    }
+    let front = (1..=count).rev();
+    let back = (size - 1 - count..size - 1).rev();
+    let places: Vec<u32> = front.chain(0..size).chain(back).map(|place| place as u32).collect();
+    let count = places.len();
+    Ok(x.contiguous()?.index_select(&Tensor::from_vec(places, count, x.device())?, axis)?)
 }
 
 struct Convolution<'a> {
@@ -219,13 +306,21 @@ impl Convolution<'_> {
     fn on_cpu(&self, level: Level, [x]: [&[f32]; 1], out: &mut [f32]) -> Result<()> {
         let (batch, frames, height, width, _) = self.x.dims5()?;
         let packed = self.layer.packed()?;
-        Ok(self.layer.kernel(&packed, level).compute(x, [batch, frames, height, width], out, false)?)
+        self.layer.with_affine(|affine| {
+            let kernel = self.layer.kernel((&packed, affine), level);
+            Ok(kernel.compute(x, [batch, frames, height, width], out, false)?)
+        })
     }
 
     /// By a kernel of the GPU's, onto `sum` where there is one.
     fn on_gpu(&self, sum: Option<&Tensor>, kernels: CudaKernels) -> candle_core::Result<Option<Tensor>> {
         let Weights::Arranged { weight, bias } = &self.layer.weights else { return Ok(None) };
-        cuda::conv3d(self.x, (weight, bias), &self.layer.config, sum, kernels)
+        if self.layer.modulation.is_none() {
+            return cuda::conv3d(self.x, (weight, bias), &self.layer.config, sum, kernels);
+        }
+        let x = self.layer.prepared(self.x).map_err(candle_core::Error::wrap)?;
+        let config = Conv3dConfig { norm: None, ..self.layer.config };
+        cuda::conv3d(&x, (weight, bias), &config, sum, kernels)
     }
 
     /// Weights that are arranged for the GPU's kernel have no other use.
@@ -284,12 +379,22 @@ mod tests {
         let bias = Tensor::randn(0f32, 1f32, outputs, &Device::Cpu)?;
         let weights = Weights::Packed(packed(&weight, &bias, &config)?);
         let kernels = KernelChoice::fastest();
-        Ok((Conv3d { weights, config, kernels }, Conv3d::plain(weight, bias, config)))
+        Ok((Conv3d { weights, config, modulation: None, kernels }, Conv3d::plain(weight, bias, config)))
     }
 
     /// Relative L2 errors of both ways of computing, on every level.
     fn check(config: Conv3dConfig, sizes: [usize; 3]) -> Result<()> {
         let (kernel, plain) = random(config)?;
+        compare((&kernel, &plain), sizes)?;
+        if config.norm.is_some() {
+            let rows = Tensor::randn(0f32, 0.5f32, (2, config.inputs), &Device::Cpu)?;
+            compare((&kernel.modulated(&rows)?, &plain.modulated(&rows)?), sizes)?;
+        }
+        Ok(())
+    }
+
+    fn compare((kernel, plain): (&Conv3d, &Conv3d), sizes: [usize; 3]) -> Result<()> {
+        let config = plain.config;
         let [frames, height, width] = sizes;
         let x = Tensor::randn(0f32, 1f32, (2, frames, height, width, config.inputs), &Device::Cpu)?;
         let expected = plain.forward_formula(&x)?;

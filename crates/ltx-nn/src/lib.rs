@@ -30,6 +30,7 @@ pub use linear::Linear;
 pub use ltx_kernels::{
     AttentionShape, Block, Conv3dConfig, CudaKernels, DeviceChoice, DeviceError, Element, GroupScale, Groups,
     KernelChoice, Level, Mask, Opened, Packing, ShiftScale, TimePadding, UnknownKernels, UnknownLevel,
+    cpu::RopePairs,
     cuda::{Arrival, Carrier, Pinned},
     e4m3, gpu_memory, gpu_name,
 };

@@ -147,6 +147,21 @@ pub(crate) fn pixel_norm_silu(x: &Tensor, eps: f64, kernels: KernelChoice) -> Re
     unmeasured(&PixelNormSilu { x, eps }, kernels)
 }
 
+/// The same with `x · rows[1] + rows[0]` before SiLU, by the plain formula: in f32 whatever the dtype.
+///
+/// # Shapes
+/// `x [.., C]`, `rows [2, C]`, f32 → as `x`.
+///
+/// # Errors
+/// A tensor operation failed.
+pub(crate) fn pixel_norm_modulate_silu(x: &Tensor, eps: f64, rows: &Tensor) -> Result<Tensor> {
+    let wide = x.to_dtype(DType::F32)?;
+    let rms = (wide.sqr()?.mean_keepdim(D::Minus1)? + eps)?.sqrt()?;
+    let normed = wide.broadcast_div(&rms)?;
+    let modulated = normed.broadcast_mul(&rows.get(1)?)?.broadcast_add(&rows.get(0)?)?;
+    Ok(modulated.silu()?.to_dtype(x.dtype())?)
+}
+
 struct PixelNormSilu<'a> {
     x: &'a Tensor,
     eps: f64,

@@ -1,4 +1,4 @@
-//! Rotary position embedding, split layout: the first and second half of each head rotate against each other.
+//! Rotary position embedding: the first and second half of each head rotate against each other, or neighbouring values do.
 //! Source: Su et al., “RoFormer” (2021); LTX's per-head fractional frequencies as in the public `ltx_core` reference.
 //!
 //! Must not know which axis is time.
@@ -10,7 +10,7 @@ use crate::{
 use candle_core::Tensor;
 use ltx_kernels::{
     CudaKernels, KernelError, Level,
-    cpu::{self, RopeAngles},
+    cpu::{self, RopeAngles, RopePairs},
     cuda::{self, NormedRope},
 };
 use std::f64::consts::FRAC_PI_2;
@@ -29,6 +29,7 @@ pub enum FrequencyPrecision {
 pub struct RopeTable {
     cos: Tensor,
     sin: Tensor,
+    pairs: RopePairs,
     kernels: KernelChoice,
 }
 
@@ -45,18 +46,24 @@ impl RopeTable {
         let sin: Vec<f32> = angles.iter().map(|a| a.sin()).collect();
         let cos = Tensor::from_vec(cos, shape, &compute.device)?;
         let sin = Tensor::from_vec(sin, shape, &compute.device)?;
-        Ok(Self { cos, sin, kernels: compute.kernels })
+        Ok(Self { cos, sin, pairs: RopePairs::Halves, kernels: compute.kernels })
     }
 
     /// From cosines and sines, both as [`Self::tensors`] has them.
     pub fn from_tensors([cos, sin]: [Tensor; 2], kernels: KernelChoice) -> Self {
-        Self { cos, sin, kernels }
+        Self { cos, sin, pairs: RopePairs::Halves, kernels }
+    }
+
+    /// The same angles for other pairs of values.
+    #[must_use]
+    pub fn of_pairs(self, pairs: RopePairs) -> Self {
+        Self { pairs, ..self }
     }
 
     /// The rotations that other tensors say, shaped like [`Self::tensors`].
     #[must_use]
     pub fn with_tensors(&self, [cos, sin]: [Tensor; 2]) -> Self {
-        Self { cos, sin, kernels: self.kernels }
+        Self { cos, sin, ..self.clone() }
     }
 
     /// Cosines and sines, `[T, heads or 1, head_dim / 2]`.
@@ -67,13 +74,16 @@ impl RopeTable {
     /// Cosines and sines as the goldens hold them.
     ///
     /// # Shapes
-    /// Two tensors `[1, heads, T, head_dim / 2]`.
+    /// Two tensors `[1, heads, T, head_dim / 2]`; of pairs that lie side by side `[1, T, heads · head_dim]`, every value twice.
     ///
     /// # Errors
     /// A tensor operation failed.
     pub fn per_head(&self) -> Result<(Tensor, Tensor)> {
-        let by_head = |t: &Tensor| t.transpose(0, 1)?.contiguous()?.unsqueeze(0);
-        Ok((by_head(&self.cos)?, by_head(&self.sin)?))
+        let recorded = |t: &Tensor| match self.pairs {
+            RopePairs::Halves => t.transpose(0, 1)?.contiguous()?.unsqueeze(0),
+            RopePairs::Neighbours => Tensor::stack(&[t, t], 3)?.flatten_from(1)?.unsqueeze(0),
+        };
+        Ok((recorded(&self.cos)?, recorded(&self.sin)?))
     }
 
     /// Rotates every head of every token.
@@ -89,19 +99,27 @@ impl RopeTable {
 
     /// The rotation behind an RMS norm of that weight and epsilon, where a GPU does both in one pass.
     pub(crate) fn after_norm(&self, x: &Tensor, heads: usize, norm: (&Tensor, f64)) -> Result<Option<Tensor>> {
+        if self.pairs == RopePairs::Neighbours {
+            return Ok(None);
+        }
         Ok(cuda::norm_rope(x, &NormedRope { cos: &self.cos, sin: &self.sin, heads, norm: Some(norm) })?)
     }
 
     fn apply_formula(&self, x: &Tensor, heads: usize) -> Result<Tensor> {
         let (b, t, inner) = x.dims3()?;
         let half = inner / heads / 2;
-        let x = x.reshape((b, t, heads, 2 * half))?;
-        let (first, second) = (x.narrow(3, 0, half)?, x.narrow(3, half, half)?);
+        // The two of a pair lie along the axis `side`.
+        let (shape, side) = match self.pairs {
+            RopePairs::Halves => ([b, t, heads, 2, half], 3),
+            RopePairs::Neighbours => ([b, t, heads, half, 2], 4),
+        };
+        let x = x.reshape(shape.to_vec())?;
+        let (first, second) = (x.narrow(side, 0, 1)?.squeeze(side)?, x.narrow(side, 1, 1)?.squeeze(side)?);
         let cos = self.cos.to_dtype(x.dtype())?.unsqueeze(0)?;
         let sin = self.sin.to_dtype(x.dtype())?.unsqueeze(0)?;
         let rotated_first = (first.broadcast_mul(&cos)? - second.broadcast_mul(&sin)?)?;
         let rotated_second = (second.broadcast_mul(&cos)? + first.broadcast_mul(&sin)?)?;
-        Ok(Tensor::cat(&[rotated_first, rotated_second], 3)?.reshape((b, t, inner))?)
+        Ok(Tensor::stack(&[rotated_first, rotated_second], side)?.reshape((b, t, inner))?)
     }
 }
 
@@ -121,7 +139,10 @@ impl Op<3> for Rotation<'_> {
 
     fn cuda(&self, _: CudaKernels) -> candle_core::Result<Option<Tensor>> {
         let by = NormedRope { cos: &self.by.cos, sin: &self.by.sin, heads: self.heads, norm: None };
-        cuda::norm_rope(self.x, &by)
+        match self.by.pairs {
+            RopePairs::Halves => cuda::norm_rope(self.x, &by),
+            RopePairs::Neighbours => Ok(None),
+        }
     }
 
     fn formula(&self) -> Result<Tensor> {
@@ -134,7 +155,7 @@ impl Rotation<'_> {
         let ((_, own_tokens, width), (tokens, table_heads, half)) = (self.x.dims3()?, self.by.cos.dims3()?);
         KernelError::ensure(own_tokens == tokens && width == 2 * half * self.heads, Self::NAME)?;
         let angles = RopeAngles { cos, sin, tokens, heads: table_heads };
-        Ok(cpu::Rope { level, heads: self.heads, angles }.compute(x, out)?)
+        Ok(cpu::Rope { level, heads: self.heads, pairs: self.by.pairs, angles }.compute(x, out)?)
     }
 }
 
@@ -176,8 +197,9 @@ fn frequency_grid(theta: f64, count: usize, precision: FrequencyPrecision) -> Ve
         }
         FrequencyPrecision::F32 => {
             let step = 1.0 / last as f32;
-            // Like torch.linspace, the second half counts down from the end.
-            let fraction = |i: usize| if i < count / 2 { i as f32 * step } else { 1.0 - (last - i) as f32 * step };
+            // Like torch.linspace, the second half counts down from the end, rounded once.
+            let down = |i: usize| (-step).mul_add((last - i) as f32, 1.0);
+            let fraction = |i: usize| if i < count / 2 { i as f32 * step } else { down(i) };
             (0..count).map(|i| (theta as f32).powf(fraction(i)) * std::f32::consts::PI / 2.0).collect()
         }
     }
@@ -200,8 +222,11 @@ mod tests {
         let grid = (10000.0, FrequencyPrecision::F64);
         let table = fractional_rope_table(&positions, &[20.0, 2048.0, 2048.0], grid, (64, 4), &compute)?;
         let x = Tensor::randn(0f32, 1f32, (2, 5, 64), &Device::Cpu)?;
-        let error = (table.apply(&x, 4)? - table.apply_formula(&x, 4)?)?.abs()?.max_all()?.to_scalar::<f32>()?;
-        assert!(error < 1e-6, "{error}");
+        for pairs in [RopePairs::Halves, RopePairs::Neighbours] {
+            let table = table.clone().of_pairs(pairs);
+            let error = (table.apply(&x, 4)? - table.apply_formula(&x, 4)?)?.abs()?.max_all()?.to_scalar::<f32>()?;
+            assert!(error < 1e-6, "{pairs:?}: {error}");
+        }
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use crate::{
     golden::GoldenCase,
     preview::Previewer,
     rgb::each_rgb_frame,
-    sampler::Sampler,
+    sampler::{SamplerKind, Sampling},
     stage_sigmas,
 };
 use candle_core::{Device, Tensor};
@@ -131,7 +131,8 @@ impl Bench {
         transformer.load_held()?;
         let (state, tokens) = self.noise(request)?;
         let [sigmas, _] = stage_sigmas(request);
-        let sampler = Sampler {
+        let sampling = Sampling {
+            kind: SamplerKind::Euler,
             transformer: &transformer,
             context: &contexts[0],
             negative_context: None,
@@ -141,7 +142,7 @@ impl Bench {
         };
         let sigmas = sigmas.start(steps);
         let (seconds, tokens) =
-            self.timed(|| sampler.run(Stage::Denoising, &state, tokens, (&sigmas, 0), &Taps::off()))?;
+            self.timed(|| sampling.run(Stage::Denoising, &state, tokens, (&sigmas, 0), &Taps::off()))?;
         let output = state.clip_latent(&tokens)?;
         self.latent = Some(output.clone());
         Ok(Timed { seconds, output })

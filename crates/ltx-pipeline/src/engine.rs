@@ -7,18 +7,29 @@ mod parts;
 
 use crate::{
     PipelineError, Result,
-    opened::{LtxFile, TextFolder, UpscalerFile, resolved, same},
-    plan::Sizes,
+    decode::DecodeNoise,
+    opened::{LtxFile, TextFiles, UpscalerFile, resolved, same},
+    plan::{Sizes, StageSizes},
     prompts::Prompts,
+    sampler::{SamplerKind, samplers},
 };
 use candle_core::Device;
 use ltx_engine::{MemoryBudget, TileSizes};
-use ltx_model::{architecture::Architecture, footprint::Placement, upsampler::UpsamplerConfig};
+use ltx_model::{
+    architecture::{Architecture, Conditioning, Family},
+    footprint::Placement,
+    t5::T5_TOKENS,
+    upsampler::UpsamplerConfig,
+};
 use ltx_nn::{Carrier, Compute, carrier};
-use ltx_types::{ModelFiles, ModelRules, SamplingStage};
-use ltx_weights::LoadReport;
+use ltx_types::{Generation, LoraUse, ModelFiles, ModelRules, SamplingStage, Schedule, model_version};
+use ltx_weights::{LoadReport, Wear};
 pub(crate) use parts::LatentUpsampling;
 use parts::{Parts, StagedStacks};
+use std::sync::Arc;
+
+/// The first version whose distilled model the authors sample by ancestral Euler.
+const ANCESTRAL_SINCE: (u32, u32) = (2, 5);
 
 /// How the engine computes.
 #[derive(Debug, Clone)]
@@ -37,8 +48,14 @@ pub struct EngineOptions {
     pub host_bytes: u64,
     /// Bytes that the process holds beside the engine, for plans: a server, its database. 0 for a command.
     pub beside_bytes: u64,
+    /// What a decoder that is told a timestep is told, and the noise that goes with it.
+    pub decode_noise: DecodeNoise,
+    /// Slots in which goldens hold a prompt of T5; nothing else depends on it.
+    pub text_slots: usize,
     /// Whether plans leave room for previews. Without it none are made.
     pub previews: bool,
+    /// Whether first stages are sampled by ancestral Euler. Without it: as the authors sample the model.
+    pub ancestral: Option<bool>,
     /// Takes shapes from the files and draws the values, for measurements at sizes whose weights are not here.
     pub random_weights: bool,
 }
@@ -53,7 +70,10 @@ impl Default for EngineOptions {
             memory: None,
             host_bytes: 0,
             beside_bytes: 0,
+            decode_noise: DecodeNoise::default(),
+            text_slots: T5_TOKENS,
             previews: true,
+            ancestral: None,
             random_weights: false,
         }
     }
@@ -62,14 +82,12 @@ impl Default for EngineOptions {
 /// A model, ready to run.
 pub struct Engine {
     pub(crate) ltx: LtxFile,
-    pub(crate) text: TextFolder,
+    pub(crate) text: TextFiles,
     upscaler: Option<UpscalerFile>,
     prompts: Prompts,
     reports: Vec<LoadReport>,
-    /// Sizes of the weights, of each the larger where LoRA files make another in the second stage.
-    pub(crate) sizes: Sizes,
-    /// The sizes in each stage.
-    pub(crate) stage_sizes: [Sizes; 2],
+    /// Sizes of the weights of a generation that names no LoRA.
+    pub(crate) sizes: Arc<StageSizes>,
     parts: Parts,
     staging: StagedStacks,
     /// What streamed layers reach the device by.
@@ -98,14 +116,17 @@ impl Engine {
     pub fn open_sharing(files: &ModelFiles, options: EngineOptions, prompts: Option<Prompts>) -> Result<Self> {
         let files = &resolved(files)?;
         // What the checkpoint is comes first, also where the text encoder is unusable.
-        let text = TextFolder::open(&files.text_encoder);
-        let width = text.as_ref().ok().map(|text| text.config.hidden_size);
-        let ltx = LtxFile::open(&files.checkpoint_files(), &files.loras, width)?;
+        let text = TextFiles::open(&files.text_encoder);
+        let mut ltx = LtxFile::open(&files.checkpoint_files(), &files.loras, text.as_ref().ok())?;
         let text = text?;
         let mut reports = vec![ltx.account().complete()?, text.account().complete()?];
-        ltx.check_text_encoder(&text.config)?;
+        text.check_beside(&mut ltx)?;
+        if let Some(timestep) = &mut ltx.architecture.vae.decode_timestep {
+            *timestep = options.decode_noise.timestep;
+        }
         let upscaler = files.upscaler.as_deref().map(UpscalerFile::open).transpose()?;
         if let Some(upscaler) = &upscaler {
+            upscaler.check_between_stages()?;
             reports.push(upscaler.account().complete()?);
             let (found, expected) = (upscaler.config.in_channels, ltx.architecture.vae.latent_channels);
             same("latent upscaler channels", found, expected)?;
@@ -113,30 +134,30 @@ impl Engine {
         let prompts = prompts.map_or_else(|| Prompts::open(&text), Ok)?;
         let placement = Placement::of(&options.compute);
         let (parts, staging) = (Parts::default(), StagedStacks::default());
-        let (sizes, stage_sizes) = <(Sizes, [Sizes; 2])>::default();
-        let engine = Self {
-            ltx,
-            text,
-            upscaler,
-            prompts,
-            reports,
-            sizes,
-            stage_sizes,
-            parts,
-            staging,
-            carrier,
-            placement,
-            options,
-        };
+        let sizes = Arc::default();
+        let engine = Self { ltx, text, upscaler, prompts, reports, sizes, parts, staging, carrier, placement, options };
         Ok(engine.measured())
     }
 
     /// With the sizes that its weights have where it computes.
     fn measured(self) -> Self {
+        let sizes = self.sizes_of(&self.ltx.loras.wear(&[]).unwrap_or_default());
+        Self { sizes: Arc::new(sizes), ..self }
+    }
+
+    fn sizes_of(&self, wear: &Wear) -> StageSizes {
         let place = (&self.options.compute, self.placement);
-        let [first, second] =
-            SamplingStage::ALL.map(|stage| Sizes::of(&self.reports, &self.ltx, &self.text, place, stage));
-        Self { sizes: first.clone().larger(&second), stage_sizes: [first, second], ..self }
+        let of = |stage| Sizes::of(&self.reports, &self.ltx, &self.text, place, (stage, wear));
+        let [first, second] = SamplingStage::ALL.map(of);
+        StageSizes { larger: first.clone().larger(&second), first, second }
+    }
+
+    /// The sizes of the weights of a generation that names these LoRAs. Names that no file has are left out: running it refuses them.
+    pub(crate) fn sizes_with(&self, used: &[LoraUse]) -> Arc<StageSizes> {
+        if used.is_empty() {
+            return Arc::clone(&self.sizes);
+        }
+        self.ltx.loras.wear(used).map_or_else(|_| Arc::clone(&self.sizes), |wear| Arc::new(self.sizes_of(&wear)))
     }
 
     /// With another carrier than the device's.
@@ -181,7 +202,7 @@ impl Engine {
 
     /// What was taken from somewhere else than a reader would think: a configuration from shapes, a tensor from one of two files.
     pub fn notes(&self) -> impl Iterator<Item = &str> {
-        self.ltx.notes.iter().chain(&self.text.notes).map(String::as_str)
+        self.ltx.notes.iter().chain(self.text.notes()).map(String::as_str)
     }
 
     /// Whether two stages are possible.
@@ -189,9 +210,26 @@ impl Engine {
         self.upscaler.is_some()
     }
 
+    /// The samplers of both stages. From LTX-2.5 on, the distilled schedule's first stage is sampled by ancestral Euler.
+    pub(crate) fn samplers(&self, request: &Generation) -> [SamplerKind; 2] {
+        if self.architecture().family.conditioning() == Conditioning::Points {
+            return [SamplerKind::EulerOfPoints; 2];
+        }
+        let distilled = request.schedule == Schedule::Distilled;
+        let newer = model_version(self.version()).is_some_and(|version| version >= ANCESTRAL_SINCE);
+        match samplers(request) {
+            [SamplerKind::Euler, second] if self.options.ancestral.unwrap_or(distilled && newer) => {
+                [SamplerKind::ancestral(request), second]
+            }
+            usual => usual,
+        }
+    }
+
     /// What requests for the model are held against.
     pub fn rules(&self) -> ModelRules {
-        ModelRules { two_stages: Some(self.has_upscaler()), ..self.architecture().rules() }
+        // The second pass of LTX-Video 0.9.8 is not one at twice the size; it is not run here.
+        let two_stages = self.has_upscaler() && self.architecture().family != Family::Ltxv098;
+        ModelRules { two_stages: Some(two_stages), ..self.architecture().rules() }
     }
 
     pub(crate) fn upscaler_config(&self) -> Option<&UpsamplerConfig> {

@@ -138,6 +138,16 @@ pub enum PipelineError {
     /// Two stages were asked for, and the model has no upscaler.
     #[error("stages: two stages need the ×2 latent upscaler; name its file, or ask for one stage")]
     NoUpscaler,
+    /// A model's upscaler is of a kind that stands between no two stages.
+    #[error("{}: a {title} latent upscaler, which is recognised and not used: {why}; name the spatial ×2 one", file.display())]
+    UpscalerOfNoFlow {
+        /// The file.
+        file: PathBuf,
+        /// Which it is.
+        title: &'static str,
+        /// Why it is not used.
+        why: &'static str,
+    },
     /// Two stages were asked for, and a LoRA of the second one is not here.
     #[error(
         "{}: the LoRA file of the second stage is not here; put it there (`ltxd models` says from where), or ask for one stage",
@@ -234,6 +244,7 @@ impl PipelineError {
             | Self::MissingParts { .. }
             | Self::Config { .. }
             | Self::OtherFamily { .. }
+            | Self::UpscalerOfNoFlow { .. }
             | Self::Tokenizer { .. }
             | Self::NotATextEncoder { .. }
             | Self::VisionAlone { .. }

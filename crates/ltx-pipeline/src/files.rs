@@ -4,7 +4,7 @@
 
 use crate::{
     PipelineError, Result,
-    opened::{TextFolder, recognised::is_json},
+    opened::{T5Files, TextFolder, recognised::is_json},
 };
 use ltx_model::{part::CHECKPOINT, upsampler::UpsamplerConfig};
 use ltx_types::{ModelFiles, Part};
@@ -54,7 +54,7 @@ fn kind(path: &Path) -> Result<Kind> {
         return Ok(Kind::Checkpoint);
     }
     let tensors = TensorSet::open_file(path)?;
-    if TextFolder::prefix_in(&tensors).is_some() {
+    if TextFolder::prefix_in(&tensors).is_some() || T5Files::is_among(&tensors) {
         return Ok(Kind::TextEncoder);
     }
     if tensors.vision_files().next().is_some() {

@@ -4,23 +4,31 @@
 
 use crate::{
     Engine, Noise, PipelineError, Result, Sigmas,
-    conditioning::{ConditionedImage, PreparedImage, TokenState},
+    conditioning::{ConditionedImage, Drawn, PreparedImage, TokenState},
     decode::decode_tiled,
     engine::LatentUpsampling,
     latent::LatentState,
+    opened::{T5Files, TextFiles},
     plan::Fit,
     preview::Previewer,
     rgb::each_rgb_frame,
-    sampler::Sampler,
-    stage_sigmas,
+    sampler::{SamplerKind, Sampling},
+    schedule::family_sigmas,
 };
 use candle_core::{DType, Tensor};
 use ltx_engine::{EngineError, Generator, Outcome, Run, StageSeconds};
 use ltx_media::FrameWriter;
-use ltx_model::{text_encoder::TokenIds, transformer::Transformer, video_vae::VideoEncoder};
+use ltx_model::{
+    architecture::Conditioning,
+    text_encoder::TokenIds,
+    transformer::Transformer,
+    video_vae::{VideoDecoder, VideoEncoder},
+};
 use ltx_nn::Taps;
 use ltx_policy::Admitted;
-use ltx_types::{Generation, Guidance, LatentShape, PixelShape, Progress, SamplingStage, Stage, Stages};
+use ltx_types::{
+    FieldError, Flow, Generation, Guidance, LatentShape, PixelShape, Progress, SamplingStage, Stage, Stages,
+};
 use ltx_weights::LoraHalf;
 use sha2::{Digest, Sha256};
 use std::time::Instant;
@@ -53,6 +61,8 @@ struct Prepared {
     /// The prompt, and the negative one where guidance needs it.
     prompts: Vec<TokenIds>,
     images: Vec<PreparedImage>,
+    /// All noise of a clip whose family draws more than the sampler's.
+    drawn: Option<Drawn>,
 }
 
 impl Engine {
@@ -77,10 +87,15 @@ impl Engine {
             let encoder = self.video_encoder(fit)?;
             self.encode_images(&encoder, request, &prepared.images, (run, taps), over)
         })?;
-        let latent = self.sample(request, (run, fit), (&contexts, &images), taps, &mut clock)?;
+        let drawn = prepared.drawn.as_ref();
+        let latent = self.sample(request, (run, fit), (&contexts, &images, drawn), taps, &mut clock)?;
         clock.time(Stage::Decoding, || {
             let decoder = self.video_decoder(fit)?;
-            decode_tiled(&decoder, &latent, &fit.tiles, (run.cancel, run.progress), each)
+            let noised = match drawn {
+                Some(drawn) => self.noised(&decoder, &latent, drawn, taps)?,
+                None => latent.clone(),
+            };
+            decode_tiled(&decoder, &noised, &fit.tiles, (run.cancel, run.progress), each)
         })?;
         Ok((latent, clock.0))
     }
@@ -93,6 +108,11 @@ impl Engine {
         if let (Stages::Two, Some(file)) = (request.stages, self.ltx.loras.absent().first()) {
             return Err(PipelineError::AbsentLora { file: file.clone() });
         }
+        if request.flow == Some(Flow::Hq) && self.ltx.loras.is_empty() {
+            let rule =
+                "needs the distilled LoRA in both stages; ask for a model that has it, or name its file with 0.25,0.5";
+            return Err(FieldError::new("flow", Flow::Hq, rule).into());
+        }
         if let Some(guidance) = &request.guidance {
             guidance.check_blocks(Some(self.architecture().transformer.num_layers))?;
         }
@@ -101,13 +121,40 @@ impl Engine {
             prompts.push(self.prompts().encode("negative_prompt", &request.negative_prompt)?);
         }
         for (prompt, taps) in prompts.iter().zip(prompt_taps(taps)) {
-            let (ids, mask) = prompt.left_padded(self.text.config.pad_token_id);
+            let (ids, mask) = self.text.padded(prompt, self.options.text_slots);
             let row = |values: &[i64]| Ok(Tensor::from_slice(values, (1, values.len()), &candle_core::Device::Cpu)?);
             taps.record("input_ids", || row(&ids))?;
             taps.record("attention_mask", || row(&mask))?;
         }
         let open = |condition| PreparedImage::open(condition, request.image_crf);
-        Ok(Prepared { prompts, images: request.images.iter().map(open).collect::<Result<_>>()? })
+        let images = request.images.iter().map(open).collect::<Result<Vec<_>>>()?;
+        if self.architecture().family.conditioning() == Conditioning::Ranges {
+            return Ok(Prepared { prompts, images, drawn: None });
+        }
+        if request.stages == Stages::Two {
+            let rule = "is not run for LTX-Video 0.9.8: its second pass is no refinement at twice the size";
+            return Err(FieldError::new("stages", 2, rule).nearest(1).into());
+        }
+        let drawn = self.drawn(request)?;
+        let with_noise = images.into_iter().zip(&drawn.images);
+        let images = with_noise.map(|(image, noise)| image.drawn_with(noise.latent.clone())).collect();
+        Ok(Prepared { prompts, images, drawn: Some(drawn) })
+    }
+
+    /// Everything that a clip of LTX-Video 0.9.x draws.
+    fn drawn(&self, request: &Generation) -> Result<Drawn> {
+        let vae = &self.architecture().vae;
+        let shape = LatentShape::of(request.pixels, request.frames, vae.scale());
+        let images = (&request.images[..], request.conditioning);
+        Drawn::of(request.seed, (vae.latent_channels, shape), images, &self.options.compute.device)
+    }
+
+    /// The latent with the noise that its decoder is told about.
+    fn noised(&self, decoder: &VideoDecoder, latent: &Tensor, drawn: &Drawn, taps: &Taps) -> Result<Tensor> {
+        let (taps, noise) = (taps.within("decode."), self.options.decode_noise);
+        taps.record("noise", || Ok(drawn.decoding.clone()))?;
+        taps.record("timestep", || Ok(Tensor::new(&[noise.timestep as f32], latent.device())?))?;
+        Ok(decoder.noised(latent, &drawn.decoding, noise.scale, &taps)?)
     }
 
     /// The contexts of each stage. Where LoRA files make another connector in the second one, which has no negative prompt, the
@@ -119,7 +166,7 @@ impl Engine {
         (run, fit): (&Run<'_>, &Fit),
         (taps, over): (&Taps, bool),
     ) -> Result<[Vec<Tensor>; 2]> {
-        let again = request.stages == Stages::Two && self.is_dressed_anew(LoraHalf::Text);
+        let again = request.stages == Stages::Two && self.is_dressed_anew(LoraHalf::Text, fit);
         if over {
             let stage = if again { SamplingStage::Second } else { SamplingStage::First };
             let contexts = self.encode_in(stage, &prompts[..1], ([0, 1], run, fit), taps)?;
@@ -153,6 +200,9 @@ impl Engine {
         ([turn, turns], run, fit): ([usize; 2], &Run<'_>, &Fit),
         taps: &Taps,
     ) -> Result<Vec<Tensor>> {
+        if let TextFiles::T5(text) = &self.text {
+            return self.encode_t5(text, prompts, run, taps);
+        }
         let encoder = self.text_encoder(fit, stage)?;
         let total = encoder.layers();
         let report = |done| {
@@ -164,6 +214,24 @@ impl Engine {
             run.cancel.check().map_err(PipelineError::from)
         };
         let contexts = encoder.encode(prompts, before_layer, &prompt_taps(taps))?;
+        report(total);
+        Ok(contexts)
+    }
+
+    /// T5's states of every prompt; they are the context.
+    fn encode_t5(&self, text: &T5Files, prompts: &[TokenIds], run: &Run<'_>, taps: &Taps) -> Result<Vec<Tensor>> {
+        let encoder = self.t5(text)?;
+        let total = encoder.layers();
+        let report = |done| run.progress.report(Progress { stage: Stage::TextEncoding, done, total });
+        let before_layer = |layer| {
+            report(layer);
+            run.cancel.check().map_err(PipelineError::from)
+        };
+        let contexts = encoder.encode(prompts, before_layer)?;
+        for (context, taps) in contexts.iter().zip(prompt_taps(taps)) {
+            let padding = self.options.text_slots.saturating_sub(context.dim(1)?);
+            taps.record("video_context", || Ok(context.pad_with_zeros(1, 0, padding)?))?;
+        }
         report(total);
         Ok(contexts)
     }
@@ -209,23 +277,24 @@ impl Engine {
         &self,
         request: &Generation,
         (run, fit): (&Run<'_>, &Fit),
-        ([contexts, second_contexts], images): (&[Vec<Tensor>; 2], &[Vec<ConditionedImage>]),
+        ([contexts, second_contexts], images, drawn): (&[Vec<Tensor>; 2], &[Vec<ConditionedImage>], Option<&Drawn>),
         taps: &Taps,
         clock: &mut Clock,
     ) -> Result<Tensor> {
         let mut noise = Noise::new(request.seed);
-        let [first, second] = stage_sigmas(request);
+        let [first, second] = family_sigmas(self.architecture().family.conditioning(), request);
+        let [first_sampler, second_sampler] = self.samplers(request);
         let saved = LatentState::saved(run.store)?;
         let started = Instant::now();
-        let anew = request.stages == Stages::Two && self.is_dressed_anew(LoraHalf::Video);
+        let anew = request.stages == Stages::Two && self.is_dressed_anew(LoraHalf::Video, fit);
         // A first stage that is over needs no weights where the second has others.
         let over = matches!(saved, Some(LatentState { stage: Stage::Refining, .. }));
         let begun = if anew && over { SamplingStage::Second } else { SamplingStage::First };
         let mut transformer = self.transformer(fit, begun)?;
         let previewer = Previewer::new(self, run.previews, fit);
-        let shared = Shared { engine: self, request, run, saved: &saved, previewer: &previewer };
+        let shared = Shared { engine: self, request, run, saved: &saved, previewer: &previewer, drawn };
         let base = self.empty_latent(request, request.pixels.first_stage(request.stages))?;
-        let denoise = Denoise { shared, transformer: &transformer, contexts };
+        let denoise = Denoise { shared, sampler: first_sampler, transformer: &transformer, contexts };
         let latent = denoise.stage(Stage::Denoising, &base, &images[0], &first, &mut noise, taps)?;
         clock.add(Stage::Denoising, started);
         if request.stages == Stages::One {
@@ -241,7 +310,8 @@ impl Engine {
                 drop(transformer);
                 transformer = self.transformer(fit, SamplingStage::Second)?;
             }
-            let denoise = Denoise { shared, transformer: &transformer, contexts: second_contexts };
+            let denoise =
+                Denoise { shared, sampler: second_sampler, transformer: &transformer, contexts: second_contexts };
             denoise.stage(Stage::Refining, &upsampled, &images[1], &second, &mut noise, taps)
         })
     }
@@ -274,11 +344,13 @@ struct Shared<'a> {
     run: &'a Run<'a>,
     saved: &'a Option<LatentState>,
     previewer: &'a Previewer<'a>,
+    drawn: Option<&'a Drawn>,
 }
 
 /// What one of them computes with.
 struct Denoise<'a> {
     shared: Shared<'a>,
+    sampler: SamplerKind,
     transformer: &'a Transformer,
     contexts: &'a [Tensor],
 }
@@ -294,15 +366,24 @@ impl Denoise<'_> {
         noise: &mut Noise,
         taps: &Taps,
     ) -> Result<Tensor> {
-        let Shared { engine, request, run, saved, previewer } = self.shared;
+        let Shared { engine, request, run, saved, previewer, drawn } = self.shared;
         let scale = engine.architecture().vae.scale();
         let taps = taps.within(if stage == Stage::Denoising { "stage1." } else { "stage2." });
-        let state = TokenState::new(base, images, request.conditioning, scale, request.rate)?;
+        let laid_out =
+            drawn.map(|drawn| TokenState::of_points(drawn, images, (scale, request.rate), &taps)).transpose()?;
+        let (state, drawn_tokens) = match laid_out {
+            Some((state, tokens)) => (state, Some(tokens)),
+            None => (TokenState::new(base, images, request.conditioning, scale, request.rate)?, None),
+        };
         let noise_scale = sigmas.values().first().copied().unwrap_or(1.0);
         // The guided schedule begins a hair below 1, but its noise is pure.
         let noise_scale = if stage == Stage::Denoising { 1.0 } else { noise_scale };
-        let tokens = state.noised(noise, noise_scale, &taps)?;
-        let sampler = Sampler {
+        let tokens = match drawn_tokens {
+            Some(tokens) => tokens,
+            None => state.noised(noise, noise_scale, &taps)?,
+        };
+        let sampling = Sampling {
+            kind: self.sampler,
             transformer: self.transformer,
             context: &self.contexts[0],
             negative_context: self.contexts.get(1),
@@ -315,9 +396,9 @@ impl Denoise<'_> {
             Some(saved) if saved.stage == Stage::Refining && stage == Stage::Denoising => tokens,
             Some(saved) if saved.stage == stage && saved.tokens.dims() == tokens.dims() => {
                 let tokens = saved.tokens.to_device(tokens.device())?;
-                sampler.run(stage, &state, tokens, (sigmas, saved.steps_done), &taps)?
+                sampling.run(stage, &state, tokens, (sigmas, saved.steps_done), &taps)?
             }
-            _ => sampler.run(stage, &state, tokens, (sigmas, 0), &taps)?,
+            _ => sampling.run(stage, &state, tokens, (sigmas, 0), &taps)?,
         };
         taps.record("final_tokens", || Ok(tokens.clone()))?;
         let latent = state.clip_latent(&tokens)?;

@@ -6,18 +6,19 @@
 use crate::{
     PipelineError, Result,
     opened::{
-        Held, TextFolder, UpscalerFile, account, checkpoint_in, components, config_of, configuration, is_gemma,
-        left_alone,
-        recognised::{foreign, is_audio, is_json, unknown},
+        Held, KeysOf, T5Files, TextFolder, UpscalerFile, account, account_alone, checkpoint_in, components, config_of,
+        configuration, is_gemma, joined, left_alone,
+        recognised::{foreign, is_audio, is_duration_head, is_json, unknown},
     },
 };
 use ltx_model::{
     architecture::{Components, Family},
     foreign::Foreign,
+    text_encoder::{FeatureProjection, Features, GemmaConfig, ProjectionConfig},
     transformer::TransformerConfig,
     upsampler::UpsamplerConfig,
 };
-use ltx_types::{LoraChoice, Part};
+use ltx_types::{LoraChoice, Part, model_version};
 use ltx_weights::{KeyProblem, LoadReport, Loras, ShapeOnly, TensorSet, is_lora, lora_report};
 use std::{
     path::{Path, PathBuf},
@@ -45,7 +46,7 @@ pub struct Inspected {
     pub report: LoadReport,
 }
 
-/// Recognises a checkpoint or a component of one, an upscaler, a LoRA, or a Gemma-3 folder or file, and accounts for its
+/// Recognises a checkpoint or a component of one, an upscaler, a LoRA, or a Gemma folder or file, and accounts for its
 /// keys. The account may hold problems; whether they are fatal is for the caller.
 ///
 /// # Errors
@@ -55,6 +56,9 @@ pub fn inspect(path: &Path) -> Result<Inspected> {
         return inspect_folder(path);
     }
     let tensors = TensorSet::open_file(path)?;
+    if T5Files::is_among(&tensors) {
+        return Ok(inspect_t5(path, &T5Files::open(path)?));
+    }
     if is_lora(&tensors)
         && let Some(inspected) = inspect_lora(path)?
     {
@@ -64,7 +68,7 @@ pub fn inspect(path: &Path) -> Result<Inspected> {
         return Ok(inspected);
     }
     if TextFolder::prefix_in(&tensors).is_some() {
-        return Ok(inspect_text(path, &TextFolder::open(path)?));
+        return inspect_text(path, &TextFolder::open(path)?);
     }
     inspect_ltx(Arc::new(tensors), &[])
 }
@@ -88,14 +92,18 @@ pub(crate) fn inspect_opened(paths: &[PathBuf], loras: &[LoraChoice]) -> Result<
         }
         each.push(tensors);
     }
-    let tensors = Arc::new(TensorSet::together(paths, each)?);
+    let tensors = Arc::new(joined(paths, each)?);
     Ok((inspect_ltx(Arc::clone(&tensors), loras)?, Some(tensors)))
 }
 
 /// A folder: of Gemma-3, or of a checkpoint.
 fn inspect_folder(path: &Path) -> Result<Inspected> {
+    // A folder of diffusers holds a T5 as well; it is the checkpoint that is asked for.
+    if !path.join("model_index.json").exists() && T5Files::is_at(path) {
+        return Ok(inspect_t5(path, &T5Files::open(path)?));
+    }
     match TextFolder::open(path) {
-        Ok(folder) => Ok(inspect_text(path, &folder)),
+        Ok(folder) => inspect_text(path, &folder),
         Err(error) => match checkpoint_in(path) {
             Ok(files) => inspect_together(&files, &[]),
             Err(PipelineError::NothingInFolder { .. } | PipelineError::Read { .. }) => Err(error),
@@ -131,7 +139,7 @@ fn inspect_ltx(tensors: Arc<TensorSet>, loras: &[LoraChoice]) -> Result<Inspecte
     let version = tensors.metadata("model_version").map(str::to_owned);
     let formats = tensors.formats().into_iter().collect();
     let nothing = (serde_json::Value::Null, Vec::new());
-    let left = is_audio(&tensors) || tensors.vision_files().next().is_some();
+    let left = is_audio(&tensors) || is_duration_head(&tensors) || tensors.vision_files().next().is_some();
     let (config, notes) = if left && !tensors.states_config() { nothing } else { configuration(&tensors, None)? };
     let notes = notes.into_iter().chain(tensors.vision_files().map(left_alone)).collect();
     let Held { here, absent } = Held::by(&tensors);
@@ -139,8 +147,13 @@ fn inspect_ltx(tensors: Arc<TensorSet>, loras: &[LoraChoice]) -> Result<Inspecte
         // A file that holds no part at all is accounted for as a whole one, in which every key is missing.
         let (parts, absent) = if here.is_empty() { (absent, here) } else { (here, absent) };
         let components = components(&tensors, &config, &parts)?;
-        // A VAE alone does not say which family it is of.
-        let family = components.family.unwrap_or(Family::Ltx23).title();
+        // A VAE alone says by its version or its keys which family it is of, if it says it.
+        let stated = version.as_deref().and_then(model_version);
+        let alone = || match Family::has_no_text_part(&KeysOf(&tensors)) {
+            true => Family::Ltxv098,
+            false => Family::of_version(stated),
+        };
+        let family = components.family.unwrap_or_else(alone).title();
         let kind = format!("{family} {}", if absent.is_empty() { "checkpoint" } else { "component" });
         let source = ShapeOnly::with_loras(Arc::clone(&tensors), Arc::new(Loras::open(loras, &tensors)?));
         let report = account(source, &components, &parts).report();
@@ -149,12 +162,15 @@ fn inspect_ltx(tensors: Arc<TensorSet>, loras: &[LoraChoice]) -> Result<Inspecte
     if UpsamplerConfig::is_stated_by(&config) {
         let config = UpsamplerConfig::from_json(&config).map_err(config_of(&path))?;
         let sizes = format!("{} latent channels, {} inside", config.in_channels, config.mid_channels);
+        let resampling = config.resampling.title();
         let report = UpscalerFile { tensors, config }.account().report();
-        let kind = "×2 latent upscaler".to_owned();
+        let kind = format!("{resampling} latent upscaler");
         return Ok(Inspected { path, kind, formats, version, sizes, absent: vec![], notes, report });
     }
     let kind = if tensors.vision_files().next().is_some() {
         "vision side of a language model (mmproj)"
+    } else if is_duration_head(&tensors) {
+        "LTX-2.5 duration head"
     } else if is_audio(&tensors) {
         "LTX audio VAE"
     } else {
@@ -196,12 +212,41 @@ fn sizes(components: &Components) -> String {
     transformer.into_iter().chain(vae).collect::<Vec<_>>().join(", ")
 }
 
-fn inspect_text(path: &Path, folder: &TextFolder) -> Inspected {
+fn inspect_text(path: &Path, folder: &TextFolder) -> Result<Inspected> {
     let config = &folder.config;
     let sizes =
         format!("{} layers, width {}, {} tokens", config.num_hidden_layers, config.hidden_size, config.vocab_size);
-    let (path, report) = (path.to_owned(), folder.account().report());
     let formats = folder.tensors.formats().into_iter().collect();
-    let (kind, notes) = ("Gemma-3 text encoder".to_owned(), folder.notes.clone());
-    Inspected { path, kind, formats, version: None, sizes, absent: vec![], notes, report }
+    let (title, mut report) = (config.generation.title(), folder.account().report());
+    let mut kind = format!("{title} text encoder");
+    if let Some(projection) = folder.projection_tensors()? {
+        kind.push_str(", with the text projection of a checkpoint");
+        report = report.and(projection_account(projection, config));
+    }
+    let (path, version, notes) = (path.to_owned(), config.gemma_version.clone(), folder.notes.clone());
+    Ok(Inspected { path, kind, formats, version, sizes, absent: vec![], notes, report })
+}
+
+/// The account of a text projection that lies beside the language model whose states it takes; its own width is what it says.
+fn projection_account(tensors: TensorSet, language: &GemmaConfig) -> LoadReport {
+    let shape = tensors.shape_of("text_embedding_projection.video_aggregate_embed.weight");
+    let outputs = shape.and_then(|shape| shape.first()).copied().unwrap_or(0);
+    let (features, hidden) = (Features::PerTokenRms, language.hidden_size);
+    let config = ProjectionConfig { features, hidden, states: language.states(), outputs };
+    account_alone::<FeatureProjection>(&Arc::new(tensors), "", &config).report()
+}
+
+fn inspect_t5(path: &Path, text: &T5Files) -> Inspected {
+    let config = &text.config;
+    let sizes = format!("{} layers, width {}, {} tokens", config.num_layers, config.d_model, config.vocab_size);
+    Inspected {
+        path: path.to_owned(),
+        kind: "T5 text encoder".to_owned(),
+        formats: text.tensors.formats().into_iter().collect(),
+        version: None,
+        sizes,
+        absent: vec![],
+        notes: vec![],
+        report: text.account().report(),
+    }
 }

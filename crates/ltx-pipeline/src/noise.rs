@@ -46,6 +46,29 @@ impl Noise {
         values
     }
 
+    /// The same for `torch.randn` in f64.
+    pub fn draw_f64(&mut self, count: usize) -> Vec<f64> {
+        if count < 16 {
+            return (0..count).map(|_| self.scalar()).collect();
+        }
+        let mut values: Vec<f64> = (0..count).map(|_| self.uniform_f64()).collect();
+        let (sixteens, rest) = values.as_chunks_mut::<16>();
+        sixteens.iter_mut().for_each(box_muller_f64);
+        if !rest.is_empty() {
+            let mut tail = [0f64; 16];
+            tail.fill_with(|| self.uniform_f64());
+            box_muller_f64(&mut tail);
+            values[count - 16..].copy_from_slice(&tail);
+        }
+        values
+    }
+
+    /// A uniform f64 in [0, 1) from the low 53 bits of two outputs, the first of which is the high half.
+    fn uniform_f64(&mut self) -> f64 {
+        let (high, low) = (u64::from(self.random()), u64::from(self.random()));
+        (((high << 32) | low) & ((1 << 53) - 1)) as f64 / (1u64 << 53) as f64
+    }
+
     /// A uniform f32 in [0, 1) from 24 bits.
     fn uniform(&mut self) -> f32 {
         (self.random() & 0x00ff_ffff) as f32 / 16_777_216.0
@@ -56,11 +79,7 @@ impl Noise {
         if let Some(spare) = self.spare.take() {
             return spare;
         }
-        let mut uniform = || {
-            let (high, low) = (u64::from(self.random()), u64::from(self.random()));
-            (((high << 32) | low) & ((1 << 53) - 1)) as f64 / (1u64 << 53) as f64
-        };
-        let (u1, u2) = (uniform(), uniform());
+        let (u1, u2) = (self.uniform_f64(), self.uniform_f64());
         let radius = (-2.0 * (-u2).ln_1p()).sqrt();
         let angle = 2.0 * std::f64::consts::PI * u1;
         self.spare = Some(radius * angle.sin());
@@ -94,6 +113,15 @@ fn box_muller(values: &mut [f32; 16]) {
     for i in 0..8 {
         let radius = (-2.0 * (1.0 - values[i]).ln()).sqrt();
         let angle = 2.0 * std::f32::consts::PI * values[i + 8];
+        (values[i], values[i + 8]) = (radius * angle.cos(), radius * angle.sin());
+    }
+}
+
+/// [`box_muller`] in f64.
+fn box_muller_f64(values: &mut [f64; 16]) {
+    for i in 0..8 {
+        let radius = (-2.0 * (-values[i]).ln_1p()).sqrt();
+        let angle = 2.0 * std::f64::consts::PI * values[i + 8];
         (values[i], values[i + 8]) = (radius * angle.cos(), radius * angle.sin());
     }
 }

@@ -4,22 +4,28 @@
 //! Must not know requests, or what an account is printed on.
 
 mod folder;
+mod gemma_version;
 pub(crate) mod recognised;
+mod t5;
 mod text;
+mod text_files;
 mod tokenizer;
 
 pub(crate) use folder::{checkpoint_in, is_gemma};
 pub use folder::{named_otherwise, resolved};
+pub(crate) use t5::T5Files;
 pub(crate) use text::{TextFolder, left_alone};
+pub(crate) use text_files::TextFiles;
 pub(crate) use tokenizer::TOKENIZER;
 
 use crate::{PipelineError, Result};
 use ltx_model::{
-    architecture::{Architecture, Components, Keys},
+    architecture::{Architecture, Components, Family, Keys},
     derived::{transformer_section, vae_section},
-    part::{CHECKPOINT, Module},
+    diffusers::official,
+    part::{CHECKPOINT, Marked, Module, WITHOUT_TEXT},
     text_encoder::GemmaConfig,
-    upsampler::{Upsampler, UpsamplerConfig},
+    upsampler::{Resampling, Upsampler, UpsamplerConfig},
 };
 use ltx_nn::{Compute, NnError, Vb};
 use ltx_types::{LoraChoice, Part};
@@ -40,7 +46,7 @@ pub(crate) struct LtxFile {
     pub(crate) notes: Vec<String>,
 }
 
-/// The ×2 latent upscaler's file.
+/// A latent upscaler's file.
 pub(crate) struct UpscalerFile {
     pub(crate) tensors: Arc<TensorSet>,
     pub(crate) config: UpsamplerConfig,
@@ -54,8 +60,9 @@ pub(crate) struct Held {
 
 impl Held {
     pub(crate) fn by(tensors: &TensorSet) -> Self {
-        let (here, absent): (Vec<_>, Vec<_>) = CHECKPOINT.iter().partition(|marked| tensors.has_prefix(marked.mark));
-        let parts = |marked: Vec<&ltx_model::part::Marked>| marked.into_iter().map(|marked| marked.part).collect();
+        let parts: &[Marked] = if Family::has_no_text_part(&KeysOf(tensors)) { &WITHOUT_TEXT } else { &CHECKPOINT };
+        let (here, absent): (Vec<_>, Vec<_>) = parts.iter().partition(|marked| tensors.has_prefix(marked.mark));
+        let parts = |marked: Vec<&Marked>| marked.into_iter().map(|marked| marked.part).collect();
         Self { here: parts(here), absent: parts(absent) }
     }
 }
@@ -113,14 +120,19 @@ fn twice(Twice { first, second, tensors }: &Twice) -> String {
 }
 
 impl LtxFile {
-    /// The official single file, or the component files of one model; and LoRA files over it. `text_width` is the width of the
-    /// text encoder's hidden states, which no shape of these files shows.
-    pub(crate) fn open(files: &[PathBuf], loras: &[LoraChoice], text_width: Option<usize>) -> Result<Self> {
-        let tensors = TensorSet::together(files, open_each(files)?)?;
-        let Held { here, absent } = Held::by(&tensors);
-        if here.is_empty() {
+    /// The official single file, or the component files of one model; and LoRA files over it. The text encoder's file may hold
+    /// the projection, and tells the width of its hidden states, which no shape of these files shows.
+    pub(crate) fn open(files: &[PathBuf], loras: &[LoraChoice], text: Option<&TextFiles>) -> Result<Self> {
+        let tensors = joined(files, open_each(files)?)?;
+        if Held::by(&tensors).here.is_empty() {
             return Err(misplaced(&tensors));
         }
+        let tensors = match text.map(TextFiles::projection_tensors).transpose()?.flatten() {
+            Some(projection) => tensors.and(projection)?,
+            None => tensors,
+        };
+        let text_width = text.map(TextFiles::width);
+        let Held { absent, .. } = Held::by(&tensors);
         if !absent.is_empty() {
             return Err(PipelineError::MissingParts { file: tensors.path().to_owned(), parts: absent });
         }
@@ -134,15 +146,23 @@ impl LtxFile {
     /// Loads every part from shapes alone. What is wrong with a key is in the account, so loading itself cannot fail.
     pub(crate) fn account(&self) -> Arc<ShapeOnly> {
         let source = ShapeOnly::with_loras(Arc::clone(&self.tensors), Arc::clone(&self.loras));
-        account(source, &self.architecture.clone().into(), &CHECKPOINT.map(|marked| marked.part))
+        let parts: Vec<Part> = self.architecture.family.parts().iter().map(|marked| marked.part).collect();
+        account(source, &self.architecture.clone().into(), &parts)
     }
 
-    /// Refuses a text encoder of another width or depth.
-    pub(crate) fn check_text_encoder(&self, config: &GemmaConfig) -> Result<()> {
-        let projection = self.architecture.text.projection;
+    /// Refuses a text encoder of another width, depth or version. What cannot be told is noted.
+    pub(crate) fn check_text_encoder(&mut self, config: &GemmaConfig) -> Result<()> {
+        self.notes.extend(gemma_version::check(&self.tensors, config)?);
+        let projection = self.architecture.text().map_err(config_of(self.tensors.path()))?.projection;
         same("text encoder width", config.hidden_size, projection.hidden)?;
         same("text encoder hidden states", config.states(), projection.states)
     }
+}
+
+/// The component files of one model, opened, with their configurations as official files state them.
+pub(crate) fn joined(files: &[PathBuf], each: Vec<TensorSet>) -> Result<TensorSet> {
+    let official = |file: &Path, config: Value| official(config).map_err(config_of(file));
+    TensorSet::together(files, each)?.with_configs(official)
 }
 
 /// The configurations of those parts of a checkpoint that files hold.
@@ -165,7 +185,7 @@ pub(crate) fn account(source: Arc<ShapeOnly>, components: &Components, parts: &[
 }
 
 /// Loads a part that has a file of its own from shapes alone; its keys begin at `prefix`.
-fn account_alone<M: Module>(tensors: &Arc<TensorSet>, prefix: &str, config: &M::Config) -> Arc<ShapeOnly> {
+pub(crate) fn account_alone<M: Module>(tensors: &Arc<TensorSet>, prefix: &str, config: &M::Config) -> Arc<ShapeOnly> {
     let source = ShapeOnly::new(Arc::clone(tensors));
     if let Err(error) = M::load(&Vb::new(source.part(M::PART), Compute::cpu_f32()).pp(prefix), config) {
         source.note(error);
@@ -178,6 +198,22 @@ impl UpscalerFile {
         let tensors = TensorSet::open_file(path)?;
         let config = UpsamplerConfig::from_json(&tensors.config()?).map_err(config_of(tensors.path()))?;
         Ok(Self { tensors: Arc::new(tensors), config })
+    }
+
+    /// Refuses an upscaler that no flow of these models puts between its stages.
+    ///
+    /// # Errors
+    /// It is another than ×2 in space.
+    pub(crate) fn check_between_stages(&self) -> Result<()> {
+        let why = match self.config.resampling {
+            Resampling::SpaceByTwo => return Ok(()),
+            Resampling::SpaceByThreeHalves => "no flow of two stages here begins at two thirds of the size",
+            Resampling::TimeByTwo | Resampling::SpaceAndTimeByTwo => {
+                "the authors' only flow with it (DFR) needs a checkpoint with the keyframe embedding, which LTX-2.3 lacks"
+            }
+        };
+        let (file, title) = (self.tensors.path().to_owned(), self.config.resampling.title());
+        Err(PipelineError::UpscalerOfNoFlow { file, title, why })
     }
 
     /// Loads the upscaler from shapes alone.

@@ -2,9 +2,12 @@
 //!
 //! Must not know weights or requests.
 
-use crate::{PipelineError, Result, opened::TextFolder};
+use crate::{PipelineError, Result, opened::TextFiles};
 use ltx_engine::PromptTokens;
-use ltx_model::text_encoder::{MAX_TOKENS, PromptError, PromptTokenizer, TokenIds};
+use ltx_model::{
+    t5::{T5_TOKENS, T5Tokenizer},
+    text_encoder::{MAX_TOKENS, PromptError, PromptTokenizer, TokenIds},
+};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use std::{collections::VecDeque, sync::Arc};
@@ -18,15 +21,40 @@ const REMEMBERED: usize = 64;
 pub struct Prompts(Arc<Shared>);
 
 struct Shared {
-    tokenizer: PromptTokenizer,
+    tokenizer: Tokenizer,
     /// The SHA-256 of prompts and their numbers of tokens, the newest first. No text stays.
     counted: Mutex<VecDeque<([u8; 32], usize)>>,
 }
 
+/// A tokenizer of either kind of text encoder.
+enum Tokenizer {
+    Gemma(PromptTokenizer),
+    T5(T5Tokenizer),
+}
+
 impl Prompts {
     /// The tokenizer of a text encoder's files.
-    pub(crate) fn open(text: &TextFolder) -> Result<Self> {
-        Ok(Self(Arc::new(Shared { tokenizer: text.tokenizer()?, counted: Mutex::default() })))
+    pub(crate) fn open(text: &TextFiles) -> Result<Self> {
+        let tokenizer = match text {
+            TextFiles::Gemma(text) => Tokenizer::Gemma(text.tokenizer()?),
+            TextFiles::T5(text) => Tokenizer::T5(text.tokenizer()?),
+        };
+        Ok(Self(Arc::new(Shared { tokenizer, counted: Mutex::default() })))
+    }
+
+    /// The most tokens that a prompt may have.
+    fn most(&self) -> usize {
+        match &self.0.tokenizer {
+            Tokenizer::Gemma(_) => MAX_TOKENS,
+            Tokenizer::T5(_) => T5_TOKENS,
+        }
+    }
+
+    fn ids(&self, prompt: &str) -> Result<TokenIds, PromptError> {
+        match &self.0.tokenizer {
+            Tokenizer::Gemma(tokenizer) => tokenizer.encode(prompt),
+            Tokenizer::T5(tokenizer) => tokenizer.encode(prompt),
+        }
     }
 
     /// How many tokens a prompt has; one that was asked about a moment ago is not counted again. Text that no tokenizer takes
@@ -35,9 +63,9 @@ impl Prompts {
         let digest: [u8; 32] = Sha256::digest(prompt).into();
         let known = self.0.counted.lock().iter().find(|(counted, _)| *counted == digest).map(|(_, count)| *count);
         let count = known.unwrap_or_else(|| {
-            let count = match self.0.tokenizer.encode(prompt) {
+            let count = match self.ids(prompt) {
                 Ok(tokens) => tokens.ids().len(),
-                Err(PromptError::TooLong { count }) => count,
+                Err(PromptError::TooLong { count, .. }) => count,
                 Err(_) => 0,
             };
             let mut counted = self.0.counted.lock();
@@ -45,12 +73,15 @@ impl Prompts {
             counted.truncate(REMEMBERED);
             count
         });
-        PromptTokens { count, most: MAX_TOKENS }
+        PromptTokens { count, most: self.most() }
     }
 
     /// Words of the vocabulary.
     pub(crate) fn words(&self) -> usize {
-        self.0.tokenizer.words()
+        match &self.0.tokenizer {
+            Tokenizer::Gemma(tokenizer) => tokenizer.words(),
+            Tokenizer::T5(tokenizer) => tokenizer.words(),
+        }
     }
 
     /// The tokens of a prompt; `field` is its name in a request.
@@ -58,10 +89,10 @@ impl Prompts {
     /// # Errors
     /// `Field` where it has too many; `Prompt` where it cannot be encoded.
     pub(crate) fn encode(&self, field: &'static str, prompt: &str) -> Result<TokenIds> {
-        match self.0.tokenizer.encode(prompt) {
-            Err(PromptError::TooLong { count }) => match (PromptTokens { count, most: MAX_TOKENS }).check(field) {
+        match self.ids(prompt) {
+            Err(PromptError::TooLong { count, most }) => match (PromptTokens { count, most }).check(field) {
                 Err(fault) => Err(fault.into()),
-                Ok(()) => Err(PromptError::TooLong { count }.into()),
+                Ok(()) => Err(PromptError::TooLong { count, most }.into()),
             },
             encoded => encoded.map_err(PipelineError::from),
         }

@@ -1,4 +1,4 @@
-//! An official checkpoint, a component of one, or a Gemma-3 folder to GGUF: what the file says about itself, so that it needs
+//! An official checkpoint, a component of one, or a Gemma text encoder to GGUF: what the file says about itself, so that it needs
 //! no other for the parts it has.
 //!
 //! Must not know how a tensor is converted.
@@ -6,12 +6,12 @@
 use crate::{
     Result,
     inspect::inspect_opened,
-    opened::{TOKENIZER, TextFolder, configuration},
+    opened::{T5Files, TOKENIZER, TextFolder, checkpoint_in, configuration},
 };
-use ltx_model::text_encoder::GemmaConfig;
+use ltx_model::text_encoder::{GemmaConfig, Generation, Rope};
 use ltx_types::CancelToken;
 use ltx_weights::{
-    MetaValue, Naming, QuantizeReport, QuantizeType, Recipe, WeightsError, quantize as quantize_tensors,
+    MetaValue, Naming, QuantizeReport, QuantizeType, Recipe, TensorSet, WeightsError, quantize as quantize_tensors,
 };
 use std::path::{Path, PathBuf};
 
@@ -27,11 +27,23 @@ pub fn quantize(
     cancel: &CancelToken,
     progress: impl FnMut(u64, u64),
 ) -> Result<QuantizeReport> {
-    if let [folder] = files
-        && folder.is_dir()
+    if let [path] = files
+        && (path.is_dir() || holds_gemma_4(path)?)
     {
-        let text = TextFolder::open(folder)?;
+        if !path.join("model_index.json").exists() && T5Files::is_at(path) {
+            let text = T5Files::open(path)?;
+            text.account().complete()?;
+            let recipe = Recipe { kind, keep, naming: Naming::T5, metadata: t5(&text)? };
+            return Ok(quantize_tensors(&text.tensors, out, &recipe, cancel, progress)?);
+        }
+        if path.join("model_index.json").exists() {
+            return quantize(&checkpoint_in(path)?, out, (kind, keep), cancel, progress);
+        }
+        let text = TextFolder::open(path)?;
         text.account().complete()?;
+        if text.config.generation == Generation::Four {
+            return Ok(quantize_tensors(&gemma_4_tensors(path)?, out, &gemma_4(&text, kind, keep)?, cancel, progress)?);
+        }
         let recipe = Recipe { kind, keep, naming: Naming::Gemma { prefix: text.prefix }, metadata: gemma(&text)? };
         return Ok(quantize_tensors(&text.tensors, out, &recipe, cancel, progress)?);
     }
@@ -49,6 +61,48 @@ pub fn quantize(
     Ok(quantize_tensors(&set, out, &recipe, cancel, progress)?)
 }
 
+/// Whether a file is a whole text encoder of the generation whose files hold more than a language model.
+fn holds_gemma_4(file: &Path) -> Result<bool> {
+    let tensors = TensorSet::open_file(file)?;
+    Ok(TextFolder::prefix_in(&tensors).is_some() && tensors.json("gemma_config")?.is_some())
+}
+
+/// All tensors of a text encoder, the text projection among them.
+fn gemma_4_tensors(path: &Path) -> Result<TensorSet> {
+    Ok(if path.is_dir() { TensorSet::open_folder(path)? } else { TensorSet::open_file(path)? })
+}
+
+/// Official names, the configuration and `tokenizer.json`: llama.cpp's keys for this model are not known here.
+fn gemma_4(text: &TextFolder, kind: QuantizeType, keep: Vec<String>) -> Result<Recipe> {
+    let tokenizer = String::from_utf8_lossy(&text.tokenizer_json()?).into_owned();
+    let words = |key: &str, value: String| (key.to_owned(), MetaValue::Text(value));
+    let metadata = vec![
+        words("general.architecture", "gemma4_unified".to_owned()),
+        words("config", text.config_json().to_string()),
+        words(TOKENIZER, tokenizer),
+    ];
+    Ok(Recipe { kind, keep, naming: Naming::Official, metadata })
+}
+
+/// llama.cpp's keys of T5's encoder, and beside them the whole configuration and `tokenizer.json`.
+fn t5(text: &T5Files) -> Result<Vec<(String, MetaValue)>> {
+    let words = |key: &str, value: String| (key.to_owned(), MetaValue::Text(value));
+    let whole = |key: &str, value: usize| (format!("t5encoder.{key}"), MetaValue::Whole(value as u32));
+    let config = &text.config;
+    let tokenizer = String::from_utf8_lossy(&text.tokenizer_json()?.0).into_owned();
+    Ok(vec![
+        words("general.architecture", "t5encoder".to_owned()),
+        whole("block_count", config.num_layers),
+        whole("embedding_length", config.d_model),
+        whole("feed_forward_length", config.d_ff),
+        whole("attention.head_count", config.num_heads),
+        whole("attention.key_length", config.d_kv),
+        whole("attention.relative_buckets_count", config.relative_attention_num_buckets),
+        words("config", config.to_json().to_string()),
+        words(TOKENIZER, tokenizer),
+    ])
+}
+
 /// llama.cpp's keys, and beside them the whole configuration and `tokenizer.json`.
 fn gemma(text: &TextFolder) -> Result<Vec<(String, MetaValue)>> {
     // As it was read, which may be from several places; every entry is stated.
@@ -58,7 +112,7 @@ fn gemma(text: &TextFolder) -> Result<Vec<(String, MetaValue)>> {
     let whole = |key: &str, value: usize| (format!("gemma3.{key}"), MetaValue::Whole(value as u32));
     let real = |key: &str, value: f64| (format!("gemma3.{key}"), MetaValue::Real(value as f32));
     let GemmaConfig { hidden_size, intermediate_size, num_hidden_layers, head_dim, .. } = text.config;
-    let (theta, factor) = text.config.rope(true);
+    let Rope { theta, factor, .. } = text.config.rope(true);
     let mut metadata = vec![
         words("general.architecture", "gemma3".to_owned()),
         whole("embedding_length", hidden_size),

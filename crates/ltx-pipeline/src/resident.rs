@@ -41,6 +41,16 @@ impl<T> Slot<T> {
     }
 }
 
+impl<T> Slot<T> {
+    /// Lets go of what is here unless it is one of these.
+    pub(crate) fn keep_worn(&self, worn: &[Worn]) {
+        let mut held = self.held.lock();
+        if held.as_ref().is_some_and(|(here, _)| !worn.contains(here)) {
+            *held = None;
+        }
+    }
+}
+
 /// A place in memory, whatever is in it.
 pub(crate) trait Place {
     /// The parts that it is for.

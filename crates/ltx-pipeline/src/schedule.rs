@@ -3,7 +3,8 @@
 //!
 //! Must not know tensors.
 
-use ltx_types::{DISTILLED_STEPS, Generation, REFINING_STEPS, Schedule, SigmaList};
+use ltx_model::architecture::Conditioning;
+use ltx_types::{DISTILLED_STEPS, Flow, Generation, LatentScale, LatentShape, REFINING_STEPS, Schedule, SigmaList};
 
 /// Sigmas from the first step to the last, ending in 0; f32 as the reference keeps them.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,8 +13,12 @@ pub struct Sigmas(Vec<f32>);
 const DISTILLED: [f32; DISTILLED_STEPS + 1] = [1.0, 0.99375, 0.9875, 0.98125, 0.975, 0.909_375, 0.725, 0.421_875, 0.0];
 const REFINING: [f32; REFINING_STEPS + 1] = [0.909_375, 0.725, 0.421_875, 0.0];
 
-/// The shift is taken from 4,096 tokens whatever the clip's size: `base 0.95 … max 2.05` over `1024 … 4096` tokens.
-const SHIFT: f64 = 2.05;
+/// The shift is `0.95 … 2.05` over `1024 … 4096` tokens, and goes on beyond both.
+const SHIFTS: [f64; 2] = [0.95, 2.05];
+/// See [`SHIFTS`].
+const SHIFT_TOKENS: [f64; 2] = [1024.0, 4096.0];
+/// Tokens that the shift is taken from whatever the clip's size, but in the flow `hq`.
+const USUAL_TOKENS: usize = 4096;
 /// 1 minus the terminal sigma.
 const ONE_MINUS_TERMINAL: f32 = 0.9;
 
@@ -47,23 +52,83 @@ impl From<&SigmaList> for Sigmas {
 
 /// The sigmas of the first stage, and of the second: the request's own, or those of its schedule.
 pub fn stage_sigmas(request: &Generation) -> [Sigmas; 2] {
-    let first = request.sigmas.as_ref().map_or_else(|| named(request.schedule, request.steps), Sigmas::from);
+    let first =
+        request.sigmas.as_ref().map_or_else(|| named(request.schedule, request.steps, tokens(request)), Sigmas::from);
     let second = request.refine_sigmas.as_ref().map_or_else(|| Sigmas(REFINING.to_vec()), Sigmas::from);
     [first, second]
 }
 
+/// Tokens that the guided schedule's shift is taken from: of the first stage's latent in the flow `hq`, images left out.
+pub(crate) fn tokens(request: &Generation) -> usize {
+    match request.flow {
+        Some(Flow::Hq) => {
+            let first = request.pixels.first_stage(request.stages);
+            LatentShape::of(first, request.frames, LatentScale::LTX).tokens()
+        }
+        _ => USUAL_TOKENS,
+    }
+}
+
+/// The same for a family: the schedules' names mean other sigmas in LTX-Video 0.9.x.
+pub(crate) fn family_sigmas(conditioning: Conditioning, request: &Generation) -> [Sigmas; 2] {
+    let mut sigmas = stage_sigmas(request);
+    if conditioning == Conditioning::Points && request.sigmas.is_none() {
+        sigmas[0] = of_points(request.schedule, request.steps);
+    }
+    sigmas
+}
+
+/// The sigmas of a schedule's name in LTX-Video 0.9.x.
+pub(crate) fn of_points(schedule: Schedule, steps: usize) -> Sigmas {
+    Sigmas(match schedule {
+        Schedule::Distilled => POINTS_DISTILLED.map(|timestep| timestep / 1000.0).to_vec(),
+        Schedule::Guided => linear_quadratic(steps),
+    })
+}
+
+/// Timesteps of the distilled weights of LTX-Video 0.9.8, 0..1000.
+const POINTS_DISTILLED: [f32; 8] = [1000.0, 993.7, 987.5, 981.2, 975.0, 909.4, 725.0, 0.0];
+/// Where the linear half of the schedule ends.
+const LINEAR: f64 = 0.025;
+
+/// Half the steps go down evenly by [`LINEAR`], the others along a parabola. Source: Polyak et al., “Movie Gen” (2024). Values pass
+/// through timesteps of 0..1000 in f32, as the reference's do.
+fn linear_quadratic(steps: usize) -> Vec<f32> {
+    if steps < 2 {
+        return vec![1.0, 0.0];
+    }
+    let count = steps as f64;
+    let linear = (steps / 2) as f64;
+    let quadratic = count - linear;
+    let difference = linear - LINEAR * count;
+    let square = difference / (linear * quadratic * quadratic);
+    let slope = LINEAR / linear - 2.0 * difference / (quadratic * quadratic);
+    let constant = square * linear * linear;
+    let way = |i: usize| {
+        let i_ = i as f64;
+        if i < steps / 2 { i_ * LINEAR / linear } else { square * i_ * i_ + slope * i_ + constant }
+    };
+    let sigmas = (0..steps).map(|i| if i == 0 { 1.0 } else { (1.0 - way(i)) as f32 });
+    sigmas.map(|sigma| sigma * 1000.0 / 1000.0).chain([0.0]).collect()
+}
+
 /// The first stage's sigmas of a named schedule.
-fn named(schedule: Schedule, steps: usize) -> Sigmas {
+fn named(schedule: Schedule, steps: usize, tokens: usize) -> Sigmas {
     Sigmas(match schedule {
         Schedule::Distilled => DISTILLED.to_vec(),
-        Schedule::Guided => guided(steps),
+        Schedule::Guided => guided(steps, shift(tokens)),
     })
+}
+
+fn shift(tokens: usize) -> f64 {
+    let slope = (SHIFTS[1] - SHIFTS[0]) / (SHIFT_TOKENS[1] - SHIFT_TOKENS[0]);
+    tokens as f64 * slope + (SHIFTS[0] - slope * SHIFT_TOKENS[0])
 }
 
 /// Shifted linear sigmas, stretched so that the last one before 0 is the terminal. Quotients are products with a
 /// reciprocal, as torch computes a number divided by a tensor; that is why the first sigma lies a hair below 1.
-fn guided(steps: usize) -> Vec<f32> {
-    let exponential = SHIFT.exp() as f32;
+fn guided(steps: usize, shift: f64) -> Vec<f32> {
+    let exponential = shift.exp() as f32;
     let shifted = |sigma: f32| (exponential + (1.0 / sigma - 1.0)).recip() * exponential;
     let mut sigmas: Vec<f32> = (0..steps).map(|i| shifted(linspace_down(i, steps))).collect();
     let scale = sigmas.last().map_or(1.0, |last| (1.0 - last) / ONE_MINUS_TERMINAL);
@@ -101,7 +166,7 @@ mod tests {
 
     #[test]
     fn guided_equals_the_reference() {
-        let sigmas = named(Schedule::Guided, 5);
+        let sigmas = named(Schedule::Guided, 5, USUAL_TOKENS);
         let expected = [0.999_999_8, 0.917_441_9, 0.790_720_1, 0.571_46, 0.100_000_024, 0.0];
         assert_eq!(sigmas.steps(), 5);
         for (found, expected) in sigmas.values().iter().zip(expected) {
@@ -146,7 +211,7 @@ mod tests {
     #[test]
     fn every_step_count_descends_to_zero() {
         for steps in 2..60 {
-            let sigmas = named(Schedule::Guided, steps);
+            let sigmas = named(Schedule::Guided, steps, USUAL_TOKENS);
             assert!(sigmas.pairs().all(|(sigma, next)| sigma > next), "{steps}");
             assert_eq!(sigmas.values().last(), Some(&0.0));
         }

@@ -52,6 +52,35 @@ impl Positions {
         }
     }
 
+    /// The clip's own tokens as points: where their ranges begin, in seconds and pixels.
+    pub(crate) fn push_clip_points(&mut self, shape: LatentShape, scale: LatentScale, rate: FrameRate) {
+        for frame in 0..shape.frames {
+            self.push_points((frame * scale.time + 1).saturating_sub(scale.time), shape, scale, rate);
+        }
+    }
+
+    /// An appended image's tokens as points.
+    pub(crate) fn push_image_point(&mut self, frame: usize, shape: LatentShape, scale: LatentScale, rate: FrameRate) {
+        self.push_points(frame, shape, scale, rate);
+    }
+
+    fn push_points(&mut self, frame: usize, shape: LatentShape, scale: LatentScale, rate: FrameRate) {
+        // A product with the reciprocal, as the reference has it.
+        let seconds = frame as f32 * (1.0 / rate.fps()) as f32;
+        for row in 0..shape.height {
+            for column in 0..shape.width {
+                let point = [seconds, (row * scale.height) as f32, (column * scale.width) as f32];
+                self.axes.iter_mut().zip(point).for_each(|(axis, at)| axis.push([at, at]));
+            }
+        }
+    }
+
+    /// Points as the goldens hold them: `[1, 3, T]`.
+    pub(crate) fn to_points(&self) -> Result<Tensor> {
+        let values: Vec<f32> = self.axes.iter().flatten().map(|[start, _]| *start).collect();
+        Ok(Tensor::from_vec(values, (1, 3, self.axes[0].len()), &candle_core::Device::Cpu)?)
+    }
+
     /// The middle of every token's range, axis by axis.
     pub(crate) fn middles(&self) -> [Vec<f32>; 3] {
         self.axes.each_ref().map(|axis| axis.iter().map(|[start, end]| (start + end) / 2.0).collect())

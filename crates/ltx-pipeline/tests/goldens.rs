@@ -11,8 +11,19 @@ use ltx_testkit::data;
 use ltx_types::{CancelToken, NoProgress};
 use std::{collections::HashMap, fs, path::Path};
 
-const CASES: [&str; 6] =
-    ["i2v_distilled", "combined_distilled", "strengths_middle", "kf_guided", "kf_two_stage", "crf33/i2v_distilled"];
+const CASES: [&str; 11] = [
+    "i2v_distilled",
+    "combined_distilled",
+    "strengths_middle",
+    "kf_guided",
+    "kf_two_stage",
+    "crf33/i2v_distilled",
+    "ltx25/i2v_ancestral",
+    "ltx25/i2v_gemma4",
+    "ltx20/kf_guided",
+    "ltxv09/i2v_distilled",
+    "ltxv09/first_last_cfg",
+];
 
 fn run(folder: &Path) -> Result<GoldenResult, GoldenError> {
     let run = Run { progress: &NoProgress, cancel: &CancelToken::new(), store: &NotSaved, previews: &NoPreviews };
@@ -25,6 +36,9 @@ fn every_case_passes() {
         let result = run(&data(name)).unwrap();
         let failed: Vec<_> = result.comparisons.iter().filter(|comparison| !comparison.passes()).collect();
         assert!(result.passes(), "{name}: {failed:?}");
+        for c in &result.comparisons {
+            println!("{name} {}: {:.2e}", c.name, c.error);
+        }
         let worst = result.comparisons.iter().filter(|c| c.name != "decoded_raw").map(|c| c.error).fold(0.0, f64::max);
         // Decoded pixels are kept in f16 here, which costs 2e-4; everything else reaches what f32 can.
         // AMX multiplies activations of 17 bits with weights in bf16.

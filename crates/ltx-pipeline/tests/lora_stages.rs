@@ -11,8 +11,8 @@ use ltx_pipeline::{
 };
 use ltx_testkit::tiny;
 use ltx_types::{
-    CancelToken, FrameCount, LoraChoice, LoraStrengths, ModelFiles, NoProgress, PixelShape, Progress, ProgressSink,
-    Stage, Stages,
+    CancelToken, FrameCount, LoraChoice, LoraStrengths, LoraUse, ModelFiles, NoProgress, PixelShape, Progress,
+    ProgressSink, Stage, Stages,
 };
 use ltx_weights::QuantizeType;
 use std::{
@@ -173,7 +173,7 @@ fn pairs_of_the_text_connector_count_in_their_stage() {
         let layers = Layers::default();
         let run = Run { progress: &layers, ..quietly(&cancel, &NotSaved) };
         let strengths = LoraStrengths { first, second };
-        let loras = vec![LoraChoice { path: path.clone(), strengths }];
+        let loras = vec![LoraChoice::at(&path, strengths)];
         let made = computed(CASES[0], EngineOptions::default(), &run, |files| files.loras = loras);
         (made, layers.0.into_inner().unwrap())
     };
@@ -210,6 +210,29 @@ fn the_plan_counts_what_each_stage_holds() {
     assert!(plain[0] == plain[1] && dressed[0] == dressed[1] && dressed[0] > plain[0]);
     assert_eq!(weights(LoraStrengths { first: 0.0, second: 0.8 }), [plain[0], dressed[0]]);
     assert_eq!(weights(LoraStrengths { first: 0.3, second: 0.8 }), dressed, "the transformer of one stage at a time");
+}
+
+#[test]
+fn a_lora_with_a_name_counts_in_the_plans_that_name_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let packed = folder.path().join("q8_0.gguf");
+    let checkpoint = [tiny("ltx-2.3-tiny-dev.safetensors")];
+    quantize(&checkpoint, &packed, (QuantizeType::Q8_0, vec![]), &CancelToken::new(), |_, _| {}).unwrap();
+    let weights = |listed: bool, loras: Vec<LoraUse>| {
+        let mut files = GoldenCase::open(&file(CASES[0])).unwrap().files;
+        let lora =
+            LoraChoice { name: listed.then(|| "distilled".into()), ..LoraChoice::new(&files.loras[0].path, 1.0) };
+        (files.checkpoint, files.loras) = (packed.clone(), vec![lora]);
+        let engine = Engine::open(&files, EngineOptions { previews: false, ..EngineOptions::default() }).unwrap();
+        let plan = engine.plan_shape(&PlanShape { loras, ..shape(Stages::Two) });
+        let of = |stage: Stage| plan.stages.iter().find(|need| need.stage == stage).unwrap().weights;
+        [of(Stage::Denoising), of(Stage::Refining)]
+    };
+    let named = |first: f32, second: f32| vec![LoraUse::listed("distilled", LoraStrengths { first, second })];
+    let (always, never) = (weights(false, vec![]), weights(true, vec![]));
+    assert!(always[0] > never[0] && always[1] > never[1]);
+    assert_eq!(weights(true, named(1.0, 0.5)), always);
+    assert_eq!(weights(true, named(0.0, 0.5)), [never[0], always[1]]);
 }
 
 #[test]

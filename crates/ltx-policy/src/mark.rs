@@ -2,7 +2,7 @@
 //!
 //! Must not know files; the writers in `ltx-media` decide where the entries go.
 
-use ltx_types::{Generation, Method, Seed, SigmaList, UnixMillis};
+use ltx_types::{Flow, Generation, Method, Seed, SigmaList, UnixMillis};
 use serde::Serialize;
 
 /// What tells one set of weights from another.
@@ -27,7 +27,7 @@ pub struct ModelIdentity {
     pub weights: WeightFingerprint,
 }
 
-/// Usage class, credits, method, model, weights, seed, sigmas of one's own and node of one output. Only an admitted generation
+/// Usage class, credits, method, model, weights, seed, sigmas of one's own, LoRAs by name and node of one output. Only an admitted generation
 /// makes one.
 ///
 /// A clip's mark is complete when its frames are: see [`completed`](Self::completed).
@@ -41,9 +41,14 @@ pub struct UsageMark {
     weights: WeightFingerprint,
     seed: Seed,
     #[serde(skip_serializing_if = "Option::is_none")]
+    flow: Option<Flow>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     sigmas: Option<SigmaList>,
     #[serde(skip_serializing_if = "Option::is_none")]
     refine_sigmas: Option<SigmaList>,
+    /// LoRAs that the request named, as `name=strength,strength`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    loras: Vec<String>,
     node: String,
     engine: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,8 +67,10 @@ impl UsageMark {
             model_version: model.version.clone(),
             weights: model.weights.clone(),
             seed: request.seed,
+            flow: request.flow,
             sigmas: request.sigmas.clone(),
             refine_sigmas: request.refine_sigmas.clone(),
+            loras: request.loras.iter().map(ToString::to_string).collect(),
             node: node.to_owned(),
             engine: concat!("ltxd ", env!("CARGO_PKG_VERSION")),
             frames_sha256: None,
@@ -101,6 +108,8 @@ impl UsageMark {
             ("time", &self.time),
         ];
         let later = later.into_iter().filter_map(|(key, value)| Some((key, value.clone()?)));
-        known.into_iter().chain(own).chain(later).collect()
+        let loras = (!self.loras.is_empty()).then(|| ("loras", self.loras.join("; ")));
+        let flow = self.flow.map(|flow| ("flow", flow.to_string()));
+        known.into_iter().chain(flow).chain(own).chain(loras).chain(later).collect()
     }
 }

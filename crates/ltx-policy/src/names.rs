@@ -61,6 +61,14 @@ impl ModelNames {
         {
             return Err(refused(format!("is the name of {}", other.name)));
         }
+        // A name that says which generation it is means no other: “LTX 2.3” is never LTX-2.5.
+        let number =
+            |name: &str| tokens(name).into_iter().find(|token| token.starts_with(|c: char| c.is_ascii_digit()));
+        if let (Some(said), Some(own)) = (number(alias).filter(|said| said.contains('.')), number(&model))
+            && said != own
+        {
+            return Err(refused(format!("says {said}, and {model} is of {own}")));
+        }
         for known in &mut self.known {
             known.aliases.retain(|name| tokens(name).concat() != wanted);
             if known.name == model {
@@ -164,7 +172,8 @@ mod tests {
     #[test]
     fn an_alias_means_one_model_and_never_an_external_one() {
         let tiny = KnownModel { name: "ltx-2.3-tiny".into(), aliases: vec![] };
-        let both = || ModelNames::new([names().known.clone(), vec![tiny.clone()]].concat(), []);
+        let newer = KnownModel { name: "ltx-2.5-tiny".into(), aliases: vec![] };
+        let both = || ModelNames::new([names().known.clone(), vec![tiny.clone(), newer.clone()]].concat(), []);
         let said = both().with_alias("use carat basic video (LTX 2.3)", "LTX-2.3-tiny").unwrap();
         let found = |name: &str| said.find(name).map(|model| model.name.as_str());
         assert_eq!(found("Use Carat Basic Video (LTX 2.3)"), Some("ltx-2.3-tiny"));
@@ -174,6 +183,7 @@ mod tests {
             ("my seedance", "ltx-2.3-tiny", "not an LTX model"),
             ("…", "ltx-2.3-tiny", "neither letters nor digits"),
             ("x", "ltx-9", "no manifest"),
+            ("Carat Basic Video (LTX 2.3)", "ltx-2.5-tiny", "says 2.3, and ltx-2.5-tiny is of 2.5"),
             ("LTX 2.3 distilled", "ltx-2.3-tiny", "is the name of"),
         ] {
             let error = both().with_alias(alias, model).unwrap_err().to_string();

@@ -3,8 +3,8 @@
 //! Must not know how the draft was composed; what was found wrong then is in it.
 
 use crate::{
-    Crf, DISTILLED_STEPS, Faults, FieldError, FieldErrors, FrameCount, FrameRate, Generation, GenerationDraft, Method,
-    ModelRules, PixelShape, Schedule, SigmaList, Stages,
+    Crf, DISTILLED_STEPS, Faults, FieldError, FieldErrors, FrameCount, FrameRate, Generation, GenerationDraft, LoraUse,
+    Method, ModelRules, PixelShape, Schedule, SigmaList, Stages,
 };
 
 impl GenerationDraft {
@@ -32,6 +32,7 @@ impl GenerationDraft {
     pub fn check_by(mut self, rules: &ModelRules, method: Method) -> Result<Generation, FieldErrors> {
         let mut found = Faults::after(std::mem::take(&mut self.faults));
         let stages = self.stages_by(rules, &mut found);
+        self.faults_of_flow().into_iter().for_each(|fault| found.add(fault));
         let rate = found.keep(FrameRate::new(self.fps));
         let frames = found.keep(self.frames_by(rules, method, rate));
         let pixels = PixelShape { width: self.width, height: self.height };
@@ -56,6 +57,7 @@ impl GenerationDraft {
         // What nothing reads skips no block either.
         let guidance = found.keep(self.guidance.check(rules.blocks.filter(|_| guided)));
         let image_crf = found.keep(Crf::new(self.image_crf));
+        found.keep(LoraUse::check(&self.loras));
         let kept = frames.zip(pixels).zip(rate).zip(own.zip(refining)).zip(guidance.zip(image_crf));
         let ((((frames, pixels), rate), (sigmas, refine_sigmas)), (guidance, image_crf)) = found.all(kept)?;
         Ok(Generation {
@@ -68,6 +70,7 @@ impl GenerationDraft {
             frames,
             rate,
             seed: self.seed,
+            flow: self.flow,
             schedule: self.schedule,
             steps,
             stages,
@@ -75,6 +78,7 @@ impl GenerationDraft {
             image_crf,
             sigmas,
             refine_sigmas,
+            loras: self.loras,
         })
     }
 

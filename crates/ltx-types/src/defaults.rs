@@ -3,8 +3,8 @@
 //! Must not know flags or protobuf (each is mapped to [`Overrides`]), nor where manifests lie.
 
 use crate::{
-    ConditioningMode, GenerationDraft, Guidance, ImageCondition, ImageInput, Method, Schedule, Seed, Stages,
-    unread::unread,
+    ConditioningMode, Flow, GenerationDraft, Guidance, ImageCondition, ImageInput, LoraUse, Method, Schedule, Seed,
+    Stages, unread::unread,
 };
 use serde::Deserialize;
 
@@ -12,6 +12,10 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Defaults {
+    /// The flow that the model's LoRA strengths and these defaults are for; a request names no other. Without one a request
+    /// may name any.
+    #[serde(default)]
+    pub flow: Option<Flow>,
     /// The schedule the weights were trained for.
     pub schedule: Schedule,
     /// One stage or two.
@@ -30,6 +34,9 @@ pub struct Defaults {
     pub image_crf: u32,
     /// Guidance of the guided schedule.
     pub guidance: Guidance,
+    /// What happens to an image at frame 0; without it the official pipelines' choice for the schedule.
+    #[serde(default)]
+    pub conditioning: Option<ConditioningMode>,
     /// What guidance steers away from when the request is silent.
     #[serde(default)]
     pub negative_prompt: String,
@@ -52,6 +59,8 @@ pub struct Overrides {
     pub fps: Option<f64>,
     /// Seeds the noise. Models have no seed of their own: without one it is 0.
     pub seed: Option<Seed>,
+    /// The authors' flow; it brings its own defaults.
+    pub flow: Option<Flow>,
     /// The sampling schedule.
     pub schedule: Option<Schedule>,
     /// Steps of the guided schedule.
@@ -74,12 +83,15 @@ pub struct Overrides {
     pub refine_sigmas: Option<Vec<f64>>,
     /// Whether the clip may be longer than those that the model was trained on.
     pub beyond_trained_length: bool,
+    /// LoRAs that the model lists, by name. None is used where nothing is said.
+    pub loras: Vec<LoraUse>,
 }
 
 impl Defaults {
     /// The official LTX-2.3 pipelines' defaults, for a checkpoint without a manifest.
     pub fn official(schedule: Schedule) -> Self {
         Self {
+            flow: None,
             schedule,
             stages: Stages::One,
             width: 768,
@@ -89,6 +101,7 @@ impl Defaults {
             steps: 30,
             image_crf: 33,
             guidance: Guidance { cfg_scale: 3.0, stg_scale: 1.0, rescale_scale: 0.7, stg_blocks: vec![28] },
+            conditioning: None,
             negative_prompt: String::new(),
         }
     }
@@ -97,6 +110,18 @@ impl Defaults {
     /// is checked but one thing, as it cannot be seen in the draft any more: what is said and would be read by nothing is among
     /// the draft's faults. What the model says and nothing reads is none.
     pub fn fill(&self, said: Overrides, prompt: String, images: Vec<ImageInput>) -> GenerationDraft {
+        // A schedule that is said leaves a flow that is not said, where the flow is no more than its schedule.
+        let left = |own: &Flow| *own != Flow::Hq && said.schedule.is_some_and(|schedule| schedule != own.schedule());
+        match (said.flow, self.flow) {
+            (None, Some(own)) if left(&own) => Self { flow: None, ..self.clone() }.filled(None, said, prompt, images),
+            (Some(flow), own) if own != Some(flow) => flow.defaults(self).filled(own, said, prompt, images),
+            (_, own) => self.filled(own, said, prompt, images),
+        }
+    }
+
+    /// The same, once these are the defaults of the flow that is sampled; `own` is the model's own flow.
+    fn filled(&self, own: Option<Flow>, said: Overrides, prompt: String, images: Vec<ImageInput>) -> GenerationDraft {
+        let model = own;
         let frames = said.frames.unwrap_or(self.frames);
         let schedule = said.schedule.unwrap_or(self.schedule);
         let method = if images.len() > 1 { Method::StartEndFrames } else { Method::ImageToVideo };
@@ -105,12 +130,16 @@ impl Defaults {
             prompt,
             negative_prompt: said.negative_prompt.clone().unwrap_or_else(|| self.negative_prompt.clone()),
             images: images.into_iter().map(|image| ImageCondition::within(image, frames)).collect(),
-            conditioning: said.conditioning.unwrap_or_else(|| ConditioningMode::official(method, schedule)),
+            conditioning: said.conditioning.or(self.conditioning).unwrap_or_else(|| match self.flow {
+                Some(Flow::Hq) => ConditioningMode::ReplaceFirst,
+                _ => ConditioningMode::official(method, schedule),
+            }),
             width: said.width.unwrap_or(self.width),
             height: said.height.unwrap_or(self.height),
             frames,
             fps: said.fps.unwrap_or(self.fps),
             seed: said.seed.unwrap_or(Seed(0)),
+            flow: self.flow,
             schedule,
             steps: said.steps.unwrap_or(self.steps),
             stages: said.stages.unwrap_or(self.stages),
@@ -124,9 +153,11 @@ impl Defaults {
             sigmas: said.sigmas.clone(),
             refine_sigmas: said.refine_sigmas.clone(),
             beyond_trained_length: said.beyond_trained_length,
+            loras: said.loras.clone(),
             faults: vec![],
         };
-        draft.faults = unread(&said, &draft);
+        draft.faults = self.flow.map(|flow| flow.contradicted(&said, model)).unwrap_or_default();
+        draft.faults.extend(unread(&said, &draft));
         draft
     }
 }

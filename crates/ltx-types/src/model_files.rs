@@ -33,17 +33,25 @@ pub struct LoraChoice {
     pub path: PathBuf,
     /// Multiply what it adds.
     pub strengths: LoraStrengths,
+    /// By what requests name it. One with a name counts where a request names it, with the strengths that the request states or
+    /// these; one without counts always.
+    pub name: Option<String>,
 }
 
 impl LoraChoice {
     /// With the same strength in both stages.
     pub fn new(path: impl Into<PathBuf>, strength: f32) -> Self {
-        Self { path: path.into(), strengths: LoraStrengths::both(strength) }
+        Self::at(path, LoraStrengths::both(strength))
+    }
+
+    /// With a strength for each stage.
+    pub fn at(path: impl Into<PathBuf>, strengths: LoraStrengths) -> Self {
+        Self { path: path.into(), strengths, name: None }
     }
 
     /// Whether it counts in the second stage only, so that a clip of one stage does without the file.
     pub fn is_of_second_stage(&self) -> bool {
-        self.strengths.first == 0.0 && self.strengths.second != 0.0
+        self.name.is_none() && self.strengths.first == 0.0 && self.strengths.second != 0.0
     }
 }
 

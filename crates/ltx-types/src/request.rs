@@ -3,8 +3,8 @@
 //! Must not know flags or protobuf (they fill a draft) nor policy (it admits the result).
 
 use crate::{
-    ConditioningMode, FieldError, FrameCount, FrameRate, Guidance, ImageCondition, Method, PixelShape, Schedule, Seed,
-    SigmaList, Stages,
+    ConditioningMode, FieldError, Flow, FrameCount, FrameRate, Guidance, ImageCondition, LoraUse, Method, PixelShape,
+    Schedule, Seed, SigmaList, Stages,
 };
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +53,9 @@ pub struct GenerationDraft {
     pub fps: f64,
     /// Seeds the noise.
     pub seed: Seed,
+    /// The authors' flow, where one is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<Flow>,
     /// The sampling schedule.
     pub schedule: Schedule,
     /// Steps of the guided schedule; the distilled one is fixed.
@@ -72,6 +75,9 @@ pub struct GenerationDraft {
     /// Whether the clip may be longer than those that the model was trained on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub beyond_trained_length: bool,
+    /// LoRAs that the model lists, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loras: Vec<LoraUse>,
     /// What was found wrong while the draft was composed, and its values no longer show. It is refused with the rest, and
     /// nothing of it is stored.
     #[serde(skip)]
@@ -99,6 +105,8 @@ pub struct Generation {
     pub rate: FrameRate,
     /// Seeds the noise.
     pub seed: Seed,
+    /// The authors' flow, where one is named.
+    pub flow: Option<Flow>,
     /// The sampling schedule.
     pub schedule: Schedule,
     /// Steps of the first stage.
@@ -113,4 +121,6 @@ pub struct Generation {
     pub sigmas: Option<SigmaList>,
     /// Noise levels of the second stage instead of the usual ones.
     pub refine_sigmas: Option<SigmaList>,
+    /// LoRAs that the model lists, by name; each name once.
+    pub loras: Vec<LoraUse>,
 }

@@ -2,7 +2,7 @@
 //!
 //! Must not know which values are legal where they are read.
 
-use crate::{DISTILLED_STEPS, FieldError, GenerationDraft, Overrides, Schedule, SigmaList, Stages};
+use crate::{DISTILLED_STEPS, FieldError, GenerationDraft, LoraUse, Overrides, Schedule, SigmaList, Stages};
 
 /// Every field of `said` that changes nothing in the `draft` it was filled into, or contradicts another. A value that says what
 /// happens anyway passes: eight steps of the distilled schedule, guidance that is off, an empty text.
@@ -38,6 +38,9 @@ pub(crate) fn unread(said: &Overrides, draft: &GenerationDraft) -> Vec<FieldErro
     if let Some(sigmas) = said.refine_sigmas.as_ref().filter(|_| draft.stages == Stages::One) {
         let rule = "is not read: one stage refines nothing; leave it out, or ask for stages 2";
         found.push(FieldError::new("refine_sigmas", format!("a list of {}", sigmas.len()), rule).nearest("none"));
+    }
+    if draft.stages == Stages::One {
+        found.extend(said.loras.iter().take(LoraUse::MOST).filter_map(LoraUse::unread));
     }
     found
 }
@@ -168,5 +171,18 @@ mod tests {
             assert_eq!(refused(schedule, refine.clone()), [("refine_sigmas", "none".to_owned())]);
             assert_eq!(refused(schedule, Overrides { stages: Some(Stages::Two), ..refine }), []);
         }
+    }
+
+    #[test]
+    fn a_second_strength_needs_a_second_stage() {
+        let lora = |strength, stage_2_strength| Overrides {
+            loras: vec![LoraUse { name: "camera".into(), strength, stage_2_strength }],
+            ..Overrides::default()
+        };
+        let distilled = |said| refused(Schedule::Distilled, said);
+        assert_eq!(distilled(lora(Some(0.5), Some(1.0))), [("loras", "camera=0.5".to_owned())]);
+        assert_eq!(distilled(lora(None, Some(1.0))), [("loras", "camera".to_owned())]);
+        assert_eq!(distilled(lora(Some(0.5), Some(0.5))), [], "says what happens anyway");
+        assert_eq!(distilled(Overrides { stages: Some(Stages::Two), ..lora(Some(0.5), Some(1.0)) }), []);
     }
 }

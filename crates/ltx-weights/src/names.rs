@@ -2,6 +2,7 @@
 //!
 //! - Transformer-only files (as ComfyUI and its GGUF converters publish them) leave out `model.diffusion_model.`, VAE-only
 //!   files `vae.`, files of the text projection `text_embedding_projection.`.
+//! - diffusers' folders for LTX-Video 0.9.x have names of their own ([`crate::diffusers`]).
 //! - An audio VAE without `audio_vae.` has the video VAE's names; its shapes tell.
 //! - llama.cpp names Gemma-3's tensors its own way, and its norm weights already hold the 1 that the model adds.
 //!
@@ -9,6 +10,7 @@
 
 use crate::{
     Result, WeightsError,
+    diffusers::Component,
     vocabulary::{AUDIO, GEMMA, OFFICIAL, PREFIXES, Prefix, VISION, VISION_HEADS},
     weight_file::Header,
 };
@@ -37,6 +39,25 @@ pub(crate) const GEMMA_ROOT: [(&str, &str); 3] = [
     ("output.weight", "lm_head.weight"),
 ];
 
+/// Beginnings of keys that only T5's encoder has.
+const T5_MARKS: [&str; 2] = ["encoder.block.", "encoder.final_layer_norm."];
+/// llama.cpp's names within a layer of T5's encoder, and the official ones.
+pub(crate) const T5_LAYER: [(&str, &str); 10] = [
+    ("attn_norm.weight", "layer.0.layer_norm.weight"),
+    ("attn_q.weight", "layer.0.SelfAttention.q.weight"),
+    ("attn_k.weight", "layer.0.SelfAttention.k.weight"),
+    ("attn_v.weight", "layer.0.SelfAttention.v.weight"),
+    ("attn_o.weight", "layer.0.SelfAttention.o.weight"),
+    ("attn_rel_b.weight", "layer.0.SelfAttention.relative_attention_bias.weight"),
+    ("ffn_norm.weight", "layer.1.layer_norm.weight"),
+    ("ffn_gate.weight", "layer.1.DenseReluDense.wi_0.weight"),
+    ("ffn_up.weight", "layer.1.DenseReluDense.wi_1.weight"),
+    ("ffn_down.weight", "layer.1.DenseReluDense.wo.weight"),
+];
+/// The same outside the layers.
+pub(crate) const T5_ROOT: [(&str, &str); 2] =
+    [("token_embd.weight", "shared.weight"), ("enc.output_norm.weight", "encoder.final_layer_norm.weight")];
+
 /// Whose names a file's tensors have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Names {
@@ -44,6 +65,12 @@ enum Names {
     Ltx,
     /// Those of an LTX audio VAE, which are also the video VAE's, or of its vocoder, without their prefixes.
     Audio,
+    /// Those of a component of diffusers' folders for LTX-Video 0.9.x.
+    Diffusers(Component),
+    /// T5's, which begin like an autoencoder's.
+    T5,
+    /// llama.cpp's of a T5.
+    T5Llama,
     /// llama.cpp's of a Gemma-3.
     Gemma,
     /// llama.cpp's of what a language model sees images with.
@@ -56,18 +83,23 @@ impl Names {
         match architecture {
             Some(b"gemma3") => Self::Gemma,
             Some(b"clip") => Self::Vision,
+            Some(b"t5" | b"t5encoder") => Self::T5Llama,
+            _ if header.entries.keys().any(|key| T5_MARKS.iter().any(|mark| key.starts_with(mark))) => Self::T5,
             _ if is_audio_vae(header) => Self::Audio,
-            _ => Self::Ltx,
+            _ => Component::of(header).map_or(Self::Ltx, Self::Diffusers),
         }
     }
 
     fn official(self, key: &str) -> String {
         match self {
             Self::Ltx => official_ltx(key),
+            Self::Diffusers(component) => component.official(key),
             Self::Audio => match AUDIO.iter().find(|prefix| prefix.heads.iter().any(|head| key.starts_with(head))) {
                 Some(Prefix { official, .. }) => format!("{official}{key}"),
                 None => official_ltx(key),
             },
+            Self::T5 => key.to_owned(),
+            Self::T5Llama => official_t5(key),
             Self::Gemma if VISION_HEADS.iter().any(|head| key.starts_with(head)) => format!("{VISION}{key}"),
             Self::Gemma => official_gemma(key),
             Self::Vision => format!("{VISION}{key}"),
@@ -125,6 +157,30 @@ fn official_gemma(key: &str) -> String {
     };
     let root = || renamed(&GEMMA_ROOT, key).map(|name| format!("{GEMMA}{name}"));
     layer().or_else(root).unwrap_or_else(|| key.to_owned())
+}
+
+/// The official name of a tensor of T5's encoder in a file of llama.cpp's; others stay as they are.
+fn official_t5(key: &str) -> String {
+    let renamed = |names: &[(&str, &'static str)], name: &str| {
+        names.iter().find(|(theirs, _)| *theirs == name).map(|(_, official)| *official)
+    };
+    let layer = || {
+        let (number, name) = key.strip_prefix("enc.blk.")?.split_once('.')?;
+        number.parse::<u16>().ok()?;
+        Some(format!("encoder.block.{number}.{}", renamed(&T5_LAYER, name)?))
+    };
+    layer().or_else(|| renamed(&T5_ROOT, key).map(str::to_owned)).unwrap_or_else(|| key.to_owned())
+}
+
+/// llama.cpp's name of a tensor of T5's encoder; `None` for what its files leave out.
+pub(crate) fn llama_t5_name(key: &str) -> Option<String> {
+    let theirs = |names: &[(&'static str, &str)], name: &str| {
+        names.iter().find(|(_, official)| *official == name).map(|(theirs, _)| *theirs)
+    };
+    match key.strip_prefix("encoder.block.").and_then(|rest| rest.split_once('.')) {
+        Some((number, name)) => Some(format!("enc.blk.{number}.{}", theirs(&T5_LAYER, name)?)),
+        None => theirs(&T5_ROOT, key).map(str::to_owned),
+    }
 }
 
 /// llama.cpp's name of a tensor of a Gemma folder, the folder's own prefix removed; `None` for what its files leave out.

@@ -5,7 +5,7 @@
 use crate::{
     LoraProblem, LoraReport, Loras, TensorSet,
     quantised::is_idle,
-    vocabulary::{is_audio, is_vision},
+    vocabulary::{is_audio, is_duration, is_vision},
 };
 use ltx_nn::NnError;
 use ltx_types::Part;
@@ -160,6 +160,8 @@ pub struct LoadReport {
     /// Gemma's vision tower, its projector, and what else of a Gemma file makes no hidden states: recognised, counted, never
     /// read.
     pub vision: Tally,
+    /// The head that predicts a clip's length: recognised, counted, never read.
+    pub duration: Tally,
     /// LoRA files over it.
     pub loras: Vec<LoraReport>,
     /// What of those stays in memory by part, beside weights that stay packed. Dense ones are changed when they are loaded.
@@ -182,7 +184,9 @@ impl LoadReport {
         for key in set.keys() {
             let size = set.size_of(key);
             report.total.count(size);
-            if let Some(&Use { part, packed, .. }) = used.get(key) {
+            if is_duration(key) {
+                report.duration.count(size);
+            } else if let Some(&Use { part, packed, .. }) = used.get(key) {
                 report.used.entry(part).or_default().count(size);
                 let stored = set.stored_as(key).unwrap_or_default();
                 report.stored.entry(part).or_default().entry(stored).or_default().count(size);
@@ -202,6 +206,34 @@ impl LoadReport {
             }
         }
         report
+    }
+
+    /// The account of two sets of tensors together.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        fn join(here: &mut BTreeMap<Part, Tally>, there: BTreeMap<Part, Tally>) {
+            there.into_iter().for_each(|(part, tally)| *here.entry(part).or_default() += tally);
+        }
+        for (part, types) in other.stored {
+            let here = self.stored.entry(part).or_default();
+            types.into_iter().for_each(|(stored, tally)| *here.entry(stored).or_default() += tally);
+        }
+        join(&mut self.used, other.used);
+        join(&mut self.packed, other.packed);
+        join(&mut self.beside, other.beside);
+        for (here, there) in [
+            (&mut self.total, other.total),
+            (&mut self.scales, other.scales),
+            (&mut self.idle_scales, other.idle_scales),
+            (&mut self.audio, other.audio),
+            (&mut self.vision, other.vision),
+            (&mut self.duration, other.duration),
+        ] {
+            *here += there;
+        }
+        self.loras.extend(other.loras);
+        self.problems.extend(other.problems);
+        self
     }
 
     /// The problems in words, keys of one type that is not read in one.

@@ -89,6 +89,17 @@ impl TensorSet {
         Ok(Self { configs, ..Self::join(first.clone(), files, Overlap::SameWeights)? })
     }
 
+    /// The same with every configuration that was named as a file of its own in another form.
+    ///
+    /// # Errors
+    /// As `translate`, which is told the file.
+    pub fn with_configs<E>(mut self, translate: impl Fn(&Path, Value) -> Result<Value, E>) -> Result<Self, E> {
+        for (file, config) in &mut self.configs {
+            *config = translate(file, config.take())?;
+        }
+        Ok(self)
+    }
+
     /// A folder: the files its `model.safetensors.index.json` names, or every `*.safetensors` in it, or else every `*.gguf`.
     ///
     /// # Errors
@@ -120,6 +131,38 @@ impl TensorSet {
             }
         }
         Ok(set)
+    }
+
+    /// Those of its tensors, and of what accompanies them, whose keys are wanted.
+    #[must_use]
+    pub fn keeping(mut self, wanted: impl Fn(&str) -> bool) -> Self {
+        for file in &mut self.files {
+            file.header.entries.retain(|key, _| wanted(key));
+            file.header.companions.retain(|key, _| wanted(key));
+        }
+        self.by_key.retain(|key, _| wanted(key));
+        self
+    }
+
+    /// Its tensors alone: what its files say about themselves is left out.
+    #[must_use]
+    pub fn without_metadata(mut self) -> Self {
+        for file in &mut self.files {
+            file.header.values.clear();
+            file.header.texts.clear();
+            file.header.arrays.clear();
+        }
+        Self { configs: Vec::new(), ..self }
+    }
+
+    /// With the tensors of further files of the same model; their metadata comes last.
+    ///
+    /// # Errors
+    /// Two files hold a key with different values.
+    pub fn and(mut self, others: Self) -> Result<Self> {
+        self.files.extend(others.files);
+        let joined = Self::join(self.path, self.files, Overlap::SameWeights)?;
+        Ok(Self { configs: self.configs.into_iter().chain(others.configs).collect(), ..joined })
     }
 
     fn join(path: PathBuf, mut files: Vec<WeightFile>, overlap: Overlap) -> Result<Self> {

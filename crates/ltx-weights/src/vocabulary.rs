@@ -19,7 +19,10 @@ pub(crate) const GEMMA: &str = "model.";
 
 /// The prefixes of an LTX checkpoint; the first one with a head that fits is taken.
 pub(crate) const PREFIXES: [Prefix; 3] = [
-    Prefix { official: "text_embedding_projection.", heads: &["video_aggregate_embed.", "audio_aggregate_embed."] },
+    Prefix {
+        official: "text_embedding_projection.",
+        heads: &["video_aggregate_embed.", "audio_aggregate_embed.", "aggregate_embed."],
+    },
     Prefix {
         official: TRANSFORMER,
         heads: &[
@@ -29,6 +32,8 @@ pub(crate) const PREFIXES: [Prefix; 3] = [
             "adaln_single.",
             "prompt_adaln_single.",
             "scale_shift_table",
+            "keyframes_abs_pos_embedding",
+            "caption_projection.",
             "video_embeddings_connector.",
             "audio_",
             "av_ca_",
@@ -52,7 +57,7 @@ pub(crate) const VISION_HEADS: [&str; 2] = ["v.", "mm."];
 pub(crate) const OFFICIAL: [&str; 4] = ["model.", "vae.", "audio_vae.", "text_embedding_projection."];
 
 /// Parts of an official key, and why a tensor with it keeps its precision when a file is quantised.
-pub(crate) const KEPT: [(&str, &str); 11] = [
+pub(crate) const KEPT: [(&str, &str); 13] = [
     ("vae.", "an autoencoder"),
     ("vocoder.", "a vocoder"),
     ("text_embedding_projection.", "the text projection"),
@@ -63,6 +68,8 @@ pub(crate) const KEPT: [(&str, &str); 11] = [
     ("to_gate_logits.", "gates"),
     ("embed_tokens.", "an embedding"),
     ("lm_head.", "an embedding"),
+    ("shared.", "an embedding"),
+    ("relative_attention_bias.", "a table of distances"),
     ("norm.", "a norm"),
 ];
 
@@ -71,11 +78,25 @@ pub(crate) fn is_audio(key: &str) -> bool {
     key.starts_with("vocoder.") || ["audio", "av_ca_", "a2v", "v2a"].iter().any(|mark| key.contains(mark))
 }
 
-/// Whether a key of a Gemma-3 file belongs to the image side, to the head that predicts tokens, or is a packed tokenizer.
+/// Whether a key of a Gemma file belongs to the image side, to the head that predicts tokens, or is a packed tokenizer or setting.
 pub(crate) fn is_vision(key: &str) -> bool {
-    let marks =
-        ["vision_tower.", "vision_model.", "multi_modal_projector.", "lm_head.", "spiece_model", "tokenizer_json"];
+    let marks = [
+        "vision_tower.",
+        "vision_model.",
+        "vision_embedder.",
+        "embed_vision.",
+        "multi_modal_projector.",
+        "lm_head.",
+        "spiece_model",
+        "tokenizer_json",
+        "hf_asset__",
+    ];
     marks.iter().any(|mark| key.contains(mark))
+}
+
+/// Whether a key belongs to the head that predicts how long a clip should be.
+pub(crate) fn is_duration(key: &str) -> bool {
+    key.starts_with("duration_head.")
 }
 
 #[cfg(test)]

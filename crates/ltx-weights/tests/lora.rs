@@ -112,7 +112,7 @@ impl Dressed {
         Self::with(|folder| {
             let file = folder.join("lora.safetensors");
             save(&file, entries, metadata);
-            LoraChoice { path: file, strengths }
+            LoraChoice::at(file, strengths)
         })
     }
 
@@ -135,7 +135,8 @@ impl Dressed {
 
     fn matrix(&self, layer: &str, stage: SamplingStage) -> Vec<f32> {
         let base = Arc::new(Stored(Arc::clone(&self.set)));
-        let source = Adapted { base, loras: Arc::clone(&self.loras), stage };
+        let wear = self.loras.wear(&[]).unwrap();
+        let source = Adapted { base, loras: Arc::clone(&self.loras), stage, wear };
         let matrix = source.matrix(&format!("model.diffusion_model.{layer}.weight"), SHAPE, &Compute::cpu_f32());
         let tensor = matrix.unwrap().tensor(&Compute::cpu_f32()).unwrap();
         tensor.to_device(&Device::Cpu).unwrap().flatten_all().unwrap().to_vec1().unwrap()
@@ -401,7 +402,7 @@ fn every_stage_has_its_strength() {
     let missing = PathBuf::from("/nowhere/lora.safetensors");
     let folder = tempfile::tempdir().unwrap();
     let set = model(folder.path());
-    let choice = |strengths| [LoraChoice { path: missing.clone(), strengths }];
+    let choice = |strengths| [LoraChoice::at(&missing, strengths)];
     assert_eq!(Loras::open(&choice(strengths), &set).unwrap().absent(), std::slice::from_ref(&missing));
     assert!(Loras::open(&choice(LoraStrengths { first: 0.1, second: 0.75 }), &set).is_err());
 }

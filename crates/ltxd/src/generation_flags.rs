@@ -4,7 +4,7 @@
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use ltx_proto::v1;
-use ltx_types::{ConditioningMode, FieldError, Overrides, Schedule, Seed, Stages};
+use ltx_types::{ConditioningMode, FieldError, Flow, LoraUse, Overrides, Schedule, Seed, Stages};
 use std::path::PathBuf;
 
 #[derive(clap::Args)]
@@ -33,6 +33,10 @@ pub(crate) struct GenerationFlags {
     /// Frames per second, 1 to 120.
     #[arg(long, value_name = "RATE")]
     fps: Option<f64>,
+    /// The authors' flow by name, with its own defaults; the model's own by default. hq is two stages by the second-order sampler
+    /// res_2s, with the distilled LoRA in both.
+    #[arg(long, value_parser = flows())]
+    pub(crate) flow: Option<Flow>,
     /// Sampling schedule; the model's own by default.
     #[arg(long, value_parser = schedules())]
     pub(crate) schedule: Option<Schedule>,
@@ -79,6 +83,10 @@ pub(crate) struct GenerationFlags {
     /// Seeds the noise.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// A LoRA that the model lists by this name (see `ltxd models`), and how strongly it counts, -100 to 100: as listed if not said;
+    /// two numbers are its strengths in the first and in the second stage. Can be given more than once.
+    #[arg(long = "use-lora", value_name = "NAME[=STRENGTH[,STRENGTH]]", value_parser = crate::lora::named)]
+    use_loras: Vec<LoraUse>,
 }
 
 fn schedules() -> impl TypedValueParser<Value = Schedule> {
@@ -88,11 +96,21 @@ fn schedules() -> impl TypedValueParser<Value = Schedule> {
     })
 }
 
+fn flows() -> impl TypedValueParser<Value = Flow> {
+    PossibleValuesParser::new(Flow::ALL.map(Flow::as_str)).try_map(|name| Flow::named(&name))
+}
+
 fn conditionings() -> impl TypedValueParser<Value = ConditioningMode> {
     PossibleValuesParser::new(["replace_first", "append_all"]).map(|name| match name.as_str() {
         "append_all" => ConditioningMode::AppendAll,
         _ => ConditioningMode::ReplaceFirst,
     })
+}
+
+fn wire(lora: &LoraUse) -> v1::LoraUse {
+    let LoraUse { name, strength, stage_2_strength } = lora;
+    let said = |strength: Option<f32>| strength.map(f64::from);
+    v1::LoraUse { name: name.clone(), strength: said(*strength), stage_2_strength: said(*stage_2_strength) }
 }
 
 impl GenerationFlags {
@@ -113,6 +131,7 @@ impl GenerationFlags {
             frames: whole(self.frames),
             fps: self.fps,
             seed: self.seed.map(Seed),
+            flow: self.flow,
             schedule: self.schedule,
             steps: whole(self.steps),
             stages: stages.ok().flatten(),
@@ -124,6 +143,7 @@ impl GenerationFlags {
             sigmas: self.sigmas.clone(),
             refine_sigmas: self.refine_sigmas.clone(),
             beyond_trained_length: self.beyond_trained_length,
+            loras: self.use_loras.clone(),
         }
     }
 
@@ -140,6 +160,11 @@ impl GenerationFlags {
             Schedule::Distilled => v1::Schedule::Distilled,
             Schedule::Guided => v1::Schedule::Guided,
         });
+        let flow = self.flow.map_or(v1::Flow::Unspecified, |flow| match flow {
+            Flow::Distilled => v1::Flow::Distilled,
+            Flow::Dev => v1::Flow::Dev,
+            Flow::Hq => v1::Flow::Hq,
+        });
         let conditioning = self.conditioning.map_or(v1::Conditioning::Unspecified, |conditioning| match conditioning {
             ConditioningMode::ReplaceFirst => v1::Conditioning::ReplaceFirst,
             ConditioningMode::AppendAll => v1::Conditioning::AppendAll,
@@ -152,6 +177,7 @@ impl GenerationFlags {
             frames: self.frames,
             fps: self.fps,
             seed: self.seed,
+            flow: flow.into(),
             schedule: schedule.into(),
             steps: self.steps,
             stages: self.stages,
@@ -161,6 +187,7 @@ impl GenerationFlags {
             sigmas: self.sigmas.clone().unwrap_or_default(),
             refine_sigmas: self.refine_sigmas.clone().unwrap_or_default(),
             beyond_trained_length: self.beyond_trained_length,
+            loras: self.use_loras.iter().map(wire).collect(),
             ..v1::GenerationSpec::default()
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Must not know what a LoRA changes.
 
-use ltx_types::{LORA_STRENGTHS, LoraChoice, LoraStrengths};
+use ltx_types::{LORA_STRENGTHS, LoraChoice, LoraStrengths, LoraUse};
 use std::path::Path;
 
 #[derive(clap::Args)]
@@ -23,7 +23,21 @@ fn choice(text: &str) -> Result<LoraChoice, String> {
         Some((first, second)) => LoraStrengths { first: strength(first)?, second: strength(second)? },
         None => LoraStrengths::both(strength(strengths)?),
     };
-    Ok(LoraChoice { path: path.into(), strengths })
+    Ok(LoraChoice::at(path, strengths))
+}
+
+/// A LoRA by name: what follows the last `=` are the strengths. Which are legal is for the model to say, with the rest of a request.
+pub(crate) fn named(text: &str) -> Result<LoraUse, String> {
+    let (name, strengths) = text.rsplit_once('=').map_or((text, None), |(name, strengths)| (name, Some(strengths)));
+    let number = |text: &str| text.parse::<f32>().map_err(|_| format!("strength {text:?} is no number"));
+    let (strength, stage_2_strength) = match strengths.map(|strengths| (strengths, strengths.split_once(','))) {
+        None => (None, None),
+        Some((strength, None)) => (Some(number(strength)?), None),
+        // What is listed in the first stage.
+        Some((_, Some(("", second)))) => (None, Some(number(second)?)),
+        Some((_, Some((first, second)))) => (Some(number(first)?), Some(number(second)?)),
+    };
+    Ok(LoraUse { name: name.to_owned(), strength, stage_2_strength })
 }
 
 fn strength(text: &str) -> Result<f32, String> {
@@ -67,10 +81,26 @@ mod tests {
     }
 
     #[test]
+    fn a_name_may_have_strengths() {
+        for (text, strength, stage_2_strength) in [
+            ("camera", None, None),
+            ("camera=0.5", Some(0.5), None),
+            ("camera=101", Some(101.0), None),
+            ("camera=0,1", Some(0.0), Some(1.0)),
+            ("camera=,1", None, Some(1.0)),
+        ] {
+            assert_eq!(named(text), Ok(LoraUse { name: "camera".into(), strength, stage_2_strength }), "{text}");
+        }
+        for bad in ["camera=", "camera=much", "camera=1,", "camera=,", "camera=1,2,3"] {
+            assert!(named(bad).unwrap_err().contains("no number"), "{bad}");
+        }
+    }
+
+    #[test]
     fn two_strengths_are_of_two_stages() {
         for (text, first, second) in [("a=0,1", 0.0, 1.0), ("a=0.25,0.5", 0.25, 0.5), ("a=1,1", 1.0, 1.0)] {
             let strengths = LoraStrengths { first, second };
-            assert_eq!(choice(text), Ok(LoraChoice { path: "a".into(), strengths }), "{text}");
+            assert_eq!(choice(text), Ok(LoraChoice::at("a", strengths)), "{text}");
         }
         assert!(choice("a=0,101").unwrap_err().ends_with("nearest: 100"));
     }

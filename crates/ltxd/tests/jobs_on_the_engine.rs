@@ -13,10 +13,11 @@ use ltx_testkit::{
     tiny,
 };
 use ltx_types::{
-    CancelToken, Generation, GenerationDraft, ModelFiles, ModelRules, Progress, ProgressSink, Stage, Stages,
+    CancelToken, Generation, GenerationDraft, LoraChoice, LoraStrengths, LoraUse, ModelFiles, ModelRules, Progress,
+    ProgressSink, Stage, Stages,
 };
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
         mpsc::{Receiver, Sender, channel},
@@ -95,13 +96,18 @@ fn freely() -> Behind {
     Arc::new(|_: Progress, _: &CancelToken| {})
 }
 
+/// A LoRA of the tiny model.
+fn lora() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../ltx-pipeline/tests/data/tiny-distilled-lora.safetensors")
+}
+
 fn engine() -> Result<Engine, PipelineError> {
     let files = ModelFiles {
         checkpoint: tiny("ltx-2.3-tiny-dev.safetensors"),
         components: vec![],
         text_encoder: tiny("gemma"),
         upscaler: Some(tiny("ltx-2.3-tiny-spatial-upscaler-x2.safetensors")),
-        loras: vec![],
+        loras: vec![LoraChoice { name: Some("distilled".into()), ..LoraChoice::new(lora(), 1.0) }],
     };
     Engine::open(&files, EngineOptions::default())
 }
@@ -185,8 +191,12 @@ fn stages_of(record: &GenerationRecord) -> Vec<(Stage, f64)> {
 
 #[test]
 fn a_stopped_generation_goes_on_to_the_same_frames() {
-    let request = GenerationDraft { stages: Stages::Two, ..draft("a lake at dawn", 5) };
-    goes_on(request, [(Stage::TextEncoding, 1), (Stage::Denoising, 2), (Stage::Denoising, 7), (Stage::Refining, 1)]);
+    let stops = [(Stage::TextEncoding, 1), (Stage::Denoising, 2), (Stage::Denoising, 7), (Stage::Refining, 1)];
+    let of = |loras| GenerationDraft { stages: Stages::Two, loras, ..draft("a lake at dawn", 5) };
+    let plain = goes_on(of(vec![]), stops);
+    // Another transformer in the second stage than in the first.
+    let strengths = LoraStrengths { first: 0.5, second: 1.0 };
+    assert_ne!(goes_on(of(vec![LoraUse::listed("distilled", strengths)]), stops), plain);
 }
 
 /// Sigmas of one's own in both stages: more steps than the named schedule takes.
@@ -198,8 +208,8 @@ fn a_schedule_of_ones_own_goes_on_where_it_was_stopped() {
     goes_on(request, [(Stage::Denoising, 3), (Stage::Denoising, 9), (Stage::Refining, 2), (Stage::Refining, 4)]);
 }
 
-/// Stops a generation at some steps, each in a life of its own, and looks at what comes of it.
-fn goes_on(request: GenerationDraft, stops: [(Stage, usize); 4]) {
+/// Stops a generation at some steps, each in a life of its own, and looks at what comes of it. The frames' digest, stopped or not.
+fn goes_on(request: GenerationDraft, stops: [(Stage, usize); 4]) -> String {
     let quiet = tempfile::tempdir().unwrap();
     let jobs = open(quiet.path(), freely());
     let id = submit_draft(&jobs, "a", request.clone()).unwrap().record.id;
@@ -224,7 +234,9 @@ fn goes_on(request: GenerationDraft, stops: [(Stage, usize); 4]) {
     let record = ended(&jobs, "a", id.unwrap());
     assert!(record.attempts == 5 && record.outcome.as_ref().unwrap().resumed, "{} attempts", record.attempts);
     assert_eq!(frames_of(&record), frames_of(&undisturbed));
-    assert_eq!(record.outcome.unwrap().latent_sha256, outcome.latent_sha256);
+    let gone_on = record.outcome.unwrap();
+    assert_eq!(gone_on.latent_sha256, outcome.latent_sha256);
+    gone_on.frames_sha256
 }
 
 #[test]

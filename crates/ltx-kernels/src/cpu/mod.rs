@@ -22,7 +22,7 @@ mod shared;
 
 pub use amx::Tiles16;
 pub use attention::{Attention, AttentionSizes};
-pub use conv3d::{Conv3d, PackedConv, scratch_bytes};
+pub use conv3d::{ChannelAffine, Conv3d, PackedConv, scratch_bytes};
 pub use decode::{MOST_ROTATED, decode};
 pub use gelu::gelu;
 pub use gemm::{COLUMNS, panels};
@@ -33,4 +33,4 @@ pub use linear::{Linear, Then, Weight};
 pub use modulate::{GatedResidual, ModulationTable, NormModulate};
 pub use norm::{RmsNorm, gate_heads};
 pub use packed::PackedRows;
-pub use rope::{Rope, RopeAngles};
+pub use rope::{Rope, RopeAngles, RopePairs};

@@ -1,4 +1,4 @@
-//! Rotation of the halves of every head.
+//! Rotation of every head: of its halves against each other, or of neighbours.
 //!
 //! Must not know how the angles were made.
 
@@ -19,6 +19,15 @@ pub struct RopeAngles<'a> {
     pub heads: usize,
 }
 
+/// Which values of a head rotate against each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RopePairs {
+    /// The first half against the second (“split”).
+    Halves,
+    /// Each even value against the next (“interleaved”).
+    Neighbours,
+}
+
 /// Rotates `heads` heads of every token by their angles.
 #[derive(Clone, Copy)]
 pub struct Rope<'a> {
@@ -26,6 +35,8 @@ pub struct Rope<'a> {
     pub level: Level,
     /// Heads of the sequence.
     pub heads: usize,
+    /// Which values of a head rotate against each other.
+    pub pairs: RopePairs,
     /// What they are rotated by.
     pub angles: RopeAngles<'a>,
 }
@@ -56,7 +67,11 @@ impl Rope<'_> {
                 || {
                     for (head, (out, x)) in out.chunks_mut(2 * half).zip(x.chunks(2 * half)).enumerate() {
                         let start = if table_heads == 1 { 0 } else { head * half };
-                        rotate(out, x, &cos[start..][..half], &sin[start..][..half]);
+                        let (cos, sin) = (&cos[start..][..half], &sin[start..][..half]);
+                        match self.pairs {
+                            RopePairs::Halves => rotate(out, x, cos, sin),
+                            RopePairs::Neighbours => rotate_neighbours(out, x, cos, sin),
+                        }
                     }
                 },
             );
@@ -73,6 +88,16 @@ fn rotate(out: &mut [f32], x: &[f32], cos: &[f32], sin: &[f32]) {
     let outputs = first_out.iter_mut().zip(second_out);
     let inputs = first.iter().zip(second).zip(cos.iter().zip(sin));
     for ((first_out, second_out), ((first, second), (cos, sin))) in outputs.zip(inputs) {
+        *first_out = first * cos - second * sin;
+        *second_out = second * cos + first * sin;
+    }
+}
+
+/// One head of pairs that lie side by side, as many as `cos` and `sin` hold.
+#[inline(always)]
+fn rotate_neighbours(out: &mut [f32], x: &[f32], cos: &[f32], sin: &[f32]) {
+    let (out, x) = (out.as_chunks_mut::<2>().0, x.as_chunks::<2>().0);
+    for (([first_out, second_out], [first, second]), (cos, sin)) in out.iter_mut().zip(x).zip(cos.iter().zip(sin)) {
         *first_out = first * cos - second * sin;
         *second_out = second * cos + first * sin;
     }

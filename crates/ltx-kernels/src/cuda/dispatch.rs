@@ -268,10 +268,12 @@ pub fn conv3d(
     }
     let x = x.contiguous()?;
     let (samples, frames, height, width, channels) = x.dims5()?;
-    let Conv3dConfig { inputs, outputs, kernel, time, norm, unfold } = *config;
+    let Conv3dConfig { inputs, outputs, kernel, time, norm, unfold, reflects } = *config;
     let sizes = convolve::Sizes { samples, volume: [frames, height, width], inputs, outputs, kernel, unfold };
     let taps = kernel.iter().product::<usize>();
     let fits = channels == inputs
+        // What lies beyond the sides is zero here; whoever reflects it brings it along.
+        && !reflects
         && weight.dims() == [taps, outputs, padded(inputs)]
         && bias.dims() == [outputs]
         && sum.is_none_or(|sum| sum.dims() == sizes.result() && sum.is_contiguous());

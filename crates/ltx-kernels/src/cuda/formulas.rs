@@ -97,7 +97,7 @@ pub(super) fn conv3d(x: &Tensor, weight: &Tensor, bias: &Tensor, config: &Conv3d
     let [f, h, w, channels] = config.result([frames, height, width]);
     let mut out = vec![0f32; batch * f * h * w * channels];
     let norm = config.norm.map(|eps| eps as f32);
-    let kernel = cpu::Conv3d { level: Level::PORTABLE, packed: &packed, time: config.time, norm };
+    let kernel = cpu::Conv3d { level: Level::PORTABLE, packed: &packed, time: config.time, norm, affine: None };
     kernel.compute(&values(x)?, [batch, frames, height, width], &mut out, false)?;
     Tensor::from_vec(out, (batch, f, h, w, channels), &Device::Cpu)
 }

@@ -41,8 +41,13 @@ fn transformer(shapes: &Shapes<'_>, section: &mut Value) -> Result<()> {
     if rows != 9 {
         return shown("the number of AdaLN rows", rows.to_string());
     }
-    for needed in [key("prompt_adaln_single.linear.weight"), block("ff.net.2.bias"), block("prompt_scale_shift_table")]
-    {
+    // LTX-2.5 has a mark for the first latent frame, and no biases in the feed-forward.
+    let newer = shapes.has(&key("keyframes_abs_pos_embedding"));
+    section["use_keyframes_abs_pos_embedding"] = json!(newer);
+    section["ff_bias"] = json!(!newer);
+    let biases = (!newer).then(|| block("ff.net.2.bias"));
+    let needed = [key("prompt_adaln_single.linear.weight"), block("prompt_scale_shift_table")];
+    for needed in needed.into_iter().chain(biases) {
         if !shapes.has(&needed) {
             return shown(&format!("the key {needed}"), "absent".to_owned());
         }

@@ -1,4 +1,4 @@
-//! What a file of weights is when it is not one of LTX-2.3's: another generation of LTX, another layout of one, or a model of
+//! What a file of weights is when it is none that runs here: another generation of LTX, another layout of one, or a model of
 //! somebody else. Told by keys, shapes, version and configuration, before any key is complained about.
 //!
 //! Must not know files.
@@ -6,6 +6,7 @@
 mod vendors;
 
 use crate::architecture::Keys;
+use ltx_types::model_version;
 use serde_json::Value;
 
 /// What there is to tell a file by.
@@ -32,9 +33,16 @@ pub struct Foreign {
 }
 
 /// What to take instead of another generation.
-const TAKE_LTX_23: &str = "this version runs LTX-2.3: take Lightricks/LTX-2.3 (docs/models.md)";
+const TAKE_LTX_23: &str =
+    "this version runs LTX-Video 0.9.8, LTX-2, LTX-2.3 and LTX-2.5: take Lightricks/LTX-2.3 (docs/models.md)";
 /// What to take instead of a diffusers layout.
 const TAKE_ONE_FILE: &str = "it is not read here: take the single file of Lightricks/LTX-2.3, or its parts as ComfyUI has them (docs/models.md)";
+const DIFFUSION_VAE: &str = "LTX-2.5 video VAE with a diffusion decoder";
+const TAKE_THE_CONVOLUTIONS: &str =
+    "its decoder does not run here: take ltx-2.5-video-vae-conv-bf16.safetensors of Lightricks/LTX-2.5";
+/// What to take instead of a component, or of a pipeline that is not read.
+const TAKE_THE_FOLDER: &str =
+    "take the folder of LTXConditionPipeline that holds transformer and vae, or the single file (docs/models.md)";
 const TAKE_THE_VAE: &str = "take the official video VAE of LTX-2.3";
 
 /// Beginnings of keys that only LTX's files have, once they are official: others' autoencoders and encoders begin with `encoder.`
@@ -85,7 +93,7 @@ impl Foreign {
                 Self::new("diffusers layout of an LTX-2 autoencoder", sign, TAKE_ONE_FILE)
             }
             _ if class.starts_with("LTX") || class.starts_with("AutoencoderKLLTX") => {
-                Self::new("diffusers layout of LTX-Video 0.9.x", sign, TAKE_LTX_23)
+                Self::new("diffusers layout of LTX-Video 0.9.x, or a component of it,", sign, TAKE_THE_FOLDER)
             }
             _ => Self::new(format!("diffusers layout of {}", vendors::of_class(class)), sign, TAKE_LTX_23),
         }
@@ -109,30 +117,11 @@ fn is_ltx_transformer(keys: &dyn Keys) -> bool {
 
 fn generation_of_transformer(signs: &Signs<'_>) -> Option<Foreign> {
     let keys = signs.keys;
-    let has = |rest: &str| keys.has_prefix(&format!("{BLOCK}{rest}"));
     let first = |prefix: &str| keys.all().find(|key| key.starts_with(prefix));
     let whole = keys.has_prefix("vae.");
     let what = if whole { "checkpoint" } else { "transformer" };
-    let (generation, sign) = if let Some(generation) = generation_of_version(signs.version) {
-        (Some(generation), format!("its model_version is {}", signs.version.unwrap_or_default()))
-    } else if !has("attn1.to_gate_logits.") {
-        let gates = format!("{BLOCK}attn1.to_gate_logits");
-        match first(&format!("{BLOCK}audio_attn1.")) {
-            Some(key) => (Some("LTX-2".to_owned()), format!("it has the key {key} and none of gates, {gates}")),
-            None => (
-                Some(size_of_0_9(keys)),
-                format!("it has the key {BLOCK}attn1.to_q.weight, none of gates ({gates}) and none of audio"),
-            ),
-        }
-    } else if let Some(key) = keys.all().find(|key| key.ends_with("keyframes_abs_pos_embedding")) {
-        (Some("LTX-2.5".to_owned()), format!("it has the key {key}"))
-    } else if has("ff.net.2.weight") && !has("ff.net.2.bias") {
-        (Some("LTX-2.5".to_owned()), format!("it has the key {BLOCK}ff.net.2.weight and no {BLOCK}ff.net.2.bias"))
-    } else {
-        let stated = signs.config.and_then(generation_of_config);
-        let sign = stated.as_ref().map(|(_, sign)| sign.clone()).unwrap_or_default();
-        (stated.map(|(generation, _)| generation), sign)
-    };
+    let generation = generation_of_version(signs.version);
+    let sign = format!("its model_version is {}", signs.version.unwrap_or_default());
     if let Some(key) = first(&format!("{BLOCK}attn1.norm_q.")).or_else(|| first("time_embed.")) {
         let generation = generation.unwrap_or_else(|| "LTX-2.3".to_owned());
         let title = format!("{generation} transformer in the layout of diffusers");
@@ -141,38 +130,12 @@ fn generation_of_transformer(signs: &Signs<'_>) -> Option<Foreign> {
     generation.map(|generation| Foreign::new(format!("{generation} {what}"), sign, TAKE_LTX_23))
 }
 
-/// A generation that is not LTX-2.3, by a version that a file states.
+/// A generation that does not run here, by a version that a file states.
 fn generation_of_version(version: Option<&str>) -> Option<String> {
-    let mut numbers = version?.trim_start_matches('v').split(|c: char| !c.is_ascii_digit());
-    let mut next = || numbers.next().and_then(|number| number.parse::<u32>().ok());
-    match (next()?, next().unwrap_or(0)) {
-        (0, _) => Some("LTX-Video 0.9.x".to_owned()),
-        (2, 3 | 4) => None,
-        (1, _) | (2, 0..=2) => Some("LTX-2".to_owned()),
+    match model_version(version?)? {
+        (0, _) | (2, 0..=5) => None,
+        (1, _) => Some("LTX-2".to_owned()),
         (major, minor) => Some(format!("LTX-{major}.{minor}")),
-    }
-}
-
-/// The same by the configuration of the transformer.
-fn generation_of_config(config: &Value) -> Option<(String, String)> {
-    let section = config.get("transformer")?;
-    let is = |field: &str, value: bool| section.get(field).and_then(Value::as_bool) == Some(value);
-    if section.get("_class_name").is_some_and(|class| class == "Transformer3DModel") {
-        return Some(("LTX-Video 0.9.x".to_owned(), "its _class_name is Transformer3DModel".to_owned()));
-    }
-    if is("use_keyframes_abs_pos_embedding", true) {
-        return Some(("LTX-2.5".to_owned(), "its use_keyframes_abs_pos_embedding is true".to_owned()));
-    }
-    None
-}
-
-/// The 2B and 13B models of LTX-Video differ in width.
-fn size_of_0_9(keys: &dyn Keys) -> String {
-    let width = keys.shape_of(&format!("{BLOCK}attn1.to_q.weight")).and_then(|shape| shape.first().copied());
-    match width {
-        Some(2048) => "LTX-Video 0.9.x 2B".to_owned(),
-        Some(4096) => "LTX-Video 0.9.x 13B".to_owned(),
-        _ => "LTX-Video 0.9.x".to_owned(),
     }
 }
 
@@ -183,16 +146,11 @@ fn generation_of_component(signs: &Signs<'_>) -> Option<Foreign> {
     let vae_class = signs.config.and_then(|config| config.get("vae")?.get("_class_name")?.as_str());
     if vae_class == Some("CausalDiffusionVAE") {
         let sign = "its _class_name is CausalDiffusionVAE";
-        return Some(Foreign::new("LTX-2.5 video VAE with a diffusion decoder", sign, TAKE_LTX_23));
+        return Some(Foreign::new(DIFFUSION_VAE, sign, TAKE_THE_CONVOLUTIONS));
     }
     let marks = [
-        ("vae.decoder.det_stages.", "LTX-2.5 video VAE with a diffusion decoder", TAKE_LTX_23),
-        ("vae.decoder.diff_blocks.", "LTX-2.5 video VAE with a diffusion decoder", TAKE_LTX_23),
-        ("duration_head.", "LTX-2.5 duration head", TAKE_LTX_23),
-        ("vae.decoder.timestep_scale_multiplier", "LTX-Video 0.9.x video VAE", TAKE_LTX_23),
-        ("vae.decoder.last_time_embedder.", "LTX-Video 0.9.x video VAE", TAKE_LTX_23),
-        ("vae.decoder.last_scale_shift_table", "LTX-Video 0.9.x video VAE", TAKE_LTX_23),
-        ("text_embedding_projection.aggregate_embed.", "LTX-2 text projection", TAKE_LTX_23),
+        ("vae.decoder.det_stages.", DIFFUSION_VAE, TAKE_THE_CONVOLUTIONS),
+        ("vae.decoder.diff_blocks.", DIFFUSION_VAE, TAKE_THE_CONVOLUTIONS),
     ];
     for (mark, title, instead) in marks {
         if let Some(sign) = found(mark) {
@@ -206,17 +164,6 @@ fn generation_of_component(signs: &Signs<'_>) -> Option<Foreign> {
     if let Some(key) = keys.all().find(|key| connectors.iter().any(|mark| key.starts_with(mark))) {
         let sign = format!("it has the key {key}");
         return Some(Foreign::new("text connectors in the layout of diffusers", sign, TAKE_ONE_FILE));
-    }
-    if keys.has_prefix("model.language_model.layers.") || keys.has_prefix("model.layers.") {
-        let marks = [".layer_scalar", "vision_embedder.", "embed_vision."];
-        let stated = || format!("its model_version is {}", signs.version.unwrap_or_default());
-        let newer = generation_of_version(signs.version).map(|_| stated());
-        let sign = marks.iter().find_map(|mark| found(mark)).or(newer)?;
-        return Some(Foreign::new(
-            "Gemma-4 text encoder, as LTX-2.5 has it,",
-            sign,
-            "LTX-2.3 needs Gemma-3 12B (docs/models.md)",
-        ));
     }
     let of_ltx = ["vae.", "model.diffusion_model.video_embeddings_connector.", "text_embedding_projection."];
     let part = of_ltx.iter().position(|prefix| keys.has_prefix(prefix))?;

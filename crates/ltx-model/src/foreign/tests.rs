@@ -42,21 +42,24 @@ const GATED: [&str; 4] =
 
 #[test_case(&GATED, None, None; "LTX-2.3")]
 #[test_case(&GATED, Some("2.3.0"), None; "LTX-2.3 by version")]
-#[test_case(&GATED, Some("2.5.0"), Some("LTX-2.5 transformer"); "LTX-2.5 by version")]
-#[test_case(&GATED[..3], None, Some("LTX-2.5 transformer"); "LTX-2.5 by biases")]
+#[test_case(&GATED, Some("2.5.0"), None; "LTX-2.5 by version")]
+#[test_case(&GATED[..3], None, None; "LTX-2.5 by biases")]
+#[test_case(&GATED, Some("2.6.0"), Some("LTX-2.6 transformer"); "a later one by version")]
 #[test_case(&["B.attn1.to_q.weight", "B.attn1.to_gate_logits.weight", "model.diffusion_model.keyframes_abs_pos_embedding"],
-    None, Some("LTX-2.5 transformer"); "LTX-2.5 by its embedding")]
+    None, None; "LTX-2.5 by its embedding")]
 #[test_case(&["B.attn1.to_q.weight", "B.audio_attn1.to_q.weight", "vae.encoder.conv_in.conv.weight"], None,
-    Some("LTX-2 checkpoint"); "LTX-2 19B")]
-#[test_case(&["B.attn1.to_q.weight"], None, Some("LTX-Video 0.9.x 2B transformer"); "LTX-Video")]
+    None; "LTX-2 19B")]
+#[test_case(&["B.attn1.to_q.weight"], None, None; "LTX-Video")]
+#[test_case(&["B.attn1.to_q.weight"], Some("0.9.8"), None; "LTX-Video by version")]
 #[test_case(&["B.attn1.to_q.weight", "B.attn1.norm_q.weight", "B.attn1.to_gate_logits.weight", "time_embed.linear.weight"], None,
     Some("LTX-2.3 transformer in the layout of diffusers"); "diffusers")]
 #[test_case(&["vae.decoder.det_stages.0.weight"], None, Some("LTX-2.5 video VAE with a diffusion decoder"); "diffusion VAE")]
-#[test_case(&["vae.encoder.conv_in.conv.weight"], Some("2.5.0"), Some("LTX-2.5 video VAE"); "VAE by version")]
+#[test_case(&["vae.encoder.conv_in.conv.weight"], Some("2.6.0"), Some("LTX-2.6 video VAE"); "VAE by version")]
+#[test_case(&["vae.encoder.conv_in.conv.weight"], Some("2.5.0"), None; "convolutional VAE of LTX-2.5")]
 #[test_case(&["vae.encoder.conv_in.conv.weight"], Some("2.3.1"), None; "VAE of this generation")]
 #[test_case(&["vae.encoder.conv_in.conv.weight"], None, None; "VAE without version")]
-#[test_case(&["vae.decoder.timestep_scale_multiplier"], None, Some("LTX-Video 0.9.x video VAE"); "VAE with timesteps")]
-#[test_case(&["text_embedding_projection.aggregate_embed.weight"], None, Some("LTX-2 text projection"); "projection of LTX-2")]
+#[test_case(&["vae.decoder.timestep_scale_multiplier"], None, None; "VAE with timesteps")]
+#[test_case(&["text_embedding_projection.aggregate_embed.weight"], None, None; "projection of LTX-2")]
 #[test_case(&["text_embedding_projection.video_aggregate_embed.weight"], None, None; "projection of LTX-2.3")]
 #[test_case(&["decoder.1.weight", "encoder.0.weight"], None, Some("tiny autoencoder, which draws previews,"); "tiny autoencoder")]
 #[test_case(&["vae.decoder.12.conv.0.weight"], None, Some("tiny autoencoder, which draws previews,"); "tiny autoencoder renamed")]
@@ -78,7 +81,7 @@ fn gguf_and_diffusers_name_themselves() {
     assert_eq!(Foreign::of(&signs).map(|found| found.title).as_deref(), Some("Wan transformer"));
     let title = |class| Foreign::of_diffusers_class(class).title;
     assert_eq!(title("LTX2Pipeline"), "diffusers layout of an LTX-2 model");
-    assert_eq!(title("LTXConditionPipeline"), "diffusers layout of LTX-Video 0.9.x");
+    assert_eq!(title("LTXLatentUpsamplePipeline"), "diffusers layout of LTX-Video 0.9.x, or a component of it,");
     assert_eq!(title("WanPipeline"), "diffusers layout of Wan");
 }
 

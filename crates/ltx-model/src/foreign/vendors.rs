@@ -6,7 +6,7 @@ use super::Foreign;
 use crate::architecture::Keys;
 
 /// What to take instead.
-const NO_LTX: &str = "this engine runs LTX-2.3 alone";
+const NO_LTX: &str = "this engine runs LTX models alone";
 
 /// A model, and parts of keys that all have to be there.
 const BY_KEYS: [(&str, &[&str]); 21] = [
@@ -59,7 +59,13 @@ const BY_ARCHITECTURE: [(&str, &str); 19] = [
 /// What a GGUF file is that names its architecture.
 pub(super) fn of_gguf(architecture: &str) -> Option<Foreign> {
     let (_, title) = BY_ARCHITECTURE.iter().find(|(name, _)| *name == architecture)?;
-    let instead = if architecture.starts_with("gemma") { "LTX-2.3 needs Gemma-3 12B (docs/models.md)" } else { NO_LTX };
+    let instead = if architecture == "gemma4" {
+        "it is not read as GGUF by llama.cpp's names: take the text encoder of Lightricks/LTX-2.5 as safetensors"
+    } else if architecture.starts_with("gemma") {
+        "LTX-2.3 needs Gemma-3 12B (docs/models.md)"
+    } else {
+        NO_LTX
+    };
     Some(Foreign::new(*title, format!("its general.architecture is {architecture}"), instead))
 }
 

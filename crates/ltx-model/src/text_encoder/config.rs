@@ -3,10 +3,17 @@
 //!
 //! Must not know tensors, or the language model.
 
-use crate::config::{check_frequency_precision, frequency_precision, parse, positive, require, within, yes};
+use crate::config::{
+    check_frequency_precision, frequency_precision, parse, positive, require, require_word, within, yes,
+};
 use ltx_nn::{FrequencyPrecision, NnError, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+/// The field that says how hidden states are normalised before their projection.
+pub(crate) const NORM_TYPE: &str = "text_encoder_norm_type";
+/// Each by itself: an RMS norm per token and layer.
+pub(crate) const PER_TOKEN_RMS: &str = "per_token_rms";
 
 /// Sizes of the text parts.
 #[derive(Debug, Clone)]
@@ -17,9 +24,30 @@ pub struct TextConfig {
     pub connector: ConnectorConfig,
 }
 
+/// How hidden states become features.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Features {
+    /// RMS norm per token and state, rescaled, projected with biases to the width of the transformer.
+    PerTokenRms,
+    /// Each state by its mean and its range over all tokens of the prompt, projected without biases to the width of a state.
+    ByRange,
+}
+
+impl Features {
+    /// The key of the projection, within `text_embedding_projection`.
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            Self::PerTokenRms => "video_aggregate_embed",
+            Self::ByRange => "aggregate_embed",
+        }
+    }
+}
+
 /// Sizes of the projection from hidden states to features.
 #[derive(Debug, Clone, Copy)]
 pub struct ProjectionConfig {
+    /// What is projected.
+    pub features: Features,
     /// Width of a hidden state.
     pub hidden: usize,
     /// Hidden states, side by side.
@@ -66,18 +94,24 @@ impl TextConfig {
     /// A field is missing, or has a value that this engine does not implement. Fields that are not known here
     /// [`TransformerConfig`](crate::transformer::TransformerConfig) refuses, whose section it is.
     pub fn from_json(section: &Value, projection_width: usize) -> Result<Self> {
-        for (field, supported) in [
-            ("connector_norm_output", json!(true)),
-            ("caption_proj_before_connector", json!(true)),
-            ("text_encoder_norm_type", json!("per_token_rms")),
-        ] {
-            require(section, field, &supported)?;
-        }
+        require(section, "connector_norm_output", &json!(true))?;
+        // The authors' code tells by this field; LTX-2, which lacks it, states no norm either.
+        let features = match section.get("caption_proj_before_connector").and_then(Value::as_bool) {
+            Some(true) => {
+                require_word(section, NORM_TYPE, PER_TOKEN_RMS)?;
+                Features::PerTokenRms
+            }
+            _ => {
+                require(section, NORM_TYPE, &Value::Null)?;
+                Features::ByRange
+            }
+        };
         check_frequency_precision(section)?;
         let connector: ConnectorConfig = parse(section, "transformer")?;
         connector.check()?;
         let hidden = connector.caption_channels;
-        let projection = ProjectionConfig { hidden, states: projection_width / hidden, outputs: connector.dim() };
+        let projection =
+            ProjectionConfig { features, hidden, states: projection_width / hidden, outputs: connector.dim() };
         Ok(Self { projection, connector })
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Must not know which of the prompts is negative.
 
-use super::{Connector, FeatureProjection, Gemma, MAX_TOKENS, TextConfig, TokenIds};
+use super::{Connector, FeatureProjection, Features, Gemma, MAX_TOKENS, TextConfig, TokenIds};
 use crate::{layers::Layers, part::Module};
 use candle_core::{DType, Tensor};
 use ltx_nn::{KernelChoice, NnError, Result, Taps, Vb, matrix::Use};
@@ -15,6 +15,7 @@ pub struct TextEncoder {
     /// Hidden states to features. Alone in its stack, it is large and used once in an encoding.
     projection: Layers<FeatureProjection>,
     connector: Connector,
+    features: Features,
     kernels: KernelChoice,
 }
 
@@ -36,7 +37,8 @@ impl TextEncoder {
             FeatureProjection::load(&root.used(usage), &projection)
         };
         let projection = Layers::new(vb.clone(), (1, usize::from(stays)), load);
-        Ok(Self { gemma, projection, connector, kernels: vb.compute().kernels })
+        let features = config.projection.features;
+        Ok(Self { gemma, projection, connector, features, kernels: vb.compute().kernels })
     }
 
     /// Loads what stays, ahead of the first encoding.
@@ -67,11 +69,11 @@ impl TextEncoder {
         mut before_layer: impl FnMut(usize) -> Result<(), E>,
         taps: &[Taps],
     ) -> Result<Vec<Tensor>, E> {
-        let Self { gemma, projection, connector, kernels } = self;
+        let Self { gemma, projection, connector, features: kind, kernels } = self;
         let mut states: Vec<Vec<Tensor>> = vec![Vec::with_capacity(gemma.config().states()); prompts.len()];
         gemma.hidden_states(prompts, &mut before_layer, |prompt, _, state| {
             taps[prompt].record("gemma_hidden_states", || left_padded(&state))?;
-            states[prompt].push(FeatureProjection::normalize(&state, *kernels)?);
+            states[prompt].push(FeatureProjection::normalize(&state, *kind, *kernels)?);
             Ok::<_, E>(())
         })?;
         let first = gemma.config().num_hidden_layers;

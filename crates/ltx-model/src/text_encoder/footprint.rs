@@ -29,7 +29,8 @@ impl GemmaConfig {
         match placement.device {
             DeviceKind::Cpu => 0,
             DeviceKind::Gpu => {
-                let attention = (self.num_attention_heads * self.head_dim) as u64;
+                let width = [false, true].map(|global| self.attention(global).head_dim).into_iter().max().unwrap_or(0);
+                let attention = (self.num_attention_heads * width) as u64;
                 // Queries, keys and values, each as projected, rotated, by head and repeated; the result in slices, joined, in
                 // order.
                 let around = 12 * attention + 4 * self.hidden_size as u64;

@@ -1,5 +1,5 @@
-//! Gemma-3 with all its hidden states. Source: Gemma Team, “Gemma 3 Technical Report” (2025) and the public
-//! `transformers` implementation.
+//! Gemma with all its hidden states; generations differ in values of the configuration. Source: Gemma Team, “Gemma 3 Technical
+//! Report” (2025) and the public `transformers` implementations of Gemma 3 and of Gemma 4 (unified).
 //!
 //! Only real tokens are computed: the reference pads in front and masks the pads, so a prompt of n tokens sits at
 //! positions 1024−n..1023 and nothing else reaches it. Layers are read one at a time, each while the one before computes, and
@@ -7,13 +7,17 @@
 //!
 //! Must not know what the states are used for.
 
-use super::{GemmaConfig, MAX_TOKENS, tokenizer::TokenIds};
+use super::{AttentionSizes, GemmaConfig, MAX_TOKENS, Rope, tokenizer::TokenIds};
 use crate::{layers::Layers, part::Module};
 use candle_core::Tensor;
-use ltx_nn::{AttentionShape, Compute, KernelChoice, Linear, Mask, Result, RmsNorm, RopeTable, Vb, attention};
+use ltx_nn::{
+    AttentionShape, Compute, KernelChoice, Linear, Mask, Result, RmsNorm, RopeTable, Vb, attention, rms_norm,
+};
 use ltx_types::Part;
 
-/// A Gemma-3 language model on disk.
+const LAYER_SCALAR: &str = "layer_scalar";
+
+/// A Gemma language model on disk.
 pub struct Gemma {
     vb: Vb,
     config: GemmaConfig,
@@ -30,9 +34,9 @@ impl Module for Gemma {
     fn load(vb: &Vb, config: &GemmaConfig) -> Result<Self> {
         vb.check("embed_tokens.weight", [config.vocab_size, config.hidden_size])?;
         for layer in 0..config.num_hidden_layers {
-            Layer::check(&vb.pp("layers").pp(layer.to_string()), config)?;
+            Layer::check(&vb.pp("layers").pp(layer.to_string()), config, config.is_global(layer))?;
         }
-        let norm = RmsNorm::load_plus_one(&vb.pp("norm"), config.hidden_size, config.rms_norm_eps)?;
+        let norm = norm(&vb.pp("norm"), config.hidden_size, config)?;
         let layers = {
             let (count, config) = (config.num_hidden_layers, config.clone());
             let load = move |vb: &Vb, i| Layer::load(vb, &config, config.is_global(i));
@@ -44,7 +48,7 @@ impl Module for Gemma {
 }
 
 impl Gemma {
-    /// Key prefixes, without their dots, under which published Gemma-3 folders keep the language model.
+    /// Key prefixes, without their dots, under which published Gemma folders keep the language model.
     pub const PREFIXES: [&'static str; 3] = ["language_model.model", "model.language_model", "model"];
 
     /// The configuration it was loaded with.
@@ -101,14 +105,27 @@ impl Gemma {
     }
 }
 
+/// The table of a layer's RoPE. Pairs that do not turn have angle 0.
 fn rope(config: &GemmaConfig, tokens: usize, global: bool, compute: &Compute) -> Result<RopeTable> {
-    let (theta, factor) = config.rope(global);
-    let dim = config.head_dim;
-    let inverse = |i: usize| 1.0 / (theta as f32).powf((2 * i) as f32 / dim as f32) / factor as f32;
+    let Rope { theta, factor, share } = config.rope(global);
+    let dim = config.attention(global).head_dim;
+    let turning = (share * dim as f64 / 2.0) as usize;
+    let inverse = |i: usize| match i < turning {
+        true => 1.0 / (theta as f32).powf((2 * i) as f32 / dim as f32) / factor as f32,
+        false => 0.0,
+    };
     let frequencies: Vec<f32> = (0..dim / 2).map(inverse).collect();
     let positions = MAX_TOKENS - tokens..MAX_TOKENS;
     let angles: Vec<f32> = positions.flat_map(|p| frequencies.iter().map(move |f| p as f32 * f)).collect();
     RopeTable::from_angles(&angles, (tokens, 1, dim / 2), compute)
+}
+
+/// A norm with a weight, as the generation stores it.
+fn norm(vb: &Vb, dim: usize, config: &GemmaConfig) -> Result<RmsNorm> {
+    match config.generation.norms_add_one() {
+        true => RmsNorm::load_plus_one(vb, dim, config.rms_norm_eps),
+        false => RmsNorm::load(vb, dim, config.rms_norm_eps),
+    }
 }
 
 /// One decoder layer.
@@ -119,13 +136,18 @@ struct Layer {
     post_feedforward_layernorm: RmsNorm,
     q_proj: Linear,
     k_proj: Linear,
-    v_proj: Linear,
+    /// Values are what `k_proj` makes, where it is not there.
+    v_proj: Option<Linear>,
     o_proj: Linear,
     q_norm: RmsNorm,
     k_norm: RmsNorm,
     gate_proj: Linear,
     up_proj: Linear,
     down_proj: Linear,
+    /// What the output is multiplied by.
+    layer_scalar: Option<Tensor>,
+    /// The epsilon of the norm of values by head, which has no weight.
+    value_norm: Option<f64>,
     shape: AttentionShape,
     head_dim: usize,
     kernels: KernelChoice,
@@ -133,36 +155,45 @@ struct Layer {
 
 impl Layer {
     /// Names and shapes of a layer's tensors.
-    fn tensors(config: &GemmaConfig) -> [(&'static str, Vec<usize>); 13] {
+    fn tensors(config: &GemmaConfig, global: bool) -> Vec<(&'static str, Vec<usize>)> {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-        let (q, kv) = (config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim);
-        [
+        let AttentionSizes { head_dim, key_value_heads, keys_are_values } = config.attention(global);
+        let (q, kv) = (config.num_attention_heads * head_dim, key_value_heads * head_dim);
+        let mut tensors = vec![
             ("input_layernorm.weight", vec![hidden]),
             ("post_attention_layernorm.weight", vec![hidden]),
             ("pre_feedforward_layernorm.weight", vec![hidden]),
             ("post_feedforward_layernorm.weight", vec![hidden]),
             ("self_attn.q_proj.weight", vec![q, hidden]),
             ("self_attn.k_proj.weight", vec![kv, hidden]),
-            ("self_attn.v_proj.weight", vec![kv, hidden]),
             ("self_attn.o_proj.weight", vec![hidden, q]),
-            ("self_attn.q_norm.weight", vec![config.head_dim]),
-            ("self_attn.k_norm.weight", vec![config.head_dim]),
+            ("self_attn.q_norm.weight", vec![head_dim]),
+            ("self_attn.k_norm.weight", vec![head_dim]),
             ("mlp.gate_proj.weight", vec![inner, hidden]),
             ("mlp.up_proj.weight", vec![inner, hidden]),
             ("mlp.down_proj.weight", vec![hidden, inner]),
-        ]
+        ];
+        if !keys_are_values {
+            tensors.push(("self_attn.v_proj.weight", vec![kv, hidden]));
+        }
+        if config.generation.scales_layers() {
+            tensors.push((LAYER_SCALAR, vec![1]));
+        }
+        tensors
     }
 
-    fn check(vb: &Vb, config: &GemmaConfig) -> Result<()> {
-        Self::tensors(config).into_iter().try_for_each(|(name, shape)| vb.check(name, shape))
+    fn check(vb: &Vb, config: &GemmaConfig, global: bool) -> Result<()> {
+        Self::tensors(config, global).into_iter().try_for_each(|(name, shape)| vb.check(name, shape))
     }
 
     fn load(vb: &Vb, config: &GemmaConfig, global: bool) -> Result<Self> {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-        let (q, kv) = (config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim);
-        let norm = |name: &str, dim: usize| RmsNorm::load_plus_one(&vb.pp(name), dim, config.rms_norm_eps);
+        let AttentionSizes { head_dim, key_value_heads, keys_are_values } = config.attention(global);
+        let (q, kv) = (config.num_attention_heads * head_dim, key_value_heads * head_dim);
+        let norm = |name: &str, dim: usize| norm(&vb.pp(name), dim, config);
         let linear = |name: &str, inputs, outputs| Linear::load_with(&vb.pp(name), inputs, outputs, false);
         let window = if global { MAX_TOKENS } else { config.sliding_window };
+        let generation = config.generation;
         Ok(Self {
             input_layernorm: norm("input_layernorm", hidden)?,
             post_attention_layernorm: norm("post_attention_layernorm", hidden)?,
@@ -170,20 +201,22 @@ impl Layer {
             post_feedforward_layernorm: norm("post_feedforward_layernorm", hidden)?,
             q_proj: linear("self_attn.q_proj", hidden, q)?,
             k_proj: linear("self_attn.k_proj", hidden, kv)?,
-            v_proj: linear("self_attn.v_proj", hidden, kv)?,
+            v_proj: (!keys_are_values).then(|| linear("self_attn.v_proj", hidden, kv)).transpose()?,
             o_proj: linear("self_attn.o_proj", q, hidden)?,
-            q_norm: norm("self_attn.q_norm", config.head_dim)?,
-            k_norm: norm("self_attn.k_norm", config.head_dim)?,
+            q_norm: norm("self_attn.q_norm", head_dim)?,
+            k_norm: norm("self_attn.k_norm", head_dim)?,
             gate_proj: linear("mlp.gate_proj", hidden, inner)?,
             up_proj: linear("mlp.up_proj", hidden, inner)?,
             down_proj: linear("mlp.down_proj", inner, hidden)?,
+            layer_scalar: generation.scales_layers().then(|| vb.tensor(LAYER_SCALAR, [1])).transpose()?,
+            value_norm: generation.norms_values().then_some(config.rms_norm_eps),
             shape: AttentionShape {
                 heads: config.num_attention_heads,
-                kv_heads: config.num_key_value_heads,
+                kv_heads: key_value_heads,
                 scale: config.query_pre_attn_scalar.powf(-0.5),
                 mask: Mask::Causal { window },
             },
-            head_dim: config.head_dim,
+            head_dim,
             kernels: vb.compute().kernels,
         })
     }
@@ -194,18 +227,31 @@ impl Layer {
         let y = self.pre_feedforward_layernorm.forward(&x)?;
         let gated = self.gate_proj.gelu_times(&y, &self.up_proj.forward(&y)?)?;
         let y = self.down_proj.forward(&gated)?;
-        Ok((x + self.post_feedforward_layernorm.forward(&y)?)?)
+        let x = (x + self.post_feedforward_layernorm.forward(&y)?)?;
+        match &self.layer_scalar {
+            Some(scalar) => Ok(x.broadcast_mul(scalar)?),
+            None => Ok(x),
+        }
     }
 
     fn attend(&self, x: &Tensor, rope: &RopeTable) -> Result<Tensor> {
-        let rotated = |projection: &Linear, norm: &RmsNorm, heads: usize| {
-            let y = projection.forward(x)?;
+        let by_head = |y: &Tensor, heads: usize, norm: &dyn Fn(&Tensor) -> Result<Tensor>| -> Result<Tensor> {
             let (b, t, inner) = y.dims3()?;
-            let y = norm.forward(&y.reshape((b, t, heads, self.head_dim))?)?.reshape((b, t, inner))?;
-            rope.apply(&y, heads)
+            Ok(norm(&y.reshape((b, t, heads, self.head_dim))?)?.reshape((b, t, inner))?)
         };
-        let q = rotated(&self.q_proj, &self.q_norm, self.shape.heads)?;
-        let k = rotated(&self.k_proj, &self.k_norm, self.shape.kv_heads)?;
-        self.o_proj.forward(&attention(&q, &k, &self.v_proj.forward(x)?, &self.shape, self.kernels)?)
+        let AttentionShape { heads, kv_heads, .. } = self.shape;
+        let q = by_head(&self.q_proj.forward(x)?, heads, &|y| self.q_norm.forward(y))?;
+        let keys = self.k_proj.forward(x)?;
+        let k = by_head(&keys, kv_heads, &|y| self.k_norm.forward(y))?;
+        let v = match &self.v_proj {
+            Some(projection) => projection.forward(x)?,
+            None => keys,
+        };
+        let v = match self.value_norm {
+            Some(eps) => by_head(&v, kv_heads, &|y| rms_norm(y, eps, self.kernels))?,
+            None => v,
+        };
+        let (q, k) = (rope.apply(&q, heads)?, rope.apply(&k, kv_heads)?);
+        self.o_proj.forward(&attention(&q, &k, &v, &self.shape, self.kernels)?)
     }
 }

@@ -1,4 +1,4 @@
-//! From a prompt to the text context: tokenizer, Gemma-3 with all hidden states, per-token RMS features, projection,
+//! From a prompt to the text context: tokenizer, Gemma with all hidden states, per-token RMS features, projection,
 //! connector with registers.
 //!
 //! Must not know which prompt is negative.
@@ -13,12 +13,17 @@ mod gemma_config;
 mod pieces;
 mod tokenizer;
 
-pub use config::{ConnectorConfig, ProjectionConfig, TextConfig};
+pub use config::{ConnectorConfig, Features, ProjectionConfig, TextConfig};
+pub(crate) use config::{NORM_TYPE, PER_TOKEN_RMS};
 pub use connector::Connector;
 pub use encoder::TextEncoder;
 pub use features::FeatureProjection;
 pub use gemma::Gemma;
-pub use gemma_config::{GemmaConfig, GemmaShapes, LlamaKeys};
+pub use gemma_config::{AttentionSizes, GemmaConfig, GemmaShapes, Generation, LlamaKeys, Rope};
+pub use pieces::UnigramModel;
+pub(crate) use pieces::unigram_model;
+#[cfg(test)]
+pub(crate) use pieces::unigram_proto;
 pub use pieces::{Piece, PieceKind, SentencePieces};
 pub use tokenizer::{PromptError, PromptTokenizer, TokenIds};
 

@@ -6,6 +6,11 @@
 
 mod protobuf;
 
+pub use protobuf::UnigramModel;
+pub(crate) use protobuf::unigram_model;
+#[cfg(test)]
+pub(crate) use protobuf::unigram_proto;
+
 use super::PromptError;
 use serde_json::{Value, json};
 use std::{cmp::Reverse, collections::HashMap};

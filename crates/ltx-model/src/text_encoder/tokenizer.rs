@@ -29,21 +29,32 @@ pub enum PromptError {
         source: tokenizers::Error,
     },
     /// More tokens than the text sequence has slots.
-    #[error("prompt: {count} tokens are more than {MAX_TOKENS}; shorten it")]
+    #[error("prompt: {count} tokens are more than {most}; shorten it")]
     TooLong {
-        /// Tokens of the prompt, the leading `<bos>` included.
+        /// Tokens of the prompt, `<bos>` or `</s>` included.
         count: usize,
+        /// The slots.
+        most: usize,
     },
 }
 
-/// Token ids of a prompt, `<bos>` first, at most [`MAX_TOKENS`], not padded.
+/// Token ids of a prompt, `<bos>` first (Gemma) or `</s>` last (T5), not padded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TokenIds(pub(super) Vec<u32>);
+pub struct TokenIds(pub(crate) Vec<u32>);
 
 impl TokenIds {
     /// The ids, not padded.
     pub fn ids(&self) -> &[u32] {
         &self.0
+    }
+
+    /// Ids and mask with the padding behind, in so many slots.
+    pub fn right_padded(&self, pad: u32, slots: usize) -> (Vec<i64>, Vec<i64>) {
+        let padding = slots.saturating_sub(self.0.len());
+        let behind = |value: i64| std::iter::repeat_n(value, padding);
+        let ids = self.0.iter().map(|id| i64::from(*id)).chain(behind(i64::from(pad))).collect();
+        let mask = self.0.iter().map(|_| 1).chain(behind(0)).collect();
+        (ids, mask)
     }
 
     /// Ids and mask with the padding in front, as the reference lays them out.
@@ -94,7 +105,7 @@ impl PromptTokenizer {
             ids.insert(0, self.bos);
         }
         if ids.len() > MAX_TOKENS {
-            return Err(PromptError::TooLong { count: ids.len() });
+            return Err(PromptError::TooLong { count: ids.len(), most: MAX_TOKENS });
         }
         Ok(TokenIds(ids))
     }

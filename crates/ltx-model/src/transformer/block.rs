@@ -53,6 +53,7 @@ pub(super) struct Block {
     scale_shift_table: Tensor,
     /// Shift and scale of the context; with it the text cross-attention is modulated, without it is not.
     prompt_scale_shift_table: Option<Tensor>,
+    cross_attention_norm: bool,
     eps: f64,
     kernels: KernelChoice,
 }
@@ -65,7 +66,7 @@ impl Block {
             context_dim: dim,
             heads: config.num_attention_heads,
             head_dim: config.attention_head_dim,
-            eps: config.norm_eps,
+            eps: config.qk_norm_eps(),
             gated: config.apply_gated_attention,
         };
         let prompt_table = || vb.tensor("prompt_scale_shift_table", [2, dim]);
@@ -76,6 +77,7 @@ impl Block {
             ff: FeedForward::load(&vb.pp("ff"), dim, config.ff_bias)?,
             scale_shift_table: vb.tensor("scale_shift_table", [config.adaln_rows(), dim])?,
             prompt_scale_shift_table: config.cross_attention_adaln.then(prompt_table).transpose()?,
+            cross_attention_norm: config.cross_attention_norm,
             eps: config.norm_eps,
             kernels: vb.compute().kernels,
         })
@@ -104,7 +106,10 @@ impl Block {
                 let y = self.attend_to(&context, &normed(&x, CROSS_ATTENTION)?, taps)?;
                 gated(&x, &y, CROSS_ATTENTION)?
             }
-            None => (&x + self.attend_to(&shared.context, &rms_norm(&x, self.eps, kernels)?, taps)?)?,
+            None if self.cross_attention_norm => {
+                (&x + self.attend_to(&shared.context, &rms_norm(&x, self.eps, kernels)?, taps)?)?
+            }
+            None => (&x + self.attend_to(&shared.context, &x, taps)?)?,
         };
 
         let y = self.ff.forward(&normed(&x, FEED_FORWARD)?)?;
@@ -114,7 +119,7 @@ impl Block {
         Ok(x)
     }
 
-    /// Text cross-attention of `x`, normalised.
+    /// Text cross-attention of `x`, normalised where the family does so.
     fn attend_to(&self, context: &Tensor, x: &Tensor, taps: &Taps) -> Result<Tensor> {
         let y = self.attn2.forward(x, Attend { context: Some(context), ..Attend::default() })?;
         taps.record("attn2_out", || Ok(y.clone()))?;

@@ -43,6 +43,9 @@ pub(crate) const SECTION: Entries<'static> = Entries {
         "connector_apply_gated_attention",
         "connector_ff_bias",
         "connector_norm_output",
+        "adaptive_norm",
+        "cross_attention_norm",
+        "use_tpu_flash_attention",
     ],
     fixed: &[
         ("attention_bias", "true"),
@@ -51,7 +54,6 @@ pub(crate) const SECTION: Entries<'static> = Entries {
         ("norm_elementwise_affine", "false"),
         ("num_vector_embeds", "null"),
         ("only_cross_attention", "false"),
-        ("cross_attention_norm", "true"),
         ("upcast_attention", "false"),
         ("use_linear_projection", "false"),
         ("positional_embedding_type", "\"rope\""),
@@ -69,6 +71,8 @@ pub(crate) const SECTION: Entries<'static> = Entries {
         "dropout",
         "norm_num_groups",
         "num_embeds_ada_norm",
+        // No code of the reference reads it.
+        "project_to_2d_pos",
         "use_audio_video_cross_attention",
     ],
     idle_heads: &["audio_", "av_"],

@@ -6,6 +6,7 @@ use super::{Transformer, TransformerConfig};
 use crate::{
     footprint::{DeviceKind, Placement, Stack, plain_attention_bytes},
     part::Module,
+    t5::T5_TOKENS,
     text_encoder::MAX_TOKENS,
 };
 use candle_core::DType;
@@ -25,6 +26,12 @@ impl TransformerConfig {
         Stack { keys: Transformer::MARK.to_owned(), count: self.num_layers }
     }
 
+    /// Slots of the text context, at most.
+    fn context_slots(&self) -> u64 {
+        // Where the text encoder's states come as they are, they are T5's.
+        (if self.cross_attention_norm { MAX_TOKENS } else { T5_TOKENS }) as u64
+    }
+
     /// Bytes alive at once in a step.
     pub fn step_bytes(&self, step: StepShape, placement: Placement) -> u64 {
         match placement.device {
@@ -36,7 +43,7 @@ impl TransformerConfig {
     /// Values alive at once in a step on the CPU: the residual stream and the rotations, beside the larger of the attentions
     /// and the feed-forward.
     fn step_values(&self, StepShape { tokens, prompts }: StepShape) -> u64 {
-        let context = MAX_TOKENS as u64;
+        let context = self.context_slots();
         // Rotations and stream.
         let around = 2 * tokens;
         // The block's input normalised; queries, keys, values, the last two once more in panels; the output.
@@ -59,11 +66,11 @@ impl TransformerConfig {
         let recorded = placement.dtype == DType::BF16;
         let plain = if recorded { 0 } else { 6 * tokens };
         // The context modulated, and as it is in the compute dtype.
-        let context = 2 * MAX_TOKENS as u64;
+        let context = 2 * self.context_slots();
         // Each prompt's context, and the rotations, in f32.
-        let wide = MAX_TOKENS as u64 * prompts + tokens;
+        let wide = self.context_slots() * prompts + tokens;
         // A recording holds what goes into it and what comes out of it, once more.
-        let copies = if recorded { (2 * tokens + MAX_TOKENS as u64) * value + tokens * 4 } else { 0 };
+        let copies = if recorded { (2 * tokens + self.context_slots()) * value + tokens * 4 } else { 0 };
         let scores = if plain > 0 { plain_attention_bytes(self.num_attention_heads, tokens) } else { 0 };
         ((block + plain + context) * value + wide * 4 + copies) * self.inner_dim() as u64 + scores
     }

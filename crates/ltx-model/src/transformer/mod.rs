@@ -5,6 +5,7 @@
 
 mod adaln;
 mod block;
+mod captions;
 mod config;
 mod entries;
 mod footprint;

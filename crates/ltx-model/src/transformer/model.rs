@@ -6,13 +6,14 @@ use super::{
     TransformerConfig,
     adaln::AdaLnSingle,
     block::{Block, Shared},
+    captions::CaptionProjection,
     timesteps::TokenTimesteps,
 };
 use crate::{layers::Layers, part::Module};
 use candle_core::{DType, Tensor};
 use ltx_nn::{
-    Compute, Linear, Modulation, NnError, Recorder, Result, RopeTable, ShiftScale, Taps, Vb, fractional_rope_table,
-    layer_norm_modulate,
+    Compute, Linear, Modulation, NnError, Recorder, Result, RopePairs, RopeTable, ShiftScale, Taps, Vb,
+    fractional_rope_table, layer_norm_modulate,
 };
 use ltx_types::Part;
 
@@ -33,10 +34,12 @@ pub struct TransformerInput<'a> {
     pub timesteps: &'a TokenTimesteps,
     /// The step's sigma; the text context is modulated by it whatever the mask.
     pub sigma: f32,
-    /// Text context, `[1, S, cross_attention_dim]`.
+    /// Text context, `[1, S, context_width]`.
     pub context: &'a Tensor,
     /// From [`Transformer::rope`].
     pub rope: &'a RopeTable,
+    /// How many tokens, the first ones, are of the clip's first latent frame.
+    pub first_frame: usize,
     /// Self-attentions to skip (STG).
     pub skips: BlockSkips<'a>,
 }
@@ -44,8 +47,11 @@ pub struct TransformerInput<'a> {
 /// The video stream of a transformer.
 pub struct Transformer {
     patchify_proj: Linear,
+    /// Added to the tokens of the first latent frame, where the family does so: `[1, dim]`.
+    keyframe_mark: Option<Tensor>,
     adaln_single: AdaLnSingle,
     prompt_adaln_single: Option<AdaLnSingle>,
+    caption_projection: Option<CaptionProjection>,
     blocks: Layers<Block>,
     scale_shift_table: Tensor,
     proj_out: Linear,
@@ -95,15 +101,22 @@ impl Transformer {
         // What is before and behind the blocks stays exact: it is little work, and everything follows from it.
         let vb = vb.exact();
         let prompt_adaln = || AdaLnSingle::load(&vb.pp("prompt_adaln_single"), dim, 2);
+        let keyframe_mark = || vb.tensor("keyframes_abs_pos_embedding", [1, dim]);
+        let captions = |width| CaptionProjection::load(&vb.pp("caption_projection"), width, dim);
         Ok(Self {
+            keyframe_mark: config.use_keyframes_abs_pos_embedding.then(keyframe_mark).transpose()?,
             patchify_proj: Linear::load(&vb.pp("patchify_proj"), config.in_channels, dim)?,
             adaln_single: AdaLnSingle::load(&vb.pp("adaln_single"), dim, config.adaln_rows())?,
             prompt_adaln_single: config.prompt_adaln().then(prompt_adaln).transpose()?,
+            caption_projection: config.caption_projection.map(captions).transpose()?,
             blocks,
             scale_shift_table: vb.tensor("scale_shift_table", [2, dim])?,
             proj_out: Linear::load(&vb.pp("proj_out"), dim, config.out_channels)?,
             config: config.clone(),
-            repeats: vb.compute().device.is_cuda() && vb.compute().dtype == DType::BF16,
+            // Neighbours are rotated by the plain formula there.
+            repeats: vb.compute().device.is_cuda()
+                && vb.compute().dtype == DType::BF16
+                && config.rope_pairs == RopePairs::Halves,
             recorder: Recorder::new(vb.compute().graphs),
             compute: vb.compute().clone(),
         })
@@ -117,7 +130,7 @@ impl Transformer {
     /// RoPE of a token sequence, computed once per request.
     ///
     /// # Shapes
-    /// `positions[axis][token]`: the middle of each token's range, in seconds, pixels and pixels.
+    /// `positions[axis][token]`: where each token sits (the middle of its range, where it has one), in seconds, pixels and pixels.
     ///
     /// # Errors
     /// A tensor operation failed.
@@ -125,7 +138,8 @@ impl Transformer {
         let config = &self.config;
         let grid = (config.positional_embedding_theta, config.frequency_precision());
         let width = (config.inner_dim(), config.num_attention_heads);
-        fractional_rope_table(positions, &config.positional_embedding_max_pos, grid, width, &self.compute)
+        let maxima = &config.positional_embedding_max_pos;
+        Ok(fractional_rope_table(positions, maxima, grid, width, &self.compute)?.of_pairs(config.rope_pairs))
     }
 
     /// The velocity of every token. `before_block` is told each block's number and may stop the pass.
@@ -197,7 +211,7 @@ impl Transformer {
             self.prompt_adaln_single.as_ref().map(|adaln| adaln.forward(&[scaled(input.sigma)], &self.compute));
         let prompt = prompt.transpose()?.map(|prompt| prompt.rows);
         let x = self.patchify_proj.forward(&input.tokens.to_dtype(self.compute.dtype)?)?;
-
+        let x = self.marked(x, input.first_frame)?;
         taps.record("patchify_out", || Ok(x.clone()))?;
         taps.record("adaln", || input.timesteps.spread(&modulation.rows))?;
         taps.record("embedded_timestep", || input.timesteps.spread(&modulation.embedded))?;
@@ -206,13 +220,25 @@ impl Transformer {
         }
 
         let prompt = prompt.map(|rows| Modulation::new(&rows.reshape((1, 2, dim))?, None)).transpose()?;
+        let context = input.context.to_dtype(self.compute.dtype)?;
         let shared = Shared {
             modulation: input.timesteps.modulation(&modulation.rows.reshape(((), self.config.adaln_rows(), dim))?)?,
             prompt,
-            context: input.context.to_dtype(self.compute.dtype)?,
+            context: match &self.caption_projection {
+                Some(captions) => captions.forward(&context)?,
+                None => context,
+            },
             rope: input.rope.clone(),
         };
         Ok((x, modulation.embedded, shared))
+    }
+
+    /// The projected tokens, the first `count` with the mark of a single frame, where the family has one.
+    fn marked(&self, x: Tensor, count: usize) -> Result<Tensor> {
+        let Some(mark) = &self.keyframe_mark else { return Ok(x) };
+        let rest = x.dim(1)? - count;
+        let first = x.narrow(1, 0, count)?.broadcast_add(mark)?;
+        Ok(Tensor::cat(&[first, x.narrow(1, count, rest)?], 1)?)
     }
 
     /// Layer norm, modulated by the embedded timestep, projected to latent channels.

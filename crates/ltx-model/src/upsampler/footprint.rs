@@ -23,7 +23,10 @@ impl UpsamplerConfig {
                 let value = placement.value_bytes();
                 // In other dtypes than bf16, candle's convolution unfolds its input.
                 let convolution = if placement.dtype == DType::BF16 { 0 } else { UNFOLDED * value };
-                self.mid_channels as u64 * elements * (COPIES * value + NORM_COPIES * 4 + convolution)
+                // A larger result of the middle's convolution is there twice while it is blurred, once with a margin.
+                let surplus = self.resampling.surplus();
+                let blurring = if surplus > 1 { 2 * surplus * value } else { 0 };
+                self.mid_channels as u64 * elements * (COPIES * value + NORM_COPIES * 4 + convolution + blurring)
             }
         }
     }

@@ -1,10 +1,11 @@
-//! The ×2 latent upsampler: residual 3-D convolutions, one pixel shuffle per frame, residual convolutions.
+//! The latent upsamplers: residual 3-D convolutions, a resampling in space or time, residual convolutions.
 //! Source: the public `ltx_core` reference, `model/upsampler/`. It works on un-normalised latents; the caller
 //! un-normalises and normalises with the VAE's statistics.
 //!
 //! Must not know stages or sigmas.
 
 mod footprint;
+mod resampling;
 
 use crate::{
     config::{Entries, parse, require, within},
@@ -14,6 +15,8 @@ use crate::{
 use candle_core::{DType, Tensor};
 use ltx_nn::{Conv3d, Conv3dConfig, GroupNorm, Result, Taps, TimePadding, Vb};
 use ltx_types::Part;
+use resampling::Resampler;
+pub use resampling::Resampling;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -46,8 +49,11 @@ pub struct UpsamplerConfig {
     pub in_channels: usize,
     /// Channels inside.
     pub mid_channels: usize,
-    /// Residual blocks before and after the shuffle.
+    /// Residual blocks before and after the resampling.
     pub num_blocks_per_stage: usize,
+    /// What it makes larger.
+    #[serde(skip)]
+    pub resampling: Resampling,
 }
 
 impl UpsamplerConfig {
@@ -59,20 +65,14 @@ impl UpsamplerConfig {
     /// Parses and checks the file's configuration.
     ///
     /// # Errors
-    /// A field is missing, asks for another kind of upsampler (temporal, rational, 2-D), or is not known here.
+    /// A field is missing, asks for a kind of upsampler that is none of [`Resampling`] (2-D, another scale), or is not known here.
     pub fn from_json(config: &Value) -> Result<Self> {
-        for (field, supported) in [
-            ("_class_name", json!(CLASS)),
-            ("dims", json!(3)),
-            ("spatial_upsample", json!(true)),
-            ("temporal_upsample", json!(false)),
-            ("rational_resampler", json!(false)),
-            ("spatial_scale", json!(2.0)),
-        ] {
+        for (field, supported) in [("_class_name", json!(CLASS)), ("dims", json!(3))] {
             require(config, field, &supported)?;
         }
+        let resampling = Resampling::from_json(config)?;
         ENTRIES.check(config)?;
-        let config: Self = parse(config, "latent upsampler")?;
+        let config = Self { resampling, ..parse(config, "latent upsampler")? };
         within("in_channels", config.in_channels, 1..=4096)?;
         within("mid_channels", config.mid_channels, GROUPS..=16_384)?;
         within("mid_channels modulo 32", config.mid_channels % GROUPS, 0..=0)?;
@@ -86,9 +86,10 @@ pub struct Upsampler {
     initial_conv: Conv3d,
     initial_norm: GroupNorm,
     res_blocks: Vec<ResBlock>,
-    upsampler: Conv3d,
+    resampler: Resampler,
     post_upsample_res_blocks: Vec<ResBlock>,
     final_conv: Conv3d,
+    resampling: Resampling,
     dtype: DType,
 }
 
@@ -106,14 +107,14 @@ impl Module for Upsampler {
             let vb = vb.pp(name);
             (0..config.num_blocks_per_stage).map(|i| ResBlock::load(&vb.pp(i.to_string()), mid)).collect::<Result<_>>()
         };
-        let per_frame = Conv3dConfig { kernel: [1, 3, 3], ..Conv3dConfig::cube(mid, 4 * mid, TimePadding::Zeros) };
         Ok(Self {
             initial_conv: conv("initial_conv", latent, mid)?,
             initial_norm: GroupNorm::load(&vb.pp("initial_norm"), mid, GROUPS, EPS)?,
             res_blocks: blocks("res_blocks")?,
-            upsampler: Conv3d::load(&vb.pp("upsampler").pp("0"), per_frame.unfolded([1, 2, 2]))?,
+            resampler: Resampler::load(&vb.pp("upsampler"), mid, config.resampling)?,
             post_upsample_res_blocks: blocks("post_upsample_res_blocks")?,
             final_conv: conv("final_conv", mid, latent)?,
+            resampling: config.resampling,
             dtype: vb.compute().dtype,
         })
     }
@@ -121,7 +122,8 @@ impl Module for Upsampler {
 
 impl Upsampler {
     /// # Shapes
-    /// `[B, in_channels, F, H, W]` → `[B, in_channels, F, 2H, 2W]`, f32, un-normalised on both sides.
+    /// `[B, in_channels, F, H, W]` → the same larger as [`Resampling`] says (×2: `[B, in_channels, F, 2H, 2W]`), f32, un-normalised
+    /// on both sides.
     ///
     /// # Errors
     /// The channels do not fit.
@@ -135,8 +137,8 @@ impl Upsampler {
             x = block.forward(&x)?;
             taps.record(&format!("res{i}"), || channels_first(&x))?;
         }
-        let mut x = self.upsampler.forward(&x)?;
-        taps.record("upsampler", || Ok(channels_first(&x)?.transpose(1, 2)?.flatten(0, 1)?))?;
+        let mut x = self.resampler.forward(&x, taps)?;
+        self.record_resampled(&x, taps)?;
         for (i, block) in self.post_upsample_res_blocks.iter().enumerate() {
             x = block.forward(&x)?;
             taps.record(&format!("post{i}"), || channels_first(&x))?;
@@ -144,6 +146,17 @@ impl Upsampler {
         let x = channels_first(&self.final_conv.forward(&x)?)?;
         taps.record("final_conv", || Ok(x.clone()))?;
         Ok(x.to_dtype(DType::F32)?)
+    }
+
+    /// As the reference has it: frame by frame for ×2. Where frames are added it has the dropped one, which is not computed here.
+    fn record_resampled(&self, x: &Tensor, taps: &Taps) -> Result<()> {
+        match self.resampling {
+            Resampling::SpaceByTwo => {
+                taps.record("upsampler", || Ok(channels_first(x)?.transpose(1, 2)?.flatten(0, 1)?))
+            }
+            Resampling::SpaceByThreeHalves => taps.record("upsampler", || channels_first(x)),
+            Resampling::TimeByTwo | Resampling::SpaceAndTimeByTwo => Ok(()),
+        }
     }
 }
 

@@ -3,10 +3,13 @@
 //! Must not know tensors.
 
 use crate::config::{Entries, parse, require, within};
-use ltx_nn::{NnError, Result, TimePadding};
+use ltx_nn::{Conv3dConfig, NnError, Result, TimePadding};
 use ltx_types::LatentScale;
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+/// The timestep that the published configurations of LTX-Video 0.9.8 tell their decoder.
+const DECODE_TIMESTEP: f64 = 0.05;
 
 /// Entries of the section `vae`.
 const ENTRIES: Entries<'static> = Entries {
@@ -20,6 +23,8 @@ const ENTRIES: Entries<'static> = Entries {
         "use_quant_conv",
         "timestep_conditioning",
         "spatial_padding_mode",
+        "encoder_spatial_padding_mode",
+        "decoder_spatial_padding_mode",
         "latent_channels",
         "patch_size",
         "encoder_base_channels",
@@ -29,12 +34,7 @@ const ENTRIES: Entries<'static> = Entries {
         "latent_log_var",
         "causal_decoder",
     ],
-    fixed: &[
-        ("scaling_factor", "1.0"),
-        ("normalize_latent_channels", "false"),
-        ("encoder_spatial_padding_mode", "\"zeros\""),
-        ("decoder_spatial_padding_mode", "\"zeros\""),
-    ],
+    fixed: &[("scaling_factor", "1.0"), ("normalize_latent_channels", "false")],
     idle: &["_diffusers_version", "_name_or_path", "dropout"],
     idle_heads: &[],
 };
@@ -72,11 +72,46 @@ pub struct VideoVaeConfig {
     /// Channels after the encoder's first convolution; `latent_channels` when absent.
     encoder_base_channels: Option<usize>,
     /// Channels before the decoder's last convolution.
+    #[serde(default = "usual_channels")]
     decoder_base_channels: usize,
     encoder_blocks: Vec<(String, BlockParameters)>,
     decoder_blocks: Vec<(String, BlockParameters)>,
     latent_log_var: String,
     causal_decoder: bool,
+    /// The timestep (0..1) that the decoder is told, where it is told one; what is usual until a run says otherwise.
+    #[serde(skip)]
+    pub decode_timestep: Option<f64>,
+    /// Whether the decoder's clips are reflected beyond their sides, and not continued with zeros.
+    #[serde(skip)]
+    decoder_reflects: bool,
+}
+
+/// How convolutions continue a clip beyond its ends.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Padding {
+    time: TimePadding,
+    reflects: bool,
+}
+
+impl Padding {
+    /// The encoder's: a frame depends on itself and the past; zeros beyond the sides.
+    pub(super) const CAUSAL: Self = Self { time: TimePadding::Causal, reflects: false };
+
+    /// A 3×3×3 convolution.
+    pub(super) fn cube(self, inputs: usize, outputs: usize) -> Conv3dConfig {
+        Conv3dConfig::cube(inputs, outputs, self.time).reflecting(self.reflects)
+    }
+}
+
+/// What the encoder says about the variance of a latent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LogVariance {
+    /// Its channels behind the means, or one for all of them.
+    Stated,
+    /// The least there is, whatever its channel says.
+    Least,
+    /// There is none.
+    None,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -101,7 +136,8 @@ pub(super) enum Block {
     /// `layers` residual blocks.
     Residual { channels: usize, layers: usize },
     /// Space-to-depth (encoder) or depth-to-space (decoder) by `stride` = (time, height, width).
-    Resample { inputs: usize, outputs: usize, stride: [usize; 3] },
+    /// An upsampling that is `residual` has a skip; every downsampling has one.
+    Resample { inputs: usize, outputs: usize, stride: [usize; 3], residual: bool },
 }
 
 impl VideoVaeConfig {
@@ -117,16 +153,18 @@ impl VideoVaeConfig {
             ("out_channels", json!(3)),
             ("norm_layer", json!("pixel_norm")),
             ("use_quant_conv", json!(false)),
-            ("timestep_conditioning", json!(false)),
-            ("spatial_padding_mode", json!("zeros")),
         ] {
             require(section, field, &supported)?;
         }
+        let conditioned = timestep_conditioning(section)?;
+        let decoder_reflects = decoder_reflects(section, conditioned)?;
         ENTRIES.check(section)?;
         for list in ["encoder_blocks", "decoder_blocks"] {
             check_blocks(section, list)?;
         }
-        let config: Self = parse(section, "video VAE")?;
+        let mut config: Self = parse(section, "video VAE")?;
+        config.decode_timestep = conditioned.then_some(DECODE_TIMESTEP);
+        config.decoder_reflects = decoder_reflects;
         within("latent_channels", config.latent_channels, 1..=4096)?;
         within("patch_size", config.patch_size, 1..=16)?;
         within("decoder_base_channels", config.decoder_base_channels, 1..=4096)?;
@@ -160,8 +198,22 @@ impl VideoVaeConfig {
         }
     }
 
-    pub(super) fn decoder_time_padding(&self) -> TimePadding {
-        if self.causal_decoder { TimePadding::Causal } else { TimePadding::Replicate }
+    pub(super) fn log_variance(&self) -> LogVariance {
+        match self.latent_log_var.as_str() {
+            "constant" => LogVariance::Least,
+            "none" => LogVariance::None,
+            _ => LogVariance::Stated,
+        }
+    }
+
+    pub(super) fn decoder_padding(&self) -> Padding {
+        let time = if self.causal_decoder { TimePadding::Causal } else { TimePadding::Replicate };
+        Padding { time, reflects: self.decoder_reflects }
+    }
+
+    /// Whether the decoder's clips are reflected beyond their sides.
+    pub(super) fn decoder_reflects(&self) -> bool {
+        self.decoder_reflects
     }
 
     /// Pixels per latent element, from the encoder's blocks.
@@ -182,8 +234,9 @@ impl VideoVaeConfig {
                 _ if name == "res_x" => Block::Residual { channels, layers: layers(name, parameters)? },
                 Some(kind) => {
                     let (inputs, stride) = (channels, stride(kind, name)?);
+                    refuse_residual(parameters)?;
                     channels = checked(channels, multiplier(parameters, 2)?)?;
-                    Block::Resample { inputs, outputs: channels, stride }
+                    Block::Resample { inputs, outputs: channels, stride, residual: true }
                 }
                 None => return Err(unknown_block(name)),
             });
@@ -201,7 +254,14 @@ impl VideoVaeConfig {
             } else {
                 let (inputs, factor) = (channels, multiplier(parameters, 1)?);
                 channels /= factor;
-                Block::Resample { inputs, outputs: channels, stride: stride(name, name)? }
+                let (stride, residual) = (stride(name, name)?, is_residual(parameters));
+                if residual {
+                    // The skip's channels are the input's, unfolded and repeated a whole number of times.
+                    let folded = stride.iter().product::<usize>();
+                    within("vae channels that unfold into a skip (rest)", inputs % folded, 0..=0)?;
+                    within("vae channels of a skip (rest)", channels % (inputs / folded).max(1), 0..=0)?;
+                }
+                Block::Resample { inputs, outputs: channels, stride, residual }
             });
         }
         Ok(blocks)
@@ -248,13 +308,58 @@ fn layers(name: &str, parameters: &BlockParameters) -> Result<usize> {
 fn multiplier(parameters: &BlockParameters, default: usize) -> Result<usize> {
     let multiplier = match parameters {
         BlockParameters::Layers(_) => default,
-        BlockParameters::Fields(BlockFields { residual: Some(true), .. }) => {
-            return Err(NnError::unsupported("residual", true, "false"));
-        }
         BlockParameters::Fields(fields) => fields.multiplier.unwrap_or(default),
     };
     within("multiplier", multiplier, 1..=16)?;
     Ok(multiplier)
+}
+
+fn is_residual(parameters: &BlockParameters) -> bool {
+    matches!(parameters, BlockParameters::Fields(BlockFields { residual: Some(true), .. }))
+}
+
+/// Downsamplings have a skip without being told.
+fn refuse_residual(parameters: &BlockParameters) -> Result<()> {
+    if is_residual(parameters) { Err(NnError::unsupported("residual", true, "false")) } else { Ok(()) }
+}
+
+/// Whether the section says that the decoder is told a timestep.
+fn timestep_conditioning(section: &Value) -> Result<bool> {
+    const FIELD: &str = "timestep_conditioning";
+    match section.get(FIELD) {
+        Some(Value::Bool(stated)) => Ok(*stated),
+        stated => Err(NnError::unsupported(FIELD, stated.unwrap_or(&Value::Null), "true or false")),
+    }
+}
+
+/// Whether the decoder's clips are reflected beyond their sides: as stated for both halves, or for it alone; of a checkpoint that
+/// says nothing, as its generation does. The encoder has zeros there.
+fn decoder_reflects(section: &Value, conditioned: bool) -> Result<bool> {
+    let stated = |field: &str| match section.get(field).filter(|stated| !stated.is_null()) {
+        None => Ok(None),
+        Some(stated) if stated == "zeros" || stated == "reflect" => Ok(stated.as_str()),
+        Some(stated) => Err(NnError::unsupported(field, stated, "zeros or reflect")),
+    };
+    let (both, decoder) = (stated("spatial_padding_mode")?, stated("decoder_spatial_padding_mode")?);
+    let encoder = stated("encoder_spatial_padding_mode")?;
+    if both.or(encoder).is_some_and(|mode| mode != "zeros") {
+        let field = if both.is_some() { "spatial_padding_mode" } else { "encoder_spatial_padding_mode" };
+        return Err(NnError::unsupported(field, "reflect", "zeros in the encoder"));
+    }
+    for (field, own) in [("encoder_spatial_padding_mode", encoder), ("decoder_spatial_padding_mode", decoder)] {
+        if let (Some(both), Some(own)) = (both, own)
+            && both != own
+        {
+            return Err(NnError::unsupported(field, own, format!("{both}, as spatial_padding_mode states")));
+        }
+    }
+    let usual = if conditioned { "zeros" } else { "reflect" };
+    Ok(both.or(decoder).unwrap_or(usual) == "reflect")
+}
+
+/// Channels before the decoder's last convolution, where none are stated.
+fn usual_channels() -> usize {
+    128
 }
 
 fn stride(kind: &str, name: &str) -> Result<[usize; 3]> {

@@ -3,7 +3,7 @@
 //! Must not know images' files or sizes.
 
 use super::{
-    config::{Block, VideoVaeConfig},
+    config::{Block, LogVariance, Padding, VideoVaeConfig},
     patchify::patchify,
     resample::Downsample,
     residual::{EPS, ResidualBlocks},
@@ -26,8 +26,22 @@ pub struct VideoEncoder {
     conv_out: Conv3d,
     statistics: LatentStatistics,
     latent_channels: usize,
+    log_variance: LogVariance,
     patch_size: usize,
     dtype: DType,
+}
+
+/// Bounds of a log-variance, as the reference's distribution has them.
+const LEAST_LOG_VARIANCE: f64 = -30.0;
+const MOST_LOG_VARIANCE: f64 = 20.0;
+
+/// The distribution of a latent: mean and deviation of every element, `[B, latent_channels, F, H, W]`, f32.
+#[derive(Debug, Clone)]
+pub struct Posterior {
+    /// The means.
+    pub mean: Tensor,
+    /// The deviations.
+    pub std: Tensor,
 }
 
 impl Module for VideoEncoder {
@@ -47,9 +61,9 @@ impl Module for VideoEncoder {
             let vb = encoder.pp("down_blocks").pp(i.to_string());
             down_blocks.push(match block {
                 Block::Residual { channels, layers } => {
-                    DownBlock::Residual(ResidualBlocks::load(&vb, channels, layers, TimePadding::Causal)?)
+                    DownBlock::Residual(ResidualBlocks::load(&vb, channels, layers, Padding::CAUSAL)?)
                 }
-                Block::Resample { inputs, outputs, stride } => {
+                Block::Resample { inputs, outputs, stride, .. } => {
                     channels = outputs;
                     DownBlock::Downsample(Downsample::load(&vb, inputs, outputs, stride)?)
                 }
@@ -62,6 +76,7 @@ impl Module for VideoEncoder {
             conv_out: conv("conv_out", last)?,
             statistics: LatentStatistics::load(vb, config.latent_channels)?,
             latent_channels: config.latent_channels,
+            log_variance: config.log_variance(),
             patch_size: config.patch_size,
             dtype: vb.compute().dtype,
         })
@@ -77,17 +92,54 @@ impl VideoEncoder {
     /// # Errors
     /// The sizes do not divide.
     pub fn forward(&self, pixels: &Tensor, taps: &Taps) -> Result<Tensor> {
+        self.statistics.normalize(&self.features(pixels, taps)?.narrow(1, 0, self.latent_channels)?)
+    }
+
+    /// The distribution of the latent, not normalised.
+    ///
+    /// # Shapes
+    /// As [`Self::forward`].
+    ///
+    /// # Errors
+    /// As [`Self::forward`].
+    pub fn posterior(&self, pixels: &Tensor, taps: &Taps) -> Result<Posterior> {
+        let features = self.features(pixels, taps)?.to_dtype(DType::F32)?;
+        let channels = self.latent_channels;
+        let mean = features.narrow(1, 0, channels)?.contiguous()?;
+        let beside = features.dim(1)?.saturating_sub(channels);
+        let std = match self.log_variance {
+            LogVariance::Stated if beside > 0 => {
+                let log_variance =
+                    features.narrow(1, channels, beside)?.clamp(LEAST_LOG_VARIANCE, MOST_LOG_VARIANCE)?;
+                (log_variance * 0.5)?.exp()?.broadcast_as(mean.shape())?.contiguous()?
+            }
+            LogVariance::Stated | LogVariance::None => mean.zeros_like()?,
+            LogVariance::Least => (mean.zeros_like()? + (0.5 * LEAST_LOG_VARIANCE).exp())?,
+        };
+        Ok(Posterior { mean, std })
+    }
+
+    /// A latent drawn from the distribution, normalised: `mean + std · noise`.
+    ///
+    /// # Errors
+    /// The noise has another shape.
+    pub fn drawn(&self, posterior: &Posterior, noise: &Tensor) -> Result<Tensor> {
+        self.statistics.normalize(&(&posterior.mean + (&posterior.std * noise)?)?)
+    }
+
+    /// What the last convolution makes.
+    fn features(&self, pixels: &Tensor, taps: &Taps) -> Result<Tensor> {
         let mut x = self.conv_in.forward(&patchify(&pixels.to_dtype(self.dtype)?, self.patch_size)?)?;
         taps.record("conv_in", || channels_first(&x))?;
         for (i, block) in self.down_blocks.iter().enumerate() {
             x = match block {
-                DownBlock::Residual(blocks) => blocks.forward(x)?,
+                DownBlock::Residual(blocks) => blocks.forward(x, 0.0)?,
                 DownBlock::Downsample(downsample) => downsample.forward(&x)?,
             };
             taps.record(&format!("down{i}"), || channels_first(&x))?;
         }
         let x = channels_first(&self.conv_out.forward(&x)?)?;
         taps.record("conv_out", || Ok(x.clone()))?;
-        self.statistics.normalize(&x.narrow(1, 0, self.latent_channels)?)
+        Ok(x)
     }
 }

@@ -45,6 +45,11 @@ impl ClipShape {
         Self { frames, height: self.height / height as u64, width: self.width / width as u64 }
     }
 
+    /// With a row and a column beyond each side.
+    fn beyond_sides(self) -> Self {
+        Self { height: self.height + 2, width: self.width + 2, ..self }
+    }
+
     fn with_first_doubled(self, time: usize) -> Self {
         Self { frames: self.frames + u64::from(time == 2), ..self }
     }
@@ -104,22 +109,34 @@ impl VideoVaeConfig {
     /// The configuration names a block that is not implemented.
     pub fn decoder_bytes(&self, latent: ClipShape, placement: Placement) -> Result<u64> {
         let (mut at, mut most) = (latent, 0);
+        let reflects = self.decoder_reflects();
         for block in self.decoder()? {
             most = most.max(match block {
+                // The stream, what a layer takes, that with more beyond its sides, and what it makes of it, so or cut.
+                Block::Residual { channels, .. } if reflects => 4 * channels as u64 * at.beyond_sides().positions(),
+                Block::Resample { inputs, outputs, stride, residual } if reflects => {
+                    let before = inputs as u64 * at.beyond_sides().positions();
+                    at = at.up(stride);
+                    // The input twice; the result whole and cut, or cut with the skip and their sum.
+                    2 * before
+                        + (2 + u64::from(residual)) * outputs as u64 * at.beyond_sides().beyond_sides().positions()
+                }
                 Block::Residual { channels, .. } => {
                     // Our own second layer adds to the stream.
                     let in_place = placement.is_gpu() && placement.dtype == DType::BF16;
                     let added = if in_place { channels as u64 * at.positions() } else { 0 };
                     residual(channels as u64, at, placement) - added
                 }
-                Block::Resample { inputs, outputs, stride } => {
+                Block::Resample { inputs, outputs, stride, residual } => {
                     let before = inputs as u64 * at.positions();
                     let folded = (outputs * stride.iter().product::<usize>()) as u64;
                     let conv = Conv { inputs: inputs as u64, outputs: folded, normed: false }.values(at, placement);
                     at = at.up(stride);
                     match placement.device {
                         // Written unfolded, without the frame that is dropped.
-                        DeviceKind::Cpu => before + outputs as u64 * at.positions(),
+                        // A skip is the input unfolded, then as large as the result, which is added to it.
+                        DeviceKind::Cpu => before * (1 + u64::from(residual)) + outputs as u64 * at.positions(),
+                        DeviceKind::Gpu if residual => 2 * before + conv + outputs as u64 * at.positions(),
                         DeviceKind::Gpu => before + conv,
                     }
                 }
@@ -129,7 +146,10 @@ impl VideoVaeConfig {
         match placement.device {
             DeviceKind::Cpu => {
                 // The last features and the folded pixels, or the pixels folded and unfolded.
-                let last = (base + pixels).max(2 * pixels) * at.positions();
+                let last = match reflects {
+                    true => (2 * base + pixels).max(base + 2 * pixels) * at.beyond_sides().positions(),
+                    false => (base + pixels).max(2 * pixels) * at.positions(),
+                };
                 Ok(most.max(last) * CPU_VALUE + Conv3d::scratch_bytes(self.decoder_bottleneck()?))
             }
             DeviceKind::Gpu => {
@@ -156,7 +176,7 @@ impl VideoVaeConfig {
         for block in self.encoder()? {
             most = most.max(match block {
                 Block::Residual { channels, .. } => residual(channels as u64, at, placement),
-                Block::Resample { inputs, outputs, stride } => {
+                Block::Resample { inputs, outputs, stride, .. } => {
                     let (inputs, doubled) = (inputs as u64, at.with_first_doubled(stride[0]).positions());
                     let before = match placement.device {
                         // The input, and the same folded.

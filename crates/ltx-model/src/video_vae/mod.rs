@@ -11,9 +11,11 @@ mod patchify;
 mod resample;
 mod residual;
 mod statistics;
+mod timestep;
+mod upsample;
 
 pub use config::VideoVaeConfig;
 pub use decoder::VideoDecoder;
-pub use encoder::VideoEncoder;
+pub use encoder::{Posterior, VideoEncoder};
 pub use footprint::ClipShape;
 pub use statistics::LatentStatistics;

@@ -13,6 +13,8 @@ pub(crate) struct PreparedImage {
     pixels: ltx_media::RgbImage,
     frame_index: usize,
     strength: f64,
+    /// What its latent is drawn with; without it the latent is the mean.
+    noise: Option<Tensor>,
 }
 
 /// An image's latent at one stage's size.
@@ -29,7 +31,12 @@ impl PreparedImage {
         if let Some(crf) = crf.get() {
             pixels = ltx_media::crf_round_trip(&pixels, crf)?;
         }
-        Ok(Self { pixels, frame_index: condition.frame_index, strength: condition.strength.get() })
+        Ok(Self { pixels, frame_index: condition.frame_index, strength: condition.strength.get(), noise: None })
+    }
+
+    /// The image as LTX-Video 0.9.x takes it: stretched to the frame, its latent drawn with `noise`.
+    pub(crate) fn drawn_with(self, noise: Tensor) -> Self {
+        Self { noise: Some(noise), ..self }
     }
 
     pub(crate) fn encode(
@@ -39,10 +46,22 @@ impl PreparedImage {
         device: &Device,
         taps: &Taps,
     ) -> Result<ConditionedImage> {
-        let planar = ltx_media::to_pixels(&self.pixels, shape);
+        let planar = match self.noise {
+            None => ltx_media::to_pixels(&self.pixels, shape),
+            Some(_) => ltx_media::to_stretched_pixels(&self.pixels, shape),
+        };
         let pixels = Tensor::from_vec(planar, (1, 3, 1, shape.height, shape.width), device)?;
         taps.record("pixels", || Ok(pixels.clone()))?;
-        let latent = encoder.forward(&pixels, &Taps::off())?;
+        let latent = match &self.noise {
+            None => encoder.forward(&pixels, &Taps::off())?,
+            Some(noise) => {
+                let posterior = encoder.posterior(&pixels, &Taps::off())?;
+                taps.record("latent_mean", || Ok(posterior.mean.clone()))?;
+                taps.record("latent_std", || Ok(posterior.std.clone()))?;
+                taps.record("latent_noise", || Ok(noise.clone()))?;
+                encoder.drawn(&posterior, noise)?
+            }
+        };
         taps.record("latent", || Ok(latent.clone()))?;
         Ok(self.with_latent(latent))
     }

@@ -2,8 +2,11 @@
 //!
 //! Must not know sigmas.
 
+mod drawn;
 mod images;
+mod points;
 mod state;
 
+pub(crate) use drawn::Drawn;
 pub(crate) use images::{ConditionedImage, PreparedImage};
 pub(crate) use state::TokenState;

@@ -4,7 +4,7 @@
 
 use super::ConditionedImage;
 use crate::{
-    Noise, Result,
+    Noise, Result, Sigmas,
     tokens::{Positions, patchify, unpatchify},
 };
 use candle_core::{Device, Tensor};
@@ -13,14 +13,24 @@ use ltx_types::{ConditioningMode, FrameRate, LatentScale, LatentShape};
 
 /// What the sampler works on, beside the noisy tokens themselves.
 pub(crate) struct TokenState {
-    shape: LatentShape,
+    pub(super) shape: LatentShape,
     /// `[1, T, C]`: zeros or the upsampled latent, images where they stand.
     pub(crate) clean: Tensor,
     /// What noise is mixed into, `[1, T, C]`; keyframes are zero here.
-    base: Tensor,
+    pub(super) base: Tensor,
     /// 1 − strength per token.
     pub(crate) mask: Vec<f32>,
     pub(crate) positions: Positions,
+    pub(super) held: Held,
+}
+
+/// How tokens are kept near their images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Held {
+    /// Predictions are blended with the clean latent; a token's timestep is its mask times sigma.
+    Blended,
+    /// A token's timestep is the smaller of mask and sigma; `front` tokens stand before the clip's.
+    Points { front: usize },
 }
 
 impl TokenState {
@@ -63,12 +73,34 @@ impl TokenState {
             noised.push(tokens.zeros_like()?);
             clean.push(tokens);
         }
-        Ok(Self { shape, clean: Tensor::cat(&clean, 1)?, base: Tensor::cat(&noised, 1)?, mask, positions })
+        Ok(Self {
+            shape,
+            clean: Tensor::cat(&clean, 1)?,
+            base: Tensor::cat(&noised, 1)?,
+            mask,
+            positions,
+            held: Held::Blended,
+        })
     }
 
     /// Tokens, keyframes included.
     pub(crate) fn tokens(&self) -> usize {
         self.mask.len()
+    }
+
+    /// Values that a token has.
+    pub(crate) fn channels(&self) -> Result<usize> {
+        Ok(self.clean.dim(2)?)
+    }
+
+    /// Values of the whole sequence.
+    pub(crate) fn values(&self) -> usize {
+        self.clean.elem_count()
+    }
+
+    /// Tokens of the clip's first latent frame, which lead.
+    pub(crate) fn first_frame_tokens(&self) -> usize {
+        self.shape.frame_tokens()
     }
 
     /// The mask as `[1, T, 1]`.
@@ -96,14 +128,44 @@ impl TokenState {
         Ok(initial)
     }
 
-    /// Blends a prediction with the clean latent by the mask.
+    /// Blends a prediction with the clean latent by the mask; where tokens are points it is as it was.
     pub(crate) fn hold(&self, denoised: &Tensor) -> Result<Tensor> {
+        if self.held != Held::Blended {
+            return Ok(denoised.clone());
+        }
         let mask = self.mask_tensor(denoised.device())?;
         Ok((denoised.broadcast_mul(&mask)? + self.clean.broadcast_mul(&(1.0 - &mask)?)?)?)
     }
 
+    /// Every token's timestep, 0..1, in a step at `sigma`.
+    pub(crate) fn timesteps(&self, sigma: f32) -> Vec<f32> {
+        match self.held {
+            Held::Blended => self.mask.iter().map(|mask| mask * sigma).collect(),
+            Held::Points { .. } => self.mask.iter().map(|mask| mask.min(sigma)).collect(),
+        }
+    }
+
+    /// Whether guidance is of velocities, the unconditional one computed first, and not of clean predictions.
+    pub(crate) fn guides_velocities(&self) -> bool {
+        self.held != Held::Blended
+    }
+
+    /// The tokens behind the step at `sigma`, each its own share of the way to its clean estimate.
+    ///
+    /// # Shapes
+    /// `x`, `clean [1, T, C]`, f32 → the same.
+    pub(crate) fn towards(&self, x: &Tensor, clean: &Tensor, sigma: f32, sigmas: &Sigmas) -> Result<Tensor> {
+        let shares = super::points::shares(&self.mask, sigma, sigmas);
+        let shares = Tensor::from_vec(shares, (1, self.tokens(), 1), x.device())?;
+        Ok((x + (clean - x)?.broadcast_mul(&shares)?)?)
+    }
+
     /// The clip's own latent, keyframes dropped: `[1, T, C]` → `[1, C, F, H, W]`.
     pub(crate) fn clip_latent(&self, tokens: &Tensor) -> ltx_nn::Result<Tensor> {
-        unpatchify(&tokens.narrow(1, 0, self.shape.tokens())?, self.shape)
+        let front = match self.held {
+            Held::Blended => 0,
+            Held::Points { front } => front,
+        };
+        unpatchify(&tokens.narrow(1, front, self.shape.tokens())?, self.shape)
     }
 }

@@ -4,11 +4,13 @@
 
 mod choice;
 mod footprint;
+mod noise;
 mod seams;
 mod tiled;
 mod tiles;
 
 pub(crate) use choice::{Smallest, chosen};
 pub(crate) use footprint::DecodedClip;
+pub use noise::DecodeNoise;
 pub use tiled::decode_tiled;
 pub(crate) use tiles::Cut;

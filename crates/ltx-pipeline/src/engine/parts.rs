@@ -5,11 +5,14 @@
 use super::Engine;
 use crate::{
     PipelineError, Result,
-    plan::Fit,
+    opened::T5Files,
+    plan::{Fit, Sizes},
     resident::{Place, Slot, kept},
 };
+use candle_core::DType;
 use ltx_model::{
     part::Module,
+    t5::T5Encoder,
     text_encoder::{Gemma, TextEncoder},
     transformer::Transformer,
     upsampler::Upsampler,
@@ -17,7 +20,7 @@ use ltx_model::{
 };
 use ltx_nn::{Staging, Vb, Weights};
 use ltx_types::{Part, SamplingStage};
-use ltx_weights::{Adapted, LoraHalf, RandomWeights, Stored, TensorSet, Worn};
+use ltx_weights::{Adapted, LoraHalf, RandomWeights, Stored, TensorSet, Wear, Worn};
 use std::sync::Arc;
 
 /// The places of what is loaded and let go as one thing.
@@ -71,32 +74,46 @@ impl Parts {
 impl Engine {
     /// Bytes of weights that stay in memory between generations, once each part was used.
     pub fn resident_bytes(&self) -> u64 {
-        self.kept_parts().into_iter().map(|part| self.sizes.part(part)).sum()
+        let sizes = &self.sizes.larger;
+        self.kept_parts(sizes).into_iter().map(|part| sizes.part(part)).sum()
     }
 
     /// The parts that stay once each was loaded, where there is room.
-    pub(crate) fn kept_parts(&self) -> Vec<Part> {
-        kept(self.parts.places(), self.options.resident_bytes, |part| self.sizes.part(part))
+    pub(crate) fn kept_parts(&self, sizes: &Sizes) -> Vec<Part> {
+        kept(self.parts.places(), self.options.resident_bytes, |part| sizes.part(part))
     }
 
-    /// Lets go of what an earlier generation kept and this one has no room for.
+    /// Lets go of what an earlier generation kept and this one has no room for, or no use for as other LoRAs made it.
     pub(crate) fn make_room(&self, fit: &Fit) {
         let leaving = |place: &&dyn Place| !place.parts().iter().all(|part| fit.stays(*part));
         self.parts.places().into_iter().filter(leaving).for_each(Place::clear);
+        let worn = |half| SamplingStage::ALL.map(|stage| self.ltx.loras.worn(half, stage, &fit.wear));
+        self.parts.text_encoder.keep_worn(&worn(LoraHalf::Text));
+        self.parts.transformer.keep_worn(&worn(LoraHalf::Video));
     }
 
     /// The text encoder, its connector as LoRA files make it in a stage.
     pub(crate) fn text_encoder(&self, fit: &Fit, stage: SamplingStage) -> Result<Arc<TextEncoder>> {
         let stays = TextEncoder::STAYS.into_iter().all(|part| fit.stays(part));
-        let worn = self.ltx.loras.worn(LoraHalf::Text, stage);
+        let worn = self.ltx.loras.worn(LoraHalf::Text, stage, &fit.wear);
         self.parts.text_encoder.get_worn(&worn, stays, || {
             let [for_gemma, _] = self.host_shares();
-            let gemma_source = (self.source(&self.text.tensors), Worn::default());
+            let text = self.text.gemma()?;
+            let gemma_source = (self.source(&text.tensors), Worn::default());
             let gemma_vb = self.staged(gemma_source, &self.staging.gemma, for_gemma)?;
-            let gemma = Gemma::load(&gemma_vb.pp(self.text.prefix), &self.text.config)?;
-            let vb = self.staged((self.ltx_source(stage), worn.clone()), &self.staging.connector, 0)?;
-            Ok(TextEncoder::open(gemma, &vb, &self.architecture().text, stays)?)
+            let gemma = Gemma::load(&gemma_vb.pp(text.prefix), &text.config)?;
+            let vb = self.staged((self.ltx_source(stage, &fit.wear), worn.clone()), &self.staging.connector, 0)?;
+            Ok(TextEncoder::open(gemma, &vb, self.architecture().text()?, stays)?)
         })
+    }
+
+    /// T5, which is read anew for every encoding.
+    pub(crate) fn t5(&self, text: &T5Files) -> Result<T5Encoder> {
+        let [for_layers, _] = self.host_shares();
+        let vb = self.staged((self.source(&text.tensors), Worn::default()), &self.staging.gemma, for_layers)?;
+        // Its states leave the range of f16.
+        let vb = if vb.compute().dtype == DType::F16 { vb.with_dtype(DType::F32) } else { vb };
+        Ok(T5Encoder::load(&vb, &text.config)?)
     }
 
     pub(crate) fn video_encoder(&self, fit: &Fit) -> Result<Arc<VideoEncoder>> {
@@ -114,18 +131,18 @@ impl Engine {
     /// The transformer as LoRA files make it in a stage, its blocks still to be loaded by the first step. One that stays between
     /// generations holds all blocks.
     pub(crate) fn transformer(&self, fit: &Fit, stage: SamplingStage) -> Result<Arc<Transformer>> {
-        let worn = self.ltx.loras.worn(LoraHalf::Video, stage);
+        let worn = self.ltx.loras.worn(LoraHalf::Video, stage, &fit.wear);
         self.parts.transformer.get_worn(&worn, fit.stays(Transformer::PART), || {
             let [_, for_blocks] = self.host_shares();
-            let source = (self.ltx_source(stage), worn.clone());
+            let source = (self.ltx_source(stage, &fit.wear), worn.clone());
             let vb = self.staged(source, &self.staging.transformer, for_blocks)?;
             Ok(Transformer::open(&vb, &self.architecture().transformer, fit.held)?)
         })
     }
 
     /// Whether LoRA files make another half of the model in the second stage than in the first.
-    pub(crate) fn is_dressed_anew(&self, half: LoraHalf) -> bool {
-        let [first, second] = SamplingStage::ALL.map(|stage| self.ltx.loras.worn(half, stage));
+    pub(crate) fn is_dressed_anew(&self, half: LoraHalf, fit: &Fit) -> bool {
+        let [first, second] = SamplingStage::ALL.map(|stage| self.ltx.loras.worn(half, stage, &fit.wear));
         first != second
     }
 
@@ -144,9 +161,9 @@ impl Engine {
     /// which are used in every step and come first. The language model's is worth locking only where it stays for the next
     /// generation.
     fn host_shares(&self) -> [u64; 2] {
-        let blocks = self.options.host_bytes.min(self.sizes.blocks);
+        let blocks = self.options.host_bytes.min(self.sizes.larger.blocks);
         let gemma = if self.options.resident_bytes > 0 { self.options.host_bytes - blocks } else { 0 };
-        [gemma.min(self.sizes.gemma), blocks]
+        [gemma.min(self.sizes.larger.gemma), blocks]
     }
 
     /// A source whose streamed layers reach a GPU through page-locked memory; on the CPU as it is.
@@ -164,15 +181,16 @@ impl Engine {
     }
 
     fn ltx_vb(&self) -> Vb {
-        Vb::new(self.ltx_source(SamplingStage::First), self.options.compute.clone())
+        // Of the autoencoder, whose convolutions no LoRA changes.
+        Vb::new(self.source(&self.ltx.tensors), self.options.compute.clone())
     }
 
     /// The checkpoint's weights, with what the LoRA files add to them in a stage.
-    fn ltx_source(&self, stage: SamplingStage) -> Arc<dyn Weights> {
+    fn ltx_source(&self, stage: SamplingStage, wear: &Wear) -> Arc<dyn Weights> {
         let source = self.source(&self.ltx.tensors);
         match self.ltx.loras.is_empty() {
             true => source,
-            false => Arc::new(Adapted { base: source, loras: Arc::clone(&self.ltx.loras), stage }),
+            false => Arc::new(Adapted { base: source, loras: Arc::clone(&self.ltx.loras), stage, wear: wear.clone() }),
         }
     }
 

@@ -2,13 +2,17 @@
 //!
 //! Must not know tensors.
 
-use crate::PipelineError;
+use super::{
+    sampler::{KnownSampling, RawSampler},
+    upscaler::RawUpscalerCase,
+};
+use crate::{DecodeNoise, PipelineError, schedule::of_points as points_schedule};
 use candle_core::DType;
 use ltx_types::{
-    ConditioningMode, Defaults, FieldErrors, FramePosition, Generation, Guidance, ImageInput, ImageSource, LoraChoice,
-    LoraStrengths, Method, ModelFiles, Overrides, Schedule, Seed, Stages, Strength,
+    ConditioningMode, Defaults, FieldError, FieldErrors, Flow, FramePosition, Generation, Guidance, ImageInput,
+    ImageSource, LoraChoice, LoraStrengths, Method, ModelFiles, Overrides, Schedule, Seed, Stages, Strength,
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -63,8 +67,22 @@ pub enum GoldenError {
 struct RawCase {
     format: String,
     name: String,
+    /// Of which family the case is, where it is not one of LTX-2.
+    #[serde(default)]
+    family: Option<String>,
     checkpoint: PathBuf,
     text_encoder: PathBuf,
+    #[serde(default)]
+    components: Vec<PathBuf>,
+    /// For people: it is found beside the text encoder.
+    #[serde(default, rename = "tokenizer")]
+    _tokenizer: Option<PathBuf>,
+    #[serde(default)]
+    text_tokens: Option<usize>,
+    #[serde(default)]
+    decode_timestep: Option<f64>,
+    #[serde(default)]
+    decode_noise_scale: Option<f64>,
     spatial_upscaler: Option<PathBuf>,
     method: Method,
     conditioning: ConditioningMode,
@@ -83,6 +101,9 @@ struct RawCase {
     tolerance: Tolerance,
     #[serde(default)]
     loras: Vec<RawLora>,
+    /// Plain Euler in both stages, if it is not said.
+    sampler: Option<RawSampler>,
+    schedule_tokens: Option<usize>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -130,7 +151,13 @@ pub struct GoldenCase {
     /// The model it belongs to.
     pub files: ModelFiles,
     pub(crate) request: Generation,
+    /// Whether the first stage is sampled by ancestral Euler.
+    pub(crate) ancestral: bool,
     pub(super) tolerance: Tolerance,
+    /// Slots in which the case holds a prompt of T5.
+    pub(super) text_slots: Option<usize>,
+    /// What the case's decoder is told.
+    pub(super) decode_noise: DecodeNoise,
 }
 
 impl GoldenCase {
@@ -140,34 +167,76 @@ impl GoldenCase {
     /// It cannot be read, is of another format, or its request does not hold together.
     pub fn open(folder: &Path) -> Result<Self, GoldenError> {
         let file = folder.join("case.json");
-        let bytes = fs::read(&file).map_err(|source| GoldenError::Read { file: file.clone(), source })?;
-        let raw: RawCase =
-            serde_json::from_slice(&bytes).map_err(|source| GoldenError::BadCase { file: file.clone(), source })?;
-        if raw.format != "ltx-golden/1" {
-            return Err(GoldenError::Format { file, found: raw.format });
-        }
+        let raw: RawCase = read(&file)?;
+        let file = of_format(file, &raw.format)?;
         let files = ModelFiles {
             checkpoint: folder.join(&raw.checkpoint),
-            components: vec![],
+            components: raw.components.iter().map(|path| folder.join(path)).collect(),
             text_encoder: folder.join(&raw.text_encoder),
             upscaler: raw.spatial_upscaler.as_ref().map(|path| folder.join(path)),
             loras: raw.loras.iter().map(|lora| lora.choice(folder)).collect(),
         };
-        let (name, tolerance) = (raw.name.clone(), raw.tolerance);
-        let request = raw.request(folder).map_err(|source| GoldenError::Request { file, source })?;
-        Ok(Self { folder: folder.to_owned(), name, files, request, tolerance })
+        let usual = DecodeNoise::default();
+        let decode_noise = DecodeNoise {
+            timestep: raw.decode_timestep.unwrap_or(usual.timestep),
+            scale: raw.decode_noise_scale.or(raw.decode_timestep).unwrap_or(usual.scale),
+        };
+        let (name, tolerance, text_slots) = (raw.name.clone(), raw.tolerance, raw.text_tokens);
+        let sampling = match &raw.sampler {
+            None => KnownSampling::First { ancestral: false },
+            Some(sampler) => sampler.known(raw.seed).ok_or_else(|| GoldenError::BadCase {
+                file: file.clone(),
+                source: serde::de::Error::custom("a sampler with noise, seed or stage that no flow here has"),
+            })?,
+        };
+        let (flow, ancestral) = match sampling {
+            KnownSampling::Flow(flow) => (Some(flow), false),
+            KnownSampling::First { ancestral } => (None, ancestral),
+        };
+        let request = raw.request(folder, flow).map_err(|source| GoldenError::Request { file, source })?;
+        let folder = folder.to_owned();
+        Ok(Self { folder, name, files, request, ancestral, tolerance, text_slots, decode_noise })
     }
+}
+
+fn read<T: DeserializeOwned>(file: &Path) -> Result<T, GoldenError> {
+    let bytes = fs::read(file).map_err(|source| GoldenError::Read { file: file.to_owned(), source })?;
+    serde_json::from_slice(&bytes).map_err(|source| GoldenError::BadCase { file: file.to_owned(), source })
+}
+
+fn of_format(file: PathBuf, found: &str) -> Result<PathBuf, GoldenError> {
+    if found == "ltx-golden/1" { Ok(file) } else { Err(GoldenError::Format { file, found: found.to_owned() }) }
+}
+
+/// The case in a folder, where it states a kind of its own.
+pub(super) fn upscaler_in(folder: &Path) -> Result<Option<RawUpscalerCase>, GoldenError> {
+    let file = folder.join("case.json");
+    if read::<serde_json::Value>(&file)?.get("kind").is_none() {
+        return Ok(None);
+    }
+    let raw: RawUpscalerCase = read(&file)?;
+    of_format(file, &raw.format)?;
+    Ok(Some(raw))
 }
 
 impl RawLora {
     fn choice(&self, folder: &Path) -> LoraChoice {
         let strengths = LoraStrengths { first: self.stage1_strength, second: self.stage2_strength };
-        LoraChoice { path: folder.join(&self.file), strengths }
+        LoraChoice::at(folder.join(&self.file), strengths)
     }
 }
 
 impl RawCase {
-    fn request(self, folder: &Path) -> Result<Generation, FieldErrors> {
+    /// The sigmas of a case of LTX-Video 0.9.x, where they are not the schedule's.
+    fn sigmas_of_its_own(&self, schedule: Schedule, steps: usize) -> Option<Vec<f64>> {
+        let usual = points_schedule(schedule, steps);
+        let near = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-6;
+        let same = usual.values().len() == self.stage1_sigmas.len();
+        let same = same && usual.values().iter().zip(&self.stage1_sigmas).all(near);
+        (!same).then(|| self.stage1_sigmas.iter().map(|sigma| f64::from(*sigma)).collect())
+    }
+
+    fn request(self, folder: &Path, flow: Option<Flow>) -> Result<Generation, FieldErrors> {
         let schedule = if self.guidance.is_some() { Schedule::Guided } else { Schedule::Distilled };
         let image = |image: RawImage| ImageInput {
             source: ImageSource::Path(folder.join(image.file)),
@@ -175,7 +244,11 @@ impl RawCase {
             strength: image.strength,
         };
         let guidance = self.guidance.as_ref();
+        let of_points = self.family.as_ref().is_some_and(|family| family.starts_with("ltxv"));
+        let steps = self.stage1_sigmas.len().saturating_sub(1);
+        let own_sigmas = of_points.then(|| self.sigmas_of_its_own(schedule, steps)).flatten();
         let said = Overrides {
+            flow,
             negative_prompt: Some(self.negative_prompt.unwrap_or_default()),
             conditioning: Some(self.conditioning),
             width: Some(self.width),
@@ -184,7 +257,8 @@ impl RawCase {
             fps: Some(self.frame_rate),
             seed: Some(self.seed),
             // The schedule's own arithmetic is part of what a case proves; only the number of steps is taken.
-            steps: Some(self.stage1_sigmas.len().saturating_sub(1)),
+            steps: own_sigmas.is_none().then_some(steps).filter(|_| !of_points || schedule == Schedule::Guided),
+            sigmas: own_sigmas,
             stages: Some(if self.stage2_sigmas.is_some() { Stages::Two } else { Stages::One }),
             cfg_scale: guidance.map(|guidance| guidance.cfg_scale),
             stg_scale: guidance.map(|guidance| guidance.stg_scale),
@@ -195,6 +269,14 @@ impl RawCase {
         };
         let images = self.images.into_iter().map(image).collect();
         let draft = Defaults::official(schedule).fill(said, self.prompt, images);
-        draft.check(self.method)
+        let request = draft.check(self.method)?;
+        let tokens = crate::schedule::tokens(&request);
+        match self.schedule_tokens.filter(|stated| *stated != tokens) {
+            Some(stated) => {
+                let rule = "are not the tokens of the first stage, from which the flow takes its schedule";
+                Err(FieldError::new("schedule_tokens", stated, rule).nearest(tokens).into())
+            }
+            None => Ok(request),
+        }
     }
 }

@@ -73,13 +73,18 @@ fn is_layer(name: &str) -> bool {
 
 /// Padded rows of hidden states and features mean nothing: only rows whose mask is 1 are compared.
 fn real_rows(name: &str, tensor: &Tensor, found: &BTreeMap<String, Tensor>) -> candle_core::Result<Tensor> {
-    let Some((prompt, "gemma_hidden_states" | "video_features")) = name.rsplit_once('.') else {
+    let Some((prompt, kind @ ("gemma_hidden_states" | "video_features" | "video_context"))) = name.rsplit_once('.')
+    else {
         return Ok(tensor.clone());
     };
     let Some(mask) = found.get(&format!("{prompt}.attention_mask")) else {
         return Err(candle_core::Error::msg("no attention mask says which rows count"));
     };
     let mask = mask.flatten_all()?.to_vec1::<i64>()?;
+    // A connector fills the slots in front of a prompt; what is behind one stays padding.
+    if kind == "video_context" && (mask.first() != Some(&1) || tensor.dim(1)? != mask.len()) {
+        return Ok(tensor.clone());
+    }
     let real: Vec<u32> = (0u32..).zip(&mask).filter(|(_, mask)| **mask == 1).map(|(row, _)| row).collect();
     let count = real.len();
     tensor.contiguous()?.index_select(&Tensor::from_vec(real, count, tensor.device())?, 1)

@@ -11,7 +11,10 @@ use candle_core::{Device, Tensor};
 use ltx_engine::Run;
 use ltx_nn::Taps;
 use ltx_types::{Guidance, Stages};
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+};
 
 /// Everything one case yields.
 pub struct GoldenResult {
@@ -33,11 +36,11 @@ impl GoldenResult {
 /// # Errors
 /// The case's tensors cannot be read, or the engine failed; a deviation is not an error but a failed comparison.
 pub fn run_case(case: &GoldenCase, options: EngineOptions, run: &Run<'_>) -> Result<GoldenResult, GoldenError> {
-    let file = case.folder.join("tensors.safetensors");
-    let expected = candle_core::safetensors::load(&file, &Device::Cpu)
-        .map_err(|source| PipelineError::Tensors { file, source: Box::new(source) })?;
-    let expected: BTreeMap<String, Tensor> = expected.into_iter().collect();
+    let expected = tensors_of(&case.folder)?;
     let tolerance = case.tolerance.of(options.compute.dtype);
+    let text_slots = case.text_slots.unwrap_or(options.text_slots);
+    let ancestral = Some(case.ancestral);
+    let options = EngineOptions { ancestral, text_slots, decode_noise: case.decode_noise, ..options };
     let engine = Engine::open(&case.files, options)?;
     let taps = Taps::on();
     let mut chunks = Vec::new();
@@ -50,6 +53,14 @@ pub fn run_case(case: &GoldenCase, options: EngineOptions, run: &Run<'_>) -> Res
     computed.insert("decoded_raw".to_owned(), decoded);
     let comparisons = compare_all(&computed, &expected, &required(case), tolerance);
     Ok(GoldenResult { comparisons, computed: computed.into_iter().collect() })
+}
+
+/// What the reference computed.
+pub(super) fn tensors_of(folder: &Path) -> Result<BTreeMap<String, Tensor>, PipelineError> {
+    let file = folder.join("tensors.safetensors");
+    let tensors = candle_core::safetensors::load(&file, &Device::Cpu)
+        .map_err(|source| PipelineError::Tensors { file, source: Box::new(source) })?;
+    Ok(tensors.into_iter().collect())
 }
 
 /// The connector's RoPE is the same for every prompt; the goldens hold it once.

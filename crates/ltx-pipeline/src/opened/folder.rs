@@ -5,7 +5,7 @@
 
 use super::recognised::{Part as Holding, diffusers_class, foreign, parts_among, refused};
 use crate::{PipelineError, Result};
-use ltx_model::{foreign::Foreign, text_encoder::GemmaConfig};
+use ltx_model::{diffusers::is_pipeline, foreign::Foreign, text_encoder::GemmaConfig};
 use ltx_types::{ModelFiles, Part};
 use ltx_weights::TensorSet;
 use std::{
@@ -43,6 +43,9 @@ pub fn named_otherwise(path: &Path) -> Option<PipelineError> {
 /// The files of the checkpoint in a folder, the transformer's first.
 pub(crate) fn checkpoint_in(folder: &Path) -> Result<Vec<PathBuf>> {
     if let Some(class) = diffusers_class(folder) {
+        if is_pipeline(&class) && folder.join("model_index.json").exists() {
+            return components_of(folder);
+        }
         return Err(refused(folder, Foreign::of_diffusers_class(&class)));
     }
     if is_gemma(folder) {
@@ -75,6 +78,22 @@ pub(crate) fn checkpoint_in(folder: &Path) -> Result<Vec<PathBuf>> {
         _ if parts.is_empty() => Err(PipelineError::NothingInFolder { folder: folder.to_owned() }),
         _ => Ok(parts.into_iter().map(|part| part.file).collect()),
     }
+}
+
+/// The files of a pipeline's folder of diffusers: weights and configuration of transformer and VAE.
+fn components_of(folder: &Path) -> Result<Vec<PathBuf>> {
+    let (mut files, mut configs) = (Vec::new(), Vec::new());
+    for name in ["transformer", "vae"] {
+        let component = folder.join(name);
+        let weights = weights_in(&component)?;
+        if weights.is_empty() {
+            return Err(PipelineError::NothingInFolder { folder: component });
+        }
+        files.extend(weights);
+        configs.push(component.join("config.json"));
+    }
+    files.extend(configs);
+    Ok(files)
 }
 
 /// Whether a folder's `config.json` is a Gemma-3's.

@@ -3,7 +3,7 @@
 //!
 //! Must not know how a model is loaded.
 
-use super::{Held, KeysOf, TextFolder};
+use super::{Held, KeysOf, T5Files, TextFolder};
 use crate::{PipelineError, Result};
 use ltx_model::{
     foreign::{Foreign, Signs},
@@ -56,11 +56,17 @@ pub(super) fn misplaced(tensors: &TensorSet) -> PipelineError {
     if config.is_some_and(|config| UpsamplerConfig::is_stated_by(&config)) {
         return named("latent upscaler", "name it with --upscaler, beside a transformer");
     }
+    if T5Files::is_among(tensors) {
+        return named("T5 text encoder", "name it with --text-encoder, beside a transformer");
+    }
     if TextFolder::prefix_in(tensors).is_some() {
         return named("Gemma text encoder", "name it with --text-encoder, beside a transformer");
     }
     if tensors.vision_files().next().is_some() {
         return PipelineError::VisionAlone { file };
+    }
+    if is_duration_head(tensors) {
+        return named("LTX-2.5 duration head", "name a transformer; lengths are said, not predicted");
     }
     if is_audio(tensors) {
         return named("LTX audio VAE", "name a transformer; audio is left alone");
@@ -77,6 +83,12 @@ fn as_another_part(file: &Path, title: &str, instead: &'static str) -> PipelineE
 pub(crate) fn is_audio(tensors: &TensorSet) -> bool {
     let mut keys = tensors.keys().peekable();
     keys.peek().is_some() && keys.all(|key| key.starts_with("audio_vae.") || key.starts_with("vocoder."))
+}
+
+/// Whether files hold the head that predicts a clip's length, and nothing else.
+pub(crate) fn is_duration_head(tensors: &TensorSet) -> bool {
+    let mut keys = tensors.keys().peekable();
+    keys.peek().is_some() && keys.all(|key| key.starts_with("duration_head."))
 }
 
 /// An error that shows how the keys of an unknown file begin.

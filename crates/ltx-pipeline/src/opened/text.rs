@@ -1,7 +1,8 @@
-//! A text encoder, opened: a Gemma-3 folder, or a file that says all that the folder would.
+//! A text encoder, opened: a Gemma folder, or a file that says all that the folder would. LTX-2.5's file holds the text projection
+//! of the checkpoint as well, which is no part of the language model.
 //!
-//! Where its configuration comes from, the first of these that is there: what the file itself states (an entry `config`, or the
-//! keys of llama.cpp's), `config.json` beside it, the published size that its shapes show. Two of them that contradict each other
+//! Where its configuration comes from, the first of these that is there: what the file itself states (an entry `config` or
+//! `gemma_config`, or the keys of llama.cpp's), `config.json` beside it, the published size that its shapes show. Two of them that contradict each other
 //! are refused; one that says more adds to the other.
 //!
 //! Must not know requests.
@@ -21,10 +22,17 @@ use std::{
     sync::Arc,
 };
 
-/// A Gemma-3 folder or file.
+/// The metadata entry in which the file of a whole text encoder states what `config.json` would.
+const GEMMA_CONFIG: &str = "gemma_config";
+/// Where the keys of the text projection begin.
+const PROJECTION: &str = "text_embedding_projection.";
+
+/// A Gemma folder or file.
 pub(crate) struct TextFolder {
     pub(crate) tensors: Arc<TensorSet>,
     pub(crate) config: GemmaConfig,
+    /// The file, where it holds the text projection as well.
+    pub(crate) projection: Option<PathBuf>,
     /// Where the language model's keys begin.
     pub(crate) prefix: &'static str,
     /// Where `config.json` and `tokenizer.json` are, if they are.
@@ -46,6 +54,9 @@ impl TextFolder {
         } else {
             (TensorSet::open_folder(path)?, path.to_owned())
         };
+        let has_projection = path.is_file() && tensors.has_prefix(PROJECTION);
+        let projection = has_projection.then(|| path.to_owned());
+        let tensors = tensors.keeping(|key| !(has_projection && key.starts_with(PROJECTION)));
         let mut notes: Vec<String> = tensors.vision_files().map(left_alone).collect();
         if let Some(found) = foreign(&tensors) {
             return Err(refused(path, found));
@@ -57,7 +68,15 @@ impl TextFolder {
             });
         };
         let config = configuration(&tensors, prefix, &folder, path.is_dir(), &mut notes)?;
-        Ok(Self { tensors: Arc::new(tensors), config, prefix, folder, notes })
+        Ok(Self { tensors: Arc::new(tensors), config, projection, prefix, folder, notes })
+    }
+
+    /// The text projection, where it lies in the language model's file.
+    pub(crate) fn projection_tensors(&self) -> Result<Option<TensorSet>> {
+        let open = |file: &PathBuf| TensorSet::open_file(file);
+        let whole = self.projection.as_ref().map(open).transpose()?;
+        // What the file says about itself is about the language model.
+        Ok(whole.map(|whole| whole.keeping(|key| key.starts_with(PROJECTION)).without_metadata()))
     }
 
     /// Loads the language model from shapes alone.
@@ -89,10 +108,13 @@ fn configuration(
     let llama = (tensors.metadata("general.architecture") == Some("gemma3"))
         .then(|| llama_keys(tensors, vocabulary.unwrap_or(0), layers_in(tensors, prefix)))
         .transpose()?;
-    let stated = match tensors.states_config() {
-        true => Some(GemmaConfig::from_json(&tensors.config()?).map_err(config_of(tensors.path()))?),
-        false => None,
+    let stated = match (tensors.json(GEMMA_CONFIG)?, tensors.states_config()) {
+        (Some(config), _) => Some(config),
+        (None, true) => Some(tensors.config()?),
+        (None, false) => None,
     };
+    let parsed = stated.as_ref().map(GemmaConfig::from_json);
+    let stated = parsed.transpose().map_err(config_of(tensors.path()))?;
     if let (Some(llama), Some(config)) = (&llama, &stated) {
         agree(llama, config, tensors.path(), tensors.path())?;
     }

@@ -3,13 +3,14 @@
 //!
 //! Must not know how much a stage needs.
 
-use super::PlanShape;
+use super::{PlanShape, Sizes};
 use crate::{
     Engine, PipelineError, Result,
     decode::{Cut, Smallest, chosen},
 };
 use ltx_engine::{BlocksNeed, DecodingNeed, MemoryPlan, TileSizes};
 use ltx_types::{Generation, LatentShape, Part};
+use ltx_weights::Wear;
 
 /// How a generation is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub(crate) struct Fit {
     pub(crate) previews: bool,
     /// Tiles of the decoder.
     pub(crate) tiles: TileSizes,
+    /// How strongly each LoRA file counts.
+    pub(crate) wear: Wear,
 }
 
 impl Fit {
@@ -36,6 +39,7 @@ impl Engine {
     /// # Errors
     /// A firm budget does not hold the least that is possible.
     pub(crate) fn fit(&self, request: &Generation) -> Result<Fit> {
+        self.ltx.loras.wear(&request.loras)?;
         let (fit, plan) = self.fitted(&PlanShape::of(request, self.prompts()));
         match plan.budget {
             Some(budget) if budget.firm && !plan.fits() => {
@@ -55,26 +59,28 @@ impl Engine {
         let all = self.architecture().transformer.num_layers;
         let scale = self.architecture().vae.scale();
         let LatentShape { frames, height, width } = self.latent_of(shape.pixels, shape);
+        let sizes = &*self.sizes_with(&shape.loras);
+        let wear = self.ltx.loras.wear(&shape.loras).or_else(|_| self.ltx.loras.wear(&[])).unwrap_or_default();
         let plan = |fit: Fit| {
             let lengths = fit.tiles.lengths([frames, height, width], scale);
             let plan = MemoryPlan {
                 gpu: self.placement.is_gpu(),
-                stages: self.needs(shape, &fit),
+                stages: self.needs(shape, &fit, sizes),
                 process: self.process_bytes(),
-                blocks: BlocksNeed { held: fit.held, all, bytes: self.sizes.block },
+                blocks: BlocksNeed { held: fit.held, all, bytes: sizes.larger.block },
                 decoding: DecodingNeed { count: lengths.iter().map(|axis| axis.count).product(), tiles: fit.tiles },
                 budget: self.options.memory,
             };
             (fit, plan)
         };
-        let (previews, kept) = (self.options.previews, self.kept_parts());
-        let tiles = self.tiles(shape, &kept, Smallest::Official);
-        let whole = plan(Fit { kept, held: all, previews, tiles });
+        let (previews, kept) = (self.options.previews, self.kept_parts(&sizes.larger));
+        let tiles = self.tiles((shape, &sizes.larger), &kept, Smallest::Official);
+        let whole = plan(Fit { kept, held: all, previews, tiles, wear: wear.clone() });
         if whole.1.fits() {
             return whole;
         }
-        let tiles = self.tiles(shape, &[], Smallest::Least);
-        let alone = |held, previews| plan(Fit { kept: Vec::new(), held, previews, tiles });
+        let tiles = self.tiles((shape, &sizes.larger), &[], Smallest::Least);
+        let alone = |held, previews| plan(Fit { kept: Vec::new(), held, previews, tiles, wear: wear.clone() });
         for previews in [previews, false] {
             let most = (0..=all).rev().map(|held| alone(held, previews)).find(|(_, plan)| plan.fits());
             if let Some(most) = most {
@@ -86,7 +92,7 @@ impl Engine {
 
     /// The decoder's tiles: those that were asked for; else the official ones, and on a GPU as large ones as its budget holds
     /// beside what stays there.
-    fn tiles(&self, shape: &PlanShape, kept: &[Part], smallest: Smallest) -> TileSizes {
+    fn tiles(&self, (shape, sizes): (&PlanShape, &Sizes), kept: &[Part], smallest: Smallest) -> TileSizes {
         let official = TileSizes::default();
         let (Some(budget), true) = (self.options.memory, self.placement.is_gpu()) else {
             return self.options.tiles.unwrap_or(official);
@@ -94,8 +100,8 @@ impl Engine {
         if let Some(tiles) = self.options.tiles {
             return tiles;
         }
-        let beside = kept.iter().filter(|part| **part != Part::VideoDecoder).map(|part| self.sizes.part(*part));
-        let weights = self.sizes.part(Part::VideoDecoder) + beside.sum::<u64>();
+        let beside = kept.iter().filter(|part| **part != Part::VideoDecoder).map(|part| sizes.part(*part));
+        let weights = sizes.part(Part::VideoDecoder) + beside.sum::<u64>();
         let room = budget.bytes.saturating_sub(self.process_bytes() + weights);
         let (latent, scale) = (self.latent_of(shape.pixels, shape), self.architecture().vae.scale());
         chosen(latent, scale, smallest, |tiles| self.decoding_bytes(shape, tiles) <= room)

@@ -10,12 +10,12 @@ mod process;
 mod sizes;
 
 pub(crate) use fit::Fit;
-pub(crate) use sizes::Sizes;
+pub(crate) use sizes::{Sizes, StageSizes};
 
 use crate::{Engine, Prompts};
 use ltx_engine::MemoryPlan;
 use ltx_model::text_encoder::MAX_TOKENS;
-use ltx_types::{FrameCount, Generation, Guidance, PixelShape, Stages};
+use ltx_types::{FrameCount, Generation, Guidance, LoraUse, PixelShape, Stages};
 
 /// What the memory of a request depends on.
 #[derive(Debug, Clone)]
@@ -30,6 +30,8 @@ pub struct PlanShape {
     pub images: usize,
     /// Tokens of every prompt.
     pub prompts: Vec<usize>,
+    /// LoRAs that the request names.
+    pub loras: Vec<LoraUse>,
 }
 
 impl Engine {
@@ -53,11 +55,12 @@ impl PlanShape {
         let negative = request.guidance.as_ref().is_some_and(Guidance::uses_cfg).then_some(&request.negative_prompt);
         let prompts = std::iter::once(&request.prompt).chain(negative).map(|prompt| tokens(prompt)).collect();
         let Generation { pixels, frames, stages, .. } = *request;
-        Self { pixels, frames, stages, images: request.images.len(), prompts }
+        let loras = request.loras.clone();
+        Self { pixels, frames, stages, images: request.images.len(), prompts, loras }
     }
 
     /// A clip from one image and a prompt of the greatest length.
     pub fn of_clip(pixels: PixelShape, frames: FrameCount, stages: Stages) -> Self {
-        Self { pixels, frames, stages, images: 1, prompts: vec![MAX_TOKENS] }
+        Self { pixels, frames, stages, images: 1, prompts: vec![MAX_TOKENS], loras: vec![] }
     }
 }

@@ -2,13 +2,14 @@
 //!
 //! Must not know budgets.
 
-use super::{Fit, PlanShape, Sizes, process::waiting_bytes};
-use crate::{Engine, decode::DecodedClip};
+use super::{Fit, PlanShape, Sizes, StageSizes, process::waiting_bytes};
+use crate::{Engine, decode::DecodedClip, opened::TextFiles};
 use ltx_engine::{StageNeed, TileSizes};
 use ltx_media::Mp4Writer;
 use ltx_model::{
     footprint::{reading_bytes, streamed_bytes},
     part::Module,
+    t5::T5_TOKENS,
     text_encoder::TextEncoder,
     transformer::{StepShape, Transformer},
     upsampler::Upsampler,
@@ -25,9 +26,10 @@ struct Moment {
 
 impl Engine {
     /// Stage by stage, in the order they run.
-    pub(super) fn needs(&self, shape: &PlanShape, fit: &Fit) -> Vec<StageNeed> {
+    pub(super) fn needs(&self, shape: &PlanShape, fit: &Fit, sizes: &StageSizes) -> Vec<StageNeed> {
         let (architecture, placement) = (self.architecture(), self.placement);
-        let part = |part: Part| self.sizes.part(part);
+        let StageSizes { larger, first, second } = sizes;
+        let part = |part: Part| larger.part(part);
         let mut stages = Vec::new();
         let mut need = |stage, parts: &[Part], moment: Moment| {
             let beside = fit.kept.iter().filter(|part| !parts.contains(part)).map(|kept| part(*kept)).sum();
@@ -35,8 +37,8 @@ impl Engine {
             stages.push(StageNeed { stage, weights, resident: beside, activations });
         };
 
-        let [first, second] = &self.stage_sizes;
-        need(Stage::TextEncoding, &TextEncoder::STAYS, self.text_moment(shape, fit));
+        let of_text = if shape.stages == Stages::Two { larger } else { first };
+        need(Stage::TextEncoding, &TextEncoder::STAYS, self.text_moment(shape, fit, of_text));
         let image = ClipShape { frames: 1, height: shape.pixels.height as u64, width: shape.pixels.width as u64 };
         let activations = architecture.vae.encoder_bytes(image, placement).unwrap_or(0);
         let weights = part(VideoEncoder::PART);
@@ -74,12 +76,22 @@ impl Engine {
     }
 
     /// The worst moment of the text encoding: in the language model, in the projection, or in the connector.
-    fn text_moment(&self, shape: &PlanShape, fit: &Fit) -> Moment {
-        let (gemma, connector, placement) = (&self.text.config, &self.architecture().text.connector, self.placement);
+    fn text_moment(&self, shape: &PlanShape, fit: &Fit, sizes: &Sizes) -> Moment {
+        let placement = self.placement;
+        let gemma = match &self.text {
+            TextFiles::Gemma(text) => &text.config,
+            TextFiles::T5(text) => {
+                let prompts: Vec<usize> = shape.prompts.iter().map(|tokens| (*tokens).min(T5_TOKENS)).collect();
+                let weights = streamed_bytes(sizes.gemma_layer, text.config.num_layers);
+                let activations =
+                    text.config.activation_bytes(&prompts, placement) + reading_bytes(sizes.gemma, placement);
+                return Moment { weights, activations };
+            }
+        };
+        let connector = self.architecture().text.as_ref().map(|text| &text.connector);
         let states = || shape.prompts.iter().map(|tokens| gemma.states_bytes(*tokens, placement));
         let (all, most) = (states().sum::<u64>(), states().max().unwrap_or(0));
         let layer = shape.prompts.iter().map(|tokens| gemma.layer_bytes(*tokens, placement)).max().unwrap_or(0);
-        let sizes = if shape.stages == Stages::Two { &self.sizes } else { &self.stage_sizes[0] };
         let stays = TextEncoder::STAYS.into_iter().all(|part| fit.stays(part));
         let kept = if stays { TextEncoder::STAYS.into_iter().map(|part| sizes.part(part)).sum() } else { 0 };
         let or_kept = |weights| if stays { kept } else { weights };
@@ -91,8 +103,8 @@ impl Engine {
             // The states as they are, side by side, and rescaled.
             Moment { weights: or_kept(sizes.part(Part::TextProjection)), activations: all + 2 * most },
             Moment {
-                weights: or_kept(streamed_bytes(sizes.connector_block, connector.layers)),
-                activations: connector.activation_bytes(shape.prompts.len(), placement),
+                weights: or_kept(connector.map_or(0, |it| streamed_bytes(sizes.connector_block, it.layers))),
+                activations: connector.map_or(0, |it| it.activation_bytes(shape.prompts.len(), placement)),
             },
         ];
         moments.into_iter().max_by_key(|moment| moment.weights + moment.activations).unwrap_or(moments[0])

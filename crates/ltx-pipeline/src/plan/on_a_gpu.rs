@@ -46,7 +46,9 @@ fn weights_are_counted_as_a_gpu_keeps_them() {
     assert_eq!(denoising.weights, 2 * parameters(Part::Transformer));
     let decoding = plan(None).stages.into_iter().find(|need| need.stage == Stage::Decoding).unwrap();
     assert_eq!(decoding.weights, 2 * parameters(Part::VideoDecoder));
-    assert!(plan(None).gpu && engine.sizes.small > 0 && engine.sizes.small < parameters(Part::Transformer));
+    assert!(
+        plan(None).gpu && engine.sizes.larger.small > 0 && engine.sizes.larger.small < parameters(Part::Transformer)
+    );
 }
 
 #[test]

@@ -27,7 +27,7 @@ impl Engine {
     pub(super) fn process_bytes(&self) -> u64 {
         match self.placement.device {
             DeviceKind::Cpu => PROCESS + WORD * self.prompts().words() as u64 + self.options.beside_bytes,
-            DeviceKind::Gpu => WORKSPACES + self.sizes.small,
+            DeviceKind::Gpu => WORKSPACES + self.sizes.larger.small,
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Must not know requests.
 
-use crate::opened::{LtxFile, TextFolder};
+use crate::opened::{LtxFile, TextFiles};
 use candle_core::DType;
 use ltx_model::{
     footprint::{Placement, Stack, streamed_bytes},
@@ -15,7 +15,7 @@ use ltx_nn::{
     matrix::{Arithmetic, Description, Form, StoredKind, Use, form},
 };
 use ltx_types::{Part, SamplingStage};
-use ltx_weights::{Footprint, LoadReport, Loras, Tally, TensorSet};
+use ltx_weights::{Footprint, LoadReport, Loras, Tally, TensorSet, Wear};
 use std::collections::BTreeMap;
 
 /// Sizes of one model's weights: of what stays, packed matrices, and LoRA pairs beside them, are as they are stored, all else
@@ -40,6 +40,15 @@ pub(crate) struct Sizes {
     pub(crate) gemma: u64,
 }
 
+/// The sizes in each stage.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct StageSizes {
+    /// Of each the larger, for what is there in either stage.
+    pub(crate) larger: Sizes,
+    pub(crate) first: Sizes,
+    pub(crate) second: Sizes,
+}
+
 /// Layers of a stack: together, the largest, and the largest tensor.
 #[derive(Default)]
 struct Layers {
@@ -53,9 +62,9 @@ impl Sizes {
     pub(crate) fn of(
         reports: &[LoadReport],
         ltx: &LtxFile,
-        text: &TextFolder,
+        text: &TextFiles,
         (compute, placement): (&Compute, Placement),
-        stage: SamplingStage,
+        (stage, wear): (SamplingStage, &Wear),
     ) -> Self {
         let (value, gpu) = (placement.value_bytes(), placement.is_gpu());
         let mut sizes = Self::default();
@@ -69,7 +78,7 @@ impl Sizes {
             }
         }
         let arithmetic = Arithmetic { on_gpu: gpu, ..Arithmetic::of(compute) };
-        let blocks_rule = Rule { arithmetic, loras: &ltx.loras, stage };
+        let blocks_rule = Rule { arithmetic, loras: &ltx.loras, stage, wear };
         // Everything but the blocks is exact.
         let rule = Rule { arithmetic: Arithmetic { eight_bit: false, ..arithmetic }, ..blocks_rule };
         let all = ltx.tensors.memory_bytes(&format!("{}.", Transformer::PREFIX), |tensor| {
@@ -90,9 +99,12 @@ impl Sizes {
         *transformer = transformer.saturating_sub(exact) + sizes.blocks;
         sizes.streamed_block = layers(&blocks, |tensor| blocks_rule.streamed(tensor)).layer;
         sizes.second_form = layers(&blocks, |tensor| blocks_rule.loading(tensor)).tensor;
-        let connector = (&*ltx.tensors, ltx.architecture.text.connector.stack());
-        sizes.connector_block = layers(&connector, |tensor| rule.streamed(tensor)).layer;
-        let gemma = (&*text.tensors, text.config.stack(text.prefix));
+        let connector = ltx.architecture.text.as_ref().map(|text| (&*ltx.tensors, text.connector.stack()));
+        let of_connector = |bytes: &dyn Fn(Footprint<'_>) -> u64| {
+            connector.as_ref().map_or_else(Layers::default, |connector| layers(connector, bytes))
+        };
+        sizes.connector_block = of_connector(&|tensor| rule.streamed(tensor)).layer;
+        let gemma = (&**text.tensors(), text.stack());
         let no_loras = Rule { loras: &Loras::default(), ..rule };
         let language = layers(&gemma, |tensor| no_loras.streamed(tensor));
         (sizes.gemma, sizes.gemma_layer) = (language.sum, language.layer);
@@ -100,7 +112,7 @@ impl Sizes {
             let small = |tensor: Footprint<'_>| {
                 if tensor.is_matrix() { 0 } else { arithmetic.floats().bytes(values(tensor.shape)) }
             };
-            sizes.small = [&blocks, &connector, &gemma].map(|stack| layers(stack, small).sum).iter().sum();
+            sizes.small = layers(&blocks, small).sum + of_connector(&small).sum + layers(&gemma, small).sum;
         }
         sizes
     }
@@ -143,6 +155,7 @@ struct Rule<'a> {
     arithmetic: Arithmetic,
     loras: &'a Loras,
     stage: SamplingStage,
+    wear: &'a Wear,
 }
 
 impl Rule<'_> {
@@ -159,7 +172,7 @@ impl Rule<'_> {
     fn bytes(self, tensor: Footprint<'_>, usage: Use) -> u64 {
         let matrix = self.matrix(tensor);
         let has_pairs = matrix.is_some_and(|matrix| matrix.has_pairs);
-        let pairs = if has_pairs { self.loras.size_beside_in(tensor.key, self.stage).bytes } else { 0 };
+        let pairs = if has_pairs { self.loras.size_beside_in(tensor.key, self.stage, self.wear).bytes } else { 0 };
         self.form(matrix, usage).bytes(values(tensor.shape)) + pairs
     }
 
@@ -197,7 +210,7 @@ impl Rule<'_> {
 
     /// Whether LoRA pairs count for a tensor.
     fn is_adapted(self, tensor: Footprint<'_>) -> bool {
-        self.loras.size_beside_in(tensor.key, self.stage).tensors > 0
+        self.loras.size_beside_in(tensor.key, self.stage, self.wear).tensors > 0
     }
 }
 
@@ -227,11 +240,12 @@ mod tests {
 
     #[test]
     fn a_gpu_keeps_fp8_as_bytes_and_everything_else_in_the_dtype() {
-        let loras = Loras::default();
+        let (loras, wear) = (Loras::default(), Wear::default());
         let rule = |dtype, on_gpu| Rule {
             arithmetic: Arithmetic { on_gpu, dtype, eight_bit: false, tiles: false },
             loras: &loras,
             stage: SamplingStage::First,
+            wear: &wear,
         };
         let tensor = |stored, kind| Footprint { key: "layer.weight", shape: &[32, 64], stored, matrix: kind };
         let matrix = |stored, packing| tensor(stored, Some(StoredKind::Packed(packing)));
@@ -261,13 +275,13 @@ mod tests {
 
     #[test]
     fn what_is_no_matrix_is_in_the_dtype_and_converted_beside_it_on_a_gpu() {
-        let loras = Loras::default();
+        let (loras, wear) = (Loras::default(), Wear::default());
         let norm = Footprint { key: "layer.norm", shape: &[64], stored: 256, matrix: None };
         for (dtype, on_gpu, expected) in
             [(DType::F32, false, [256, 256]), (DType::F32, true, [256, 0]), (DType::BF16, true, [128, 256])]
         {
             let arithmetic = Arithmetic { on_gpu, dtype, eight_bit: true, tiles: false };
-            let rule = Rule { arithmetic, loras: &loras, stage: SamplingStage::First };
+            let rule = Rule { arithmetic, loras: &loras, stage: SamplingStage::First, wear: &wear };
             assert_eq!([rule.staying(norm), rule.loading(norm)], expected, "{dtype:?} {on_gpu}");
         }
     }

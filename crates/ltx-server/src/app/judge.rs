@@ -6,7 +6,7 @@
 use super::{ModelCard, Node, Problem};
 use ltx_jobs::{Jobs, UploadId};
 use ltx_policy::{Ask, Eligibility, PolicyConfig, Refusal};
-use ltx_types::{Defaults, Faults, FieldError, FieldErrors, GenerationDraft, ModelRules};
+use ltx_types::{Defaults, Faults, FieldError, FieldErrors, GenerationDraft, LoraUse, ModelRules};
 
 /// A generation as a client specifies it, its silent fields not filled in yet: they depend on the model, and the model on
 /// policy. Each face implements it for its own kind of request.
@@ -66,7 +66,13 @@ impl Node {
                 image_bytes: self.config.jobs.limits.image_bytes.get(),
                 images,
             };
-            let request = asked.read(&rules);
+            let mut request = asked.read(&rules);
+            // Settled now, so that the frames stay what they are whatever is listed later.
+            let (stages, listed) = (request.draft.stages, card.manifest.loras_by_name().collect::<Vec<_>>());
+            match LoraUse::settled(request.draft.loras.clone(), &listed, stages) {
+                Ok(loras) => request.draft.loras = loras,
+                Err(faults) => request.faults.extend(faults),
+            }
             let verdict = Eligibility::of(&request.ask, &request.draft, policy);
             let rules = self.rules_of(card).unwrap_or(ModelRules::LTX);
             (Judged { request, verdict, rules }, card.manifest.name.clone())

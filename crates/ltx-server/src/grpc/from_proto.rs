@@ -14,8 +14,8 @@ use ltx_jobs::{GenerationId, OutputKind, UploadId};
 use ltx_policy::{Agent, Ask, Audio};
 use ltx_proto::v1;
 use ltx_types::{
-    ConditioningMode, Faults, FieldError, FramePosition, ImageInput, ImageSource, Overrides, Schedule, Seed, Stages,
-    Strength,
+    ConditioningMode, Faults, FieldError, Flow, FramePosition, ImageInput, ImageSource, LoraUse, Overrides, Schedule,
+    Seed, Stages, Strength,
 };
 use prost::Message;
 use sha2::{Digest, Sha256};
@@ -42,6 +42,7 @@ fn request(spec: &v1::GenerationSpec, rules: &Rules<'_>) -> Request {
     let mut faults = Faults::default();
     let ask = ask(spec, &mut faults);
     let schedule = schedule(spec.schedule, &mut faults);
+    let flow = flow(spec.flow, &mut faults);
     let mut images = Images { rules, inputs: Vec::new(), uploads: Vec::new(), faults: &mut faults };
     images.read(spec);
     let Images { inputs, uploads, .. } = images;
@@ -56,6 +57,7 @@ fn request(spec: &v1::GenerationSpec, rules: &Rules<'_>) -> Request {
         frames: size(spec.frames),
         fps: spec.fps,
         seed: last.keep_as("seed", spec.seed.map_or_else(Seed::drawn, |seed| Ok(Seed(seed)))),
+        flow,
         schedule,
         steps: size(spec.steps),
         stages: stages(spec.stages, &mut last),
@@ -67,11 +69,13 @@ fn request(spec: &v1::GenerationSpec, rules: &Rules<'_>) -> Request {
         sigmas: sigmas(&spec.sigmas),
         refine_sigmas: sigmas(&spec.refine_sigmas),
         beyond_trained_length: spec.beyond_trained_length,
+        loras: loras(&spec.loras, &mut last),
     };
     let mut draft = rules.defaults.fill(said, spec.prompt.clone(), inputs);
     // What would be read is known only where it is known what runs.
     let (schedule, stages) = (faults.has("schedule"), last.has("stages"));
-    draft.faults.retain(|fault| !(schedule || stages && fault.field == "refine_sigmas"));
+    let of_two = ["refine_sigmas", "loras"];
+    draft.faults.retain(|fault| !(schedule || stages && of_two.contains(&fault.field)));
     length(&mut faults, "prompt", &draft.prompt, rules.prompt_bytes);
     length(&mut faults, "negative_prompt", &draft.negative_prompt, rules.prompt_bytes);
     faults.append(last);
@@ -232,6 +236,19 @@ fn schedule(value: i32, faults: &mut Faults) -> Option<Schedule> {
     }
 }
 
+fn flow(value: i32, faults: &mut Faults) -> Option<Flow> {
+    match v1::Flow::try_from(value) {
+        Ok(v1::Flow::Unspecified) => None,
+        Ok(v1::Flow::Distilled) => Some(Flow::Distilled),
+        Ok(v1::Flow::Dev) => Some(Flow::Dev),
+        Ok(v1::Flow::Hq) => Some(Flow::Hq),
+        Err(_) => {
+            faults.add(unknown("flow", value));
+            None
+        }
+    }
+}
+
 fn conditioning(value: i32, faults: &mut Faults) -> Option<ConditioningMode> {
     match v1::Conditioning::try_from(value) {
         Ok(v1::Conditioning::Unspecified) => None,
@@ -264,6 +281,19 @@ fn stg_blocks(guidance: &v1::Guidance, faults: &mut Faults) -> Option<Vec<usize>
     }
     let named: Vec<_> = blocks.iter().take(STG_BLOCKS).map(|&block| block as usize).collect();
     (!named.is_empty()).then_some(named)
+}
+
+/// LoRAs by name, as many as a request may name.
+fn loras(spec: &[v1::LoraUse], faults: &mut Faults) -> Vec<LoraUse> {
+    let read = |lora: &v1::LoraUse| LoraUse {
+        name: lora.name.clone(),
+        strength: lora.strength.map(|strength| strength as f32),
+        stage_2_strength: lora.stage_2_strength.map(|strength| strength as f32),
+    };
+    if spec.len() > LoraUse::MOST {
+        faults.add(LoraUse::too_many(spec.len()));
+    }
+    spec.iter().take(LoraUse::MOST).map(read).collect()
 }
 
 fn size(value: Option<u32>) -> Option<usize> {

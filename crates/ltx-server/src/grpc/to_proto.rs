@@ -14,7 +14,9 @@ use ltx_jobs::{
 };
 use ltx_policy::{Agent, Ground, StoredRequest};
 use ltx_proto::v1;
-use ltx_types::{ConditioningMode, FieldError, GenerationDraft, ImageCondition, Method, Schedule, Stage};
+use ltx_types::{
+    ConditioningMode, FieldError, Flow, GenerationDraft, ImageCondition, LoraUse, Method, Schedule, Stage,
+};
 use prost_types::Timestamp;
 use std::{
     sync::Arc,
@@ -95,6 +97,7 @@ fn spec(stored: &StoredRequest, model: &str) -> v1::GenerationSpec {
         frames: Some(count(draft.frames)),
         fps: Some(draft.fps),
         seed: Some(draft.seed.0),
+        flow: draft.flow.map_or(v1::Flow::Unspecified, flow).into(),
         schedule: schedule(draft.schedule).into(),
         steps: Some(count(draft.steps_taken())),
         stages: Some(u32::from(draft.stages.count())),
@@ -113,10 +116,19 @@ fn spec(stored: &StoredRequest, model: &str) -> v1::GenerationSpec {
         sigmas: draft.sigmas.clone().unwrap_or_default(),
         refine_sigmas: draft.refine_sigmas.clone().unwrap_or_default(),
         beyond_trained_length: draft.beyond_trained_length,
+        loras: draft.loras.iter().map(lora).collect(),
         model: model.to_owned(),
         caller: Some(caller),
         ..v1::GenerationSpec::default()
     }
+}
+
+/// A LoRA by name.
+fn lora(of: &LoraUse) -> v1::LoraUse {
+    // As it was written: 0.1, not the double that is nearest to the f32 of it.
+    let said = |strength: Option<f32>| strength.and_then(|strength| strength.to_string().parse().ok());
+    let LoraUse { name, strength, stage_2_strength } = of;
+    v1::LoraUse { name: name.clone(), strength: said(*strength), stage_2_strength: said(*stage_2_strength) }
 }
 
 fn images(conditions: &[ImageCondition]) -> Option<v1::generation_spec::Images> {
@@ -199,6 +211,12 @@ fn mark(outcome: &Finished) -> v1::UsageMark {
         time: text("time").parse().ok(),
         sigmas: sigmas("sigmas"),
         refine_sigmas: sigmas("refine_sigmas"),
+        loras: of["loras"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|lora| Some(lora.as_str()?.to_owned()))
+            .collect(),
     }
 }
 
@@ -305,6 +323,14 @@ pub(crate) fn method(of: Method) -> v1::Method {
     match of {
         Method::ImageToVideo => v1::Method::ImageToVideo,
         Method::StartEndFrames => v1::Method::StartEndFrames,
+    }
+}
+
+fn flow(of: Flow) -> v1::Flow {
+    match of {
+        Flow::Distilled => v1::Flow::Distilled,
+        Flow::Dev => v1::Flow::Dev,
+        Flow::Hq => v1::Flow::Hq,
     }
 }
 

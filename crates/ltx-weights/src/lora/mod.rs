@@ -23,7 +23,7 @@ use ltx_nn::{
     Compute, Weights,
     matrix::{LowRank, Stored, merge_low_rank},
 };
-use ltx_types::{LoraChoice, LoraStrengths, SamplingStage};
+use ltx_types::{FieldError, LoraChoice, LoraStrengths, LoraUse, SamplingStage};
 use names::Target;
 pub use problem::LoraProblem;
 pub use report::{Idle, LoraReport, is_lora, lora_report};
@@ -37,8 +37,23 @@ use std::{
 struct Product {
     file: usize,
     pair: Pair,
-    /// Strength and alpha over rank together, by stage.
-    scales: LoraStrengths,
+    /// Alpha over rank.
+    scale: f32,
+}
+
+/// How strongly each file counts in each stage of a generation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wear(Vec<[u32; 2]>);
+
+impl Wear {
+    fn of(strengths: impl Iterator<Item = LoraStrengths>) -> Self {
+        Self(strengths.map(|strengths| [strengths.first.to_bits(), strengths.second.to_bits()]).collect())
+    }
+
+    fn at(&self, file: usize, stage: SamplingStage) -> f32 {
+        let [first, second] = self.0.get(file).copied().unwrap_or_default();
+        f32::from_bits(if stage == SamplingStage::First { first } else { second })
+    }
 }
 
 /// Which half of a model weights belong to, for which LoRA files are applied apart.
@@ -96,10 +111,10 @@ impl Loras {
     }
 
     fn add(&mut self, choice: &LoraChoice, model: &TensorSet, underscored: &BTreeMap<String, &str>) -> Result<()> {
-        let LoraChoice { path, strengths } = choice;
+        let path = &choice.path;
         let file = LoraFile::open(path)?;
         self.note(path, file.problems.iter().cloned());
-        let mut report = LoraReport::new(path, *strengths);
+        let mut report = LoraReport::new(choice);
         report.audio += file.audio;
         let mut counted = Vec::new();
         for pair in &file.pairs {
@@ -131,8 +146,7 @@ impl Loras {
             match checked {
                 Ok((rank, scale)) => {
                     report.count(rank, scale, file.size(pair));
-                    let scales = LoraStrengths { first: scale * strengths.first, second: scale * strengths.second };
-                    let product = Product { file: self.files.len(), pair: pair.clone(), scales };
+                    let product = Product { file: self.files.len(), pair: pair.clone(), scale };
                     self.products.entry(target.to_owned()).or_default().push(product);
                     counted.push(pair);
                 }
@@ -156,14 +170,33 @@ impl Loras {
         &self.absent
     }
 
+    /// How strongly the files count in a generation that names `used` of those with a name.
+    ///
+    /// # Errors
+    /// No file has such a name; the error names the nearest of those that one has.
+    pub fn wear(&self, used: &[LoraUse]) -> Result<Wear, FieldError> {
+        let listed: Vec<_> =
+            self.reports.iter().filter_map(|report| Some((report.name.as_deref()?, report.strengths()))).collect();
+        used.iter().try_for_each(|used| used.strengths_among(&listed).map(drop))?;
+        Ok(Wear::of(self.reports.iter().map(|report| match &report.name {
+            None => report.strengths(),
+            Some(name) => match used.iter().find(|used| used.name == *name) {
+                Some(used) => used.strengths(report.strengths()),
+                None => LoraStrengths::both(0.0),
+            },
+        })))
+    }
+
     /// What the files make of a half of the model in a stage.
-    pub fn worn(&self, half: LoraHalf, stage: SamplingStage) -> Worn {
+    pub fn worn(&self, half: LoraHalf, stage: SamplingStage, wear: &Wear) -> Worn {
         let mut strengths: BTreeMap<usize, u32> = BTreeMap::new();
         for products in self.products.iter().filter(|(key, _)| LoraHalf::of(key) == half).map(|(_, products)| products)
         {
-            for product in products.iter().filter(|product| product.scales.at(stage) != 0.0) {
-                let report = &self.reports[product.file];
-                strengths.insert(product.file, report.strengths().at(stage).to_bits());
+            for product in products {
+                let strength = wear.at(product.file, stage);
+                if product.scale * strength != 0.0 {
+                    strengths.insert(product.file, strength.to_bits());
+                }
             }
         }
         Worn(strengths.into_iter().map(|(file, bits)| (self.files[file].path.clone(), bits)).collect())
@@ -197,26 +230,36 @@ impl Loras {
         problems
     }
 
-    /// What stays in memory beside a weight that stays packed, in the stage that has more of it.
+    /// What stays in memory beside a weight that stays packed, in the stage that has more of it, of the files that count always.
     pub fn size_beside(&self, key: &str) -> Tally {
-        let sizes = SamplingStage::ALL.map(|stage| self.size_beside_in(key, stage));
+        let always = self.wear(&[]).unwrap_or_default();
+        let sizes = SamplingStage::ALL.map(|stage| self.size_beside_in(key, stage, &always));
         sizes.into_iter().max_by_key(|size| size.bytes).unwrap_or_default()
     }
 
     /// What stays in memory beside a weight that stays packed, in a stage.
-    pub fn size_beside_in(&self, key: &str, stage: SamplingStage) -> Tally {
-        let products = self.at(key, stage);
-        products.fold(Tally::default(), |sum, product| sum + self.files[product.file].size_in_memory(&product.pair))
+    pub fn size_beside_in(&self, key: &str, stage: SamplingStage, wear: &Wear) -> Tally {
+        let products = self.at(key, stage, wear);
+        products
+            .fold(Tally::default(), |sum, (product, _)| sum + self.files[product.file].size_in_memory(&product.pair))
     }
 
-    /// The products that count for a weight in a stage.
-    fn at(&self, key: &str, stage: SamplingStage) -> impl Iterator<Item = &Product> {
-        self.products.get(key).into_iter().flatten().filter(move |product| product.scales.at(stage) != 0.0)
+    /// The products that count for a weight in a stage, and what each is multiplied by.
+    fn at<'a>(
+        &'a self,
+        key: &str,
+        stage: SamplingStage,
+        wear: &'a Wear,
+    ) -> impl Iterator<Item = (&'a Product, f32)> + use<'a> {
+        let products = self.products.get(key).into_iter().flatten();
+        let scaled = products.map(move |product| (product, product.scale * wear.at(product.file, stage)));
+        scaled.filter(|(_, scale)| *scale != 0.0)
     }
 
-    fn products(&self, key: &str, stage: SamplingStage, compute: &Compute) -> ltx_nn::Result<Vec<LowRank>> {
-        let read = |product: &Product| self.files[product.file].read(&product.pair, product.scales.at(stage), compute);
-        self.at(key, stage).map(read).collect()
+    fn products(&self, key: &str, dress: (SamplingStage, &Wear), compute: &Compute) -> ltx_nn::Result<Vec<LowRank>> {
+        let (stage, wear) = dress;
+        let read = |(product, scale): (&Product, f32)| self.files[product.file].read(&product.pair, scale, compute);
+        self.at(key, stage, wear).map(read).collect()
     }
 }
 
@@ -228,6 +271,8 @@ pub struct Adapted {
     pub loras: Arc<Loras>,
     /// In which stage.
     pub stage: SamplingStage,
+    /// How strongly each.
+    pub wear: Wear,
 }
 
 impl Weights for Adapted {
@@ -236,7 +281,7 @@ impl Weights for Adapted {
     }
 
     fn matrix(&self, key: &str, shape: [usize; 2], compute: &Compute) -> ltx_nn::Result<Stored> {
-        let pairs = self.loras.products(key, self.stage, compute)?;
+        let pairs = self.loras.products(key, (self.stage, &self.wear), compute)?;
         if pairs.is_empty() {
             return self.base.matrix(key, shape, compute);
         }

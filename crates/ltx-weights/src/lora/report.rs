@@ -12,7 +12,7 @@ use crate::{
     LoadReport, Result, TensorSet, WeightsError,
     report::{KeyProblem, Tally},
 };
-use ltx_types::{LoraStrengths, Part};
+use ltx_types::{LoraChoice, LoraStrengths, Part};
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
@@ -25,6 +25,8 @@ use std::{
 pub struct LoraReport {
     /// The file.
     pub file: PathBuf,
+    /// By what requests name it, if it counts only where they do.
+    pub name: Option<String>,
     /// Its strength in the first stage.
     pub strength: f32,
     /// Its strength in the second stage.
@@ -69,9 +71,11 @@ impl fmt::Display for Idle {
 }
 
 impl LoraReport {
-    pub(super) fn new(file: &Path, strengths: LoraStrengths) -> Self {
+    pub(super) fn new(choice: &LoraChoice) -> Self {
+        let LoraChoice { path, strengths, name } = choice;
         Self {
-            file: file.to_owned(),
+            file: path.clone(),
+            name: name.clone(),
             strength: strengths.first,
             stage_2_strength: strengths.second,
             weights: 0,
@@ -104,7 +108,8 @@ impl LoraReport {
         self.idle = match self.weights {
             0 if self.audio.tensors > 0 => Some(Idle::AudioOnly),
             0 => None,
-            _ if self.strengths().are_nought() => Some(Idle::StrengthNought),
+            // What a request names may have another strength there.
+            _ if self.name.is_none() && self.strengths().are_nought() => Some(Idle::StrengthNought),
             _ if self.scales == (0.0, 0.0) => Some(Idle::AlphaNought),
             _ => products_are_nought().then_some(Idle::ProductsNought),
         };

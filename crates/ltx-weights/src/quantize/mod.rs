@@ -41,6 +41,8 @@ pub enum Naming {
         /// Where the language model's keys begin.
         prefix: &'static str,
     },
+    /// As llama.cpp calls those of T5's encoder; others are left out.
+    T5,
 }
 
 /// How a file is to be written.
@@ -159,6 +161,7 @@ fn written_as(key: &str, naming: &Naming) -> Option<String> {
     match naming {
         Naming::Official => Some(key.to_owned()),
         Naming::Gemma { prefix } => names::llama_name(key.strip_prefix(prefix)?.strip_prefix('.')?),
+        Naming::T5 => names::llama_t5_name(key),
     }
 }
 

@@ -17,6 +17,18 @@ impl TensorSet {
         self.files.iter().find_map(|file| file.metadata(entry))
     }
 
+    /// A metadata entry that holds JSON, of the first file that has it.
+    ///
+    /// # Errors
+    /// It is not JSON.
+    pub fn json(&self, entry: &'static str) -> Result<Option<Value>> {
+        let Some((file, text)) = self.files.iter().find_map(|file| Some((file, file.metadata(entry)?))) else {
+            return Ok(None);
+        };
+        let parsed = serde_json::from_str(text);
+        parsed.map(Some).map_err(|source| WeightsError::BadJson { file: file.path.clone(), what: entry, source })
+    }
+
     /// Metadata entries that begin with `head`, the rest of each name with its value, of the first file that has any. Arrays are
     /// not among them.
     pub fn metadata_under<'a>(&'a self, head: &str) -> Vec<(&'a str, &'a str)> {

@@ -5,8 +5,8 @@
 
 use super::{fault::Fault, words};
 use ltx_proto::v1::{
-    CheckEligibilityResponse, Failure, Fidelity, Generation, GenerationEvent, ModelRules, Node, OutputFile, Progress,
-    Queued, Resources, UsageMark, generation_event::Event, watch_generation_response::News,
+    CheckEligibilityResponse, Failure, Fidelity, Generation, GenerationEvent, LoraUse, ModelRules, Node, OutputFile,
+    Progress, Queued, Resources, UsageMark, generation_event::Event, watch_generation_response::News,
 };
 use ltx_types::FieldErrors;
 use prost_types::Timestamp;
@@ -36,11 +36,13 @@ pub(crate) fn generation(generation: &Generation) -> Value {
         "frames": spec.frames,
         "fps": spec.fps,
         "seed": spec.seed,
+        "flow": words::flow(spec.flow()),
         "schedule": words::schedule(spec.schedule()),
         "steps": spec.steps,
         "stages": spec.stages,
         "sigmas": listed(&spec.sigmas),
         "refine_sigmas": listed(&spec.refine_sigmas),
+        "loras": spec.loras.iter().map(lora).collect::<Vec<_>>(),
         "created": time(generation.created.as_ref()),
         "started": time(generation.started.as_ref()),
         "ended": time(generation.ended.as_ref()),
@@ -57,6 +59,10 @@ pub(crate) fn generation(generation: &Generation) -> Value {
         "outputs_expire": time(generation.outputs_expire.as_ref()),
         "failure": generation.failure.as_ref().map(failure),
     })
+}
+
+fn lora(lora: &LoraUse) -> Value {
+    json!({ "name": lora.name, "strength": lora.strength, "stage_2_strength": lora.stage_2_strength })
 }
 
 fn progress(progress: &Progress) -> Value {
@@ -95,6 +101,7 @@ fn mark(mark: &UsageMark) -> Value {
         "seed": mark.seed,
         "sigmas": listed(&mark.sigmas),
         "refine_sigmas": listed(&mark.refine_sigmas),
+        "loras": mark.loras,
         "node": mark.node_id,
         "time": time(mark.time.as_ref()),
     })
@@ -230,6 +237,7 @@ pub(crate) fn node(node: &Node) -> Value {
             "name": model.name, "aliases": model.aliases, "family": model.family, "version": model.version,
             "licence": model.licence, "description": model.description, "loaded": model.loaded,
             "default": model.default, "two_stages": model.two_stages, "rules": model.rules.as_ref().map(rules),
+            "loras": model.loras.iter().map(lora).collect::<Vec<_>>(),
         })
     });
     let (device, memory) = (node.device.clone().unwrap_or_default(), node.memory.unwrap_or_default());

@@ -129,6 +129,10 @@ pub(crate) fn node(node: &Node) -> String {
         let loaded = if model.loaded { "loaded" } else { "not loaded" };
         let default = if model.default { ", the default" } else { "" };
         lines.add("model", format!("{} {} ({}, {loaded}{default})", model.name, model.version, model.family));
+        let loras: Vec<_> = model.loras.iter().map(|lora| lora.name.as_str()).collect();
+        if !loras.is_empty() {
+            lines.add("its LoRAs", loras.join(", "));
+        }
     }
     let (image, pixels) = (human(limits.image_bytes), limits.image_pixels);
     lines.add("images", format!("at most {image} and {pixels} pixels"));

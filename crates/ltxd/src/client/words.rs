@@ -3,7 +3,7 @@
 //! Must not know messages.
 
 use ltx_proto::v1::{
-    ErrorReason, FailureReason, GenerationState, Method, NodeState, Output, Schedule, Stage, UsageClass, Verdict,
+    ErrorReason, FailureReason, Flow, GenerationState, Method, NodeState, Output, Schedule, Stage, UsageClass, Verdict,
 };
 
 /// What begins every reason's name in the contract, and no name on the wire.
@@ -23,6 +23,10 @@ pub(crate) fn stage(stage: Stage) -> String {
 
 pub(crate) fn output(output: Output) -> String {
     lower(output.as_str_name(), "OUTPUT_")
+}
+
+pub(crate) fn flow(flow: Flow) -> String {
+    lower(flow.as_str_name(), "FLOW_")
 }
 
 pub(crate) fn schedule(schedule: Schedule) -> String {

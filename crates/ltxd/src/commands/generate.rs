@@ -25,7 +25,7 @@ use ltx_media::{FrameWriter, Mp4Writer, PngFolderWriter};
 use ltx_nn::{Compute, DTYPES, DeviceChoice, Level};
 use ltx_pipeline::{Engine, EngineOptions, resolved};
 use ltx_policy::{Admitted, ModelIdentity, ModelNames, PolicyConfig, UsageMark, admit};
-use ltx_types::{CancelToken, Generation, LoraChoice, ModelFiles, ModelRules, Stages};
+use ltx_types::{CancelToken, Generation, GenerationDraft, LoraChoice, ModelFiles, ModelRules, Stages};
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 /// The node named in the mark of what the command line makes.
@@ -127,7 +127,7 @@ fn make(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     let admitted = admit(&model.ask(), draft, &PolicyConfig::new(names))?;
 
     let stages = admitted.request().stages;
-    let Opened { mut engine, files, named } = arguments.opened(&model, stages, level).or_else(|error| {
+    let Opened { mut engine, files, named } = arguments.opened(&model, admitted.request(), level).or_else(|error| {
         // What no model makes is said even where this one cannot be used here.
         admitted.clone().check(&ModelRules::LTX)?;
         Err(error)
@@ -199,14 +199,19 @@ impl Arguments {
     }
 
     /// The model, opened to compute as the flags say.
-    fn opened(&self, model: &Model, stages: Stages, level: Level) -> Result<Opened> {
+    fn opened(&self, model: &Model, request: &GenerationDraft, level: Level) -> Result<Opened> {
         let compute = self.compute.compute(level)?;
         let (memory, host_bytes) = (self.memory.budget(&compute), host_bytes(&compute));
         let options = EngineOptions { compute, memory, host_bytes, previews: false, ..EngineOptions::default() };
-        let mut files = resolved(&model.files()?).context("the model cannot be used")?;
+        let mut files = resolved(&model.files(&request.loras)?).context("the model cannot be used")?;
         files.loras.extend(self.loras.loras.iter().cloned());
-        let named = files.loras.clone();
-        if stages == Stages::One {
+        let named = files.loras.iter().map(|lora| {
+            let used = request.loras.iter().find(|used| lora.name.as_ref() == Some(&used.name));
+            let strengths = used.map_or(lora.strengths, |used| used.strengths(lora.strengths));
+            LoraChoice { strengths, ..lora.clone() }
+        });
+        let named = named.collect();
+        if request.stages == Stages::One {
             files.loras.retain(|lora| !lora.is_of_second_stage());
         }
         let engine = Engine::open(&files, options).context("the model cannot be used")?;

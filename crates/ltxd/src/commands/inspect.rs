@@ -14,7 +14,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Checkpoints, components of one, upscalers (safetensors or GGUF), or Gemma-3 folders or files.
+    /// Checkpoints, components of one, upscalers (safetensors or GGUF), or Gemma folders or files.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Take the files for components of one checkpoint; a .json among them states the configuration.
@@ -79,6 +79,7 @@ fn print(Inspected { path, kind, formats, version, sizes, absent, notes, report 
     for (name, tally) in [
         ("audio, left on disk", report.audio),
         ("vision, left on disk", report.vision),
+        ("duration, left on disk", report.duration),
         ("scales", report.scales),
         ("  of inputs, not needed", report.idle_scales),
     ] {
@@ -88,11 +89,12 @@ fn print(Inspected { path, kind, formats, version, sizes, absent, notes, report 
     }
     line("all", report.total);
     for lora in &report.loras {
-        let LoraReport { file, weights, ranks, scales, used, audio, idle, .. } = lora;
+        let LoraReport { file, name, weights, ranks, scales, used, audio, idle, .. } = lora;
         let ranks = if ranks.0 == ranks.1 { ranks.0.to_string() } else { format!("{} to {}", ranks.0, ranks.1) };
         let scales = if scales.0 == scales.1 { scales.0.to_string() } else { format!("{} to {}", scales.0, scales.1) };
         let (file, strengths) = (file.display(), lora.strengths());
-        println!("  LoRA {file}, strength {strengths}: {weights} weights, rank {ranks}, scale {scales}");
+        let name = name.as_deref().map(|name| format!(" ({name} in requests)")).unwrap_or_default();
+        println!("  LoRA {file}{name}, strength {strengths}: {weights} weights, rank {ranks}, scale {scales}");
         if let Some(idle) = idle {
             println!("    it changes nothing: {idle}");
         }
@@ -109,7 +111,7 @@ fn print(Inspected { path, kind, formats, version, sizes, absent, notes, report 
         report.total.tensors,
         report.used_total().tensors,
         report.audio.tensors,
-        report.vision.tensors,
+        report.vision.tensors + report.duration.tensors,
         report.scales.tensors,
         report.unknown(),
         report.missing(),
@@ -129,7 +131,7 @@ fn as_json(Inspected { path, kind, formats, version, sizes, absent, notes, repor
         "keys_total": report.total.tensors,
         "keys_used": report.used_total().tensors,
         "keys_audio": report.audio.tensors,
-        "keys_skipped": report.vision.tensors,
+        "keys_skipped": report.vision.tensors + report.duration.tensors,
         "keys_scales": report.scales.tensors,
         "keys_unknown": report.unknown(),
         "keys_missing": report.missing(),

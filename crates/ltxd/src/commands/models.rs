@@ -82,7 +82,8 @@ fn print(library: &ModelLibrary, manifest: &Manifest) {
     }
     for item in &items {
         let bytes = item.bytes.map_or_else(|| "size unknown".to_owned(), human);
-        let strength = item.strengths.map(|strengths| format!(", strength {strengths}")).unwrap_or_default();
+        let name = item.name.map(|name| format!(", {name} where a request names it")).unwrap_or_default();
+        let strength = item.strengths.map(|strengths| format!("{name}, strength {strengths}")).unwrap_or_default();
         let place = match (&item.here, &item.file.source) {
             (Whereabouts::Missing, Some(source)) => format!("missing: {source}"),
             (Whereabouts::Missing, None) => {
@@ -138,6 +139,7 @@ pub(super) fn file_as_json(library: &ModelLibrary, item: &Item<'_>) -> Value {
         "commit": source.and_then(|source| library.places().pins.of(source)).map(|pinned| pinned.commit.as_str()),
         "files": source.map(names).unwrap_or_default(),
         "bytes": item.bytes,
+        "name": item.name,
         "strength": item.strengths.map(|strengths| strengths.first),
         "stage_2_strength": item.strengths.map(|strengths| strengths.second),
     })

@@ -8,7 +8,7 @@ use ltx_engine::{NoPreviews, NotSaved, Run};
 use ltx_nn::Level;
 use ltx_pipeline::{
     EngineOptions,
-    golden::{Comparison, GoldenCase, GoldenResult, run_case},
+    golden::{Comparison, Golden, GoldenResult},
 };
 use ltx_types::{CancelToken, NoProgress};
 use std::{path::PathBuf, process::ExitCode};
@@ -36,14 +36,10 @@ pub(crate) fn run(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     let cancel = CancelToken::new();
     let mut failed = 0;
     for folder in &arguments.cases {
-        let case = GoldenCase::open(folder)?;
+        let case = Golden::open(folder)?;
         let options = EngineOptions { compute: compute.clone(), ..EngineOptions::default() };
-        let result = run_case(
-            &case,
-            options,
-            &Run { progress: &NoProgress, cancel: &cancel, store: &NotSaved, previews: &NoPreviews },
-        )
-        .with_context(|| format!("case {}", folder.display()))?;
+        let run = Run { progress: &NoProgress, cancel: &cancel, store: &NotSaved, previews: &NoPreviews };
+        let result = { case.run(options, &run) }.with_context(|| format!("case {}", folder.display()))?;
         print(&folder.display().to_string(), &result);
         failed += usize::from(!result.passes());
         if let Some(file) = &arguments.dump {

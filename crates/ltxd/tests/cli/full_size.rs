@@ -41,6 +41,45 @@ fn every_key_is_accounted_for() {
     assert_eq!(keys("used") + keys("audio"), sparse.keys());
 }
 
+/// LTX-2 19B, whose configuration is rebuilt from public converters.
+#[test]
+fn every_key_of_ltx_2_is_accounted_for() {
+    let folder = scratch();
+    let file = folder.path().join("checkpoint.safetensors");
+    let sparse = Sparse::published("ltx-2-19b", "ltx-2-19b", "2.0.0");
+    sparse.write(&file, 0);
+    let printed = run(ltxd(&["inspect", "--json", &text(&file)])).with(DONE).out;
+    let found: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    let keys = |kind: &str| found[format!("keys_{kind}")].as_u64().unwrap() as usize;
+    assert_eq!([sparse.keys(), keys("total"), keys("unknown"), keys("missing")], [4049, 4049, 0, 0]);
+    assert_eq!(keys("used") + keys("audio"), sparse.keys());
+    assert_eq!(found["kind"], "LTX-2 checkpoint");
+}
+
+/// The files of LTX-2.5 as they are published, the language model aside, whose keys are not known here.
+#[test]
+fn every_key_of_the_files_of_2_5_is_accounted_for() {
+    let folder = scratch();
+    let files: Vec<(String, usize)> = ["transformer", "video-vae-conv", "text-projection", "audio-vae"]
+        .into_iter()
+        .map(|part| {
+            let file = folder.path().join(format!("{part}.safetensors"));
+            let sparse = Sparse::published(&format!("ltx-2.5-22b-{part}"), "ltx-2.5-22b", "2.5.0");
+            sparse.write(&file, 0);
+            (text(&file), sparse.keys())
+        })
+        .collect();
+    let mut arguments = vec!["inspect", "--json", "--together"];
+    arguments.extend(files.iter().map(|(file, _)| file.as_str()));
+    let printed = run(ltxd(&arguments)).with(DONE).out;
+    let found: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    let keys = |kind: &str| found[format!("keys_{kind}")].as_u64().unwrap() as usize;
+    let all: usize = files.iter().map(|(_, keys)| keys).sum();
+    assert_eq!([all, keys("total"), keys("unknown"), keys("missing")], [5852, 5852, 0, 0]);
+    assert_eq!(keys("used") + keys("audio"), all);
+    assert_eq!(found["kind"], "LTX-2.5 checkpoint");
+}
+
 #[test]
 fn the_table_for_people_gives_the_number_of_keys() {
     let folder = scratch();

@@ -15,7 +15,7 @@ use super::{
 /// What all patches share. Weights of some panels: `[panels, taps, inputs, COLUMNS]`.
 pub(super) struct Shared<'a> {
     pub(super) level: Level,
-    pub(super) around: Around,
+    pub(super) around: Around<'a>,
     pub(super) clip: Clip<'a>,
     pub(super) weights: &'a [f32],
     /// The first panel of `weights`.

@@ -6,7 +6,7 @@ use super::{
     super::{gemm::COLUMNS, level::Level},
     direct,
     packed::PackedConv,
-    patch::{Around, Clip},
+    patch::{Around, ChannelAffine, Clip},
     plan::{Method, Sizes},
     scratch::room,
     target::Target,
@@ -21,6 +21,7 @@ pub(super) struct Convolution<'a> {
     pub(super) packed: &'a PackedConv,
     pub(super) time: TimePadding,
     pub(super) norm: Option<f32>,
+    pub(super) affine: Option<ChannelAffine<'a>>,
     pub(super) level: Level,
 }
 
@@ -32,7 +33,7 @@ impl Convolution<'_> {
         if merged {
             kernel[0] = 1;
         }
-        let around = Around { kernel, time: self.time, norm: self.norm };
+        let around = Around { kernel, time: self.time, norm: self.norm, affine: self.affine };
         let (inputs, outputs) = (self.packed.inputs, self.packed.outputs);
         let sizes = Sizes { inputs, outputs, kernel, frames: clip.frames, height: clip.height, width: clip.width };
         let method = sizes.method();

@@ -13,6 +13,7 @@ mod target;
 mod winograd;
 
 pub use packed::PackedConv;
+pub use patch::ChannelAffine;
 pub use plan::scratch_bytes;
 
 use super::level::Level;
@@ -33,6 +34,8 @@ pub struct Conv3d<'a> {
     pub time: TimePadding,
     /// Pixel norm with this epsilon, then SiLU, before the convolution.
     pub norm: Option<f32>,
+    /// What every channel is multiplied by and what is added to it between the two.
+    pub affine: Option<ChannelAffine<'a>>,
 }
 
 impl Conv3d<'_> {
@@ -43,14 +46,21 @@ impl Conv3d<'_> {
     pub fn compute(&self, x: &[f32], size: [usize; 4], out: &mut [f32], add: bool) -> Result<(), KernelError> {
         let ([batch, frames, height, width], channels) = (size, self.packed.inputs);
         let positions = frames * height * width;
-        let fits = positions > 0 && x.len() == batch * positions * channels && out.len().is_multiple_of(batch.max(1));
+        let affine_fits = self
+            .affine
+            .is_none_or(|by| by.scale.len() == channels && by.shift.len() == channels && self.norm.is_some());
+        let fits = affine_fits
+            && positions > 0
+            && x.len() == batch * positions * channels
+            && out.len().is_multiple_of(batch.max(1));
         KernelError::ensure(fits, "conv3d")?;
         let (len, out_len) = (positions * channels, out.len() / batch.max(1));
         for (data, out) in x.chunks(len.max(1)).zip(out.chunks_mut(out_len.max(1))) {
             let target = Target::new(out, self.packed, [frames, height, width], add);
             let mut target = target.ok_or(KernelError::Sizes { kernel: "conv3d" })?;
-            let Self { packed, time, norm, level } = *self;
-            Convolution { packed, time, norm, level }.run(Clip { data, frames, height, width, channels }, &mut target);
+            let Self { packed, time, norm, affine, level } = *self;
+            Convolution { packed, time, norm, affine, level }
+                .run(Clip { data, frames, height, width, channels }, &mut target);
         }
         Ok(())
     }

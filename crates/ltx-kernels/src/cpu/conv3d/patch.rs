@@ -20,14 +20,25 @@ pub(super) struct Clip<'a> {
     pub(super) channels: usize,
 }
 
+/// Factor and summand of every channel, between a pixel norm and its SiLU.
+#[derive(Clone, Copy)]
+pub struct ChannelAffine<'a> {
+    /// Multiplies.
+    pub scale: &'a [f32],
+    /// Is added.
+    pub shift: &'a [f32],
+}
+
 /// How a clip is continued around itself and prepared.
 #[derive(Clone, Copy)]
-pub(super) struct Around {
+pub(super) struct Around<'a> {
     /// Frames, rows and columns of the kernel.
     pub(super) kernel: [usize; 3],
     pub(super) time: TimePadding,
     /// Pixel norm with this epsilon, then SiLU.
     pub(super) norm: Option<f32>,
+    /// What stands between the two.
+    pub(super) affine: Option<ChannelAffine<'a>>,
 }
 
 /// Output positions: frames, rows, columns.
@@ -38,7 +49,7 @@ pub(super) struct Region {
     pub(super) columns: Range<usize>,
 }
 
-impl Around {
+impl Around<'_> {
     /// The clip's frame under tap `tap` of output frame `frame`; `None` is a frame of zeros.
     pub(super) fn source_frame(&self, frame: usize, tap: usize, frames: usize) -> Option<usize> {
         let front = match self.time {
@@ -102,7 +113,14 @@ impl Around {
             inverse.iter_mut().for_each(|sum| *sum = 1.0 / (*sum / channels as f32 + eps).sqrt());
             let positions = out.chunks_exact_mut(stride).zip(values.chunks_exact(channels));
             for ((out, values), inverse) in positions.zip(inverse) {
-                out.iter_mut().zip(values).for_each(|(out, x)| *out = silu(x * inverse));
+                match self.affine {
+                    None => out.iter_mut().zip(values).for_each(|(out, x)| *out = silu(x * inverse)),
+                    Some(ChannelAffine { scale, shift }) => {
+                        let by = scale.iter().zip(shift);
+                        let each = out.iter_mut().zip(values.iter().zip(by));
+                        each.for_each(|(out, (x, (scale, shift)))| *out = silu(x * inverse * scale + shift));
+                    }
+                }
                 out[channels..].fill(0.0);
             }
         }

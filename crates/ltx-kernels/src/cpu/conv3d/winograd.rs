@@ -106,7 +106,7 @@ pub(super) fn transform_weights(level: Level, out: &mut [f32], weights: &[f32], 
 /// What all patches share. Weights of some panels are as [`transform_weights`] leaves them.
 pub(super) struct Shared<'a> {
     pub(super) level: Level,
-    pub(super) around: Around,
+    pub(super) around: Around<'a>,
     pub(super) clip: Clip<'a>,
     pub(super) weights: &'a [f32],
     /// The first panel of `weights`.

@@ -1,7 +1,8 @@
-//! Which layers of a Gemma-3 see all earlier tokens: by a list of layer types, or every so many.
+//! Which layers of a Gemma see all earlier tokens: by a list of layer types, or every so many.
 //!
 //! Must not know what a layer computes.
 
+use super::Generation;
 use crate::config::within;
 use ltx_nn::{NnError, Result};
 use serde_json::Value;
@@ -10,6 +11,7 @@ use serde_json::Value;
 const PATTERN: usize = 6;
 /// Both names of the period; the second is what transformers 4 writes of a private field.
 const PERIODS: [&str; 2] = ["sliding_window_pattern", "_sliding_window_pattern"];
+const FIELD: &str = "layer_types";
 const TYPES: [&str; 2] = ["sliding_attention", "full_attention"];
 
 /// What a configuration calls a layer.
@@ -17,11 +19,25 @@ pub(super) fn name(global: bool) -> &'static str {
     TYPES[usize::from(global)]
 }
 
-/// Of every layer, whether it is global.
+/// Of every layer, whether it is global. The last one of a Gemma 4 is, whatever the period.
 ///
 /// # Errors
 /// A type that is not known, a list of another length, or entries that say different things.
-pub(super) fn global(text: &Value, layers: usize) -> Result<Vec<bool>> {
+pub(super) fn global(text: &Value, generation: Generation, layers: usize) -> Result<Vec<bool>> {
+    let mut global = stated(text, layers)?;
+    let Some(last) = global.last_mut().filter(|last| generation == Generation::Four && !**last) else {
+        return Ok(global);
+    };
+    match text.get(FIELD).is_some_and(|listed| !listed.is_null()) {
+        true => Err(NnError::unsupported(FIELD, format!("{} at the end", TYPES[0]), TYPES[1])),
+        false => {
+            *last = true;
+            Ok(global)
+        }
+    }
+}
+
+fn stated(text: &Value, layers: usize) -> Result<Vec<bool>> {
     let listed = listed(text, layers)?;
     let mut period: Option<(&str, usize)> = None;
     for name in PERIODS {
@@ -46,7 +62,6 @@ pub(super) fn global(text: &Value, layers: usize) -> Result<Vec<bool>> {
 }
 
 fn listed(text: &Value, layers: usize) -> Result<Option<Vec<bool>>> {
-    const FIELD: &str = "layer_types";
     let Some(value) = text.get(FIELD).filter(|value| !value.is_null()) else { return Ok(None) };
     let types = value.as_array().ok_or_else(|| NnError::unsupported(FIELD, value, "a list"))?;
     within(&format!("{FIELD} (count)"), types.len(), layers..=layers)?;

@@ -1,31 +1,36 @@
-//! Gemma-3's configuration, in both spellings in which `config.json` is published and as llama.cpp's GGUF files state it; absent
-//! fields have the defaults of the public model code. Every entry is obeyed, known to change no hidden state, or refused.
+//! Gemma's configuration, in the spellings in which `config.json` is published and as llama.cpp's GGUF files state it; absent
+//! fields have the defaults of the public model code. Generations differ in values ([`Generation`]). Every entry is obeyed, known to change no hidden state, or refused.
 //!
 //! Must not know tensors, or where a configuration came from.
 
 mod entries;
+mod generation;
 mod layers;
 mod llama;
 mod rope;
 mod sizes;
+mod stated;
 
+pub use generation::{AttentionSizes, Generation};
 pub use llama::LlamaKeys;
+pub use rope::Rope;
 pub use sizes::GemmaShapes;
 
-use crate::{
-    config::{NO_SUCH_ENTRY, parse, positive, within},
-    text_encoder::MAX_TOKENS,
-};
-use entries::{OUTER, TEXT};
+use crate::config::NO_SUCH_ENTRY;
+use entries::OUTER;
 use ltx_nn::{NnError, Result};
 use ltx_types::json::alike;
-use rope::{Rope, Ropes};
-use serde::Deserialize;
+use rope::Ropes;
 use serde_json::{Value, json};
+use stated::Stated;
 
 /// Sizes and constants of the language model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GemmaConfig {
+    /// Which generation it is of.
+    pub generation: Generation,
+    /// What the authors of a fine-tuned model call it, where it states that.
+    pub gemma_version: Option<String>,
     /// Token ids.
     pub vocab_size: usize,
     /// Width of the residual stream.
@@ -36,10 +41,12 @@ pub struct GemmaConfig {
     pub num_hidden_layers: usize,
     /// Query heads.
     pub num_attention_heads: usize,
-    /// Key and value heads.
+    /// Key and value heads of sliding layers.
     pub num_key_value_heads: usize,
-    /// Width of a head.
+    /// Width of a head in sliding layers.
     pub head_dim: usize,
+    /// The attention of global layers.
+    global_attention: AttentionSizes,
     /// Epsilon of every norm.
     pub rms_norm_eps: f64,
     /// Scores are divided by its square root.
@@ -55,65 +62,26 @@ pub struct GemmaConfig {
     global: Vec<bool>,
 }
 
-/// The entries of `config.json` that are read as they stand.
-#[derive(Debug, Deserialize)]
-#[serde(default)]
-struct Stated {
-    vocab_size: usize,
-    hidden_size: usize,
-    intermediate_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    num_key_value_heads: usize,
-    head_dim: usize,
-    rms_norm_eps: f64,
-    query_pre_attn_scalar: f64,
-    sliding_window: usize,
-    max_position_embeddings: usize,
-    pad_token_id: Option<u32>,
-    bos_token_id: u32,
-}
-
-impl Default for Stated {
-    fn default() -> Self {
-        Self {
-            vocab_size: 262_208,
-            hidden_size: 2304,
-            intermediate_size: 9216,
-            num_hidden_layers: 26,
-            num_attention_heads: 8,
-            num_key_value_heads: 4,
-            head_dim: 256,
-            rms_norm_eps: 1e-6,
-            query_pre_attn_scalar: 256.0,
-            sliding_window: 4096,
-            max_position_embeddings: 131_072,
-            pad_token_id: Some(0),
-            bos_token_id: 2,
-        }
-    }
-}
-
 impl GemmaConfig {
-    /// Whether JSON calls itself a Gemma-3 configuration.
+    /// Whether JSON calls itself a configuration of a Gemma that is known here.
     pub fn is_stated_by(config: &Value) -> bool {
-        let kind = |config: &Value| matches!(config.get("model_type"), Some(kind) if kind == "gemma3" || kind == "gemma3_text");
-        kind(config) || config.get("text_config").is_some_and(kind)
+        let known = |config: &Value| kind(config).is_some_and(|kind| Generation::of_type(kind).is_some());
+        known(config) || config.get("text_config").is_some_and(known)
     }
 
     /// Parses and checks `config.json`: the multimodal form with a `text_config`, or the language model's alone.
     ///
     /// # Errors
-    /// It is not a Gemma-3 configuration, has a value that this engine does not implement or an entry that nobody here knows, or
+    /// It is not a configuration of a Gemma that is known here, has a value that this engine does not implement or an entry that nobody here knows, or
     /// says one thing twice and differently.
     pub fn from_json(config: &Value) -> Result<Self> {
-        let text = text_section(config)?;
-        TEXT.check(text)?;
-        let stated: Stated = parse(text, "text encoder")?;
-        stated.check()?;
-        let ropes = Ropes::from_json(text)?;
-        let global = layers::global(text, stated.num_hidden_layers)?;
-        Ok(stated.with(ropes, global))
+        let (text, generation) = text_section(config)?;
+        entries::text(generation).check(text)?;
+        let stated = Stated::from_json(text, generation)?;
+        let ropes = Ropes::from_json(text, generation)?;
+        let global = layers::global(text, generation, stated.num_hidden_layers)?;
+        let named = [config, text].into_iter().find_map(|part| part.get("gemma_version")?.as_str());
+        Ok(Self { gemma_version: named.map(str::to_owned), ..stated.with(generation, ropes, global) })
     }
 
     /// Whether a layer sees all earlier tokens, or only a window of them.
@@ -121,10 +89,15 @@ impl GemmaConfig {
         self.global.get(layer).copied().unwrap_or(false)
     }
 
-    /// RoPE base and linear scaling of a layer.
-    pub fn rope(&self, global: bool) -> (f64, f64) {
-        let Rope { theta, factor } = if global { self.ropes.global } else { self.ropes.sliding };
-        (theta, factor)
+    /// RoPE of a layer.
+    pub fn rope(&self, global: bool) -> Rope {
+        if global { self.ropes.global } else { self.ropes.sliding }
+    }
+
+    /// The attention of a layer.
+    pub fn attention(&self, global: bool) -> AttentionSizes {
+        let Self { head_dim, num_key_value_heads: key_value_heads, global_attention, .. } = *self;
+        if global { global_attention } else { AttentionSizes { head_dim, key_value_heads, keys_are_values: false } }
     }
 
     /// Hidden states that a pass yields: the embedding and one per layer.
@@ -134,12 +107,15 @@ impl GemmaConfig {
 
     /// It as `config.json` in the spelling of transformers 5, every entry stated.
     pub fn to_json(&self) -> Value {
-        let rope = |Rope { theta, factor }: Rope| match factor {
-            1.0 => json!({"rope_type": "default", "rope_theta": theta}),
-            factor => json!({"rope_type": "linear", "rope_theta": theta, "factor": factor}),
+        let rope = |Rope { theta, factor, share }: Rope| match (factor, share) {
+            (factor, share) if share != 1.0 => json!({
+                "rope_type": "proportional", "rope_theta": theta, "factor": factor, "partial_rotary_factor": share,
+            }),
+            (1.0, _) => json!({"rope_type": "default", "rope_theta": theta}),
+            (factor, _) => json!({"rope_type": "linear", "rope_theta": theta, "factor": factor}),
         };
-        json!({
-            "model_type": "gemma3_text",
+        let mut config = json!({
+            "model_type": self.generation.text_type(),
             "vocab_size": self.vocab_size,
             "hidden_size": self.hidden_size,
             "intermediate_size": self.intermediate_size,
@@ -148,7 +124,6 @@ impl GemmaConfig {
             "num_key_value_heads": self.num_key_value_heads,
             "head_dim": self.head_dim,
             "rms_norm_eps": self.rms_norm_eps,
-            "query_pre_attn_scalar": self.query_pre_attn_scalar,
             "sliding_window": self.sliding_window,
             "pad_token_id": self.pad_token_id,
             "bos_token_id": self.bos_token_id,
@@ -157,81 +132,63 @@ impl GemmaConfig {
                 "sliding_attention": rope(self.ropes.sliding),
             },
             "layer_types": self.global.iter().map(|global| layers::name(*global)).collect::<Vec<_>>(),
-        })
+        });
+        let AttentionSizes { head_dim, key_value_heads, keys_are_values } = self.global_attention;
+        match self.generation {
+            Generation::Three => config["query_pre_attn_scalar"] = json!(self.query_pre_attn_scalar),
+            Generation::Four => {
+                config["global_head_dim"] = json!(head_dim);
+                config["num_global_key_value_heads"] = json!(key_value_heads);
+                config["attention_k_eq_v"] = json!(keys_are_values);
+                config["gemma_version"] = json!(self.gemma_version);
+            }
+        }
+        config
     }
 }
 
-/// The language model's section. Outside of it nothing of the language model may stand, unless it says the same.
-fn text_section(config: &Value) -> Result<&Value> {
-    let kind = |config: &Value| config.get("model_type").and_then(Value::as_str).map(str::to_owned);
-    let other = |found: Option<String>| {
-        Err(NnError::unsupported("model_type", found.unwrap_or_else(|| "absent".to_owned()), "gemma3_text"))
+fn kind(config: &Value) -> Option<&str> {
+    config.get("model_type").and_then(Value::as_str)
+}
+
+/// The language model's section, and its generation. Outside of it nothing of the language model may stand, unless it says the
+/// same.
+fn text_section(config: &Value) -> Result<(&Value, Generation)> {
+    let other = |found: Option<&str>| {
+        let supported = [Generation::Three, Generation::Four].map(Generation::text_type).join(" or ");
+        Err(NnError::unsupported("model_type", found.unwrap_or("absent"), supported))
     };
     let Some(text) = config.get("text_config").filter(|text| !text.is_null()) else {
-        return match kind(config).as_deref() {
-            Some("gemma3_text" | "gemma3") => Ok(config),
-            found => other(found.map(str::to_owned)),
+        return match kind(config).and_then(Generation::of_type) {
+            Some(generation) => Ok((config, generation)),
+            None => other(kind(config)),
         };
     };
-    match (kind(config).as_deref(), kind(text).as_deref()) {
-        (Some("gemma3"), None) | (Some("gemma3") | None, Some("gemma3_text" | "gemma3")) => {}
-        (Some("gemma3"), inner) => return other(inner.map(str::to_owned)),
-        (outer, _) => return other(outer.map(str::to_owned)),
-    }
+    let [outer, inner] = [config, text].map(|part| kind(part).and_then(Generation::of_type));
+    let is_whole = |generation: Generation| kind(config) == generation.types().first().copied();
+    let generation = match (outer, inner) {
+        (Some(outer), _) if !is_whole(outer) => return other(kind(config)),
+        (Some(outer), None) if kind(text).is_none() => outer,
+        (Some(outer), Some(inner)) if outer == inner => outer,
+        (Some(_), _) => return other(kind(text)),
+        (None, Some(inner)) if kind(config).is_none() => inner,
+        (None, _) => return other(kind(config)),
+    };
     let Some(inner) = text.as_object() else {
         return Err(NnError::unsupported("text_config", text, "an object"));
     };
+    let known = entries::text(generation);
     for (key, value) in config.as_object().into_iter().flatten().filter(|(key, _)| !OUTER.contains(&key.as_str())) {
         match inner.get(key) {
             _ if value.is_null() => {}
             Some(within) if alike(within, value) => {}
             Some(within) => return Err(NnError::unsupported(key, value, format!("{within}, as text_config states"))),
-            None if TEXT.idle.contains(&key.as_str()) => {}
-            None if !TEXT.knows(key) => return Err(NnError::unsupported(key, value, NO_SUCH_ENTRY)),
+            None if known.idle.contains(&key.as_str()) => {}
+            None if !known.knows(key) => return Err(NnError::unsupported(key, value, NO_SUCH_ENTRY)),
             None => return Err(NnError::unsupported(key, value, "this entry inside text_config, where it is read")),
         }
     }
-    Ok(text)
-}
-
-impl Stated {
-    fn check(&self) -> Result<()> {
-        within("vocab_size", self.vocab_size, 1..=1 << 22)?;
-        within("hidden_size", self.hidden_size, 1..=65_536)?;
-        within("intermediate_size", self.intermediate_size, 1..=1 << 20)?;
-        within("num_hidden_layers", self.num_hidden_layers, 1..=512)?;
-        within("num_attention_heads", self.num_attention_heads, 1..=1024)?;
-        within("num_key_value_heads", self.num_key_value_heads, 1..=self.num_attention_heads)?;
-        within("heads per key head", self.num_attention_heads % self.num_key_value_heads, 0..=0)?;
-        within("head_dim", self.head_dim, 2..=1024)?;
-        within("head_dim (odd)", self.head_dim % 2, 0..=0)?;
-        within("sliding_window", self.sliding_window, 1..=usize::MAX)?;
-        within("max_position_embeddings", self.max_position_embeddings, MAX_TOKENS..=usize::MAX)?;
-        positive("rms_norm_eps", self.rms_norm_eps)?;
-        positive("query_pre_attn_scalar", self.query_pre_attn_scalar)
-    }
-
-    fn with(self, ropes: Ropes, global: Vec<bool>) -> GemmaConfig {
-        let Self { vocab_size, hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, .. } = self;
-        let Self { num_key_value_heads, head_dim, rms_norm_eps, query_pre_attn_scalar, sliding_window, .. } = self;
-        let Self { pad_token_id, bos_token_id, .. } = self;
-        GemmaConfig {
-            vocab_size,
-            hidden_size,
-            intermediate_size,
-            num_hidden_layers,
-            num_attention_heads,
-            num_key_value_heads,
-            head_dim,
-            rms_norm_eps,
-            query_pre_attn_scalar,
-            sliding_window,
-            pad_token_id: pad_token_id.unwrap_or(0),
-            bos_token_id,
-            ropes,
-            global,
-        }
-    }
+    Ok((text, generation))
 }
 
 #[cfg(test)]

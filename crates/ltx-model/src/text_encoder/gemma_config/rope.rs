@@ -1,17 +1,23 @@
-//! RoPE of a Gemma-3's global and sliding layers, in both spellings: transformers 4 writes `rope_theta`, `rope_local_base_freq` and
-//! `rope_scaling`, transformers 5 `rope_parameters`, either for each type of layer or, flat, for the global ones.
+//! RoPE of a Gemma's global and sliding layers, in both spellings: transformers 4 writes `rope_theta`, `rope_local_base_freq` and
+//! `rope_scaling`, transformers 5 `rope_parameters`, either for each type of layer or, flat, for the global ones. Gemma 4 is
+//! stated in the latter alone, and turns a share of the pairs in its global layers (`proportional`).
 //!
 //! Must not know how angles are computed.
 
+use super::Generation;
 use crate::config::{NO_SUCH_ENTRY, positive};
 use ltx_nn::{NnError, Result};
 use serde_json::{Map, Value};
 
-/// RoPE of one type of layer: its base, and by what positions are divided.
+/// RoPE of one type of layer.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Rope {
-    pub(super) theta: f64,
-    pub(super) factor: f64,
+pub struct Rope {
+    /// The base.
+    pub theta: f64,
+    /// By what positions are divided.
+    pub factor: f64,
+    /// The share of a head's pairs that turn, the first ones; their exponents are over the whole head.
+    pub share: f64,
 }
 
 /// RoPE of both types of layers.
@@ -29,27 +35,37 @@ type Said = Option<(String, f64)>;
 struct Stated {
     theta: Said,
     factor: Said,
+    share: Said,
 }
 
+/// The share of pairs that turn in the global layers of a Gemma 4 that does not say.
+const SHARE_OF_GLOBAL: f64 = 0.25;
 const THETA_OF_GLOBAL: f64 = 1_000_000.0;
 const THETA_OF_SLIDING: f64 = 10_000.0;
+const PROPORTIONAL: &str = "proportional";
 const TYPES: [&str; 2] = ["full_attention", "sliding_attention"];
 
 impl Ropes {
     /// # Errors
     /// A type of RoPE or an entry that is not implemented, a number that is none, or two entries that say different things.
-    pub(super) fn from_json(text: &Value) -> Result<Self> {
+    pub(super) fn from_json(text: &Value, generation: Generation) -> Result<Self> {
         let mut all = [Stated::default(), Stated::default()];
         all[0].theta = number(text, "rope_theta", "rope_theta")?;
         all[1].theta = number(text, "rope_local_base_freq", "rope_local_base_freq")?;
         for spelling in ["rope_scaling", "rope_parameters"] {
-            if let Some([global, sliding]) = spelled(text, spelling)? {
+            if let Some([global, sliding]) = spelled(text, spelling, generation)? {
                 all[0].join(global)?;
                 all[1].join(sliding)?;
             }
         }
         let [global, sliding] = all;
-        Ok(Self { global: global.resolved(THETA_OF_GLOBAL), sliding: sliding.resolved(THETA_OF_SLIDING) })
+        let silent = text.get("rope_parameters").is_none_or(Value::is_null);
+        let share = if generation == Generation::Four && silent { SHARE_OF_GLOBAL } else { 1.0 };
+        let usual = |theta, share| Rope { theta, factor: 1.0, share };
+        Ok(Self {
+            global: global.resolved(usual(THETA_OF_GLOBAL, share)),
+            sliding: sliding.resolved(usual(THETA_OF_SLIDING, 1.0)),
+        })
     }
 }
 
@@ -57,12 +73,17 @@ impl Stated {
     /// Adds what another spelling states.
     fn join(&mut self, other: Self) -> Result<()> {
         join(&mut self.theta, other.theta)?;
-        join(&mut self.factor, other.factor)
+        join(&mut self.factor, other.factor)?;
+        join(&mut self.share, other.share)
     }
 
-    fn resolved(self, usual: f64) -> Rope {
+    fn resolved(self, usual: Rope) -> Rope {
         let number = |said: Said, usual| said.map_or(usual, |(_, number)| number);
-        Rope { theta: number(self.theta, usual), factor: number(self.factor, 1.0) }
+        Rope {
+            theta: number(self.theta, usual.theta),
+            factor: number(self.factor, usual.factor),
+            share: number(self.share, usual.share),
+        }
     }
 }
 
@@ -80,23 +101,26 @@ fn join(said: &mut Said, other: Said) -> Result<()> {
 }
 
 /// What one spelling says of global and of sliding layers. A flat one speaks of the global layers, as `rope_theta` does.
-fn spelled(text: &Value, spelling: &str) -> Result<Option<[Stated; 2]>> {
+fn spelled(text: &Value, spelling: &str, generation: Generation) -> Result<Option<[Stated; 2]>> {
     let Some(value) = text.get(spelling).filter(|value| !value.is_null()) else { return Ok(None) };
     let entries = object(value, spelling)?;
     if !TYPES.iter().any(|kind| entries.contains_key(*kind)) {
-        return Ok(Some([of_one_type(value, spelling)?, Stated::default()]));
+        return Ok(Some([of_one_type(value, spelling, generation)?, Stated::default()]));
     }
     if let Some((key, value)) = entries.iter().find(|(key, value)| !TYPES.contains(&key.as_str()) && !value.is_null()) {
         return Err(NnError::unsupported(format!("{spelling}.{key}"), value, TYPES.join(" and ")));
     }
     let of = |kind: &str| match entries.get(kind).filter(|value| !value.is_null()) {
-        Some(value) => of_one_type(value, &format!("{spelling}.{kind}")),
+        Some(value) => of_one_type(value, &format!("{spelling}.{kind}"), generation),
         None => Ok(Stated::default()),
     };
     Ok(Some([of(TYPES[0])?, of(TYPES[1])?]))
 }
 
-fn of_one_type(value: &Value, path: &str) -> Result<Stated> {
+fn of_one_type(value: &Value, path: &str, generation: Generation) -> Result<Stated> {
+    if value.get("rope_type").is_some_and(|kind| kind == PROPORTIONAL) && generation == Generation::Four {
+        return proportional(value, path);
+    }
     let entries = object(value, path)?;
     for (key, value) in entries.iter().filter(|(_, value)| !value.is_null()) {
         match key.as_str() {
@@ -130,7 +154,24 @@ fn of_one_type(value: &Value, path: &str) -> Result<Stated> {
         (None, Some(_)) => return Err(NnError::unsupported(kind_entry, "absent", "linear or default")),
         (None, None) => None,
     };
-    Ok(Stated { theta: number(value, "rope_theta", &at("rope_theta"))?, factor })
+    Ok(Stated { theta: number(value, "rope_theta", &at("rope_theta"))?, factor, share: None })
+}
+
+/// The RoPE that turns a share of a head's pairs.
+fn proportional(value: &Value, path: &str) -> Result<Stated> {
+    let known = ["rope_type", "rope_theta", "factor", "partial_rotary_factor"];
+    let at = |entry: &str| format!("{path}.{entry}");
+    let mut unknown =
+        object(value, path)?.iter().filter(|(key, value)| !known.contains(&key.as_str()) && !value.is_null());
+    if let Some((key, value)) = unknown.next() {
+        return Err(NnError::unsupported(at(key), value, NO_SUCH_ENTRY));
+    }
+    let said = |entry: &str| number(value, entry, &at(entry));
+    let share = said("partial_rotary_factor")?.unwrap_or_else(|| (at("partial_rotary_factor"), 1.0));
+    if share.1 > 1.0 {
+        return Err(NnError::unsupported(share.0, share.1, "at most 1"));
+    }
+    Ok(Stated { theta: said("rope_theta")?, factor: said("factor")?, share: Some(share) })
 }
 
 fn object<'a>(value: &'a Value, path: &str) -> Result<&'a Map<String, Value>> {

@@ -24,6 +24,13 @@ fn with(changes: Value) -> Value {
     config
 }
 
+/// Base and linear scaling of global and of sliding layers.
+fn ropes(config: &GemmaConfig) -> ((f64, f64), (f64, f64)) {
+    let [global, sliding] = [true, false].map(|global| config.rope(global));
+    assert_eq!((global.share, sliding.share), (1.0, 1.0));
+    ((global.theta, global.factor), (sliding.theta, sliding.factor))
+}
+
 fn new_spelling() -> Value {
     let kinds: Vec<_> = (1..=7).map(|layer| if layer == 6 { "full_attention" } else { "sliding_attention" }).collect();
     with(json!({
@@ -39,7 +46,7 @@ fn new_spelling() -> Value {
 #[test]
 fn both_spellings_and_both_forms_say_the_same() {
     let old = GemmaConfig::from_json(&tiny()).unwrap();
-    assert_eq!((old.rope(true), old.rope(false)), ((1e6, 8.0), (1e4, 1.0)));
+    assert_eq!(ropes(&old), ((1e6, 8.0), (1e4, 1.0)));
     assert_eq!((0..7).map(|layer| old.is_global(layer)).collect::<Vec<_>>(), [0, 0, 0, 0, 0, 1, 0].map(|one| one == 1));
     let flat = with(json!({
         "rope_theta": null, "rope_scaling": null,
@@ -51,13 +58,13 @@ fn both_spellings_and_both_forms_say_the_same() {
         assert_eq!(GemmaConfig::from_json(&config).unwrap(), old, "{config}");
     }
     let kept = GemmaConfig::from_json(&with(json!({"rope_scaling": null}))).unwrap();
-    assert_eq!(kept.rope(true), (1e6, 1.0));
+    assert_eq!(ropes(&kept).0, (1e6, 1.0));
     let scaled =
         json!({"rope_parameters": {"sliding_attention": {"rope_type": "linear", "factor": 2, "rope_theta": 5e3}}});
     let scaled = GemmaConfig::from_json(&with(
         json!({"rope_local_base_freq": null, "rope_parameters": scaled["rope_parameters"]}),
     ));
-    assert_eq!(scaled.unwrap().rope(false), (5e3, 2.0));
+    assert_eq!(ropes(&scaled.unwrap()).1, (5e3, 2.0));
 }
 
 #[test_case(json!({"rope_scaling": {"rope_type": "yarn", "factor": 8.0}}), "rope_scaling.rope_type is \"yarn\""; "yarn")]
@@ -170,7 +177,7 @@ fn llama_cpp_states_the_12b_configuration() {
     assert!(
         GemmaConfig::from_shapes(&GemmaShapes { layers: 47, ..shapes }).unwrap_err().to_string().contains("47 layers")
     );
-    assert_eq!((config.rope(true), config.rope(false)), ((1e6, 8.0), (1e4, 1.0)));
+    assert_eq!(ropes(&config), ((1e6, 8.0), (1e4, 1.0)));
     assert!((config.is_global(5), config.is_global(6)) == (true, false) && config.query_pre_attn_scalar == 256.0);
     let unscaled = keys_with("rope.scaling.factor", None);
     assert!(GemmaConfig::from_llama(&unscaled).unwrap_err().to_string().contains("rope.scaling.factor"));
@@ -178,7 +185,7 @@ fn llama_cpp_states_the_12b_configuration() {
     swa.values.insert("attention.scale".into(), "0.125".into());
     swa.lists.insert("attention.sliding_window_pattern".into(), (0..48).map(|i| f64::from(i % 2)).collect());
     let config = GemmaConfig::from_llama(&swa).unwrap();
-    assert_eq!((config.rope(false).0, config.query_pre_attn_scalar), (2e4, 64.0));
+    assert_eq!((config.rope(false).theta, config.query_pre_attn_scalar), (2e4, 64.0));
     assert!(config.is_global(0) && !config.is_global(1));
 }
 

@@ -188,6 +188,12 @@ fn excluded(known: &Known) -> BoxedStrategy<v1::GenerationSpec> {
     mostly(Just(v1::GenerationSpec::default()), some)
 }
 
+fn loras() -> BoxedStrategy<Vec<v1::LoraUse>> {
+    let lora = (odd_text(), option::of(real()), option::of(real()));
+    let lora = lora.prop_map(|(name, strength, stage_2_strength)| v1::LoraUse { name, strength, stage_2_strength });
+    mostly(Just(vec![]), vec(lora, 0..20).boxed())
+}
+
 fn spec(known: &Known) -> BoxedStrategy<v1::GenerationSpec> {
     let side = || mostly(select(vec![Some(32), Some(64), Some(64), Some(96)]), option::of(count()).boxed());
     let frames = mostly(select(vec![Some(9), Some(9), Some(17), Some(1)]), option::of(count()).boxed());
@@ -197,10 +203,10 @@ fn spec(known: &Known) -> BoxedStrategy<v1::GenerationSpec> {
     let one_of = |most: i32| mostly(0..=most, choice());
     let small = |good: u32| mostly(option::of(1..=good), option::of(count()).boxed());
     let numbers = (one_of(2), one_of(2), small(20), small(1), small(51));
-    let own = (sigmas(), sigmas(), any::<bool>());
+    let own = (sigmas(), sigmas(), any::<bool>(), loras(), mostly(Just(0), any::<i32>().prop_map(|flow| flow % 6)));
     (shape, texts, numbers, own, images(known), guidance(), caller(), excluded(known))
         .prop_map(|(shape, texts, numbers, own, images, guidance, caller, excluded)| {
-            let (sigmas, refine_sigmas, beyond_trained_length) = own;
+            let (sigmas, refine_sigmas, beyond_trained_length, loras, flow) = own;
             let (width, height, frames, fps) = shape;
             let (prompt, negative_prompt, model, seed) = texts;
             let (schedule, conditioning, steps, stages, image_crf) = numbers;
@@ -213,6 +219,7 @@ fn spec(known: &Known) -> BoxedStrategy<v1::GenerationSpec> {
                 frames,
                 fps,
                 seed,
+                flow,
                 schedule,
                 steps,
                 stages,
@@ -222,6 +229,7 @@ fn spec(known: &Known) -> BoxedStrategy<v1::GenerationSpec> {
                 sigmas,
                 refine_sigmas,
                 beyond_trained_length,
+                loras,
                 model,
                 caller,
                 ..excluded

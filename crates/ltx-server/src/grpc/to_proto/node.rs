@@ -2,11 +2,11 @@
 //!
 //! Must not know generations.
 
-use super::{count, schedule};
+use super::{count, lora, schedule};
 use crate::{ServerConfig, app::ServedModel};
 use ltx_policy::WeightFingerprint;
 use ltx_proto::v1;
-use ltx_types::ModelRules;
+use ltx_types::{LoraUse, ModelRules};
 
 /// A model.
 pub(crate) fn model(served: &ServedModel) -> v1::Model {
@@ -44,6 +44,7 @@ pub(crate) fn model(served: &ServedModel) -> v1::Model {
         two_stages: rules.and_then(|rules| rules.two_stages).unwrap_or_else(|| card.has_upscaler()),
         rules: rules.as_ref().map(self::rules),
         weights: card.weights.as_ref().map(weights),
+        loras: manifest.loras_by_name().map(|(name, strengths)| lora(&LoraUse::listed(name, strengths))).collect(),
     }
 }
 

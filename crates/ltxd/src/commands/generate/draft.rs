@@ -8,8 +8,8 @@ use anyhow::Result;
 use ltx_catalog::{Manifest, ModelLibrary};
 use ltx_policy::{Ask, ModelNames};
 use ltx_types::{
-    Defaults, FieldError, FramePosition, GenerationDraft, ImageInput, ImageSource, Method, ModelFiles, Schedule,
-    Strength,
+    Defaults, FieldError, Flow, FramePosition, GenerationDraft, ImageInput, ImageSource, LoraStrengths, LoraUse,
+    Method, ModelFiles, Schedule, Strength,
 };
 use std::path::{Path, PathBuf};
 
@@ -33,13 +33,14 @@ impl Model {
             Some(other) => anyhow::Error::from(other),
             None => BadInput(why.into()).into(),
         };
-        let Some(schedule) = arguments.generation.schedule else {
+        let flow = arguments.generation.flow.map(Flow::schedule);
+        let Some(schedule) = arguments.generation.schedule.or(flow) else {
             let why = "schedule: dev and distilled checkpoints look alike, so a bare path does not say how to sample; \
-                       add --schedule guided (dev) or --schedule distilled";
+                       add --schedule guided (dev) or --schedule distilled, or a --flow";
             return Err(lacking(why));
         };
         let Some(text_encoder) = arguments.text_encoder.clone() else {
-            return Err(lacking("text_encoder: a bare path needs --text-encoder with a Gemma-3 folder or file"));
+            return Err(lacking("text_encoder: a bare path needs --text-encoder with a Gemma folder or file"));
         };
         let checkpoint = PathBuf::from(&arguments.model);
         Ok(Self::File {
@@ -62,9 +63,21 @@ impl Model {
         }
     }
 
-    pub(super) fn files(&self) -> Result<ModelFiles> {
+    /// LoRAs that a request may name, with their strengths.
+    fn listed(&self) -> Vec<(&str, LoraStrengths)> {
+        let Self::Named { manifest: Some(manifest), .. } = self else { return vec![] };
+        manifest.loras_by_name().collect()
+    }
+
+    /// The files of a generation that uses these of the listed LoRAs; the others need not be here.
+    pub(super) fn files(&self, used: &[LoraUse]) -> Result<ModelFiles> {
         match self {
-            Self::Named { manifest: Some(manifest), library, .. } => Ok(library.files_of(manifest)?),
+            Self::Named { manifest: Some(manifest), library, .. } => {
+                let mut manifest = manifest.as_ref().clone();
+                let is_used = |name: &String| used.iter().any(|used| used.name == *name);
+                manifest.files.loras.retain(|lora| lora.name.as_ref().is_none_or(is_used));
+                Ok(library.files_of(&manifest)?)
+            }
             Self::File { files, .. } => Ok(files.clone()),
             Self::Named { asked, .. } => Err(BadInput(format!("model: {asked} has no manifest here")).into()),
         }
@@ -92,7 +105,12 @@ impl Model {
         match self {
             Self::Named { manifest: Some(manifest), .. } => manifest.defaults.clone(),
             Self::Named { .. } => Defaults::official(Schedule::Distilled),
-            Self::File { schedule, .. } => Defaults::official(*schedule),
+            Self::File { files, schedule } => {
+                let official = Defaults::official(*schedule);
+                // Files that cannot be read are refused when they are opened.
+                let image_crf = ltx_pipeline::usual_image_crf(files).unwrap_or(official.image_crf);
+                Defaults { image_crf, ..official }
+            }
         }
     }
 }
@@ -108,8 +126,13 @@ impl Arguments {
         let stages = faults.iter().any(|fault| fault.field == "stages");
         let mut draft = model.defaults().fill(said, flags.prompt.clone().unwrap_or_default(), images);
         // Whether a second stage is refined is not known where nobody knows how many there are.
-        draft.faults.retain(|fault| !(stages && fault.field == "refine_sigmas"));
+        let of_two = ["refine_sigmas", "loras"];
+        draft.faults.retain(|fault| !(stages && of_two.contains(&fault.field)));
         draft.faults.extend(faults);
+        match LoraUse::settled(std::mem::take(&mut draft.loras), &model.listed(), draft.stages) {
+            Ok(loras) => draft.loras = loras,
+            Err(found) => draft.faults.extend(found),
+        }
         if let Model::Named { .. } = model {
             draft.faults.extend(self.files_in_vain());
         }

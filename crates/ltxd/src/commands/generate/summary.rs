@@ -7,7 +7,7 @@ use crate::{human::human, memory};
 use ltx_engine::{MemoryPlan, Outcome};
 use ltx_policy::{ModelIdentity, UsageMark};
 use ltx_types::{Generation, Guidance, LoraChoice, Stage, Stages};
-use ltx_weights::LoraReport;
+use ltx_weights::{Idle, LoraReport};
 use serde_json::{Value, json};
 
 /// One line before the work begins, the plan, and a warning when the memory at hand will not do.
@@ -48,9 +48,14 @@ impl LoraAccount {
     /// Of every file that was named, from the accounts of those that were opened.
     pub(super) fn of(named: &[LoraChoice], opened: &[LoraReport], stages: Stages) -> Vec<Self> {
         let account = |choice: &LoraChoice| {
-            let report =
-                opened.iter().find(|report| report.file == choice.path && report.strengths() == choice.strengths);
-            let idle = report.and_then(|report| report.idle).map(|idle| idle.to_string());
+            let LoraChoice { path, strengths, name } = choice;
+            // What is listed by name may have other strengths in a request.
+            let is_of = |report: &&LoraReport| {
+                report.file == *path && report.name == *name && (name.is_some() || report.strengths() == *strengths)
+            };
+            let idle = opened.iter().find(is_of).and_then(|report| report.idle);
+            let idle = idle.or_else(|| (name.is_some() && strengths.are_nought()).then_some(Idle::StrengthNought));
+            let idle = idle.map(|idle| idle.to_string());
             let later = choice.is_of_second_stage() && stages == Stages::One;
             let idle = if later { Some("it counts in the second stage only, and there is one".into()) } else { idle };
             Self { choice: choice.clone(), idle }
@@ -65,8 +70,9 @@ impl LoraAccount {
     }
 
     fn json(&self) -> Value {
-        let LoraChoice { path, strengths } = &self.choice;
+        let LoraChoice { path, strengths, .. } = &self.choice;
         json!({
+            "name": self.choice.name,
             "file": path,
             "strength": strengths.first,
             "stage_2_strength": strengths.second,
@@ -77,7 +83,10 @@ impl LoraAccount {
 
 /// The schedule in words; the sigmas of one's own beside it.
 fn schedule(request: &Generation) -> String {
-    let named = format!("{} schedule", request.schedule);
+    let named = match request.flow {
+        Some(flow) => format!("flow {flow}, {} schedule", request.schedule),
+        None => format!("{} schedule", request.schedule),
+    };
     request.sigmas.as_ref().map_or(named.clone(), |list| format!("{named} with sigmas {list}"))
 }
 
@@ -110,6 +119,7 @@ impl Summary<'_> {
             "frames": self.outcome.frames,
             "fps": request.rate.fps(),
             "seed": request.seed,
+            "flow": request.flow,
             "schedule": request.schedule,
             "stages": request.stages,
             "steps": request.steps,

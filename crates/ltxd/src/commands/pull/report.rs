@@ -37,12 +37,13 @@ impl Pull<'_> {
 
     fn print(&self, item: &Item<'_>, step: &Step) {
         let part = item.part.replace('_', " ");
+        let name = item.name.map(|name| format!("  ({name} in requests)")).unwrap_or_default();
         let would = if self.arguments.dry_run { "to fetch" } else { "fetched" };
         if step.files.is_empty() {
             let place = item.here.path().map(|path| path.display().to_string());
             let place = place.or_else(|| Some(format!("missing: {}", self.library.own_place(item.file)?.display())));
             let state = if is_here(&item.here) { "here" } else { "" };
-            println!("    {part:<12} {state:<8} {:>10}  {}", size(item.bytes), place.unwrap_or_default());
+            println!("    {part:<12} {state:<8} {:>10}  {}{name}", size(item.bytes), place.unwrap_or_default());
             return;
         }
         let repository = item.file.source.as_ref().map(|source| source.repository.as_str()).unwrap_or_default();
@@ -54,7 +55,7 @@ impl Pull<'_> {
                 _ => String::new(),
             };
             let again = if *again { "  (the same as above)" } else { "" };
-            println!("    {part:<12} {would:<8} {:>10}  {repository}/{path}{rest}{again}", size(*bytes));
+            println!("    {part:<12} {would:<8} {:>10}  {repository}/{path}{name}{rest}{again}", size(*bytes));
         }
     }
 

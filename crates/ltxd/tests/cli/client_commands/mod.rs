@@ -5,6 +5,7 @@
 mod deleting;
 mod following;
 mod lists;
+mod loras;
 mod node;
 mod verdicts;
 

@@ -1,0 +1,55 @@
+//! Whether a text encoder is the one that a checkpoint was trained with. From 2.4 on checkpoints name it
+//! (`gemma_source_checkpoint.gemma_version`), and its configuration says what it is called; older ones were trained with Gemma 3.
+//! Source: the public `ltx_core` reference, `text_encoders/gemma/encoders/encoder_configurator.py`.
+//!
+//! Must not know tensors.
+
+use super::config_of;
+use crate::Result;
+use ltx_model::text_encoder::{GemmaConfig, Generation};
+use ltx_nn::NnError;
+use ltx_types::model_version;
+use ltx_weights::TensorSet;
+
+const SOURCE: &str = "gemma_source_checkpoint";
+/// The first version whose checkpoints name their text encoder.
+const NAMED_SINCE: (u32, u32) = (2, 4);
+
+/// A note, where a checkpoint does not name its text encoder although its version should.
+///
+/// # Errors
+/// The text encoder is another than the checkpoint names, or than its version has.
+pub(super) fn check(checkpoint: &TensorSet, text: &GemmaConfig) -> Result<Option<String>> {
+    let refused = |field: &str, found: &str, supported: String| {
+        config_of(checkpoint.path())(NnError::unsupported(field, found, supported))
+    };
+    let named = text.gemma_version.as_deref();
+    if let Some(source) = checkpoint.json(SOURCE)? {
+        let wanted = source.get("gemma_version").and_then(serde_json::Value::as_str);
+        return match wanted == named {
+            true => Ok(None),
+            false => {
+                let found = named.unwrap_or("absent");
+                let wanted = wanted.unwrap_or("absent");
+                let supported = format!("{wanted}, as the checkpoint's {SOURCE} states");
+                Err(refused("gemma_version of the text encoder", found, supported))
+            }
+        };
+    }
+    let version = checkpoint.metadata("model_version").and_then(model_version);
+    if version.is_some_and(|version| version >= NAMED_SINCE) {
+        return match named {
+            Some(found) => Err(refused(&format!("{SOURCE}.gemma_version"), "absent", found.to_owned())),
+            None => Ok(Some(format!(
+                "{}: does not name its text encoder, as its version should; whether this one fits is not known",
+                checkpoint.path().display()
+            ))),
+        };
+    }
+    match text.generation {
+        Generation::Three => Ok(None),
+        other => {
+            Err(refused("text encoder", other.title(), format!("{}, as it names none", Generation::Three.title())))
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! T5, opened: a text encoder's folder of diffusers with the tokenizer's beside it, a folder that holds both, or one file.
+//!
+//! Must not know requests.
+
+use super::{account_alone, config_of};
+use crate::{PipelineError, Result};
+use ltx_model::{
+    part::Module,
+    t5::{T5Config, T5Encoder, T5Shapes, T5Tokenizer, UnigramModel},
+    text_encoder::{Piece, PieceKind, PromptError},
+};
+use ltx_nn::NnError;
+use ltx_weights::{ShapeOnly, TensorSet};
+use serde_json::Value;
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// A T5's files.
+pub(crate) struct T5Files {
+    pub(crate) tensors: Arc<TensorSet>,
+    pub(crate) config: T5Config,
+    /// Where its configuration and its tokenizer are, if they are.
+    folder: PathBuf,
+}
+
+impl T5Files {
+    /// The folder or file of the encoder within a path: a folder that holds `text_encoder` stands for that.
+    fn within(path: &Path) -> PathBuf {
+        let inner = path.join("text_encoder");
+        if inner.is_dir() { inner } else { path.to_owned() }
+    }
+
+    /// Whether a path holds a T5: its `config.json` or its keys say so.
+    pub(crate) fn is_at(path: &Path) -> bool {
+        let path = Self::within(path);
+        let stated =
+            fs::read(path.join("config.json")).ok().and_then(|text| serde_json::from_slice::<Value>(&text).ok());
+        match stated {
+            Some(config) => T5Config::is_stated_by(&config),
+            None => Self::tensors(&path).is_ok_and(|tensors| Self::is_among(&tensors)),
+        }
+    }
+
+    /// Whether keys are a T5's.
+    pub(crate) fn is_among(tensors: &TensorSet) -> bool {
+        tensors.has_prefix("encoder.block.0.layer.0.SelfAttention.")
+    }
+
+    fn tensors(path: &Path) -> Result<TensorSet> {
+        Ok(if path.is_file() { TensorSet::open_file(path)? } else { TensorSet::open_folder(path)? })
+    }
+
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let path = Self::within(path);
+        let tensors = Self::tensors(&path)?;
+        let folder = if path.is_file() { path.parent().unwrap_or(&path).to_owned() } else { path.clone() };
+        let config = configuration(&tensors, &folder)?;
+        Ok(Self { tensors: Arc::new(tensors), config, folder })
+    }
+
+    /// Loads the encoder from shapes alone.
+    pub(crate) fn account(&self) -> Arc<ShapeOnly> {
+        account_alone::<T5Encoder>(&self.tensors, "", &self.config)
+    }
+
+    /// The tokenizer: of a GGUF that holds a whole one, beside the weights, or in the folder `tokenizer` beside theirs.
+    pub(crate) fn tokenizer(&self) -> Result<T5Tokenizer> {
+        let (bytes, file) = self.tokenizer_json()?;
+        let unusable = |source: PromptError| PipelineError::Tokenizer { file, source };
+        T5Tokenizer::from_bytes(&bytes, self.config.eos_token_id).map_err(unusable)
+    }
+
+    /// It as a `tokenizer.json`, and the file that it comes from.
+    pub(crate) fn tokenizer_json(&self) -> Result<(Vec<u8>, PathBuf)> {
+        if let Some(text) = self.tensors.metadata(super::TOKENIZER) {
+            return Ok((text.as_bytes().to_vec(), self.tensors.path().to_owned()));
+        }
+        if let Some(model) = unigram_of_gguf(&self.tensors)? {
+            let unusable = |source| PipelineError::Tokenizer { file: self.tensors.path().to_owned(), source };
+            return Ok((model.to_tokenizer_json().map_err(unusable)?, self.tensors.path().to_owned()));
+        }
+        if let Some(bytes) = self.tensors.packed_file("spiece_model")? {
+            let unusable = |source| PipelineError::Tokenizer { file: self.tensors.path().to_owned(), source };
+            return Ok((ltx_model::t5::tokenizer_json(&bytes).map_err(unusable)?, self.tensors.path().to_owned()));
+        }
+        let beside = self.folder.parent().unwrap_or(&self.folder).join("tokenizer");
+        for folder in [&self.folder, &self.folder.join("tokenizer"), &beside] {
+            let file = folder.join("tokenizer.json");
+            match fs::read(&file) {
+                Ok(bytes) => return Ok((bytes, file)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(PipelineError::Read { file, source }),
+            }
+            let file = folder.join("spiece.model");
+            match fs::read(&file) {
+                Ok(bytes) => {
+                    let json = ltx_model::t5::tokenizer_json(&bytes);
+                    return Ok((json.map_err(|source| PipelineError::Tokenizer { file: file.clone(), source })?, file));
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(PipelineError::Read { file, source }),
+            }
+        }
+        Err(PipelineError::Read { file: beside.join("tokenizer.json"), source: io::ErrorKind::NotFound.into() })
+    }
+}
+
+/// What the file itself states, `config.json` beside it, or what its shapes say.
+fn configuration(tensors: &TensorSet, folder: &Path) -> Result<T5Config> {
+    if tensors.states_config() {
+        return T5Config::from_json(&tensors.config()?).map_err(config_of(tensors.path()));
+    }
+    let file = folder.join("config.json");
+    if let Ok(bytes) = fs::read(&file) {
+        let config: Value =
+            serde_json::from_slice(&bytes).map_err(|source| PipelineError::BadJson { file: file.clone(), source })?;
+        if T5Config::is_stated_by(&config) {
+            return T5Config::from_json(&config).map_err(config_of(&file));
+        }
+    }
+    let missing = || NnError::unsupported("T5 configuration", "absent", "config.json beside the weights");
+    let shapes = shapes(tensors).ok_or_else(missing).and_then(|shapes| T5Config::from_shapes(&shapes));
+    let config = shapes.map_err(config_of(tensors.path()))?;
+    check_llama(tensors, &config)?;
+    Ok(config)
+}
+
+/// Refuses keys of llama.cpp's that say otherwise than the shapes, or that nobody here knows.
+fn check_llama(tensors: &TensorSet, config: &T5Config) -> Result<()> {
+    const IDLE: [&str; 3] = ["context_length", "decoder_start_token_id", "decoder_block_count"];
+    let known = [
+        ("block_count", config.num_layers as f64),
+        ("embedding_length", config.d_model as f64),
+        ("feed_forward_length", config.d_ff as f64),
+        ("vocab_size", config.vocab_size as f64),
+        ("attention.head_count", config.num_heads as f64),
+        ("attention.key_length", config.d_kv as f64),
+        ("attention.value_length", config.d_kv as f64),
+        ("attention.relative_buckets_count", config.relative_attention_num_buckets as f64),
+        ("attention.layer_norm_rms_epsilon", config.layer_norm_epsilon),
+        ("attention.layer_norm_epsilon", config.layer_norm_epsilon),
+    ];
+    for head in ["t5encoder.", "t5."] {
+        for (key, stated) in tensors.metadata_under(head) {
+            let Some((_, expected)) = known.iter().find(|(known, _)| *known == key) else {
+                if IDLE.contains(&key) {
+                    continue;
+                }
+                let source = NnError::unsupported(format!("{head}{key}"), stated, "no entry of this name");
+                return Err(config_of(tensors.path())(source));
+            };
+            let same = stated.parse::<f64>().is_ok_and(|stated| (stated - expected).abs() <= 1e-6 * expected.abs());
+            if !same {
+                let source =
+                    NnError::unsupported(format!("{head}{key}"), stated, format!("{expected}, as its tensors show"));
+                return Err(config_of(tensors.path())(source));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn shapes(tensors: &TensorSet) -> Option<T5Shapes> {
+    let pair = |key: &str| <[usize; 2]>::try_from(tensors.shape_of(key)?).ok();
+    let block = |rest: &str| pair(&format!("encoder.block.0.layer.{rest}.weight"));
+    Some(T5Shapes {
+        embedding: pair(T5Encoder::EMBEDDING)?,
+        bias: block("0.SelfAttention.relative_attention_bias")?,
+        queries: block("0.SelfAttention.q")?[0],
+        inner: block("1.DenseReluDense.wi_0")?[0],
+        layers: (0..).take_while(|layer| tensors.has_prefix(&format!("{}{layer}.", T5Encoder::MARK))).count(),
+    })
+}
+
+/// The vocabulary of a GGUF file, where it has one.
+fn unigram_of_gguf(tensors: &TensorSet) -> Result<Option<UnigramModel>> {
+    const HEAD: &str = "tokenizer.ggml.";
+    let refused = |key: &str, found: String, supported: &str| {
+        config_of(tensors.path())(NnError::unsupported(format!("{HEAD}{key}"), found, supported))
+    };
+    let Some(texts) = tensors.texts(&format!("{HEAD}tokens"))? else { return Ok(None) };
+    for (key, supported) in [
+        ("model", "t5"),
+        ("add_space_prefix", "true"),
+        ("remove_extra_whitespaces", "true"),
+        ("add_bos_token", "false"),
+        ("add_eos_token", "true"),
+    ] {
+        match tensors.metadata(&format!("{HEAD}{key}")) {
+            Some(stated) if stated != supported => return Err(refused(key, stated.to_owned(), supported)),
+            _ => {}
+        }
+    }
+    let list = |key: &str| -> Result<Vec<f64>> {
+        let list = tensors.numbers(&format!("{HEAD}{key}"))?.unwrap_or_default();
+        let short = || refused(key, format!("of {} items", list.len()), "one for each token");
+        if list.len() == texts.len() { Ok(list) } else { Err(short()) }
+    };
+    let (scores, kinds) = (list("scores")?, list("token_type")?);
+    let piece = |(text, (score, kind)): (&&str, (&f64, &f64))| {
+        let kind = PieceKind::from_number(*kind);
+        let kind = kind.map_err(|source| PipelineError::Tokenizer { file: tensors.path().to_owned(), source })?;
+        Ok::<_, PipelineError>(Piece { text: (*text).to_owned(), score: *score as f32, kind })
+    };
+    let pieces = texts.iter().zip(scores.iter().zip(&kinds)).map(piece).collect::<Result<_>>()?;
+    // Bytes, whichever sign the file gives them.
+    let charsmap = tensors.numbers(&format!("{HEAD}precompiled_charsmap"))?;
+    let charsmap = charsmap.map(|map| map.into_iter().map(|byte| (byte as i64 & 0xff) as u8).collect());
+    Ok(Some(UnigramModel { pieces, charsmap }))
+}

@@ -1,0 +1,118 @@
+//! The text encoder of a model, of whichever kind its family needs.
+//!
+//! Must not know requests.
+
+use super::{LtxFile, T5Files, TextFolder, same};
+use crate::{PipelineError, Result};
+use ltx_model::{architecture::Family, footprint::Stack, text_encoder::TokenIds};
+use ltx_weights::{ShapeOnly, TensorSet};
+use std::{path::Path, sync::Arc};
+
+/// A text encoder's files, opened.
+pub(crate) enum TextFiles {
+    /// Gemma-3, whose hidden states a checkpoint's own parts turn into the context.
+    Gemma(Box<TextFolder>),
+    /// T5, whose last states are the context.
+    T5(T5Files),
+}
+
+impl TextFiles {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        if T5Files::is_at(path) {
+            return Ok(Self::T5(T5Files::open(path)?));
+        }
+        Ok(Self::Gemma(Box::new(TextFolder::open(path)?)))
+    }
+
+    pub(crate) fn tensors(&self) -> &Arc<TensorSet> {
+        match self {
+            Self::Gemma(text) => &text.tensors,
+            Self::T5(text) => &text.tensors,
+        }
+    }
+
+    /// Loads the encoder from shapes alone.
+    pub(crate) fn account(&self) -> Arc<ShapeOnly> {
+        match self {
+            Self::Gemma(text) => text.account(),
+            Self::T5(text) => text.account(),
+        }
+    }
+
+    pub(crate) fn notes(&self) -> &[String] {
+        match self {
+            Self::Gemma(text) => &text.notes,
+            Self::T5(_) => &[],
+        }
+    }
+
+    /// Width of its states.
+    pub(crate) fn width(&self) -> usize {
+        match self {
+            Self::Gemma(text) => text.config.hidden_size,
+            Self::T5(text) => text.config.d_model,
+        }
+    }
+
+    /// A text projection of the checkpoint's that lies in the encoder's file.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(crate) fn projection_tensors(&self) -> Result<Option<TensorSet>> {
+        match self {
+            Self::Gemma(text) => text.projection_tensors(),
+            Self::T5(_) => Ok(None),
+        }
+    }
+
+    /// Its layers, which are streamed.
+    pub(crate) fn stack(&self) -> Stack {
+        match self {
+            Self::Gemma(text) => text.config.stack(text.prefix),
+            Self::T5(text) => text.config.stack(),
+        }
+    }
+
+    /// The Gemma that a checkpoint with text parts needs.
+    ///
+    /// # Errors
+    /// It is another encoder.
+    pub(crate) fn gemma(&self) -> Result<&TextFolder> {
+        match self {
+            Self::Gemma(text) => Ok(text),
+            Self::T5(text) => Err(PipelineError::Foreign {
+                file: text.tensors.path().to_owned(),
+                title: "T5 text encoder".to_owned(),
+                sign: "it has the key encoder.block.0.layer.0.SelfAttention.q.weight".to_owned(),
+                instead: "this checkpoint needs Gemma-3 (docs/models.md)",
+            }),
+        }
+    }
+
+    /// Refuses a text encoder that is not the checkpoint's: of another kind, width or depth.
+    ///
+    /// # Errors
+    /// It is not.
+    pub(crate) fn check_beside(&self, ltx: &mut LtxFile) -> Result<()> {
+        match (self, ltx.architecture.family) {
+            (Self::T5(text), Family::Ltxv098) => {
+                same("text encoder width", text.config.d_model, ltx.architecture.transformer.context_width())
+            }
+            (Self::Gemma(text), Family::Ltxv098) => Err(PipelineError::Foreign {
+                file: text.tensors.path().to_owned(),
+                title: "Gemma text encoder".to_owned(),
+                sign: "its keys say so".to_owned(),
+                instead: "LTX-Video 0.9.8 needs T5 v1.1 XXL (docs/models.md)",
+            }),
+            _ => ltx.check_text_encoder(&self.gemma()?.config),
+        }
+    }
+
+    /// Ids and mask of a prompt with the padding where the reference has it; T5's sequence is as long as `slots`.
+    pub(crate) fn padded(&self, prompt: &TokenIds, slots: usize) -> (Vec<i64>, Vec<i64>) {
+        match self {
+            Self::Gemma(text) => prompt.left_padded(text.config.pad_token_id),
+            Self::T5(text) => prompt.right_padded(text.config.pad_token_id, slots),
+        }
+    }
+}

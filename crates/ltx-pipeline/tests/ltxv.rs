@@ -1,0 +1,77 @@
+//! LTX-Video 0.9.8 from folders of diffusers and from GGUF, and what does not belong to it.
+
+use candle_core::Tensor;
+use ltx_engine::{NoPreviews, NotSaved, Run};
+use ltx_pipeline::{
+    Engine, EngineOptions, PlanShape,
+    golden::{GoldenCase, run_case},
+    inspect, quantize,
+};
+use ltx_testkit::{data, goldens, tiny};
+use ltx_types::{CancelToken, FrameCount, ModelFiles, NoProgress, Part, PixelShape, Stages};
+use ltx_weights::QuantizeType;
+use std::path::{Path, PathBuf};
+
+fn folder() -> PathBuf {
+    tiny("../ltxv-tiny")
+}
+
+fn files(checkpoint: PathBuf, text_encoder: PathBuf) -> ModelFiles {
+    ModelFiles { checkpoint, components: vec![], text_encoder, upscaler: None, loras: vec![] }
+}
+
+fn packed(from: &Path, to: &Path) -> PathBuf {
+    let never = CancelToken::new();
+    quantize(&[from.to_owned()], to, (QuantizeType::Q8_0, vec![]), &never, |_, _| {}).unwrap();
+    to.to_owned()
+}
+
+/// The computed tensors of the case, from other files than its own.
+fn computed(files: ModelFiles) -> std::collections::HashMap<String, Tensor> {
+    let mut case = GoldenCase::open(&data("ltxv09/i2v_distilled")).unwrap();
+    case.files = files;
+    let run = Run { progress: &NoProgress, cancel: &CancelToken::new(), store: &NotSaved, previews: &NoPreviews };
+    run_case(&case, EngineOptions::default(), &run).unwrap().computed
+}
+
+#[test]
+fn a_folder_is_known_with_all_its_keys() {
+    let checkpoint = inspect(&folder()).unwrap();
+    assert_eq!(checkpoint.kind, "LTX-Video 0.9.8 checkpoint");
+    assert!(checkpoint.report.is_complete() && checkpoint.absent.is_empty());
+    let text = inspect(&folder().join("text_encoder")).unwrap();
+    assert_eq!(text.kind, "T5 text encoder");
+    assert!(text.report.is_complete());
+    let engine = Engine::open(&files(folder(), folder().join("text_encoder")), EngineOptions::default()).unwrap();
+    engine.expect_family("ltxv-0.9.8").unwrap();
+    assert!(engine.expect_family("ltx-2.3").is_err());
+    assert!(engine.reports().iter().all(|report| !report.used.contains_key(&Part::TextConnector)));
+    let pixels = PixelShape::new(128, 96, Stages::One).unwrap();
+    let plan = engine.plan_shape(&PlanShape::of_clip(pixels, FrameCount::new(17).unwrap(), Stages::One));
+    assert!(plan.stages.iter().all(|need| need.bytes() > 0), "{plan:?}");
+}
+
+#[test]
+fn in_eight_bits_it_makes_nearly_the_same() {
+    let scratch = tempfile::tempdir().unwrap();
+    let model = packed(&folder(), &scratch.path().join("model.gguf"));
+    let text = packed(&folder().join("text_encoder"), &scratch.path().join("t5.gguf"));
+    let found = computed(files(model, text));
+    let expected = goldens("ltxv09/i2v_distilled/tensors.safetensors");
+    for (name, most) in [("text.pos.input_ids", 0.0), ("stage1.velocity.step0", 0.05), ("stage1.final_latent", 0.05)] {
+        let as_f32 = |tensor: &Tensor| tensor.to_dtype(candle_core::DType::F32).unwrap();
+        let error = ltx_nn::relative_l2(&as_f32(&found[name]), &as_f32(&expected[name])).unwrap();
+        assert!(error <= most, "{name}: {error:.1e}");
+    }
+}
+
+#[test]
+fn text_encoders_of_the_other_family_are_named() {
+    let refused = |files: ModelFiles| Engine::open(&files, EngineOptions::default()).err().unwrap().to_string();
+    let gemma = refused(files(folder(), tiny("gemma")));
+    assert!(gemma.contains("Gemma text encoder") && gemma.contains("T5"), "{gemma}");
+    let t5 = refused(files(tiny("ltx-2.3-tiny-dev.safetensors"), folder().join("text_encoder")));
+    assert!(t5.contains("T5 text encoder") && t5.contains("Gemma-3"), "{t5}");
+    let component = refused(files(folder().join("transformer"), folder().join("text_encoder")));
+    assert!(component.contains("LTXVideoTransformer3DModel") && component.contains("folder"), "{component}");
+}
