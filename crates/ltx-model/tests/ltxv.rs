@@ -55,6 +55,7 @@ fn velocities_of_every_step_equal_the_reference() {
                     sigma: 1.0,
                     context: &context(&goldens, prompt),
                     rope: &rope,
+                    first_frame: 0,
                     skips: BlockSkips::NONE,
                 };
                 let velocity = transformer.forward(&input, &Taps::off(), |_| Ok::<_, NnError>(())).unwrap();
