@@ -209,7 +209,7 @@ impl UpscalerFile {
             Resampling::SpaceByTwo => return Ok(()),
             Resampling::SpaceByThreeHalves => "no flow of two stages here begins at two thirds of the size",
             Resampling::TimeByTwo | Resampling::SpaceAndTimeByTwo => {
-                "the authors' only flow with it (DFR) needs a checkpoint with the keyframe embedding, which LTX-2.3 lacks"
+                "the authors' only flow with it (DFR) generates keyframes, which is no method here"
             }
         };
         let (file, title) = (self.tensors.path().to_owned(), self.config.resampling.title());

@@ -1,9 +1,12 @@
 //! The engine on the tiny model: determinism, going on after a restart, cancelling, and what it refuses.
 
+mod common;
+
 use candle_core::{DType, Device, Tensor};
+use common::Recording;
 use ltx_engine::{
-    EngineError, ErrorKind, Generator, LatentStore, MemoryBudget, MemoryPlan, NoPreviews, NotKept, NotSaved, Outcome,
-    Preview, PreviewSink, Run, SavedLatent,
+    EngineError, ErrorKind, Generator, LatentStore, MemoryBudget, MemoryPlan, NoPreviews, NotSaved, Outcome, Preview,
+    PreviewSink, Run, SavedLatent,
 };
 use ltx_media::{FrameWriter, MediaError, Mp4Writer};
 use ltx_nn::{Compute, NnError};
@@ -85,26 +88,6 @@ fn pipelines(error: &EngineError) -> Option<&PipelineError> {
 
 fn quietly<'a>(cancel: &'a CancelToken, store: &'a dyn LatentStore) -> Run<'a> {
     Run { progress: &NoProgress, cancel, store, previews: &NoPreviews }
-}
-
-/// Keeps every state, and hands one of them to the next run.
-#[derive(Default)]
-struct Recording {
-    saved: Mutex<Vec<SavedLatent>>,
-    resume: Option<SavedLatent>,
-}
-
-impl LatentStore for Recording {
-    fn keeps(&self) -> bool {
-        true
-    }
-    fn save(&self, latent: SavedLatent) -> Result<(), NotKept> {
-        self.saved.lock().unwrap().push(latent);
-        Ok(())
-    }
-    fn saved(&self) -> Option<SavedLatent> {
-        self.resume.clone()
-    }
 }
 
 #[test]

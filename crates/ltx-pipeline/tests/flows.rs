@@ -1,8 +1,11 @@
 //! The authors' flows beyond one sampler: `hq` by `res_2s` with a LoRA in both stages, and upscalers alone, equal to the
 //! reference; gone on with after any step, the same bytes.
 
+mod common;
+
 use candle_core::{Device, Tensor};
-use ltx_engine::{LatentStore, NoPreviews, NotKept, NotSaved, Run, SavedLatent};
+use common::Recording;
+use ltx_engine::{LatentStore, NoPreviews, NotSaved, Run};
 use ltx_nn::{Level, relative_l2};
 use ltx_pipeline::{
     Engine, EngineOptions, PipelineError,
@@ -23,28 +26,6 @@ fn file(name: &str) -> PathBuf {
 /// On AMX activations have 17 bits.
 fn near() -> f64 {
     if Level::widest().has_tiles() { 3e-4 } else { 3e-5 }
-}
-
-/// Keeps every state, and gives back one.
-#[derive(Default)]
-struct Kept {
-    saved: Mutex<Vec<SavedLatent>>,
-    from: Option<SavedLatent>,
-}
-
-impl LatentStore for Kept {
-    fn keeps(&self) -> bool {
-        true
-    }
-
-    fn save(&self, latent: SavedLatent) -> Result<(), NotKept> {
-        self.saved.lock().unwrap().push(latent);
-        Ok(())
-    }
-
-    fn saved(&self) -> Option<SavedLatent> {
-        self.from.clone()
-    }
 }
 
 #[derive(Default)]
@@ -82,7 +63,7 @@ fn hq_goes_on_from_every_step_with_the_same_bytes() {
         let latent = made["stage2.final_latent"].flatten_all().unwrap().to_vec1::<f32>().unwrap();
         latent.into_iter().map(f32::to_bits).collect::<Vec<_>>()
     };
-    let (store, reports) = (Kept::default(), Reports::default());
+    let (store, reports) = (Recording::default(), Reports::default());
     let whole = bits(&made("kf_hq", &store, &reports));
     // Six steps and three, each stage with one evaluation more at its end.
     let states = store.saved.into_inner().unwrap();
@@ -94,7 +75,7 @@ fn hq_goes_on_from_every_step_with_the_same_bytes() {
         assert_eq!(done, (0..=total).map(|done| (done, total)).collect::<Vec<_>>());
     }
     for at in [0, 2, 5, 6, 8, 9] {
-        let store = Kept { from: Some(states[at].clone()), ..Kept::default() };
+        let store = Recording { resume: Some(states[at].clone()), ..Recording::default() };
         assert!(bits(&made("kf_hq", &store, &NoProgress)) == whole, "{:?}", steps[at]);
     }
 }
@@ -112,7 +93,7 @@ fn upscalers_alone_equal_the_reference() {
 
 #[test]
 fn an_upscaler_of_no_flow_is_refused_by_name() {
-    for (upscaler, why) in [("x1.5", "two thirds of the size"), ("temporal", "keyframe embedding")] {
+    for (upscaler, why) in [("x1.5", "two thirds of the size"), ("temporal", "generates keyframes")] {
         let name = if upscaler == "x1.5" { "tiny-spatial-upscaler-x1.5" } else { "tiny-temporal-upscaler-x2" };
         let mut case = GoldenCase::open(&file("i2v_hq")).unwrap();
         case.files.upscaler = Some(file(&format!("{name}.safetensors")));

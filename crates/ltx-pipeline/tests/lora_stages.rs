@@ -1,8 +1,11 @@
 //! LoRA files that count differently in the two stages: equal to the reference, the same bytes streamed, kept and gone on with,
 //! and planned for what each stage holds.
 
+mod common;
+
 use candle_core::{Device, Tensor};
-use ltx_engine::{LatentStore, MemoryBudget, NoPreviews, NotKept, NotSaved, Run, SavedLatent};
+use common::Recording;
+use ltx_engine::{LatentStore, MemoryBudget, NoPreviews, NotSaved, Run};
 use ltx_nn::{Level, relative_l2};
 use ltx_pipeline::{
     Engine, EngineOptions, PipelineError, PlanShape,
@@ -100,26 +103,6 @@ fn streamed_and_packed_weights_have_each_stages_sum() {
         };
         assert_eq!(bits(&one(0.25), "stage1.final_latent"), bits(&whole, "stage1.final_latent"));
         assert!(distance(&one(0.25), &whole, "stage2.final_latent") > 1e-2);
-    }
-}
-
-/// Keeps every state, and hands one of them to the next run.
-#[derive(Default)]
-struct Recording {
-    saved: Mutex<Vec<SavedLatent>>,
-    resume: Option<SavedLatent>,
-}
-
-impl LatentStore for Recording {
-    fn keeps(&self) -> bool {
-        true
-    }
-    fn save(&self, latent: SavedLatent) -> Result<(), NotKept> {
-        self.saved.lock().unwrap().push(latent);
-        Ok(())
-    }
-    fn saved(&self) -> Option<SavedLatent> {
-        self.resume.clone()
     }
 }
 

@@ -39,7 +39,7 @@ enum Command {
     Generate(Box<commands::generate::Arguments>),
     /// Say what model files are and account for every key in them; reads no weights.
     Inspect(commands::inspect::Arguments),
-    /// Write a checkpoint, or a Gemma-3 folder, as a smaller GGUF file, and print the error of every layer.
+    /// Write a checkpoint, or a text encoder, as a smaller GGUF file, and print the error of every layer.
     Quantize(commands::quantize::Arguments),
     /// Run golden cases and print the error of every tensor against the reference.
     Selftest(commands::selftest::Arguments),

@@ -120,10 +120,10 @@ pub(super) fn append(
 mod tests {
     use super::*;
     use crate::{
-        Prediction,
-        ports::{Changes, NewGeneration, Records},
+        ports::{Changes, Records},
+        sqlite::test_records::running,
     };
-    use ltx_types::{Method, Stage};
+    use ltx_types::Stage;
     use parking_lot::Mutex;
 
     const NOW: Now = Now { wall_ms: 1, age_ms: 1 };
@@ -135,23 +135,7 @@ mod tests {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let hears = Arc::clone(&heard);
         log.listen(Box::new(move |news: &News<'_>| hears.lock().push(news.event.number)));
-        let (id, client) = (GenerationId::new(), ClientId::new("a").unwrap());
-        let request = serde_json::from_str(include_str!("../../tests/data/request-1.json")).unwrap();
-        let new = NewGeneration {
-            id,
-            client: &client,
-            request_id: None,
-            body_sha256: "x",
-            request: &request,
-            images: &[],
-            method: Method::ImageToVideo,
-            model: "m",
-            predicted: Prediction { peak_bytes: 1, seconds: None, stages: Vec::new() },
-            position: 0,
-            wait_seconds: None,
-        };
-        store.insert(&new, NOW).unwrap();
-        store.start(id, NOW).unwrap();
+        let (id, client) = (running(&store, NOW), ClientId::new("a").unwrap());
         let record = store.any_generation(id).unwrap();
         let step = |done| EventKind::Progress { stage: Stage::Denoising, done, total: 8, seconds_left: None };
         assert!(!log.append(&record, step(1), NOW).unwrap());

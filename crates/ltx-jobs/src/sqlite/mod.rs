@@ -17,6 +17,8 @@ mod generations;
 mod recovery_tests;
 mod retention;
 mod schema;
+#[cfg(test)]
+mod test_records;
 mod upkeep;
 mod uploads;
 

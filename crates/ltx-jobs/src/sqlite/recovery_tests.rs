@@ -1,12 +1,11 @@
 //! What a start does with what it finds running.
 
-use super::SqliteStore;
+use super::{SqliteStore, test_records::running};
 use crate::{
-    ClientId, FailureCode, GenerationId, GenerationRecord, Prediction, State,
+    ClientId, FailureCode, GenerationId, GenerationRecord, State,
     clock::Now,
-    ports::{Changes, NewGeneration, Records},
+    ports::{Changes, Records},
 };
-use ltx_types::Method;
 
 const NOW: Now = Now { wall_ms: 1, age_ms: 1 };
 
@@ -23,24 +22,7 @@ impl Bed {
     }
 
     fn running(&self) -> GenerationId {
-        let id = GenerationId::new();
-        let request = serde_json::from_str(include_str!("../../tests/data/request-1.json")).unwrap();
-        let new = NewGeneration {
-            id,
-            client: &ClientId::new("a").unwrap(),
-            request_id: None,
-            body_sha256: "x",
-            request: &request,
-            images: &[],
-            method: Method::ImageToVideo,
-            model: "m",
-            predicted: Prediction { peak_bytes: 1, seconds: None, stages: Vec::new() },
-            position: 0,
-            wait_seconds: None,
-        };
-        self.store.insert(&new, NOW).unwrap();
-        assert_eq!(self.store.start(id, NOW).unwrap(), Some(1));
-        id
+        running(&self.store, NOW)
     }
 
     /// The node dies, with the latent at `reached`, and starts again.

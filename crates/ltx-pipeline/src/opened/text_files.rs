@@ -84,7 +84,7 @@ impl TextFiles {
                 file: text.tensors.path().to_owned(),
                 title: "T5 text encoder".to_owned(),
                 sign: "it has the key encoder.block.0.layer.0.SelfAttention.q.weight".to_owned(),
-                instead: "this checkpoint needs Gemma-3 (docs/models.md)",
+                instead: "this checkpoint needs Gemma 3, or Gemma 4 of LTX-2.5 (docs/models.md)",
             }),
         }
     }

@@ -67,7 +67,7 @@ pub(crate) struct Arguments {
     /// projection; a .json states the configuration). Can be given more than once.
     #[arg(long = "component", value_name = "FILE")]
     components: Vec<PathBuf>,
-    /// The Gemma-3 folder, or its GGUF or safetensors file, when --model is a path.
+    /// The text encoder (Gemma; T5 of LTX-Video), a folder, or its GGUF or safetensors file, when --model is a path.
     #[arg(long, value_name = "DIR|FILE")]
     text_encoder: Option<PathBuf>,
     /// The ×2 latent upscaler, when --model is a path; needed for two stages.

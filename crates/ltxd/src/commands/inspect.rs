@@ -14,7 +14,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Checkpoints, components of one, upscalers (safetensors or GGUF), or Gemma folders or files.
+    /// Checkpoints, components of one, upscalers (safetensors or GGUF), or text encoders (Gemma, T5), folders or files.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Take the files for components of one checkpoint; a .json among them states the configuration.
@@ -26,7 +26,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     json: bool,
     /// Say what memory a clip would need, stage by stage. The files are then those of one model: checkpoint or components, a
-    /// Gemma-3 folder or file, and an upscaler for two stages.
+    /// text encoder, and an upscaler for two stages.
     #[arg(long, requires_all = ["width", "height", "frames"], conflicts_with = "together")]
     plan: bool,
     #[command(flatten)]

@@ -29,7 +29,7 @@ struct Layer {
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// A checkpoint (safetensors), a component of one, or a Gemma-3 folder.
+    /// A checkpoint (safetensors), a component of one, or a text encoder (Gemma, T5).
     #[arg(value_name = "IN")]
     input: PathBuf,
     /// The GGUF file to write, a name that ends in .gguf; one of that name is replaced when the new one is whole.
