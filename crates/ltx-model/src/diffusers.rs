@@ -57,8 +57,22 @@ fn transformer(mut entries: Map<String, Value>) -> Result<Map<String, Value>> {
         "positional_embedding_max_pos": [20, 2048, 2048],
         "timestep_scale_multiplier": 1000,
     });
-    entries.extend(stated.as_object().cloned().unwrap_or_default());
+    added(&mut entries, stated)?;
     Ok(entries)
+}
+
+/// Adds what a folder's kind means. An entry that is stated under its official name has to agree.
+fn added(entries: &mut Map<String, Value>, meant: Value) -> Result<()> {
+    let same = |a: &Value, b: &Value| a == b || a.as_f64().zip(b.as_f64()).is_some_and(|(a, b)| a == b);
+    for (field, value) in meant.as_object().cloned().unwrap_or_default() {
+        match entries.get(&field).filter(|stated| field != "_class_name" && !stated.is_null()) {
+            Some(stated) if !same(stated, &value) => {
+                return Err(NnError::unsupported(&field, stated, value.to_string()));
+            }
+            _ => entries.insert(field, value),
+        };
+    }
+    Ok(())
 }
 
 /// A list of whole numbers.
@@ -106,7 +120,7 @@ fn vae(mut entries: Map<String, Value>) -> Result<Map<String, Value>> {
         "decoder_blocks": decoder,
         "causal_decoder": causal,
     });
-    entries.extend(stated.as_object().cloned().unwrap_or_default());
+    added(&mut entries, stated)?;
     Ok(entries)
 }
 

@@ -102,6 +102,11 @@ impl Engine {
 
     /// Everything that can be refused without touching a weight.
     fn prepare(&self, request: &Generation, taps: &Taps) -> Result<Prepared> {
+        let points = self.architecture().family.conditioning() == Conditioning::Points;
+        if request.stages == Stages::Two && points {
+            let rule = "is not run for LTX-Video 0.9.8: its second pass is no refinement at twice the size";
+            return Err(FieldError::new("stages", 2, rule).nearest(1).into());
+        }
         if request.stages == Stages::Two && !self.has_upscaler() {
             return Err(PipelineError::NoUpscaler);
         }
@@ -128,12 +133,8 @@ impl Engine {
         }
         let open = |condition| PreparedImage::open(condition, request.image_crf);
         let images = request.images.iter().map(open).collect::<Result<Vec<_>>>()?;
-        if self.architecture().family.conditioning() == Conditioning::Ranges {
+        if !points {
             return Ok(Prepared { prompts, images, drawn: None });
-        }
-        if request.stages == Stages::Two {
-            let rule = "is not run for LTX-Video 0.9.8: its second pass is no refinement at twice the size";
-            return Err(FieldError::new("stages", 2, rule).nearest(1).into());
         }
         let drawn = self.drawn(request)?;
         let with_noise = images.into_iter().zip(&drawn.images);

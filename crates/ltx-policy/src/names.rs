@@ -62,10 +62,13 @@ impl ModelNames {
             return Err(refused(format!("is the name of {}", other.name)));
         }
         // A name that says which generation it is means no other: “LTX 2.3” is never LTX-2.5.
-        let number =
-            |name: &str| tokens(name).into_iter().find(|token| token.starts_with(|c: char| c.is_ascii_digit()));
-        if let (Some(said), Some(own)) = (number(alias).filter(|said| said.contains('.')), number(&model))
-            && said != own
+        let numbers = |name: &str| {
+            let digits = |token: &String| token.starts_with(|c: char| c.is_ascii_digit());
+            tokens(name).into_iter().filter(digits).collect::<Vec<_>>()
+        };
+        let said: Vec<_> = numbers(alias).into_iter().filter(|number| number.contains('.')).collect();
+        if let (Some(said), Some(own)) =
+            (said.first().filter(|_| !said.iter().any(|said| numbers(&model).contains(said))), numbers(&model).first())
         {
             return Err(refused(format!("says {said}, and {model} is of {own}")));
         }
@@ -178,12 +181,14 @@ mod tests {
         let found = |name: &str| said.find(name).map(|model| model.name.as_str());
         assert_eq!(found("Use Carat Basic Video (LTX 2.3)"), Some("ltx-2.3-tiny"));
         assert_eq!(found("Carat Video"), Some("ltx-2.3-distilled"), "the others stay");
+        assert!(both().with_alias("Studio 1.0 (LTX 2.3)", "ltx-2.3-tiny").is_ok());
         for (alias, model, rule) in [
             ("Kling", "ltx-2.3-tiny", "not an LTX model"),
             ("my seedance", "ltx-2.3-tiny", "not an LTX model"),
             ("…", "ltx-2.3-tiny", "neither letters nor digits"),
             ("x", "ltx-9", "no manifest"),
             ("Carat Basic Video (LTX 2.3)", "ltx-2.5-tiny", "says 2.3, and ltx-2.5-tiny is of 2.5"),
+            ("4K (LTX 2.3)", "ltx-2.5-tiny", "says 2.3, and ltx-2.5-tiny is of 2.5"),
             ("LTX 2.3 distilled", "ltx-2.3-tiny", "is the name of"),
         ] {
             let error = both().with_alias(alias, model).unwrap_err().to_string();

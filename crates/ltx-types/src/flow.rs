@@ -64,7 +64,8 @@ impl Flow {
             Self::Distilled | Self::Dev => own,
             Self::Hq => {
                 let guidance = Guidance { cfg_scale: 3.0, stg_scale: 0.0, rescale_scale: 0.45, stg_blocks: vec![] };
-                Defaults { stages: Stages::Two, width: 1920, height: 1088, steps: 15, guidance, ..own }
+                let sizes = Defaults { width: 1920, height: 1088, ..own };
+                Defaults { stages: Stages::Two, steps: 15, guidance, conditioning: None, ..sizes }
             }
         }
     }

@@ -69,7 +69,10 @@ fn of_vae(key: &str, down_blocks: usize) -> String {
         })
     };
     if let Some((number, resamples, rest)) = numbered("encoder.down_blocks.", "downsamplers.0.") {
-        return format!("encoder.down_blocks.{}.{rest}", number.saturating_mul(2) + usize::from(resamples));
+        return format!(
+            "encoder.down_blocks.{}.{rest}",
+            number.saturating_mul(2).saturating_add(usize::from(resamples))
+        );
     }
     if let Some((number, resamples, rest)) = numbered("decoder.up_blocks.", "upsamplers.0.") {
         return format!(

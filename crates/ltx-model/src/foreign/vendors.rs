@@ -62,7 +62,7 @@ pub(super) fn of_gguf(architecture: &str) -> Option<Foreign> {
     let instead = if architecture == "gemma4" {
         "it is not read as GGUF by llama.cpp's names: take the text encoder of Lightricks/LTX-2.5 as safetensors"
     } else if architecture.starts_with("gemma") {
-        "LTX-2.3 needs Gemma-3 12B (docs/models.md)"
+        "LTX-2 and LTX-2.3 need Gemma-3 12B (docs/models.md)"
     } else {
         NO_LTX
     };

@@ -4,7 +4,7 @@
 //! Must not know tensors, or where a configuration came from.
 
 use crate::config::{Entries, parse, positive, require, within};
-use ltx_nn::{NnError, Result};
+use ltx_nn::Result;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -176,17 +176,6 @@ impl T5Config {
     /// Width of all heads together.
     pub fn inner(&self) -> usize {
         self.num_heads * self.d_kv
-    }
-
-    /// Fails where a transformer takes states of another width.
-    ///
-    /// # Errors
-    /// It does.
-    pub fn check_width(&self, expected: usize) -> Result<()> {
-        match self.d_model == expected {
-            true => Ok(()),
-            false => Err(NnError::unsupported("text encoder width", self.d_model, expected.to_string())),
-        }
     }
 
     /// It as `config.json`, every entry that is read stated.

@@ -372,5 +372,5 @@ fn stride(kind: &str, name: &str) -> Result<[usize; 3]> {
 }
 
 fn unknown_block(name: &str) -> NnError {
-    NnError::unsupported("vae block", name, "res_x and the compress_* blocks of LTX 2.3")
+    NnError::unsupported("vae block", name, "res_x and the compress_* blocks")
 }

@@ -84,7 +84,7 @@ fn lerp(from: &Tensor, to: &Tensor, weight: f64) -> Result<Tensor> {
 /// it is not to move yet.
 pub(super) fn shares(mask: &[f32], sigma: f32, sigmas: &Sigmas) -> Vec<f32> {
     let share = |mask: &f32| {
-        if sigma - NEAR >= *mask {
+        if *mask <= 0.0 || sigma - NEAR >= *mask {
             return 0.0;
         }
         let own = mask.min(sigma);
@@ -110,5 +110,8 @@ mod tests {
         close(shares(&mask, 1.0, &sigmas), [0.2, 0.0, 0.0, 0.0]);
         close(shares(&mask, 0.8, &sigmas), [0.5, 0.0, 0.0, 0.5]);
         close(shares(&mask, 0.4, &sigmas), [1.0, 0.0, 1.0, 1.0]);
+        // What is held does not move at a level that is as good as 0 either.
+        let low = Sigmas::from(&SigmaList::new("sigmas", &[1.0, 1e-8, 0.0]).unwrap());
+        close(shares(&mask, 1e-8, &low), [1.0, 0.0, 1.0, 1.0]);
     }
 }

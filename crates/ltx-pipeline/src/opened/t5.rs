@@ -114,12 +114,16 @@ fn configuration(tensors: &TensorSet, folder: &Path) -> Result<T5Config> {
         return T5Config::from_json(&tensors.config()?).map_err(config_of(tensors.path()));
     }
     let file = folder.join("config.json");
-    if let Ok(bytes) = fs::read(&file) {
-        let config: Value =
-            serde_json::from_slice(&bytes).map_err(|source| PipelineError::BadJson { file: file.clone(), source })?;
-        if T5Config::is_stated_by(&config) {
-            return T5Config::from_json(&config).map_err(config_of(&file));
+    match fs::read(&file) {
+        Ok(bytes) => {
+            let config: Value = serde_json::from_slice(&bytes)
+                .map_err(|source| PipelineError::BadJson { file: file.clone(), source })?;
+            if T5Config::is_stated_by(&config) {
+                return T5Config::from_json(&config).map_err(config_of(&file));
+            }
         }
+        Err(source) if source.kind() == io::ErrorKind::NotFound => {}
+        Err(source) => return Err(PipelineError::Read { file, source }),
     }
     let missing = || NnError::unsupported("T5 configuration", "absent", "config.json beside the weights");
     let shapes = shapes(tensors).ok_or_else(missing).and_then(|shapes| T5Config::from_shapes(&shapes));

@@ -73,7 +73,7 @@ fn request(spec: &v1::GenerationSpec, rules: &Rules<'_>) -> Request {
     };
     let mut draft = rules.defaults.fill(said, spec.prompt.clone(), inputs);
     // What would be read is known only where it is known what runs.
-    let (schedule, stages) = (faults.has("schedule"), last.has("stages"));
+    let (schedule, stages) = (faults.has("schedule") || faults.has("flow"), last.has("stages"));
     let of_two = ["refine_sigmas", "loras"];
     draft.faults.retain(|fault| !(schedule || stages && of_two.contains(&fault.field)));
     length(&mut faults, "prompt", &draft.prompt, rules.prompt_bytes);

@@ -102,6 +102,7 @@ fn mark(mark: &UsageMark) -> Value {
         "sigmas": listed(&mark.sigmas),
         "refine_sigmas": listed(&mark.refine_sigmas),
         "loras": mark.loras,
+        "flow": words::flow(mark.flow()),
         "node": mark.node_id,
         "time": time(mark.time.as_ref()),
     })
