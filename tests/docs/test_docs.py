@@ -5,7 +5,7 @@ import os, re, shlex, subprocess
 from functools import cache
 
 import pytest
-from harness.paths import LTXD, ROOT
+from harness.paths import GUARD, LTXD, ROOT
 
 PAGES = sorted(
     page.relative_to(ROOT)
@@ -93,7 +93,7 @@ def test_commands_and_flags_exist(page):
 
 
 def help_or_nothing(script):
-    done = subprocess.run([script, "--help"], capture_output=True, text=True, cwd=ROOT, timeout=120) if is_python(script) else None
+    done = subprocess.run([script, "--help"], capture_output=True, text=True, cwd=ROOT, timeout=GUARD) if is_python(script) else None
     return done.stdout if done else ""
 
 

@@ -16,7 +16,7 @@ from harness.requests import image, small
 DAY = 24 * 3600 * 1000  # milliseconds
 # So many steps that it cannot end between the first ones and a signal that is sent then.
 LONG = spec.GenerationSpec(
-    prompt="A boat.", image=image(), width=192, height=192, frames=17, seed=3, schedule=spec.SCHEDULE_GUIDED, steps=300
+    prompt="A boat.", image=image(), width=192, height=192, frames=17, seed=3, schedule=spec.SCHEDULE_GUIDED, steps=1000
 )
 SETTINGS = (*QUICK, "shutdown_seconds=60", "retention.output_hours=48.0")
 

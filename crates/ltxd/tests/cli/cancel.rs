@@ -20,7 +20,7 @@ use test_case::test_case;
 const STEPS: usize = 1000;
 /// Steps that a bar may count behind those that it showed when the signal was sent: the one that is under way, and on a machine for
 /// which a step is a moment those since the bar was drawn last.
-const BEHIND: usize = 20;
+const BEHIND: usize = 200;
 
 /// A run of minutes over an earlier clip.
 struct Long {
