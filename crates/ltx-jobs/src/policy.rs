@@ -93,6 +93,9 @@ mod tests {
             let known = Arc::clone(&known);
             tokio::spawn(async move { policy.differs_from(&known).await })
         };
+        while policy.0.receiver_count() == 0 {
+            tokio::task::yield_now().await;
+        }
         policy.set(serving("b"));
         told.await.unwrap();
         policy.differs_from(&known).await;
