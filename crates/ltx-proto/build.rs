@@ -6,7 +6,7 @@ use std::{env, io, path::PathBuf};
 
 fn main() -> io::Result<()> {
     let root = PathBuf::from("../../proto");
-    println!("cargo::rerun-if-changed={}", root.display());
+    println!("cargo::rerun-if-changed={}", root.join("ltx").display());
     let mut files = Vec::new();
     for entry in root.join("ltx/v1").read_dir()? {
         files.push(entry?.path());

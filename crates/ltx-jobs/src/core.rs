@@ -3,7 +3,7 @@
 //! Must not know either side.
 
 use crate::{
-    ClientId, CurrentPolicy, GenerationRecord, JobsConfig, JobsError, Models, Result,
+    ClientId, CurrentPolicy, GenerationId, GenerationRecord, JobsConfig, JobsError, Models, Result,
     clock::{NodeClock, Now},
     estimate::{Forecast, Workload},
     folder::Space,
@@ -11,6 +11,7 @@ use crate::{
     ports::{Blobs, EventLog, Store},
     preview::Previews,
     rate::RateLimit,
+    testing::Testing,
 };
 use ltx_types::{Generation, ModelRules, Schedule, sentence};
 use parking_lot::{Mutex, RwLock};
@@ -35,6 +36,8 @@ pub(crate) struct Core {
     pub(crate) rate: RateLimit,
     pub(crate) policy: CurrentPolicy,
     pub(crate) line: Box<dyn Line>,
+    /// `None` but on a node for tests.
+    pub(crate) testing: Option<Testing>,
     /// What last went wrong where nobody waited for an answer.
     trouble: Mutex<Option<String>>,
 }
@@ -67,6 +70,7 @@ impl Core {
         let limits = &config.limits;
         Ok(Self {
             rate: RateLimit::new(limits.requests_per_second.get(), limits.request_burst.get()),
+            testing: config.testing.clone().map(Testing::new),
             config,
             blobs,
             store,
@@ -156,6 +160,13 @@ impl Core {
             same.then(|| Forecast::new(work, &per_unit)).flatten().map(|forecast| forecast.total())
         });
         Ok(())
+    }
+
+    /// A generation that has ended meets no faults any more.
+    pub(crate) fn forget_faults(&self, id: GenerationId) {
+        if let Some(testing) = &self.testing {
+            testing.forget(id);
+        }
     }
 
     /// A record with its place in the queue.

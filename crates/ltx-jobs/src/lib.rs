@@ -41,6 +41,7 @@ mod state;
 mod submit;
 mod sweep;
 mod tail;
+mod testing;
 mod watch;
 
 pub use config::{JobsConfig, Limits, Retention, Settings};
@@ -61,4 +62,5 @@ pub use record::{Filter, Finished, GenerationRecord, OutputFile, OutputKind, Pag
 pub use state::{Change, NotPossible, State};
 pub use submit::{Estimate, Submission, Submitted};
 pub use sweep::Swept;
+pub use testing::RunFaults;
 pub use watch::{Watch, WatchEnd, Watched};

@@ -3,8 +3,8 @@
 //! Must not know the queue or the database. Every file carries the mark; without one no writer can be made.
 
 use crate::{
-    Fidelity, GenerationId, GenerationRecord, JobsError, OutputFile, OutputKind, Result, folder::write_atomically,
-    ports::Blobs,
+    Fidelity, GenerationId, GenerationRecord, JobsError, OutputFile, OutputKind, Result, RunFaults,
+    folder::write_atomically, ports::Blobs,
 };
 use ltx_engine::Outcome;
 use ltx_files::Durable;
@@ -153,6 +153,8 @@ pub(crate) struct Story<'a> {
     pub(crate) measured_peak_bytes: Option<u64>,
     pub(crate) measured_seconds: f64,
     pub(crate) finished_ms: i64,
+    /// What it met on a node for tests.
+    pub(crate) faults: Option<RunFaults>,
 }
 
 impl Story<'_> {
@@ -165,7 +167,7 @@ impl Story<'_> {
     ) -> Value {
         let Self { record, outcome, .. } = self;
         let Generation { pixels, frames, rate, flow, schedule, stages, .. } = self.admitted.request();
-        json!({
+        let mut told = json!({
             "generation": id,
             "mark": mark,
             "created_unix_ms": record.created_ms,
@@ -190,7 +192,11 @@ impl Story<'_> {
                 "measured": self.measured_seconds,
                 "stages": outcome.seconds,
             },
-        })
+        });
+        if let Some(faults) = &self.faults {
+            told["testing"] = json!(faults.words());
+        }
+        told
     }
 
     /// What was asked for beyond the shape and the mark; images stand without their pixels.

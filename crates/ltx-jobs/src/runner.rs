@@ -15,6 +15,7 @@ use crate::{
     output::{Outputs, Published, Story},
     ports::Shelf,
     preview::RunPreviews,
+    testing::Disturbed,
 };
 use ltx_engine::LatentStore;
 use ltx_media::FrameWriter;
@@ -37,7 +38,10 @@ pub(crate) fn run(core: &Arc<Core>, device: &Device) {
                 let waiting = Waiting { id: claim.id, work: core.workload(&record), seconds: None };
                 core.line.back(&record.client, waiting);
             }
-            None => core.line.ack(claim.id),
+            None => {
+                core.line.ack(claim.id);
+                core.forget_faults(claim.id);
+            }
         }
     }
 }
@@ -128,6 +132,7 @@ impl Attempt<'_> {
         let finished_ms = core.now().wall_ms;
         let identity = core.models.identity(&record.model).unwrap_or(identity);
         let mark = admitted.mark(&identity, &core.config.node);
+        let mark = if core.testing.is_some() { mark.of_a_test() } else { mark };
         let mark = mark.completed(&outcome.frames_sha256, Some(UnixMillis(finished_ms)));
         let finishing = Instant::now();
         let finish = writers.into_iter().try_for_each(|writer| writer.finish(&mark));
@@ -153,6 +158,7 @@ impl Attempt<'_> {
             measured_peak_bytes,
             measured_seconds,
             finished_ms,
+            faults: core.testing.as_ref().map(|testing| testing.of(record.id)),
         };
         let Published { mark, files, first_frame, last_frame } = outputs.publish(&story).map_err(failed)?;
         Ok(Finished {
@@ -199,17 +205,27 @@ impl Attempt<'_> {
             EventProgress { core: Arc::clone(core), record: (*record).clone(), cancel: self.cancel.clone(), forecast };
         let label = admitted.preview_label(&record.model, &core.config.node);
         let previews = RunPreviews { previews: Arc::clone(&core.previews), id: record.id, label };
+        let disturbed = core
+            .testing
+            .as_ref()
+            .map(|testing| Disturbed::new(testing.of(record.id), admitted.request(), record.attempts <= 1));
+        let latents: Box<dyn LatentStore + Send> = Box::new(latents);
+        let store = match &disturbed {
+            None => latents,
+            Some(disturbed) => disturbed.around(latents, self.cancel),
+        };
         let task = Task {
             model: record.model.clone(),
             request: admitted.clone(),
             writers: vec![writer],
             progress: Box::new(progress),
             cancel: self.cancel.clone(),
-            store: Box::new(latents),
+            store,
             previews: Box::new(previews),
         };
         let reply = self.device.generate(task).recv().unwrap_or(Err(DeviceError::Gone));
-        reply.map_err(|error| Failure::from_device(&error))
+        let made_to = disturbed.and_then(|disturbed| disturbed.failure());
+        reply.map_err(|error| made_to.or_else(|| Failure::from_device(&error)))
     }
 }
 

@@ -3,7 +3,7 @@
 //! Must not know how a generation is run. What is refused leaves no row and no byte.
 
 use crate::{
-    ClientId, GenerationId, GenerationRecord, Jobs, JobsError, LegalShape, Prediction, Result, UploadId,
+    ClientId, GenerationId, GenerationRecord, Jobs, JobsError, LegalShape, Prediction, Result, RunFaults, UploadId,
     estimate::{Forecast, Workload, largest_fit},
     images::{Image, by_digest, check_length},
     line::Waiting,
@@ -28,6 +28,8 @@ pub struct Submission {
     /// Digest of the request as the client sent it, before defaults were filled in. It tells the same request from
     /// another one under the same request id.
     pub body_sha256: String,
+    /// What its run meets on a node for tests, instead of what every run does; elsewhere refused.
+    pub faults: Option<RunFaults>,
 }
 
 /// A generation that is stored.
@@ -64,7 +66,7 @@ impl Jobs {
     pub fn submit(&self, client: &ClientId, submission: Submission) -> Result<Submitted> {
         let core = self.core();
         core.check_open()?;
-        let Submission { admitted, request_id, body_sha256 } = submission;
+        let Submission { admitted, request_id, body_sha256, faults } = submission;
         check_request_id(request_id.as_deref())?;
         if let Some(submitted) = self.resubmitted(client, request_id.as_deref(), &body_sha256)? {
             return Ok(submitted);
@@ -76,6 +78,7 @@ impl Jobs {
         let (rules, long) = (core.rules(model)?, self.long_prompts(model, &stored.draft));
         let checked = admitted.with_faults(long).check(&rules)?;
         let model = checked.model().ok_or(JobsError::NoModel)?;
+        self.check_faults(faults.as_ref(), checked.request())?;
         let predicted = self.predicted_to_fit(client, &checked)?;
         let images = self.read_images(&stored.draft)?;
         core.check_space(images.iter().map(Image::len).sum::<u64>() + output_bytes(checked.request()))?;
@@ -109,6 +112,9 @@ impl Jobs {
                 wait_seconds: place.seconds,
             };
             core.store.insert(&new, core.now())?;
+        }
+        if let (Some(testing), Some(faults)) = (&core.testing, faults) {
+            testing.keep(id, faults);
         }
         core.line.push(client, waiting);
         Ok(Submitted { record: self.get(client, id)?, existed: false })
@@ -195,6 +201,18 @@ impl Jobs {
             Some((GenerationRecord { id, .. }, _)) => {
                 Err(JobsError::AlreadyExists { request_id: request_id.to_owned(), generation: id })
             }
+        }
+    }
+
+    /// Whether a generation reaches the steps of the faults that it is going to meet.
+    fn check_faults(&self, faults: Option<&RunFaults>, request: &Generation) -> Result<()> {
+        match (&self.core().config.testing, faults) {
+            (None, None) => Ok(()),
+            (None, Some(faults)) => {
+                let rule = "are for a node with testing.enabled";
+                Err(FieldError::new("ltxd-testing", faults.words().join(", "), rule).into())
+            }
+            (Some(every), faults) => Ok(faults.unwrap_or(every).check(request)?),
         }
     }
 

@@ -51,6 +51,9 @@ pub struct UsageMark {
     loras: Vec<String>,
     node: String,
     engine: &'static str,
+    /// Whether the node makes faults on purpose; left out where it does not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    testing: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     frames_sha256: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,9 +76,15 @@ impl UsageMark {
             loras: request.loras.iter().map(ToString::to_string).collect(),
             node: node.to_owned(),
             engine: concat!("ltxd ", env!("CARGO_PKG_VERSION")),
+            testing: false,
             frames_sha256: None,
             time: None,
         }
+    }
+
+    /// The mark of a clip that a node for tests of clients has made, where faults can be asked for. It says so for good.
+    pub fn of_a_test(self) -> Self {
+        Self { testing: true, ..self }
     }
 
     /// The mark of a finished clip: with the SHA-256 of its decoded frames, and when it was done. Without a time, the same
@@ -110,6 +119,7 @@ impl UsageMark {
         let later = later.into_iter().filter_map(|(key, value)| Some((key, value.clone()?)));
         let loras = (!self.loras.is_empty()).then(|| ("loras", self.loras.join("; ")));
         let flow = self.flow.map(|flow| ("flow", flow.to_string()));
-        known.into_iter().chain(flow).chain(own).chain(loras).chain(later).collect()
+        let testing = self.testing.then(|| ("testing", "true".to_owned()));
+        known.into_iter().chain(testing).chain(flow).chain(own).chain(loras).chain(later).collect()
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Must not know where keys come from, nor defaults: those are ltxd's defaults.toml.
 
-use crate::{ServerError, Token};
+use crate::{ServerError, TestingSettings, Token};
 use ltx_jobs::JobsConfig;
 use ltx_types::{
     FieldError,
@@ -134,6 +134,8 @@ pub struct Settings {
     /// Whether prompts may be logged.
     #[serde(skip)]
     pub log_prompts: bool,
+    /// Faults for tests of clients.
+    pub testing: TestingSettings,
 }
 
 fn every_minute() -> Duration {
@@ -144,8 +146,11 @@ impl Settings {
     /// The server's configuration, with the jobs': their limits are told to clients. Give [`ltx_jobs::Jobs::open`] the same.
     ///
     /// # Errors
-    /// A time that is none; from a file none can be.
+    /// A time that is none; from a file none can be. Faults without `testing.enabled`, or other ones of runs than the jobs have.
     pub fn check(self, jobs: JobsConfig) -> Result<ServerConfig, FieldError> {
+        if self.testing.run_faults()? != jobs.testing {
+            return Err(FieldError::new("testing.enabled", self.testing.enabled, "is not what the jobs were told"));
+        }
         let limits = &self.limits;
         let times = [
             ("limits.upload_seconds", limits.upload_time),

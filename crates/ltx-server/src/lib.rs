@@ -17,6 +17,7 @@ mod face;
 mod grpc;
 mod http;
 mod server;
+mod testing;
 mod transport;
 
 pub use app::{Catalog, ModelCard};
@@ -24,4 +25,5 @@ pub use config::{Device, Limits, Listen, ServerConfig, Settings, Tls};
 pub use error::ServerError;
 pub use face::Face;
 pub use server::{Control, Server};
+pub use testing::TestingSettings;
 pub use transport::token::{Token, TokenHash};

@@ -15,15 +15,22 @@ use std::{
 /// The model used when none is named: the trained one that the repository ships.
 pub(crate) const DEFAULT_MODEL: &str = "ltx-2.3-small";
 
-/// Opens the folder of manifests: the one given, else `models` here, else `models` beside the executable or above it. Their files
-/// are looked for where the manifests put them, in the hub's cache, and where `pull --from` found them.
-pub(crate) fn open(given: Option<&Path>) -> Result<ModelLibrary> {
-    let folder = match given {
-        Some(folder) => folder.to_owned(),
+/// The folder of manifests: the one given, else `models` here, else `models` or `share/ltxd/models` beside the executable or above
+/// it (where a source tree and where an installed package have it).
+pub(crate) fn folder(given: Option<&Path>) -> Result<PathBuf> {
+    match given {
+        Some(folder) => Ok(folder.to_owned()),
         None => find().ok_or_else(|| {
             BadInput("no folder of model manifests here or beside the executable; name one with --models-dir".into())
-        })?,
-    };
+                .into()
+        }),
+    }
+}
+
+/// Opens the folder of manifests, the one given or the one that is found. Their files are looked for where the manifests put them,
+/// in the hub's cache, and where `pull --from` found them.
+pub(crate) fn open(given: Option<&Path>) -> Result<ModelLibrary> {
+    let folder = folder(given)?;
     let library = ModelLibrary::open(&folder).context("the model manifests")?;
     let places = Places::read(hub::cache(), &hub::folders_of_records(&folder)).context("the models' files")?;
     Ok(library.with_places(places))
@@ -31,7 +38,8 @@ pub(crate) fn open(given: Option<&Path>) -> Result<ModelLibrary> {
 
 fn find() -> Option<PathBuf> {
     let executable = std::env::current_exe().ok();
-    let above = executable.iter().flat_map(|path| path.ancestors().skip(1)).map(|folder| folder.join("models"));
+    let above = executable.iter().flat_map(|path| path.ancestors().skip(1));
+    let above = above.flat_map(|folder| [folder.join("models"), folder.join("share/ltxd/models")]);
     std::iter::once(PathBuf::from("models")).chain(above).find(|folder| has_manifest(folder))
 }
 

@@ -8,6 +8,7 @@ mod client;
 mod commands;
 mod compute;
 mod config;
+mod doctor;
 mod exit;
 mod generation_flags;
 mod hub;
@@ -18,6 +19,7 @@ mod memory;
 mod node;
 mod outputs;
 mod progress;
+mod ready_file;
 
 use clap::{Parser, Subcommand};
 use ltx_nn::Level;
@@ -72,6 +74,10 @@ enum Command {
     Check(Box<commands::check::Arguments>),
     /// Show what a node runs on, serves and allows.
     Node(commands::node::Arguments),
+    /// Say what is wrong on this machine for a node of this configuration, each with its remedy.
+    Doctor(Box<commands::doctor::Arguments>),
+    /// Ask a node whether it serves; for probes.
+    Health(commands::health::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -99,6 +105,8 @@ fn main() -> ExitCode {
         Command::Delete(arguments) => commands::delete::run(&arguments),
         Command::Check(arguments) => commands::check::run(&arguments),
         Command::Node(arguments) => commands::node::run(&arguments),
+        Command::Doctor(arguments) => commands::doctor::run(&arguments, level),
+        Command::Health(arguments) => commands::health::run(&arguments),
     };
     result.unwrap_or_else(|error| exit::report(&error))
 }

@@ -7,7 +7,7 @@ use super::{
     Node, Phase, Problem, Request, Specification,
     judge::{Judged, add_faults, in_request},
 };
-use ltx_jobs::{ClientId, GenerationId, Jobs, JobsError, Submission, Submitted, UploadId};
+use ltx_jobs::{ClientId, GenerationId, Jobs, JobsError, RunFaults, Submission, Submitted, UploadId};
 use ltx_policy::{Ask, PolicyConfig, admit};
 use ltx_types::{FieldError, GenerationDraft};
 use std::sync::Arc;
@@ -21,6 +21,8 @@ pub(crate) struct Order<S> {
     pub(crate) request_id: String,
     /// The generation that it asks for.
     pub(crate) spec: S,
+    /// What its run meets on a node for tests.
+    pub(crate) faults: Option<RunFaults>,
 }
 
 impl Node {
@@ -37,7 +39,7 @@ impl Node {
     }
 
     async fn take<S: Specification>(&self, client: &ClientId, order: Order<S>) -> Result<Submitted, Problem> {
-        let Order { request_id, spec } = order;
+        let Order { request_id, spec, faults } = order;
         let request_id = checked(request_id);
         // What was accepted stays accepted: a request that comes again is answered before anybody judges it.
         if let Ok(Some(request_id)) = &request_id {
@@ -77,7 +79,7 @@ impl Node {
         drop(spec);
         let prompt = self.config.log_prompts.then(|| request.draft.prompt.clone());
         let Request { ask, draft, uploads, .. } = request;
-        let accepted = Accepted { ask, draft, uploads, request_id, body_sha256, policy };
+        let accepted = Accepted { ask, draft, uploads, request_id, body_sha256, policy, faults };
         let asked = client.clone();
         let submitted = self.write(move |jobs| accepted.submit(jobs, &asked)).await?;
         let (id, model) = (submitted.record.id, &submitted.record.model);
@@ -98,14 +100,15 @@ struct Accepted {
     request_id: Option<String>,
     body_sha256: String,
     policy: Arc<PolicyConfig>,
+    faults: Option<RunFaults>,
 }
 
 impl Accepted {
     fn submit(self, jobs: &Jobs, client: &ClientId) -> Result<Submitted, Problem> {
-        let Self { ask, draft, uploads, request_id, body_sha256, policy } = self;
+        let Self { ask, draft, uploads, request_id, body_sha256, policy, faults } = self;
         let (draft, missing) = with_uploads(jobs, client, draft, &uploads)?;
         let admitted = admit(&ask, draft, &policy)?;
-        let submitted = jobs.submit(client, Submission { admitted, request_id, body_sha256 });
+        let submitted = jobs.submit(client, Submission { admitted, request_id, body_sha256, faults });
         match (submitted, missing) {
             (Ok(submitted), _) => Ok(submitted),
             (Err(error @ JobsError::AlreadyExists { .. }), _) => Err(error.into()),

@@ -78,6 +78,11 @@ pub(crate) enum Problem {
     /// The request is compressed.
     #[error("this node takes no compressed messages")]
     Encoding,
+    /// Faults are asked for on a node that makes none.
+    #[error(
+        "the header ltxd-testing asks for faults, and this node makes none: its configuration has no testing.enabled"
+    )]
+    TestingNotEnabled,
     /// The node stops.
     #[error("the node is stopping; nothing that was accepted is lost")]
     Stopping,

@@ -62,7 +62,7 @@ fn lake() -> Plain {
 }
 
 fn order(spec: Plain) -> Order<Plain> {
-    Order { request_id: String::new(), spec }
+    Order { request_id: String::new(), spec, faults: None }
 }
 
 /// A node that nothing serves, and its folder.
@@ -109,7 +109,7 @@ fn client(name: &str) -> ClientId {
 async fn a_generation_is_ordered_followed_listed_and_fetched() {
     let bare = Bare::new(policy().into());
     let (node, alice) = (&bare.node, client("alice"));
-    let named = || Order { request_id: "one".to_owned(), spec: lake() };
+    let named = || Order { request_id: "one".to_owned(), spec: lake(), faults: None };
     let made = node.create(alice.clone(), named()).await.unwrap();
     let id = made.record.id;
     assert!(!made.existed);
@@ -172,7 +172,7 @@ async fn policy_comes_before_the_fields_and_a_dry_run_says_the_same() {
     assert!(!verdict.is_unlimited() && estimate.is_none() && faults.is_empty());
 
     let spec = Plain { model: "", ..spec };
-    let bad = Order { request_id: "no spaces".to_owned(), spec: spec.clone() };
+    let bad = Order { request_id: "no spaces".to_owned(), spec: spec.clone(), faults: None };
     let Problem::Fields(faults) = node.create(alice.clone(), bad).await.unwrap_err() else { panic!() };
     assert_eq!(faults.iter().map(|fault| fault.field).collect::<Vec<_>>(), ["image.data", "request_id", "width"]);
     let checked = node.check(alice.clone(), &spec).await.unwrap();

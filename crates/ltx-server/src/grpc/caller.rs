@@ -4,6 +4,7 @@
 
 use crate::{
     app::Problem,
+    testing,
     transport::{entrance::Entrance, presence::Presence},
 };
 use ltx_jobs::ClientId;
@@ -23,6 +24,7 @@ impl Interceptor for Authenticate {
             presence.is_known();
         }
         self.0.count_call(&client)?;
+        testing::look(self.0.testing(), &client, &mut request)?;
         request.extensions_mut().insert(client);
         Ok(request)
     }

@@ -9,6 +9,7 @@ mod from_proto;
 #[cfg(test)]
 mod fuzz_tests;
 mod health;
+pub(crate) mod on_purpose;
 mod routes;
 mod services;
 mod status;

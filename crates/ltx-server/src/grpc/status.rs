@@ -39,7 +39,7 @@ pub(crate) fn code(reason: ErrorReason) -> Code {
         | R::AudioNotCovered
         | R::ExternalModelNotCovered
         | R::PlanNotCovered => Code::PermissionDenied,
-        R::LowCredits | R::WrongState => Code::FailedPrecondition,
+        R::LowCredits | R::WrongState | R::TestingNotEnabled => Code::FailedPrecondition,
         R::UnknownModel | R::GenerationNotFound | R::UploadNotFound | R::OutputNotFound => Code::NotFound,
         R::ModelNotLoaded | R::ShuttingDown => Code::Unavailable,
         R::DoesNotFit | R::QueueFull | R::RateLimited | R::StorageFull => Code::ResourceExhausted,
@@ -75,6 +75,7 @@ impl From<Problem> for Status {
             Problem::Refused(refusal) => refused(&refusal),
             Problem::Fields(fields) => plain(ErrorReason::InvalidField).fields(&fields),
             Problem::Jobs(error) => of_jobs(error),
+            Problem::TestingNotEnabled => plain(ErrorReason::TestingNotEnabled),
             Problem::StorageFull { room_comes } => {
                 let answer = plain(ErrorReason::StorageFull);
                 if room_comes { answer.retry(STORAGE_DELAY) } else { answer }
@@ -175,7 +176,7 @@ fn refused(refusal: &Refusal) -> Answer {
 }
 
 /// A status in the making.
-struct Answer {
+pub(super) struct Answer {
     reason: ErrorReason,
     message: String,
     metadata: HashMap<String, String>,
@@ -183,25 +184,25 @@ struct Answer {
 }
 
 impl Answer {
-    fn new(reason: ErrorReason, message: impl Into<String>) -> Self {
+    pub(super) fn new(reason: ErrorReason, message: impl Into<String>) -> Self {
         let message = message.into();
         let answer = Self { reason, message: message.clone(), metadata: HashMap::new(), details: ErrorDetails::new() };
         answer.with("reasons", name(reason)).with(&format!("why.{}", name(reason)), message)
     }
 
-    fn with(mut self, key: &str, value: impl ToString) -> Self {
+    pub(super) fn with(mut self, key: &str, value: impl ToString) -> Self {
         self.metadata.insert(key.to_owned(), cut(value.to_string()));
         self
     }
 
-    fn retry(mut self, after: Duration) -> Self {
+    pub(super) fn retry(mut self, after: Duration) -> Self {
         self.details.set_retry_info(Some(after));
         let remedy = format!("try again in {:.1} s", after.as_secs_f64());
         let key = format!("remedy.{}", name(self.reason));
         self.with(&key, remedy)
     }
 
-    fn fields(mut self, fields: &[FieldError]) -> Self {
+    pub(super) fn fields(mut self, fields: &[FieldError]) -> Self {
         for field in fields {
             let FieldError { value, rule, nearest, .. } = field;
             let nearest = nearest.as_ref().map(|nearest| format!("; nearest legal: {nearest}")).unwrap_or_default();
@@ -211,7 +212,16 @@ impl Answer {
         self.with(&key, "correct the fields that BadRequest names")
     }
 
-    fn status(mut self) -> Status {
+    /// The details beside ErrorInfo that every refusal of policy has, for one with a single ground.
+    pub(super) fn of_policy(mut self, remedy: &str) -> Self {
+        let sentence =
+            format!("This is not unlimited, and nothing was deducted: {}. What to do: {remedy}.", self.message);
+        self.details.add_help_link(remedy, "");
+        self.details.set_localized_message("en", sentence);
+        self
+    }
+
+    pub(super) fn status(mut self) -> Status {
         let remedy = format!("remedy.{}", name(self.reason));
         let general = general_remedy(self.reason);
         self.metadata.entry(remedy).or_insert_with(|| general.to_owned());
@@ -230,6 +240,9 @@ fn general_remedy(reason: ErrorReason) -> &'static str {
         R::GenerationNotFound => "check the id; ListGenerations has those of this client",
         R::UploadNotFound => "upload the image again",
         R::OutputNotFound => "generate again",
+        R::TestingNotEnabled => {
+            "leave the header ltxd-testing out; only the operator of a node for tests sets testing.enabled"
+        }
         R::RequestIdReused => "use another request_id for another request",
         R::WrongState => "wait for the generation to reach the state the call needs",
         R::OffsetOutOfRange => "ask for an offset up to total_bytes",

@@ -209,6 +209,7 @@ fn mark(outcome: &Finished) -> v1::UsageMark {
         seed: of["seed"].as_u64().unwrap_or(0),
         node_id: text("node"),
         time: text("time").parse().ok(),
+        testing: of["testing"].as_bool().unwrap_or(false),
         sigmas: sigmas("sigmas"),
         refine_sigmas: sigmas("refine_sigmas"),
         loras: of["loras"]

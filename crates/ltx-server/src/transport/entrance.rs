@@ -10,6 +10,7 @@ use crate::{
     ServerConfig,
     app::{Metrics, Problem},
     config::{UPLOADS, UPLOADS_PER_CLIENT},
+    testing::Testing,
 };
 use ltx_jobs::{ClientId, JobsError, RateLimit};
 use std::sync::Arc;
@@ -28,6 +29,8 @@ pub(crate) struct Entrance {
     upload_places: Semaphore,
     large_bodies: Arc<Semaphore>,
     metrics: Arc<Metrics>,
+    /// `None` but on a node for tests.
+    testing: Option<Testing>,
 }
 
 impl Entrance {
@@ -42,7 +45,14 @@ impl Entrance {
             upload_places: Semaphore::new(UPLOADS),
             large_bodies: Arc::new(Semaphore::new(limits.large_requests.get())),
             metrics,
+            // What cannot be was refused with the configuration.
+            testing: config.testing.testing().ok().flatten(),
         }
+    }
+
+    /// The faults of a node for tests; `None` on any other.
+    pub(crate) fn testing(&self) -> Option<&Testing> {
+        self.testing.as_ref()
     }
 
     /// The client that a call's `authorization` belongs to.

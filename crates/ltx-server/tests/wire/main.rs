@@ -12,3 +12,4 @@ mod prompts;
 mod slow;
 mod stated;
 mod surroundings;
+mod testing;

@@ -107,7 +107,8 @@ fn meaning(reason: ErrorReason) -> Meaning {
         | R::WrongState
         | R::OffsetOutOfRange
         | R::EventOutOfRange
-        | R::DoesNotFit => lasting(Code::BadInput),
+        | R::DoesNotFit
+        | R::TestingNotEnabled => lasting(Code::BadInput),
         R::QueueFull | R::StorageFull => lasting(Code::Busy),
         R::RateLimited | R::ShuttingDown => Meaning { code: Code::Busy, passing: true },
         R::Unauthenticated => lasting(Code::NotAllowed),

@@ -104,6 +104,7 @@ fn mark(mark: &UsageMark) -> Value {
         "loras": mark.loras,
         "flow": words::flow(mark.flow()),
         "node": mark.node_id,
+        "testing": mark.testing,
         "time": time(mark.time.as_ref()),
     })
 }
@@ -267,5 +268,6 @@ pub(crate) fn node(node: &Node) -> Value {
             "calls_per_second": limits.calls_per_second,
         },
         "policy": { "plans": policy.plans, "external_models": policy.external_models },
+        "testing": node.testing.as_ref().map(|testing| json!({ "faults": testing.faults, "names": testing.names })),
     })
 }

@@ -25,6 +25,7 @@ use tonic::{
     service::{Interceptor, interceptor::InterceptedService},
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Uri},
 };
+use tonic_health::pb::health_client::HealthClient;
 
 /// Answers may carry previews and pages of generations.
 const ANSWER_BYTES: usize = 64 << 20;
@@ -80,6 +81,10 @@ impl Node {
         UploadServiceClient::new(self.service.clone())
     }
 
+    pub(crate) fn health(&self) -> HealthClient<Service> {
+        HealthClient::new(self.service.clone())
+    }
+
     pub(crate) fn node(&self) -> NodeServiceClient<Service> {
         NodeServiceClient::new(self.service.clone()).max_decoding_message_size(ANSWER_BYTES)
     }
@@ -94,6 +99,15 @@ impl Connection {
                 result = async { work(self.connect().await?).await } => result,
                 _ = tokio::signal::ctrl_c() => Err(ltx_types::Cancelled.into()),
             }
+        })
+    }
+
+    /// The same, but a node that takes longer to answer counts as one that cannot be reached.
+    pub(crate) fn run_within<T>(&self, patience: Duration, work: impl AsyncFnOnce(Node) -> Result<T>) -> Result<T> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.context("no runtime can be started")?.block_on(async {
+            let answered = tokio::time::timeout(patience, async { work(self.connect().await?).await }).await;
+            answered.unwrap_or_else(|elapsed| Err(Fault::unreachable(&self.server, &elapsed).into()))
         })
     }
 

@@ -140,6 +140,10 @@ pub(crate) fn node(node: &Node) -> String {
         lines.add("plans", policy.plans.join(", "));
         lines.add("refused", policy.external_models.join(", "));
     }
+    if let Some(testing) = &node.testing {
+        let faults = if testing.faults.is_empty() { "none".to_owned() } else { testing.faults.join(", ") };
+        lines.add("testing", format!("makes faults on purpose; by its configuration: {faults}"));
+    }
     lines.done()
 }
 

@@ -6,11 +6,16 @@ use crate::{
     config::{NodeConfig, Sources},
     exit,
     node::{self, Node},
+    ready_file::{self, Started},
 };
 use anyhow::{Context, Result, anyhow};
 use ltx_nn::Level;
 use ltx_server::Face;
-use std::{net::SocketAddr, process::ExitCode};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 use tokio::{
     net::TcpListener,
     select,
@@ -25,27 +30,55 @@ on after the next start. A second one ends it at once, which loses nothing that 
 pub(crate) struct Arguments {
     #[command(flatten)]
     sources: Sources,
+    /// A file that is written, whole, once the node serves and its default model is loaded: a JSON object with listen,
+    /// metrics_listen, pid, node_id, version, tls and testing. With --listen 127.0.0.1:0 it says which port was free. One that is
+    /// there is removed at the start.
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
 }
 
 pub(crate) fn run(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     let config = arguments.sources.load()?;
     node::log::start(&config.log)?;
+    if config.server.testing.enabled {
+        tracing::warn!(
+            "testing.enabled: this node makes faults when it is asked to, and marks its outputs; it is for tests only"
+        );
+    }
+    let ready_file = arguments.ready_file.as_deref();
+    ready_file.map(ready_file::remove).transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let ended = runtime.context("no runtime can be started")?.block_on(serve(&config, level));
+    let ended = runtime.context("no runtime can be started")?.block_on(serve(&config, level, ready_file));
     let code = ended.map_or_else(|error| exit::print(&error), |()| exit::Code::Done);
     // What the device has not finished in time must not keep the process: its step is repeated after the next start.
     std::process::exit(code as i32)
 }
 
-async fn serve(config: &NodeConfig, level: Level) -> Result<()> {
+async fn serve(config: &NodeConfig, level: Level, ready_file: Option<&Path>) -> Result<()> {
     let mut signals = Signals::new()?;
     // Before the models: a busy port is said at once.
-    let mut faces = vec![Face::grpc(bind("listen", config.addresses.listen).await?)];
+    let listener = bind("listen", config.addresses.listen).await?;
+    let listen = listener.local_addr().context("the listener has no address")?;
+    tracing::info!("listening on {listen}");
+    let (mut faces, mut metrics_listen) = (vec![Face::grpc(listener)], None);
     if let Some(address) = config.addresses.metrics_listen {
-        faces.push(Face::metrics(bind("metrics_listen", address).await?));
+        let face = Face::metrics(bind("metrics_listen", address).await?);
+        metrics_listen = Some(face.address().context("the metrics' listener has no address")?);
+        faces.push(face);
     }
-    let Node { server, jobs, loading } = node::assemble(config, level)?;
-    let loaded = tokio::task::spawn_blocking(|| loading.finish());
+    let Node { server, jobs, loading, id } = node::assemble(config, level)?;
+    let started = Started {
+        listen,
+        metrics_listen,
+        node_id: id,
+        tls: config.server.listen.tls.is_some(),
+        testing: config.server.testing.enabled,
+    };
+    let ready_file = ready_file.map(Path::to_owned);
+    let loaded = tokio::task::spawn_blocking(move || {
+        loading.finish()?;
+        ready_file.map_or(Ok(()), |file| ready_file::write(&file, &started))
+    });
     let mut failed = None;
     let shutdown = async {
         let told = signals.next();

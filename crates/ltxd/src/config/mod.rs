@@ -75,6 +75,17 @@ impl Sources {
         NodeConfig::of(&self.layers()?)
     }
 
+    /// The same for whoever may leave `data_dir` unsaid, and whether it was said.
+    ///
+    /// # Errors
+    /// As [`Sources::load`].
+    pub(crate) fn load_for_doctor(&self) -> Result<(NodeConfig, bool), ConfigError> {
+        let layers = self.layers()?;
+        let said = layers.extract::<toml::Table>()?.get("data_dir").and_then(toml::Value::as_str) != Some("");
+        let layers = if said { layers } else { layers.set([("data_dir", ".")])? };
+        Ok((NodeConfig::of(&layers)?, said))
+    }
+
     fn layers(&self) -> Result<Layers, ConfigError> {
         let layers = Layers::defaults()?;
         let layers = match &self.config {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, de::Error};
 use std::{
     collections::BTreeMap,
     net::{SocketAddr, ToSocketAddrs},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 /// A configuration that holds together.
@@ -76,8 +76,9 @@ pub(crate) struct EngineLimits {
 /// Which models are served, and under which names.
 #[derive(Debug, Deserialize)]
 pub(crate) struct ModelSettings {
-    #[serde(rename = "models_dir")]
-    pub(crate) folder: PathBuf,
+    /// `None` for the one that is found.
+    #[serde(rename = "models_dir", deserialize_with = "path_or_none")]
+    pub(crate) folder: Option<PathBuf>,
     /// The default first; at least one.
     #[serde(rename = "models", deserialize_with = "some_models")]
     pub(crate) served: Vec<String>,
@@ -133,6 +134,8 @@ impl NodeConfig {
             clients: Vec::new(),
         };
         config.jobs.validate().map_err(|FieldError { field, rule, .. }| layers.refuse(field, rule))?;
+        let faults = config.server.testing.run_faults();
+        config.jobs.testing = faults.map_err(|FieldError { field, rule, .. }| layers.refuse(field, rule))?;
         let addresses = &config.addresses;
         let tls = addresses.tls.files().map_err(|(key, rule)| layers.refuse(key, rule))?;
         if !addresses.tokens_file.as_os_str().is_empty() {
@@ -159,6 +162,13 @@ impl NodeConfig {
     }
 }
 
+impl Addresses {
+    /// The file of tokens, where there is one.
+    pub(crate) fn tokens_file(&self) -> Option<&Path> {
+        Some(self.tokens_file.as_path()).filter(|file| !file.as_os_str().is_empty())
+    }
+}
+
 impl TlsFiles {
     /// Both or neither; else the key that stands alone, and why it cannot.
     fn files(&self) -> Result<Option<Tls>, (&'static str, &'static str)> {
@@ -177,6 +187,11 @@ fn token(client: &Token) -> Result<ltx_server::Token, FieldError> {
 
 fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
     resolved(&String::deserialize(deserializer)?)
+}
+
+fn path_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    let said = PathBuf::deserialize(deserializer)?;
+    Ok(Some(said).filter(|said| !said.as_os_str().is_empty()))
 }
 
 fn address_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {

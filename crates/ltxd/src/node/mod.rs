@@ -13,10 +13,11 @@ pub(crate) use identity::random_hex;
 use crate::{config::NodeConfig, exit::BadInput};
 use anyhow::{Context, Result};
 use ltx_catalog::fingerprint;
-use ltx_jobs::{CurrentPolicy, Disk, Jobs, Surroundings};
+use ltx_jobs::{CurrentPolicy, Disk, Jobs, Models, Surroundings};
 use ltx_nn::{Compute, Level, gpu_memory, gpu_name};
 use ltx_policy::{ModelNames, PolicyConfig};
 use ltx_server::{Control, Device, Server, ServerConfig};
+use ltx_types::{FramePosition, ImageInput, ImageSource, Method, Overrides, Strength};
 use models::NodeModels;
 use procfs::{CpuInfo, Current};
 use std::{sync::Arc, thread};
@@ -26,6 +27,8 @@ pub(crate) struct Node {
     pub(crate) server: Server,
     pub(crate) jobs: Jobs,
     pub(crate) loading: Loading,
+    /// Its id, which is in every mark.
+    pub(crate) id: String,
 }
 
 /// What is left to do before generations are served. It takes as long as the model takes to open.
@@ -49,13 +52,38 @@ pub(crate) fn look(config: &NodeConfig, level: Level) -> Result<()> {
     Ok(())
 }
 
+/// What a clip of a model's own defaults needs.
+pub(crate) struct Need {
+    /// Bytes of memory at its peak; `None` where the manifest's defaults make no request.
+    pub(crate) peak: Option<u64>,
+    /// Bytes that a generation may take; `None` where nobody knows.
+    pub(crate) available: Option<u64>,
+}
+
+/// Opens one model alone, and plans a clip of its own defaults.
+pub(crate) fn need(config: &NodeConfig, level: Level, model: &str) -> Result<Need> {
+    let models::Known { models, catalog, .. } = models::open_these(&[model.to_owned()], config, level)?;
+    let card = catalog.cards().iter().find(|card| card.manifest.name == model);
+    let image = ImageInput {
+        source: ImageSource::Path("start.png".into()),
+        position: FramePosition::First,
+        strength: Strength::FULL,
+    };
+    let request = card.zip(models.rules(model)).and_then(|(card, rules)| {
+        let draft = card.manifest.defaults.fill(Overrides::default(), String::new(), vec![image]);
+        draft.check_by(&rules, Method::ImageToVideo).ok()
+    });
+    let peak = request.and_then(|request| Some(models.plan(model, &request)?.peak()));
+    Ok(Need { peak, available: models.admitted_bytes() })
+}
+
 /// Opens models and data folder, and recovers what a crash interrupted. Stored generations begin to run.
 pub(crate) fn assemble(config: &NodeConfig, level: Level) -> Result<Node> {
     let models::Known { models, names, catalog, served } = models::open(config, level)?;
     let names = with_aliases(names, config)?;
     let catalog = catalog.with_names(names.known());
     let id = identity::of(&config.jobs.node, &config.jobs.data)?;
-    let configured = configured(config, id, &models)?;
+    let configured = configured(config, id.clone(), &models)?;
     let plans = config.models.policy.plans.iter().cloned();
     let policy = PolicyConfig::new(names).with_plans(plans).with_loaded(served.iter().cloned());
     let models = Arc::new(models);
@@ -66,7 +94,7 @@ pub(crate) fn assemble(config: &NodeConfig, level: Level) -> Result<Node> {
     idle::give_back_memory(jobs.clone())?;
     let server = Server::new(configured, jobs.clone(), catalog);
     let loading = Loading { jobs: jobs.clone(), control: server.control(), policy, models, served };
-    Ok(Node { server, jobs, loading })
+    Ok(Node { server, jobs, loading, id })
 }
 
 /// The operator's own names for models go over the manifests'.

@@ -57,7 +57,13 @@ pub(crate) struct Known {
 
 /// Reads the manifests and opens what is to be served.
 pub(crate) fn open(config: &NodeConfig, level: Level) -> Result<Known> {
-    let library = library::open(Some(&config.models.folder))?;
+    open_these(&config.models.served, config, level)
+}
+
+/// The same with these models instead of the configured ones.
+pub(crate) fn open_these(wanted: &[String], config: &NodeConfig, level: Level) -> Result<Known> {
+    let folder = library::folder(config.models.folder.as_deref())?;
+    let library = library::open(Some(&folder))?;
     let names = names(&library, config);
     let engine = &config.engine;
     let asked = Asked { device: engine.device, dtype: &engine.dtype, level, cuda: engine.cuda };
@@ -73,13 +79,13 @@ pub(crate) fn open(config: &NodeConfig, level: Level) -> Result<Known> {
     let mut served = Vec::new();
     let mut tokenizers: BTreeMap<PathBuf, Prompts> = BTreeMap::new();
     let mut cards = Vec::new();
-    for asked in &config.models.served {
+    for asked in wanted {
         let manifest = names.find(asked).and_then(|known| library.manifest(&known.name));
         let manifest = manifest.ok_or_else(|| {
             let known: Vec<_> = names.known().iter().map(|model| model.name.as_str()).collect();
             BadInput(format!(
                 "models = {asked}: has no manifest in {}; there are: {}",
-                config.models.folder.display(),
+                folder.display(),
                 known.join(", ")
             ))
         })?;

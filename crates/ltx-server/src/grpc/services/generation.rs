@@ -15,6 +15,7 @@ use crate::{
         from_proto,
         to_proto::{self, Beside},
     },
+    testing::{self, Cut},
 };
 use ltx_jobs::{GenerationId, Submitted};
 use ltx_proto::v1::{self, generation_service_server::GenerationService};
@@ -26,16 +27,19 @@ pub(crate) struct Generations(pub(crate) FaceContext);
 
 #[async_trait]
 impl GenerationService for Generations {
-    type WatchGenerationStream = watch::Stream;
-    type DownloadOutputStream = download::Parts;
+    type WatchGenerationStream = Cut<watch::Stream>;
+    type DownloadOutputStream = Cut<download::Parts>;
 
     async fn create_generation(
         &self,
         request: Request<v1::CreateGenerationRequest>,
     ) -> Result<Response<v1::CreateGenerationResponse>, Status> {
         let client = caller(&request)?;
+        let faults = testing::of(&request);
+        faults.as_ref().map_or(Ok(()), |faults| faults.at_create())?;
         let v1::CreateGenerationRequest { request_id, spec } = request.into_inner();
-        let order = Order { request_id, spec: spec.unwrap_or_default() };
+        let faults = faults.map(|faults| faults.run.clone());
+        let order = Order { request_id, spec: spec.unwrap_or_default(), faults };
         let Submitted { record, existed } = self.0.node.create(client, order).await?;
         let beside = Beside { progress: None, outputs_for: self.0.outputs_for() };
         let generation = Some(to_proto::generation(&record, &beside));
@@ -72,14 +76,16 @@ impl GenerationService for Generations {
     async fn watch_generation(
         &self,
         request: Request<v1::WatchGenerationRequest>,
-    ) -> Result<Response<watch::Stream>, Status> {
+    ) -> Result<Response<Cut<watch::Stream>>, Status> {
         let client = caller(&request)?;
+        let faults = testing::of(&request);
         let request = request.into_inner();
         let v1::WatchGenerationRequest { resume_after, previews, .. } = request;
         let wanted = Wanted { id: named(&request.id)?, resume_after, previews };
         let slot = self.0.entrance.open_stream(&client)?;
         let following = self.0.node.follow(client, wanted).await?;
-        Ok(Response::new(watch::stream(&self.0.node, following, slot)?))
+        let stream = watch::stream(&self.0.node, following, slot)?;
+        Ok(Response::new(Cut::watch(faults.as_deref(), stream)))
     }
 
     async fn cancel_generation(
@@ -106,14 +112,16 @@ impl GenerationService for Generations {
     async fn download_output(
         &self,
         request: Request<v1::DownloadOutputRequest>,
-    ) -> Result<Response<download::Parts>, Status> {
+    ) -> Result<Response<Cut<download::Parts>>, Status> {
         let client = caller(&request)?;
+        let faults = testing::of(&request);
         let v1::DownloadOutputRequest { id, output, offset } = request.into_inner();
         let id = named(&id)?;
         let kind = from_proto::output(output).map_err(Problem::from)?;
         let slot = self.0.entrance.open_stream(&client)?;
         let output = self.0.node.open_output(client, id, kind, offset).await?;
-        Ok(Response::new(download::stream(&self.0.node, Download { kind, output, offset }, slot)?))
+        let stream = download::stream(&self.0.node, Download { kind, output, offset }, slot)?;
+        Ok(Response::new(Cut::download(faults.as_deref(), stream)))
     }
 }
 

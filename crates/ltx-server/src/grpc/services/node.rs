@@ -6,6 +6,7 @@ use crate::{
     app::{About, NodeState},
     face::FaceContext,
     grpc::{caller::caller, to_proto},
+    testing::Testing,
 };
 use ltx_media::MAX_PIXELS;
 use ltx_proto::v1::{self, node_service_server::NodeService};
@@ -60,6 +61,7 @@ impl Nodes {
             models: about.models.iter().map(to_proto::model).collect(),
             limits: Some(to_proto::limits(config, MAX_PIXELS)),
             policy: Some(v1::PolicySettings { plans: about.plans, external_models: about.external_models }),
+            testing: self.0.entrance.testing().map(|on| v1::Testing { faults: on.words(), names: Testing::names() }),
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::{
     app::{KeptUpload, Problem, ReceivedImage},
     face::FaceContext,
     grpc::{caller::caller, to_proto, transport_errors::decoding},
+    testing,
 };
 use ltx_proto::v1::{self, upload_image_request::Part, upload_service_server::UploadService};
 use ltx_types::{FieldError, FieldErrors};
@@ -26,6 +27,7 @@ impl UploadService for Uploads {
         request: Request<Streaming<v1::UploadImageRequest>>,
     ) -> Result<Response<v1::UploadImageResponse>, Status> {
         let client = caller(&request)?;
+        testing::of(&request).map_or(Ok(()), |faults| faults.at_upload())?;
         let FaceContext { node, entrance } = &self.0;
         node.takes_uploads()?;
         let _slot = entrance.open_upload(&client)?;

@@ -1,0 +1,267 @@
+//! Which faults there are, how they are written, and what becomes of a call or a generation by them.
+//!
+//! Must not know where they were asked for.
+
+use super::{HEADER, asked_for};
+use ltx_jobs::{FailureCode, RunFaults};
+use ltx_proto::v1::ErrorReason;
+use ltx_types::FieldError;
+use std::{num::NonZeroUsize, time::Duration};
+use tonic::Status;
+
+/// The longest step, and the longest wait for another try: a day.
+const DAY: u64 = 86_400;
+/// After how long a queue, a disk or a stream that is so on purpose is worth another try.
+const SOON: Duration = Duration::from_secs(1);
+/// The most calls that a header may hold for.
+const MOST_TIMES: u32 = 1_000_000;
+
+/// Faults that a call meets.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Faults {
+    /// What a generation that the call makes meets when it runs.
+    pub(crate) run: RunFaults,
+    queue_full: bool,
+    disk_full: bool,
+    refuse: Option<ErrorReason>,
+    unavailable: Option<Duration>,
+    cut_watch_after: Option<u64>,
+    cut_download_after: Option<u64>,
+}
+
+/// A name, the key's name with `-` for `_`, and what the value has to be.
+const NAMES: [(&str, &str); 10] = [
+    ("fail-at-step", "is not a step, from 1; 0 is none"),
+    ("fail-as", "is no code of a failure"),
+    ("slow-steps-ms", "is not a number of milliseconds up to 86400000"),
+    ("restart-at-step", "is not a step, from 1; 0 is none"),
+    ("queue-full", "is neither true nor false"),
+    ("disk-full", "is neither true nor false"),
+    ("refuse", "is no reason of errors.proto"),
+    ("unavailable-seconds", "is not a number of seconds up to 86400"),
+    ("cut-watch-after", "is not a number of events"),
+    ("cut-download-after", "is not a number of bytes"),
+];
+
+/// The names of all faults.
+pub(super) fn names() -> Vec<&'static str> {
+    NAMES.iter().map(|(name, _)| *name).collect()
+}
+
+impl Faults {
+    /// Of names and values.
+    ///
+    /// # Errors
+    /// A name or a value that is none.
+    #[cfg(test)]
+    pub(super) fn of<const N: usize>(said: [(&str, &str); N]) -> Result<Self, String> {
+        let mut faults = Self::default();
+        said.into_iter().try_for_each(|(name, value)| faults.set(name, value))?;
+        Ok(faults)
+    }
+
+    /// Sets the fault of a name.
+    ///
+    /// # Errors
+    /// The rule that the name or the value breaks.
+    pub(super) fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+        let name = name.replace('_', "-");
+        let Some((name, rule)) = NAMES.iter().find(|(known, _)| *known == name) else {
+            return Err(format!("is no fault; there are: {}, times, id, and none alone", names().join(", ")));
+        };
+        let rule = || (*rule).to_owned();
+        let whole = |most: u64| value.parse::<u64>().ok().filter(|number| *number <= most).ok_or_else(rule);
+        let switch = || value.parse::<bool>().map_err(|_| rule());
+        let step = || Ok::<_, String>(NonZeroUsize::new(whole(u64::from(u32::MAX))? as usize));
+        let some = |number: u64| (number > 0).then_some(number);
+        match *name {
+            "fail-at-step" => self.run.fail_at_step = step()?,
+            "fail-as" => self.run.fail_as = failure_code(value).ok_or_else(|| with_codes(rule()))?,
+            "slow-steps-ms" => self.run.slow_steps = Duration::from_millis(whole(DAY * 1000)?),
+            "restart-at-step" => self.run.restart_at_step = step()?,
+            "queue-full" => self.queue_full = switch()?,
+            "disk-full" => self.disk_full = switch()?,
+            "refuse" => self.refuse = reason(value).ok_or_else(|| with_reasons(rule()))?,
+            "unavailable-seconds" => {
+                let seconds = value.parse::<f64>().ok().filter(|seconds| (0.0..=DAY as f64).contains(seconds));
+                self.unavailable = seconds.map(Duration::from_secs_f64).ok_or_else(rule)?.into();
+                self.unavailable = self.unavailable.filter(|after| !after.is_zero());
+            }
+            "cut-watch-after" => self.cut_watch_after = some(whole(u64::MAX)?),
+            _ => self.cut_download_after = some(whole(u64::MAX)?),
+        }
+        Ok(())
+    }
+
+    /// Whether all that is said means something.
+    ///
+    /// # Errors
+    /// The rule that is broken.
+    pub(super) fn check(&self) -> Result<(), String> {
+        match self.run.fail_at_step.is_none() && self.run.fail_as != FailureCode::Engine {
+            true => Err("says how fail_at_step fails, and there is none".to_owned()),
+            false => Ok(()),
+        }
+    }
+
+    /// As a header says them.
+    pub(super) fn words(&self) -> Vec<String> {
+        let mut words = self.run.words();
+        words.extend(self.queue_full.then(|| "queue-full".to_owned()));
+        words.extend(self.disk_full.then(|| "disk-full".to_owned()));
+        words.extend(self.refuse.map(refuse_word));
+        words.extend(self.unavailable.map(unavailable_word));
+        words.extend(self.cut_watch_after.map(|events| format!("cut-watch-after={events}")));
+        words.extend(self.cut_download_after.map(|bytes| format!("cut-download-after={bytes}")));
+        words
+    }
+
+    /// Before anything else is looked at.
+    ///
+    /// # Errors
+    /// The refusal that was asked for.
+    pub(super) fn at_once(&self) -> Result<(), Status> {
+        if let Some(reason) = self.refuse {
+            return Err(asked_for(reason, &refuse_word(reason), None));
+        }
+        match self.unavailable {
+            Some(after) => Err(asked_for(ErrorReason::ShuttingDown, &unavailable_word(after), Some(after))),
+            None => Ok(()),
+        }
+    }
+
+    /// Before a generation is made.
+    ///
+    /// # Errors
+    /// The refusal that was asked for.
+    pub(crate) fn at_create(&self) -> Result<(), Status> {
+        self.at_once()?;
+        if self.queue_full {
+            return Err(asked_for(ErrorReason::QueueFull, "queue-full", Some(SOON)));
+        }
+        self.at_upload()
+    }
+
+    /// Before an upload is taken in.
+    ///
+    /// # Errors
+    /// The refusal that was asked for.
+    pub(crate) fn at_upload(&self) -> Result<(), Status> {
+        if self.disk_full { Err(asked_for(ErrorReason::StorageFull, "disk-full", Some(SOON))) } else { Ok(()) }
+    }
+
+    /// After how many events a watch is cut, and how.
+    pub(super) fn watch(&self) -> Option<(u64, Status)> {
+        let after = self.cut_watch_after?;
+        Some((after, asked_for(ErrorReason::ShuttingDown, &format!("cut-watch-after={after}"), Some(SOON))))
+    }
+
+    /// After how many bytes a download is cut, and how.
+    pub(super) fn download(&self) -> Option<(u64, Status)> {
+        let after = self.cut_download_after?;
+        Some((after, asked_for(ErrorReason::ShuttingDown, &format!("cut-download-after={after}"), Some(SOON))))
+    }
+}
+
+/// What a header asks for.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// The configured faults, with those that the header names over them.
+    pub(super) faults: Faults,
+    /// The refusal that the header names, which is for whatever is called.
+    pub(super) at_once: Result<(), Status>,
+    /// How many calls it is for; `None` for all.
+    pub(super) times: Option<u32>,
+}
+
+impl Asked {
+    /// Reads a list of `name=value`.
+    ///
+    /// # Errors
+    /// What is no fault, with what there is.
+    pub(super) fn of(header: &str, configured: &Faults) -> Result<Self, FieldError> {
+        let wrong = |said: &str, rule: String| FieldError::new(HEADER, said, rule);
+        let words: Vec<_> = header.split(',').map(str::trim).filter(|word| !word.is_empty()).collect();
+        if words.is_empty() {
+            return Err(wrong("\"\"", "names no fault; none alone switches the configured ones off".to_owned()));
+        }
+        if words == ["none"] {
+            return Ok(Self { faults: Faults::default(), at_once: Ok(()), times: None });
+        }
+        let (mut faults, mut own, mut times, mut seen) = (configured.clone(), Faults::default(), None, Vec::new());
+        let mut set = |name: &str, value: &str| faults.set(name, value).and_then(|()| own.set(name, value));
+        for word in words {
+            let (name, value) =
+                word.split_once('=').map_or((word, None), |(name, value)| (name.trim(), Some(value.trim())));
+            let name = name.replace('_', "-");
+            if seen.contains(&name) {
+                return Err(wrong(word, "stands there twice".to_owned()));
+            }
+            match (name.as_str(), value) {
+                ("times", Some(value)) => {
+                    let count = value.parse::<u32>().ok().filter(|count| (1..=MOST_TIMES).contains(count));
+                    times = Some(count.ok_or_else(|| wrong(word, format!("is not 1 to {MOST_TIMES} calls")))?);
+                }
+                ("id", Some(id)) => {
+                    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+                    if !(1..=100).contains(&id.len()) || !id.bytes().all(plain) {
+                        return Err(wrong(word, "is not 1 to 100 letters, digits, - and _".to_owned()));
+                    }
+                }
+                ("queue-full" | "disk-full", None) => set(&name, "true").map_err(|rule| wrong(word, rule))?,
+                (_, value) => {
+                    let known =
+                        NAMES.iter().any(|(known, _)| *known == name) || ["times", "id"].contains(&name.as_str());
+                    match value {
+                        None if known => return Err(wrong(word, "has no value: name=value".to_owned())),
+                        value => set(&name, value.unwrap_or_default()).map_err(|rule| wrong(word, rule))?,
+                    }
+                }
+            }
+            seen.push(name);
+        }
+        faults.check().map_err(|rule| wrong("fail-as", rule))?;
+        Ok(Self { faults, at_once: own.at_once(), times })
+    }
+}
+
+fn failure_code(name: &str) -> Option<FailureCode> {
+    if name.is_empty() {
+        return Some(FailureCode::Engine);
+    }
+    RunFaults::code(name)
+}
+
+/// The reason of that name; none of none.
+#[allow(clippy::option_option, reason = "no reason is asked for, or a reason that is none")]
+fn reason(name: &str) -> Option<Option<ErrorReason>> {
+    if name.is_empty() {
+        return Some(None);
+    }
+    reasons().find(|reason| short(*reason) == name).map(Some)
+}
+
+/// Every reason that an error may have.
+fn reasons() -> impl Iterator<Item = ErrorReason> {
+    (1..1000).filter_map(|number| ErrorReason::try_from(number).ok())
+}
+
+fn short(reason: ErrorReason) -> &'static str {
+    reason.as_str_name().trim_start_matches("ERROR_REASON_")
+}
+
+fn with_reasons(rule: String) -> String {
+    format!("{rule}; there are: {}", reasons().map(short).collect::<Vec<_>>().join(", "))
+}
+
+fn with_codes(rule: String) -> String {
+    format!("{rule}; there are: {}", RunFaults::codes().collect::<Vec<_>>().join(", "))
+}
+
+fn refuse_word(reason: ErrorReason) -> String {
+    format!("refuse={}", short(reason))
+}
+
+fn unavailable_word(after: Duration) -> String {
+    format!("unavailable-seconds={}", after.as_secs_f64())
+}

@@ -1,0 +1,124 @@
+//! How a node is started by a program: a port that was free, a file once it serves, probes, faults that a test of a client asks for.
+//!
+//! Must not know clients beyond the commands.
+
+use crate::support::{
+    command::{BAD_INPUT, DONE, LTXD, ltxd, run},
+    files::{models, scratch, start_picture, text},
+    node::Node,
+    process::Running,
+};
+use serde_json::Value;
+use std::{fs, path::Path};
+
+fn serve(folder: &Path, more: &[&str]) -> Running {
+    let data = format!("--data-dir={}", text(&folder.join("data")));
+    let models = format!("--models-dir={}", models());
+    let ready = format!("--ready-file={}", text(&folder.join("ready.json")));
+    let own = ["serve", &data, &models, "--model=ltx-2.3-tiny", "--listen=127.0.0.1:0", &ready];
+    Running::telling(ltxd(&[&own[..], more].concat()))
+}
+
+/// What the file says, once it is there.
+fn ready(running: &Running, folder: &Path) -> Value {
+    let file = folder.join("ready.json");
+    running.process.wait_until("the node is ready", |_| file.exists());
+    serde_json::from_slice(&fs::read(file).unwrap()).unwrap()
+}
+
+#[test]
+fn the_ready_file_says_where_it_serves() {
+    let folder = scratch();
+    fs::write(folder.path().join("ready.json"), "{\"listen\": \"an earlier start\"}").unwrap();
+    let mut running = serve(folder.path(), &["--metrics-listen=127.0.0.1:0"]);
+    let line = running.await_line("listening on ");
+    running.await_line("ready models=");
+    let told = ready(&running, folder.path());
+    let address = told["listen"].as_str().unwrap();
+    assert!(line.ends_with(&format!("listening on {address}")), "{line}");
+    assert!(address.starts_with("127.0.0.1:") && !address.ends_with(":0"), "{address}");
+    assert!(told["metrics_listen"].as_str().unwrap().starts_with("127.0.0.1:"));
+    assert_eq!((&told["tls"], &told["testing"]), (&false.into(), &false.into()));
+    assert_eq!(told["version"], env!("CARGO_PKG_VERSION"));
+    assert!(told["pid"].as_u64().unwrap() > 1 && told["node_id"].as_str().unwrap().starts_with("node-"));
+    let server = format!("--server=http://{address}");
+    assert_eq!(run(ltxd(&["health", &server])).with(DONE).out.trim(), "serving");
+    assert_eq!(run(ltxd(&["health", "--live", &server])).with(DONE).out.trim(), "serving");
+    running.process.signal(nix::sys::signal::Signal::SIGTERM);
+    assert_eq!(running.finish().0.code, Some(DONE));
+    let gone = run(ltxd(&["health", &server]));
+    assert_eq!(gone.code, Some(69), "{}", gone.said());
+}
+
+#[test]
+fn faults_need_testing_enabled() {
+    let folder = scratch();
+    let running = serve(folder.path(), &["--set=testing.fail_at_step=3"]);
+    let (finished, said) = running.finish();
+    assert_eq!(finished.code, Some(BAD_INPUT));
+    let told = "the command line: testing.fail_at_step = 3: is a fault for tests of clients, which needs testing.enabled = true";
+    assert!(said.iter().any(|line| line.contains(told)), "{said:?}");
+    assert!(!folder.path().join("ready.json").exists());
+}
+
+#[test]
+fn a_node_is_ended_at_a_step_and_goes_on_when_it_is_started_again() {
+    let folder = scratch();
+    let flags = ["--set=testing.enabled=true", "--set=testing.restart_at_step=3"];
+    let mut running = serve(folder.path(), &flags);
+    running.await_line("testing.enabled: this node makes faults");
+    let told = ready(&running, folder.path());
+    assert_eq!(told["testing"], true);
+    let server = format!("--server={}", told["listen"].as_str().map(|address| format!("http://{address}")).unwrap());
+    let submitted = run(ltxd(&["submit", "--image", &start_picture(), "--prompt", "A wave.", "--steps", "8", &server]));
+    let id = submitted.with(DONE).out.trim().to_owned();
+    assert_eq!(running.finish().0.code, None, "a signal ended it");
+    fs::remove_file(folder.path().join("ready.json")).unwrap();
+
+    let running = serve(folder.path(), &flags);
+    let told = ready(&running, folder.path());
+    let server = format!("--server=http://{}", told["listen"].as_str().unwrap());
+    run(ltxd(&["watch", &id, &server])).with(DONE);
+    let done = run(ltxd(&["get", &id, "--json", &server])).with(DONE).json();
+    assert_eq!(
+        (&done["state"], &done["resumptions"], &done["mark"]["testing"]),
+        (&"DONE".into(), &1.into(), &true.into())
+    );
+}
+
+#[test]
+fn a_node_for_tests_shows_its_faults() {
+    let node = Node::start(&["testing.enabled=true", "testing.slow_steps_ms=1"]);
+    let told = node.ask(&["node"]).remove(0);
+    assert_eq!(told["testing"]["faults"][0], "slow-steps-ms=1");
+    let spoken = node.run(&["node"], DONE).out;
+    assert!(spoken.contains("makes faults on purpose; by its configuration: slow-steps-ms=1"), "{spoken}");
+    assert_eq!(Node::start(&[]).ask(&["node"]).remove(0)["testing"], Value::Null);
+}
+
+#[test]
+fn an_installed_binary_finds_its_models() {
+    let prefix = scratch();
+    let at = |path: &str| prefix.path().join(path);
+    for folder in ["bin", "share/ltxd", "elsewhere"] {
+        fs::create_dir_all(at(folder)).unwrap();
+    }
+    fs::copy(LTXD, at("bin/ltxd")).unwrap();
+    std::os::unix::fs::symlink(models(), at("share/ltxd/models")).unwrap();
+    let installed = |words: &[&str]| {
+        let command = ltxd(words);
+        let mut moved = std::process::Command::new(at("bin/ltxd"));
+        moved.args(command.get_args()).current_dir(at("elsewhere"));
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => moved.env(name, value),
+                None => moved.env_remove(name),
+            };
+        }
+        run(moved).with(DONE)
+    };
+    let told = installed(&["models", "--json"]).json();
+    assert!(told["folder"].as_str().unwrap().ends_with("share/ltxd/models"), "{}", told["folder"]);
+    let checked = installed(&["config", "check", "--data-dir", "data", "--model", "ltx-2.3-tiny"]).out;
+    assert!(checked.contains("the configuration is good: ltx-2.3-tiny"), "{checked}");
+}
