@@ -27,7 +27,8 @@ pub(crate) struct Generations(pub(crate) FaceContext);
 #[async_trait]
 impl GenerationService for Generations {
     type WatchGenerationStream = watch::Stream;
-    type DownloadOutputStream = download::Parts;
+    type DownloadOutputStream = download::Parts<v1::DownloadOutputResponse>;
+    type DownloadImageStream = download::Parts<v1::DownloadImageResponse>;
 
     async fn create_generation(
         &self,
@@ -106,14 +107,27 @@ impl GenerationService for Generations {
     async fn download_output(
         &self,
         request: Request<v1::DownloadOutputRequest>,
-    ) -> Result<Response<download::Parts>, Status> {
+    ) -> Result<Response<Self::DownloadOutputStream>, Status> {
         let client = caller(&request)?;
         let v1::DownloadOutputRequest { id, output, offset } = request.into_inner();
         let id = named(&id)?;
         let kind = from_proto::output(output).map_err(Problem::from)?;
         let slot = self.0.entrance.open_stream(&client)?;
         let output = self.0.node.open_output(client, id, kind, offset).await?;
-        Ok(Response::new(download::stream(&self.0.node, Download { kind, output, offset }, slot)?))
+        Ok(Response::new(download::stream(&self.0.node, Download::output(kind, output, offset), slot)?))
+    }
+
+    async fn download_image(
+        &self,
+        request: Request<v1::DownloadImageRequest>,
+    ) -> Result<Response<Self::DownloadImageStream>, Status> {
+        let client = caller(&request)?;
+        let v1::DownloadImageRequest { id, image, offset } = request.into_inner();
+        let id = named(&id)?;
+        let which = from_proto::given_image(image).map_err(Problem::from)?;
+        let slot = self.0.entrance.open_stream(&client)?;
+        let image = self.0.node.open_image(client, id, which, offset).await?;
+        Ok(Response::new(download::stream(&self.0.node, Download::image(image, offset), slot)?))
     }
 }
 
