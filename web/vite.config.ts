@@ -1,5 +1,5 @@
 // How the page is built into dist/, which the binary carries, and served while it is worked on.
-import { defineConfig } from "vite";
+import { defineConfig } from "vitest/config";
 
 declare const process: { env: Record<string, string | undefined> };
 
@@ -22,5 +22,6 @@ export default defineConfig({
     sourcemap: false,
     reportCompressedSize: true,
   },
+  test: { include: ["tests/*.test.ts"], setupFiles: ["tests/setup.ts"] },
   server: { proxy: { "/ltx.v1.": calls, "/grpc.": calls } },
 });

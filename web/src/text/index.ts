@@ -14,9 +14,9 @@ export const languages: Record<Language, Texts> = { en, ko };
 export const text = computed(() => languages[language.value]);
 
 /** A moment, as the reader's own clock has it. */
-export function moment(time: Timestamp | undefined): string {
+export function moment(time: Timestamp | undefined, dateStyle: "medium" | "short" = "medium"): string {
   if (!time) return "–";
-  return new Intl.DateTimeFormat(language.value, { dateStyle: "medium", timeStyle: "short" }).format(timestampDate(time));
+  return new Intl.DateTimeFormat(language.value, { dateStyle, timeStyle: "short" }).format(timestampDate(time));
 }
 
 /** A share, 0 to 1, in percent. */

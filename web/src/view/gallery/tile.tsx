@@ -31,7 +31,7 @@ export function Tile(props: { generation: Generation; playing: boolean; play(id:
         <span>
           {spec?.width} × {spec?.height}
         </span>
-        <span>{moment(generation.created)}</span>
+        <span>{moment(generation.created, "short")}</span>
       </p>
     </article>
   );
