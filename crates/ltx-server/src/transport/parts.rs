@@ -146,8 +146,8 @@ mod tests {
     use crate::transport::streams::Streams;
     use tokio::sync::Semaphore;
 
-    const KEPT: Duration = Duration::from_secs(120);
-    const PAUSE: Duration = Duration::from_secs(30);
+    /// What does not pass while a test runs.
+    const HOUR: Duration = Duration::from_secs(3600);
 
     fn whole(client: &str, sha256: &str) -> Whole {
         Whole { client: ClientId::new(client).unwrap(), sha256: sha256.to_owned(), total_bytes: 3 }
@@ -159,40 +159,49 @@ mod tests {
         parts.begin(whole, Room::new(of_client, Arc::clone(places).try_acquire_owned().unwrap()))
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn what_has_come_is_kept_as_long_as_it_goes_on() {
-        let (parts, places) = (Parts::new(KEPT, PAUSE), Arc::new(Semaphore::new(1)));
+    #[tokio::test]
+    async fn what_has_come_is_found_by_client_and_digest() {
+        let (parts, places) = (Parts::new(HOUR, HOUR), Arc::new(Semaphore::new(1)));
         let image = whole("a", "x");
         begin(&parts, &places, image.clone()).bytes.lock().await.extend([1, 2]);
-        for _ in 0..5 {
-            tokio::time::sleep(KEPT - Duration::from_secs(1)).await;
-            assert_eq!(parts.find(&image).unwrap().bytes.lock().await[..], [1, 2]);
-        }
+        assert_eq!(parts.find(&image).unwrap().bytes.lock().await[..], [1, 2]);
         assert!(parts.find(&whole("b", "x")).is_none() && parts.find(&whole("a", "y")).is_none());
         assert_eq!(places.available_permits(), 0);
-        tokio::time::sleep(KEPT + Duration::from_secs(1)).await;
-        assert!(parts.find(&image).is_none());
+        parts.forget(&image);
+        assert_eq!((places.available_permits(), parts.count()), (1, 0), "its place is free");
+    }
+
+    #[tokio::test]
+    async fn what_does_not_go_on_is_forgotten() {
+        let (parts, places) = (Parts::new(Duration::from_millis(20), HOUR), Arc::new(Semaphore::new(1)));
+        begin(&parts, &places, whole("a", "x"));
+        while parts.count() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         assert_eq!(places.available_permits(), 1, "its place is free");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn one_that_paused_yields_to_another() {
-        let (parts, places) = (Parts::new(KEPT, PAUSE), Arc::new(Semaphore::new(3)));
-        for (client, sha256) in [("a", "x"), ("b", "y"), ("a", "z")] {
-            begin(&parts, &places, whole(client, sha256));
-            tokio::time::sleep(Duration::from_secs(1)).await;
+        for (pause, left) in [(HOUR, 3), (Duration::ZERO, 2)] {
+            let (parts, places) = (Parts::new(HOUR, pause), Arc::new(Semaphore::new(3)));
+            for (client, sha256) in [("a", "x"), ("b", "y"), ("a", "z")] {
+                begin(&parts, &places, whole(client, sha256));
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            parts.yield_room(Some(&ClientId::new("b").unwrap()));
+            assert_eq!(parts.count(), left);
+            if left == 3 {
+                continue;
+            }
+            assert!(parts.find(&whole("b", "y")).is_none());
+            parts.yield_room(None);
+            assert!(parts.find(&whole("a", "x")).is_none(), "the one that paused for longest");
+            let held = parts.find(&whole("a", "z")).unwrap();
+            let _written = held.bytes.lock().await;
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            parts.yield_room(None);
+            assert_eq!(parts.count(), 1, "one that is written to stays");
         }
-        parts.yield_room(None);
-        assert_eq!(parts.count(), 3, "none has paused for long");
-        tokio::time::sleep(PAUSE).await;
-        parts.yield_room(Some(&ClientId::new("b").unwrap()));
-        assert!(parts.find(&whole("b", "y")).is_none() && parts.count() == 2);
-        parts.yield_room(None);
-        assert!(parts.find(&whole("a", "x")).is_none(), "the one that paused for longest");
-        let held = parts.find(&whole("a", "z")).unwrap();
-        let _written = held.bytes.lock().await;
-        tokio::time::sleep(PAUSE * 2).await;
-        parts.yield_room(None);
-        assert_eq!(parts.count(), 1, "one that is written to stays");
     }
 }
