@@ -42,6 +42,7 @@ class Tab:
         self.foreign = []
         self.page.on("request", self._asked)
         if INSTEAD:
+            self.policy = policy(node)
             self.context.route(re.compile(r"^http://[^/]+/(assets/.*)?$"), self._instead)
 
     def _heard(self, message):
@@ -55,7 +56,7 @@ class Tab:
 
     def _instead(self, route):
         name = route.request.url.split("/", 3)[3] or "index.html"
-        headers = {"content-type": mimetypes.guess_type(name)[0] or "text/html", "content-security-policy": policy(self.node)}
+        headers = {"content-type": mimetypes.guess_type(name)[0] or "text/html", "content-security-policy": self.policy}
         route.fulfill(body=(Path(INSTEAD) / name).read_bytes(), headers=headers)
 
     def open(self, view="make"):

@@ -41,7 +41,7 @@ def test_refusals_and_their_remedies(tab):
     page.get_by_label("Agent", exact=True).select_option(label="Agent 2.0")
     page.get_by_label("Credits", exact=True).select_option(label="Low")
     refused(page, "Agent 2.0 needs credits", "Agent 1")
-    page.get_by_role("button", name="Make the clip").click()
+    page.get_by_role("button", name="Make the clip").press("Enter")
     expect(page.locator(".verdict")).to_be_focused()
     page.get_by_role("button", name="Use Agent 1.0").first.click()
     free(page)

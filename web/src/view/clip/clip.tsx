@@ -1,5 +1,5 @@
 // One clip: while it is made, once it is done, or why there is none.
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { GenerationState, type Generation } from "../../gen/ltx/v1/generation_pb";
 import { imagesOf } from "../../state/commands";
 import { isFinal } from "../../state/live";
@@ -53,13 +53,20 @@ function Clip(props: { generation: Generation }) {
   const spec = generation.spec!;
   const [url, setUrl] = useState<string>();
   const both = !!imagesOf(spec).end;
+  const heading = useRef<HTMLHeadingElement>(null);
+  // Who came here heard the heading of an empty view; the clip's own takes its place.
+  useEffect(() => {
+    if (document.activeElement === document.body) heading.current?.focus();
+  }, []);
   return (
     <div class="clip">
       <header class="clip-head">
         <p class="crumbs">
           <a href="#/clips">{t.clips}</a>
         </p>
-        <h1 tabIndex={-1}>{spec.prompt || t.clipTitle}</h1>
+        <h1 ref={heading} tabIndex={-1}>
+          {spec.prompt || t.clipTitle}
+        </h1>
         <p class="meta">
           <span class={`state s${state}`}>{t.states[state]}</span>
           <span>{t.methodsMade[generation.method]}</span>
