@@ -31,14 +31,14 @@ def free_port():
 class Node:
     """A node's process, data folder, port and log; it may be started again after it ended."""
 
-    def __init__(self, data, settings=(), token=None, log=None):
+    def __init__(self, data, settings=(), token=None, log=None, model=TINY):
         self.data, self.settings, self.token, self.port = Path(data), list(settings), token, free_port()
         self.log_path = Path(log) if log else self.data.with_suffix(".log")
-        self.process = None
+        self.model, self.process = model, None
 
     def launch(self, under=()):
         """Starts the process; `under` is a command that executes the one behind it, in the same process."""
-        command = [*under, LTXD, "serve", f"--data-dir={self.data}", f"--models-dir={MODELS}", f"--model={TINY}"]
+        command = [*under, LTXD, "serve", f"--data-dir={self.data}", f"--models-dir={MODELS}", f"--model={self.model}"]
         command += [f"--listen=127.0.0.1:{self.port}", *(f"--set={setting}" for setting in self.settings)]
         with self.log_path.open("a") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log, env=ENVIRONMENT)

@@ -2,7 +2,7 @@
 //!
 //! Must not know gRPC codes.
 
-use crate::{GenerationId, NotPossible, OutputKind, State, UploadId};
+use crate::{GenerationId, GivenImage, NotPossible, OutputKind, State, UploadId};
 use ltx_engine::is_disk_full;
 use ltx_media::MediaError;
 use ltx_types::{FieldError, FieldErrors, FrameCount, PixelShape};
@@ -116,6 +116,16 @@ pub enum JobsError {
         /// Where it stands.
         state: State,
         /// Whether the output was there once.
+        expired: bool,
+    },
+    /// It has no such image, or no longer.
+    #[error("generation {id}: {}", if *expired { "its images are no longer kept" } else { "was given no such image" })]
+    NoImage {
+        /// Which.
+        id: GenerationId,
+        /// What was asked for.
+        image: GivenImage,
+        /// Whether it was given one.
         expired: bool,
     },
     /// A watcher claims to have seen events that do not exist. After a power failure (not after a crash of the node) the

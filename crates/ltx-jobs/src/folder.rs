@@ -102,6 +102,10 @@ impl Blobs for DataFolder {
         fs::read(self.path_of(shelf, name))
     }
 
+    fn open(&self, shelf: Shelf, name: &str) -> io::Result<File> {
+        File::open(self.path_of(shelf, name))
+    }
+
     fn length(&self, shelf: Shelf, name: &str) -> Option<u64> {
         fs::metadata(self.path_of(shelf, name)).ok().map(|metadata| metadata.len())
     }

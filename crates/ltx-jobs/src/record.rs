@@ -174,13 +174,18 @@ pub struct Filter {
     pub from_ms: Option<i64>,
     /// Only those accepted before this time.
     pub before_ms: Option<i64>,
+    /// Only those of this model, by its manifest's name.
+    pub model: Option<String>,
+    /// Only those whose prompt contains this; upper and lower case of A to Z are the same.
+    pub text: Option<String>,
 }
 
 impl Filter {
     /// What tells this filter from another; the order of the states does not.
     fn mark(&self) -> u32 {
         let wanted = State::ALL.map(|state| self.states.is_empty() || self.states.contains(&state));
-        let words = format!("{wanted:?} {:?} {:?} {:?}", self.method, self.from_ms, self.before_ms);
+        let Self { method, from_ms, before_ms, model, text, .. } = self;
+        let words = format!("{wanted:?} {method:?} {from_ms:?} {before_ms:?} {model:?} {text:?}");
         let digest = Sha256::digest(words);
         u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
     }

@@ -7,9 +7,9 @@ use crate::{
     estimate::{Forecast, Workload, largest_fit},
     images::{Image, by_digest, check_length},
     line::Waiting,
-    ports::{NewGeneration, NewUpload},
+    ports::{NeededImage, NewGeneration, NewUpload},
 };
-use ltx_engine::long_prompts;
+use ltx_engine::{PromptTokens, long_prompts};
 use ltx_policy::{Admitted, StoredRequest};
 use ltx_types::{FieldError, Generation, GenerationDraft, ImageSource};
 use sha2::{Digest, Sha256};
@@ -97,14 +97,15 @@ impl Jobs {
             let place = core.line.place_of_new(client);
             let _files = core.files.read();
             images.iter().try_for_each(|image| image.keep(&*core.blobs))?;
-            let digests: Vec<_> = images.iter().map(|image| image.sha256.clone()).collect();
+            let needed = images.iter().map(|image| NeededImage { sha256: &image.sha256, bytes: image.len() });
+            let needed: Vec<_> = needed.collect();
             let new = NewGeneration {
                 id,
                 client,
                 request_id: request_id.as_deref(),
                 body_sha256: &body_sha256,
                 request: &stored,
-                images: &digests,
+                images: &needed,
                 method: checked.method(),
                 model,
                 predicted,
@@ -133,6 +134,12 @@ impl Jobs {
             Ok(()) => self.long_prompts(model, draft),
             Err(_) => Vec::new(),
         }
+    }
+
+    /// How many tokens a prompt has for a model, and how many it takes; `None` where the model is not here. Takes
+    /// milliseconds, and touches no disk.
+    pub fn prompt_tokens(&self, model: &str, prompt: &str) -> Option<PromptTokens> {
+        self.core().models.prompt_tokens(model, prompt)
     }
 
     /// What a request of this client would take, and whether it fits. Keeps nothing.

@@ -33,6 +33,14 @@ fn the_oldest_outputs_go_when_there_are_too_many() {
     ids.iter().for_each(|id| drop(ended(&jobs, "a", *id)));
     assert_eq!(jobs.sweep().unwrap(), Swept::default());
     let kept = jobs.status().unwrap().output_bytes;
+    let written =
+        |id| jobs.get(&client("a"), id).unwrap().outcome.unwrap().files.iter().map(|file| file.bytes).sum::<u64>();
+    let images = picture().len() as u64 * 4;
+    assert_eq!(
+        kept,
+        ids.iter().map(|id| written(*id)).sum::<u64>() + images,
+        "images count with what was made from them"
+    );
     drop(jobs);
     let jobs = keeping(folder.path(), Retention { outputs_bytes: Bounded::new(kept * 5 / 8).unwrap(), ..usual() });
     assert_eq!(jobs.sweep().unwrap(), Swept { outputs: 2, ..Swept::default() });

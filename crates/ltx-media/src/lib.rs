@@ -29,7 +29,7 @@ pub use crf::crf_round_trip;
 pub use error::MediaError;
 pub use image::RgbImage;
 pub use mp4::Mp4Writer;
-pub use open::{MAX_PIXELS, open_image, shown_size};
+pub use open::{MAX_PIXELS, media_type, open_image, shown_size};
 pub use png_frames::{PngFolderWriter, encode_png};
 pub use preview::encode_preview;
 pub use resize::to_pixels;

@@ -105,6 +105,15 @@ fn profile(kind: Kind, bytes: &[u8], decoder: &mut dyn ImageDecoder) -> Result<(
     Ok((PROFILE, profile.map_or(Stated::Nothing, Stated::Profile)))
 }
 
+/// The media type of an encoded image, by content; `None` where it is none that is taken.
+pub fn media_type(bytes: &[u8]) -> Option<&'static str> {
+    Some(match Kind::of(bytes).ok()? {
+        Kind::Png => "image/png",
+        Kind::Jpeg => "image/jpeg",
+        Kind::WebP => "image/webp",
+    })
+}
+
 /// Pixels across and down of an image as it is shown, from its header alone; `None` where that cannot be read.
 pub fn shown_size(bytes: &[u8]) -> Option<(u32, u32)> {
     let mut decoder = Kind::of(bytes).ok()?.decoder(bytes).ok()?;

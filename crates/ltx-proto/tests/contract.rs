@@ -27,7 +27,7 @@ fn every_call_is_there() {
     let calls: Vec<_> = services.flat_map(|service| service.method).map(|method| method.name().to_owned()).collect();
     let expected = [
         "CreateGeneration GetGeneration ListGenerations WatchGeneration CancelGeneration DeleteGeneration",
-        "DownloadOutput GetNode CheckEligibility EditElements GenerateAudio UploadImage",
+        "DownloadOutput DownloadImage GetNode CheckEligibility EditElements GenerateAudio UploadImage UploadPart",
     ];
     let expected: Vec<_> = expected.iter().flat_map(|line| line.split(' ')).collect();
     assert_eq!(calls, expected);

@@ -3,14 +3,21 @@
 //!
 //! Must not know where keys come from, nor defaults: those are ltxd's defaults.toml.
 
-use crate::{ServerError, TestingSettings, Token};
+use crate::{
+    ServerError, TestingSettings, Token,
+    transport::origin::{Addressed, Origin},
+};
 use ltx_jobs::JobsConfig;
 use ltx_types::{
     FieldError,
     settings::{Bounded, Count, PerSecond, seconds},
 };
-use serde::Deserialize;
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use serde::{Deserialize, Deserializer, de::Error};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 /// A certificate and its key, as PEM files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +52,69 @@ impl Listen {
         }
         Err(ServerError::Unprotected { address, tokens: !self.tokens.is_empty() })
     }
+}
+
+/// What browsers are served, and what of theirs is obeyed.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Page {
+    /// Whether there is a page.
+    pub enabled: Shown,
+    /// Names that the node goes by, beside localhost and its addresses, as browsers reach it.
+    #[serde(deserialize_with = "hosts")]
+    pub hosts: Vec<String>,
+    /// Origins of other pages that may call the node.
+    #[serde(deserialize_with = "origins")]
+    pub origins: Vec<Origin>,
+}
+
+/// Whether the page is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// Where the node listens on loopback.
+    Auto,
+    /// Wherever it listens.
+    On,
+    /// Nowhere.
+    Off,
+}
+
+impl Page {
+    /// Whether a node that listens there shows the page.
+    pub(crate) fn is_shown_at(&self, address: IpAddr) -> bool {
+        match self.enabled {
+            Shown::Auto => address.to_canonical().is_loopback(),
+            Shown::On => true,
+            Shown::Off => false,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Shown {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "auto" => Ok(Self::Auto),
+            "on" => Ok(Self::On),
+            "off" => Ok(Self::Off),
+            _ => Err(D::Error::custom("is none of auto, on, off")),
+        }
+    }
+}
+
+fn hosts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let said = Vec::<String>::deserialize(deserializer)?;
+    let host = |said: String| match said.parse::<Addressed>() {
+        Ok(addressed) if addressed.host.eq_ignore_ascii_case(&said) => Ok(addressed.host),
+        _ => Err(D::Error::custom(format!("{said:?} is not a host's name alone, such as node.example"))),
+    };
+    said.into_iter().map(host).collect()
+}
+
+fn origins<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Origin>, D::Error> {
+    let said = Vec::<String>::deserialize(deserializer)?;
+    let origin =
+        |said: String| said.parse().map_err(|error: FieldError| D::Error::custom(format!("{said:?} {}", error.rule)));
+    said.into_iter().map(origin).collect()
 }
 
 /// Uploads that one client may have open.
@@ -88,7 +158,7 @@ pub struct Limits {
     /// The longest any other call may take until it answers.
     #[serde(rename = "call_seconds", deserialize_with = "seconds::<_, DAY>")]
     pub call_time: Duration,
-    /// The longest a new connection may take to say that it speaks HTTP/2, and to agree on TLS.
+    /// The longest a new connection may take to begin speaking HTTP, and to agree on TLS.
     #[serde(rename = "handshake_seconds", deserialize_with = "seconds::<_, DAY>")]
     pub handshake_time: Duration,
     /// How long a connection may be without a call; and how long it may be there without a known client's call.
@@ -119,6 +189,8 @@ pub struct Settings {
     pub listen: Listen,
     /// What a client, a call, a connection may take.
     pub limits: Limits,
+    /// What browsers are served.
+    pub page: Page,
     /// What the node computes on.
     #[serde(skip)]
     pub device: Device,

@@ -16,14 +16,18 @@ mod error;
 mod face;
 mod grpc;
 mod http;
+mod page;
 mod server;
 mod testing;
 mod transport;
 
 pub use app::{Catalog, ModelCard};
-pub use config::{Device, Limits, Listen, ServerConfig, Settings, Tls};
+pub use config::{Device, Limits, Listen, Page, ServerConfig, Settings, Shown, Tls};
 pub use error::ServerError;
 pub use face::Face;
 pub use server::{Control, Server};
 pub use testing::TestingSettings;
-pub use transport::token::{Token, TokenHash};
+pub use transport::{
+    origin::Origin,
+    token::{Token, TokenHash},
+};

@@ -36,6 +36,12 @@ pub(crate) trait Blobs: Send + Sync {
     /// The disk's; `NotFound` where there is none.
     fn read(&self, shelf: Shelf, name: &str) -> io::Result<Vec<u8>>;
 
+    /// Opens an image or a latent.
+    ///
+    /// # Errors
+    /// The disk's; `NotFound` where there is none.
+    fn open(&self, shelf: Shelf, name: &str) -> io::Result<File>;
+
     /// The length of an image or a latent; `None` where there is none.
     fn length(&self, shelf: Shelf, name: &str) -> Option<u64>;
 

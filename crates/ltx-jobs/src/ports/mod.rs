@@ -14,7 +14,7 @@ mod uploads;
 pub(crate) use blobs::{Blobs, Shelf};
 pub(crate) use calibration::Calibration;
 pub(crate) use event_log::EventLog;
-pub(crate) use records::{CancelledWhen, Changes, NewGeneration, Records, Recovered};
+pub(crate) use records::{CancelledWhen, Changes, NeededImage, NewGeneration, Records, Recovered};
 pub(crate) use retention::{FileOwners, KeptBytes, Retained, Upkeep};
 pub(crate) use uploads::{NewUpload, Uploads};
 

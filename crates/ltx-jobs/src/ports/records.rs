@@ -17,8 +17,8 @@ pub(crate) struct NewGeneration<'a> {
     pub(crate) request_id: Option<&'a str>,
     pub(crate) body_sha256: &'a str,
     pub(crate) request: &'a StoredRequest,
-    /// Digests of the images that it needs.
-    pub(crate) images: &'a [String],
+    /// The images that it needs.
+    pub(crate) images: &'a [NeededImage<'a>],
     pub(crate) method: Method,
     pub(crate) model: &'a str,
     pub(crate) predicted: Prediction,
@@ -26,6 +26,12 @@ pub(crate) struct NewGeneration<'a> {
     pub(crate) position: usize,
     /// Seconds until it would begin, where that can be estimated.
     pub(crate) wait_seconds: Option<f64>,
+}
+
+/// An image of a generation, which is kept as long as it may be needed.
+pub(crate) struct NeededImage<'a> {
+    pub(crate) sha256: &'a str,
+    pub(crate) bytes: u64,
 }
 
 /// Where a cancel found its generation.

@@ -22,7 +22,7 @@ pub(crate) struct KeptBytes {
 
 /// Whatever is kept for a while and then forgotten.
 pub(crate) trait Retained {
-    /// Marks outputs as gone that ended before `before_age_ms`, and then the oldest until the rest takes at most
+    /// Marks outputs as gone, with the images they were made from, that ended before `before_age_ms`, and then the oldest until the rest takes at most
     /// `keep_bytes`. Returns whose.
     ///
     /// # Errors

@@ -21,6 +21,12 @@ pub(crate) trait Uploads {
     /// `Database`, `StorageFull`, `Corrupt`.
     fn insert_upload(&self, new: &NewUpload<'_>, now: Now) -> Result<UploadId>;
 
+    /// Whether this client has an upload of these bytes.
+    ///
+    /// # Errors
+    /// `Database`.
+    fn has_upload(&self, client: &ClientId, sha256: &str) -> Result<bool>;
+
     /// The upload of these bytes that this client has made before, from now on kept as long as a new one.
     ///
     /// # Errors
@@ -33,7 +39,7 @@ pub(crate) trait Uploads {
     /// `UploadNotFound`, `Database`.
     fn upload(&self, client: &ClientId, id: UploadId) -> Result<String>;
 
-    /// Digests of every image that an upload or an unfinished generation needs.
+    /// Digests of every image that an upload, an unfinished generation or one with outputs needs.
     ///
     /// # Errors
     /// `Database`.

@@ -35,9 +35,9 @@ impl Changes for SqliteStore {
                 now.wall_ms
             ])?;
             let sequence = tx.last_insert_rowid();
-            for sha256 in new.images {
-                tx.prepare_cached("INSERT OR IGNORE INTO generation_images (generation, sha256) VALUES (?1, ?2)")?
-                    .execute(params![sequence, sha256])?;
+            for image in new.images {
+                let sql = "INSERT OR IGNORE INTO generation_images (generation, sha256, bytes) VALUES (?1, ?2, ?3)";
+                tx.prepare_cached(sql)?.execute(params![sequence, image.sha256, image.bytes as i64])?;
             }
             let kind = EventKind::Queued { position: new.position, resumed: false, seconds_left: new.wait_seconds };
             news.push(append(tx, Subject { sequence, id: new.id, client: new.client }, kind, now)?);
@@ -173,7 +173,10 @@ impl Row {
             Effect::KeepOutcome(finished) => {
                 let bytes: u64 = finished.files.iter().map(|file| file.bytes).sum();
                 let outcome = to_json("outcome", finished)?;
-                let sql = "UPDATE generations SET outcome = ?2, output_bytes = ?3 WHERE sequence = ?1";
+                // Its images stay as long as its outputs, and are counted with them.
+                let sql = "UPDATE generations SET outcome = ?2, output_bytes = ?3 + (
+                        SELECT COALESCE(SUM(bytes), 0) FROM generation_images WHERE generation = ?1
+                    ) WHERE sequence = ?1";
                 tx.execute(sql, params![sequence, outcome, bytes as i64])?
             }
             Effect::KeepFailure(failure) => tx.execute(
@@ -191,7 +194,9 @@ impl Row {
         if state.is_final() {
             let sql = "UPDATE generations SET ended_ms = ?2, ended_age_ms = ?3 WHERE sequence = ?1";
             tx.prepare_cached(sql)?.execute(params![self.sequence, now.wall_ms, now.age_ms])?;
-            tx.execute("DELETE FROM generation_images WHERE generation = ?1", params![self.sequence])?;
+            if state != State::Done {
+                tx.execute("DELETE FROM generation_images WHERE generation = ?1", params![self.sequence])?;
+            }
         }
         Ok(changed)
     }

@@ -46,6 +46,8 @@ impl Records for SqliteStore {
         let sql = format!(
             "SELECT {COLUMNS} FROM generations WHERE client = :client AND sequence < :behind AND state IN ({}) \
              AND (:method IS NULL OR method = :method) AND created_ms >= :from AND created_ms < :until \
+             AND (:model IS NULL OR model = :model) \
+             AND (:text IS NULL OR INSTR(LOWER(request ->> '$.draft.prompt'), :text) > 0) \
              ORDER BY sequence DESC LIMIT :limit",
             states.join(", ")
         );
@@ -58,6 +60,9 @@ impl Records for SqliteStore {
                 ":method": filter.method.map(Method::as_str),
                 ":from": filter.from_ms.unwrap_or(i64::MIN),
                 ":until": filter.before_ms.unwrap_or(i64::MAX),
+                ":model": filter.model,
+                // SQLite's LOWER knows A to Z as well.
+                ":text": filter.text.as_ref().map(|text| text.to_ascii_lowercase()),
                 ":limit": size as i64 + 1,
             };
             let rows = statement.query_map(named, raw)?;

@@ -19,11 +19,14 @@ impl Retained for SqliteStore {
                             SUM(output_bytes) OVER (ORDER BY ended_age_ms DESC, sequence DESC) AS with_newer
                         FROM generations WHERE state = 'DONE' AND output_bytes > 0
                     ) WHERE ended_age_ms < ?1 OR with_newer > ?2
-                ) RETURNING id";
+                ) RETURNING id, sequence";
             let keep = i64::try_from(keep_bytes).unwrap_or(i64::MAX);
             let mut statement = tx.prepare_cached(sql)?;
-            let rows = statement.query_map(params![before_age_ms, keep], |row| row.get::<_, String>(0))?;
-            rows.map(|id| id_of(&id?)).collect()
+            let rows = statement.query_map(params![before_age_ms, keep], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let gone = rows.collect::<rusqlite::Result<Vec<(String, i64)>>>()?;
+            let mut images = tx.prepare_cached("DELETE FROM generation_images WHERE generation = ?1")?;
+            gone.iter().try_for_each(|(_, sequence)| images.execute(params![sequence]).map(drop))?;
+            gone.iter().map(|(id, _)| id_of(id)).collect()
         })
     }
 

@@ -6,7 +6,7 @@ use crate::{JobsError, Result};
 use rusqlite::{Connection, TransactionBehavior};
 
 /// The step from each version to the next; an empty file is version 0.
-pub(crate) const MIGRATIONS: [&str; 4] = [
+pub(crate) const MIGRATIONS: [&str; 5] = [
     // 1: generations, their events and images, uploads.
     "CREATE TABLE generations (
         sequence INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -75,6 +75,8 @@ pub(crate) const MIGRATIONS: [&str; 4] = [
     "CREATE INDEX uploads_by_digest ON uploads (client, sha256);",
     // 4: how much a calibration weighs; one without weight yields to the next run.
     "ALTER TABLE calibration ADD COLUMN weight REAL NOT NULL DEFAULT 0;",
+    // 5: images are kept as long as what was made from them, and count as much.
+    "ALTER TABLE generation_images ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;",
 ];
 
 /// Brings a database to the newest version.
@@ -128,6 +130,6 @@ mod tests {
         let newer = Connection::open(&path).unwrap();
         newer.pragma_update(None, "user_version", 99).unwrap();
         let opened = SqliteStore::open(&path, Box::new(|_| {}));
-        assert!(matches!(opened.err(), Some(JobsError::SchemaTooNew { found: 99, known: 4 })));
+        assert!(matches!(opened.err(), Some(JobsError::SchemaTooNew { found: 99, known: 5 })));
     }
 }

@@ -26,6 +26,14 @@ impl Uploads for SqliteStore {
         })
     }
 
+    fn has_upload(&self, client: &ClientId, sha256: &str) -> Result<bool> {
+        self.read(|connection| {
+            let sql = "SELECT EXISTS (SELECT 1 FROM uploads WHERE client = ?1 AND sha256 = ?2)";
+            let mut statement = connection.prepare_cached(sql)?;
+            Ok(statement.query_row(params![client.as_str(), sha256], |row| row.get(0))?)
+        })
+    }
+
     fn renew_upload(&self, client: &ClientId, sha256: &str, now: Now) -> Result<Option<UploadId>> {
         self.write(Durability::Durable, |tx, _| renew(tx, client, sha256, now))
     }

@@ -6,9 +6,9 @@ use super::{
     Node, Problem, Request, Specification,
     judge::{Judged, add_faults},
 };
-use ltx_jobs::{ClientId, Estimate, Jobs, memory};
+use ltx_jobs::{ClientId, Estimate, Jobs, PromptTokens, memory};
 use ltx_policy::{Eligibility, admit};
-use ltx_types::FieldError;
+use ltx_types::{FieldError, Schedule};
 
 /// What came of a dry run.
 #[derive(Debug)]
@@ -19,6 +19,18 @@ pub(crate) struct Checked {
     pub(crate) estimate: Option<Estimate>,
     /// What is wrong with its fields; empty where policy refuses it.
     pub(crate) faults: Vec<FieldError>,
+    /// How long its prompts are for the model that it would run on.
+    pub(crate) lengths: Lengths,
+}
+
+/// How long the prompts of a request are. What nothing reads, and what is not looked at because it is wrong already, is not
+/// counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Lengths {
+    /// The prompt.
+    pub(crate) prompt: Option<PromptTokens>,
+    /// The negative prompt, the model's own included.
+    pub(crate) negative_prompt: Option<PromptTokens>,
 }
 
 impl Node {
@@ -30,21 +42,37 @@ impl Node {
         let policy = self.policy().for_new();
         let Judged { mut request, verdict, rules } = self.judge(asked, &policy, false);
         if verdict.method().is_none() {
-            return Ok(Checked { verdict, estimate: None, faults: vec![] });
+            return Ok(Checked { verdict, estimate: None, faults: vec![], lengths: Lengths::default() });
         }
+        let lengths = self.lengths(verdict.model(), &request).await?;
         self.add_long_prompts(verdict.model(), &mut request, Jobs::long_prompts).await?;
         let Request { ask, draft, mut faults, .. } = request;
         let checked = admit(&ask, draft, &policy)?.check(&rules);
         let admitted = match checked {
             Ok(admitted) if faults.is_empty() => admitted,
-            Ok(_) => return Ok(Checked { verdict, estimate: None, faults }),
+            Ok(_) => return Ok(Checked { verdict, estimate: None, faults, lengths }),
             Err(found) => {
                 add_faults(&mut faults, found);
-                return Ok(Checked { verdict, estimate: None, faults });
+                return Ok(Checked { verdict, estimate: None, faults, lengths });
             }
         };
         let estimate = self.read(move |jobs| jobs.estimate(&client, &admitted)).await?;
         let available_bytes = estimate.available_bytes.or_else(memory::available_bytes);
-        Ok(Checked { verdict, estimate: Some(Estimate { available_bytes, ..estimate }), faults })
+        Ok(Checked { verdict, estimate: Some(Estimate { available_bytes, ..estimate }), faults, lengths })
+    }
+
+    /// Counts the tokens of a request's prompts.
+    async fn lengths(&self, model: Option<&str>, request: &Request) -> Result<Lengths, Problem> {
+        let Some(model) = model.map(str::to_owned) else { return Ok(Lengths::default()) };
+        let draft = &request.draft;
+        let whole = |field: &str| request.faults.iter().all(|fault| fault.field != field);
+        let reads_negative = draft.schedule == Schedule::Guided && draft.guidance.uses_cfg();
+        let prompt = whole("prompt").then(|| draft.prompt.clone());
+        let negative = (reads_negative && whole("negative_prompt")).then(|| draft.negative_prompt.clone());
+        self.read(move |jobs| {
+            let count = |text: Option<String>| jobs.prompt_tokens(&model, &text?);
+            Ok(Lengths { prompt: count(prompt), negative_prompt: count(negative) })
+        })
+        .await
     }
 }

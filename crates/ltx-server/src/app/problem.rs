@@ -83,6 +83,32 @@ pub(crate) enum Problem {
         "the header ltxd-testing asks for faults, and this node makes none: its configuration has no testing.enabled"
     )]
     TestingNotEnabled,
+    /// The request is neither gRPC nor gRPC-Web.
+    #[error("the content type {found:?} is neither gRPC's over HTTP/2 nor gRPC-Web's")]
+    ContentType {
+        /// As it was sent.
+        found: String,
+    },
+    /// A web page sent the request, and pages of its origin may not call.
+    #[error("a web page of another origin sent this: {origin}")]
+    OriginNotAllowed {
+        /// Where it comes from, as far as that was said.
+        origin: String,
+    },
+    /// The request is addressed to a host that the node does not go by.
+    #[error("this node does not go by the name {host:?}")]
+    HostNotAllowed {
+        /// As it was addressed.
+        host: String,
+    },
+    /// The offset is beyond what has come of an upload.
+    #[error("the offset {offset} is beyond the {received_bytes} bytes that have come")]
+    PartBeyond {
+        /// As it was sent.
+        offset: u64,
+        /// What there is.
+        received_bytes: u64,
+    },
     /// The node stops.
     #[error("the node is stopping; nothing that was accepted is lost")]
     Stopping,

@@ -149,7 +149,7 @@ async fn a_generation_is_ordered_followed_listed_and_fetched() {
 async fn an_order_takes_an_image_that_came_ahead() {
     let bare = Bare::new(policy().into());
     let alice = client("alice");
-    let image = ReceivedImage { bytes: picture().to_vec(), sha256: "of the bytes".to_owned() };
+    let image = ReceivedImage { bytes: picture(), sha256: "of the bytes".to_owned() };
     let kept = bare.node.keep_upload(alice.clone(), image).await.unwrap();
     assert_eq!((kept.total_bytes, kept.sha256.as_str()), (picture().len() as u64, "of the bytes"));
     let spec = Plain { upload: Some(kept.id), ..lake() };
@@ -168,15 +168,15 @@ async fn policy_comes_before_the_fields_and_a_dry_run_says_the_same() {
         panic!()
     };
     assert_eq!(refusal.reason(), Reason::ExternalModelNotCovered);
-    let Checked { verdict, estimate, faults } = node.check(alice.clone(), &spec).await.unwrap();
-    assert!(!verdict.is_unlimited() && estimate.is_none() && faults.is_empty());
+    let Checked { verdict, estimate, faults, lengths } = node.check(alice.clone(), &spec).await.unwrap();
+    assert!(!verdict.is_unlimited() && estimate.is_none() && faults.is_empty() && lengths.prompt.is_none());
 
     let spec = Plain { model: "", ..spec };
     let bad = Order { request_id: "no spaces".to_owned(), spec: spec.clone(), faults: None };
     let Problem::Fields(faults) = node.create(alice.clone(), bad).await.unwrap_err() else { panic!() };
     assert_eq!(faults.iter().map(|fault| fault.field).collect::<Vec<_>>(), ["image.data", "request_id", "width"]);
     let checked = node.check(alice.clone(), &spec).await.unwrap();
-    assert!(checked.verdict.is_unlimited() && checked.estimate.is_none());
+    assert!(checked.verdict.is_unlimited() && checked.estimate.is_none() && checked.lengths.prompt.is_some());
     assert_eq!(checked.faults.iter().map(|fault| fault.field).collect::<Vec<_>>(), ["image.data", "width"]);
     let good = node.check(alice.clone(), &lake()).await.unwrap();
     assert!(good.faults.is_empty() && good.estimate.is_some_and(|estimate| estimate.fits));

@@ -10,7 +10,7 @@ pub(crate) use listing::listing;
 
 use crate::app::{Request, Rules, Specification};
 use fields::{length, unknown};
-use ltx_jobs::{GenerationId, OutputKind, UploadId};
+use ltx_jobs::{GenerationId, GivenImage, OutputKind, UploadId};
 use ltx_policy::{Agent, Ask, Audio};
 use ltx_proto::v1;
 use ltx_types::{
@@ -306,6 +306,18 @@ fn size(value: Option<u32>) -> Option<usize> {
 /// It is none.
 pub(crate) fn generation_id(text: &str) -> Result<GenerationId, FieldError> {
     text.parse().map_err(|error| FieldError { field: "id", ..error })
+}
+
+/// Which of the images that were given.
+///
+/// # Errors
+/// There is no such image.
+pub(crate) fn given_image(value: i32) -> Result<GivenImage, FieldError> {
+    match v1::GivenImage::try_from(value) {
+        Ok(v1::GivenImage::Unspecified | v1::GivenImage::Start) => Ok(GivenImage::Start),
+        Ok(v1::GivenImage::End) => Ok(GivenImage::End),
+        Err(_) => Err(unknown("image", value)),
+    }
 }
 
 /// Which file.

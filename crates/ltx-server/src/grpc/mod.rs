@@ -1,4 +1,5 @@
-//! The gRPC face: the contract's services over HTTP/2, messages into the domain and back, statuses.
+//! The gRPC face: the contract's services as gRPC over HTTP/2 and as gRPC-Web, messages into the domain and back, statuses;
+//! and, on the same port, the page that calls them.
 //!
 //! Must not know how connections are accepted, nor another face. The wire's shapes are known to `from_proto` and `to_proto`,
 //! what an error looks like there to `status`; the services between them only map.
@@ -6,12 +7,14 @@
 mod caller;
 mod calls;
 mod from_proto;
+mod front;
 #[cfg(test)]
 mod fuzz_tests;
 mod health;
 pub(crate) mod on_purpose;
 mod routes;
 mod services;
+mod sharing;
 mod status;
 mod to_proto;
 mod transport_errors;
@@ -21,19 +24,21 @@ use crate::{
     app::Phase,
     config::{CALLS_PER_CONNECTION, KEEPALIVE, STREAMS_PER_CONNECTION},
     face::{FaceContext, Serving},
-    transport::listen,
+    transport::{browsers::Browsers, listen},
 };
 use calls::Calls;
-use std::{fs, path::Path, time::Duration};
+use front::Front;
+use std::{fs, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 use tonic::transport::{Identity, Server as Transport, ServerTlsConfig};
+use tonic_web::GrpcWebLayer;
 
 /// The most bytes of an answer: what clients of gRPC take unless they are told otherwise, whatever `limits.message_bytes` says.
 pub(crate) const ANSWER_BYTES: usize = 4 << 20;
 /// The most bytes of a page's items; the rest of an answer is for what is around them.
 pub(crate) const PAGE_BYTES: usize = ANSWER_BYTES - (64 << 10);
 
-/// The most bytes of a call's headers.
+/// The most bytes of a request's headers.
 const HEADERS: u32 = 16 << 10;
 /// How much later than `Calls` the transport ends a call.
 const BEHIND: Duration = Duration::from_secs(5);
@@ -52,9 +57,20 @@ pub(crate) fn serve(listener: TcpListener, context: FaceContext) -> Result<Servi
     config.listen.check(address)?;
     let (health, health_service) = tonic_health::server::health_reporter();
     let routes = routes::services(&context)?.add_service(health_service);
-    let mut transport = transport(config)?.layer(Calls::new(context.clone()));
+    let tls = config.listen.tls.is_some();
+    let (shown, page) = (config.page.is_shown_at(address.ip()), &config.page);
+    let browsers = Browsers { bound: address.ip(), tls, hosts: page.hosts.clone(), origins: page.origins.clone() };
+    // From the outermost on: what turns away, what lets listed pages read, what turns gRPC-Web into gRPC, what counts.
+    let mut transport = transport(config)?
+        .layer(Front::new(Arc::clone(&context.node), browsers, shown))
+        .layer(sharing::with(&page.origins))
+        .layer(GrpcWebLayer::new())
+        .layer(Calls::new(context.clone()));
     let connections = listen::connections(listener, &config.limits);
-    tracing::info!(%address, tls = config.listen.tls.is_some(), clients = config.listen.tokens.len(), "serving");
+    tracing::info!(%address, tls, clients = config.listen.tokens.len(), "serving");
+    if shown {
+        tracing::info!(page = page_url(address, tls), "there is a page for browsers");
+    }
     let node = context.node;
     Ok(Box::pin(async move {
         let closing = node.life.reaches(Phase::Closing);
@@ -69,6 +85,8 @@ pub(crate) fn serve(listener: TcpListener, context: FaceContext) -> Result<Servi
 fn transport(config: &ServerConfig) -> Result<Transport, ServerError> {
     let limits = &config.limits;
     let transport = Transport::builder()
+        // Browsers speak it wherever there is no TLS; `Front` sees to what comes over it.
+        .accept_http1(true)
         .concurrency_limit_per_connection(CALLS_PER_CONNECTION)
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
         // `Calls` tells a call that it is out of time, with details; this is behind it.
@@ -81,6 +99,15 @@ fn transport(config: &ServerConfig) -> Result<Transport, ServerError> {
     match &config.listen.tls {
         None => Ok(transport),
         Some(tls) => with_tls(transport, tls, limits.handshake_time),
+    }
+}
+
+/// Where a browser on this machine finds the page.
+fn page_url(address: SocketAddr, tls: bool) -> String {
+    let scheme = if tls { "https" } else { "http" };
+    match address.ip().is_unspecified() {
+        true => format!("{scheme}://localhost:{}/", address.port()),
+        false => format!("{scheme}://{address}/"),
     }
 }
 

@@ -39,11 +39,14 @@ pub(crate) fn code(reason: ErrorReason) -> Code {
         | R::AudioNotCovered
         | R::ExternalModelNotCovered
         | R::PlanNotCovered => Code::PermissionDenied,
+        R::OriginNotAllowed | R::HostNotAllowed => Code::PermissionDenied,
         R::LowCredits | R::WrongState | R::TestingNotEnabled => Code::FailedPrecondition,
-        R::UnknownModel | R::GenerationNotFound | R::UploadNotFound | R::OutputNotFound => Code::NotFound,
+        R::UnknownModel | R::GenerationNotFound | R::UploadNotFound | R::OutputNotFound | R::ImageNotFound => {
+            Code::NotFound
+        }
         R::ModelNotLoaded | R::ShuttingDown => Code::Unavailable,
         R::DoesNotFit | R::QueueFull | R::RateLimited | R::StorageFull => Code::ResourceExhausted,
-        R::InvalidField | R::MessageTooLarge => Code::InvalidArgument,
+        R::InvalidField | R::MessageTooLarge | R::UnsupportedContentType => Code::InvalidArgument,
         R::DeadlineExceeded => Code::DeadlineExceeded,
         R::UnknownMethod | R::UnsupportedEncoding => Code::Unimplemented,
         R::Unauthenticated => Code::Unauthenticated,
@@ -95,6 +98,12 @@ impl From<Problem> for Status {
             }
             Problem::UnknownMethod { .. } => plain(ErrorReason::UnknownMethod),
             Problem::Encoding => plain(ErrorReason::UnsupportedEncoding),
+            Problem::ContentType { .. } => plain(ErrorReason::UnsupportedContentType),
+            Problem::OriginNotAllowed { .. } => plain(ErrorReason::OriginNotAllowed),
+            Problem::HostNotAllowed { .. } => plain(ErrorReason::HostNotAllowed),
+            Problem::PartBeyond { received_bytes, .. } => {
+                plain(ErrorReason::OffsetOutOfRange).with("received_bytes", received_bytes)
+            }
             Problem::Stopping => plain(ErrorReason::ShuttingDown).retry(RESTART_DELAY),
             Problem::Deleted => plain(ErrorReason::GenerationNotFound),
             Problem::Fault { what } => fault(&what),
@@ -127,6 +136,7 @@ fn of_jobs(error: JobsError) -> Answer {
             plain(ErrorReason::WrongState).with("state", state.as_str())
         }
         JobsError::NoOutput { .. } => plain(ErrorReason::OutputNotFound),
+        JobsError::NoImage { .. } => plain(ErrorReason::ImageNotFound),
         JobsError::EventsUnknown { last, .. } => plain(ErrorReason::EventOutOfRange).with("last_event", last),
         JobsError::Fields(fields) => plain(ErrorReason::InvalidField).fields(&fields.into_iter().collect::<Vec<_>>()),
         JobsError::Media(error) => of_media(&error),
@@ -245,13 +255,17 @@ fn general_remedy(reason: ErrorReason) -> &'static str {
         }
         R::RequestIdReused => "use another request_id for another request",
         R::WrongState => "wait for the generation to reach the state the call needs",
-        R::OffsetOutOfRange => "ask for an offset up to total_bytes",
+        R::OffsetOutOfRange => "use an offset up to total_bytes, of an upload up to received_bytes",
         R::EventOutOfRange => "resume after last_event",
         R::InvalidField => "correct the fields that BadRequest names",
         R::MessageTooLarge => "send a smaller message; images may travel ahead, through UploadImage",
         R::DeadlineExceeded => "send and take without long pauses, and allow the call more time",
         R::UnknownMethod => "use a method of the contract; reflection lists them",
         R::UnsupportedEncoding => "send without compression",
+        R::UnsupportedContentType => "send application/grpc over HTTP/2, or application/grpc-web+proto",
+        R::OriginNotAllowed => "open the node's own page; or have its operator list the origin in page.origins",
+        R::HostNotAllowed => "use the node's address or localhost; or have its operator list the name in page.hosts",
+        R::ImageNotFound => "send the image again with the next request",
         R::Internal | R::Unspecified => "ask the operator",
         R::ModelNotLoaded => "ask again when the model is loaded",
         R::QueueFull | R::RateLimited | R::ShuttingDown => "try again later",

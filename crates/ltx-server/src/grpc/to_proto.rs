@@ -7,10 +7,10 @@ mod node;
 pub(crate) use node::{limits, model};
 
 use super::status;
-use crate::app::Snapshot;
+use crate::app::{OpenImage, Snapshot};
 use ltx_jobs::{
-    Estimate, Event, EventKind, Failure, FailureCode, Fidelity, Finished, GenerationId, GenerationRecord, LegalShape,
-    OutputFile, OutputKind, Prediction, StageTime, State,
+    Estimate, Event, EventKind, Failure, FailureCode, Fidelity, Finished, GenerationId, GenerationRecord, GivenImage,
+    LegalShape, OutputFile, OutputKind, Prediction, PromptTokens, StageTime, State,
 };
 use ltx_policy::{Agent, Ground, StoredRequest};
 use ltx_proto::v1;
@@ -152,6 +152,27 @@ fn predicted(of: &Prediction) -> v1::Resources {
         seconds: of.seconds.unwrap_or(0.0),
         stages: stage_seconds(&of.stages),
     }
+}
+
+/// An image that was given.
+pub(crate) fn image_file(of: &OpenImage) -> v1::ImageFile {
+    let image = match of.image {
+        GivenImage::Start => v1::GivenImage::Start,
+        GivenImage::End => v1::GivenImage::End,
+    };
+    v1::ImageFile {
+        image: image.into(),
+        content_type: of.media_type.to_owned(),
+        total_bytes: of.bytes,
+        sha256: of.sha256.clone(),
+        width: of.width,
+        height: of.height,
+    }
+}
+
+/// How long a prompt is.
+pub(crate) fn tokens(of: PromptTokens) -> v1::TokenCount {
+    v1::TokenCount { tokens: count(of.count), most: count(of.most) }
 }
 
 /// What a dry run estimates.

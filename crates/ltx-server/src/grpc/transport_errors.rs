@@ -59,6 +59,8 @@ pub(crate) fn decoding(status: &Status, message_bytes: usize) -> Option<Problem>
         Code::OutOfRange | Code::ResourceExhausted if message.contains("message length too large") => {
             return Some(Problem::MessageTooLarge { most: message_bytes });
         }
+        Code::Internal if message.contains("tonic-web: malformed") => "is not framed as gRPC-Web frames messages",
+        Code::Internal if message.contains("tonic-web: ") => "broke off",
         Code::Internal if message.contains("Unexpected EOF") => "broke off in the middle of a message",
         Code::Internal if message.contains("decode") => "is not a message of this contract",
         Code::Internal if message.contains("protocol error") => "is not framed as gRPC frames messages",

@@ -6,11 +6,15 @@ use crate::{
     ServerError,
     app::{Gauges, Phase},
     face::{FaceContext, Serving},
-    transport::{door::Door, short_lived::ShortLived},
+    transport::{
+        browsers::{Browsers, Wanted},
+        door::Door,
+        short_lived::ShortLived,
+    },
 };
 use axum::{
     Router,
-    extract::State,
+    extract::{Request, State},
     http::{
         Method, StatusCode,
         header::{CONNECTION, CONTENT_TYPE},
@@ -32,11 +36,14 @@ const PLAIN: &str = "text/plain; charset=utf-8";
 /// Answers scrapes until the node closes.
 ///
 /// # Errors
-/// None; what goes wrong with a connection is its own affair.
+/// `Listener`; what goes wrong with a connection is its own affair.
 pub(crate) fn serve(listener: TcpListener, context: FaceContext) -> Result<Serving, ServerError> {
     let node = Arc::clone(&context.node);
+    let bound = listener.local_addr().map_err(ServerError::Listener)?.ip();
+    let hosts = node.config.page.hosts.clone();
+    let browsers = Browsers { bound, tls: false, hosts, origins: Vec::new() };
     let door = ShortLived::new(Door::new("metrics", listener, CONNECTIONS), LONGEST);
-    let serving = axum::serve(door, router(context)).into_future();
+    let serving = axum::serve(door, router(Scraped { context, browsers: Arc::new(browsers) })).into_future();
     Ok(Box::pin(async move {
         tokio::select! {
             ended = serving => ended.map_err(ServerError::Http),
@@ -45,11 +52,25 @@ pub(crate) fn serve(listener: TcpListener, context: FaceContext) -> Result<Servi
     }))
 }
 
-fn router(context: FaceContext) -> Router {
-    Router::new().route("/metrics", any(scrape)).fallback(elsewhere).with_state(context)
+/// What is scraped, and by whom.
+#[derive(Clone)]
+struct Scraped {
+    context: FaceContext,
+    browsers: Arc<Browsers>,
 }
 
-async fn scrape(State(context): State<FaceContext>, method: Method) -> impl IntoResponse {
+fn router(scraped: Scraped) -> Router {
+    Router::new().route("/metrics", any(scrape)).fallback(elsewhere).with_state(scraped)
+}
+
+async fn scrape(State(Scraped { context, browsers }): State<Scraped>, request: Request) -> impl IntoResponse {
+    // On loopback the only way in from elsewhere is a browser. Beyond it everybody may read, under any name.
+    if browsers.bound.to_canonical().is_loopback()
+        && let Err(problem) = browsers.admit(&request, Wanted::Page)
+    {
+        return answer(StatusCode::FORBIDDEN, format!("{problem}\n"));
+    }
+    let method = request.method();
     if method != Method::GET {
         return answer(StatusCode::METHOD_NOT_ALLOWED, "GET it\n".to_owned());
     }

@@ -4,14 +4,15 @@
 
 use super::Faults;
 use ltx_proto::v1::{
-    DownloadOutputResponse, WatchGenerationResponse, download_output_response::Part, watch_generation_response::News,
+    DownloadImageResponse, DownloadOutputResponse, WatchGenerationResponse, download_image_response,
+    download_output_response, watch_generation_response::News,
 };
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
 };
 use tokio_stream::Stream;
-use tonic::Status;
+use tonic::{Status, codegen::Bytes};
 
 /// A stream, and what is left of it.
 #[derive(Debug)]
@@ -71,10 +72,24 @@ impl Piece for WatchGenerationResponse {
 
 impl Piece for DownloadOutputResponse {
     fn within(mut self, left: &mut u64) -> Self {
-        if let Some(Part::Chunk(chunk)) = &mut self.part {
-            chunk.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
-            *left -= chunk.len() as u64;
+        if let Some(download_output_response::Part::Chunk(chunk)) = &mut self.part {
+            shorten(chunk, left);
         }
         self
     }
+}
+
+impl Piece for DownloadImageResponse {
+    fn within(mut self, left: &mut u64) -> Self {
+        if let Some(download_image_response::Part::Chunk(chunk)) = &mut self.part {
+            shorten(chunk, left);
+        }
+        self
+    }
+}
+
+/// Leaves of a chunk what may pass.
+fn shorten(chunk: &mut Bytes, left: &mut u64) {
+    chunk.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
+    *left -= chunk.len() as u64;
 }

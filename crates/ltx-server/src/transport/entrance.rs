@@ -3,6 +3,7 @@
 //! Must not know a protocol, nor what is called. It looks before a byte of a body is read.
 
 use super::{
+    parts::{Parts, Room},
     streams::{Slot, Streams},
     token::{Token, client_of},
 };
@@ -26,7 +27,8 @@ pub(crate) struct Entrance {
     /// Watches and downloads.
     streams: Streams,
     uploads: Streams,
-    upload_places: Semaphore,
+    upload_places: Arc<Semaphore>,
+    parts: Parts,
     large_bodies: Arc<Semaphore>,
     metrics: Arc<Metrics>,
     /// `None` but on a node for tests.
@@ -42,7 +44,8 @@ impl Entrance {
             calls: RateLimit::new(limits.calls_per_second.get(), limits.call_burst.get()),
             streams: Streams::new(limits.streams_per_client.get()),
             uploads: Streams::new(UPLOADS_PER_CLIENT),
-            upload_places: Semaphore::new(UPLOADS),
+            upload_places: Arc::new(Semaphore::new(UPLOADS)),
+            parts: Parts::new(limits.upload_time, limits.idle_time),
             large_bodies: Arc::new(Semaphore::new(limits.large_requests.get())),
             metrics,
             // What cannot be was refused with the configuration.
@@ -87,22 +90,32 @@ impl Entrance {
         self.counted(self.streams.open(client))
     }
 
-    /// Opens an upload of a client.
+    /// Opens an upload of a client, once there is a place for it; each holds an image in memory. One in parts that paused
+    /// makes room.
     ///
     /// # Errors
-    /// `TooManyStreams`.
-    pub(crate) fn open_upload(&self, client: &ClientId) -> Result<Slot, Problem> {
-        self.counted(self.uploads.open(client))
+    /// `TooManyStreams`; `Fault`.
+    pub(crate) async fn open_upload(&self, client: &ClientId) -> Result<Room, Problem> {
+        let of_client = self.uploads.open(client).or_else(|_| {
+            self.parts.yield_room(Some(client));
+            self.uploads.open(client)
+        });
+        let of_client = self.counted(of_client)?;
+        if self.upload_places.available_permits() == 0 {
+            self.parts.yield_room(None);
+        }
+        let of_all = Arc::clone(&self.upload_places).acquire_owned().await;
+        Ok(Room::new(of_client, of_all.map_err(|_| Problem::fault("no places for uploads"))?))
+    }
+
+    /// Images that come in parts.
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.parts
     }
 
     /// Watches and downloads that are open, all clients' together.
     pub(crate) fn open_streams(&self) -> usize {
         self.streams.count()
-    }
-
-    /// Where the uploads of all clients get their places; each holds an image in memory.
-    pub(crate) fn upload_places(&self) -> &Semaphore {
-        &self.upload_places
     }
 
     /// Where other large bodies get their places; each holds up to a message in memory.

@@ -3,7 +3,8 @@
 //! Must not know gRPC; a connection's presence says whether there is a reason.
 
 use super::{door::Door, presence::Presence};
-use crate::Limits;
+use crate::{Limits, config::KEEPALIVE};
+use socket2::{SockRef, TcpKeepalive};
 use std::{
     io,
     pin::Pin,
@@ -19,7 +20,8 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
-/// Bytes of HTTP/2's preface and its first frame's head. Of TLS they are less than a greeting, which has a limit of its own.
+/// Bytes of HTTP/2's preface and its first frame's head. Of TLS they are less than a greeting, which has a limit of its own; of
+/// HTTP/1.1 less than a request's head, which the transport gives 30 seconds to be whole.
 const GREETING: usize = 24 + 9;
 
 /// Accepts connections, so many at once; more wait in the system's queue. Ends when the stream is dropped.
@@ -33,14 +35,20 @@ pub(crate) fn connections(listener: TcpListener, limits: &Limits) -> ReceiverStr
                 () = accepted.closed() => return,
                 connection = door.accept() => connection,
             };
-            // Latency only; a connection works without it.
+            // Latency, and noticing a peer that is gone without a word: HTTP/1.1 has no pings. It works without either.
             let _ = stream.set_nodelay(true);
+            let _ = SockRef::from(&stream).set_tcp_keepalive(&probes());
             if accepted.send(Ok(Connection::new(stream, place, handshake, idle))).await.is_err() {
                 return;
             }
         }
     });
     ReceiverStream::new(stream)
+}
+
+/// How a silent peer is asked whether it is there.
+fn probes() -> TcpKeepalive {
+    TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3).with_retries(3)
 }
 
 /// One connection, in its place among all.

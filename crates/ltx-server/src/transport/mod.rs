@@ -3,9 +3,12 @@
 //! Must not know messages, nor what calls do.
 
 pub(crate) mod body_limits;
+pub(crate) mod browsers;
 pub(crate) mod door;
 pub(crate) mod entrance;
 pub(crate) mod listen;
+pub(crate) mod origin;
+pub(crate) mod parts;
 pub(crate) mod presence;
 pub(crate) mod short_lived;
 pub(crate) mod streams;

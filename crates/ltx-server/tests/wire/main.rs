@@ -3,9 +3,12 @@
 //! Must not know the server's insides.
 
 mod contract;
+mod foreign_pages;
+mod grpc_web;
 mod hostile;
 mod life;
 mod node;
+mod page;
 mod pages;
 mod policy_table;
 mod prompts;
@@ -13,3 +16,4 @@ mod slow;
 mod stated;
 mod surroundings;
 mod testing;
+mod web;

@@ -162,9 +162,11 @@ async fn other_calls_name_every_wrong_field_too() {
         method: 7,
         created_from: never,
         created_before: never,
+        model: "x".repeat(257),
+        text: "x".repeat(257),
     };
     let status = node.generations().await.list_generations(listing).await.unwrap_err();
-    let expected = ["page_size", "states", "method", "created_from", "created_before", "page_token"];
+    let expected = ["page_size", "states", "method", "created_from", "created_before", "page_token", "model", "text"];
     assert_eq!(fields(&violations(&status)), expected);
     let header = v1::UploadHeader { total_bytes: 0, sha256: "x".into() };
     let header = v1::UploadImageRequest { part: Some(v1::upload_image_request::Part::Header(header)) };

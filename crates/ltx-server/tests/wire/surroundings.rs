@@ -117,7 +117,7 @@ async fn metrics_count_what_happened() {
 /// The answer of the metrics' port.
 pub(crate) async fn get(node: &TestNode, path: &str) -> String {
     let mut stream = tokio::net::TcpStream::connect(node.metrics).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();

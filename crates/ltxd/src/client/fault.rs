@@ -111,11 +111,14 @@ fn meaning(reason: ErrorReason) -> Meaning {
         | R::TestingNotEnabled => lasting(Code::BadInput),
         R::QueueFull | R::StorageFull => lasting(Code::Busy),
         R::RateLimited | R::ShuttingDown => Meaning { code: Code::Busy, passing: true },
-        R::Unauthenticated => lasting(Code::NotAllowed),
-        R::GenerationNotFound | R::UploadNotFound | R::OutputNotFound => lasting(Code::NotFound),
-        R::DeadlineExceeded | R::UnknownMethod | R::UnsupportedEncoding | R::Internal | R::Unspecified => {
-            lasting(Code::Failed)
-        }
+        R::Unauthenticated | R::OriginNotAllowed | R::HostNotAllowed => lasting(Code::NotAllowed),
+        R::GenerationNotFound | R::UploadNotFound | R::OutputNotFound | R::ImageNotFound => lasting(Code::NotFound),
+        R::DeadlineExceeded
+        | R::UnknownMethod
+        | R::UnsupportedEncoding
+        | R::UnsupportedContentType
+        | R::Internal
+        | R::Unspecified => lasting(Code::Failed),
     }
 }
 

@@ -6,7 +6,7 @@
 use super::{fault::Fault, words};
 use ltx_proto::v1::{
     CheckEligibilityResponse, Failure, Fidelity, Generation, GenerationEvent, LoraUse, ModelRules, Node, OutputFile,
-    Progress, Queued, Resources, UsageMark, generation_event::Event, watch_generation_response::News,
+    Progress, Queued, Resources, TokenCount, UsageMark, generation_event::Event, watch_generation_response::News,
 };
 use ltx_types::FieldErrors;
 use prost_types::Timestamp;
@@ -186,6 +186,8 @@ pub(crate) fn eligibility(answer: &CheckEligibilityResponse) -> Value {
         "method": (answer.method != 0).then(|| words::method(answer.method())),
         "model": (!answer.model.is_empty()).then_some(&answer.model),
         "violations": violations.collect::<Vec<_>>(),
+        "prompt_tokens": answer.prompt_tokens.map(tokens),
+        "negative_prompt_tokens": answer.negative_prompt_tokens.map(tokens),
         "estimate": answer.estimate.as_ref().map(|estimate| json!({
             "resources": estimate.resources.as_ref().map(resources),
             "available_memory_bytes": estimate.available_memory_bytes,
@@ -196,6 +198,10 @@ pub(crate) fn eligibility(answer: &CheckEligibilityResponse) -> Value {
             "wait_seconds": estimate.wait_seconds,
         })),
     })
+}
+
+fn tokens(count: TokenCount) -> Value {
+    json!({ "tokens": count.tokens, "most": count.most })
 }
 
 /// What is wrong with the fields of a request, whoever found it; `None` where the error is another.
@@ -268,6 +274,7 @@ pub(crate) fn node(node: &Node) -> Value {
             "calls_per_second": limits.calls_per_second,
         },
         "policy": { "plans": policy.plans, "external_models": policy.external_models },
+        "client": node.client,
         "testing": node.testing.as_ref().map(|testing| json!({ "faults": testing.faults, "names": testing.names })),
     })
 }

@@ -116,6 +116,7 @@ pub(crate) fn node(node: &Node) -> String {
     let mut lines = Lines::default();
     lines.add("node", format!("{}, {}, {}", node.id, node.version, words::node_state(node.state())));
     lines.add_some("started", node.started.as_ref());
+    lines.add_some("you are", Some(&node.client).filter(|client| !client.is_empty()));
     lines.add("device", format!("{} {}, {}, {} threads", device.kind, device.name, device.dtype, device.threads));
     let (total, available) = (human(memory.total_bytes), human(memory.available_bytes));
     lines.add("memory", format!("{available} of {total} available; process {}", human(memory.resident_bytes)));
@@ -165,6 +166,9 @@ pub(crate) fn eligibility(answer: &CheckEligibilityResponse) -> String {
     }
     if !answer.model.is_empty() {
         lines.add("model", &answer.model);
+    }
+    for (name, count) in [("prompt", answer.prompt_tokens), ("negative prompt", answer.negative_prompt_tokens)] {
+        lines.add_some(name, count.map(|count| format!("{} of {} tokens", count.tokens, count.most)));
     }
     if let Some(estimate) = &answer.estimate {
         lines.add("needs", needs(estimate));

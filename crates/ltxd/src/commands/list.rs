@@ -19,6 +19,12 @@ pub(crate) struct Arguments {
     /// Only this method.
     #[arg(long, value_parser = ["image_to_video", "start_end_frames"])]
     method: Option<String>,
+    /// Only those of this model, by its own name.
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "NAME")]
+    model: String,
+    /// Only those whose prompt contains this; upper and lower case of A to Z are the same.
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
+    text: String,
     /// At most this many; 0 is all.
     #[arg(long, default_value_t = 20, value_name = "N")]
     limit: usize,
@@ -46,6 +52,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut request = ListGenerationsRequest {
         states: arguments.state.iter().map(|name| state(name).into()).collect(),
         method: method.into(),
+        model: arguments.model.clone(),
+        text: arguments.text.clone(),
         ..ListGenerationsRequest::default()
     };
     arguments.connection.run(async |node| {

@@ -296,6 +296,11 @@ mod tests {
             ("retention.record_hours", "1"),
             ("retention.output_hours", "-1"),
             ("log.format", "xml"),
+            ("page.enabled", "true"),
+            ("page.hosts", "http://node"),
+            ("page.hosts", "node:7750"),
+            ("page.origins", "*"),
+            ("page.origins", "https://studio.example/path"),
         ] {
             let error = checked(&[(key, value)]).unwrap_err().to_string();
             assert!(error.starts_with(&format!("the command line: {key} = ")), "{key}: {error}");

@@ -2,7 +2,7 @@
 //!
 //! Must not know what a page token says; the jobs gave it.
 
-use super::fields::{milliseconds, unknown};
+use super::fields::{length, milliseconds, unknown};
 use crate::app::Listing;
 use ltx_jobs::{Filter, State};
 use ltx_proto::v1;
@@ -11,6 +11,9 @@ use prost_types::Timestamp;
 
 /// The most generations of a page.
 const PAGE_SIZE: i32 = 500;
+
+/// The most bytes of a text that prompts, or names of models, are looked through for.
+const TEXT_BYTES: usize = 256;
 
 /// Reads a listing. Whether the page token belongs to the filter is for the jobs to say.
 ///
@@ -62,6 +65,10 @@ pub(crate) fn listing(request: &v1::ListGenerationsRequest) -> Result<Listing, F
     let before_ms = time("created_before", &request.created_before);
     let token = Some(&request.page_token).filter(|token| !token.is_empty());
     let after = token.and_then(|token| faults.keep_as("page_token", token.parse()));
+    length(&mut faults, "model", &request.model, TEXT_BYTES);
+    length(&mut faults, "text", &request.text, TEXT_BYTES);
     faults.nothing()?;
-    Ok(Listing { size, after, filter: Filter { states, method, from_ms, before_ms } })
+    let said = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    let (model, text) = (said(&request.model), said(&request.text));
+    Ok(Listing { size, after, filter: Filter { states, method, from_ms, before_ms, model, text } })
 }

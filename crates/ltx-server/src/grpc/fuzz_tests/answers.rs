@@ -86,6 +86,11 @@ pub(super) fn look_at_answer(path: &str, body: &[u8]) {
             assert!(answer.width >= 1 && answer.height >= 1 && answer.width.max(answer.height) <= 16_384);
             assert!((1..=64 << 10).contains(&answer.total_bytes) && answer.sha256.len() == 64);
         }
+        "/ltx.v1.UploadService/UploadPart" => {
+            let answer: v1::UploadPartResponse = message(body);
+            let upload = answer.upload.map(|upload| upload.total_bytes);
+            assert!(upload.is_none_or(|total| total == answer.received_bytes) && answer.received_bytes <= 64 << 10);
+        }
         "/ltx.v1.GenerationService/ListGenerations" => {
             assert!(message::<v1::ListGenerationsResponse>(body).generations.len() <= 500);
         }

@@ -16,6 +16,7 @@ use proptest::{
 };
 use prost::Message as _;
 use prost_types::Timestamp;
+use sha2::{Digest, Sha256};
 
 /// One call: its path, and its messages without frames.
 #[derive(Debug, Clone)]
@@ -262,10 +263,19 @@ pub(super) fn others(known: &Known) -> BoxedStrategy<Message> {
     let page_size = prop_oneof![3 => 0..=500i32, 1 => any::<i32>(), 1 => Just(501)];
     let page_token = prop_oneof![Just(String::new()), Just(known.page_token.clone()), odd_id(&known.page_token)];
     let states = mostly(vec(1..=5i32, 0..3), vec(prop_oneof![choice(), 0..9i32], 0..40).boxed());
-    let list = (page_size, page_token, states, mostly(0..=2i32, choice()), time(), time());
-    let list = list.prop_map(|(page_size, page_token, states, method, created_from, created_before)| {
-        let request =
-            v1::ListGenerationsRequest { page_size, page_token, states, method, created_from, created_before };
+    let method = mostly(0..=2i32, choice());
+    let list = (page_size, page_token, states, method, time(), time(), model(), odd_text());
+    let list = list.prop_map(|(page_size, page_token, states, method, created_from, created_before, model, text)| {
+        let request = v1::ListGenerationsRequest {
+            page_size,
+            page_token,
+            states,
+            method,
+            created_from,
+            created_before,
+            model,
+            text,
+        };
         Message::new("GenerationService/ListGenerations", &request)
     });
     let number = || prop_oneof![0..40u64, any::<u64>(), Just(u64::MAX)];
@@ -275,6 +285,9 @@ pub(super) fn others(known: &Known) -> BoxedStrategy<Message> {
     });
     let download = (generation(), mostly(0..=3i32, choice()), number()).prop_map(|(id, output, offset)| {
         Message::new("GenerationService/DownloadOutput", &v1::DownloadOutputRequest { id, output, offset })
+    });
+    let image = (generation(), mostly(0..=2i32, choice()), number()).prop_map(|(id, image, offset)| {
+        Message::new("GenerationService/DownloadImage", &v1::DownloadImageRequest { id, image, offset })
     });
     // Never the one that is there: it is needed on.
     let named = (0..3usize, odd_id(&known.generation)).prop_map(|(call, id)| {
@@ -293,7 +306,7 @@ pub(super) fn others(known: &Known) -> BoxedStrategy<Message> {
         });
     let node = vec(any::<u8>(), 0..8)
         .prop_map(|bytes| Message { path: "/ltx.v1.NodeService/GetNode".into(), parts: vec![Bytes(bytes)] });
-    prop_oneof![3 => list, 2 => watch, 2 => download, 1 => named, 1 => get, 1 => edit, 1 => sound, 1 => node, 4 => upload()]
+    prop_oneof![3 => list, 2 => watch, 2 => download, 2 => image, 1 => named, 1 => get, 1 => edit, 1 => sound, 1 => node, 4 => upload(), 2 => part()]
         .boxed()
 }
 
@@ -316,6 +329,21 @@ fn upload() -> BoxedStrategy<Message> {
             }
             let parts = parts.into_iter().map(|part| Bytes(v1::UploadImageRequest { part }.encode_to_vec()));
             Message { path: "/ltx.v1.UploadService/UploadImage".into(), parts: parts.collect() }
+        })
+        .boxed()
+}
+
+/// Parts that are a whole image, or wrong: what waits for more would take the places of other uploads.
+fn part() -> BoxedStrategy<Message> {
+    let sha256 = option::weighted(0.5, prop_oneof![odd_text(), "[0-9a-fA-F]{64}"]);
+    let offset = prop_oneof![3 => Just(0), 1 => 1..70_000u64, 1 => any::<u64>(), 1 => Just(u64::MAX)];
+    (data(), sha256, offset, option::weighted(0.95, Just(())), any::<bool>())
+        .prop_map(|(data, sha256, offset, header, empty)| {
+            let sha256 = sha256.unwrap_or_else(|| format!("{:x}", Sha256::digest(&data)));
+            let header = header.map(|()| v1::UploadHeader { total_bytes: data.len() as u64, sha256 });
+            let data = if empty { vec![] } else { data.to_vec() };
+            let part = v1::UploadPartRequest { header, offset, data: data.into() };
+            Message::new("UploadService/UploadPart", &part)
         })
         .boxed()
 }

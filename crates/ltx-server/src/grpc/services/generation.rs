@@ -28,7 +28,8 @@ pub(crate) struct Generations(pub(crate) FaceContext);
 #[async_trait]
 impl GenerationService for Generations {
     type WatchGenerationStream = Cut<watch::Stream>;
-    type DownloadOutputStream = Cut<download::Parts>;
+    type DownloadOutputStream = Cut<download::Parts<v1::DownloadOutputResponse>>;
+    type DownloadImageStream = Cut<download::Parts<v1::DownloadImageResponse>>;
 
     async fn create_generation(
         &self,
@@ -76,7 +77,7 @@ impl GenerationService for Generations {
     async fn watch_generation(
         &self,
         request: Request<v1::WatchGenerationRequest>,
-    ) -> Result<Response<Cut<watch::Stream>>, Status> {
+    ) -> Result<Response<Self::WatchGenerationStream>, Status> {
         let client = caller(&request)?;
         let faults = testing::of(&request);
         let request = request.into_inner();
@@ -112,7 +113,7 @@ impl GenerationService for Generations {
     async fn download_output(
         &self,
         request: Request<v1::DownloadOutputRequest>,
-    ) -> Result<Response<Cut<download::Parts>>, Status> {
+    ) -> Result<Response<Self::DownloadOutputStream>, Status> {
         let client = caller(&request)?;
         let faults = testing::of(&request);
         let v1::DownloadOutputRequest { id, output, offset } = request.into_inner();
@@ -120,7 +121,22 @@ impl GenerationService for Generations {
         let kind = from_proto::output(output).map_err(Problem::from)?;
         let slot = self.0.entrance.open_stream(&client)?;
         let output = self.0.node.open_output(client, id, kind, offset).await?;
-        let stream = download::stream(&self.0.node, Download { kind, output, offset }, slot)?;
+        let stream = download::stream(&self.0.node, Download::output(kind, output, offset), slot)?;
+        Ok(Response::new(Cut::download(faults.as_deref(), stream)))
+    }
+
+    async fn download_image(
+        &self,
+        request: Request<v1::DownloadImageRequest>,
+    ) -> Result<Response<Self::DownloadImageStream>, Status> {
+        let client = caller(&request)?;
+        let faults = testing::of(&request);
+        let v1::DownloadImageRequest { id, image, offset } = request.into_inner();
+        let id = named(&id)?;
+        let which = from_proto::given_image(image).map_err(Problem::from)?;
+        let slot = self.0.entrance.open_stream(&client)?;
+        let image = self.0.node.open_image(client, id, which, offset).await?;
+        let stream = download::stream(&self.0.node, Download::image(image, offset), slot)?;
         Ok(Response::new(Cut::download(faults.as_deref(), stream)))
     }
 }

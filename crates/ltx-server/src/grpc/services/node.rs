@@ -8,6 +8,7 @@ use crate::{
     grpc::{caller::caller, to_proto},
     testing::Testing,
 };
+use ltx_jobs::ClientId;
 use ltx_media::MAX_PIXELS;
 use ltx_proto::v1::{self, node_service_server::NodeService};
 use tonic::{Request, Response, Status, async_trait};
@@ -19,13 +20,13 @@ pub(crate) struct Nodes(pub(crate) FaceContext);
 impl NodeService for Nodes {
     async fn get_node(&self, request: Request<v1::GetNodeRequest>) -> Result<Response<v1::GetNodeResponse>, Status> {
         let client = caller(&request)?;
-        let about = self.0.node.about(client).await?;
-        Ok(Response::new(v1::GetNodeResponse { node: Some(self.message(about)) }))
+        let about = self.0.node.about(client.clone()).await?;
+        Ok(Response::new(v1::GetNodeResponse { node: Some(self.message(about, &client)) }))
     }
 }
 
 impl Nodes {
-    fn message(&self, about: About) -> v1::Node {
+    fn message(&self, about: About, client: &ClientId) -> v1::Node {
         let config = &self.0.node.config;
         let (settings, device) = (&config.jobs, &config.device);
         let state = match about.state {
@@ -61,6 +62,7 @@ impl Nodes {
             models: about.models.iter().map(to_proto::model).collect(),
             limits: Some(to_proto::limits(config, MAX_PIXELS)),
             policy: Some(v1::PolicySettings { plans: about.plans, external_models: about.external_models }),
+            client: client.to_string(),
             testing: self.0.entrance.testing().map(|on| v1::Testing { faults: on.words(), names: Testing::names() }),
         }
     }

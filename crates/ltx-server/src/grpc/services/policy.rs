@@ -22,10 +22,12 @@ impl PolicyService for Policy {
     ) -> Result<Response<v1::CheckEligibilityResponse>, Status> {
         let client = caller(&request)?;
         let spec = request.into_inner().spec.unwrap_or_default();
-        let Checked { verdict, estimate, faults } = self.0.node.check(client, &spec).await?;
+        let Checked { verdict, estimate, faults, lengths } = self.0.node.check(client, &spec).await?;
         let mut answer = judged(&verdict);
         answer.estimate = estimate.map(to_proto::estimate);
         answer.violations = faults.into_iter().map(to_proto::violation).collect();
+        answer.prompt_tokens = lengths.prompt.map(to_proto::tokens);
+        answer.negative_prompt_tokens = lengths.negative_prompt.map(to_proto::tokens);
         Ok(Response::new(answer))
     }
 

@@ -1,6 +1,8 @@
-//! Images that travel ahead: a bounded stream of chunks becomes an image with an id.
+//! Images that travel ahead: a bounded stream of chunks, or parts that are a call each, become an image with an id.
 //!
 //! Must not know formats. A stream that breaks off leaves nothing behind.
+
+mod part;
 
 use crate::{
     app::{KeptUpload, Problem, ReceivedImage},
@@ -30,16 +32,24 @@ impl UploadService for Uploads {
         testing::of(&request).map_or(Ok(()), |faults| faults.at_upload())?;
         let FaceContext { node, entrance } = &self.0;
         node.takes_uploads()?;
-        let _slot = entrance.open_upload(&client)?;
         let limits = &node.config.limits;
         let until = Instant::now() + limits.upload_time;
         let slow = || Problem::OutOfTime { limit: limits.upload_time };
-        let place = timeout_at(until, entrance.upload_places().acquire()).await;
-        let _place = place.map_err(|_| slow())?.map_err(|_| Problem::fault("no places for uploads"))?;
+        let _room = timeout_at(until, entrance.open_upload(&client)).await.map_err(|_| slow())??;
         let mut stream = request.into_inner();
         let received = timeout_at(until, self.receive(&mut stream)).await.map_err(|_| slow())?;
         let kept = node.keep_upload(client, received?).await?;
         Ok(Response::new(answer(kept)))
+    }
+
+    async fn upload_part(
+        &self,
+        request: Request<v1::UploadPartRequest>,
+    ) -> Result<Response<v1::UploadPartResponse>, Status> {
+        let client = caller(&request)?;
+        testing::of(&request).map_or(Ok(()), |faults| faults.at_upload())?;
+        self.0.node.takes_uploads()?;
+        Ok(Response::new(part::take(&self.0, client, request.into_inner()).await?))
     }
 }
 
@@ -49,7 +59,7 @@ impl Uploads {
         let Some(Part::Header(header)) = self.next(stream).await? else {
             return Err(field("the first message", "is not a header").into());
         };
-        self.check(&header)?;
+        check(&self.0, &header)?;
         let total = header.total_bytes;
         // Grows as the bytes come: a header alone takes no memory.
         let (mut bytes, mut digest) = (Vec::new(), Sha256::new());
@@ -71,26 +81,9 @@ impl Uploads {
         }
         let sha256 = format!("{:x}", digest.finalize());
         if !header.sha256.is_empty() && !header.sha256.eq_ignore_ascii_case(&sha256) {
-            let rule = format!("is not the SHA-256 of what came, which is {sha256}");
-            return Err(FieldError::new("header.sha256", header.sha256, rule).into());
+            return Err(other_bytes(header.sha256, &sha256).into());
         }
-        Ok(ReceivedImage { bytes, sha256 })
-    }
-
-    /// # Errors
-    /// Every field of the header that is wrong.
-    fn check(&self, header: &v1::UploadHeader) -> Result<(), FieldErrors> {
-        let mut faults = Vec::new();
-        let (most, total) = (self.0.node.config.jobs.limits.image_bytes.get(), header.total_bytes);
-        if !(1..=most).contains(&total) {
-            let error = FieldError::new("header.total_bytes", total, format!("is outside 1..={most}"));
-            faults.push(error.nearest(total.clamp(1, most)));
-        }
-        let digits = header.sha256.len() == 64 && header.sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if !header.sha256.is_empty() && !digits {
-            faults.push(FieldError::new("header.sha256", "the text", "is not 64 hexadecimal digits"));
-        }
-        FieldErrors::none(faults)
+        Ok(ReceivedImage { bytes: bytes.into(), sha256 })
     }
 
     /// The next part, if the client sends one soon.
@@ -107,6 +100,27 @@ impl Uploads {
             }
         }
     }
+}
+
+/// # Errors
+/// Every field of the header that is wrong.
+fn check(face: &FaceContext, header: &v1::UploadHeader) -> Result<(), FieldErrors> {
+    let mut faults = Vec::new();
+    let (most, total) = (face.node.config.jobs.limits.image_bytes.get(), header.total_bytes);
+    if !(1..=most).contains(&total) {
+        let error = FieldError::new("header.total_bytes", total, format!("is outside 1..={most}"));
+        faults.push(error.nearest(total.clamp(1, most)));
+    }
+    let digits = header.sha256.len() == 64 && header.sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if !header.sha256.is_empty() && !digits {
+        faults.push(FieldError::new("header.sha256", "the text", "is not 64 hexadecimal digits"));
+    }
+    FieldErrors::none(faults)
+}
+
+/// What came is not what the header promised.
+fn other_bytes(promised: String, sha256: &str) -> FieldError {
+    FieldError::new("header.sha256", promised, format!("is not the SHA-256 of what came, which is {sha256}"))
 }
 
 fn answer(kept: KeptUpload) -> v1::UploadImageResponse {

@@ -1,0 +1,90 @@
+"""axe-core finds nothing serious in any view, light and dark, wide and narrow, in both languages; a run by keyboard alone."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from harness.bundle import modules
+from harness.page import END, START, Tab, choose, drop, free
+from harness.requests import small
+
+AXE = "() => axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) => violations.map(\
+    ({ id, impact, nodes }) => [id, impact, nodes.slice(0, 3).map(({ html, failureSummary }) => [html, failureSummary])]))"
+WORDS = {"en": "Costs no credits", "ko": "크레딧이 들지 않습니다"}
+
+
+def serious(page):
+    # Open what is folded: it is part of the view.
+    page.evaluate("() => document.querySelectorAll('main details').forEach((fold) => (fold.open = true))")
+    page.wait_for_timeout(200)  # Transitions of colours end.
+    return [found for found in page.evaluate(AXE) if found[1] in ("serious", "critical")]
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious(browser, node, theme, language):
+    width = 1280 if language == "en" else 390
+    tab = Tab(browser, node, color_scheme=theme, locale=language, viewport={"width": width, "height": 900}, bypass_csp=True)
+    tab.page.add_init_script((modules() / "axe-core/axe.min.js").read_text())
+    with node.client() as client:
+        made = client.finished(small())
+    page = tab.open()
+    found = {"empty form": serious(page)}
+    drop(page, START, END)
+    expect(page.get_by_role("heading", name=WORDS[language])).to_be_visible()
+    found["form"] = serious(page)
+    for view, ready in [("clips", ".tile img"), (f"clip/{made.id}", ".beside canvas"), ("node", ".model")]:
+        tab.open(view)
+        expect(page.locator(ready).first).to_be_visible()
+        found[view] = serious(page)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{view} is wider than the window"
+    tab.context.close()
+    assert not any(found.values()), found
+
+
+def test_by_keyboard_alone(tab):
+    page = tab.open()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+
+    def tab_to(locator):
+        for _ in range(60):
+            if locator.evaluate("(one) => one === document.activeElement"):
+                return
+            page.keyboard.press("Tab")
+        pytest.fail(f"no way to {locator}")
+
+    picture = page.locator(".slot input[type=file]").first
+    tab_to(picture)
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Enter")
+    chooser.value.set_files(START)
+    tab_to(page.get_by_label("Prompt", exact=True))
+    page.keyboard.type("A yellow circle.")
+    tab_to(page.get_by_label("Length", exact=True))
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_label("Frames", exact=True)).to_have_value("25")
+    free(page)
+    tab_to(page.get_by_role("button", name="Make the clip"))
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile("#/clip/"))
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
+    video = page.locator(".video video")
+    expect(video).to_be_visible()
+    tab_to(video)
+    page.keyboard.press("Space")
+    page.wait_for_function("() => !document.querySelector('.video video').paused")
+    tab_to(page.get_by_role("button", name="Again with another seed"))
+
+
+def test_a_choice_of_language_and_appearance_is_kept(tab):
+    page = tab.open()
+    page.get_by_label("Language").select_option("ko")
+    expect(page.get_by_role("heading", name="클립 만들기")).to_be_visible()
+    page.get_by_label("화면").select_option("dark")
+    page.reload()
+    expect(page.get_by_role("heading", name="클립 만들기")).to_be_visible()
+    assert page.evaluate("document.documentElement.lang + document.documentElement.dataset.theme") == "kodark"

@@ -1,0 +1,146 @@
+"""Both methods from dropped files to a playing video, with progress and previews; cancelling; asking again; files."""
+
+import json, re, subprocess
+
+from playwright.sync_api import expect
+
+from harness.page import END, PROMPT, START, choose, drop, free, make, state
+from harness.paths import ENVIRONMENT, LTXD, PICTURES
+
+PLAYS = "video => video.play().then(() => new Promise(done => video.requestVideoFrameCallback(() => done(video.videoWidth))))"
+WATCH_PREVIEWS = """() => {
+    window.seen = new Set();
+    const look = () => {
+        const step = document.querySelector(".step"), picture = document.querySelector(".preview img");
+        if (step) window.seen.add("step");
+        if (picture) window.seen.add("preview");
+    };
+    new MutationObserver(look).observe(document.body, { subtree: true, childList: true, characterData: true, attributes: true });
+}"""
+
+
+def longer(page):
+    """Settings with which a clip takes long enough to be looked at."""
+    page.locator("summary", has_text="Sampling").click()
+    page.get_by_label("Guided", exact=True).check()
+    page.get_by_label("Steps", exact=True).fill("60")
+    page.get_by_label("Steps", exact=True).press("Enter")
+
+
+def test_one_image(tab):
+    page = tab.open()
+    drop(page, START)
+    page.get_by_label("Prompt", exact=True).fill(PROMPT)
+    expect(page.get_by_test_id("tokens")).to_have_text(re.compile(r"^\d+ of 1,024 tokens$"))
+    longer(page)
+    page.evaluate(WATCH_PREVIEWS)
+    make(page)
+    state(page, "Done")
+    assert set(page.evaluate("[...window.seen]")) == {"step", "preview"}
+    assert page.locator(".video video").evaluate(PLAYS) == 128
+    # Given against made, in the node's numbers and in the page's own.
+    expect(page.get_by_test_id("psnr")).to_have_text(re.compile(r"^\d+\.\d dB$"))
+    by_node, by_page = (float(cell.split()[0]) for cell in page.locator(".numbers td:nth-child(2)").all_inner_texts() if "dB" in cell)
+    assert by_node > 15 and abs(by_node - by_page) < 3
+    page.get_by_label("Over", exact=True).check()
+    slider = page.get_by_label("How much of the given image is shown")
+    slider.press("End")
+    assert slider.input_value() == "100"
+    expect(page.get_by_text("Unlimited: no credits")).to_be_visible()
+
+
+def test_between_two_images(tab):
+    page = tab.open()
+    drop(page, START, END)
+    page.get_by_label("Prompt", exact=True).fill(PROMPT)
+    id_ = make(page)
+    state(page, "Done")
+    assert page.locator(".video video").evaluate(PLAYS) == 128
+    page.get_by_label("Last frame", exact=True).check()
+    expect(page.get_by_test_id("psnr")).to_have_text(re.compile(r"^\d+\.\d dB$"))
+    files = {}
+    for name in ("MP4", "Poster", "Sidecar"):
+        with page.expect_download() as saved:
+            page.get_by_role("button", name=f"Download {name}").click()
+        files[name] = saved.value.path().read_bytes()
+    assert files["MP4"][4:8] == b"ftyp" and files["Poster"][:4] == b"\x89PNG" and json.loads(files["Sidecar"])
+    # Again, with another seed: another clip of the same pictures.
+    seed = page.locator("dt:text-is('Seed') + dd").first.inner_text()
+    page.get_by_role("button", name="Again with another seed").click()
+    page.wait_for_url(lambda url: id_ not in url)
+    state(page, "Done")
+    assert page.locator("dt:text-is('Seed') + dd").first.inner_text() != seed
+    # Into the form, with the pictures.
+    page.get_by_role("button", name="Take into the form").click()
+    expect(page.get_by_role("heading", name="Make a clip")).to_be_visible()
+    expect(page.locator("canvas.crop")).to_have_count(2)
+    free(page)
+    # Playing in place.
+    page.get_by_role("link", name="Clips", exact=True).click()
+    page.get_by_role("button", name=re.compile("^Play: ")).first.click()
+    assert page.locator(".tile video").evaluate(PLAYS) == 128
+
+
+def test_cancel(tab):
+    page = tab.open()
+    choose(page, "Image", START)
+    longer(page)
+    page.get_by_label("Steps", exact=True).fill("1000")
+    page.get_by_label("Steps", exact=True).press("Enter")
+    id_ = make(page)
+    expect(page.locator(".step")).to_be_visible()
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    state(page, "Cancelled")
+    with tab.node.client() as client:
+        assert client.get(id_).state == 5
+    page.get_by_role("button", name="Delete", exact=True).click()
+    page.get_by_role("button", name="Delete it").click()
+    expect(page.get_by_role("heading", name="No clips yet")).to_be_visible()
+
+
+def test_only_legal_values(tab):
+    page = tab.open()
+    page.get_by_label("Width", exact=True).fill("130")
+    page.get_by_label("Width", exact=True).press("Tab")
+    expect(page.get_by_label("Width", exact=True)).to_have_value("128")
+    expect(page.get_by_text("130 is not possible here; 128 is the nearest that is.").first).to_be_visible()
+    page.get_by_label("Frames", exact=True).fill("9000")
+    page.get_by_label("Frames", exact=True).press("Tab")
+    expect(page.get_by_label("Frames", exact=True)).to_have_value("481")
+    page.locator("summary", has_text="Sampling").click()
+    page.get_by_label(re.compile("^Two: ")).check()
+    page.get_by_label("Width", exact=True).fill("96")
+    page.get_by_label("Width", exact=True).press("Tab")
+    expect(page.get_by_label("Width", exact=True)).to_have_value("128")
+
+
+def test_as_a_command(tab, tmp_path):
+    page = tab.open()
+    prompt = "It's $(touch x) `y` \"z\" \\ and\na new line"
+    page.get_by_label("Prompt", exact=True).fill(prompt)
+    choose(page, "Image", START)
+    page.get_by_label("Seed", exact=True).fill("18446744073709551615")
+    page.locator("summary", has_text="As a command").click()
+    command = page.locator(".command").inner_text()
+    (tmp_path / START.name).write_bytes(START.read_bytes())
+    stand_in = f"PATH={LTXD.rsplit('/', 1)[0]}:$PATH; cd {tmp_path}; "
+    subprocess.run(["bash", "-c", stand_in + command], check=True, env=ENVIRONMENT)
+    assert (tmp_path / "clip.mp4").stat().st_size and not (tmp_path / "x").exists()
+    page.get_by_label("grpcurl", exact=True).check()
+    call = page.locator(".command").inner_text()
+    body = subprocess.run(["bash", "-c", stand_in + "grpcurl() { cat; }; " + call], check=True, capture_output=True, text=True)
+    spec = json.loads(body.stdout)["spec"]
+    assert spec["prompt"] == prompt and spec["seed"] == "18446744073709551615" and len(spec["image"]["data"]) > 1000
+    with tab.node.client() as client:
+        made = client.list()[0]
+        assert made.spec.prompt == prompt and made.spec.seed == 18446744073709551615
+
+
+def test_a_file_that_is_no_picture(tab, tmp_path):
+    page = tab.open()
+    bad = tmp_path / "<img src=x onerror=alert(1)>.png"
+    bad.write_bytes(b"not a picture")
+    choose(page, "Image", bad)
+    expect(page.get_by_role("alert").filter(has_text="is no PNG, JPEG or WebP")).to_be_visible()
+    choose(page, "Image", PICTURES / "start.jpg")
+    expect(page.get_by_text("Uploaded", exact=False).first).to_be_visible()

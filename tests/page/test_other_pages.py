@@ -1,0 +1,111 @@
+"""A page of another origin, and a host name that is bound to this machine by somebody else: nothing is made, read or
+cancelled."""
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from ltx.v1 import generation_pb2 as g, generation_service_pb2 as calls, spec_pb2 as spec
+
+from harness.page import chromium
+from harness.requests import image, small
+
+# Tries to call a node in every way that a web page has; returns what it could read.
+ATTACK = """async ([node, calls]) => {
+    const read = [], sent = [];
+    const attempts = [
+        { mode: "no-cors", headers: { "content-type": "text/plain" } },
+        { mode: "no-cors", headers: { "content-type": "application/x-www-form-urlencoded" } },
+        { mode: "no-cors" },
+        { mode: "cors", headers: { "content-type": "text/plain" } },
+        { mode: "cors", headers: { "content-type": "application/grpc-web+proto", "x-grpc-web": "1" } },
+        { mode: "cors", headers: { "content-type": "application/grpc" } },
+    ];
+    for (const [method, body] of calls) {
+        for (const more of attempts) {
+            try {
+                const answer = await fetch(node + method, { method: "POST", body: Uint8Array.from(body), ...more });
+                const bytes = new Uint8Array(await answer.arrayBuffer());
+                if (answer.ok && bytes.length && bytes[0] === 0) read.push([method, more.mode, bytes.length]);
+            } catch {}
+        }
+        if (!document.body) continue;
+        const frame = document.createElement("iframe");
+        frame.name = `sink${sent.length}`;
+        const form = document.createElement("form");
+        Object.assign(form, { method: "POST", enctype: "text/plain", action: node + method, target: frame.name });
+        const field = document.createElement("input");
+        field.name = String.fromCharCode(...body.slice(0, 5));
+        form.append(field);
+        document.body.append(frame, form);
+        sent.push(new Promise((done) => (frame.onload = done)));
+        form.submit();
+    }
+    // A frame that the browser blocks may never say so.
+    await Promise.race([Promise.all(sent), new Promise((done) => setTimeout(done, 1000))]);
+    return read;
+}"""
+
+
+@pytest.fixture
+def stranger():
+    """The port of another server, whose page is empty."""
+
+    class Empty(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("content-type", "text/html")
+            self.end_headers()
+            self.wfile.write(b"<!doctype html><body>")
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Empty)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_port
+    server.shutdown()
+
+
+def framed(message):
+    data = message.SerializeToString()
+    return list(b"\0" + len(data).to_bytes(4, "big") + data)
+
+
+def attacks(victim):
+    make = calls.CreateGenerationRequest(spec=spec.GenerationSpec(prompt="Not asked for.", image=image(), width=64, height=64, frames=9))
+    service = "/ltx.v1.GenerationService/"
+    return [
+        (service + "CreateGeneration", framed(make)),
+        (service + "ListGenerations", framed(calls.ListGenerationsRequest())),
+        (service + "GetGeneration", framed(calls.GetGenerationRequest(id=victim))),
+        (service + "CancelGeneration", framed(calls.CancelGenerationRequest(id=victim))),
+        (service + "DeleteGeneration", framed(calls.DeleteGenerationRequest(id=victim))),
+    ]
+
+
+def unharmed(client, victim):
+    assert [one.id for one in client.list()] == [victim]
+    assert client.get(victim).state in (g.GENERATION_STATE_QUEUED, g.GENERATION_STATE_RUNNING)
+
+
+def test_pages_of_other_origins_and_names(node, stranger):
+    with node.client() as client, chromium("--host-resolver-rules=MAP evil.test 127.0.0.1") as browser:
+        victim = client.create(small(schedule=spec.SCHEDULE_GUIDED, steps=1000, width=256, height=256, frames=49)).id
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{stranger}/")
+        for name in ("127.0.0.1", "localhost", "evil.test"):
+            assert page.evaluate(ATTACK, [f"http://{name}:{node.port}", attacks(victim)]) == []
+        unharmed(client, victim)
+        # The name of another, bound to this machine: to the browser the node is that page's own origin.
+        page.goto(f"http://evil.test:{stranger}/")
+        assert page.evaluate(ATTACK, [f"http://evil.test:{node.port}", attacks(victim)]) == []
+        answer = page.goto(f"http://evil.test:{node.port}/")
+        assert answer.status >= 400 and "<script" not in answer.text()
+        assert page.evaluate(ATTACK, [f"http://evil.test:{node.port}", attacks(victim)]) == []
+        unharmed(client, victim)
+        # The same calls from the node's own page go through: the attack is one that works where it is allowed.
+        page.goto(f"http://127.0.0.1:{node.port}/")
+        read = page.evaluate(ATTACK, [f"http://127.0.0.1:{node.port}", attacks(victim)[1:2]])
+        assert read
+        client.cancel(victim)

@@ -1,0 +1,76 @@
+// Why a call failed, as the page tells it: the details of errors.proto, or a connection that broke.
+import type { Duration } from "@bufbuild/protobuf/wkt";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../gen/google/rpc/error_details_pb";
+import { ErrorReason } from "../gen/ltx/v1/errors_pb";
+
+/** The name of a reason, as ErrorInfo carries it. */
+export type Reason = Exclude<keyof typeof ErrorReason, "UNSPECIFIED">;
+
+/** One reason, with the node's own words in English; empty where it has none. */
+export type Ground = { reason: Reason; why: string; remedy: string };
+
+/** A field that is wrong. */
+export type WrongField = { field: string; description: string; nearest: string };
+
+/** Why a call failed. `stopped` is our own doing, `lost` a connection that broke, `told` an error of the node's. */
+export type Problem = {
+  kind: "stopped" | "lost" | "told";
+  reason: Reason | undefined;
+  sentence: string;
+  grounds: Ground[];
+  fields: WrongField[];
+  retrySeconds: number | undefined;
+  metadata: Record<string, string>;
+};
+
+const isReason = (name: string): name is Reason => name in ErrorReason && name !== "UNSPECIFIED";
+
+/** The name of a reason that came as a number. */
+export function reasonOf(number: ErrorReason): Reason | undefined {
+  const name = ErrorReason[number];
+  return name !== undefined && isReason(name) ? name : undefined;
+}
+
+/** What an error that was thrown says. */
+export function problemOf(thrown: unknown): Problem {
+  const error = ConnectError.from(thrown);
+  const info = error.findDetails(ErrorInfoSchema).find((found) => found.domain === "ltxd");
+  const metadata = info?.metadata ?? {};
+  const reasons = (metadata["reasons"] ?? info?.reason ?? "").split(",").filter(isReason);
+  const delay = error.findDetails(RetryInfoSchema)[0]?.retryDelay;
+  const aborted = error.code === Code.Canceled || (thrown instanceof DOMException && thrown.name === "AbortError");
+  return {
+    // A node's own errors have details; what comes without is a cut stream, a proxy's answer or no answer.
+    kind: info ? "told" : aborted ? "stopped" : "lost",
+    reason: info && isReason(info.reason) ? info.reason : undefined,
+    sentence: error.rawMessage,
+    grounds: reasons.map((reason) => ({
+      reason,
+      why: metadata[`why.${reason}`] ?? "",
+      remedy: metadata[`remedy.${reason}`] ?? "",
+    })),
+    fields: error
+      .findDetails(BadRequestSchema)
+      .flatMap((bad) => bad.fieldViolations)
+      .map(({ field, description }) => ({ field, description, nearest: nearestIn(description) })),
+    retrySeconds: delay && secondsOf(delay),
+    metadata,
+  };
+}
+
+/** The legal value that a sentence about a field ends with; empty where it names none, or several. */
+function nearestIn(description: string): string {
+  return /nearest legal: ([\w.]+)$/.exec(description)?.[1] ?? "";
+}
+
+const PASSING: Reason[] = ["SHUTTING_DOWN", "RATE_LIMITED", "UNAUTHENTICATED", "DEADLINE_EXCEEDED"];
+
+/** Whether the same call succeeds once the node is back, has time, or knows the caller. */
+export function passes(problem: Problem): boolean {
+  return problem.kind === "lost" || (problem.reason !== undefined && PASSING.includes(problem.reason));
+}
+
+function secondsOf({ seconds, nanos }: Duration): number {
+  return Number(seconds) + nanos / 1e9;
+}
