@@ -16,8 +16,8 @@ Every error is a google.rpc.Status (in the `grpc-status-details-bin` trailer) wi
 A policy refusal is decided before anything is queued, decoded, loaded or stored. It deducts nothing and keeps
 nothing. When several reasons hold, the first in table order decides the gRPC code. Policy is judged before the fields:
 a request for audio with a bad size is told about audio. UNIMPLEMENTED is used only for what gRPC itself uses it for.
-Errors of grpc.health.v1 and of reflection are those contracts' own, without these details. A connection that breaks, or
-that speaks no HTTP/2, gets no Status at all.
+Errors of grpc.health.v1 and of reflection are those contracts' own, without these details. A connection that breaks
+gets no Status at all. The contract is spoken as gRPC over HTTP/2 and as gRPC-Web over HTTP/2 or HTTP/1.1, on one port.
 
   policy, in table order           gRPC code            remedy
   -------------------------------  -------------------  ------------------------------------------------------
@@ -49,7 +49,7 @@ that speaks no HTTP/2, gets no Status at all.
   OUTPUT_NOT_FOUND                 NOT_FOUND            the output was deleted, or its time was over
   REQUEST_ID_REUSED                ALREADY_EXISTS       the request_id came before with another body
   WRONG_STATE                      FAILED_PRECONDITION  metadata: state; such as downloading what is not DONE
-  OFFSET_OUT_OF_RANGE              OUT_OF_RANGE         metadata: total_bytes
+  OFFSET_OUT_OF_RANGE              OUT_OF_RANGE         metadata: total_bytes; of an upload, received_bytes
   EVENT_OUT_OF_RANGE               OUT_OF_RANGE         metadata: last_event; resume_after is beyond it
   INTERNAL                         INTERNAL             a fault of the node; its log has the cause
   MESSAGE_TOO_LARGE                INVALID_ARGUMENT     BadRequest; metadata: message_bytes, which is the limit
@@ -58,6 +58,13 @@ that speaks no HTTP/2, gets no Status at all.
   UNKNOWN_METHOD                   UNIMPLEMENTED        no such service or method
   UNSUPPORTED_ENCODING             UNIMPLEMENTED        the request is compressed
   TESTING_NOT_ENABLED              FAILED_PRECONDITION  the header `ltxd-testing` on a node that makes no faults
+  IMAGE_NOT_FOUND                  NOT_FOUND            the generation was not given it, or it is no longer kept
+
+  what a browser sends             gRPC code            details
+  -------------------------------  -------------------  ------------------------------------------------------
+  ORIGIN_NOT_ALLOWED               PERMISSION_DENIED    another web page sent it, and the operator lists no such origin
+  HOST_NOT_ALLOWED                 PERMISSION_DENIED    the node does not go by the name it was called
+  UNSUPPORTED_CONTENT_TYPE         INVALID_ARGUMENT     HTTP status 415; the call is neither gRPC nor gRPC-Web
 
 A node for tests of clients (Node.testing) makes errors on purpose. Each has the code and the details of its reason, and
 metadata "testing": the fault that was asked for.
@@ -138,6 +145,14 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """There is no such service or method."""
     ERROR_REASON_UNSUPPORTED_ENCODING: _ErrorReason.ValueType  # 213
     """The request is compressed."""
+    ERROR_REASON_IMAGE_NOT_FOUND: _ErrorReason.ValueType  # 240
+    """The generation has no such image, or no longer."""
+    ERROR_REASON_ORIGIN_NOT_ALLOWED: _ErrorReason.ValueType  # 241
+    """A web page of another origin sent the call."""
+    ERROR_REASON_HOST_NOT_ALLOWED: _ErrorReason.ValueType  # 242
+    """The call was addressed to a host that this node does not go by."""
+    ERROR_REASON_UNSUPPORTED_CONTENT_TYPE: _ErrorReason.ValueType  # 243
+    """The call is neither gRPC nor gRPC-Web."""
     ERROR_REASON_TESTING_NOT_ENABLED: _ErrorReason.ValueType  # 260
     """The header `ltxd-testing` asks for faults, and the node is none for tests."""
 
@@ -200,5 +215,13 @@ ERROR_REASON_UNKNOWN_METHOD: ErrorReason.ValueType  # 212
 """There is no such service or method."""
 ERROR_REASON_UNSUPPORTED_ENCODING: ErrorReason.ValueType  # 213
 """The request is compressed."""
+ERROR_REASON_IMAGE_NOT_FOUND: ErrorReason.ValueType  # 240
+"""The generation has no such image, or no longer."""
+ERROR_REASON_ORIGIN_NOT_ALLOWED: ErrorReason.ValueType  # 241
+"""A web page of another origin sent the call."""
+ERROR_REASON_HOST_NOT_ALLOWED: ErrorReason.ValueType  # 242
+"""The call was addressed to a host that this node does not go by."""
+ERROR_REASON_UNSUPPORTED_CONTENT_TYPE: ErrorReason.ValueType  # 243
+"""The call is neither gRPC nor gRPC-Web."""
 ERROR_REASON_TESTING_NOT_ENABLED: ErrorReason.ValueType  # 260
 """The header `ltxd-testing` asks for faults, and the node is none for tests."""

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as descriptor
 from google.protobuf import message as message
 from google.protobuf import timestamp_pb2 as timestamp_pb2
 from google.protobuf.internal import containers as containers
+from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
 from ltxd.v1 import generation_pb2 as generation_pb2
 from ltxd.v1 import spec_pb2 as spec_pb2
 import builtins as builtins
@@ -20,6 +21,29 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: descriptor.FileDescriptor
+
+class _GivenImage:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _GivenImageEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_GivenImage.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    GIVEN_IMAGE_UNSPECIFIED: _GivenImage.ValueType  # 0
+    """The start image."""
+    GIVEN_IMAGE_START: _GivenImage.ValueType  # 1
+    """The start image, or the only one."""
+    GIVEN_IMAGE_END: _GivenImage.ValueType  # 2
+    """The end image."""
+
+class GivenImage(_GivenImage, metaclass=_GivenImageEnumTypeWrapper):
+    """Which of a generation's images."""
+
+GIVEN_IMAGE_UNSPECIFIED: GivenImage.ValueType  # 0
+"""The start image."""
+GIVEN_IMAGE_START: GivenImage.ValueType  # 1
+"""The start image, or the only one."""
+GIVEN_IMAGE_END: GivenImage.ValueType  # 2
+"""The end image."""
 
 @typing.final
 class CreateGenerationRequest(message.Message):
@@ -130,12 +154,18 @@ class ListGenerationsRequest(message.Message):
     METHOD_FIELD_NUMBER: builtins.int
     CREATED_FROM_FIELD_NUMBER: builtins.int
     CREATED_BEFORE_FIELD_NUMBER: builtins.int
+    MODEL_FIELD_NUMBER: builtins.int
+    TEXT_FIELD_NUMBER: builtins.int
     page_size: builtins.int
     """How many, 1 to 500; 0 is 50."""
     page_token: builtins.str
     """next_page_token of the page before, with the same filter; empty for the first."""
     method: generation_pb2.Method.ValueType
     """Only this method; UNSPECIFIED is both."""
+    model: builtins.str
+    """Only those of this model, by its own name, at most 256 bytes; empty is all."""
+    text: builtins.str
+    """Only those whose prompt contains this, at most 256 bytes; upper and lower case of A to Z are the same. Empty is all."""
     @builtins.property
     def states(self) -> containers.RepeatedScalarFieldContainer[generation_pb2.GenerationState.ValueType]:
         """Only these states; empty is all."""
@@ -157,10 +187,12 @@ class ListGenerationsRequest(message.Message):
         method: generation_pb2.Method.ValueType = ...,
         created_from: timestamp_pb2.Timestamp | None = ...,
         created_before: timestamp_pb2.Timestamp | None = ...,
+        model: builtins.str = ...,
+        text: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["created_before", b"created_before", "created_from", b"created_from"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["created_before", b"created_before", "created_from", b"created_from", "method", b"method", "page_size", b"page_size", "page_token", b"page_token", "states", b"states"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["created_before", b"created_before", "created_from", b"created_from", "method", b"method", "model", b"model", "page_size", b"page_size", "page_token", b"page_token", "states", b"states", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -382,3 +414,101 @@ class DownloadOutputResponse(message.Message):
     _WhichOneofReturnType_part: _TypeAlias = typing.Literal["file", "chunk"]  # noqa: Y015
     _WhichOneofArgType_part: _TypeAlias = typing.Literal["part", b"part"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+@typing.final
+class DownloadImageRequest(message.Message):
+    """Asks for an image that was given."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ID_FIELD_NUMBER: builtins.int
+    IMAGE_FIELD_NUMBER: builtins.int
+    OFFSET_FIELD_NUMBER: builtins.int
+    id: builtins.str
+    """The generation's id."""
+    image: GivenImage.ValueType
+    """Which image."""
+    offset: builtins.int
+    """The first byte wanted, from 0; the image's size gives no chunk, and more is OFFSET_OUT_OF_RANGE."""
+    def __init__(
+        self,
+        *,
+        id: builtins.str = ...,
+        image: GivenImage.ValueType = ...,
+        offset: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["id", b"id", "image", b"image", "offset", b"offset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class DownloadImageResponse(message.Message):
+    """A part of an image. The first message is `file`; the rest are chunks, in order and without gaps, from the offset to the
+    end.
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    FILE_FIELD_NUMBER: builtins.int
+    CHUNK_FIELD_NUMBER: builtins.int
+    chunk: builtins.bytes
+    """1 byte to 256 KiB."""
+    @builtins.property
+    def file(self) -> ImageFile:
+        """What follows: the whole image's size and SHA-256, whatever the offset."""
+
+    def __init__(
+        self,
+        *,
+        file: ImageFile | None = ...,
+        chunk: builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["chunk", b"chunk", "file", b"file", "part", b"part"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["chunk", b"chunk", "file", b"file", "part", b"part"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = typing.Literal["file", "chunk"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+@typing.final
+class ImageFile(message.Message):
+    """An image that was given."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    IMAGE_FIELD_NUMBER: builtins.int
+    CONTENT_TYPE_FIELD_NUMBER: builtins.int
+    TOTAL_BYTES_FIELD_NUMBER: builtins.int
+    SHA256_FIELD_NUMBER: builtins.int
+    WIDTH_FIELD_NUMBER: builtins.int
+    HEIGHT_FIELD_NUMBER: builtins.int
+    image: GivenImage.ValueType
+    """Which one: START or END."""
+    content_type: builtins.str
+    """"image/png", "image/jpeg" or "image/webp"."""
+    total_bytes: builtins.int
+    """Its size in bytes."""
+    sha256: builtins.str
+    """SHA-256 of the whole image, as 64 hexadecimal digits."""
+    width: builtins.int
+    """Pixels across, the right way up."""
+    height: builtins.int
+    """Pixels down."""
+    def __init__(
+        self,
+        *,
+        image: GivenImage.ValueType = ...,
+        content_type: builtins.str = ...,
+        total_bytes: builtins.int = ...,
+        sha256: builtins.str = ...,
+        width: builtins.int = ...,
+        height: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["content_type", b"content_type", "height", b"height", "image", b"image", "sha256", b"sha256", "total_bytes", b"total_bytes", "width", b"width"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...

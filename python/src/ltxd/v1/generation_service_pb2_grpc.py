@@ -70,6 +70,11 @@ class GenerationServiceStub(object):
                 request_serializer=ltx_dot_v1_dot_generation__service__pb2.DownloadOutputRequest.SerializeToString,
                 response_deserializer=ltx_dot_v1_dot_generation__service__pb2.DownloadOutputResponse.FromString,
                 _registered_method=True)
+        self.DownloadImage = channel.unary_stream(
+                '/ltx.v1.GenerationService/DownloadImage',
+                request_serializer=ltx_dot_v1_dot_generation__service__pb2.DownloadImageRequest.SerializeToString,
+                response_deserializer=ltx_dot_v1_dot_generation__service__pb2.DownloadImageResponse.FromString,
+                _registered_method=True)
 
 
 class GenerationServiceServicer(object):
@@ -125,6 +130,14 @@ class GenerationServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DownloadImage(self, request, context):
+        """One of the images that a generation was given, as it was sent, from any offset. Images are kept until the generation
+        has ended and, where it is DONE, as long as its outputs; else they are IMAGE_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GenerationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -162,6 +175,11 @@ def add_GenerationServiceServicer_to_server(servicer, server):
                     servicer.DownloadOutput,
                     request_deserializer=ltx_dot_v1_dot_generation__service__pb2.DownloadOutputRequest.FromString,
                     response_serializer=ltx_dot_v1_dot_generation__service__pb2.DownloadOutputResponse.SerializeToString,
+            ),
+            'DownloadImage': grpc.unary_stream_rpc_method_handler(
+                    servicer.DownloadImage,
+                    request_deserializer=ltx_dot_v1_dot_generation__service__pb2.DownloadImageRequest.FromString,
+                    response_serializer=ltx_dot_v1_dot_generation__service__pb2.DownloadImageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -354,6 +372,33 @@ class GenerationService(object):
             '/ltx.v1.GenerationService/DownloadOutput',
             ltx_dot_v1_dot_generation__service__pb2.DownloadOutputRequest.SerializeToString,
             ltx_dot_v1_dot_generation__service__pb2.DownloadOutputResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DownloadImage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/ltx.v1.GenerationService/DownloadImage',
+            ltx_dot_v1_dot_generation__service__pb2.DownloadImageRequest.SerializeToString,
+            ltx_dot_v1_dot_generation__service__pb2.DownloadImageResponse.FromString,
             options,
             channel_credentials,
             insecure,

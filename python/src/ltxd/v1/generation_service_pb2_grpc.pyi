@@ -47,6 +47,10 @@ class GenerationServiceStub:
     """Deletes a generation that has ended, with its outputs. One that has not is WRONG_STATE: cancel it first."""
     DownloadOutput: grpc.UnaryStreamMultiCallable[generation_service_pb2.DownloadOutputRequest, generation_service_pb2.DownloadOutputResponse]
     """One file of a DONE generation, from any offset."""
+    DownloadImage: grpc.UnaryStreamMultiCallable[generation_service_pb2.DownloadImageRequest, generation_service_pb2.DownloadImageResponse]
+    """One of the images that a generation was given, as it was sent, from any offset. Images are kept until the generation
+    has ended and, where it is DONE, as long as its outputs; else they are IMAGE_NOT_FOUND.
+    """
 
 @typing.type_check_only
 class GenerationServiceAsyncStub(GenerationServiceStub):
@@ -67,6 +71,10 @@ class GenerationServiceAsyncStub(GenerationServiceStub):
     """Deletes a generation that has ended, with its outputs. One that has not is WRONG_STATE: cancel it first."""
     DownloadOutput: aio.UnaryStreamMultiCallable[generation_service_pb2.DownloadOutputRequest, generation_service_pb2.DownloadOutputResponse]  # type: ignore[assignment]
     """One file of a DONE generation, from any offset."""
+    DownloadImage: aio.UnaryStreamMultiCallable[generation_service_pb2.DownloadImageRequest, generation_service_pb2.DownloadImageResponse]  # type: ignore[assignment]
+    """One of the images that a generation was given, as it was sent, from any offset. Images are kept until the generation
+    has ended and, where it is DONE, as long as its outputs; else they are IMAGE_NOT_FOUND.
+    """
 
 class GenerationServiceServicer(metaclass=abc_1.ABCMeta):
     """Generations of the calling client. Those of other clients do not exist here."""
@@ -126,5 +134,15 @@ class GenerationServiceServicer(metaclass=abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[abc.Iterator[generation_service_pb2.DownloadOutputResponse], abc.AsyncIterator[generation_service_pb2.DownloadOutputResponse]]:
         """One file of a DONE generation, from any offset."""
+
+    @abc_1.abstractmethod
+    def DownloadImage(
+        self,
+        request: generation_service_pb2.DownloadImageRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[abc.Iterator[generation_service_pb2.DownloadImageResponse], abc.AsyncIterator[generation_service_pb2.DownloadImageResponse]]:
+        """One of the images that a generation was given, as it was sent, from any offset. Images are kept until the generation
+        has ended and, where it is DONE, as long as its outputs; else they are IMAGE_NOT_FOUND.
+        """
 
 def add_GenerationServiceServicer_to_server(servicer: GenerationServiceServicer, server: typing.Union[grpc.Server, aio.Server]) -> None: ...

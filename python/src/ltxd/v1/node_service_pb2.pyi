@@ -102,6 +102,7 @@ class Node(message.Message):
     MODELS_FIELD_NUMBER: builtins.int
     LIMITS_FIELD_NUMBER: builtins.int
     POLICY_FIELD_NUMBER: builtins.int
+    CLIENT_FIELD_NUMBER: builtins.int
     TESTING_FIELD_NUMBER: builtins.int
     id: builtins.str
     """Its id, as it stands in marks."""
@@ -109,6 +110,8 @@ class Node(message.Message):
     """The engine's name and version, such as "ltxd 0.2.0"."""
     state: NodeState.ValueType
     """What it is doing."""
+    client: builtins.str
+    """The name of the calling client; "local" where no tokens are needed."""
     @builtins.property
     def started(self) -> timestamp_pb2.Timestamp:
         """When it started."""
@@ -154,11 +157,12 @@ class Node(message.Message):
         models: abc.Iterable[Model] | None = ...,
         limits: Limits | None = ...,
         policy: PolicySettings | None = ...,
+        client: builtins.str = ...,
         testing: Testing | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["device", b"device", "limits", b"limits", "memory", b"memory", "policy", b"policy", "queue", b"queue", "started", b"started", "testing", b"testing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["device", b"device", "id", b"id", "limits", b"limits", "memory", b"memory", "models", b"models", "policy", b"policy", "queue", b"queue", "started", b"started", "state", b"state", "testing", b"testing", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["client", b"client", "device", b"device", "id", b"id", "limits", b"limits", "memory", b"memory", "models", b"models", "policy", b"policy", "queue", b"queue", "started", b"started", "state", b"state", "testing", b"testing", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -80,6 +80,8 @@ class CheckEligibilityResponse(message.Message):
     MODEL_FIELD_NUMBER: builtins.int
     ESTIMATE_FIELD_NUMBER: builtins.int
     VIOLATIONS_FIELD_NUMBER: builtins.int
+    PROMPT_TOKENS_FIELD_NUMBER: builtins.int
+    NEGATIVE_PROMPT_TOKENS_FIELD_NUMBER: builtins.int
     verdict: Verdict.ValueType
     """Whether it is of the unlimited class."""
     sentence: builtins.str
@@ -100,6 +102,14 @@ class CheckEligibilityResponse(message.Message):
     def violations(self) -> containers.RepeatedCompositeFieldContainer[FieldViolation]:
         """Fields that CreateGeneration would call malformed; looked at when UNLIMITED."""
 
+    @builtins.property
+    def prompt_tokens(self) -> TokenCount:
+        """How long the prompt is; set when UNLIMITED, also where that is too long. Of more than Limits.prompt_bytes, unset."""
+
+    @builtins.property
+    def negative_prompt_tokens(self) -> TokenCount:
+        """The same of the negative prompt, the model's own included; unset where nothing reads it."""
+
     def __init__(
         self,
         *,
@@ -110,10 +120,36 @@ class CheckEligibilityResponse(message.Message):
         model: builtins.str = ...,
         estimate: Estimate | None = ...,
         violations: abc.Iterable[FieldViolation] | None = ...,
+        prompt_tokens: TokenCount | None = ...,
+        negative_prompt_tokens: TokenCount | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["estimate", b"estimate"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["estimate", b"estimate", "negative_prompt_tokens", b"negative_prompt_tokens", "prompt_tokens", b"prompt_tokens"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["estimate", b"estimate", "grounds", b"grounds", "method", b"method", "model", b"model", "sentence", b"sentence", "verdict", b"verdict", "violations", b"violations"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["estimate", b"estimate", "grounds", b"grounds", "method", b"method", "model", b"model", "negative_prompt_tokens", b"negative_prompt_tokens", "prompt_tokens", b"prompt_tokens", "sentence", b"sentence", "verdict", b"verdict", "violations", b"violations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class TokenCount(message.Message):
+    """How long a prompt is for a text encoder."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TOKENS_FIELD_NUMBER: builtins.int
+    MOST_FIELD_NUMBER: builtins.int
+    tokens: builtins.int
+    """Tokens, those that the encoder adds included."""
+    most: builtins.int
+    """The most that the model takes."""
+    def __init__(
+        self,
+        *,
+        tokens: builtins.int = ...,
+        most: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["most", b"most", "tokens", b"tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

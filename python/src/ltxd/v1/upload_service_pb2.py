@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bltx/v1/upload_service.proto\x12\x06ltx.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"U\n\x12UploadImageRequest\x12&\n\x06header\x18\x01 \x01(\x0b\x32\x14.ltx.v1.UploadHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"3\n\x0cUploadHeader\x12\x13\n\x0btotal_bytes\x18\x01 \x01(\x04\x12\x0e\n\x06sha256\x18\x02 \x01(\t\"\x99\x01\n\x13UploadImageResponse\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x13\n\x0btotal_bytes\x18\x02 \x01(\x04\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\r\n\x05width\x18\x04 \x01(\r\x12\x0e\n\x06height\x18\x05 \x01(\r\x12+\n\x07\x65xpires\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2Y\n\rUploadService\x12H\n\x0bUploadImage\x12\x1a.ltx.v1.UploadImageRequest\x1a\x1b.ltx.v1.UploadImageResponse(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bltx/v1/upload_service.proto\x12\x06ltx.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"U\n\x12UploadImageRequest\x12&\n\x06header\x18\x01 \x01(\x0b\x32\x14.ltx.v1.UploadHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"3\n\x0cUploadHeader\x12\x13\n\x0btotal_bytes\x18\x01 \x01(\x04\x12\x0e\n\x06sha256\x18\x02 \x01(\t\"W\n\x11UploadPartRequest\x12$\n\x06header\x18\x01 \x01(\x0b\x32\x14.ltx.v1.UploadHeader\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"Y\n\x12UploadPartResponse\x12\x16\n\x0ereceived_bytes\x18\x01 \x01(\x04\x12+\n\x06upload\x18\x02 \x01(\x0b\x32\x1b.ltx.v1.UploadImageResponse\"\x99\x01\n\x13UploadImageResponse\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x13\n\x0btotal_bytes\x18\x02 \x01(\x04\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\r\n\x05width\x18\x04 \x01(\r\x12\x0e\n\x06height\x18\x05 \x01(\r\x12+\n\x07\x65xpires\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\x9e\x01\n\rUploadService\x12H\n\x0bUploadImage\x12\x1a.ltx.v1.UploadImageRequest\x1a\x1b.ltx.v1.UploadImageResponse(\x01\x12\x43\n\nUploadPart\x12\x19.ltx.v1.UploadPartRequest\x1a\x1a.ltx.v1.UploadPartResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,8 +36,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPLOADIMAGEREQUEST']._serialized_end=157
   _globals['_UPLOADHEADER']._serialized_start=159
   _globals['_UPLOADHEADER']._serialized_end=210
-  _globals['_UPLOADIMAGERESPONSE']._serialized_start=213
-  _globals['_UPLOADIMAGERESPONSE']._serialized_end=366
-  _globals['_UPLOADSERVICE']._serialized_start=368
-  _globals['_UPLOADSERVICE']._serialized_end=457
+  _globals['_UPLOADPARTREQUEST']._serialized_start=212
+  _globals['_UPLOADPARTREQUEST']._serialized_end=299
+  _globals['_UPLOADPARTRESPONSE']._serialized_start=301
+  _globals['_UPLOADPARTRESPONSE']._serialized_end=390
+  _globals['_UPLOADIMAGERESPONSE']._serialized_start=393
+  _globals['_UPLOADIMAGERESPONSE']._serialized_end=546
+  _globals['_UPLOADSERVICE']._serialized_start=549
+  _globals['_UPLOADSERVICE']._serialized_end=707
 # @@protoc_insertion_point(module_scope)

@@ -70,6 +70,64 @@ class UploadHeader(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class UploadPartRequest(message.Message):
+    """A part of an image that comes in parts."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: builtins.int
+    OFFSET_FIELD_NUMBER: builtins.int
+    DATA_FIELD_NUMBER: builtins.int
+    offset: builtins.int
+    """Where data begins in the image: at what the node has, or before it, where what it has already is passed over. Beyond
+    it is OFFSET_OUT_OF_RANGE, with received_bytes in the metadata.
+    """
+    data: builtins.bytes
+    """At most 1 MiB; empty only asks how far the upload is."""
+    @builtins.property
+    def header(self) -> UploadHeader:
+        """The whole image, the same in every part; sha256 must be given."""
+
+    def __init__(
+        self,
+        *,
+        header: UploadHeader | None = ...,
+        offset: builtins.int = ...,
+        data: builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["header", b"header"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["data", b"data", "header", b"header", "offset", b"offset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class UploadPartResponse(message.Message):
+    """How far an upload is."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    RECEIVED_BYTES_FIELD_NUMBER: builtins.int
+    UPLOAD_FIELD_NUMBER: builtins.int
+    received_bytes: builtins.int
+    """Bytes that the node has, which is where the next part begins."""
+    @builtins.property
+    def upload(self) -> UploadImageResponse:
+        """The image; set once it is whole, and at once where this client's same image is kept already."""
+
+    def __init__(
+        self,
+        *,
+        received_bytes: builtins.int = ...,
+        upload: UploadImageResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["upload", b"upload"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["received_bytes", b"received_bytes", "upload", b"upload"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class UploadImageResponse(message.Message):
     """The image is kept."""
 

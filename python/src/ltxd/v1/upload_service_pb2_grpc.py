@@ -40,6 +40,11 @@ class UploadServiceStub(object):
                 request_serializer=ltx_dot_v1_dot_upload__service__pb2.UploadImageRequest.SerializeToString,
                 response_deserializer=ltx_dot_v1_dot_upload__service__pb2.UploadImageResponse.FromString,
                 _registered_method=True)
+        self.UploadPart = channel.unary_unary(
+                '/ltx.v1.UploadService/UploadPart',
+                request_serializer=ltx_dot_v1_dot_upload__service__pb2.UploadPartRequest.SerializeToString,
+                response_deserializer=ltx_dot_v1_dot_upload__service__pb2.UploadPartResponse.FromString,
+                _registered_method=True)
 
 
 class UploadServiceServicer(object):
@@ -53,6 +58,15 @@ class UploadServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UploadPart(self, request, context):
+        """Takes one part of an image, for clients that cannot stream, such as browsers. The header names the upload: parts of
+        the same header continue one another, in order, also over several connections. What is not whole is forgotten when
+        no part comes for a while, and when the node stops.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_UploadServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -60,6 +74,11 @@ def add_UploadServiceServicer_to_server(servicer, server):
                     servicer.UploadImage,
                     request_deserializer=ltx_dot_v1_dot_upload__service__pb2.UploadImageRequest.FromString,
                     response_serializer=ltx_dot_v1_dot_upload__service__pb2.UploadImageResponse.SerializeToString,
+            ),
+            'UploadPart': grpc.unary_unary_rpc_method_handler(
+                    servicer.UploadPart,
+                    request_deserializer=ltx_dot_v1_dot_upload__service__pb2.UploadPartRequest.FromString,
+                    response_serializer=ltx_dot_v1_dot_upload__service__pb2.UploadPartResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,6 +109,33 @@ class UploadService(object):
             '/ltx.v1.UploadService/UploadImage',
             ltx_dot_v1_dot_upload__service__pb2.UploadImageRequest.SerializeToString,
             ltx_dot_v1_dot_upload__service__pb2.UploadImageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UploadPart(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ltx.v1.UploadService/UploadPart',
+            ltx_dot_v1_dot_upload__service__pb2.UploadPartRequest.SerializeToString,
+            ltx_dot_v1_dot_upload__service__pb2.UploadPartResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,6 +35,11 @@ class UploadServiceStub:
     def __new__(cls, channel: aio.Channel) -> UploadServiceAsyncStub: ...
     UploadImage: grpc.StreamUnaryMultiCallable[upload_service_pb2.UploadImageRequest, upload_service_pb2.UploadImageResponse]
     """Takes an image in chunks and gives it an id. A stream that breaks off leaves nothing behind."""
+    UploadPart: grpc.UnaryUnaryMultiCallable[upload_service_pb2.UploadPartRequest, upload_service_pb2.UploadPartResponse]
+    """Takes one part of an image, for clients that cannot stream, such as browsers. The header names the upload: parts of
+    the same header continue one another, in order, also over several connections. What is not whole is forgotten when
+    no part comes for a while, and when the node stops.
+    """
 
 @typing.type_check_only
 class UploadServiceAsyncStub(UploadServiceStub):
@@ -43,6 +48,11 @@ class UploadServiceAsyncStub(UploadServiceStub):
     def __init__(self, channel: aio.Channel) -> None: ...
     UploadImage: aio.StreamUnaryMultiCallable[upload_service_pb2.UploadImageRequest, upload_service_pb2.UploadImageResponse]  # type: ignore[assignment]
     """Takes an image in chunks and gives it an id. A stream that breaks off leaves nothing behind."""
+    UploadPart: aio.UnaryUnaryMultiCallable[upload_service_pb2.UploadPartRequest, upload_service_pb2.UploadPartResponse]  # type: ignore[assignment]
+    """Takes one part of an image, for clients that cannot stream, such as browsers. The header names the upload: parts of
+    the same header continue one another, in order, also over several connections. What is not whole is forgotten when
+    no part comes for a while, and when the node stops.
+    """
 
 class UploadServiceServicer(metaclass=abc_1.ABCMeta):
     """Uploaded images of the calling client."""
@@ -54,5 +64,16 @@ class UploadServiceServicer(metaclass=abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[upload_service_pb2.UploadImageResponse, abc.Awaitable[upload_service_pb2.UploadImageResponse]]:
         """Takes an image in chunks and gives it an id. A stream that breaks off leaves nothing behind."""
+
+    @abc_1.abstractmethod
+    def UploadPart(
+        self,
+        request: upload_service_pb2.UploadPartRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[upload_service_pb2.UploadPartResponse, abc.Awaitable[upload_service_pb2.UploadPartResponse]]:
+        """Takes one part of an image, for clients that cannot stream, such as browsers. The header names the upload: parts of
+        the same header continue one another, in order, also over several connections. What is not whole is forgotten when
+        no part comes for a while, and when the node stops.
+        """
 
 def add_UploadServiceServicer_to_server(servicer: UploadServiceServicer, server: typing.Union[grpc.Server, aio.Server]) -> None: ...
