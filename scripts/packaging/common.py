@@ -1,6 +1,6 @@
 """What the parts of scripts/package share: where things are, the version and time of the commit, archives with the same bytes every time."""
 
-import gzip, io, lzma, os, subprocess, tarfile, tomllib
+import gzip, io, os, subprocess, tarfile, tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,10 +50,6 @@ def tar_of(folder, *, prefix="", owners=None, modes=None):
 
 def gzipped(data):
     return gzip.compress(data, 9, mtime=0)
-
-
-def xzipped(data):
-    return lzma.compress(data, preset=6)
 
 
 def write(path, data):

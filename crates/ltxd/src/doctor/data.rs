@@ -123,7 +123,11 @@ fn room_for_data(findings: &mut Findings<'_>, config: &NodeConfig) {
     } else if free < reserve.saturating_add(outputs) {
         let what =
             format!("{of}, less than outputs may take (retention.output_bytes, {}) and the reserve", human(outputs));
-        findings.warn(what, format!("make room, or set retention.output_bytes to {} or less", free - reserve));
+        let remedy = match free - reserve {
+            0 => "make room, or use another disk".to_owned(),
+            left => format!("make room, or set retention.output_bytes to {left} or less"),
+        };
+        findings.warn(what, remedy);
     } else {
         findings.fine(of);
     }

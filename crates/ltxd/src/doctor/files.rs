@@ -45,10 +45,6 @@ pub(super) fn tokens(findings: &mut Findings<'_>, config: &NodeConfig) {
         Ok(Others::Write) => {
             findings.error(format!("{shown}: anybody here may add a client to it"), format!("chmod o-w {shown}"));
         }
-        Ok(_) if config.clients.is_empty() => {
-            let remedy = format!("ltxd config hash-token NAME --new >>{shown}");
-            findings.error(format!("{shown}: names no client, so every call is refused"), remedy);
-        }
         Ok(_) => findings.fine(format!("{} of {shown}", config.clients.len())),
         Err(error) => findings.error(format!("{shown}: {error}"), "let the node's user read it"),
     }

@@ -14,7 +14,8 @@ use std::path::Path;
 /// What NVIDIA's driver shows of itself.
 const DRIVER: [&str; 2] = ["/proc/driver/nvidia/version", "/dev/nvidiactl"];
 
-pub(super) fn look(findings: &mut Findings<'_>, config: &NodeConfig, level: Level) {
+/// Says whether the configured device can compute.
+pub(super) fn look(findings: &mut Findings<'_>, config: &NodeConfig, level: Level) -> bool {
     let engine = &config.engine;
     let asked = Asked { device: engine.device, dtype: &engine.dtype, level, cuda: engine.cuda };
     let driver = DRIVER.iter().any(|path| Path::new(path).exists());
@@ -26,14 +27,14 @@ pub(super) fn look(findings: &mut Findings<'_>, config: &NodeConfig, level: Leve
                 false => "no NVIDIA driver is loaded here: install it, or set device to auto or cpu",
             };
             findings.error(format!("{error:#}"), remedy);
-            return;
+            return false;
         }
     };
     if let Some(name) = gpu_name(&compute.device) {
         let memory =
             gpu_memory(&compute.device).map(|(free, total)| format!(", {} of {} free", human(free), human(total)));
         findings.fine(format!("{name}{}", memory.unwrap_or_default()));
-        return;
+        return true;
     }
     match passed_over {
         Some(error) if driver => {
@@ -46,4 +47,5 @@ pub(super) fn look(findings: &mut Findings<'_>, config: &NodeConfig, level: Leve
         }
         _ => findings.fine("none is used: it computes on the CPU"),
     }
+    true
 }

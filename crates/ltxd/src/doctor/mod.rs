@@ -60,6 +60,8 @@ impl Findings<'_> {
     }
 
     fn add(&mut self, severity: Severity, what: String, remedy: Option<String>) {
+        // A file's syntax error has lines of its own.
+        let what = what.lines().map(str::trim).collect::<Vec<_>>().join(" ").trim_end().to_owned();
         self.all.push(Finding { check: self.check, severity, what, remedy });
     }
 }
@@ -75,13 +77,16 @@ pub(crate) fn examine(sources: &Sources, level: Level) -> Vec<Finding> {
     let config = sources.load_for_doctor();
     check("configuration", &mut |findings| configuration(findings, &config));
     let Ok((config, data_said)) = config else { return all };
-    check("gpu", &mut |findings| gpu::look(findings, &config, level));
+    let mut computes = true;
+    check("gpu", &mut |findings| computes = gpu::look(findings, &config, level));
     check("listen", &mut |findings| network::look(findings, &config, data_said));
     check("tls", &mut |findings| tls::look(findings, &config));
     check("tokens", &mut |findings| files::tokens(findings, &config));
     check("data folder", &mut |findings| data::folder(findings, &config, data_said));
     check("disk", &mut |findings| data::disk(findings, &config, data_said));
     check("memory", &mut |findings| machine::memory(findings, &config));
+    // What cannot compute opens no model either; that is said once.
+    let level = computes.then_some(level);
     check("models", &mut |findings| models::look(findings, &config, level));
     all
 }

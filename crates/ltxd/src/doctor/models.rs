@@ -17,7 +17,8 @@ use ltx_catalog::{CatalogError, Manifest, ModelLibrary};
 use ltx_nn::Level;
 use std::fs::File;
 
-pub(super) fn look(findings: &mut Findings<'_>, config: &NodeConfig, level: Level) {
+/// Without a level nothing can compute, and only the files are looked at.
+pub(super) fn look(findings: &mut Findings<'_>, config: &NodeConfig, level: Option<Level>) {
     let folder = library::folder(config.models.folder.as_deref());
     let library = folder.and_then(|folder| library::open(Some(&folder)));
     let library = match library {
@@ -39,7 +40,9 @@ pub(super) fn look(findings: &mut Findings<'_>, config: &NodeConfig, level: Leve
             findings.error(what, format!("set models to one of: {}", there.join(", ")));
             continue;
         };
-        if files_are_here(findings, &library, manifest) {
+        if files_are_here(findings, &library, manifest)
+            && let Some(level) = level
+        {
             opens(findings, config, level, &manifest.name);
         }
     }

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::config::NodeConfig;
 use rustls::{
+    Error,
     crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     sign::CertifiedKey,
@@ -33,11 +34,23 @@ pub(super) fn look(findings: &mut Findings<'_>, config: &NodeConfig) {
     }
     let Some(chain) = chain else { return };
     holds_now(findings, &tls.certificate, &chain[0]);
-    if let Some(private) = private
-        && let Err(error) = CertifiedKey::from_der(chain, private, &ring::default_provider())
-    {
-        let what = format!("tls.key = {key}: is not the key of {cert}: {error}");
-        findings.error(what, "set tls.cert and tls.key to files that were made together; the certificate stands first, its chain behind it");
+    if let Some(private) = private {
+        match CertifiedKey::from_der(chain, private, &ring::default_provider()) {
+            Ok(_) => {}
+            Err(error @ Error::InconsistentKeys(_)) => {
+                let what = format!("tls.key = {key}: is not the key of {cert}: {error}");
+                findings.error(
+                    what,
+                    "set both to files that were made together; the certificate stands first in its file, its chain behind it",
+                );
+            }
+            Err(error) => {
+                findings.error(
+                    format!("{cert} and {key}: cannot be served: {error}"),
+                    "have them made anew, as X.509 version 3",
+                );
+            }
+        }
     }
     if findings.all.len() == before {
         findings.fine(format!("{cert} and its key"));

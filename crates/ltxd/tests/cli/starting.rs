@@ -82,7 +82,7 @@ fn a_node_is_ended_at_a_step_and_goes_on_when_it_is_started_again() {
     let done = run(ltxd(&["get", &id, "--json", &server])).with(DONE).json();
     assert_eq!(
         (&done["state"], &done["resumptions"], &done["mark"]["testing"]),
-        (&"DONE".into(), &1.into(), &true.into())
+        (&"done".into(), &1.into(), &true.into())
     );
 }
 
