@@ -15,7 +15,7 @@ export const en = {
   nodePage: "Node",
   language: "Language",
   theme: "Appearance",
-  themes: { auto: "As the system", light: "Light", dark: "Dark" },
+  themes: { auto: "System", light: "Light", dark: "Dark" },
   settings: "Appearance and language",
   views: "Views",
   connecting: "Connecting…",

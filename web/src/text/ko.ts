@@ -14,7 +14,7 @@ export const ko: Texts = {
   nodePage: "노드",
   language: "언어",
   theme: "화면",
-  themes: { auto: "시스템 설정", light: "밝게", dark: "어둡게" },
+  themes: { auto: "시스템", light: "밝게", dark: "어둡게" },
   settings: "화면과 언어",
   views: "보기",
   connecting: "연결 중…",
