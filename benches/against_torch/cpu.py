@@ -288,13 +288,13 @@ def write(about, run, found, options):
     folder = ROOT / "benches/runs" / f"{name}-{about['machine']['cores']}"
     folder.mkdir(parents=True, exist_ok=True)
     parts = [time.strftime("%Y-%m-%d"), about["model"], "profile" if options.profile else None, options.tag]
-    file = folder / "-".join(filter(None, parts))
+    file = "-".join(filter(None, parts))
     if not options.profile:
-        file.with_suffix(".json").write_text(json.dumps({**about, **run}, indent=1) + "\n")
+        (folder / f"{file}.json").write_text(json.dumps({**about, **run}, indent=1) + "\n")
     facts = [f"- {key}: {value}" for key, value in about.items()]
     meaning = "Wall-clock seconds by operator." if options.profile else "Seconds: median (least–most). Ratio: ltxd's (the first's) over the better PyTorch's; the same of the least seconds; of the least CPU seconds, which other work on the machine moves less."
-    file.with_suffix(".md").write_text("\n".join([f"# {about['model']}", "", *facts, "", meaning, "", found, ""]))
-    print(f"bench: wrote {file}.md")
+    (folder / f"{file}.md").write_text("\n".join([f"# {about['model']}", "", *facts, "", meaning, "", found, ""]))
+    print(f"bench: wrote {folder / file}.md")
 
 
 def main():
