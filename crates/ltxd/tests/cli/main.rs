@@ -6,6 +6,7 @@ mod bad_input;
 mod cancel;
 mod client_commands;
 mod determinism;
+mod families;
 mod formats;
 mod full_size;
 mod layouts;
