@@ -6,7 +6,8 @@
 
     bench --gpu                    on a GPU, at the real size, with random weights made there: gpu.py, which has its own flags
 
-    --model NAME                   mid, full or small (random_models.py); may be repeated; mid and full by default
+    --model NAME                   of random_models.py; may be repeated; mid and full by default. Of mid-2.5, mid-2 and mid-0.9, the other
+                                   families, the step alone: what it takes from the prompt and the image is ltxd's on both sides
     --rounds N                     timed rounds after one that warms up (3)
     --threads N                    of both sides (2)
     --reference FOLDER             a checkout of github.com/Lightricks/LTX-2; without one PyTorch is left out
@@ -37,6 +38,8 @@ ROWS = [
     ("whole_64", "whole", 64), ("whole_1000", "whole", 1000),
 ]  # fmt: skip
 NEEDS = {"step": ["text_64", "image"], "sampling": ["text_64", "image"], "decoding": ["image"]}
+# Where a step's inputs come from, in models of which PyTorch's side has the transformer alone.
+GIVEN = {"context": "text_64", "image": "image"}
 WORST = 2e-3
 WORST_INT8 = 5e-2
 QUICK = ROOT / "crates/ltx-testkit/data/i2v_distilled"
@@ -56,12 +59,12 @@ class Side:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def ask(self, stage=None, prompt=None, dump=False, profile=False):
-        ask = {key: value for key, value in (("stage", stage), ("prompt", prompt)) if value is not None}
+    def ask(self, stage=None, prompt=None, dump=False, profile=False, given=None):
+        ask = {key: value for key, value in (("stage", stage), ("prompt", prompt), ("given", given)) if value is not None}
         if profile:
             ask["profile"] = True
         if dump:
-            ask["dump"] = str(self.dump)
+            ask["dump"] = str(self.dump if dump is True else dump)
         before = self.cpu_seconds()
         self.process.stdin.write(json.dumps(ask) + "\n")
         self.process.stdin.flush()
@@ -91,6 +94,12 @@ def prompt_of(tokens, python, tokenizer):
     )
     found = subprocess.run([python, "-c", program, str(tokenizer), str(tokens)], capture_output=True, text=True, check=True)
     return found.stdout.strip()
+
+
+def tokenizer_of(case):
+    """A Gemma 4 has its own within its file: the same words."""
+    beside = case / json.loads((case / "case.json").read_text())["text_encoder"] / "tokenizer.json"
+    return beside if beside.exists() else ROOT / "models/tiny/gemma/tokenizer.json"
 
 
 def compare(sides, python):
@@ -129,16 +138,31 @@ def measure(model, options):
             sides.append(Side("compiled", [*torch, "--compile"], options.threads, options.dir))
         sides.append(Side("eager", torch, options.threads, options.dir))
     # The quick run has only the case's own prompt, so that it needs no tokenizer here.
-    counts = () if options.quick else (64, 1000)
-    prompts = {n: prompt_of(n, options.python, case / "gemma/tokenizer.json") for n in counts}
-    rows = {row for row, _, tokens in ROWS if not options.quick or tokens != 1000}
+    step_alone = model in ("mid-2.5", "mid-2", "mid-0.9")
+    counts = () if options.quick else (64,) if step_alone else (64, 1000)
+    prompts = {n: prompt_of(n, options.python, tokenizer_of(case)) for n in counts}
+    rows = {"step"} if step_alone else {row for row, _, tokens in ROWS if not options.quick or tokens != 1000}
     wanted = set(options.stages.split(",")) if options.stages else rows
     needed = wanted | {need for row in wanted for need in NEEDS.get(row, [])}
-    seconds, cpu, errors = {}, {}, {}
+    seconds, cpu, errors, given = {}, {}, {}, {}
     for row, stage, tokens in ROWS:
         if row not in needed:
             continue
         prompt = prompts.get(tokens)
+        if step_alone and row not in wanted:
+            dumped = options.dir / f"given-{row}.safetensors"
+            sides[0].ask(stage, prompt, dump=dumped)
+            for side in sides:
+                if side.name.startswith("ltxd"):
+                    if side is not sides[0]:
+                        side.ask(stage, prompt)
+                    side.ask()
+            given.update({name: str(dumped) for name, source in GIVEN.items() if source == row})
+            continue
+        if given:
+            for side in sides:
+                if not side.name.startswith("ltxd"):
+                    side.ask(given=given)
         for side in sides:
             side.ask(stage, prompt, dump=True)
             if row not in wanted:  # Only what it computes is needed: no two sides' weights in memory at once.
@@ -174,7 +198,7 @@ def profile(model, options):
     for row, stage, tokens in ROWS:
         if row not in (options.stages or "text_64,text_1000,image,step,sampling,decoding").split(","):
             continue
-        prompt = prompt_of(tokens, options.python, case / "gemma/tokenizer.json") if tokens else None
+        prompt = prompt_of(tokens, options.python, tokenizer_of(case)) if tokens else None
         if row != "sampling":  # There only for what follows.
             side.ask(stage, prompt)
             seconds = side.ask(stage, prompt, profile=True)
@@ -264,13 +288,13 @@ def write(about, run, found, options):
     folder = ROOT / "benches/runs" / f"{name}-{about['machine']['cores']}"
     folder.mkdir(parents=True, exist_ok=True)
     parts = [time.strftime("%Y-%m-%d"), about["model"], "profile" if options.profile else None, options.tag]
-    file = folder / "-".join(filter(None, parts))
+    file = "-".join(filter(None, parts))
     if not options.profile:
-        file.with_suffix(".json").write_text(json.dumps({**about, **run}, indent=1) + "\n")
+        (folder / f"{file}.json").write_text(json.dumps({**about, **run}, indent=1) + "\n")
     facts = [f"- {key}: {value}" for key, value in about.items()]
     meaning = "Wall-clock seconds by operator." if options.profile else "Seconds: median (least–most). Ratio: ltxd's (the first's) over the better PyTorch's; the same of the least seconds; of the least CPU seconds, which other work on the machine moves less."
-    file.with_suffix(".md").write_text("\n".join([f"# {about['model']}", "", *facts, "", meaning, "", found, ""]))
-    print(f"bench: wrote {file}.md")
+    (folder / f"{file}.md").write_text("\n".join([f"# {about['model']}", "", *facts, "", meaning, "", found, ""]))
+    print(f"bench: wrote {folder / file}.md")
 
 
 def main():

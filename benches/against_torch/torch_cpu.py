@@ -5,7 +5,8 @@ Gemma; all in float32, weights as in the files.
 
     torch_cpu.py CASE --reference FOLDER [--threads N] [--compile]
 
-FOLDER is a checkout of the public LTX-2 repository (packages/ltx-core is imported from it). Nothing of it is kept here.
+FOLDER is a checkout of the public LTX-2 repository (packages/ltx-core is imported from it). Nothing of it is kept here. The
+transformer of LTX-Video 0.9.8 is diffusers'. `given` in a line names what a step takes from the other side, context and image latent.
 """
 
 import argparse, json, os, struct, sys, time
@@ -24,7 +25,7 @@ sys.path.insert(0, str(arguments.reference / "packages/ltx-core/src"))
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from transformers import Gemma3TextConfig, Gemma3TextModel
 
@@ -34,7 +35,7 @@ from ltx_core.model.video_vae.model_configurator import VideoDecoderConfigurator
 from ltx_core.text_encoders.gemma.embeddings_connector import Embeddings1DConnectorConfigurator
 from ltx_core.text_encoders.gemma.feature_extractor import FeatureExtractorV2
 
-SLOTS = 1024
+SLOTS, SLOTS_T5 = 1024, 256
 torch.set_num_threads(arguments.threads)
 torch.set_grad_enabled(False)
 
@@ -79,6 +80,7 @@ class Case:
         self.folder = folder
         self.ltx = File(folder / self.case["checkpoint"])
         self.gemma = folder / self.case["text_encoder"]
+        self.points = self.case.get("family", "").startswith("ltxv")
         self.parts = {}
         self.context = self.image = self.latent = None
 
@@ -125,7 +127,28 @@ class Case:
     def load_decoder(self):
         return self.load_vae(VideoDecoderConfigurator, "decoder")
 
+    def load_points(self):
+        """LTX-Video 0.9.x."""
+        from diffusers import LTXVideoTransformer3DModel
+
+        config = self.ltx.metadata["config"]["transformer"]
+        sizes = ("in_channels", "out_channels", "num_attention_heads", "attention_head_dim", "cross_attention_dim", "num_layers", "caption_channels")
+        with torch.device("meta"):
+            model = LTXVideoTransformer3DModel(**{name: config[name] for name in sizes})
+        official = {"proj_in.": "patchify_proj.", "time_embed.": "adaln_single.", "norm_q.": "q_norm.", "norm_k.": "k_norm."}
+
+        def name(key):
+            for theirs, ours in official.items():
+                key = key.replace(theirs, ours) if theirs != "proj_in." or key.startswith(theirs) else key
+            return f"model.diffusion_model.{key}"
+
+        self.ltx.fill(model, name)
+        self.compiled(*model.transformer_blocks)
+        return model
+
     def load_transformer(self):
+        if self.points:
+            return self.load_points()
         with torch.device("meta"):
             model = LTXVideoOnlyModelConfigurator.from_metadata(self.ltx.metadata)
         self.ltx.fill(model, lambda name: f"model.diffusion_model.{name}")
@@ -179,15 +202,28 @@ class Case:
         positions = torch.stack([g.expand(frames, height, width, 2).reshape(tokens, 2) for g in grid])[None]
         return noise * mask + clean * (1 - mask), clean, mask, positions, (frames, height, width)
 
+    def velocity(self, model, x, sigma, timesteps, positions, first):
+        if self.points:
+            # As diffusers has it: every slot of the prompt, those behind it masked; a token stands where its range begins.
+            mask = torch.zeros((1, SLOTS_T5))
+            mask[:, : self.context.shape[1]] = 1
+            context = torch.nn.functional.pad(self.context, (0, 0, 0, SLOTS_T5 - self.context.shape[1]))
+            named = dict(encoder_hidden_states=context, encoder_attention_mask=mask, video_coords=positions[..., 0], return_dict=False)
+            return model(hidden_states=x, timestep=1000 * timesteps[..., 0], **named)[0]
+        marked = {"keyframes_mask": first} if model.use_keyframes_abs_pos_embedding else {}
+        video = Modality(latent=x, sigma=torch.tensor([sigma]), timesteps=timesteps, positions=positions, context=self.context, **marked)
+        return model(video, None, None)[0]
+
     def sample(self, steps):
         model = self.part("transformer")
         x, clean, mask, positions, shape = self.start()
         sigmas = self.case["stage1_sigmas"][: steps + 1]
+        first = torch.zeros_like(mask)
+        first[:, : shape[1] * shape[2]] = 1
         began = time.perf_counter()
         for sigma, following in zip(sigmas, sigmas[1:]):
             timesteps = mask * sigma
-            video = Modality(latent=x, sigma=torch.tensor([sigma]), timesteps=timesteps, positions=positions, context=self.context)
-            velocity, _ = model(video, None, None)
+            velocity = self.velocity(model, x, sigma, timesteps, positions, first)
             denoised = (x - velocity * timesteps) * mask + clean * (1 - mask)
             x = x + (x - denoised) / sigma * (following - sigma)
         seconds = time.perf_counter() - began
@@ -229,7 +265,9 @@ case = Case(arguments.case)
 for line in sys.stdin:
     ask = json.loads(line)
     seconds = None
-    if ask.get("stage") is None:
+    if given := ask.get("given"):
+        case.context, case.image = (load_file(given[name])["output"].float() for name in ("context", "image"))
+    elif ask.get("stage") is None:
         case.parts.clear()
     else:
         seconds, output = getattr(case, ask["stage"])(ask.get("prompt") or case.case["prompt"])

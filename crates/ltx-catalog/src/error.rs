@@ -2,6 +2,7 @@
 //!
 //! Must not know who asked for it.
 
+use ltx_types::FieldErrors;
 use std::{fmt, io, path::PathBuf};
 
 /// Result of reading manifests.
@@ -27,6 +28,15 @@ pub enum CatalogError {
         /// Where and why.
         #[source]
         source: Box<toml::de::Error>,
+    },
+    /// A manifest's defaults are not those of the flow that it names.
+    #[error("{}: the defaults contradict the flow that they name", file.display())]
+    Contradiction {
+        /// The manifest.
+        file: PathBuf,
+        /// Which of them, and what the flow has.
+        #[source]
+        source: FieldErrors,
     },
     /// A lock file or a record of found files does not parse.
     #[error("{}: not as ltxd wrote it; mend it, or remove it and pull again", file.display())]

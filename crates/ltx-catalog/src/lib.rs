@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod error;
-pub mod fingerprint;
+mod fingerprint;
 mod found;
 mod kept;
 mod library;
@@ -15,6 +15,7 @@ mod places;
 mod source;
 
 pub use error::{CatalogError, MissingFile, Result};
+pub use fingerprint::Fingerprints;
 pub use found::{Found, Search};
 pub use library::{Item, ModelLibrary};
 pub use manifest::{Manifest, ManifestFile, ManifestFiles, ManifestLora};

@@ -4,7 +4,7 @@
 
 use crate::{CatalogError, Manifest, ManifestFile, ManifestLora, MissingFile, Places, Result, Whereabouts};
 use ltx_policy::{KnownModel, ModelNames};
-use ltx_types::{LoraChoice, LoraStrengths, ModelFiles};
+use ltx_types::{LoraChoice, LoraRole, LoraStrengths, ModelFiles};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -29,6 +29,8 @@ pub struct Item<'a> {
     pub name: Option<&'a str>,
     /// How strongly it counts, of a LoRA.
     pub strengths: Option<LoraStrengths>,
+    /// What it is to the model, of a LoRA whose manifest says so.
+    pub role: Option<LoraRole>,
     /// Where it is.
     pub here: Whereabouts,
     /// Its bytes, where they are known.
@@ -91,8 +93,14 @@ impl ModelLibrary {
 
     /// Every file of a model and where it is: checkpoint, components, text encoder, upscaler, LoRA files.
     pub fn items<'a>(&self, manifest: &'a Manifest) -> Vec<Item<'a>> {
-        let sized = |item: Item<'a>| Item { bytes: self.places.bytes(item.file, &item.here), ..item };
-        self.located(manifest).map(sized).collect()
+        let items: Vec<_> = self.located(manifest).collect();
+        let bytes = |item: &Item<'_>| {
+            let own = item.here.path();
+            let others = items.iter().filter_map(|other| other.here.path()).filter(|path| Some(*path) != own);
+            self.places.bytes(item.file, &item.here, &others.collect::<Vec<_>>())
+        };
+        let bytes: Vec<_> = items.iter().map(bytes).collect();
+        items.into_iter().zip(bytes).map(|(item, bytes)| Item { bytes, ..item }).collect()
     }
 
     /// The same, no size looked at.
@@ -109,6 +117,7 @@ impl ModelLibrary {
             file,
             name: lora.and_then(|lora| lora.name.as_deref()),
             strengths: lora.map(ManifestLora::strengths),
+            role: lora.and_then(|lora| lora.role),
             here: self.places.locate(file, &self.folder),
             bytes: None,
         })
@@ -137,8 +146,12 @@ impl ModelLibrary {
         let lora = |item: &Item<'_>| {
             let published = || Some(self.folder.join(item.file.source.as_ref()?.published_name()));
             let path = item.here.path().map(Path::to_owned).or_else(|| self.own_place(item.file)).or_else(published);
-            let name = item.name.map(str::to_owned);
-            item.strengths.zip(path).map(|(strengths, path)| LoraChoice { name, ..LoraChoice::at(path, strengths) })
+            let (name, role) = (item.name.map(str::to_owned), item.role);
+            item.strengths.zip(path).map(|(strengths, path)| LoraChoice {
+                name,
+                role,
+                ..LoraChoice::at(path, strengths)
+            })
         };
         Ok(ModelFiles {
             checkpoint: of("checkpoint").next().unwrap_or_default(),
@@ -157,6 +170,9 @@ fn may_be_missing(item: &Item<'_>) -> bool {
 
 fn read_manifest(file: &Path) -> Result<Manifest> {
     let text = fs::read_to_string(file).map_err(|source| CatalogError::Read { file: file.to_owned(), source })?;
-    toml::from_str(&text)
-        .map_err(|source| CatalogError::BadManifest { file: file.to_owned(), source: Box::new(source) })
+    let manifest: Manifest = toml::from_str(&text)
+        .map_err(|source| CatalogError::BadManifest { file: file.to_owned(), source: Box::new(source) })?;
+    let checked = manifest.defaults.check();
+    checked.map_err(|source| CatalogError::Contradiction { file: file.to_owned(), source })?;
+    Ok(manifest)
 }

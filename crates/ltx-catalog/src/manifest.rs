@@ -4,7 +4,7 @@
 
 use crate::Source;
 use ltx_hub::HubError;
-use ltx_types::{Defaults, LORA_STRENGTHS, LoraStrengths, LoraUse};
+use ltx_types::{Defaults, LORA_STRENGTHS, LoraRole, LoraStrengths, LoraUse};
 use serde::{Deserialize, Deserializer};
 use std::path::PathBuf;
 
@@ -87,6 +87,8 @@ pub struct ManifestLora {
     pub strength: f32,
     /// How strongly it counts in the second stage of two; as in the first where it is not stated.
     pub stage_2_strength: Option<f32>,
+    /// What it is to the model. One that has a role counts always, so it has no name.
+    pub role: Option<LoraRole>,
 }
 
 impl Manifest {
@@ -117,9 +119,10 @@ struct StatedLora {
     strength: f32,
     #[serde(default, deserialize_with = "other_strength")]
     stage_2_strength: Option<f32>,
+    role: Option<LoraRole>,
 }
 
-/// What is wrong with a file's place.
+/// What is wrong with what is said of a file.
 #[derive(Debug, thiserror::Error)]
 enum BadPlace {
     #[error("a file needs a path, or a repository with the file (or files) in it")]
@@ -130,6 +133,8 @@ enum BadPlace {
     Both,
     #[error("revision says nothing without the file (or files) of the repository")]
     NothingOfRepository,
+    #[error("the LoRA {0} has a role, so it counts always, and no request names it; take out its name or its role")]
+    RoleAndName(String),
     #[error(transparent)]
     Name(#[from] HubError),
 }
@@ -162,9 +167,12 @@ impl TryFrom<StatedLora> for ManifestLora {
     type Error = BadPlace;
 
     fn try_from(stated: StatedLora) -> Result<Self, BadPlace> {
-        let StatedLora { name, path, repository, revision, file, bytes, strength, stage_2_strength } = stated;
+        let StatedLora { name, path, repository, revision, file, bytes, strength, stage_2_strength, role } = stated;
+        if let (Some(_), Some(name)) = (role, &name) {
+            return Err(BadPlace::RoleAndName(name.clone()));
+        }
         let file = StatedFile { path, repository, revision, file, files: None, bytes };
-        Ok(Self { name, file: file.try_into()?, strength, stage_2_strength })
+        Ok(Self { name, file: file.try_into()?, strength, stage_2_strength, role })
     }
 }
 

@@ -124,27 +124,43 @@ impl Places {
     }
 
     /// Bytes of a file or folder, as far as they are known without asking anybody: of what is here, as the lock has it, as the
-    /// manifest states it.
-    pub fn bytes(&self, file: &ManifestFile, here: &Whereabouts) -> Option<u64> {
+    /// manifest states it. What lies in a folder at one of the places `apart` is another item's.
+    pub fn bytes(&self, file: &ManifestFile, here: &Whereabouts, apart: &[&Path]) -> Option<u64> {
         let pinned = || file.source.as_ref().and_then(|source| self.pins.files(source));
         let pinned = || pinned().map(|files| files.iter().map(|file| file.bytes).sum());
         match here.path() {
-            Some(path) => bytes_at(path, file.source.as_ref()),
+            Some(path) => bytes_at(path, file.source.as_ref(), apart),
             None => pinned().or(file.bytes),
         }
     }
 }
 
-/// Bytes of a file; of a folder, those of the files that are wanted of it, or of all.
-fn bytes_at(path: &Path, source: Option<&Source>) -> Option<u64> {
+/// How deep folders of a model are looked into: a layout of diffusers has one level, a file of weights in each folder.
+const DEPTH: usize = 4;
+
+/// Bytes of a file; of a folder, those of the files that are wanted of it, or of all in it.
+fn bytes_at(path: &Path, source: Option<&Source>, apart: &[&Path]) -> Option<u64> {
     let there = path.metadata().ok()?;
     if !there.is_dir() {
         return Some(there.len());
     }
+    let Some(source) = source.filter(|source| matches!(source.wanted, Wanted::Files(_))) else {
+        return Some(bytes_within(path, apart, DEPTH));
+    };
     let files = path.read_dir().ok()?.flatten().map(|entry| entry.path()).filter(|path| path.is_file());
     let names: Vec<String> = files.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect();
-    let chosen = source.filter(|source| matches!(source.wanted, Wanted::Files(_)));
-    let chosen = chosen.and_then(|source| source.choose(&names).ok());
-    let chosen = chosen.unwrap_or_else(|| names.iter().map(String::as_str).collect());
+    let chosen = source.choose(&names).unwrap_or_else(|_| names.iter().map(String::as_str).collect());
     Some(chosen.iter().filter_map(|name| path.join(name).metadata().ok()).map(|there| there.len()).sum())
+}
+
+/// Bytes of all files in a folder and in those that lie in it.
+fn bytes_within(folder: &Path, apart: &[&Path], depth: usize) -> u64 {
+    let entries = folder.read_dir().into_iter().flatten().flatten().map(|entry| entry.path());
+    let others = entries.filter(|path| !apart.contains(&path.as_path()));
+    let bytes = |path: PathBuf| match path.metadata() {
+        Ok(there) if there.is_dir() && depth > 0 => bytes_within(&path, apart, depth - 1),
+        Ok(there) if there.is_file() => there.len(),
+        _ => 0,
+    };
+    others.map(bytes).sum()
 }

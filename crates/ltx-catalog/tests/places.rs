@@ -189,3 +189,56 @@ fn every_shipped_manifest_says_where_its_files_are_published_or_has_them() {
         }
     }
 }
+
+#[test]
+fn a_folder_is_as_large_as_what_lies_in_it_but_for_what_is_another_files() {
+    let machine = Machine::new(
+        r#"
+[files.checkpoint]
+path = "folder"
+
+[files.text_encoder]
+path = "folder/text_encoder"
+"#,
+    );
+    for (path, text) in [
+        ("models/folder/model_index.json", "{}"),
+        ("models/folder/transformer/weights.safetensors", "0123456789"),
+        ("models/folder/vae/config.json", "{ }"),
+        ("models/folder/text_encoder/weights.safetensors", "0123"),
+    ] {
+        machine.put(path, text);
+    }
+    let library = machine.open().unwrap();
+    let bytes: Vec<_> = library.items(&library.manifests()[0]).into_iter().map(|item| item.bytes).collect();
+    assert_eq!(bytes, [Some(15), Some(4)]);
+}
+
+#[test]
+fn defaults_that_contradict_their_flow_are_refused_with_the_manifest() {
+    let stated = |from: &str, to: &str| {
+        let machine = Machine::new(FILES);
+        let text = fs::read_to_string(machine.at("models/m.toml")).unwrap().replace(from, to);
+        machine.put("models/m.toml", &text);
+        machine.open().map(drop)
+    };
+    assert!(stated("schedule =", "flow = \"distilled\"\nschedule =").is_ok());
+    for flow in ["dev", "hq"] {
+        let error = stated("schedule =", &format!("flow = \"{flow}\"\nschedule =")).unwrap_err();
+        assert!(matches!(error, CatalogError::Contradiction { .. }), "{error:?}");
+        let told = ltx_types::sentence(&error);
+        assert!(told.contains("m.toml") && told.contains("schedule: distilled is not the schedule"), "{told}");
+    }
+}
+
+#[test]
+fn a_lora_with_a_role_has_no_name() {
+    let lora = |more: &str| {
+        let file = format!("{FILES}\n[[files.loras]]\npath = \"d.safetensors\"\nrole = \"distilled\"\n{more}");
+        Machine::new(&file).open().map(|library| library.manifests()[0].files.loras[0].role)
+    };
+    assert_eq!(lora("strength = 0.25").unwrap(), Some(ltx_types::LoraRole::Distilled));
+    let told = ltx_types::sentence(&lora("name = \"distilled\"").unwrap_err());
+    assert!(told.contains("has a role"), "{told}");
+    assert!(lora("role = \"detail\"").is_err());
+}

@@ -26,8 +26,8 @@ pub trait Models: Send + Sync + 'static {
     /// The model is not here, or its files cannot be used.
     fn load(&self, model: &str) -> Result<Box<dyn Generator>, LoadError>;
 
-    /// What marks say about a model; `None` for one that is not here.
-    fn identity(&self, model: &str) -> Option<ModelIdentity>;
+    /// What the mark of a request's clip says about its model; `None` for one that is not here.
+    fn identity(&self, model: &str, request: &Generation) -> Option<ModelIdentity>;
 
     /// What requests for a model are held against; `None` for one that is not here. Whether clips may be longer than the model
     /// was trained on is for the node's settings to say, not for the model.

@@ -114,7 +114,7 @@ impl Attempt<'_> {
         memory::reset_peak();
         let admitted = self.readmitted()?;
         let request = admitted.request();
-        let identity = core.models.identity(&record.model).ok_or_else(|| {
+        let identity = core.models.identity(&record.model, request).ok_or_else(|| {
             let error = JobsError::ModelUnavailable { model: record.model.clone() };
             Failure::new(FailureCode::ModelUnavailable, &error)
         })?;
@@ -130,7 +130,7 @@ impl Attempt<'_> {
 
         self.check_cancelled()?;
         let finished_ms = core.now().wall_ms;
-        let identity = core.models.identity(&record.model).unwrap_or(identity);
+        let identity = core.models.identity(&record.model, request).unwrap_or(identity);
         let mark = admitted.mark(&identity, &core.config.node);
         let mark = if core.testing.is_some() { mark.of_a_test() } else { mark };
         let mark = mark.completed(&outcome.frames_sha256, Some(UnixMillis(finished_ms)));

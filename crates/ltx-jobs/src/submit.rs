@@ -83,7 +83,11 @@ impl Jobs {
         let images = self.read_images(&stored.draft)?;
         core.check_space(images.iter().map(Image::len).sum::<u64>() + output_bytes(checked.request()))?;
         let StoredRequest { ask, model: given, draft } = &stored;
-        let stored = StoredRequest { ask: ask.clone(), model: given.clone(), draft: by_digest(draft, &images) };
+        let stored = StoredRequest {
+            ask: ask.clone(),
+            model: given.clone(),
+            draft: by_digest(draft, &images).settled(checked.request()),
+        };
 
         let _admission = core.admission.lock();
         core.check_open()?;

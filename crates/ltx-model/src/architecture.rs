@@ -30,7 +30,7 @@ use crate::{
     video_vae::{VideoDecoder, VideoEncoder, VideoVaeConfig},
 };
 use ltx_nn::{NnError, Result, Vb};
-use ltx_types::{ModelRules, Part, SizeRules};
+use ltx_types::{DISTILLED_STEPS, ModelRules, Part, SizeRules};
 use serde_json::{Value, json};
 
 /// A generation of LTX models: checkpoints whose configurations agree in the fields that tell generations apart.
@@ -45,6 +45,11 @@ pub enum Family {
     /// LTX-2.5: as LTX-2.3, without biases in the feed-forward, with a learned mark on the first latent frame.
     Ltx25,
 }
+
+/// The class of a transformer without an audio stream, LTX-Video 0.9.x's.
+const VIDEO_ALONE: &str = "Transformer3DModel";
+/// Width of the hidden states of Gemma-3 12B, LTX-2's text encoder.
+const GEMMA_WIDTH: usize = 3840;
 
 /// How images and timesteps reach the transformer. What differs hangs together, as each is one reference's pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,6 +125,14 @@ impl Family {
         }
     }
 
+    /// Steps of its distilled weights' schedule.
+    pub fn distilled_steps(self) -> usize {
+        match self {
+            Self::Ltxv098 => 7,
+            Self::Ltx2 | Self::Ltx23 | Self::Ltx25 => DISTILLED_STEPS,
+        }
+    }
+
     /// The parts that its checkpoints are made of.
     pub fn parts(self) -> &'static [Marked] {
         match self {
@@ -128,14 +141,30 @@ impl Family {
         }
     }
 
-    /// Whether keys are of a family whose checkpoints have no text part: a transformer without gates and audio, or a VAE whose
-    /// decoder is told a timestep.
+    /// Whether keys are of a family whose checkpoints have no text part: a transformer without gates, audio and connector, or a
+    /// VAE whose decoder is told a timestep. An LTX-2 transformer that was stripped of its audio is none: it is as wide as
+    /// Gemma 3 where it takes captions, or lies beside another decoder.
     pub fn has_no_text_part(keys: &dyn Keys) -> bool {
-        const BLOCK: &str = "model.diffusion_model.transformer_blocks.0.";
-        let block = |rest: &str| keys.has_prefix(&format!("{BLOCK}{rest}"));
-        let transformer = block("attn1.to_q.") && !block("attn1.to_gate_logits.") && !block("audio_attn1.");
-        let vae = || !block("") && keys.has_prefix("vae.decoder.last_time_embedder.");
-        transformer || vae()
+        const MODEL: &str = "model.diffusion_model.";
+        let has = |rest: &str| keys.has_prefix(&format!("{MODEL}{rest}"));
+        let block = |rest: &str| has(&format!("transformer_blocks.0.{rest}"));
+        let told = keys.has_prefix("vae.decoder.last_time_embedder.");
+        if !block("") {
+            return told;
+        }
+        let foreign = block("attn1.to_gate_logits.")
+            || ["transformer_blocks.0.audio_", "audio_", "av_ca_", "video_embeddings_connector."].into_iter().any(has)
+            || keys.has_prefix("text_embedding_projection.")
+            || keys.has_prefix("vae.decoder.") && !told;
+        let captions = keys.shape_of(&format!("{MODEL}caption_projection.linear_1.weight"));
+        let of_gemma = captions.and_then(|shape| shape.get(1)) == Some(&GEMMA_WIDTH);
+        block("attn1.to_q.") && !foreign && !of_gemma
+    }
+
+    /// The same of a checkpoint whose configuration states the transformer's class, which decides.
+    pub fn states_no_text_part(config: &Value) -> Option<bool> {
+        let class = config.get("transformer")?.get("_class_name")?.as_str()?;
+        Some(class == VIDEO_ALONE)
     }
 
     /// The fields by which the family is known, with its values.
@@ -158,7 +187,7 @@ impl Family {
         let with = |marks: Vec<Mark>, own: [Mark; 2]| marks.into_iter().chain(own).collect();
         match self {
             Self::Ltxv098 => vec![
-                states("_class_name", json!("Transformer3DModel")),
+                states("_class_name", json!(VIDEO_ALONE)),
                 usually("cross_attention_adaln", false),
                 usually("apply_gated_attention", false),
                 usually("connector_apply_gated_attention", false),
@@ -254,6 +283,9 @@ impl Architecture {
     pub fn rules(&self) -> ModelRules {
         ModelRules {
             sizes: self.size_rules(),
+            distilled_steps: Some(self.family.distilled_steps()),
+            // Its dev weights are guided otherwise in every step of both passes.
+            guided_two_stages: self.family.conditioning() == Conditioning::Ranges,
             blocks: Some(self.transformer.num_layers),
             trained_seconds: self.transformer.positional_embedding_max_pos.first().copied(),
             ..ModelRules::LTX

@@ -8,6 +8,7 @@ mod parts;
 use crate::{
     PipelineError, Result,
     decode::DecodeNoise,
+    image_crf::usual_image_crf,
     opened::{LtxFile, TextFiles, UpscalerFile, resolved, same},
     plan::{Sizes, StageSizes},
     prompts::Prompts,
@@ -16,13 +17,13 @@ use crate::{
 use candle_core::Device;
 use ltx_engine::{MemoryBudget, TileSizes};
 use ltx_model::{
-    architecture::{Architecture, Conditioning, Family},
+    architecture::{Architecture, Conditioning},
     footprint::Placement,
     t5::T5_TOKENS,
     upsampler::UpsamplerConfig,
 };
 use ltx_nn::{Carrier, Compute, carrier};
-use ltx_types::{Generation, LoraUse, ModelFiles, ModelRules, SamplingStage, Schedule, model_version};
+use ltx_types::{DistilledLora, Generation, LoraUse, ModelFiles, ModelRules, SamplingStage, Schedule, model_version};
 use ltx_weights::{LoadReport, Wear};
 pub(crate) use parts::LatentUpsampling;
 use parts::{Parts, StagedStacks};
@@ -83,6 +84,8 @@ impl Default for EngineOptions {
 pub struct Engine {
     pub(crate) ltx: LtxFile,
     pub(crate) text: TextFiles,
+    /// Where the files that were listed have the distilled LoRA.
+    pub(crate) distilled_lora: DistilledLora,
     upscaler: Option<UpscalerFile>,
     prompts: Prompts,
     reports: Vec<LoadReport>,
@@ -135,7 +138,21 @@ impl Engine {
         let placement = Placement::of(&options.compute);
         let (parts, staging) = (Parts::default(), StagedStacks::default());
         let sizes = Arc::default();
-        let engine = Self { ltx, text, upscaler, prompts, reports, sizes, parts, staging, carrier, placement, options };
+        let distilled_lora = DistilledLora::among(&files.loras);
+        let engine = Self {
+            ltx,
+            text,
+            distilled_lora,
+            upscaler,
+            prompts,
+            reports,
+            sizes,
+            parts,
+            staging,
+            carrier,
+            placement,
+            options,
+        };
         Ok(engine.measured())
     }
 
@@ -173,9 +190,13 @@ impl Engine {
         Self { placement, ..self }.measured()
     }
 
-    /// The checkpoint's own `model_version`.
-    pub fn version(&self) -> &str {
-        self.ltx.tensors.metadata("model_version").unwrap_or("unknown")
+    /// The checkpoint's own `model_version`; where it states none, what its manifest says, or `unknown`.
+    pub fn version_or(&self, manifest: Option<&str>) -> String {
+        self.stated_version().or(manifest).unwrap_or("unknown").to_owned()
+    }
+
+    fn stated_version(&self) -> Option<&str> {
+        self.ltx.tensors.metadata("model_version")
     }
 
     /// What the checkpoint is.
@@ -216,7 +237,7 @@ impl Engine {
             return [SamplerKind::EulerOfPoints; 2];
         }
         let distilled = request.schedule == Schedule::Distilled;
-        let newer = model_version(self.version()).is_some_and(|version| version >= ANCESTRAL_SINCE);
+        let newer = self.stated_version().and_then(model_version).is_some_and(|version| version >= ANCESTRAL_SINCE);
         match samplers(request) {
             [SamplerKind::Euler, second] if self.options.ancestral.unwrap_or(distilled && newer) => {
                 [SamplerKind::ancestral(request), second]
@@ -227,9 +248,12 @@ impl Engine {
 
     /// What requests for the model are held against.
     pub fn rules(&self) -> ModelRules {
-        // The second pass of LTX-Video 0.9.8 is not one at twice the size; it is not run here.
-        let two_stages = self.has_upscaler() && self.architecture().family != Family::Ltxv098;
-        ModelRules { two_stages: Some(two_stages), ..self.architecture().rules() }
+        ModelRules {
+            two_stages: Some(self.has_upscaler()),
+            image_crf: Some(usual_image_crf(self.architecture().family, &self.ltx.tensors)),
+            distilled_lora: Some(self.distilled_lora),
+            ..self.architecture().rules()
+        }
     }
 
     pub(crate) fn upscaler_config(&self) -> Option<&UpsamplerConfig> {

@@ -3,9 +3,9 @@
 //! Must not know who asked, or where the frames are kept.
 
 use crate::{
-    Engine, Noise, PipelineError, Result, Sigmas,
-    conditioning::{ConditionedImage, Drawn, PreparedImage, TokenState},
-    decode::decode_tiled,
+    Engine, Noise, PipelineError, Result, Sigmas, adain,
+    conditioning::{ConditionedImage, Drawn, PreparedImage, StageSize, TokenState, Upsampled},
+    decode::{behind_second_pass, decode_tiled},
     engine::LatentUpsampling,
     latent::LatentState,
     opened::{T5Files, TextFiles},
@@ -26,9 +26,7 @@ use ltx_model::{
 };
 use ltx_nn::Taps;
 use ltx_policy::Admitted;
-use ltx_types::{
-    FieldError, Flow, Generation, Guidance, LatentShape, PixelShape, Progress, SamplingStage, Stage, Stages,
-};
+use ltx_types::{FieldError, Generation, Guidance, LatentShape, PixelShape, Progress, SamplingStage, Stage, Stages};
 use ltx_weights::LoraHalf;
 use sha2::{Digest, Sha256};
 use std::time::Instant;
@@ -92,7 +90,11 @@ impl Engine {
         clock.time(Stage::Decoding, || {
             let decoder = self.video_decoder(fit)?;
             let noised = match drawn {
-                Some(drawn) => self.noised(&decoder, &latent, drawn, taps)?,
+                Some(drawn) => {
+                    let noised = self.noised(&decoder, &latent, drawn, taps)?;
+                    let second = request.stages == Stages::Two;
+                    if second { behind_second_pass(&noised, &self.architecture().transformer)? } else { noised }
+                }
                 None => latent.clone(),
             };
             decode_tiled(&decoder, &noised, &fit.tiles, (run.cancel, run.progress), each)
@@ -103,8 +105,8 @@ impl Engine {
     /// Everything that can be refused without touching a weight.
     fn prepare(&self, request: &Generation, taps: &Taps) -> Result<Prepared> {
         let points = self.architecture().family.conditioning() == Conditioning::Points;
-        if request.stages == Stages::Two && points {
-            let rule = "is not run for LTX-Video 0.9.8: its second pass is no refinement at twice the size";
+        if request.stages == Stages::Two && request.guidance.is_some() && points {
+            let rule = "of the guided schedule are not run for LTX-Video 0.9.8";
             return Err(FieldError::new("stages", 2, rule).nearest(1).into());
         }
         if request.stages == Stages::Two && !self.has_upscaler() {
@@ -113,10 +115,8 @@ impl Engine {
         if let (Stages::Two, Some(file)) = (request.stages, self.ltx.loras.absent().first()) {
             return Err(PipelineError::AbsentLora { file: file.clone() });
         }
-        if request.flow == Some(Flow::Hq) && self.ltx.loras.is_empty() {
-            let rule =
-                "needs the distilled LoRA in both stages; ask for a model that has it, or name its file with 0.25,0.5";
-            return Err(FieldError::new("flow", Flow::Hq, rule).into());
+        if let Some(lacking) = self.distilled_lora.lacking(request.flow, &request.loras) {
+            return Err(lacking.into());
         }
         if let Some(guidance) = &request.guidance {
             guidance.check_blocks(Some(self.architecture().transformer.num_layers))?;
@@ -137,17 +137,18 @@ impl Engine {
             return Ok(Prepared { prompts, images, drawn: None });
         }
         let drawn = self.drawn(request)?;
-        let with_noise = images.into_iter().zip(&drawn.images);
-        let images = with_noise.map(|(image, noise)| image.drawn_with(noise.latent.clone())).collect();
+        let noise = |image: usize| drawn.passes.iter().map(|pass| pass.images[image].latent.clone()).collect();
+        let images = images.into_iter().enumerate().map(|(i, image)| image.drawn_with(noise(i))).collect();
         Ok(Prepared { prompts, images, drawn: Some(drawn) })
     }
 
     /// Everything that a clip of LTX-Video 0.9.x draws.
     fn drawn(&self, request: &Generation) -> Result<Drawn> {
         let vae = &self.architecture().vae;
-        let shape = LatentShape::of(request.pixels, request.frames, vae.scale());
+        let shape = |pixels: PixelShape| LatentShape::of(pixels, request.frames, vae.scale());
+        let shapes: Vec<_> = stage_shapes(request).into_iter().map(shape).collect();
         let images = (&request.images[..], request.conditioning);
-        Drawn::of(request.seed, (vae.latent_channels, shape), images, &self.options.compute.device)
+        Drawn::of(request.seed, (vae.latent_channels, &shapes), images, &self.options.compute.device)
     }
 
     /// The latent with the noise that its decoder is told about.
@@ -262,7 +263,8 @@ impl Engine {
                 run.progress.report(Progress { stage: Stage::ImageEncoding, done, total });
                 run.cancel.check()?;
                 let taps = taps.within(format!("stage{}.image{i}.", stage + 1));
-                latents.push(image.encode(encoder, *shape, &self.options.compute.device, &taps)?);
+                let size = StageSize { stage, shape: *shape };
+                latents.push(image.encode(encoder, size, &self.options.compute.device, &taps)?);
                 done += 1;
             }
             encoded.push(latents);
@@ -329,11 +331,14 @@ impl Engine {
         run.cancel.check()?;
         let loaded = self.upsampler(fit)?;
         let LatentUpsampling { upsampler, statistics } = &*loaded;
-        let latent = upsampler.forward(&statistics.unnormalize(latent)?, &Taps::off())?;
-        let latent = statistics.normalize(&latent)?;
-        taps.record("stage2.upsampled_latent", || Ok(latent.clone()))?;
+        let upsampled = upsampler.forward(&statistics.unnormalize(latent)?, &Taps::off())?;
+        let mut upsampled = statistics.normalize(&upsampled)?;
+        if self.architecture().family.conditioning() == Conditioning::Points {
+            upsampled = adain::with_moments_of(&upsampled, latent)?;
+        }
+        taps.record("stage2.upsampled_latent", || Ok(upsampled.clone()))?;
         run.progress.report(Progress { stage: Stage::Upsampling, done: 1, total: 1 });
-        Ok(latent)
+        Ok(upsampled)
     }
 }
 
@@ -370,15 +375,20 @@ impl Denoise<'_> {
         let Shared { engine, request, run, saved, previewer, drawn } = self.shared;
         let scale = engine.architecture().vae.scale();
         let taps = taps.within(if stage == Stage::Denoising { "stage1." } else { "stage2." });
-        let laid_out =
-            drawn.map(|drawn| TokenState::of_points(drawn, images, (scale, request.rate), &taps)).transpose()?;
+        let sigma = sigmas.values().first().copied().unwrap_or(1.0);
+        let (pass, from) = match stage {
+            Stage::Denoising => (0, None),
+            _ => (1, Some(Upsampled { latent: base, sigma })),
+        };
+        let pass = drawn.and_then(|drawn| drawn.passes.get(pass));
+        let lay_out = |pass| TokenState::of_points(pass, from, images, (scale, request.rate), &taps);
+        let laid_out = pass.map(lay_out).transpose()?;
         let (state, drawn_tokens) = match laid_out {
             Some((state, tokens)) => (state, Some(tokens)),
             None => (TokenState::new(base, images, request.conditioning, scale, request.rate)?, None),
         };
-        let noise_scale = sigmas.values().first().copied().unwrap_or(1.0);
         // The guided schedule begins a hair below 1, but its noise is pure.
-        let noise_scale = if stage == Stage::Denoising { 1.0 } else { noise_scale };
+        let noise_scale = if stage == Stage::Denoising { 1.0 } else { sigma };
         let tokens = match drawn_tokens {
             Some(tokens) => tokens,
             None => state.noised(noise, noise_scale, &taps)?,

@@ -6,8 +6,8 @@
 use crate::{
     PipelineError, Result,
     opened::{
-        Held, KeysOf, T5Files, TextFolder, UpscalerFile, account, account_alone, checkpoint_in, components, config_of,
-        configuration, is_gemma, joined, left_alone,
+        Held, T5Files, TextFolder, UpscalerFile, account, account_alone, checkpoint_in, components, config_of,
+        configuration, has_no_text_part, is_gemma, joined, left_alone,
         recognised::{foreign, is_audio, is_duration_head, is_json, unknown},
     },
 };
@@ -149,7 +149,7 @@ fn inspect_ltx(tensors: Arc<TensorSet>, loras: &[LoraChoice]) -> Result<Inspecte
         let components = components(&tensors, &config, &parts)?;
         // A VAE alone says by its version or its keys which family it is of, if it says it.
         let stated = version.as_deref().and_then(model_version);
-        let alone = || match Family::has_no_text_part(&KeysOf(&tensors)) {
+        let alone = || match has_no_text_part(&tensors) {
             true => Family::Ltxv098,
             false => Family::of_version(stated),
         };

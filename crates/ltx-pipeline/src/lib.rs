@@ -5,6 +5,7 @@
 //! `ltx-media`'s marked writers.
 #![forbid(unsafe_code)]
 
+mod adain;
 pub mod bench;
 mod conditioning;
 mod decode;
@@ -33,7 +34,6 @@ pub use decode::{DecodeNoise, decode_tiled};
 pub use engine::{Engine, EngineOptions};
 pub use error::{PipelineError, Result};
 pub use files::told_apart;
-pub use image_crf::usual_image_crf;
 pub use inspect::{Inspected, inspect, inspect_together};
 pub use noise::Noise;
 pub use opened::{named_otherwise, resolved};

@@ -60,11 +60,18 @@ pub(crate) struct Held {
 
 impl Held {
     pub(crate) fn by(tensors: &TensorSet) -> Self {
-        let parts: &[Marked] = if Family::has_no_text_part(&KeysOf(tensors)) { &WITHOUT_TEXT } else { &CHECKPOINT };
+        let parts: &[Marked] = if has_no_text_part(tensors) { &WITHOUT_TEXT } else { &CHECKPOINT };
         let (here, absent): (Vec<_>, Vec<_>) = parts.iter().partition(|marked| tensors.has_prefix(marked.mark));
         let parts = |marked: Vec<&Marked>| marked.into_iter().map(|marked| marked.part).collect();
         Self { here: parts(here), absent: parts(absent) }
     }
+}
+
+/// Whether files are of a family without a text part: by what they state, else by their keys.
+pub(crate) fn has_no_text_part(tensors: &TensorSet) -> bool {
+    let config = tensors.states_config().then(|| tensors.config().ok()).flatten();
+    let stated = config.as_ref().and_then(Family::states_no_text_part);
+    stated.unwrap_or_else(|| Family::has_no_text_part(&KeysOf(tensors)))
 }
 
 /// The keys of files, for what a configuration leaves to them.
@@ -95,6 +102,7 @@ pub(crate) fn configuration(tensors: &TensorSet, text_width: Option<usize>) -> R
     let Held { here, .. } = Held::by(tensors);
     let holds = |parts: &[Part]| here.iter().any(|part| parts.contains(part));
     let keys = KeysOf(tensors);
+    let title = if Family::has_no_text_part(&keys) { Family::Ltxv098.title() } else { Family::Ltx23.title() };
     let mut derive = |name: &str, parts: &[Part], section: &dyn Fn() -> ltx_nn::Result<Value>| {
         if holds(parts) && config.get(name).is_none_or(Value::is_null) {
             let section = section().map_err(config_of(tensors.path()))?;
@@ -103,7 +111,7 @@ pub(crate) fn configuration(tensors: &TensorSet, text_width: Option<usize>) -> R
             }
             let file = tensors.path().display();
             notes.push(format!(
-                "{file}: states no configuration of the {name}; that of LTX-2.3, with the sizes of its tensors"
+                "{file}: states no configuration of the {name}; that of {title}, with the sizes of its tensors"
             ));
         }
         Ok::<_, PipelineError>(())

@@ -10,7 +10,10 @@ use ltx_model::{
 };
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, OnceLock},
+};
 
 /// Prompts whose tokens were counted last and are remembered: a request is looked at for its fields, for its memory, and a few
 /// dozen times where it does not fit.
@@ -22,8 +25,29 @@ pub struct Prompts(Arc<Shared>);
 
 struct Shared {
     tokenizer: Tokenizer,
-    /// The SHA-256 of prompts and their numbers of tokens, the newest first. No text stays.
-    counted: Mutex<VecDeque<([u8; 32], usize)>>,
+    counted: Counted,
+}
+
+/// The SHA-256 of prompts and their numbers of tokens, those asked about last first. No text stays.
+#[derive(Default)]
+struct Counted(Mutex<VecDeque<([u8; 32], Count)>>);
+
+/// A number of tokens, or the place where it will stand: whoever asks meanwhile waits for the one that counts.
+type Count = Arc<OnceLock<usize>>;
+
+impl Counted {
+    fn get(&self, prompt: &str, count: impl FnOnce() -> usize) -> usize {
+        let digest: [u8; 32] = Sha256::digest(prompt).into();
+        let place = {
+            let mut all = self.0.lock();
+            let known = all.iter().position(|(known, _)| *known == digest).and_then(|at| all.remove(at));
+            let entry = known.unwrap_or_else(|| (digest, Count::default()));
+            all.push_front(entry.clone());
+            all.truncate(REMEMBERED);
+            entry.1
+        };
+        *place.get_or_init(count)
+    }
 }
 
 /// A tokenizer of either kind of text encoder.
@@ -39,7 +63,7 @@ impl Prompts {
             TextFiles::Gemma(text) => Tokenizer::Gemma(text.tokenizer()?),
             TextFiles::T5(text) => Tokenizer::T5(text.tokenizer()?),
         };
-        Ok(Self(Arc::new(Shared { tokenizer, counted: Mutex::default() })))
+        Ok(Self(Arc::new(Shared { tokenizer, counted: Counted::default() })))
     }
 
     /// The most tokens that a prompt may have.
@@ -57,21 +81,13 @@ impl Prompts {
         }
     }
 
-    /// How many tokens a prompt has; one that was asked about a moment ago is not counted again. Text that no tokenizer takes
-    /// counts as none; running it says why.
+    /// How many tokens a prompt has; one that was asked about a moment ago, or is being counted, is not counted again. Text that
+    /// no tokenizer takes counts as none; running it says why.
     pub fn tokens(&self, prompt: &str) -> PromptTokens {
-        let digest: [u8; 32] = Sha256::digest(prompt).into();
-        let known = self.0.counted.lock().iter().find(|(counted, _)| *counted == digest).map(|(_, count)| *count);
-        let count = known.unwrap_or_else(|| {
-            let count = match self.ids(prompt) {
-                Ok(tokens) => tokens.ids().len(),
-                Err(PromptError::TooLong { count, .. }) => count,
-                Err(_) => 0,
-            };
-            let mut counted = self.0.counted.lock();
-            counted.push_front((digest, count));
-            counted.truncate(REMEMBERED);
-            count
+        let count = self.0.counted.get(prompt, || match self.ids(prompt) {
+            Ok(tokens) => tokens.ids().len(),
+            Err(PromptError::TooLong { count, .. }) => count,
+            Err(_) => 0,
         });
         PromptTokens { count, most: self.most() }
     }
@@ -102,5 +118,36 @@ impl Prompts {
 impl std::fmt::Debug for Prompts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Prompts")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{
+        Barrier,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    #[test]
+    fn a_prompt_is_counted_once_however_many_ask() {
+        let (counted, times, together) = (Counted::default(), AtomicUsize::new(0), Barrier::new(8));
+        let ask = |prompt: &str| counted.get(prompt, || times.fetch_add(1, Ordering::Relaxed) + 7);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    together.wait();
+                    assert_eq!(ask("a lake"), 7);
+                });
+            }
+        });
+        assert_eq!(times.load(Ordering::Relaxed), 1);
+        // What is asked about again stays, whatever was asked about since.
+        for i in 0..3 * REMEMBERED {
+            ask(&format!("another prompt, {i}"));
+            assert_eq!(ask("a lake"), 7);
+        }
+        assert_eq!(times.load(Ordering::Relaxed), 1 + 3 * REMEMBERED);
+        assert_eq!(counted.0.lock().len(), REMEMBERED);
     }
 }

@@ -72,10 +72,20 @@ pub(crate) fn tokens(request: &Generation) -> usize {
 /// The same for a family: the schedules' names mean other sigmas in LTX-Video 0.9.x.
 pub(crate) fn family_sigmas(conditioning: Conditioning, request: &Generation) -> [Sigmas; 2] {
     let mut sigmas = stage_sigmas(request);
-    if conditioning == Conditioning::Points && request.sigmas.is_none() {
-        sigmas[0] = of_points(request.schedule, request.steps);
+    if conditioning == Conditioning::Points {
+        if request.sigmas.is_none() {
+            sigmas[0] = of_points(request.schedule, request.steps);
+        }
+        if request.refine_sigmas.is_none() {
+            sigmas[1] = refining_of_points();
+        }
     }
     sigmas
+}
+
+/// The sigmas of the second pass of LTX-Video 0.9.8.
+pub(crate) fn refining_of_points() -> Sigmas {
+    Sigmas(POINTS_REFINING.map(|timestep| timestep / 1000.0).to_vec())
 }
 
 /// The sigmas of a schedule's name in LTX-Video 0.9.x.
@@ -88,6 +98,8 @@ pub(crate) fn of_points(schedule: Schedule, steps: usize) -> Sigmas {
 
 /// Timesteps of the distilled weights of LTX-Video 0.9.8, 0..1000.
 const POINTS_DISTILLED: [f32; 8] = [1000.0, 993.7, 987.5, 981.2, 975.0, 909.4, 725.0, 0.0];
+/// The same of their second pass.
+const POINTS_REFINING: [f32; REFINING_STEPS + 1] = [909.4, 725.0, 421.9, 0.0];
 /// Where the linear half of the schedule ends.
 const LINEAR: f64 = 0.025;
 
@@ -149,6 +161,7 @@ fn linspace_down(i: usize, steps: usize) -> f32 {
 mod tests {
     use super::*;
     use ltx_engine::StageSteps;
+    use ltx_model::architecture::Family;
     use ltx_types::{
         Defaults, FramePosition, GenerationDraft, ImageInput, ImageSource, Method, Overrides, Stages, Strength,
     };
@@ -206,6 +219,19 @@ mod tests {
             let own = checked(GenerationDraft { sigmas, refine_sigmas, ..draft(schedule, 7) });
             assert_eq!(stage_sigmas(&own).each_ref().map(bits), table.each_ref().map(bits));
         }
+    }
+
+    #[test]
+    fn the_distilled_schedules_have_as_many_steps_as_their_families_say() {
+        for (family, sigmas) in [
+            (Family::Ltxv098, of_points(Schedule::Distilled, 0)),
+            (Family::Ltx2, named(Schedule::Distilled, 0, USUAL_TOKENS)),
+            (Family::Ltx23, named(Schedule::Distilled, 0, USUAL_TOKENS)),
+            (Family::Ltx25, named(Schedule::Distilled, 0, USUAL_TOKENS)),
+        ] {
+            assert_eq!(sigmas.steps(), family.distilled_steps(), "{family:?}");
+        }
+        assert_eq!(refining_of_points().steps(), REFINING_STEPS);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use ltx_testkit::data;
 use ltx_types::{CancelToken, NoProgress};
 use std::{collections::HashMap, fs, path::Path};
 
-const CASES: [&str; 11] = [
+const CASES: [&str; 12] = [
     "i2v_distilled",
     "combined_distilled",
     "strengths_middle",
@@ -22,6 +22,7 @@ const CASES: [&str; 11] = [
     "ltx25/i2v_gemma4",
     "ltx20/kf_guided",
     "ltxv09/i2v_distilled",
+    "ltxv09/first_last_two_pass",
     "ltxv09/first_last_cfg",
 ];
 

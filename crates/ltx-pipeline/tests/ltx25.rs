@@ -6,7 +6,7 @@ use ltx_nn::relative_l2;
 use ltx_pipeline::{
     Engine, EngineOptions,
     golden::{GoldenCase, run_case},
-    inspect, quantize, usual_image_crf,
+    inspect, quantize,
 };
 use ltx_testkit::{data, tiny};
 use ltx_types::{CancelToken, ModelFiles, NoProgress};
@@ -69,8 +69,20 @@ fn each_file_is_what_it_is_to_the_last_key() {
 
 #[test]
 fn images_are_compressed_as_the_vaes_version_says() {
-    let older = ModelFiles { checkpoint: tiny("ltx-2.3-tiny-dev.safetensors"), components: vec![], ..files() };
-    assert_eq!((usual_image_crf(&files()).unwrap(), usual_image_crf(&older).unwrap()), (18, 33));
+    let crf = |files| Engine::open(&files, EngineOptions::default()).unwrap().rules().image_crf;
+    let older = ModelFiles {
+        checkpoint: tiny("ltx-2.3-tiny-dev.safetensors"),
+        components: vec![],
+        text_encoder: tiny("gemma"),
+        ..files()
+    };
+    let oldest = ModelFiles {
+        checkpoint: tiny("../ltxv-tiny"),
+        components: vec![],
+        text_encoder: tiny("../ltxv-tiny/text_encoder"),
+        ..files()
+    };
+    assert_eq!((crf(files()), crf(older), crf(oldest)), (Some(18), Some(33), Some(0)));
 }
 
 #[test]

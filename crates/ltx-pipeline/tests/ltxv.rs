@@ -1,14 +1,18 @@
 //! LTX-Video 0.9.8 from folders of diffusers and from GGUF, and what does not belong to it.
 
-use candle_core::Tensor;
+mod common;
+
+use candle_core::{DType, Tensor};
+use common::Recording;
 use ltx_engine::{NoPreviews, NotSaved, Run};
+use ltx_nn::Compute;
 use ltx_pipeline::{
     Engine, EngineOptions, PlanShape,
     golden::{GoldenCase, run_case},
     inspect, quantize,
 };
 use ltx_testkit::{data, goldens, tiny};
-use ltx_types::{CancelToken, FrameCount, ModelFiles, NoProgress, Part, PixelShape, Stages};
+use ltx_types::{CancelToken, FrameCount, ModelFiles, NoProgress, Part, PixelShape, Stage, Stages};
 use ltx_weights::QuantizeType;
 use std::path::{Path, PathBuf};
 
@@ -59,7 +63,7 @@ fn in_eight_bits_it_makes_nearly_the_same() {
     let found = computed(files(model, text));
     let expected = goldens("ltxv09/i2v_distilled/tensors.safetensors");
     for (name, most) in [("text.pos.input_ids", 0.0), ("stage1.velocity.step0", 0.05), ("stage1.final_latent", 0.05)] {
-        let as_f32 = |tensor: &Tensor| tensor.to_dtype(candle_core::DType::F32).unwrap();
+        let as_f32 = |tensor: &Tensor| tensor.to_dtype(DType::F32).unwrap();
         let error = ltx_nn::relative_l2(&as_f32(&found[name]), &as_f32(&expected[name])).unwrap();
         assert!(error <= most, "{name}: {error:.1e}");
     }
@@ -74,4 +78,51 @@ fn text_encoders_of_the_other_family_are_named() {
     assert!(t5.contains("T5 text encoder") && t5.contains("Gemma 3"), "{t5}");
     let component = refused(files(folder().join("transformer"), folder().join("text_encoder")));
     assert!(component.contains("LTXVideoTransformer3DModel") && component.contains("folder"), "{component}");
+}
+
+#[test]
+fn the_plan_in_f16_counts_t5_in_the_dtype_that_it_is_computed_in() {
+    let files = files(folder(), folder().join("text_encoder"));
+    let pixels = PixelShape::new(128, 96, Stages::One).unwrap();
+    let shape = PlanShape::of_clip(pixels, FrameCount::new(17).unwrap(), Stages::One);
+    let plan = |dtype| {
+        let compute = Compute::cpu_f32().with_dtype(dtype);
+        let engine = Engine::open(&files, EngineOptions { compute, ..EngineOptions::default() }).unwrap();
+        let need = |stage| engine.plan_shape(&shape).stages.into_iter().find(|need| need.stage == stage).unwrap();
+        [Stage::TextEncoding, Stage::Denoising].map(|stage| (need(stage).weights, need(stage).activations))
+    };
+    let [f32s, f16s, bf16s] = [DType::F32, DType::F16, DType::BF16].map(plan);
+    assert_eq!(f16s[0], f32s[0], "T5 leaves the range of f16");
+    assert!(bf16s[0].1 < f32s[0].1);
+    assert!(f16s[1].1 < f32s[1].1, "the transformer does not");
+}
+
+#[test]
+fn two_passes_go_on_from_every_step_with_the_same_bytes() {
+    let case = GoldenCase::open(&data("ltxv09/first_last_two_pass")).unwrap();
+    let made = |store: &Recording| {
+        let run = Run { progress: &NoProgress, cancel: &CancelToken::new(), store, previews: &NoPreviews };
+        let computed = run_case(&case, EngineOptions::default(), &run).unwrap().computed;
+        let frames = computed["decoded_raw"].flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        frames.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+    };
+    let store = Recording::default();
+    let whole = made(&store);
+    let states = store.saved.into_inner().unwrap();
+    let steps: Vec<_> = states.iter().map(|state| (state.stage, state.steps_done)).collect();
+    assert_eq!((steps.len(), steps[6], steps[7]), (10, (Stage::Denoising, 7), (Stage::Refining, 1)));
+    for at in [0, 6, 7, 9] {
+        let store = Recording { resume: Some(states[at].clone()), ..Recording::default() };
+        assert!(made(&store) == whole, "{:?}", steps[at]);
+    }
+}
+
+#[test]
+fn the_second_pass_is_of_the_distilled_schedule_alone() {
+    let with = |upscaler| ModelFiles { upscaler, ..files(folder(), folder().join("text_encoder")) };
+    let rules = |files: &ModelFiles| Engine::open(files, EngineOptions::default()).unwrap().rules();
+    let upscaled = rules(&with(Some(tiny("ltx-2.3-tiny-spatial-upscaler-x2.safetensors"))));
+    assert_eq!((upscaled.two_stages, upscaled.guided_two_stages), (Some(true), false));
+    assert_eq!((upscaled.distilled_steps, upscaled.image_crf), (Some(7), Some(0)));
+    assert_eq!(rules(&with(None)).two_stages, Some(false));
 }

@@ -17,12 +17,22 @@ impl GenerationDraft {
     }
 
     /// Denoising steps of the first stage: as many as its sigmas say, or its schedule does.
-    pub fn steps_taken(&self) -> usize {
+    fn steps_by(&self, rules: &ModelRules) -> usize {
         match (&self.sigmas, self.schedule) {
             (Some(sigmas), _) => sigmas.len().saturating_sub(1),
-            (None, Schedule::Distilled) => DISTILLED_STEPS,
+            (None, Schedule::Distilled) => rules.distilled_steps.unwrap_or(DISTILLED_STEPS),
             (None, Schedule::Guided) => self.steps,
         }
+    }
+
+    /// Steps that were said and that the model's distilled schedule does not take.
+    fn steps_unread(&self, rules: &ModelRules) -> Option<FieldError> {
+        let fixed = self.sigmas.is_none() && self.schedule == Schedule::Distilled;
+        let (said, taken) = self.steps_said.zip(rules.distilled_steps).filter(|_| fixed)?;
+        let rule = format!(
+            "is not read: the model's distilled schedule has {taken}; say {taken}, or list sigmas, or ask for schedule guided"
+        );
+        (said != taken).then(|| FieldError::new("steps", said, rule).nearest(taken))
     }
 
     /// Checks every field, alone and against the others; `rules` say what the model can make.
@@ -30,9 +40,11 @@ impl GenerationDraft {
     /// # Errors
     /// Every field that is wrong, with the nearest legal value; among them what was found when the draft was composed.
     pub fn check_by(mut self, rules: &ModelRules, method: Method) -> Result<Generation, FieldErrors> {
-        let mut found = Faults::after(std::mem::take(&mut self.faults));
+        let known = std::mem::take(&mut self.faults);
+        let mut found = Faults::after(self.steps_unread(rules).into_iter().chain(known).collect());
         let stages = self.stages_by(rules, &mut found);
-        self.faults_of_flow().into_iter().for_each(|fault| found.add(fault));
+        let lacking = rules.distilled_lora.and_then(|lora| lora.lacking(self.flow, &self.loras));
+        self.faults_of_flow().into_iter().chain(lacking).for_each(|fault| found.add(fault));
         let rate = found.keep(FrameRate::new(self.fps));
         let frames = found.keep(self.frames_by(rules, method, rate));
         let pixels = PixelShape { width: self.width, height: self.height };
@@ -47,7 +59,7 @@ impl GenerationDraft {
             |field, sigmas: &Option<Vec<f64>>| sigmas.as_ref().map(|list| SigmaList::new(field, list)).transpose();
         let own = found.keep(sigmas("sigmas", &self.sigmas));
         let refining = found.keep(sigmas("refine_sigmas", &self.refine_sigmas));
-        let steps = self.steps_taken();
+        let steps = self.steps_by(rules);
         if own == Some(None) && !(1..=SigmaList::MOST_STEPS).contains(&steps) {
             let nearest = steps.clamp(1, SigmaList::MOST_STEPS);
             let rule = format!("is outside 1..={}", SigmaList::MOST_STEPS);
@@ -56,7 +68,7 @@ impl GenerationDraft {
         let guided = self.schedule == Schedule::Guided;
         // What nothing reads skips no block either.
         let guidance = found.keep(self.guidance.check(rules.blocks.filter(|_| guided)));
-        let image_crf = found.keep(Crf::new(self.image_crf));
+        let image_crf = found.keep(Crf::new(self.image_crf.or(rules.image_crf).unwrap_or(Crf::USUAL)));
         found.keep(LoraUse::check(&self.loras));
         let kept = frames.zip(pixels).zip(rate).zip(own.zip(refining)).zip(guidance.zip(image_crf));
         let ((((frames, pixels), rate), (sigmas, refine_sigmas)), (guidance, image_crf)) = found.all(kept)?;
@@ -86,6 +98,12 @@ impl GenerationDraft {
     fn stages_by(&self, rules: &ModelRules, found: &mut Faults) -> Stages {
         if self.stages == Stages::Two && rules.two_stages == Some(false) {
             found.add(FieldError::new("stages", 2, "needs a latent upscaler, which this model lacks").nearest(1));
+            return Stages::One;
+        }
+        if self.stages == Stages::Two && self.schedule == Schedule::Guided && !rules.guided_two_stages {
+            let rule = "of the guided schedule are not run for this model, whose authors change guidance from step to step; ask for \
+                        schedule distilled";
+            found.add(FieldError::new("stages", 2, rule).nearest(1));
             return Stages::One;
         }
         self.stages
@@ -165,7 +183,7 @@ mod tests {
         assert!(refusal(|draft| draft.images.clear()).starts_with("image: none was given"));
         let steps = |draft: &mut GenerationDraft| (draft.schedule, draft.steps) = (Schedule::Guided, 0);
         assert!(refusal(steps).starts_with("steps: 0 is outside 1..=1000"));
-        assert!(refusal(|draft| draft.image_crf = 52).starts_with("image_crf: 52 is outside 0..=51"));
+        assert!(refusal(|draft| draft.image_crf = Some(52)).starts_with("image_crf: 52 is outside 0..=51"));
         assert!(refusal(|draft| draft.fps = f64::NAN).starts_with("fps: NaN"));
         assert!(refusal(|draft| draft.guidance.cfg_scale = f64::NAN).starts_with("guidance_scale: NaN"));
     }
@@ -176,10 +194,41 @@ mod tests {
         let image = draft().images.remove(0);
         let image = ImageInput { source: image.source, position: FramePosition::First, strength: image.strength };
         let draft = Defaults::official(Schedule::Distilled).fill(said, "A lake".into(), vec![image]);
-        let draft = GenerationDraft { image_crf: 99, fps: f64::NAN, sigmas: Some(vec![2.0]), ..draft };
-        let faults = draft.check(Method::ImageToVideo).unwrap_err();
+        let draft = GenerationDraft { image_crf: Some(99), fps: f64::NAN, refine_sigmas: Some(vec![2.0]), ..draft };
+        let rules = ModelRules { distilled_steps: Some(8), ..ModelRules::LTX };
+        let faults = draft.check_by(&rules, Method::ImageToVideo).unwrap_err();
         let fields: Vec<_> = faults.iter().map(|fault| fault.field).collect();
-        assert_eq!(fields, ["steps", "fps", "frames", "width", "sigmas", "image_crf"]);
+        assert_eq!(fields, ["steps", "fps", "frames", "width", "refine_sigmas", "image_crf"]);
+    }
+
+    #[test]
+    fn the_distilled_schedule_has_the_models_steps() {
+        let by = |distilled_steps, said| {
+            let rules = ModelRules { distilled_steps, ..ModelRules::LTX };
+            let steps = GenerationDraft { steps_said: said, steps: said.unwrap_or(30), ..draft() };
+            steps.check_by(&rules, Method::StartEndFrames).map(|checked| checked.steps).map_err(|all| all.to_string())
+        };
+        assert_eq!((by(Some(7), None), by(Some(7), Some(7)), by(Some(8), Some(8))), (Ok(7), Ok(7), Ok(8)));
+        let told = by(Some(7), Some(8)).unwrap_err();
+        assert!(told.starts_with("steps: 8 is not read") && told.ends_with("nearest legal: 7"), "{told}");
+        for said in [0, 4, 9, 2000] {
+            assert!(by(Some(8), Some(said)).unwrap_err().ends_with("nearest legal: 8"));
+        }
+        assert_eq!(by(None, Some(7)), Ok(8), "of a model that nobody knows, nothing is refused");
+        let guided = GenerationDraft { schedule: Schedule::Guided, steps: 4, steps_said: Some(4), ..draft() };
+        let rules = ModelRules { distilled_steps: Some(7), ..ModelRules::LTX };
+        assert_eq!(guided.check_by(&rules, Method::StartEndFrames).unwrap().steps, 4);
+    }
+
+    #[test]
+    fn images_get_the_round_trip_of_the_models_authors_unless_one_is_said() {
+        let by = |image_crf, said| {
+            let rules = ModelRules { image_crf, ..ModelRules::LTX };
+            let draft = GenerationDraft { image_crf: said, ..draft() };
+            draft.check_by(&rules, Method::StartEndFrames).unwrap().image_crf.get()
+        };
+        assert_eq!((by(Some(0), None), by(Some(18), None), by(None, None)), (None, Some(18), Some(33)));
+        assert_eq!((by(Some(0), Some(33)), by(Some(18), Some(0))), (Some(33), None));
     }
 
     #[test]
@@ -220,6 +269,14 @@ mod tests {
         let refused = |draft: GenerationDraft| draft.check_by(&rules, Method::StartEndFrames).unwrap_err().to_string();
         let two = refused(GenerationDraft { stages: Stages::Two, ..draft() });
         assert_eq!(two, "stages: 2 needs a latent upscaler, which this model lacks; nearest legal: 1");
+        let (upscaled, guided) = (
+            ModelRules { two_stages: Some(true), guided_two_stages: false, ..ModelRules::LTX },
+            GenerationDraft { schedule: Schedule::Guided, stages: Stages::Two, width: 128, ..draft() },
+        );
+        let told = guided.clone().check_by(&upscaled, Method::StartEndFrames).unwrap_err().to_string();
+        assert!(told.starts_with("stages: 2 of the guided schedule") && told.ends_with("nearest legal: 1"), "{told}");
+        let distilled = GenerationDraft { schedule: Schedule::Distilled, ..guided };
+        assert!(distilled.check_by(&upscaled, Method::StartEndFrames).is_ok());
         let guided = GenerationDraft { schedule: Schedule::Guided, ..draft() };
         assert!(refused(guided.clone()).contains("stg_blocks: 28 is none of the model's blocks, 0..=2"));
         let off = Guidance { stg_scale: 0.0, ..guided.guidance.clone() };

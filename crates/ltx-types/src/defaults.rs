@@ -3,8 +3,8 @@
 //! Must not know flags or protobuf (each is mapped to [`Overrides`]), nor where manifests lie.
 
 use crate::{
-    ConditioningMode, Flow, GenerationDraft, Guidance, ImageCondition, ImageInput, LoraUse, Method, Schedule, Seed,
-    Stages, unread::unread,
+    ConditioningMode, FieldErrors, Flow, GenerationDraft, Guidance, ImageCondition, ImageInput, LoraUse, Method,
+    Schedule, Seed, Stages, unread::unread,
 };
 use serde::Deserialize;
 
@@ -30,8 +30,9 @@ pub struct Defaults {
     pub fps: f64,
     /// Steps of the guided schedule.
     pub steps: usize,
-    /// The conditioning images' H.264 round trip.
-    pub image_crf: u32,
+    /// The conditioning images' H.264 round trip; without it that of the model's authors.
+    #[serde(default)]
+    pub image_crf: Option<u32>,
     /// Guidance of the guided schedule.
     pub guidance: Guidance,
     /// What happens to an image at frame 0; without it the official pipelines' choice for the schedule.
@@ -88,7 +89,22 @@ pub struct Overrides {
 }
 
 impl Defaults {
-    /// The official LTX-2.3 pipelines' defaults, for a checkpoint without a manifest.
+    /// Refuses defaults that state a flow and beside it what the flow does not have: another schedule, stages, or conditioning.
+    ///
+    /// # Errors
+    /// Each field that contradicts the flow, with what the flow has.
+    pub fn check(&self) -> Result<(), FieldErrors> {
+        let stated = Overrides {
+            schedule: Some(self.schedule),
+            stages: Some(self.stages),
+            conditioning: self.conditioning,
+            ..Overrides::default()
+        };
+        FieldErrors::none(self.flow.map(|flow| flow.contradicted(&stated, None)).unwrap_or_default())
+    }
+
+    /// The official LTX-2.3 pipelines' defaults, for a checkpoint without a manifest. What its files say of images and steps is in
+    /// its [`ModelRules`](crate::ModelRules).
     pub fn official(schedule: Schedule) -> Self {
         Self {
             flow: None,
@@ -99,7 +115,7 @@ impl Defaults {
             frames: 121,
             fps: 24.0,
             steps: 30,
-            image_crf: 33,
+            image_crf: None,
             guidance: Guidance { cfg_scale: 3.0, stg_scale: 1.0, rescale_scale: 0.7, stg_blocks: vec![28] },
             conditioning: None,
             negative_prompt: String::new(),
@@ -142,6 +158,7 @@ impl Defaults {
             flow: self.flow,
             schedule,
             steps: said.steps.unwrap_or(self.steps),
+            steps_said: said.steps,
             stages: said.stages.unwrap_or(self.stages),
             guidance: Guidance {
                 cfg_scale: said.cfg_scale.unwrap_or(own.cfg_scale),
@@ -149,7 +166,7 @@ impl Defaults {
                 rescale_scale: said.rescale_scale.unwrap_or(own.rescale_scale),
                 stg_blocks: said.stg_blocks.clone().unwrap_or_else(|| own.stg_blocks.clone()),
             },
-            image_crf: said.image_crf.unwrap_or(self.image_crf),
+            image_crf: said.image_crf.or(self.image_crf),
             sigmas: said.sigmas.clone(),
             refine_sigmas: said.refine_sigmas.clone(),
             beyond_trained_length: said.beyond_trained_length,
@@ -177,12 +194,29 @@ mod tests {
         let draft = model.fill(Overrides::default(), "A lake".into(), vec![image(FramePosition::First)]);
         assert_eq!((draft.prompt.as_str(), draft.negative_prompt.as_str()), ("A lake", "blurry"));
         assert_eq!((draft.width, draft.height, draft.frames, draft.fps), (768, 512, 121, 24.0));
-        assert_eq!((draft.steps, draft.image_crf, draft.seed, draft.schedule), (30, 33, Seed(0), Schedule::Guided));
+        assert_eq!((draft.steps, draft.image_crf, draft.seed, draft.schedule), (30, None, Seed(0), Schedule::Guided));
         assert_eq!((draft.stages, draft.guidance), (Stages::One, model.guidance.clone()));
         let said = Overrides { negative_prompt: Some(String::new()), stg_scale: Some(0.0), ..Overrides::default() };
         let draft = model.fill(said, String::new(), vec![]);
         assert_eq!(draft.negative_prompt, "", "nothing, but said");
         assert_eq!(draft.guidance, Guidance { stg_scale: 0.0, ..model.guidance });
+    }
+
+    #[test]
+    fn defaults_that_contradict_their_flow_are_refused_by_field() {
+        let of = |flow, schedule, stages| Defaults { flow: Some(flow), stages, ..Defaults::official(schedule) };
+        let fields = |defaults: Defaults| match defaults.check() {
+            Ok(()) => vec![],
+            Err(faults) => faults.iter().map(|fault| fault.field).collect(),
+        };
+        assert!(fields(of(Flow::Hq, Schedule::Guided, Stages::Two)).is_empty());
+        assert_eq!(fields(of(Flow::Hq, Schedule::Distilled, Stages::One)), ["schedule", "stages"]);
+        assert_eq!(fields(of(Flow::Dev, Schedule::Distilled, Stages::One)), ["schedule"]);
+        assert_eq!(fields(of(Flow::Distilled, Schedule::Guided, Stages::Two)), ["schedule"]);
+        let appended = Some(ConditioningMode::AppendAll);
+        let hq = of(Flow::Hq, Schedule::Guided, Stages::Two);
+        assert_eq!(fields(Defaults { conditioning: appended, ..hq }), ["conditioning"]);
+        assert!(fields(Defaults::official(Schedule::Guided)).is_empty());
     }
 
     #[test]

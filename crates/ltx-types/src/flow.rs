@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Flow {
-    /// The eight steps of distilled weights, in one stage or two.
+    /// The fixed steps of distilled weights, in one stage or two.
     Distilled,
     /// Guided steps of dev weights, in one stage or two.
     Dev,

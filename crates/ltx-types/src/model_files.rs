@@ -2,6 +2,7 @@
 //!
 //! Must not know what is in them, or whether they are there.
 
+use crate::LoraRole;
 use std::{fmt, ops::RangeInclusive, path::PathBuf};
 
 /// Where a model's files lie.
@@ -36,6 +37,8 @@ pub struct LoraChoice {
     /// By what requests name it. One with a name counts where a request names it, with the strengths that the request states or
     /// these; one without counts always.
     pub name: Option<String>,
+    /// What it is to the model, where somebody says so.
+    pub role: Option<LoraRole>,
 }
 
 impl LoraChoice {
@@ -46,7 +49,7 @@ impl LoraChoice {
 
     /// With a strength for each stage.
     pub fn at(path: impl Into<PathBuf>, strengths: LoraStrengths) -> Self {
-        Self { path: path.into(), strengths, name: None }
+        Self { path: path.into(), strengths, name: None, role: None }
     }
 
     /// Whether it counts in the second stage only, so that a clip of one stage does without the file.

@@ -1,16 +1,24 @@
-//! What a model says about the requests that it can serve: sizes, stages, blocks, and how long a clip it has seen.
+//! What a model says about the requests that it can serve: sizes, stages, steps, blocks, and how long a clip it has seen.
 //!
 //! Must not know the request that is checked, nor the files that say it.
 
-use crate::{FrameRate, SizeRules};
+use crate::{DistilledLora, FrameRate, SizeRules};
 
 /// What requests for a model are held against.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ModelRules {
     /// Sizes of clips.
     pub sizes: SizeRules,
+    /// Steps of its distilled schedule; `None` until they are known.
+    pub distilled_steps: Option<usize>,
+    /// The H.264 round trip that its authors give images where nobody says one; `None` until it is known.
+    pub image_crf: Option<u32>,
+    /// In which stages it has the distilled LoRA; `None` until it is known.
+    pub distilled_lora: Option<DistilledLora>,
     /// Whether two stages are possible; `None` until it is known.
     pub two_stages: Option<bool>,
+    /// Whether a guided first stage may have a second one.
+    pub guided_two_stages: bool,
     /// Transformer blocks; `None` until they are known.
     pub blocks: Option<usize>,
     /// Seconds of the longest clip whose positions the model was trained on; `None` until they are known, or where a request was
@@ -24,7 +32,11 @@ impl ModelRules {
     /// What holds for every LTX model, as far as it is known without one.
     pub const LTX: Self = Self {
         sizes: SizeRules::LTX,
+        distilled_steps: None,
+        image_crf: None,
+        distilled_lora: None,
         two_stages: None,
+        guided_two_stages: true,
         blocks: None,
         trained_seconds: None,
         beyond_trained_length: true,

@@ -15,6 +15,8 @@ pub struct Crf(u8);
 impl Crf {
     /// No round trip.
     pub const OFF: Self = Self(0);
+    /// The round trip of LTX-2's authors, and where nobody knows the model.
+    pub const USUAL: u32 = 33;
 
     /// # Errors
     /// Above 51.
@@ -58,14 +60,17 @@ pub struct GenerationDraft {
     pub flow: Option<Flow>,
     /// The sampling schedule.
     pub schedule: Schedule,
-    /// Steps of the guided schedule; the distilled one is fixed.
+    /// Steps of the guided schedule; of a request that a node keeps, those that are taken.
     pub steps: usize,
+    /// Steps that were said, until it is known whether the schedule has as many.
+    #[serde(skip)]
+    pub steps_said: Option<usize>,
     /// One stage or two.
     pub stages: Stages,
     /// Guidance of the guided schedule.
     pub guidance: Guidance,
-    /// The images' H.264 round trip.
-    pub image_crf: u32,
+    /// The images' H.264 round trip; without it that of the model's authors.
+    pub image_crf: Option<u32>,
     /// Noise levels instead of the schedule's own; they say how many steps there are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sigmas: Option<Vec<f64>>,
@@ -82,6 +87,15 @@ pub struct GenerationDraft {
     /// nothing of it is stored.
     #[serde(skip)]
     pub faults: Vec<FieldError>,
+}
+
+impl GenerationDraft {
+    /// The same with what the model says itself of steps and images, as it was checked.
+    #[must_use]
+    pub fn settled(self, checked: &Generation) -> Self {
+        let image_crf = Some(checked.image_crf.get().map_or(0, u32::from));
+        Self { steps: checked.steps, steps_said: None, image_crf, ..self }
+    }
 }
 
 /// A generation whose fields fit together.

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Steps of the distilled schedule.
+/// Steps of the distilled schedule of LTX-2 and later, and where nobody knows the model.
 pub const DISTILLED_STEPS: usize = 8;
 /// Steps that refine the upscaled latent where a request lists no sigmas for them, whatever the schedule.
 pub const REFINING_STEPS: usize = 3;
@@ -13,7 +13,7 @@ pub const REFINING_STEPS: usize = 3;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Schedule {
-    /// The fixed eight-step schedule of distilled weights, without guidance.
+    /// The fixed schedule of distilled weights, without guidance; its steps are the model's.
     Distilled,
     /// The shifted schedule of dev weights, with CFG and STG.
     Guided,

@@ -2,10 +2,10 @@
 //!
 //! Must not know which values are legal where they are read.
 
-use crate::{DISTILLED_STEPS, FieldError, GenerationDraft, LoraUse, Overrides, Schedule, SigmaList, Stages};
+use crate::{FieldError, GenerationDraft, LoraUse, Overrides, Schedule, SigmaList, Stages};
 
 /// Every field of `said` that changes nothing in the `draft` it was filled into, or contradicts another. A value that says what
-/// happens anyway passes: eight steps of the distilled schedule, guidance that is off, an empty text.
+/// happens anyway passes: guidance that is off, an empty text. How many steps the distilled schedule has, its model says later.
 pub(crate) fn unread(said: &Overrides, draft: &GenerationDraft) -> Vec<FieldError> {
     let guided = draft.schedule == Schedule::Guided;
     let why = |off: &str| match guided {
@@ -45,19 +45,11 @@ pub(crate) fn unread(said: &Overrides, draft: &GenerationDraft) -> Vec<FieldErro
     found
 }
 
-/// Steps that are not those that will be taken.
+/// Steps that are not those of the sigmas that are listed.
 fn steps(said: &Overrides, draft: &GenerationDraft) -> Option<FieldError> {
     let steps = said.steps?;
-    let (taken, rule) = match (&draft.sigmas, draft.schedule) {
-        (Some(sigmas), _) => {
-            (sigmas.len().saturating_sub(1), "contradicts sigmas, which says how many steps there are")
-        }
-        (None, Schedule::Distilled) => (
-            DISTILLED_STEPS,
-            "is not read: the distilled schedule has eight; say 8, or list sigmas, or ask for schedule guided",
-        ),
-        (None, Schedule::Guided) => return None,
-    };
+    let taken = draft.sigmas.as_ref()?.len().saturating_sub(1);
+    let rule = "contradicts sigmas, which says how many steps there are";
     let error = (steps != taken).then(|| FieldError::new("steps", steps, rule))?;
     // A list that is no schedule itself makes no number of steps legal.
     Some(if (1..=SigmaList::MOST_STEPS).contains(&taken) { error.nearest(taken) } else { error })
@@ -88,11 +80,8 @@ mod tests {
     }
 
     #[test]
-    fn the_distilled_schedule_takes_eight_steps_without_guidance() {
+    fn the_distilled_schedule_is_without_guidance() {
         let distilled = |said| one(Schedule::Distilled, said);
-        for steps in [0, 4, 9, 2000] {
-            assert_eq!(distilled(Overrides { steps: Some(steps), ..Overrides::default() }), ("steps", "8".into()));
-        }
         for cfg_scale in [Some(0.0), Some(3.0), Some(f64::NAN)] {
             let said = Overrides { cfg_scale, ..Overrides::default() };
             assert_eq!(distilled(said), ("guidance_scale", "1".into()));
@@ -107,7 +96,6 @@ mod tests {
         assert_eq!(distilled(said), ("negative_prompt", "\"\"".into()));
         // All at once, and what says what happens anyway.
         let all = Overrides {
-            steps: Some(4),
             cfg_scale: Some(3.0),
             stg_scale: Some(1.0),
             rescale_scale: Some(0.7),
@@ -116,7 +104,7 @@ mod tests {
             refine_sigmas: Some(vec![0.5, 0.0]),
             ..Overrides::default()
         };
-        assert_eq!(refused(Schedule::Distilled, all).len(), 7);
+        assert_eq!(refused(Schedule::Distilled, all).len(), 6);
         let off = Overrides {
             steps: Some(8),
             cfg_scale: Some(1.0),
@@ -130,10 +118,10 @@ mod tests {
         assert_eq!(refused(Schedule::Guided, off), []);
         assert_eq!(refused(Schedule::Distilled, Overrides::default()), []);
         // The model's own schedule is not the one that is asked for.
-        let guided = Overrides { schedule: Some(Schedule::Guided), steps: Some(4), ..Overrides::default() };
+        let guided = Overrides { schedule: Some(Schedule::Guided), cfg_scale: Some(4.0), ..Overrides::default() };
         assert_eq!(refused(Schedule::Distilled, guided), []);
-        let distilled = Overrides { schedule: Some(Schedule::Distilled), steps: Some(4), ..Overrides::default() };
-        assert_eq!(one(Schedule::Guided, distilled).0, "steps");
+        let distilled = Overrides { schedule: Some(Schedule::Distilled), cfg_scale: Some(4.0), ..Overrides::default() };
+        assert_eq!(one(Schedule::Guided, distilled).0, "guidance_scale");
     }
 
     #[test]

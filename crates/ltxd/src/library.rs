@@ -4,8 +4,7 @@
 
 use crate::{exit::BadInput, hub};
 use anyhow::{Context, Result};
-use ltx_catalog::{ModelLibrary, Places, fingerprint};
-use ltx_policy::WeightFingerprint;
+use ltx_catalog::{Fingerprints, ModelLibrary, Places};
 use ltx_types::ModelFiles;
 use std::{
     io,
@@ -49,8 +48,8 @@ fn has_manifest(folder: &Path) -> bool {
 }
 
 /// What tells a model's files from others', without reading a weight.
-pub(crate) fn fingerprint(files: &ModelFiles) -> io::Result<WeightFingerprint> {
-    fingerprint::of_headers(files, |gguf| ltx_weights::header_bytes(gguf).map_err(io::Error::other))
+pub(crate) fn fingerprints(files: &ModelFiles) -> io::Result<Fingerprints> {
+    Fingerprints::of_headers(files, |gguf| ltx_weights::header_bytes(gguf).map_err(io::Error::other))
 }
 
 /// Whether `--model` names a file or a folder rather than a model.

@@ -117,9 +117,9 @@ impl Models for Tiny {
         Ok(Box::new(Reported(engine().map_err(EngineError::from)?, Arc::clone(&self.1))))
     }
 
-    fn identity(&self, model: &str) -> Option<ModelIdentity> {
+    fn identity(&self, model: &str, _: &Generation) -> Option<ModelIdentity> {
         let weights = WeightFingerprint::default();
-        Some(ModelIdentity { name: model.to_owned(), version: self.0.version().to_owned(), weights })
+        Some(ModelIdentity { name: model.to_owned(), version: self.0.version_or(None), weights })
     }
 
     fn rules(&self, _: &str) -> Option<ModelRules> {

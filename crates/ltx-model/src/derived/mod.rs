@@ -1,12 +1,13 @@
 //! The configuration of a checkpoint whose files state none, from its keys and shapes: sizes are what the tensors have, everything
-//! else is what the published LTX-2.3 22B states. A checkpoint that does not show that family has none.
+//! else is what the published LTX-2.3 22B states, or LTX-Video 0.9.8. A checkpoint that shows neither has none.
 //!
 //! Must not know files.
 
 mod transformer;
 mod vae;
+mod video_alone;
 
-use crate::architecture::Keys;
+use crate::architecture::{Family, Keys};
 use ltx_nn::{NnError, Result};
 use serde_json::Value;
 
@@ -14,21 +15,25 @@ use serde_json::Value;
 const PUBLISHED: &str = include_str!("../../../../models/facts/ltx-2.3-22b.config.json");
 
 /// What to do about a checkpoint that does not say what it is.
-const ADD_ONE: &str = "LTX-2.3's; add the configuration .json of the model (models/facts) as a component";
+const ADD_ONE: &str =
+    "LTX-2.3's or LTX-Video 0.9.8's; add the configuration .json of the model (models/facts) as a component";
 
 /// The section `transformer`, for the transformer, the text connector and the text projection. `text_width` is the width of the
 /// text encoder's hidden states, where it is known: no shape shows it.
 ///
 /// # Errors
-/// The keys or shapes are not those of LTX-2.3.
+/// The keys or shapes are not those of LTX-2.3, LTX-2.5 or LTX-Video 0.9.8.
 pub fn transformer_section(keys: &dyn Keys, text_width: Option<usize>) -> Result<Value> {
+    if Family::has_no_text_part(keys) {
+        return video_alone::section(&Shapes(keys));
+    }
     transformer::section(&Shapes(keys), published("transformer")?, text_width)
 }
 
 /// The section `vae`, for the encoder and the decoder of pixels.
 ///
 /// # Errors
-/// The keys or shapes are not those of LTX-2.3.
+/// The keys or shapes are not those of LTX-2.3 or LTX-Video 0.9.8.
 pub fn vae_section(keys: &dyn Keys) -> Result<Value> {
     vae::section(&Shapes(keys), published("vae")?)
 }

@@ -3,7 +3,9 @@
 //! Must not know how shapes are read.
 
 use super::*;
-use crate::architecture::Architecture;
+use crate::{
+    architecture::Architecture, diffusers::official, transformer::TransformerConfig, video_vae::VideoVaeConfig,
+};
 use ltx_testkit::open;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -83,4 +85,66 @@ fn what_does_not_show_the_family_has_no_configuration() {
     assert!(vae_section(&keys).unwrap_err().to_string().contains("47"));
     keys.0.insert("vae.decoder.up_blocks.1.conv.conv.weight".into(), vec![0, 0, 0, 0, 0]);
     assert!(vae_section(&keys).is_err());
+}
+
+/// Official keys of a file of diffusers' LTX-Video.
+fn keys_of(part: &str) -> Listed {
+    let set = open(&format!("../ltxv-tiny/{part}/diffusion_pytorch_model.safetensors"));
+    Listed(set.keys().map(|key| (key.to_owned(), set.shape_of(key).unwrap().to_vec())).collect())
+}
+
+#[test]
+fn ltx_video_is_known_by_its_keys_and_its_vae_by_its_shapes() {
+    let keys = keys_of("vae");
+    let file = ltx_testkit::tiny("../ltxv-tiny/vae/config.json");
+    let stated = official(serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()).unwrap();
+    let derived = vae_section(&keys).unwrap();
+    let [found, expected] = [&derived, &stated["vae"]].map(|vae| VideoVaeConfig::from_json(vae).unwrap());
+    assert_eq!(format!("{found:?}"), format!("{expected:?}"));
+    // Its transformer is narrower than any that is published, so the heads are not known.
+    let narrow = transformer_section(&keys_of("transformer"), None).unwrap_err().to_string();
+    assert!(narrow.contains("the width of the transformer") && narrow.contains("64"), "{narrow}");
+}
+
+/// The tiny transformer's keys with the sides that the published 2B has.
+fn of_2b() -> Listed {
+    let side = |length: usize| match length {
+        64 => 2048,
+        32 => 4096,
+        8 => 128,
+        256 => 256,
+        384 => 6 * 2048,
+        other => other,
+    };
+    let keys = keys_of("transformer").0.into_iter();
+    Listed(keys.map(|(key, shape)| (key, shape.into_iter().map(side).collect())).collect())
+}
+
+#[test]
+fn the_published_ltx_video_is_what_its_shapes_say() {
+    let section = transformer_section(&of_2b(), None).unwrap();
+    let config = TransformerConfig::from_json(&section).unwrap();
+    assert_eq!((config.num_layers, config.num_attention_heads, config.attention_head_dim), (3, 32, 64));
+    assert_eq!((config.in_channels, config.caption_projection, config.adaln_rows()), (128, Some(4096), 6));
+    assert_eq!(config.positional_embedding_max_pos, [20.0, 2048.0, 2048.0]);
+}
+
+#[test]
+fn a_stripped_ltx_2_is_no_ltx_video() {
+    assert!(Family::has_no_text_part(&of_2b()) && Family::has_no_text_part(&keys_of("vae")));
+    let with = |key: &str, shape: &[usize]| {
+        let mut keys = of_2b();
+        keys.0.insert(key.to_owned(), shape.to_vec());
+        Family::has_no_text_part(&keys)
+    };
+    let root = "model.diffusion_model.";
+    assert!(!with(&format!("{root}caption_projection.linear_1.weight"), &[4096, 3840]), "as wide as Gemma 3");
+    assert!(!with(&format!("{root}av_ca_a2v_gate_adaln_single.linear.bias"), &[2048]));
+    assert!(!with(&format!("{root}video_embeddings_connector.learnable_registers"), &[128, 3840]));
+    assert!(!with("vae.decoder.conv_in.conv.weight", &[1024, 128, 3, 3, 3]), "its decoder is told no timestep");
+    assert!(with("vae.decoder.last_time_embedder.timestep_embedder.linear_1.bias", &[256]));
+    // What is stated decides.
+    let stated = |class: &str| Family::states_no_text_part(&json!({ "transformer": { "_class_name": class } }));
+    assert_eq!((stated("AVTransformer3DModel"), stated("Transformer3DModel")), (Some(false), Some(true)));
+    assert_eq!(Family::states_no_text_part(&json!({ "vae": {} })), None);
 }

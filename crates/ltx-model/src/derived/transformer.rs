@@ -81,7 +81,7 @@ fn connector(shapes: &Shapes<'_>, section: &mut Value) -> Result<()> {
     Ok(())
 }
 
-fn matrix(shapes: &Shapes<'_>, key: &str) -> Result<[usize; 2]> {
+pub(super) fn matrix(shapes: &Shapes<'_>, key: &str) -> Result<[usize; 2]> {
     let shape = shapes.of(key, 2)?;
     Ok([shape[0], shape[1]])
 }

@@ -28,7 +28,10 @@ pub(super) fn section(shapes: &Shapes<'_>, mut section: Value) -> Result<Value> 
         let [folded, base] = convolution(shapes, "vae.decoder.conv_out.conv.weight")?;
         section["decoder_base_channels"] = json!(base);
         section["patch_size"] = json!(patch(folded)?);
-        section["decoder_blocks"] = decoder(shapes, base)?;
+        // LTX-Video 0.9.8: a decoder that is told a timestep, every upsampling beside what it folds.
+        let told = shapes.0.has_prefix("vae.decoder.last_time_embedder.");
+        section["timestep_conditioning"] = json!(told);
+        section["decoder_blocks"] = decoder(shapes, base, told)?;
     }
     Ok(section)
 }
@@ -64,7 +67,7 @@ fn encoder(shapes: &Shapes<'_>, mut channels: usize) -> Result<Value> {
 }
 
 /// The decoder's blocks as the configuration lists them: in the encoder's order.
-fn decoder(shapes: &Shapes<'_>, base: usize) -> Result<Value> {
+fn decoder(shapes: &Shapes<'_>, base: usize, residual_upsampling: bool) -> Result<Value> {
     let head = "vae.decoder.up_blocks.";
     let count = shapes.count(head);
     let mut blocks = Vec::new();
@@ -77,7 +80,11 @@ fn decoder(shapes: &Shapes<'_>, base: usize) -> Result<Value> {
         let [folded, inputs] = convolution(shapes, &key)?;
         let next = next_residual(shapes, head, number, count)?.unwrap_or(base);
         let kind = kind(&key, shapes.divided(&key, folded, next)?)?;
-        blocks.push(json!([kind, {"multiplier": shapes.divided(&key, inputs, next)?}]));
+        let multiplier = shapes.divided(&key, inputs, next)?;
+        blocks.push(match residual_upsampling {
+            true => json!([kind, {"multiplier": multiplier, "residual": true}]),
+            false => json!([kind, {"multiplier": multiplier}]),
+        });
     }
     blocks.reverse();
     Ok(Value::Array(blocks))

@@ -3,7 +3,9 @@
 //!
 //! Must not know tensors, or where a configuration came from.
 
+use super::T5Special;
 use crate::config::{Entries, parse, positive, require, within};
+use candle_core::DType;
 use ltx_nn::Result;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -171,6 +173,16 @@ impl T5Config {
         within("relative_attention_max_distance", self.relative_attention_max_distance, exact + 1..=1 << 20)?;
         positive("layer_norm_epsilon", self.layer_norm_epsilon)?;
         Ok(self)
+    }
+
+    /// Ids of the tokens that are no text.
+    pub fn special(&self) -> T5Special {
+        T5Special { eos: self.eos_token_id, pad: self.pad_token_id }
+    }
+
+    /// What it is computed in where the model is computed in `dtype`: its states leave the range of f16.
+    pub fn compute_dtype(dtype: DType) -> DType {
+        if dtype == DType::F16 { DType::F32 } else { dtype }
     }
 
     /// Width of all heads together.

@@ -17,7 +17,7 @@ impl T5Config {
         Stack { keys: T5Encoder::MARK.to_owned(), count: self.num_layers }
     }
 
-    /// Bytes that prompts of so many tokens take, at the worst moment of a layer.
+    /// Bytes that prompts of so many tokens take, at the worst moment of a layer. `placement` is the encoder's own.
     pub fn activation_bytes(&self, prompts: &[usize], placement: Placement) -> u64 {
         let value = placement.value_bytes();
         let pairs = |tokens: u64| self.num_heads as u64 * tokens * tokens;

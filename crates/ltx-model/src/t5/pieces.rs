@@ -85,7 +85,7 @@ fn base64(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::t5::T5Tokenizer;
+    use crate::t5::{T5Special, T5Tokenizer};
     use prost::Message;
 
     #[test]
@@ -105,7 +105,8 @@ mod tests {
         });
         let model = crate::text_encoder::unigram_proto(pieces.collect()).encode_to_vec();
         let own = tokenizer_json(&model).unwrap();
-        let [own, theirs] = [own, theirs].map(|bytes| T5Tokenizer::from_bytes(&bytes, 1).unwrap());
+        let [own, theirs] =
+            [own, theirs].map(|bytes| T5Tokenizer::from_bytes(&bytes, T5Special { eos: 1, pad: 0 }).unwrap());
         for prompt in ["A calm lake at sunrise, a heron takes off.", "x", "blurry, low quality"] {
             assert_eq!(own.encode(prompt).unwrap(), theirs.encode(prompt).unwrap(), "{prompt}");
         }

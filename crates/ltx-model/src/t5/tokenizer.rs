@@ -6,6 +6,15 @@ use super::T5_TOKENS;
 use crate::text_encoder::{PromptError, TokenIds};
 use tokenizers::Tokenizer;
 
+/// Ids of the tokens that are no text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct T5Special {
+    /// `</s>`, which ends every prompt.
+    pub eos: u32,
+    /// `<pad>`.
+    pub pad: u32,
+}
+
 /// T5's tokenizer.
 pub struct T5Tokenizer {
     tokenizer: Tokenizer,
@@ -13,14 +22,23 @@ pub struct T5Tokenizer {
 }
 
 impl T5Tokenizer {
-    /// From the bytes of `tokenizer.json` and the id of `</s>`.
+    /// From the bytes of `tokenizer.json`, for an encoder whose special tokens have these ids.
     ///
     /// # Errors
-    /// The bytes are not a tokenizer.
-    pub fn from_bytes(bytes: &[u8], eos: u32) -> Result<Self, PromptError> {
+    /// The bytes are not a tokenizer, or one whose `</s>` or `<pad>` has another id.
+    pub fn from_bytes(bytes: &[u8], special: T5Special) -> Result<Self, PromptError> {
         let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|source| PromptError::BadTokenizer { source })?;
         tokenizer.with_padding(None);
         let _ = tokenizer.with_truncation(None);
+        let T5Special { eos, pad } = special;
+        for (text, expected) in [("</s>", eos), ("<pad>", pad)] {
+            let found = tokenizer.token_to_id(text);
+            if found.is_some_and(|found| found != expected) || found.is_none() && text == "</s>" {
+                let found = found.map_or_else(|| "absent".to_owned(), |found| format!("token {found}"));
+                let reason = format!("{text} is {found}, and token {expected} by the encoder's configuration");
+                return Err(PromptError::BadPieces { reason });
+            }
+        }
         Ok(Self { tokenizer, eos })
     }
 
@@ -43,5 +61,23 @@ impl T5Tokenizer {
             return Err(PromptError::TooLong { count: ids.len(), most: T5_TOKENS });
         }
         Ok(TokenIds(ids))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn special_tokens_have_the_ids_that_the_encoder_expects() {
+        let file = ltx_testkit::tiny("../ltxv-tiny/tokenizer/tokenizer.json");
+        let bytes = std::fs::read(file).unwrap();
+        let opened = |eos, pad| T5Tokenizer::from_bytes(&bytes, T5Special { eos, pad }).map(drop);
+        assert!(opened(1, 0).is_ok());
+        assert_eq!(
+            opened(2, 0).unwrap_err().to_string(),
+            "tokenizer: </s> is token 1, and token 2 by the encoder's configuration"
+        );
+        assert!(opened(1, 3).unwrap_err().to_string().contains("<pad> is token 0, and token 3"));
     }
 }

@@ -13,8 +13,15 @@ pub(crate) struct PreparedImage {
     pixels: ltx_media::RgbImage,
     frame_index: usize,
     strength: f64,
-    /// What its latent is drawn with; without it the latent is the mean.
-    noise: Option<Tensor>,
+    /// What its latent is drawn with in every stage; without it the latent is the mean.
+    noise: Vec<Tensor>,
+}
+
+/// The size of a stage, counted from 0.
+#[derive(Clone, Copy)]
+pub(crate) struct StageSize {
+    pub(crate) stage: usize,
+    pub(crate) shape: PixelShape,
 }
 
 /// An image's latent at one stage's size.
@@ -31,28 +38,29 @@ impl PreparedImage {
         if let Some(crf) = crf.get() {
             pixels = ltx_media::crf_round_trip(&pixels, crf)?;
         }
-        Ok(Self { pixels, frame_index: condition.frame_index, strength: condition.strength.get(), noise: None })
+        Ok(Self { pixels, frame_index: condition.frame_index, strength: condition.strength.get(), noise: vec![] })
     }
 
-    /// The image as LTX-Video 0.9.x takes it: stretched to the frame, its latent drawn with `noise`.
-    pub(crate) fn drawn_with(self, noise: Tensor) -> Self {
-        Self { noise: Some(noise), ..self }
+    /// The image as LTX-Video 0.9.x takes it: stretched to the frame, its latent drawn with the stage's `noise`.
+    pub(crate) fn drawn_with(self, noise: Vec<Tensor>) -> Self {
+        Self { noise, ..self }
     }
 
     pub(crate) fn encode(
         &self,
         encoder: &VideoEncoder,
-        shape: PixelShape,
+        StageSize { stage, shape }: StageSize,
         device: &Device,
         taps: &Taps,
     ) -> Result<ConditionedImage> {
-        let planar = match self.noise {
+        let noise = self.noise.get(stage);
+        let planar = match noise {
             None => ltx_media::to_pixels(&self.pixels, shape),
             Some(_) => ltx_media::to_stretched_pixels(&self.pixels, shape),
         };
         let pixels = Tensor::from_vec(planar, (1, 3, 1, shape.height, shape.width), device)?;
         taps.record("pixels", || Ok(pixels.clone()))?;
-        let latent = match &self.noise {
+        let latent = match noise {
             None => encoder.forward(&pixels, &Taps::off())?,
             Some(noise) => {
                 let posterior = encoder.posterior(&pixels, &Taps::off())?;

@@ -8,5 +8,6 @@ mod points;
 mod state;
 
 pub(crate) use drawn::Drawn;
-pub(crate) use images::{ConditionedImage, PreparedImage};
+pub(crate) use images::{ConditionedImage, PreparedImage, StageSize};
+pub(crate) use points::Upsampled;
 pub(crate) use state::TokenState;

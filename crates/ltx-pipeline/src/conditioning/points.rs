@@ -4,7 +4,7 @@
 //!
 //! Must not know the transformer.
 
-use super::{ConditionedImage, Drawn, TokenState, state::Held};
+use super::{ConditionedImage, TokenState, drawn::PassNoise, state::Held};
 use crate::{
     Result, Sigmas,
     tokens::{Positions, patchify},
@@ -13,13 +13,23 @@ use candle_core::Tensor;
 use ltx_nn::Taps;
 use ltx_types::{FrameRate, LatentScale, LatentShape};
 
+/// What a second pass begins with.
+#[derive(Clone, Copy)]
+pub(crate) struct Upsampled<'a> {
+    /// `[1, C, F, H, W]`.
+    pub(crate) latent: &'a Tensor,
+    /// The first of its noise levels.
+    pub(crate) sigma: f32,
+}
+
 /// What is as good as equal among sigmas.
 const NEAR: f32 = 1e-6;
 
 impl TokenState {
-    /// Lays out a clip that begins as noise, and what its sampling begins with, `[1, T, C]`.
+    /// Lays out a clip that begins as noise, or as a latent with that share of noise, and what its sampling begins with, `[1, T, C]`.
     pub(crate) fn of_points(
-        drawn: &Drawn,
+        drawn: &PassNoise,
+        from: Option<Upsampled<'_>>,
         images: &[ConditionedImage],
         (scale, rate): (LatentScale, FrameRate),
         taps: &Taps,
@@ -27,7 +37,13 @@ impl TokenState {
         let (_, _, frames, height, width) = drawn.clip.dims5()?;
         let shape = LatentShape { frames, height, width };
         let noise = patchify(&drawn.clip)?;
-        let mut clip = noise.clone();
+        let mut clip = match from {
+            None => noise.clone(),
+            Some(Upsampled { latent, sigma }) => {
+                let (share, latent) = (f64::from(sigma), patchify(latent)?);
+                ((&noise * share)? + (latent * f64::from(1.0 - sigma))?)?
+            }
+        };
         let mut clip_mask = vec![1f32; shape.tokens()];
         let (mut tokens, mut noises, mut mask) = (Vec::new(), Vec::new(), Vec::new());
         let mut positions = Positions::default();

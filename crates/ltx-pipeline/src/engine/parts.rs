@@ -9,10 +9,9 @@ use crate::{
     plan::{Fit, Sizes},
     resident::{Place, Slot, kept},
 };
-use candle_core::DType;
 use ltx_model::{
     part::Module,
-    t5::T5Encoder,
+    t5::{T5Config, T5Encoder},
     text_encoder::{Gemma, TextEncoder},
     transformer::Transformer,
     upsampler::Upsampler,
@@ -111,9 +110,8 @@ impl Engine {
     pub(crate) fn t5(&self, text: &T5Files) -> Result<T5Encoder> {
         let [for_layers, _] = self.host_shares();
         let vb = self.staged((self.source(&text.tensors), Worn::default()), &self.staging.gemma, for_layers)?;
-        // Its states leave the range of f16.
-        let vb = if vb.compute().dtype == DType::F16 { vb.with_dtype(DType::F32) } else { vb };
-        Ok(T5Encoder::load(&vb, &text.config)?)
+        let dtype = T5Config::compute_dtype(vb.compute().dtype);
+        Ok(T5Encoder::load(&vb.with_dtype(dtype), &text.config)?)
     }
 
     pub(crate) fn video_encoder(&self, fit: &Fit) -> Result<Arc<VideoEncoder>> {

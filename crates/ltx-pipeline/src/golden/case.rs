@@ -6,11 +6,16 @@ use super::{
     sampler::{KnownSampling, RawSampler},
     upscaler::RawUpscalerCase,
 };
-use crate::{DecodeNoise, PipelineError, schedule::of_points as points_schedule};
+use crate::{
+    DecodeNoise, PipelineError, Sigmas,
+    schedule::{of_points as points_schedule, refining_of_points},
+};
 use candle_core::DType;
+use ltx_model::architecture::Family;
 use ltx_types::{
     ConditioningMode, Defaults, FieldError, FieldErrors, Flow, FramePosition, Generation, Guidance, ImageInput,
-    ImageSource, LoraChoice, LoraStrengths, Method, ModelFiles, Overrides, Schedule, Seed, Stages, Strength,
+    ImageSource, LoraChoice, LoraStrengths, Method, ModelFiles, ModelRules, Overrides, Schedule, Seed, Stages,
+    Strength,
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use std::{
@@ -226,16 +231,14 @@ impl RawLora {
     }
 }
 
-impl RawCase {
-    /// The sigmas of a case of LTX-Video 0.9.x, where they are not the schedule's.
-    fn sigmas_of_its_own(&self, schedule: Schedule, steps: usize) -> Option<Vec<f64>> {
-        let usual = points_schedule(schedule, steps);
-        let near = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-6;
-        let same = usual.values().len() == self.stage1_sigmas.len();
-        let same = same && usual.values().iter().zip(&self.stage1_sigmas).all(near);
-        (!same).then(|| self.stage1_sigmas.iter().map(|sigma| f64::from(*sigma)).collect())
-    }
+/// The sigmas that a case of LTX-Video 0.9.x states, where they are not the usual ones.
+fn sigmas_of_its_own(usual: &Sigmas, stated: &[f32]) -> Option<Vec<f64>> {
+    let near = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-6;
+    let same = usual.values().len() == stated.len() && usual.values().iter().zip(stated).all(near);
+    (!same).then(|| stated.iter().map(|sigma| f64::from(*sigma)).collect())
+}
 
+impl RawCase {
     fn request(self, folder: &Path, flow: Option<Flow>) -> Result<Generation, FieldErrors> {
         let schedule = if self.guidance.is_some() { Schedule::Guided } else { Schedule::Distilled };
         let image = |image: RawImage| ImageInput {
@@ -246,7 +249,9 @@ impl RawCase {
         let guidance = self.guidance.as_ref();
         let of_points = self.family.as_ref().is_some_and(|family| family.starts_with("ltxv"));
         let steps = self.stage1_sigmas.len().saturating_sub(1);
-        let own_sigmas = of_points.then(|| self.sigmas_of_its_own(schedule, steps)).flatten();
+        let own = |usual: Sigmas, stated: &[f32]| if of_points { sigmas_of_its_own(&usual, stated) } else { None };
+        let own_sigmas = own(points_schedule(schedule, steps), &self.stage1_sigmas);
+        let refine_sigmas = self.stage2_sigmas.as_ref().and_then(|stated| own(refining_of_points(), stated));
         let said = Overrides {
             flow,
             negative_prompt: Some(self.negative_prompt.unwrap_or_default()),
@@ -257,8 +262,9 @@ impl RawCase {
             fps: Some(self.frame_rate),
             seed: Some(self.seed),
             // The schedule's own arithmetic is part of what a case proves; only the number of steps is taken.
-            steps: own_sigmas.is_none().then_some(steps).filter(|_| !of_points || schedule == Schedule::Guided),
+            steps: own_sigmas.is_none().then_some(steps),
             sigmas: own_sigmas,
+            refine_sigmas,
             stages: Some(if self.stage2_sigmas.is_some() { Stages::Two } else { Stages::One }),
             cfg_scale: guidance.map(|guidance| guidance.cfg_scale),
             stg_scale: guidance.map(|guidance| guidance.stg_scale),
@@ -269,7 +275,9 @@ impl RawCase {
         };
         let images = self.images.into_iter().map(image).collect();
         let draft = Defaults::official(schedule).fill(said, self.prompt, images);
-        let request = draft.check(self.method)?;
+        let family = if of_points { Family::Ltxv098 } else { Family::Ltx23 };
+        let rules = ModelRules { distilled_steps: Some(family.distilled_steps()), ..ModelRules::LTX };
+        let request = draft.check_by(&rules, self.method)?;
         let tokens = crate::schedule::tokens(&request);
         match self.schedule_tokens.filter(|stated| *stated != tokens) {
             Some(stated) => {

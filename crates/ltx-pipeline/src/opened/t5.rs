@@ -58,6 +58,7 @@ impl T5Files {
         let tensors = Self::tensors(&path)?;
         let folder = if path.is_file() { path.parent().unwrap_or(&path).to_owned() } else { path.clone() };
         let config = configuration(&tensors, &folder)?;
+        check_llama(&tensors, &config)?;
         Ok(Self { tensors: Arc::new(tensors), config, folder })
     }
 
@@ -70,7 +71,7 @@ impl T5Files {
     pub(crate) fn tokenizer(&self) -> Result<T5Tokenizer> {
         let (bytes, file) = self.tokenizer_json()?;
         let unusable = |source: PromptError| PipelineError::Tokenizer { file, source };
-        T5Tokenizer::from_bytes(&bytes, self.config.eos_token_id).map_err(unusable)
+        T5Tokenizer::from_bytes(&bytes, self.config.special()).map_err(unusable)
     }
 
     /// It as a `tokenizer.json`, and the file that it comes from.
@@ -127,12 +128,19 @@ fn configuration(tensors: &TensorSet, folder: &Path) -> Result<T5Config> {
     }
     let missing = || NnError::unsupported("T5 configuration", "absent", "config.json beside the weights");
     let shapes = shapes(tensors).ok_or_else(missing).and_then(|shapes| T5Config::from_shapes(&shapes));
-    let config = shapes.map_err(config_of(tensors.path()))?;
-    check_llama(tensors, &config)?;
+    let mut config = shapes.map_err(config_of(tensors.path()))?;
+    let stated = |key: &str| tensors.metadata(&format!("{GGML}{key}")).and_then(|id| id.parse().ok());
+    config.eos_token_id = stated(EOS).unwrap_or(config.eos_token_id);
+    config.pad_token_id = stated(PAD).unwrap_or(config.pad_token_id);
     Ok(config)
 }
 
-/// Refuses keys of llama.cpp's that say otherwise than the shapes, or that nobody here knows.
+/// How llama.cpp's keys of a tokenizer begin, and those of the tokens that the encoder needs.
+const GGML: &str = "tokenizer.ggml.";
+const EOS: &str = "eos_token_id";
+const PAD: &str = "padding_token_id";
+
+/// Refuses keys of llama.cpp's that say otherwise than the shapes or the configuration beside them, or that nobody here knows.
 fn check_llama(tensors: &TensorSet, config: &T5Config) -> Result<()> {
     const IDLE: [&str; 3] = ["context_length", "decoder_start_token_id", "decoder_block_count"];
     let known = [
@@ -147,6 +155,13 @@ fn check_llama(tensors: &TensorSet, config: &T5Config) -> Result<()> {
         ("attention.layer_norm_rms_epsilon", config.layer_norm_epsilon),
         ("attention.layer_norm_epsilon", config.layer_norm_epsilon),
     ];
+    for (key, expected) in [(EOS, config.eos_token_id), (PAD, config.pad_token_id)] {
+        let key = format!("{GGML}{key}");
+        if let Some(stated) = tensors.metadata(&key).filter(|stated| stated.parse() != Ok(expected)) {
+            let source = NnError::unsupported(key, stated, format!("{expected}, as its configuration says"));
+            return Err(config_of(tensors.path())(source));
+        }
+    }
     for head in ["t5encoder.", "t5."] {
         for (key, stated) in tensors.metadata_under(head) {
             let Some((_, expected)) = known.iter().find(|(known, _)| *known == key) else {
@@ -181,11 +196,10 @@ fn shapes(tensors: &TensorSet) -> Option<T5Shapes> {
 
 /// The vocabulary of a GGUF file, where it has one.
 fn unigram_of_gguf(tensors: &TensorSet) -> Result<Option<UnigramModel>> {
-    const HEAD: &str = "tokenizer.ggml.";
     let refused = |key: &str, found: String, supported: &str| {
-        config_of(tensors.path())(NnError::unsupported(format!("{HEAD}{key}"), found, supported))
+        config_of(tensors.path())(NnError::unsupported(format!("{GGML}{key}"), found, supported))
     };
-    let Some(texts) = tensors.texts(&format!("{HEAD}tokens"))? else { return Ok(None) };
+    let Some(texts) = tensors.texts(&format!("{GGML}tokens"))? else { return Ok(None) };
     for (key, supported) in [
         ("model", "t5"),
         ("add_space_prefix", "true"),
@@ -193,13 +207,13 @@ fn unigram_of_gguf(tensors: &TensorSet) -> Result<Option<UnigramModel>> {
         ("add_bos_token", "false"),
         ("add_eos_token", "true"),
     ] {
-        match tensors.metadata(&format!("{HEAD}{key}")) {
+        match tensors.metadata(&format!("{GGML}{key}")) {
             Some(stated) if stated != supported => return Err(refused(key, stated.to_owned(), supported)),
             _ => {}
         }
     }
     let list = |key: &str| -> Result<Vec<f64>> {
-        let list = tensors.numbers(&format!("{HEAD}{key}"))?.unwrap_or_default();
+        let list = tensors.numbers(&format!("{GGML}{key}"))?.unwrap_or_default();
         let short = || refused(key, format!("of {} items", list.len()), "one for each token");
         if list.len() == texts.len() { Ok(list) } else { Err(short()) }
     };
@@ -209,9 +223,16 @@ fn unigram_of_gguf(tensors: &TensorSet) -> Result<Option<UnigramModel>> {
         let kind = kind.map_err(|source| PipelineError::Tokenizer { file: tensors.path().to_owned(), source })?;
         Ok::<_, PipelineError>(Piece { text: (*text).to_owned(), score: *score as f32, kind })
     };
-    let pieces = texts.iter().zip(scores.iter().zip(&kinds)).map(piece).collect::<Result<_>>()?;
+    let pieces: Vec<Piece> = texts.iter().zip(scores.iter().zip(&kinds)).map(piece).collect::<Result<_>>()?;
+    let unknown = pieces.iter().position(|piece| piece.kind == PieceKind::Unknown);
+    if let Some(stated) = tensors.metadata(&format!("{GGML}unknown_token_id"))
+        && unknown.is_none_or(|unknown| stated.parse() != Ok(unknown))
+    {
+        let supported = unknown.map_or_else(|| "none".to_owned(), |unknown| unknown.to_string());
+        return Err(refused("unknown_token_id", stated.to_owned(), &format!("{supported}, as its token types say")));
+    }
     // Bytes, whichever sign the file gives them.
-    let charsmap = tensors.numbers(&format!("{HEAD}precompiled_charsmap"))?;
+    let charsmap = tensors.numbers(&format!("{GGML}precompiled_charsmap"))?;
     let charsmap = charsmap.map(|map| map.into_iter().map(|byte| (byte as i64 & 0xff) as u8).collect());
     Ok(Some(UnigramModel { pieces, charsmap }))
 }

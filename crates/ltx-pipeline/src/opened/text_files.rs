@@ -4,7 +4,8 @@
 
 use super::{LtxFile, T5Files, TextFolder, same};
 use crate::{PipelineError, Result};
-use ltx_model::{architecture::Family, footprint::Stack, text_encoder::TokenIds};
+use candle_core::DType;
+use ltx_model::{architecture::Family, footprint::Stack, t5::T5Config, text_encoder::TokenIds};
 use ltx_weights::{ShapeOnly, TensorSet};
 use std::{path::Path, sync::Arc};
 
@@ -62,6 +63,14 @@ impl TextFiles {
         match self {
             Self::Gemma(text) => text.projection_tensors(),
             Self::T5(_) => Ok(None),
+        }
+    }
+
+    /// The dtype that it is computed in where the model is computed in `dtype`.
+    pub(crate) fn compute_dtype(&self, dtype: DType) -> DType {
+        match self {
+            Self::Gemma(_) => dtype,
+            Self::T5(_) => T5Config::compute_dtype(dtype),
         }
     }
 

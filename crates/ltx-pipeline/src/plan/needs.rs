@@ -7,7 +7,7 @@ use crate::{Engine, decode::DecodedClip, opened::TextFiles};
 use ltx_engine::{StageNeed, TileSizes};
 use ltx_media::Mp4Writer;
 use ltx_model::{
-    footprint::{reading_bytes, streamed_bytes},
+    footprint::{Placement, reading_bytes, streamed_bytes},
     part::Module,
     t5::T5_TOKENS,
     text_encoder::TextEncoder,
@@ -82,6 +82,7 @@ impl Engine {
             TextFiles::Gemma(text) => &text.config,
             TextFiles::T5(text) => {
                 let prompts: Vec<usize> = shape.prompts.iter().map(|tokens| (*tokens).min(T5_TOKENS)).collect();
+                let placement = Placement { dtype: self.text.compute_dtype(placement.dtype), ..placement };
                 let weights = streamed_bytes(sizes.gemma_layer, text.config.num_layers);
                 let activations =
                     text.config.activation_bytes(&prompts, placement) + reading_bytes(sizes.gemma, placement);

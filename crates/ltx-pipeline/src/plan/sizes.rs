@@ -66,7 +66,8 @@ impl Sizes {
         (compute, placement): (&Compute, Placement),
         (stage, wear): (SamplingStage, &Wear),
     ) -> Self {
-        let (value, gpu) = (placement.value_bytes(), placement.is_gpu());
+        let gpu = placement.is_gpu();
+        let text_dtype = text.compute_dtype(placement.dtype);
         let mut sizes = Self::default();
         for report in reports {
             for (part, used) in &report.used {
@@ -74,6 +75,8 @@ impl Sizes {
                 let beside = report.beside.get(part).copied().unwrap_or_default();
                 // A GPU keeps nothing packed but fp8 matrices, and those of the parts that have any are counted below.
                 let packed = if gpu { Tally::default() } else { packed };
+                let dtype = if *part == Part::LanguageModel { text_dtype } else { placement.dtype };
+                let value = dtype.size_in_bytes() as u64;
                 *sizes.parts.entry(*part).or_default() += in_memory(*used, packed, value) + beside.bytes;
             }
         }
@@ -105,14 +108,18 @@ impl Sizes {
         };
         sizes.connector_block = of_connector(&|tensor| rule.streamed(tensor)).layer;
         let gemma = (&**text.tensors(), text.stack());
-        let no_loras = Rule { loras: &Loras::default(), ..rule };
+        let of_text = Arithmetic { dtype: text_dtype, ..rule.arithmetic };
+        let no_loras = Rule { loras: &Loras::default(), arithmetic: of_text, ..rule };
         let language = layers(&gemma, |tensor| no_loras.streamed(tensor));
         (sizes.gemma, sizes.gemma_layer) = (language.sum, language.layer);
         if gpu {
-            let small = |tensor: Footprint<'_>| {
-                if tensor.is_matrix() { 0 } else { arithmetic.floats().bytes(values(tensor.shape)) }
+            let small_in = |arithmetic: Arithmetic| {
+                move |tensor: Footprint<'_>| {
+                    if tensor.is_matrix() { 0 } else { arithmetic.floats().bytes(values(tensor.shape)) }
+                }
             };
-            sizes.small = layers(&blocks, small).sum + of_connector(&small).sum + layers(&gemma, small).sum;
+            let small = small_in(arithmetic);
+            sizes.small = layers(&blocks, small).sum + of_connector(&small).sum + layers(&gemma, small_in(of_text)).sum;
         }
         sizes
     }

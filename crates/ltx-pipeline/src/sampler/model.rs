@@ -103,30 +103,24 @@ impl<'a> Model<'a> {
             Ok(velocity)
         };
         let clean = |velocity: Tensor| -> Result<Tensor> { Ok((x - velocity.broadcast_mul(&scale)?)?) };
-        if state.guides_velocities() {
-            return clean(self.guided_velocity(run)?);
+        match state.guides_velocities() {
+            true => clean(self.guided(run)?),
+            false => self.guided(|pass| clean(run(pass)?)),
         }
-        let run = |pass: Pass<'_>| clean(run(pass)?);
-        let conditional = run(Pass { context: sampling.context, skips: BlockSkips::NONE })?;
-        let guidance = sampling.guidance;
-        let unconditional = { sampling.negative_context }
-            .filter(|_| guidance.is_some_and(Guidance::uses_cfg))
-            .map(|context| run(Pass { context, skips: BlockSkips::NONE }))
-            .transpose()?;
-        let perturbed = guidance
-            .filter(|guidance| guidance.uses_stg())
-            .map(|guidance| run(Pass { context: sampling.context, skips: BlockSkips(&guidance.stg_blocks) }))
-            .transpose()?;
-        Ok(Predictions { conditional, unconditional, perturbed }.combine(guidance)?)
     }
 
-    /// Guidance of velocities, the unconditional one first, as the pipeline of LTX-Video 0.9.x has it.
-    fn guided_velocity(&self, run: impl Fn(Pass<'_>) -> Result<Tensor>) -> Result<Tensor> {
+    /// The passes that guidance needs, combined: of velocities or of clean predictions, whichever `run` yields. The pipeline of
+    /// LTX-Video 0.9.x asks for the unconditional one first.
+    fn guided(&self, run: impl Fn(Pass<'_>) -> Result<Tensor>) -> Result<Tensor> {
         let Sampling { context, negative_context, guidance, .. } = *self.sampling;
         let negative = negative_context.filter(|_| guidance.is_some_and(Guidance::uses_cfg));
         let plain = |context| run(Pass { context, skips: BlockSkips::NONE });
-        let unconditional = negative.map(plain).transpose()?;
-        let conditional = plain(context)?;
+        let (conditional, unconditional) = if self.state.guides_velocities() {
+            let unconditional = negative.map(plain).transpose()?;
+            (plain(context)?, unconditional)
+        } else {
+            (plain(context)?, negative.map(plain).transpose()?)
+        };
         let perturbed = guidance.filter(|guidance| guidance.uses_stg());
         let skipping = |guidance: &Guidance| run(Pass { context, skips: BlockSkips(&guidance.stg_blocks) });
         let perturbed = perturbed.map(skipping).transpose()?;

@@ -76,6 +76,7 @@ fn request(spec: &v1::GenerationSpec, rules: &Rules<'_>) -> Request {
     let (schedule, stages) = (faults.has("schedule") || faults.has("flow"), last.has("stages"));
     let of_two = ["refine_sigmas", "loras"];
     draft.faults.retain(|fault| !(schedule || stages && of_two.contains(&fault.field)));
+    draft.steps_said = draft.steps_said.filter(|_| !schedule);
     length(&mut faults, "prompt", &draft.prompt, rules.prompt_bytes);
     length(&mut faults, "negative_prompt", &draft.negative_prompt, rules.prompt_bytes);
     faults.append(last);

@@ -99,7 +99,7 @@ fn spec(stored: &StoredRequest, model: &str) -> v1::GenerationSpec {
         seed: Some(draft.seed.0),
         flow: draft.flow.map_or(v1::Flow::Unspecified, flow).into(),
         schedule: schedule(draft.schedule).into(),
-        steps: Some(count(draft.steps_taken())),
+        steps: Some(count(draft.steps)),
         stages: Some(u32::from(draft.stages.count())),
         guidance: guided.then(|| v1::Guidance {
             cfg_scale: Some(guidance.cfg_scale),
@@ -112,7 +112,7 @@ fn spec(stored: &StoredRequest, model: &str) -> v1::GenerationSpec {
             ConditioningMode::AppendAll => v1::Conditioning::AppendAll,
         }
         .into(),
-        image_crf: Some(draft.image_crf),
+        image_crf: draft.image_crf,
         sigmas: draft.sigmas.clone().unwrap_or_default(),
         refine_sigmas: draft.refine_sigmas.clone().unwrap_or_default(),
         beyond_trained_length: draft.beyond_trained_length,

@@ -28,7 +28,8 @@ impl FakeModels {
     pub const RESIDENT: u64 = 5;
 
     /// What it says of the requests that it can serve: as the official models do.
-    pub const RULES: ModelRules = ModelRules { blocks: Some(48), trained_seconds: Some(20.0), ..ModelRules::LTX };
+    pub const RULES: ModelRules =
+        ModelRules { distilled_steps: Some(8), blocks: Some(48), trained_seconds: Some(20.0), ..ModelRules::LTX };
 
     /// Fakes that behave so.
     pub fn new(options: FakeOptions) -> Self {
@@ -47,7 +48,7 @@ impl Models for FakeModels {
         Ok(Box::new(FakeGenerator::new(self.options.clone())))
     }
 
-    fn identity(&self, model: &str) -> Option<ModelIdentity> {
+    fn identity(&self, model: &str, _: &Generation) -> Option<ModelIdentity> {
         let version = "2.3.0-fake".to_owned();
         let header_sha256 = "fa".repeat(32);
         let weights = WeightFingerprint { header_sha256, file_sha256: None, total_bytes: 7 };

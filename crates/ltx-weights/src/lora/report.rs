@@ -72,7 +72,7 @@ impl fmt::Display for Idle {
 
 impl LoraReport {
     pub(super) fn new(choice: &LoraChoice) -> Self {
-        let LoraChoice { path, strengths, name } = choice;
+        let LoraChoice { path, strengths, name, .. } = choice;
         Self {
             file: path.clone(),
             name: name.clone(),

@@ -17,6 +17,12 @@ impl TensorSet {
         self.files.iter().find_map(|file| file.metadata(entry))
     }
 
+    /// A metadata entry of the file that holds the first key that begins so.
+    pub fn metadata_beside(&self, prefix: &str, entry: &str) -> Option<&str> {
+        let (key, file) = self.by_key.range(prefix.to_owned()..).next()?;
+        self.files.get(*file).filter(|_| key.starts_with(prefix))?.metadata(entry)
+    }
+
     /// A metadata entry that holds JSON, of the first file that has it.
     ///
     /// # Errors

@@ -134,8 +134,10 @@ fn make(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     })?;
     let long = long_prompts(admitted.request(), |text| Some(engine.prompts().tokens(text)));
     let admitted = admitted.with_faults(long).check(&engine.rules())?;
-    let weights = library::fingerprint(&files).context("the model cannot be used")?;
-    let identity = ModelIdentity { name: model.name(), version: engine.version().to_owned(), weights };
+    let prints = library::fingerprints(&files).context("the model cannot be used")?;
+    let weights = prints.of(admitted.request().stages, &admitted.request().loras);
+    let version = engine.version_or(model.manifest().map(|manifest| manifest.version.as_str()));
+    let identity = ModelIdentity { name: model.name(), version, weights };
     let mark = admitted.mark(&identity, NODE);
     let plan = engine.plan(admitted.request());
     if !arguments.json {
@@ -215,8 +217,8 @@ impl Arguments {
             files.loras.retain(|lora| !lora.is_of_second_stage());
         }
         let engine = Engine::open(&files, options).context("the model cannot be used")?;
-        if let Some(family) = model.family() {
-            engine.expect_family(family).context("the model cannot be used")?;
+        if let Some(manifest) = model.manifest() {
+            engine.expect_family(&manifest.family).context("the model cannot be used")?;
         }
         engine.notes().for_each(|note| eprintln!("{note}"));
         Ok(Opened { engine, files, named })

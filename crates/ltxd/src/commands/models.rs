@@ -55,6 +55,21 @@ impl Stock {
         }
     }
 
+    /// What is here and what is missing, for people.
+    fn sentence(&self) -> String {
+        let (here, missing) = (human(self.here), human(self.missing));
+        let missing = match (self.unknown, self.missing) {
+            (false, _) => format!("{missing} missing"),
+            (true, 0) => "what is missing is of unknown size".to_owned(),
+            (true, _) => format!("more than {missing} missing"),
+        };
+        match self.state() {
+            "here" => format!("here, {here}"),
+            "missing" => format!("not on this machine: {missing}"),
+            _ => format!("in part on this machine: {here} here, {missing}"),
+        }
+    }
+
     fn state(&self) -> &'static str {
         match self.files_missing {
             0 => "here",
@@ -67,15 +82,7 @@ impl Stock {
 fn print(library: &ModelLibrary, manifest: &Manifest) {
     let items = library.items(manifest);
     let stock = Stock::of(&items);
-    let more = if stock.unknown { "more than " } else { "" };
-    let state = match stock.state() {
-        "here" => format!("here, {}", human(stock.here)),
-        state => {
-            let state = if state == "missing" { "not on this machine" } else { "in part on this machine" };
-            format!("{state}: {} here, {more}{} missing", human(stock.here), human(stock.missing))
-        }
-    };
-    println!("{}  [{state}]", manifest.name);
+    println!("{}  [{}]", manifest.name, stock.sentence());
     println!("    {} ({}, {})", manifest.description, manifest.family, manifest.licence);
     if !manifest.aliases.is_empty() {
         println!("    also called: {}", manifest.aliases.join(", "));
@@ -143,4 +150,23 @@ pub(super) fn file_as_json(library: &ModelLibrary, item: &Item<'_>) -> Value {
         "strength": item.strengths.map(|strengths| strengths.first),
         "stage_2_strength": item.strengths.map(|strengths| strengths.second),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_said_as_far_as_it_is_known() {
+        let stock = |here, missing, unknown| {
+            let files_missing = if here > 0 { 1 } else { 2 };
+            Stock { here, missing, unknown, files_missing, files: 2 }.sentence()
+        };
+        assert_eq!(stock(0, 0, true), "not on this machine: what is missing is of unknown size");
+        assert_eq!(stock(0, 5_000_000, true), "not on this machine: more than 5.0 MB missing");
+        assert_eq!(stock(2_000, 5_000_000, false), "in part on this machine: 2.0 kB here, 5.0 MB missing");
+        assert_eq!(stock(2_000, 0, true), "in part on this machine: 2.0 kB here, what is missing is of unknown size");
+        let here = Stock { here: 2_000, missing: 0, unknown: false, files_missing: 0, files: 2 };
+        assert_eq!(here.sentence(), "here, 2.0 kB");
+    }
 }

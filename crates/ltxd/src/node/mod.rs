@@ -12,7 +12,6 @@ pub(crate) use identity::random_hex;
 
 use crate::{config::NodeConfig, exit::BadInput};
 use anyhow::{Context, Result};
-use ltx_catalog::fingerprint;
 use ltx_jobs::{CurrentPolicy, Disk, Jobs, Models, Surroundings};
 use ltx_nn::{Compute, Level, gpu_memory, gpu_name};
 use ltx_policy::{ModelNames, PolicyConfig};
@@ -127,13 +126,9 @@ impl Loading {
 
 /// Completes a model's fingerprint.
 fn digest(model: &str, models: &NodeModels, control: &Control) {
-    let Some(files) = models.files(model) else { return };
-    match fingerprint::of_contents(files) {
-        Ok(file_sha256) => {
-            if let Some(weights) = models.complete_fingerprint(model, file_sha256) {
-                control.set_weights(model, weights);
-            }
-        }
+    match models.complete_fingerprint(model) {
+        Ok(Some(weights)) => control.set_weights(model, weights),
+        Ok(None) => {}
         Err(error) => tracing::warn!(model, %error, "the checkpoint's digest cannot be computed"),
     }
 }

@@ -10,16 +10,16 @@ use crate::{
     library,
 };
 use anyhow::{Context, Result};
-use ltx_catalog::ModelLibrary;
+use ltx_catalog::{Fingerprints, ModelLibrary};
 use ltx_engine::{EngineError, Generator, MemoryPlan, PromptTokens};
 use ltx_jobs::{LoadError, Models};
 use ltx_nn::{Compute, Level};
 use ltx_pipeline::{Engine, EngineOptions, PlanShape, Prompts, resolved};
 use ltx_policy::{ModelIdentity, ModelNames, WeightFingerprint};
 use ltx_server::{Catalog, ModelCard};
-use ltx_types::{Generation, ModelFiles, ModelRules};
+use ltx_types::{Generation, ModelFiles, ModelRules, Stages};
 use parking_lot::Mutex;
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, io, path::PathBuf};
 
 /// What a node holds that a command does not, in bytes: the server's threads and buffers, the database, the planner's headers, the
 /// latent on its way to the disk, the images that frames are compared with at the end. Measured: resident memory of a node above
@@ -29,8 +29,11 @@ const NODE_BYTES: u64 = 12 << 20;
 /// A model whose files are open and accounted for; no weight of it is read.
 struct Opened {
     files: ModelFiles,
-    /// Its fingerprint is completed while the node serves.
-    identity: Mutex<ModelIdentity>,
+    version: String,
+    /// They are completed while the node serves.
+    prints: Mutex<Fingerprints>,
+    /// Stages of a request that says nothing.
+    stages: Stages,
     /// What requests for it are held against.
     rules: ModelRules,
     /// Mapped files and their headers, to plan with.
@@ -106,15 +109,14 @@ pub(crate) fn open_these(wanted: &[String], config: &NodeConfig, level: Level) -
                 tracing::warn!(model = manifest.name, lora = %lora.file.display(), "a LoRA changes nothing: {idle}");
             }
         }
-        let weights = library::fingerprint(&files).with_context(cannot)?;
-        let version = planner.version().to_owned();
-        let identity = ModelIdentity { name: manifest.name.clone(), version, weights: weights.clone() };
-        let rules = planner.rules();
-        cards.push(ModelCard { manifest: manifest.clone(), weights: Some(weights) });
+        let prints = library::fingerprints(&files).with_context(cannot)?;
+        let version = planner.version_or(Some(&manifest.version));
+        let (rules, stages) = (planner.rules(), manifest.defaults.stages);
+        cards.push(ModelCard { manifest: manifest.clone(), weights: Some(prints.of(stages, &[])) });
         served.push(manifest.name.clone());
         models.opened.insert(
             manifest.name.clone(),
-            Opened { files, identity: Mutex::new(identity), rules, planner: Mutex::new(planner), prompts },
+            Opened { files, version, prints: Mutex::new(prints), stages, rules, planner: Mutex::new(planner), prompts },
         );
     }
     let others = library.manifests().iter().filter(|manifest| !served.contains(&manifest.name));
@@ -137,16 +139,18 @@ impl NodeModels {
         self.admitted_bytes
     }
 
-    /// The files of a served model.
-    pub(crate) fn files(&self, model: &str) -> Option<&ModelFiles> {
-        self.opened.get(model).map(|opened| &opened.files)
-    }
-
-    /// Adds the digest of the whole checkpoint, for every mark from now on.
-    pub(crate) fn complete_fingerprint(&self, model: &str, file_sha256: String) -> Option<WeightFingerprint> {
-        let mut identity = self.opened.get(model)?.identity.lock();
-        identity.weights.file_sha256 = Some(file_sha256);
-        Some(identity.weights.clone())
+    /// Adds the digest of the whole checkpoint, for every mark from now on; returns the fingerprint of a request that says nothing.
+    /// Takes minutes.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub(crate) fn complete_fingerprint(&self, model: &str) -> io::Result<Option<WeightFingerprint>> {
+        let Some(Opened { files, prints, stages, .. }) = self.opened.get(model) else { return Ok(None) };
+        let known = prints.lock().clone();
+        let complete = known.with_contents(files)?;
+        let usual = complete.of(*stages, &[]);
+        *prints.lock() = complete;
+        Ok(Some(usual))
     }
 }
 
@@ -157,8 +161,10 @@ impl Models for NodeModels {
         Ok(Box::new(engine.map_err(EngineError::from)?))
     }
 
-    fn identity(&self, model: &str) -> Option<ModelIdentity> {
-        self.opened.get(model).map(|opened| opened.identity.lock().clone())
+    fn identity(&self, model: &str, request: &Generation) -> Option<ModelIdentity> {
+        let Opened { version, prints, .. } = self.opened.get(model)?;
+        let weights = prints.lock().of(request.stages, &request.loras);
+        Some(ModelIdentity { name: model.to_owned(), version: version.clone(), weights })
     }
 
     fn rules(&self, model: &str) -> Option<ModelRules> {

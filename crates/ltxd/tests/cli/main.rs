@@ -7,6 +7,7 @@ mod cancel;
 mod client_commands;
 mod determinism;
 mod doctor;
+mod families;
 mod formats;
 mod full_size;
 mod layouts;

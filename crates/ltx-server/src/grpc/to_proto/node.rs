@@ -6,13 +6,15 @@ use super::{count, lora, schedule};
 use crate::{ServerConfig, app::ServedModel};
 use ltx_policy::WeightFingerprint;
 use ltx_proto::v1;
-use ltx_types::{LoraUse, ModelRules};
+use ltx_types::{LoraUse, ModelRules, Schedule};
 
 /// A model.
 pub(crate) fn model(served: &ServedModel) -> v1::Model {
     let &ServedModel { ref card, rules, loaded, default } = served;
     let manifest = &card.manifest;
     let defaults = card.defaults();
+    let distilled = rules.filter(|_| defaults.schedule == Schedule::Distilled);
+    let fixed = distilled.and_then(|rules| rules.distilled_steps);
     v1::Model {
         name: manifest.name.clone(),
         aliases: manifest.aliases.clone(),
@@ -29,7 +31,7 @@ pub(crate) fn model(served: &ServedModel) -> v1::Model {
             frames: Some(count(defaults.frames)),
             fps: Some(defaults.fps),
             schedule: schedule(defaults.schedule).into(),
-            steps: Some(count(defaults.steps)),
+            steps: Some(count(fixed.unwrap_or(defaults.steps))),
             stages: Some(u32::from(defaults.stages.count())),
             guidance: Some(v1::Guidance {
                 cfg_scale: Some(defaults.guidance.cfg_scale),
@@ -37,7 +39,7 @@ pub(crate) fn model(served: &ServedModel) -> v1::Model {
                 rescale_scale: Some(defaults.guidance.rescale_scale),
                 stg_blocks: defaults.guidance.stg_blocks.iter().copied().map(count).collect(),
             }),
-            image_crf: Some(defaults.image_crf),
+            image_crf: defaults.image_crf.or(rules.and_then(|rules| rules.image_crf)),
             model: manifest.name.clone(),
             ..v1::GenerationSpec::default()
         }),

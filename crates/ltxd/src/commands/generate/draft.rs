@@ -83,11 +83,11 @@ impl Model {
         }
     }
 
-    /// The family that the model's manifest names.
-    pub(super) fn family(&self) -> Option<&str> {
+    /// The model's manifest, where a name stands for one.
+    pub(super) fn manifest(&self) -> Option<&Manifest> {
         match self {
-            Self::Named { manifest: Some(manifest), .. } => Some(&manifest.family),
-            Self::Named { .. } | Self::File { .. } => None,
+            Self::Named { manifest, .. } => manifest.as_deref(),
+            Self::File { .. } => None,
         }
     }
 
@@ -105,12 +105,7 @@ impl Model {
         match self {
             Self::Named { manifest: Some(manifest), .. } => manifest.defaults.clone(),
             Self::Named { .. } => Defaults::official(Schedule::Distilled),
-            Self::File { files, schedule } => {
-                let official = Defaults::official(*schedule);
-                // Files that cannot be read are refused when they are opened.
-                let image_crf = ltx_pipeline::usual_image_crf(files).unwrap_or(official.image_crf);
-                Defaults { image_crf, ..official }
-            }
+            Self::File { schedule, .. } => Defaults::official(*schedule),
         }
     }
 }

@@ -48,7 +48,7 @@ impl LoraAccount {
     /// Of every file that was named, from the accounts of those that were opened.
     pub(super) fn of(named: &[LoraChoice], opened: &[LoraReport], stages: Stages) -> Vec<Self> {
         let account = |choice: &LoraChoice| {
-            let LoraChoice { path, strengths, name } = choice;
+            let LoraChoice { path, strengths, name, .. } = choice;
             // What is listed by name may have other strengths in a request.
             let is_of = |report: &&LoraReport| {
                 report.file == *path && report.name == *name && (name.is_some() || report.strengths() == *strengths)

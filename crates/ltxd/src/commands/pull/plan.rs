@@ -89,7 +89,7 @@ impl Pull<'_> {
                     && !is_here(&item.here)
                 {
                     item.here = Whereabouts::Found(path);
-                    item.bytes = self.library.places().bytes(item.file, &item.here);
+                    item.bytes = self.library.places().bytes(item.file, &item.here, &[]);
                 }
                 let fetches =
                     !is_here(&item.here) || (self.arguments.update && matches!(item.here, Whereabouts::Cached(_)));

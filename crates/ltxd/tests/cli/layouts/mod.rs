@@ -6,6 +6,7 @@
 mod checkpoints;
 mod damaged;
 mod foreign;
+mod t5;
 mod text_encoders;
 
 use crate::support::{
