@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import { ModelSchema } from "../src/gen/ltx/v1/node_service_pb";
 import { GenerationSpecSchema } from "../src/gen/ltx/v1/spec_pb";
 import { partShown, shareCut } from "../src/media/crop";
+import { carriedFields, carryFrom, leaveOut } from "../src/state/carried";
 import { grpcurlCall, quoted, submitCommand } from "../src/state/commands";
 import { legalFor, nearest } from "../src/state/legal";
 import { routeOf } from "../src/state/route";
@@ -50,4 +51,14 @@ test("units", () => {
   const seconds = duration("h", "min", "s");
   expect([0.71, 9.94, 61, 3600, 5400].map(seconds)).toEqual(["0.71 s", "9.9 s", "1 min 1 s", "1 h", "1 h 30 min"]);
   expect([bytes("en")(1536), bytes("en")(33554432n)]).toEqual(["1.5 KiB", "32 MiB"]);
+});
+
+test("what the form has no field for is carried, unless the model does it anyway", () => {
+  const asked = { flow: 3, conditioning: 1, imageCrf: 20, sigmas: [1, 0], guidance: { cfgScale: 3, stgScale: 1, stgBlocks: [28] } };
+  carryFrom(create(GenerationSpecSchema, asked), undefined);
+  expect(carriedFields.value).toEqual(["flow", "sigmas", "guidance", "conditioning", "imageCrf"]);
+  carryFrom(create(GenerationSpecSchema, asked), create(GenerationSpecSchema, { ...asked, imageCrf: 33 }));
+  expect(carriedFields.value).toEqual(["sigmas", "imageCrf"]);
+  leaveOut();
+  expect(carriedFields.value).toEqual([]);
 });

@@ -1,7 +1,9 @@
 // The form as the contract's GenerationSpec, and a spec back into the form.
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { clone, create, type MessageInitShape } from "@bufbuild/protobuf";
 import { batch } from "@preact/signals";
-import { GenerationSpecSchema, type GenerationSpec, type ImageSchema } from "../gen/ltx/v1/spec_pb";
+import { GenerationSpecSchema, GuidanceSchema, type GenerationSpec, type Guidance, type ImageSchema } from "../gen/ltx/v1/spec_pb";
+import { carried, carryFrom } from "./carried";
+import { modelOf, node } from "./node";
 import { cfg, end, form, fps, frames, guided, height, readsNegative, stages, start, steps, width } from "./form";
 
 type Source = MessageInitShape<typeof ImageSchema>["source"];
@@ -28,6 +30,15 @@ export function emptySources(): Sources {
   return { start: start.value && empty, end: end.value && empty };
 }
 
+/** The form's CFG scale, and what is carried beside it. */
+function guidanceOf(): Guidance | undefined {
+  const others = carried.value.guidance;
+  if (!guided.value || form.cfg.value === undefined) return others;
+  const guidance = others ? clone(GuidanceSchema, others) : create(GuidanceSchema);
+  guidance.cfgScale = cfg.value;
+  return guidance;
+}
+
 /** What the form asks for. */
 export function specOf(sources: Sources): GenerationSpec {
   const f = form;
@@ -35,6 +46,8 @@ export function specOf(sources: Sources): GenerationSpec {
   const first = image(sources.start, f.startStrength.value);
   const last = image(sources.end, f.endStrength.value);
   const both = f.method.value === "ends";
+  const { flow, sigmas, refineSigmas, conditioning, imageCrf, loras } = carried.value;
+  const guidance = guidanceOf();
   return create(GenerationSpecSchema, {
     prompt: f.prompt.value,
     ...(readsNegative.value && f.negative.value ? { negativePrompt: f.negative.value } : {}),
@@ -53,7 +66,12 @@ export function specOf(sources: Sources): GenerationSpec {
     schedule: f.schedule.value,
     ...(guided.value && f.steps.value !== undefined ? { steps: steps.value } : {}),
     stages: stages.value,
-    ...(guided.value && f.cfg.value !== undefined ? { guidance: { cfgScale: cfg.value } } : {}),
+    ...(guidance ? { guidance } : {}),
+    flow,
+    sigmas,
+    refineSigmas,
+    conditioning,
+    ...(imageCrf === undefined ? {} : { imageCrf }),
     model: f.model.value,
     caller: {
       agent: f.agent.value,
@@ -61,7 +79,10 @@ export function specOf(sources: Sources): GenerationSpec {
       plan: f.plan.value,
     },
     beyondTrainedLength: f.beyondTrained.value,
-    loras: Object.entries(f.loras.value).map(([name, strength]) => ({ name, strength })),
+    loras: Object.entries(f.loras.value).map(([name, strength]) => {
+      const second = loras.find((lora) => lora.name === name)?.stage2Strength;
+      return { name, strength, ...(second === undefined ? {} : { stage2Strength: second }) };
+    }),
   });
 }
 
@@ -89,5 +110,6 @@ export function fillFrom(spec: GenerationSpec): void {
     form.agent.value = spec.caller?.agent ?? 0;
     form.creditsLow.value = spec.caller?.creditsLow;
     form.plan.value = spec.caller?.plan ?? "";
+    carryFrom(spec, modelOf(spec.model, node.value?.models ?? [])?.defaults);
   });
 }

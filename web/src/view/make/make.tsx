@@ -7,6 +7,7 @@ import { emptySources, specOf } from "../../state/spec";
 import { text } from "../../text";
 import { Commands } from "../commands";
 import { Segments } from "../parts";
+import { Carried } from "./carried";
 import { Format } from "./format";
 import { Caller, Model, Sampling } from "./more";
 import { Prompt } from "./prompt";
@@ -63,6 +64,7 @@ export function Make() {
         <Model />
         <Sampling />
         <Caller />
+        <Carried />
         <Commands
           spec={specOf(emptySources())}
           start={start.value?.name ?? "start.png"}
