@@ -101,11 +101,17 @@ impl ProgressSink for Bar {
     }
 }
 
-/// Passes reports on, and notes the peak of resident memory by stage. A stage's weights are loaded before its first report, so
-/// they may count towards the stage before as well.
+/// Passes reports on, and notes the peak of resident memory by stage. A stage ends with its last report, so the weights that are
+/// loaded after it count towards the next one.
 pub(crate) struct StagePeaks<'a> {
     inner: &'a dyn ProgressSink,
-    peaks: Mutex<Vec<(Stage, u64)>>,
+    peaks: Mutex<Vec<StagePeak>>,
+}
+
+struct StagePeak {
+    stage: Stage,
+    bytes: u64,
+    ended: bool,
 }
 
 impl<'a> StagePeaks<'a> {
@@ -116,25 +122,46 @@ impl<'a> StagePeaks<'a> {
     /// Bytes by stage, in the order they ran; nothing where the system does not tell.
     pub(crate) fn take(self) -> Vec<(Stage, u64)> {
         let mut peaks = self.peaks.into_inner();
-        close_last(&mut peaks);
-        peaks
+        // What is written at the end is part of the last stage.
+        if let Some(last) = peaks.last_mut() {
+            last.end();
+        }
+        peaks.into_iter().map(|peak| (peak.stage, peak.bytes)).collect()
     }
 }
 
-fn close_last(peaks: &mut [(Stage, u64)]) {
-    if let (Some((_, peak)), Some(now)) = (peaks.last_mut(), memory::peak_bytes()) {
-        *peak = now;
+impl StagePeak {
+    /// Notes the peak since the stage before ended.
+    fn end(&mut self) {
+        self.bytes = self.bytes.max(memory::peak_bytes().unwrap_or(0));
+        self.ended = true;
     }
+}
+
+/// From here on, memory counts towards the next stage.
+fn begin_anew() {
+    allocator::release();
+    memory::reset_peak();
 }
 
 impl ProgressSink for StagePeaks<'_> {
     fn report(&self, progress: Progress) {
         let mut peaks = self.peaks.lock();
-        if peaks.last().is_none_or(|(stage, _)| *stage != progress.stage) {
-            close_last(&mut peaks);
-            allocator::release();
-            memory::reset_peak();
-            peaks.push((progress.stage, 0));
+        match peaks.last_mut() {
+            Some(last) if last.stage == progress.stage => {}
+            last => {
+                if let Some(last) = last.filter(|last| !last.ended) {
+                    last.end();
+                    begin_anew();
+                }
+                peaks.push(StagePeak { stage: progress.stage, bytes: 0, ended: false });
+            }
+        }
+        if progress.done == progress.total
+            && let Some(last) = peaks.last_mut()
+        {
+            last.end();
+            begin_anew();
         }
         self.inner.report(progress);
     }
