@@ -83,8 +83,8 @@ impl FromStr for Addressed {
         };
         let host = authority.host().to_ascii_lowercase();
         // Neither a name before an @ nor an empty port: what is left over would be read otherwise by somebody else.
-        let whole = port.map_or(host.len(), |_| authority.as_str().rfind(':').unwrap_or(0));
-        let plain = !host.is_empty() && !authority.as_str().contains('@') && whole == host.len();
+        let end_of_host = port.map_or(Some(authority.as_str().len()), |_| authority.as_str().rfind(':'));
+        let plain = !host.is_empty() && !authority.as_str().contains('@') && end_of_host == Some(host.len());
         if plain { Ok(Self { host, port }) } else { Err(()) }
     }
 }
