@@ -107,7 +107,8 @@ def base_of():
         (base / name).parent.mkdir(parents=True, exist_ok=True)
         (base / name).write_text(text)
     (base / "etc/os-release").symlink_to("../usr/lib/os-release")
-    for name in ("tmp", "data"):
+    # Engines mount the last three.
+    for name in ("tmp", "data", "proc", "dev", "sys"):
         (base / name).mkdir()
     return base, versions
 
