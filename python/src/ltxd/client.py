@@ -84,7 +84,7 @@ class Client:
             try:
                 return self._ask(self._generations.CreateGeneration, request).generation
             except ConnectionLost as error:
-                time.sleep(away.pause(error))
+                self._wait(away.pause(error))
 
     def get(self, id_: str) -> v1.Generation:
         """A generation as it stands now."""
@@ -127,9 +127,9 @@ class Client:
                         return
                     time.sleep(0.1)
             except grpc.RpcError as error:
-                time.sleep(away.pause(of_call(error)))
+                self._wait(away.pause(of_call(error)))
             except ConnectionLost as error:
-                time.sleep(away.pause(error))
+                self._wait(away.pause(error))
             finally:
                 stream.cancel()
 
@@ -171,7 +171,7 @@ class Client:
                     if _calls.is_past_end(error):
                         download.restart(error)
                     else:
-                        time.sleep(away.pause(error))
+                        self._wait(away.pause(error))
         finally:
             download.close()
 
@@ -189,6 +189,18 @@ class Client:
     def node(self) -> v1.Node:
         """What the node runs on, serves and allows, and how busy it is."""
         return self._ask(self._node.GetNode, v1.GetNodeRequest()).node
+
+    def _wait(self, seconds: float) -> None:
+        """Pauses, and then until the connection stands, at most for a second more.
+
+        gRPC goes on connecting only while somebody waits for it: without this, attempts run out of time between two calls.
+        """
+        time.sleep(seconds)
+        ready = grpc.channel_ready_future(self._channel)
+        try:
+            ready.result(timeout=1.0)
+        except grpc.FutureTimeoutError:
+            ready.cancel()
 
     def _ask(self, call: Callable[..., _T], request: object) -> _T:
         try:

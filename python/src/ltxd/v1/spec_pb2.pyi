@@ -28,7 +28,7 @@ class _FlowEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Flow.ValueType], 
     FLOW_UNSPECIFIED: _Flow.ValueType  # 0
     """The model's own."""
     FLOW_DISTILLED: _Flow.ValueType  # 1
-    """The eight steps of distilled weights, in one stage or two."""
+    """The fixed steps of distilled weights, in one stage or two."""
     FLOW_DEV: _Flow.ValueType  # 2
     """Guided steps of dev weights, in one stage or two."""
     FLOW_HQ: _Flow.ValueType  # 3
@@ -40,7 +40,7 @@ class Flow(_Flow, metaclass=_FlowEnumTypeWrapper):
 FLOW_UNSPECIFIED: Flow.ValueType  # 0
 """The model's own."""
 FLOW_DISTILLED: Flow.ValueType  # 1
-"""The eight steps of distilled weights, in one stage or two."""
+"""The fixed steps of distilled weights, in one stage or two."""
 FLOW_DEV: Flow.ValueType  # 2
 """Guided steps of dev weights, in one stage or two."""
 FLOW_HQ: Flow.ValueType  # 3
@@ -55,7 +55,7 @@ class _ScheduleEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Schedule.Valu
     SCHEDULE_UNSPECIFIED: _Schedule.ValueType  # 0
     """The model's own."""
     SCHEDULE_DISTILLED: _Schedule.ValueType  # 1
-    """Eight fixed steps without guidance, for distilled weights."""
+    """Fixed steps without guidance, for distilled weights: eight, of LTX-Video 0.9.8 seven."""
     SCHEDULE_GUIDED: _Schedule.ValueType  # 2
     """Any number of steps with guidance, for dev weights."""
 
@@ -65,7 +65,7 @@ class Schedule(_Schedule, metaclass=_ScheduleEnumTypeWrapper):
 SCHEDULE_UNSPECIFIED: Schedule.ValueType  # 0
 """The model's own."""
 SCHEDULE_DISTILLED: Schedule.ValueType  # 1
-"""Eight fixed steps without guidance, for distilled weights."""
+"""Fixed steps without guidance, for distilled weights: eight, of LTX-Video 0.9.8 seven."""
 SCHEDULE_GUIDED: Schedule.ValueType  # 2
 """Any number of steps with guidance, for dev weights."""
 
@@ -170,8 +170,8 @@ class GenerationSpec(message.Message):
     schedule: Schedule.ValueType
     """What the weights were trained for. UNSPECIFIED is the model's own."""
     steps: builtins.int
-    """Steps of the guided schedule, 1 to 1000. The distilled schedule takes eight: another number is refused. With sigmas, as
-    many as they say.
+    """Steps of the guided schedule, 1 to 1000. The distilled schedule has a number of its own (eight; seven in LTX-Video
+    0.9.8): another is refused. With sigmas, as many as they say.
     """
     stages: builtins.int
     """1 samples at full size; 2 samples at half size, upscales the latent and refines."""
