@@ -17,11 +17,15 @@ START, END = PICTURES / "shape-start.png", PICTURES / "shape-end.png"
 PROMPT = "A big yellow circle moves quickly down and to the left over a navy and brown background."
 
 
+# A name of somebody else's that leads to this machine, as one of a page that rebinds it does.
+REBOUND = "evil.test"
+
+
 @contextmanager
-def chromium(*flags):
-    """A Chromium without a window."""
+def chromium():
+    """A Chromium without a window. One a process: Playwright's loop runs once."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *flags])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", f"--host-resolver-rules=MAP {REBOUND} 127.0.0.1"])
         try:
             yield browser
         finally:

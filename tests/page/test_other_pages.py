@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from ltx.v1 import generation_pb2 as g, generation_service_pb2 as calls, spec_pb2 as spec
 
-from harness.page import chromium
+from harness.page import REBOUND
 from harness.requests import image, small
 
 # Tries to call a node in every way that a web page has; returns what it could read.
@@ -89,20 +89,20 @@ def unharmed(client, victim):
     assert client.get(victim).state in (g.GENERATION_STATE_QUEUED, g.GENERATION_STATE_RUNNING)
 
 
-def test_pages_of_other_origins_and_names(node, stranger):
-    with node.client() as client, chromium("--host-resolver-rules=MAP evil.test 127.0.0.1") as browser:
+def test_pages_of_other_origins_and_names(browser, node, stranger):
+    with node.client() as client, browser.new_context() as context:
         victim = client.create(small(schedule=spec.SCHEDULE_GUIDED, steps=1000, width=256, height=256, frames=49)).id
-        page = browser.new_page()
+        page = context.new_page()
         page.goto(f"http://127.0.0.1:{stranger}/")
-        for name in ("127.0.0.1", "localhost", "evil.test"):
+        for name in ("127.0.0.1", "localhost", REBOUND):
             assert page.evaluate(ATTACK, [f"http://{name}:{node.port}", attacks(victim)]) == []
         unharmed(client, victim)
         # The name of another, bound to this machine: to the browser the node is that page's own origin.
-        page.goto(f"http://evil.test:{stranger}/")
-        assert page.evaluate(ATTACK, [f"http://evil.test:{node.port}", attacks(victim)]) == []
-        answer = page.goto(f"http://evil.test:{node.port}/")
+        page.goto(f"http://{REBOUND}:{stranger}/")
+        assert page.evaluate(ATTACK, [f"http://{REBOUND}:{node.port}", attacks(victim)]) == []
+        answer = page.goto(f"http://{REBOUND}:{node.port}/")
         assert answer.status >= 400 and "<script" not in answer.text()
-        assert page.evaluate(ATTACK, [f"http://evil.test:{node.port}", attacks(victim)]) == []
+        assert page.evaluate(ATTACK, [f"http://{REBOUND}:{node.port}", attacks(victim)]) == []
         unharmed(client, victim)
         # The same calls from the node's own page go through: the attack is one that works where it is allowed.
         page.goto(f"http://127.0.0.1:{node.port}/")
