@@ -22,6 +22,7 @@ export default defineConfig({
     sourcemap: false,
     reportCompressedSize: true,
   },
-  test: { include: ["tests/*.test.ts"], setupFiles: ["tests/setup.ts"] },
+  // No test is judged by how long it takes.
+  test: { include: ["tests/*.test.ts"], setupFiles: ["tests/setup.ts"], testTimeout: 600_000 },
   server: { proxy: { "/ltx.v1.": calls, "/grpc.": calls } },
 });

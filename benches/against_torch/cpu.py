@@ -6,8 +6,8 @@
 
     bench --gpu                    on a GPU, at the real size, with random weights made there: gpu.py, which has its own flags
 
-    --model NAME                   of random_models.py; may be repeated; mid and full by default. Of mid-2.5, mid-2 and mid-0.9, the other
-                                   families, the step alone: what it takes from the prompt and the image is ltxd's on both sides
+    --model NAME                   of random_models.py; may be repeated; mid and full by default. Of mid-2.5 and mid-2, other families, the
+                                   step alone: what it takes from the prompt and the image is ltxd's on both sides. Not mid-0.9
     --rounds N                     timed rounds after one that warms up (3)
     --threads N                    of both sides (2)
     --reference FOLDER             a checkout of github.com/Lightricks/LTX-2; without one PyTorch is left out
@@ -121,7 +121,20 @@ def compare(sides, python):
     return errors
 
 
+def rows_of(model, options):
+    """-> the rows that are timed, and whether the model has the step alone."""
+    if model == "mid-0.9":
+        sys.exit("bench: mid-0.9: ltxd bench cannot encode a prompt with T5 yet")
+    step_alone = model in ("mid-2.5", "mid-2")
+    rows = {"step"} if step_alone else {row for row, _, tokens in ROWS if not options.quick or tokens != 1000}
+    wanted = set(options.stages.split(",")) if options.stages else rows
+    if not wanted <= rows:
+        sys.exit(f"bench: --stages: {model} has no {', '.join(sorted(wanted - rows))}; it has {', '.join(row for row, _, _ in ROWS if row in rows)}")
+    return wanted, step_alone
+
+
 def measure(model, options):
+    wanted, step_alone = rows_of(model, options)
     case = options.dir / model if not options.quick else QUICK
     if not options.quick and subprocess.run([options.python, str(HERE / "random_models.py"), model, str(case)]).returncode:
         sys.exit("bench: the model cannot be made")
@@ -138,11 +151,8 @@ def measure(model, options):
             sides.append(Side("compiled", [*torch, "--compile"], options.threads, options.dir))
         sides.append(Side("eager", torch, options.threads, options.dir))
     # The quick run has only the case's own prompt, so that it needs no tokenizer here.
-    step_alone = model in ("mid-2.5", "mid-2", "mid-0.9")
     counts = () if options.quick else (64,) if step_alone else (64, 1000)
     prompts = {n: prompt_of(n, options.python, tokenizer_of(case)) for n in counts}
-    rows = {"step"} if step_alone else {row for row, _, tokens in ROWS if not options.quick or tokens != 1000}
-    wanted = set(options.stages.split(",")) if options.stages else rows
     needed = wanted | {need for row in wanted for need in NEEDS.get(row, [])}
     seconds, cpu, errors, given = {}, {}, {}, {}
     for row, stage, tokens in ROWS:

@@ -74,7 +74,7 @@ def test_nobody_there():
             client.create(ltxd.v1.GenerationSpec(prompt="A lake."))
 
 
-@pytest.mark.parametrize("address", ["ftp://host", "http://", "http://host/path", "host:port"])
+@pytest.mark.parametrize("address", ["ftp://host", "http://", "http://host/path", "host:port", "http://name@host", "http://host#part"])
 def test_what_is_no_address(address):
     with pytest.raises(ValueError):
         ltxd.Client(address)

@@ -53,7 +53,7 @@ def test_a_create_waits_for_a_node_that_starts(spec, tmp_path):
     with Node("tiny", folder=tmp_path / "node") as node:
         node.kill()
         back = threading.Thread(target=node.start)
-        with ltxd.Client(node.address, patience=600) as client:
+        with ltxd.Client(node.address, patience=600, timeout=600) as client:
             back.start()
             generation = client.create(spec)
             back.join()

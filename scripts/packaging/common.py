@@ -20,8 +20,12 @@ def said(*command, **options):
 
 
 def epoch():
-    """When all that is packed was made: $SOURCE_DATE_EPOCH, else the commit's time."""
-    return int(os.environ.get("SOURCE_DATE_EPOCH") or said("git", "-C", ROOT, "log", "-1", "--format=%ct"))
+    """When all that is packed was made: $SOURCE_DATE_EPOCH, else the commit's time, which the files of a source archive have."""
+    if stated := os.environ.get("SOURCE_DATE_EPOCH"):
+        return int(stated)
+    if not (ROOT / ".git").exists():
+        return int((ROOT / "Cargo.toml").stat().st_mtime)
+    return int(said("git", "-C", ROOT, "log", "-1", "--format=%ct"))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,10 @@ from harness.waiting import eventually
 TINY = "ltx-2.3-tiny"
 # No limit on how often one client asks, nor on how often what it asked for may bring the node down.
 QUICK = ("limits.requests_per_second=10000.0", "limits.request_burst=10000", "limits.fruitless_crashes=100000")
+# Faults on purpose: a clip whose steps take long enough to be looked at, however busy the machine is.
+SLOW = ("testing.enabled=true", "testing.slow_steps_ms=100")
+# The model whose clips show something.
+SMALL = "ltx-2.3-small"
 
 
 def free_port():

@@ -2,10 +2,8 @@
 
 import pytest
 
-from harness.node import QUICK
+from harness.node import QUICK, SLOW, SMALL
 from harness.page import Tab, chromium
-
-SMALL = "ltx-2.3-small"
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +16,15 @@ def browser():
 def node(nodes):
     """A node of the small model: its clips show something."""
     return nodes(*QUICK, model=SMALL)
+
+
+@pytest.fixture
+def slow_tab(browser, nodes):
+    """A tab at the page of a node whose steps are slow."""
+    tab = Tab(browser, nodes(*QUICK, *SLOW, model=SMALL))
+    yield tab
+    tab.context.close()
+    tab.flawless()
 
 
 @pytest.fixture

@@ -27,8 +27,8 @@ def longer(page):
     page.get_by_label("Steps", exact=True).press("Enter")
 
 
-def test_one_image(tab):
-    page = tab.open()
+def test_one_image(slow_tab):
+    page = slow_tab.open()
     drop(page, START)
     page.get_by_label("Prompt", exact=True).fill(PROMPT)
     expect(page.get_by_test_id("tokens")).to_have_text(re.compile(r"^\d+ of 1,024 tokens$"))
@@ -81,8 +81,8 @@ def test_between_two_images(tab):
     assert page.locator(".tile video").evaluate(PLAYS) == 128
 
 
-def test_cancel(tab):
-    page = tab.open()
+def test_cancel(slow_tab):
+    page = slow_tab.open()
     choose(page, "Image", START)
     longer(page)
     page.get_by_label("Steps", exact=True).fill("1000")
@@ -91,7 +91,7 @@ def test_cancel(tab):
     expect(page.locator(".step")).to_be_visible()
     page.get_by_role("button", name="Cancel", exact=True).click()
     state(page, "Cancelled")
-    with tab.node.client() as client:
+    with slow_tab.node.client() as client:
         assert client.get(id_).state == 5
     page.get_by_role("button", name="Delete", exact=True).click()
     page.get_by_role("button", name="Delete it").click()

@@ -6,7 +6,7 @@ import pytest
 from ltx.v1 import policy_service_pb2 as policy, spec_pb2 as spec
 from playwright.sync_api import expect
 
-from harness.node import QUICK
+from harness.node import QUICK, SLOW, SMALL
 from harness.page import START, Tab, choose, free
 from harness.requests import image, small
 
@@ -61,7 +61,7 @@ def test_audio_by_the_page_s_own_way(tab):
 
 
 def test_a_full_queue(browser, nodes):
-    node = nodes(*QUICK, "limits.queued_per_client=1", model="ltx-2.3-small")
+    node = nodes(*QUICK, *SLOW, "limits.queued_per_client=1", model=SMALL)
     with node.client() as client:
         kept = [client.create(small(seed=1, schedule=spec.SCHEDULE_GUIDED, steps=1000))]
         tab = Tab(browser, node)
@@ -89,6 +89,6 @@ def test_a_prompt_never_becomes_markup(tab, text):
         made = client.finished(small(prompt=text))
     page = tab.open("clips")
     expect(page.get_by_role("link", name=text)).to_be_visible()
-    tab.open(f"clip/{made.generation.id if hasattr(made, 'generation') else made.id}")
+    tab.open(f"clip/{made.id}")
     expect(page.get_by_role("heading", level=1)).to_have_text(text)
     assert page.locator("main img[src=x], main script").count() == 0

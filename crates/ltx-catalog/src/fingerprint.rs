@@ -49,7 +49,7 @@ impl Fingerprints {
         let here = files.loras.iter().filter(|lora| !is_left_out(lora));
         let print = |choice: &LoraChoice| {
             let (mut header, mut bytes) = (Sha256::new(), 0);
-            for path in std::iter::once(choice.path.clone()).chain(beside(&choice.path)) {
+            for path in files_of(&choice.path) {
                 bytes += add_header(&mut header, &path, &gguf_header)?;
             }
             let header = header.finalize().into();
@@ -71,7 +71,7 @@ impl Fingerprints {
         }
         for lora in &mut self.loras {
             let mut content = Sha256::new();
-            for path in std::iter::once(lora.choice.path.clone()).chain(beside(&lora.choice.path)) {
+            for path in files_of(&lora.choice.path) {
                 io::copy(&mut File::open(path)?, &mut content)?;
             }
             lora.content = Some(content.finalize().into());
@@ -150,10 +150,12 @@ fn is_left_out(lora: &LoraChoice) -> bool {
     lora.is_of_second_stage() && !lora.path.exists()
 }
 
-/// PEFT's configuration beside an adapter that it saved, which says how strongly its pairs count.
-fn beside(lora: &Path) -> Option<PathBuf> {
+/// A LoRA's file, and PEFT's configuration beside an adapter that it saved, which says how strongly its pairs count.
+fn files_of(lora: &Path) -> Vec<PathBuf> {
+    let mut files = vec![lora.to_owned()];
     let named = lora.file_name().is_some_and(|name| name == "adapter_model.safetensors");
-    Some(lora.with_file_name(BESIDE_A_LORA)).filter(|config| named && config.is_file())
+    files.extend(Some(lora.with_file_name(BESIDE_A_LORA)).filter(|config| named && config.is_file()));
+    files
 }
 
 /// Checkpoint and components, text encoder's files by name, upscaler: what every clip is made with.

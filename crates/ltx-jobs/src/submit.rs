@@ -125,14 +125,13 @@ impl Jobs {
         Ok(Submitted { record: self.get(client, id)?, existed: false })
     }
 
-    /// Prompts of a draft that have more tokens than the model takes, each as its field's fault; what no pass would read is not
-    /// counted. Takes milliseconds, and touches no disk. [`submit`](Self::submit) looks for itself.
-    pub fn long_prompts(&self, model: &str, draft: &GenerationDraft) -> Vec<FieldError> {
+    fn long_prompts(&self, model: &str, draft: &GenerationDraft) -> Vec<FieldError> {
         long_prompts(draft, |text| self.core().models.prompt_tokens(model, text))
     }
 
-    /// The same of a draft that is wrong anyway and will not be submitted. It counts as one request of its client; where the
-    /// client's share is used up, no prompt is looked at.
+    /// Prompts that have more tokens than the model takes, each as its field's fault, of a draft that is wrong anyway and will
+    /// not be submitted: [`submit`](Self::submit) looks for itself. What no pass would read is not counted. Takes milliseconds, and
+    /// touches no disk. It counts as one request of its client; where the client's share is used up, no prompt is looked at.
     pub fn long_prompts_of_refused(&self, client: &ClientId, model: &str, draft: &GenerationDraft) -> Vec<FieldError> {
         match self.core().check_rate(client) {
             Ok(()) => self.long_prompts(model, draft),

@@ -47,7 +47,7 @@ pub enum Family {
 }
 
 /// The class of a transformer without an audio stream, LTX-Video 0.9.x's.
-const VIDEO_ALONE: &str = "Transformer3DModel";
+pub(crate) const VIDEO_ALONE: &str = "Transformer3DModel";
 /// Width of the hidden states of Gemma-3 12B, LTX-2's text encoder.
 const GEMMA_WIDTH: usize = 3840;
 

@@ -102,7 +102,7 @@ pub(crate) fn configuration(tensors: &TensorSet, text_width: Option<usize>) -> R
     let Held { here, .. } = Held::by(tensors);
     let holds = |parts: &[Part]| here.iter().any(|part| parts.contains(part));
     let keys = KeysOf(tensors);
-    let title = if Family::has_no_text_part(&keys) { Family::Ltxv098.title() } else { Family::Ltx23.title() };
+    let title = if has_no_text_part(tensors) { Family::Ltxv098.title() } else { Family::Ltx23.title() };
     let mut derive = |name: &str, parts: &[Part], section: &dyn Fn() -> ltx_nn::Result<Value>| {
         if holds(parts) && config.get(name).is_none_or(Value::is_null) {
             let section = section().map_err(config_of(tensors.path()))?;

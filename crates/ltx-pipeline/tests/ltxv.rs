@@ -111,9 +111,9 @@ fn two_passes_go_on_from_every_step_with_the_same_bytes() {
     let states = store.saved.into_inner().unwrap();
     let steps: Vec<_> = states.iter().map(|state| (state.stage, state.steps_done)).collect();
     assert_eq!((steps.len(), steps[6], steps[7]), (10, (Stage::Denoising, 7), (Stage::Refining, 1)));
-    for at in [0, 6, 7, 9] {
-        let store = Recording { resume: Some(states[at].clone()), ..Recording::default() };
-        assert!(made(&store) == whole, "{:?}", steps[at]);
+    for (state, step) in states.into_iter().zip(&steps) {
+        let store = Recording { resume: Some(state), ..Recording::default() };
+        assert!(made(&store) == whole, "{step:?}");
     }
 }
 

@@ -144,12 +144,12 @@ pub struct Limits {
     /// Watches and downloads that one client may have open.
     #[serde(rename = "concurrent_streams")]
     pub streams_per_client: Count<usize>,
-    /// Large requests (over 256 KiB) other than uploads that all clients together may have coming in; each holds a message in
-    /// memory.
+    /// Large requests (over 256 KiB), parts of uploads among them but no streams of them, that all clients together may have
+    /// coming in; each holds a message in memory.
     pub large_requests: Bounded<usize, 1, { 1 << 20 }>,
     /// Connections of all clients together; more wait to be accepted.
     pub connections: Bounded<usize, 1, { 1 << 20 }>,
-    /// The longest an upload may take.
+    /// The longest an upload may take; of one that comes in parts, the longest between two of them.
     #[serde(rename = "upload_seconds", deserialize_with = "seconds::<_, DAY>")]
     pub upload_time: Duration,
     /// The longest a stream may wait for its client to send or to take the next part.

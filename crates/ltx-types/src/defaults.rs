@@ -30,7 +30,7 @@ pub struct Defaults {
     pub fps: f64,
     /// Steps of the guided schedule.
     pub steps: usize,
-    /// The conditioning images' H.264 round trip; without it that of the model's authors.
+    /// The conditioning images' H.264 round trip; without it the model's usual one.
     #[serde(default)]
     pub image_crf: Option<u32>,
     /// Guidance of the guided schedule.

@@ -11,7 +11,7 @@ pub struct ModelRules {
     pub sizes: SizeRules,
     /// Steps of its distilled schedule; `None` until they are known.
     pub distilled_steps: Option<usize>,
-    /// The H.264 round trip that its authors give images where nobody says one; `None` until it is known.
+    /// The H.264 round trip that its reference gives images where nobody says one; `None` until it is known.
     pub image_crf: Option<u32>,
     /// In which stages it has the distilled LoRA; `None` until it is known.
     pub distilled_lora: Option<DistilledLora>,

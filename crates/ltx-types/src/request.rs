@@ -69,7 +69,7 @@ pub struct GenerationDraft {
     pub stages: Stages,
     /// Guidance of the guided schedule.
     pub guidance: Guidance,
-    /// The images' H.264 round trip; without it that of the model's authors.
+    /// The images' H.264 round trip; without it the model's usual one.
     pub image_crf: Option<u32>,
     /// Noise levels instead of the schedule's own; they say how many steps there are.
     #[serde(default, skip_serializing_if = "Option::is_none")]

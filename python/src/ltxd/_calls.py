@@ -27,8 +27,9 @@ OPTIONS: Sequence[Tuple[str, int]] = (
     # A node that starts again is noticed at once, and one client's failures do not hold up another's attempts.
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
+    # How long an attempt to connect may take, whatever the option is called: a node far away, or busy, needs more than an instant.
+    ("grpc.min_reconnect_backoff_ms", 5000),
     # A connection that died without a word is noticed by a watch.
     ("grpc.keepalive_time_ms", 60_000),
 )
@@ -49,7 +50,7 @@ class Target:
         Raises ValueError for anything else, and where `ca` is given without https.
         """
         parts = urlsplit(address if "://" in address else f"http://{address}")
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
+        if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.path.strip("/") or parts.query or parts.fragment:
             raise ValueError(f"{address!r} is no address of a node, such as http://127.0.0.1:7750")
         port = parts.port or (443 if parts.scheme == "https" else 7750)
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
@@ -85,10 +86,11 @@ class Away:
         now = time.monotonic()
         if self._since is None:
             self._since = now
-        if not passes(error) or now - self._since >= self._patience:
+        left = self._since + self._patience - now
+        if not passes(error) or left <= 0:
             raise error
         self._pause = min(self._pause * 2, 1.0)
-        return self._pause
+        return min(self._pause, left)
 
 
 class Watching:

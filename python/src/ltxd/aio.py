@@ -71,12 +71,7 @@ class Client:
     async def create(self, spec: v1.GenerationSpec, *, request_id: str = "") -> v1.Generation:
         """Asks for a clip; it is stored when this returns. See `ltxd.Client.create`."""
         request = v1.CreateGenerationRequest(request_id=request_id or uuid.uuid4().hex, spec=spec)
-        away = _calls.Away(self._patience)
-        while True:
-            try:
-                return (await self._ask(self._generations.CreateGeneration, request)).generation
-            except ConnectionLost as error:
-                await asyncio.sleep(away.pause(error))
+        return (await self._insist(self._generations.CreateGeneration, request)).generation
 
     async def get(self, id_: str) -> v1.Generation:
         """A generation as it stands now."""
@@ -117,15 +112,15 @@ class Client:
                     await asyncio.sleep(0.1)
             except grpc.RpcError as error:
                 await asyncio.sleep(away.pause(of_call(error)))
-            except ConnectionLost as error:
+            except LtxdError as error:
                 await asyncio.sleep(away.pause(error))
             finally:
                 stream.cancel()
 
     async def wait(self, id_: str) -> v1.Generation:
         """The generation, once it is done. Raises GenerationFailed and GenerationCancelled for the other ends."""
-        last = (await self.get(id_)).last_event
-        async for event in self.watch(id_, resume_after=max(last - 1, 0)):
+        now = (await self._insist(self._generations.GetGeneration, v1.GetGenerationRequest(id=id_))).generation
+        async for event in self.watch(id_, resume_after=max(now.last_event - 1, 0)):
             if event.WhichOneof("event") in ("done", "failed", "cancelled"):
                 return _calls.result(event)
         raise LtxdError(f"{id_}: its events ended without an end")
@@ -175,6 +170,15 @@ class Client:
     async def node(self) -> v1.Node:
         """What the node runs on, serves and allows, and how busy it is."""
         return (await self._ask(self._node.GetNode, v1.GetNodeRequest())).node
+
+    async def _insist(self, call: Callable[..., Awaitable[_T]], request: object) -> _T:
+        """A call that may be repeated, until the node is there."""
+        away = _calls.Away(self._patience)
+        while True:
+            try:
+                return await self._ask(call, request)
+            except ConnectionLost as error:
+                await asyncio.sleep(away.pause(error))
 
     async def _ask(self, call: Callable[..., Awaitable[_T]], request: object) -> _T:
         try:

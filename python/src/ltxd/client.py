@@ -79,12 +79,7 @@ class Client:
         where none is given, so that trying again after a lost connection makes no second clip.
         """
         request = v1.CreateGenerationRequest(request_id=request_id or uuid.uuid4().hex, spec=spec)
-        away = _calls.Away(self._patience)
-        while True:
-            try:
-                return self._ask(self._generations.CreateGeneration, request).generation
-            except ConnectionLost as error:
-                self._wait(away.pause(error))
+        return self._insist(self._generations.CreateGeneration, request).generation
 
     def get(self, id_: str) -> v1.Generation:
         """A generation as it stands now."""
@@ -128,14 +123,15 @@ class Client:
                     time.sleep(0.1)
             except grpc.RpcError as error:
                 self._wait(away.pause(of_call(error)))
-            except ConnectionLost as error:
+            except LtxdError as error:
                 self._wait(away.pause(error))
             finally:
                 stream.cancel()
 
     def wait(self, id_: str) -> v1.Generation:
         """The generation, once it is done. Raises GenerationFailed and GenerationCancelled for the other ends."""
-        for event in self.watch(id_, resume_after=max(self.get(id_).last_event - 1, 0)):
+        now = self._insist(self._generations.GetGeneration, v1.GetGenerationRequest(id=id_)).generation
+        for event in self.watch(id_, resume_after=max(now.last_event - 1, 0)):
             if event.WhichOneof("event") in ("done", "failed", "cancelled"):
                 return _calls.result(event)
         raise LtxdError(f"{id_}: its events ended without an end")
@@ -201,6 +197,15 @@ class Client:
             ready.result(timeout=1.0)
         except grpc.FutureTimeoutError:
             ready.cancel()
+
+    def _insist(self, call: Callable[..., _T], request: object) -> _T:
+        """A call that may be repeated, until the node is there."""
+        away = _calls.Away(self._patience)
+        while True:
+            try:
+                return self._ask(call, request)
+            except ConnectionLost as error:
+                self._wait(away.pause(error))
 
     def _ask(self, call: Callable[..., _T], request: object) -> _T:
         try:

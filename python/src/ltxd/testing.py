@@ -155,12 +155,12 @@ class Node:
     def client(self) -> Client:
         """A client of it, which outlives restarts and is closed with it."""
         if self._client is None:
-            self._client = Client(self.address)
+            self._client = Client(self.address, timeout=GUARD)
         return self._client
 
     def aio_client(self) -> ltxd.aio.Client:
         """A new client for asyncio, to be made and closed in the test's own loop."""
-        return ltxd.aio.Client(self.address)
+        return ltxd.aio.Client(self.address, timeout=GUARD)
 
     def log(self) -> str:
         """What it has logged so far."""

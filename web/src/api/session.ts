@@ -1,14 +1,14 @@
 // Who calls, and whether the node can be reached: what every call reads and reports.
 import { effect, signal } from "@preact/signals";
+import { keep, kept } from "./storage";
 
-const KEPT = "ltxd.token";
+const KEPT = "token";
 
 /** The token that calls carry; empty for none. Kept for this tab only. */
-export const token = signal(sessionStorage.getItem(KEPT) ?? "");
+export const token = signal(kept("tab", KEPT) ?? "");
 
 effect(() => {
-  if (token.value) sessionStorage.setItem(KEPT, token.value);
-  else sessionStorage.removeItem(KEPT);
+  keep("tab", KEPT, token.value || undefined);
 });
 
 /** Whether the node wants a token: not that we know, it asked for one, or it does not know the one it got. */

@@ -44,7 +44,7 @@ export async function ask(spec: GenerationSpec, pictures: Pictures): Promise<Gen
         const answer = await insist(
           () => calls.generations.createGeneration(request, { signal: stopped }),
           stopped,
-          (waiting) => (asking.value = { is: "sending", waiting }),
+          (waiting) => void (stopped.aborted || (asking.value = { is: "sending", waiting })),
         );
         asking.value = { is: "idle" };
         return answer.generation;
@@ -55,7 +55,8 @@ export async function ask(spec: GenerationSpec, pictures: Pictures): Promise<Gen
       }
     }
   } catch (thrown) {
-    asking.value = stopped.aborted ? { is: "idle" } : { is: "refused", problem: problemOf(thrown) };
+    // Whoever stopped it has said how asking is now: another request may be on its way.
+    if (!stopped.aborted) asking.value = { is: "refused", problem: problemOf(thrown) };
     return undefined;
   }
 }

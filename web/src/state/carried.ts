@@ -1,6 +1,7 @@
 // What a clip was asked with that the form has no field for. It is asked again as it was, and said, until somebody leaves it out.
 import { clone, create, fromJsonString, toJsonString } from "@bufbuild/protobuf";
 import { computed, effect, signal } from "@preact/signals";
+import { keep, kept } from "../api/storage";
 import {
   Conditioning,
   Flow,
@@ -10,14 +11,14 @@ import {
   type Guidance,
 } from "../gen/ltx/v1/spec_pb";
 
-const KEPT = "ltxd.carried";
+const KEPT = "carried";
 
 /** Names of the contract's fields that may be carried. */
 export type CarriedField = "flow" | "sigmas" | "refineSigmas" | "guidance" | "conditioning" | "imageCrf" | "stage2Strength";
 
 function remembered(): GenerationSpec {
   try {
-    return fromJsonString(GenerationSpecSchema, sessionStorage.getItem(KEPT) ?? "{}");
+    return fromJsonString(GenerationSpecSchema, kept("tab", KEPT) ?? "{}");
   } catch {
     return create(GenerationSpecSchema);
   }
@@ -26,7 +27,7 @@ function remembered(): GenerationSpec {
 /** A spec that has those fields alone. */
 export const carried = signal(remembered());
 
-effect(() => sessionStorage.setItem(KEPT, toJsonString(GenerationSpecSchema, carried.value)));
+effect(() => keep("tab", KEPT, toJsonString(GenerationSpecSchema, carried.value)));
 
 /** Which fields are carried. */
 export const carriedFields = computed(() => {

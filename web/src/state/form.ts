@@ -1,5 +1,6 @@
 // What a person is about to ask for. Wishes are kept as they were made; what is asked is the nearest that is legal.
 import { computed, effect, signal, type Signal } from "@preact/signals";
+import { keep, kept } from "../api/storage";
 import { Agent, Schedule } from "../gen/ltx/v1/spec_pb";
 import { legalFor, nearest, type Method } from "./legal";
 import { modelOf, node } from "./node";
@@ -32,11 +33,11 @@ const wishes = {
 export type Wishes = typeof wishes;
 type Signals = { readonly [Key in keyof Wishes]: Signal<Wishes[Key]> };
 
-const KEPT = "ltxd.form";
+const KEPT = "form";
 
 function remembered(): Partial<Wishes> {
   try {
-    return JSON.parse(sessionStorage.getItem(KEPT) ?? "{}") as Partial<Wishes>;
+    return JSON.parse(kept("tab", KEPT) ?? "{}") as Partial<Wishes>;
   } catch {
     return {};
   }
@@ -52,7 +53,7 @@ export const end = signal<Picture | undefined>();
 
 effect(() => {
   const values = Object.fromEntries(Object.entries(form).map(([key, field]) => [key, field.value]));
-  sessionStorage.setItem(KEPT, JSON.stringify(values));
+  keep("tab", KEPT, JSON.stringify(values));
 });
 
 /** The model that would run; undefined for a name that the node does not have. */

@@ -50,6 +50,7 @@ async function run(id: string, stop: AbortSignal): Promise<void> {
     if (now.done) opened.value = now.done;
   };
   await follow(id, known?.seen ?? 0n, stop, hear, wait);
+  before.delete(id);
   await fetch();
 }
 

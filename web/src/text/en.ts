@@ -277,6 +277,10 @@ export const en = {
   took: "Time on the device",
   conditioning: "Start image",
   imageCrf: "Image CRF",
+  stg: "STG",
+  stgBlocks: "STG, blocks",
+  rescale: "Guidance rescale",
+  testing: "Faults on purpose",
 
   // Commands
   commands: "As a command",

@@ -19,7 +19,7 @@ export function NodeView() {
 
 function Sections() {
   const t = text.value;
-  const { version, id, started, client, device, memory, queue, models, limits, policy } = node.value!;
+  const { version, id, started, client, device, memory, queue, models, limits, policy, testing } = node.value!;
   const { bytes, count, seconds } = t.units;
   const total = memory?.totalBytes ?? 0n;
   const of = (part: bigint | undefined) => (
@@ -39,6 +39,7 @@ function Sections() {
               [t.id, <Digest text={id} />],
               [t.startedAt, moment(started)],
               [t.client, client],
+              [t.testing, testing && (testing.faults.join(", ") || t.yes)],
             ]}
           />
           {token.value && (

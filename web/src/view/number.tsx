@@ -44,7 +44,8 @@ export function LegalNumber(props: { label: string; value: number; range: Range;
           aria-describedby={`${id}-hint`}
           onChange={(event) => {
             const field = event.currentTarget;
-            field.value = String(set(field.valueAsNumber));
+            // An emptied field has its value back.
+            field.value = String(Number.isNaN(field.valueAsNumber) ? value : set(field.valueAsNumber));
           }}
         />
         {button(range.step, "+", t.more(props.label))}

@@ -22,8 +22,8 @@ pub(crate) struct KeptBytes {
 
 /// Whatever is kept for a while and then forgotten.
 pub(crate) trait Retained {
-    /// Marks outputs as gone, with the images they were made from, that ended before `before_age_ms`, and then the oldest until the rest takes at most
-    /// `keep_bytes`. Returns whose.
+    /// Marks outputs as gone, with the images they were made from, that ended before `before_age_ms`, and then the oldest until
+    /// the rest takes at most `keep_bytes`. Returns whose.
     ///
     /// # Errors
     /// `Database`, `StorageFull`, `Corrupt`.

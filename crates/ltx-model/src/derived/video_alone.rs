@@ -4,6 +4,7 @@
 //! Must not know files.
 
 use super::{ADD_ONE, Shapes, transformer::matrix};
+use crate::architecture::VIDEO_ALONE;
 use ltx_nn::{NnError, Result};
 use serde_json::{Value, json};
 
@@ -27,7 +28,7 @@ pub(super) fn section(shapes: &Shapes<'_>) -> Result<Value> {
         return Err(NnError::unsupported("no configuration is stated, and the number of AdaLN rows", rows, ADD_ONE));
     }
     Ok(json!({
-        "_class_name": "Transformer3DModel",
+        "_class_name": VIDEO_ALONE,
         "activation_fn": "gelu-approximate",
         "qk_norm": "rms_norm",
         "standardization_norm": "rms_norm",

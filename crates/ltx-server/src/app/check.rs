@@ -6,7 +6,7 @@ use super::{
     Node, Problem, Request, Specification,
     judge::{Judged, add_faults},
 };
-use ltx_jobs::{ClientId, Estimate, Jobs, PromptTokens, memory};
+use ltx_jobs::{ClientId, Estimate, PromptTokens, memory};
 use ltx_policy::{Eligibility, admit};
 use ltx_types::{FieldError, Schedule};
 
@@ -33,6 +33,14 @@ pub(crate) struct Lengths {
     pub(crate) negative_prompt: Option<PromptTokens>,
 }
 
+impl Lengths {
+    /// Each prompt that has more tokens than the model takes, as its field's fault.
+    fn too_long(self) -> impl Iterator<Item = FieldError> {
+        let named = [("prompt", self.prompt), ("negative_prompt", self.negative_prompt)];
+        named.into_iter().filter_map(|(field, tokens)| tokens?.check(field).err())
+    }
+}
+
 impl Node {
     /// Judges a request without images, and estimates it.
     ///
@@ -45,7 +53,7 @@ impl Node {
             return Ok(Checked { verdict, estimate: None, faults: vec![], lengths: Lengths::default() });
         }
         let lengths = self.lengths(verdict.model(), &request).await?;
-        self.add_long_prompts(verdict.model(), &mut request, Jobs::long_prompts).await?;
+        request.faults.extend(lengths.too_long());
         let Request { ask, draft, mut faults, .. } = request;
         let checked = admit(&ask, draft, &policy)?.check(&rules);
         let admitted = match checked {

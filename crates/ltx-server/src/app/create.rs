@@ -67,11 +67,7 @@ impl Node {
         }
         if !request.faults.is_empty() {
             // Long prompts are among what is told at once. Of a request without other faults, the jobs count them.
-            let asked = client.clone();
-            let count = move |jobs: &Jobs, model: &str, draft: &GenerationDraft| {
-                jobs.long_prompts_of_refused(&asked, model, draft)
-            };
-            self.add_long_prompts(verdict.model(), &mut request, count).await?;
+            self.add_long_prompts(client.clone(), verdict.model(), &mut request).await?;
             return Err(Problem::Fields(request.faults));
         }
         let body_sha256 = spec.digest();

@@ -41,8 +41,12 @@ impl Node {
         image: GivenImage,
         offset: u64,
     ) -> Result<OpenImage, Problem> {
-        let open = self.read(move |jobs| {
+        // Its size in pixels is in the file.
+        let open = self.write(move |jobs| {
             let ltx_jobs::OpenImage { mut file, bytes, sha256 } = jobs.open_image(&client, id, image)?;
+            if offset > bytes {
+                return Err(Problem::OffsetOutOfRange { offset, total_bytes: bytes });
+            }
             let mut encoded = Vec::new();
             // One that cannot be read here fails again where it is sent, which says so.
             let read = file.read_to_end(&mut encoded).and_then(|_| file.rewind());
@@ -50,9 +54,6 @@ impl Node {
             let media_type = media_type(&encoded).unwrap_or("application/octet-stream");
             Ok(OpenImage { image, file, bytes, sha256, media_type, width, height })
         });
-        match open.await? {
-            OpenImage { bytes, .. } if offset > bytes => Err(Problem::OffsetOutOfRange { offset, total_bytes: bytes }),
-            open => Ok(open),
-        }
+        open.await
     }
 }

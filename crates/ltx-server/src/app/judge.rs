@@ -4,7 +4,7 @@
 //! is wrong with fields is collected, because policy comes first.
 
 use super::{ModelCard, Node, Problem};
-use ltx_jobs::{Jobs, UploadId};
+use ltx_jobs::{ClientId, UploadId};
 use ltx_policy::{Ask, Eligibility, PolicyConfig, Refusal};
 use ltx_types::{Defaults, Faults, FieldError, FieldErrors, GenerationDraft, LoraUse, ModelRules};
 
@@ -93,20 +93,20 @@ impl Node {
         Some(ModelRules { two_stages: rules.two_stages.or(Some(card.has_upscaler())), ..rules })
     }
 
-    /// Adds the faults of prompts that have more tokens than the model takes; `count` asks the jobs. A prompt that is wrong
-    /// already is not counted.
+    /// Adds the faults of prompts that have more tokens than the model takes, to a request that is wrong anyway. A prompt that is
+    /// wrong already is not counted.
     ///
     /// # Errors
     /// The jobs' own.
     pub(super) async fn add_long_prompts(
         &self,
+        client: ClientId,
         model: Option<&str>,
         request: &mut Request,
-        count: impl FnOnce(&Jobs, &str, &GenerationDraft) -> Vec<FieldError> + Send + 'static,
     ) -> Result<(), Problem> {
         let Some(model) = model.map(str::to_owned) else { return Ok(()) };
         let draft = GenerationDraft { faults: request.faults.clone(), ..request.draft.clone() };
-        let long = self.read(move |jobs| Ok(count(jobs, &model, &draft))).await?;
+        let long = self.read(move |jobs| Ok(jobs.long_prompts_of_refused(&client, &model, &draft))).await?;
         request.faults.extend(long);
         Ok(())
     }

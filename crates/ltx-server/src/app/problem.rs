@@ -37,6 +37,12 @@ pub(crate) enum Problem {
         /// How many.
         open: usize,
     },
+    /// As many uploads are under way as the node holds, and none of them pauses.
+    #[error("{places} uploads are under way, which is all that this node holds at once")]
+    UploadsFull {
+        /// How many it holds.
+        places: usize,
+    },
     /// The offset is beyond the file's end.
     #[error("the offset {offset} is beyond the file's end at {total_bytes}")]
     OffsetOutOfRange {
@@ -146,7 +152,9 @@ impl Problem {
         match self {
             Self::Jobs(JobsError::DoesNotFit { .. }) => Some(Limit::Memory),
             Self::Jobs(JobsError::QueueFull { .. }) => Some(Limit::Queue),
-            Self::Jobs(JobsError::RateLimited { .. }) | Self::TooManyStreams { .. } => Some(Limit::Rate),
+            Self::Jobs(JobsError::RateLimited { .. }) | Self::TooManyStreams { .. } | Self::UploadsFull { .. } => {
+                Some(Limit::Rate)
+            }
             Self::Jobs(JobsError::StorageFull { .. }) | Self::StorageFull { .. } => Some(Limit::Storage),
             Self::Jobs(JobsError::Stopping) | Self::Stopping => Some(Limit::Stopping),
             _ => None,

@@ -6,7 +6,7 @@ use super::{Node, Phase, Problem};
 use ltx_jobs::{ClientId, Jobs, JobsError, UploadId};
 use ltx_media::shown_size;
 use ltx_types::ImageSource;
-use std::{fs, sync::Arc, time::SystemTime};
+use std::{fs, io::ErrorKind, sync::Arc, time::SystemTime};
 
 /// An image that came in whole.
 pub(crate) struct ReceivedImage {
@@ -50,7 +50,12 @@ impl Node {
         let known = self.write(move |jobs| {
             let Some(id) = jobs.known_upload(&client, &digest)? else { return Ok(None) };
             let bytes = match jobs.uploaded(&client, id)? {
-                ImageSource::Path(path) => fs::read(&path).map_err(|source| JobsError::File { path, source })?,
+                ImageSource::Path(path) => match fs::read(&path) {
+                    Ok(bytes) => bytes,
+                    // Gone from the folder: sent again, it is put there again.
+                    Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+                    Err(source) => return Err(JobsError::File { path, source }.into()),
+                },
                 ImageSource::Bytes(bytes) => bytes.to_vec(),
             };
             Ok(Some((id, bytes.len() as u64, shown_size(&bytes).unwrap_or((0, 0)))))

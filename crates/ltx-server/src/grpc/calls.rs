@@ -35,8 +35,8 @@ use tonic::{
 use tower_layer::Layer;
 use tracing::{Instrument, Span, field::Empty};
 
-/// What methods outside the contract are counted as.
-const OTHER: &str = "other";
+/// What methods outside the contract are counted as, and what goes no further than `Front`.
+pub(super) const OTHER: &str = "other";
 /// The one call whose request is a stream that may take long.
 const UPLOAD: &str = "/ltx.v1.UploadService/UploadImage";
 /// How much earlier than the transport a deadline is told, so that it is told with details.
@@ -207,7 +207,8 @@ impl tonic::codegen::Body for Counted {
     }
 }
 
-fn code_of(headers: &HeaderMap) -> Option<Code> {
+/// The code that headers or trailers say.
+pub(super) fn code_of(headers: &HeaderMap) -> Option<Code> {
     headers.get(Status::GRPC_STATUS).map(|value| Code::from_bytes(value.as_bytes()))
 }
 

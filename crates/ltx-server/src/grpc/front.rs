@@ -3,7 +3,11 @@
 //!
 //! Must not know which calls there are.
 
-use super::transport_errors;
+use super::{
+    HEADERS,
+    calls::{OTHER, code_of},
+    transport_errors,
+};
 use crate::{
     app::{Node, Problem},
     page,
@@ -34,8 +38,6 @@ const WEB: [&str; 4] = [
 ];
 /// The content type of gRPC, which may go on with `+proto` or a parameter.
 const GRPC: &str = "application/grpc";
-/// What a call that goes no further is counted as.
-const OTHER: &str = "other";
 /// Of a preflight: the method that the page wants to use.
 const ASKED_METHOD: HeaderName = header::ACCESS_CONTROL_REQUEST_METHOD;
 
@@ -48,14 +50,12 @@ struct Rules {
     browsers: Browsers,
     /// Whether there is a page.
     page: bool,
-    /// The most bytes of a request's headers.
-    headers: usize,
 }
 
 impl Front {
     /// In front of a node that obeys these browsers.
     pub(super) fn new(node: Arc<Node>, browsers: Browsers, page: bool) -> Self {
-        Self(Arc::new(Rules { node, browsers, page, headers: super::HEADERS as usize }))
+        Self(Arc::new(Rules { node, browsers, page }))
     }
 }
 
@@ -138,9 +138,10 @@ fn is_grpc(content: &str) -> bool {
 impl Rules {
     /// The answer, where a request goes no further.
     fn answer(&self, request: &Request<Body>) -> Option<Response<Body>> {
-        if bytes_of(request.headers()) > self.headers {
-            let text = format!("The headers are longer than {} bytes.", self.headers);
-            return Some(page::plain(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, &text, false));
+        let head = request.method() == Method::HEAD;
+        if bytes_of(request.headers()) > HEADERS as usize {
+            let text = format!("The headers are longer than {HEADERS} bytes.");
+            return Some(page::plain(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, &text, head));
         }
         let kind = Kind::of(request);
         if let Err(problem) = self.browsers.admit(request, kind.wanted()) {
@@ -150,7 +151,7 @@ impl Rules {
             Kind::Grpc | Kind::Web => None,
             // Answered further in, where it is known what a page may send.
             Kind::Preflight if self.browsers.is_listed(request.headers()) => None,
-            Kind::File if is_method(request.uri().path()) => Some(page::not_allowed("POST")),
+            Kind::File if is_method(request.uri().path()) => Some(page::not_allowed("POST", head)),
             Kind::File => Some(page::answer(request, self.page)),
             Kind::OtherContent => {
                 let found = request.headers().get(header::CONTENT_TYPE);
@@ -158,7 +159,7 @@ impl Rules {
                 let problem = Problem::ContentType { found: found.unwrap_or_default() };
                 Some(self.refused(kind, request, problem))
             }
-            Kind::Preflight | Kind::OtherMethod => Some(page::not_allowed("GET, HEAD, POST")),
+            Kind::Preflight | Kind::OtherMethod => Some(page::not_allowed("GET, HEAD, POST", head)),
         }
     }
 
@@ -169,7 +170,7 @@ impl Rules {
             Kind::Grpc | Kind::Web | Kind::OtherContent => {
                 let unsupported = matches!(problem, Problem::ContentType { .. });
                 let mut answer = transport_errors::answer(problem, &HeaderMap::new());
-                self.node.metrics.called(OTHER, &code_of(&answer));
+                self.node.metrics.called(OTHER, &code_of(answer.headers()).unwrap_or(Code::Unknown));
                 if let (Kind::Web, Some(content)) = (kind, request.headers().get(header::CONTENT_TYPE)) {
                     answer.headers_mut().insert(header::CONTENT_TYPE, content.clone());
                 }
@@ -195,10 +196,6 @@ impl Rules {
             }
         }
     }
-}
-
-fn code_of(answer: &Response<Body>) -> Code {
-    answer.headers().get(Status::GRPC_STATUS).map_or(Code::Unknown, |value| Code::from_bytes(value.as_bytes()))
 }
 
 /// Whether a path is that of a method of some contract: `/package.Service/Method`.

@@ -84,7 +84,9 @@ impl From<Problem> for Status {
                 if room_comes { answer.retry(STORAGE_DELAY) } else { answer }
             }
             Problem::NoToken | Problem::UnknownToken => plain(ErrorReason::Unauthenticated),
-            Problem::TooManyStreams { .. } => plain(ErrorReason::RateLimited).retry(STREAM_DELAY),
+            Problem::TooManyStreams { .. } | Problem::UploadsFull { .. } => {
+                plain(ErrorReason::RateLimited).retry(STREAM_DELAY)
+            }
             Problem::OffsetOutOfRange { total_bytes, .. } => {
                 plain(ErrorReason::OffsetOutOfRange).with("total_bytes", total_bytes)
             }

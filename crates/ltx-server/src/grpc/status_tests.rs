@@ -56,6 +56,7 @@ fn limits_are_counted_under_the_reason_that_clients_are_given() {
         Problem::from(JobsError::QueueFull { limit: 1, of_client: true }),
         Problem::from(JobsError::RateLimited { retry_after: wait }),
         Problem::TooManyStreams { open: 1 },
+        Problem::UploadsFull { places: 1 },
         Problem::from(JobsError::StorageFull { free: 1, needed: 2, source: None }),
         Problem::StorageFull { room_comes: true },
         Problem::from(JobsError::Stopping),

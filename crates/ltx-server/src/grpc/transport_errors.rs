@@ -59,7 +59,10 @@ pub(crate) fn decoding(status: &Status, message_bytes: usize) -> Option<Problem>
         Code::OutOfRange | Code::ResourceExhausted if message.contains("message length too large") => {
             return Some(Problem::MessageTooLarge { most: message_bytes });
         }
-        Code::Internal if message.contains("tonic-web: malformed") => "is not framed as gRPC-Web frames messages",
+        // Text that is no base64 is "Invalid …" to its decoder.
+        Code::Internal if message.contains("tonic-web: malformed") || message.contains("tonic-web: Invalid ") => {
+            "is not framed as gRPC-Web frames messages"
+        }
         Code::Internal if message.contains("tonic-web: ") => "broke off",
         Code::Internal if message.contains("Unexpected EOF") => "broke off in the middle of a message",
         Code::Internal if message.contains("decode") => "is not a message of this contract",

@@ -77,8 +77,8 @@ pub(crate) fn plain(status: StatusCode, text: &str, head: bool) -> Response<Body
 }
 
 /// There is such a thing, and it is asked for by other methods.
-pub(crate) fn not_allowed(methods: &'static str) -> Response<Body> {
-    let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "That method is not for this.", false);
+pub(crate) fn not_allowed(methods: &'static str, head: bool) -> Response<Body> {
+    let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "That method is not for this.", head);
     response.headers_mut().insert(h::ALLOW, HeaderValue::from_static(methods));
     response
 }

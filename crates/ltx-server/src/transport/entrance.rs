@@ -96,6 +96,23 @@ impl Entrance {
     /// # Errors
     /// `TooManyStreams`; `Fault`.
     pub(crate) async fn open_upload(&self, client: &ClientId) -> Result<Room, Problem> {
+        let of_client = self.upload_of(client)?;
+        let of_all = Arc::clone(&self.upload_places).acquire_owned().await;
+        Ok(Room::new(of_client, of_all.map_err(|_| Problem::fault("no places for uploads"))?))
+    }
+
+    /// [`Self::open_upload`] for a call that holds a whole message already: it does not wait with that.
+    ///
+    /// # Errors
+    /// `TooManyStreams`; `UploadsFull`.
+    pub(crate) fn open_upload_at_once(&self, client: &ClientId) -> Result<Room, Problem> {
+        let of_client = self.upload_of(client)?;
+        let of_all = Arc::clone(&self.upload_places).try_acquire_owned();
+        Ok(Room::new(of_client, self.counted(of_all.map_err(|_| Problem::UploadsFull { places: UPLOADS }))?))
+    }
+
+    /// A client's own share of uploads. One in parts that paused makes room in it, and for others where no place is left.
+    fn upload_of(&self, client: &ClientId) -> Result<Slot, Problem> {
         let of_client = self.uploads.open(client).or_else(|_| {
             self.parts.yield_room(Some(client));
             self.uploads.open(client)
@@ -104,8 +121,7 @@ impl Entrance {
         if self.upload_places.available_permits() == 0 {
             self.parts.yield_room(None);
         }
-        let of_all = Arc::clone(&self.upload_places).acquire_owned().await;
-        Ok(Room::new(of_client, of_all.map_err(|_| Problem::fault("no places for uploads"))?))
+        Ok(of_client)
     }
 
     /// Images that come in parts.

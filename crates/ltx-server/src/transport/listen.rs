@@ -21,7 +21,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
 /// Bytes of HTTP/2's preface and its first frame's head. Of TLS they are less than a greeting, which has a limit of its own; of
-/// HTTP/1.1 less than a request's head, which the transport gives 30 seconds to be whole.
+/// HTTP/1.1 less than any browser's head of a request, which the transport gives 30 seconds to be whole.
 const GREETING: usize = 24 + 9;
 
 /// Accepts connections, so many at once; more wait in the system's queue. Ends when the stream is dropped.
@@ -80,6 +80,15 @@ impl Connection {
             self.patience.as_mut().reset(until);
         }
     }
+
+    /// What was done, unless it may not stay. Looked at in both directions, also while bytes come and go: they are no reason to
+    /// stay, and behind a request that another follows HTTP/1.1 reads nothing until the first is answered.
+    fn unless_over<T>(&mut self, cx: &mut Context<'_>, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        match self.poll_patience(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => done,
+        }
+    }
 }
 
 impl Connected for Connection {
@@ -95,21 +104,19 @@ impl AsyncRead for Connection {
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
         this.received = GREETING.min(this.received + buffer.filled().len() - before);
-        // Also while bytes come: they are no reason to stay.
-        match this.poll_patience(cx) {
-            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-            Poll::Pending => read,
-        }
+        this.unless_over(cx, read)
     }
 }
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.unless_over(cx, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.unless_over(cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -121,7 +128,8 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.unless_over(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -2,13 +2,14 @@
 //!
 //! An image is known by its client and its digest, so that a part finds what came before it over whatever connection. What has
 //! come takes one of the places that uploads have anyway. It is forgotten when no part comes for a while; sooner where another
-//! upload has no place and this one has paused.
+//! upload has no place and this one has paused, or has taken longer already than an upload may.
 //!
 //! Must not know messages, nor whether it is an image.
 
 use super::streams::Slot;
 use ltx_jobs::ClientId;
 use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
 use std::{
     collections::HashMap,
     sync::{Arc, Weak},
@@ -27,10 +28,35 @@ pub(crate) struct Whole {
 
 /// What has come of an image. Whoever holds the bytes is its only writer.
 pub(crate) struct Coming {
-    /// From the beginning, without gaps.
-    pub(crate) bytes: tokio::sync::Mutex<Vec<u8>>,
+    pub(crate) received: tokio::sync::Mutex<Received>,
+    begun: Instant,
     last: Mutex<Instant>,
     _room: Room,
+}
+
+/// Bytes from the beginning, without gaps, and their digest as far as they go.
+#[derive(Default)]
+pub(crate) struct Received {
+    bytes: Vec<u8>,
+    digest: Sha256,
+}
+
+impl Received {
+    /// Puts further bytes behind those that have come.
+    pub(crate) fn extend(&mut self, further: &[u8]) {
+        self.bytes.extend_from_slice(further);
+        self.digest.update(further);
+    }
+
+    /// All that has come.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// SHA-256 of all that has come, in lower case.
+    pub(crate) fn sha256(&self) -> String {
+        format!("{:x}", self.digest.clone().finalize())
+    }
 }
 
 /// The places that an upload takes while it comes.
@@ -52,14 +78,14 @@ impl Room {
 #[derive(Clone)]
 pub(crate) struct Parts {
     images: Arc<Mutex<HashMap<Whole, Arc<Coming>>>>,
-    /// How long one is kept without a part.
+    /// How long one is kept without a part, and at all where another has no place.
     kept: Duration,
     /// After which pause it yields to another.
     pause: Duration,
 }
 
 impl Parts {
-    /// Keeps what has come for `kept` after its last part, or for `pause` where another has no place.
+    /// Keeps what has come for `kept` after its last part; where another has no place, for `pause` after that, and `kept` in all.
     pub(crate) fn new(kept: Duration, pause: Duration) -> Self {
         Self { images: Arc::default(), kept, pause }
     }
@@ -77,25 +103,28 @@ impl Parts {
         if let Some(found) = images.get(&whole) {
             return Arc::clone(found);
         }
-        let coming =
-            Arc::new(Coming { bytes: tokio::sync::Mutex::default(), last: Mutex::new(Instant::now()), _room: room });
+        let (received, begun) = (tokio::sync::Mutex::default(), Instant::now());
+        let coming = Arc::new(Coming { received, begun, last: Mutex::new(begun), _room: room });
         images.insert(whole.clone(), Arc::clone(&coming));
         tokio::spawn(forget_later(Arc::downgrade(&self.images), whole, Arc::downgrade(&coming), self.kept));
         coming
     }
 
-    /// Forgets an image.
-    pub(crate) fn forget(&self, whole: &Whole) {
-        self.images.lock().remove(whole);
+    /// Forgets what has come of an image; what has come of it since it was begun anew stays.
+    pub(crate) fn forget(&self, whole: &Whole, coming: &Arc<Coming>) {
+        let mut images = self.images.lock();
+        if images.get(whole).is_some_and(|found| Arc::ptr_eq(found, coming)) {
+            images.remove(whole);
+        }
     }
 
-    /// Forgets the image that has paused for longest, if any has paused for long: of one client, or of all.
+    /// Forgets the image that has paused for longest, of those that paused or took for too long: of one client, or of all.
     pub(crate) fn yield_room(&self, client: Option<&ClientId>) {
         let mut images = self.images.lock();
         let paused = images.iter().filter(|(whole, coming)| {
             client.is_none_or(|client| *client == whole.client)
-                && coming.last.lock().elapsed() > self.pause
-                && coming.bytes.try_lock().is_ok()
+                && (coming.last.lock().elapsed() > self.pause || coming.begun.elapsed() > self.kept)
+                && coming.received.try_lock().is_ok()
         });
         let longest = paused.min_by_key(|(_, coming)| *coming.last.lock()).map(|(whole, _)| whole.clone());
         if let Some(whole) = longest {
@@ -161,14 +190,21 @@ mod tests {
 
     #[tokio::test]
     async fn what_has_come_is_found_by_client_and_digest() {
-        let (parts, places) = (Parts::new(HOUR, HOUR), Arc::new(Semaphore::new(1)));
+        let (parts, places) = (Parts::new(HOUR, HOUR), Arc::new(Semaphore::new(2)));
         let image = whole("a", "x");
-        begin(&parts, &places, image.clone()).bytes.lock().await.extend([1, 2]);
-        assert_eq!(parts.find(&image).unwrap().bytes.lock().await[..], [1, 2]);
+        let coming = begin(&parts, &places, image.clone());
+        coming.received.lock().await.extend(&[1, 2]);
+        assert_eq!(parts.find(&image).unwrap().received.lock().await.bytes(), [1, 2]);
         assert!(parts.find(&whole("b", "x")).is_none() && parts.find(&whole("a", "y")).is_none());
-        assert_eq!(places.available_permits(), 0);
-        parts.forget(&image);
-        assert_eq!((places.available_permits(), parts.count()), (1, 0), "its place is free");
+        parts.forget(&image, &coming);
+        assert_eq!((places.available_permits(), parts.count()), (1, 0), "whoever still writes holds its place");
+        let anew = begin(&parts, &places, image.clone());
+        parts.forget(&image, &coming);
+        assert_eq!((places.available_permits(), parts.count()), (0, 1), "begun anew, it is another");
+        drop(coming);
+        parts.forget(&image, &anew);
+        drop(anew);
+        assert_eq!((places.available_permits(), parts.count()), (2, 0), "its place is free");
     }
 
     #[tokio::test]
@@ -198,7 +234,7 @@ mod tests {
             parts.yield_room(None);
             assert!(parts.find(&whole("a", "x")).is_none(), "the one that paused for longest");
             let held = parts.find(&whole("a", "z")).unwrap();
-            let _written = held.bytes.lock().await;
+            let _written = held.received.lock().await;
             tokio::time::sleep(Duration::from_millis(2)).await;
             parts.yield_room(None);
             assert_eq!(parts.count(), 1, "one that is written to stays");

@@ -72,6 +72,9 @@ async fn errors_have_their_details() {
     let answer = send(&node, &format!("POST /ltx.v1.{method}"), &own(&node), &torn).await;
     let said = answer.headers.get("grpc-status").cloned();
     assert_eq!(said.as_deref(), Some("3"), "a torn message is INVALID_ARGUMENT: {answer:?}");
+    let text = own(&node).replace(CONTENT, "application/grpc-web-text");
+    let answer = send(&node, &format!("POST /ltx.v1.{method}"), &text, b"!!!!").await;
+    assert!(answer.headers["grpc-message"].contains("not%20framed"), "no base64: {answer:?}");
     assert_eq!(node.kept().0, 0);
 }
 

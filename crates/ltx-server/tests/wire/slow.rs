@@ -78,6 +78,27 @@ async fn connections_without_a_reason_make_room() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_is_cut_while_it_waits_to_answer() {
+    let server = |it: &mut ltx_server::Settings| {
+        patient(it);
+        it.limits.connection_idle_time = SHORT;
+        it.limits.handshake_time = SHORT;
+    };
+    let node = TestNode::start(Wish { server, ..Wish::default() }).await;
+    // An answer that never ends, to somebody unknown, with the beginning of another request behind it: nothing is read meanwhile.
+    let head =
+        "POST /grpc.health.v1.Health/Watch HTTP/1.1\r\ncontent-type: application/grpc-web+proto\r\ncontent-length: 5";
+    let asked = format!("{head}\r\nhost: {}\r\n\r\n\0\0\0\0\0G", node.address);
+    assert!(open_for(&node, asked.as_bytes()).await >= SHORT);
+    // Answers that nobody takes, until there is no more room for them.
+    let page = format!("GET / HTTP/1.1\r\nhost: {}\r\n\r\n", node.address).repeat(100);
+    let mut stream = TcpStream::connect(node.address).await.unwrap();
+    let asks = async { while stream.write_all(page.as_bytes()).await.is_ok() {} };
+    timeout(LONG, asks).await.expect("it was not cut");
+    answers(&node).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pause_in_an_upload_is_typed() {
     let server = |it: &mut ltx_server::Settings| {
         patient(it);

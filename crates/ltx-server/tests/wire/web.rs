@@ -50,9 +50,11 @@ pub(crate) async fn send(node: &TestNode, request: &str, headers: &str, body: &[
     text += &format!("content-length: {}\r\nconnection: close\r\n\r\n", body.len());
     stream.write_all(text.as_bytes()).await.unwrap();
     let sent = if body.len() > WHOLE { &body[..BEGINNING] } else { body };
-    stream.write_all(sent).await.unwrap();
+    // A node that turns a request away by its head may be gone before the body has come; its answer is there all the same.
+    let _ = stream.write_all(sent).await;
     let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).await.unwrap();
+    let ended = stream.read_to_end(&mut bytes).await;
+    assert!(ended.is_ok() || !bytes.is_empty(), "{ended:?}");
     read(&bytes)
 }
 

@@ -93,19 +93,12 @@ impl Node {
 impl Connection {
     /// Connects, and does `work` until it is finished or Ctrl-C is pressed, which is [`ltx_types::Cancelled`].
     pub(crate) fn run<T>(&self, work: impl AsyncFnOnce(Node) -> Result<T>) -> Result<T> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.context("no runtime can be started")?.block_on(async {
-            tokio::select! {
-                result = async { work(self.connect().await?).await } => result,
-                _ = tokio::signal::ctrl_c() => Err(ltx_types::Cancelled.into()),
-            }
-        })
+        until_done(async { work(self.connect().await?).await })
     }
 
     /// The same, but a node that takes longer to answer counts as one that cannot be reached.
     pub(crate) fn run_within<T>(&self, patience: Duration, work: impl AsyncFnOnce(Node) -> Result<T>) -> Result<T> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.context("no runtime can be started")?.block_on(async {
+        until_done(async {
             let answered = tokio::time::timeout(patience, async { work(self.connect().await?).await }).await;
             answered.unwrap_or_else(|elapsed| Err(Fault::unreachable(&self.server, &elapsed).into()))
         })
@@ -161,6 +154,17 @@ impl Connection {
         }
         Ok(Bearer(Some(value)))
     }
+}
+
+/// Waits for its end, or until Ctrl-C is pressed.
+fn until_done<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("no runtime can be started")?.block_on(async {
+        tokio::select! {
+            result = work => result,
+            _ = tokio::signal::ctrl_c() => Err(ltx_types::Cancelled.into()),
+        }
+    })
 }
 
 fn is_loopback(uri: &Uri) -> bool {

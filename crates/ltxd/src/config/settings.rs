@@ -138,8 +138,8 @@ impl NodeConfig {
         config.jobs.testing = faults.map_err(|FieldError { field, rule, .. }| layers.refuse(field, rule))?;
         let addresses = &config.addresses;
         let tls = addresses.tls.files().map_err(|(key, rule)| layers.refuse(key, rule))?;
-        if !addresses.tokens_file.as_os_str().is_empty() {
-            config.clients = tokens::read(&addresses.tokens_file)?;
+        if let Some(file) = addresses.tokens_file() {
+            config.clients = tokens::read(file)?;
         }
         let tokens = config.clients.iter().map(token).collect::<Result<_, _>>();
         let tokens = tokens.map_err(|FieldError { rule, .. }| layers.refuse("tokens_file", rule))?;

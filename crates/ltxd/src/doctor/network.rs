@@ -14,10 +14,18 @@ pub(super) fn look(findings: &mut Findings<'_>, config: &NodeConfig, data_said: 
     let keys = [("listen", Some(addresses.listen)), ("metrics_listen", addresses.metrics_listen)];
     // A node that runs in the data folder has its ports.
     let running = data_said && data::is_locked(&config.jobs.data);
+    // Both are held at once, as a node does.
+    let mut held: Vec<TcpListener> = Vec::new();
     for (key, address) in keys.into_iter().filter_map(|(key, address)| Some((key, address?))) {
         let said = format!("{key} = {address}");
         match TcpListener::bind(address) {
-            Ok(_) => findings.fine(format!("{said}: is free")),
+            Ok(listener) => {
+                findings.fine(format!("{said}: is free"));
+                held.push(listener);
+            }
+            Err(error) if error.kind() == ErrorKind::AddrInUse && has_port(&held, address.port()) => {
+                findings.error(format!("{said}: is the port of listen as well"), format!("set {key} to another port"));
+            }
             Err(error) if error.kind() == ErrorKind::AddrInUse && running => {
                 findings.fine(format!("{said}: in use, as a node runs in the data folder"));
             }
@@ -34,6 +42,10 @@ pub(super) fn look(findings: &mut Findings<'_>, config: &NodeConfig, data_said: 
         addresses.listen
     );
     findings.warn(what, "set tokens_file, tls.cert and tls.key, or keep the port behind something that has them");
+}
+
+fn has_port(held: &[TcpListener], port: u16) -> bool {
+    held.iter().any(|listener| listener.local_addr().is_ok_and(|own| own.port() == port))
 }
 
 fn why(error: &io::Error) -> String {

@@ -152,6 +152,9 @@ struct Broken {
 fn every_broken_set_up_is_named_with_its_remedy() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap();
+    // An address of loopback that no other test has.
+    let [low, high, ..] = std::process::id().to_le_bytes();
+    let own = format!("127.77.{high}.{low}:7750");
     let broken = |name, set_up, [check, severity, what, remedy]: [&'static str; 4]| Broken {
         name,
         set_up,
@@ -195,6 +198,11 @@ fn every_broken_set_up_is_named_with_its_remedy() {
             "a port in use",
             SetUp::sound().with(format!("--listen={port}")),
             ["listen", "error", "another program listens there", "ss -ltnp"],
+        ),
+        broken(
+            "one port for two",
+            SetUp::sound().with(format!("--listen={own}")).with(format!("--metrics-listen={own}")),
+            ["listen", "error", "is the port of listen as well", "another port"],
         ),
         broken(
             "another machine's address",

@@ -3,7 +3,7 @@
 //! Must not know clients beyond the commands.
 
 use crate::support::{
-    command::{BAD_INPUT, DONE, LTXD, ltxd, run},
+    command::{BAD_INPUT, DONE, Ended, LTXD, ltxd, run},
     files::{models, scratch, start_picture, text},
     node::Node,
     process::Running,
@@ -11,12 +11,27 @@ use crate::support::{
 use serde_json::Value;
 use std::{fs, path::Path};
 
+/// The exit code where no node answers.
+const UNREACHABLE: i32 = 69;
+
 fn serve(folder: &Path, more: &[&str]) -> Running {
     let data = format!("--data-dir={}", text(&folder.join("data")));
     let models = format!("--models-dir={}", models());
     let ready = format!("--ready-file={}", text(&folder.join("ready.json")));
     let own = ["serve", &data, &models, "--model=ltx-2.3-tiny", "--listen=127.0.0.1:0", &ready];
     Running::telling(ltxd(&[&own[..], more].concat()))
+}
+
+/// What a probe comes to. One that a busy machine did not answer within the probe's time is sent again.
+fn probed(words: &[&str]) -> Ended {
+    let mut ended = run(ltxd(words));
+    for _ in 0..100 {
+        if ended.code != Some(UNREACHABLE) {
+            break;
+        }
+        ended = run(ltxd(words));
+    }
+    ended
 }
 
 /// What the file says, once it is there.
@@ -42,12 +57,11 @@ fn the_ready_file_says_where_it_serves() {
     assert_eq!(told["version"], env!("CARGO_PKG_VERSION"));
     assert!(told["pid"].as_u64().unwrap() > 1 && told["node_id"].as_str().unwrap().starts_with("node-"));
     let server = format!("--server=http://{address}");
-    assert_eq!(run(ltxd(&["health", &server])).with(DONE).out.trim(), "serving");
-    assert_eq!(run(ltxd(&["health", "--live", &server])).with(DONE).out.trim(), "serving");
+    assert_eq!(probed(&["health", &server]).with(DONE).out.trim(), "serving");
+    assert_eq!(probed(&["health", "--live", &server]).with(DONE).out.trim(), "serving");
     running.process.signal(nix::sys::signal::Signal::SIGTERM);
     assert_eq!(running.finish().0.code, Some(DONE));
-    let gone = run(ltxd(&["health", &server]));
-    assert_eq!(gone.code, Some(69), "{}", gone.said());
+    run(ltxd(&["health", &server])).with(UNREACHABLE);
 }
 
 #[test]
@@ -70,16 +84,21 @@ fn a_node_is_ended_at_a_step_and_goes_on_when_it_is_started_again() {
     let told = ready(&running, folder.path());
     assert_eq!(told["testing"], true);
     let server = format!("--server={}", told["listen"].as_str().map(|address| format!("http://{address}")).unwrap());
-    let submitted = run(ltxd(&["submit", "--image", &start_picture(), "--prompt", "A wave.", "--steps", "8", &server]));
-    let id = submitted.with(DONE).out.trim().to_owned();
+    let picture = start_picture();
+    let asked = ["submit", "--request-id=once", "--image", &picture, "--prompt", "A wave.", "--steps", "8"];
+    let submit = |server: &str| run(ltxd(&[&asked[..], &[server]].concat()));
+    // Its answer may be lost with the node: the same request after the restart has the same generation.
+    submit(&server);
     assert_eq!(running.finish().0.code, None, "a signal ended it");
     fs::remove_file(folder.path().join("ready.json")).unwrap();
 
     let running = serve(folder.path(), &flags);
     let told = ready(&running, folder.path());
     let server = format!("--server=http://{}", told["listen"].as_str().unwrap());
-    run(ltxd(&["watch", &id, &server])).with(DONE);
-    let done = run(ltxd(&["get", &id, "--json", &server])).with(DONE).json();
+    let submitted = submit(&server).with(DONE);
+    let id = submitted.out.trim();
+    run(ltxd(&["watch", id, &server])).with(DONE);
+    let done = run(ltxd(&["get", id, "--json", &server])).with(DONE).json();
     assert_eq!(
         (&done["state"], &done["resumptions"], &done["mark"]["testing"]),
         (&"done".into(), &1.into(), &true.into())

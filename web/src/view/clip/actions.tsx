@@ -6,6 +6,7 @@ import { problemOf, type Problem } from "../../api/problem";
 import { Output, type Generation } from "../../gen/ltx/v1/generation_pb";
 import { askAgain, takeOver } from "../../state/again";
 import { asking } from "../../state/asking";
+import { untaken } from "../../state/choose";
 import { save } from "../../state/files";
 import { refresh } from "../../state/open";
 import { go } from "../../state/route";
@@ -53,8 +54,10 @@ export function Actions(props: { generation: Generation }) {
     });
   const over = () =>
     run("takeOver", async () => {
+      untaken.value = { start: "", end: "" };
       await takeOver(generation, signal).catch((thrown: unknown) => {
         if (problemOf(thrown).reason !== "IMAGE_NOT_FOUND") throw thrown;
+        untaken.value = { ...untaken.peek(), start: t.imagesGone };
         say(t.imagesGone);
       });
       go("make");

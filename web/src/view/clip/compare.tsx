@@ -14,9 +14,9 @@ export function Compare(props: { generation: Generation; video: string | undefin
   const [how, show] = useState<"beside" | "over">("beside");
   const [pair, setPair] = useState<Pair>();
   useEffect(() => {
+    setPair(undefined);
     if (which === "last" && !video) return;
     const stop = new AbortController();
-    setPair(undefined);
     loadPair(generation, which, video, stop.signal).then((found) => stop.signal.aborted || setPair(found), () => {});
     return () => stop.abort();
   }, [generation.id, which, which === "last" && video]);

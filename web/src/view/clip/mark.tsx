@@ -1,5 +1,5 @@
 // What the clip says of itself, and what was asked for.
-import { Conditioning, Flow, Schedule } from "../../gen/ltx/v1/spec_pb";
+import { Conditioning, Flow, Schedule, type LoraUse } from "../../gen/ltx/v1/spec_pb";
 import type { Generation } from "../../gen/ltx/v1/generation_pb";
 import { imagesOf } from "../../state/commands";
 import { moment, text } from "../../text";
@@ -29,6 +29,7 @@ export function Mark(props: { generation: Generation }) {
           [t.sigmas, mark.sigmas.join(", ")],
           [t.refineSigmas, mark.refineSigmas.join(", ")],
           [t.engine, mark.engine],
+          [t.testing, mark.testing ? t.yes : ""],
           [t.nodeId, <Digest text={mark.nodeId} />],
           [t.doneAt, moment(mark.time)],
           [t.framesDigest, <Digest text={mark.framesSha256} />],
@@ -52,6 +53,12 @@ export function Mark(props: { generation: Generation }) {
   );
 }
 
+/** A LoRA with its strengths, as a mark writes it. */
+function lora({ name, strength, stage2Strength }: LoraUse): string {
+  const strengths = [strength, stage2Strength].filter((each) => each !== undefined);
+  return strengths.length ? `${name}=${strengths.join(",")}` : name;
+}
+
 export function Digest(props: { text: string }) {
   return <code class="digest">{props.text}</code>;
 }
@@ -60,6 +67,8 @@ export function Request(props: { generation: Generation }) {
   const t = text.value;
   const spec = props.generation.spec!;
   const { start, end } = imagesOf(spec);
+  const { guidance, caller } = spec;
+  const low = caller?.creditsLow;
   return (
     <section>
       <h2>{t.request}</h2>
@@ -68,15 +77,27 @@ export function Request(props: { generation: Generation }) {
           [t.prompt, spec.prompt],
           [t.negative, spec.negativePrompt],
           [t.format, `${spec.width} × ${spec.height}, ${t.units.count(spec.frames ?? 0)} × ${spec.fps}/s`],
+          [t.beyond, spec.beyondTrainedLength ? t.yes : ""],
+          [t.model, spec.model],
           [t.seed, spec.seed?.toString()],
+          [t.flow, spec.flow ? lower(Flow[spec.flow]) : ""],
           [t.schedule, spec.schedule ? lower(Schedule[spec.schedule]) : ""],
           [t.stages, spec.stages?.toString()],
           [t.steps, spec.steps?.toString()],
-          [t.cfg, spec.guidance?.cfgScale?.toString()],
+          [t.sigmas, spec.sigmas.join(", ")],
+          [t.refineSigmas, spec.refineSigmas.join(", ")],
+          [t.cfg, guidance?.cfgScale?.toString()],
+          [t.stg, guidance?.stgScale?.toString()],
+          [t.stgBlocks, guidance?.stgBlocks.join(", ")],
+          [t.rescale, guidance?.rescaleScale?.toString()],
+          [t.loras, spec.loras.map(lora).join(", ")],
           [t.conditioning, spec.conditioning ? lower(Conditioning[spec.conditioning]) : ""],
           [end ? t.startStrength : t.strength, start?.strength?.toString()],
           [t.endStrength, end?.strength?.toString()],
           [t.imageCrf, spec.imageCrf?.toString()],
+          [t.agent, caller?.agent ? t.agents[caller.agent] : ""],
+          [t.credits, low === undefined ? "" : low ? t.creditsAre.low : t.creditsAre.enough],
+          [t.plan, caller?.plan],
           [t.id, <Digest text={props.generation.id} />],
         ]}
       />

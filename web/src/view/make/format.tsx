@@ -99,7 +99,7 @@ function Length() {
           choose={(value) => (form.fps.value = Number(value))}
         />
       </div>
-      {model.value?.rules?.beyondTrainedLength && (
+      {(model.value?.rules?.beyondTrainedLength || form.beyondTrained.value) && (
         <label class="check">
           <input
             type="checkbox"

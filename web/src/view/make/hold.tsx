@@ -37,9 +37,12 @@ function Share(props: { label: string; field: Signal<number> }) {
 
 export function Loras() {
   const t = text.value;
-  const listed = model.value?.loras ?? [];
   const chosen = form.loras.value;
-  if (listed.length === 0) return null;
+  const listed = model.value?.loras ?? [];
+  // Those that were chosen for another model, or taken over, can be left out here.
+  const others = Object.keys(chosen).filter((name) => !listed.some((lora) => lora.name === name));
+  const all = [...listed, ...others.map((name) => ({ name, strength: undefined }))];
+  if (all.length === 0) return null;
   const set = (name: string, strength: number | undefined) => {
     const { [name]: _, ...others } = chosen;
     form.loras.value = strength === undefined ? others : { ...others, [name]: strength };
@@ -47,7 +50,7 @@ export function Loras() {
   return (
     <fieldset class="block">
       <legend>{t.loras}</legend>
-      {listed.map(({ name, strength: own }) => (
+      {all.map(({ name, strength: own }) => (
         <div key={name} class="lora">
           <label class="check">
             <input
@@ -65,7 +68,11 @@ export function Loras() {
             aria-label={t.loraStrength(name)}
             disabled={!(name in chosen)}
             value={chosen[name] ?? own ?? 1}
-            onChange={(event) => set(name, event.currentTarget.valueAsNumber || 0)}
+            onChange={(event) => {
+              const wished = event.currentTarget.valueAsNumber;
+              set(name, Number.isNaN(wished) ? (own ?? 1) : wished);
+              event.currentTarget.value = String(form.loras.value[name]);
+            }}
           />
         </div>
       ))}

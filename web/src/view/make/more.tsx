@@ -123,7 +123,12 @@ function Guided() {
               max={100}
               step={0.1}
               value={cfg.value}
-              onChange={(event) => (form.cfg.value = Math.min(100, Math.max(0, event.currentTarget.valueAsNumber || 0)))}
+              onChange={(event) => {
+                // Emptied, it is the model's own; what is not possible is told by the node.
+                const wished = event.currentTarget.valueAsNumber;
+                form.cfg.value = Number.isNaN(wished) ? undefined : wished;
+                event.currentTarget.value = String(cfg.value);
+              }}
             />
           )}
         </Field>

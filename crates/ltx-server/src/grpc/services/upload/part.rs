@@ -11,13 +11,12 @@ use crate::{
 use ltx_jobs::ClientId;
 use ltx_proto::v1;
 use ltx_types::FieldError;
-use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 /// Takes a part in, and says how far the image is.
 ///
 /// # Errors
-/// `Fields`, `PartBeyond`; `TooManyStreams`; those of keeping an image.
+/// `Fields`, `PartBeyond`; `TooManyStreams`, `UploadsFull`; those of keeping an image.
 pub(super) async fn take(
     face: &FaceContext,
     client: ClientId,
@@ -48,7 +47,7 @@ pub(super) async fn take(
             }
             match offset {
                 0 if data.is_empty() => return Ok(v1::UploadPartResponse { received_bytes: 0, upload: None }),
-                0 => parts.begin(whole.clone(), face.entrance.open_upload(&whole.client).await?),
+                0 => parts.begin(whole.clone(), face.entrance.open_upload_at_once(&whole.client)?),
                 offset => return Err(Problem::PartBeyond { offset, received_bytes: 0 }),
             }
         }
@@ -68,26 +67,26 @@ async fn append(
     coming: &Arc<Coming>,
     Part { offset, data }: Part<'_>,
 ) -> Result<v1::UploadPartResponse, Problem> {
-    let mut bytes = coming.bytes.lock().await;
-    let received_bytes = bytes.len() as u64;
+    let mut received = coming.received.lock().await;
+    let received_bytes = received.bytes().len() as u64;
     let known = received_bytes.checked_sub(offset).ok_or(Problem::PartBeyond { offset, received_bytes })?;
     // What has come already is passed over.
-    bytes.extend(data.get(known as usize..).unwrap_or_default());
+    received.extend(data.get(known as usize..).unwrap_or_default());
     coming.goes_on();
-    let received_bytes = bytes.len() as u64;
+    let received_bytes = received.bytes().len() as u64;
     if received_bytes < whole.total_bytes {
         return Ok(v1::UploadPartResponse { received_bytes, upload: None });
     }
-    let sha256 = format!("{:x}", Sha256::digest(&*bytes));
+    let sha256 = received.sha256();
     if sha256 != whole.sha256 {
-        face.entrance.parts().forget(whole);
+        face.entrance.parts().forget(whole, coming);
         return Err(other_bytes(whole.sha256.clone(), &sha256).into());
     }
-    let image = ReceivedImage { bytes: bytes.as_slice().into(), sha256 };
+    let image = ReceivedImage { bytes: received.bytes().into(), sha256 };
     let kept = face.node.keep_upload(whole.client.clone(), image).await;
     // What stands against it now may not in a moment: then the last part comes again.
     if !kept.as_ref().is_err_and(|problem| problem.limit().is_some()) {
-        face.entrance.parts().forget(whole);
+        face.entrance.parts().forget(whole, coming);
     }
     Ok(v1::UploadPartResponse { received_bytes, upload: Some(answer(kept?)) })
 }

@@ -1,0 +1,58 @@
+"""A node that takes its time to answer a connection, and one that does not come back."""
+
+import socket
+import threading
+import time
+
+import grpc
+import ltxd
+import pytest
+from ltxd import _calls
+
+#: Seconds until a connection is passed on: more than gRPC waits between its first attempts.
+LATE = 1.5
+
+
+@pytest.fixture
+def far(ltxd_shared_node):
+    """An address that passes every connection on to the node, late, as one far away or on a busy machine does."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def pump(source, target):
+        try:
+            while data := source.recv(1 << 16):
+                target.sendall(data)
+        except OSError:
+            pass
+        target.close()
+
+    def relay(near):
+        time.sleep(LATE)
+        node = socket.create_connection(("127.0.0.1", ltxd_shared_node.port))
+        threading.Thread(target=pump, args=(near, node), daemon=True).start()
+        pump(node, near)
+
+    def accept():
+        try:
+            while True:
+                threading.Thread(target=relay, args=listener.accept()[:1], daemon=True).start()
+        except OSError:
+            pass
+
+    threading.Thread(target=accept, daemon=True).start()
+    yield f"127.0.0.1:{listener.getsockname()[1]}"
+    listener.close()
+
+
+def test_a_connection_that_takes_its_time(far):
+    with ltxd.Client(far, patience=600) as client:
+        # What needs no repetition is asked once: the first attempt to connect has to be enough.
+        assert client.node().version.startswith("ltxd ")
+
+
+def test_patience_bounds_the_pauses():
+    lost = ltxd.ConnectionLost(grpc.StatusCode.UNAVAILABLE, "")
+    away = _calls.Away(0.15)
+    assert away.pause(lost) == 0.1 and away.pause(lost) <= 0.15
+    with pytest.raises(ltxd.ConnectionLost):
+        _calls.Away(0).pause(lost)
