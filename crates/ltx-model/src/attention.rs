@@ -4,7 +4,9 @@
 //! Must not know the modulation around it.
 
 use candle_core::Tensor;
-use ltx_nn::{AttentionShape, KernelChoice, Linear, Mask, Result, RmsNorm, RopeTable, Vb, attention, gate_heads};
+use ltx_nn::{
+    Activations, AttentionShape, KernelChoice, Linear, Mask, Result, RmsNorm, RopeTable, Vb, attention, gate_heads,
+};
 
 /// Sizes of one attention.
 #[derive(Debug, Clone, Copy)]
@@ -63,24 +65,25 @@ impl Attention {
     /// # Shapes
     /// `x [B, T, query_dim]`, context `[B, S, context_dim]` → `[B, T, query_dim]`.
     pub(crate) fn forward(&self, x: &Tensor, attend: Attend<'_>) -> Result<Tensor> {
-        let source = attend.context.unwrap_or(x);
-        let v = self.to_v.forward(source)?;
-        let out = if attend.skip { v } else { self.attend(x, source, &v, attend.rope)? };
+        let (own, context) = (Activations::new(x)?, attend.context.map(Activations::new).transpose()?);
+        let source = context.as_ref().unwrap_or(&own);
+        let v = self.to_v.forward_of(source)?;
+        let out = if attend.skip { v } else { self.attend(&own, source, &v, attend.rope)? };
         let out = match &self.to_gate_logits {
-            Some(logits) => gate_heads(&out, &logits.forward(x)?, self.kernels)?,
+            Some(logits) => gate_heads(&out, &logits.forward_of(&own)?, self.kernels)?,
             None => out,
         };
         self.to_out.forward(&out)
     }
 
-    fn attend(&self, x: &Tensor, source: &Tensor, v: &Tensor, rope: Option<&RopeTable>) -> Result<Tensor> {
+    fn attend(&self, x: &Activations, source: &Activations, v: &Tensor, rope: Option<&RopeTable>) -> Result<Tensor> {
         let AttentionConfig { heads, head_dim, .. } = self.config;
         let normed = |norm: &RmsNorm, y: &Tensor| match rope {
             Some(rope) => norm.forward_rotated(y, rope, heads),
             None => norm.forward(y),
         };
-        let q = normed(&self.q_norm, &self.to_q.forward(x)?)?;
-        let k = normed(&self.k_norm, &self.to_k.forward(source)?)?;
+        let q = normed(&self.q_norm, &self.to_q.forward_of(x)?)?;
+        let k = normed(&self.k_norm, &self.to_k.forward_of(source)?)?;
         let scale = 1.0 / (head_dim as f64).sqrt();
         let shape = AttentionShape { heads, kv_heads: heads, scale, mask: Mask::Full };
         attention(&q, &k, v, &shape, self.kernels)

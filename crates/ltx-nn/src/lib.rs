@@ -3,6 +3,7 @@
 //! Must not know: requests, policy, jobs, files, or which model a layer belongs to.
 #![forbid(unsafe_code)]
 
+mod activations;
 mod compare;
 mod compute;
 mod conv3d;
@@ -21,6 +22,7 @@ mod staging;
 mod taps;
 mod weights;
 
+pub use activations::Activations;
 pub use compare::{CompareError, relative_l2};
 pub use compute::{Compute, DTYPES, UnknownDType, synchronize};
 pub use conv3d::Conv3d;

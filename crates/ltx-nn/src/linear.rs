@@ -2,7 +2,7 @@
 //!
 //! Must not know what is projected, or in which form W is kept.
 
-use crate::{Result, Vb, kernels::Then, matrix::Prepared, profile};
+use crate::{Activations, Result, Vb, kernels::Then, matrix::Prepared, profile};
 use candle_core::{D, Tensor};
 
 /// A linear layer.
@@ -39,6 +39,14 @@ impl Linear {
     /// # Errors
     /// The last dimension is not `inputs`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.then(&Activations::new(x)?, Then::Nothing)
+    }
+
+    /// [`Linear::forward`] of an input that other layers have, too.
+    ///
+    /// # Errors
+    /// As [`Linear::forward`].
+    pub fn forward_of(&self, x: &Activations) -> Result<Tensor> {
         self.then(x, Then::Nothing)
     }
 
@@ -47,7 +55,7 @@ impl Linear {
     /// # Errors
     /// As [`Linear::forward`].
     pub fn gelu(&self, x: &Tensor) -> Result<Tensor> {
-        self.then(x, Then::Gelu)
+        self.then(&Activations::new(x)?, Then::Gelu)
     }
 
     /// [`Linear::gelu`] times `factor`, of the same shape.
@@ -56,16 +64,15 @@ impl Linear {
     /// As [`Linear::forward`]; or `factor` has another shape.
     pub fn gelu_times(&self, x: &Tensor, factor: &Tensor) -> Result<Tensor> {
         let width = factor.dim(D::Minus1)?;
-        self.then(x, Then::GeluTimes(factor.contiguous()?.reshape(((), width))?))
+        self.then(&Activations::new(x)?, Then::GeluTimes(factor.contiguous()?.reshape(((), width))?))
     }
 
-    fn then(&self, x: &Tensor, then: Then) -> Result<Tensor> {
+    fn then(&self, x: &Activations, then: Then) -> Result<Tensor> {
         let [outputs, inputs] = self.weight.shape();
         let mut dims = x.dims().to_vec();
-        let rows = x.elem_count() / inputs.max(1);
-        let x = x.reshape((rows, inputs))?;
-        let multiply = || self.weight.product(&x, self.bias.as_ref(), then);
-        let y = profile::timed(self.weight.profile_name(), || 2 * rows * inputs * outputs, multiply)?;
+        let operations = || 2 * x.rows().dims()[0] * inputs * outputs;
+        let multiply = || self.weight.product(x, self.bias.as_ref(), then);
+        let y = profile::timed(self.weight.profile_name(), operations, multiply)?;
         if let Some(last) = dims.last_mut() {
             *last = outputs;
         }

@@ -4,16 +4,16 @@
 //! Must not know which axis is time.
 
 use crate::{
-    Compute, KernelChoice, Result,
+    Compute, KernelChoice, NnError, Result,
     ops::{OnCpu, Op, perform},
 };
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use ltx_kernels::{
     CudaKernels, KernelError, Level,
     cpu::{self, RopeAngles, RopePairs},
     cuda::{self, NormedRope},
 };
-use std::f64::consts::FRAC_PI_2;
+use std::{collections::HashMap, f64::consts::FRAC_PI_2};
 
 /// In which precision the frequency grid is computed before it becomes f32 (`frequencies_precision`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,17 +176,58 @@ pub fn fractional_rope_table(
 ) -> Result<RopeTable> {
     let (theta, precision) = grid;
     let axes = positions.len();
-    let tokens = positions.first().map_or(0, Vec::len);
     let frequencies = frequency_grid(theta, dim / (2 * axes), precision);
     let padding = dim / 2 - frequencies.len() * axes;
-    let mut angles = Vec::with_capacity(tokens * dim / 2);
-    for token in 0..tokens {
-        let stretch = |(axis, max): (&Vec<f32>, &f64)| axis[token] / *max as f32 * 2.0 - 1.0;
-        let stretched: Vec<f32> = positions.iter().zip(max_positions).map(stretch).collect();
-        angles.extend(std::iter::repeat_n(0f32, padding));
-        angles.extend(frequencies.iter().flat_map(|frequency| stretched.iter().map(move |s| frequency * s)));
+    let places = positions.iter().zip(max_positions).map(|(axis, max)| Places::new(axis, *max, &compute.device));
+    let places = places.collect::<Result<Vec<_>>>()?;
+    let table = |of: fn(f32) -> f32| {
+        let mut sum: Option<Tensor> = None;
+        for (axis, places) in places.iter().enumerate() {
+            let row = |place: f32| {
+                // Every axis fills its own columns, the first also the padding, which rotates nothing; the others are 0.
+                let mut row = vec![0f32; dim / 2];
+                if axis == 0 {
+                    row[..padding].fill(of(0.0));
+                }
+                let columns = row[padding..].iter_mut().skip(axis).step_by(axes);
+                columns.zip(&frequencies).for_each(|(value, frequency)| *value = of(frequency * place));
+                row
+            };
+            let rows: Vec<f32> = places.distinct.iter().flat_map(|place| row(*place)).collect();
+            let rows = Tensor::from_vec(rows, (places.distinct.len(), dim / 2), &compute.device)?;
+            let rows = rows.index_select(&places.of_token, 0)?;
+            sum = Some(match sum {
+                Some(sum) => (sum + rows)?,
+                None => rows,
+            });
+        }
+        let sum = sum.ok_or_else(|| NnError::unsupported("positions", "no axis", "one or more"))?;
+        Ok::<_, NnError>(sum.reshape(((), heads, dim / heads / 2))?)
+    };
+    let (cos, sin) = (table(f32::cos)?, table(f32::sin)?);
+    Ok(RopeTable { cos, sin, pairs: RopePairs::Halves, kernels: compute.kernels })
+}
+
+/// The tokens' places on one axis. A clip has few of them, so that what is computed of a place is computed once for all its tokens.
+struct Places {
+    /// As fractions of the axis' maximum, stretched to −1..1.
+    distinct: Vec<f32>,
+    /// Which of them each token has, `[T]`.
+    of_token: Tensor,
+}
+
+impl Places {
+    fn new(positions: &[f32], max: f64, device: &Device) -> Result<Self> {
+        let (mut distinct, mut numbers) = (Vec::new(), HashMap::new());
+        let mut number = |position: &f32| {
+            *numbers.entry(position.to_bits()).or_insert_with(|| {
+                distinct.push(position / max as f32 * 2.0 - 1.0);
+                distinct.len() as u32 - 1
+            })
+        };
+        let of_token: Vec<u32> = positions.iter().map(&mut number).collect();
+        Ok(Self { distinct, of_token: Tensor::new(of_token, device)? })
     }
-    RopeTable::from_angles(&angles, (tokens, heads, dim / heads / 2), compute)
 }
 
 fn frequency_grid(theta: f64, count: usize, precision: FrequencyPrecision) -> Vec<f32> {

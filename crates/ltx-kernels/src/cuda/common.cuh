@@ -73,6 +73,34 @@ template <class T> DEVICE void store(T* row, int i, int width, bool whole, const
         if (i + j < width) row[i + j] = pack.values[j];
 }
 
+// A thread's packs of a row, those at blockDim packs' distance from each other: the first KEPT are read at once and stay in
+// registers from pass to pass, what lies beyond is read in every pass.
+static constexpr int KEPT = 2;
+template <class T> struct Row {
+    const T* values;
+    int width;
+    bool whole;
+    Pack<T> kept[KEPT];
+
+    DEVICE Row(const T* values, int width, bool whole) : values(values), width(width), whole(whole) {
+#pragma unroll
+        for (int k = 0; k < KEPT; ++k)
+            if (place(k) < width) kept[k] = load(values, place(k), width, whole);
+    }
+    // Where the thread's k-th pack begins.
+    static DEVICE int place(int k) { return (k * blockDim.x + threadIdx.x) * Pack<T>::N; }
+    // The pack at `i`, which is the k-th or, with KEPT, any behind the kept ones.
+    DEVICE Pack<T> pack(int k, int i) const { return k < KEPT ? kept[k] : load(values, i, width, whole); }
+};
+
+// Calls `work(k, i)` for every pack of a thread, as Row::pack takes them.
+template <class T, class Work> DEVICE void each_pack(int width, const Work& work) {
+#pragma unroll
+    for (int k = 0; k < KEPT; ++k)
+        if (Row<T>::place(k) < width) work(k, Row<T>::place(k));
+    for (int i = Row<T>::place(KEPT); i < width; i += blockDim.x * Pack<T>::N) work(KEPT, i);
+}
+
 // The sum over all threads of a block, in every thread. `parts` holds 32 floats of shared memory, which may be used again at once.
 DEVICE float block_sum(float x, float* parts) {
 #pragma unroll

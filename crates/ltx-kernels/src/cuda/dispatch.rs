@@ -24,7 +24,7 @@ fn element(tensors: &[&Tensor]) -> Option<Element> {
 }
 
 /// Whether every tensor begins at an address that is a multiple of 16 bytes; allocations do.
-fn aligned(tensors: &[&Tensor]) -> bool {
+pub(super) fn aligned(tensors: &[&Tensor]) -> bool {
     tensors.iter().all(|t| (t.layout().start_offset() * t.dtype().size_in_bytes()).is_multiple_of(16))
 }
 
@@ -136,7 +136,7 @@ pub fn norm_rope(x: &Tensor, by: &NormedRope<'_>) -> Result<Option<Tensor>> {
     if !fits {
         return Ok(None);
     }
-    let whole = half.is_multiple_of(element.pack()) && aligned(&[&x, &weight]);
+    let whole = half.is_multiple_of(element.pack()) && aligned(&[&x, &weight, &cos, &sin]);
     let heads = rope::Heads { rows: batch * tokens, tokens, heads: by.heads, half, table_heads, whole };
     let launch = rope::norm_rope(element, heads, by.norm.map(|(_, eps)| eps as f32))?;
     same_shape(&launch, &[&x, &weight, &cos, &sin])

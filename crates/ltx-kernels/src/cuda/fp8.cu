@@ -37,29 +37,66 @@ DEVICE unsigned char to_e4m3(float x) {
 #endif
 }
 
-// out = weight · scale, of `count` values.
-template <class T> DEVICE void e4m3_widen(const unsigned char* weight, T* out, float scale, long count) {
-    const long step = static_cast<long>(gridDim.x) * blockDim.x;
-    for (long i = static_cast<long>(blockIdx.x) * blockDim.x + threadIdx.x; i * 8 < count; i += step) {
-        const int left = count - i * 8 < 8 ? static_cast<int>(count - i * 8) : 8;
-        for (int j = 0; j < left; ++j) out[i * 8 + j] = from_float<T>(from_e4m3(weight[i * 8 + j]) * scale);
-    }
+// Two values to two bytes, the first in the low one.
+DEVICE unsigned short to_e4m3(float low, float high) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 890
+    unsigned short pair;
+    asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(pair) : "f"(high), "f"(low));
+    return pair;
+#else
+    return static_cast<unsigned short>(to_e4m3(low) | to_e4m3(high) << 8);
+#endif
 }
 
-KERNEL(256, 4, e4m3_widen_f32, const unsigned char* weight, float* out, float scale, long count) {
-    e4m3_widen(weight, out, scale, count);
+// Eight bytes, as one load or store where they lie at a multiple of eight.
+struct alignas(8) Bytes {
+    unsigned short pairs[4];
+
+    DEVICE unsigned char operator[](int i) const { return static_cast<unsigned char>(pairs[i / 2] >> i % 2 * 8 & 0xff); }
+};
+
+// Calls `work(i, left)` for every eight values of a thread that begin at `i`, of which `left` are there; the threads of the grid
+// take them in turn.
+template <class Work> DEVICE void each_eight(long count, const Work& work) {
+    const long step = static_cast<long>(gridDim.x) * blockDim.x * 8;
+    for (long i = (static_cast<long>(blockIdx.x) * blockDim.x + threadIdx.x) * 8; i < count; i += step)
+        work(i, count - i < 8 ? static_cast<int>(count - i) : 8);
 }
-KERNEL(256, 4, e4m3_widen_bf16, const unsigned char* weight, bf16* out, float scale, long count) {
-    e4m3_widen(weight, out, scale, count);
+
+// out = weight · scale, of `count` values; `whole`: both begin at aligned addresses.
+template <class T> DEVICE void e4m3_widen(const unsigned char* weight, T* out, float scale, long count, int whole) {
+    each_eight(count, [&](long i, int left) {
+        if (!whole || left < 8) {
+            for (int j = 0; j < left; ++j) out[i + j] = from_float<T>(from_e4m3(weight[i + j]) * scale);
+            return;
+        }
+        const Bytes bytes = *reinterpret_cast<const Bytes*>(weight + i);
+#pragma unroll
+        for (int j = 0; j < 8; j += Pack<T>::N) {
+            Pack<T> pack;
+#pragma unroll
+            for (int l = 0; l < Pack<T>::N; ++l) pack.set(l, from_e4m3(bytes[j + l]) * scale);
+            *reinterpret_cast<Pack<T>*>(out + i + j) = pack;
+        }
+    });
+}
+
+KERNEL(256, 4, e4m3_widen_f32, const unsigned char* weight, float* out, float scale, long count, int whole) {
+    e4m3_widen(weight, out, scale, count, whole);
+}
+KERNEL(256, 4, e4m3_widen_bf16, const unsigned char* weight, bf16* out, float scale, long count, int whole) {
+    e4m3_widen(weight, out, scale, count, whole);
 }
 
 // The largest magnitude of `count` values, as the bits of a float, into `most`, which holds 0 at first.
-KERNEL(256, 4, e4m3_range_bf16, const bf16* x, uint* most, long count) {
+KERNEL(256, 4, e4m3_range_bf16, const bf16* x, uint* most, long count, int whole) {
     SHARED(float, parts);
     float largest = 0.f;
-    const long step = static_cast<long>(gridDim.x) * blockDim.x;
-    for (long i = static_cast<long>(blockIdx.x) * blockDim.x + threadIdx.x; i < count; i += step)
-        largest = fmaxf(largest, fabsf(to_float(x[i])));
+    each_eight(count, [&](long i, int left) {
+        const Pack<bf16> pack = load(x + i, 0, left, whole && left == 8);
+#pragma unroll
+        for (int j = 0; j < 8; ++j) largest = fmaxf(largest, fabsf(pack[j]));
+    });
 #pragma unroll
     for (int offset = 16; offset > 0; offset /= 2) largest = fmaxf(largest, __shfl_xor_sync(FULL_WARP, largest, offset));
     if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = largest;
@@ -71,10 +108,19 @@ KERNEL(256, 4, e4m3_range_bf16, const bf16* x, uint* most, long count) {
 }
 
 // out = x / scale as e4m3, and the scale: the largest magnitude over 448, or 1 if there is none.
-KERNEL(256, 4, e4m3_round_bf16, const bf16* x, const uint* most, unsigned char* out, float* scale, long count) {
+KERNEL(256, 4, e4m3_round_bf16, const bf16* x, const uint* most, unsigned char* out, float* scale, long count, int whole) {
     const float largest = __uint_as_float(*most), inverse = largest > 0.f ? LARGEST / largest : 1.f;
     if (blockIdx.x == 0 && threadIdx.x == 0) *scale = largest > 0.f ? largest / LARGEST : 1.f;
-    const long step = static_cast<long>(gridDim.x) * blockDim.x;
-    for (long i = static_cast<long>(blockIdx.x) * blockDim.x + threadIdx.x; i < count; i += step)
-        out[i] = to_e4m3(to_float(x[i]) * inverse);
+    each_eight(count, [&](long i, int left) {
+        const bool full = whole && left == 8;
+        const Pack<bf16> pack = load(x + i, 0, left, full);
+        if (!full) {
+            for (int j = 0; j < left; ++j) out[i + j] = to_e4m3(pack[j] * inverse);
+            return;
+        }
+        Bytes bytes;
+#pragma unroll
+        for (int j = 0; j < 4; ++j) bytes.pairs[j] = to_e4m3(pack[2 * j] * inverse, pack[2 * j + 1] * inverse);
+        *reinterpret_cast<Bytes*>(out + i) = bytes;
+    });
 }

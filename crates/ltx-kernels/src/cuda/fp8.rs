@@ -5,20 +5,21 @@
 use super::launch::{Element, Launch, Module, SUMS, blocks};
 use candle_core::Result;
 
-/// `bytes → out`, each times `scale`.
-pub(super) fn widen(element: Element, count: usize, scale: f32) -> Result<Launch> {
+/// `bytes → out`, each times `scale`; here and below `whole` says that all begin at aligned addresses.
+pub(super) fn widen(element: Element, count: usize, scale: f32, whole: bool) -> Result<Launch> {
     let grid = [blocks(count, 8), 1, 1];
-    Ok(Launch::new(Module::Fp8, "e4m3_widen", element, grid)?.tensors(2).float(scale).long(count))
+    Launch::new(Module::Fp8, "e4m3_widen", element, grid)?.tensors(2).float(scale).long(count).ints(&[whole.into()])
 }
 
 /// `x → most`, one `u32` that holds 0 at first: the bits of the largest magnitude.
-pub(super) fn range(count: usize) -> Result<Launch> {
+pub(super) fn range(count: usize, whole: bool) -> Result<Launch> {
     let grid = [blocks(count, 8), 1, 1];
-    Ok(Launch::new(Module::Fp8, "e4m3_range", Element::Bf16, grid)?.tensors(2).long(count).shared(SUMS))
+    let launch = Launch::new(Module::Fp8, "e4m3_range", Element::Bf16, grid)?.tensors(2).long(count);
+    Ok(launch.ints(&[whole.into()])?.shared(SUMS))
 }
 
 /// `x, most → bytes, scale`, one f32.
-pub(super) fn round(count: usize) -> Result<Launch> {
+pub(super) fn round(count: usize, whole: bool) -> Result<Launch> {
     let grid = [blocks(count, 8), 1, 1];
-    Ok(Launch::new(Module::Fp8, "e4m3_round", Element::Bf16, grid)?.tensors(4).long(count))
+    Launch::new(Module::Fp8, "e4m3_round", Element::Bf16, grid)?.tensors(4).long(count).ints(&[whole.into()])
 }

@@ -38,4 +38,4 @@ pub use dispatch::{
     ModulationTensors, NormedRope, add_table, arranged, attention, conv3d, gate_heads, gated_residual, gelu, linear,
     norm_modulate, norm_rope, pixel_norm, rms_norm, write_into,
 };
-pub use fp8_matrix::Fp8;
+pub use fp8_matrix::{Fp8, Rounded};

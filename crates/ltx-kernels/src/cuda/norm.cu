@@ -9,34 +9,35 @@ template <class T>
 DEVICE void norm_modulate(const T* x, const T* table, const uint* index, T* out, int width, int tokens, int stride, int shift, int scale,
                           int indexed, int by, float eps, int whole) {
     SHARED(float, parts);
-    const long row = blockIdx.x;
-    const T* in = x + row * width;
-    const int step = blockDim.x * Pack<T>::N, first = threadIdx.x * Pack<T>::N;
+    const int number = blockIdx.x;
+    const long at = static_cast<long>(number) * width;
+    const T* rows = table + value_of(index, number % tokens, indexed) * stride;
+    // All of it before the first sum is waited for.
+    const Row<T> row(x + at, width, whole), scales(rows + scale, width, whole), shifts(rows + shift, width, whole);
     float mean = 0.f, inverse = 1.f;
     if (by == LAYER) {
         float sum = 0.f;
-        for (int i = first; i < width; i += step) {
-            const Pack<T> pack = load(in, i, width, whole);
+        each_pack<T>(width, [&](int k, int i) {
+            const Pack<T> pack = row.pack(k, i);
             for (int j = 0; j < Pack<T>::N; ++j) sum += pack[j];
-        }
+        });
         mean = block_sum(sum, parts) / width;
     }
     if (by != NOT) {
         float sum = 0.f;
-        for (int i = first; i < width; i += step) {
-            const Pack<T> pack = load(in, i, width, whole);
+        each_pack<T>(width, [&](int k, int i) {
+            const Pack<T> pack = row.pack(k, i);
             for (int j = 0; j < Pack<T>::N; ++j)
                 if (i + j < width) sum += (pack[j] - mean) * (pack[j] - mean);
-        }
+        });
         inverse = rsqrtf(block_sum(sum, parts) / width + eps);
     }
-    const T* rows = table + value_of(index, row % tokens, indexed) * stride;
-    for (int i = first; i < width; i += step) {
-        Pack<T> pack = load(in, i, width, whole);
-        const Pack<T> by_scale = load(rows + scale, i, width, whole), by_shift = load(rows + shift, i, width, whole);
+    each_pack<T>(width, [&](int k, int i) {
+        Pack<T> pack = row.pack(k, i);
+        const Pack<T> by_scale = scales.pack(k, i), by_shift = shifts.pack(k, i);
         for (int j = 0; j < Pack<T>::N; ++j) pack.set(j, (pack[j] - mean) * inverse * (1.f + by_scale[j]) + by_shift[j]);
-        store(out + row * width, i, width, whole, pack);
-    }
+        store(out + at, i, width, whole, pack);
+    });
 }
 
 // out = x + table, x [values, width] and table [width]: one block a value.
@@ -54,25 +55,20 @@ template <class T> DEVICE void add_table(const T* x, const T* table, T* out, int
 template <class T>
 DEVICE void rms_norm(const T* x, const T* weight, T* out, int width, float eps, int weighted, int whole) {
     SHARED(float, parts);
-    const long row = blockIdx.x;
-    const T* in = x + row * width;
-    const int step = blockDim.x * Pack<T>::N, first = threadIdx.x * Pack<T>::N;
+    const long at = static_cast<long>(blockIdx.x) * width;
+    const Row<T> row(x + at, width, whole), weights(weighted ? weight : x, width, whole);
     float sum = 0.f;
-    for (int i = first; i < width; i += step) {
-        const Pack<T> pack = load(in, i, width, whole);
+    each_pack<T>(width, [&](int k, int i) {
+        const Pack<T> pack = row.pack(k, i);
         for (int j = 0; j < Pack<T>::N; ++j) sum += pack[j] * pack[j];
-    }
+    });
     const float inverse = rsqrtf(block_sum(sum, parts) / width + eps);
-    for (int i = first; i < width; i += step) {
-        Pack<T> pack = load(in, i, width, whole);
-        if (weighted) {
-            const Pack<T> by = load(weight, i, width, whole);
-            for (int j = 0; j < Pack<T>::N; ++j) pack.set(j, pack[j] * inverse * by[j]);
-        } else {
-            for (int j = 0; j < Pack<T>::N; ++j) pack.set(j, pack[j] * inverse);
-        }
-        store(out + row * width, i, width, whole, pack);
-    }
+    each_pack<T>(width, [&](int k, int i) {
+        Pack<T> pack = row.pack(k, i);
+        const Pack<T> by = weights.pack(k, i);
+        for (int j = 0; j < Pack<T>::N; ++j) pack.set(j, weighted ? pack[j] * inverse * by[j] : pack[j] * inverse);
+        store(out + at, i, width, whole, pack);
+    });
 }
 
 #define NORM_KERNELS(T, suffix)                                                                                                  \

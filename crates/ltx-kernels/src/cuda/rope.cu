@@ -2,45 +2,89 @@
 // Split layout: the first and second half of each head rotate against each other.
 #include "common.cuh"
 
+// Two packs of a head that rotate against each other: chunk `work % chunks` of both halves of head `work / chunks`.
+template <class T> struct Turned {
+    Pack<T> first, second;
+
+    DEVICE void read(const T* row, int work, int chunks, int half, bool whole) {
+        const int low = work / chunks * 2 * half, i = work % chunks * Pack<T>::N;
+        first = load(row + low, i, half, whole);
+        second = load(row + low + half, i, half, whole);
+    }
+    DEVICE void write(T* row, int work, int chunks, int half, bool whole) const {
+        const int low = work / chunks * 2 * half, i = work % chunks * Pack<T>::N;
+        store(row + low, i, half, whole, first);
+        store(row + low + half, i, half, whole, second);
+    }
+    DEVICE float squares() const {
+        float sum = 0.f;
+        for (int j = 0; j < Pack<T>::N; ++j) sum += first[j] * first[j] + second[j] * second[j];
+        return sum;
+    }
+};
+
+// Cosines and sines of N pairs.
+template <int N> struct Angles {
+    float cos[N], sin[N];
+
+    DEVICE void read(const float* cosines, const float* sines, long token, int work, int chunks, int half, int heads, bool whole) {
+        const int i = work % chunks * N;
+        const long at = token + (heads > 1 ? work / chunks * half : 0);
+#pragma unroll
+        for (int j = 0; j < N; j += Pack<float>::N) {
+            const Pack<float> c = load(cosines + at, i + j, half, whole), s = load(sines + at, i + j, half, whole);
+#pragma unroll
+            for (int l = 0; l < Pack<float>::N; ++l) cos[j + l] = c[l], sin[j + l] = s[l];
+        }
+    }
+};
+
 // x [rows, heads · 2 · half], weight [heads · 2 · half]; cos and sin [tokens, table_heads, half] in f32, table_heads 1 or heads.
 // Row r is token r mod tokens. Without `normalize` only the rotation.
 template <class T>
 DEVICE void norm_rope(const T* x, const T* weight, const float* cos, const float* sin, T* out, int heads, int half, int tokens,
                       int table_heads, float eps, int normalize, int whole) {
     SHARED(float, parts);
-    const int width = heads * 2 * half;
-    const long row = blockIdx.x;
-    const T* in = x + row * width;
-    T* result = out + row * width;
+    // A thread's work is a pack of a head's first half and the one it turns against; `whole` says that halves hold whole packs.
+    constexpr int N = Pack<T>::N;
+    const int chunks = (half + N - 1) / N, works = heads * chunks, width = heads * 2 * half, number = blockIdx.x;
+    const T* in = x + static_cast<long>(number) * width;
+    T* result = out + static_cast<long>(number) * width;
+    const long angles = static_cast<long>(number % tokens) * table_heads * half;
+    // Of its works the first stays in registers while the sum is waited for.
+    Turned<T> own;
+    Angles<N> own_angles;
+    if (static_cast<int>(threadIdx.x) < works) {
+        own.read(in, threadIdx.x, chunks, half, whole);
+        own_angles.read(cos, sin, angles, threadIdx.x, chunks, half, table_heads, whole);
+    }
     float inverse = 1.f;
     if (normalize) {
         float sum = 0.f;
-        for (int i = threadIdx.x * Pack<T>::N; i < width; i += blockDim.x * Pack<T>::N) {
-            const Pack<T> pack = load(in, i, width, whole);
-            for (int j = 0; j < Pack<T>::N; ++j) sum += pack[j] * pack[j];
+        if (static_cast<int>(threadIdx.x) < works) sum = own.squares();
+        for (int work = threadIdx.x + blockDim.x; work < works; work += blockDim.x) {
+            Turned<T> other;
+            other.read(in, work, chunks, half, whole);
+            sum += other.squares();
         }
         inverse = rsqrtf(block_sum(sum, parts) / width + eps);
     }
-    // `whole` says that a half of a head holds whole packs, too.
-    constexpr int N = Pack<T>::N;
-    const long angles = row % tokens * table_heads * half;
-    const int chunks = (half + N - 1) / N;
-    for (int work = threadIdx.x; work < heads * chunks; work += blockDim.x) {
-        const int head = work / chunks, i = work % chunks * N;
-        const int low = head * 2 * half, high = low + half;
-        const long table = angles + (table_heads > 1 ? head * half : 0);
-        Pack<T> first = load(in + low, i, half, whole), second = load(in + high, i, half, whole);
-        Pack<T> by_first, by_second;
-        if (normalize) by_first = load(weight + low, i, half, whole), by_second = load(weight + high, i, half, whole);
-        for (int j = 0; j < N && i + j < half; ++j) {
-            float a = first[j] * inverse, b = second[j] * inverse;
-            if (normalize) a *= by_first[j], b *= by_second[j];
-            const float c = cos[table + i + j], s = sin[table + i + j];
-            first.set(j, a * c - b * s);
-            second.set(j, b * c + a * s);
+    for (int work = threadIdx.x; work < works; work += blockDim.x) {
+        if (work != static_cast<int>(threadIdx.x)) {
+            own.read(in, work, chunks, half, whole);
+            own_angles.read(cos, sin, angles, work, chunks, half, table_heads, whole);
         }
-        store(result + low, i, half, whole, first);
-        store(result + high, i, half, whole, second);
+        Turned<T> by;
+        if (normalize) by.read(weight, work, chunks, half, whole);
+#pragma unroll
+        for (int j = 0; j < N; ++j) {
+            float a = own.first[j] * inverse, b = own.second[j] * inverse;
+            if (normalize) a *= by.first[j], b *= by.second[j];
+            const float c = own_angles.cos[j], s = own_angles.sin[j];
+            own.first.set(j, a * c - b * s);
+            own.second.set(j, b * c + a * s);
+        }
+        own.write(result, work, chunks, half, whole);
     }
 }
 

@@ -69,7 +69,8 @@ impl Modulated {
 #[test]
 fn norms() -> Result<()> {
     for (element, dtype, most) in ELEMENTS {
-        for (batch, tokens, width) in [(1, 1, 1), (2, 3, 37), (2, 2, 264), (1, 2, 4096)] {
+        // The last are more than a thread keeps.
+        for (batch, tokens, width) in [(1, 1, 1), (2, 3, 37), (2, 2, 264), (1, 2, 4096), (1, 1, 9000), (1, 2, 5001)] {
             let (x, weight) = (randn(&[batch, tokens, width], dtype)?, randn(&[width], dtype)?);
             let rows = Rows { rows: batch * tokens, width, whole: width % element.pack() == 0 };
             for weighted in [true, false] {
@@ -109,7 +110,9 @@ fn norms() -> Result<()> {
 #[test]
 fn norm_and_rotation() -> Result<()> {
     for (element, dtype, most) in ELEMENTS {
-        for (batch, tokens, heads, half) in [(1, 1, 1, 1), (2, 3, 4, 5), (1, 3, 3, 64), (2, 2, 2, 32)] {
+        for (batch, tokens, heads, half) in
+            [(1, 1, 1, 1), (2, 3, 4, 5), (1, 3, 3, 64), (2, 2, 2, 32), (1, 2, 40, 64), (1, 2, 300, 7)]
+        {
             let width = heads * 2 * half;
             for table_heads in [1, heads] {
                 let angles = randn(&[tokens, table_heads, half], DType::F32)?;
@@ -270,8 +273,9 @@ fn eight_bit_floats() -> Result<()> {
     let bytes: Vec<u8> = (0..=255).filter(|byte| byte & 0x7f != 0x7f).collect();
     let values: Vec<f32> = bytes.iter().map(|byte| e4m3(*byte)).collect();
     let weight = Tensor::new(bytes.as_slice(), &Device::Cpu)?;
-    for (element, dtype, _) in ELEMENTS {
-        let [found] = perform(&fp8::widen(element, bytes.len(), 0.5)?, &[&weight], [(&[bytes.len()], dtype)])?;
+    for ((element, dtype, _), whole) in ELEMENTS.into_iter().flat_map(|element| [(element, true), (element, false)]) {
+        let launch = fp8::widen(element, bytes.len(), 0.5, whole)?;
+        let [found] = perform(&launch, &[&weight], [(&[bytes.len()], dtype)])?;
         let expected: Vec<f32> = values.iter().map(|value| value * 0.5).collect();
         assert_eq!(wide(&found)?.to_vec1::<f32>()?, expected);
     }
@@ -281,13 +285,16 @@ fn eight_bit_floats() -> Result<()> {
     inputs.push(448.0);
     let x = Tensor::new(inputs.as_slice(), &Device::Cpu)?.to_dtype(DType::BF16)?;
     let count = inputs.len();
-    let most = in_place(&fp8::range(count)?, &[&x], &Tensor::zeros(1, DType::U32, &Device::Cpu)?)?;
-    assert_eq!(most.to_vec1::<u32>()?, [448f32.to_bits()]);
-    let [rounded, scale] = perform(&fp8::round(count)?, &[&x, &most], [(&[count], DType::U8), (&[1], DType::F32)])?;
-    assert_eq!(scale.to_vec1::<f32>()?, [1.0]);
-    for (value, byte) in wide(&x)?.to_vec1::<f32>()?.into_iter().zip(rounded.to_vec1::<u8>()?) {
-        let nearest = values.iter().map(|v| (v - value).abs()).fold(f32::INFINITY, f32::min);
-        assert_eq!((e4m3(byte) - value).abs(), nearest, "{value} became {}", e4m3(byte));
+    for whole in [true, false] {
+        let most = in_place(&fp8::range(count, whole)?, &[&x], &Tensor::zeros(1, DType::U32, &Device::Cpu)?)?;
+        assert_eq!(most.to_vec1::<u32>()?, [448f32.to_bits()]);
+        let launch = fp8::round(count, whole)?;
+        let [rounded, scale] = perform(&launch, &[&x, &most], [(&[count], DType::U8), (&[1], DType::F32)])?;
+        assert_eq!(scale.to_vec1::<f32>()?, [1.0]);
+        for (value, byte) in wide(&x)?.to_vec1::<f32>()?.into_iter().zip(rounded.to_vec1::<u8>()?) {
+            let nearest = values.iter().map(|v| (v - value).abs()).fold(f32::INFINITY, f32::min);
+            assert_eq!((e4m3(byte) - value).abs(), nearest, "{value} became {}", e4m3(byte));
+        }
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use super::{
     prepared::{Fp8, Values},
 };
 use crate::{
-    KernelChoice, Result, gelu,
+    Activations, KernelChoice, Result, gelu,
     kernels::{self, Then, Weight, cuda},
 };
 use candle_core::{DType, Tensor};
@@ -21,18 +21,21 @@ impl Prepared {
     ///
     /// # Errors
     /// `x` has another width, or a factor of `then` another shape.
-    pub(crate) fn product(&self, x: &Tensor, bias: Option<&Tensor>, then: Then) -> Result<Tensor> {
+    pub(crate) fn product(&self, x: &Activations, bias: Option<&Tensor>, then: Then) -> Result<Tensor> {
         if self.pairs.is_empty() {
             return self.alone(x, bias, then);
         }
         let y = with_bias(self.alone(x, None, Then::Nothing)?, bias)?;
-        let y =
-            self.pairs.iter().try_fold(y, |y, pair| Ok::<_, crate::NnError>((y + pair.product(x, self.kernels)?)?))?;
+        let y = self
+            .pairs
+            .iter()
+            .try_fold(y, |y, pair| Ok::<_, crate::NnError>((y + pair.product(x.rows(), self.kernels)?)?))?;
         finished(y, then, self.kernels)
     }
 
     /// `then(x Wᵀ + b)` without what pairs of low rank add.
-    fn alone(&self, x: &Tensor, bias: Option<&Tensor>, then: Then) -> Result<Tensor> {
+    fn alone(&self, activations: &Activations, bias: Option<&Tensor>, then: Then) -> Result<Tensor> {
+        let x = activations.rows();
         let (outputs, kernels) = (self.shape[0], self.kernels);
         let on_cpu = |weight| on_cpu(CpuProduct { weight, outputs, kernels }, x, bias, then.clone());
         match &self.values {
@@ -47,7 +50,7 @@ impl Prepared {
             Values::Packed(packed) => on_cpu(Weight::Packed(packed.clone())),
             Values::Fp8(Fp8 { bytes, scale, scale_on_device }) => {
                 let weight = cuda::Fp8::new(bytes.clone(), *scale, scale_on_device.clone());
-                times_factor(weight.product(x, bias, has_gelu(&then))?, then)
+                times_factor(weight.product(x, activations.rounded()?, bias, has_gelu(&then))?, then)
             }
         }
     }

@@ -4,8 +4,8 @@
 
 use super::{prepared::Values, *};
 use crate::{
-    Block, Compute, Element, GroupScale, Groups, KernelChoice, Level, NnError, Packing, Result, kernels, kernels::Then,
-    relative_l2,
+    Activations, Block, Compute, Element, GroupScale, Groups, KernelChoice, Level, NnError, Packing, Result, kernels,
+    kernels::Then, relative_l2,
 };
 use candle_core::{
     DType, Device, Tensor,
@@ -15,6 +15,11 @@ use std::convert::Infallible;
 
 pub(super) fn randn(rows: usize, columns: usize) -> Tensor {
     Tensor::randn(0f32, 1f32, (rows, columns), &Device::Cpu).unwrap()
+}
+
+/// A layer's input of these rows.
+fn input(x: &Tensor) -> Activations {
+    Activations::new(x).unwrap()
 }
 
 /// The bytes of a tensor of 16-bit floats.
@@ -123,7 +128,8 @@ fn floats_in_both_forms_equal_the_formula() -> Result<()> {
                 for (then, expected) in
                     [(Then::Nothing, &plain), (Then::Gelu, &gelu), (Then::GeluTimes(factor.clone()), &times)]
                 {
-                    let found = [&once, &stays].map(|matrix| matrix.product(&x, bias.as_ref(), then.clone()).unwrap());
+                    let found =
+                        [&once, &stays].map(|matrix| matrix.product(&input(&x), bias.as_ref(), then.clone()).unwrap());
                     let error = deviation(&found[0], expected);
                     assert!(error < 2e-6, "{level:?} {rows}x{inputs}x{outputs}: {error:.1e}");
                     let [once, stays] = found.map(|y| y.to_vec2::<f32>().unwrap());
@@ -144,7 +150,7 @@ fn bf16_in_both_forms_equals_the_formula() -> Result<()> {
         let expected = x.matmul(&weight.t()?)?.broadcast_add(&bias)?.gelu()?;
         for level in Level::available() {
             let found = [Use::Once, Use::Stays]
-                .map(|usage| loaded(&stored, &at(level), usage).product(&x, Some(&bias), Then::Gelu).unwrap());
+                .map(|usage| loaded(&stored, &at(level), usage).product(&input(&x), Some(&bias), Then::Gelu).unwrap());
             let error = deviation(&found[0], &expected);
             assert!(error < 6e-6, "{level:?} {rows}x{inputs}x{outputs}: {error:.1e}");
             let [once, stays] = found.map(|y| y.to_vec2::<f32>().unwrap());
@@ -162,7 +168,7 @@ fn eight_bits_are_near_the_formula_from_every_stored_form() -> Result<()> {
     for stored in [Stored::floats(weight.clone())?, halves(&weight, Packing::F16), blocks(&weight, GgmlDType::Q8_0)] {
         let matrix = loaded(&stored, &int8, Use::Streamed);
         assert_eq!(matrix.form(), Form::EightBit);
-        let error = relative_l2(&matrix.product(&x, Some(&bias), Then::Gelu)?, &expected).unwrap();
+        let error = relative_l2(&matrix.product(&input(&x), Some(&bias), Then::Gelu)?, &expected).unwrap();
         assert!(error < 2e-2, "{error:.1e}");
     }
     Ok(())
@@ -211,7 +217,7 @@ fn packed_products_equal_the_formula_whatever_the_threads() -> Result<()> {
             let wide = stored.tensor(&Compute::cpu_f32()).unwrap();
             let formula = x.matmul(&wide.t().unwrap()).unwrap();
             let largest = |x: Tensor| x.abs().and_then(|x| x.max_all()?.to_scalar::<f32>()).unwrap();
-            let product = || matrix.product(&x, None, Then::Nothing).unwrap();
+            let product = || matrix.product(&input(&x), None, Then::Nothing).unwrap();
             let among_threads = product();
             let error = largest((&among_threads - formula).unwrap());
             let size = largest(among_threads.clone());
@@ -236,7 +242,7 @@ fn in_16_bits_products_are_summed_in_f32() -> Result<()> {
         let wide = stored.tensor(&Compute::cpu_f32())?;
         let expected = x.to_dtype(DType::F32)?.matmul(&wide.t()?)?.broadcast_add(&bias.to_dtype(DType::F32)?)?;
         let matrix = loaded(&stored, &Compute::cpu_f32().with_dtype(DType::BF16), Use::Stays);
-        let found = matrix.product(&x, Some(&bias), Then::Nothing)?;
+        let found = matrix.product(&input(&x), Some(&bias), Then::Nothing)?;
         assert_eq!(found.dtype(), DType::BF16);
         assert!(relative_l2(&found.to_dtype(DType::F32)?, &expected).unwrap() < 5e-3, "{matrix:?}");
     }
@@ -251,7 +257,10 @@ fn pairs_beside_a_matrix_are_added_before_the_activation() -> Result<()> {
         let sum = merge_low_rank(&stored.tensor(&Compute::cpu_f32())?, &pairs)?;
         let expected = x.matmul(&sum.t()?)?.broadcast_add(&bias)?.gelu()?;
         let matrix = loaded(&stored.with_pairs(pairs), &Compute::cpu_f32(), Use::Stays);
-        assert!(relative_l2(&matrix.product(&x, Some(&bias), Then::Gelu)?, &expected).unwrap() < 3e-6, "{matrix:?}");
+        assert!(
+            relative_l2(&matrix.product(&input(&x), Some(&bias), Then::Gelu)?, &expected).unwrap() < 3e-6,
+            "{matrix:?}"
+        );
     }
     Ok(())
 }
@@ -259,7 +268,7 @@ fn pairs_beside_a_matrix_are_added_before_the_activation() -> Result<()> {
 #[test]
 fn a_factor_of_another_size_is_refused() {
     let matrix = loaded(&Stored::floats(randn(4, 8)).unwrap(), &Compute::cpu_f32(), Use::Once);
-    assert!(matrix.product(&randn(3, 8), None, Then::GeluTimes(randn(2, 4))).is_err());
+    assert!(matrix.product(&input(&randn(3, 8)), None, Then::GeluTimes(randn(2, 4))).is_err());
 }
 
 #[test]

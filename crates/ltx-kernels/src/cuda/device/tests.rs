@@ -6,7 +6,7 @@ use super::super::{
     dispatch::{self, ModulationTensors, NormedRope},
     emulate::GPU,
     formulas::{self, relative_l2},
-    fp8_matrix::Fp8,
+    fp8_matrix::{Fp8, Rounded},
     write_into,
 };
 use crate::{AttentionShape, Conv3dConfig, CudaKernels, Mask, Normalize, ShiftScale, TimePadding, e4m3, synchronize};
@@ -81,7 +81,9 @@ fn products_of_8_bits_equal_the_formula() -> Result<()> {
     let expected = x.matmul(&weight.t()?)?.broadcast_add(&bias)?;
     let there_scale = Tensor::new(&[scale], gpu())?;
     let matrix = Fp8::new(Tensor::from_vec(bytes, (outputs, inputs), gpu())?, scale, there_scale);
-    let found = matrix.product(&there(&x)?, Some(&there(&bias)?), false)?;
+    let x = there(&x)?;
+    let rounded = Rounded::of(&x)?.expect("the GPU multiplies 8 bits");
+    let found = matrix.product(&x, Some(&rounded), Some(&there(&bias)?), false)?;
     // Activations have three bits of mantissa.
     close(&found, &expected, 4e-2, "product of 8 bits")
 }
@@ -235,6 +237,14 @@ fn rates() -> Result<()> {
         let modulated = || Ok(dispatch::norm_modulate(&x, &by, rows, Normalize::Rms, 1e-6)?.expect("a kernel"));
         pass("norm and modulate", 2, seconds(modulated)?);
         pass("gated residual", 3, seconds(|| Ok(dispatch::gated_residual(&x, &x, &by, 2)?.expect("a kernel")))?);
+        let angles = Tensor::zeros((tokens, 32, 64), DType::F32, gpu())?;
+        let (weight, by_head) = (random(&[4096])?, NormedRope { cos: &angles, sin: &angles, heads: 32, norm: None });
+        let by_head = NormedRope { norm: Some((&weight, 1e-6)), ..by_head };
+        pass("norm and rope", 4, seconds(|| Ok(dispatch::norm_rope(&x, &by_head)?.expect("a kernel")))?);
+        pass("norm", 2, seconds(|| Ok(dispatch::rms_norm(&x, Some(&weight), 1e-6)?.expect("a kernel")))?);
+        let whole = x.squeeze(0)?;
+        let rounded = || Rounded::of(&whole).map(|rounded| rounded.expect("the GPU multiplies 8 bits").bytes);
+        pass("rounding to 8 bits", 2, seconds(rounded)?);
         pass("gate heads", 2, seconds(|| Ok(dispatch::gate_heads(&x, &logits)?.expect("a kernel")))?);
     }
     for (frames, rows, columns, channels) in [(16, 16, 24, 1024), (31, 64, 96, 512), (121, 128, 192, 128)] {
