@@ -1,7 +1,9 @@
 //! Where time goes, operator by operator, while somebody asks. One look at a flag when nobody does.
 //!
-//! Must not know what the operators are parts of. Work on several threads is one operator's: the caller's wall clock counts.
+//! Must not know what the operators are parts of. Work on several threads is one operator's: the caller's wall clock counts. On a
+//! GPU every operator is waited for, which costs time itself, and nothing is repeated as a recording.
 
+use candle_core::Device;
 use parking_lot::Mutex;
 use std::{
     cell::Cell,
@@ -22,6 +24,8 @@ pub struct Cost {
 }
 
 static ON: AtomicBool = AtomicBool::new(false);
+/// The device whose work is measured.
+static DEVICE: Mutex<Option<Device>> = Mutex::new(None);
 static COSTS: Mutex<BTreeMap<&'static str, Cost>> = Mutex::new(BTreeMap::new());
 
 thread_local! {
@@ -34,15 +38,22 @@ pub(crate) fn operator() -> &'static str {
     OPERATOR.get()
 }
 
-/// Begins to measure, from nothing.
-pub fn start() {
+/// Begins to measure work on a device, from nothing.
+pub fn start(device: &Device) {
     take();
+    *DEVICE.lock() = Some(device.clone());
     ON.store(true, Ordering::Relaxed);
+}
+
+/// Whether somebody asks.
+pub(crate) fn is_on() -> bool {
+    ON.load(Ordering::Relaxed)
 }
 
 /// Ends it, and yields what was measured, by operator.
 pub fn take() -> BTreeMap<&'static str, Cost> {
     ON.store(false, Ordering::Relaxed);
+    *DEVICE.lock() = None;
     std::mem::take(&mut *COSTS.lock())
 }
 
@@ -55,11 +66,15 @@ pub(crate) fn timed<T>(operator: &'static str, operations: impl FnOnce() -> usiz
 }
 
 fn measured<T>(operator: &'static str, operations: impl FnOnce() -> usize, work: impl FnOnce() -> T) -> T {
-    if !ON.load(Ordering::Relaxed) {
+    if !is_on() {
         return work();
     }
     let started = Instant::now();
     let result = work();
+    if let Some(device) = &*DEVICE.lock() {
+        // A failure is found by whoever waits for the results.
+        let _ = ltx_kernels::synchronize(device);
+    }
     let seconds = started.elapsed().as_secs_f64();
     let mut costs = COSTS.lock();
     let cost = costs.entry(operator).or_default();

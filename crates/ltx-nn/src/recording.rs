@@ -2,7 +2,7 @@
 //!
 //! Must not know what is computed.
 
-use crate::Result;
+use crate::{Result, profile};
 use candle_core::{DType, Tensor};
 use ltx_kernels::cuda;
 use parking_lot::Mutex;
@@ -47,7 +47,7 @@ impl Recorder {
         work: impl Fn(&[Tensor]) -> Result<Tensor>,
     ) -> Result<Tensor> {
         let on_gpu = inputs.first().is_some_and(|first| first.device().is_cuda());
-        if on_gpu && self.on { self.recorded.run(variant, inputs, &work) } else { work(inputs) }
+        if on_gpu && self.on && !profile::is_on() { self.recorded.run(variant, inputs, &work) } else { work(inputs) }
     }
 
     /// How many computations are repeated as they were recorded.

@@ -39,6 +39,9 @@ impl Weights for RandomWeights {
     }
 }
 
+/// How many values on the CPU are drawn before they come again. A prime, so that no two rows are alike.
+const STRETCH: usize = 1_048_573;
+
 fn draw(key: &str, shape: &[usize], compute: &Compute) -> ltx_nn::Result<Tensor> {
     let inputs: usize = shape.iter().skip(1).product();
     let (mean, deviation) = match shape.len() {
@@ -46,13 +49,18 @@ fn draw(key: &str, shape: &[usize], compute: &Compute) -> ltx_nn::Result<Tensor>
         1 => (0f32, 0.02),
         _ => (0f32, 1.0 / (inputs.max(1) as f32).sqrt()),
     };
+    let count: usize = shape.iter().product();
+    if compute.device.is_cpu() && count > STRETCH {
+        // Drawing takes longer there than what is to be measured.
+        let stretch = Tensor::randn(mean, deviation, STRETCH, &compute.device)?.to_dtype(compute.dtype)?;
+        let again = vec![&stretch; count.div_ceil(STRETCH)];
+        return Ok(Tensor::cat(&again, 0)?.narrow(0, 0, count)?.reshape(shape)?);
+    }
     Ok(Tensor::randn(mean, deviation, shape, &compute.device)?.to_dtype(compute.dtype)?)
 }
 
 /// A matrix of 8-bit floats: a stretch of random ones, again and again. Exponents are spread as those of normal values are, about.
 fn draw_8_bits([outputs, inputs]: [usize; 2]) -> ltx_nn::Result<Packed> {
-    /// A prime, so that no two rows are alike.
-    const STRETCH: usize = 1_048_573;
     let mut state = 1u32;
     let mut next = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

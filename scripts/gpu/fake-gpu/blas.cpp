@@ -64,6 +64,8 @@ struct Description {
     int epilogue = 1;
     const void* bias = nullptr;
     const float *scale_a = nullptr, *scale_b = nullptr;
+    // Whether every row of op(A) and every column of op(B) has its own.
+    bool vector_a = false, vector_b = false;
 };
 
 float gelu(float x) { return 0.5f * x * (1.f + std::tanh(0.7978845608f * (x + 0.044715f * x * x * x))); }
@@ -121,6 +123,8 @@ int cublasLtMatmulDescSetAttribute(void* handle, int attribute, const void* from
         case 17: description.scale_a = static_cast<const float*>(address()); return 0;
         case 18: description.scale_b = static_cast<const float*>(address()); return 0;
         case 25: return bytes == 1 ? 0 : 7;
+        case 31: description.vector_a = *static_cast<const int*>(from) == 3; return bytes == 4 ? 0 : 7;
+        case 32: description.vector_b = *static_cast<const int*>(from) == 3; return bytes == 4 ? 0 : 7;
         default: return 7;
     }
 }
@@ -141,18 +145,18 @@ int cublasLtMatmul(void*, void* how, const void* alpha, const void* a, void* lay
     const auto la = *static_cast<fake::Layout*>(layout_a), lb = *static_cast<fake::Layout*>(layout_b), ld = *static_cast<fake::Layout*>(layout_d);
     if (!description.transposed_a || *static_cast<const float*>(alpha) != 1 || *static_cast<const float*>(beta) != 0) fail("cuBLASLt: another product than ltxd's");
     if (la.rows != lb.rows || ld.rows != la.columns || ld.columns != lb.columns || la.type != lb.type) return 7;
-    if ((la.type == R_8F_E4M3) != (description.scale_a != nullptr)) return 7;
+    if ((la.type == R_8F_E4M3) != (description.scale_a != nullptr) || description.vector_a != description.vector_b) return 7;
     enqueue(stream, "kernel", [=] {
         const long inner = la.rows, outputs = la.columns, rows = lb.columns;
         const auto weight = matrix(static_cast<const char*>(a), la.type, true, outputs, inner, la.leading);
         const auto x = matrix(static_cast<const char*>(b), lb.type, true, rows, inner, lb.leading);
-        const float scale = description.scale_a ? *description.scale_a * *description.scale_b : 1.f;
+        const bool scaled = description.scale_a != nullptr;
         const bool has_bias = description.epilogue & 4, has_gelu = description.epilogue & 32;
         for (long row = 0; row < rows; ++row)
             for (long output = 0; output < outputs; ++output) {
                 float sum = 0;
                 for (long i = 0; i < inner; ++i) sum += weight[output * inner + i] * x[row * inner + i];
-                sum *= scale;
+                if (scaled) sum *= description.scale_a[description.vector_a ? output : 0] * description.scale_b[description.vector_b ? row : 0];
                 if (has_bias) sum += value(static_cast<const char*>(description.bias) + output * 2, R_16BF);
                 put(static_cast<char*>(d) + (row * ld.leading + output) * 2, ld.type, has_gelu ? gelu(sum) : sum);
             }

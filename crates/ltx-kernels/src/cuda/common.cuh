@@ -73,47 +73,55 @@ template <class T> DEVICE void store(T* row, int i, int width, bool whole, const
         if (i + j < width) row[i + j] = pack.values[j];
 }
 
-// A thread's packs of a row, those at blockDim packs' distance from each other: the first KEPT are read at once and stay in
-// registers from pass to pass, what lies beyond is read in every pass.
-static constexpr int KEPT = 2;
-template <class T> struct Row {
+// A thread's packs of a row, those at blockDim packs' distance from each other. Where rows hold whole packs, the first MOST are
+// read at once and stay in registers from pass to pass; what lies beyond is read in every pass.
+template <class T, bool WHOLE, int MOST = 1> struct Row {
+    static constexpr int KEPT = WHOLE ? MOST : 0;
     const T* values;
     int width;
-    bool whole;
-    Pack<T> kept[KEPT];
+    Pack<T> kept[MOST];
 
-    DEVICE Row(const T* values, int width, bool whole) : values(values), width(width), whole(whole) {
+    DEVICE Row(const T* values, int width) : values(values), width(width) {
 #pragma unroll
-        for (int k = 0; k < KEPT; ++k)
-            if (place(k) < width) kept[k] = load(values, place(k), width, whole);
+        for (int k = 0; k < KEPT; ++k) kept[k] = place(k) < width ? load(values, place(k), width, WHOLE) : Pack<T>();
     }
     // Where the thread's k-th pack begins.
     static DEVICE int place(int k) { return (k * blockDim.x + threadIdx.x) * Pack<T>::N; }
     // The pack at `i`, which is the k-th or, with KEPT, any behind the kept ones.
-    DEVICE Pack<T> pack(int k, int i) const { return k < KEPT ? kept[k] : load(values, i, width, whole); }
+    DEVICE Pack<T> pack(int k, int i) const { return k < KEPT ? kept[k] : load(values, i, width, WHOLE); }
+    // Calls `work(k, i)` for every pack of the thread.
+    template <class Work> DEVICE void each(const Work& work) const {
+#pragma unroll
+        for (int k = 0; k < KEPT; ++k)
+            if (place(k) < width) work(k, place(k));
+        for (int i = place(KEPT); i < width; i += blockDim.x * Pack<T>::N) work(KEPT, i);
+    }
 };
 
-// Calls `work(k, i)` for every pack of a thread, as Row::pack takes them.
-template <class T, class Work> DEVICE void each_pack(int width, const Work& work) {
-#pragma unroll
-    for (int k = 0; k < KEPT; ++k)
-        if (Row<T>::place(k) < width) work(k, Row<T>::place(k));
-    for (int i = Row<T>::place(KEPT); i < width; i += blockDim.x * Pack<T>::N) work(KEPT, i);
-}
+struct Sum {
+    DEVICE float operator()(float a, float b) const { return a + b; }
+};
+struct Largest {
+    DEVICE float operator()(float a, float b) const { return fmaxf(a, b); }
+};
 
-// The sum over all threads of a block, in every thread. `parts` holds 32 floats of shared memory, which may be used again at once.
-DEVICE float block_sum(float x, float* parts) {
+// What all threads of a block have, taken together, in every thread; 0 is to change nothing. `parts` holds 32 floats of shared
+// memory, which may be used again at once.
+template <class Together> DEVICE float over_block(float x, float* parts, Together together) {
 #pragma unroll
-    for (int offset = 16; offset > 0; offset /= 2) x += __shfl_xor_sync(FULL_WARP, x, offset);
+    for (int offset = 16; offset > 0; offset /= 2) x = together(x, __shfl_xor_sync(FULL_WARP, x, offset));
     const int warps = blockDim.x / 32, lane = threadIdx.x % 32;
     if (lane == 0) parts[threadIdx.x / 32] = x;
     __syncthreads();
     x = lane < warps ? parts[lane] : 0.f;
 #pragma unroll
-    for (int offset = 16; offset > 0; offset /= 2) x += __shfl_xor_sync(FULL_WARP, x, offset);
+    for (int offset = 16; offset > 0; offset /= 2) x = together(x, __shfl_xor_sync(FULL_WARP, x, offset));
     __syncthreads();
     return x;
 }
+DEVICE float block_sum(float x, float* parts) { return over_block(x, parts, Sum()); }
+// Of magnitudes.
+DEVICE float block_max(float x, float* parts) { return over_block(x, parts, Largest()); }
 
 // Which value of a modulation a token has; the first where no index names them.
 DEVICE long value_of(const uint* index, int token, int indexed) { return indexed ? index[token] : 0; }

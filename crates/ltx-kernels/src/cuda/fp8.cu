@@ -124,3 +124,38 @@ KERNEL(256, 4, e4m3_round_bf16, const bf16* x, const uint* most, unsigned char* 
         *reinterpret_cast<Bytes*>(out + i) = bytes;
     });
 }
+
+// out = x / scale as e4m3, with a scale for every row of `width`: its largest magnitude over 448, or 1 if there is none. One block
+// a row.
+template <bool WHOLE> DEVICE void e4m3_round_rows(const bf16* x, unsigned char* out, float* scales, int width, float* parts) {
+    const long at = static_cast<long>(blockIdx.x) * width;
+    const Row<bf16, WHOLE, 4> row(x + at, width);
+    float largest = 0.f;
+    row.each([&](int k, int i) {
+        const Pack<bf16> pack = row.pack(k, i);
+#pragma unroll
+        for (int j = 0; j < 8; ++j) largest = fmaxf(largest, fabsf(pack[j]));
+    });
+    largest = block_max(largest, parts);
+    const float inverse = largest > 0.f ? LARGEST / largest : 1.f;
+    if (threadIdx.x == 0) scales[blockIdx.x] = largest > 0.f ? largest / LARGEST : 1.f;
+    row.each([&](int k, int i) {
+        const Pack<bf16> pack = row.pack(k, i);
+        if constexpr (WHOLE) {
+            Bytes bytes;
+#pragma unroll
+            for (int j = 0; j < 4; ++j) bytes.pairs[j] = to_e4m3(pack[2 * j] * inverse, pack[2 * j + 1] * inverse);
+            *reinterpret_cast<Bytes*>(out + at + i) = bytes;
+        } else {
+            for (int j = 0; j < 8 && i + j < width; ++j) out[at + i + j] = to_e4m3(pack[j] * inverse);
+        }
+    });
+}
+
+KERNEL(512, 2, e4m3_round_rows_bf16, const bf16* x, unsigned char* out, float* scales, int width, int whole) {
+    SHARED(float, parts);
+    if (whole)
+        e4m3_round_rows<true>(x, out, scales, width, parts);
+    else
+        e4m3_round_rows<false>(x, out, scales, width, parts);
+}

@@ -23,3 +23,10 @@ pub(super) fn round(count: usize, whole: bool) -> Result<Launch> {
     let grid = [blocks(count, 8), 1, 1];
     Launch::new(Module::Fp8, "e4m3_round", Element::Bf16, grid)?.tensors(4).long(count).ints(&[whole.into()])
 }
+
+/// `x → bytes, scales`, one f32 for each of the rows.
+pub(super) fn round_rows([rows, width]: [usize; 2], whole: bool) -> Result<Launch> {
+    let launch = Launch::new(Module::Fp8, "e4m3_round_rows", Element::Bf16, [rows, 1, 1])?.tensors(3);
+    let launch = launch.ints(&[width, whole.into()])?.shared(SUMS);
+    Ok(launch.row_of(width.div_ceil(Element::Bf16.pack())))
+}

@@ -10,33 +10,49 @@ use super::{
 };
 use candle_core::{DType, Result, Tensor};
 
-/// Rows in bf16 rounded to e4m3, with one scale for all of them.
+/// Rows in bf16 rounded to e4m3.
 #[derive(Debug, Clone)]
 pub struct Rounded {
     /// `[rows, inputs]`, bytes.
     pub(super) bytes: Tensor,
-    /// Multiplies every value; `[1]`, in the device's memory.
-    scale: Tensor,
+    /// Multiplies every value, in the device's memory: `[rows]`, or `[1]` where all rows have one.
+    pub(super) scales: Tensor,
 }
 
 impl Rounded {
-    /// Of `x [rows, inputs]`; `None` where the device has no product of 8-bit floats of that dtype and width.
+    /// Of `x [rows, inputs]`; `None` where the device has no product of 8-bit floats of that dtype and width. On Hopper every row
+    /// has a scale of its own, so that a row is read once; other GPUs multiply by one scale alone.
     ///
     /// # Errors
     /// Sizes do not fit the launch, or the GPU failed.
     pub fn of(x: &Tensor) -> Result<Option<Self>> {
-        let x = x.contiguous()?;
         let (rows, inputs) = x.dims2()?;
-        let multiplies = x.dtype() == DType::BF16 && capability(x.device())? >= (8, 9);
-        if !multiplies || !inputs.is_multiple_of(16) || rows == 0 {
-            return Ok(None);
-        }
+        let capability = if x.dtype() == DType::BF16 { capability(x.device())? } else { (0, 0) };
+        Ok(match capability {
+            _ if rows == 0 || !inputs.is_multiple_of(16) => None,
+            (9, 0) => Some(Self::by_row(x)?),
+            (8, 9) | (10.., _) => Some(Self::by_tensor(x)?),
+            _ => None,
+        })
+    }
+
+    fn by_row(x: &Tensor) -> Result<Self> {
+        let x = x.contiguous()?;
+        let [rows, inputs] = [x.dim(0)?, x.dim(1)?];
+        let (bytes, scales) = (empty(x.dims(), &x, DType::U8)?, empty(&[rows], &x, DType::F32)?);
+        run(&fp8::round_rows([rows, inputs], aligned(&[&x]))?, &[&x], &[&bytes, &scales])?;
+        Ok(Self { bytes, scales })
+    }
+
+    /// With one scale for all rows, which takes a pass more.
+    pub(super) fn by_tensor(x: &Tensor) -> Result<Self> {
+        let x = x.contiguous()?;
         let (count, whole) = (x.elem_count(), aligned(&[&x]));
         let most = Tensor::zeros(1, DType::U32, x.device())?;
         run(&fp8::range(count, whole)?, &[&x], &[&most])?;
-        let (bytes, scale) = (empty(x.dims(), &x, DType::U8)?, empty(&[1], &x, DType::F32)?);
-        run(&fp8::round(count, whole)?, &[&x, &most], &[&bytes, &scale])?;
-        Ok(Some(Self { bytes, scale }))
+        let (bytes, scales) = (empty(x.dims(), &x, DType::U8)?, empty(&[1], &x, DType::F32)?);
+        run(&fp8::round(count, whole)?, &[&x, &most], &[&bytes, &scales])?;
+        Ok(Self { bytes, scales })
     }
 }
 
@@ -47,12 +63,12 @@ pub struct Fp8 {
     bytes: Tensor,
     /// Multiplies every value.
     scale: f32,
-    /// The scale in the device's memory, `[1]`.
+    /// The scale in the device's memory, once for each output: `[outputs]`.
     scale_on_device: Tensor,
 }
 
 impl Fp8 {
-    /// The matrix `[outputs, inputs]` of these bytes and their scale, as a number and in the device's memory.
+    /// The matrix `[outputs, inputs]` of these bytes and their scale, as a number and `[outputs]` in the device's memory.
     pub fn new(bytes: Tensor, scale: f32, scale_on_device: Tensor) -> Self {
         Self { bytes, scale, scale_on_device }
     }
@@ -66,6 +82,14 @@ impl Fp8 {
         Ok(out)
     }
 
+    /// In bf16; `None` where cuBLASLt has no such product.
+    pub(super) fn product_of(&self, x: &Rounded, bias: Option<&Tensor>, gelu: bool) -> Result<Option<Tensor>> {
+        let out = empty(&[x.bytes.dim(0)?, self.bytes.dim(0)?], &x.bytes, DType::BF16)?;
+        let scales = Some((&x.scales, &self.scale_on_device));
+        let product = Product { x: &x.bytes, weight: &self.bytes, bias, gelu, scales };
+        Ok(product.perform(&out)?.then_some(out))
+    }
+
     /// `x Wᵀ + b`, then GELU if asked for: of `rounded`, which is [`Rounded::of`] that `x`, on GPUs that multiply 8-bit floats;
     /// elsewhere the matrix is widened for the product.
     ///
@@ -74,12 +98,15 @@ impl Fp8 {
     pub fn product(&self, x: &Tensor, rounded: Option<&Rounded>, bias: Option<&Tensor>, gelu: bool) -> Result<Tensor> {
         let x = x.contiguous()?;
         let outputs = self.bytes.dim(0)?;
-        if let Some(Rounded { bytes, scale }) = rounded.filter(|_| outputs.is_multiple_of(16)) {
-            let out = empty(&[bytes.dim(0)?, outputs], &x, DType::BF16)?;
-            let scales = Some((scale, &self.scale_on_device));
-            let product = Product { x: bytes, weight: &self.bytes, bias, gelu, scales };
-            if product.perform(&out)? {
-                return Ok(out);
+        if let Some(rounded) = rounded.filter(|_| outputs.is_multiple_of(16)) {
+            if let Some(y) = self.product_of(rounded, bias, gelu)? {
+                return Ok(y);
+            }
+            // cuBLASLt has fewer products by rows than by tensors.
+            if rounded.scales.elem_count() > 1
+                && let Some(y) = self.product_of(&Rounded::by_tensor(&x)?, bias, gelu)?
+            {
+                return Ok(y);
             }
         }
         let weight = self.widened(x.dtype())?;

@@ -46,11 +46,11 @@ template <class T> DEVICE void gelu_all(const T* x, T* out, long count, int whol
 }
 
 #define GATE_KERNELS(T, suffix)                                                                                                \
-    KERNEL(256, 4, gated_residual_##suffix, const T* x, const T* y, const T* table, const uint* index, T* out, int width,       \
+    KERNEL(512, 3, gated_residual_##suffix, const T* x, const T* y, const T* table, const uint* index, T* out, int width,       \
            int tokens, int stride, int gate, int indexed, int whole) {                                                          \
         gated_residual(x, y, table, index, out, width, tokens, stride, gate, indexed, whole);                                   \
     }                                                                                                                           \
-    KERNEL(256, 4, gate_heads_##suffix, const T* x, const T* logits, T* out, int heads, int head_dim, int whole) {              \
+    KERNEL(512, 3, gate_heads_##suffix, const T* x, const T* logits, T* out, int heads, int head_dim, int whole) {              \
         gate_heads(x, logits, out, heads, head_dim, whole);                                                                     \
     }                                                                                                                           \
     KERNEL(256, 4, gelu_##suffix, const T* x, T* out, long count, int whole) { gelu_all(x, out, count, whole); }

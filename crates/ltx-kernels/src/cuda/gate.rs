@@ -12,7 +12,7 @@ use candle_core::Result;
 pub(super) fn gated_residual(element: Element, rows: Rows, (table, gate): (Table, usize)) -> Result<Launch> {
     let launch = Launch::new(Module::Gate, "gated_residual", element, [rows.rows, 1, 1])?.tensors(5);
     let launch = launch.ints(&[rows.width])?.table(table, rows.width, [gate])?;
-    launch.ints(&[usize::from(rows.whole)])
+    Ok(launch.ints(&[usize::from(rows.whole)])?.for_rows(element, rows.width))
 }
 
 /// `x, logits → out`, of rows of `heads` heads of `head_dim` values.
@@ -22,7 +22,7 @@ pub(super) fn gate_heads(
     whole: bool,
 ) -> Result<Launch> {
     let launch = Launch::new(Module::Gate, "gate_heads", element, [rows, 1, 1])?.tensors(3);
-    launch.ints(&[heads, head_dim, usize::from(whole)])
+    Ok(launch.ints(&[heads, head_dim, usize::from(whole)])?.row_of(heads * head_dim.div_ceil(element.pack())))
 }
 
 /// `x → out`, of `count` values; `whole`: both begin at aligned addresses.

@@ -77,8 +77,10 @@ pub(super) struct Launch {
     pub(super) arguments: Vec<Argument>,
 }
 
-/// Threads a block of every kernel that walks over rows or values.
+/// Threads a block of every kernel that walks over values.
 pub(super) const THREADS: u32 = 256;
+/// The most threads a block of a kernel that takes a row a block: one for each pack of 8 values in a row of 4096.
+const ROW_THREADS: usize = 512;
 /// Bytes of a multiple of which Hopper's tiles begin in shared memory; whoever has such tiles asks for so much more.
 pub(super) const PANEL_ALIGNMENT: usize = 1024;
 /// Bytes that `block_sum` needs: a float a warp, 32 at most.
@@ -121,6 +123,12 @@ impl Launch {
 
     pub(super) fn float(mut self, value: f32) -> Self {
         self.arguments.push(Argument::Float(value));
+        self
+    }
+
+    /// As many threads as there are works, in whole warps, of a kernel of which each block takes a row.
+    pub(super) fn row_of(mut self, works: usize) -> Self {
+        self.block = works.div_ceil(32).clamp(1, ROW_THREADS / 32) as u32 * 32;
         self
     }
 

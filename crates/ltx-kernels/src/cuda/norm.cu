@@ -5,19 +5,19 @@ enum { RMS = 0, LAYER = 1, NOT = 2 };
 
 // out = normalised(x) (1 + scale) + shift. x [rows, width], row r being token r mod tokens; table [values, stride], of which a token's
 // value has its shift and its scale at those places. `index` [tokens] names the values, where `indexed`; else all have the first.
-template <class T>
+template <class T, bool WHOLE>
 DEVICE void norm_modulate(const T* x, const T* table, const uint* index, T* out, int width, int tokens, int stride, int shift, int scale,
-                          int indexed, int by, float eps, int whole) {
+                          int indexed, int by, float eps) {
     SHARED(float, parts);
     const int number = blockIdx.x;
     const long at = static_cast<long>(number) * width;
     const T* rows = table + value_of(index, number % tokens, indexed) * stride;
     // All of it before the first sum is waited for.
-    const Row<T> row(x + at, width, whole), scales(rows + scale, width, whole), shifts(rows + shift, width, whole);
+    const Row<T, WHOLE> row(x + at, width), scales(rows + scale, width), shifts(rows + shift, width);
     float mean = 0.f, inverse = 1.f;
     if (by == LAYER) {
         float sum = 0.f;
-        each_pack<T>(width, [&](int k, int i) {
+        row.each([&](int k, int i) {
             const Pack<T> pack = row.pack(k, i);
             for (int j = 0; j < Pack<T>::N; ++j) sum += pack[j];
         });
@@ -25,18 +25,18 @@ DEVICE void norm_modulate(const T* x, const T* table, const uint* index, T* out,
     }
     if (by != NOT) {
         float sum = 0.f;
-        each_pack<T>(width, [&](int k, int i) {
+        row.each([&](int k, int i) {
             const Pack<T> pack = row.pack(k, i);
             for (int j = 0; j < Pack<T>::N; ++j)
                 if (i + j < width) sum += (pack[j] - mean) * (pack[j] - mean);
         });
         inverse = rsqrtf(block_sum(sum, parts) / width + eps);
     }
-    each_pack<T>(width, [&](int k, int i) {
+    row.each([&](int k, int i) {
         Pack<T> pack = row.pack(k, i);
         const Pack<T> by_scale = scales.pack(k, i), by_shift = shifts.pack(k, i);
         for (int j = 0; j < Pack<T>::N; ++j) pack.set(j, (pack[j] - mean) * inverse * (1.f + by_scale[j]) + by_shift[j]);
-        store(out + at, i, width, whole, pack);
+        store(out + at, i, width, WHOLE, pack);
     });
 }
 
@@ -52,35 +52,41 @@ template <class T> DEVICE void add_table(const T* x, const T* table, T* out, int
 }
 
 // out = x / rms(x) · weight; without a weight where `weighted` is 0. x [rows, width], weight [width].
-template <class T>
-DEVICE void rms_norm(const T* x, const T* weight, T* out, int width, float eps, int weighted, int whole) {
+template <class T, bool WHOLE>
+DEVICE void rms_norm(const T* x, const T* weight, T* out, int width, float eps, int weighted) {
     SHARED(float, parts);
     const long at = static_cast<long>(blockIdx.x) * width;
-    const Row<T> row(x + at, width, whole), weights(weighted ? weight : x, width, whole);
+    const Row<T, WHOLE> row(x + at, width), weights(weighted ? weight : x, width);
     float sum = 0.f;
-    each_pack<T>(width, [&](int k, int i) {
+    row.each([&](int k, int i) {
         const Pack<T> pack = row.pack(k, i);
         for (int j = 0; j < Pack<T>::N; ++j) sum += pack[j] * pack[j];
     });
     const float inverse = rsqrtf(block_sum(sum, parts) / width + eps);
-    each_pack<T>(width, [&](int k, int i) {
+    row.each([&](int k, int i) {
         Pack<T> pack = row.pack(k, i);
         const Pack<T> by = weights.pack(k, i);
         for (int j = 0; j < Pack<T>::N; ++j) pack.set(j, weighted ? pack[j] * inverse * by[j] : pack[j] * inverse);
-        store(out + at, i, width, whole, pack);
+        store(out + at, i, width, WHOLE, pack);
     });
 }
 
 #define NORM_KERNELS(T, suffix)                                                                                                  \
-    KERNEL(256, 4, norm_modulate_##suffix, const T* x, const T* table, const uint* index, T* out, int width, int tokens,          \
+    KERNEL(512, 3, norm_modulate_##suffix, const T* x, const T* table, const uint* index, T* out, int width, int tokens,          \
            int stride, int shift, int scale, int indexed, int by, float eps, int whole) {                                         \
-        norm_modulate(x, table, index, out, width, tokens, stride, shift, scale, indexed, by, eps, whole);                        \
+        if (whole)                                                                                                                \
+            norm_modulate<T, true>(x, table, index, out, width, tokens, stride, shift, scale, indexed, by, eps);                  \
+        else                                                                                                                      \
+            norm_modulate<T, false>(x, table, index, out, width, tokens, stride, shift, scale, indexed, by, eps);                 \
     }                                                                                                                             \
-    KERNEL(256, 4, add_table_##suffix, const T* x, const T* table, T* out, int width, int whole) {                                \
+    KERNEL(512, 3, add_table_##suffix, const T* x, const T* table, T* out, int width, int whole) {                                \
         add_table(x, table, out, width, whole);                                                                                   \
     }                                                                                                                             \
-    KERNEL(256, 4, rms_norm_##suffix, const T* x, const T* weight, T* out, int width, float eps, int weighted, int whole) {       \
-        rms_norm(x, weight, out, width, eps, weighted, whole);                                                                    \
+    KERNEL(512, 3, rms_norm_##suffix, const T* x, const T* weight, T* out, int width, float eps, int weighted, int whole) {       \
+        if (whole)                                                                                                                \
+            rms_norm<T, true>(x, weight, out, width, eps, weighted);                                                              \
+        else                                                                                                                      \
+            rms_norm<T, false>(x, weight, out, width, eps, weighted);                                                             \
     }
 
 NORM_KERNELS(float, f32)

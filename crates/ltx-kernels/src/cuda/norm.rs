@@ -28,6 +28,11 @@ pub(super) struct Table {
 }
 
 impl Launch {
+    /// The threads of a block for a row of packs.
+    pub(super) fn for_rows(self, element: Element, width: usize) -> Self {
+        self.row_of(width.div_ceil(element.pack()))
+    }
+
     /// Where a table's rows lie: tokens, values from one value to the next, the rows' own places, whether there is an index.
     pub(super) fn table<const N: usize>(self, table: Table, width: usize, rows: [usize; N]) -> Result<Self> {
         let launch = self.ints(&[table.tokens, table.count * width])?.ints(&rows.map(|row| row * width))?;
@@ -45,18 +50,19 @@ pub(super) fn norm_modulate(
 ) -> Result<Launch> {
     let launch = Launch::new(Module::Norm, "norm_modulate", element, [rows.rows, 1, 1])?.tensors(4);
     let launch = launch.ints(&[rows.width])?.table(table, rows.width, shift_scale)?.ints(&[by as usize])?.float(eps);
-    Ok(launch.ints(&[usize::from(rows.whole)])?.shared(SUMS))
+    Ok(launch.ints(&[usize::from(rows.whole)])?.shared(SUMS).for_rows(element, rows.width))
 }
 
 /// `x, table → out`: the table is added to every row.
 pub(super) fn add_table(element: Element, rows: Rows) -> Result<Launch> {
     let launch = Launch::new(Module::Norm, "add_table", element, [rows.rows, 1, 1])?.tensors(3);
-    launch.ints(&[rows.width, usize::from(rows.whole)])
+    Ok(launch.ints(&[rows.width, usize::from(rows.whole)])?.for_rows(element, rows.width))
 }
 
 /// `x, weight → out`; where not `weighted`, the weight is not read.
 pub(super) fn rms_norm(element: Element, rows: Rows, weighted: bool, eps: f32) -> Result<Launch> {
     let launch = Launch::new(Module::Norm, "rms_norm", element, [rows.rows, 1, 1])?.tensors(3);
     let launch = launch.ints(&[rows.width])?.float(eps);
-    Ok(launch.ints(&[usize::from(weighted), usize::from(rows.whole)])?.shared(SUMS))
+    let launch = launch.ints(&[usize::from(weighted), usize::from(rows.whole)])?.shared(SUMS);
+    Ok(launch.for_rows(element, rows.width))
 }

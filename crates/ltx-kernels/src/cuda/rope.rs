@@ -25,5 +25,6 @@ pub(super) struct Heads {
 pub(super) fn norm_rope(element: Element, heads: Heads, eps: Option<f32>) -> Result<Launch> {
     let launch = Launch::new(Module::Rope, "norm_rope", element, [heads.rows, 1, 1])?.tensors(5);
     let launch = launch.ints(&[heads.heads, heads.half, heads.tokens, heads.table_heads])?.float(eps.unwrap_or(0.0));
-    Ok(launch.ints(&[usize::from(eps.is_some()), usize::from(heads.whole)])?.shared(SUMS))
+    let launch = launch.ints(&[usize::from(eps.is_some()), usize::from(heads.whole)])?.shared(SUMS);
+    Ok(launch.row_of(heads.heads * heads.half.div_ceil(element.pack())))
 }

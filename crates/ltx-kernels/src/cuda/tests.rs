@@ -296,6 +296,25 @@ fn eight_bit_floats() -> Result<()> {
             assert_eq!((e4m3(byte) - value).abs(), nearest, "{value} became {}", e4m3(byte));
         }
     }
+    // Rows with scales of their own: the last is 0 throughout, the widest is more than a thread keeps.
+    for (rows, width) in [(3, 37), (2, 512), (2, 17_000)] {
+        let x = randn(&[rows, width], DType::F32)?;
+        let by = Tensor::from_vec((0..rows).map(|row| (rows - 1 - row) as f32).collect(), (rows, 1), &Device::Cpu)?;
+        let x = x.broadcast_mul(&by)?.to_dtype(DType::BF16)?;
+        for whole in [true, false].into_iter().filter(|whole| !whole || width % 8 == 0) {
+            let launch = fp8::round_rows([rows, width], whole)?;
+            let [rounded, scales] = perform(&launch, &[&x], [(x.dims(), DType::U8), (&[rows], DType::F32)])?;
+            let scales = scales.to_vec1::<f32>()?;
+            assert_eq!(scales[rows - 1], 1.0, "nothing to scale by");
+            for ((row, bytes), scale) in wide(&x)?.to_vec2::<f32>()?.iter().zip(rounded.to_vec2::<u8>()?).zip(scales) {
+                let largest = row.iter().fold(0f32, |most, value| most.max(value.abs()));
+                for (value, byte) in row.iter().zip(bytes) {
+                    let off = (e4m3(byte) * scale - value).abs();
+                    assert!(off <= value.abs() / 15.9 + largest * 3e-6, "{value} became {}", e4m3(byte) * scale);
+                }
+            }
+        }
+    }
     Ok(())
 }
 

@@ -68,7 +68,9 @@ fn eight_bit(values: &StoredValues, shape: [usize; 2], level: Level) -> Result<k
 fn fp8(packed: &Packed, on: &Device, device: &Device) -> Result<Fp8<Tensor>> {
     match packed.packing() {
         Packing::Fp8 { scale } => {
-            Ok(Fp8 { bytes: packed.bytes_on(on)?, scale, scale_on_device: Tensor::new(&[scale], device)? })
+            let bytes = packed.bytes_on(on)?;
+            let scale_on_device = Tensor::full(scale, bytes.dim(0)?, device)?;
+            Ok(Fp8 { bytes, scale, scale_on_device })
         }
         other => Err(NnError::unsupported("the stored form of a matrix", format!("{other:?}"), "8-bit floats")),
     }

@@ -42,7 +42,7 @@ pub(super) struct Fp8<T> {
     pub(super) bytes: T,
     /// Multiplies every value.
     pub(super) scale: f32,
-    /// The scale as a tensor on the device.
+    /// The scale as a tensor on the device, once for each output: `[outputs]`.
     pub(super) scale_on_device: Tensor,
 }
 

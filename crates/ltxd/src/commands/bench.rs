@@ -69,7 +69,7 @@ pub(crate) fn run(arguments: &Arguments, level: Level) -> Result<ExitCode> {
             }
             Some(stage) => {
                 if ask.profile {
-                    profile::start();
+                    profile::start(&compute.device);
                 }
                 let timed = bench.run(stage, ask.prompt.as_deref())?;
                 if let Some(file) = ask.dump {

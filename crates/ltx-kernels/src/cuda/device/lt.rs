@@ -27,7 +27,8 @@ use std::{
 const WORKSPACE: usize = 32 << 20;
 
 /// `x Wᵀ + b`, then GELU if asked for: `x [rows, inputs]`, `weight [outputs, inputs]`, `bias [outputs]` → `[rows, outputs]` in bf16.
-/// Inputs are bf16, or bytes of e4m3 with a scale each (of `x`, of the weight), one f32 on the device.
+/// Inputs are bf16, or bytes of e4m3 with scales (of `x`, of the weight) in f32 on the device: one for each row and each output, or
+/// `[1]` for all rows, and then the first of the weight's counts.
 pub(in super::super) struct Product<'a> {
     pub(in super::super) x: &'a Tensor,
     pub(in super::super) weight: &'a Tensor,
@@ -44,6 +45,8 @@ struct Kind {
     outputs: usize,
     epilogue: i32,
     eight_bits: bool,
+    /// Whether rows and outputs have scales of their own.
+    by_rows: bool,
     /// Powers of two that the addresses of weight, input and output are multiples of, 256 at most.
     alignments: [u32; 3],
 }
@@ -90,7 +93,10 @@ impl Product<'_> {
             && self
                 .bias
                 .is_none_or(|bias| bias.dims() == [outputs] && bias.dtype() == DType::BF16 && bias.is_contiguous())
-            && self.scales.is_none_or(|(x, w)| [x, w].iter().all(|t| t.elem_count() == 1 && t.dtype() == DType::F32));
+            && self.scales.is_none_or(|(x, w)| {
+                let f32s = [x, w].iter().all(|t| t.dtype() == DType::F32 && t.is_contiguous());
+                f32s && w.elem_count() == outputs && [1, rows].contains(&x.elem_count())
+            });
         if !fits {
             return Err(Error::msg("matrix product: tensors do not fit each other"));
         }
@@ -120,6 +126,7 @@ impl Product<'_> {
         let description = Description::new().map_err(failed)?;
         use sys::cublasLtMatmulDescAttributes_t as Attribute;
         let transposed: u32 = 1;
+        let by_rows = self.scales.is_some_and(|(x, _)| x.elem_count() > 1);
         // SAFETY: every attribute gets a value of the size that cuBLASLt documents for it; addresses are those of live tensors.
         unsafe {
             description.set(Attribute::CUBLASLT_MATMUL_DESC_TRANSA, &transposed).map_err(failed)?;
@@ -138,6 +145,11 @@ impl Product<'_> {
                 description
                     .set(Attribute::CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, &address_of(x_scale, stream)?)
                     .map_err(failed)?;
+                if by_rows {
+                    let each = sys::cublasLtMatmulMatrixScale_t::CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F;
+                    description.set(Attribute::CUBLASLT_MATMUL_DESC_A_SCALE_MODE, &each).map_err(failed)?;
+                    description.set(Attribute::CUBLASLT_MATMUL_DESC_B_SCALE_MODE, &each).map_err(failed)?;
+                }
             }
         }
         let (x, weight, target) =
@@ -148,6 +160,7 @@ impl Product<'_> {
             outputs,
             epilogue: epilogue as i32,
             eight_bits: self.scales.is_some(),
+            by_rows,
             alignments: [weight, x, target].map(|address| 1 << address.trailing_zeros().min(8)),
         };
         let mut algorithms = lt.algorithms.lock();

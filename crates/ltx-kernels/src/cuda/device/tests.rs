@@ -79,13 +79,23 @@ fn products_of_8_bits_equal_the_formula() -> Result<()> {
     let (x, bias) = (randn(&[rows, inputs], 1.0)?, randn(&[outputs], 1.0)?);
     let weight = Tensor::from_vec(values, (outputs, inputs), &Device::Cpu)?;
     let expected = x.matmul(&weight.t()?)?.broadcast_add(&bias)?;
-    let there_scale = Tensor::new(&[scale], gpu())?;
-    let matrix = Fp8::new(Tensor::from_vec(bytes, (outputs, inputs), gpu())?, scale, there_scale);
-    let x = there(&x)?;
-    let rounded = Rounded::of(&x)?.expect("the GPU multiplies 8 bits");
-    let found = matrix.product(&x, Some(&rounded), Some(&there(&bias)?), false)?;
+    let matrix =
+        Fp8::new(Tensor::from_vec(bytes, (outputs, inputs), gpu())?, scale, Tensor::full(scale, outputs, gpu())?);
+    let (x, bias) = (there(&x)?, there(&bias)?);
+    let found = matrix.product(&x, Rounded::of(&x)?.as_ref(), Some(&bias), false)?;
     // Activations have three bits of mantissa.
-    close(&found, &expected, 4e-2, "product of 8 bits")
+    close(&found, &expected, 4e-2, "product of 8 bits")?;
+    let (by_row, by_tensor) = (Rounded::of(&x)?.expect("the GPU multiplies 8 bits"), Rounded::by_tensor(&x)?);
+    for gelu in [false, true] {
+        let expected = if gelu { expected.gelu()? } else { expected.clone() };
+        for (rounded, how) in [(&by_row, "as it likes"), (&by_tensor, "by tensor")] {
+            match matrix.product_of(rounded, Some(&bias), gelu)? {
+                Some(found) => close(&found, &expected, 4e-2, &format!("product of 8 bits {how}, gelu {gelu}"))?,
+                None => println!("rate: cuBLASLt has no product of 8 bits {how}, gelu {gelu}"),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A convolution's weight and bias, on the CPU, and as the GPU's kernel reads them.
@@ -245,6 +255,18 @@ fn rates() -> Result<()> {
         let whole = x.squeeze(0)?;
         let rounded = || Rounded::of(&whole).map(|rounded| rounded.expect("the GPU multiplies 8 bits").bytes);
         pass("rounding to 8 bits", 2, seconds(rounded)?);
+        pass("rounding to 8 bits by tensor", 2, seconds(|| Ok(Rounded::by_tensor(&whole)?.bytes))?);
+        for (inputs, outputs) in [(4096, 4096), (4096, 16_384), (16_384, 4096)] {
+            let bytes = Tensor::full(0x31u8, (outputs, inputs), gpu())?;
+            let matrix = Fp8::new(bytes, 0.01, Tensor::full(0.01f32, outputs, gpu())?);
+            let x = random(&[tokens, inputs])?;
+            for (rounded, how) in [(Rounded::of(&x)?, "as it likes"), (Some(Rounded::by_tensor(&x)?), "by tensor")] {
+                let rounded = rounded.expect("the GPU multiplies 8 bits");
+                let product = || Ok(matrix.product_of(&rounded, None, false)?.expect("an algorithm"));
+                let name = format!("product of 8 bits {how} {tokens}x{inputs}x{outputs}");
+                rate(&name, 2 * tokens * inputs * outputs, seconds(product)?);
+            }
+        }
         pass("gate heads", 2, seconds(|| Ok(dispatch::gate_heads(&x, &logits)?.expect("a kernel")))?);
     }
     for (frames, rows, columns, channels) in [(16, 16, 24, 1024), (31, 64, 96, 512), (121, 128, 192, 128)] {
