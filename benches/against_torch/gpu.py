@@ -16,7 +16,7 @@
     --seconds N                    begins no further round after so long (480)
     --out FOLDER                   benches/runs/<card>
 
-Sides are processes that stay up. ltxd's seconds are between two moments at which the device was idle, PyTorch's between two CUDA
+Sides are processes that stay up, each with weights of its own (26 GB). ltxd's seconds are between two moments at which the device was idle, PyTorch's between two CUDA
 events around the same. Outputs are not compared here, as each side draws its own weights: `scripts/gpu/gpu-check` compares.
 LTXD_GRAPHS=off and LTXD_KERNELS=ampere take parts of ltxd out, to measure them.
 """
@@ -82,16 +82,18 @@ def measure(model, options, before):
         if options.compile:
             makers.append(("compiled", [*torch, "--compile"]))
     began, seconds, peaks, failed = time.monotonic(), {}, {}, {}
-    # Every side holds 26 GB of weights: where they do not fit together, they take turns stage by stage, loading anew.
-    sides = [Side(name, command, log) for name, command in makers]
+    # What ltxd says to be in use is all that is, so it runs every stage once before the others take memory.
+    ltxd = Side(*makers[0], log)
+    for stage in ["image_encoding", *options.stages]:
+        if "ltxd" not in failed and ltxd.ask(stage=stage) is None:
+            failed["ltxd"] = stage
+    alone = ltxd.bytes - before["used_mib"] * 2**20
+    sides = [ltxd, *(Side(name, command, log) for name, command in makers[1:])]
     for stage in options.stages:
         seconds[stage] = {side.name: [] for side in sides}
         for turn in range(options.rounds + 1):
             for side in sides[turn % len(sides) :] + sides[: turn % len(sides)]:
                 if side.name in failed:
-                    continue
-                if turn == 0 and side.name == "ltxd" and side.ask(stage="image_encoding") is None:
-                    failed[side.name] = "image_encoding"
                     continue
                 answer = side.ask(stage=stage)
                 if answer is None:
@@ -104,8 +106,7 @@ def measure(model, options, before):
         print(f"  {model} {stage}: " + "; ".join(f"{name} {statistics.median(t):.4f} s" for name, t in seconds[stage].items() if t), flush=True)
     profile = sides[0].ask(stage=options.stages[0], profile=True) if options.profile and "ltxd" not in failed else None
     for side in sides:
-        # ltxd says what is in use on the whole GPU; the others what is theirs.
-        peaks[side.name] = side.bytes
+        peaks[side.name] = alone if side is ltxd else side.bytes
         side.end()
     tokens = ((request["num_frames"] - 1) // 8 + 1) * (request["height"] // 32) * (request["width"] // 32)
     return {"seconds": seconds, "peak_bytes": peaks, "failed": failed, "profile": profile, "tokens": tokens, "used_before_mib": before["used_mib"]}
