@@ -25,6 +25,7 @@ pub(super) fn round(count: usize, whole: bool) -> Result<Launch> {
 }
 
 /// `x → bytes, scales`, one f32 for each of the rows.
+#[cfg(test)]
 pub(super) fn round_rows([rows, width]: [usize; 2], whole: bool) -> Result<Launch> {
     let launch = Launch::new(Module::Fp8, "e4m3_round_rows", Element::Bf16, [rows, 1, 1])?.tensors(3);
     let launch = launch.ints(&[width, whole.into()])?.shared(SUMS);

@@ -15,43 +15,39 @@ use candle_core::{DType, Result, Tensor};
 pub struct Rounded {
     /// `[rows, inputs]`, bytes.
     pub(super) bytes: Tensor,
-    /// Multiplies every value, in the device's memory: `[rows]`, or `[1]` where all rows have one.
+    /// Multiplies every value, in the device's memory: `[1]` for all rows, or `[rows]`.
     pub(super) scales: Tensor,
 }
 
 impl Rounded {
-    /// Of `x [rows, inputs]`; `None` where the device has no product of 8-bit floats of that dtype and width. On Hopper every row
-    /// has a scale of its own, so that a row is read once; other GPUs multiply by one scale alone.
+    /// Of `x [rows, inputs]`, with one scale for all rows; `None` where the device has no product of 8-bit floats of that dtype and
+    /// width.
     ///
     /// # Errors
     /// Sizes do not fit the launch, or the GPU failed.
     pub fn of(x: &Tensor) -> Result<Option<Self>> {
         let (rows, inputs) = x.dims2()?;
-        let capability = if x.dtype() == DType::BF16 { capability(x.device())? } else { (0, 0) };
-        Ok(match capability {
-            _ if rows == 0 || !inputs.is_multiple_of(16) => None,
-            (9, 0) => Some(Self::by_row(x)?),
-            (8, 9) | (10.., _) => Some(Self::by_tensor(x)?),
-            _ => None,
-        })
-    }
-
-    fn by_row(x: &Tensor) -> Result<Self> {
-        let x = x.contiguous()?;
-        let [rows, inputs] = [x.dim(0)?, x.dim(1)?];
-        let (bytes, scales) = (empty(x.dims(), &x, DType::U8)?, empty(&[rows], &x, DType::F32)?);
-        run(&fp8::round_rows([rows, inputs], aligned(&[&x]))?, &[&x], &[&bytes, &scales])?;
-        Ok(Self { bytes, scales })
-    }
-
-    /// With one scale for all rows, which takes a pass more.
-    pub(super) fn by_tensor(x: &Tensor) -> Result<Self> {
-        let x = x.contiguous()?;
-        let (count, whole) = (x.elem_count(), aligned(&[&x]));
+        let multiplies = x.dtype() == DType::BF16 && capability(x.device())? >= (8, 9);
+        if !multiplies || !inputs.is_multiple_of(16) || rows == 0 {
+            return Ok(None);
+        }
+        let (x, count) = (x.contiguous()?, x.elem_count());
+        let whole = aligned(&[&x]);
         let most = Tensor::zeros(1, DType::U32, x.device())?;
         run(&fp8::range(count, whole)?, &[&x], &[&most])?;
         let (bytes, scales) = (empty(x.dims(), &x, DType::U8)?, empty(&[1], &x, DType::F32)?);
         run(&fp8::round(count, whole)?, &[&x, &most], &[&bytes, &scales])?;
+        Ok(Some(Self { bytes, scales }))
+    }
+
+    /// With a scale for every row, which reads a row once. Hopper's cuBLASLt is said to multiply such; until it was seen to, and to
+    /// be faster, tests alone do so.
+    #[cfg(all(test, feature = "cuda"))]
+    pub(super) fn by_row(x: &Tensor) -> Result<Self> {
+        let x = x.contiguous()?;
+        let [rows, inputs] = [x.dim(0)?, x.dim(1)?];
+        let (bytes, scales) = (empty(x.dims(), &x, DType::U8)?, empty(&[rows], &x, DType::F32)?);
+        run(&fp8::round_rows([rows, inputs], aligned(&[&x]))?, &[&x], &[&bytes, &scales])?;
         Ok(Self { bytes, scales })
     }
 }
@@ -98,16 +94,10 @@ impl Fp8 {
     pub fn product(&self, x: &Tensor, rounded: Option<&Rounded>, bias: Option<&Tensor>, gelu: bool) -> Result<Tensor> {
         let x = x.contiguous()?;
         let outputs = self.bytes.dim(0)?;
-        if let Some(rounded) = rounded.filter(|_| outputs.is_multiple_of(16)) {
-            if let Some(y) = self.product_of(rounded, bias, gelu)? {
-                return Ok(y);
-            }
-            // cuBLASLt has fewer products by rows than by tensors.
-            if rounded.scales.elem_count() > 1
-                && let Some(y) = self.product_of(&Rounded::by_tensor(&x)?, bias, gelu)?
-            {
-                return Ok(y);
-            }
+        if let Some(rounded) = rounded.filter(|_| outputs.is_multiple_of(16))
+            && let Some(y) = self.product_of(rounded, bias, gelu)?
+        {
+            return Ok(y);
         }
         let weight = self.widened(x.dtype())?;
         if let Some(y) = linear(&x, &weight, bias, gelu)? {

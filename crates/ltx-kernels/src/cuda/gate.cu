@@ -46,7 +46,7 @@ template <class T> DEVICE void gelu_all(const T* x, T* out, long count, int whol
 }
 
 #define GATE_KERNELS(T, suffix)                                                                                                \
-    KERNEL(512, 3, gated_residual_##suffix, const T* x, const T* y, const T* table, const uint* index, T* out, int width,       \
+    KERNEL(256, 4, gated_residual_##suffix, const T* x, const T* y, const T* table, const uint* index, T* out, int width,       \
            int tokens, int stride, int gate, int indexed, int whole) {                                                          \
         gated_residual(x, y, table, index, out, width, tokens, stride, gate, indexed, whole);                                   \
     }                                                                                                                           \

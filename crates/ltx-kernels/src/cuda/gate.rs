@@ -12,7 +12,7 @@ use candle_core::Result;
 pub(super) fn gated_residual(element: Element, rows: Rows, (table, gate): (Table, usize)) -> Result<Launch> {
     let launch = Launch::new(Module::Gate, "gated_residual", element, [rows.rows, 1, 1])?.tensors(5);
     let launch = launch.ints(&[rows.width])?.table(table, rows.width, [gate])?;
-    Ok(launch.ints(&[usize::from(rows.whole)])?.for_rows(element, rows.width))
+    launch.ints(&[usize::from(rows.whole)])
 }
 
 /// `x, logits → out`, of rows of `heads` heads of `head_dim` values.
