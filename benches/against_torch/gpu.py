@@ -5,7 +5,8 @@
 
     --model NAME                   22b (768x512, 121 frames), 22b-large (1216x704, 121 frames), 22b-fp8 (as 22b, blocks in 8-bit
                                    floats; --alone); may be repeated; the first two by default
-    --stages A,B                   of step, sampling, decoding, clip (all): clip is an image encoded, all steps, and frames
+    --stages A,B                   of step, sampling, decoding, clip (these four): clip is an image encoded, all steps, and frames;
+                                   with --alone also text_encoding
     --rounds N                     timed rounds after one that warms up (5)
     --device NAME                  cuda:0
     --dtype NAME                   of ltxd (bf16); PyTorch's side is bf16
@@ -37,11 +38,19 @@ def operations(tokens):
     return BLOCKS * (attend + cross + 2 * 8 * WIDTH * WIDTH * tokens)
 
 
+def environment(ltxd):
+    """With the libraries that came with the binary, and CUDA's where they usually lie."""
+    folders = [ltxd.resolve().parent / "lib", Path("/usr/local/cuda/lib64")]
+    found = [str(folder) for folder in folders if folder.is_dir()]
+    return {**os.environ, "LD_LIBRARY_PATH": ":".join([*found, *filter(None, [os.environ.get("LD_LIBRARY_PATH")])])}
+
+
 class Side:
-    def __init__(self, name, command, log):
+    def __init__(self, name, command, log, environment=None):
         self.name, self.bytes = name, 0
         print("bench:", name, "is", " ".join(map(str, command)), flush=True)
-        self.process = subprocess.Popen([str(part) for part in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": log}
+        self.process = subprocess.Popen([str(part) for part in command], text=True, env=environment, **pipes)
 
     def ask(self, **ask):
         self.process.stdin.write(json.dumps(ask) + "\n")
@@ -83,7 +92,7 @@ def measure(model, options, before):
             makers.append(("compiled", [*torch, "--compile"]))
     began, seconds, peaks, failed = time.monotonic(), {}, {}, {}
     # What ltxd says to be in use is all that is, so it runs every stage once before the others take memory.
-    ltxd = Side(*makers[0], log)
+    ltxd = Side(*makers[0], log, environment(options.ltxd))
     for stage in ["image_encoding", *options.stages]:
         if "ltxd" not in failed and ltxd.ask(stage=stage) is None:
             failed["ltxd"] = stage
@@ -157,7 +166,7 @@ def main():
         run = measure(model, options, card(options.device))
         text = table(model, run)
         print(f"\n{text}\n", flush=True)
-        version = subprocess.run([options.ltxd, "--version"], capture_output=True, text=True).stdout.strip()
+        version = subprocess.run([options.ltxd, "--version"], capture_output=True, text=True, env=environment(options.ltxd)).stdout.strip()
         facts = {"model": model, "date": time.strftime("%Y-%m-%d %H:%M", time.gmtime()), "card": about, "dtype": options.dtype, "rounds": options.rounds, "ltxd": version}
         file = options.out / f"{time.strftime('%Y-%m-%d')}-{model}-{options.dtype}"
         file.with_suffix(".json").write_text(json.dumps({**facts, **run}, indent=1) + "\n")
