@@ -6,8 +6,8 @@
 
     bench --gpu                    on a GPU, at the real size, with random weights made there: gpu.py, which has its own flags
 
-    --model NAME                   of random_models.py; may be repeated; mid and full by default. Of mid-2.5 and mid-2, other families, the
-                                   step alone: what it takes from the prompt and the image is ltxd's on both sides. Not mid-0.9
+    --model NAME                   of random_models.py; may be repeated; mid and full by default. Of mid-2.5, mid-2 and mid-0.9, other families, the
+                                   step alone: what it takes from the prompt and the image is ltxd's on both sides
     --rounds N                     timed rounds after one that warms up (3)
     --threads N                    of both sides (2)
     --reference FOLDER             a checkout of github.com/Lightricks/LTX-2; without one PyTorch is left out
@@ -123,9 +123,7 @@ def compare(sides, python):
 
 def rows_of(model, options):
     """-> the rows that are timed, and whether the model has the step alone."""
-    if model == "mid-0.9":
-        sys.exit("bench: mid-0.9: ltxd bench cannot encode a prompt with T5 yet")
-    step_alone = model in ("mid-2.5", "mid-2")
+    step_alone = model in ("mid-2.5", "mid-2", "mid-0.9")
     rows = {"step"} if step_alone else {row for row, _, tokens in ROWS if not options.quick or tokens != 1000}
     wanted = set(options.stages.split(",")) if options.stages else rows
     if not wanted <= rows:

@@ -188,7 +188,11 @@ class Case:
         case, channels = self.case, self.image.shape[1]
         frames, height, width = (case["num_frames"] - 1) // 8 + 1, case["height"] // 32, case["width"] // 32
         tokens, first = frames * height * width, height * width
-        noise = torch.randn((1, tokens, channels), generator=torch.Generator().manual_seed(case["seed"]))
+        generator = torch.Generator().manual_seed(case["seed"])
+        if self.points:
+            noise = torch.randn((1, channels, frames, height, width), generator=generator).flatten(2).transpose(1, 2).contiguous()
+        else:
+            noise = torch.randn((1, tokens, channels), generator=generator)
         clean = torch.zeros_like(noise)
         clean[:, :first] = self.image.flatten(2).transpose(1, 2)
         mask = torch.ones((1, tokens, 1))

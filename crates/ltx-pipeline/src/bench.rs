@@ -11,11 +11,11 @@ use crate::{
     preview::Previewer,
     rgb::each_rgb_frame,
     sampler::{SamplerKind, Sampling},
-    stage_sigmas,
+    schedule::family_sigmas,
 };
 use candle_core::{Device, Tensor};
 use ltx_engine::{NoPreviews, NotSaved, Run};
-use ltx_model::text_encoder::MAX_TOKENS;
+use ltx_model::{architecture::Conditioning, text_encoder::MAX_TOKENS};
 use ltx_nn::{Taps, synchronize};
 use ltx_types::{CancelToken, FieldError, Generation, NoProgress, SamplingStage, Seed, Stage};
 use std::time::Instant;
@@ -102,7 +102,10 @@ impl Bench {
     fn text(&mut self, request: &Generation, run: &Run<'_>) -> Result<Timed> {
         let prompts = [self.engine.prompts().encode("prompt", &request.prompt)?];
         let fit = self.engine.fit(request)?;
-        self.engine.text_encoder(&fit, SamplingStage::First)?.load_held()?;
+        if !self.has_points() {
+            // T5 is loaded by the first run.
+            self.engine.text_encoder(&fit, SamplingStage::First)?.load_held()?;
+        }
         let (seconds, contexts) = self.timed(|| self.engine.encode_prompts(&prompts, run, &fit, &Taps::off()))?;
         let output = contexts[0].clone();
         self.contexts = Some(contexts);
@@ -112,6 +115,7 @@ impl Bench {
     fn encode(&mut self, request: &Generation, run: &Run<'_>) -> Result<Timed> {
         let open = |condition| PreparedImage::open(condition, request.image_crf);
         let images = request.images.iter().map(open).collect::<Result<Vec<_>>>()?;
+        let (images, _) = self.engine.drawn(request, images)?;
         let encoder = self.engine.video_encoder(&self.engine.fit(request)?)?;
         let (seconds, images) =
             self.timed(|| self.engine.encode_images(&encoder, request, &images, (run, &Taps::off()), false))?;
@@ -130,9 +134,9 @@ impl Bench {
         let transformer = engine.transformer(&fit, SamplingStage::First)?;
         transformer.load_held()?;
         let (state, tokens) = self.noise(request)?;
-        let [sigmas, _] = stage_sigmas(request);
+        let [sigmas, _] = family_sigmas(engine.architecture().family.conditioning(), request);
         let sampling = Sampling {
-            kind: SamplerKind::Euler,
+            kind: if self.has_points() { SamplerKind::EulerOfPoints } else { SamplerKind::Euler },
             transformer: &transformer,
             context: &contexts[0],
             negative_context: None,
@@ -148,11 +152,18 @@ impl Bench {
         Ok(Timed { seconds, output })
     }
 
+    fn has_points(&self) -> bool {
+        self.engine.architecture().family.conditioning() == Conditioning::Points
+    }
+
     /// What sampling begins with.
     fn noise(&self, request: &Generation) -> Result<(TokenState, Tensor)> {
         let images = earlier(&self.images, "image encoding")?;
-        let base = self.engine.empty_latent(request, request.pixels)?;
         let scale = self.engine.architecture().vae.scale();
+        if let (_, Some(drawn)) = self.engine.drawn(request, Vec::new())? {
+            return TokenState::of_points(&drawn.passes[0], None, &images[0], (scale, request.rate), &Taps::off());
+        }
+        let base = self.engine.empty_latent(request, request.pixels)?;
         let state = TokenState::new(&base, &images[0], request.conditioning, scale, request.rate)?;
         let tokens = state.noised(&mut Noise::new(request.seed), 1.0, &Taps::off())?;
         Ok((state, tokens))

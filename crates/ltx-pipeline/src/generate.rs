@@ -104,8 +104,7 @@ impl Engine {
 
     /// Everything that can be refused without touching a weight.
     fn prepare(&self, request: &Generation, taps: &Taps) -> Result<Prepared> {
-        let points = self.architecture().family.conditioning() == Conditioning::Points;
-        if request.stages == Stages::Two && request.guidance.is_some() && points {
+        if request.stages == Stages::Two && request.guidance.is_some() && self.has_points() {
             let rule = "of the guided schedule are not run for LTX-Video 0.9.8";
             return Err(FieldError::new("stages", 2, rule).nearest(1).into());
         }
@@ -133,22 +132,33 @@ impl Engine {
         }
         let open = |condition| PreparedImage::open(condition, request.image_crf);
         let images = request.images.iter().map(open).collect::<Result<Vec<_>>>()?;
-        if !points {
-            return Ok(Prepared { prompts, images, drawn: None });
-        }
-        let drawn = self.drawn(request)?;
-        let noise = |image: usize| drawn.passes.iter().map(|pass| pass.images[image].latent.clone()).collect();
-        let images = images.into_iter().enumerate().map(|(i, image)| image.drawn_with(noise(i))).collect();
-        Ok(Prepared { prompts, images, drawn: Some(drawn) })
+        let (images, drawn) = self.drawn(request, images)?;
+        Ok(Prepared { prompts, images, drawn })
     }
 
-    /// Everything that a clip of LTX-Video 0.9.x draws.
-    fn drawn(&self, request: &Generation) -> Result<Drawn> {
+    /// Whether the model is of LTX-Video 0.9.x.
+    fn has_points(&self) -> bool {
+        self.architecture().family.conditioning() == Conditioning::Points
+    }
+
+    /// The images with what their latents are drawn with, and everything that a clip of LTX-Video 0.9.x draws; of another family's
+    /// nothing is drawn ahead.
+    pub(crate) fn drawn(
+        &self,
+        request: &Generation,
+        images: Vec<PreparedImage>,
+    ) -> Result<(Vec<PreparedImage>, Option<Drawn>)> {
+        if !self.has_points() {
+            return Ok((images, None));
+        }
         let vae = &self.architecture().vae;
         let shape = |pixels: PixelShape| LatentShape::of(pixels, request.frames, vae.scale());
         let shapes: Vec<_> = stage_shapes(request).into_iter().map(shape).collect();
-        let images = (&request.images[..], request.conditioning);
-        Drawn::of(request.seed, (vae.latent_channels, &shapes), images, &self.options.compute.device)
+        let conditions = (&request.images[..], request.conditioning);
+        let drawn = Drawn::of(request.seed, (vae.latent_channels, &shapes), conditions, &self.options.compute.device)?;
+        let noise = |image: usize| drawn.passes.iter().map(|pass| pass.images[image].latent.clone()).collect();
+        let images = images.into_iter().enumerate().map(|(i, image)| image.drawn_with(noise(i))).collect();
+        Ok((images, Some(drawn)))
     }
 
     /// The latent with the noise that its decoder is told about.
@@ -333,7 +343,7 @@ impl Engine {
         let LatentUpsampling { upsampler, statistics } = &*loaded;
         let upsampled = upsampler.forward(&statistics.unnormalize(latent)?, &Taps::off())?;
         let mut upsampled = statistics.normalize(&upsampled)?;
-        if self.architecture().family.conditioning() == Conditioning::Points {
+        if self.has_points() {
             upsampled = adain::with_moments_of(&upsampled, latent)?;
         }
         taps.record("stage2.upsampled_latent", || Ok(upsampled.clone()))?;
