@@ -32,6 +32,11 @@ impl Verdict {
     }
 }
 
+/// How many cases a campaign has that wants at least so many.
+pub fn cases_of(least: u32) -> u32 {
+    number("FUZZ_CASES", u64::from(CASES)).max(least.into()) as u32
+}
+
 /// Runs a campaign and prints its figures.
 ///
 /// # Panics
@@ -45,7 +50,7 @@ pub fn campaign<S: Strategy>(target: &str, cases: &S, check: impl Fn(S::Value) -
 /// # Panics
 /// As [`campaign`].
 pub fn campaign_of<S: Strategy>(least: u32, target: &str, cases: &S, check: impl Fn(S::Value) -> Verdict) {
-    let (count, seed) = (number("FUZZ_CASES", u64::from(CASES)).max(least.into()) as u32, number("FUZZ_SEED", SEED));
+    let (count, seed) = (cases_of(least), number("FUZZ_SEED", SEED));
     let config = Config {
         cases: count,
         max_shrink_iters: SHRINKS,
@@ -68,11 +73,16 @@ pub fn campaign_of<S: Strategy>(least: u32, target: &str, cases: &S, check: impl
     if let Err(error) = ran {
         panic!("{target}, seed {seed}: {error}");
     }
+    report(target, [accepted.get(), refused.get()], began, seed);
+}
+
+/// Prints a campaign's figures, as `scripts/fuzz` collects them: cases that were accepted and refused since it began.
+pub fn report(target: &str, [accepted, refused]: [u64; 2], began: Instant, seed: u64) {
     let line = serde_json::json!({
         "target": target,
-        "cases": accepted.get() + refused.get(),
-        "accepted": accepted.get(),
-        "refused": refused.get(),
+        "cases": accepted + refused,
+        "accepted": accepted,
+        "refused": refused,
         "seconds": (began.elapsed().as_secs_f64() * 10.0).round() / 10.0,
         "seed": seed,
     });

@@ -7,10 +7,13 @@ use crate::support::{
     published::{llama_gguf, one_file, save},
 };
 use ltx_pipeline::{Engine, EngineOptions};
+use ltx_testkit::fuzz::{cases_of, report};
 use ltx_types::ModelFiles;
-use std::{fs, ops::Range, path::Path};
+use std::{fs, ops::Range, path::Path, time::Instant};
 
-const CASES: usize = 1500;
+/// Files of each form when nothing else is said.
+const CASES: u32 = 1500;
+const SEED: u64 = 0x1234_5678_9abc_def1;
 
 /// A number below `most`, the next of a row that is the same in every run.
 fn below(state: &mut u64, most: usize) -> usize {
@@ -23,8 +26,9 @@ fn below(state: &mut u64, most: usize) -> usize {
 /// Opens the tiny model with each of many damaged text encoders: files called `name` in `folder`, bytes of `good` changed in
 /// `places`.
 fn try_damaged((folder, name): (&Path, &str), good: &[u8], places: Range<usize>) {
-    let (mut opened, mut refused, mut state) = (0, 0, 0x1234_5678_9abc_def1u64);
-    for _ in 0..CASES {
+    let (mut opened, mut refused, mut state, began) = (0, 0, SEED, Instant::now());
+    let cases = cases_of(CASES);
+    for _ in 0..cases {
         let mut bytes = good.to_vec();
         for _ in 0..1 + below(&mut state, 3) {
             let at = places.start + below(&mut state, places.len());
@@ -44,18 +48,19 @@ fn try_damaged((folder, name): (&Path, &str), good: &[u8], places: Range<usize>)
             }
         }
     }
-    assert!(opened > 0 && refused > CASES / 20, "{opened} opened, {refused} refused");
+    report(&format!("text encoders: {name}"), [opened, refused], began, SEED);
+    assert!(opened > 0 && refused > u64::from(cases) / 20, "{opened} opened, {refused} refused");
 }
 
 #[test]
-fn a_gguf_with_its_tokenizer() {
+fn fuzz_a_gguf_with_its_tokenizer() {
     let folder = scratch();
     // Metadata, and descriptions of tensors.
     try_damaged((folder.path(), "gemma.gguf"), &llama_gguf(Path::new(&gemma())), 4..24_000);
 }
 
 #[test]
-fn a_packed_tokenizer() {
+fn fuzz_a_packed_tokenizer() {
     let folder = scratch();
     fs::copy(Path::new(&gemma()).join("config.json"), folder.path().join("config.json")).unwrap();
     let good = one_file();
