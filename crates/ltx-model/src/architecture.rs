@@ -30,7 +30,7 @@ use crate::{
     video_vae::{VideoDecoder, VideoEncoder, VideoVaeConfig},
 };
 use ltx_nn::{NnError, Result, Vb};
-use ltx_types::{DISTILLED_STEPS, ModelRules, Part, SizeRules};
+use ltx_types::{ConditioningMode, DISTILLED_STEPS, Defaults, Guidance, ModelRules, Part, Schedule, SizeRules};
 use serde_json::{Value, json};
 
 /// A generation of LTX models: checkpoints whose configurations agree in the fields that tell generations apart.
@@ -94,6 +94,25 @@ impl Family {
             Some((2, 0..=2)) => Self::Ltx2,
             Some((2, 5..)) => Self::Ltx25,
             _ => Self::Ltx23,
+        }
+    }
+
+    /// The defaults of its official pipelines, for a checkpoint without a manifest.
+    pub fn defaults(self, schedule: Schedule) -> Defaults {
+        let usual = Defaults::official(schedule);
+        match self {
+            Self::Ltx23 | Self::Ltx25 => usual,
+            Self::Ltx2 => {
+                let guidance = Guidance { stg_blocks: vec![29], ..usual.guidance.clone() };
+                Defaults { steps: 40, guidance, ..usual }
+            }
+            Self::Ltxv098 => Defaults {
+                width: 704,
+                height: 480,
+                guidance: Guidance { cfg_scale: 3.0, stg_scale: 0.0, rescale_scale: 0.0, stg_blocks: vec![] },
+                conditioning: Some(ConditioningMode::ReplaceFirst),
+                ..usual
+            },
         }
     }
 

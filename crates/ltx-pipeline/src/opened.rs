@@ -28,7 +28,7 @@ use ltx_model::{
     upsampler::{Resampling, Upsampler, UpsamplerConfig},
 };
 use ltx_nn::{Compute, NnError, Vb};
-use ltx_types::{LoraChoice, Part};
+use ltx_types::{Defaults, LoraChoice, ModelFiles, Part, Schedule};
 use ltx_weights::{Loras, ShapeOnly, TensorSet, Twice};
 use recognised::{misplaced, open_each};
 use serde_json::Value;
@@ -171,6 +171,17 @@ impl LtxFile {
 pub(crate) fn joined(files: &[PathBuf], each: Vec<TensorSet>) -> Result<TensorSet> {
     let official = |file: &Path, config: Value| official(config).map_err(config_of(file));
     TensorSet::together(files, each)?.with_configs(official)
+}
+
+/// The defaults of a checkpoint without a manifest: those of its family, told from headers alone. Files that cannot be opened have
+/// LTX-2.3's; whoever opens them learns what is wrong.
+pub fn official_defaults(files: &ModelFiles, schedule: Schedule) -> Defaults {
+    let family = || -> Result<Family> {
+        let files = resolved(files)?;
+        let text = TextFiles::open(&files.text_encoder);
+        Ok(LtxFile::open(&files.checkpoint_files(), &[], text.as_ref().ok())?.architecture.family)
+    };
+    family().unwrap_or(Family::Ltx23).defaults(schedule)
 }
 
 /// The configurations of those parts of a checkpoint that files hold.

@@ -103,8 +103,8 @@ impl Defaults {
         FieldErrors::none(self.flow.map(|flow| flow.contradicted(&stated, None)).unwrap_or_default())
     }
 
-    /// The official LTX-2.3 pipelines' defaults, for a checkpoint without a manifest. What its files say of images and steps is in
-    /// its [`ModelRules`](crate::ModelRules).
+    /// The official LTX-2.3 pipelines' defaults. What a checkpoint's files say of images and steps is in its
+    /// [`ModelRules`](crate::ModelRules).
     pub fn official(schedule: Schedule) -> Self {
         Self {
             flow: None,

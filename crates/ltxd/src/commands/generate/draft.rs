@@ -105,7 +105,7 @@ impl Model {
         match self {
             Self::Named { manifest: Some(manifest), .. } => manifest.defaults.clone(),
             Self::Named { .. } => Defaults::official(Schedule::Distilled),
-            Self::File { schedule, .. } => Defaults::official(*schedule),
+            Self::File { files, schedule } => ltx_pipeline::official_defaults(files, *schedule),
         }
     }
 }
