@@ -33,6 +33,20 @@ fn refused(request: Request) -> String {
 }
 
 #[test]
+fn a_checkpoint_by_path_has_its_own_familys_guidance() {
+    // 0.9.8 has no STG, whose usual block these tiny models lack; LTX-2's is the 29th.
+    let guided = ltx_video_by_path().with("schedule", "guided").with("steps", 2);
+    assert_eq!(summary(guided)["steps"], 2);
+    for (model, block) in
+        [(repository("models/tiny-2/ltx-2.0-tiny-dev.safetensors"), "29"), (checkpoint().into(), "28")]
+    {
+        let by_path = good().without("models-dir").with("model", model.display()).with("text-encoder", gemma());
+        let told = refused(by_path.with("schedule", "guided").with("steps", 2));
+        assert!(told.contains("stg_blocks") && told.contains(block), "{told}");
+    }
+}
+
+#[test]
 fn the_distilled_schedule_has_as_many_steps_as_the_familys() {
     for request in [ltx_video(), ltx_video_by_path()] {
         let made = summary(request.clone().with("steps", 7));
