@@ -56,3 +56,15 @@ def test_patience_bounds_the_pauses():
     assert away.pause(lost) == 0.1 and away.pause(lost) <= 0.15
     with pytest.raises(ltxd.ConnectionLost):
         _calls.Away(0).pause(lost)
+
+
+def test_a_node_that_came_back_may_load_its_model_first():
+    """What it says meanwhile is no answer to a call that began before; to any other it is one."""
+    away = _calls.Away(patience=30)
+    loading = ltxd.PolicyRefused(grpc.StatusCode.UNAVAILABLE, "no model is loaded here yet")
+    assert away.answers(loading)
+    away.pause(ltxd.ConnectionLost(grpc.StatusCode.UNAVAILABLE, "refused"))
+    assert not away.answers(loading) and away.pause(loading) > 0
+    wrong = ltxd.PolicyRefused(grpc.StatusCode.PERMISSION_DENIED, "audio")
+    with pytest.raises(ltxd.PolicyRefused):
+        away.pause(wrong)

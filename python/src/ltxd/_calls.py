@@ -66,7 +66,8 @@ def passes(error: LtxdError) -> bool:
     """Whether the same call may succeed once the node is back."""
     if isinstance(error, ConnectionLost):
         return error.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN, grpc.StatusCode.CANCELLED)
-    return isinstance(error, Refused) and error.reason == "SHUTTING_DOWN"
+    # It is about to end, or has begun and not loaded its model yet.
+    return isinstance(error, Refused) and error.code is grpc.StatusCode.UNAVAILABLE
 
 
 class Away:
@@ -76,6 +77,10 @@ class Away:
         self._patience = patience
         self._since: Optional[float] = None
         self._pause = 0.05
+
+    def answers(self, error: LtxdError) -> bool:
+        """Whether an error is the node's answer. One that has just come back says first that it has not loaded its model yet."""
+        return isinstance(error, Refused) and self._since is None
 
     def is_back(self) -> None:
         """It said something."""

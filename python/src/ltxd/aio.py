@@ -13,7 +13,7 @@ import grpc
 import grpc.aio
 
 from ltxd import _calls, v1
-from ltxd.errors import ConnectionLost, LtxdError, of_call
+from ltxd.errors import LtxdError, of_call
 from ltxd.requests import image_bytes
 
 _T = TypeVar("_T")
@@ -177,7 +177,9 @@ class Client:
         while True:
             try:
                 return await self._ask(call, request)
-            except ConnectionLost as error:
+            except LtxdError as error:
+                if away.answers(error):
+                    raise
                 await asyncio.sleep(away.pause(error))
 
     async def _ask(self, call: Callable[..., Awaitable[_T]], request: object) -> _T:

@@ -12,7 +12,7 @@ from typing import Callable, Iterator, Optional, Sequence, Tuple, Type, TypeVar,
 import grpc
 
 from ltxd import _calls, v1
-from ltxd.errors import ConnectionLost, LtxdError, of_call
+from ltxd.errors import LtxdError, of_call
 from ltxd.requests import image_bytes
 
 _T = TypeVar("_T")
@@ -204,7 +204,9 @@ class Client:
         while True:
             try:
                 return self._ask(call, request)
-            except ConnectionLost as error:
+            except LtxdError as error:
+                if away.answers(error):
+                    raise
                 self._wait(away.pause(error))
 
     def _ask(self, call: Callable[..., _T], request: object) -> _T:
