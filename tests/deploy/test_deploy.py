@@ -1,7 +1,7 @@
 """What deploy/ has for containers, as strict readers of its formats see it: a typo in a key or a value is found; what it starts is a
 command that ltxd has, on a configuration that ltxd takes."""
 
-import re, subprocess
+import os, re, subprocess
 
 import compose_spec, kubernetes_validate, pytest, yaml
 from harness.paths import ENVIRONMENT, GUARD, LTXD, MODELS, ROOT, TLS
@@ -134,7 +134,7 @@ def test_ltxd_takes_the_configuration(text, tmp_path):
     assert 'data_dir = "' in text
     text = re.sub(r'data_dir = ".*"', f'data_dir = "{tmp_path}/data"', text.replace("/etc/ltxd-tokens/", ""))
     (tmp_path / "node.toml").write_text(text)
-    command = [LTXD, "config", "check", "--config", "node.toml", f"--models-dir={MODELS}"]
+    command = [os.path.abspath(LTXD), "config", "check", "--config", "node.toml", f"--models-dir={MODELS}"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=ENVIRONMENT, timeout=GUARD)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "the configuration is good" in done.stdout
