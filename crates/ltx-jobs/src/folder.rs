@@ -17,6 +17,10 @@ use crate::{
 };
 use ltx_files::{Durable, PartialFile, sync_folder};
 use ltx_types::ImageSource;
+use rustix::{
+    fs::{FlockOperation, fcntl_lock},
+    process::{Flock, FlockType, fcntl_getlk},
+};
 use std::{
     ffi::{OsStr, OsString},
     fs::{self, File, TryLockError},
@@ -43,9 +47,18 @@ impl Space for Disk {
     }
 }
 
+/// The file by which a node holds its data folder.
+const LOCK: &str = "lock";
+
+/// Whether another process holds a data folder. Nothing is taken, so that a node that starts at that moment gets its folder.
+pub fn is_held(root: &Path) -> bool {
+    let lock = File::open(root.join(LOCK));
+    lock.is_ok_and(|lock| matches!(fcntl_getlk(&lock, &Flock::from(FlockType::WriteLock)), Ok(Some(_))))
+}
+
 /// A data folder that this process holds.
 #[derive(Debug)]
-pub(crate) struct DataFolder {
+pub struct DataFolder {
     root: PathBuf,
     /// Released by the system when the process ends, however it ends.
     _lock: File,
@@ -56,15 +69,19 @@ impl DataFolder {
     ///
     /// # Errors
     /// `Locked`, `File`, `StorageFull`.
-    pub(crate) fn open(root: &Path) -> Result<Self> {
+    pub fn hold(root: &Path) -> Result<Self> {
         for folder in [root.to_owned(), root.join("images"), root.join("latents"), root.join("outputs")] {
             fs::create_dir_all(&folder).map_err(JobsError::file(&folder))?;
         }
-        let path = root.join("lock");
+        let path = root.join(LOCK);
         let lock = File::options().create(true).truncate(false).write(true).open(&path);
         let lock = lock.map_err(JobsError::file(&path))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { root: root.to_owned(), _lock: lock }),
+            Ok(()) => {
+                // That one cannot be asked about without being taken; this one can ([`is_held`]), and decides nothing.
+                let _ = fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive);
+                Ok(Self { root: root.to_owned(), _lock: lock })
+            }
             Err(TryLockError::WouldBlock) => Err(JobsError::Locked { folder: root.to_owned() }),
             Err(TryLockError::Error(source)) => Err(JobsError::File { path, source }),
         }

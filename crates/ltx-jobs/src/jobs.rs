@@ -124,8 +124,17 @@ impl Jobs {
     /// # Errors
     /// `Locked` when another node has the folder; `SchemaTooNew`; `Database`, `StorageFull`, `File`, `Corrupt`.
     pub fn open(config: JobsConfig, surroundings: Surroundings) -> Result<Self> {
+        let folder = DataFolder::hold(&config.data)?;
+        Self::open_in(folder, config, surroundings)
+    }
+
+    /// The same in the configuration's data folder, which is held already.
+    ///
+    /// # Errors
+    /// `SchemaTooNew`; `Database`, `StorageFull`, `File`, `Corrupt`.
+    pub fn open_in(folder: DataFolder, config: JobsConfig, surroundings: Surroundings) -> Result<Self> {
         let Surroundings { models, policy, space } = surroundings;
-        let folder = Arc::new(DataFolder::open(&config.data)?);
+        let folder = Arc::new(folder);
         let (store, events) = SqliteLog::open(&folder.database())?;
         let events = Arc::new(events);
         let clock = NodeClock::resume(store.stored_clock()?);

@@ -143,7 +143,7 @@ mod tests {
     impl Bed {
         fn new() -> Self {
             let root = tempfile::tempdir().unwrap();
-            let blobs = Arc::new(DataFolder::open(root.path()).unwrap());
+            let blobs = Arc::new(DataFolder::hold(root.path()).unwrap());
             Self { root, blobs, id: GenerationId::new() }
         }
 

@@ -51,7 +51,7 @@ pub use error::{JobsError, LegalShape, Result};
 pub use event::{Event, EventKind};
 pub use failure::{Failure, FailureCode};
 pub use fidelity::Fidelity;
-pub use folder::{Disk, Space};
+pub use folder::{DataFolder, Disk, Space, is_held};
 pub use given::{GivenImage, OpenImage};
 pub use id::{ClientId, GenerationId, UploadId};
 pub use jobs::{Jobs, OpenOutput, Status, Surroundings};

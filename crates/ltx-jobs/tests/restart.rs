@@ -96,6 +96,24 @@ fn a_second_node_is_locked_out() {
 }
 
 #[test]
+fn whoever_asks_whether_a_folder_is_held_keeps_no_node_from_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lock");
+    assert!(!ltx_jobs::is_held(folder.path()) && !path.exists(), "nothing is made");
+    // Whoever took a lock to ask would find this one in the way.
+    let asks = std::fs::File::create(&path).unwrap();
+    asks.lock_shared().unwrap();
+    assert!(!ltx_jobs::is_held(folder.path()), "a node's lock is another");
+    drop(asks);
+    let first = ltx_jobs::DataFolder::hold(folder.path()).unwrap();
+    assert!(matches!(ltx_jobs::DataFolder::hold(folder.path()), Err(JobsError::Locked { .. })));
+    let config = settings(folder.path()).check().unwrap();
+    let jobs = Jobs::open_in(first, config, surroundings(FakeOptions::default())).unwrap();
+    let id = submit(&jobs, "a", 1);
+    assert_eq!(ended(&jobs, "a", id).state, State::Done);
+}
+
+#[test]
 fn leftovers_of_a_crash_are_removed_and_damage_is_no_crash() {
     let folder = tempfile::tempdir().unwrap();
     let gate = Gate::closed();

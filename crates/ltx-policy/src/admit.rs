@@ -110,10 +110,10 @@ pub fn readmit(stored: StoredRequest, config: &PolicyConfig) -> Result<Admitted<
 
 /// The answer to the operation that edits elements inside a generated video: always a refusal, with whatever else holds.
 pub fn refuse_edit_elements(ask: &Ask, config: &PolicyConfig) -> Refusal {
-    rules::refuse(rules::element_editing_ground(), ask, config)
+    rules::refuse(rules::element_editing_ground(config), ask, config)
 }
 
 /// The answer to the operation that makes sound for a generated video: always a refusal, with whatever else holds.
 pub fn refuse_generate_audio(ask: &Ask, config: &PolicyConfig) -> Refusal {
-    rules::refuse(rules::audio_ground(&ask.audio), ask, config)
+    rules::refuse(rules::audio_ground(&ask.audio, config), ask, config)
 }

@@ -13,6 +13,7 @@ mod mark;
 mod names;
 mod preview;
 mod refusal;
+mod remedy;
 mod rules;
 
 pub use admit::{Admitted, StoredRequest, admit, readmit, refuse_edit_elements, refuse_generate_audio};

@@ -7,11 +7,10 @@ use crate::{
     config::{NothingLoaded, PolicyConfig},
     names::Meaning,
     refusal::{Ground, Reason, Refusal},
+    remedy::SAY_LTX,
 };
 use ltx_types::{GenerationDraft, Method};
 
-/// What a user says to get LTX.
-const SAY_LTX: &str = "“Use Carat Basic Video (LTX 2.3)”";
 /// The most characters of a caller's words that an answer repeats.
 const SHOWN_CHARS: usize = 60;
 
@@ -25,8 +24,10 @@ pub(crate) struct Verdict {
 
 /// Rows 1 to 15.
 pub(crate) fn judge(ask: &Ask, draft: &GenerationDraft, config: &PolicyConfig) -> Result<Verdict, Refusal> {
-    let mut others = [element_editing(ask), audio(ask), low_credits(ask), plan(ask, config)].into_iter().flatten();
-    match (method(ask, draft), model(ask, config), others.next()) {
+    let mut others = [element_editing(ask, config), audio(ask, config), low_credits(ask, config), plan(ask, config)]
+        .into_iter()
+        .flatten();
+    match (method(ask, draft, config), model(ask, config), others.next()) {
         (Ok(method), Ok(model), None) => Ok(Verdict { method, model }),
         (Ok(_), Ok(_), Some(first)) => Err(Refusal::new(first, others)),
         (Ok(_), Err(first), other) => Err(Refusal::new(first, other.into_iter().chain(others))),
@@ -36,13 +37,19 @@ pub(crate) fn judge(ask: &Ask, draft: &GenerationDraft, config: &PolicyConfig) -
 
 /// Refuses an operation that has a call of its own: its row holds whatever else does, and images are not looked at.
 pub(crate) fn refuse(operation: Ground, ask: &Ask, config: &PolicyConfig) -> Refusal {
-    let grounds = [element_editing(ask), audio(ask), model(ask, config).err(), low_credits(ask), plan(ask, config)];
+    let grounds = [
+        element_editing(ask, config),
+        audio(ask, config),
+        model(ask, config).err(),
+        low_credits(ask, config),
+        plan(ask, config),
+    ];
     let reason = operation.reason;
     Refusal::new(operation, grounds.into_iter().flatten().filter(|ground| ground.reason != reason))
 }
 
 /// Rows 1 to 3: one image at frame 0, or one at frame 0 and one at the last frame.
-fn method(ask: &Ask, draft: &GenerationDraft) -> Result<Method, Ground> {
+fn method(ask: &Ask, draft: &GenerationDraft, config: &PolicyConfig) -> Result<Method, Ground> {
     let mut frames: Vec<usize> = draft.images.iter().map(|image| image.frame_index).collect();
     frames.sort_unstable();
     // A clip too short for two images is the frame count's fault, which the draft's check says.
@@ -56,29 +63,25 @@ fn method(ask: &Ask, draft: &GenerationDraft) -> Result<Method, Ground> {
         [_, _] => "two images must be the first and the last frame".to_owned(),
         _ => format!("{} images are more than the two unlimited methods take", frames.len()),
     };
-    let remedy = "attach an image, or a start and an end image".to_owned();
-    Err(Ground { reason: Reason::NotAnUnlimitedMethod, why, remedy })
+    Err(ground(Reason::NotAnUnlimitedMethod, why, config))
 }
 
 /// Row 4.
-fn element_editing(ask: &Ask) -> Option<Ground> {
-    ask.element_edit.then(element_editing_ground)
+fn element_editing(ask: &Ask, config: &PolicyConfig) -> Option<Ground> {
+    ask.element_edit.then(|| element_editing_ground(config))
 }
 
-pub(crate) fn element_editing_ground() -> Ground {
-    Ground {
-        reason: Reason::ElementEditingNotSupported,
-        why: "editing elements inside a generated video is not supported".to_owned(),
-        remedy: "generate again from an image".to_owned(),
-    }
+pub(crate) fn element_editing_ground(config: &PolicyConfig) -> Ground {
+    let why = "editing elements inside a generated video is not supported".to_owned();
+    ground(Reason::ElementEditingNotSupported, why, config)
 }
 
 /// Row 5.
-fn audio(ask: &Ask) -> Option<Ground> {
-    (!ask.audio.is_empty()).then(|| audio_ground(&ask.audio))
+fn audio(ask: &Ask, config: &PolicyConfig) -> Option<Ground> {
+    (!ask.audio.is_empty()).then(|| audio_ground(&ask.audio, config))
 }
 
-pub(crate) fn audio_ground(audio: &[Audio]) -> Ground {
+pub(crate) fn audio_ground(audio: &[Audio], config: &PolicyConfig) -> Ground {
     let mut asked: Vec<_> = Vec::new();
     for label in audio.iter().map(|audio| audio.label()) {
         if !asked.contains(&label) {
@@ -86,11 +89,8 @@ pub(crate) fn audio_ground(audio: &[Audio]) -> Ground {
         }
     }
     let asked = if asked.is_empty() { "audio".to_owned() } else { asked.join(", ") };
-    Ground {
-        reason: Reason::AudioNotCovered,
-        why: format!("{asked}: audio is not covered and would deduct credits"),
-        remedy: "ask without audio".to_owned(),
-    }
+    let why = format!("{asked}: audio is not covered and would deduct credits");
+    ground(Reason::AudioNotCovered, why, config)
 }
 
 /// Rows 6 to 8, 10 to 12, 14 and 15.
@@ -109,13 +109,11 @@ fn model(ask: &Ask, config: &PolicyConfig) -> Result<Option<String>, Ground> {
         Meaning::Known(known) => known,
         Meaning::External(external) => {
             let why = format!("{} is not an LTX model; it is not covered and would deduct credits", shown(external));
-            let remedy = format!("say {SAY_LTX}");
-            return Err(Ground { reason: Reason::ExternalModelNotCovered, why, remedy });
+            return Err(ground(Reason::ExternalModelNotCovered, why, config));
         }
         Meaning::Unknown => {
-            let names: Vec<_> = config.names().known().iter().map(|model| model.name.as_str()).collect();
             let why = format!("“{}” is not a model this node knows", shown(name));
-            return Err(Ground { reason: Reason::UnknownModel, why, remedy: one_of("the names it knows", &names) });
+            return Err(ground(Reason::UnknownModel, why, config));
         }
     };
     let names: Vec<_> = known.iter().map(|model| model.name.as_str()).collect();
@@ -127,41 +125,26 @@ fn model(ask: &Ask, config: &PolicyConfig) -> Result<Option<String>, Ground> {
 
 /// Row 15.
 pub(crate) fn not_loaded(why: String, config: &PolicyConfig) -> Ground {
-    let loaded = config.loaded();
-    let what = match loaded[..] {
-        [] => "wait until the node is ready",
-        _ => "name one of them; the node's operator can let another name mean one of them ([aliases])",
-    };
-    let remedy = format!("{}; {what}", one_of("the models that are loaded", &loaded));
-    Ground { reason: Reason::ModelNotLoaded, why, remedy }
+    ground(Reason::ModelNotLoaded, why, config)
 }
 
 /// Rows 9 to 11.
-fn low_credits(ask: &Ask) -> Option<Ground> {
+fn low_credits(ask: &Ask, config: &PolicyConfig) -> Option<Ground> {
     let low = ask.agent == Some(Agent::Agent2) && ask.credits_low == Some(true);
-    low.then(|| Ground {
-        reason: Reason::LowCredits,
-        why: "Agent 2.0 uses credits for its own work, and they are low".to_owned(),
-        remedy: "use Agent 1.0 (web: the v1 tab; app: Home → Menu → Agent 2.0 → Agent 1.0), or top up".to_owned(),
-    })
+    let why = || "Agent 2.0 uses credits for its own work, and they are low".to_owned();
+    low.then(|| ground(Reason::LowCredits, why(), config))
 }
 
 /// Row 13.
 fn plan(ask: &Ask, config: &PolicyConfig) -> Option<Ground> {
     let plan = ask.plan.as_deref().filter(|plan| !config.carries_benefit(plan))?;
-    let plans: Vec<_> = config.plans().iter().map(String::as_str).collect();
-    Some(Ground {
-        reason: Reason::PlanNotCovered,
-        why: format!("the plan “{}” does not carry the unlimited benefit", shown(plan)),
-        remedy: one_of("the plans that carry it", &plans),
-    })
+    let why = format!("the plan “{}” does not carry the unlimited benefit", shown(plan));
+    Some(ground(Reason::PlanNotCovered, why, config))
 }
 
-fn one_of(what: &str, names: &[&str]) -> String {
-    match names {
-        [] => format!("{what}: none"),
-        names => format!("{what}: {}", names.join(", ")),
-    }
+/// A reason with what to do about it.
+fn ground(reason: Reason, why: String, config: &PolicyConfig) -> Ground {
+    Ground { reason, why, remedy: reason.remedy(config) }
 }
 
 /// A caller's words, short and without control characters.

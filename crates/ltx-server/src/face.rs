@@ -16,7 +16,7 @@ pub(crate) struct FaceContext {
 impl FaceContext {
     /// A node with an entrance within its limits.
     pub(crate) fn new(node: Arc<Node>) -> Self {
-        let entrance = Arc::new(Entrance::new(&node.config, Arc::clone(&node.metrics)));
+        let entrance = Arc::new(Entrance::new(&node.config, node.policy(), Arc::clone(&node.metrics)));
         Self { node, entrance }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Must not know how the node came to serve. The file is there whole or not at all.
 
+use crate::exit::BadInput;
 use anyhow::{Context, Result};
 use ltx_files::{Durable, PartialFile};
 use serde_json::json;
@@ -26,7 +27,19 @@ pub(crate) struct Started {
     pub(crate) testing: bool,
 }
 
-/// Removes what an earlier start left.
+/// Looks whether it can be written, before a node begins to work. What is there of that name stays.
+///
+/// # Errors
+/// There is no such folder, nothing can be written in it, or the name is that of a folder.
+pub(crate) fn check(file: &Path) -> Result<()> {
+    let cannot = |why: String| BadInput(format!("{}: {why}", cannot(file, "written")));
+    if file.is_dir() {
+        return Err(cannot("it is a folder".to_owned()).into());
+    }
+    PartialFile::beside(file).map(drop).map_err(|error| cannot(error.to_string()).into())
+}
+
+/// Removes what an earlier start left. To be called by the one node that has the data folder.
 ///
 /// # Errors
 /// It is there and cannot be removed.

@@ -1,9 +1,10 @@
 //! Errors that a test asked for: each with the code and the details that errors.proto promises of its reason, and with the fault
 //! that made it, so that nobody takes one for real.
 //!
-//! Must not know who asks for them. The values in their details are made up.
+//! Must not know who asks for them. The values in their details are made up; what policy says to do is its own.
 
-use super::status::{Answer, name};
+use super::status::{self, Answer};
+use ltx_policy::{PolicyConfig, Reason};
 use ltx_proto::v1::ErrorReason;
 use ltx_types::FieldError;
 use std::time::Duration;
@@ -11,14 +12,24 @@ use tonic::Status;
 
 /// The key of ErrorInfo's metadata that says what made the error.
 const KEY: &str = "testing";
-/// When a limit that is met on purpose is worth another try, unless something else is said.
+/// When a limit that is met on purpose is worth another try.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// An error of that reason.
-pub(crate) fn status(reason: ErrorReason, fault: &str, retry: Option<Duration>) -> Status {
+/// A refusal for that reason; one of policy has the remedy that this policy says.
+pub(crate) fn refusal(reason: ErrorReason, fault: &str, policy: &PolicyConfig) -> Status {
+    match Reason::ALL.into_iter().find(|known| status::of_policy(*known) == reason) {
+        Some(known) => {
+            let remedy = known.remedy(policy);
+            blank(reason, fault).with(&format!("remedy.{known}"), &remedy).of_policy(&remedy).status()
+        }
+        None => status(reason, fault, RETRY),
+    }
+}
+
+/// An error of that reason; where it is worth another try, after `retry`.
+pub(crate) fn status(reason: ErrorReason, fault: &str, retry: Duration) -> Status {
     use ErrorReason as R;
-    let answer = Answer::new(reason, format!("this was asked for by a test ({fault})")).with(KEY, fault);
-    let retry = retry.unwrap_or(RETRY);
+    let answer = blank(reason, fault);
     let answer = match reason {
         R::QueueFull | R::RateLimited | R::StorageFull | R::ShuttingDown => answer.retry(retry),
         R::InvalidField => {
@@ -38,26 +49,36 @@ pub(crate) fn status(reason: ErrorReason, fault: &str, retry: Option<Duration>) 
         R::WrongState => answer.with("state", "QUEUED"),
         R::OffsetOutOfRange => answer.with("total_bytes", 0),
         R::EventOutOfRange => answer.with("last_event", 0),
-        _ => match remedy(reason) {
-            Some(remedy) => answer.with(&format!("remedy.{}", name(reason)), remedy).of_policy(remedy),
-            None => answer,
-        },
+        // Without details beyond those that every error has.
+        R::UnsupportedContentType
+        | R::UnsupportedEncoding
+        | R::UnknownMethod
+        | R::DeadlineExceeded
+        | R::OriginNotAllowed
+        | R::HostNotAllowed
+        | R::Unauthenticated
+        | R::TestingNotEnabled
+        | R::GenerationNotFound
+        | R::UploadNotFound
+        | R::OutputNotFound
+        | R::ImageNotFound
+        | R::RequestIdReused
+        | R::Internal
+        | R::Unspecified => answer,
+        // Of policy: `refusal` knows more.
+        R::NotAnUnlimitedMethod
+        | R::ElementEditingNotSupported
+        | R::AudioNotCovered
+        | R::ExternalModelNotCovered
+        | R::LowCredits
+        | R::PlanNotCovered
+        | R::UnknownModel
+        | R::ModelNotLoaded => answer,
     };
     answer.status()
 }
 
-/// What the table of policy says against a reason.
-fn remedy(reason: ErrorReason) -> Option<&'static str> {
-    use ErrorReason as R;
-    Some(match reason {
-        R::NotAnUnlimitedMethod => "attach an image, or a start and an end image",
-        R::ElementEditingNotSupported => "generate again from an image",
-        R::AudioNotCovered => "ask without audio",
-        R::ExternalModelNotCovered => "say “Use Carat Basic Video (LTX 2.3)”",
-        R::LowCredits => "use Agent 1.0, or top up",
-        R::PlanNotCovered => "use a plan that carries the benefit",
-        R::UnknownModel => "use a name that the node knows",
-        R::ModelNotLoaded => "use a model that is loaded",
-        _ => return None,
-    })
+/// With the reason and the fault alone.
+fn blank(reason: ErrorReason, fault: &str) -> Answer {
+    Answer::new(reason, format!("this was asked for by a test ({fault})")).with(KEY, fault)
 }

@@ -36,6 +36,8 @@ pub(super) fn services(context: &FaceContext) -> Result<Routes, ServerError> {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // What an error's details are, for clients that know nothing but what they are told here.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
     // Many clients know the older of the two only.
     let reflection = reflected().build_v1().map_err(ServerError::Reflection)?;

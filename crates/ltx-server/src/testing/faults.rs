@@ -2,8 +2,10 @@
 //!
 //! Must not know where they were asked for.
 
-use super::{HEADER, asked_for};
+use super::{HEADER, names::Name};
+use crate::grpc::on_purpose;
 use ltx_jobs::{FailureCode, RunFaults};
+use ltx_policy::PolicyConfig;
 use ltx_proto::v1::ErrorReason;
 use ltx_types::FieldError;
 use std::{num::NonZeroUsize, time::Duration};
@@ -29,25 +31,6 @@ pub(crate) struct Faults {
     cut_download_after: Option<u64>,
 }
 
-/// A name, the key's name with `-` for `_`, and what the value has to be.
-const NAMES: [(&str, &str); 10] = [
-    ("fail-at-step", "is not a step, from 1; 0 is none"),
-    ("fail-as", "is no code of a failure"),
-    ("slow-steps-ms", "is not a number of milliseconds up to 86400000"),
-    ("restart-at-step", "is not a step, from 1; 0 is none"),
-    ("queue-full", "is neither true nor false"),
-    ("disk-full", "is neither true nor false"),
-    ("refuse", "is no reason of errors.proto"),
-    ("unavailable-seconds", "is not a number of seconds up to 86400"),
-    ("cut-watch-after", "is not a number of events"),
-    ("cut-download-after", "is not a number of bytes"),
-];
-
-/// The names of all faults.
-pub(super) fn names() -> Vec<&'static str> {
-    NAMES.iter().map(|(name, _)| *name).collect()
-}
-
 impl Faults {
     /// Of names and values.
     ///
@@ -65,30 +48,30 @@ impl Faults {
     /// # Errors
     /// The rule that the name or the value breaks.
     pub(super) fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
-        let name = name.replace('_', "-");
-        let Some((name, rule)) = NAMES.iter().find(|(known, _)| *known == name) else {
-            return Err(format!("is no fault; there are: {}, times, id, and none alone", names().join(", ")));
+        let Some(name) = Name::of(name) else {
+            let names = Name::ALL.map(Name::as_str).join(", ");
+            return Err(format!("is no fault; there are: {names}, times, id, and none alone"));
         };
-        let rule = || (*rule).to_owned();
+        let rule = || name.rule().to_owned();
         let whole = |most: u64| value.parse::<u64>().ok().filter(|number| *number <= most).ok_or_else(rule);
         let switch = || value.parse::<bool>().map_err(|_| rule());
         let step = || Ok::<_, String>(NonZeroUsize::new(whole(u64::from(u32::MAX))? as usize));
         let some = |number: u64| (number > 0).then_some(number);
-        match *name {
-            "fail-at-step" => self.run.fail_at_step = step()?,
-            "fail-as" => self.run.fail_as = failure_code(value).ok_or_else(|| with_codes(rule()))?,
-            "slow-steps-ms" => self.run.slow_steps = Duration::from_millis(whole(DAY * 1000)?),
-            "restart-at-step" => self.run.restart_at_step = step()?,
-            "queue-full" => self.queue_full = switch()?,
-            "disk-full" => self.disk_full = switch()?,
-            "refuse" => self.refuse = reason(value).ok_or_else(|| with_reasons(rule()))?,
-            "unavailable-seconds" => {
+        match name {
+            Name::FailAtStep => self.run.fail_at_step = step()?,
+            Name::FailAs => self.run.fail_as = failure_code(value).ok_or_else(|| with_codes(rule()))?,
+            Name::SlowStepsMs => self.run.slow_steps = Duration::from_millis(whole(DAY * 1000)?),
+            Name::RestartAtStep => self.run.restart_at_step = step()?,
+            Name::QueueFull => self.queue_full = switch()?,
+            Name::DiskFull => self.disk_full = switch()?,
+            Name::Refuse => self.refuse = reason(value).ok_or_else(|| with_reasons(rule()))?,
+            Name::UnavailableSeconds => {
                 let seconds = value.parse::<f64>().ok().filter(|seconds| (0.0..=DAY as f64).contains(seconds));
                 self.unavailable = seconds.map(Duration::from_secs_f64).ok_or_else(rule)?.into();
                 self.unavailable = self.unavailable.filter(|after| !after.is_zero());
             }
-            "cut-watch-after" => self.cut_watch_after = some(whole(u64::MAX)?),
-            _ => self.cut_download_after = some(whole(u64::MAX)?),
+            Name::CutWatchAfter => self.cut_watch_after = some(whole(u64::MAX)?),
+            Name::CutDownloadAfter => self.cut_download_after = some(whole(u64::MAX)?),
         }
         Ok(())
     }
@@ -116,16 +99,16 @@ impl Faults {
         words
     }
 
-    /// Before anything else is looked at.
+    /// Before anything else is looked at; `policy` knows the remedies of its reasons.
     ///
     /// # Errors
     /// The refusal that was asked for.
-    pub(super) fn at_once(&self) -> Result<(), Status> {
+    pub(super) fn at_once(&self, policy: &PolicyConfig) -> Result<(), Status> {
         if let Some(reason) = self.refuse {
-            return Err(asked_for(reason, &refuse_word(reason), None));
+            return Err(on_purpose::refusal(reason, &refuse_word(reason), policy));
         }
         match self.unavailable {
-            Some(after) => Err(asked_for(ErrorReason::ShuttingDown, &unavailable_word(after), Some(after))),
+            Some(after) => Err(on_purpose::status(ErrorReason::ShuttingDown, &unavailable_word(after), after)),
             None => Ok(()),
         }
     }
@@ -134,10 +117,10 @@ impl Faults {
     ///
     /// # Errors
     /// The refusal that was asked for.
-    pub(crate) fn at_create(&self) -> Result<(), Status> {
-        self.at_once()?;
+    pub(crate) fn at_create(&self, policy: &PolicyConfig) -> Result<(), Status> {
+        self.at_once(policy)?;
         if self.queue_full {
-            return Err(asked_for(ErrorReason::QueueFull, "queue-full", Some(SOON)));
+            return Err(on_purpose::status(ErrorReason::QueueFull, "queue-full", SOON));
         }
         self.at_upload()
     }
@@ -147,19 +130,19 @@ impl Faults {
     /// # Errors
     /// The refusal that was asked for.
     pub(crate) fn at_upload(&self) -> Result<(), Status> {
-        if self.disk_full { Err(asked_for(ErrorReason::StorageFull, "disk-full", Some(SOON))) } else { Ok(()) }
+        if self.disk_full { Err(on_purpose::status(ErrorReason::StorageFull, "disk-full", SOON)) } else { Ok(()) }
     }
 
     /// After how many events a watch is cut, and how.
     pub(super) fn watch(&self) -> Option<(u64, Status)> {
         let after = self.cut_watch_after?;
-        Some((after, asked_for(ErrorReason::ShuttingDown, &format!("cut-watch-after={after}"), Some(SOON))))
+        Some((after, on_purpose::status(ErrorReason::ShuttingDown, &format!("cut-watch-after={after}"), SOON)))
     }
 
     /// After how many bytes a download is cut, and how.
     pub(super) fn download(&self) -> Option<(u64, Status)> {
         let after = self.cut_download_after?;
-        Some((after, asked_for(ErrorReason::ShuttingDown, &format!("cut-download-after={after}"), Some(SOON))))
+        Some((after, on_purpose::status(ErrorReason::ShuttingDown, &format!("cut-download-after={after}"), SOON)))
     }
 }
 
@@ -168,8 +151,8 @@ impl Faults {
 pub(super) struct Asked {
     /// The configured faults, with those that the header names over them.
     pub(super) faults: Faults,
-    /// The refusal that the header names, which is for whatever is called.
-    pub(super) at_once: Result<(), Status>,
+    /// Those that the header names: what hits at once is for whatever is called.
+    pub(super) own: Faults,
     /// How many calls it is for; `None` for all.
     pub(super) times: Option<u32>,
 }
@@ -186,7 +169,7 @@ impl Asked {
             return Err(wrong("\"\"", "names no fault; none alone switches the configured ones off".to_owned()));
         }
         if words == ["none"] {
-            return Ok(Self { faults: Faults::default(), at_once: Ok(()), times: None });
+            return Ok(Self { faults: Faults::default(), own: Faults::default(), times: None });
         }
         let (mut faults, mut own, mut times, mut seen) = (configured.clone(), Faults::default(), None, Vec::new());
         let mut set = |name: &str, value: &str| faults.set(name, value).and_then(|()| own.set(name, value));
@@ -210,8 +193,7 @@ impl Asked {
                 }
                 ("queue-full" | "disk-full", None) => set(&name, "true").map_err(|rule| wrong(word, rule))?,
                 (_, value) => {
-                    let known =
-                        NAMES.iter().any(|(known, _)| *known == name) || ["times", "id"].contains(&name.as_str());
+                    let known = Name::of(&name).is_some() || ["times", "id"].contains(&name.as_str());
                     match value {
                         None if known => return Err(wrong(word, "has no value: name=value".to_owned())),
                         value => set(&name, value.unwrap_or_default()).map_err(|rule| wrong(word, rule))?,
@@ -221,7 +203,7 @@ impl Asked {
             seen.push(name);
         }
         faults.check().map_err(|rule| wrong("fail-as", rule))?;
-        Ok(Self { faults, at_once: own.at_once(), times })
+        Ok(Self { faults, own, times })
     }
 }
 

@@ -6,16 +6,18 @@
 
 mod cut;
 mod faults;
+mod names;
 mod settings;
 
 pub(crate) use cut::Cut;
 pub(crate) use faults::Faults;
 pub use settings::TestingSettings;
 
-use crate::{app::Problem, grpc::on_purpose};
+use crate::app::Problem;
 use faults::Asked;
-use ltx_jobs::ClientId;
+use ltx_jobs::{ClientId, CurrentPolicy};
 use ltx_types::FieldError;
+use names::Name;
 use parking_lot::Mutex;
 use std::{collections::HashMap, sync::Arc};
 use tonic::{Request, Status, metadata::MetadataMap};
@@ -29,14 +31,16 @@ const COUNTED: usize = 4096;
 #[derive(Debug)]
 pub(crate) struct Testing {
     configured: Faults,
+    /// Knows the remedies of its reasons.
+    policy: CurrentPolicy,
     /// How often a client has sent a header that holds for some calls only.
     counts: Mutex<HashMap<(ClientId, String), u32>>,
 }
 
 impl Testing {
     /// Of a node with these faults for everybody.
-    pub(crate) fn new(configured: Faults) -> Self {
-        Self { configured, counts: Mutex::default() }
+    pub(crate) fn new(configured: Faults, policy: CurrentPolicy) -> Self {
+        Self { configured, policy, counts: Mutex::default() }
     }
 
     /// The configured faults, as a header would say them.
@@ -46,19 +50,19 @@ impl Testing {
 
     /// The names that a header may use.
     pub(crate) fn names() -> Vec<String> {
-        faults::names().into_iter().map(str::to_owned).collect()
+        Name::ALL.map(|name| name.as_str().to_owned()).to_vec()
     }
 
     /// What a call meets: what its header asks for over what is configured.
     fn faults(&self, client: &ClientId, header: Option<&str>) -> Result<Faults, Status> {
         let Some(header) = header else { return Ok(self.configured.clone()) };
-        let Asked { faults, at_once, times } = Asked::of(header, &self.configured).map_err(Problem::from)?;
+        let Asked { faults, own, times } = Asked::of(header, &self.configured).map_err(Problem::from)?;
         if let Some(times) = times
             && !self.counts_in(client, header, times)?
         {
             return Ok(self.configured.clone());
         }
-        at_once.map(|()| faults)
+        own.at_once(&self.policy.for_new()).map(|()| faults)
     }
 
     /// Whether this is one of the first calls with a header.
@@ -108,14 +112,10 @@ fn header(metadata: &MetadataMap) -> Result<Option<String>, FieldError> {
     Ok((!values.is_empty()).then(|| values.join(",")))
 }
 
-/// A status that was asked for.
-fn asked_for(reason: ltx_proto::v1::ErrorReason, fault: &str, retry: Option<std::time::Duration>) -> Status {
-    on_purpose::status(reason, fault, retry)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ltx_testkit::fake::policy;
 
     fn client() -> ClientId {
         ClientId::new("a").unwrap()
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn a_header_goes_over_the_configuration_name_by_name() {
         let configured = Faults::of([("slow-steps-ms", "20"), ("cut-watch-after", "3")]).unwrap();
-        let testing = Testing::new(configured);
+        let testing = Testing::new(configured, policy().into());
         let words = |header: Option<&str>| testing.faults(&client(), header).unwrap().words();
         assert_eq!(words(None), ["slow-steps-ms=20", "cut-watch-after=3"]);
         assert_eq!(words(Some("slow_steps_ms=5")), ["slow-steps-ms=5", "cut-watch-after=3"]);
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn times_count_by_client_and_header() {
-        let testing = Testing::new(Faults::default());
+        let testing = Testing::new(Faults::default(), policy().into());
         let hit = |who: &str, header: &str| testing.faults(&ClientId::new(who).unwrap(), Some(header)).is_err();
         let header = "refuse=LOW_CREDITS, times=2, id=x";
         assert_eq!([1, 2, 3].map(|_| hit("a", header)), [true, true, false]);

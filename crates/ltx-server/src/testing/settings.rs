@@ -3,7 +3,7 @@
 //! Must not know how a fault is made. Its values are read as those of the header are.
 
 use super::{Faults, Testing};
-use ltx_jobs::RunFaults;
+use ltx_jobs::{CurrentPolicy, RunFaults};
 use ltx_types::FieldError;
 use serde::Deserialize;
 
@@ -52,8 +52,12 @@ impl TestingSettings {
         Ok(self.faults()?.map(|faults| faults.run))
     }
 
-    pub(crate) fn testing(&self) -> Result<Option<Testing>, FieldError> {
-        Ok(self.faults()?.map(Testing::new))
+    /// What a node with them knows of faults; `None` on one that makes none.
+    ///
+    /// # Errors
+    /// As [`validate`](Self::validate).
+    pub(crate) fn testing(&self, policy: &CurrentPolicy) -> Result<Option<Testing>, FieldError> {
+        Ok(self.faults()?.map(|faults| Testing::new(faults, policy.clone())))
     }
 
     fn faults(&self) -> Result<Option<Faults>, FieldError> {
@@ -97,13 +101,13 @@ impl TestingSettings {
 #[cfg(test)]
 mod tests {
     use crate::Settings;
-    use ltx_testkit::default_settings;
+    use ltx_testkit::{default_settings, fake::policy};
 
     #[test]
     fn nothing_is_possible_unless_it_is_enabled() {
         let off = default_settings::<Settings>().testing;
         assert_eq!(off.run_faults(), Ok(None));
-        assert!(off.testing().unwrap().is_none());
+        assert!(off.testing(&policy().into()).unwrap().is_none());
         let mut disabled = off.clone();
         disabled.queue_full = true;
         let error = disabled.validate().unwrap_err();
@@ -117,7 +121,8 @@ mod tests {
     fn values_are_refused_by_their_keys() {
         let mut on = default_settings::<Settings>().testing;
         on.enabled = true;
-        assert_eq!(on.testing().unwrap().unwrap().words(), Vec::<String>::new());
+        let testing = on.testing(&policy().into()).unwrap().unwrap();
+        assert_eq!(testing.words(), Vec::<String>::new());
         on.fail_at_step = -1;
         assert!(on.validate().unwrap_err().to_string().starts_with("testing.fail_at_step: -1 is not a step"));
         on.fail_at_step = 3;

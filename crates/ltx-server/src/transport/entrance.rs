@@ -13,7 +13,7 @@ use crate::{
     config::{UPLOADS, UPLOADS_PER_CLIENT},
     testing::Testing,
 };
-use ltx_jobs::{ClientId, JobsError, RateLimit};
+use ltx_jobs::{ClientId, CurrentPolicy, JobsError, RateLimit};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
@@ -37,7 +37,7 @@ pub(crate) struct Entrance {
 
 impl Entrance {
     /// An entrance within the configured limits. What they stand against is counted.
-    pub(crate) fn new(config: &ServerConfig, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(config: &ServerConfig, policy: &CurrentPolicy, metrics: Arc<Metrics>) -> Self {
         let limits = &config.limits;
         Self {
             tokens: config.listen.tokens.clone(),
@@ -49,7 +49,7 @@ impl Entrance {
             large_bodies: Arc::new(Semaphore::new(limits.large_requests.get())),
             metrics,
             // What cannot be was refused with the configuration.
-            testing: config.testing.testing().ok().flatten(),
+            testing: config.testing.testing(policy).ok().flatten(),
         }
     }
 

@@ -35,17 +35,22 @@ async fn health_and_reflection_answer_without_a_token() {
         }
     }
     let mut client = ServerReflectionClient::new(node.channel().await);
-    let request = ServerReflectionRequest {
-        host: String::new(),
-        message_request: Some(MessageRequest::ListServices(String::new())),
-    };
-    let mut stream = client.server_reflection_info(tokio_stream::iter([request])).await.unwrap().into_inner();
+    let asked = [
+        MessageRequest::ListServices(String::new()),
+        MessageRequest::FileContainingSymbol("google.rpc.ErrorInfo".to_owned()),
+    ];
+    let request = |asked| ServerReflectionRequest { host: String::new(), message_request: Some(asked) };
+    let requests = tokio_stream::iter(asked.map(request));
+    let mut stream = client.server_reflection_info(requests).await.unwrap().into_inner();
     let answer = stream.message().await.unwrap().unwrap().message_response.unwrap();
     let MessageResponse::ListServicesResponse(list) = answer else { panic!("{answer:?}") };
     let names: Vec<_> = list.service.into_iter().map(|service| service.name).collect();
     for service in SERVICES.into_iter().chain(["grpc.health.v1.Health"]) {
         assert!(names.contains(&service.to_owned()), "{service}: {names:?}");
     }
+    let answer = stream.message().await.unwrap().unwrap().message_response.unwrap();
+    let MessageResponse::FileDescriptorResponse(files) = answer else { panic!("{answer:?}") };
+    assert_eq!(files.file_descriptor_proto.len(), 1, "what errors carry as their details");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,8 +2,9 @@
 //!
 //! Must not know how they are made. A node that is ended by one is `ltxd`'s own test.
 
-use crate::node::{TestNode, Wish, create, image, reason, spec, watched};
+use crate::node::{self, TestNode, Wish, create, image, reason, spec, watched};
 use ltx_jobs::RunFaults;
+use ltx_policy::Reason;
 use ltx_proto::v1::{
     self, download_output_response::Part, generation_event::Event, node_service_client::NodeServiceClient,
     upload_image_request::Part as UploadPart,
@@ -109,6 +110,9 @@ async fn every_reason_can_be_asked_for_of_any_call() {
             let policy = asked as i32 <= 8;
             assert_eq!(status.get_details_localized_message().is_some(), policy, "{name}");
             assert_eq!(status.get_details_help().is_some(), policy, "{name}");
+            if let Some(known) = Reason::ALL.into_iter().find(|reason| reason.as_str() == name) {
+                assert_eq!(metadata[&format!("remedy.{name}")], known.remedy(&node::policy()));
+            }
         }
     }
     assert_eq!(node.kept().0, 0);

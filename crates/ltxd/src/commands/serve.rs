@@ -9,6 +9,7 @@ use crate::{
     ready_file::{self, Started},
 };
 use anyhow::{Context, Result, anyhow};
+use ltx_jobs::DataFolder;
 use ltx_nn::Level;
 use ltx_server::Face;
 use std::{
@@ -31,8 +32,8 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     sources: Sources,
     /// A file that is written, whole, once the node serves and its default model is loaded: a JSON object with listen,
-    /// metrics_listen, pid, node_id, version, tls and testing. With --listen 127.0.0.1:0 it says which port was free. One that is
-    /// there is removed at the start.
+    /// metrics_listen, pid, node_id, version, tls and testing. With --listen 127.0.0.1:0 it says which port was free. One that an
+    /// earlier start left is removed as soon as the data folder is this node's.
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
 }
@@ -46,7 +47,7 @@ pub(crate) fn run(arguments: &Arguments, level: Level) -> Result<ExitCode> {
         );
     }
     let ready_file = arguments.ready_file.as_deref();
-    ready_file.map(ready_file::remove).transpose()?;
+    ready_file.map(ready_file::check).transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let ended = runtime.context("no runtime can be started")?.block_on(serve(&config, level, ready_file));
     let code = ended.map_or_else(|error| exit::print(&error), |()| exit::Code::Done);
@@ -66,7 +67,10 @@ async fn serve(config: &NodeConfig, level: Level, ready_file: Option<&Path>) -> 
         metrics_listen = Some(face.address().context("the metrics' listener has no address")?);
         faces.push(face);
     }
-    let Node { server, jobs, loading, id } = node::assemble(config, level)?;
+    // Before the models as well, and before the file by which a node tells of itself: a second node changes nothing of the first.
+    let folder = DataFolder::hold(&config.jobs.data)?;
+    ready_file.map(ready_file::remove).transpose()?;
+    let Node { server, jobs, loading, id } = node::assemble(config, level, folder)?;
     let started = Started {
         listen,
         metrics_listen,

@@ -9,7 +9,7 @@ use super::{
 use crate::{config::NodeConfig, human::human};
 use ltx_jobs::{Disk, Space};
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -19,15 +19,31 @@ const FILES: [&str; 3] = ["jobs.sqlite", "node-id", "lock"];
 /// How far in the future a file may have been written before the clock is doubted.
 const AHEAD: Duration = Duration::from_secs(24 * 3600);
 
-/// Whether a node runs in a folder.
-pub(super) fn is_locked(folder: &Path) -> bool {
-    let locked = File::open(folder.join("lock")).map(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)));
-    locked.unwrap_or(false)
+/// The data folder of a configuration, as it is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Folder {
+    /// None is said, so none is looked at.
+    NotSaid,
+    /// No node runs in it.
+    Idle,
+    /// A node runs in it, which has its ports and its device.
+    Running,
+}
+
+impl Folder {
+    /// Looks, and takes nothing.
+    pub(super) fn of(config: &NodeConfig, said: bool) -> Self {
+        match said {
+            false => Self::NotSaid,
+            true if ltx_jobs::is_held(&config.jobs.data) => Self::Running,
+            true => Self::Idle,
+        }
+    }
 }
 
 /// The folder and the files in it.
-pub(super) fn folder(findings: &mut Findings<'_>, config: &NodeConfig, said: bool) {
-    if !said {
+pub(super) fn folder(findings: &mut Findings<'_>, config: &NodeConfig, found: Folder) {
+    if found == Folder::NotSaid {
         findings.fine("none is said (data_dir), so none is looked at");
         return;
     }
@@ -69,7 +85,7 @@ pub(super) fn folder(findings: &mut Findings<'_>, config: &NodeConfig, said: boo
         }
     }
     if findings.all.len() == before {
-        let running = if is_locked(data) { "; a node runs in it" } else { "" };
+        let running = if found == Folder::Running { "; a node runs in it" } else { "" };
         findings.fine(format!("{shown}{running}"));
     }
 }
@@ -99,8 +115,8 @@ fn written_ahead(path: &Path) -> Option<Duration> {
 }
 
 /// The room on its disk, and on that of the hub's cache.
-pub(super) fn disk(findings: &mut Findings<'_>, config: &NodeConfig, said: bool) {
-    if said {
+pub(super) fn disk(findings: &mut Findings<'_>, config: &NodeConfig, found: Folder) {
+    if found != Folder::NotSaid {
         room_for_data(findings, config);
     }
     if let Some(cache) = crate::hub::cache() {

@@ -12,6 +12,7 @@ mod network;
 mod tls;
 
 use crate::config::{ConfigError, NodeConfig, Sources};
+use data::Folder;
 use ltx_nn::Level;
 use serde::Serialize;
 
@@ -66,6 +67,12 @@ impl Findings<'_> {
     }
 }
 
+/// What of this machine a device is opened by.
+struct Here {
+    level: Level,
+    folder: Folder,
+}
+
 /// Looks at everything. A configuration that cannot be read leaves the checks that need none.
 pub(crate) fn examine(sources: &Sources, level: Level) -> Vec<Finding> {
     let mut all = Vec::new();
@@ -77,17 +84,17 @@ pub(crate) fn examine(sources: &Sources, level: Level) -> Vec<Finding> {
     let config = sources.load_for_doctor();
     check("configuration", &mut |findings| configuration(findings, &config));
     let Ok((config, data_said)) = config else { return all };
-    let mut computes = true;
-    check("gpu", &mut |findings| computes = gpu::look(findings, &config, level));
-    check("listen", &mut |findings| network::look(findings, &config, data_said));
+    let folder = Folder::of(&config, data_said);
+    let mut compute = None;
+    check("gpu", &mut |findings| compute = gpu::look(findings, &config, &Here { level, folder }));
+    check("listen", &mut |findings| network::look(findings, &config, folder));
     check("tls", &mut |findings| tls::look(findings, &config));
     check("tokens", &mut |findings| files::tokens(findings, &config));
-    check("data folder", &mut |findings| data::folder(findings, &config, data_said));
-    check("disk", &mut |findings| data::disk(findings, &config, data_said));
+    check("data folder", &mut |findings| data::folder(findings, &config, folder));
+    check("disk", &mut |findings| data::disk(findings, &config, folder));
     check("memory", &mut |findings| machine::memory(findings, &config));
     // What cannot compute opens no model either; that is said once.
-    let level = computes.then_some(level);
-    check("models", &mut |findings| models::look(findings, &config, level));
+    check("models", &mut |findings| models::look(findings, &config, compute.as_ref()));
     all
 }
 

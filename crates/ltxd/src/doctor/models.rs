@@ -14,11 +14,11 @@ use crate::{
     node::{self, Need},
 };
 use ltx_catalog::{CatalogError, Manifest, ModelLibrary};
-use ltx_nn::Level;
+use ltx_nn::Compute;
 use std::fs::File;
 
-/// Without a level nothing can compute, and only the files are looked at.
-pub(super) fn look(findings: &mut Findings<'_>, config: &NodeConfig, level: Option<Level>) {
+/// Where nothing was opened to compute, only the files are looked at.
+pub(super) fn look(findings: &mut Findings<'_>, config: &NodeConfig, compute: Option<&Compute>) {
     let folder = library::folder(config.models.folder.as_deref());
     let library = folder.and_then(|folder| library::open(Some(&folder)));
     let library = match library {
@@ -41,9 +41,9 @@ pub(super) fn look(findings: &mut Findings<'_>, config: &NodeConfig, level: Opti
             continue;
         };
         if files_are_here(findings, &library, manifest)
-            && let Some(level) = level
+            && let Some(compute) = compute
         {
-            opens(findings, config, level, &manifest.name);
+            opens(findings, config, compute, &manifest.name);
         }
     }
 }
@@ -80,8 +80,8 @@ fn files_are_here(findings: &mut Findings<'_>, library: &ModelLibrary, manifest:
 }
 
 /// Opens it alone.
-fn opens(findings: &mut Findings<'_>, config: &NodeConfig, level: Level, model: &str) {
-    let need = match node::need(config, level, model) {
+fn opens(findings: &mut Findings<'_>, config: &NodeConfig, compute: &Compute, model: &str) {
+    let need = match node::need(config, compute.clone(), model) {
         Ok(need) => need,
         Err(error) => {
             let remedy = format!(

@@ -1,32 +1,29 @@
 //! The ports that a node listens on.
 //!
-//! Must not know what is spoken there.
+//! Must not know what is spoken there. Nothing listens meanwhile: a node that starts at that moment gets its ports.
 
-use super::{Findings, data};
+use super::{Findings, data::Folder};
 use crate::config::NodeConfig;
 use std::{
     io::{self, ErrorKind},
-    net::{SocketAddr, TcpListener},
+    net::{IpAddr, SocketAddr},
 };
+use tokio::net::TcpSocket;
 
-pub(super) fn look(findings: &mut Findings<'_>, config: &NodeConfig, data_said: bool) {
+pub(super) fn look(findings: &mut Findings<'_>, config: &NodeConfig, folder: Folder) {
     let addresses = &config.addresses;
     let keys = [("listen", Some(addresses.listen)), ("metrics_listen", addresses.metrics_listen)];
-    // A node that runs in the data folder has its ports.
-    let running = data_said && data::is_locked(&config.jobs.data);
-    // Both are held at once, as a node does.
-    let mut held: Vec<TcpListener> = Vec::new();
+    let mut before: Vec<SocketAddr> = Vec::new();
     for (key, address) in keys.into_iter().filter_map(|(key, address)| Some((key, address?))) {
         let said = format!("{key} = {address}");
-        match TcpListener::bind(address) {
-            Ok(listener) => {
-                findings.fine(format!("{said}: is free"));
-                held.push(listener);
-            }
-            Err(error) if error.kind() == ErrorKind::AddrInUse && has_port(&held, address.port()) => {
-                findings.error(format!("{said}: is the port of listen as well"), format!("set {key} to another port"));
-            }
-            Err(error) if error.kind() == ErrorKind::AddrInUse && running => {
+        if before.iter().any(|other| clash(*other, address)) {
+            findings.error(format!("{said}: is the port of listen as well"), format!("set {key} to another port"));
+            continue;
+        }
+        before.push(address);
+        match bound(address) {
+            Ok(_) => findings.fine(format!("{said}: is free")),
+            Err(error) if error.kind() == ErrorKind::AddrInUse && folder == Folder::Running => {
                 findings.fine(format!("{said}: in use, as a node runs in the data folder"));
             }
             Err(error) => findings.error(format!("{said}: {}", why(&error)), remedy(key, address, &error)),
@@ -44,8 +41,23 @@ pub(super) fn look(findings: &mut Findings<'_>, config: &NodeConfig, data_said: 
     findings.warn(what, "set tokens_file, tls.cert and tls.key, or keep the port behind something that has them");
 }
 
-fn has_port(held: &[TcpListener], port: u16) -> bool {
-    held.iter().any(|listener| listener.local_addr().is_ok_and(|own| own.port() == port))
+/// A socket that has the address and does not listen there, which keeps no node from it.
+fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+/// Whether one process cannot listen on both.
+fn clash(one: SocketAddr, other: SocketAddr) -> bool {
+    let covers = |wide: IpAddr, ip: IpAddr| match wide {
+        _ if wide == ip => true,
+        IpAddr::V4(wide) => wide.is_unspecified() && ip.is_ipv4(),
+        // Of both kinds, unless the system says otherwise.
+        IpAddr::V6(wide) => wide.is_unspecified(),
+    };
+    one.port() != 0 && one.port() == other.port() && (covers(one.ip(), other.ip()) || covers(other.ip(), one.ip()))
 }
 
 fn why(error: &io::Error) -> String {
@@ -68,5 +80,33 @@ fn remedy(key: &str, address: SocketAddr, error: &io::Error) -> String {
             format!("set {key} to a port from 1024 on, or give the unit CAP_NET_BIND_SERVICE")
         }
         _ => format!("set {key} to another address"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn a_node_gets_a_port_that_is_being_looked_at() {
+        let looked_at = bound("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = looked_at.local_addr().unwrap();
+        bound(address).expect("another doctor looks at it, too");
+        let _node = TcpListener::bind(address).unwrap();
+        assert_eq!(bound(address).unwrap_err().kind(), ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn addresses_clash_where_one_covers_the_other() {
+        let clash = |one: &str, other: &str| {
+            let [one, other] = [one, other].map(|address| address.parse().unwrap());
+            assert_eq!(clash(one, other), clash(other, one));
+            clash(one, other)
+        };
+        assert!(clash("127.0.0.1:1", "127.0.0.1:1") && clash("0.0.0.0:1", "127.0.0.1:1"));
+        assert!(clash("[::]:1", "127.0.0.1:1") && clash("[::]:1", "[::1]:1"));
+        assert!(!clash("127.0.0.1:1", "127.0.0.1:2") && !clash("127.0.0.1:1", "127.0.0.2:1"));
+        assert!(!clash("0.0.0.0:1", "[::1]:1") && !clash("127.0.0.1:0", "127.0.0.1:0"));
     }
 }

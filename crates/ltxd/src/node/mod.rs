@@ -12,7 +12,7 @@ pub(crate) use identity::random_hex;
 
 use crate::{config::NodeConfig, exit::BadInput};
 use anyhow::{Context, Result};
-use ltx_jobs::{CurrentPolicy, Disk, Jobs, Models, Surroundings};
+use ltx_jobs::{CurrentPolicy, DataFolder, Disk, Jobs, Models, Surroundings};
 use ltx_nn::{Compute, Level, gpu_memory, gpu_name};
 use ltx_policy::{ModelNames, PolicyConfig};
 use ltx_server::{Control, Device, Server, ServerConfig};
@@ -59,9 +59,9 @@ pub(crate) struct Need {
     pub(crate) available: Option<u64>,
 }
 
-/// Opens one model alone, and plans a clip of its own defaults.
-pub(crate) fn need(config: &NodeConfig, level: Level, model: &str) -> Result<Need> {
-    let models::Known { models, catalog, .. } = models::open_these(&[model.to_owned()], config, level)?;
+/// Opens one model alone, to compute there, and plans a clip of its own defaults.
+pub(crate) fn need(config: &NodeConfig, compute: Compute, model: &str) -> Result<Need> {
+    let models::Known { models, catalog, .. } = models::open_these(&[model.to_owned()], config, compute)?;
     let card = catalog.cards().iter().find(|card| card.manifest.name == model);
     let image = ImageInput {
         source: ImageSource::Path("start.png".into()),
@@ -76,8 +76,8 @@ pub(crate) fn need(config: &NodeConfig, level: Level, model: &str) -> Result<Nee
     Ok(Need { peak, available: models.admitted_bytes() })
 }
 
-/// Opens models and data folder, and recovers what a crash interrupted. Stored generations begin to run.
-pub(crate) fn assemble(config: &NodeConfig, level: Level) -> Result<Node> {
+/// Opens the models, and recovers what a crash interrupted in the data folder. Stored generations begin to run.
+pub(crate) fn assemble(config: &NodeConfig, level: Level, folder: DataFolder) -> Result<Node> {
     let models::Known { models, names, catalog, served } = models::open(config, level)?;
     let names = with_aliases(names, config)?;
     let catalog = catalog.with_names(names.known());
@@ -89,7 +89,7 @@ pub(crate) fn assemble(config: &NodeConfig, level: Level) -> Result<Node> {
     // Clients are told to wait until the first model is open; what is stored already waits for it anyway.
     let current = CurrentPolicy::while_loading(policy.clone());
     let surroundings = Surroundings { models: Arc::clone(&models) as _, policy: current, space: Box::new(Disk) };
-    let jobs = Jobs::open(configured.jobs.clone(), surroundings)?;
+    let jobs = Jobs::open_in(folder, configured.jobs.clone(), surroundings)?;
     idle::give_back_memory(jobs.clone())?;
     let server = Server::new(configured, jobs.clone(), catalog);
     let loading = Loading { jobs: jobs.clone(), control: server.control(), policy, models, served };

@@ -60,21 +60,22 @@ pub(crate) struct Known {
 
 /// Reads the manifests and opens what is to be served.
 pub(crate) fn open(config: &NodeConfig, level: Level) -> Result<Known> {
-    open_these(&config.models.served, config, level)
-}
-
-/// The same with these models instead of the configured ones.
-pub(crate) fn open_these(wanted: &[String], config: &NodeConfig, level: Level) -> Result<Known> {
-    let folder = library::folder(config.models.folder.as_deref())?;
-    let library = library::open(Some(&folder))?;
-    let names = names(&library, config);
     let engine = &config.engine;
     let asked = Asked { device: engine.device, dtype: &engine.dtype, level, cuda: engine.cuda };
     let compute::Opened { compute, passed_over } = compute::open(&asked)?;
     if let Some(error) = passed_over {
         tracing::warn!(%error, "computing on the CPU");
     }
-    let said = Configured { generation: config.jobs.limits.memory_bytes, resident: engine.limits.resident_bytes };
+    open_these(&config.models.served, config, compute)
+}
+
+/// The same with these models instead of the configured ones, on a device that is open.
+pub(crate) fn open_these(wanted: &[String], config: &NodeConfig, compute: Compute) -> Result<Known> {
+    let folder = library::folder(config.models.folder.as_deref())?;
+    let library = library::open(Some(&folder))?;
+    let names = names(&library, config);
+    let resident = config.engine.limits.resident_bytes;
+    let said = Configured { generation: config.jobs.limits.memory_bytes, resident };
     let NodeMemory { budget, admitted_bytes, resident_bytes, host_bytes } = NodeMemory::of(said, &compute);
     let options = EngineOptions { compute, resident_bytes, memory: budget, host_bytes, ..EngineOptions::default() };
     let options = EngineOptions { beside_bytes: NODE_BYTES, ..options };

@@ -3,7 +3,7 @@
 //! Must not know clients beyond the commands.
 
 use crate::support::{
-    command::{BAD_INPUT, DONE, Ended, LTXD, ltxd, run},
+    command::{BAD_INPUT, DONE, Ended, FAILED, LTXD, ltxd, run},
     files::{models, scratch, start_picture, text},
     node::Node,
     process::Running,
@@ -15,9 +15,14 @@ use std::{fs, path::Path};
 const UNREACHABLE: i32 = 69;
 
 fn serve(folder: &Path, more: &[&str]) -> Running {
+    telling(folder, &folder.join("ready.json"), more)
+}
+
+/// The same with a ready file elsewhere.
+fn telling(folder: &Path, ready: &Path, more: &[&str]) -> Running {
     let data = format!("--data-dir={}", text(&folder.join("data")));
     let models = format!("--models-dir={}", models());
-    let ready = format!("--ready-file={}", text(&folder.join("ready.json")));
+    let ready = format!("--ready-file={}", text(ready));
     let own = ["serve", &data, &models, "--model=ltx-2.3-tiny", "--listen=127.0.0.1:0", &ready];
     Running::telling(ltxd(&[&own[..], more].concat()))
 }
@@ -62,6 +67,37 @@ fn the_ready_file_says_where_it_serves() {
     running.process.signal(nix::sys::signal::Signal::SIGTERM);
     assert_eq!(running.finish().0.code, Some(DONE));
     run(ltxd(&["health", &server])).with(UNREACHABLE);
+}
+
+#[test]
+fn a_second_node_leaves_the_ready_file_of_the_first() {
+    let folder = scratch();
+    let first = serve(folder.path(), &[]);
+    let told = ready(&first, folder.path());
+    let (second, said) = serve(folder.path(), &[]).finish();
+    assert_eq!(second.code, Some(FAILED));
+    assert!(said.iter().any(|line| line.contains("another node")), "{said:?}");
+    assert!(!said.iter().any(|line| line.contains("ready models=")), "{said:?}");
+    let after = fs::read(folder.path().join("ready.json")).unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&after).unwrap(), told);
+    let server = format!("--server=http://{}", told["listen"].as_str().unwrap());
+    assert_eq!(probed(&["health", &server]).with(DONE).out.trim(), "serving");
+}
+
+#[test]
+fn a_ready_file_that_cannot_be_written_is_said_before_anything_is_done() {
+    let folder = scratch();
+    fs::create_dir(folder.path().join("folder")).unwrap();
+    for (name, why) in [("nowhere/ready.json", "No such file or directory"), ("folder", "it is a folder")] {
+        let file = folder.path().join(name);
+        let (ended, said) = telling(folder.path(), &file, &[]).finish();
+        assert_eq!(ended.code, Some(BAD_INPUT), "{said:?}");
+        let told = format!("--ready-file {}: cannot be written: {why}", file.display());
+        assert!(said.iter().any(|line| line.contains(&told)), "{said:?}");
+        assert!(!said.iter().any(|line| line.contains("listening on")), "{said:?}");
+    }
+    let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["folder"], "no data folder, and nothing hidden");
 }
 
 #[test]

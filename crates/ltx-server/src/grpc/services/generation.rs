@@ -37,7 +37,7 @@ impl GenerationService for Generations {
     ) -> Result<Response<v1::CreateGenerationResponse>, Status> {
         let client = caller(&request)?;
         let faults = testing::of(&request);
-        faults.as_ref().map_or(Ok(()), |faults| faults.at_create())?;
+        faults.as_ref().map_or(Ok(()), |faults| faults.at_create(&self.0.node.policy().for_new()))?;
         let v1::CreateGenerationRequest { request_id, spec } = request.into_inner();
         let faults = faults.map(|faults| faults.run.clone());
         let order = Order { request_id, spec: spec.unwrap_or_default(), faults };
