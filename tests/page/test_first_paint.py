@@ -7,13 +7,21 @@ import pytest
 from harness.page import Tab
 
 TRIALS, MOST_MS = 20, 1000
-# When Chromium painted first, and the page's own content first: milliseconds since the navigation began (PerformancePaintTiming).
-PAINTED = """() => new Promise((done) => new PerformanceObserver((_, observer) => {
-    const found = Object.fromEntries(performance.getEntriesByType("paint").map(({ name, startTime }) => [name, startTime]));
-    if (!("first-contentful-paint" in found)) return;
+# Milliseconds since the navigation began: when Chromium painted something of the page first (PerformancePaintTiming), which is
+# its header, and when the form had been laid out.
+FORM = """new MutationObserver((_, observer) => {
+    if (!document.querySelector(".make-form")) return;
     observer.disconnect();
-    done([found["first-paint"] ?? found["first-contentful-paint"], found["first-contentful-paint"]]);
-}).observe({ type: "paint", buffered: true }))"""
+    requestAnimationFrame(() => setTimeout(() => (window.formAt = performance.now())));
+}).observe(document, { subtree: true, childList: true })"""
+PAINTED = """() => new Promise((done) => {
+    const look = () => {
+        const [painted] = performance.getEntriesByName("first-contentful-paint");
+        if (painted && window.formAt) done([painted.startTime, window.formAt]);
+        else setTimeout(look, 20);
+    };
+    look();
+})"""
 
 
 @pytest.fixture
@@ -32,10 +40,12 @@ def test_the_first_paint(browser, node, busy, capsys):
     for _ in range(TRIALS):
         # A context of its own: nothing is in its cache.
         tab = Tab(browser, node)
+        tab.page.add_init_script(FORM)
         painted.append(tab.open().evaluate(PAINTED))
         tab.context.close()
         tab.flawless()
     with capsys.disabled():
-        for name, times in zip(("first paint", "first contentful paint"), zip(*painted)):
-            print(f"\n{name}, ms: median {statistics.median(times):.0f}, worst {max(times):.0f} of {TRIALS}; load {os.getloadavg()[0]:.1f}")
-    assert max(content for _, content in painted) < MOST_MS
+        for name, times in zip(("first paint", "form"), zip(*painted)):
+            figures = f"median {statistics.median(times):.0f}, worst {max(times):.0f} of {TRIALS}"
+            print(f"\n{name}, ms: {figures}; load {os.getloadavg()[0]:.1f}")
+    assert max(first for first, _ in painted) < MOST_MS

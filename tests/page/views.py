@@ -93,7 +93,8 @@ def make(tab, take):
     take("form-ends-unfolded")
     form(page, method="image", prompt=PROMPT, agent=2, creditsLow=True)
     drop(page, START)
-    page.locator(".grounds li").first.wait_for()
+    page.locator(".verdict-body:not(.stale) .grounds li").first.wait_for()
+    page.locator(".hint.upload").wait_for()
     take("form-refused")
 
 
@@ -134,10 +135,17 @@ def every(browser, scene, folder):
         name = lambda view: folder / f"{view}-{width}-{theme}-{language}.png"
         for node, views in [(scene.plain, [make, clips]), (scene.slow, [going]), (scene.closed, [signing_in])]:
             tab = Tab(browser, node, **look)
-            take = lambda view: tab.page.screenshot(path=name(view), full_page=True)
+            take = lambda view: shoot(tab.page, name(view))
             for view in views:
                 view(tab, take, *([scene] if view in (clips, going) else []))
             tab.context.close()
+
+
+def shoot(page, path):
+    """The whole of a view, a dialog over what is seen of it; a film has its first frame."""
+    page.evaluate("scrollTo(0, 0)")
+    page.wait_for_function("() => [...document.querySelectorAll('video')].every((film) => film.readyState >= 2)")
+    page.screenshot(path=path, full_page=not page.locator("dialog[open]").count())
 
 
 def signing_in(tab, take):
