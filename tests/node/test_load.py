@@ -1,5 +1,5 @@
-"""Many watchers and a long queue on one node: no event lost or out of order, the campaign asks also how much memory they take, and how
-long GetGeneration takes beside them."""
+"""Many watchers, by gRPC and as pages in browsers, and a long queue on one node: no event lost or out of order. The campaign asks also
+how much memory they take, and how long GetGeneration takes beside them."""
 
 import asyncio, json, statistics, subprocess, sys, threading
 from typing import NamedTuple
@@ -9,6 +9,8 @@ import pytest
 from ltx.v1 import generation_service_pb2 as calls, generation_service_pb2_grpc, spec_pb2 as spec
 
 from harness.events import FINAL, in_order, kind
+from harness.grpc_web import over_http1, over_http2, stream
+from harness.http2 import WATCH
 from harness.node import QUICK
 from harness.paths import GUARD
 from harness.requests import image, small
@@ -77,6 +79,38 @@ class Watchers:
         assert len(self.told) == self.count
 
 
+class Pages:
+    """Pages that are open at some generations, each in a browser of its own: half speak HTTP/1.1, half HTTP/2."""
+
+    def __init__(self, port, ids, count):
+        self.port, self.count = port, count
+        self.opened, self.told, self.previews, self.lock = 0, [], 0, threading.Lock()  # told: (id, events)
+        self.threads = [threading.Thread(target=self.follow, args=(ids[number % len(ids)], number)) for number in range(count)]
+        for thread in self.threads:
+            thread.start()
+
+    def follow(self, id_, number):
+        asked, events, first = calls.WatchGenerationRequest(id=id_, previews=True), [], True
+        over = (over_http1, over_http2)[number % 2]
+        for news in stream(over, self.port, WATCH, asked, calls.WatchGenerationResponse):
+            with self.lock:
+                self.opened += first
+                self.previews += bool(news.event.preview_png)
+            first = False
+            if news.WhichOneof("news") == "event":
+                # Pictures beside the events, which are the same for all.
+                news.event.ClearField("preview_png")
+                events.append(news.event)
+        with self.lock:
+            self.told.append((id_, events))
+
+    def join(self):
+        for thread in self.threads:
+            thread.join()
+        assert len(self.told) == self.count
+        assert self.previews > 0 or self.count == 0
+
+
 class Peak:
     """The largest resident memory of a node, sampled now and then."""
 
@@ -98,11 +132,12 @@ class Peak:
 
 
 class Load(NamedTuple):
-    """How many generations wait, how many watch, and how many of the generations are watched."""
+    """How many generations wait, how many watch by gRPC and how many as pages do, and how many of the generations are watched."""
 
     jobs: int
     watchers: int
     watched: int
+    pages: int = 0
 
 
 def loaded(node, client, load, during):
@@ -114,13 +149,16 @@ def loaded(node, client, load, during):
     with Peak(node) as peak:
         ids = [client.create(small(7)).id for _ in range(load.jobs)]
         watching = Watchers(node.port, ids[: load.watched], load.watchers)
-        eventually(lambda: watching.opened == load.watchers, "all watchers are there")
+        pages = Pages(node.port, ids[: load.watched], load.pages)
+        there = lambda: (watching.opened, pages.opened) == (load.watchers, load.pages)
+        eventually(there, "all watchers are there")
         assert not any(client.get(id_).state in FINAL for id_ in ids[: load.watched])
         client.cancel(ahead)
         during()
         watching.join()
+        pages.join()
     stored = {id_: client.watch(id_) for id_ in ids[: load.watched]}
-    assert all(told == stored[id_] for id_, told in watching.told)
+    assert all(told == stored[id_] for id_, told in [*watching.told, *pages.told])
     assert all(in_order(events) and kind(events[-1]) == "done" for events in stored.values())
     return peak.most - alone.most
 
@@ -128,7 +166,15 @@ def loaded(node, client, load, during):
 def test_every_watcher_sees_every_event(nodes):
     node = nodes(*SETTINGS)
     with node.client() as client:
-        loaded(node, client, Load(jobs=200, watchers=50, watched=10), during=lambda: None)
+        loaded(node, client, Load(jobs=200, watchers=50, watched=10, pages=20), during=lambda: None)
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(3600)
+def test_two_hundred_pages_beside_three_hundred_watchers(nodes):
+    node = nodes(*SETTINGS)
+    with node.client() as client:
+        loaded(node, client, Load(jobs=500, watchers=300, watched=50, pages=200), during=lambda: None)
 
 
 @pytest.mark.campaign

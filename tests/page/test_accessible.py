@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from harness.bundle import modules
 from harness.page import END, START, Tab, choose, drop, free
-from harness.requests import small
+from harness.requests import small, spec
 
 AXE = "() => axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) => violations.map(\
     ({ id, impact, nodes }) => [id, impact, nodes.slice(0, 3).map(({ html, failureSummary }) => [html, failureSummary])]))"
@@ -44,6 +44,50 @@ def test_axe_finds_nothing_serious(browser, node, theme, language):
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{view} is wider than the window"
     tab.context.close()
     assert not any(found.values()), found
+
+
+# Of an element of the page: whether more of it lies beside its box, or beside the window, than can be scrolled to within it.
+CLIPPED = """() => [...document.querySelectorAll("main *, header *")].filter((one) => {
+    const { overflowX, clipPath } = getComputedStyle(one), { right, width } = one.getBoundingClientRect();
+    const cut = overflowX !== "auto" && overflowX !== "visible" && one.scrollWidth > one.clientWidth + 1 && !one.matches("input, select");
+    return clipPath === "none" && width > 1 && (cut || right > innerWidth + 1) && !one.closest(".command, .slot-name");
+}).map((one) => one.outerHTML.slice(0, 120))"""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_nothing_is_cut_off(browser, node, language, width):
+    tab = Tab(browser, node, locale=language, viewport={"width": width, "height": 900})
+    prompt = "파란 호수 위로 안개가 천천히 걷히고, 배 한 척이 오른쪽에서 왼쪽으로 지나간다. " * 5 + "x" * 300
+    with node.client() as client:
+        made = client.finished(small(prompt=prompt))
+    page = tab.open()
+    drop(page, START, END)
+    page.locator(".make-form textarea").first.fill(prompt)
+    expect(page.get_by_role("heading", name=WORDS[language])).to_be_visible()
+    unfold = "() => document.querySelectorAll('main details').forEach((fold) => (fold.open = true))"
+    page.evaluate(unfold)
+    expect(page.locator(".command")).to_contain_text("x" * 300)
+    assert page.evaluate(CLIPPED) == []
+    for view, ready in [("clips", ".tile img"), (f"clip/{made.id}", ".beside canvas"), ("node", ".model")]:
+        tab.open(view)
+        expect(page.locator(ready).first).to_be_visible()
+        page.evaluate(unfold)
+        assert page.evaluate(CLIPPED) == [], view
+    tab.context.close()
+    tab.flawless()
+
+
+def test_a_preview_is_shown_whole(slow_tab):
+    with slow_tab.node.client() as client:
+        id_ = client.create(small(schedule=spec.SCHEDULE_GUIDED, steps=1000)).id
+    page = slow_tab.open(f"clip/{id_}")
+    preview = page.locator(".preview img")
+    expect(preview).to_be_visible()
+    frame, picture = page.locator(".preview").bounding_box(), preview.bounding_box()
+    assert picture["y"] + picture["height"] <= frame["y"] + frame["height"] + 1 and picture["y"] >= frame["y"] - 1
+    with slow_tab.node.client() as client:
+        client.cancel(id_)
 
 
 def test_by_keyboard_alone(tab):

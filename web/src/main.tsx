@@ -7,8 +7,10 @@ import "./styles/clip.css";
 import "./styles/gallery.css";
 import "./styles/node.css";
 import { render } from "preact";
+import { beginKeeping } from "./state/keeping";
 import { beginLooking } from "./state/node";
 import { App } from "./view/app";
 
 beginLooking();
+void beginKeeping();
 render(<App />, document.getElementById("page")!);

@@ -3,6 +3,7 @@ import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, createRouterTransport } from "@connectrpc/connect";
 import { expect, test } from "vitest";
 import { clientsOver, replaceCalls } from "../src/api/calls";
+import { sha256Hex } from "../src/api/digest";
 import { fetchOutput } from "../src/api/download";
 import { Latest } from "../src/api/latest";
 import { problemOf } from "../src/api/problem";
@@ -41,11 +42,12 @@ test("a watch resumes behind its last event", async () => {
 
 test("a download goes on at its offset", async () => {
   const whole = Uint8Array.from({ length: 10 }, (_, at) => at);
+  const sha256 = await sha256Hex(whole);
   const offsets: bigint[] = [];
   const transport = createRouterTransport(({ rpc }) =>
     rpc(GenerationService.method.downloadOutput, async function* ({ offset }) {
       offsets.push(offset);
-      yield { part: { case: "file" as const, value: { fileName: "clip.mp4", contentType: "video/mp4", totalBytes: 10n } } };
+      yield { part: { case: "file" as const, value: { fileName: "clip.mp4", contentType: "video/mp4", totalBytes: 10n, sha256 } } };
       yield { part: { case: "chunk" as const, value: whole.slice(Number(offset), Number(offset) + 6) } };
     }),
   );
@@ -53,6 +55,28 @@ test("a download goes on at its offset", async () => {
   const { blob, name } = await fetchOutput("x", Output.MP4, never);
   expect(new Uint8Array(await blob.arrayBuffer())).toEqual(whole);
   expect([name, offsets]).toEqual(["clip.mp4", [0n, 6n]]);
+});
+
+test("a download that came damaged is fetched once more, and told when it comes damaged again", async () => {
+  const good = Uint8Array.from([1, 2, 3]);
+  const sha256 = await sha256Hex(good);
+  let asked = 0;
+  const from = (damaged: number) =>
+    createRouterTransport(({ rpc }) =>
+      rpc(GenerationService.method.downloadOutput, async function* () {
+        yield { part: { case: "file" as const, value: { fileName: "clip.mp4", contentType: "video/mp4", totalBytes: 3n, sha256 } } };
+        yield { part: { case: "chunk" as const, value: asked++ < damaged ? Uint8Array.from([1, 2, 4]) : good } };
+      }),
+    );
+  replaceCalls(clientsOver(from(1)));
+  const { blob } = await fetchOutput("x", Output.MP4, never);
+  expect(new Uint8Array(await blob.arrayBuffer())).toEqual(good);
+  expect(asked).toBe(2);
+  asked = 0;
+  replaceCalls(clientsOver(from(Infinity)));
+  const fault = await fetchOutput("x", Output.MP4, never).catch((thrown: unknown) => problemOf(thrown));
+  expect(fault).toMatchObject({ kind: "told", sentence: expect.stringContaining("clip.mp4 came damaged") });
+  expect(asked).toBe(2);
 });
 
 test("an upload begins again where the node forgot it", async () => {

@@ -5,6 +5,8 @@ import { ModelSchema } from "../src/gen/ltx/v1/node_service_pb";
 import { GenerationSpecSchema } from "../src/gen/ltx/v1/spec_pb";
 import { partShown, shareCut } from "../src/media/crop";
 import { carriedFields, carryFrom, leaveOut } from "../src/state/carried";
+import { form } from "../src/state/form";
+import { emptySources, specOf } from "../src/state/spec";
 import { grpcurlCall, quoted, submitCommand } from "../src/state/commands";
 import { legalFor, nearest } from "../src/state/legal";
 import { routeOf } from "../src/state/route";
@@ -60,5 +62,17 @@ test("what the form has no field for is carried, unless the model does it anyway
   carryFrom(create(GenerationSpecSchema, asked), create(GenerationSpecSchema, { ...asked, imageCrf: 33 }));
   expect(carriedFields.value).toEqual(["sigmas", "imageCrf"]);
   leaveOut();
+  expect(carriedFields.value).toEqual([]);
+});
+
+test("strengths of the second stage are carried with two stages, for LoRAs that are chosen", () => {
+  const loras = [{ name: "style", strength: 1, stage2Strength: 0.5 }];
+  carryFrom(create(GenerationSpecSchema, { loras }), undefined);
+  form.loras.value = { style: 1 };
+  form.stages.value = 1;
+  expect([carriedFields.value, specOf(emptySources()).loras[0]?.stage2Strength]).toEqual([[], undefined]);
+  form.stages.value = 2;
+  expect([carriedFields.value, specOf(emptySources()).loras[0]?.stage2Strength]).toEqual([["stage2Strength"], 0.5]);
+  form.loras.value = {};
   expect(carriedFields.value).toEqual([]);
 });

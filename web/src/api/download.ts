@@ -1,9 +1,11 @@
-// Files from the node: outputs and given images, taken up where they broke off.
+// Files from the node: outputs and given images, taken up where they broke off, and held against their digests.
 import type { GivenImage } from "../gen/ltx/v1/generation_service_pb";
 import type { Output } from "../gen/ltx/v1/generation_pb";
 import { calls } from "./calls";
+import { sha256Hex } from "./digest";
 import { insist } from "./insist";
 import { Lane } from "./lane";
+import { Damaged } from "./problem";
 
 /** A file that is here. */
 export type Fetched = { blob: Blob; name: string };
@@ -11,7 +13,7 @@ export type Fetched = { blob: Blob; name: string };
 /** How far a download is: 0 to 1. */
 export type Told = (share: number) => void;
 
-type Part = { file: { name: string; type: string; bytes: bigint } } | { chunk: Uint8Array };
+type Part = { file: { name: string; type: string; bytes: bigint; sha256: string } } | { chunk: Uint8Array };
 
 const lane = new Lane(2);
 
@@ -21,7 +23,8 @@ export function fetchOutput(id: string, output: Output, stop: AbortSignal, told?
     for await (const { part } of calls.generations.downloadOutput({ id, output, offset }, { signal: stop })) {
       if (part.case === "chunk") yield { chunk: part.value };
       if (part.case === "file") {
-        yield { file: { name: part.value.fileName, type: part.value.contentType, bytes: part.value.totalBytes } };
+        const { fileName: name, contentType: type, totalBytes: bytes, sha256 } = part.value;
+        yield { file: { name, type, bytes, sha256 } };
       }
     }
   }, stop, told);
@@ -34,7 +37,7 @@ export function fetchGiven(id: string, image: GivenImage, stop: AbortSignal): Pr
       if (part.case === "chunk") yield { chunk: part.value };
       if (part.case === "file") {
         const { contentType: type, totalBytes: bytes, sha256 } = part.value;
-        yield { file: { name: `${sha256.slice(0, 8)}.${type.split("/")[1] ?? "png"}`, type, bytes } };
+        yield { file: { name: `${sha256.slice(0, 8)}.${type.split("/")[1] ?? "png"}`, type, bytes, sha256 } };
       }
     }
   }, stop);
@@ -42,9 +45,11 @@ export function fetchGiven(id: string, image: GivenImage, stop: AbortSignal): Pr
 
 /** Gathers a stream's chunks; begins again behind what is here when the stream breaks. */
 async function gather(open: (offset: bigint) => AsyncIterable<Part>, stop: AbortSignal, told?: Told): Promise<Fetched> {
-  const chunks: BlobPart[] = [];
+  let chunks: BlobPart[] = [];
   let here = 0;
-  let file = { name: "", type: "", bytes: 0n };
+  let file = { name: "", type: "", bytes: 0n, sha256: "" };
+  let whole = new Blob();
+  let damaged = 0;
   const once = async () => {
     for await (const part of open(BigInt(here))) {
       if ("file" in part) file = part.file;
@@ -56,7 +61,13 @@ async function gather(open: (offset: bigint) => AsyncIterable<Part>, stop: Abort
     }
     // A stream that is cut may look like one that ended.
     if (here < Number(file.bytes)) throw new Error("the stream ended early");
+    whole = new Blob(chunks, { type: file.type });
+    if ((await sha256Hex(new Uint8Array(await whole.arrayBuffer()))) === file.sha256) return;
+    chunks = [];
+    here = 0;
+    if (damaged++) throw new Damaged(file.name);
+    throw new Error("the file came damaged");
   };
   await insist(() => lane.run(once, stop), stop);
-  return { blob: new Blob(chunks, { type: file.type }), name: file.name };
+  return { blob: whole, name: file.name };
 }

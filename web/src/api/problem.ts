@@ -13,7 +13,8 @@ export type Ground = { reason: Reason; why: string; remedy: string };
 /** A field that is wrong. */
 export type WrongField = { field: string; description: string; nearest: string };
 
-/** Why a call failed. `stopped` is our own doing, `lost` a connection that broke, `told` an error of the node's. */
+/** Why a call failed. `stopped` is our own doing, `lost` a connection that broke, `told` an error of the node's, or a file that
+ * is not what the node says. */
 export type Problem = {
   kind: "stopped" | "lost" | "told";
   reason: Reason | undefined;
@@ -23,6 +24,13 @@ export type Problem = {
   retrySeconds: number | undefined;
   metadata: Record<string, string>;
 };
+
+/** A file that came damaged twice: its bytes are not those that the node has the digest of. */
+export class Damaged extends Error {
+  constructor(file: string) {
+    super(`${file} came damaged, twice: its SHA-256 is not the one that the node states.`);
+  }
+}
 
 const isReason = (name: string): name is Reason => name in ErrorReason && name !== "UNSPECIFIED";
 
@@ -42,7 +50,7 @@ export function problemOf(thrown: unknown): Problem {
   const aborted = error.code === Code.Canceled || (thrown instanceof DOMException && thrown.name === "AbortError");
   return {
     // A node's own errors have details; what comes without is a cut stream, a proxy's answer or no answer.
-    kind: info ? "told" : aborted ? "stopped" : "lost",
+    kind: info || thrown instanceof Damaged ? "told" : aborted ? "stopped" : "lost",
     reason: info && isReason(info.reason) ? info.reason : undefined,
     sentence: error.rawMessage,
     grounds: reasons.map((reason) => ({

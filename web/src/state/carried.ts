@@ -10,6 +10,7 @@ import {
   type GenerationSpec,
   type Guidance,
 } from "../gen/ltx/v1/spec_pb";
+import { form, stages } from "./form";
 
 const KEPT = "carried";
 
@@ -29,9 +30,15 @@ export const carried = signal(remembered());
 
 effect(() => keep("tab", KEPT, toJsonString(GenerationSpecSchema, carried.value)));
 
+/** Strengths of the second stage of LoRAs that are chosen; with one stage nothing reads them. */
+export const secondStrengths = computed(() => {
+  const chosen = form.loras.value;
+  return stages.value === 2 ? carried.value.loras.filter(({ name }) => name in chosen) : [];
+});
+
 /** Which fields are carried. */
 export const carriedFields = computed(() => {
-  const { flow, sigmas, refineSigmas, guidance, conditioning, imageCrf, loras } = carried.value;
+  const { flow, sigmas, refineSigmas, guidance, conditioning, imageCrf } = carried.value;
   const there: [CarriedField, boolean][] = [
     ["flow", flow !== Flow.UNSPECIFIED],
     ["sigmas", sigmas.length > 0],
@@ -39,7 +46,7 @@ export const carriedFields = computed(() => {
     ["guidance", guidance !== undefined],
     ["conditioning", conditioning !== Conditioning.UNSPECIFIED],
     ["imageCrf", imageCrf !== undefined],
-    ["stage2Strength", loras.length > 0],
+    ["stage2Strength", secondStrengths.value.length > 0],
   ];
   return there.flatMap(([field, is]) => (is ? [field] : []));
 });

@@ -13,11 +13,12 @@ export const untaken = signal<Record<Place, string>>({ start: "", end: "" });
 
 /** Takes files: one into `place` or where one is missing, two as start and end. */
 export async function take(files: readonly File[], place?: Place): Promise<void> {
-  const [first, second] = files;
+  const [first, second, ...others] = files;
   if (!first) return;
   if (second && !place) {
     form.method.value = "ends";
     await Promise.all([takeOne(first, "start"), takeOne(second, "end")]);
+    if (others.length > 0) leaveOut(others, "end");
     return;
   }
   const free: Place = form.method.peek() === "ends" && start.peek() && !end.peek() ? "end" : "start";
@@ -34,6 +35,13 @@ async function takeOne(file: File, place: Place): Promise<void> {
   untaken.value = { ...untaken.peek(), [place]: why };
   if (picture) put(place, picture);
   else say(why);
+}
+
+/** Says that there were more files than a clip takes. */
+function leaveOut(files: File[], place: Place): void {
+  const why = text.peek().tooMany(files.map(({ name }) => name).join(", "));
+  untaken.value = { ...untaken.peek(), [place]: [untaken.peek()[place], why].filter(Boolean).join(" ") };
+  say(why);
 }
 
 /** Images among what is dropped or pasted. */

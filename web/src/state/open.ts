@@ -1,7 +1,9 @@
-// The generation that is open: fetched, then followed; a tab follows one at a time.
+// The generation that is open: fetched, then followed; a tab follows one at a time, or looks at it now and then where other tabs
+// follow theirs.
 import { batch, signal } from "@preact/signals";
 import { calls } from "../api/calls";
 import { insist } from "../api/insist";
+import { inPlace, untilSeen } from "../api/places";
 import { problemOf, type Problem } from "../api/problem";
 import { follow } from "../api/watch";
 import type { Generation } from "../gen/ltx/v1/generation_pb";
@@ -15,6 +17,11 @@ export const missing = signal<Problem | undefined>();
 /** Why it is not heard of just now. */
 export const unheard = signal<Problem | undefined>();
 
+/** Whether it is looked at now and then, because other tabs keep the connections that there are for following. */
+export const glanced = signal(false);
+
+const EVERY_MS = 2500;
+
 // What was seen of generations that were open before: coming back goes on behind their last event.
 const before = new Map<string, Live>();
 
@@ -23,6 +30,7 @@ export function open(id: string): () => void {
   const stop = new AbortController();
   batch(() => {
     opened.value = missing.value = unheard.value = undefined;
+    glanced.value = false;
     live.value = before.get(id);
   });
   run(id, stop.signal).catch((thrown: unknown) => {
@@ -49,7 +57,18 @@ async function run(id: string, stop: AbortSignal): Promise<void> {
     live.value = now;
     if (now.done) opened.value = now.done;
   };
-  await follow(id, known?.seen ?? 0n, stop, hear, wait);
+  for (;;) {
+    const followed = await inPlace((leave) => {
+      glanced.value = false;
+      return follow(id, before.get(id)?.seen ?? 0n, leave, hear, wait);
+    }, stop);
+    if (followed) break;
+    glanced.value = true;
+    await untilSeen(document.hidden ? EVERY_MS * 4 : EVERY_MS, stop);
+    const now = await fetch();
+    if (now) live.value = { ...liveOf(now), preview: live.peek()?.preview };
+    if (now && isFinal(now.state)) break;
+  }
   before.delete(id);
   await fetch();
 }

@@ -2,7 +2,7 @@
 import { clone, create, type MessageInitShape } from "@bufbuild/protobuf";
 import { batch } from "@preact/signals";
 import { GenerationSpecSchema, GuidanceSchema, type GenerationSpec, type Guidance, type ImageSchema } from "../gen/ltx/v1/spec_pb";
-import { carried, carryFrom } from "./carried";
+import { carried, carryFrom, secondStrengths } from "./carried";
 import { modelOf, node } from "./node";
 import { cfg, end, form, fps, frames, guided, height, readsNegative, stages, start, steps, width } from "./form";
 
@@ -46,7 +46,7 @@ export function specOf(sources: Sources): GenerationSpec {
   const first = image(sources.start, f.startStrength.value);
   const last = image(sources.end, f.endStrength.value);
   const both = f.method.value === "ends";
-  const { flow, sigmas, refineSigmas, conditioning, imageCrf, loras } = carried.value;
+  const { flow, sigmas, refineSigmas, conditioning, imageCrf } = carried.value;
   const guidance = guidanceOf();
   return create(GenerationSpecSchema, {
     prompt: f.prompt.value,
@@ -80,7 +80,7 @@ export function specOf(sources: Sources): GenerationSpec {
     },
     beyondTrainedLength: f.beyondTrained.value,
     loras: Object.entries(f.loras.value).map(([name, strength]) => {
-      const second = loras.find((lora) => lora.name === name)?.stage2Strength;
+      const second = secondStrengths.value.find((lora) => lora.name === name)?.stage2Strength;
       return { name, strength, ...(second === undefined ? {} : { stage2Strength: second }) };
     }),
   });

@@ -60,6 +60,7 @@ export const en = {
   remove: "Remove",
   swap: "Swap start and end",
   notAnImage: (name: string) => `${name} is no PNG, JPEG or WebP that can be read. Choose another file.`,
+  tooMany: (names: string) => `A clip takes two images at most. Left out: ${names}.`,
   tooLarge: (name: string, limit: string) => `${name} is larger than this node takes (${limit}). Choose a smaller file.`,
   cropWhole: "The whole picture is in the frame.",
   cropCut: (percent: string) => `${percent} of it lies outside the frame (darkened).`,
@@ -194,6 +195,7 @@ export const en = {
   preview: "Preview",
   previewAlt: "The middle of the clip, as it looks at this step",
   previewNone: "A preview appears with the first steps.",
+  glanced: "Other tabs of this page follow their clips live. This one looks every few seconds, and shows no new previews.",
   resumed: "It went on from a saved step after the node had stopped.",
   cancel: "Cancel",
   cancelling: "Stops within one step…",
@@ -247,6 +249,7 @@ export const en = {
   givenAlt: "The image that was given, cropped to the clip",
   madeAlt: "The frame that was made",
   givenGone: "The node no longer keeps the image that was given.",
+  madeGone: "The node no longer keeps the file.",
   madeUndecoded: "This browser cannot decode the video's last frame.",
   comparing: "Fetching the pictures…",
   psnr: "PSNR",
@@ -313,7 +316,7 @@ export const en = {
   playOf: (prompt: string) => `Play: ${prompt}`,
   openOf: (prompt: string) => prompt || "Clip without a prompt",
   fetchingMore: "Fetching more…",
-  filesGone: "files expired",
+  filesGone: "Files expired",
 
   // Node
   nodeTitle: "Node",

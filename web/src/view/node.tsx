@@ -1,10 +1,16 @@
 // The node: what it runs on, how busy it is, what it serves and allows.
 import { token } from "../api/session";
 import type { Model } from "../gen/ltx/v1/node_service_pb";
+import { forgetKept } from "../state/keeping";
 import { node } from "../state/node";
 import { moment, text } from "../text";
 import { Digest } from "./clip/mark";
 import { Bar, Facts } from "./parts";
+
+function leave(): void {
+  token.value = "";
+  forgetKept();
+}
 
 export function NodeView() {
   const t = text.value;
@@ -43,7 +49,7 @@ function Sections() {
             ]}
           />
           {token.value && (
-            <button type="button" onClick={() => (token.value = "")}>
+            <button type="button" onClick={leave}>
               {t.leave}
             </button>
           )}

@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { GenerationState, type Generation } from "../../gen/ltx/v1/generation_pb";
 import { imagesOf } from "../../state/commands";
 import { isFinal } from "../../state/live";
+import type { Film } from "../../state/pair";
 import { live, missing, open, opened, unheard } from "../../state/open";
 import { moment, text } from "../../text";
 import { Commands } from "../commands";
@@ -51,7 +52,7 @@ function Clip(props: { generation: Generation }) {
   const done = state === GenerationState.DONE;
   const kept = generation.outputs.length > 0;
   const spec = generation.spec!;
-  const [url, setUrl] = useState<string>();
+  const [url, setUrl] = useState<Film>();
   const both = !!imagesOf(spec).end;
   const heading = useRef<HTMLHeadingElement>(null);
   // Who came here heard the heading of an empty view; the clip's own takes its place.

@@ -2,11 +2,11 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Generation } from "../../gen/ltx/v1/generation_pb";
 import type { Likeness } from "../../media/likeness";
-import { loadPair, type Pair, type Which } from "../../state/pair";
+import { loadPair, type Film, type Pair, type Which } from "../../state/pair";
 import { text } from "../../text";
 import { Segments } from "../parts";
 
-export function Compare(props: { generation: Generation; video: string | undefined }) {
+export function Compare(props: { generation: Generation; video: Film }) {
   const t = text.value;
   const { generation, video } = props;
   const both = generation.spec?.images.case === "startEndImages";
@@ -55,7 +55,7 @@ export function Compare(props: { generation: Generation; video: string | undefin
 
 function Pictures(props: { pair: Pair; how: "beside" | "over" }) {
   const t = text.value;
-  const { given, made } = props.pair;
+  const { given, made, gone } = props.pair;
   const [share, slide] = useState(50);
   const givenCanvas = given && <Pixels pixels={given} label={t.givenAlt} />;
   const madeCanvas = made && <Pixels pixels={made} label={t.madeAlt} />;
@@ -94,7 +94,7 @@ function Pictures(props: { pair: Pair; how: "beside" | "over" }) {
         <figcaption>{t.given}</figcaption>
       </figure>
       <figure>
-        {madeCanvas ?? <p class="note">{t.madeUndecoded}</p>}
+        {madeCanvas ?? <p class="note">{gone ? t.madeGone : t.madeUndecoded}</p>}
         <figcaption>{t.made}</figcaption>
       </figure>
     </div>

@@ -4,6 +4,7 @@ import { problemOf, type Problem } from "../../api/problem";
 import { calls } from "../../api/calls";
 import { GenerationState, Stage, type Generation } from "../../gen/ltx/v1/generation_pb";
 import type { Live } from "../../state/live";
+import { glanced } from "../../state/open";
 import { say } from "../../state/say";
 import { text } from "../../text";
 import { ProblemText } from "../problem";
@@ -27,6 +28,7 @@ export function Progress(props: { generation: Generation; live: Live }) {
           </p>
         )}
         {running && <Stages generation={generation} live={live} />}
+        {glanced.value && <p class="hint">{t.glanced}</p>}
         {live.resumed && <p class="hint">{t.resumed}</p>}
         <Cancel id={generation.id} cancelling={live.cancelling} />
       </div>

@@ -3,10 +3,11 @@ import { useEffect, useState } from "preact/hooks";
 import { fetchOutput } from "../../api/download";
 import { problemOf, type Problem } from "../../api/problem";
 import { Output, type Generation } from "../../gen/ltx/v1/generation_pb";
+import type { Film } from "../../state/pair";
 import { percent, text } from "../../text";
 import { ProblemText } from "../problem";
 
-export function Video(props: { generation: Generation; ready(url: string): void }) {
+export function Video(props: { generation: Generation; ready(film: Film): void }) {
   const t = text.value;
   const { id, spec } = props.generation;
   const [url, setUrl] = useState<string>();
@@ -21,7 +22,11 @@ export function Video(props: { generation: Generation; ready(url: string): void 
         setUrl(made);
         props.ready(made);
       },
-      (thrown: unknown) => stop.signal.aborted || fail(problemOf(thrown)),
+      (thrown: unknown) => {
+        if (stop.signal.aborted) return;
+        fail(problemOf(thrown));
+        props.ready("gone");
+      },
     );
     return () => {
       stop.abort();

@@ -6,7 +6,7 @@ import { Tile } from "./tile";
 
 const GAP = 16;
 const LEAST_WIDTH = 220;
-const CAPTION = 84;
+const CAPTION = 101;
 const BEYOND = 2; // rows above and below the window
 
 /** How the grid lies in the window. */

@@ -3,6 +3,7 @@ import { useEffect } from "preact/hooks";
 import { effect } from "@preact/signals";
 import { ask, asking, forgetRefusal, stopAsking, type Pictures } from "../../state/asking";
 import { complete, end, form, start } from "../../state/form";
+import { forgetKept } from "../../state/keeping";
 import { go } from "../../state/route";
 import { say } from "../../state/say";
 import { emptySources, isSeed, specOf } from "../../state/spec";
@@ -33,7 +34,9 @@ export function Ask(props: { blocked: boolean; show(): void }) {
     if (props.blocked || !isSeed(form.seed.value)) return props.show();
     const pictures: Pictures = form.method.value === "ends" ? [start.value!, end.value!] : [start.value!];
     const made = await ask(specOf(emptySources()), pictures);
-    if (made) go(`clip/${made.id}`);
+    if (!made) return;
+    forgetKept();
+    go(`clip/${made.id}`);
   };
   const waiting = state.is === "sending" || state.is === "uploading" ? state.waiting : undefined;
   return (

@@ -19,7 +19,7 @@ function Share(props: { label: string; field: Signal<number> }) {
   const t = text.value;
   const value = props.field.value;
   return (
-    <Field label={props.label} hint={`${value}. ${t.strengthHint}`}>
+    <Field label={props.label} hint={`${value}; ${t.strengthHint}`}>
       {(ids) => (
         <input
           {...ids}
