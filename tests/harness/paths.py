@@ -11,5 +11,7 @@ PICTURES = ROOT / "scripts/demo-pictures"
 TLS = ROOT / "crates/ltx-server/tests/wire/tls"
 # A node's own configuration must not come from whoever runs the tests.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("LTXD_")}
+# Nothing that an earlier command has kept may spare this one work.
+ENVIRONMENT["LTXD_NO_CACHE"] = "true"
 # Seconds after which something hangs, on a machine however busy.
 GUARD = 600

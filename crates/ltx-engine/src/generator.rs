@@ -2,7 +2,7 @@
 //!
 //! Must not know how frames are made, or where they are kept.
 
-use crate::{EngineError, LatentStore, PreviewSink};
+use crate::{Cache, EngineError, LatentStore, PreviewSink};
 use ltx_media::FrameWriter;
 use ltx_policy::Admitted;
 use ltx_types::{CancelToken, Generation, ProgressSink, Stage};
@@ -33,6 +33,8 @@ pub struct Run<'a> {
     pub store: &'a dyn LatentStore,
     /// Receives pictures of the clip in the making, while it wants any.
     pub previews: &'a dyn PreviewSink,
+    /// Keeps what other runs need as well.
+    pub cache: &'a dyn Cache,
 }
 
 /// Seconds spent in a stage, loading its weights included.
@@ -44,6 +46,25 @@ pub struct StageSeconds {
     pub seconds: f64,
 }
 
+/// Where the contexts of a run's prompts came from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Contexts {
+    /// Taken from the cache.
+    pub cached: usize,
+    /// Computed by the text encoder, which is not loaded where there are none.
+    pub encoded: usize,
+}
+
+impl Contexts {
+    /// The part of the text encoding that was not spared: 0 to 1.
+    pub fn share(self) -> f64 {
+        match self.cached + self.encoded {
+            0 => 1.0,
+            all => self.encoded as f64 / all as f64,
+        }
+    }
+}
+
 /// What a finished generation yields beside its frames.
 #[derive(Debug, Clone, Serialize)]
 pub struct Outcome {
@@ -51,6 +72,8 @@ pub struct Outcome {
     pub frames: usize,
     /// Wall-clock seconds by stage.
     pub seconds: Vec<StageSeconds>,
+    /// Where the contexts of its prompts came from.
+    pub contexts: Contexts,
     /// SHA-256 of the final latent: f32, little-endian, `[C, F, H, W]`.
     pub latent_sha256: String,
     /// SHA-256 of the frames: RGB8, in order.

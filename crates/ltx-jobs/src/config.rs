@@ -3,7 +3,7 @@
 //!
 //! Must not know where keys come from, nor defaults: those are ltxd's defaults.toml.
 
-use crate::RunFaults;
+use crate::{CacheSettings, RunFaults};
 use ltx_types::{
     FieldError,
     settings::{Bounded, Bytes, Count, PerSecond, SomeBytes, bytes_or_none, hours},
@@ -69,6 +69,8 @@ pub struct Settings {
     pub limits: Limits,
     /// How long finished work is kept.
     pub retention: Retention,
+    /// How much is kept of what was computed.
+    pub cache: CacheSettings,
     /// What every run meets on a node for tests of clients; such a node says so in every mark. `None` on any other node.
     #[serde(skip)]
     pub testing: Option<RunFaults>,

@@ -3,7 +3,7 @@
 //! Must not know either side.
 
 use crate::{
-    ClientId, CurrentPolicy, GenerationId, GenerationRecord, JobsConfig, JobsError, Models, Result,
+    ClientId, CurrentPolicy, GenerationId, GenerationRecord, JobsConfig, JobsError, Models, Result, TensorCache,
     clock::{NodeClock, Now},
     estimate::{Forecast, Workload},
     folder::Space,
@@ -13,6 +13,7 @@ use crate::{
     rate::RateLimit,
     testing::Testing,
 };
+use ltx_engine::{Cache, Contexts};
 use ltx_types::{Generation, ModelRules, Schedule, sentence};
 use parking_lot::{Mutex, RwLock};
 use std::{sync::Arc, time::Duration};
@@ -26,6 +27,7 @@ pub(crate) struct Core {
     pub(crate) previews: Arc<Previews>,
     pub(crate) models: Arc<dyn Models>,
     pub(crate) space: Box<dyn Space>,
+    pub(crate) cache: TensorCache,
     pub(crate) clock: NodeClock,
     /// Held while a generation is admitted, so that bounds hold and a request id is given once.
     pub(crate) admission: Mutex<()>,
@@ -50,6 +52,7 @@ pub(crate) struct CoreParts {
     pub(crate) events: Arc<dyn EventLog>,
     pub(crate) models: Arc<dyn Models>,
     pub(crate) space: Box<dyn Space>,
+    pub(crate) cache: TensorCache,
     pub(crate) policy: CurrentPolicy,
     pub(crate) clock: NodeClock,
 }
@@ -60,7 +63,7 @@ impl Core {
     /// # Errors
     /// `Database`, `Corrupt`.
     pub(crate) fn new(parts: CoreParts) -> Result<Self> {
-        let CoreParts { config, blobs, store, events, models, space, policy, clock } = parts;
+        let CoreParts { config, blobs, store, events, models, space, cache, policy, clock } = parts;
         let line = Box::new(MemoryLine::default());
         for record in store.queued()? {
             let work = models.rules(&record.model).and_then(|rules| Workload::of(&record, &rules));
@@ -78,6 +81,7 @@ impl Core {
             previews: Arc::default(),
             models,
             space,
+            cache,
             clock,
             admission: Mutex::new(()),
             decoding: Mutex::new(()),
@@ -146,7 +150,14 @@ impl Core {
     /// # Errors
     /// `Database`, `Corrupt`.
     pub(crate) fn forecast(&self, model: &str, request: &Generation) -> Result<Option<Forecast>> {
-        forecast(&*self.store, &Workload::new(model, request))
+        forecast(&*self.store, &Workload::new(model, request, self.contexts(model, request)))
+    }
+
+    /// Where the contexts of a request's prompts would come from now; nothing is known where nothing is kept.
+    pub(crate) fn contexts(&self, model: &str, request: &Generation) -> Contexts {
+        let keys = if self.cache.keeps() { self.models.context_keys(model, request) } else { Vec::new() };
+        let cached = keys.iter().filter(|key| self.cache.holds(key)).count();
+        Contexts { cached, encoded: keys.len() - cached }
     }
 
     /// Estimates again what waits for this model and schedule, now that a run of them was measured.

@@ -3,7 +3,7 @@
 //! Must not know the queue or the database.
 
 use crate::{LoadError, Models};
-use ltx_engine::{EngineError, Generator, LatentStore, Outcome, PreviewSink, Run};
+use ltx_engine::{Cache, EngineError, Generator, LatentStore, Outcome, PreviewSink, Run};
 use ltx_media::FrameWriter;
 use ltx_policy::Admitted;
 use ltx_types::{CancelToken, Generation, ProgressSink};
@@ -54,6 +54,7 @@ pub(crate) struct Task {
     pub(crate) cancel: CancelToken,
     pub(crate) store: Box<dyn LatentStore + Send>,
     pub(crate) previews: Box<dyn PreviewSink + Send>,
+    pub(crate) cache: Box<dyn Cache + Send>,
 }
 
 /// What comes back: the writers, unfinished, beside the outcome.
@@ -141,11 +142,12 @@ impl Owner {
 
     fn generate(&mut self, task: Task) -> Reply {
         self.caught(move |owner| {
-            let Task { model, request, mut writers, progress, cancel, store, previews } = task;
+            let Task { model, request, mut writers, progress, cancel, store, previews, cache } = task;
             cancel.check().map_err(EngineError::from).map_err(DeviceError::Generate)?;
             owner.load(&model)?;
             let (_, engine) = owner.engine.as_mut().ok_or(DeviceError::Gone)?;
-            let run = Run { progress: &*progress, cancel: &cancel, store: &*store, previews: &*previews };
+            let run =
+                Run { progress: &*progress, cancel: &cancel, store: &*store, previews: &*previews, cache: &*cache };
             let outcome = engine.generate(&request, &mut writers, &run).map_err(DeviceError::Generate)?;
             Ok((outcome, writers))
         })

@@ -7,6 +7,7 @@
 //! jobs.sqlite           the database (and its -wal, -shm)
 //! images/<sha256>       images of requests and uploads, by content
 //! latents/<id>          the saved latent of a running generation
+//! cache/<key>           what was computed once and is needed again (see `cache`)
 //! outputs/<id>/         video.mp4, poster.png, generation.json
 //! outputs/.<id>.partial the same, not yet complete
 //! ```

@@ -3,8 +3,8 @@
 //! Must not know the wire.
 
 use crate::{
-    ClientId, CurrentPolicy, Filter, GenerationId, GenerationRecord, JobsConfig, JobsError, Models, News, OutputKind,
-    Page, PageToken, Result, Space, Swept, UploadId, Watch,
+    CacheStatus, ClientId, CurrentPolicy, Filter, GenerationId, GenerationRecord, JobsConfig, JobsError, Models, News,
+    OutputKind, Page, PageToken, Result, Space, Swept, TensorCache, UploadId, Watch,
     clock::NodeClock,
     core::{Core, CoreParts},
     device::{Device, DeviceError},
@@ -14,7 +14,7 @@ use crate::{
     preview::PreviewWatch,
     runner,
     sqlite::SqliteLog,
-    sweep::{remove_orphans, sweep},
+    sweep::{remove_orphans, remove_unused, sweep},
     watch::{WatchEnd, WatchedGeneration},
 };
 use ltx_types::{ImageSource, ModelRules};
@@ -94,6 +94,8 @@ pub struct Status {
     pub output_bytes: u64,
     /// Bytes of kept uploads.
     pub upload_bytes: u64,
+    /// What is kept of what was computed.
+    pub cache: CacheStatus,
     /// What last went wrong where nobody waited for an answer.
     pub trouble: Option<String>,
 }
@@ -142,10 +144,13 @@ impl Jobs {
         store.recover(config.limits.fruitless_crashes.get(), &reach, clock.now())?;
         store.store_clock(clock.now())?;
         remove_orphans(&*folder, &*store)?;
+        let cache = TensorCache::new(&config.data.join("cache"), &config.cache);
+        cache.remove_partial();
+        remove_unused(&cache, &*store)?;
 
         let device = Device::start(Arc::clone(&models)).map_err(JobsError::file(&config.data))?;
         let device = Arc::new(device);
-        let parts = CoreParts { config, blobs: folder, store, events, models, space, policy, clock };
+        let parts = CoreParts { config, blobs: folder, store, events, models, space, cache, policy, clock };
         let core = Arc::new(Core::new(parts)?);
         let runner = Runner::start(&core, &device)?;
         Ok(Self(Arc::new(Inner { core, device, runner: Mutex::new(Some(runner)) })))
@@ -222,7 +227,7 @@ impl Jobs {
         self.get(client, id)
     }
 
-    /// Forgets a generation that has ended, with its outputs. Its request id can be used again. Waits for the disk.
+    /// Forgets a generation that has ended, with its outputs and what of the cache it alone has used. Its request id can be used again. Waits for the disk.
     ///
     /// # Errors
     /// `NotFound`; `NotEnded`; `Database`, `StorageFull`, `File`.
@@ -230,7 +235,8 @@ impl Jobs {
         let core = self.core();
         core.store.delete(client, id)?;
         core.events.end(id, WatchEnd::Deleted);
-        core.blobs.delete_of(Shelf::Outputs, id)
+        core.blobs.delete_of(Shelf::Outputs, id)?;
+        remove_unused(&core.cache, &*core.store)
     }
 
     /// Opens an output.
@@ -289,6 +295,7 @@ impl Jobs {
             free_bytes,
             output_bytes: kept.outputs,
             upload_bytes: kept.uploads,
+            cache: core.cache.status(),
             trouble: core.trouble(),
         })
     }

@@ -9,6 +9,7 @@
 //! the same frames; every output carries the mark; nothing is seen by another client.
 #![forbid(unsafe_code)]
 
+mod cache;
 mod clock;
 mod config;
 mod core;
@@ -45,6 +46,7 @@ mod tail;
 mod testing;
 mod watch;
 
+pub use cache::{CacheSettings, CacheStatus, TensorCache};
 pub use config::{JobsConfig, Limits, Retention, Settings};
 pub use device::DeviceError;
 pub use error::{JobsError, LegalShape, Result};

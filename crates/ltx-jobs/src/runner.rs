@@ -4,6 +4,7 @@
 
 use crate::{
     EventKind, Failure, FailureCode, Finished, GenerationRecord, JobsError, Result, StageTime, State,
+    cache::RunCache,
     core::{Core, in_milliseconds},
     device::{Device, DeviceError, Made, Task, panic_message},
     estimate::{self, Forecast},
@@ -222,6 +223,7 @@ impl Attempt<'_> {
             cancel: self.cancel.clone(),
             store,
             previews: Box::new(previews),
+            cache: Box::new(RunCache::new(core, record.id)),
         };
         let reply = self.device.generate(task).recv().unwrap_or(Err(DeviceError::Gone));
         let made_to = disturbed.and_then(|disturbed| disturbed.failure());

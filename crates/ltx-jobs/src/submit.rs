@@ -96,7 +96,8 @@ impl Jobs {
         }
         core.check_room(client)?;
         let id = GenerationId::new();
-        let waiting = Waiting { id, work: Some(Workload::new(model, checked.request())), seconds: predicted.seconds };
+        let work = Workload::new(model, checked.request(), core.contexts(model, checked.request()));
+        let waiting = Waiting { id, work: Some(work), seconds: predicted.seconds };
         {
             let place = core.line.place_of_new(client);
             let _files = core.files.read();
@@ -152,7 +153,9 @@ impl Jobs {
     pub fn estimate(&self, client: &ClientId, admitted: &Admitted<Generation>) -> Result<Estimate> {
         let core = self.core();
         let (model, request) = (admitted.model().ok_or(JobsError::NoModel)?, admitted.request());
-        let plan = |request: &Generation| core.models.plan(model, request).map(|plan| plan.peak());
+        // The prompts are the same at every size.
+        let encodes = core.contexts(model, request).share() > 0.0;
+        let plan = |request: &Generation| core.models.plan(model, request, encodes).map(|plan| plan.peak());
         let peak = plan(request).ok_or_else(|| JobsError::ModelUnavailable { model: model.to_owned() })?;
         let forecast = core.forecast(model, request)?;
         let predicted = Prediction {

@@ -4,7 +4,7 @@
 //! which the next start removes.
 
 use crate::{
-    GenerationId, Result, WatchEnd,
+    GenerationId, Result, TensorCache, WatchEnd,
     core::Core,
     ports::{Blobs, FileOwners, Shelf, Store},
 };
@@ -39,6 +39,7 @@ pub(crate) fn sweep(core: &Core) -> Result<Swept> {
         core.events.end(*id, WatchEnd::Deleted);
     }
     sweep_images(core)?;
+    remove_unused(&core.cache, &*core.store)?;
     core.store.store_clock(now)?;
     Ok(Swept { outputs: outputs.len(), uploads, records: records.len() })
 }
@@ -59,6 +60,17 @@ pub(crate) fn remove_orphans(blobs: &dyn Blobs, store: &dyn Store) -> Result<()>
     remove_others(blobs, Shelf::Outputs, &names(with_outputs))?;
     remove_others(blobs, Shelf::Latents, &names(unfinished))?;
     remove_others(blobs, Shelf::Images, &needed_images(store)?)
+}
+
+/// Removes from the cache what was used by no generation of which anything is known, and what was not used for too long.
+///
+/// # Errors
+/// `Database`.
+pub(crate) fn remove_unused(cache: &TensorCache, store: &dyn Store) -> Result<()> {
+    let unused = store.unused_cached(cache.keys().iter().map(ToString::to_string).collect())?;
+    unused.iter().filter_map(|key| key.parse().ok()).for_each(|key| cache.remove(&key));
+    cache.expire();
+    Ok(())
 }
 
 fn needed_images(store: &dyn Store) -> Result<HashSet<OsString>> {

@@ -14,7 +14,7 @@ use crate::{
     schedule::family_sigmas,
 };
 use candle_core::{Device, Tensor};
-use ltx_engine::{NoPreviews, NotSaved, Run};
+use ltx_engine::{NoCache, NoPreviews, NotSaved, Run};
 use ltx_model::{architecture::Conditioning, text_encoder::MAX_TOKENS};
 use ltx_nn::{Taps, synchronize};
 use ltx_types::{CancelToken, FieldError, Generation, NoProgress, SamplingStage, Seed, Stage};
@@ -87,7 +87,8 @@ impl Bench {
             prompt.clone_into(&mut request.prompt);
         }
         let cancel = CancelToken::new();
-        let run = Run { progress: &NoProgress, cancel: &cancel, store: &NotSaved, previews: &NoPreviews };
+        let run =
+            Run { progress: &NoProgress, cancel: &cancel, store: &NotSaved, previews: &NoPreviews, cache: &NoCache };
         match stage {
             BenchStage::TextEncoding => self.text(&request, &run),
             BenchStage::ImageEncoding => self.encode(&request, &run),
@@ -101,7 +102,7 @@ impl Bench {
 
     fn text(&mut self, request: &Generation, run: &Run<'_>) -> Result<Timed> {
         let prompts = [self.engine.prompts().encode("prompt", &request.prompt)?];
-        let fit = self.engine.fit(request)?;
+        let fit = self.engine.fit(request, true)?;
         if !self.has_points() {
             // T5 is loaded by the first run.
             self.engine.text_encoder(&fit, SamplingStage::First)?.load_held()?;
@@ -116,7 +117,7 @@ impl Bench {
         let open = |condition| PreparedImage::open(condition, request.image_crf);
         let images = request.images.iter().map(open).collect::<Result<Vec<_>>>()?;
         let (images, _) = self.engine.drawn(request, images)?;
-        let encoder = self.engine.video_encoder(&self.engine.fit(request)?)?;
+        let encoder = self.engine.video_encoder(&self.engine.fit(request, true)?)?;
         let (seconds, images) =
             self.timed(|| self.engine.encode_images(&encoder, request, &images, (run, &Taps::off()), false))?;
         let output = images[0][0].latent.clone();
@@ -130,7 +131,7 @@ impl Bench {
         }
         let contexts = earlier(&self.contexts, "text encoding")?;
         let engine = &self.engine;
-        let fit = engine.fit(request)?;
+        let fit = engine.fit(request, true)?;
         let transformer = engine.transformer(&fit, SamplingStage::First)?;
         transformer.load_held()?;
         let (state, tokens) = self.noise(request)?;
@@ -177,7 +178,7 @@ impl Bench {
                 state.clip_latent(&tokens)?
             }
         };
-        let fit = self.engine.fit(request)?;
+        let fit = self.engine.fit(request, true)?;
         let decoder = self.engine.video_decoder(&fit)?;
         let mut chunks = Vec::new();
         let (seconds, ()) = self.timed(|| {

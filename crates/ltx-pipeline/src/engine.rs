@@ -27,7 +27,7 @@ use ltx_types::{DistilledLora, Generation, LoraUse, ModelFiles, ModelRules, Samp
 use ltx_weights::{LoadReport, Wear};
 pub(crate) use parts::LatentUpsampling;
 use parts::{Parts, StagedStacks};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The first version whose distilled model the authors sample by ancestral Euler.
 const ANCESTRAL_SINCE: (u32, u32) = (2, 5);
@@ -59,6 +59,8 @@ pub struct EngineOptions {
     pub ancestral: Option<bool>,
     /// Takes shapes from the files and draws the values, for measurements at sizes whose weights are not here.
     pub random_weights: bool,
+    /// What tells this program from another one whose results may differ in a bit; part of the keys of what is kept.
+    pub build: String,
 }
 
 impl Default for EngineOptions {
@@ -76,6 +78,7 @@ impl Default for EngineOptions {
             previews: true,
             ancestral: None,
             random_weights: false,
+            build: String::new(),
         }
     }
 }
@@ -98,6 +101,8 @@ pub struct Engine {
     /// Where parts lie and compute, as plans count it.
     pub(crate) placement: Placement,
     pub(crate) options: EngineOptions,
+    /// SHA-256 of what all its contexts have in common; nothing where they cannot be told from others.
+    pub(crate) text_weights: OnceLock<Option<[u8; 32]>>,
 }
 
 /// What carries weights to a device, if they have to be carried.
@@ -152,6 +157,7 @@ impl Engine {
             carrier,
             placement,
             options,
+            text_weights: OnceLock::new(),
         };
         Ok(engine.measured())
     }

@@ -5,10 +5,10 @@
 use crate::{
     Engine, Noise, PipelineError, Result, Sigmas, adain,
     conditioning::{ConditionedImage, Drawn, PreparedImage, StageSize, TokenState, Upsampled},
+    contexts::{Needing, prompt_taps, prompts_of},
     decode::{behind_second_pass, decode_tiled},
     engine::LatentUpsampling,
     latent::LatentState,
-    opened::{T5Files, TextFiles},
     plan::Fit,
     preview::Previewer,
     rgb::each_rgb_frame,
@@ -16,7 +16,7 @@ use crate::{
     schedule::family_sigmas,
 };
 use candle_core::{DType, Tensor};
-use ltx_engine::{EngineError, Generator, Outcome, Run, StageSeconds};
+use ltx_engine::{Contexts, EngineError, Generator, Outcome, Run, StageSeconds};
 use ltx_media::FrameWriter;
 use ltx_model::{
     architecture::Conditioning,
@@ -26,7 +26,7 @@ use ltx_model::{
 };
 use ltx_nn::Taps;
 use ltx_policy::Admitted;
-use ltx_types::{FieldError, Generation, Guidance, LatentShape, PixelShape, Progress, SamplingStage, Stage, Stages};
+use ltx_types::{FieldError, Generation, LatentShape, PixelShape, Progress, SamplingStage, Stage, Stages};
 use ltx_weights::LoraHalf;
 use sha2::{Digest, Sha256};
 use std::time::Instant;
@@ -40,7 +40,7 @@ impl Generator for Engine {
     ) -> Result<Outcome, EngineError> {
         let mut digest = Sha256::new();
         let mut frames = 0;
-        let (latent, seconds) = self.run(request.request(), run, &Taps::off(), |chunk| {
+        let Ran { latent, seconds, contexts } = self.run(request.request(), run, &Taps::off(), |chunk| {
             each_rgb_frame(&chunk, |frame| {
                 digest.update(frame);
                 frames += 1;
@@ -50,8 +50,18 @@ impl Generator for Engine {
         let values = latent.flatten_all().and_then(|latent| latent.to_vec1::<f32>()).map_err(PipelineError::from)?;
         let latent: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         let latent_sha256 = format!("{:x}", Sha256::digest(latent));
-        Ok(Outcome { frames, seconds, latent_sha256, frames_sha256: format!("{:x}", digest.finalize()) })
+        Ok(Outcome { frames, seconds, contexts, latent_sha256, frames_sha256: format!("{:x}", digest.finalize()) })
     }
+}
+
+/// What a run yields beside its chunks.
+pub(crate) struct Ran {
+    /// The final latent.
+    pub(crate) latent: Tensor,
+    /// The time of every stage.
+    pub(crate) seconds: Vec<StageSeconds>,
+    /// Where the contexts came from.
+    pub(crate) contexts: Contexts,
 }
 
 /// What the stages work with once everything that can be wrong with a request has been looked at.
@@ -64,23 +74,26 @@ struct Prepared {
 }
 
 impl Engine {
-    /// Runs a generation beneath the policy gate; `each` receives decoded chunks `[1, 3, f, H, W]`. Returns the final
-    /// latent and the time of every stage.
+    /// Runs a generation beneath the policy gate; `each` receives decoded chunks `[1, 3, f, H, W]`.
     pub(crate) fn run(
         &self,
         request: &Generation,
         run: &Run<'_>,
         taps: &Taps,
         each: impl FnMut(Tensor) -> Result<()>,
-    ) -> Result<(Tensor, Vec<StageSeconds>)> {
+    ) -> Result<Ran> {
         let prepared = self.prepare(request, taps)?;
-        let fit = &self.fit(request)?;
-        self.make_room(fit);
         let mut clock = Clock::default();
         let over =
             request.stages == Stages::Two && LatentState::saved(run.store)?.is_some_and(|saved| saved.is_refining());
-        let contexts = clock
-            .time(Stage::TextEncoding, || self.encode_for(request, &prepared.prompts, (run, fit), (taps, over)))?;
+        let needing = Needing { request, wear: &self.ltx.loras.wear(&request.loras)?, over };
+        let begun = Instant::now();
+        let mut contexts = self.kept_contexts(needing, &prepared.prompts, run.cache);
+        let fit = &self.fit(request, !contexts.are_complete())?;
+        self.make_room(fit);
+        self.complete_contexts(&mut contexts, &prepared.prompts, (run, fit), taps)?;
+        clock.add(Stage::TextEncoding, begun);
+        let (origin, contexts) = (contexts.origin(), contexts.by_stage());
         let images = clock.time(Stage::ImageEncoding, || {
             let encoder = self.video_encoder(fit)?;
             self.encode_images(&encoder, request, &prepared.images, (run, taps), over)
@@ -99,7 +112,7 @@ impl Engine {
             };
             decode_tiled(&decoder, &noised, &fit.tiles, (run.cancel, run.progress), each)
         })?;
-        Ok((latent, clock.0))
+        Ok(Ran { latent, seconds: clock.0, contexts: origin })
     }
 
     /// Everything that can be refused without touching a weight.
@@ -120,10 +133,8 @@ impl Engine {
         if let Some(guidance) = &request.guidance {
             guidance.check_blocks(Some(self.architecture().transformer.num_layers))?;
         }
-        let mut prompts = vec![self.prompts().encode("prompt", &request.prompt)?];
-        if request.guidance.as_ref().is_some_and(Guidance::uses_cfg) {
-            prompts.push(self.prompts().encode("negative_prompt", &request.negative_prompt)?);
-        }
+        let encode = |(field, text)| self.prompts().encode(field, text);
+        let prompts = prompts_of(request).into_iter().map(encode).collect::<Result<Vec<_>>>()?;
         for (prompt, taps) in prompts.iter().zip(prompt_taps(taps)) {
             let (ids, mask) = self.text.padded(prompt, self.options.text_slots);
             let row = |values: &[i64]| Ok(Tensor::from_slice(values, (1, values.len()), &candle_core::Device::Cpu)?);
@@ -167,85 +178,6 @@ impl Engine {
         taps.record("noise", || Ok(drawn.decoding.clone()))?;
         taps.record("timestep", || Ok(Tensor::new(&[noise.timestep as f32], latent.device())?))?;
         Ok(decoder.noised(latent, &drawn.decoding, noise.scale, &taps)?)
-    }
-
-    /// The contexts of each stage. Where LoRA files make another connector in the second one, which has no negative prompt, the
-    /// prompt is encoded for it again. Of a first stage that is `over` nothing is encoded.
-    fn encode_for(
-        &self,
-        request: &Generation,
-        prompts: &[TokenIds],
-        (run, fit): (&Run<'_>, &Fit),
-        (taps, over): (&Taps, bool),
-    ) -> Result<[Vec<Tensor>; 2]> {
-        let again = request.stages == Stages::Two && self.is_dressed_anew(LoraHalf::Text, fit);
-        if over {
-            let stage = if again { SamplingStage::Second } else { SamplingStage::First };
-            let contexts = self.encode_in(stage, &prompts[..1], ([0, 1], run, fit), taps)?;
-            return Ok([contexts.clone(), contexts]);
-        }
-        if !again {
-            let contexts = self.encode_prompts(prompts, run, fit, taps)?;
-            return Ok([contexts.clone(), contexts]);
-        }
-        let first = self.encode_in(SamplingStage::First, prompts, ([0, 2], run, fit), taps)?;
-        let second = self.encode_in(SamplingStage::Second, &prompts[..1], ([1, 2], run, fit), &Taps::off())?;
-        Ok([first, second])
-    }
-
-    /// One context per prompt, as the first stage has them.
-    pub(crate) fn encode_prompts(
-        &self,
-        prompts: &[TokenIds],
-        run: &Run<'_>,
-        fit: &Fit,
-        taps: &Taps,
-    ) -> Result<Vec<Tensor>> {
-        self.encode_in(SamplingStage::First, prompts, ([0, 1], run, fit), taps)
-    }
-
-    /// One context per prompt, as a stage has them; `turn` of `turns` encodings, for the progress.
-    fn encode_in(
-        &self,
-        stage: SamplingStage,
-        prompts: &[TokenIds],
-        ([turn, turns], run, fit): ([usize; 2], &Run<'_>, &Fit),
-        taps: &Taps,
-    ) -> Result<Vec<Tensor>> {
-        if let TextFiles::T5(text) = &self.text {
-            return self.encode_t5(text, prompts, run, taps);
-        }
-        let encoder = self.text_encoder(fit, stage)?;
-        let total = encoder.layers();
-        let report = |done| {
-            let (done, total) = (turn * total + done, turns * total);
-            run.progress.report(Progress { stage: Stage::TextEncoding, done, total });
-        };
-        let before_layer = |layer| {
-            report(layer);
-            run.cancel.check().map_err(PipelineError::from)
-        };
-        let contexts = encoder.encode(prompts, before_layer, &prompt_taps(taps))?;
-        report(total);
-        Ok(contexts)
-    }
-
-    /// T5's states of every prompt; they are the context.
-    fn encode_t5(&self, text: &T5Files, prompts: &[TokenIds], run: &Run<'_>, taps: &Taps) -> Result<Vec<Tensor>> {
-        let encoder = self.t5(text)?;
-        let total = encoder.layers();
-        let report = |done| run.progress.report(Progress { stage: Stage::TextEncoding, done, total });
-        let before_layer = |layer| {
-            report(layer);
-            run.cancel.check().map_err(PipelineError::from)
-        };
-        let contexts = encoder.encode(prompts, before_layer)?;
-        for (context, taps) in contexts.iter().zip(prompt_taps(taps)) {
-            let padding = self.options.text_slots.saturating_sub(context.dim(1)?);
-            taps.record("video_context", || Ok(context.pad_with_zeros(1, 0, padding)?))?;
-        }
-        report(total);
-        Ok(contexts)
     }
 
     /// Every image at every stage's size, `[stage][image]`, so that the encoder is loaded once. Where the first stage is `over`, only
@@ -299,7 +231,7 @@ impl Engine {
         let [first_sampler, second_sampler] = self.samplers(request);
         let saved = LatentState::saved(run.store)?;
         let started = Instant::now();
-        let anew = request.stages == Stages::Two && self.is_dressed_anew(LoraHalf::Video, fit);
+        let anew = request.stages == Stages::Two && self.is_dressed_anew(LoraHalf::Video, &fit.wear);
         // A first stage that is over needs no weights where the second has others.
         let over = matches!(saved, Some(LatentState { stage: Stage::Refining, .. }));
         let begun = if anew && over { SamplingStage::Second } else { SamplingStage::First };
@@ -450,8 +382,4 @@ fn stage_shapes(request: &Generation) -> Vec<PixelShape> {
         Stages::One => vec![request.pixels],
         Stages::Two => vec![request.pixels.first_stage(Stages::Two), request.pixels],
     }
-}
-
-fn prompt_taps(taps: &Taps) -> [Taps; 2] {
-    [taps.within("text.pos."), taps.within("text.neg.")]
 }

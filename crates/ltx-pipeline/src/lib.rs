@@ -8,6 +8,7 @@
 mod adain;
 pub mod bench;
 mod conditioning;
+mod contexts;
 mod decode;
 mod engine;
 mod error;

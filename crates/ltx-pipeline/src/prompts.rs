@@ -2,7 +2,7 @@
 //!
 //! Must not know weights or requests.
 
-use crate::{PipelineError, Result, opened::TextFiles};
+use crate::{PipelineError, Result, contexts::digest_of, opened::TextFiles};
 use ltx_engine::PromptTokens;
 use ltx_model::{
     t5::{T5_TOKENS, T5Tokenizer},
@@ -25,23 +25,31 @@ pub struct Prompts(Arc<Shared>);
 
 struct Shared {
     tokenizer: Tokenizer,
-    counted: Counted,
+    counted: Counted<Known>,
 }
 
-/// The SHA-256 of prompts and their numbers of tokens, those asked about last first. No text stays.
+/// What is known of a prompt's tokens.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    count: usize,
+    /// SHA-256 of them; nothing where they are too many, or the prompt cannot be encoded.
+    digest: Option<[u8; 32]>,
+}
+
+/// The SHA-256 of prompts and what is known of them, those asked about last first. No text stays.
 #[derive(Default)]
-struct Counted(Mutex<VecDeque<([u8; 32], Count)>>);
+struct Counted<T>(Mutex<VecDeque<([u8; 32], Count<T>)>>);
 
-/// A number of tokens, or the place where it will stand: whoever asks meanwhile waits for the one that counts.
-type Count = Arc<OnceLock<usize>>;
+/// What is known, or the place where it will stand: whoever asks meanwhile waits for the one that counts.
+type Count<T> = Arc<OnceLock<T>>;
 
-impl Counted {
-    fn get(&self, prompt: &str, count: impl FnOnce() -> usize) -> usize {
+impl<T: Copy> Counted<T> {
+    fn get(&self, prompt: &str, count: impl FnOnce() -> T) -> T {
         let digest: [u8; 32] = Sha256::digest(prompt).into();
         let place = {
             let mut all = self.0.lock();
             let known = all.iter().position(|(known, _)| *known == digest).and_then(|at| all.remove(at));
-            let entry = known.unwrap_or_else(|| (digest, Count::default()));
+            let entry = known.unwrap_or_else(|| (digest, Arc::new(OnceLock::new())));
             all.push_front(entry.clone());
             all.truncate(REMEMBERED);
             entry.1
@@ -63,7 +71,7 @@ impl Prompts {
             TextFiles::Gemma(text) => Tokenizer::Gemma(text.tokenizer()?),
             TextFiles::T5(text) => Tokenizer::T5(text.tokenizer()?),
         };
-        Ok(Self(Arc::new(Shared { tokenizer, counted: Counted::default() })))
+        Ok(Self(Arc::new(Shared { tokenizer, counted: Counted(Mutex::default()) })))
     }
 
     /// The most tokens that a prompt may have.
@@ -84,12 +92,20 @@ impl Prompts {
     /// How many tokens a prompt has; one that was asked about a moment ago, or is being counted, is not counted again. Text that
     /// no tokenizer takes counts as none; running it says why.
     pub fn tokens(&self, prompt: &str) -> PromptTokens {
-        let count = self.0.counted.get(prompt, || match self.ids(prompt) {
-            Ok(tokens) => tokens.ids().len(),
-            Err(PromptError::TooLong { count, .. }) => count,
-            Err(_) => 0,
-        });
-        PromptTokens { count, most: self.most() }
+        PromptTokens { count: self.known(prompt).count, most: self.most() }
+    }
+
+    /// SHA-256 of a prompt's tokens; nothing where it has too many, or cannot be encoded.
+    pub(crate) fn digest(&self, prompt: &str) -> Option<[u8; 32]> {
+        self.known(prompt).digest
+    }
+
+    fn known(&self, prompt: &str) -> Known {
+        self.0.counted.get(prompt, || match self.ids(prompt) {
+            Ok(tokens) => Known { count: tokens.ids().len(), digest: Some(digest_of(&tokens)) },
+            Err(PromptError::TooLong { count, .. }) => Known { count, digest: None },
+            Err(_) => Known { count: 0, digest: None },
+        })
     }
 
     /// Words of the vocabulary.
@@ -131,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_prompt_is_counted_once_however_many_ask() {
-        let (counted, times, together) = (Counted::default(), AtomicUsize::new(0), Barrier::new(8));
+        let (counted, times, together) = (Counted::<usize>::default(), AtomicUsize::new(0), Barrier::new(8));
         let ask = |prompt: &str| counted.get(prompt, || times.fetch_add(1, Ordering::Relaxed) + 7);
         std::thread::scope(|scope| {
             for _ in 0..8 {

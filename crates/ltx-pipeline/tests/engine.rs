@@ -5,8 +5,8 @@ mod common;
 use candle_core::{DType, Device, Tensor};
 use common::Recording;
 use ltx_engine::{
-    EngineError, ErrorKind, Generator, LatentStore, MemoryBudget, MemoryPlan, NoPreviews, NotSaved, Outcome, Preview,
-    PreviewSink, Run, SavedLatent,
+    EngineError, ErrorKind, Generator, LatentStore, MemoryBudget, MemoryPlan, NoCache, NoPreviews, NotSaved, Outcome,
+    Preview, PreviewSink, Run, SavedLatent,
 };
 use ltx_media::{FrameWriter, MediaError, Mp4Writer};
 use ltx_nn::{Compute, NnError};
@@ -87,7 +87,7 @@ fn pipelines(error: &EngineError) -> Option<&PipelineError> {
 }
 
 fn quietly<'a>(cancel: &'a CancelToken, store: &'a dyn LatentStore) -> Run<'a> {
-    Run { progress: &NoProgress, cancel, store, previews: &NoPreviews }
+    Run { progress: &NoProgress, cancel, store, previews: &NoPreviews, cache: &NoCache }
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn cancelled_while_it_streams_it_stops_within_the_step_and_leaves_no_thread() {
     for stage in [Stage::TextEncoding, Stage::Denoising, Stage::Refining] {
         let cancel = CancelToken::new();
         let sink = CancelAt(stage, &cancel, Mutex::new(0));
-        let run = Run { progress: &sink, cancel: &cancel, store: &NotSaved, previews: &NoPreviews };
+        let run = Run { progress: &sink, cancel: &cancel, store: &NotSaved, previews: &NoPreviews, cache: &NoCache };
         assert_eq!(generate(&mut engine, &request, &run).unwrap_err().kind(), ErrorKind::Cancelled, "{stage:?}");
         assert_eq!(*sink.2.lock().unwrap(), 0, "{stage:?}: no step was finished after cancelling");
         // One that was joined may be in the system's list for a moment.
@@ -327,7 +327,7 @@ fn cancelling_in_any_stage_stops_there_and_harms_nothing() {
     ] {
         let cancel = CancelToken::new();
         let sink = CancelAt(stage, &cancel, Mutex::new(0));
-        let run = Run { progress: &sink, cancel: &cancel, store: &NotSaved, previews: &NoPreviews };
+        let run = Run { progress: &sink, cancel: &cancel, store: &NotSaved, previews: &NoPreviews, cache: &NoCache };
         let result = generate(&mut engine, &request, &run);
         assert_eq!(result.unwrap_err().kind(), ErrorKind::Cancelled, "{stage:?}");
         assert_eq!(*sink.2.lock().unwrap(), 0, "{stage:?}: no step was finished after cancelling");

@@ -1,7 +1,7 @@
 //! The repository's golden cases, end to end, and what makes a self-test fail.
 
 use candle_core::{Device, Tensor};
-use ltx_engine::{NoPreviews, NotSaved, Run};
+use ltx_engine::{NoCache, NoPreviews, NotSaved, Run};
 use ltx_nn::Level;
 use ltx_pipeline::{
     EngineOptions,
@@ -27,7 +27,13 @@ const CASES: [&str; 12] = [
 ];
 
 fn run(folder: &Path) -> Result<GoldenResult, GoldenError> {
-    let run = Run { progress: &NoProgress, cancel: &CancelToken::new(), store: &NotSaved, previews: &NoPreviews };
+    let run = Run {
+        progress: &NoProgress,
+        cancel: &CancelToken::new(),
+        store: &NotSaved,
+        previews: &NoPreviews,
+        cache: &NoCache,
+    };
     run_case(&GoldenCase::open(folder)?, EngineOptions::default(), &run)
 }
 

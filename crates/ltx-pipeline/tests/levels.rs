@@ -1,6 +1,6 @@
 //! The golden cases on every instruction set that this machine has.
 
-use ltx_engine::{NoPreviews, NotSaved, Run};
+use ltx_engine::{NoCache, NoPreviews, NotSaved, Run};
 use ltx_nn::{Compute, KernelChoice, Level};
 use ltx_pipeline::{
     EngineOptions,
@@ -10,7 +10,13 @@ use ltx_testkit::data;
 use ltx_types::{CancelToken, NoProgress};
 
 fn run(name: &str, compute: Compute) -> GoldenResult {
-    let run = Run { progress: &NoProgress, cancel: &CancelToken::new(), store: &NotSaved, previews: &NoPreviews };
+    let run = Run {
+        progress: &NoProgress,
+        cancel: &CancelToken::new(),
+        store: &NotSaved,
+        previews: &NoPreviews,
+        cache: &NoCache,
+    };
     let options = EngineOptions { compute, ..EngineOptions::default() };
     run_case(&GoldenCase::open(&data(name)).unwrap(), options, &run).unwrap()
 }

@@ -2,7 +2,7 @@
 //! packed one, whatever its tensors are called; and what is said of a file that does not fit.
 
 use candle_core::{DType, Device, Tensor};
-use ltx_engine::{MemoryBudget, NoPreviews, NotSaved, Run};
+use ltx_engine::{MemoryBudget, NoCache, NoPreviews, NotSaved, Run};
 use ltx_nn::{Compute, Level, Vb, relative_l2};
 use ltx_pipeline::{
     Engine, EngineOptions, PipelineError,
@@ -34,7 +34,13 @@ fn computed(change: impl FnOnce(&mut ModelFiles)) -> HashMap<String, Tensor> {
 fn computed_within(memory: Option<MemoryBudget>, change: impl FnOnce(&mut ModelFiles)) -> HashMap<String, Tensor> {
     let mut case = GoldenCase::open(&data("i2v_distilled")).unwrap();
     change(&mut case.files);
-    let run = Run { progress: &NoProgress, cancel: &CancelToken::new(), store: &NotSaved, previews: &NoPreviews };
+    let run = Run {
+        progress: &NoProgress,
+        cancel: &CancelToken::new(),
+        store: &NotSaved,
+        previews: &NoPreviews,
+        cache: &NoCache,
+    };
     run_case(&case, EngineOptions { memory, ..EngineOptions::default() }, &run).unwrap().computed
 }
 

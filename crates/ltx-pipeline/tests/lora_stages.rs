@@ -5,7 +5,7 @@ mod common;
 
 use candle_core::{Device, Tensor};
 use common::Recording;
-use ltx_engine::{LatentStore, MemoryBudget, NoPreviews, NotSaved, Run};
+use ltx_engine::{LatentStore, MemoryBudget, NoCache, NoPreviews, NotSaved, Run};
 use ltx_nn::{Level, relative_l2};
 use ltx_pipeline::{
     Engine, EngineOptions, PipelineError, PlanShape,
@@ -41,7 +41,7 @@ fn computed(name: &str, options: EngineOptions, run: &Run<'_>, change: impl FnOn
 }
 
 fn quietly<'a>(cancel: &'a CancelToken, store: &'a dyn LatentStore) -> Run<'a> {
-    Run { progress: &NoProgress, cancel, store, previews: &NoPreviews }
+    Run { progress: &NoProgress, cancel, store, previews: &NoPreviews, cache: &NoCache }
 }
 
 /// The same with nothing kept.

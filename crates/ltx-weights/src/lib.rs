@@ -10,6 +10,7 @@ mod diffusers;
 mod error;
 mod ggml_types;
 mod gguf;
+mod identity;
 mod lora;
 mod mapped;
 mod names;

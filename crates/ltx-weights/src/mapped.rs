@@ -5,7 +5,13 @@
 
 use crate::{Result, WeightsError};
 use memmap2::{Advice, Mmap, UncheckedAdvice};
-use std::{fs::File, io, ops::Range, os::unix::fs::FileExt, path::Path};
+use std::{
+    fs::{File, Metadata},
+    io,
+    ops::Range,
+    os::unix::fs::FileExt,
+    path::Path,
+};
 
 /// Ranges below this many bytes are not given back: they share pages with their neighbours.
 const WORTH_RELEASING: usize = 1 << 20;
@@ -31,6 +37,14 @@ impl Mapped {
     /// The whole file.
     pub(crate) fn all(&self) -> &[u8] {
         &self.map
+    }
+
+    /// What the system says of the file that is open.
+    ///
+    /// # Errors
+    /// The system's reason.
+    pub(crate) fn metadata(&self) -> io::Result<Metadata> {
+        self.file.metadata()
     }
 
     /// A part of it; nothing where the file does not reach.

@@ -18,6 +18,11 @@ fn environment() -> Variables<impl Fn(&str) -> Option<String>> {
     Variables(|name: &str| std::env::var_os(name)?.into_string().ok())
 }
 
+/// Where the user's programs keep what they can make again; nothing where there is no home folder and no variable names one.
+pub(crate) fn caches() -> Option<PathBuf> {
+    environment().caches()
+}
+
 /// The cache that downloads are kept in; nothing where there is no home folder and no variable names one.
 pub(crate) fn cache() -> Option<Cache> {
     environment().cache().map(Cache::new)
@@ -87,8 +92,12 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
 
     /// `$HF_HOME`.
     fn home(&self) -> Option<PathBuf> {
-        let caches = || self.path(&["XDG_CACHE_HOME"]).or_else(|| Some(self.user_folder()?.join(".cache")));
-        self.path(&["HF_HOME"]).or_else(|| Some(caches()?.join("huggingface")))
+        self.path(&["HF_HOME"]).or_else(|| Some(self.caches()?.join("huggingface")))
+    }
+
+    /// Where a user's programs keep what they can make again.
+    fn caches(&self) -> Option<PathBuf> {
+        self.path(&["XDG_CACHE_HOME"]).or_else(|| Some(self.user_folder()?.join(".cache")))
     }
 
     fn cache(&self) -> Option<PathBuf> {

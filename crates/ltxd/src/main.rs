@@ -4,6 +4,8 @@
 #![deny(unsafe_code)]
 
 mod allocator;
+mod build;
+mod cache;
 mod client;
 mod commands;
 mod compute;

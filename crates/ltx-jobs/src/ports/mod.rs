@@ -5,6 +5,7 @@
 //! down as a whole or not at all, and says so only once it is safe.
 
 mod blobs;
+mod cached;
 mod calibration;
 mod event_log;
 mod records;
@@ -12,6 +13,7 @@ mod retention;
 mod uploads;
 
 pub(crate) use blobs::{Blobs, Shelf};
+pub(crate) use cached::CachedUses;
 pub(crate) use calibration::Calibration;
 pub(crate) use event_log::EventLog;
 pub(crate) use records::{CancelledWhen, Changes, NeededImage, NewGeneration, Records, Recovered};
@@ -19,6 +21,9 @@ pub(crate) use retention::{FileOwners, KeptBytes, Retained, Upkeep};
 pub(crate) use uploads::{NewUpload, Uploads};
 
 /// Everything that a node keeps of its generations beside their files.
-pub(crate) trait Store: Changes + Records + Uploads + Retained + Calibration + Upkeep + Send + Sync {}
+pub(crate) trait Store:
+    Changes + Records + Uploads + Retained + Calibration + CachedUses + Upkeep + Send + Sync
+{
+}
 
-impl<T: Changes + Records + Uploads + Retained + Calibration + Upkeep + Send + Sync> Store for T {}
+impl<T: Changes + Records + Uploads + Retained + Calibration + CachedUses + Upkeep + Send + Sync> Store for T {}

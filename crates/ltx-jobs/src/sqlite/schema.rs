@@ -6,7 +6,7 @@ use crate::{JobsError, Result};
 use rusqlite::{Connection, TransactionBehavior};
 
 /// The step from each version to the next; an empty file is version 0.
-pub(crate) const MIGRATIONS: [&str; 5] = [
+pub(crate) const MIGRATIONS: [&str; 6] = [
     // 1: generations, their events and images, uploads.
     "CREATE TABLE generations (
         sequence INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -77,6 +77,13 @@ pub(crate) const MIGRATIONS: [&str; 5] = [
     "ALTER TABLE calibration ADD COLUMN weight REAL NOT NULL DEFAULT 0;",
     // 5: images are kept as long as what was made from them, and count as much.
     "ALTER TABLE generation_images ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;",
+    // 6: what a generation used of the cache, which goes with the last that did.
+    "CREATE TABLE generation_cached (
+        generation INTEGER NOT NULL REFERENCES generations (sequence) ON DELETE CASCADE,
+        key TEXT NOT NULL,
+        PRIMARY KEY (generation, key)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX generation_cached_by_key ON generation_cached (key);",
 ];
 
 /// Brings a database to the newest version.
@@ -130,6 +137,6 @@ mod tests {
         let newer = Connection::open(&path).unwrap();
         newer.pragma_update(None, "user_version", 99).unwrap();
         let opened = SqliteStore::open(&path, Box::new(|_| {}));
-        assert!(matches!(opened.err(), Some(JobsError::SchemaTooNew { found: 99, known: 5 })));
+        assert!(matches!(opened.err(), Some(JobsError::SchemaTooNew { found: 99, known: 6 })));
     }
 }

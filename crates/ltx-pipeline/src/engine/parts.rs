@@ -139,8 +139,8 @@ impl Engine {
     }
 
     /// Whether LoRA files make another half of the model in the second stage than in the first.
-    pub(crate) fn is_dressed_anew(&self, half: LoraHalf, fit: &Fit) -> bool {
-        let [first, second] = SamplingStage::ALL.map(|stage| self.ltx.loras.worn(half, stage, &fit.wear));
+    pub(crate) fn is_dressed_anew(&self, half: LoraHalf, wear: &Wear) -> bool {
+        let [first, second] = SamplingStage::ALL.map(|stage| self.ltx.loras.worn(half, stage, wear));
         first != second
     }
 

@@ -34,13 +34,13 @@ impl Fit {
 }
 
 impl Engine {
-    /// How to run a request.
+    /// How to run a request; `encodes` says whether its text encoder has anything to do.
     ///
     /// # Errors
     /// A firm budget does not hold the least that is possible.
-    pub(crate) fn fit(&self, request: &Generation) -> Result<Fit> {
+    pub(crate) fn fit(&self, request: &Generation, encodes: bool) -> Result<Fit> {
         self.ltx.loras.wear(&request.loras)?;
-        let (fit, plan) = self.fitted(&PlanShape::of(request, self.prompts()));
+        let (fit, plan) = self.fitted(&PlanShape { encodes, ..PlanShape::of(request, self.prompts()) });
         match plan.budget {
             Some(budget) if budget.firm && !plan.fits() => {
                 let largest = plan.stages.iter().max_by_key(|need| need.bytes());

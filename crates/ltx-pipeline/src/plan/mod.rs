@@ -12,10 +12,10 @@ mod sizes;
 pub(crate) use fit::Fit;
 pub(crate) use sizes::{Sizes, StageSizes};
 
-use crate::{Engine, Prompts};
-use ltx_engine::MemoryPlan;
+use crate::{Engine, Prompts, contexts::prompts_of};
+use ltx_engine::{Cache, MemoryPlan};
 use ltx_model::text_encoder::MAX_TOKENS;
-use ltx_types::{FrameCount, Generation, Guidance, LoraUse, PixelShape, Stages};
+use ltx_types::{FrameCount, Generation, LoraUse, PixelShape, Stages};
 
 /// What the memory of a request depends on.
 #[derive(Debug, Clone)]
@@ -32,6 +32,8 @@ pub struct PlanShape {
     pub prompts: Vec<usize>,
     /// LoRAs that the request names.
     pub loras: Vec<LoraUse>,
+    /// Whether the text encoder has anything to do: not where every context is kept from an earlier request.
+    pub encodes: bool,
 }
 
 impl Engine {
@@ -39,6 +41,13 @@ impl Engine {
     /// even the least that is possible, this is that least.
     pub fn plan(&self, request: &Generation) -> MemoryPlan {
         self.plan_shape(&PlanShape::of(request, self.prompts()))
+    }
+
+    /// The same where a cache may hold the contexts of its prompts: if it holds them all, no text stage is planned.
+    pub fn plan_with(&self, request: &Generation, cache: &dyn Cache) -> MemoryPlan {
+        let keys = if cache.keeps() { self.context_keys(request) } else { Vec::new() };
+        let encodes = keys.is_empty() || !keys.iter().all(|key| cache.holds(key));
+        self.plan_shape(&PlanShape { encodes, ..PlanShape::of(request, self.prompts()) })
     }
 
     /// What a request of these sizes needs: [`plan`](Self::plan) without the request.
@@ -52,15 +61,14 @@ impl PlanShape {
     pub fn of(request: &Generation, tokenizer: &Prompts) -> Self {
         // A prompt that is too long is refused when it is encoded; here it is as long as one may be.
         let tokens = |prompt: &str| tokenizer.tokens(prompt).count.min(MAX_TOKENS);
-        let negative = request.guidance.as_ref().is_some_and(Guidance::uses_cfg).then_some(&request.negative_prompt);
-        let prompts = std::iter::once(&request.prompt).chain(negative).map(|prompt| tokens(prompt)).collect();
+        let prompts = prompts_of(request).into_iter().map(|(_, prompt)| tokens(prompt)).collect();
         let Generation { pixels, frames, stages, .. } = *request;
         let loras = request.loras.clone();
-        Self { pixels, frames, stages, images: request.images.len(), prompts, loras }
+        Self { pixels, frames, stages, images: request.images.len(), prompts, loras, encodes: true }
     }
 
     /// A clip from one image and a prompt of the greatest length.
     pub fn of_clip(pixels: PixelShape, frames: FrameCount, stages: Stages) -> Self {
-        Self { pixels, frames, stages, images: 1, prompts: vec![MAX_TOKENS], loras: vec![] }
+        Self { pixels, frames, stages, images: 1, prompts: vec![MAX_TOKENS], loras: vec![], encodes: true }
     }
 }

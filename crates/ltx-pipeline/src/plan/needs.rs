@@ -37,8 +37,10 @@ impl Engine {
             stages.push(StageNeed { stage, weights, resident: beside, activations });
         };
 
-        let of_text = if shape.stages == Stages::Two { larger } else { first };
-        need(Stage::TextEncoding, &TextEncoder::STAYS, self.text_moment(shape, fit, of_text));
+        if shape.encodes {
+            let of_text = if shape.stages == Stages::Two { larger } else { first };
+            need(Stage::TextEncoding, &TextEncoder::STAYS, self.text_moment(shape, fit, of_text));
+        }
         let image = ClipShape { frames: 1, height: shape.pixels.height as u64, width: shape.pixels.width as u64 };
         let activations = architecture.vae.encoder_bytes(image, placement).unwrap_or(0);
         let weights = part(VideoEncoder::PART);

@@ -17,7 +17,7 @@ use prometheus_client::{
     },
     registry::Registry,
 };
-use std::fmt;
+use std::{fmt, sync::atomic::Ordering};
 
 type Label = [(&'static str, &'static str); 1];
 type CallLabels = [(&'static str, String); 2];
@@ -41,6 +41,11 @@ pub(crate) struct Metrics {
     upload_bytes: Gauge,
     free_bytes: Gauge,
     trouble: Gauge,
+    cache_bytes: Gauge,
+    cache_memory_bytes: Gauge,
+    cache_hits: Counter,
+    cache_misses: Counter,
+    cache_damaged: Counter,
     accepted: Counter,
     ended: Family<Label, Counter>,
     steps: Family<Label, Counter>,
@@ -68,6 +73,11 @@ impl Metrics {
             upload_bytes: Gauge::default(),
             free_bytes: Gauge::default(),
             trouble: Gauge::default(),
+            cache_bytes: Gauge::default(),
+            cache_memory_bytes: Gauge::default(),
+            cache_hits: Counter::default(),
+            cache_misses: Counter::default(),
+            cache_damaged: Counter::default(),
             accepted: Counter::default(),
             ended: Family::default(),
             steps: Family::default(),
@@ -91,6 +101,13 @@ impl Metrics {
         registry.register("free_bytes", "Bytes free on the data folder's disk", self.free_bytes.clone());
         let trouble = "1 once something has failed where nobody waited for an answer, since the start";
         registry.register("trouble", trouble, self.trouble.clone());
+        registry.register("cache_bytes", "Bytes of kept contexts in the data folder", self.cache_bytes.clone());
+        registry.register("cache_memory_bytes", "Bytes of kept contexts in memory", self.cache_memory_bytes.clone());
+        registry.register("cache_hits", "Contexts taken from the cache since the start", self.cache_hits.clone());
+        let misses = "Contexts that were not in the cache since the start";
+        registry.register("cache_misses", misses, self.cache_misses.clone());
+        let damaged = "Kept contexts found damaged and dropped since the start";
+        registry.register("cache_damaged", damaged, self.cache_damaged.clone());
         registry.register("accepted", "Generations accepted since the start", self.accepted.clone());
         registry.register("ended", "Generations that ended since the start, by state", self.ended.clone());
         registry.register("steps", "Steps finished since the start, by stage", self.steps.clone());
@@ -153,6 +170,14 @@ impl Metrics {
             self.upload_bytes.set(gauge(jobs.upload_bytes));
             self.free_bytes.set(gauge(jobs.free_bytes));
             self.trouble.set(i64::from(jobs.trouble.is_some()));
+            self.cache_bytes.set(gauge(jobs.cache.bytes));
+            self.cache_memory_bytes.set(gauge(jobs.cache.memory_bytes));
+            let counted = [
+                (&self.cache_hits, jobs.cache.hits),
+                (&self.cache_misses, jobs.cache.misses),
+                (&self.cache_damaged, jobs.cache.damaged),
+            ];
+            counted.into_iter().for_each(|(counter, count)| counter.inner().store(count, Ordering::Relaxed));
         }
         self.streams.set(gauge(gauges.open_streams as u64));
         self.resident.set(gauge(memory::resident_bytes().unwrap_or(0)));

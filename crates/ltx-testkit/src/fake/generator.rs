@@ -5,7 +5,8 @@
 
 use super::Gate;
 use ltx_engine::{
-    EngineError, ErrorKind, Generator, LatentStore, Outcome, Preview, Run, SavedLatent, StageSeconds, StageSteps,
+    CacheKey, CachedTensor, Contexts, EngineError, ErrorKind, Generator, LatentStore, Outcome, Preview, Run,
+    SavedLatent, StageSeconds, StageSteps,
 };
 use ltx_media::FrameWriter;
 use ltx_policy::Admitted;
@@ -40,6 +41,8 @@ pub struct FakeOptions {
     pub log: Option<PathBuf>,
     /// Frames of noise, which do not compress.
     pub noise: bool,
+    /// Whether contexts of prompts are kept; one that is there is not encoded again.
+    pub contexts: bool,
 }
 
 /// The fake. A prompt with the word `panic` panics in the third step, one with `fail` fails there, and one with `abort` ends the
@@ -138,7 +141,10 @@ impl Generator for FakeGenerator {
             seconds.push(StageSeconds { stage, seconds: began.elapsed().as_secs_f64() });
             done
         };
-        for stage in [Stage::TextEncoding, Stage::ImageEncoding] {
+        let key = context_key(&request.prompt);
+        let kept = self.options.contexts && run.cache.get(&key).is_some();
+        let stages = [Stage::TextEncoding, Stage::ImageEncoding];
+        for stage in stages.into_iter().filter(|stage| !kept || *stage != Stage::TextEncoding) {
             timed(stage, &mut || {
                 for done in 0..=2 {
                     run.cancel.check()?;
@@ -149,6 +155,9 @@ impl Generator for FakeGenerator {
                 }
                 Ok(())
             })?;
+        }
+        if self.options.contexts && !kept {
+            run.cache.put(&key, CachedTensor { shape: vec![4], values: vec![0.5; 4] });
         }
         let mut state = State::resume(request.seed.0, run.store);
         timed(Stage::Denoising, &mut || self.denoise(request, run, Stage::Denoising, &mut state))?;
@@ -168,10 +177,16 @@ impl Generator for FakeGenerator {
         Ok(Outcome {
             frames: request.frames.get(),
             seconds,
+            contexts: Contexts { cached: usize::from(kept), encoded: usize::from(!kept) },
             latent_sha256: format!("{:x}", Sha256::digest(latent)),
             frames_sha256: format!("{:x}", digest.finalize()),
         })
     }
+}
+
+/// The key of a prompt's context.
+pub(super) fn context_key(prompt: &str) -> CacheKey {
+    CacheKey::new(Sha256::digest(prompt).into())
 }
 
 /// What the steps change.

@@ -2,8 +2,8 @@
 //!
 //! Must not know checkpoints.
 
-use super::{FakeGenerator, FakeOptions};
-use ltx_engine::{BlocksNeed, DecodingNeed, Generator, MemoryPlan, PromptTokens, StageNeed, TileSizes};
+use super::{FakeGenerator, FakeOptions, generator::context_key};
+use ltx_engine::{BlocksNeed, CacheKey, DecodingNeed, Generator, MemoryPlan, PromptTokens, StageNeed, TileSizes};
 use ltx_jobs::{LoadError, Models};
 use ltx_policy::{ModelIdentity, WeightFingerprint};
 use ltx_types::{Generation, ModelRules, Stage};
@@ -59,12 +59,16 @@ impl Models for FakeModels {
         Some(Self::RULES)
     }
 
-    fn plan(&self, _: &str, request: &Generation) -> Option<MemoryPlan> {
+    fn plan(&self, _: &str, request: &Generation, _: bool) -> Option<MemoryPlan> {
         let activations = (request.pixels.width * request.pixels.height * request.frames.get()) as u64;
         let need = StageNeed { stage: Stage::Denoising, weights: 0, resident: 0, activations };
         let blocks = BlocksNeed { held: 1, all: 1, bytes: 0 };
         let decoding = DecodingNeed { count: 1, tiles: TileSizes::default() };
         Some(MemoryPlan { gpu: false, stages: vec![need], process: 48 << 20, blocks, decoding, budget: None })
+    }
+
+    fn context_keys(&self, _: &str, request: &Generation) -> Vec<CacheKey> {
+        if self.options.contexts { vec![context_key(&request.prompt)] } else { Vec::new() }
     }
 
     /// A token a word, and one in front.

@@ -37,7 +37,7 @@ pub(super) struct Pair {
 /// A file of pairs.
 pub(super) struct LoraFile {
     pub(super) path: PathBuf,
-    tensors: Arc<TensorSet>,
+    pub(super) tensors: Arc<TensorSet>,
     pub(super) pairs: Vec<Pair>,
     pub(super) problems: Vec<LoraProblem>,
     /// Tensors of the audio stream that belong to no pair.

@@ -202,6 +202,33 @@ impl Loras {
         Worn(strengths.into_iter().map(|(file, bits)| (self.files[file].path.clone(), bits)).collect())
     }
 
+    /// Tells `sink` by what the files' part in a half of the model in a stage differs from any other: their weights there, with the
+    /// strengths at which they count.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn identify(
+        &self,
+        (half, stage, wear): (LoraHalf, SamplingStage, &Wear),
+        sink: &mut dyn FnMut(&[u8]),
+    ) -> ltx_nn::Result<()> {
+        for (number, file) in self.files.iter().enumerate() {
+            let counting = |product: &&Product| product.file == number && product.scale * wear.at(number, stage) != 0.0;
+            let of_half = self.products.iter().filter(|(key, _)| LoraHalf::of(key) == half);
+            let counted = of_half.flat_map(|(key, all)| all.iter().filter(counting).map(move |product| (key, product)));
+            let mut any = false;
+            for (key, product) in counted {
+                any = true;
+                sink(format!("{key} {:08x}\n", product.scale.to_bits()).as_bytes());
+            }
+            if any {
+                sink(format!("strength {:08x}\n", wear.at(number, stage).to_bits()).as_bytes());
+                file.tensors.identify(|_| true, sink)?;
+            }
+        }
+        Ok(())
+    }
+
     fn note(&mut self, file: &Path, problems: impl IntoIterator<Item = LoraProblem>) {
         let file = file.to_owned();
         self.problems.extend(problems.into_iter().map(|what| KeyProblem::Lora { file: file.clone(), what }));

@@ -6,6 +6,8 @@ mod draft;
 mod summary;
 
 use crate::{
+    build,
+    cache::CacheFlag,
     client::json,
     compute::{self, Asked},
     config,
@@ -91,6 +93,8 @@ pub(crate) struct Arguments {
     compute: ComputeFlags,
     #[command(flatten)]
     memory: MemoryFlag,
+    #[command(flatten)]
+    cache: CacheFlag,
 }
 
 /// How the flags of a generation differ where it is made here.
@@ -139,7 +143,8 @@ fn make(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     let version = engine.version_or(model.manifest().map(|manifest| manifest.version.as_str()));
     let identity = ModelIdentity { name: model.name(), version, weights };
     let mark = admitted.mark(&identity, NODE);
-    let plan = engine.plan(admitted.request());
+    let cache = arguments.cache.open()?;
+    let plan = engine.plan_with(admitted.request(), &cache);
     if !arguments.json {
         eprintln!("{}", summary::intent(admitted.request(), &identity, &plan));
     }
@@ -157,7 +162,7 @@ fn make(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     let outcome = engine.generate(
         &admitted,
         &mut writers,
-        &Run { progress: &peaks, cancel: &cancel, store: &NotSaved, previews: &NoPreviews },
+        &Run { progress: &peaks, cancel: &cancel, store: &NotSaved, previews: &NoPreviews, cache: &cache },
     );
     bar.clear();
     let outcome = outcome?;
@@ -166,6 +171,9 @@ fn make(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     let mark = mark.completed(&outcome.frames_sha256, None);
     writers.into_iter().try_for_each(|writer| writer.finish(&mark))?;
 
+    if cache.status().damaged > 0 && !arguments.json {
+        eprintln!("a kept context was damaged; it was dropped and computed again");
+    }
     let stage_peaks = peaks.take();
     let summary = summary::Summary {
         arguments,
@@ -204,7 +212,8 @@ impl Arguments {
     fn opened(&self, model: &Model, request: &GenerationDraft, level: Level) -> Result<Opened> {
         let compute = self.compute.compute(level)?;
         let (memory, host_bytes) = (self.memory.budget(&compute), host_bytes(&compute));
-        let options = EngineOptions { compute, memory, host_bytes, previews: false, ..EngineOptions::default() };
+        let build = build::digest().to_owned();
+        let options = EngineOptions { compute, memory, host_bytes, previews: false, build, ..EngineOptions::default() };
         let mut files = resolved(&model.files(&request.loras)?).context("the model cannot be used")?;
         files.loras.extend(self.loras.loras.iter().cloned());
         let named = files.loras.iter().map(|lora| {

@@ -4,7 +4,7 @@
 
 use crate::{commands::generate::ComputeFlags, exit::BadInput, outputs::Written};
 use anyhow::{Context, Result};
-use ltx_engine::{NoPreviews, NotSaved, Run};
+use ltx_engine::{NoCache, NoPreviews, NotSaved, Run};
 use ltx_nn::Level;
 use ltx_pipeline::{
     EngineOptions,
@@ -38,7 +38,8 @@ pub(crate) fn run(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     for folder in &arguments.cases {
         let case = Golden::open(folder)?;
         let options = EngineOptions { compute: compute.clone(), ..EngineOptions::default() };
-        let run = Run { progress: &NoProgress, cancel: &cancel, store: &NotSaved, previews: &NoPreviews };
+        let run =
+            Run { progress: &NoProgress, cancel: &cancel, store: &NotSaved, previews: &NoPreviews, cache: &NoCache };
         let result = { case.run(options, &run) }.with_context(|| format!("case {}", folder.display()))?;
         print(&folder.display().to_string(), &result);
         failed += usize::from(!result.passes());

@@ -4,6 +4,7 @@
 
 use super::memory::{Configured, NodeMemory};
 use crate::{
+    build,
     compute::{self, Asked},
     config::NodeConfig,
     exit::BadInput,
@@ -11,7 +12,7 @@ use crate::{
 };
 use anyhow::{Context, Result};
 use ltx_catalog::{Fingerprints, ModelLibrary};
-use ltx_engine::{EngineError, Generator, MemoryPlan, PromptTokens};
+use ltx_engine::{CacheKey, EngineError, Generator, MemoryPlan, PromptTokens};
 use ltx_jobs::{LoadError, Models};
 use ltx_nn::{Compute, Level};
 use ltx_pipeline::{Engine, EngineOptions, PlanShape, Prompts, resolved};
@@ -78,7 +79,8 @@ pub(crate) fn open_these(wanted: &[String], config: &NodeConfig, compute: Comput
     let said = Configured { generation: config.jobs.limits.memory_bytes, resident };
     let NodeMemory { budget, admitted_bytes, resident_bytes, host_bytes } = NodeMemory::of(said, &compute);
     let options = EngineOptions { compute, resident_bytes, memory: budget, host_bytes, ..EngineOptions::default() };
-    let options = EngineOptions { beside_bytes: NODE_BYTES, ..options };
+    let beside_bytes = NODE_BYTES + config.jobs.cache.memory_bytes.get();
+    let options = EngineOptions { beside_bytes, build: build::digest().to_owned(), ..options };
     let mut models = NodeModels { opened: BTreeMap::new(), options, admitted_bytes };
     let mut served = Vec::new();
     let mut tokenizers: BTreeMap<PathBuf, Prompts> = BTreeMap::new();
@@ -172,10 +174,17 @@ impl Models for NodeModels {
         self.opened.get(model).map(|opened| opened.rules)
     }
 
-    fn plan(&self, model: &str, request: &Generation) -> Option<MemoryPlan> {
+    fn plan(&self, model: &str, request: &Generation, encodes: bool) -> Option<MemoryPlan> {
         let opened = self.opened.get(model)?;
-        let shape = PlanShape::of(request, &opened.prompts);
+        let shape = PlanShape { encodes, ..PlanShape::of(request, &opened.prompts) };
         Some(opened.planner.lock().plan_shape(&shape))
+    }
+
+    fn context_keys(&self, model: &str, request: &Generation) -> Vec<CacheKey> {
+        let Some(opened) = self.opened.get(model) else { return Vec::new() };
+        // Counts the tokens, which are remembered, before anybody else has to wait.
+        PlanShape::of(request, &opened.prompts);
+        opened.planner.lock().context_keys(request)
     }
 
     fn prompt_tokens(&self, model: &str, prompt: &str) -> Option<PromptTokens> {

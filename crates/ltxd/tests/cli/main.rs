@@ -10,6 +10,7 @@ mod doctor;
 mod families;
 mod formats;
 mod full_size;
+mod kept_contexts;
 mod layouts;
 mod planned_memory;
 mod prompt_tokens;

@@ -131,6 +131,7 @@ impl Summary<'_> {
             "loras": self.loras.iter().map(LoraAccount::json).collect::<Vec<_>>(),
             "mark": self.mark,
             "seconds": seconds,
+            "contexts": self.outcome.contexts,
             "total_seconds": self.total_seconds,
             "plan": memory::as_json(self.plan),
             "planned_peak_bytes": self.plan.peak(),

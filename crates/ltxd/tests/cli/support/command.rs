@@ -36,6 +36,8 @@ pub(crate) fn under<S: AsRef<str>>(program: &[String], words: &[S]) -> Command {
             command.env_remove(name);
         }
     }
+    // Nothing that an earlier run has kept may spare this one work.
+    command.env("LTXD_NO_CACHE", "true");
     // What the machine's user has fetched must not count.
     for name in ["HF_HUB_CACHE", "XDG_DATA_HOME"] {
         command.env(name, "/nonexistent");

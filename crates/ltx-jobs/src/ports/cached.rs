@@ -1,0 +1,20 @@
+//! Which generations used what of the cache.
+//!
+//! Must not know what is cached, or whether it still is.
+
+use crate::{GenerationId, Result};
+
+/// The records of what generations used.
+pub(crate) trait CachedUses {
+    /// Notes that a generation uses what has this key. Noted again it is the same.
+    ///
+    /// # Errors
+    /// `Database`, `StorageFull`.
+    fn note_cached(&self, id: GenerationId, key: &str) -> Result<()>;
+
+    /// Those of `keys` that no generation used of which anything is known.
+    ///
+    /// # Errors
+    /// `Database`.
+    fn unused_cached(&self, keys: Vec<String>) -> Result<Vec<String>>;
+}

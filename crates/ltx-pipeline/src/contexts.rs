@@ -1,0 +1,281 @@
+//! The contexts of a generation's prompts: which it needs, by which keys they are known, those that are kept already, and the text
+//! encoder for the others.
+//!
+//! Must not know where contexts are kept. A kept one is the same to the last bit as one that is computed.
+
+use crate::{
+    Engine, Result,
+    opened::{T5Files, TextFiles},
+    plan::Fit,
+};
+use candle_core::{Device, Tensor};
+use ltx_engine::{Cache, CacheKey, CachedTensor, Contexts, Run};
+use ltx_model::{
+    part::Module,
+    text_encoder::{Connector, FeatureProjection, TokenIds},
+};
+use ltx_nn::{Taps, gpu_name};
+use ltx_types::{Generation, Guidance, Progress, SamplingStage, Stage, Stages};
+use ltx_weights::{LoraHalf, Wear};
+use sha2::{Digest, Sha256};
+
+/// What is digested first. Another number where a context's bytes, or what decides them, change for reasons that stand in no file
+/// and no option below.
+const KIND: &str = "ltxd text context 1";
+
+/// The context of one prompt, as a stage needs it.
+struct Wanted {
+    stage: SamplingStage,
+    /// Which of the generation's prompts.
+    prompt: usize,
+    /// Nothing where no cache keeps anything, or no key can be made.
+    key: Option<CacheKey>,
+    /// `[1, tokens, dim]`, f32, on the device; nothing while it has to be computed.
+    context: Option<Tensor>,
+}
+
+/// The contexts of a generation, in the order in which they are computed.
+pub(crate) struct TextContexts {
+    wanted: Vec<Wanted>,
+    cached: usize,
+    /// Whether the second stage has another context than the first.
+    again: bool,
+    /// Whether nothing is left to do for the first stage.
+    over: bool,
+}
+
+impl TextContexts {
+    /// Whether the text encoder is not needed.
+    pub(crate) fn are_complete(&self) -> bool {
+        self.wanted.iter().all(|wanted| wanted.context.is_some())
+    }
+
+    /// Where they came from.
+    pub(crate) fn origin(&self) -> Contexts {
+        Contexts { cached: self.cached, encoded: self.wanted.len() - self.cached }
+    }
+
+    /// Of each stage: the prompt's, and the negative one's where the stage has it.
+    pub(crate) fn by_stage(self) -> [Vec<Tensor>; 2] {
+        let Self { wanted, again, over, .. } = self;
+        let of = |stage: Option<SamplingStage>| {
+            let here = wanted.iter().filter(|wanted| stage.is_none_or(|stage| wanted.stage == stage));
+            here.filter_map(|wanted| wanted.context.clone()).collect::<Vec<_>>()
+        };
+        match again && !over {
+            true => SamplingStage::ALL.map(|stage| of(Some(stage))),
+            false => [of(None), of(None)],
+        }
+    }
+}
+
+/// What of a generation decides which contexts it needs.
+#[derive(Clone, Copy)]
+pub(crate) struct Needing<'a> {
+    pub(crate) request: &'a Generation,
+    pub(crate) wear: &'a Wear,
+    /// Whether its first stage is over: then nothing is encoded for that.
+    pub(crate) over: bool,
+}
+
+impl Engine {
+    /// The keys by which the contexts of a request are kept; none where they cannot be told from others, such as those of random
+    /// weights. Reads samples of the text encoder's files the first time.
+    pub fn context_keys(&self, request: &Generation) -> Vec<CacheKey> {
+        let Ok(wear) = self.ltx.loras.wear(&request.loras) else { return Vec::new() };
+        let texts = prompts_of(request);
+        let Some(digests) = texts.iter().map(|(_, text)| self.prompts().digest(text)).collect::<Option<Vec<_>>>()
+        else {
+            return Vec::new();
+        };
+        let places = self.context_places(Needing { request, wear: &wear, over: false }, digests.len());
+        let key = |(stage, prompt): (SamplingStage, usize)| self.context_key(stage, &digests[prompt], &wear);
+        places.into_iter().map(key).collect::<Option<_>>().unwrap_or_default()
+    }
+
+    /// Stage and prompt of every context. Where LoRA files make another connector in the second stage, which has no negative
+    /// prompt, the prompt is encoded for it again. Of a first stage that is over nothing is.
+    fn context_places(&self, needing: Needing<'_>, prompts: usize) -> Vec<(SamplingStage, usize)> {
+        let Needing { request, wear, over } = needing;
+        let again = self.encodes_again(request, wear);
+        if over {
+            return vec![(if again { SamplingStage::Second } else { SamplingStage::First }, 0)];
+        }
+        let first = (0..prompts).map(|prompt| (SamplingStage::First, prompt));
+        first.chain(again.then_some((SamplingStage::Second, 0))).collect()
+    }
+
+    fn encodes_again(&self, request: &Generation, wear: &Wear) -> bool {
+        request.stages == Stages::Two && self.is_dressed_anew(LoraHalf::Text, wear)
+    }
+
+    /// The contexts of a generation, those that are kept already in place.
+    pub(crate) fn kept_contexts(&self, needing: Needing<'_>, prompts: &[TokenIds], cache: &dyn Cache) -> TextContexts {
+        let places = self.context_places(needing, prompts.len());
+        let place = |(stage, prompt): (SamplingStage, usize)| {
+            let key = cache.keeps().then(|| self.context_key(stage, &digest_of(&prompts[prompt]), needing.wear));
+            let key = key.flatten();
+            let kept = key.and_then(|key| cache.get(&key));
+            let context = kept.and_then(|kept| on_device(&kept, &self.options.compute.device));
+            Wanted { stage, prompt, key, context }
+        };
+        let wanted: Vec<_> = places.into_iter().map(place).collect();
+        let cached = wanted.iter().filter(|wanted| wanted.context.is_some()).count();
+        let again = self.encodes_again(needing.request, needing.wear);
+        TextContexts { wanted, cached, again, over: needing.over }
+    }
+
+    /// Computes the contexts that are not there, stage by stage, and has them kept.
+    pub(crate) fn complete_contexts(
+        &self,
+        contexts: &mut TextContexts,
+        prompts: &[TokenIds],
+        (run, fit): (&Run<'_>, &Fit),
+        taps: &Taps,
+    ) -> Result<()> {
+        let lacking = |wanted: &Wanted, stage| wanted.stage == stage && wanted.context.is_none();
+        let has_any = |stage: &SamplingStage| contexts.wanted.iter().any(|wanted| lacking(wanted, *stage));
+        let stages: Vec<_> = SamplingStage::ALL.into_iter().filter(has_any).collect();
+        let turns = stages.len();
+        for (turn, stage) in stages.into_iter().enumerate() {
+            let mut places: Vec<_> = contexts.wanted.iter_mut().filter(|wanted| lacking(wanted, stage)).collect();
+            let texts: Vec<_> = places.iter().map(|wanted| prompts[wanted.prompt].clone()).collect();
+            // What is computed again for a second stage is not in the goldens.
+            let taps = if turn == 0 { prompt_taps(taps) } else { prompt_taps(&Taps::off()) };
+            let taps: Vec<_> = places.iter().map(|wanted| taps[wanted.prompt].clone()).collect();
+            let encoded = self.encode_in(stage, &texts, ([turn, turns], run, fit), &taps)?;
+            for (wanted, context) in places.iter_mut().zip(encoded) {
+                if let Some(key) = wanted.key {
+                    run.cache.put(&key, off_device(&context)?);
+                }
+                wanted.context = Some(context);
+            }
+        }
+        Ok(())
+    }
+
+    /// One context per prompt, as the first stage has them; nothing is looked up or kept.
+    pub(crate) fn encode_prompts(
+        &self,
+        prompts: &[TokenIds],
+        run: &Run<'_>,
+        fit: &Fit,
+        taps: &Taps,
+    ) -> Result<Vec<Tensor>> {
+        self.encode_in(SamplingStage::First, prompts, ([0, 1], run, fit), &prompt_taps(taps))
+    }
+
+    /// One context per prompt, as a stage has them; `turn` of `turns` encodings, for the progress.
+    fn encode_in(
+        &self,
+        stage: SamplingStage,
+        prompts: &[TokenIds],
+        ([turn, turns], run, fit): ([usize; 2], &Run<'_>, &Fit),
+        taps: &[Taps],
+    ) -> Result<Vec<Tensor>> {
+        if let TextFiles::T5(text) = &self.text {
+            return self.encode_t5(text, prompts, run, taps);
+        }
+        let encoder = self.text_encoder(fit, stage)?;
+        let total = encoder.layers();
+        let report = |done| {
+            let (done, total) = (turn * total + done, turns * total);
+            run.progress.report(Progress { stage: Stage::TextEncoding, done, total });
+        };
+        let before_layer = |layer| {
+            report(layer);
+            run.cancel.check().map_err(crate::PipelineError::from)
+        };
+        let contexts = encoder.encode(prompts, before_layer, taps)?;
+        report(total);
+        Ok(contexts)
+    }
+
+    /// T5's states of every prompt; they are the context.
+    fn encode_t5(&self, text: &T5Files, prompts: &[TokenIds], run: &Run<'_>, taps: &[Taps]) -> Result<Vec<Tensor>> {
+        let encoder = self.t5(text)?;
+        let total = encoder.layers();
+        let report = |done| run.progress.report(Progress { stage: Stage::TextEncoding, done, total });
+        let before_layer = |layer| {
+            report(layer);
+            run.cancel.check().map_err(crate::PipelineError::from)
+        };
+        let contexts = encoder.encode(prompts, before_layer)?;
+        for (context, taps) in contexts.iter().zip(taps) {
+            let padding = self.options.text_slots.saturating_sub(context.dim(1)?);
+            taps.record("video_context", || Ok(context.pad_with_zeros(1, 0, padding)?))?;
+        }
+        report(total);
+        Ok(contexts)
+    }
+
+    /// The key of a context: everything that decides its bytes. That is the program itself, how and where it computes, what the
+    /// configuration says of the family, the weights that it is computed with, and the prompt's tokens.
+    fn context_key(&self, stage: SamplingStage, tokens: &[u8; 32], wear: &Wear) -> Option<CacheKey> {
+        let weights = self.text_weights.get_or_init(|| self.identify_text()).as_ref()?;
+        let mut digest = Sha256::new();
+        digest.update(weights);
+        self.ltx.loras.identify((LoraHalf::Text, stage, wear), &mut |piece| digest.update(piece)).ok()?;
+        digest.update(tokens);
+        Some(CacheKey::new(digest.finalize().into()))
+    }
+
+    /// What all contexts of this engine have in common. Random weights are others every time they are drawn.
+    fn identify_text(&self) -> Option<[u8; 32]> {
+        if self.options.random_weights {
+            return None;
+        }
+        let compute = &self.options.compute;
+        let device = gpu_name(&compute.device).unwrap_or_else(|| "cpu".to_owned());
+        let config = match &self.text {
+            TextFiles::Gemma(text) => format!("{:?}", text.config),
+            TextFiles::T5(text) => format!("{:?}", text.config),
+        };
+        let mut digest = Sha256::new();
+        for piece in [
+            KIND,
+            env!("CARGO_PKG_VERSION"),
+            &self.options.build,
+            &device,
+            &format!("{:?} {} {:?}", compute.dtype, compute.eight_bit, compute.kernels),
+            &format!("{:?}", self.architecture()),
+            &config,
+        ] {
+            digest.update((piece.len() as u64).to_le_bytes());
+            digest.update(piece);
+        }
+        let mut sink = |piece: &[u8]| digest.update(piece);
+        self.text.tensors().identify(|_| true, &mut sink).ok()?;
+        let own = |key: &str| key.starts_with(Connector::MARK) || key.starts_with(FeatureProjection::MARK);
+        self.ltx.tensors.identify(own, &mut sink).ok()?;
+        Some(digest.finalize().into())
+    }
+}
+
+/// The prompts of a request that passes read, each with its field's name.
+pub(crate) fn prompts_of(request: &Generation) -> Vec<(&'static str, &str)> {
+    let negative = request.guidance.as_ref().is_some_and(Guidance::uses_cfg);
+    let negative = negative.then_some(("negative_prompt", request.negative_prompt.as_str()));
+    std::iter::once(("prompt", request.prompt.as_str())).chain(negative).collect()
+}
+
+/// The places of a prompt's and of a negative prompt's tensors in a golden case.
+pub(crate) fn prompt_taps(taps: &Taps) -> [Taps; 2] {
+    [taps.within("text.pos."), taps.within("text.neg.")]
+}
+
+/// SHA-256 of a prompt's tokens.
+pub(crate) fn digest_of(tokens: &TokenIds) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    tokens.ids().iter().for_each(|id| digest.update(id.to_le_bytes()));
+    digest.finalize().into()
+}
+
+fn off_device(context: &Tensor) -> Result<CachedTensor> {
+    Ok(CachedTensor { shape: context.dims().to_vec(), values: context.flatten_all()?.to_vec1::<f32>()? })
+}
+
+/// Nothing where it is no context.
+fn on_device(kept: &CachedTensor, device: &Device) -> Option<Tensor> {
+    (kept.shape.len() == 3).then(|| Tensor::from_slice(&kept.values, kept.shape.as_slice(), device).ok()).flatten()
+}
