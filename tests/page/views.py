@@ -100,7 +100,7 @@ def make(tab, take):
 
 def clips(tab, take, scene):
     page = tab.open("clips")
-    page.locator(".tile img").nth(2).wait_for()
+    page.locator(".tile img").nth(1).wait_for()
     take("gallery")
     ended = {"done": ".beside canvas >> nth=1", "cancelled": ".actions", "expired": ".actions"}
     for name, ready in ended.items():
