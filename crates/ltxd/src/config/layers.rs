@@ -23,8 +23,16 @@ const DEFAULTS_PLACE: &str = "defaults.toml";
 /// Relative to the file they stand in.
 const PATHS: [&str; 5] = ["data_dir", "models_dir", "tokens_file", "tls.cert", "tls.key"];
 /// Variables of the commands, which are no keys.
-const OTHER_VARIABLES: [&str; 8] =
-    ["LTXD_CONFIG", "LTXD_SERVER", "LTXD_TOKEN_FILE", "LTXD_CA", "LTXD_MODEL", "LTXD_MODELS", "LTXD_CPU_LEVEL", "LTXD_NO_CACHE"];
+const OTHER_VARIABLES: [&str; 8] = [
+    "LTXD_CONFIG",
+    "LTXD_SERVER",
+    "LTXD_TOKEN_FILE",
+    "LTXD_CA",
+    "LTXD_MODEL",
+    "LTXD_MODELS",
+    "LTXD_CPU_LEVEL",
+    "LTXD_NO_CACHE",
+];
 /// Older names of keys in the environment.
 const ALIASES: [(&str, &str); 2] = [("LTXD_GRAPHS", "cuda.graphs"), ("LTXD_KERNELS", "cuda.kernels")];
 /// What begins the keys of the section whose names are the operator's own, dots and spaces included.
