@@ -47,16 +47,16 @@ fn encoded(record: &GenerationRecord) -> bool {
 }
 
 #[test]
-fn a_hundred_requests_of_ten_prompts_encode_ten_times_within_the_bounds() {
+fn thirty_requests_of_ten_prompts_encode_ten_times_within_the_bounds() {
     let folder = tempfile::tempdir().unwrap();
     let jobs = open(folder.path(), cache(1 << 20, 4 * VALUES));
-    for seed in 0..100 {
+    for seed in 0..30 {
         let id = run(&jobs, &format!("prompt {}", seed % 10), seed);
         let record = jobs.get(&client("a"), id).unwrap();
         assert_eq!(encoded(&record), seed < 10);
         assert!(status(&jobs).memory_bytes <= 4 * VALUES);
     }
-    let expected = CacheStatus { hits: 90, misses: 10, damaged: 0, bytes: 10 * FILE, memory_bytes: 4 * VALUES };
+    let expected = CacheStatus { hits: 20, misses: 10, damaged: 0, bytes: 10 * FILE, memory_bytes: 4 * VALUES };
     assert_eq!(status(&jobs), expected);
     drop(jobs);
     // After a restart they are still there, all but one that is damaged, which is computed again.
@@ -65,10 +65,10 @@ fn a_hundred_requests_of_ten_prompts_encode_ten_times_within_the_bounds() {
     bytes[100] ^= 1;
     fs::write(&damaged, bytes).unwrap();
     let jobs = open(folder.path(), cache(1 << 20, 0));
-    for seed in 100..120 {
+    for seed in 100..111 {
         run(&jobs, &format!("prompt {}", seed % 10), seed);
     }
-    assert_eq!(status(&jobs), CacheStatus { hits: 19, misses: 1, damaged: 1, bytes: 10 * FILE, memory_bytes: 0 });
+    assert_eq!(status(&jobs), CacheStatus { hits: 10, misses: 1, damaged: 1, bytes: 10 * FILE, memory_bytes: 0 });
 }
 
 #[test]

@@ -64,8 +64,7 @@ fn a_command_takes_what_it_plans() {
 fn a_node_takes_what_it_plans() {
     for size in SIZES {
         // A node for each: its peak is that of all it has done.
-        // What is kept in memory fills in the course of many prompts.
-        let node = Node::start(&["cache.memory_bytes=0"]);
+        let node = Node::start(&[]);
         let [width, height, frames] = size.map(|count| count.to_string());
         let shape = ["--width", &width, "--height", &height, "--frames", &frames];
         node.submit(&[&["--prompt", "A calm lake at sunrise.", "--wait"][..], &shape].concat());
