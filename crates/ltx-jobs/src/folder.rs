@@ -61,6 +61,8 @@ pub fn is_held(root: &Path) -> bool {
 #[derive(Debug)]
 pub struct DataFolder {
     root: PathBuf,
+    /// Whether it was missing.
+    made: bool,
     /// Released by the system when the process ends, however it ends.
     _lock: File,
 }
@@ -71,6 +73,7 @@ impl DataFolder {
     /// # Errors
     /// `Locked`, `File`, `StorageFull`.
     pub fn hold(root: &Path) -> Result<Self> {
+        let made = !root.exists();
         for folder in [root.to_owned(), root.join("images"), root.join("latents"), root.join("outputs")] {
             fs::create_dir_all(&folder).map_err(JobsError::file(&folder))?;
         }
@@ -81,10 +84,22 @@ impl DataFolder {
             Ok(()) => {
                 // That one cannot be asked about without being taken; this one can ([`is_held`]), and decides nothing.
                 let _ = fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive);
-                Ok(Self { root: root.to_owned(), _lock: lock })
+                Ok(Self { root: root.to_owned(), made, _lock: lock })
             }
             Err(TryLockError::WouldBlock) => Err(JobsError::Locked { folder: root.to_owned() }),
             Err(TryLockError::Error(source)) => Err(JobsError::File { path, source }),
+        }
+    }
+
+    /// Lets go of a folder in which nothing was begun; one that [`Self::hold`] made is gone again.
+    pub fn give_up(self) {
+        if self.made {
+            // Only what is empty goes, and where it cannot, it stays.
+            for shelf in [Shelf::Images, Shelf::Latents, Shelf::Outputs] {
+                let _ = fs::remove_dir(self.shelf(shelf));
+            }
+            let _ = fs::remove_file(self.root.join(LOCK));
+            let _ = fs::remove_dir(&self.root);
         }
     }
 

@@ -78,8 +78,17 @@ pub(crate) fn need(config: &NodeConfig, compute: Compute, model: &str) -> Result
 
 /// Opens the models, and recovers what a crash interrupted in the data folder. Stored generations begin to run.
 pub(crate) fn assemble(config: &NodeConfig, level: Level, folder: DataFolder) -> Result<Node> {
-    let models::Known { models, names, catalog, served } = models::open(config, level)?;
-    let names = with_aliases(names, config)?;
+    let known = models::open(config, level).and_then(|mut known| {
+        known.names = with_aliases(known.names, config)?;
+        Ok(known)
+    });
+    let models::Known { models, names, catalog, served } = match known {
+        Ok(known) => known,
+        Err(error) => {
+            folder.give_up();
+            return Err(error);
+        }
+    };
     let catalog = catalog.with_names(names.known());
     let id = identity::of(&config.jobs.node, &config.jobs.data)?;
     let configured = configured(config, id.clone(), &models)?;
