@@ -17,8 +17,8 @@
     --seconds N                    begins no further round after so long (480)
     --out FOLDER                   benches/runs/<card>
 
-Sides are processes that stay up, each with weights of its own (26 GB). ltxd's seconds are between two moments at which the device was idle, PyTorch's between two CUDA
-events around the same. Outputs are not compared here, as each side draws its own weights: `scripts/gpu/gpu-check` compares.
+Sides are processes that stay up, each with weights of its own (26 GB). ltxd's seconds are between two moments at which the device was
+idle, PyTorch's between two CUDA events around the same. Outputs are not compared here, as each side draws its own weights: `scripts/gpu/gpu-check` compares.
 LTXD_GRAPHS=off and LTXD_KERNELS=ampere take parts of ltxd out, to measure them.
 """
 

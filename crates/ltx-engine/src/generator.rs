@@ -2,10 +2,10 @@
 //!
 //! Must not know how frames are made, or where they are kept.
 
-use crate::{Cache, EngineError, LatentStore, PreviewSink};
+use crate::{Cache, EngineError, LatentStore, NoCache, NoPreviews, NotSaved, PreviewSink};
 use ltx_media::FrameWriter;
 use ltx_policy::Admitted;
-use ltx_types::{CancelToken, Generation, ProgressSink, Stage};
+use ltx_types::{CancelToken, Generation, NoProgress, ProgressSink, Stage};
 use serde::Serialize;
 
 /// Turns an admitted generation into frames.
@@ -35,6 +35,13 @@ pub struct Run<'a> {
     pub previews: &'a dyn PreviewSink,
     /// Keeps what other runs need as well.
     pub cache: &'a dyn Cache,
+}
+
+impl<'a> Run<'a> {
+    /// A run that can be cancelled, of which nothing is reported, saved, shown or kept.
+    pub fn quiet(cancel: &'a CancelToken) -> Self {
+        Self { progress: &NoProgress, cancel, store: &NotSaved, previews: &NoPreviews, cache: &NoCache }
+    }
 }
 
 /// Seconds spent in a stage, loading its weights included.

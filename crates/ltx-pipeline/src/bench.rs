@@ -14,10 +14,10 @@ use crate::{
     schedule::family_sigmas,
 };
 use candle_core::{Device, Tensor};
-use ltx_engine::{NoCache, NoPreviews, NotSaved, Run};
+use ltx_engine::Run;
 use ltx_model::{architecture::Conditioning, text_encoder::MAX_TOKENS};
 use ltx_nn::{Taps, synchronize};
-use ltx_types::{CancelToken, FieldError, Generation, NoProgress, SamplingStage, Seed, Stage};
+use ltx_types::{CancelToken, FieldError, Generation, SamplingStage, Seed, Stage};
 use std::time::Instant;
 
 /// What can be timed alone.
@@ -87,8 +87,7 @@ impl Bench {
             prompt.clone_into(&mut request.prompt);
         }
         let cancel = CancelToken::new();
-        let run =
-            Run { progress: &NoProgress, cancel: &cancel, store: &NotSaved, previews: &NoPreviews, cache: &NoCache };
+        let run = Run::quiet(&cancel);
         match stage {
             BenchStage::TextEncoding => self.text(&request, &run),
             BenchStage::ImageEncoding => self.encode(&request, &run),

@@ -173,13 +173,11 @@ pub(crate) fn joined(files: &[PathBuf], each: Vec<TensorSet>) -> Result<TensorSe
     TensorSet::together(files, each)?.with_configs(official)
 }
 
-/// The defaults of a checkpoint without a manifest: those of its family, told from headers alone. Files that cannot be opened have
-/// LTX-2.3's; whoever opens them learns what is wrong.
+/// The defaults of a checkpoint without a manifest: those of its family, told from the checkpoint's headers. One that cannot be opened
+/// has LTX-2.3's, and so has LTX-2.5's, part of which lies with its text encoder; whoever opens the files learns what is wrong.
 pub fn official_defaults(files: &ModelFiles, schedule: Schedule) -> Defaults {
     let family = || -> Result<Family> {
-        let files = resolved(files)?;
-        let text = TextFiles::open(&files.text_encoder);
-        Ok(LtxFile::open(&files.checkpoint_files(), &[], text.as_ref().ok())?.architecture.family)
+        Ok(LtxFile::open(&resolved(files)?.checkpoint_files(), &[], None)?.architecture.family)
     };
     family().unwrap_or(Family::Ltx23).defaults(schedule)
 }

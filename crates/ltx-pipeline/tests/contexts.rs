@@ -2,9 +2,7 @@
 //! context decides its key.
 
 use candle_core::DType;
-use ltx_engine::{
-    Cache, CacheKey, CachedTensor, Contexts, EngineError, Generator, NoCache, NoPreviews, NotSaved, Outcome, Run,
-};
+use ltx_engine::{Cache, CacheKey, CachedTensor, Contexts, EngineError, Generator, NoCache, Outcome, Run};
 use ltx_nn::{Compute, Level};
 use ltx_pipeline::{Engine, EngineOptions, PipelineError, PlanShape};
 use ltx_policy::{Admitted, Ask, ModelNames, PolicyConfig, admit};
@@ -99,11 +97,7 @@ fn generate(
     progress: &dyn ProgressSink,
 ) -> Result<Outcome, EngineError> {
     let cancel = CancelToken::new();
-    engine.generate(
-        request,
-        &mut [],
-        &Run { progress, cancel: &cancel, store: &NotSaved, previews: &NoPreviews, cache },
-    )
+    engine.generate(request, &mut [], &Run { progress, cache, ..Run::quiet(&cancel) })
 }
 
 fn frames(engine: &mut Engine, request: &Admitted<Generation>, cache: &dyn Cache) -> (String, Contexts) {

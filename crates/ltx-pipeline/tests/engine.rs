@@ -5,8 +5,8 @@ mod common;
 use candle_core::{DType, Device, Tensor};
 use common::Recording;
 use ltx_engine::{
-    EngineError, ErrorKind, Generator, LatentStore, MemoryBudget, MemoryPlan, NoCache, NoPreviews, NotSaved, Outcome,
-    Preview, PreviewSink, Run, SavedLatent,
+    EngineError, ErrorKind, Generator, LatentStore, MemoryBudget, MemoryPlan, NotSaved, Outcome, Preview, PreviewSink,
+    Run, SavedLatent,
 };
 use ltx_media::{FrameWriter, MediaError, Mp4Writer};
 use ltx_nn::{Compute, NnError};
@@ -15,8 +15,7 @@ use ltx_policy::{Admitted, Ask, ModelNames, PolicyConfig, UsageMark, admit};
 use ltx_testkit::{assert_close, data, tiny};
 use ltx_types::{
     CancelToken, ConditioningMode, Defaults, FramePosition, Generation, GenerationDraft, Guidance, ImageInput,
-    ImageSource, ModelFiles, ModelRules, NoProgress, Overrides, Progress, ProgressSink, Schedule, Seed, Stage, Stages,
-    Strength,
+    ImageSource, ModelFiles, ModelRules, Overrides, Progress, ProgressSink, Schedule, Seed, Stage, Stages, Strength,
 };
 use ltx_weights::QuantizeType;
 use std::{env, process::Command, sync::Mutex};
@@ -87,7 +86,7 @@ fn pipelines(error: &EngineError) -> Option<&PipelineError> {
 }
 
 fn quietly<'a>(cancel: &'a CancelToken, store: &'a dyn LatentStore) -> Run<'a> {
-    Run { progress: &NoProgress, cancel, store, previews: &NoPreviews, cache: &NoCache }
+    Run { store, ..Run::quiet(cancel) }
 }
 
 #[test]
@@ -193,7 +192,7 @@ fn cancelled_while_it_streams_it_stops_within_the_step_and_leaves_no_thread() {
     for stage in [Stage::TextEncoding, Stage::Denoising, Stage::Refining] {
         let cancel = CancelToken::new();
         let sink = CancelAt(stage, &cancel, Mutex::new(0));
-        let run = Run { progress: &sink, cancel: &cancel, store: &NotSaved, previews: &NoPreviews, cache: &NoCache };
+        let run = Run { progress: &sink, ..Run::quiet(&cancel) };
         assert_eq!(generate(&mut engine, &request, &run).unwrap_err().kind(), ErrorKind::Cancelled, "{stage:?}");
         assert_eq!(*sink.2.lock().unwrap(), 0, "{stage:?}: no step was finished after cancelling");
         // One that was joined may be in the system's list for a moment.
@@ -327,7 +326,7 @@ fn cancelling_in_any_stage_stops_there_and_harms_nothing() {
     ] {
         let cancel = CancelToken::new();
         let sink = CancelAt(stage, &cancel, Mutex::new(0));
-        let run = Run { progress: &sink, cancel: &cancel, store: &NotSaved, previews: &NoPreviews, cache: &NoCache };
+        let run = Run { progress: &sink, ..Run::quiet(&cancel) };
         let result = generate(&mut engine, &request, &run);
         assert_eq!(result.unwrap_err().kind(), ErrorKind::Cancelled, "{stage:?}");
         assert_eq!(*sink.2.lock().unwrap(), 0, "{stage:?}: no step was finished after cancelling");

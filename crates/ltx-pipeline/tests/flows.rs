@@ -5,7 +5,7 @@ mod common;
 
 use candle_core::{Device, Tensor};
 use common::Recording;
-use ltx_engine::{LatentStore, NoCache, NoPreviews, NotSaved, Run};
+use ltx_engine::{LatentStore, NotSaved, Run};
 use ltx_nn::{Level, relative_l2};
 use ltx_pipeline::{
     Engine, EngineOptions, PipelineError,
@@ -38,7 +38,8 @@ impl ProgressSink for Reports {
 }
 
 fn made(name: &str, store: &dyn LatentStore, progress: &dyn ProgressSink) -> HashMap<String, Tensor> {
-    let run = Run { progress, cancel: &CancelToken::new(), store, previews: &NoPreviews, cache: &NoCache };
+    let cancel = CancelToken::new();
+    let run = Run { progress, store, ..Run::quiet(&cancel) };
     run_case(&GoldenCase::open(&file(name)).unwrap(), EngineOptions::default(), &run).unwrap().computed
 }
 
@@ -84,13 +85,8 @@ fn hq_goes_on_from_every_step_with_the_same_bytes() {
 fn upscalers_alone_equal_the_reference() {
     for (name, blocks) in [("upscale_x1_5", 7), ("upscale_temporal_x2", 5)] {
         let case = Golden::open(&file(name)).unwrap();
-        let run = Run {
-            progress: &NoProgress,
-            cancel: &CancelToken::new(),
-            store: &NotSaved,
-            previews: &NoPreviews,
-            cache: &NoCache,
-        };
+        let cancel = CancelToken::new();
+        let run = Run::quiet(&cancel);
         let result = case.run(EngineOptions::default(), &run).unwrap();
         assert!(result.passes() && result.comparisons.len() >= blocks, "{name}: {:?}", result.comparisons);
         assert!(result.comparisons.iter().all(|comparison| comparison.error < near()), "{:?}", result.comparisons);
@@ -112,13 +108,8 @@ fn an_upscaler_of_no_flow_is_refused_by_name() {
 fn hq_without_the_distilled_lora_is_refused() {
     let mut case = GoldenCase::open(&file("i2v_hq")).unwrap();
     case.files.loras.clear();
-    let run = Run {
-        progress: &NoProgress,
-        cancel: &CancelToken::new(),
-        store: &NotSaved,
-        previews: &NoPreviews,
-        cache: &NoCache,
-    };
+    let cancel = CancelToken::new();
+    let run = Run::quiet(&cancel);
     let error = run_case(&case, EngineOptions::default(), &run).err().unwrap();
     assert!(matches!(error, GoldenError::Engine(_)) && error.to_string().starts_with("flow: hq"), "{error}");
 }

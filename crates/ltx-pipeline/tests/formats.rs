@@ -1,7 +1,7 @@
 //! The tiny model in every format, end to end: quantised, fp8, cut into component files. What each costs is printed.
 
 use candle_core::{DType, Device, Tensor};
-use ltx_engine::{NoCache, NoPreviews, NotSaved, Run};
+use ltx_engine::Run;
 use ltx_nn::relative_l2;
 use ltx_pipeline::{
     Engine, EngineOptions, PipelineError,
@@ -9,7 +9,7 @@ use ltx_pipeline::{
     inspect, inspect_together, quantize,
 };
 use ltx_testkit::{data, tiny};
-use ltx_types::{CancelToken, ModelFiles, NoProgress, Part};
+use ltx_types::{CancelToken, ModelFiles, Part};
 use ltx_weights::{QuantizeType, TensorSet};
 use std::{
     collections::HashMap,
@@ -23,13 +23,8 @@ const CHECKPOINT: &str = "ltx-2.3-tiny-dev.safetensors";
 fn computed(change: impl FnOnce(&mut ModelFiles)) -> HashMap<String, Tensor> {
     let mut case = GoldenCase::open(&data("i2v_distilled")).unwrap();
     change(&mut case.files);
-    let run = Run {
-        progress: &NoProgress,
-        cancel: &CancelToken::new(),
-        store: &NotSaved,
-        previews: &NoPreviews,
-        cache: &NoCache,
-    };
+    let cancel = CancelToken::new();
+    let run = Run::quiet(&cancel);
     run_case(&case, EngineOptions::default(), &run).unwrap().computed
 }
 

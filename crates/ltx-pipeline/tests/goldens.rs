@@ -1,14 +1,14 @@
 //! The repository's golden cases, end to end, and what makes a self-test fail.
 
 use candle_core::{Device, Tensor};
-use ltx_engine::{NoCache, NoPreviews, NotSaved, Run};
+use ltx_engine::Run;
 use ltx_nn::Level;
 use ltx_pipeline::{
     EngineOptions,
     golden::{GoldenCase, GoldenError, GoldenResult, run_case},
 };
 use ltx_testkit::data;
-use ltx_types::{CancelToken, NoProgress};
+use ltx_types::CancelToken;
 use std::{collections::HashMap, fs, path::Path};
 
 const CASES: [&str; 12] = [
@@ -27,13 +27,8 @@ const CASES: [&str; 12] = [
 ];
 
 fn run(folder: &Path) -> Result<GoldenResult, GoldenError> {
-    let run = Run {
-        progress: &NoProgress,
-        cancel: &CancelToken::new(),
-        store: &NotSaved,
-        previews: &NoPreviews,
-        cache: &NoCache,
-    };
+    let cancel = CancelToken::new();
+    let run = Run::quiet(&cancel);
     run_case(&GoldenCase::open(folder)?, EngineOptions::default(), &run)
 }
 

@@ -1,22 +1,17 @@
 //! The golden cases on every instruction set that this machine has.
 
-use ltx_engine::{NoCache, NoPreviews, NotSaved, Run};
+use ltx_engine::Run;
 use ltx_nn::{Compute, KernelChoice, Level};
 use ltx_pipeline::{
     EngineOptions,
     golden::{GoldenCase, GoldenResult, run_case},
 };
 use ltx_testkit::data;
-use ltx_types::{CancelToken, NoProgress};
+use ltx_types::CancelToken;
 
 fn run(name: &str, compute: Compute) -> GoldenResult {
-    let run = Run {
-        progress: &NoProgress,
-        cancel: &CancelToken::new(),
-        store: &NotSaved,
-        previews: &NoPreviews,
-        cache: &NoCache,
-    };
+    let cancel = CancelToken::new();
+    let run = Run::quiet(&cancel);
     let options = EngineOptions { compute, ..EngineOptions::default() };
     run_case(&GoldenCase::open(&data(name)).unwrap(), options, &run).unwrap()
 }

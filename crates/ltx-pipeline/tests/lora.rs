@@ -2,7 +2,7 @@
 //! packed one, whatever its tensors are called; and what is said of a file that does not fit.
 
 use candle_core::{DType, Device, Tensor};
-use ltx_engine::{MemoryBudget, NoCache, NoPreviews, NotSaved, Run};
+use ltx_engine::{MemoryBudget, Run};
 use ltx_nn::{Compute, Level, Vb, relative_l2};
 use ltx_pipeline::{
     Engine, EngineOptions, PipelineError,
@@ -10,7 +10,7 @@ use ltx_pipeline::{
     inspect, inspect_together, quantize,
 };
 use ltx_testkit::{data, tiny};
-use ltx_types::{CancelToken, LoraChoice, ModelFiles, NoProgress, Part};
+use ltx_types::{CancelToken, LoraChoice, ModelFiles, Part};
 use ltx_weights::{Idle, LoraReport, QuantizeType, Stored, TensorSet};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -34,13 +34,8 @@ fn computed(change: impl FnOnce(&mut ModelFiles)) -> HashMap<String, Tensor> {
 fn computed_within(memory: Option<MemoryBudget>, change: impl FnOnce(&mut ModelFiles)) -> HashMap<String, Tensor> {
     let mut case = GoldenCase::open(&data("i2v_distilled")).unwrap();
     change(&mut case.files);
-    let run = Run {
-        progress: &NoProgress,
-        cancel: &CancelToken::new(),
-        store: &NotSaved,
-        previews: &NoPreviews,
-        cache: &NoCache,
-    };
+    let cancel = CancelToken::new();
+    let run = Run::quiet(&cancel);
     run_case(&case, EngineOptions { memory, ..EngineOptions::default() }, &run).unwrap().computed
 }
 

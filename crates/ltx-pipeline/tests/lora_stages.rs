@@ -5,7 +5,7 @@ mod common;
 
 use candle_core::{Device, Tensor};
 use common::Recording;
-use ltx_engine::{LatentStore, MemoryBudget, NoCache, NoPreviews, NotSaved, Run};
+use ltx_engine::{LatentStore, MemoryBudget, NotSaved, Run};
 use ltx_nn::{Level, relative_l2};
 use ltx_pipeline::{
     Engine, EngineOptions, PipelineError, PlanShape,
@@ -14,8 +14,8 @@ use ltx_pipeline::{
 };
 use ltx_testkit::tiny;
 use ltx_types::{
-    CancelToken, FrameCount, LoraChoice, LoraStrengths, LoraUse, ModelFiles, NoProgress, PixelShape, Progress,
-    ProgressSink, Stage, Stages,
+    CancelToken, FrameCount, LoraChoice, LoraStrengths, LoraUse, ModelFiles, PixelShape, Progress, ProgressSink, Stage,
+    Stages,
 };
 use ltx_weights::QuantizeType;
 use std::{
@@ -41,7 +41,7 @@ fn computed(name: &str, options: EngineOptions, run: &Run<'_>, change: impl FnOn
 }
 
 fn quietly<'a>(cancel: &'a CancelToken, store: &'a dyn LatentStore) -> Run<'a> {
-    Run { progress: &NoProgress, cancel, store, previews: &NoPreviews, cache: &NoCache }
+    Run { store, ..Run::quiet(cancel) }
 }
 
 /// The same with nothing kept.

@@ -1,7 +1,7 @@
 //! LTX-2.5's own files: what each is, the text encoder that a checkpoint names, quantised Gemma 4, and what does not run here.
 
 use candle_core::{Device, Tensor};
-use ltx_engine::{NoCache, NoPreviews, NotSaved, Run};
+use ltx_engine::Run;
 use ltx_nn::relative_l2;
 use ltx_pipeline::{
     Engine, EngineOptions,
@@ -9,7 +9,7 @@ use ltx_pipeline::{
     inspect, quantize,
 };
 use ltx_testkit::{data, tiny};
-use ltx_types::{CancelToken, ModelFiles, NoProgress};
+use ltx_types::{CancelToken, ModelFiles};
 use ltx_weights::QuantizeType;
 use serde_json::{Value, json};
 use std::{
@@ -128,13 +128,8 @@ fn a_quantised_text_encoder_stands_for_the_whole_file() {
     let computed = |text_encoder: PathBuf| {
         let mut case = GoldenCase::open(&data("ltx25/i2v_gemma4")).unwrap();
         case.files.text_encoder = text_encoder;
-        let run = Run {
-            progress: &NoProgress,
-            cancel: &CancelToken::new(),
-            store: &NotSaved,
-            previews: &NoPreviews,
-            cache: &NoCache,
-        };
+        let cancel = CancelToken::new();
+        let run = Run::quiet(&cancel);
         run_case(&case, EngineOptions::default(), &run).unwrap().computed
     };
     let whole = computed(newer(TEXT));

@@ -4,7 +4,7 @@ mod common;
 
 use candle_core::{DType, Tensor};
 use common::Recording;
-use ltx_engine::{NoCache, NoPreviews, NotSaved, Run};
+use ltx_engine::Run;
 use ltx_nn::Compute;
 use ltx_pipeline::{
     Engine, EngineOptions, PlanShape,
@@ -12,7 +12,7 @@ use ltx_pipeline::{
     inspect, quantize,
 };
 use ltx_testkit::{data, goldens, tiny};
-use ltx_types::{CancelToken, FrameCount, ModelFiles, NoProgress, Part, PixelShape, Stage, Stages};
+use ltx_types::{CancelToken, FrameCount, ModelFiles, Part, PixelShape, Stage, Stages};
 use ltx_weights::QuantizeType;
 use std::path::{Path, PathBuf};
 
@@ -34,13 +34,8 @@ fn packed(from: &Path, to: &Path) -> PathBuf {
 fn computed(files: ModelFiles) -> std::collections::HashMap<String, Tensor> {
     let mut case = GoldenCase::open(&data("ltxv09/i2v_distilled")).unwrap();
     case.files = files;
-    let run = Run {
-        progress: &NoProgress,
-        cancel: &CancelToken::new(),
-        store: &NotSaved,
-        previews: &NoPreviews,
-        cache: &NoCache,
-    };
+    let cancel = CancelToken::new();
+    let run = Run::quiet(&cancel);
     run_case(&case, EngineOptions::default(), &run).unwrap().computed
 }
 
@@ -107,8 +102,8 @@ fn the_plan_in_f16_counts_t5_in_the_dtype_that_it_is_computed_in() {
 fn two_passes_go_on_from_every_step_with_the_same_bytes() {
     let case = GoldenCase::open(&data("ltxv09/first_last_two_pass")).unwrap();
     let made = |store: &Recording| {
-        let run =
-            Run { progress: &NoProgress, cancel: &CancelToken::new(), store, previews: &NoPreviews, cache: &NoCache };
+        let cancel = CancelToken::new();
+        let run = Run { store, ..Run::quiet(&cancel) };
         let computed = run_case(&case, EngineOptions::default(), &run).unwrap().computed;
         let frames = computed["decoded_raw"].flatten_all().unwrap().to_vec1::<f32>().unwrap();
         frames.into_iter().map(f32::to_bits).collect::<Vec<_>>()

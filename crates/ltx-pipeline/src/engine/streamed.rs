@@ -5,7 +5,7 @@
 
 use crate::{Engine, EngineOptions, PipelineError, golden::GoldenCase, quantize};
 use candle_core::{Device, Tensor};
-use ltx_engine::{MemoryBudget, NoCache, NoPreviews, NotSaved, Run};
+use ltx_engine::{MemoryBudget, Run};
 use ltx_nn::{Carrier, Level, Taps};
 use ltx_testkit::{Ledger, LedgerCarrier, assert_close, data};
 use ltx_types::{CancelToken, Generation, ModelFiles, NoProgress, Progress, ProgressSink, Stage};
@@ -39,7 +39,7 @@ fn latent(
     cancel: &CancelToken,
     progress: &dyn ProgressSink,
 ) -> crate::Result<Tensor> {
-    let run = Run { progress, cancel, store: &NotSaved, previews: &NoPreviews, cache: &NoCache };
+    let run = Run { progress, ..Run::quiet(cancel) };
     engine.run(request, &run, &Taps::off(), |_| Ok(())).map(|ran| ran.latent)
 }
 

@@ -22,7 +22,7 @@ use crate::{
 use anyhow::{Context, Result};
 use clap::Arg;
 use draft::Model;
-use ltx_engine::{Generator, NoPreviews, NotSaved, Run, long_prompts};
+use ltx_engine::{Generator, Run, long_prompts};
 use ltx_media::{FrameWriter, Mp4Writer, PngFolderWriter};
 use ltx_nn::{Compute, DTYPES, DeviceChoice, Level};
 use ltx_pipeline::{Engine, EngineOptions, resolved};
@@ -159,11 +159,8 @@ fn make(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     let peaks = StagePeaks::new(&bar);
     let started = Instant::now();
     let mut writers = arguments.writers(&admitted, &mark)?;
-    let outcome = engine.generate(
-        &admitted,
-        &mut writers,
-        &Run { progress: &peaks, cancel: &cancel, store: &NotSaved, previews: &NoPreviews, cache: &cache },
-    );
+    let outcome =
+        engine.generate(&admitted, &mut writers, &Run { progress: &peaks, cache: &cache, ..Run::quiet(&cancel) });
     bar.clear();
     let outcome = outcome?;
     cancel.check()?;

@@ -4,13 +4,13 @@
 
 use crate::{commands::generate::ComputeFlags, exit::BadInput, outputs::Written};
 use anyhow::{Context, Result};
-use ltx_engine::{NoCache, NoPreviews, NotSaved, Run};
+use ltx_engine::Run;
 use ltx_nn::Level;
 use ltx_pipeline::{
     EngineOptions,
     golden::{Comparison, Golden, GoldenResult},
 };
-use ltx_types::{CancelToken, NoProgress};
+use ltx_types::CancelToken;
 use std::{path::PathBuf, process::ExitCode};
 
 #[derive(clap::Args)]
@@ -38,8 +38,7 @@ pub(crate) fn run(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     for folder in &arguments.cases {
         let case = Golden::open(folder)?;
         let options = EngineOptions { compute: compute.clone(), ..EngineOptions::default() };
-        let run =
-            Run { progress: &NoProgress, cancel: &cancel, store: &NotSaved, previews: &NoPreviews, cache: &NoCache };
+        let run = Run::quiet(&cancel);
         let result = { case.run(options, &run) }.with_context(|| format!("case {}", folder.display()))?;
         print(&folder.display().to_string(), &result);
         failed += usize::from(!result.passes());
