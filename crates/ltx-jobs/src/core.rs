@@ -145,15 +145,21 @@ impl Core {
         self.rules(&record.model).ok().and_then(|rules| Workload::of(record, &rules))
     }
 
-    /// Seconds of a request's stages, as far as this node knows.
+    /// Seconds of a request's stages, as far as this node knows, with contexts that come from there.
     ///
     /// # Errors
     /// `Database`, `Corrupt`.
-    pub(crate) fn forecast(&self, model: &str, request: &Generation) -> Result<Option<Forecast>> {
-        forecast(&*self.store, &Workload::new(model, request, self.contexts(model, request)))
+    pub(crate) fn forecast(
+        &self,
+        model: &str,
+        request: &Generation,
+        contexts: Contexts,
+    ) -> Result<Option<Forecast>> {
+        forecast(&*self.store, &Workload::new(model, request, contexts))
     }
 
-    /// Where the contexts of a request's prompts would come from now; nothing is known where nothing is kept.
+    /// Where the contexts of a request's prompts would come from now; nothing is known where nothing is kept. Looks at files, and at
+    /// samples of a LoRA's that counts for text.
     pub(crate) fn contexts(&self, model: &str, request: &Generation) -> Contexts {
         let keys = if self.cache.keeps() { self.models.context_keys(model, request) } else { Vec::new() };
         let cached = keys.iter().filter(|key| self.cache.holds(key)).count();

@@ -33,9 +33,10 @@ pub trait Models: Send + Sync + 'static {
     /// was trained on is for the node's settings to say, not for the model.
     fn rules(&self, model: &str) -> Option<ModelRules>;
 
-    /// What a request would need on a model, from shapes alone; `None` for one that is not here. `encodes` says whether the text
-    /// encoder has anything to do. Called from many threads and, when a request does not fit, a few dozen times in a row.
-    fn plan(&self, model: &str, request: &Generation, encodes: bool) -> Option<MemoryPlan>;
+    /// What a request would need on a model, from shapes alone, its text stage included: a context that is kept now may be gone when
+    /// it runs. `None` for a model that is not here. Called from many threads and, when a request does not fit, a few dozen times in
+    /// a row.
+    fn plan(&self, model: &str, request: &Generation) -> Option<MemoryPlan>;
 
     /// The keys by which the contexts of a request's prompts are kept; none where they are not kept, or the model is not here.
     fn context_keys(&self, _model: &str, _request: &Generation) -> Vec<CacheKey> {

@@ -200,7 +200,9 @@ impl Attempt<'_> {
         latents: LatentFile,
     ) -> Result<Made, Option<Failure>> {
         let Self { core, record, .. } = self;
-        let forecast = core.forecast(&record.model, admitted.request()).unwrap_or_default();
+        let request = admitted.request();
+        let contexts = core.contexts(&record.model, request);
+        let forecast = core.forecast(&record.model, request, contexts).unwrap_or_default();
         core.line.extend(record.id, forecast.as_ref().map(Forecast::total));
         let progress =
             EventProgress { core: Arc::clone(core), record: (*record).clone(), cancel: self.cancel.clone(), forecast };
@@ -209,7 +211,7 @@ impl Attempt<'_> {
         let disturbed = core
             .testing
             .as_ref()
-            .map(|testing| Disturbed::new(testing.of(record.id), admitted.request(), record.attempts <= 1));
+            .map(|testing| Disturbed::new(testing.of(record.id), request, record.attempts <= 1));
         let latents: Box<dyn LatentStore + Send> = Box::new(latents);
         let store = match &disturbed {
             None => latents,

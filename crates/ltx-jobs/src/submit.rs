@@ -9,7 +9,7 @@ use crate::{
     line::Waiting,
     ports::{NeededImage, NewGeneration, NewUpload},
 };
-use ltx_engine::{PromptTokens, long_prompts};
+use ltx_engine::{Contexts, PromptTokens, long_prompts};
 use ltx_policy::{Admitted, StoredRequest};
 use ltx_types::{FieldError, Generation, GenerationDraft, ImageSource};
 use sha2::{Digest, Sha256};
@@ -79,7 +79,7 @@ impl Jobs {
         let checked = admitted.with_faults(long).check(&rules)?;
         let model = checked.model().ok_or(JobsError::NoModel)?;
         self.check_faults(faults.as_ref(), checked.request())?;
-        let predicted = self.predicted_to_fit(client, &checked)?;
+        let (predicted, contexts) = self.predicted_to_fit(client, &checked)?;
         let images = self.read_images(&stored.draft)?;
         core.check_space(images.iter().map(Image::len).sum::<u64>() + output_bytes(checked.request()))?;
         let StoredRequest { ask, model: given, draft } = &stored;
@@ -96,7 +96,7 @@ impl Jobs {
         }
         core.check_room(client)?;
         let id = GenerationId::new();
-        let work = Workload::new(model, checked.request(), core.contexts(model, checked.request()));
+        let work = Workload::new(model, checked.request(), contexts);
         let waiting = Waiting { id, work: Some(work), seconds: predicted.seconds };
         {
             let place = core.line.place_of_new(client);
@@ -151,13 +151,17 @@ impl Jobs {
     /// # Errors
     /// `NoModel`, `ModelUnavailable`; `Database`, `Corrupt`.
     pub fn estimate(&self, client: &ClientId, admitted: &Admitted<Generation>) -> Result<Estimate> {
+        self.estimated(client, admitted).map(|(estimate, _)| estimate)
+    }
+
+    /// The estimate, and where the contexts that it reckons with come from.
+    fn estimated(&self, client: &ClientId, admitted: &Admitted<Generation>) -> Result<(Estimate, Contexts)> {
         let core = self.core();
         let (model, request) = (admitted.model().ok_or(JobsError::NoModel)?, admitted.request());
-        // The prompts are the same at every size.
-        let encodes = core.contexts(model, request).share() > 0.0;
-        let plan = |request: &Generation| core.models.plan(model, request, encodes).map(|plan| plan.peak());
+        let plan = |request: &Generation| core.models.plan(model, request).map(|plan| plan.peak());
         let peak = plan(request).ok_or_else(|| JobsError::ModelUnavailable { model: model.to_owned() })?;
-        let forecast = core.forecast(model, request)?;
+        let contexts = core.contexts(model, request);
+        let forecast = core.forecast(model, request, contexts)?;
         let predicted = Prediction {
             peak_bytes: peak,
             seconds: forecast.as_ref().map(Forecast::total),
@@ -168,7 +172,8 @@ impl Jobs {
         let fits = |request: &Generation| plan(request).is_some_and(|peak| peak <= allowed);
         let largest = if peak <= allowed { None } else { largest_fit(request, &core.rules(model)?.sizes, fits) };
         let wait_seconds = core.line.place_of_new(client).seconds;
-        Ok(Estimate { predicted, available_bytes, fits: peak <= allowed, largest, wait_seconds })
+        let estimate = Estimate { predicted, available_bytes, fits: peak <= allowed, largest, wait_seconds };
+        Ok((estimate, contexts))
     }
 
     /// The generation that an earlier request with this id made, if there was one: whatever today's policy says of it.
@@ -229,11 +234,12 @@ impl Jobs {
         }
     }
 
-    fn predicted_to_fit(&self, client: &ClientId, admitted: &Admitted<Generation>) -> Result<Prediction> {
-        let Estimate { predicted, available_bytes, fits, largest, .. } = self.estimate(client, admitted)?;
+    fn predicted_to_fit(&self, client: &ClientId, admitted: &Admitted<Generation>) -> Result<(Prediction, Contexts)> {
+        let (estimate, contexts) = self.estimated(client, admitted)?;
+        let Estimate { predicted, available_bytes, fits, largest, .. } = estimate;
         match available_bytes {
             Some(available) if !fits => Err(JobsError::DoesNotFit { needed: predicted.peak_bytes, available, largest }),
-            _ => Ok(predicted),
+            _ => Ok((predicted, contexts)),
         }
     }
 

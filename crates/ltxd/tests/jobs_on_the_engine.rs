@@ -6,7 +6,7 @@
 use ltx_engine::{CacheKey, EngineError, Generator, MemoryPlan, Outcome, PromptTokens, Run};
 use ltx_jobs::{Disk, EventKind, FailureCode, GenerationRecord, Jobs, LoadError, Models, State, Surroundings, Watched};
 use ltx_media::FrameWriter;
-use ltx_pipeline::{Engine, EngineOptions, PipelineError, PlanShape};
+use ltx_pipeline::{Engine, EngineOptions, PipelineError};
 use ltx_policy::{Admitted, ModelIdentity, WeightFingerprint};
 use ltx_testkit::{
     fake::{LONG, client, draft, ended, frames_of, policy, settings, submit_draft},
@@ -126,8 +126,8 @@ impl Models for Tiny {
         Some(self.0.rules())
     }
 
-    fn plan(&self, _: &str, request: &Generation, encodes: bool) -> Option<MemoryPlan> {
-        Some(self.0.plan_shape(&PlanShape { encodes, ..PlanShape::of(request, self.0.prompts()) }))
+    fn plan(&self, _: &str, request: &Generation) -> Option<MemoryPlan> {
+        Some(self.0.plan(request))
     }
 
     fn context_keys(&self, _: &str, request: &Generation) -> Vec<CacheKey> {

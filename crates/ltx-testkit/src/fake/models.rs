@@ -59,7 +59,7 @@ impl Models for FakeModels {
         Some(Self::RULES)
     }
 
-    fn plan(&self, _: &str, request: &Generation, _: bool) -> Option<MemoryPlan> {
+    fn plan(&self, _: &str, request: &Generation) -> Option<MemoryPlan> {
         let activations = (request.pixels.width * request.pixels.height * request.frames.get()) as u64;
         let need = StageNeed { stage: Stage::Denoising, weights: 0, resident: 0, activations };
         let blocks = BlocksNeed { held: 1, all: 1, bytes: 0 };

@@ -72,7 +72,7 @@ pub(crate) fn need(config: &NodeConfig, compute: Compute, model: &str) -> Result
         let draft = card.manifest.defaults.fill(Overrides::default(), String::new(), vec![image]);
         draft.check_by(&rules, Method::ImageToVideo).ok()
     });
-    let peak = request.and_then(|request| Some(models.plan(model, &request, true)?.peak()));
+    let peak = request.and_then(|request| Some(models.plan(model, &request)?.peak()));
     Ok(Need { peak, available: models.admitted_bytes() })
 }
 

@@ -174,9 +174,9 @@ impl Models for NodeModels {
         self.opened.get(model).map(|opened| opened.rules)
     }
 
-    fn plan(&self, model: &str, request: &Generation, encodes: bool) -> Option<MemoryPlan> {
+    fn plan(&self, model: &str, request: &Generation) -> Option<MemoryPlan> {
         let opened = self.opened.get(model)?;
-        let shape = PlanShape { encodes, ..PlanShape::of(request, &opened.prompts) };
+        let shape = PlanShape::of(request, &opened.prompts);
         Some(opened.planner.lock().plan_shape(&shape))
     }
 
