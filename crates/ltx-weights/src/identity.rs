@@ -1,14 +1,16 @@
 //! What tells the weights of one set of files from another's, for what was computed with them and is kept: names, shapes, stored
-//! types, size and time of change of every file, and samples of the bytes. A large file is not read whole.
+//! types, size and time of change of every file, and samples of the bytes, scales in a tensor of their own included. A large file is
+//! not read whole.
 //!
 //! Must not know what is kept, or how the parts are digested.
 
 use crate::{
     TensorSet,
+    quantised::Beside,
     weight_file::{Entry, WeightFile},
 };
 use ltx_nn::{NnError, Result};
-use std::{collections::BTreeSet, time::UNIX_EPOCH};
+use std::{collections::BTreeSet, ops::Range, time::UNIX_EPOCH};
 
 /// Tensors of at most so many bytes are sampled whole.
 const WHOLE: usize = 3 * SAMPLE;
@@ -28,9 +30,14 @@ impl TensorSet {
             if files.insert(file.path.clone()) {
                 identify_file(file, key, sink)?;
             }
-            let Entry { shape, stored, range, plus_one, beside: _ } = entry;
+            let Entry { shape, stored, range, plus_one, beside } = entry;
             sink(format!("{key} {shape:?} {stored:?} {plus_one} {}\n", range.len()).as_bytes());
-            sample((key, file, entry), sink)?;
+            sample((key, file, range), sink)?;
+            if let Some(scales) = beside {
+                let Beside { key, range, kind, order, upper_first } = &**scales;
+                sink(format!("{key} {kind:?} {order:?} {upper_first} {}\n", range.len()).as_bytes());
+                sample((key, file, range), sink)?;
+            }
         }
         Ok(())
     }
@@ -45,11 +52,11 @@ fn identify_file(file: &WeightFile, key: &str, sink: &mut dyn FnMut(&[u8])) -> R
     Ok(())
 }
 
-fn sample((key, file, entry): (&str, &WeightFile, &Entry), sink: &mut dyn FnMut(&[u8])) -> Result<()> {
-    let length = entry.range.len();
+fn sample((key, file, range): (&str, &WeightFile, &Range<usize>), sink: &mut dyn FnMut(&[u8])) -> Result<()> {
+    let length = range.len();
     let mut read = |start: usize, bytes: usize| {
         let mut buffer = vec![0; bytes];
-        file.read((key, entry), start, &mut buffer)?;
+        file.read_at((key, range.start + start), &mut buffer)?;
         sink(&buffer);
         Ok(())
     };
@@ -62,7 +69,11 @@ fn sample((key, file, entry): (&str, &WeightFile, &Entry), sink: &mut dyn FnMut(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{fs, path::Path, time::Duration};
+    use std::{
+        fs,
+        path::{Path, PathBuf},
+        time::Duration,
+    };
 
     fn identity(path: &Path, wanted: impl Fn(&str) -> bool) -> Vec<u8> {
         let mut all = Vec::new();
@@ -70,28 +81,45 @@ mod tests {
         all
     }
 
+    /// A copy in a folder whose bytes may be others, changed so many nanoseconds later than the original.
+    fn copied(original: &Path, folder: &Path, change: impl Fn(&mut Vec<u8>), later: u64) -> PathBuf {
+        let path = folder.join("copy.safetensors");
+        let mut bytes = fs::read(original).unwrap();
+        change(&mut bytes);
+        fs::write(&path, bytes).unwrap();
+        let time = fs::metadata(original).unwrap().modified().unwrap();
+        let file = fs::File::options().write(true).open(&path).unwrap();
+        file.set_modified(time + Duration::from_nanos(later)).unwrap();
+        path
+    }
+
     #[test]
     fn a_copy_is_the_same_and_a_change_of_bytes_or_of_time_is_another() {
         let folder = tempfile::tempdir().unwrap();
         let original = ltx_testkit::tiny("gemma/model.safetensors");
-        let time = fs::metadata(&original).unwrap().modified().unwrap();
-        let copied = |name: &str, change: &dyn Fn(&mut Vec<u8>), later: u64| {
-            let path = folder.path().join(name);
-            let mut bytes = fs::read(&original).unwrap();
-            change(&mut bytes);
-            fs::write(&path, bytes).unwrap();
-            let file = fs::File::options().write(true).open(&path).unwrap();
-            file.set_modified(time + Duration::from_nanos(later)).unwrap();
-            path
-        };
+        let copied = |change: &dyn Fn(&mut Vec<u8>), later| copied(&original, folder.path(), change, later);
         let all = |_: &str| true;
         let expected = identity(&original, all);
-        assert_eq!(identity(&copied("moved.safetensors", &|_| {}, 0), all), expected);
-        assert_ne!(identity(&copied("touched.safetensors", &|_| {}, 1), all), expected);
+        assert_eq!(identity(&copied(&|_| {}, 0), all), expected);
+        assert_ne!(identity(&copied(&|_| {}, 1), all), expected);
         // The last byte belongs to a tensor of this file, whichever it is.
-        let flip = |bytes: &mut Vec<u8>| *bytes.last_mut().unwrap() ^= 1;
-        let changed = copied("changed.safetensors", &flip, 0);
+        let changed = copied(&|bytes| *bytes.last_mut().unwrap() ^= 1, 0);
         assert_ne!(identity(&changed, all), expected);
         assert!(identity(&changed, |key| key.contains("embed_tokens")).len() < expected.len());
+    }
+
+    #[test]
+    fn scales_that_lie_beside_their_weights_decide_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let formats = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/formats");
+        for name in ["plain_nvfp4", "plain_mxfp8", "int8"] {
+            let original = formats.join(name).with_extension("safetensors");
+            let set = TensorSet::open_file(&original).unwrap();
+            let beside = |key: &str| Some(set.entry(key)?.1.beside.as_ref()?.range.clone());
+            let (key, scales) = set.keys().find_map(|key| Some((key, beside(key)?))).unwrap();
+            let changed = copied(&original, folder.path(), |bytes| bytes[scales.end - 1] ^= 1, 0);
+            let of = |path: &Path| identity(path, |other| other == key);
+            assert_ne!(of(&changed), of(&original), "{name}: {key}");
+        }
     }
 }

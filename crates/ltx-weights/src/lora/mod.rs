@@ -28,7 +28,7 @@ use names::Target;
 pub use problem::LoraProblem;
 pub use report::{Idle, LoraReport, is_lora, lora_report};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -202,8 +202,8 @@ impl Loras {
         Worn(strengths.into_iter().map(|(file, bits)| (self.files[file].path.clone(), bits)).collect())
     }
 
-    /// Tells `sink` by what the files' part in a half of the model in a stage differs from any other: their weights there, with the
-    /// strengths at which they count.
+    /// Tells `sink` by what the files' part in a half of the model in a stage differs from any other: their pairs that count there,
+    /// with the strengths at which they do. Nothing else of a file is sampled.
     ///
     /// # Errors
     /// A file cannot be read.
@@ -216,14 +216,14 @@ impl Loras {
             let counting = |product: &&Product| product.file == number && product.scale * wear.at(number, stage) != 0.0;
             let of_half = self.products.iter().filter(|(key, _)| LoraHalf::of(key) == half);
             let counted = of_half.flat_map(|(key, all)| all.iter().filter(counting).map(move |product| (key, product)));
-            let mut any = false;
-            for (key, product) in counted {
-                any = true;
-                sink(format!("{key} {:08x}\n", product.scale.to_bits()).as_bytes());
+            let mut pairs = BTreeSet::new();
+            for (key, Product { pair, scale, .. }) in counted {
+                pairs.extend([pair.down.as_str(), pair.up.as_str()]);
+                sink(format!("{key} {:08x}\n", scale.to_bits()).as_bytes());
             }
-            if any {
+            if !pairs.is_empty() {
                 sink(format!("strength {:08x}\n", wear.at(number, stage).to_bits()).as_bytes());
-                file.tensors.identify(|_| true, sink)?;
+                file.tensors.identify(|key| pairs.contains(key), sink)?;
             }
         }
         Ok(())
