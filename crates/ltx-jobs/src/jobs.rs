@@ -94,8 +94,6 @@ pub struct Status {
     pub output_bytes: u64,
     /// Bytes of kept uploads.
     pub upload_bytes: u64,
-    /// What is kept of what was computed.
-    pub cache: CacheStatus,
     /// What last went wrong where nobody waited for an answer.
     pub trouble: Option<String>,
 }
@@ -295,9 +293,13 @@ impl Jobs {
             free_bytes,
             output_bytes: kept.outputs,
             upload_bytes: kept.uploads,
-            cache: core.cache.status(),
             trouble: core.trouble(),
         })
+    }
+
+    /// How the cache stands. Lists its folder.
+    pub fn cache_status(&self) -> CacheStatus {
+        self.core().cache.status()
     }
 
     /// The policy of the moment: the node's one cell.

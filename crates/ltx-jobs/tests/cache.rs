@@ -37,7 +37,7 @@ fn run(jobs: &Jobs, prompt: &str, seed: u64) -> GenerationId {
 }
 
 fn status(jobs: &Jobs) -> CacheStatus {
-    jobs.status().unwrap().cache
+    jobs.cache_status()
 }
 
 /// Whether its text was encoded.

@@ -78,6 +78,16 @@ impl TensorCache {
         }
     }
 
+    /// One that keeps nothing.
+    pub fn off() -> Self {
+        Self { folder: None, recent: Mutex::new(Recent::new(0)), counts: Counts::default() }
+    }
+
+    /// Files that were found damaged, and dropped, since it was opened.
+    pub fn damaged(&self) -> u64 {
+        self.counts.damaged.load(Ordering::Relaxed)
+    }
+
     /// How it stands. Lists the folder.
     pub fn status(&self) -> CacheStatus {
         let Counts { hits, misses, damaged } = &self.counts;

@@ -4,7 +4,7 @@
 //! not count itself comes as [`Gauges`].
 
 use super::Problem;
-use ltx_jobs::{Finished, State, Status, memory};
+use ltx_jobs::{CacheStatus, Finished, State, Status, memory};
 use ltx_policy::Refusal;
 use ltx_types::Stage;
 use prometheus_client::{
@@ -26,6 +26,8 @@ type CallLabels = [(&'static str, String); 2];
 pub(crate) struct Gauges {
     /// How the jobs stand; `None` leaves what was told last.
     pub(crate) jobs: Option<Status>,
+    /// How the cache stands.
+    pub(crate) cache: CacheStatus,
     /// Watches and downloads that are open.
     pub(crate) open_streams: usize,
 }
@@ -170,15 +172,12 @@ impl Metrics {
             self.upload_bytes.set(gauge(jobs.upload_bytes));
             self.free_bytes.set(gauge(jobs.free_bytes));
             self.trouble.set(i64::from(jobs.trouble.is_some()));
-            self.cache_bytes.set(gauge(jobs.cache.bytes));
-            self.cache_memory_bytes.set(gauge(jobs.cache.memory_bytes));
-            let counted = [
-                (&self.cache_hits, jobs.cache.hits),
-                (&self.cache_misses, jobs.cache.misses),
-                (&self.cache_damaged, jobs.cache.damaged),
-            ];
-            counted.into_iter().for_each(|(counter, count)| counter.inner().store(count, Ordering::Relaxed));
         }
+        let CacheStatus { hits, misses, damaged, bytes, memory_bytes } = gauges.cache;
+        self.cache_bytes.set(gauge(bytes));
+        self.cache_memory_bytes.set(gauge(memory_bytes));
+        let counted = [(&self.cache_hits, hits), (&self.cache_misses, misses), (&self.cache_damaged, damaged)];
+        counted.into_iter().for_each(|(counter, count)| counter.inner().store(count, Ordering::Relaxed));
         self.streams.set(gauge(gauges.open_streams as u64));
         self.resident.set(gauge(memory::resident_bytes().unwrap_or(0)));
         let mut text = String::new();

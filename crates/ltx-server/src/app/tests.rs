@@ -97,7 +97,9 @@ impl Bare {
     }
 
     fn metrics(&self) -> String {
-        self.node.metrics.text(&Gauges { jobs: self.node.jobs().status().ok(), open_streams: 0 }).unwrap()
+        let jobs = self.node.jobs();
+        let gauges = Gauges { jobs: jobs.status().ok(), cache: jobs.cache_status(), open_streams: 0 };
+        self.node.metrics.text(&gauges).unwrap()
     }
 }
 

@@ -87,7 +87,8 @@ async fn elsewhere() -> impl IntoResponse {
 /// The metrics as they are now. Asks the jobs how they stand.
 fn text(FaceContext { node, entrance }: &FaceContext) -> Result<String, std::fmt::Error> {
     let jobs = node.jobs().status().inspect_err(|error| tracing::error!(%error, "the jobs do not say how they stand"));
-    node.metrics.text(&Gauges { jobs: jobs.ok(), open_streams: entrance.open_streams() })
+    let cache = node.jobs().cache_status();
+    node.metrics.text(&Gauges { jobs: jobs.ok(), cache, open_streams: entrance.open_streams() })
 }
 
 /// A connection answers one question.

@@ -168,7 +168,7 @@ fn make(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     let mark = mark.completed(&outcome.frames_sha256, None);
     writers.into_iter().try_for_each(|writer| writer.finish(&mark))?;
 
-    if cache.status().damaged > 0 && !arguments.json {
+    if cache.damaged() > 0 && !arguments.json {
         eprintln!("a kept context was damaged; it was dropped and computed again");
     }
     let stage_peaks = peaks.take();
