@@ -145,8 +145,12 @@ impl Engine {
             let taps: Vec<_> = places.iter().map(|wanted| taps[wanted.prompt].clone()).collect();
             let encoded = self.encode_in(stage, &texts, ([turn, turns], run, fit), &taps)?;
             for (wanted, context) in places.iter_mut().zip(encoded) {
-                if let Some(key) = wanted.key {
-                    run.cache.put(&key, off_device(&context)?);
+                // What fails here fails nothing that was asked for. Broken values are computed again, not served for days.
+                if let Some(key) = wanted.key
+                    && let Ok(kept) = off_device(&context)
+                    && kept.values.iter().all(|value| value.is_finite())
+                {
+                    run.cache.put(&key, kept);
                 }
                 wanted.context = Some(context);
             }
@@ -220,13 +224,14 @@ impl Engine {
         Some(CacheKey::new(digest.finalize().into()))
     }
 
-    /// What all contexts of this engine have in common. Random weights are others every time they are drawn.
+    /// What all contexts of this engine have in common; nothing where the program or the device cannot be told from others. Random
+    /// weights are others every time they are drawn.
     fn identify_text(&self) -> Option<[u8; 32]> {
         if self.options.random_weights {
             return None;
         }
         let compute = &self.options.compute;
-        let device = gpu_name(&compute.device).unwrap_or_else(|| "cpu".to_owned());
+        let device = if compute.device.is_cpu() { "cpu".to_owned() } else { gpu_name(&compute.device)? };
         let config = match &self.text {
             TextFiles::Gemma(text) => format!("{:?}", text.config),
             TextFiles::T5(text) => format!("{:?}", text.config),
@@ -235,7 +240,7 @@ impl Engine {
         for piece in [
             KIND,
             env!("CARGO_PKG_VERSION"),
-            &self.options.build,
+            (self.options.build)()?,
             &device,
             &format!("{:?} {} {:?}", compute.dtype, compute.eight_bit, compute.kernels),
             &format!("{:?}", self.architecture()),

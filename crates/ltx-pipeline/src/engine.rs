@@ -59,8 +59,9 @@ pub struct EngineOptions {
     pub ancestral: Option<bool>,
     /// Takes shapes from the files and draws the values, for measurements at sizes whose weights are not here.
     pub random_weights: bool,
-    /// What tells this program from another one whose results may differ in a bit; part of the keys of what is kept.
-    pub build: String,
+    /// Says what tells this program from another one whose results may differ in a bit; part of the keys of what is kept, and asked
+    /// where one is made. Nothing is kept where it does not know.
+    pub build: fn() -> Option<&'static str>,
 }
 
 impl Default for EngineOptions {
@@ -78,7 +79,7 @@ impl Default for EngineOptions {
             previews: true,
             ancestral: None,
             random_weights: false,
-            build: String::new(),
+            build: || Some(""),
         }
     }
 }

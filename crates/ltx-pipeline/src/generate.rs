@@ -89,10 +89,14 @@ impl Engine {
         let needing = Needing { request, wear: &self.ltx.loras.wear(&request.loras)?, over };
         let begun = Instant::now();
         let mut contexts = self.kept_contexts(needing, &prepared.prompts, run.cache);
-        let fit = &self.fit(request, !contexts.are_complete())?;
+        let encodes = !contexts.are_complete();
+        let fit = &self.fit(request, encodes)?;
         self.make_room(fit);
         self.complete_contexts(&mut contexts, &prepared.prompts, (run, fit), taps)?;
-        clock.add(Stage::TextEncoding, begun);
+        // Where nothing is encoded there is no such stage.
+        if encodes {
+            clock.add(Stage::TextEncoding, begun);
+        }
         let (origin, contexts) = (contexts.origin(), contexts.by_stage());
         let images = clock.time(Stage::ImageEncoding, || {
             let encoder = self.video_encoder(fit)?;

@@ -1,7 +1,7 @@
 //! Contexts that are kept: the frames of a hit are those of a miss, the text encoder is not touched for it, and whatever decides a
 //! context decides its key.
 
-use candle_core::DType;
+use candle_core::{DType, Device, Tensor};
 use ltx_engine::{Cache, CacheKey, CachedTensor, Contexts, EngineError, Generator, NoCache, Outcome, Run};
 use ltx_nn::{Compute, Level};
 use ltx_pipeline::{Engine, EngineOptions, PipelineError, PlanShape};
@@ -14,7 +14,7 @@ use ltx_types::{
 use std::{
     collections::HashMap,
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
 
@@ -148,11 +148,37 @@ fn of_a_hit_no_weight_of_the_text_encoder_is_read() {
     assert!(matches!(source, Some(PipelineError::Nn(_))), "{error:?}");
 }
 
-/// A copy of a safetensors file whose metadata or bytes may differ, with a time of its own.
-fn copied(folder: &Path, file: &Path) -> std::path::PathBuf {
+/// A copy of a file, with a time of its own.
+fn copied(folder: &Path, file: &Path) -> PathBuf {
     let copy = folder.join(file.file_name().unwrap());
     fs::copy(file, &copy).unwrap();
     copy
+}
+
+/// Changes the last bit of a tensor of a safetensors file that is there, and not its time.
+fn flip(file: &Path, key: &str) {
+    let time = fs::metadata(file).unwrap().modified().unwrap();
+    let mut bytes = fs::read(file).unwrap();
+    let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let stated: serde_json::Value = serde_json::from_slice(&bytes[8..header]).unwrap();
+    let end = stated[key]["data_offsets"][1].as_u64().unwrap() as usize;
+    bytes[header + end - 1] ^= 1;
+    fs::write(file, bytes).unwrap();
+    fs::OpenOptions::new().write(true).open(file).unwrap().set_modified(time).unwrap();
+}
+
+const TEXT_LAYER: &str = "diffusion_model.video_embeddings_connector.transformer_1d_blocks.0.attn1.to_q";
+const VIDEO_LAYER: &str = "diffusion_model.transformer_blocks.0.attn1.to_q";
+
+/// A LoRA of a layer of the text connector and of one of the transformer, all of whose values are this one.
+fn text_lora(folder: &Path, value: f32) -> PathBuf {
+    let matrix = |rows: usize, columns: usize| Tensor::full(value, (rows, columns), &Device::Cpu).unwrap();
+    let pair =
+        |layer| [("A", matrix(2, 64)), ("B", matrix(64, 2))].map(|(of, t)| (format!("{layer}.lora_{of}.weight"), t));
+    let tensors: HashMap<_, _> = [TEXT_LAYER, VIDEO_LAYER].into_iter().flat_map(pair).collect();
+    let file = folder.join("text-lora.safetensors");
+    candle_core::safetensors::save(&tensors, &file).unwrap();
+    file
 }
 
 #[test]
@@ -168,23 +194,34 @@ fn whatever_decides_a_context_decides_its_key() {
     let mut others = vec![
         of(with(EngineOptions { compute: compute.with_dtype(DType::BF16), ..EngineOptions::default() }), &request),
         of(with(EngineOptions { compute: Compute::named("int8").unwrap(), ..EngineOptions::default() }), &request),
-        of(with(EngineOptions { build: "another".into(), ..EngineOptions::default() }), &request),
+        of(with(EngineOptions { build: || Some("another"), ..EngineOptions::default() }), &request),
     ];
     if Level::widest() != Level::PORTABLE {
         let kernels = ltx_nn::KernelChoice { level: Level::PORTABLE, ..compute.kernels };
         let portable = Compute { kernels, ..compute };
         others.push(of(with(EngineOptions { compute: portable, ..EngineOptions::default() }), &request));
     }
-    // Weights of another time of change, and those that a LoRA changes.
+    // Weights of another time of change; of the same time, another projection and, which decides nothing, another transformer.
     let folder = tempfile::tempdir().unwrap();
     let checkpoint = copied(folder.path(), &files().checkpoint);
-    others.push(of(engine_of(&ModelFiles { checkpoint, ..files() }), &request));
-    let lora = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny-distilled-lora.safetensors");
-    let lora = |strength| ModelFiles { loras: vec![LoraChoice::new(&lora, strength)], ..files() };
-    let [weak, strong] = [0.5, 1.0].map(|strength| of(engine_of(&lora(strength)), &request));
-    // That LoRA leaves text alone or does not; where it does, its strength decides nothing.
-    assert_eq!(weak == usual, strong == usual);
-    others.extend([weak, strong].into_iter().filter(|keys| *keys != usual));
+    let changed = || of(engine_of(&ModelFiles { checkpoint: checkpoint.clone(), ..files() }), &request);
+    let touched = changed();
+    flip(&checkpoint, "model.diffusion_model.transformer_blocks.0.attn1.to_q.weight");
+    assert_eq!(changed(), touched);
+    flip(&checkpoint, "text_embedding_projection.video_aggregate_embed.weight");
+    others.extend([touched, changed()]);
+    // A LoRA's strength and matrices, where they are of text; those of video decide nothing.
+    let lora = text_lora(folder.path(), 0.1);
+    let worn = |strength| {
+        let loras = vec![LoraChoice::new(&lora, strength)];
+        of(engine_of(&ModelFiles { loras, ..files() }), &request)
+    };
+    let strong = worn(1.0);
+    assert_eq!(worn(0.0), usual);
+    flip(&lora, &format!("{VIDEO_LAYER}.lora_B.weight"));
+    assert_eq!(worn(1.0), strong);
+    flip(&lora, &format!("{TEXT_LAYER}.lora_B.weight"));
+    others.extend([strong, worn(1.0), worn(0.5)]);
     for (i, one) in others.iter().enumerate() {
         assert!(one.iter().all(|key| !usual.contains(key)), "{i}");
         assert!(others[..i].iter().flatten().all(|key| !one.contains(key)), "{i}");
@@ -197,9 +234,24 @@ fn whatever_decides_a_context_decides_its_key() {
     assert_eq!(of(engine_of(&files()), &guided("a lake", "dark"))[0], usual[0]);
     let distilled = admitted(draft(Schedule::Distilled, "a lake", ""));
     assert_eq!(of(engine_of(&files()), &distilled), usual[..1]);
-    // Random weights are others every time.
+    // Random weights are others every time, and a program that cannot be told from others may be any.
     let random = EngineOptions { random_weights: true, ..EngineOptions::default() };
-    assert_eq!(of(with(random), &request), []);
+    let unknown = EngineOptions { build: || None, ..EngineOptions::default() };
+    assert_eq!([of(with(random), &request), of(with(unknown), &request)], [[], []]);
+}
+
+#[test]
+fn what_is_not_finite_is_not_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = |value| {
+        let (cache, loras) = (Keeping::default(), vec![LoraChoice::new(&text_lora(folder.path(), value), 1.0)]);
+        let mut engine = engine_of(&ModelFiles { loras, ..files() });
+        // What becomes of the clip is not the cache's to say.
+        let _ = generate(&mut engine, &guided("a lake", "blurry"), &cache, &NoProgress);
+        cache.0.into_inner().unwrap().len()
+    };
+    // Of the large one a product is beyond every float.
+    assert_eq!([0.1, 1e30].map(kept), [2, 0]);
 }
 
 #[test]

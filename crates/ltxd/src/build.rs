@@ -5,10 +5,15 @@
 use sha2::{Digest, Sha256};
 use std::{fs::File, io, sync::OnceLock};
 
-/// SHA-256 of the program's file, as hexadecimal digits; the version where it cannot be read. Read once.
-pub(crate) fn digest() -> &'static str {
-    static DIGEST: OnceLock<String> = OnceLock::new();
-    DIGEST.get_or_init(|| of_this_program().unwrap_or_else(|_| env!("CARGO_PKG_VERSION").to_owned()))
+/// SHA-256 of the program's file, as hexadecimal digits; nothing where it cannot be read, which the log says. Read once, and not
+/// before it is asked for.
+pub(crate) fn digest() -> Option<&'static str> {
+    static DIGEST: OnceLock<Option<String>> = OnceLock::new();
+    let read = || {
+        let unreadable = |error: &io::Error| tracing::warn!(%error, "the program cannot be read; no context is kept");
+        of_this_program().inspect_err(unreadable).ok()
+    };
+    DIGEST.get_or_init(read).as_deref()
 }
 
 fn of_this_program() -> io::Result<String> {

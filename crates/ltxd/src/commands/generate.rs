@@ -209,8 +209,8 @@ impl Arguments {
     fn opened(&self, model: &Model, request: &GenerationDraft, level: Level) -> Result<Opened> {
         let compute = self.compute.compute(level)?;
         let (memory, host_bytes) = (self.memory.budget(&compute), host_bytes(&compute));
-        let build = build::digest().to_owned();
-        let options = EngineOptions { compute, memory, host_bytes, previews: false, build, ..EngineOptions::default() };
+        let options = EngineOptions { compute, memory, host_bytes, previews: false, ..EngineOptions::default() };
+        let options = EngineOptions { build: build::digest, ..options };
         let mut files = resolved(&model.files(&request.loras)?).context("the model cannot be used")?;
         files.loras.extend(self.loras.loras.iter().cloned());
         let named = files.loras.iter().map(|lora| {

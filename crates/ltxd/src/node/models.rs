@@ -80,7 +80,7 @@ pub(crate) fn open_these(wanted: &[String], config: &NodeConfig, compute: Comput
     let NodeMemory { budget, admitted_bytes, resident_bytes, host_bytes } = NodeMemory::of(said, &compute);
     let options = EngineOptions { compute, resident_bytes, memory: budget, host_bytes, ..EngineOptions::default() };
     let beside_bytes = NODE_BYTES + config.jobs.cache.memory_bytes.get();
-    let options = EngineOptions { beside_bytes, build: build::digest().to_owned(), ..options };
+    let options = EngineOptions { beside_bytes, build: build::digest, ..options };
     let mut models = NodeModels { opened: BTreeMap::new(), options, admitted_bytes };
     let mut served = Vec::new();
     let mut tokenizers: BTreeMap<PathBuf, Prompts> = BTreeMap::new();
