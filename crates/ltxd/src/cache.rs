@@ -2,9 +2,11 @@
 //!
 //! Must not know what is kept.
 
-use crate::hub;
-use ltx_jobs::{CacheSettings, TensorCache};
-use ltx_types::settings::{Bounded, OutOfBounds};
+use crate::{
+    config::{ConfigError, default_cache},
+    hub,
+};
+use ltx_jobs::TensorCache;
 
 /// The folder under the user's own for caches.
 const FOLDER: &str = "ltxd/cache";
@@ -20,11 +22,9 @@ pub(crate) struct CacheFlag {
 
 impl CacheFlag {
     /// The user's cache; one that keeps nothing where that was asked for, or the user has no folder for caches.
-    pub(crate) fn open(&self) -> Result<TensorCache, OutOfBounds> {
+    pub(crate) fn open(&self) -> Result<TensorCache, ConfigError> {
+        let settings = default_cache()?;
         let folder = hub::caches().filter(|_| !self.no_cache);
-        let bytes = if folder.is_some() { 1 << 30 } else { 0 };
-        let settings =
-            CacheSettings { bytes: Bounded::new(bytes)?, memory_bytes: Bounded::new(0)?, days: Bounded::new(30)? };
-        Ok(TensorCache::new(&folder.unwrap_or_default().join(FOLDER), &settings))
+        Ok(folder.map_or_else(TensorCache::off, |folder| TensorCache::new(&folder.join(FOLDER), &settings)))
     }
 }

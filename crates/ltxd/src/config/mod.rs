@@ -15,7 +15,8 @@ pub(crate) use tokens::{Token, hash_token};
 
 use crate::compute::CudaOptions;
 use layers::Layers;
-use settings::CudaSection;
+use ltx_jobs::CacheSettings;
+use settings::{CacheSection, CudaSection};
 use std::{
     fs::File,
     io::{self, Read},
@@ -126,6 +127,15 @@ pub(crate) fn cuda_of_environment() -> Result<CudaOptions, ConfigError> {
     let variables = std::env::vars_os().filter(|(name, _)| layers::is_of_cuda(name));
     let CudaSection { cuda } = Layers::defaults()?.environment(variables)?.extract()?;
     Ok(cuda)
+}
+
+/// How much a node keeps of what it computes, unless it is told otherwise.
+///
+/// # Errors
+/// None with the defaults of this program.
+pub(crate) fn default_cache() -> Result<CacheSettings, ConfigError> {
+    let CacheSection { cache } = Layers::defaults()?.extract()?;
+    Ok(cache)
 }
 
 /// A file's text, if it is not too long: an endless one ends here.

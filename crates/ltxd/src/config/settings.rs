@@ -65,6 +65,12 @@ pub(super) struct CudaSection {
     pub(super) cuda: CudaOptions,
 }
 
+/// The section `cache` alone, for commands that read no other.
+#[derive(Debug, Deserialize)]
+pub(super) struct CacheSection {
+    pub(super) cache: ltx_jobs::CacheSettings,
+}
+
 /// The engine's limits; the jobs' and the server's stand in the same section.
 #[derive(Debug, Deserialize)]
 pub(crate) struct EngineLimits {
