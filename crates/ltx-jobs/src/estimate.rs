@@ -120,9 +120,11 @@ impl Forecast {
         self.0.iter().map(|time| time.seconds).sum()
     }
 
-    /// What is left once `progress` was reported.
+    /// What is left once `progress` was reported; at least all of it where text is encoded whose context was kept before.
     pub(crate) fn left(&self, progress: Progress) -> Option<f64> {
-        let at = self.0.iter().position(|time| time.stage == progress.stage)?;
+        let Some(at) = self.0.iter().position(|time| time.stage == progress.stage) else {
+            return (progress.stage == Stage::TextEncoding).then(|| self.total());
+        };
         let share = 1.0 - progress.done as f64 / progress.total.max(1) as f64;
         let later: f64 = self.0[at + 1..].iter().map(|time| time.seconds).sum();
         Some(self.0[at].seconds * share.clamp(0.0, 1.0) + later)
@@ -240,6 +242,9 @@ mod tests {
         let kept = Workload::new("m", &request, Contexts { cached: 1, encoded: 0 });
         let forecast = Forecast::new(&kept, &per_unit[1..]).unwrap();
         assert!((forecast.total() - 3.0).abs() < 1e-9 && forecast.stages()[0].stage == Stage::ImageEncoding);
+        // It is gone when the request runs: what comes behind is still known.
+        let left = |stage| forecast.left(Progress { stage, done: 1, total: 8 });
+        assert_eq!((left(Stage::TextEncoding), left(Stage::Refining)), (Some(forecast.total()), None));
         let half = Workload::new("m", &request, Contexts { cached: 1, encoded: 1 });
         assert!((Forecast::new(&half, &per_unit).unwrap().total() - 3.5).abs() < 1e-9);
     }
