@@ -149,12 +149,7 @@ impl Core {
     ///
     /// # Errors
     /// `Database`, `Corrupt`.
-    pub(crate) fn forecast(
-        &self,
-        model: &str,
-        request: &Generation,
-        contexts: Contexts,
-    ) -> Result<Option<Forecast>> {
+    pub(crate) fn forecast(&self, model: &str, request: &Generation, contexts: Contexts) -> Result<Option<Forecast>> {
         forecast(&*self.store, &Workload::new(model, request, contexts))
     }
 

@@ -2,20 +2,20 @@
 //!
 //! Must not know the database. A file that is damaged, or belongs to another request or model, counts as none.
 //!
-//! Layout: magic, SHA-256 of everything after itself, then little-endian: the owner's digest (32 bytes), stage (u8), steps
-//! done (u64), the three dimensions (u64 each), and the tokens as f32.
+//! Layout: the frame of a [whole](crate::whole) file, then the owner's digest (32 bytes), stage (u8), steps done (u64), the three
+//! dimensions (u64 each), and the tokens.
 
 use crate::{
     GenerationId,
     ports::{Blobs, Shelf},
+    whole::{self, DIGEST, FRAME, Magic},
 };
 use ltx_engine::{LatentStore, NotKept, SavedLatent};
 use ltx_types::Stage;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
-const MAGIC: &[u8; 16] = b"ltxd latent 1\r\n\0";
-const DIGEST: usize = 32;
+const MAGIC: &Magic = b"ltxd latent 1\r\n\0";
 const HEADER: usize = DIGEST + 1 + 8 + 3 * 8;
 
 /// Whose latent it is: the request and the model, digested.
@@ -46,16 +46,14 @@ impl LatentFile {
         Self { blobs, name: id.to_string(), owner }
     }
 
-    fn encode(&self, latent: &SavedLatent) -> Vec<u8> {
+    fn encode(&self, latent: &SavedLatent) -> Vec<Vec<u8>> {
         let SavedLatent { stage, steps_done, shape: [batch, tokens, channels], values } = latent;
-        let mut body = Vec::with_capacity(HEADER + values.len() * 4);
-        body.extend(self.owner.0);
-        body.push(stage_number(*stage));
+        let mut head = self.owner.0.to_vec();
+        head.push(stage_number(*stage));
         for number in [steps_done, batch, tokens, channels] {
-            body.extend((*number as u64).to_le_bytes());
+            head.extend((*number as u64).to_le_bytes());
         }
-        body.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-        body
+        whole::framed(MAGIC, &head, values).collect()
     }
 }
 
@@ -65,8 +63,9 @@ impl LatentStore for LatentFile {
     }
 
     fn save(&self, latent: SavedLatent) -> Result<(), NotKept> {
-        let body = self.encode(&latent);
-        let kept = self.blobs.put_whole(Shelf::Latents, &self.name, &[MAGIC, &Sha256::digest(&body), &body]);
+        let parts = self.encode(&latent);
+        let parts: Vec<_> = parts.iter().map(Vec::as_slice).collect();
+        let kept = self.blobs.put_whole(Shelf::Latents, &self.name, &parts);
         kept.map_err(|source| NotKept { file: self.blobs.path_of(Shelf::Latents, &self.name), source })
     }
 
@@ -74,13 +73,10 @@ impl LatentStore for LatentFile {
         let body = read_whole(&*self.blobs, &self.name).filter(|body| body[..DIGEST] == self.owner.0)?;
         let stage = stage_of(body[DIGEST])?;
         let [steps_done, batch, tokens, channels] = numbers(&body)?;
-        let values: Vec<f32> =
-            body[HEADER..].chunks_exact(4).map(|v| f32::from_le_bytes([v[0], v[1], v[2], v[3]])).collect();
-        let expected = batch.checked_mul(tokens).and_then(|product| product.checked_mul(channels));
-        if expected != Some(values.len()) || !values.iter().all(|value| value.is_finite()) {
-            return None;
-        }
-        Some(SavedLatent { stage, steps_done, shape: [batch, tokens, channels], values })
+        let shape = [batch, tokens, channels];
+        let values = whole::values(&shape, &body[HEADER..])?;
+        let finite = values.iter().all(|value| value.is_finite());
+        finite.then_some(SavedLatent { stage, steps_done, shape, values })
     }
 }
 
@@ -91,24 +87,17 @@ pub(crate) fn reach(blobs: &dyn Blobs, id: GenerationId) -> u64 {
     reached.unwrap_or(0)
 }
 
-/// The part after magic and digest, if both are right.
+/// The body, a whole header at least.
 fn read_whole(blobs: &dyn Blobs, name: &str) -> Option<Vec<u8>> {
     let mut file = blobs.read(Shelf::Latents, name).ok()?;
-    let (digest, body) = file.strip_prefix(MAGIC)?.split_at_checked(DIGEST)?;
-    if body.len() < HEADER || digest != Sha256::digest(body).as_slice() {
-        return None;
-    }
-    file.drain(..MAGIC.len() + DIGEST);
+    whole::body(MAGIC, &file).filter(|body| body.len() >= HEADER)?;
+    file.drain(..FRAME);
     Some(file)
 }
 
 /// Steps done and the dimensions.
 fn numbers(body: &[u8]) -> Option<[usize; 4]> {
-    let number = |i: usize| {
-        let bytes = body[DIGEST + 1 + i * 8..][..8].try_into().ok()?;
-        usize::try_from(u64::from_le_bytes(bytes)).ok()
-    };
-    Some([number(0)?, number(1)?, number(2)?, number(3)?])
+    whole::numbers(&body[DIGEST + 1..HEADER])?.try_into().ok()
 }
 
 fn stage_number(stage: Stage) -> u8 {

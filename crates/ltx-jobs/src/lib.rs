@@ -45,6 +45,7 @@ mod sweep;
 mod tail;
 mod testing;
 mod watch;
+mod whole;
 
 pub use cache::{CacheSettings, CacheStatus, TensorCache};
 pub use config::{JobsConfig, Limits, Retention, Settings};

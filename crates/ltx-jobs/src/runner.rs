@@ -208,10 +208,8 @@ impl Attempt<'_> {
             EventProgress { core: Arc::clone(core), record: (*record).clone(), cancel: self.cancel.clone(), forecast };
         let label = admitted.preview_label(&record.model, &core.config.node);
         let previews = RunPreviews { previews: Arc::clone(&core.previews), id: record.id, label };
-        let disturbed = core
-            .testing
-            .as_ref()
-            .map(|testing| Disturbed::new(testing.of(record.id), request, record.attempts <= 1));
+        let disturbed =
+            core.testing.as_ref().map(|testing| Disturbed::new(testing.of(record.id), request, record.attempts <= 1));
         let latents: Box<dyn LatentStore + Send> = Box::new(latents);
         let store = match &disturbed {
             None => latents,

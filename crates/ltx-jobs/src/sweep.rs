@@ -40,6 +40,7 @@ pub(crate) fn sweep(core: &Core) -> Result<Swept> {
     }
     sweep_images(core)?;
     remove_unused(&core.cache, &*core.store)?;
+    core.cache.expire();
     core.store.store_clock(now)?;
     Ok(Swept { outputs: outputs.len(), uploads, records: records.len() })
 }
@@ -62,14 +63,12 @@ pub(crate) fn remove_orphans(blobs: &dyn Blobs, store: &dyn Store) -> Result<()>
     remove_others(blobs, Shelf::Images, &needed_images(store)?)
 }
 
-/// Removes from the cache what was used by no generation of which anything is known, and what was not used for too long.
+/// Removes from the cache what was used by no generation of which anything is known.
 ///
 /// # Errors
 /// `Database`.
 pub(crate) fn remove_unused(cache: &TensorCache, store: &dyn Store) -> Result<()> {
-    let unused = store.unused_cached(cache.keys().iter().map(ToString::to_string).collect())?;
-    unused.iter().filter_map(|key| key.parse().ok()).for_each(|key| cache.remove(&key));
-    cache.expire();
+    store.unused_cached(cache.keys())?.iter().for_each(|key| cache.remove(key));
     Ok(())
 }
 

@@ -65,18 +65,21 @@ impl Folder {
             return Found::Nothing;
         }
         // No file of ours is larger than all the room.
-        let small = fs::metadata(&path).is_ok_and(|metadata| metadata.len() <= self.bytes);
-        let read = if small { fs::read(&path) } else { Ok(Vec::new()) };
+        let read = fs::metadata(&path).and_then(|metadata| match metadata.len() <= self.bytes {
+            true => fs::read(&path),
+            false => Ok(Vec::new()),
+        });
         match read.map(|file| entry::decode(key, &file)) {
             Ok(Some(tensor)) => {
                 self.touch(key);
                 Found::Whole(tensor)
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Found::Nothing,
-            Ok(None) | Err(_) => {
+            Ok(None) => {
                 self.remove(key);
                 Found::Damaged(path)
             }
+            // It went meanwhile, or the system lacks something for now: that says nothing about its bytes.
+            Err(_) => Found::Nothing,
         }
     }
 
@@ -99,7 +102,7 @@ impl Folder {
         self.prune(bytes);
         let partial = PartialFile::beside(&self.path(key))?;
         partial.file().set_permissions(Permissions::from_mode(0o600))?;
-        entry::encode(key, tensor).iter().try_for_each(|part| partial.file().write_all(part))?;
+        entry::encode(key, tensor).try_for_each(|part| partial.file().write_all(&part))?;
         // What a loss of power leaves of it shows by its digest.
         partial.publish(Durable::Nothing)
     }

@@ -20,7 +20,7 @@ impl RunCache {
 
     /// Notes that the generation uses a tensor; says whether that is stored.
     fn noted(&self, key: &CacheKey) -> bool {
-        let noted = self.core.store.note_cached(self.id, &key.to_string());
+        let noted = self.core.store.note_cached(self.id, key);
         noted.inspect_err(|error| self.core.note(error)).is_ok()
     }
 }

@@ -91,6 +91,16 @@ fn a_damaged_file_is_dropped_and_counted() {
 }
 
 #[test]
+fn what_cannot_be_read_is_left_where_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = files(folder.path(), 1 << 20);
+    let unreadable = folder.path().join(key(1).to_string());
+    fs::create_dir(&unreadable).unwrap();
+    assert!(cache.get(&key(1)).is_none() && unreadable.exists());
+    assert_eq!((cache.status().misses, cache.damaged()), (1, 0));
+}
+
+#[test]
 fn files_are_bounded_in_bytes_and_those_used_last_stay() {
     let folder = tempfile::tempdir().unwrap();
     let cache = files(folder.path(), 3 * FILE);

@@ -3,6 +3,7 @@
 //! Must not know what is cached, or whether it still is.
 
 use crate::{GenerationId, Result};
+use ltx_engine::CacheKey;
 
 /// The records of what generations used.
 pub(crate) trait CachedUses {
@@ -10,11 +11,11 @@ pub(crate) trait CachedUses {
     ///
     /// # Errors
     /// `Database`, `StorageFull`.
-    fn note_cached(&self, id: GenerationId, key: &str) -> Result<()>;
+    fn note_cached(&self, id: GenerationId, key: &CacheKey) -> Result<()>;
 
     /// Those of `keys` that no generation used of which anything is known.
     ///
     /// # Errors
     /// `Database`.
-    fn unused_cached(&self, keys: Vec<String>) -> Result<Vec<String>>;
+    fn unused_cached(&self, keys: Vec<CacheKey>) -> Result<Vec<CacheKey>>;
 }
