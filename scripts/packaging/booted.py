@@ -47,22 +47,32 @@ class Booted:
         words = [*APART, BOOT, "_", str(self.root), self.group]
         self.outside = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         until = time.monotonic() + GUARD
-        while not self.is_up():
-            if self.outside.poll() is not None or time.monotonic() > until:
-                self.__exit__()
-                raise RuntimeError(f"systemd does not start in {self.root}: {self.outside.stderr.read().decode(errors='replace')}")
-            time.sleep(0.2)
+        try:
+            while not self.is_up():
+                if self.outside.poll() is not None or time.monotonic() > until:
+                    self.outside.kill()
+                    raise RuntimeError(f"systemd does not start in {self.root}: {self.outside.stderr.read().decode(errors='replace')}")
+                time.sleep(0.2)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def is_up(self):
         """Whether systemd runs there and has started what it has to."""
-        init = self.init()
-        return init and Path(f"/proc/{init}/comm").read_text().strip() == "systemd" and self.run("systemctl is-system-running --wait", check=False) != ""
+        try:
+            named = (init := self.init()) and Path(f"/proc/{init}/comm").read_text().strip() == "systemd"
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        return named and self.run("systemctl is-system-running --wait || true", check=False).splitlines()[-1:] in (["running"], ["degraded"])
 
     def init(self):
         """Its process 1 as it is numbered here."""
-        children = Path(f"/proc/{self.outside.pid}/task/{self.outside.pid}/children")
-        return children.read_text().split()[0] if children.exists() and children.read_text().split() else None
+        try:
+            children = Path(f"/proc/{self.outside.pid}/task/{self.outside.pid}/children").read_text().split()
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        return children[0] if children else None
 
     def run(self, script, check=True):
         """What a script says there, both streams together."""
@@ -76,5 +86,7 @@ class Booted:
     def __exit__(self, *_):
         if init := self.init():
             subprocess.run(["kill", "-9", init], check=False)
+        else:
+            self.outside.kill()
         self.outside.wait(GUARD)
         subprocess.run([*APART, CLEAN, "_", self.group], check=False)

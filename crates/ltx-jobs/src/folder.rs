@@ -26,6 +26,7 @@ use std::{
     ffi::{OsStr, OsString},
     fs::{self, File, TryLockError},
     io::{self, Write},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -51,6 +52,14 @@ impl Space for Disk {
 /// The file by which a node holds its data folder.
 const LOCK: &str = "lock";
 
+const SHELVES: [Shelf; 3] = [Shelf::Images, Shelf::Latents, Shelf::Outputs];
+
+/// Whether an open file is the one that a path names.
+fn is_named(file: &File, path: &Path) -> bool {
+    let of = |metadata: io::Result<fs::Metadata>| metadata.map(|metadata| (metadata.dev(), metadata.ino()));
+    matches!((of(file.metadata()), of(fs::metadata(path))), (Ok(open), Ok(named)) if open == named)
+}
+
 /// Whether another process holds a data folder. Nothing is taken, so that a node that starts at that moment gets its folder.
 pub fn is_held(root: &Path) -> bool {
     let lock = File::open(root.join(LOCK));
@@ -74,28 +83,42 @@ impl DataFolder {
     /// `Locked`, `File`, `StorageFull`.
     pub fn hold(root: &Path) -> Result<Self> {
         let made = !root.exists();
-        for folder in [root.to_owned(), root.join("images"), root.join("latents"), root.join("outputs")] {
-            fs::create_dir_all(&folder).map_err(JobsError::file(&folder))?;
-        }
         let path = root.join(LOCK);
-        let lock = File::options().create(true).truncate(false).write(true).open(&path);
-        let lock = lock.map_err(JobsError::file(&path))?;
-        match lock.try_lock() {
-            Ok(()) => {
-                // That one cannot be asked about without being taken; this one can ([`is_held`]), and decides nothing.
-                let _ = fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive);
-                Ok(Self { root: root.to_owned(), made, _lock: lock })
+        // Whoever gives a folder up takes its lock away while it still has it, so a lock counts only as long as it has its name.
+        loop {
+            fs::create_dir_all(root).map_err(JobsError::file(root))?;
+            let lock = match File::options().create(true).truncate(false).write(true).open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                opened => opened.map_err(JobsError::file(&path))?,
+            };
+            match lock.try_lock() {
+                Ok(()) if is_named(&lock, &path) => {
+                    // That one cannot be asked about without being taken; this one can ([`is_held`]), and decides nothing.
+                    let _ = fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive);
+                    return Self { root: root.to_owned(), made, _lock: lock }.with_shelves();
+                }
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(JobsError::Locked { folder: root.to_owned() }),
+                Err(TryLockError::Error(source)) => return Err(JobsError::File { path, source }),
             }
-            Err(TryLockError::WouldBlock) => Err(JobsError::Locked { folder: root.to_owned() }),
-            Err(TryLockError::Error(source)) => Err(JobsError::File { path, source }),
         }
     }
 
-    /// Lets go of a folder in which nothing was begun; one that [`Self::hold`] made is gone again.
+    fn with_shelves(self) -> Result<Self> {
+        for folder in SHELVES.map(|shelf| self.shelf(shelf)) {
+            if let Err(error) = fs::create_dir_all(&folder).map_err(JobsError::file(&folder)) {
+                self.give_up();
+                return Err(error);
+            }
+        }
+        Ok(self)
+    }
+
+    /// Lets go of a folder in which nothing was begun. One that [`Self::hold`] made is gone again; folders above it stay.
     pub fn give_up(self) {
         if self.made {
             // Only what is empty goes, and where it cannot, it stays.
-            for shelf in [Shelf::Images, Shelf::Latents, Shelf::Outputs] {
+            for shelf in SHELVES {
                 let _ = fs::remove_dir(self.shelf(shelf));
             }
             let _ = fs::remove_file(self.root.join(LOCK));

@@ -196,7 +196,10 @@ impl Jobs {
         core.check_open()?;
         core.check_rate(client)?;
         check_length(bytes.len() as u64, core.config.limits.image_bytes.get())?;
-        if let Some(id) = core.store.renew_upload(client, &format!("{:x}", Sha256::digest(&bytes)), core.now())? {
+        let sha256 = format!("{:x}", Sha256::digest(&bytes));
+        // One that is gone from the folder is put there again.
+        let is_there = core.blobs.length(Shelf::Images, &sha256) == Some(bytes.len() as u64);
+        if is_there && let Some(id) = core.store.renew_upload(client, &sha256, core.now())? {
             return Ok(id);
         }
         core.check_space(bytes.len() as u64)?;

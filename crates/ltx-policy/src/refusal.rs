@@ -69,6 +69,9 @@ pub struct Ground {
     pub why: String,
     /// What to do instead, as a clause for people.
     pub remedy: String,
+    /// Whether it holds only until the node has loaded its model.
+    #[serde(skip)]
+    pub passes: bool,
 }
 
 /// Every reason that holds, in table order. Never empty.
@@ -95,6 +98,11 @@ impl Refusal {
     /// The first reason in table order; it decides the status.
     pub fn reason(&self) -> Reason {
         self.first.reason
+    }
+
+    /// Whether the same request may be admitted in a moment.
+    pub fn passes(&self) -> bool {
+        self.grounds().all(|ground| ground.passes)
     }
 
     /// The grounds, in table order.

@@ -100,7 +100,7 @@ fn model(ask: &Ask, config: &PolicyConfig) -> Result<Option<String>, Ground> {
             let why = "no model was named, and Agent 2.0 runs Seedance 2.0 Fast then, which is not covered and would \
                        deduct credits";
             let remedy = format!("request LTX explicitly: {SAY_LTX}");
-            return Err(Ground { reason: Reason::ExternalModelNotCovered, why: why.to_owned(), remedy });
+            return Err(Ground { reason: Reason::ExternalModelNotCovered, why: why.to_owned(), remedy, passes: false });
         }
         let none = |NothingLoaded| not_loaded("no model is loaded here yet".to_owned(), config);
         return config.default_model().map_err(none);
@@ -144,7 +144,8 @@ fn plan(ask: &Ask, config: &PolicyConfig) -> Option<Ground> {
 
 /// A reason with what to do about it.
 fn ground(reason: Reason, why: String, config: &PolicyConfig) -> Ground {
-    Ground { reason, why, remedy: reason.remedy(config) }
+    let passes = reason == Reason::ModelNotLoaded && config.loaded().is_empty();
+    Ground { reason, why, remedy: reason.remedy(config), passes }
 }
 
 /// A caller's words, short and without control characters.

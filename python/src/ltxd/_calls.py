@@ -67,7 +67,8 @@ def passes(error: LtxdError) -> bool:
     if isinstance(error, ConnectionLost):
         return error.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN, grpc.StatusCode.CANCELLED)
     # It is about to end, or has begun and not loaded its model yet.
-    return isinstance(error, Refused) and error.code is grpc.StatusCode.UNAVAILABLE
+    transient = isinstance(error, Refused) and error.code is grpc.StatusCode.UNAVAILABLE
+    return transient and (error.reason == "SHUTTING_DOWN" or error.retry_after is not None)
 
 
 class Away:

@@ -15,7 +15,7 @@ pub(crate) mod on_purpose;
 mod routes;
 mod services;
 mod sharing;
-mod status;
+pub(crate) mod status;
 mod to_proto;
 mod transport_errors;
 

@@ -12,8 +12,8 @@ use tonic::Status;
 
 /// The key of ErrorInfo's metadata that says what made the error.
 const KEY: &str = "testing";
-/// When a limit that is met on purpose is worth another try.
-const RETRY: Duration = Duration::from_secs(1);
+/// After how long what is so on purpose is worth another try.
+pub(crate) const SOON: Duration = Duration::from_secs(1);
 
 /// A refusal for that reason; one of policy has the remedy that this policy says.
 pub(crate) fn refusal(reason: ErrorReason, fault: &str, policy: &PolicyConfig) -> Status {
@@ -22,7 +22,7 @@ pub(crate) fn refusal(reason: ErrorReason, fault: &str, policy: &PolicyConfig) -
             let remedy = known.remedy(policy);
             blank(reason, fault).with(&format!("remedy.{known}"), &remedy).of_policy(&remedy).status()
         }
-        None => status(reason, fault, RETRY),
+        None => status(reason, fault, SOON),
     }
 }
 
@@ -64,9 +64,9 @@ pub(crate) fn status(reason: ErrorReason, fault: &str, retry: Duration) -> Statu
         | R::ImageNotFound
         | R::RequestIdReused
         | R::Internal
-        | R::Unspecified => answer,
-        // Of policy: `refusal` knows more.
-        R::NotAnUnlimitedMethod
+        | R::Unspecified
+        // Those of policy have theirs by `refusal`.
+        | R::NotAnUnlimitedMethod
         | R::ElementEditingNotSupported
         | R::AudioNotCovered
         | R::ExternalModelNotCovered

@@ -20,6 +20,8 @@ const LONGEST: usize = 512;
 const QUEUE_DELAY: Duration = Duration::from_secs(10);
 /// When a full disk is worth another try.
 const STORAGE_DELAY: Duration = Duration::from_secs(60);
+/// When a node that loads its model may have done so.
+const LOADING_DELAY: Duration = Duration::from_secs(1);
 /// When a node that stops may be back.
 const RESTART_DELAY: Duration = Duration::from_secs(10);
 /// When a stream may have closed.
@@ -184,6 +186,10 @@ fn refused(refusal: &Refusal) -> Answer {
         answer.details.add_help_link(ground.remedy.clone(), "");
     }
     answer.details.set_localized_message("en", sentence);
+    if refusal.passes() {
+        // The remedy is policy's own: to wait.
+        answer.details.set_retry_info(Some(LOADING_DELAY));
+    }
     answer
 }
 

@@ -3,7 +3,7 @@
 //! Must not know where they were asked for.
 
 use super::{HEADER, names::Name};
-use crate::grpc::on_purpose;
+use crate::grpc::{on_purpose, status::name as name_of};
 use ltx_jobs::{FailureCode, RunFaults};
 use ltx_policy::PolicyConfig;
 use ltx_proto::v1::ErrorReason;
@@ -13,8 +13,6 @@ use tonic::Status;
 
 /// The longest step, and the longest wait for another try: a day.
 const DAY: u64 = 86_400;
-/// After how long a queue, a disk or a stream that is so on purpose is worth another try.
-const SOON: Duration = Duration::from_secs(1);
 /// The most calls that a header may hold for.
 const MOST_TIMES: u32 = 1_000_000;
 
@@ -120,7 +118,7 @@ impl Faults {
     pub(crate) fn at_create(&self, policy: &PolicyConfig) -> Result<(), Status> {
         self.at_once(policy)?;
         if self.queue_full {
-            return Err(on_purpose::status(ErrorReason::QueueFull, "queue-full", SOON));
+            return Err(on_purpose::status(ErrorReason::QueueFull, "queue-full", on_purpose::SOON));
         }
         self.at_upload()
     }
@@ -130,19 +128,29 @@ impl Faults {
     /// # Errors
     /// The refusal that was asked for.
     pub(crate) fn at_upload(&self) -> Result<(), Status> {
-        if self.disk_full { Err(on_purpose::status(ErrorReason::StorageFull, "disk-full", SOON)) } else { Ok(()) }
+        if self.disk_full {
+            Err(on_purpose::status(ErrorReason::StorageFull, "disk-full", on_purpose::SOON))
+        } else {
+            Ok(())
+        }
     }
 
     /// After how many events a watch is cut, and how.
     pub(super) fn watch(&self) -> Option<(u64, Status)> {
         let after = self.cut_watch_after?;
-        Some((after, on_purpose::status(ErrorReason::ShuttingDown, &format!("cut-watch-after={after}"), SOON)))
+        Some((
+            after,
+            on_purpose::status(ErrorReason::ShuttingDown, &format!("cut-watch-after={after}"), on_purpose::SOON),
+        ))
     }
 
     /// After how many bytes a download is cut, and how.
     pub(super) fn download(&self) -> Option<(u64, Status)> {
         let after = self.cut_download_after?;
-        Some((after, on_purpose::status(ErrorReason::ShuttingDown, &format!("cut-download-after={after}"), SOON)))
+        Some((
+            after,
+            on_purpose::status(ErrorReason::ShuttingDown, &format!("cut-download-after={after}"), on_purpose::SOON),
+        ))
     }
 }
 
@@ -220,7 +228,7 @@ fn reason(name: &str) -> Option<Option<ErrorReason>> {
     if name.is_empty() {
         return Some(None);
     }
-    reasons().find(|reason| short(*reason) == name).map(Some)
+    reasons().find(|reason| name_of(*reason) == name).map(Some)
 }
 
 /// Every reason that an error may have.
@@ -228,12 +236,8 @@ fn reasons() -> impl Iterator<Item = ErrorReason> {
     (1..1000).filter_map(|number| ErrorReason::try_from(number).ok())
 }
 
-fn short(reason: ErrorReason) -> &'static str {
-    reason.as_str_name().trim_start_matches("ERROR_REASON_")
-}
-
 fn with_reasons(rule: String) -> String {
-    format!("{rule}; there are: {}", reasons().map(short).collect::<Vec<_>>().join(", "))
+    format!("{rule}; there are: {}", reasons().map(name_of).collect::<Vec<_>>().join(", "))
 }
 
 fn with_codes(rule: String) -> String {
@@ -241,7 +245,7 @@ fn with_codes(rule: String) -> String {
 }
 
 fn refuse_word(reason: ErrorReason) -> String {
-    format!("refuse={}", short(reason))
+    format!("refuse={}", name_of(reason))
 }
 
 fn unavailable_word(after: Duration) -> String {

@@ -47,7 +47,9 @@ pub(crate) fn run(arguments: &Arguments, level: Level) -> Result<ExitCode> {
         );
     }
     let ready_file = arguments.ready_file.as_deref();
-    ready_file.map(ready_file::check).transpose()?;
+    // In a data folder that is still to be made it can be written once that is.
+    let checked = ready_file.filter(|file| config.jobs.data.exists() || !file.starts_with(&config.jobs.data));
+    checked.map(ready_file::check).transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let ended = runtime.context("no runtime can be started")?.block_on(serve(&config, level, ready_file));
     let code = ended.map_or_else(|error| exit::print(&error), |()| exit::Code::Done);
@@ -69,7 +71,10 @@ async fn serve(config: &NodeConfig, level: Level, ready_file: Option<&Path>) -> 
     }
     // Before the models as well, and before the file by which a node tells of itself: a second node changes nothing of the first.
     let folder = DataFolder::hold(&config.jobs.data)?;
-    ready_file.map(ready_file::remove).transpose()?;
+    if let Err(error) = ready_file.map(ready_file::remove).transpose() {
+        folder.give_up();
+        return Err(error);
+    }
     let Node { server, jobs, loading, id } = node::assemble(config, level, folder)?;
     let started = Started {
         listen,

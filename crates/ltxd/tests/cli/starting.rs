@@ -29,14 +29,12 @@ fn telling(folder: &Path, ready: &Path, more: &[&str]) -> Running {
 
 /// What a probe comes to. One that a busy machine did not answer within the probe's time is sent again.
 fn probed(words: &[&str]) -> Ended {
-    let mut ended = run(ltxd(words));
-    for _ in 0..100 {
+    loop {
+        let ended = run(ltxd(words));
         if ended.code != Some(UNREACHABLE) {
-            break;
+            return ended;
         }
-        ended = run(ltxd(words));
     }
-    ended
 }
 
 /// What the file says, once it is there.
@@ -98,6 +96,27 @@ fn a_ready_file_that_cannot_be_written_is_said_before_anything_is_done() {
     }
     let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["folder"], "no data folder, and nothing hidden");
+}
+
+#[test]
+fn a_ready_file_may_lie_in_a_data_folder_that_is_still_to_be_made() {
+    let folder = scratch();
+    let file = folder.path().join("data/ready.json");
+    let running = telling(folder.path(), &file, &[]);
+    running.process.wait_until("the node is ready", |_| file.exists());
+}
+
+#[test]
+fn a_node_that_does_not_start_leaves_the_data_folder_as_it_was() {
+    let folder = scratch();
+    let start = || telling(folder.path(), &folder.path().join("ready.json"), &["--model=ltx-9-tiny"]).finish();
+    let data = folder.path().join("data");
+    for is_there in [false, true] {
+        let (ended, said) = start();
+        assert_eq!(ended.code, Some(BAD_INPUT), "{said:?}");
+        assert_eq!(data.exists(), is_there, "{said:?}");
+        fs::create_dir_all(&data).unwrap();
+    }
 }
 
 #[test]

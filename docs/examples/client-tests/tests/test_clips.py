@@ -99,12 +99,13 @@ def test_a_crash_is_outlived(ltxd_node, spec, tmp_path):
     """The node kills itself after the third step; started again, it goes on there, and the watch with it."""
 
     def supervise():
-        ltxd_node.wait_until_ended()
-        ltxd_node.start()
+        # A signal ended it; the fixture, should the test fail, ends it otherwise.
+        if ltxd_node.wait_until_ended() < 0:
+            ltxd_node.start()
 
-    supervisor = threading.Thread(target=supervise)
+    supervisor = threading.Thread(target=supervise, daemon=True)
     supervisor.start()
-    with ltxd.Client(ltxd_node.address, patience=600) as client:
+    with ltxd.Client(ltxd_node.address, patience=600, timeout=600) as client:
         generation = client.create(spec)
         seen = list(client.watch(generation.id))
         supervisor.join()
