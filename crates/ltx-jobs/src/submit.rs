@@ -7,7 +7,7 @@ use crate::{
     estimate::{Forecast, Workload, largest_fit},
     images::{Image, by_digest, check_length},
     line::Waiting,
-    ports::{NeededImage, NewGeneration, NewUpload},
+    ports::{NeededImage, NewGeneration, NewUpload, Shelf},
 };
 use ltx_engine::{Contexts, PromptTokens, long_prompts};
 use ltx_policy::{Admitted, StoredRequest};

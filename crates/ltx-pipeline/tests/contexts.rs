@@ -244,7 +244,7 @@ fn whatever_decides_a_context_decides_its_key() {
 fn what_is_not_finite_is_not_kept() {
     let folder = tempfile::tempdir().unwrap();
     let kept = |value| {
-        let (cache, loras) = (Keeping::default(), vec![LoraChoice::new(&text_lora(folder.path(), value), 1.0)]);
+        let (cache, loras) = (Keeping::default(), vec![LoraChoice::new(text_lora(folder.path(), value), 1.0)]);
         let mut engine = engine_of(&ModelFiles { loras, ..files() });
         // What becomes of the clip is not the cache's to say.
         let _ = generate(&mut engine, &guided("a lake", "blurry"), &cache, &NoProgress);

@@ -28,7 +28,7 @@ gets no Status at all. The contract is spoken as gRPC over HTTP/2 and as gRPC-We
   LOW_CREDITS                      FAILED_PRECONDITION  use Agent 1.0, or top up
   PLAN_NOT_COVERED                 PERMISSION_DENIED    the plans that carry the benefit
   UNKNOWN_MODEL                    NOT_FOUND            the names the node knows
-  MODEL_NOT_LOADED                 UNAVAILABLE          the models that are loaded
+  MODEL_NOT_LOADED                 UNAVAILABLE          the models that are loaded; while none is yet, RetryInfo
 
   limits of the node               gRPC code            details
   -------------------------------  -------------------  ------------------------------------------------------
