@@ -3,7 +3,7 @@
 //! Must not know gRPC codes.
 
 use ltx_types::FieldError;
-use std::{io, net::SocketAddr, path::PathBuf};
+use std::{error::Error, io, net::SocketAddr, path::PathBuf};
 
 /// Why a server cannot be made, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +41,7 @@ pub enum ServerError {
         key: PathBuf,
         /// Why.
         #[source]
-        source: tonic::transport::Error,
+        source: Box<dyn Error + Send + Sync>,
     },
     /// A listener has no address.
     #[error("the listener cannot be used")]

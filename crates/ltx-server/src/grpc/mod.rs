@@ -20,17 +20,17 @@ mod to_proto;
 mod transport_errors;
 
 use crate::{
-    ServerConfig, ServerError, Tls,
+    ServerConfig, ServerError,
     app::Phase,
     config::{CALLS_PER_CONNECTION, KEEPALIVE, STREAMS_PER_CONNECTION},
     face::{FaceContext, Serving},
-    transport::{browsers::Browsers, listen},
+    transport::{browsers::Browsers, listen, tls},
 };
 use calls::Calls;
 use front::Front;
-use std::{fs, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
-use tonic::transport::{Identity, Server as Transport, ServerTlsConfig};
+use tonic::transport::Server as Transport;
 use tonic_web::GrpcWebLayer;
 
 /// The most bytes of an answer: what clients of gRPC take unless they are told otherwise, whatever `limits.message_bytes` says.
@@ -57,16 +57,21 @@ pub(crate) fn serve(listener: TcpListener, context: FaceContext) -> Result<Servi
     config.listen.check(address)?;
     let (health, health_service) = tonic_health::server::health_reporter();
     let routes = routes::services(&context)?.add_service(health_service);
-    let tls = config.listen.tls.is_some();
+    let acceptor = config.listen.tls.as_ref().map(tls::acceptor).transpose()?;
+    let tls = acceptor.is_some();
     let (shown, page) = (config.page.is_shown_at(address.ip()), &config.page);
     let browsers = Browsers { bound: address.ip(), tls, hosts: page.hosts.clone(), origins: page.origins.clone() };
     // From the outermost on: what turns away, what lets listed pages read, what turns gRPC-Web into gRPC, what counts.
-    let mut transport = transport(config)?
+    let mut transport = transport(config)
         .layer(Front::new(Arc::clone(&context.node), browsers, shown))
         .layer(sharing::with(&page.origins))
         .layer(GrpcWebLayer::new())
         .layer(Calls::new(context.clone()));
     let connections = listen::connections(listener, &config.limits);
+    let connections = match acceptor {
+        None => tls::plain(connections),
+        Some(acceptor) => tls::greeted(connections, acceptor, config.limits.handshake_time),
+    };
     tracing::info!(%address, tls, clients = config.listen.tokens.len(), "serving");
     if shown {
         tracing::info!(page = page_url(address, tls), "there is a page for browsers");
@@ -82,10 +87,10 @@ pub(crate) fn serve(listener: TcpListener, context: FaceContext) -> Result<Servi
     }))
 }
 
-fn transport(config: &ServerConfig) -> Result<Transport, ServerError> {
+fn transport(config: &ServerConfig) -> Transport {
     let limits = &config.limits;
-    let transport = Transport::builder()
-        // Browsers speak it wherever there is no TLS; `Front` sees to what comes over it.
+    Transport::builder()
+        // Browsers speak it wherever there is no TLS, proxies behind theirs; `Front` sees to what comes over it.
         .accept_http1(true)
         .concurrency_limit_per_connection(CALLS_PER_CONNECTION)
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
@@ -95,11 +100,7 @@ fn transport(config: &ServerConfig) -> Result<Transport, ServerError> {
         .initial_connection_window_size(CONNECTION_WINDOW)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
-        .http2_max_header_list_size(HEADERS);
-    match &config.listen.tls {
-        None => Ok(transport),
-        Some(tls) => with_tls(transport, tls, limits.handshake_time),
-    }
+        .http2_max_header_list_size(HEADERS)
 }
 
 /// Where a browser on this machine finds the page.
@@ -109,16 +110,4 @@ fn page_url(address: SocketAddr, tls: bool) -> String {
         true => format!("{scheme}://localhost:{}/", address.port()),
         false => format!("{scheme}://{address}/"),
     }
-}
-
-fn with_tls(
-    transport: Transport,
-    Tls { certificate, key }: &Tls,
-    handshake: Duration,
-) -> Result<Transport, ServerError> {
-    let pem = |file: &Path| fs::read(file).map_err(|source| ServerError::Pem { file: file.to_owned(), source });
-    let identity = Identity::from_pem(pem(certificate)?, pem(key)?);
-    let tls = ServerTlsConfig::new().identity(identity).timeout(handshake);
-    let failed = |source| ServerError::Tls { certificate: certificate.clone(), key: key.clone(), source };
-    transport.tls_config(tls).map_err(failed)
 }

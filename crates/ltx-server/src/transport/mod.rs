@@ -12,4 +12,5 @@ pub(crate) mod parts;
 pub(crate) mod presence;
 pub(crate) mod short_lived;
 pub(crate) mod streams;
+pub(crate) mod tls;
 pub(crate) mod token;
