@@ -53,17 +53,17 @@ pub struct StageSeconds {
     pub seconds: f64,
 }
 
-/// Where the contexts of a run's prompts came from.
+/// Where what a run encodes, the contexts of its prompts or the latents of its images, came from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Contexts {
+pub struct Encodings {
     /// Taken from the cache.
     pub cached: usize,
-    /// Computed by the text encoder, which is not loaded where there are none.
+    /// Computed by the encoder, which is not loaded where there are none.
     pub encoded: usize,
 }
 
-impl Contexts {
-    /// The part of the text encoding that was not spared: 0 to 1.
+impl Encodings {
+    /// The part of the encoding that was not spared: 0 to 1.
     pub fn share(self) -> f64 {
         match self.cached + self.encoded {
             0 => 1.0,
@@ -80,7 +80,9 @@ pub struct Outcome {
     /// Wall-clock seconds by stage.
     pub seconds: Vec<StageSeconds>,
     /// Where the contexts of its prompts came from.
-    pub contexts: Contexts,
+    pub contexts: Encodings,
+    /// Where the latents of its images, at every stage's size, came from.
+    pub images: Encodings,
     /// SHA-256 of the final latent: f32, little-endian, `[C, F, H, W]`.
     pub latent_sha256: String,
     /// SHA-256 of the frames: RGB8, in order.

@@ -17,7 +17,7 @@ mod tiles;
 
 pub use cache::{Cache, CacheKey, CachedTensor, NoCache, NotAKey};
 pub use error::{EngineError, ErrorKind, is_disk_full, says_disk_full};
-pub use generator::{Contexts, Generator, Outcome, Run, StageSeconds};
+pub use generator::{Encodings, Generator, Outcome, Run, StageSeconds};
 pub use latent::{LatentStore, NotKept, NotSaved, SavedLatent};
 pub use plan::{BlocksNeed, DecodingNeed, MemoryBudget, MemoryPlan, StageNeed};
 pub use preview::{NoPreviews, Preview, PreviewSink};

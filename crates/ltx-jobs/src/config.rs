@@ -40,6 +40,8 @@ pub struct Limits {
     pub queued: Count<usize>,
     /// Queued generations of one client.
     pub queued_per_client: Count<usize>,
+    /// Generations that one request may ask for.
+    pub outputs: Bounded<usize, 1, 64>,
     /// Submissions and uploads a client may make per second, on average.
     pub requests_per_second: PerSecond,
     /// Submissions and uploads a client may make at once after a pause.

@@ -4,6 +4,7 @@
 
 use crate::{
     ClientId, CurrentPolicy, GenerationId, GenerationRecord, JobsConfig, JobsError, Models, Result, TensorCache,
+    cache::SharedCache,
     clock::{NodeClock, Now},
     estimate::{Forecast, Workload},
     folder::Space,
@@ -13,7 +14,7 @@ use crate::{
     rate::RateLimit,
     testing::Testing,
 };
-use ltx_engine::{Cache, Contexts};
+use ltx_engine::{Cache, Encodings};
 use ltx_types::{Generation, ModelRules, Schedule, sentence};
 use parking_lot::{Mutex, RwLock};
 use std::{sync::Arc, time::Duration};
@@ -28,6 +29,7 @@ pub(crate) struct Core {
     pub(crate) models: Arc<dyn Models>,
     pub(crate) space: Box<dyn Space>,
     pub(crate) cache: TensorCache,
+    pub(crate) shared: SharedCache,
     pub(crate) clock: NodeClock,
     /// Held while a generation is admitted, so that bounds hold and a request id is given once.
     pub(crate) admission: Mutex<()>,
@@ -82,6 +84,7 @@ impl Core {
             models,
             space,
             cache,
+            shared: SharedCache::default(),
             clock,
             admission: Mutex::new(()),
             decoding: Mutex::new(()),
@@ -102,14 +105,16 @@ impl Core {
         if self.line.closed_within(Duration::ZERO) { Err(JobsError::Stopping) } else { Ok(()) }
     }
 
+    /// Whether so many more of this client's have room in the line.
+    ///
     /// # Errors
     /// `QueueFull`.
-    pub(crate) fn check_room(&self, client: &ClientId) -> Result<()> {
+    pub(crate) fn check_room(&self, client: &ClientId, count: usize) -> Result<()> {
         let (all, own) = (self.config.limits.queued.get(), self.config.limits.queued_per_client.get());
-        if self.line.len_of(client) >= own {
+        if self.line.len_of(client) + count > own {
             return Err(JobsError::QueueFull { limit: own, of_client: true });
         }
-        if self.line.len() >= all {
+        if self.line.len() + count > all {
             return Err(JobsError::QueueFull { limit: all, of_client: false });
         }
         Ok(())
@@ -149,16 +154,16 @@ impl Core {
     ///
     /// # Errors
     /// `Database`, `Corrupt`.
-    pub(crate) fn forecast(&self, model: &str, request: &Generation, contexts: Contexts) -> Result<Option<Forecast>> {
+    pub(crate) fn forecast(&self, model: &str, request: &Generation, contexts: Encodings) -> Result<Option<Forecast>> {
         forecast(&*self.store, &Workload::new(model, request, contexts))
     }
 
     /// Where the contexts of a request's prompts would come from now; nothing is known where nothing is kept. Looks at files, and at
     /// samples of a LoRA's that counts for text.
-    pub(crate) fn contexts(&self, model: &str, request: &Generation) -> Contexts {
+    pub(crate) fn contexts(&self, model: &str, request: &Generation) -> Encodings {
         let keys = if self.cache.keeps() { self.models.context_keys(model, request) } else { Vec::new() };
         let cached = keys.iter().filter(|key| self.cache.holds(key)).count();
-        Contexts { cached, encoded: keys.len() - cached }
+        Encodings { cached, encoded: keys.len() - cached }
     }
 
     /// Estimates again what waits for this model and schedule, now that a run of them was measured.

@@ -3,7 +3,7 @@
 //! Must not know the machine: limits and calibration are given.
 
 use crate::{GenerationRecord, LegalShape, StageTime};
-use ltx_engine::{Contexts, Outcome, StageSteps};
+use ltx_engine::{Encodings, Outcome, StageSteps};
 use ltx_types::{
     FrameCount, Generation, Guidance, LatentScale, LatentShape, Method, ModelRules, PixelShape, Progress, Schedule,
     SizeRules, Stage, Stages,
@@ -36,8 +36,16 @@ fn work(stage: Stage, request: &Generation) -> f64 {
 }
 
 /// The part of a stage's work that is not spared because contexts are kept.
-fn share(stage: Stage, contexts: Contexts) -> f64 {
+fn share(stage: Stage, contexts: Encodings) -> f64 {
     if stage == Stage::TextEncoding { contexts.share() } else { 1.0 }
+}
+
+/// The same of a run that is over, which knows of its images too.
+fn measured_share(stage: Stage, outcome: &Outcome) -> f64 {
+    match stage {
+        Stage::ImageEncoding => outcome.images.share(),
+        _ => share(stage, outcome.contexts),
+    }
 }
 
 fn stages_of(request: &Generation) -> impl Iterator<Item = Stage> {
@@ -65,7 +73,7 @@ pub(crate) struct Measured {
 pub(crate) fn measured(request: &Generation, outcome: &Outcome) -> Vec<Measured> {
     let of = |stage| {
         let seconds: f64 = outcome.seconds.iter().filter(|time| time.stage == stage).map(|time| time.seconds).sum();
-        Measured { stage, seconds, units: work(stage, request) * share(stage, outcome.contexts) }
+        Measured { stage, seconds, units: work(stage, request) * measured_share(stage, outcome) }
     };
     let usable = |it: &Measured| it.seconds.is_finite() && it.seconds > 0.0 && it.units > 0.0;
     stages_of(request).map(of).filter(usable).collect()
@@ -83,16 +91,22 @@ pub(crate) struct Workload {
 
 impl Workload {
     /// Of a request whose contexts come from there; a stage that is spared is none of its work.
-    pub(crate) fn new(model: &str, request: &Generation, contexts: Contexts) -> Self {
+    pub(crate) fn new(model: &str, request: &Generation, contexts: Encodings) -> Self {
         let units = stages_of(request).map(|stage| (stage, work(stage, request) * share(stage, contexts)));
         let units = units.filter(|(stage, units)| *stage != Stage::TextEncoding || *units > 0.0).collect();
         Self { model: model.to_owned(), schedule: request.schedule, units }
     }
 
+    /// Of a request of which nothing but the model is known.
+    #[cfg(test)]
+    pub(crate) fn on(model: &str) -> Self {
+        Self { model: model.to_owned(), schedule: Schedule::Distilled, units: vec![] }
+    }
+
     /// Of a stored generation; `None` for one whose request is no longer legal by what its model says.
     pub(crate) fn of(record: &GenerationRecord, rules: &ModelRules) -> Option<Self> {
         let request = record.request.draft.clone().check_by(&rules.of_accepted(), record.method).ok()?;
-        Some(Self::new(&record.model, &request, Contexts::default()))
+        Some(Self::new(&record.model, &request, Encodings::default()))
     }
 }
 
@@ -230,7 +244,7 @@ mod tests {
         let request = request(64, 64, 17);
         let time = |stage| StageTime { stage, seconds: 1.0 / work(stage, &request) };
         let per_unit: Vec<_> = stages_of(&request).map(time).collect();
-        let work = Workload::new("m", &request, Contexts::default());
+        let work = Workload::new("m", &request, Encodings::default());
         let forecast = Forecast::new(&work, &per_unit).unwrap();
         assert!(forecast.stages().iter().all(|time| (time.seconds - 1.0).abs() < 1e-9));
         assert!((forecast.total() - 4.0).abs() < 1e-9);
@@ -239,32 +253,31 @@ mod tests {
         assert!(left(Stage::Decoding, 8).abs() < 1e-9);
         assert_eq!(Forecast::new(&work, &per_unit[1..]), None);
         // A prompt whose context is kept takes no time, nor does anything have to be known of it.
-        let kept = Workload::new("m", &request, Contexts { cached: 1, encoded: 0 });
+        let kept = Workload::new("m", &request, Encodings { cached: 1, encoded: 0 });
         let forecast = Forecast::new(&kept, &per_unit[1..]).unwrap();
         assert!((forecast.total() - 3.0).abs() < 1e-9 && forecast.stages()[0].stage == Stage::ImageEncoding);
         // It is gone when the request runs: what comes behind is still known.
         let left = |stage| forecast.left(Progress { stage, done: 1, total: 8 });
         assert_eq!((left(Stage::TextEncoding), left(Stage::Refining)), (Some(forecast.total()), None));
-        let half = Workload::new("m", &request, Contexts { cached: 1, encoded: 1 });
+        let half = Workload::new("m", &request, Encodings { cached: 1, encoded: 1 });
         assert!((Forecast::new(&half, &per_unit).unwrap().total() - 3.5).abs() < 1e-9);
     }
 
     #[test]
-    fn text_that_was_not_encoded_says_nothing_about_the_encoder() {
+    fn what_was_not_encoded_says_nothing_about_its_encoder() {
         let time = |stage| ltx_engine::StageSeconds { stage, seconds: 2.0 };
-        let outcome = |contexts| Outcome {
-            frames: 17,
-            seconds: stages_of(&request(64, 64, 17)).map(time).collect(),
-            contexts,
-            latent_sha256: String::new(),
-            frames_sha256: String::new(),
+        let request = request(64, 64, 17);
+        let units = |of: Stage, contexts, images| {
+            let seconds = stages_of(&request).map(time).collect();
+            let (latent_sha256, frames_sha256) = Default::default();
+            let outcome = Outcome { frames: 17, seconds, contexts, images, latent_sha256, frames_sha256 };
+            measured(&request, &outcome).iter().find(|it| it.stage == of).map(|it| it.units / work(of, &request))
         };
-        let text = |contexts| {
-            let measured = measured(&request(64, 64, 17), &outcome(contexts));
-            measured.iter().find(|it| it.stage == Stage::TextEncoding).map(|it| it.units)
-        };
-        assert_eq!(text(Contexts { cached: 0, encoded: 1 }), Some(1.0));
-        assert_eq!(text(Contexts { cached: 1, encoded: 1 }), Some(0.5));
-        assert_eq!(text(Contexts { cached: 1, encoded: 0 }), None);
+        let parts = [(0, 1, Some(1.0)), (1, 1, Some(0.5)), (1, 0, None)];
+        for (cached, encoded, expected) in parts {
+            let (some, all) = (Encodings { cached, encoded }, Encodings { cached: 0, encoded: 1 });
+            assert_eq!(units(Stage::TextEncoding, some, all), expected);
+            assert_eq!(units(Stage::ImageEncoding, all, some), expected);
+        }
     }
 }

@@ -162,6 +162,21 @@ impl Jobs {
         Ok(self.core().placed(self.core().store.generation(client, id)?))
     }
 
+    /// The generations of one request that are still known, in their order, if it asked for several; else the one. A read of the
+    /// database.
+    ///
+    /// # Errors
+    /// `NotFound`, `Database`, `Corrupt`.
+    pub fn with_its_batch(&self, client: &ClientId, id: GenerationId) -> Result<Vec<GenerationRecord>> {
+        let core = self.core();
+        let record = core.store.generation(client, id)?;
+        let all = match record.batch {
+            Some(batch) => core.store.batch(client, batch.id)?,
+            None => vec![record],
+        };
+        Ok(all.into_iter().map(|record| core.placed(record)).collect())
+    }
+
     /// A client's generations that pass the filter, newest first, `size` (1 to 1000) of them while there are so many. A
     /// read of the database.
     ///
@@ -204,7 +219,7 @@ impl Jobs {
 
     /// How many generations of this client wait, and the seconds that a new one would wait where that can be estimated.
     pub fn standing(&self, client: &ClientId) -> (usize, Option<f64>) {
-        (self.core().line.len_of(client), self.core().line.place_of_new(client).seconds)
+        (self.core().line.len_of(client), self.core().line.place_of_new(client, &[]).seconds)
     }
 
     /// Stops a generation. One that waits is CANCELLED at once; one that runs stops within a denoising step or a decoded

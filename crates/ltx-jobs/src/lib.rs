@@ -9,6 +9,7 @@
 //! the same frames; every output carries the mark; nothing is seen by another client.
 #![forbid(unsafe_code)]
 
+mod batch;
 mod cache;
 mod clock;
 mod config;
@@ -47,6 +48,7 @@ mod testing;
 mod watch;
 mod whole;
 
+pub use batch::Batch;
 pub use cache::{CacheSettings, CacheStatus, TensorCache};
 pub use config::{JobsConfig, Limits, Retention, Settings};
 pub use device::DeviceError;

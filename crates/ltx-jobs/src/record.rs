@@ -2,7 +2,7 @@
 //!
 //! Must not know how it is stored or sent.
 
-use crate::{ClientId, Failure, Fidelity, GenerationId, State};
+use crate::{Batch, ClientId, Failure, Fidelity, GenerationId, State, estimate::Forecast};
 use ltx_policy::StoredRequest;
 use ltx_types::{FieldError, Method, Stage};
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,8 @@ pub struct GenerationRecord {
     pub client: ClientId,
     /// The name its client gave the request, if any.
     pub request_id: Option<String>,
+    /// Its place among those that its request asked for, where these were several.
+    pub batch: Option<Batch>,
     /// What was asked. The images' paths are the SHA-256 digests of their bytes.
     pub request: StoredRequest,
     /// The method it was admitted under.
@@ -70,6 +72,14 @@ pub struct Prediction {
     /// The same by stage; empty until then.
     #[serde(default)]
     pub stages: Vec<StageTime>,
+}
+
+impl Prediction {
+    /// Of its peak and, where this node knows them, its seconds.
+    pub(crate) fn of(peak_bytes: u64, forecast: Option<&Forecast>) -> Self {
+        let stages = forecast.map(|forecast| forecast.stages().to_vec()).unwrap_or_default();
+        Self { peak_bytes, seconds: forecast.map(Forecast::total), stages }
+    }
 }
 
 /// What came of a generation.
@@ -178,14 +188,17 @@ pub struct Filter {
     pub model: Option<String>,
     /// Only those whose prompt contains this; upper and lower case of A to Z are the same.
     pub text: Option<String>,
+    /// Only those of the request whose first generation is this one, where it asked for several.
+    pub batch: Option<GenerationId>,
 }
 
 impl Filter {
     /// What tells this filter from another; the order of the states does not.
     fn mark(&self) -> u32 {
         let wanted = State::ALL.map(|state| self.states.is_empty() || self.states.contains(&state));
-        let Self { method, from_ms, before_ms, model, text, .. } = self;
-        let words = format!("{wanted:?} {method:?} {from_ms:?} {before_ms:?} {model:?} {text:?}");
+        let Self { method, from_ms, before_ms, model, text, batch, .. } = self;
+        let batch = batch.map(|batch| format!(" {batch}")).unwrap_or_default();
+        let words = format!("{wanted:?} {method:?} {from_ms:?} {before_ms:?} {model:?} {text:?}{batch}");
         let digest = Sha256::digest(words);
         u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
     }

@@ -223,7 +223,7 @@ impl Attempt<'_> {
             cancel: self.cancel.clone(),
             store,
             previews: Box::new(previews),
-            cache: Box::new(RunCache::new(core, record.id)),
+            cache: Box::new(RunCache::new(core, record)),
         };
         let reply = self.device.generate(task).recv().unwrap_or(Err(DeviceError::Gone));
         let made_to = disturbed.and_then(|disturbed| disturbed.failure());

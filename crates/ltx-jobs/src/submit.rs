@@ -3,15 +3,16 @@
 //! Must not know how a generation is run. What is refused leaves no row and no byte.
 
 use crate::{
-    ClientId, GenerationId, GenerationRecord, Jobs, JobsError, LegalShape, Prediction, Result, RunFaults, UploadId,
-    estimate::{Forecast, Workload, largest_fit},
+    Batch, ClientId, GenerationId, GenerationRecord, Jobs, JobsError, LegalShape, Prediction, Result, RunFaults,
+    UploadId,
+    estimate::{Workload, largest_fit},
     images::{Image, by_digest, check_length},
     line::Waiting,
     ports::{NeededImage, NewGeneration, NewUpload, Shelf},
 };
-use ltx_engine::{Contexts, PromptTokens, long_prompts};
+use ltx_engine::{Encodings, PromptTokens, long_prompts};
 use ltx_policy::{Admitted, StoredRequest};
-use ltx_types::{FieldError, Generation, GenerationDraft, ImageSource};
+use ltx_types::{FieldError, Generation, GenerationDraft, ImageSource, Seed};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
@@ -23,7 +24,9 @@ const MAX_REQUEST_ID: usize = 200;
 pub struct Submission {
     /// The evidence.
     pub admitted: Admitted<GenerationDraft>,
-    /// The client's own name for the request; used again, it names the same generation.
+    /// The seeds of further generations that differ from it in nothing else.
+    pub further: Vec<Seed>,
+    /// The client's own name for the request; used again, it names the same generations.
     pub request_id: Option<String>,
     /// Digest of the request as the client sent it, before defaults were filled in. It tells the same request from
     /// another one under the same request id.
@@ -32,11 +35,13 @@ pub struct Submission {
     pub faults: Option<RunFaults>,
 }
 
-/// A generation that is stored.
+/// The generations of a request that is stored.
 #[derive(Debug, Clone)]
 pub struct Submitted {
-    /// As it stands.
+    /// The first, as it stands.
     pub record: GenerationRecord,
+    /// The others, in the order of their seeds; of an earlier request, those that have not been deleted.
+    pub further: Vec<GenerationRecord>,
     /// Whether an earlier request with the same id had made it.
     pub existed: bool,
 }
@@ -57,8 +62,8 @@ pub struct Estimate {
 }
 
 impl Jobs {
-    /// Stores a request and queues it. Once this has returned, the generation survives the node. Decodes the images and
-    /// waits for the disk.
+    /// Stores a request and queues its generations, all or none. Once this has returned, they survive the node. Decodes the images
+    /// and waits for the disk.
     ///
     /// # Errors
     /// `Stopping`; `AlreadyExists`; `RateLimited`, `QueueFull`, `StorageFull`, `DoesNotFit`; `Fields`, `Media` for what is
@@ -66,64 +71,93 @@ impl Jobs {
     pub fn submit(&self, client: &ClientId, submission: Submission) -> Result<Submitted> {
         let core = self.core();
         core.check_open()?;
-        let Submission { admitted, request_id, body_sha256, faults } = submission;
+        let Submission { admitted, further, request_id, body_sha256, faults } = submission;
         check_request_id(request_id.as_deref())?;
         if let Some(submitted) = self.resubmitted(client, request_id.as_deref(), &body_sha256)? {
             return Ok(submitted);
         }
+        let count = 1 + further.len();
         core.check_rate(client)?;
-        core.check_room(client)?;
+        core.check_room(client, count)?;
         let stored = admitted.to_stored();
         let model = admitted.model().ok_or(JobsError::NoModel)?;
         let (rules, long) = (core.rules(model)?, self.long_prompts(model, &stored.draft));
         let checked = admitted.with_faults(long).check(&rules)?;
         let model = checked.model().ok_or(JobsError::NoModel)?;
         self.check_faults(faults.as_ref(), checked.request())?;
-        let (predicted, contexts) = self.predicted_to_fit(client, &checked)?;
+        let (first, contexts) = self.predicted_to_fit(client, &checked)?;
+        let further_ones = self.further(&first, model, checked.request(), contexts)?;
         let images = self.read_images(&stored.draft)?;
-        core.check_space(images.iter().map(Image::len).sum::<u64>() + output_bytes(checked.request()))?;
+        let outputs = output_bytes(checked.request()) * count as u64;
+        core.check_space(images.iter().map(Image::len).sum::<u64>() + outputs)?;
         let StoredRequest { ask, model: given, draft } = &stored;
-        let stored = StoredRequest {
+        let draft = by_digest(draft, &images).settled(checked.request());
+        let seeds = std::iter::once(draft.seed).chain(further);
+        let requests = seeds.map(|seed| StoredRequest {
             ask: ask.clone(),
             model: given.clone(),
-            draft: by_digest(draft, &images).settled(checked.request()),
-        };
+            draft: GenerationDraft { seed, ..draft.clone() },
+        });
+        let requests: Vec<_> = requests.collect();
 
         let _admission = core.admission.lock();
         core.check_open()?;
         if let Some(submitted) = self.resubmitted(client, request_id.as_deref(), &body_sha256)? {
             return Ok(submitted);
         }
-        core.check_room(client)?;
-        let id = GenerationId::new();
-        let work = Workload::new(model, checked.request(), contexts);
-        let waiting = Waiting { id, work: Some(work), seconds: predicted.seconds };
+        core.check_room(client, count)?;
+        let ids: Vec<_> = (0..count).map(|_| GenerationId::new()).collect();
+        let mut expected: Vec<_> = std::iter::once((first, contexts)).collect();
+        expected.resize(count, further_ones);
         {
-            let place = core.line.place_of_new(client);
+            let seconds: Vec<_> = expected.iter().map(|(predicted, _)| predicted.seconds).collect();
             let _files = core.files.read();
             images.iter().try_for_each(|image| image.keep(&*core.blobs))?;
             let needed = images.iter().map(|image| NeededImage { sha256: &image.sha256, bytes: image.len() });
             let needed: Vec<_> = needed.collect();
-            let new = NewGeneration {
-                id,
-                client,
-                request_id: request_id.as_deref(),
-                body_sha256: &body_sha256,
-                request: &stored,
-                images: &needed,
-                method: checked.method(),
-                model,
-                predicted,
-                position: place.before,
-                wait_seconds: place.seconds,
+            let new = |(at, batch): (usize, Option<Batch>)| {
+                let place = core.line.place_of_new(client, &seconds[..at]);
+                NewGeneration {
+                    id: ids[at],
+                    client,
+                    request_id: request_id.as_deref().filter(|_| at == 0),
+                    body_sha256: &body_sha256,
+                    batch,
+                    request: &requests[at],
+                    images: &needed,
+                    method: checked.method(),
+                    model,
+                    predicted: expected[at].0.clone(),
+                    position: place.before,
+                    wait_seconds: place.seconds,
+                }
             };
+            let new: Vec<_> = Batch::of(&ids).into_iter().enumerate().map(new).collect();
             core.store.insert(&new, core.now())?;
         }
-        if let (Some(testing), Some(faults)) = (&core.testing, faults) {
-            testing.keep(id, faults);
+        for (&id, (predicted, contexts)) in ids.iter().zip(&expected) {
+            if let (Some(testing), Some(faults)) = (&core.testing, &faults) {
+                testing.keep(id, faults.clone());
+            }
+            let work = Workload::new(model, checked.request(), *contexts);
+            core.line.push(client, Waiting { id, work: Some(work), seconds: predicted.seconds });
         }
-        core.line.push(client, waiting);
-        Ok(Submitted { record: self.get(client, id)?, existed: false })
+        let mut records = ids.into_iter().map(|id| self.get(client, id));
+        let record = records.next().ok_or(JobsError::NoModel)??;
+        Ok(Submitted { record, further: records.collect::<Result<_>>()?, existed: false })
+    }
+
+    /// What the further generations of a request take, whose contexts the first has had computed; and where these come from.
+    fn further(
+        &self,
+        first: &Prediction,
+        model: &str,
+        request: &Generation,
+        Encodings { cached, encoded }: Encodings,
+    ) -> Result<(Prediction, Encodings)> {
+        let kept = Encodings { cached: cached + encoded, encoded: 0 };
+        let forecast = self.core().forecast(model, request, kept)?;
+        Ok((Prediction::of(first.peak_bytes, forecast.as_ref()), kept))
     }
 
     fn long_prompts(&self, model: &str, draft: &GenerationDraft) -> Vec<FieldError> {
@@ -155,28 +189,24 @@ impl Jobs {
     }
 
     /// The estimate, and where the contexts that it reckons with come from.
-    fn estimated(&self, client: &ClientId, admitted: &Admitted<Generation>) -> Result<(Estimate, Contexts)> {
+    fn estimated(&self, client: &ClientId, admitted: &Admitted<Generation>) -> Result<(Estimate, Encodings)> {
         let core = self.core();
         let (model, request) = (admitted.model().ok_or(JobsError::NoModel)?, admitted.request());
         let plan = |request: &Generation| core.models.plan(model, request).map(|plan| plan.peak());
         let peak = plan(request).ok_or_else(|| JobsError::ModelUnavailable { model: model.to_owned() })?;
         let contexts = core.contexts(model, request);
         let forecast = core.forecast(model, request, contexts)?;
-        let predicted = Prediction {
-            peak_bytes: peak,
-            seconds: forecast.as_ref().map(Forecast::total),
-            stages: forecast.map(|forecast| forecast.stages().to_vec()).unwrap_or_default(),
-        };
+        let predicted = Prediction::of(peak, forecast.as_ref());
         let available_bytes = core.config.limits.memory_bytes;
         let allowed = available_bytes.unwrap_or(u64::MAX);
         let fits = |request: &Generation| plan(request).is_some_and(|peak| peak <= allowed);
         let largest = if peak <= allowed { None } else { largest_fit(request, &core.rules(model)?.sizes, fits) };
-        let wait_seconds = core.line.place_of_new(client).seconds;
+        let wait_seconds = core.line.place_of_new(client, &[]).seconds;
         let estimate = Estimate { predicted, available_bytes, fits: peak <= allowed, largest, wait_seconds };
         Ok((estimate, contexts))
     }
 
-    /// The generation that an earlier request with this id made, if there was one: whatever today's policy says of it.
+    /// The generations that an earlier request with this id made, if there was one: whatever today's policy says of it.
     /// A read of the database.
     ///
     /// # Errors
@@ -217,7 +247,9 @@ impl Jobs {
         match self.core().store.by_request_id(client, request_id)? {
             None => Ok(None),
             Some((record, stored)) if stored == body => {
-                Ok(Some(Submitted { record: self.core().placed(record), existed: true }))
+                let mut further = self.with_its_batch(client, record.id)?;
+                further.retain(|other| other.id != record.id);
+                Ok(Some(Submitted { record: self.core().placed(record), further, existed: true }))
             }
             Some((GenerationRecord { id, .. }, _)) => {
                 Err(JobsError::AlreadyExists { request_id: request_id.to_owned(), generation: id })
@@ -237,7 +269,7 @@ impl Jobs {
         }
     }
 
-    fn predicted_to_fit(&self, client: &ClientId, admitted: &Admitted<Generation>) -> Result<(Prediction, Contexts)> {
+    fn predicted_to_fit(&self, client: &ClientId, admitted: &Admitted<Generation>) -> Result<(Prediction, Encodings)> {
         let (estimate, contexts) = self.estimated(client, admitted)?;
         let Estimate { predicted, available_bytes, fits, largest, .. } = estimate;
         match available_bytes {

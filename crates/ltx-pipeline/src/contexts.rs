@@ -5,16 +5,17 @@
 
 use crate::{
     Engine, Result,
+    kept::{keep, on_device},
     opened::{T5Files, TextFiles},
     plan::Fit,
 };
-use candle_core::{Device, Tensor};
-use ltx_engine::{Cache, CacheKey, CachedTensor, Contexts, Run};
+use candle_core::Tensor;
+use ltx_engine::{Cache, CacheKey, Encodings, Run};
 use ltx_model::{
     part::Module,
     text_encoder::{Connector, FeatureProjection, TokenIds},
 };
-use ltx_nn::{Taps, gpu_name};
+use ltx_nn::Taps;
 use ltx_types::{Generation, Guidance, Progress, SamplingStage, Stage, Stages};
 use ltx_weights::{LoraHalf, Wear};
 use sha2::{Digest, Sha256};
@@ -22,6 +23,9 @@ use sha2::{Digest, Sha256};
 /// What is digested first. Another number where a context's bytes, or what decides them, change for reasons that stand in no file
 /// and no option below.
 const KIND: &str = "ltxd text context 1";
+
+/// Dimensions of what is kept.
+const DIMENSIONS: usize = 3;
 
 /// The context of one prompt, as a stage needs it.
 struct Wanted {
@@ -51,8 +55,8 @@ impl TextContexts {
     }
 
     /// Where they came from.
-    pub(crate) fn origin(&self) -> Contexts {
-        Contexts { cached: self.cached, encoded: self.wanted.len() - self.cached }
+    pub(crate) fn origin(&self) -> Encodings {
+        Encodings { cached: self.cached, encoded: self.wanted.len() - self.cached }
     }
 
     /// Of each stage: the prompt's, and the negative one's where the stage has it.
@@ -116,7 +120,7 @@ impl Engine {
             let key = cache.keeps().then(|| self.context_key(stage, &digest_of(&prompts[prompt]), needing.wear));
             let key = key.flatten();
             let kept = key.and_then(|key| cache.get(&key));
-            let context = kept.and_then(|kept| on_device(&kept, &self.options.compute.device));
+            let context = kept.and_then(|kept| on_device::<DIMENSIONS>(&kept, &self.options.compute.device));
             Wanted { stage, prompt, key, context }
         };
         let wanted: Vec<_> = places.into_iter().map(place).collect();
@@ -145,12 +149,8 @@ impl Engine {
             let taps: Vec<_> = places.iter().map(|wanted| taps[wanted.prompt].clone()).collect();
             let encoded = self.encode_in(stage, &texts, ([turn, turns], run, fit), &taps)?;
             for (wanted, context) in places.iter_mut().zip(encoded) {
-                // What fails here fails nothing that was asked for. Broken values are computed again, not served for days.
-                if let Some(key) = wanted.key
-                    && let Ok(kept) = off_device(&context)
-                    && kept.values.iter().all(|value| value.is_finite())
-                {
-                    run.cache.put(&key, kept);
+                if let Some(key) = wanted.key {
+                    keep(run.cache, &key, &context);
                 }
                 wanted.context = Some(context);
             }
@@ -224,36 +224,16 @@ impl Engine {
         Some(CacheKey::new(digest.finalize().into()))
     }
 
-    /// What all contexts of this engine have in common; nothing where the program or the device cannot be told from others. Random
-    /// weights are others every time they are drawn.
     fn identify_text(&self) -> Option<[u8; 32]> {
-        if self.options.random_weights {
-            return None;
-        }
-        let compute = &self.options.compute;
-        let device = if compute.device.is_cpu() { "cpu".to_owned() } else { gpu_name(&compute.device)? };
         let config = match &self.text {
             TextFiles::Gemma(text) => format!("{:?}", text.config),
             TextFiles::T5(text) => format!("{:?}", text.config),
         };
-        let mut digest = Sha256::new();
-        for piece in [
-            KIND,
-            env!("CARGO_PKG_VERSION"),
-            (self.options.build)()?,
-            &device,
-            &format!("{:?} {} {:?}", compute.dtype, compute.eight_bit, compute.kernels),
-            &format!("{:?}", self.architecture()),
-            &config,
-        ] {
-            digest.update((piece.len() as u64).to_le_bytes());
-            digest.update(piece);
-        }
-        let mut sink = |piece: &[u8]| digest.update(piece);
-        self.text.tensors().identify(|_| true, &mut sink).ok()?;
-        let own = |key: &str| key.starts_with(Connector::MARK) || key.starts_with(FeatureProjection::MARK);
-        self.ltx.tensors.identify(own, &mut sink).ok()?;
-        Some(digest.finalize().into())
+        self.identify((KIND, &format!("{:?} {config}", self.architecture())), |sink| {
+            self.text.tensors().identify(|_| true, sink)?;
+            let own = |key: &str| key.starts_with(Connector::MARK) || key.starts_with(FeatureProjection::MARK);
+            self.ltx.tensors.identify(own, sink)
+        })
     }
 }
 
@@ -274,13 +254,4 @@ pub(crate) fn digest_of(tokens: &TokenIds) -> [u8; 32] {
     let mut digest = Sha256::new();
     tokens.ids().iter().for_each(|id| digest.update(id.to_le_bytes()));
     digest.finalize().into()
-}
-
-fn off_device(context: &Tensor) -> Result<CachedTensor> {
-    Ok(CachedTensor { shape: context.dims().to_vec(), values: context.flatten_all()?.to_vec1::<f32>()? })
-}
-
-/// Nothing where it is no context.
-fn on_device(kept: &CachedTensor, device: &Device) -> Option<Tensor> {
-    (kept.shape.len() == 3).then(|| Tensor::from_slice(&kept.values, kept.shape.as_slice(), device).ok()).flatten()
 }

@@ -104,6 +104,8 @@ pub struct Engine {
     pub(crate) options: EngineOptions,
     /// SHA-256 of what all its contexts have in common; nothing where they cannot be told from others.
     pub(crate) text_weights: OnceLock<Option<[u8; 32]>>,
+    /// The same of its images' latents.
+    pub(crate) image_weights: OnceLock<Option<[u8; 32]>>,
 }
 
 /// What carries weights to a device, if they have to be carried.
@@ -159,6 +161,7 @@ impl Engine {
             placement,
             options,
             text_weights: OnceLock::new(),
+            image_weights: OnceLock::new(),
         };
         Ok(engine.measured())
     }

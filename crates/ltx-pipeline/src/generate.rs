@@ -4,7 +4,7 @@
 
 use crate::{
     Engine, Noise, PipelineError, Result, Sigmas, adain,
-    conditioning::{ConditionedImage, Drawn, PreparedImage, StageSize, TokenState, Upsampled},
+    conditioning::{ConditionedImage, Drawn, PreparedImage, TokenState, Upsampled},
     contexts::{Needing, prompt_taps, prompts_of},
     decode::{behind_second_pass, decode_tiled},
     engine::LatentUpsampling,
@@ -16,13 +16,10 @@ use crate::{
     schedule::family_sigmas,
 };
 use candle_core::{DType, Tensor};
-use ltx_engine::{Contexts, EngineError, Generator, Outcome, Run, StageSeconds};
+use ltx_engine::{Encodings, EngineError, Generator, Outcome, Run, StageSeconds};
 use ltx_media::FrameWriter;
 use ltx_model::{
-    architecture::Conditioning,
-    text_encoder::TokenIds,
-    transformer::Transformer,
-    video_vae::{VideoDecoder, VideoEncoder},
+    architecture::Conditioning, text_encoder::TokenIds, transformer::Transformer, video_vae::VideoDecoder,
 };
 use ltx_nn::Taps;
 use ltx_policy::Admitted;
@@ -40,7 +37,7 @@ impl Generator for Engine {
     ) -> Result<Outcome, EngineError> {
         let mut digest = Sha256::new();
         let mut frames = 0;
-        let Ran { latent, seconds, contexts } = self.run(request.request(), run, &Taps::off(), |chunk| {
+        let Ran { latent, seconds, contexts, images } = self.run(request.request(), run, &Taps::off(), |chunk| {
             each_rgb_frame(&chunk, |frame| {
                 digest.update(frame);
                 frames += 1;
@@ -50,7 +47,8 @@ impl Generator for Engine {
         let values = latent.flatten_all().and_then(|latent| latent.to_vec1::<f32>()).map_err(PipelineError::from)?;
         let latent: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         let latent_sha256 = format!("{:x}", Sha256::digest(latent));
-        Ok(Outcome { frames, seconds, contexts, latent_sha256, frames_sha256: format!("{:x}", digest.finalize()) })
+        let frames_sha256 = format!("{:x}", digest.finalize());
+        Ok(Outcome { frames, seconds, contexts, images, latent_sha256, frames_sha256 })
     }
 }
 
@@ -61,7 +59,9 @@ pub(crate) struct Ran {
     /// The time of every stage.
     pub(crate) seconds: Vec<StageSeconds>,
     /// Where the contexts came from.
-    pub(crate) contexts: Contexts,
+    pub(crate) contexts: Encodings,
+    /// Where the images' latents came from.
+    pub(crate) images: Encodings,
 }
 
 /// What the stages work with once everything that can be wrong with a request has been looked at.
@@ -97,11 +97,16 @@ impl Engine {
         if encodes {
             clock.add(Stage::TextEncoding, begun);
         }
-        let (origin, contexts) = (contexts.origin(), contexts.by_stage());
-        let images = clock.time(Stage::ImageEncoding, || {
+        let (of_contexts, contexts) = (contexts.origin(), contexts.by_stage());
+        let begun = Instant::now();
+        let mut latents = self.kept_images(request, &prepared.images, run.cache, over);
+        if !latents.are_complete() {
             let encoder = self.video_encoder(fit)?;
-            self.encode_images(&encoder, request, &prepared.images, (run, taps), over)
-        })?;
+            self.complete_images(&mut latents, &encoder, &prepared.images, (run, taps))?;
+            clock.add(Stage::ImageEncoding, begun);
+        }
+        let of_images = latents.origin();
+        let images = self.conditioned_images(latents, request, &prepared.images, taps)?;
         let drawn = prepared.drawn.as_ref();
         let latent = self.sample(request, (run, fit), (&contexts, &images, drawn), taps, &mut clock)?;
         clock.time(Stage::Decoding, || {
@@ -116,7 +121,7 @@ impl Engine {
             };
             decode_tiled(&decoder, &noised, &fit.tiles, (run.cancel, run.progress), each)
         })?;
-        Ok(Ran { latent, seconds: clock.0, contexts: origin })
+        Ok(Ran { latent, seconds: clock.0, contexts: of_contexts, images: of_images })
     }
 
     /// Everything that can be refused without touching a weight.
@@ -182,41 +187,6 @@ impl Engine {
         taps.record("noise", || Ok(drawn.decoding.clone()))?;
         taps.record("timestep", || Ok(Tensor::new(&[noise.timestep as f32], latent.device())?))?;
         Ok(decoder.noised(latent, &drawn.decoding, noise.scale, &taps)?)
-    }
-
-    /// Every image at every stage's size, `[stage][image]`, so that the encoder is loaded once. Where the first stage is `over`, only
-    /// its noise is drawn again, for which its images are as many tokens, of whatever value: zeros.
-    pub(crate) fn encode_images(
-        &self,
-        encoder: &VideoEncoder,
-        request: &Generation,
-        images: &[PreparedImage],
-        (run, taps): (&Run<'_>, &Taps),
-        over: bool,
-    ) -> Result<Vec<Vec<ConditionedImage>>> {
-        let shapes = stage_shapes(request);
-        let total = (shapes.len() - usize::from(over)) * images.len();
-        let mut done = 0;
-        let mut encoded = Vec::new();
-        for (stage, shape) in shapes.iter().enumerate() {
-            if over && stage == 0 {
-                let zeros = self.empty_latent(request, *shape)?.narrow(2, 0, 1)?;
-                encoded.push(images.iter().map(|image| image.with_latent(zeros.clone())).collect());
-                continue;
-            }
-            let mut latents = Vec::new();
-            for (i, image) in images.iter().enumerate() {
-                run.progress.report(Progress { stage: Stage::ImageEncoding, done, total });
-                run.cancel.check()?;
-                let taps = taps.within(format!("stage{}.image{i}.", stage + 1));
-                let size = StageSize { stage, shape: *shape };
-                latents.push(image.encode(encoder, size, &self.options.compute.device, &taps)?);
-                done += 1;
-            }
-            encoded.push(latents);
-        }
-        run.progress.report(Progress { stage: Stage::ImageEncoding, done, total });
-        Ok(encoded)
     }
 
     /// One stage, or two with the upscaler between them. One stream of noise serves both, so the first stage's noise is
@@ -381,7 +351,7 @@ impl Clock {
     }
 }
 
-fn stage_shapes(request: &Generation) -> Vec<PixelShape> {
+pub(crate) fn stage_shapes(request: &Generation) -> Vec<PixelShape> {
     match request.stages {
         Stages::One => vec![request.pixels],
         Stages::Two => vec![request.pixels.first_stage(Stages::Two), request.pixels],

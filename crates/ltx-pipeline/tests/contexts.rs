@@ -1,8 +1,8 @@
-//! Contexts that are kept: the frames of a hit are those of a miss, the text encoder is not touched for it, and whatever decides a
+//! Encodings that are kept: the frames of a hit are those of a miss, the text encoder is not touched for it, and whatever decides a
 //! context decides its key.
 
 use candle_core::{DType, Device, Tensor};
-use ltx_engine::{Cache, CacheKey, CachedTensor, Contexts, EngineError, Generator, NoCache, Outcome, Run};
+use ltx_engine::{Cache, CacheKey, CachedTensor, Encodings, EngineError, Generator, NoCache, Outcome, Run};
 use ltx_nn::{Compute, Level};
 use ltx_pipeline::{Engine, EngineOptions, PipelineError, PlanShape};
 use ltx_policy::{Admitted, Ask, ModelNames, PolicyConfig, admit};
@@ -100,7 +100,7 @@ fn generate(
     engine.generate(request, &mut [], &Run { progress, cache, ..Run::quiet(&cancel) })
 }
 
-fn frames(engine: &mut Engine, request: &Admitted<Generation>, cache: &dyn Cache) -> (String, Contexts) {
+fn frames(engine: &mut Engine, request: &Admitted<Generation>, cache: &dyn Cache) -> (String, Encodings) {
     let Outcome { frames_sha256, contexts, .. } = generate(engine, request, cache, &NoProgress).unwrap();
     (frames_sha256, contexts)
 }
@@ -111,22 +111,22 @@ fn a_hit_gives_the_frames_of_a_miss_and_encodes_nothing() {
     let fresh = requests().map(|request| frames(&mut engine_of(&files()), &request, &NoCache).0);
     let (cache, mut engine) = (Keeping::default(), engine_of(&files()));
     let [with_negative, alone] = requests();
-    assert_eq!(frames(&mut engine, &with_negative, &cache), (fresh[0].clone(), Contexts { cached: 0, encoded: 2 }));
+    assert_eq!(frames(&mut engine, &with_negative, &cache), (fresh[0].clone(), Encodings { cached: 0, encoded: 2 }));
     // A prompt that was encoded beside a negative one is the same alone.
-    assert_eq!(frames(&mut engine, &alone, &cache), (fresh[1].clone(), Contexts { cached: 1, encoded: 0 }));
+    assert_eq!(frames(&mut engine, &alone, &cache), (fresh[1].clone(), Encodings { cached: 1, encoded: 0 }));
     for engine in [&mut engine, &mut engine_of(&files())] {
         let reports = TextReports::default();
         let outcome = generate(engine, &with_negative, &cache, &reports).unwrap();
-        assert_eq!((outcome.frames_sha256, outcome.contexts), (fresh[0].clone(), Contexts { cached: 2, encoded: 0 }));
+        assert_eq!((outcome.frames_sha256, outcome.contexts), (fresh[0].clone(), Encodings { cached: 2, encoded: 0 }));
         assert_eq!(*reports.0.lock().unwrap(), 0);
     }
     // With another prompt the negative one is still there, and what is new is encoded alone.
     let other = guided("a forest", "blurry");
     let expected = frames(&mut engine_of(&files()), &other, &NoCache).0;
-    assert_eq!(frames(&mut engine, &other, &cache), (expected, Contexts { cached: 1, encoded: 1 }));
+    assert_eq!(frames(&mut engine, &other, &cache), (expected, Encodings { cached: 1, encoded: 1 }));
     let another = guided("a lake", "dark");
     let expected = frames(&mut engine_of(&files()), &another, &NoCache).0;
-    assert_eq!(frames(&mut engine, &another, &cache), (expected, Contexts { cached: 1, encoded: 1 }));
+    assert_eq!(frames(&mut engine, &another, &cache), (expected, Encodings { cached: 1, encoded: 1 }));
 }
 
 #[test]

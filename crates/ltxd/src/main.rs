@@ -22,6 +22,7 @@ mod node;
 mod outputs;
 mod progress;
 mod ready_file;
+mod several;
 
 use clap::{Parser, Subcommand};
 use ltx_nn::Level;

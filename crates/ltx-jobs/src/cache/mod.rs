@@ -7,7 +7,7 @@ mod folder;
 mod memory;
 mod run;
 
-pub(crate) use run::RunCache;
+pub(crate) use run::{RunCache, SharedCache};
 
 use folder::{Folder, Found};
 use ltx_engine::{Cache, CacheKey, CachedTensor};
@@ -80,7 +80,12 @@ impl TensorCache {
 
     /// One that keeps nothing.
     pub fn off() -> Self {
-        Self { folder: None, recent: Mutex::new(Recent::new(0)), counts: Counts::default() }
+        Self::in_memory(0)
+    }
+
+    /// One that keeps so many bytes, for as long as it lives.
+    pub fn in_memory(bytes: u64) -> Self {
+        Self { folder: None, recent: Mutex::new(Recent::new(bytes)), counts: Counts::default() }
     }
 
     /// Files that were found damaged, and dropped, since it was opened.

@@ -1,21 +1,49 @@
 //! The cache as one generation of a node uses it: every tensor that it takes or keeps is noted as its own, so that it can go with the
-//! last generation that used it.
+//! last generation that used it. Where nothing is kept, the generations of one request still share what they compute, in memory,
+//! while no other comes between them.
 //!
 //! Must not know what is kept.
 
-use crate::{GenerationId, core::Core};
+use super::TensorCache;
+use crate::{Batch, GenerationId, GenerationRecord, core::Core};
 use ltx_engine::{Cache, CacheKey, CachedTensor};
+use parking_lot::Mutex;
 use std::sync::Arc;
+
+/// Bytes that the generations of one request share at most: a context of LTX-2.3 has 16 MiB, a request up to three of them.
+const SHARED: u64 = 128 << 20;
+
+/// What the generations of the request that runs share, where nothing is kept for others.
+#[derive(Default)]
+pub(crate) struct SharedCache(Mutex<Option<(GenerationId, Arc<TensorCache>)>>);
+
+impl SharedCache {
+    /// What a generation shares with others of its request. What those of another shared is gone then.
+    fn of(&self, batch: Option<Batch>) -> Option<Arc<TensorCache>> {
+        let mut held = self.0.lock();
+        let kept = held.take().filter(|(id, _)| batch.is_some_and(|batch| batch.id == *id));
+        let new = || batch.map(|batch| (batch.id, Arc::new(TensorCache::in_memory(SHARED))));
+        *held = kept.or_else(new);
+        held.as_ref().map(|(_, shared)| Arc::clone(shared))
+    }
+
+    fn end(&self) {
+        *self.0.lock() = None;
+    }
+}
 
 /// The cache for one generation.
 pub(crate) struct RunCache {
     core: Arc<Core>,
     id: GenerationId,
+    batch: Option<Batch>,
+    shared: Option<Arc<TensorCache>>,
 }
 
 impl RunCache {
-    pub(crate) fn new(core: &Arc<Core>, id: GenerationId) -> Self {
-        Self { core: Arc::clone(core), id }
+    pub(crate) fn new(core: &Arc<Core>, &GenerationRecord { id, batch, .. }: &GenerationRecord) -> Self {
+        let shared = core.shared.of(batch.filter(|_| !core.cache.keeps()));
+        Self { core: Arc::clone(core), id, batch, shared }
     }
 
     /// Notes that the generation uses a tensor; says whether that is stored.
@@ -25,16 +53,31 @@ impl RunCache {
     }
 }
 
+impl Drop for RunCache {
+    /// Behind the last of a request nothing is shared any more.
+    fn drop(&mut self) {
+        if self.batch.is_some_and(Batch::is_last) {
+            self.core.shared.end();
+        }
+    }
+}
+
 impl Cache for RunCache {
     fn keeps(&self) -> bool {
-        self.core.cache.keeps()
+        self.shared.is_some() || self.core.cache.keeps()
     }
 
     fn holds(&self, key: &CacheKey) -> bool {
-        self.core.cache.holds(key)
+        match &self.shared {
+            Some(shared) => shared.holds(key),
+            None => self.core.cache.holds(key),
+        }
     }
 
     fn get(&self, key: &CacheKey) -> Option<Arc<CachedTensor>> {
+        if let Some(shared) = &self.shared {
+            return shared.get(key);
+        }
         let found = self.core.cache.get(key)?;
         self.noted(key);
         Some(found)
@@ -42,6 +85,9 @@ impl Cache for RunCache {
 
     /// Noted first: a file that nobody has noted would outlive its generation.
     fn put(&self, key: &CacheKey, tensor: CachedTensor) {
+        if let Some(shared) = &self.shared {
+            return shared.put(key, tensor);
+        }
         if !self.noted(key) {
             return;
         }

@@ -1,4 +1,5 @@
-//! Who is next: one generation of each client in turn, each client's own in the order they came.
+//! Who is next: one generation of each client in turn, each client's own in the order they came. Where the next in turn needs another
+//! model than the last had, a client further behind whose next needs that one goes before it, [`MOST_BEFORE`] times at most.
 //!
 //! Must not know records or the device.
 
@@ -6,11 +7,19 @@ use super::{Place, Waiting};
 use crate::{ClientId, GenerationId, estimate::Workload};
 use std::collections::VecDeque;
 
+/// How often in a row generations of the model that is loaded go before the next in turn, so that a node with several models does
+/// not load one for every generation.
+pub(super) const MOST_BEFORE: usize = 4;
+
 /// A ring of clients, each with a line of its own. A client without a line is not in the ring.
 #[derive(Debug, Default)]
 pub(super) struct FairQueue {
     ring: VecDeque<(ClientId, VecDeque<Waiting>)>,
     len: usize,
+    /// The model of the last that was taken.
+    last: Option<String>,
+    /// How often others went before the next in turn.
+    before: usize,
 }
 
 impl FairQueue {
@@ -35,13 +44,25 @@ impl FairQueue {
 
     /// The next generation; its client's turn is over then.
     pub(super) fn pop(&mut self) -> Option<Waiting> {
-        let (client, mut line) = self.ring.pop_front()?;
+        let at = self.near();
+        self.before = if at == 0 { 0 } else { self.before + 1 };
+        let (client, mut line) = self.ring.remove(at)?;
         let waiting = line.pop_front()?;
+        self.last = waiting.model().map(str::to_owned);
         self.len -= 1;
         if !line.is_empty() {
             self.ring.push_back((client, line));
         }
         Some(waiting)
+    }
+
+    /// Whose turn it is: the first in the ring, or one behind it that needs no other model than the last had.
+    fn near(&self) -> usize {
+        let is_near = |line: &VecDeque<Waiting>| line.front().is_some_and(|next| next.model() == self.last.as_deref());
+        match self.before < MOST_BEFORE && self.last.is_some() {
+            true => self.ring.iter().position(|(_, line)| is_near(line)).unwrap_or(0),
+            false => 0,
+        }
     }
 
     /// Takes a generation out of its client's line.
@@ -64,12 +85,18 @@ impl FairQueue {
         Some(self.ahead_of(at, place))
     }
 
-    /// What would be ahead of a new generation of this client.
-    pub(super) fn place_of_new(&self, client: &ClientId) -> Place {
-        match self.line_of(client) {
-            Some(at) => self.ahead_of(at, self.ring[at].1.len()),
-            None => self.ahead_of(self.ring.len(), 0),
-        }
+    /// What would be ahead of a new generation of this client behind others of it that come with it and take these seconds each.
+    pub(super) fn place_of_new(&self, client: &ClientId, with_it: &[Option<f64>]) -> Place {
+        let new = with_it.len();
+        let Place { before, seconds } = match self.line_of(client) {
+            Some(at) => self.ahead_of(at, self.ring[at].1.len() + new),
+            None => {
+                let others = self.ahead_of(self.ring.len(), new);
+                Place { before: others.before + new, ..others }
+            }
+        };
+        let add = |sum: Option<f64>, each: &Option<f64>| sum.zip(*each).map(|(sum, each)| sum + each);
+        Place { before, seconds: with_it.iter().fold(seconds, add) }
     }
 
     /// Estimates again what waits, now that more is known.
@@ -123,7 +150,7 @@ mod tests {
         let names = ["a", "a", "a", "b", "c", "b"];
         let jobs: Vec<_> = names.iter().map(|name| (client(name), GenerationId::new())).collect();
         for (client, id) in &jobs {
-            let expected = queue.place_of_new(client);
+            let expected = queue.place_of_new(client, &[]);
             push(&mut queue, client, *id);
             assert_eq!(queue.place(client, *id), Some(expected));
         }
@@ -146,7 +173,7 @@ mod tests {
         }
         let seconds = |at: usize| queue.place(&client("a"), ids[at]).unwrap().seconds;
         assert_eq!([seconds(0), seconds(1), seconds(2)], [Some(0.0), Some(1.5), None]);
-        assert_eq!(queue.place_of_new(&client("b")), Place { before: 1, seconds: Some(1.5) });
+        assert_eq!(queue.place_of_new(&client("b"), &[]), Place { before: 1, seconds: Some(1.5) });
     }
 
     #[test]
@@ -160,6 +187,35 @@ mod tests {
         assert_eq!(queue.place(&client("late"), late).map(|place| place.before), Some(1));
         assert!(pop(&mut queue).is_some_and(|first| first != late));
         assert_eq!(pop(&mut queue), Some(late));
+    }
+
+    #[test]
+    fn places_of_several_that_come_together_are_those_that_they_get() {
+        for with in [&["a", "a", "b"][..], &["b"], &[]] {
+            let mut queue = FairQueue::default();
+            with.iter().for_each(|name| push(&mut queue, &client(name), GenerationId::new()));
+            let ids = [(); 3].map(|()| GenerationId::new());
+            let told: Vec<_> = (0..3).map(|at| queue.place_of_new(&client("a"), &[Some(2.0); 3][..at])).collect();
+            ids.iter().for_each(|id| push(&mut queue, &client("a"), *id));
+            let got: Vec<_> = ids.iter().map(|id| queue.place(&client("a"), *id).unwrap()).collect();
+            assert_eq!(told, got, "{with:?}");
+        }
+    }
+
+    #[test]
+    fn the_model_that_is_loaded_goes_first_and_no_other_waits_for_ever() {
+        let mut queue = FairQueue::default();
+        // Four clients with ten each: two of one model, two of another.
+        for (name, model) in [("a", "x"), ("b", "y"), ("c", "x"), ("d", "y")] {
+            let line =
+                (0..10).map(|_| Waiting { id: GenerationId::new(), work: Some(Workload::on(model)), seconds: None });
+            line.for_each(|waiting| queue.push(&client(name), waiting));
+        }
+        let models: Vec<_> = std::iter::from_fn(|| queue.pop()).map(|next| next.model().unwrap().to_owned()).collect();
+        let changes = models.windows(2).filter(|pair| pair[0] != pair[1]).count();
+        let longest = models.chunk_by(|a, b| a == b).map(<[_]>::len).max();
+        assert_eq!((models.len(), changes), (40, 7), "{models:?}");
+        assert!(longest <= Some(2 + MOST_BEFORE), "{models:?}");
     }
 
     #[test]

@@ -118,9 +118,9 @@ impl<C: Clock + Send + Sync> Line for MemoryLine<C> {
         state.queue.place(client, id).map(|place| state.with_claimed(place, self.clock.now()))
     }
 
-    fn place_of_new(&self, client: &ClientId) -> Place {
+    fn place_of_new(&self, client: &ClientId, with_it: &[Option<f64>]) -> Place {
         let state = self.state();
-        state.with_claimed(state.queue.place_of_new(client), self.clock.now())
+        state.with_claimed(state.queue.place_of_new(client, with_it), self.clock.now())
     }
 
     fn len(&self) -> usize {
@@ -171,21 +171,21 @@ mod tests {
         line.push(&client, waiting(None));
         let claim = line.claim().unwrap();
         assert_eq!((line.claimed(), line.len()), (Some(claim.id), 0));
-        assert_eq!(line.place_of_new(&client), Place { before: 0, seconds: None }, "nobody knows");
+        assert_eq!(line.place_of_new(&client, &[]), Place { before: 0, seconds: None }, "nobody knows");
         line.extend(claim.id, Some(10.0));
-        assert_eq!(line.place_of_new(&client), Place { before: 0, seconds: Some(10.0) });
+        assert_eq!(line.place_of_new(&client, &[]), Place { before: 0, seconds: Some(10.0) });
         let behind = waiting(Some(2.5));
         line.push(&client, behind.clone());
         for (seconds, left) in [(4, 6.0), (5, 1.0), (5, 0.0), (100, 0.0)] {
             clock.advance(Duration::from_secs(seconds));
             assert_eq!(line.place(&client, behind.id), Some(Place { before: 0, seconds: Some(left) }));
-            assert_eq!(line.place_of_new(&client), Place { before: 1, seconds: Some(left + 2.5) }, "they add up");
+            assert_eq!(line.place_of_new(&client, &[]), Place { before: 1, seconds: Some(left + 2.5) }, "they add up");
         }
         line.extend(claim.id, Some(3.0));
         assert_eq!(line.place(&client, behind.id), Some(Place { before: 0, seconds: Some(3.0) }), "it was told anew");
         line.cancel(&client, behind.id);
         line.ack(claim.id);
-        assert_eq!(line.place_of_new(&client), Place { before: 0, seconds: Some(0.0) });
+        assert_eq!(line.place_of_new(&client, &[]), Place { before: 0, seconds: Some(0.0) });
     }
 
     #[test]

@@ -22,6 +22,13 @@ pub(crate) struct Waiting {
     pub(crate) seconds: Option<f64>,
 }
 
+impl Waiting {
+    /// The model that it runs on, where that is known.
+    fn model(&self) -> Option<&str> {
+        self.work.as_ref().map(|work| work.model.as_str())
+    }
+}
+
 /// What is ahead of a generation that waits.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Place {
@@ -63,8 +70,8 @@ pub(crate) trait Line: Send + Sync {
     /// What is ahead of a generation; `None` when it does not wait.
     fn place(&self, client: &ClientId, id: GenerationId) -> Option<Place>;
 
-    /// What would be ahead of a new generation of this client.
-    fn place_of_new(&self, client: &ClientId) -> Place;
+    /// What would be ahead of a new generation of this client behind others of it that come with it and take these seconds each.
+    fn place_of_new(&self, client: &ClientId, with_it: &[Option<f64>]) -> Place;
 
     /// Generations that wait.
     fn len(&self) -> usize;

@@ -4,7 +4,7 @@
 //! returns.
 
 use crate::{
-    ClientId, Filter, GenerationId, GenerationRecord, Page, PageToken, Prediction, Result, State, clock::Now,
+    Batch, ClientId, Filter, GenerationId, GenerationRecord, Page, PageToken, Prediction, Result, State, clock::Now,
     lifecycle::Ending,
 };
 use ltx_policy::StoredRequest;
@@ -16,6 +16,8 @@ pub(crate) struct NewGeneration<'a> {
     pub(crate) client: &'a ClientId,
     pub(crate) request_id: Option<&'a str>,
     pub(crate) body_sha256: &'a str,
+    /// Its place among those of its request.
+    pub(crate) batch: Option<Batch>,
     pub(crate) request: &'a StoredRequest,
     /// The images that it needs.
     pub(crate) images: &'a [NeededImage<'a>],
@@ -54,11 +56,11 @@ pub(crate) struct Recovered {
 
 /// What can happen to a record.
 pub(crate) trait Changes {
-    /// Stores a generation as queued. Once this has returned it may be acknowledged.
+    /// Stores generations as queued, all of them or none. Once this has returned they may be acknowledged.
     ///
     /// # Errors
     /// `AlreadyExists`, `Database`, `StorageFull`.
-    fn insert(&self, new: &NewGeneration<'_>, now: Now) -> Result<()>;
+    fn insert(&self, new: &[NewGeneration<'_>], now: Now) -> Result<()>;
 
     /// Takes a generation onto the device, and returns the number of the attempt, from 1; `None` when it is not queued any
     /// more.
@@ -113,6 +115,12 @@ pub(crate) trait Records {
     /// # Errors
     /// `Database`, `Corrupt`.
     fn by_request_id(&self, client: &ClientId, request_id: &str) -> Result<Option<(GenerationRecord, String)>>;
+
+    /// The generations of a client's request that are still known, in their order; `batch` is the id of the first.
+    ///
+    /// # Errors
+    /// `Database`, `Corrupt`.
+    fn batch(&self, client: &ClientId, batch: GenerationId) -> Result<Vec<GenerationRecord>>;
 
     /// One page of a client's generations, newest first.
     ///

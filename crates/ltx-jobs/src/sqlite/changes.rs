@@ -16,32 +16,9 @@ use crate::{
 use rusqlite::{Transaction, params};
 
 impl Changes for SqliteStore {
-    fn insert(&self, new: &NewGeneration<'_>, now: Now) -> Result<()> {
-        let (request, predicted) = (to_json("request", new.request)?, to_json("prediction", &new.predicted)?);
+    fn insert(&self, new: &[NewGeneration<'_>], now: Now) -> Result<()> {
         self.write(Durability::Durable, |tx, news| {
-            tx.prepare_cached(
-                "INSERT INTO generations (id, client, request_id, body_sha256, request, method, model, predicted, \
-                 state, created_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'QUEUED', ?9)",
-            )?
-            .execute(params![
-                new.id.to_string(),
-                new.client.as_str(),
-                new.request_id,
-                new.body_sha256,
-                request,
-                new.method.as_str(),
-                new.model,
-                predicted,
-                now.wall_ms
-            ])?;
-            let sequence = tx.last_insert_rowid();
-            for image in new.images {
-                let sql = "INSERT OR IGNORE INTO generation_images (generation, sha256, bytes) VALUES (?1, ?2, ?3)";
-                tx.prepare_cached(sql)?.execute(params![sequence, image.sha256, image.bytes as i64])?;
-            }
-            let kind = EventKind::Queued { position: new.position, resumed: false, seconds_left: new.wait_seconds };
-            news.push(append(tx, Subject { sequence, id: new.id, client: new.client }, kind, now)?);
-            Ok(())
+            new.iter().try_for_each(|new| insert(&Writing { tx, now }, new).map(|queued| news.push(queued)))
         })
     }
 
@@ -99,6 +76,37 @@ impl Changes for SqliteStore {
             Ok(recovered)
         })
     }
+}
+
+/// Writes a row with its images and its first event.
+fn insert(Writing { tx, now }: &Writing<'_>, new: &NewGeneration<'_>) -> Result<News<'static>> {
+    let (request, predicted) = (to_json("request", new.request)?, to_json("prediction", &new.predicted)?);
+    tx.prepare_cached(
+        "INSERT INTO generations (id, client, request_id, body_sha256, request, method, model, predicted, state, \
+         created_ms, batch, batch_index, batch_size) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'QUEUED', ?9, ?10, ?11, ?12)",
+    )?
+    .execute(params![
+        new.id.to_string(),
+        new.client.as_str(),
+        new.request_id,
+        new.body_sha256,
+        request,
+        new.method.as_str(),
+        new.model,
+        predicted,
+        now.wall_ms,
+        new.batch.map(|batch| batch.id.to_string()),
+        new.batch.map(|batch| batch.index),
+        new.batch.map(|batch| batch.size),
+    ])?;
+    let sequence = tx.last_insert_rowid();
+    for image in new.images {
+        let sql = "INSERT OR IGNORE INTO generation_images (generation, sha256, bytes) VALUES (?1, ?2, ?3)";
+        tx.prepare_cached(sql)?.execute(params![sequence, image.sha256, image.bytes as i64])?;
+    }
+    let kind = EventKind::Queued { position: new.position, resumed: false, seconds_left: new.wait_seconds };
+    append(tx, Subject { sequence, id: new.id, client: new.client }, kind, *now)
 }
 
 /// A generation's row, as a decision looks at it.

@@ -4,7 +4,7 @@
 
 use super::{SqliteStore, from_json};
 use crate::{
-    ClientId, Failure, Filter, GenerationId, GenerationRecord, JobsError, Page, PageToken, Result, State,
+    Batch, ClientId, Failure, Filter, GenerationId, GenerationRecord, JobsError, Page, PageToken, Result, State,
     failure::FailureCode, ports::Records,
 };
 use ltx_types::Method;
@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
 const COLUMNS: &str = "sequence, id, client, request_id, request, method, model, predicted, state, cancel_requested, \
                        attempts, events, created_ms, started_ms, ended_ms, failure_code, failure_text, outcome, \
-                       output_bytes";
+                       output_bytes, batch, batch_index, batch_size";
 
 impl Records for SqliteStore {
     fn generation(&self, client: &ClientId, id: GenerationId) -> Result<GenerationRecord> {
@@ -38,6 +38,16 @@ impl Records for SqliteStore {
         })
     }
 
+    fn batch(&self, client: &ClientId, batch: GenerationId) -> Result<Vec<GenerationRecord>> {
+        self.read(|connection| {
+            let sql =
+                format!("SELECT {COLUMNS} FROM generations WHERE batch = ?1 AND client = ?2 ORDER BY batch_index");
+            let mut statement = connection.prepare_cached(&sql)?;
+            let rows = statement.query_map(params![batch.to_string(), client.as_str()], raw)?;
+            rows.map(|row| row?.read()).collect()
+        })
+    }
+
     fn list(&self, client: &ClientId, filter: &Filter, size: usize, after: Option<PageToken>) -> Result<Page> {
         let states: Vec<_> = match filter.states.as_slice() {
             [] => State::ALL.map(|state| format!("'{}'", state.as_str())).to_vec(),
@@ -46,7 +56,7 @@ impl Records for SqliteStore {
         let sql = format!(
             "SELECT {COLUMNS} FROM generations WHERE client = :client AND sequence < :behind AND state IN ({}) \
              AND (:method IS NULL OR method = :method) AND created_ms >= :from AND created_ms < :until \
-             AND (:model IS NULL OR model = :model) \
+             AND (:model IS NULL OR model = :model) AND (:batch IS NULL OR batch = :batch) \
              AND (:text IS NULL OR INSTR(LOWER(request ->> '$.draft.prompt'), :text) > 0) \
              ORDER BY sequence DESC LIMIT :limit",
             states.join(", ")
@@ -61,6 +71,7 @@ impl Records for SqliteStore {
                 ":from": filter.from_ms.unwrap_or(i64::MIN),
                 ":until": filter.before_ms.unwrap_or(i64::MAX),
                 ":model": filter.model,
+                ":batch": filter.batch.map(|batch| batch.to_string()),
                 // SQLite's LOWER knows A to Z as well.
                 ":text": filter.text.as_ref().map(|text| text.to_ascii_lowercase()),
                 ":limit": size as i64 + 1,
@@ -112,6 +123,8 @@ struct Raw {
     numbers: [i64; 6],
     started_ms: Option<i64>,
     ended_ms: Option<i64>,
+    batch: Option<String>,
+    place: Option<(u32, u32)>,
 }
 
 fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
@@ -127,6 +140,8 @@ fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
         numbers: [0; 6],
         started_ms: row.get("started_ms")?,
         ended_ms: row.get("ended_ms")?,
+        batch: row.get("batch")?,
+        place: row.get::<_, Option<u32>>("batch_index")?.zip(row.get("batch_size")?),
     };
     for (value, name) in raw.texts.iter_mut().zip(texts) {
         *value = row.get(name)?;
@@ -139,19 +154,22 @@ fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
 
 impl Raw {
     fn read(self) -> Result<GenerationRecord> {
-        let Self { texts, failure, outcome, request_id, numbers, started_ms, ended_ms } = self;
+        let Self { texts, failure, outcome, request_id, numbers, started_ms, ended_ms, batch, place } = self;
         let [id, client, request, method, model, predicted, state] = texts;
         let [sequence, cancel_requested, attempts, events, created_ms, output_bytes] = numbers;
         let failure = failure.map(|(code, message)| {
             let code = FailureCode::parse(&code).ok_or(JobsError::Corrupt { what: "failure's code" })?;
             Ok::<_, JobsError>(Failure { code, message })
         });
+        let batch =
+            batch.zip(place).map(|(id, (index, size))| Ok::<_, JobsError>(Batch { id: id_of(&id)?, index, size }));
         let methods = [Method::ImageToVideo, Method::StartEndFrames];
         let method = methods.into_iter().find(|known| known.as_str() == method);
         Ok(GenerationRecord {
             id: id_of(&id)?,
             client: client_of(client)?,
             request_id,
+            batch: batch.transpose()?,
             request: from_json("request", &request)?,
             method: method.ok_or(JobsError::Corrupt { what: "method" })?,
             model,

@@ -6,7 +6,7 @@ use crate::{JobsError, Result};
 use rusqlite::{Connection, TransactionBehavior};
 
 /// The step from each version to the next; an empty file is version 0.
-pub(crate) const MIGRATIONS: [&str; 6] = [
+pub(crate) const MIGRATIONS: [&str; 7] = [
     // 1: generations, their events and images, uploads.
     "CREATE TABLE generations (
         sequence INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -84,6 +84,11 @@ pub(crate) const MIGRATIONS: [&str; 6] = [
         PRIMARY KEY (generation, key)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX generation_cached_by_key ON generation_cached (key);",
+    // 7: the place of a generation among those of its request: the id of the first, its own number, how many they are.
+    "ALTER TABLE generations ADD COLUMN batch TEXT;
+    ALTER TABLE generations ADD COLUMN batch_index INTEGER;
+    ALTER TABLE generations ADD COLUMN batch_size INTEGER;
+    CREATE INDEX generations_by_batch ON generations (batch, batch_index) WHERE batch IS NOT NULL;",
 ];
 
 /// Brings a database to the newest version.
@@ -137,6 +142,6 @@ mod tests {
         let newer = Connection::open(&path).unwrap();
         newer.pragma_update(None, "user_version", 99).unwrap();
         let opened = SqliteStore::open(&path, Box::new(|_| {}));
-        assert!(matches!(opened.err(), Some(JobsError::SchemaTooNew { found: 99, known: 6 })));
+        assert!(matches!(opened.err(), Some(JobsError::SchemaTooNew { found: 99, known: 7 })));
     }
 }

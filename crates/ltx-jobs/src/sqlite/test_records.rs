@@ -17,6 +17,7 @@ pub(super) fn running(store: &SqliteStore, now: Now) -> GenerationId {
         client: &ClientId::new("a").unwrap(),
         request_id: None,
         body_sha256: "x",
+        batch: None,
         request: &request,
         images: &[],
         method: Method::ImageToVideo,
@@ -25,7 +26,7 @@ pub(super) fn running(store: &SqliteStore, now: Now) -> GenerationId {
         position: 0,
         wait_seconds: None,
     };
-    store.insert(&new, now).unwrap();
+    store.insert(&[new], now).unwrap();
     assert_eq!(store.start(id, now).unwrap(), Some(1));
     id
 }

@@ -44,6 +44,16 @@ pub struct Posterior {
     pub std: Tensor,
 }
 
+impl Posterior {
+    /// A latent drawn from the distribution, normalised: `mean + std · noise`.
+    ///
+    /// # Errors
+    /// The noise has another shape.
+    pub fn drawn(&self, statistics: &LatentStatistics, noise: &Tensor) -> Result<Tensor> {
+        statistics.normalize(&(&self.mean + (&self.std * noise)?)?)
+    }
+}
+
 impl Module for VideoEncoder {
     const PART: Part = Part::VideoEncoder;
     const MARK: &'static str = "vae.encoder.";
@@ -117,14 +127,6 @@ impl VideoEncoder {
             LogVariance::Least => (mean.zeros_like()? + (0.5 * LEAST_LOG_VARIANCE).exp())?,
         };
         Ok(Posterior { mean, std })
-    }
-
-    /// A latent drawn from the distribution, normalised: `mean + std · noise`.
-    ///
-    /// # Errors
-    /// The noise has another shape.
-    pub fn drawn(&self, posterior: &Posterior, noise: &Tensor) -> Result<Tensor> {
-        self.statistics.normalize(&(&posterior.mean + (&posterior.std * noise)?)?)
     }
 
     /// What the last convolution makes.

@@ -13,6 +13,9 @@ pub struct LatentStatistics {
 }
 
 impl LatentStatistics {
+    /// What its keys begin with.
+    pub const MARK: &'static str = "vae.per_channel_statistics.";
+
     /// Loads from `vb` at `vae`, in f32.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 
 use crate::Result;
 use candle_core::{Device, Tensor};
-use ltx_model::video_vae::VideoEncoder;
+use ltx_model::video_vae::{LatentStatistics, Posterior, VideoEncoder};
 use ltx_nn::Taps;
 use ltx_types::{Crf, ImageCondition, PixelShape};
 
@@ -46,29 +46,54 @@ impl PreparedImage {
         Self { noise, ..self }
     }
 
+    /// Whether its latent is drawn.
+    pub(crate) fn is_drawn(&self) -> bool {
+        !self.noise.is_empty()
+    }
+
+    /// What the encoder is given at a stage's size: `[3, H, W]` in -1 to 1, next to each other.
+    pub(crate) fn fitted(&self, StageSize { stage, shape }: StageSize) -> Vec<f32> {
+        match self.noise.get(stage) {
+            None => ltx_media::to_pixels(&self.pixels, shape),
+            Some(_) => ltx_media::to_stretched_pixels(&self.pixels, shape),
+        }
+    }
+
+    /// What the encoder makes of it at a stage's size, whatever it is drawn with: `[1, C, 1, h, w]`, its latent; where it is drawn
+    /// `[2, C, 1, h, w]`, the latent's mean and deviation.
     pub(crate) fn encode(
         &self,
         encoder: &VideoEncoder,
-        StageSize { stage, shape }: StageSize,
+        size: StageSize,
         device: &Device,
         taps: &Taps,
-    ) -> Result<ConditionedImage> {
-        let noise = self.noise.get(stage);
-        let planar = match noise {
-            None => ltx_media::to_pixels(&self.pixels, shape),
-            Some(_) => ltx_media::to_stretched_pixels(&self.pixels, shape),
-        };
-        let pixels = Tensor::from_vec(planar, (1, 3, 1, shape.height, shape.width), device)?;
+    ) -> Result<Tensor> {
+        let StageSize { stage, shape } = size;
+        let pixels = Tensor::from_vec(self.fitted(size), (1, 3, 1, shape.height, shape.width), device)?;
         taps.record("pixels", || Ok(pixels.clone()))?;
-        let latent = match noise {
-            None => encoder.forward(&pixels, &Taps::off())?,
-            Some(noise) => {
-                let posterior = encoder.posterior(&pixels, &Taps::off())?;
+        if self.noise.get(stage).is_none() {
+            return Ok(encoder.forward(&pixels, &Taps::off())?);
+        }
+        let Posterior { mean, std } = encoder.posterior(&pixels, &Taps::off())?;
+        Ok(Tensor::cat(&[mean, std], 0)?)
+    }
+
+    /// The latent of what the encoder made of it; `statistics` are needed where it is drawn.
+    pub(crate) fn conditioned(
+        &self,
+        (stage, encoded): (usize, Tensor),
+        statistics: Option<&LatentStatistics>,
+        taps: &Taps,
+    ) -> Result<ConditionedImage> {
+        let latent = match (self.noise.get(stage), statistics) {
+            (Some(noise), Some(statistics)) => {
+                let posterior = Posterior { mean: encoded.narrow(0, 0, 1)?, std: encoded.narrow(0, 1, 1)? };
                 taps.record("latent_mean", || Ok(posterior.mean.clone()))?;
                 taps.record("latent_std", || Ok(posterior.std.clone()))?;
                 taps.record("latent_noise", || Ok(noise.clone()))?;
-                encoder.drawn(&posterior, noise)?
+                posterior.drawn(statistics, noise)?
             }
+            _ => encoded,
         };
         taps.record("latent", || Ok(latent.clone()))?;
         Ok(self.with_latent(latent))

@@ -118,6 +118,11 @@ impl Engine {
         self.half_of_the_vae(&self.parts.video_encoder, fit)
     }
 
+    /// What latents are normalised by.
+    pub(crate) fn latent_statistics(&self) -> Result<LatentStatistics> {
+        Ok(LatentStatistics::load(&self.ltx_vb().pp("vae"), self.architecture().vae.latent_channels)?)
+    }
+
     pub(crate) fn video_decoder(&self, fit: &Fit) -> Result<Arc<VideoDecoder>> {
         self.half_of_the_vae(&self.parts.video_decoder, fit)
     }

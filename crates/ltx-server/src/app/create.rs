@@ -9,7 +9,7 @@ use super::{
 };
 use ltx_jobs::{ClientId, GenerationId, Jobs, JobsError, RunFaults, Submission, Submitted, UploadId};
 use ltx_policy::{Ask, PolicyConfig, admit};
-use ltx_types::{FieldError, GenerationDraft};
+use ltx_types::{FieldError, GenerationDraft, Outputs, Seed};
 use std::sync::Arc;
 
 /// The longest request id, in bytes.
@@ -21,12 +21,16 @@ pub(crate) struct Order<S> {
     pub(crate) request_id: String,
     /// The generation that it asks for.
     pub(crate) spec: S,
+    /// How many of it; what is wrong with that is said with the spec's faults.
+    pub(crate) outputs: Result<Outputs, FieldError>,
+    /// SHA-256 of the request as the client sent it: what tells it from another one under the same request id.
+    pub(crate) body_sha256: String,
     /// What its run meets on a node for tests.
     pub(crate) faults: Option<RunFaults>,
 }
 
 impl Node {
-    /// Stores a request and queues it. Once this has returned, the generation survives the node.
+    /// Stores a request and queues its generations. Once this has returned, they survive the node.
     ///
     /// # Errors
     /// `Refused`, `Stopping`, `Fields`, `StorageFull`, and what [`Jobs::submit`] fails with. Limits of the node are counted.
@@ -39,11 +43,11 @@ impl Node {
     }
 
     async fn take<S: Specification>(&self, client: &ClientId, order: Order<S>) -> Result<Submitted, Problem> {
-        let Order { request_id, spec, faults } = order;
+        let Order { request_id, spec, outputs, body_sha256, faults } = order;
         let request_id = checked(request_id);
         // What was accepted stays accepted: a request that comes again is answered before anybody judges it.
         if let Ok(Some(request_id)) = &request_id {
-            let (asked, request_id, body) = (client.clone(), request_id.clone(), spec.digest());
+            let (asked, request_id, body) = (client.clone(), request_id.clone(), body_sha256.clone());
             if let Some(submitted) = self.read(move |jobs| jobs.submitted(&asked, &request_id, &body)).await? {
                 note_id(submitted.record.id);
                 return Ok(submitted);
@@ -61,6 +65,11 @@ impl Node {
             request.faults.push(fault);
             None
         });
+        let most = self.config.jobs.limits.outputs.get();
+        let outputs = outputs.and_then(|outputs| outputs.check(most).map(|()| outputs)).unwrap_or_else(|fault| {
+            request.faults.push(fault);
+            Outputs::One
+        });
         let whole = verdict.method().map(|method| request.draft.clone().check_by(&rules, method));
         if let Some(Err(faults)) = whole {
             add_faults(&mut request.faults, faults);
@@ -70,19 +79,21 @@ impl Node {
             self.add_long_prompts(client.clone(), verdict.model(), &mut request).await?;
             return Err(Problem::Fields(request.faults));
         }
-        let body_sha256 = spec.digest();
         // Its images are in the draft now.
         drop(spec);
         let prompt = self.config.log_prompts.then(|| request.draft.prompt.clone());
         let Request { ask, draft, uploads, .. } = request;
-        let accepted = Accepted { ask, draft, uploads, request_id, body_sha256, policy, faults };
+        let (seed, further) = outputs.seeds(draft.seed);
+        let draft = GenerationDraft { seed, ..draft };
+        let accepted = Accepted { ask, draft, further, uploads, request_id, body_sha256, policy, faults };
         let asked = client.clone();
         let submitted = self.write(move |jobs| accepted.submit(jobs, &asked)).await?;
         let (id, model) = (submitted.record.id, &submitted.record.model);
         note_id(id);
         if !submitted.existed {
-            self.metrics.accepted();
-            tracing::info!(generation = %id, %client, model, prompt, "accepted");
+            let count = 1 + submitted.further.len();
+            (0..count).for_each(|_| self.metrics.accepted());
+            tracing::info!(generation = %id, count, %client, model, prompt, "accepted");
         }
         Ok(submitted)
     }
@@ -92,6 +103,7 @@ impl Node {
 struct Accepted {
     ask: Ask,
     draft: GenerationDraft,
+    further: Vec<Seed>,
     uploads: Vec<Option<UploadId>>,
     request_id: Option<String>,
     body_sha256: String,
@@ -101,10 +113,10 @@ struct Accepted {
 
 impl Accepted {
     fn submit(self, jobs: &Jobs, client: &ClientId) -> Result<Submitted, Problem> {
-        let Self { ask, draft, uploads, request_id, body_sha256, policy, faults } = self;
+        let Self { ask, draft, further, uploads, request_id, body_sha256, policy, faults } = self;
         let (draft, missing) = with_uploads(jobs, client, draft, &uploads)?;
         let admitted = admit(&ask, draft, &policy)?;
-        let submitted = jobs.submit(client, Submission { admitted, request_id, body_sha256, faults });
+        let submitted = jobs.submit(client, Submission { admitted, further, request_id, body_sha256, faults });
         match (submitted, missing) {
             (Ok(submitted), _) => Ok(submitted),
             (Err(error @ JobsError::AlreadyExists { .. }), _) => Err(error.into()),

@@ -92,17 +92,14 @@ impl Node {
         self.read(move |jobs| page(jobs, &client, &listing, room, show)).await
     }
 
-    /// Stops a generation, and says how it stands then. One that has ended stays as it is.
+    /// Stops a generation, and the others of its request where the `batch` is meant; says how it stands then. What has ended stays as
+    /// it is.
     ///
     /// # Errors
     /// `NotFound`, `Database`, `StorageFull`, `Corrupt`.
-    pub(crate) async fn cancel(&self, client: ClientId, id: GenerationId) -> Result<Snapshot, Problem> {
+    pub(crate) async fn cancel(&self, client: ClientId, id: GenerationId, batch: bool) -> Result<Snapshot, Problem> {
         let asked = client.clone();
-        match self.write(move |jobs| Ok(jobs.cancel(&asked, id).map(drop))).await? {
-            // Nothing to do for one that has ended.
-            Ok(()) | Err(JobsError::Ended { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
+        self.write(move |jobs| Ok(cancel(jobs, &asked, id, batch)?)).await?;
         tracing::info!("asked to cancel");
         self.get(client, id).await
     }
@@ -132,6 +129,23 @@ impl Node {
             _ => Ok(output),
         }
     }
+}
+
+/// From the last on, so that none begins because the one before it has been cancelled.
+fn cancel(jobs: &Jobs, client: &ClientId, id: GenerationId, batch: bool) -> Result<(), JobsError> {
+    let ids = match batch {
+        true => jobs.with_its_batch(client, id)?.iter().map(|record| record.id).collect(),
+        false => vec![id],
+    };
+    for each in ids.into_iter().rev() {
+        match jobs.cancel(client, each) {
+            // Nothing to do for one that has ended, or was deleted meanwhile.
+            Ok(_) | Err(JobsError::Ended { .. }) => {}
+            Err(JobsError::NotFound { id: gone }) if gone != id => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn page<T>(

@@ -16,9 +16,6 @@ pub(crate) trait Specification: Send + Sync {
 
     /// The request as a whole, silent fields filled in.
     fn read(&self, rules: &Rules<'_>) -> Request;
-
-    /// SHA-256 of the request as the client sent it: what tells it from another one under the same request id.
-    fn digest(&self) -> String;
 }
 
 /// What fields of a request are held against.

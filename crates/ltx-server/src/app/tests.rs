@@ -18,7 +18,7 @@ use ltx_testkit::{
     fake::{FakeModels, FakeOptions, draft, picture, policy},
 };
 use ltx_types::{
-    FieldError, ImageSource,
+    FieldError, ImageSource, Outputs,
     settings::{Bounded, PerSecond},
 };
 use std::{path::Path, sync::Arc};
@@ -51,10 +51,6 @@ impl Specification for Plain {
         let ask = Ask { model: Some(self.model.to_owned()).filter(|model| !model.is_empty()), ..Ask::default() };
         Request { ask, draft, uploads: vec![self.upload], faults: self.faults.clone() }
     }
-
-    fn digest(&self) -> String {
-        format!("{self:?}")
-    }
 }
 
 fn lake() -> Plain {
@@ -62,7 +58,8 @@ fn lake() -> Plain {
 }
 
 fn order(spec: Plain) -> Order<Plain> {
-    Order { request_id: String::new(), spec, faults: None }
+    let body_sha256 = format!("{spec:?}");
+    Order { request_id: String::new(), spec, outputs: Ok(Outputs::One), body_sha256, faults: None }
 }
 
 /// A node that nothing serves, and its folder.
@@ -111,7 +108,7 @@ fn client(name: &str) -> ClientId {
 async fn a_generation_is_ordered_followed_listed_and_fetched() {
     let bare = Bare::new(policy().into());
     let (node, alice) = (&bare.node, client("alice"));
-    let named = || Order { request_id: "one".to_owned(), spec: lake(), faults: None };
+    let named = || Order { request_id: "one".to_owned(), ..order(lake()) };
     let made = node.create(alice.clone(), named()).await.unwrap();
     let id = made.record.id;
     assert!(!made.existed);
@@ -174,7 +171,7 @@ async fn policy_comes_before_the_fields_and_a_dry_run_says_the_same() {
     assert!(!verdict.is_unlimited() && estimate.is_none() && faults.is_empty() && lengths.prompt.is_none());
 
     let spec = Plain { model: "", ..spec };
-    let bad = Order { request_id: "no spaces".to_owned(), spec: spec.clone(), faults: None };
+    let bad = Order { request_id: "no spaces".to_owned(), ..order(spec.clone()) };
     let Problem::Fields(faults) = node.create(alice.clone(), bad).await.unwrap_err() else { panic!() };
     assert_eq!(faults.iter().map(|fault| fault.field).collect::<Vec<_>>(), ["image.data", "request_id", "width"]);
     let checked = node.check(alice.clone(), &spec).await.unwrap();

@@ -8,14 +8,14 @@ mod listing;
 
 pub(crate) use listing::listing;
 
-use crate::app::{Request, Rules, Specification};
+use crate::app::{Order, Request, Rules, Specification};
 use fields::{length, unknown};
 use ltx_jobs::{GenerationId, GivenImage, OutputKind, UploadId};
 use ltx_policy::{Agent, Ask, Audio};
 use ltx_proto::v1;
 use ltx_types::{
-    ConditioningMode, Faults, FieldError, Flow, FramePosition, ImageInput, ImageSource, LoraUse, Overrides, Schedule,
-    Seed, Stages, Strength,
+    ConditioningMode, Faults, FieldError, Flow, FramePosition, ImageInput, ImageSource, LoraUse, Outputs, Overrides,
+    Schedule, Seed, Stages, Strength,
 };
 use prost::Message;
 use sha2::{Digest, Sha256};
@@ -31,10 +31,18 @@ impl Specification for v1::GenerationSpec {
     fn read(&self, rules: &Rules<'_>) -> Request {
         request(self, rules)
     }
+}
 
-    fn digest(&self) -> String {
-        format!("{:x}", Sha256::digest(self.encode_to_vec()))
+/// What a client orders.
+pub(crate) fn order(request: v1::CreateGenerationRequest) -> Order<v1::GenerationSpec> {
+    let v1::CreateGenerationRequest { request_id, spec, seeds, count } = request;
+    let spec = spec.unwrap_or_default();
+    let outputs = Outputs::new(&seeds, count as usize, spec.seed);
+    let mut body = Sha256::new_with_prefix(spec.encode_to_vec());
+    if !matches!(outputs, Ok(Outputs::One)) {
+        body.update(v1::CreateGenerationRequest { seeds, count, ..Default::default() }.encode_to_vec());
     }
+    Order { request_id, spec, outputs, body_sha256: format!("{:x}", body.finalize()), faults: None }
 }
 
 /// Reads a spec. Its faults come in the order of its fields, those of stages and guidance last.

@@ -9,8 +9,8 @@ pub(crate) use node::{limits, model};
 use super::status;
 use crate::app::{OpenImage, Snapshot};
 use ltx_jobs::{
-    Estimate, Event, EventKind, Failure, FailureCode, Fidelity, Finished, GenerationId, GenerationRecord, GivenImage,
-    LegalShape, OutputFile, OutputKind, Prediction, PromptTokens, StageTime, State,
+    Batch, Estimate, Event, EventKind, Failure, FailureCode, Fidelity, Finished, GenerationId, GenerationRecord,
+    GivenImage, LegalShape, OutputFile, OutputKind, Prediction, PromptTokens, StageTime, State,
 };
 use ltx_policy::{Agent, Ground, StoredRequest};
 use ltx_proto::v1;
@@ -62,6 +62,7 @@ pub(crate) fn generation(record: &GenerationRecord, beside: &Beside) -> v1::Gene
         outputs_expire: expire.map(time),
         failure: record.failure.as_ref().filter(|_| record.state == State::Failed).map(failure),
         resumptions: record.attempts.saturating_sub(1),
+        batch: record.batch.map(|Batch { id, index, size }| v1::Batch { id: id.to_string(), index, size }),
     }
 }
 

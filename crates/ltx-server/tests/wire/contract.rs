@@ -100,7 +100,8 @@ async fn what_was_measured_tells_what_waits() {
 async fn what_was_accepted_stays_accepted_whatever_is_refused_today() {
     let node = TestNode::start(Wish::default()).await;
     let mut client = node.generations().await;
-    let request = |spec| v1::CreateGenerationRequest { request_id: "again".into(), spec: Some(spec) };
+    let request =
+        |spec| v1::CreateGenerationRequest { request_id: "again".into(), spec: Some(spec), ..Default::default() };
     let named = v1::GenerationSpec { model: LOADED.into(), ..spec(1) };
     let first = client.create_generation(request(named.clone())).await.unwrap().into_inner();
     assert!(!first.existed);
@@ -125,7 +126,7 @@ async fn a_running_generation_says_that_it_is_being_cancelled() {
     let mut client = node.generations().await;
     let id = client.create_generation(create(spec(1))).await.unwrap().into_inner().generation.unwrap().id;
     gate.bring_to(1, Stage::Denoising, 2);
-    client.cancel_generation(v1::CancelGenerationRequest { id: id.clone() }).await.unwrap();
+    client.cancel_generation(v1::CancelGenerationRequest { id: id.clone(), batch: false }).await.unwrap();
     let events = watched(&mut client, &id, 0).await;
     assert!(events.iter().map(|event| event.number).eq(1..=events.len() as u64));
     assert!(events.iter().all(|event| event.event.is_some()), "every number has its news");

@@ -37,8 +37,13 @@ async fn tried(node: &TestNode, headers: &str, id: &str) -> Vec<Called<v1::Cance
         call_with(node, "GenerationService/GetGeneration", headers, &v1::GetGenerationRequest { id: id.clone() }).await,
         call_with(node, "GenerationService/WatchGeneration", headers, &watch).await,
         call_with(node, "GenerationService/DownloadOutput", headers, &output).await,
-        call_with(node, "GenerationService/CancelGeneration", headers, &v1::CancelGenerationRequest { id: id.clone() })
-            .await,
+        call_with(
+            node,
+            "GenerationService/CancelGeneration",
+            headers,
+            &v1::CancelGenerationRequest { id: id.clone(), batch: false },
+        )
+        .await,
         call_with(node, "GenerationService/DeleteGeneration", headers, &v1::DeleteGenerationRequest { id }).await,
         call_with(node, "UploadService/UploadPart", headers, &part).await,
         call_with(node, "NodeService/GetNode", headers, &v1::GetNodeRequest {}).await,
@@ -139,7 +144,7 @@ async fn a_simple_request_is_no_call() {
     assert_eq!(answer.status, 415);
     for request in ["GET", "HEAD", "PUT", "DELETE", "TRACE", "OPTIONS"] {
         let path = "/ltx.v1.GenerationService/CancelGeneration";
-        let body = framed(&v1::CancelGenerationRequest { id: id.clone() });
+        let body = framed(&v1::CancelGenerationRequest { id: id.clone(), batch: false });
         let answer = send(&node, &format!("{request} {path}"), &own(&node), &body).await;
         assert_eq!(answer.status, 405, "{request}");
     }

@@ -46,7 +46,12 @@ async fn another_client_sees_and_touches_nothing() {
     let missing = |status: tonic::Status| assert_eq!(reason(&status), "GENERATION_NOT_FOUND");
     missing(client.get_generation(by(BOB, v1::GetGenerationRequest { id: id.clone() })).await.unwrap_err());
     missing(client.watch_generation(by(BOB, watch)).await.unwrap_err());
-    missing(client.cancel_generation(by(BOB, v1::CancelGenerationRequest { id: id.clone() })).await.unwrap_err());
+    missing(
+        client
+            .cancel_generation(by(BOB, v1::CancelGenerationRequest { id: id.clone(), batch: false }))
+            .await
+            .unwrap_err(),
+    );
     missing(client.delete_generation(by(BOB, v1::DeleteGenerationRequest { id: id.clone() })).await.unwrap_err());
     let download = v1::DownloadOutputRequest { id: id.clone(), ..v1::DownloadOutputRequest::default() };
     missing(client.download_output(by(BOB, download)).await.unwrap_err());
@@ -135,7 +140,7 @@ async fn malformed_fields_are_named_with_the_nearest_legal_value() {
         assert!(found.description.contains(nearest), "{field}: {}", found.description);
     }
     for request_id in ["x".repeat(129), "a b".into(), "ü".into()] {
-        let request = v1::CreateGenerationRequest { request_id, spec: Some(spec(1)) };
+        let request = v1::CreateGenerationRequest { request_id, spec: Some(spec(1)), ..Default::default() };
         let status = client.create_generation(request).await.unwrap_err();
         assert_eq!(status.get_details_bad_request().unwrap().field_violations[0].field, "request_id");
     }
@@ -287,8 +292,11 @@ async fn a_request_comes_again_although_its_upload_has_expired() {
     let upload_id = node.uploads().await.upload_image(iter(sent)).await.unwrap().into_inner().upload_id;
     let uploaded = v1::Image { source: Some(Source::UploadId(upload_id)), strength: None };
     let spec = v1::GenerationSpec { images: Some(Images::Image(uploaded)), ..spec(3) };
-    let request =
-        |request_id: &str| v1::CreateGenerationRequest { request_id: request_id.into(), spec: Some(spec.clone()) };
+    let request = |request_id: &str| v1::CreateGenerationRequest {
+        request_id: request_id.into(),
+        spec: Some(spec.clone()),
+        ..Default::default()
+    };
     let mut client = node.generations().await;
     let first = client.create_generation(request("a")).await.unwrap().into_inner();
     tokio::time::sleep(Duration::from_millis(20)).await;

@@ -123,7 +123,8 @@ async fn many_watchers_each_see_every_event() {
 async fn the_same_request_id_is_the_same_generation() {
     let node = TestNode::start(Wish::default()).await;
     let mut client = node.generations().await;
-    let request = |seed| v1::CreateGenerationRequest { request_id: "a-1".into(), spec: Some(seed) };
+    let request =
+        |seed| v1::CreateGenerationRequest { request_id: "a-1".into(), spec: Some(seed), ..Default::default() };
     // Without a seed, so that the one that was drawn must not count.
     let silent = v1::GenerationSpec { seed: None, ..spec(0) };
     let first = client.create_generation(request(silent.clone())).await.unwrap().into_inner();
@@ -151,7 +152,7 @@ async fn cancelled_while_it_waits_and_while_it_runs() {
     let download = v1::DownloadOutputRequest { id: ids[2].clone(), ..v1::DownloadOutputRequest::default() };
     assert_eq!(reason(&client.download_output(download).await.unwrap_err()), "WRONG_STATE");
 
-    let cancel = |id: &str| v1::CancelGenerationRequest { id: id.to_owned() };
+    let cancel = |id: &str| v1::CancelGenerationRequest { id: id.to_owned(), batch: false };
     let waiting = client.cancel_generation(cancel(&ids[1])).await.unwrap().into_inner().generation.unwrap();
     assert_eq!(waiting.state(), v1::GenerationState::Cancelled);
     client.cancel_generation(cancel(&ids[0])).await.unwrap();

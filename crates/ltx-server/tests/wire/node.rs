@@ -187,7 +187,7 @@ pub(crate) fn spec(seed: u64) -> v1::GenerationSpec {
 }
 
 pub(crate) fn create(spec: v1::GenerationSpec) -> v1::CreateGenerationRequest {
-    v1::CreateGenerationRequest { request_id: String::new(), spec: Some(spec) }
+    v1::CreateGenerationRequest { request_id: String::new(), spec: Some(spec), ..Default::default() }
 }
 
 /// A request with a token.

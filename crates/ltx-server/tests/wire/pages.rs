@@ -92,7 +92,7 @@ async fn the_largest_generation_there_is_fits_every_answer() {
         guidance: Some(v1::Guidance { cfg_scale: Some(3.0), ..v1::Guidance::default() }),
         ..spec(1)
     };
-    let request = v1::CreateGenerationRequest { request_id: "r".repeat(128), spec: Some(asked) };
+    let request = v1::CreateGenerationRequest { request_id: "r".repeat(128), spec: Some(asked), ..Default::default() };
     let mut large = node.generations().await;
     let id = large.create_generation(request).await.unwrap().into_inner().generation.unwrap().id;
     let events = watched(&mut client, &id, 0).await;
@@ -106,7 +106,8 @@ async fn the_largest_generation_there_is_fits_every_answer() {
     assert_eq!(got.generation.unwrap().id, id);
     let page = client.list_generations(v1::ListGenerationsRequest::default()).await.unwrap().into_inner();
     assert_eq!(page.generations.len(), 1);
-    let cancelled = client.cancel_generation(v1::CancelGenerationRequest { id }).await.unwrap().into_inner();
+    let cancelled =
+        client.cancel_generation(v1::CancelGenerationRequest { id, batch: false }).await.unwrap().into_inner();
     assert!(cancelled.generation.is_some());
 }
 

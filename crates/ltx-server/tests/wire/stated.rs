@@ -164,9 +164,12 @@ async fn other_calls_name_every_wrong_field_too() {
         created_before: never,
         model: "x".repeat(257),
         text: "x".repeat(257),
+        batch_id: "x".into(),
     };
     let status = node.generations().await.list_generations(listing).await.unwrap_err();
-    let expected = ["page_size", "states", "method", "created_from", "created_before", "page_token", "model", "text"];
+    let times = ["created_from", "created_before"];
+    let expected =
+        [&["page_size", "states", "method"], &times[..], &["page_token", "model", "text", "batch_id"]].concat();
     assert_eq!(fields(&violations(&status)), expected);
     let header = v1::UploadHeader { total_bytes: 0, sha256: "x".into() };
     let header = v1::UploadImageRequest { part: Some(v1::upload_image_request::Part::Header(header)) };

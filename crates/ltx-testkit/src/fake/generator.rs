@@ -5,7 +5,7 @@
 
 use super::Gate;
 use ltx_engine::{
-    CacheKey, CachedTensor, Contexts, EngineError, ErrorKind, Generator, LatentStore, Outcome, Preview, Run,
+    CacheKey, CachedTensor, Encodings, EngineError, ErrorKind, Generator, LatentStore, Outcome, Preview, Run,
     SavedLatent, StageSeconds, StageSteps,
 };
 use ltx_media::FrameWriter;
@@ -177,7 +177,8 @@ impl Generator for FakeGenerator {
         Ok(Outcome {
             frames: request.frames.get(),
             seconds,
-            contexts: Contexts { cached: usize::from(kept), encoded: usize::from(!kept) },
+            contexts: Encodings { cached: usize::from(kept), encoded: usize::from(!kept) },
+            images: Encodings { cached: 0, encoded: request.images.len() },
             latent_sha256: format!("{:x}", Sha256::digest(latent)),
             frames_sha256: format!("{:x}", digest.finalize()),
         })

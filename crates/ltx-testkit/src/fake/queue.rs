@@ -40,7 +40,8 @@ pub fn client(name: &str) -> ClientId {
 pub fn submission(draft: GenerationDraft, request_id: Option<&str>) -> Submission {
     let body_sha256 = format!("{} {}", draft.prompt, draft.seed);
     let admitted = admit(&Ask::default(), draft, &policy()).unwrap_or_else(|refusal| panic!("{refusal}"));
-    Submission { admitted, request_id: request_id.map(str::to_owned), body_sha256, faults: None }
+    let (further, request_id) = (vec![], request_id.map(str::to_owned));
+    Submission { admitted, further, request_id, body_sha256, faults: None }
 }
 
 /// Submits a draft.

@@ -5,8 +5,9 @@
 
 use super::{fault::Fault, words};
 use ltx_proto::v1::{
-    CheckEligibilityResponse, Failure, Fidelity, Generation, GenerationEvent, LoraUse, ModelRules, Node, OutputFile,
-    Progress, Queued, Resources, TokenCount, UsageMark, generation_event::Event, watch_generation_response::News,
+    Batch, CheckEligibilityResponse, Failure, Fidelity, Generation, GenerationEvent, LoraUse, ModelRules, Node,
+    OutputFile, Progress, Queued, Resources, TokenCount, UsageMark, generation_event::Event,
+    watch_generation_response::News,
 };
 use ltx_types::FieldErrors;
 use prost_types::Timestamp;
@@ -26,6 +27,7 @@ pub(crate) fn generation(generation: &Generation) -> Value {
     json!({
         "id": generation.id,
         "request_id": (!generation.request_id.is_empty()).then_some(&generation.request_id),
+        "batch": generation.batch.as_ref().map(batch),
         "state": words::state(generation.state()),
         "method": words::method(generation.method()),
         "model": spec.model,
@@ -59,6 +61,10 @@ pub(crate) fn generation(generation: &Generation) -> Value {
         "outputs_expire": time(generation.outputs_expire.as_ref()),
         "failure": generation.failure.as_ref().map(failure),
     })
+}
+
+fn batch(batch: &Batch) -> Value {
+    json!({ "id": batch.id, "index": batch.index, "size": batch.size })
 }
 
 fn lora(lora: &LoraUse) -> Value {

@@ -4,7 +4,7 @@
 
 use super::words;
 use crate::human::human;
-use ltx_proto::v1::{CheckEligibilityResponse, Estimate, Fidelity, Generation, GenerationState, Node};
+use ltx_proto::v1::{Batch, CheckEligibilityResponse, Estimate, Fidelity, Generation, GenerationState, Node};
 use std::fmt::Write;
 
 /// Lines of a name and a value.
@@ -33,6 +33,10 @@ pub(crate) fn generation(generation: &Generation) -> String {
     let spec = generation.spec.clone().unwrap_or_default();
     let mut lines = Lines::default();
     lines.add("id", &generation.id);
+    lines.add_some(
+        "batch",
+        generation.batch.as_ref().map(|Batch { id, index, size }| format!("{} of {size}, {id}", index + 1)),
+    );
     lines.add("state", standing(generation));
     lines.add("method", format!("{}, {}", words::method(generation.method()), spec.model));
     lines.add("prompt", &spec.prompt);

@@ -2,6 +2,7 @@
 //!
 //! Must not know how frames are computed.
 
+mod clip;
 mod draft;
 mod summary;
 
@@ -17,18 +18,18 @@ use crate::{
     lora::LoraFlags,
     memory::{MemoryFlag, host_bytes},
     outputs::Written,
-    progress::{Bar, StagePeaks},
+    several::SeveralFlags,
 };
 use anyhow::{Context, Result};
 use clap::Arg;
+use clip::Clip;
 use draft::Model;
-use ltx_engine::{Generator, Run, long_prompts};
-use ltx_media::{FrameWriter, Mp4Writer, PngFolderWriter};
+use ltx_engine::long_prompts;
 use ltx_nn::{Compute, DTYPES, DeviceChoice, Level};
 use ltx_pipeline::{Engine, EngineOptions, resolved};
-use ltx_policy::{Admitted, ModelIdentity, ModelNames, PolicyConfig, UsageMark, admit};
-use ltx_types::{CancelToken, Generation, GenerationDraft, LoraChoice, ModelFiles, ModelRules, Stages};
-use std::{path::PathBuf, process::ExitCode, time::Instant};
+use ltx_policy::{ModelIdentity, ModelNames, PolicyConfig, admit};
+use ltx_types::{CancelToken, GenerationDraft, LoraChoice, ModelFiles, ModelRules, Stages};
+use std::{path::PathBuf, process::ExitCode};
 
 /// The node named in the mark of what the command line makes.
 const NODE: &str = "command-line";
@@ -62,6 +63,8 @@ impl ComputeFlags {
 pub(crate) struct Arguments {
     #[command(flatten)]
     generation: GenerationFlags,
+    #[command(flatten)]
+    several: SeveralFlags,
     /// A model's name (see `ltxd models`), or the path of a checkpoint or of a folder with one.
     #[arg(long, env = "LTXD_MODEL", default_value = library::DEFAULT_MODEL, value_name = "NAME|FILE")]
     model: String,
@@ -120,6 +123,7 @@ pub(crate) fn run(arguments: &Arguments, level: Level) -> Result<ExitCode> {
 
 fn make(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     arguments.check_outputs()?;
+    let outputs = arguments.several.outputs()?;
     let (model, names) = if library::is_path(&arguments.model) {
         (Model::from_path(arguments)?, ModelNames::new(vec![], [])) // A path needs no manifests.
     } else {
@@ -127,26 +131,32 @@ fn make(arguments: &Arguments, level: Level) -> Result<ExitCode> {
         let names = library.names();
         (Model::named(&arguments.model, &library, &names), names)
     };
-    let draft = arguments.draft(&model)?;
-    let admitted = admit(&model.ask(), draft, &PolicyConfig::new(names))?;
+    let (draft, policy) = (arguments.draft(&model)?, PolicyConfig::new(names));
+    let (seed, further) = outputs.seeds(draft.seed);
+    let with_seed = |seed| admit(&model.ask(), GenerationDraft { seed, ..draft.clone() }, &policy);
+    let admitted = with_seed(seed)?;
 
     let stages = admitted.request().stages;
-    let Opened { mut engine, files, named } = arguments.opened(&model, admitted.request(), level).or_else(|error| {
-        // What no model makes is said even where this one cannot be used here.
-        admitted.clone().check(&ModelRules::LTX)?;
-        Err(error)
-    })?;
+    let Opened { mut engine, files, named } =
+        arguments.opened(&model, (admitted.request(), 1 + further.len()), level).or_else(|error| {
+            // What no model makes is said even where this one cannot be used here.
+            admitted.clone().check(&ModelRules::LTX)?;
+            Err(error)
+        })?;
     let long = long_prompts(admitted.request(), |text| Some(engine.prompts().tokens(text)));
-    let admitted = admitted.with_faults(long).check(&engine.rules())?;
+    let mut clips = vec![admitted.with_faults(long).check(&engine.rules())?];
+    for seed in further {
+        clips.push(with_seed(seed)?.check(&engine.rules())?);
+    }
+    let first = clips[0].request();
     let prints = library::fingerprints(&files).context("the model cannot be used")?;
-    let weights = prints.of(admitted.request().stages, &admitted.request().loras);
+    let weights = prints.of(first.stages, &first.loras);
     let version = engine.version_or(model.manifest().map(|manifest| manifest.version.as_str()));
     let identity = ModelIdentity { name: model.name(), version, weights };
-    let mark = admitted.mark(&identity, NODE);
-    let cache = arguments.cache.open()?;
-    let plan = engine.plan_with(admitted.request(), &cache);
+    let cache = arguments.cache.open(clips.len())?;
+    let plan = engine.plan_with(first, &cache);
     if !arguments.json {
-        eprintln!("{}", summary::intent(admitted.request(), &identity, &plan));
+        eprintln!("{}", summary::intent(first, &identity, &plan));
     }
     let opened = engine.reports().iter().flat_map(|report| report.loras.clone()).collect::<Vec<_>>();
     let loras = summary::LoraAccount::of(&named, &opened, stages);
@@ -155,40 +165,21 @@ fn make(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     let cancel = CancelToken::new();
     let on_signal = cancel.clone();
     ctrlc::set_handler(move || on_signal.cancel()).context("signals cannot be handled")?;
-    let bar = Bar::new(arguments.json);
-    let peaks = StagePeaks::new(&bar);
-    let started = Instant::now();
-    let mut writers = arguments.writers(&admitted, &mark)?;
-    let outcome =
-        engine.generate(&admitted, &mut writers, &Run { progress: &peaks, cache: &cache, ..Run::quiet(&cancel) });
-    bar.clear();
-    let outcome = outcome?;
-    cancel.check()?;
-    // No time: the same request and seed give the same bytes.
-    let mark = mark.completed(&outcome.frames_sha256, None);
-    writers.into_iter().try_for_each(|writer| writer.finish(&mark))?;
-
-    if cache.damaged() > 0 && !arguments.json {
-        eprintln!("a kept context was damaged; it was dropped and computed again");
+    let clip = Clip { arguments, identity: &identity, cache: &cache, plan: &plan, loras: &loras, cancel: &cancel };
+    let mut failed = None;
+    for (at, admitted) in clips.iter().enumerate() {
+        if clips.len() > 1 && !arguments.json {
+            eprintln!("clip {} of {}, seed {}", at + 1, clips.len(), admitted.request().seed);
+        }
+        // Of several, one that fails leaves the others alone.
+        if let Err(error) = clip.make(&mut engine, admitted, clips.len() > 1) {
+            cancel.check()?;
+            if let Some(earlier) = failed.replace(error) {
+                eprintln!("ltxd: {earlier:#}");
+            }
+        }
     }
-    let stage_peaks = peaks.take();
-    let summary = summary::Summary {
-        arguments,
-        loras: &loras,
-        request: admitted.request(),
-        mark: &mark,
-        outcome: &outcome,
-        plan: &plan,
-        peak_rss_bytes: stage_peaks.iter().map(|(_, bytes)| *bytes).max().max(ltx_jobs::memory::peak_bytes()),
-        stage_peaks,
-        total_seconds: started.elapsed().as_secs_f64(),
-    };
-    if arguments.json {
-        println!("{}", summary.json())
-    } else {
-        eprintln!("{}", summary.text())
-    }
-    Ok(ExitCode::SUCCESS)
+    failed.map_or(Ok(ExitCode::SUCCESS), Err)
 }
 
 /// A model that is open, its files, and every LoRA file that was named for it.
@@ -205,12 +196,14 @@ impl Arguments {
         self.frames_dir.as_deref().map_or(Ok(()), |folder| Written::Frames.check("frames_dir", folder))
     }
 
-    /// The model, opened to compute as the flags say.
-    fn opened(&self, model: &Model, request: &GenerationDraft, level: Level) -> Result<Opened> {
+    /// The model, opened to compute as the flags say. Where it makes several clips, its weights stay between them, if the memory holds
+    /// them beside everything else.
+    fn opened(&self, model: &Model, (request, clips): (&GenerationDraft, usize), level: Level) -> Result<Opened> {
         let compute = self.compute.compute(level)?;
         let (memory, host_bytes) = (self.memory.budget(&compute), host_bytes(&compute));
         let options = EngineOptions { compute, memory, host_bytes, previews: false, ..EngineOptions::default() };
-        let options = EngineOptions { build: build::digest, ..options };
+        let resident_bytes = if clips > 1 { u64::MAX } else { 0 };
+        let options = EngineOptions { build: build::digest, resident_bytes, ..options };
         let mut files = resolved(&model.files(&request.loras)?).context("the model cannot be used")?;
         files.loras.extend(self.loras.loras.iter().cloned());
         let named = files.loras.iter().map(|lora| {
@@ -228,15 +221,5 @@ impl Arguments {
         }
         engine.notes().for_each(|note| eprintln!("{note}"));
         Ok(Opened { engine, files, named })
-    }
-
-    /// The outputs; each is marked, and none is visible before it is finished.
-    fn writers(&self, admitted: &Admitted<Generation>, mark: &UsageMark) -> Result<Vec<Box<dyn FrameWriter>>> {
-        let Generation { pixels, rate, .. } = *admitted.request();
-        let mut writers: Vec<Box<dyn FrameWriter>> = vec![Box::new(Mp4Writer::create(&self.out, pixels, rate)?)];
-        if let Some(folder) = &self.frames_dir {
-            writers.push(Box::new(PngFolderWriter::create(folder, pixels, mark)?));
-        }
-        Ok(writers)
     }
 }

@@ -25,6 +25,9 @@ pub(crate) struct Arguments {
     /// Only those whose prompt contains this; upper and lower case of A to Z are the same.
     #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
     text: String,
+    /// Only those of one request that asked for several, by the id of the first.
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "ID")]
+    batch: String,
     /// At most this many; 0 is all.
     #[arg(long, default_value_t = 20, value_name = "N")]
     limit: usize,
@@ -54,6 +57,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         method: method.into(),
         model: arguments.model.clone(),
         text: arguments.text.clone(),
+        batch_id: arguments.batch.clone(),
         ..ListGenerationsRequest::default()
     };
     arguments.connection.run(async |node| {

@@ -5,7 +5,7 @@
 use super::watch::Teller;
 use crate::{
     client::{
-        Connection,
+        Connection, Node,
         fault::Fault,
         fetch::Fetch,
         follow::{Ended, Follow},
@@ -15,15 +15,19 @@ use crate::{
     },
     exit::Code,
     outputs::Written,
+    several::{SeveralFlags, named_by_seed},
 };
 use anyhow::Result;
-use ltx_proto::v1::{CreateGenerationRequest, Output};
+use ltx_proto::v1::{CreateGenerationRequest, Generation, Output};
+use ltx_types::Seed;
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     spec: SpecFlags,
+    #[command(flatten)]
+    several: SeveralFlags,
     /// This client's own id for the request: used again with the same request, it gives the same generation.
     #[arg(long, value_name = "ID", default_value = "")]
     request_id: String,
@@ -57,39 +61,63 @@ fn submit(arguments: &Arguments) -> Result<ExitCode> {
     if let Some(to) = &arguments.preview {
         Written::Png.check("preview", to)?;
     }
+    arguments.several.outputs()?;
     arguments.connection.run(async |node| {
         let spec = arguments.spec.with_images(&node).await?;
-        let request = CreateGenerationRequest { request_id: arguments.request_id.clone(), spec: Some(spec) };
+        let request = CreateGenerationRequest {
+            request_id: arguments.request_id.clone(),
+            spec: Some(spec),
+            seeds: arguments.several.seeds.clone(),
+            count: arguments.several.count.unwrap_or(0),
+        };
         let answer = node.generations().create_generation(request).await.map_err(Fault::from)?.into_inner();
-        let generation = answer.generation.ok_or_else(|| Fault::nonsense("generation"))?;
+        let made = match answer.generations.is_empty() {
+            true => vec![answer.generation.ok_or_else(|| Fault::nonsense("generation"))?],
+            false => answer.generations,
+        };
         let waits = arguments.wait || arguments.out.is_some() || arguments.preview.is_some();
-        match (arguments.json, waits) {
-            (true, _) => println!("{}", json::generation(&generation)),
-            (false, false) => println!("{}", generation.id),
-            (false, true) => eprintln!("generation {}; to follow it from elsewhere: ltxd watch {0}", generation.id),
+        for generation in &made {
+            match (arguments.json, waits) {
+                (true, _) => println!("{}", json::generation(generation)),
+                (false, false) => println!("{}", generation.id),
+                (false, true) => eprintln!("generation {}; to follow it from elsewhere: ltxd watch {0}", generation.id),
+            }
         }
-        if !waits {
-            return Ok(ExitCode::SUCCESS);
+        let mut code = Code::Done;
+        for generation in made.iter().filter(|_| waits) {
+            let ended = arguments.follow(&node, generation, made.len() > 1).await?;
+            // Of several, the first that came to something else.
+            code = if let Code::Done = code { ended.code() } else { code };
         }
-        let patience = Duration::from_secs(arguments.patience);
-        let teller = Teller::new(&generation.id, arguments.json);
-        let preview = PreviewFile::new(arguments.preview.as_deref());
+        Ok(code.into())
+    })
+}
+
+impl Arguments {
+    /// Follows a generation until it ends, and fetches its clip where that is wanted; the seed is in the names of one `of_several`.
+    async fn follow(&self, node: &Node, generation: &Generation, of_several: bool) -> Result<Ended> {
+        let seed = Seed(generation.spec.as_ref().and_then(|spec| spec.seed).unwrap_or_default());
+        let named = |name: &PathBuf| if of_several { named_by_seed(name, seed) } else { name.clone() };
+        let patience = Duration::from_secs(self.patience);
+        let teller = Teller::new(&generation.id, self.json);
+        let preview = self.preview.as_ref().map(named);
+        let preview = PreviewFile::new(preview.as_deref());
         let previews = preview.is_wanted();
         let follow = Follow { id: generation.id.clone(), resume_after: 0, previews, patience };
-        let ended = follow.until_it_ends(&node, |news| {
+        let ended = follow.until_it_ends(node, |news| {
             preview.see(news);
             teller.tell(news);
         });
         let ended = ended.await;
         teller.clear();
         let ended = ended?;
-        if let (Ended::Done, Some(to)) = (&ended, &arguments.out) {
-            let file = Fetch { id: &generation.id, output: Output::Mp4, to, patience }.run(&node).await?;
-            if !arguments.json {
+        if let (Ended::Done, Some(to)) = (&ended, self.out.as_ref().map(named)) {
+            let file = Fetch { id: &generation.id, output: Output::Mp4, to: &to, patience }.run(node).await?;
+            if !self.json {
                 eprintln!("{}: {} bytes, SHA-256 {}", to.display(), file.total_bytes, file.sha256);
             }
         }
         preview.finish()?;
-        Ok(Code::into(ended.code()))
-    })
+        Ok(ended)
+    }
 }

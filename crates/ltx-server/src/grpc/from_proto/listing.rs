@@ -4,7 +4,7 @@
 
 use super::fields::{length, milliseconds, unknown};
 use crate::app::Listing;
-use ltx_jobs::{Filter, State};
+use ltx_jobs::{Filter, GenerationId, State};
 use ltx_proto::v1;
 use ltx_types::{Faults, FieldError, FieldErrors, Method};
 use prost_types::Timestamp;
@@ -67,8 +67,10 @@ pub(crate) fn listing(request: &v1::ListGenerationsRequest) -> Result<Listing, F
     let after = token.and_then(|token| faults.keep_as("page_token", token.parse()));
     length(&mut faults, "model", &request.model, TEXT_BYTES);
     length(&mut faults, "text", &request.text, TEXT_BYTES);
+    let batch = Some(&request.batch_id).filter(|id| !id.is_empty());
+    let batch = batch.and_then(|id| faults.keep_as("batch_id", id.parse::<GenerationId>()));
     faults.nothing()?;
     let said = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
     let (model, text) = (said(&request.model), said(&request.text));
-    Ok(Listing { size, after, filter: Filter { states, method, from_ms, before_ms, model, text } })
+    Ok(Listing { size, after, filter: Filter { states, method, from_ms, before_ms, model, text, batch } })
 }

@@ -59,7 +59,7 @@ pub(super) fn plain(seed: u64) -> Message {
         images: Some(Images::Image(image)),
         ..v1::GenerationSpec::default()
     };
-    let request = v1::CreateGenerationRequest { request_id: String::new(), spec: Some(spec) };
+    let request = v1::CreateGenerationRequest { request_id: String::new(), spec: Some(spec), ..Default::default() };
     Message::new("GenerationService/CreateGeneration", &request)
 }
 
@@ -241,8 +241,11 @@ fn spec(known: &Known) -> BoxedStrategy<v1::GenerationSpec> {
 
 pub(super) fn create(known: &Known) -> BoxedStrategy<Message> {
     let request_id = mostly(Just(String::new()), prop_oneof![odd_text(), "[a-c]{1,2}"]);
-    let request = (request_id, option::weighted(0.99, spec(known)));
-    let request = request.prop_map(|(request_id, spec)| v1::CreateGenerationRequest { request_id, spec });
+    let seeds = mostly(Just(vec![]), vec(0..5_u64, 0..20));
+    let count = mostly(Just(0), prop_oneof![0..20_u32, any::<u32>()]);
+    let request = (request_id, option::weighted(0.99, spec(known)), seeds, count);
+    let whole = |(request_id, spec, seeds, count)| v1::CreateGenerationRequest { request_id, spec, seeds, count };
+    let request = request.prop_map(whole);
     request.prop_map(|request| Message::new("GenerationService/CreateGeneration", &request)).boxed()
 }
 
@@ -264,8 +267,10 @@ pub(super) fn others(known: &Known) -> BoxedStrategy<Message> {
     let page_token = prop_oneof![Just(String::new()), Just(known.page_token.clone()), odd_id(&known.page_token)];
     let states = mostly(vec(1..=5i32, 0..3), vec(prop_oneof![choice(), 0..9i32], 0..40).boxed());
     let method = mostly(0..=2i32, choice());
-    let list = (page_size, page_token, states, method, time(), time(), model(), odd_text());
-    let list = list.prop_map(|(page_size, page_token, states, method, created_from, created_before, model, text)| {
+    let batch_id = mostly(Just(String::new()), generation());
+    let list = (page_size, page_token, states, method, (time(), time()), model(), odd_text(), batch_id);
+    let list = list.prop_map(|(page_size, page_token, states, method, times, model, text, batch_id)| {
+        let (created_from, created_before) = times;
         let request = v1::ListGenerationsRequest {
             page_size,
             page_token,
@@ -275,6 +280,7 @@ pub(super) fn others(known: &Known) -> BoxedStrategy<Message> {
             created_before,
             model,
             text,
+            batch_id,
         };
         Message::new("GenerationService/ListGenerations", &request)
     });

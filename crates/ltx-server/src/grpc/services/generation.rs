@@ -38,13 +38,14 @@ impl GenerationService for Generations {
         let client = caller(&request)?;
         let faults = testing::of(&request);
         faults.as_ref().map_or(Ok(()), |faults| faults.at_create(&self.0.node.policy().for_new()))?;
-        let v1::CreateGenerationRequest { request_id, spec } = request.into_inner();
         let faults = faults.map(|faults| faults.run.clone());
-        let order = Order { request_id, spec: spec.unwrap_or_default(), faults };
-        let Submitted { record, existed } = self.0.node.create(client, order).await?;
+        let order = Order { faults, ..from_proto::order(request.into_inner()) };
+        let Submitted { record, further, existed } = self.0.node.create(client, order).await?;
         let beside = Beside { progress: None, outputs_for: self.0.outputs_for() };
-        let generation = Some(to_proto::generation(&record, &beside));
-        Ok(Response::new(v1::CreateGenerationResponse { generation, existed }))
+        let all = std::iter::once(&record).chain(&further);
+        let generations: Vec<_> = all.map(|record| to_proto::generation(record, &beside)).collect();
+        let generation = generations.first().cloned();
+        Ok(Response::new(v1::CreateGenerationResponse { generation, existed, generations }))
     }
 
     async fn get_generation(
@@ -94,8 +95,8 @@ impl GenerationService for Generations {
         request: Request<v1::CancelGenerationRequest>,
     ) -> Result<Response<v1::CancelGenerationResponse>, Status> {
         let client = caller(&request)?;
-        let id = named(&request.into_inner().id)?;
-        let snapshot = self.0.node.cancel(client, id).await?;
+        let v1::CancelGenerationRequest { id, batch } = request.into_inner();
+        let snapshot = self.0.node.cancel(client, named(&id)?, batch).await?;
         let generation = Some(to_proto::snapshot(&snapshot, self.0.outputs_for()));
         Ok(Response::new(v1::CancelGenerationResponse { generation }))
     }

@@ -2,7 +2,7 @@
 //!
 //! Must not know how it came about.
 
-use super::Arguments;
+use super::clip::Files;
 use crate::{human::human, memory};
 use ltx_engine::{MemoryPlan, Outcome};
 use ltx_policy::{ModelIdentity, UsageMark};
@@ -92,7 +92,7 @@ fn schedule(request: &Generation) -> String {
 
 /// Everything a finished run can tell.
 pub(super) struct Summary<'a> {
-    pub(super) arguments: &'a Arguments,
+    pub(super) files: &'a Files,
     pub(super) loras: &'a [LoraAccount],
     pub(super) request: &'a Generation,
     pub(super) mark: &'a UsageMark,
@@ -111,8 +111,8 @@ impl Summary<'_> {
         let peaks: serde_json::Map<String, Value> =
             self.stage_peaks.iter().map(|(stage, bytes)| (stage.label().to_owned(), json!(bytes))).collect();
         json!({
-            "output": self.arguments.out,
-            "frames_dir": self.arguments.frames_dir,
+            "output": self.files.out,
+            "frames_dir": self.files.frames_dir,
             "method": request.method,
             "width": request.pixels.width,
             "height": request.pixels.height,
@@ -132,6 +132,7 @@ impl Summary<'_> {
             "mark": self.mark,
             "seconds": seconds,
             "contexts": self.outcome.contexts,
+            "image_latents": self.outcome.images,
             "total_seconds": self.total_seconds,
             "plan": memory::as_json(self.plan),
             "planned_peak_bytes": self.plan.peak(),
@@ -148,7 +149,7 @@ impl Summary<'_> {
         let peak = self.peak_rss_bytes.map_or_else(|| "unknown".to_owned(), human);
         format!(
             "{}: {} frames in {:.1} s ({}); peak memory {}{peak}, planned {}{}",
-            self.arguments.out.display(),
+            self.files.out.display(),
             self.outcome.frames,
             self.total_seconds,
             stages.join(", "),

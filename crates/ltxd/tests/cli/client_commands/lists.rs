@@ -27,7 +27,7 @@ fn create_many(node: &Node) -> Vec<String> {
         frames: Some(9),
         ..GenerationSpec::default()
     };
-    let request = CreateGenerationRequest { request_id: String::new(), spec: Some(spec) };
+    let request = CreateGenerationRequest { request_id: String::new(), spec: Some(spec), ..Default::default() };
     let address = node.address().to_owned();
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let mut client = GenerationServiceClient::connect(address).await.unwrap();
