@@ -4,12 +4,11 @@ import json
 from contextlib import ExitStack
 
 from harness.command import ltxd
-from harness.node import QUICK, SLOW, Node
+from harness.node import ENDLESS, QUICK, SMALL, Node
 from harness.page import END, PROMPT, START, Tab, drop
 from harness.requests import spec
 from harness.waiting import eventually
 
-MODEL = "ltx-2.3-small"
 LOOKS = [(width, theme, language) for width in (1280, 390) for theme in ("light", "dark") for language in ("en", "ko")]
 LONG = "파란 호수 위로 안개가 천천히 걷히고, 배 한 척이 오른쪽에서 왼쪽으로 지나간다. " * 3
 
@@ -23,8 +22,8 @@ class Scene:
     def __enter__(self):
         token = ltxd("config", "hash-token", "studio", "--new").stdout
         (self.folder / "tokens").write_text(token)
-        self.plain, self.slow = self.node("plain"), self.node("slow", *SLOW)
-        self.closed = Node(self.folder / "closed", [*QUICK, f"tokens_file={self.folder}/tokens"], model=MODEL).launch()
+        self.plain, self.slow = self.node("plain"), self.node("slow", *ENDLESS)
+        self.closed = Node(self.folder / "closed", [*QUICK, f"tokens_file={self.folder}/tokens"], model=SMALL).launch()
         self.stack.callback(self.closed.stop)
         eventually(lambda: "ltxd::node: ready" in self.closed.log(), "the node is ready")
         self.expired = self.expire()
@@ -37,7 +36,7 @@ class Scene:
         return self
 
     def node(self, name, *settings):
-        node = Node(self.folder / name, [*QUICK, *settings], model=MODEL).start()
+        node = Node(self.folder / name, [*QUICK, *settings], model=SMALL).start()
         self.stack.callback(node.stop)
         return node
 
