@@ -10,7 +10,8 @@ function shared(): boolean {
 
 /**
  * Runs `stream` while this tab has a place for it; false when there is none, or it was given up because the tab is out of
- * sight. A browser without Web Locks, as on plain HTTP beyond loopback, gives a place to every tab in sight.
+ * sight. A browser without Web Locks, as on plain HTTP beyond loopback, or that refuses them, as where it keeps nothing of a
+ * site, gives a place to every tab in sight.
  */
 export async function inPlace(stream: (stop: AbortSignal) => Promise<void>, stop: AbortSignal): Promise<boolean> {
   stop.throwIfAborted();
@@ -20,7 +21,9 @@ export async function inPlace(stream: (stop: AbortSignal) => Promise<void>, stop
   const over = new AbortController();
   stop.addEventListener("abort", () => leave.abort(stop.reason), { signal: over.signal });
   document.addEventListener("visibilitychange", () => document.hidden && leave.abort(), { signal: over.signal });
+  let began = false;
   const run = async () => {
+    began = true;
     try {
       await stream(leave.signal);
       return true;
@@ -33,9 +36,14 @@ export async function inPlace(stream: (stop: AbortSignal) => Promise<void>, stop
   };
   const { locks } = navigator;
   if (!locks) return run();
-  for (let place = 0; place < PLACES; place++) {
-    const ended = await locks.request(`ltxd.stream.${place}`, { ifAvailable: true }, (lock) => (lock ? run() : undefined));
-    if (ended !== undefined) return ended;
+  try {
+    for (let place = 0; place < PLACES; place++) {
+      const ended = await locks.request(`ltxd.stream.${place}`, { ifAvailable: true }, (lock) => (lock ? run() : undefined));
+      if (ended !== undefined) return ended;
+    }
+  } catch (thrown) {
+    if (began) throw thrown;
+    return run();
   }
   over.abort();
   return false;

@@ -63,11 +63,18 @@ async function run(id: string, stop: AbortSignal): Promise<void> {
       return follow(id, before.get(id)?.seen ?? 0n, leave, hear, wait);
     }, stop);
     if (followed) break;
-    glanced.value = true;
+    stop.throwIfAborted();
+    // A tab out of sight may be the only one.
+    glanced.value = !document.hidden;
     await untilSeen(document.hidden ? EVERY_MS * 4 : EVERY_MS, stop);
     const now = await fetch();
-    if (now) live.value = { ...liveOf(now), preview: live.peek()?.preview };
-    if (now && isFinal(now.state)) break;
+    if (!now) continue;
+    // Following goes on behind what was looked at.
+    const { preview, cancelling = false } = live.peek() ?? {};
+    const seen: Live = { ...liveOf(now), seen: now.lastEvent, preview, cancelling };
+    before.set(id, seen);
+    live.value = seen;
+    if (isFinal(now.state)) return void before.delete(id);
   }
   before.delete(id);
   await fetch();
