@@ -1,5 +1,7 @@
 // Which tabs may keep a stream open. Over HTTP/1.1 a browser opens six connections to a node, all tabs together; streams that
 // took them all would leave none for calls.
+import type { Waker } from "./insist";
+
 const PLACES = 3;
 
 /** Whether one connection carries as many calls as there are: HTTP/2 or 3, which browsers speak over TLS alone. */
@@ -49,17 +51,9 @@ export async function inPlace(stream: (stop: AbortSignal) => Promise<void>, stop
   return false;
 }
 
-/** Waits; not longer than until the tab comes into sight. */
-export function untilSeen(ms: number, stop: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const over = new AbortController();
-    const end = (then: () => void) => {
-      clearTimeout(timer);
-      over.abort();
-      then();
-    };
-    const timer = setTimeout(() => end(resolve), ms);
-    stop.addEventListener("abort", () => end(() => reject(stop.reason)), { signal: over.signal });
-    document.addEventListener("visibilitychange", () => document.hidden || end(resolve), { signal: over.signal });
-  });
-}
+/** The tab comes into sight. */
+export const seen: Waker = (wake) => {
+  const look = () => document.hidden || wake();
+  document.addEventListener("visibilitychange", look);
+  return () => document.removeEventListener("visibilitychange", look);
+};
