@@ -32,9 +32,11 @@ class Client:
     def __exit__(self, *_):
         self.channel.close()
 
-    def create(self, spec, request_id=""):
+    def create(self, spec, request_id="", faults=""):
+        """`faults` are those of docs/node.md, for this generation."""
         request = calls.CreateGenerationRequest(request_id=request_id, spec=spec)
-        return self.generations.CreateGeneration(request, timeout=GUARD).generation
+        metadata = [("ltxd-testing", faults)] if faults else None
+        return self.generations.CreateGeneration(request, timeout=GUARD, metadata=metadata).generation
 
     def get(self, id_):
         return self.generations.GetGeneration(calls.GetGenerationRequest(id=id_), timeout=GUARD).generation

@@ -14,8 +14,11 @@ from harness.waiting import eventually
 TINY = "ltx-2.3-tiny"
 # No limit on how often one client asks, nor on how often what it asked for may bring the node down.
 QUICK = ("limits.requests_per_second=10000.0", "limits.request_burst=10000", "limits.fruitless_crashes=100000")
-# Faults on purpose: a clip whose steps take long enough to be looked at, however busy the machine is.
+# Faults on purpose. Steps that take a while each, for a clip that must end as well.
 SLOW = ("testing.enabled=true", "testing.slow_steps_ms=100")
+# A clip of 1000 steps takes longer than anything is waited for: for clips that are cancelled or looked at. A step that is cancelled
+# does not wait.
+ENDLESS = ("testing.enabled=true", "testing.slow_steps_ms=2000")
 # The model whose clips show something.
 SMALL = "ltx-2.3-small"
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
-LTXD = os.environ.get("LTXD") or str(TARGET / "release" / "ltxd")
+# Absolute: tests run it in folders of their own.
+LTXD = str(Path(os.environ.get("LTXD") or TARGET / "release" / "ltxd").absolute())
 MODELS = ROOT / "models"
 PICTURES = ROOT / "scripts/demo-pictures"
 TLS = ROOT / "crates/ltx-server/tests/wire/tls"

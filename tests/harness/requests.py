@@ -23,6 +23,11 @@ def small(seed=1, **more):
     )
 
 
+def endless():
+    """On a node of `harness.node.ENDLESS`, or with faults of its own, one that runs until it is cancelled."""
+    return small(schedule=spec.SCHEDULE_GUIDED, steps=1000)
+
+
 # The mix: both methods, both schedules, one stage and two; a second or so each on two cores.
 KINDS = {
     "image, distilled": lambda: spec.GenerationSpec(prompt="A heron.", image=image(), width=256, height=192, frames=17, seed=1),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.node import QUICK, SLOW, SMALL
+from harness.node import ENDLESS, QUICK, SLOW, SMALL
 from harness.page import Tab, chromium
 
 
@@ -21,14 +21,21 @@ def node(nodes):
 @pytest.fixture
 def slow_tab(browser, nodes):
     """A tab at the page of a node whose steps are slow."""
-    tab = Tab(browser, nodes(*QUICK, *SLOW, model=SMALL))
-    yield tab
-    tab.context.close()
-    tab.flawless()
+    yield from tab_at(browser, nodes(*QUICK, *SLOW, model=SMALL))
+
+
+@pytest.fixture
+def endless_tab(browser, nodes):
+    """A tab at the page of a node whose clips of many steps are still running, whenever they are looked at."""
+    yield from tab_at(browser, nodes(*QUICK, *ENDLESS, model=SMALL))
 
 
 @pytest.fixture
 def tab(browser, node):
+    yield from tab_at(browser, node)
+
+
+def tab_at(browser, node):
     tab = Tab(browser, node)
     yield tab
     tab.context.close()

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from harness.node import QUICK, Node
+from harness.node import QUICK, SMALL, Node
 from harness.page import END, PROMPT, START, Tab, chromium, drop
 from harness.paths import ROOT
-from views import MODEL, Scene, every
+from views import Scene, every
 
 
 def readme(browser, node):
@@ -33,7 +33,7 @@ def main():
         if folder:
             with Scene(Path(data)) as scene:
                 return every(browser, scene, folder)
-        node = Node(Path(data) / "node", QUICK, model=MODEL).start()
+        node = Node(Path(data) / "node", QUICK, model=SMALL).start()
         try:
             readme(browser, node)
         finally:

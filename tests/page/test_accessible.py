@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from harness.bundle import modules
 from harness.page import END, START, Tab, choose, drop, free
-from harness.requests import small, spec
+from harness.requests import endless, small
 
 AXE = "() => axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) => violations.map(\
     ({ id, impact, nodes }) => [id, impact, nodes.slice(0, 3).map(({ html, failureSummary }) => [html, failureSummary])]))"
@@ -78,22 +78,22 @@ def test_nothing_is_cut_off(browser, node, language, width):
     tab.flawless()
 
 
-def test_a_preview_is_shown_whole(slow_tab):
-    with slow_tab.node.client() as client:
-        id_ = client.create(small(schedule=spec.SCHEDULE_GUIDED, steps=1000)).id
-    page = slow_tab.open(f"clip/{id_}")
+def test_a_preview_is_shown_whole(endless_tab):
+    with endless_tab.node.client() as client:
+        id_ = client.create(endless()).id
+    page = endless_tab.open(f"clip/{id_}")
     preview = page.locator(".preview img")
     expect(preview).to_be_visible()
     frame, picture = page.locator(".preview").bounding_box(), preview.bounding_box()
     assert picture["y"] + picture["height"] <= frame["y"] + frame["height"] + 1 and picture["y"] >= frame["y"] - 1
-    with slow_tab.node.client() as client:
+    with endless_tab.node.client() as client:
         client.cancel(id_)
 
 
 def test_by_keyboard_alone(tab):
+    # Heard from before the page is opened: Playwright begins to intercept choosers some time after it is asked to.
+    tab.page.on("filechooser", lambda chooser: chooser.set_files(START))
     page = tab.open()
-    # Heard from the beginning: Playwright begins to intercept choosers some time after it is asked to.
-    page.on("filechooser", lambda chooser: chooser.set_files(START))
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
     page.keyboard.press("Enter")

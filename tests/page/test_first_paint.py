@@ -6,7 +6,7 @@ import pytest
 
 from harness.page import Tab
 
-TRIALS, MOST_MS = 20, 1000
+TRIALS = 20
 # Milliseconds since the navigation began: when Chromium painted something of the page first (PerformancePaintTiming), which is
 # its header, and when the form had been laid out.
 FORM = """new MutationObserver((_, observer) => {
@@ -48,4 +48,5 @@ def test_the_first_paint(browser, node, busy, capsys):
         for name, times in zip(("first paint", "form"), zip(*painted)):
             figures = f"median {statistics.median(times):.0f}, worst {max(times):.0f} of {TRIALS}"
             print(f"\n{name}, ms: {figures}; load {os.getloadavg()[0]:.1f}")
-    assert max(first for first, _ in painted) < MOST_MS
+    first, form = (statistics.median(times) for times in zip(*painted))
+    assert first < form, "the header is painted ahead of the program"

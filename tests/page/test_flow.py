@@ -6,6 +6,7 @@ from playwright.sync_api import expect
 
 from harness.page import END, PROMPT, START, choose, drop, free, make, state
 from harness.paths import ENVIRONMENT, LTXD, PICTURES
+from harness.requests import endless
 
 PLAYS = "video => video.play().then(() => new Promise(done => video.requestVideoFrameCallback(() => done(video.videoWidth))))"
 WATCH_PREVIEWS = """() => {
@@ -28,6 +29,9 @@ def longer(page):
 
 
 def test_one_image(slow_tab):
+    # Until the page follows its clip, another one is ahead of it: its first step comes behind that.
+    with slow_tab.node.client() as client:
+        ahead = client.create(endless(), faults="slow-steps-ms=2000").id
     page = slow_tab.open()
     drop(page, START)
     page.get_by_label("Prompt", exact=True).fill(PROMPT)
@@ -35,6 +39,9 @@ def test_one_image(slow_tab):
     longer(page)
     page.evaluate(WATCH_PREVIEWS)
     make(page)
+    expect(page.locator(".place")).to_be_visible()
+    with slow_tab.node.client() as client:
+        client.cancel(ahead)
     state(page, "Done")
     assert set(page.evaluate("[...window.seen]")) == {"step", "preview"}
     assert page.locator(".video video").evaluate(PLAYS) == 128
@@ -81,8 +88,8 @@ def test_between_two_images(tab):
     assert page.locator(".tile video").evaluate(PLAYS) == 128
 
 
-def test_cancel(slow_tab):
-    page = slow_tab.open()
+def test_cancel(endless_tab):
+    page = endless_tab.open()
     choose(page, "Image", START)
     longer(page)
     page.get_by_label("Steps", exact=True).fill("1000")
@@ -91,7 +98,7 @@ def test_cancel(slow_tab):
     expect(page.locator(".step")).to_be_visible()
     page.get_by_role("button", name="Cancel", exact=True).click()
     state(page, "Cancelled")
-    with slow_tab.node.client() as client:
+    with endless_tab.node.client() as client:
         assert client.get(id_).state == 5
     page.get_by_role("button", name="Delete", exact=True).click()
     page.get_by_role("button", name="Delete it").click()

@@ -23,6 +23,23 @@ KEPT = """() => new Promise((done) => {
 })"""
 
 
+# From now on whatever is to be kept fails as it is written, as where a browser has no room.
+FULL = """() => {
+    const { put } = IDBObjectStore.prototype;
+    window.failures = 0;
+    IDBObjectStore.prototype.put = function (row) {
+        const asked = put.call(this, row);
+        asked.addEventListener("success", () => (window.failures++, this.transaction.abort()));
+        return asked;
+    };
+}"""
+
+
+def back(page):
+    """Waits until what the browser kept of this tab is in the form again."""
+    page.locator("html[data-kept]").wait_for(state="attached")
+
+
 def kept(page, names):
     eventually(lambda: page.evaluate(KEPT) == names, f"the browser keeps {names}")
 
@@ -51,7 +68,65 @@ def test_pictures_outlive_a_reload_until_they_are_sent(tab):
     page.get_by_role("link", name="Make", exact=True).click()
     expect(page.get_by_text(START.name)).to_be_visible()
     page.reload()
+    back(page)
     expect(page.get_by_role("heading", name="Choose an image to begin")).to_be_visible()
+    expect(page.locator("canvas.crop")).to_have_count(0)
+
+
+def test_only_what_was_sent_is_forgotten(tab):
+    page = tab.open()
+    drop(page, START, END)
+    kept(page, [[START.name, END.name]])
+    page.get_by_label("From one image", exact=True).check()
+    make(page)
+    page.get_by_role("link", name="Make", exact=True).click()
+    page.reload()
+    back(page)
+    page.get_by_label("Between two images", exact=True).check()
+    expect(page.get_by_text(END.name)).to_be_visible()
+    kept(page, [[START.name, END.name]])
+
+
+def test_a_duplicated_tab_keeps_pictures_of_its_own(tab):
+    page = tab.open()
+    drop(page, START)
+    kept(page, [[START.name]])
+    # It begins with a copy of this one's storage, as one that a browser duplicates.
+    with tab.context.expect_page() as opened:
+        page.evaluate("() => void window.open(location.href)")
+    other = opened.value
+    back(other)
+    expect(other.get_by_role("heading", name="Choose an image to begin")).to_be_visible()
+    drop(other, END)
+    eventually(lambda: sorted(page.evaluate(KEPT)) == [[END.name], [START.name]], "each tab's are kept")
+
+
+def test_a_picture_that_cannot_be_kept_leaves_no_other_in_its_place(tab):
+    page = tab.open()
+    drop(page, START)
+    kept(page, [[START.name]])
+    page.evaluate(FULL)
+    page.get_by_label("Replace: Image").set_input_files(END)
+    kept(page, [])
+    page.wait_for_function("() => window.failures")
+    page.reload()
+    back(page)
+    expect(page.locator("canvas.crop")).to_have_count(0)
+
+
+def test_a_reload_keeps_nothing_anew(tab):
+    page = tab.open()
+    drop(page, START)
+    kept(page, [[START.name]])
+    page.add_init_script("window.kept = 0; const put = IDBObjectStore.prototype.put;"
+        "IDBObjectStore.prototype.put = function (row) { window.kept++; return put.call(this, row); }")
+    page.reload()
+    back(page)
+    expect(page.get_by_text(START.name)).to_be_visible()
+    # Another one is kept behind all that the reload may have wanted to keep.
+    page.get_by_label("Replace: Image").set_input_files(END)
+    kept(page, [[END.name]])
+    assert page.evaluate("window.kept") == 1
 
 
 def test_a_third_file_is_named(tab):

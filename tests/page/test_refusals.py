@@ -6,9 +6,9 @@ import pytest
 from ltx.v1 import policy_service_pb2 as policy, spec_pb2 as spec
 from playwright.sync_api import expect
 
-from harness.node import QUICK, SLOW, SMALL
+from harness.node import ENDLESS, QUICK, SMALL
 from harness.page import START, Tab, choose, free
-from harness.requests import image, small
+from harness.requests import endless, image, small
 
 # A call by gRPC-Web as the page makes it: [gRPC status, name of the reason].
 CALL = """async ([path, bytes]) => {
@@ -61,9 +61,9 @@ def test_audio_by_the_page_s_own_way(tab):
 
 
 def test_a_full_queue(browser, nodes):
-    node = nodes(*QUICK, *SLOW, "limits.queued_per_client=1", model=SMALL)
+    node = nodes(*QUICK, *ENDLESS, "limits.queued_per_client=1", model=SMALL)
     with node.client() as client:
-        kept = [client.create(small(seed=1, schedule=spec.SCHEDULE_GUIDED, steps=1000))]
+        kept = [client.create(endless())]
         tab = Tab(browser, node)
         page = tab.open()
         choose(page, "Image", START)

@@ -5,17 +5,17 @@ import re
 from playwright.sync_api import expect
 
 from harness.page import START, choose, free
-from harness.requests import small, spec
+from harness.requests import endless
 from harness.waiting import eventually
 
 TABS, PLACES = 8, 3
 LIVE = "Other tabs of this page follow their clips live."
 
 
-def test_eight_tabs_at_a_running_clip(slow_tab):
-    tab, node = slow_tab, slow_tab.node
+def test_eight_tabs_at_a_running_clip(endless_tab):
+    tab, node = endless_tab, endless_tab.node
     with node.client() as client:
-        id_ = client.create(small(schedule=spec.SCHEDULE_GUIDED, steps=1000)).id
+        id_ = client.create(endless()).id
         pages = [tab.open(f"clip/{id_}")]
         for _ in range(TABS - 1):
             pages.append(tab.context.new_page())

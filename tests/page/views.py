@@ -4,12 +4,11 @@ import json
 from contextlib import ExitStack
 
 from harness.command import ltxd
-from harness.node import QUICK, SLOW, Node
+from harness.node import ENDLESS, QUICK, SMALL, Node
 from harness.page import END, PROMPT, START, Tab, drop
 from harness.requests import spec
 from harness.waiting import eventually
 
-MODEL = "ltx-2.3-small"
 LOOKS = [(width, theme, language) for width in (1280, 390) for theme in ("light", "dark") for language in ("en", "ko")]
 LONG = "파란 호수 위로 안개가 천천히 걷히고, 배 한 척이 오른쪽에서 왼쪽으로 지나간다. " * 3
 
@@ -18,14 +17,20 @@ class Scene:
     """The nodes that the views need, and the clips on them."""
 
     def __init__(self, folder):
-        self.folder, self.stack = folder, ExitStack()
+        self.folder = folder
 
     def __enter__(self):
+        # Whatever goes wrong on the way, no node is left running.
+        with ExitStack() as self.stack:
+            self.begin()
+            self.stack = self.stack.pop_all()
+        return self
+
+    def begin(self):
         token = ltxd("config", "hash-token", "studio", "--new").stdout
         (self.folder / "tokens").write_text(token)
-        self.plain, self.slow = self.node("plain"), self.node("slow", *SLOW)
-        self.closed = Node(self.folder / "closed", [*QUICK, f"tokens_file={self.folder}/tokens"], model=MODEL).launch()
-        self.stack.callback(self.closed.stop)
+        self.plain, self.slow = self.node("plain"), self.node("slow", *ENDLESS)
+        self.closed = self.launched("closed", f"tokens_file={self.folder}/tokens")
         eventually(lambda: "ltxd::node: ready" in self.closed.log(), "the node is ready")
         self.expired = self.expire()
         client, busy = (self.stack.enter_context(node.client()) for node in (self.plain, self.slow))
@@ -34,11 +39,15 @@ class Scene:
         client.cancel(self.cancelled)
         self.running = busy.create(asked(1, schedule=spec.SCHEDULE_GUIDED, steps=1000)).id
         self.waiting = busy.create(asked(2, prompt=LONG)).id
-        return self
+
+    def launched(self, name, *settings):
+        node = Node(self.folder / name, [*QUICK, *settings], model=SMALL).launch()
+        self.stack.callback(node.stop)
+        return node
 
     def node(self, name, *settings):
-        node = Node(self.folder / name, [*QUICK, *settings], model=MODEL).start()
-        self.stack.callback(node.stop)
+        node = self.launched(name, *settings)
+        eventually(node.ready, "the node is ready")
         return node
 
     def expire(self):

@@ -6,13 +6,14 @@ import { clientsOver, replaceCalls } from "../src/api/calls";
 import { sha256Hex } from "../src/api/digest";
 import { fetchOutput } from "../src/api/download";
 import { Latest } from "../src/api/latest";
-import { problemOf } from "../src/api/problem";
+import { Damaged, problemOf } from "../src/api/problem";
 import { upload } from "../src/api/upload";
 import { follow } from "../src/api/watch";
 import { ErrorInfoSchema } from "../src/gen/google/rpc/error_details_pb";
 import { Output } from "../src/gen/ltx/v1/generation_pb";
 import { GenerationService } from "../src/gen/ltx/v1/generation_service_pb";
 import { UploadService } from "../src/gen/ltx/v1/upload_service_pb";
+import { unfetched } from "../src/state/pair";
 
 const never = new AbortController().signal;
 const cut = () => new ConnectError("cut", Code.Unknown);
@@ -75,7 +76,7 @@ test("a download that came damaged is fetched once more, and told when it comes 
   asked = 0;
   replaceCalls(clientsOver(from(Infinity)));
   const fault = await fetchOutput("x", Output.MP4, never).catch((thrown: unknown) => problemOf(thrown));
-  expect(fault).toMatchObject({ kind: "told", sentence: expect.stringContaining("clip.mp4 came damaged") });
+  expect(fault).toMatchObject({ kind: "told", reason: undefined, damaged: "clip.mp4" });
   expect(asked).toBe(2);
 });
 
@@ -105,6 +106,11 @@ test("only the last question's answer counts", async () => {
     }
   });
   expect(heard).toEqual([3]);
+});
+
+test("a file is gone where the node says so, and nowhere else", () => {
+  const lacks = [told("OUTPUT_NOT_FOUND"), told("IMAGE_NOT_FOUND"), told("INTERNAL"), new Damaged("clip.mp4")].map((thrown) => unfetched(problemOf(thrown)));
+  expect(lacks).toEqual(["gone", "gone", "unfetched", "unfetched"]);
 });
 
 test("an error without the node's details is a lost connection", () => {

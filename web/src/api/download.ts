@@ -2,7 +2,7 @@
 import type { GivenImage } from "../gen/ltx/v1/generation_service_pb";
 import type { Output } from "../gen/ltx/v1/generation_pb";
 import { calls } from "./calls";
-import { sha256Hex } from "./digest";
+import { Sha256 } from "./digest";
 import { insist } from "./insist";
 import { Lane } from "./lane";
 import { Damaged } from "./problem";
@@ -46,28 +46,27 @@ export function fetchGiven(id: string, image: GivenImage, stop: AbortSignal): Pr
 /** Gathers a stream's chunks; begins again behind what is here when the stream breaks. */
 async function gather(open: (offset: bigint) => AsyncIterable<Part>, stop: AbortSignal, told?: Told): Promise<Fetched> {
   let chunks: BlobPart[] = [];
+  let digest = new Sha256();
   let here = 0;
   let file = { name: "", type: "", bytes: 0n, sha256: "" };
-  let whole = new Blob();
   let damaged = 0;
   const once = async () => {
     for await (const part of open(BigInt(here))) {
       if ("file" in part) file = part.file;
       else {
         chunks.push(part.chunk as Uint8Array<ArrayBuffer>);
+        digest.add(part.chunk);
         here += part.chunk.length;
         told?.(here / Number(file.bytes));
       }
     }
     // A stream that is cut may look like one that ended.
     if (here < Number(file.bytes)) throw new Error("the stream ended early");
-    whole = new Blob(chunks, { type: file.type });
-    if ((await sha256Hex(new Uint8Array(await whole.arrayBuffer()))) === file.sha256) return;
-    chunks = [];
-    here = 0;
+    if (digest.hex() === file.sha256) return;
+    [chunks, digest, here] = [[], new Sha256(), 0];
     if (damaged++) throw new Damaged(file.name);
     throw new Error("the file came damaged");
   };
   await insist(() => lane.run(once, stop), stop);
-  return { blob: whole, name: file.name };
+  return { blob: new Blob(chunks, { type: file.type }), name: file.name };
 }

@@ -28,47 +28,42 @@ export async function insist<T>(
       const problem = problemOf(thrown);
       if (!passes(problem)) throw thrown;
       waiting(problem);
-      if (problem.reason === "UNAUTHENTICATED") await tokenChanges(tried, stop);
-      else await pause(Math.max(pauseMs(trial), (problem.retrySeconds ?? 0) * 1000), problem.kind === "lost", stop);
+      if (problem.reason === "UNAUTHENTICATED") await pause(undefined, stop, tokenChanges(tried));
+      else {
+        const whenUp = problem.kind === "lost" && link.peek() === "down" ? nodeIsUp : undefined;
+        await pause(Math.max(pauseMs(trial), (problem.retrySeconds ?? 0) * 1000), stop, whenUp);
+      }
     }
   }
 }
 
-/** Waits; not longer than until another call has found the node, where that is what is waited for. */
-export function pause(ms: number, untilUp: boolean, stop: AbortSignal): Promise<void> {
+/** Has `wake` called once there is something to wake for; what it returns ends that. */
+export type Waker = (wake: () => void) => () => void;
+
+/** Waits for `ms`, without it for ever; not longer than until `waker` wakes it. */
+export function pause(ms: number | undefined, stop: AbortSignal, waker?: Waker): Promise<void> {
   return new Promise((resolve, reject) => {
+    if (stop.aborted) return reject(stop.reason);
     const ended: (() => void)[] = [];
     const end = (then: () => void) => {
       ended.forEach((each) => each());
       then();
     };
-    const timer = setTimeout(() => end(resolve), ms);
+    const timer = ms === undefined ? undefined : setTimeout(() => end(resolve), ms);
     const stopped = () => end(() => reject(stop.reason));
     stop.addEventListener("abort", stopped);
     ended.push(() => clearTimeout(timer), () => stop.removeEventListener("abort", stopped));
-    if (untilUp && link.peek() === "down") {
-      ended.push(link.subscribe((now) => now === "up" && queueMicrotask(() => end(resolve))));
-    }
+    // A waker may wake at once, before there is anything to end it by.
+    if (waker) ended.push(waker(() => queueMicrotask(() => end(resolve))));
   });
 }
 
-function tokenChanges(tried: string, stop: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let leave = () => {};
-    const stopped = () => {
-      leave();
-      reject(stop.reason);
-    };
-    stop.addEventListener("abort", stopped);
-    const look = () => {
-      if (access.peek() !== "open" && token.peek() === tried) return;
-      queueMicrotask(() => {
-        leave();
-        stop.removeEventListener("abort", stopped);
-        resolve();
-      });
-    };
-    const leaves = [access.subscribe(look), token.subscribe(look)];
-    leave = () => leaves.forEach((each) => each());
-  });
-}
+/** Another call has found the node. */
+const nodeIsUp: Waker = (wake) => link.subscribe((now) => now === "up" && wake());
+
+/** Another token than the one that was tried is there, or the node wants none. */
+const tokenChanges = (tried: string): Waker => (wake) => {
+  const look = () => void ((access.peek() === "open" || token.peek() !== tried) && wake());
+  const leaves = [access.subscribe(look), token.subscribe(look)];
+  return () => leaves.forEach((each) => each());
+};

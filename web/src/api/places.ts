@@ -1,5 +1,7 @@
 // Which tabs may keep a stream open. Over HTTP/1.1 a browser opens six connections to a node, all tabs together; streams that
 // took them all would leave none for calls.
+import type { Waker } from "./insist";
+
 const PLACES = 3;
 
 /** Whether one connection carries as many calls as there are: HTTP/2 or 3, which browsers speak over TLS alone. */
@@ -10,7 +12,8 @@ function shared(): boolean {
 
 /**
  * Runs `stream` while this tab has a place for it; false when there is none, or it was given up because the tab is out of
- * sight. A browser without Web Locks, as on plain HTTP beyond loopback, gives a place to every tab in sight.
+ * sight. A browser without Web Locks, as on plain HTTP beyond loopback, or that refuses them, as where it keeps nothing of a
+ * site, gives a place to every tab in sight.
  */
 export async function inPlace(stream: (stop: AbortSignal) => Promise<void>, stop: AbortSignal): Promise<boolean> {
   stop.throwIfAborted();
@@ -20,7 +23,9 @@ export async function inPlace(stream: (stop: AbortSignal) => Promise<void>, stop
   const over = new AbortController();
   stop.addEventListener("abort", () => leave.abort(stop.reason), { signal: over.signal });
   document.addEventListener("visibilitychange", () => document.hidden && leave.abort(), { signal: over.signal });
+  let began = false;
   const run = async () => {
+    began = true;
     try {
       await stream(leave.signal);
       return true;
@@ -33,25 +38,22 @@ export async function inPlace(stream: (stop: AbortSignal) => Promise<void>, stop
   };
   const { locks } = navigator;
   if (!locks) return run();
-  for (let place = 0; place < PLACES; place++) {
-    const ended = await locks.request(`ltxd.stream.${place}`, { ifAvailable: true }, (lock) => (lock ? run() : undefined));
-    if (ended !== undefined) return ended;
+  try {
+    for (let place = 0; place < PLACES; place++) {
+      const ended = await locks.request(`ltxd.stream.${place}`, { ifAvailable: true }, (lock) => (lock ? run() : undefined));
+      if (ended !== undefined) return ended;
+    }
+  } catch (thrown) {
+    if (began) throw thrown;
+    return run();
   }
   over.abort();
   return false;
 }
 
-/** Waits; not longer than until the tab comes into sight. */
-export function untilSeen(ms: number, stop: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const over = new AbortController();
-    const end = (then: () => void) => {
-      clearTimeout(timer);
-      over.abort();
-      then();
-    };
-    const timer = setTimeout(() => end(resolve), ms);
-    stop.addEventListener("abort", () => end(() => reject(stop.reason)), { signal: over.signal });
-    document.addEventListener("visibilitychange", () => document.hidden || end(resolve), { signal: over.signal });
-  });
-}
+/** The tab comes into sight. */
+export const seen: Waker = (wake) => {
+  const look = () => document.hidden || wake();
+  document.addEventListener("visibilitychange", look);
+  return () => document.removeEventListener("visibilitychange", look);
+};

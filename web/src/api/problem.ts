@@ -23,12 +23,14 @@ export type Problem = {
   fields: WrongField[];
   retrySeconds: number | undefined;
   metadata: Record<string, string>;
+  /** The name of a file that came damaged, twice. */
+  damaged: string | undefined;
 };
 
 /** A file that came damaged twice: its bytes are not those that the node has the digest of. */
 export class Damaged extends Error {
-  constructor(file: string) {
-    super(`${file} came damaged, twice: its SHA-256 is not the one that the node states.`);
+  constructor(readonly file: string) {
+    super(`${file} came damaged`);
   }
 }
 
@@ -64,6 +66,7 @@ export function problemOf(thrown: unknown): Problem {
       .map(({ field, description }) => ({ field, description, nearest: nearestIn(description) })),
     retrySeconds: delay && secondsOf(delay),
     metadata,
+    damaged: thrown instanceof Damaged ? thrown.file : undefined,
   };
 }
 

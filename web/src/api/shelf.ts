@@ -16,13 +16,20 @@ const done = <T>(asked: IDBRequest<T>) =>
     asked.onerror = () => reject(asked.error ?? new Error("IndexedDB"));
   });
 
+/** Works in one transaction; what it returns counts once that is complete. */
 async function within<T>(work: (store: IDBObjectStore) => Promise<T>, otherwise: T): Promise<T> {
   try {
     const asked = indexedDB.open(DATABASE, 1);
     asked.onupgradeneeded = () => asked.result.createObjectStore(STORE, { keyPath: "tab" });
     const database = await done(asked);
     try {
-      return await work(database.transaction(STORE, "readwrite").objectStore(STORE));
+      const transaction = database.transaction(STORE, "readwrite");
+      const complete = new Promise<void>((resolve, reject) => {
+        transaction.oncomplete = () => resolve();
+        transaction.onabort = () => reject(transaction.error ?? new Error("IndexedDB"));
+      });
+      const [answer] = await Promise.all([work(transaction.objectStore(STORE)), complete]);
+      return answer;
     } finally {
       database.close();
     }
@@ -41,12 +48,17 @@ export function shelved(tab: string): Promise<Record<string, Shelved>> {
   }, {});
 }
 
-/** Keeps a tab's files in place of those before; none at all forgets them. The oldest of other tabs make room. */
-export function shelve(tab: string, files: Record<string, Shelved>): Promise<void> {
-  return within(async (store) => {
-    const bytes = Object.values(files).reduce((sum, { file }) => sum + file.size, 0);
-    if (bytes === 0) return void (await done(store.delete(tab)));
-    const others = ((await done(store.getAll())) as Row[]).filter((row) => row.tab !== tab).sort((a, b) => b.time - a.time);
+/**
+ * Keeps a tab's files in place of those before; none at all forgets them, and so do files that cannot be kept. The oldest of other
+ * tabs make room.
+ */
+export async function shelve(tab: string, files: Record<string, Shelved>): Promise<void> {
+  // In a transaction of its own: what was there goes even where the browser has no room for what comes.
+  await within(async (store) => void (await done(store.delete(tab))), undefined);
+  const bytes = Object.values(files).reduce((sum, { file }) => sum + file.size, 0);
+  if (bytes === 0 || bytes > MOST_BYTES) return;
+  await within(async (store) => {
+    const others = ((await done(store.getAll())) as Row[]).sort((a, b) => b.time - a.time);
     let sum = bytes;
     for (const row of others) if ((sum += row.bytes) > MOST_BYTES) store.delete(row.tab);
     await done(store.put({ tab, time: Date.now(), bytes, files } satisfies Row));

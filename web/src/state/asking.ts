@@ -2,6 +2,7 @@
 import { clone } from "@bufbuild/protobuf";
 import { signal } from "@preact/signals";
 import { calls } from "../api/calls";
+import { newId } from "../api/id";
 import { insist } from "../api/insist";
 import { problemOf, type Problem } from "../api/problem";
 import type { Generation } from "../gen/ltx/v1/generation_pb";
@@ -22,16 +23,11 @@ export const asking = signal<Asking>({ is: "idle" });
 
 let stop = new AbortController();
 
-/** An id that no other request has; crypto.randomUUID is missing on plain HTTP beyond loopback. */
-export function newRequestId(): string {
-  return `page-${Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
-}
-
 /** Asks for `spec` with `pictures`; undefined when it was refused (then `asking` says why) or stopped. */
 export async function ask(spec: GenerationSpec, pictures: Pictures): Promise<Generation | undefined> {
   stop.abort();
   const { signal: stopped } = (stop = new AbortController());
-  const requestId = newRequestId();
+  const requestId = newId();
   let ids: string[];
   try {
     asking.value = { is: "uploading", waiting: undefined };

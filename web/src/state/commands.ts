@@ -8,6 +8,7 @@ import {
   Schedule,
   type GenerationSpec,
   type Image,
+  type LoraUse,
 } from "../gen/ltx/v1/spec_pb";
 
 /** Where the node is, and whether it wants a token; names of the files that hold the images. */
@@ -22,6 +23,12 @@ export function quoted(text: string): string {
 export function imagesOf({ images }: GenerationSpec): { start: Image | undefined; end: Image | undefined } {
   if (images.case === "image") return { start: images.value, end: undefined };
   return { start: images.value?.start, end: images.value?.end };
+}
+
+/** A LoRA with its strengths, as a mark and `--use-lora` write it. */
+export function loraWord({ name, strength, stage2Strength }: LoraUse): string {
+  const strengths = [strength, stage2Strength].filter((each) => each !== undefined);
+  return strengths.length ? `${name}=${strengths.join(",")}` : name;
 }
 
 /** A file's name as an argument: one that begins with a dash is no flag. */
@@ -61,10 +68,7 @@ export function submitCommand(spec: GenerationSpec, around: Surroundings): strin
   flag("strength", start?.strength);
   flag("end-strength", end?.strength);
   flag("image-crf", spec.imageCrf);
-  for (const { name, strength, stage2Strength } of spec.loras) {
-    const strengths = [strength, stage2Strength].filter((each) => each !== undefined);
-    flag("use-lora", strengths.length ? `${name}=${strengths.join(",")}` : name);
-  }
+  for (const lora of spec.loras) flag("use-lora", loraWord(lora));
   if (spec.beyondTrainedLength) words.push("--beyond-trained-length");
   flag("agent", spec.caller?.agent === Agent.AGENT_1 ? "1" : spec.caller?.agent === Agent.AGENT_2 ? "2" : undefined);
   flag("credits-low", spec.caller?.creditsLow);

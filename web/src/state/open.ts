@@ -2,8 +2,8 @@
 // follow theirs.
 import { batch, signal } from "@preact/signals";
 import { calls } from "../api/calls";
-import { insist } from "../api/insist";
-import { inPlace, untilSeen } from "../api/places";
+import { insist, pause } from "../api/insist";
+import { inPlace, seen } from "../api/places";
 import { problemOf, type Problem } from "../api/problem";
 import { follow } from "../api/watch";
 import type { Generation } from "../gen/ltx/v1/generation_pb";
@@ -63,11 +63,18 @@ async function run(id: string, stop: AbortSignal): Promise<void> {
       return follow(id, before.get(id)?.seen ?? 0n, leave, hear, wait);
     }, stop);
     if (followed) break;
-    glanced.value = true;
-    await untilSeen(document.hidden ? EVERY_MS * 4 : EVERY_MS, stop);
+    stop.throwIfAborted();
+    // A tab out of sight may be the only one.
+    glanced.value = !document.hidden;
+    await pause(document.hidden ? EVERY_MS * 4 : EVERY_MS, stop, seen);
     const now = await fetch();
-    if (now) live.value = { ...liveOf(now), preview: live.peek()?.preview };
-    if (now && isFinal(now.state)) break;
+    if (!now) continue;
+    // Following goes on behind what was looked at.
+    const { preview, cancelling = false } = live.peek() ?? {};
+    const looked: Live = { ...liveOf(now), seen: now.lastEvent, preview, cancelling };
+    before.set(id, looked);
+    live.value = looked;
+    if (isFinal(now.state)) return void before.delete(id);
   }
   before.delete(id);
   await fetch();

@@ -250,7 +250,8 @@ export const en = {
   madeAlt: "The frame that was made",
   givenGone: "The node no longer keeps the image that was given.",
   madeGone: "The node no longer keeps the file.",
-  madeUndecoded: "This browser cannot decode the video's last frame.",
+  unfetched: "The file could not be fetched.",
+  undecoded: "This browser cannot decode it.",
   comparing: "Fetching the pictures…",
   psnr: "PSNR",
   ssim: "SSIM",
@@ -405,6 +406,7 @@ export const en = {
   } satisfies Record<Reason, [title: string, remedy: string]>,
   unknownProblem: ["The node did not answer as expected", "Try again."] satisfies [title: string, remedy: string],
   nodeSays: "The node says",
+  cameDamaged: (file: string) => `${file} came damaged, twice: its SHA-256 is not the one that the node states.`,
   fields: {
     prompt: "Prompt", negative_prompt: "Negative prompt", width: "Width", height: "Height", frames: "Length", fps: "Frames a second",
     seed: "Seed", stages: "Stages", steps: "Steps", schedule: "Schedule", "guidance.cfg_scale": "Guidance (CFG)", model: "Model",

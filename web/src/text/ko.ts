@@ -232,7 +232,8 @@ export const ko: Texts = {
   madeAlt: "만들어진 프레임",
   givenGone: "노드가 준 이미지를 더 이상 보관하지 않습니다.",
   madeGone: "노드가 이 파일을 더 이상 보관하지 않습니다.",
-  madeUndecoded: "이 브라우저는 영상의 마지막 프레임을 디코딩할 수 없습니다.",
+  unfetched: "파일을 가져올 수 없습니다.",
+  undecoded: "이 브라우저에서 디코딩할 수 없습니다.",
   comparing: "그림을 가져오는 중…",
   psnr: "PSNR",
   ssim: "SSIM",
@@ -382,6 +383,7 @@ export const ko: Texts = {
   },
   unknownProblem: ["노드가 예상과 다르게 답했습니다", "다시 시도하세요."],
   nodeSays: "노드의 말",
+  cameDamaged: (file) => `${file}: 두 번 모두 손상된 채 도착했습니다. SHA-256이 노드가 밝힌 값과 다릅니다.`,
   fields: {
     prompt: "프롬프트", negative_prompt: "네거티브 프롬프트", width: "너비", height: "높이", frames: "길이", fps: "초당 프레임",
     seed: "시드", stages: "단계 구성", steps: "스텝", schedule: "스케줄", "guidance.cfg_scale": "가이던스(CFG)", model: "모델",

@@ -34,10 +34,15 @@ export function ProblemText(props: { problem: Problem }) {
           ))}
         </ul>
       )}
-      {!problem.reason && problem.sentence && (
-        <p class="hint" lang="en">
-          {problem.sentence}
-        </p>
+      {problem.damaged !== undefined ? (
+        <p class="hint">{t.cameDamaged(problem.damaged)}</p>
+      ) : (
+        !problem.reason &&
+        problem.sentence && (
+          <p class="hint" lang="en">
+            {problem.sentence}
+          </p>
+        )
       )}
       {problem.retrySeconds !== undefined && <p>{t.inSeconds(t.units.seconds(problem.retrySeconds))}</p>}
     </>

@@ -52,7 +52,7 @@ function Clip(props: { generation: Generation }) {
   const done = state === GenerationState.DONE;
   const kept = generation.outputs.length > 0;
   const spec = generation.spec!;
-  const [url, setUrl] = useState<Film>();
+  const [film, setFilm] = useState<Film>();
   const both = !!imagesOf(spec).end;
   const heading = useRef<HTMLHeadingElement>(null);
   // Who came here heard the heading of an empty view; the clip's own takes its place.
@@ -86,7 +86,7 @@ function Clip(props: { generation: Generation }) {
       {!isFinal(state) && live.value && <Progress generation={generation} live={live.value} />}
       {state === GenerationState.CANCELLED && <p class="note">{t.cancelled}</p>}
       {state === GenerationState.FAILED && <Failed />}
-      {done && kept && <Video key={generation.id} generation={generation} ready={setUrl} />}
+      {done && kept && <Video key={generation.id} generation={generation} ready={setFilm} />}
       {done && !kept && (
         <div class="note warn">
           <h2>{t.expired}</h2>
@@ -94,7 +94,7 @@ function Clip(props: { generation: Generation }) {
         </div>
       )}
       {isFinal(state) && <Actions generation={generation} />}
-      {done && kept && <Compare generation={generation} video={url} />}
+      {done && kept && <Compare generation={generation} video={film} />}
       <div class="clip-facts">
         {done && generation.mark && <Mark generation={generation} />}
         <Request generation={generation} />

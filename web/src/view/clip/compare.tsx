@@ -55,10 +55,10 @@ export function Compare(props: { generation: Generation; video: Film }) {
 
 function Pictures(props: { pair: Pair; how: "beside" | "over" }) {
   const t = text.value;
-  const { given, made, gone } = props.pair;
+  const { given, made } = props.pair;
   const [share, slide] = useState(50);
-  const givenCanvas = given && <Pixels pixels={given} label={t.givenAlt} />;
-  const madeCanvas = made && <Pixels pixels={made} label={t.madeAlt} />;
+  const givenCanvas = typeof given !== "string" && <Pixels pixels={given} label={t.givenAlt} />;
+  const madeCanvas = typeof made !== "string" && <Pixels pixels={made} label={t.madeAlt} />;
   if (props.how === "over" && givenCanvas && madeCanvas) {
     return (
       <div class="over-each-other">
@@ -90,11 +90,11 @@ function Pictures(props: { pair: Pair; how: "beside" | "over" }) {
   return (
     <div class="beside">
       <figure>
-        {givenCanvas ?? <p class="note">{t.givenGone}</p>}
+        {typeof given === "string" ? <p class="note">{given === "gone" ? t.givenGone : t[given]}</p> : givenCanvas}
         <figcaption>{t.given}</figcaption>
       </figure>
       <figure>
-        {madeCanvas ?? <p class="note">{gone ? t.madeGone : t.madeUndecoded}</p>}
+        {typeof made === "string" ? <p class="note">{made === "gone" ? t.madeGone : t[made]}</p> : madeCanvas}
         <figcaption>{t.made}</figcaption>
       </figure>
     </div>

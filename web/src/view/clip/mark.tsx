@@ -1,7 +1,7 @@
 // What the clip says of itself, and what was asked for.
-import { Conditioning, Flow, Schedule, type LoraUse } from "../../gen/ltx/v1/spec_pb";
+import { Conditioning, Flow, Schedule } from "../../gen/ltx/v1/spec_pb";
 import type { Generation } from "../../gen/ltx/v1/generation_pb";
-import { imagesOf } from "../../state/commands";
+import { imagesOf, loraWord } from "../../state/commands";
 import { moment, text } from "../../text";
 import { Facts } from "../parts";
 
@@ -53,12 +53,6 @@ export function Mark(props: { generation: Generation }) {
   );
 }
 
-/** A LoRA with its strengths, as a mark writes it. */
-function lora({ name, strength, stage2Strength }: LoraUse): string {
-  const strengths = [strength, stage2Strength].filter((each) => each !== undefined);
-  return strengths.length ? `${name}=${strengths.join(",")}` : name;
-}
-
 export function Digest(props: { text: string }) {
   return <code class="digest">{props.text}</code>;
 }
@@ -90,7 +84,7 @@ export function Request(props: { generation: Generation }) {
           [t.stg, guidance?.stgScale?.toString()],
           [t.stgBlocks, guidance?.stgBlocks.join(", ")],
           [t.rescale, guidance?.rescaleScale?.toString()],
-          [t.loras, spec.loras.map(lora).join(", ")],
+          [t.loras, spec.loras.map(loraWord).join(", ")],
           [t.conditioning, spec.conditioning ? lower(Conditioning[spec.conditioning]) : ""],
           [end ? t.startStrength : t.strength, start?.strength?.toString()],
           [t.endStrength, end?.strength?.toString()],

@@ -3,7 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import { fetchOutput } from "../../api/download";
 import { problemOf, type Problem } from "../../api/problem";
 import { Output, type Generation } from "../../gen/ltx/v1/generation_pb";
-import type { Film } from "../../state/pair";
+import { unfetched, type Film } from "../../state/pair";
 import { percent, text } from "../../text";
 import { ProblemText } from "../problem";
 
@@ -20,12 +20,13 @@ export function Video(props: { generation: Generation; ready(film: Film): void }
       ({ blob }) => {
         made = URL.createObjectURL(blob);
         setUrl(made);
-        props.ready(made);
+        props.ready({ url: made });
       },
       (thrown: unknown) => {
         if (stop.signal.aborted) return;
-        fail(problemOf(thrown));
-        props.ready("gone");
+        const problem = problemOf(thrown);
+        fail(problem);
+        props.ready({ lack: unfetched(problem) });
       },
     );
     return () => {

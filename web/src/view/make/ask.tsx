@@ -35,7 +35,9 @@ export function Ask(props: { blocked: boolean; show(): void }) {
     const pictures: Pictures = form.method.value === "ends" ? [start.value!, end.value!] : [start.value!];
     const made = await ask(specOf(emptySources()), pictures);
     if (!made) return;
-    forgetKept();
+    // What was chosen meanwhile, or for the other method, is still to be sent.
+    const given = [start.peek(), end.peek()].filter((each) => each !== undefined);
+    if (given.every((each) => pictures.includes(each))) forgetKept();
     go(`clip/${made.id}`);
   };
   const waiting = state.is === "sending" || state.is === "uploading" ? state.waiting : undefined;
