@@ -48,6 +48,24 @@ def test_the_same_by_asyncio(ltxd_nodes, spec, tmp_path):
     assert uploaded.width == 64 and verdict.verdict == ltxd.v1.VERDICT_UNLIMITED and about.version.startswith("ltxd ")
 
 
+def test_several_of_one_request(ltxd_nodes, spec):
+    node = ltxd_nodes(faults={"slow_steps_ms": 600_000})
+
+    async def more(generation):
+        async with node.aio_client() as client:
+            made = await client.create_several(spec, seeds=[3, 1])
+            cancelled = await client.cancel(generation.id, batch=True)
+            return made, cancelled
+
+    made = node.client.create_several(spec, count=3)
+    assert [one.spec.seed for one in made] == [made[0].spec.seed + at for at in range(3)]
+    others, _ = asyncio.run(more(made[1]))
+    assert [(one.spec.seed, one.batch.size) for one in others] == [(3, 2), (1, 2)]
+    for one in made:
+        with pytest.raises(ltxd.GenerationCancelled):
+            node.client.wait(one.id)
+
+
 def test_a_create_waits_for_a_node_that_starts(spec, tmp_path):
     """The node ends; a request meanwhile reaches it once it is back, and makes one clip."""
     with Node("tiny", folder=tmp_path / "node") as node:

@@ -41,8 +41,14 @@ class Client:
     def get(self, id_):
         return self.generations.GetGeneration(calls.GetGenerationRequest(id=id_), timeout=GUARD).generation
 
-    def cancel(self, id_):
-        return self.generations.CancelGeneration(calls.CancelGenerationRequest(id=id_), timeout=GUARD).generation
+    def create_several(self, spec, **more):
+        """The generations of one request: `seeds` or `count`, perhaps `request_id`."""
+        request = calls.CreateGenerationRequest(spec=spec, **more)
+        return list(self.generations.CreateGeneration(request, timeout=GUARD).generations)
+
+    def cancel(self, id_, batch=False):
+        request = calls.CancelGenerationRequest(id=id_, batch=batch)
+        return self.generations.CancelGeneration(request, timeout=GUARD).generation
 
     def list(self, **more):
         return list(self.generations.ListGenerations(calls.ListGenerationsRequest(**more), timeout=GUARD).generations)

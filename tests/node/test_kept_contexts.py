@@ -1,5 +1,5 @@
-"""Contexts that a node keeps: a hundred requests of ten prompts encode ten times, with a bounded cache; killed at any moment and with a
-damaged file it makes the same frames; what a deleted generation alone has used is gone."""
+"""What a node keeps of what it encoded: a hundred requests of ten prompts and one image encode as many, with a bounded cache; killed
+at any moment and with a damaged file it makes the same frames; what a deleted generation alone has used is gone."""
 
 import re, stat, urllib.request
 
@@ -39,9 +39,10 @@ def test_a_hundred_requests_of_ten_prompts(nodes):
             prompt = PROMPTS[turn % 10]
             assert frames(client, prompt, 7) == expected[prompt]
             assert count(port, "cache_memory_bytes") <= 1_000_000
-        assert counts(port) == [90, 10, 0]
+        # Of each request its prompt's context and its image's latent.
+        assert counts(port) == [90 + 99, 10 + 1, 0]
     files = [file for file in (node.data / "cache").iterdir()]
-    assert len(files) == 10
+    assert len(files) == 10 + 1
     assert stat.S_IMODE((node.data / "cache").stat().st_mode) == 0o700
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
     assert not any(b"heron" in file.read_bytes() for file in files)
@@ -74,7 +75,8 @@ def test_killed_and_damaged(nodes, rng):
     node.start()
     with node.client() as client:
         assert expected == {prompt: frames(client, prompt, 7) for prompt in expected}
-    assert counts(port) == [0, 3, 3] and "damaged" in node.log()
+    # The latent of the image that they share is computed once.
+    assert counts(port) == [2, 3 + 1, 3 + 1] and "damaged" in node.log()
 
 
 def test_what_a_generation_alone_has_used_goes_with_it(nodes):
@@ -84,9 +86,10 @@ def test_what_a_generation_alone_has_used_goes_with_it(nodes):
     with node.client() as client:
         one = client.finished(small(1, prompt="A lake.", **guided)).id
         two = client.finished(small(1, prompt="A boat.", **guided)).id
-        assert held() == 3
+        # Two prompts, the negative one, the image.
+        assert held() == 4
         assert client.check(small(2, prompt="A lake.", **guided)).estimate.fits
         client.generations.DeleteGeneration(calls.DeleteGenerationRequest(id=one))
-        assert held() == 2
+        assert held() == 3
         client.generations.DeleteGeneration(calls.DeleteGenerationRequest(id=two))
         assert held() == 0

@@ -81,6 +81,19 @@ class Client:
         request = v1.CreateGenerationRequest(request_id=request_id or uuid.uuid4().hex, spec=spec)
         return self._insist(self._generations.CreateGeneration, request).generation
 
+    def create_several(
+        self, spec: v1.GenerationSpec, *, seeds: Sequence[int] = (), count: int = 0, request_id: str = ""
+    ) -> Sequence[v1.Generation]:
+        """Asks for a clip for each of `seeds`, or for `count` of them with the spec's seed and those that follow it.
+
+        All of them are stored when this returns, or none. Each is a generation of its own, in the order of the seeds: watch, cancel
+        and download them by their ids. `request_id` is as in `create`.
+        """
+        request = v1.CreateGenerationRequest(
+            request_id=request_id or uuid.uuid4().hex, spec=spec, seeds=seeds, count=count
+        )
+        return self._insist(self._generations.CreateGeneration, request).generations
+
     def get(self, id_: str) -> v1.Generation:
         """A generation as it stands now."""
         return self._ask(self._generations.GetGeneration, v1.GetGenerationRequest(id=id_)).generation
@@ -136,9 +149,12 @@ class Client:
                 return _calls.result(event)
         raise LtxdError(f"{id_}: its events ended without an end")
 
-    def cancel(self, id_: str) -> v1.Generation:
-        """Cancels what is queued or running; still RUNNING in the answer until its step ends."""
-        return self._ask(self._generations.CancelGeneration, v1.CancelGenerationRequest(id=id_)).generation
+    def cancel(self, id_: str, *, batch: bool = False) -> v1.Generation:
+        """Cancels what is queued or running; still RUNNING in the answer until its step ends.
+
+        With `batch`, those that its request asked for beside it as well; what is done of them stays.
+        """
+        return self._ask(self._generations.CancelGeneration, v1.CancelGenerationRequest(id=id_, batch=batch)).generation
 
     def delete(self, id_: str) -> None:
         """Deletes a generation that has ended, with its outputs."""

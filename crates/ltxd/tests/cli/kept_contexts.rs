@@ -1,4 +1,4 @@
-//! A context that one command has kept spares the next one the text encoder, and changes nothing else; what is damaged, another's,
+//! What one command has kept spares the next one the text encoder and the video encoder, and changes nothing else; what is damaged, another's,
 //! or not wanted is computed.
 //!
 //! Must not know how contexts are kept.
@@ -53,18 +53,26 @@ fn the_second_run_encodes_nothing_and_makes_the_same_clip() {
         stages.iter().any(|need| need["stage"] == "text_encoding")
     };
     assert!(planned(&second) && !planned(&third), "{third}");
-    let peak = |summary: &Value| summary["peak_rss_bytes_by_stage"].get("text").is_some();
-    assert!(peak(&second) && !peak(&third), "{third}");
-    // Damage is computed anew.
-    let [file] = &kept(caches)[..] else { panic!("one prompt") };
-    let mut bytes = fs::read(file).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(file, &bytes).unwrap();
-    let damaged = made(&good(), caches, &[]);
-    assert_eq!((&damaged["contexts"], frames(&damaged)), (&contexts(0, 1), frames(&first)));
-    fs::write(file, &bytes[..middle]).unwrap();
-    assert_eq!(frames(&made(&good(), caches, &[])), frames(&first));
+    assert_eq!([&second["image_latents"], &third["image_latents"]], [&contexts(0, 1), &contexts(1, 0)]);
+    for stage in ["text", "images"] {
+        let peak = |summary: &Value| summary["peak_rss_bytes_by_stage"].get(stage).is_some();
+        assert!(peak(&second) && !peak(&third), "{stage}: {third}");
+    }
+    // Damage is computed anew: of the prompt's context and of the image's latent.
+    let files = kept(caches);
+    assert_eq!(files.len(), 2);
+    let damage = |damaged: &dyn Fn(&mut Vec<u8>)| {
+        for file in &files {
+            let mut bytes = fs::read(file).unwrap();
+            damaged(&mut bytes);
+            fs::write(file, bytes).unwrap();
+        }
+        let summary = made(&good(), caches, &[]);
+        assert_eq!([&summary["contexts"], &summary["image_latents"]], [&contexts(0, 1), &contexts(0, 1)]);
+        assert_eq!(frames(&summary), frames(&first));
+    };
+    damage(&|bytes| *bytes.last_mut().unwrap() ^= 1);
+    damage(&|bytes| bytes.truncate(bytes.len() / 2));
     assert_eq!(made(&good(), caches, &[])["contexts"], contexts(1, 0));
     // Another precision, other words, and the negative prompt beside known ones.
     assert_eq!(made(&good(), caches, &["--dtype=int8"])["contexts"], contexts(0, 1));
@@ -82,7 +90,7 @@ fn no_words_of_a_prompt_are_kept() {
     let caches = scratch();
     made(&good().with("prompt", "Xylophone"), caches.path(), &[]);
     let files = kept(caches.path());
-    assert_eq!(files.len(), 1);
+    assert_eq!(files.len(), 2);
     for file in files {
         let bytes = fs::read(&file).unwrap();
         assert!(!bytes.windows(9).any(|window| window.eq_ignore_ascii_case(b"xylophone")));

@@ -44,6 +44,7 @@ from ltxd.v1.errors_pb2 import (
     ErrorReason as ErrorReason,
 )
 from ltxd.v1.generation_pb2 import (
+    Batch as Batch,
     Cancelled as Cancelled,
     Cancelling as Cancelling,
     Done as Done,

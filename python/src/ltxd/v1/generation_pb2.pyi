@@ -239,6 +239,7 @@ class Generation(message.Message):
     OUTPUTS_EXPIRE_FIELD_NUMBER: builtins.int
     FAILURE_FIELD_NUMBER: builtins.int
     RESUMPTIONS_FIELD_NUMBER: builtins.int
+    BATCH_FIELD_NUMBER: builtins.int
     id: builtins.str
     """The node's id for it: a UUID of version 7, 36 characters, sortable by the time of creation."""
     request_id: builtins.str
@@ -305,6 +306,10 @@ class Generation(message.Message):
     def failure(self) -> Failure:
         """Why it failed; set when FAILED."""
 
+    @builtins.property
+    def batch(self) -> Batch:
+        """Its place among those that its request asked for; unset where it asked for one."""
+
     def __init__(
         self,
         *,
@@ -328,14 +333,43 @@ class Generation(message.Message):
         outputs_expire: timestamp_pb2.Timestamp | None = ...,
         failure: Failure | None = ...,
         resumptions: builtins.int = ...,
+        batch: Batch | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_queue_position", b"_queue_position", "created", b"created", "ended", b"ended", "failure", b"failure", "first_frame", b"first_frame", "last_frame", b"last_frame", "mark", b"mark", "measured", b"measured", "outputs_expire", b"outputs_expire", "predicted", b"predicted", "progress", b"progress", "queue_position", b"queue_position", "spec", b"spec", "started", b"started"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_queue_position", b"_queue_position", "batch", b"batch", "created", b"created", "ended", b"ended", "failure", b"failure", "first_frame", b"first_frame", "last_frame", b"last_frame", "mark", b"mark", "measured", b"measured", "outputs_expire", b"outputs_expire", "predicted", b"predicted", "progress", b"progress", "queue_position", b"queue_position", "spec", b"spec", "started", b"started"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_queue_position", b"_queue_position", "created", b"created", "ended", b"ended", "failure", b"failure", "first_frame", b"first_frame", "id", b"id", "last_event", b"last_event", "last_frame", b"last_frame", "mark", b"mark", "measured", b"measured", "method", b"method", "outputs", b"outputs", "outputs_expire", b"outputs_expire", "predicted", b"predicted", "progress", b"progress", "queue_position", b"queue_position", "request_id", b"request_id", "resumptions", b"resumptions", "spec", b"spec", "started", b"started", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_queue_position", b"_queue_position", "batch", b"batch", "created", b"created", "ended", b"ended", "failure", b"failure", "first_frame", b"first_frame", "id", b"id", "last_event", b"last_event", "last_frame", b"last_frame", "mark", b"mark", "measured", b"measured", "method", b"method", "outputs", b"outputs", "outputs_expire", b"outputs_expire", "predicted", b"predicted", "progress", b"progress", "queue_position", b"queue_position", "request_id", b"request_id", "resumptions", b"resumptions", "spec", b"spec", "started", b"started", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__queue_position: _TypeAlias = typing.Literal["queue_position"]  # noqa: Y015
     _WhichOneofArgType__queue_position: _TypeAlias = typing.Literal["_queue_position", b"_queue_position"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__queue_position) -> _WhichOneofReturnType__queue_position | None: ...
+
+@typing.final
+class Batch(message.Message):
+    """The place of a generation among those of one request."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ID_FIELD_NUMBER: builtins.int
+    INDEX_FIELD_NUMBER: builtins.int
+    SIZE_FIELD_NUMBER: builtins.int
+    id: builtins.str
+    """The id of the first of them, which stands for all."""
+    index: builtins.int
+    """Its place, from 0, in the order of the seeds."""
+    size: builtins.int
+    """How many the request asked for; some may have been deleted since."""
+    def __init__(
+        self,
+        *,
+        id: builtins.str = ...,
+        index: builtins.int = ...,
+        size: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["id", b"id", "index", b"index", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
 class Progress(message.Message):

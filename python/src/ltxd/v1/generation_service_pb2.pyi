@@ -53,50 +53,73 @@ class CreateGenerationRequest(message.Message):
 
     REQUEST_ID_FIELD_NUMBER: builtins.int
     SPEC_FIELD_NUMBER: builtins.int
+    SEEDS_FIELD_NUMBER: builtins.int
+    COUNT_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """The client's own id for this request, up to 128 bytes of ASCII letters, digits and `-_.:`; empty for none. The same id
     with the same spec gives the same generation, also after a restart, and also where the spec would be refused today; with
     another spec it is REQUEST_ID_REUSED.
     """
+    count: builtins.int
+    """Makes so many generations instead, with spec.seed, or one that the node draws, and the seeds that follow it. 0 and 1 make one.
+    Not beside `seeds`.
+    """
     @builtins.property
     def spec(self) -> spec_pb2.GenerationSpec:
         """What it is asked to be."""
+
+    @builtins.property
+    def seeds(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Makes a generation of the spec for each of these seeds, at most as many as Limits.outputs allows and none of them twice;
+        spec.seed is left out then. All are accepted, or none. Prompts and images are encoded once for all. Each has an id, a mark,
+        progress, files and an ending of its own, and may be cancelled or deleted by itself.
+        """
 
     def __init__(
         self,
         *,
         request_id: builtins.str = ...,
         spec: spec_pb2.GenerationSpec | None = ...,
+        seeds: abc.Iterable[builtins.int] | None = ...,
+        count: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["request_id", b"request_id", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["count", b"count", "request_id", b"request_id", "seeds", b"seeds", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
 class CreateGenerationResponse(message.Message):
-    """The generation."""
+    """The generation, or all of several."""
 
     DESCRIPTOR: descriptor.Descriptor
 
     GENERATION_FIELD_NUMBER: builtins.int
     EXISTED_FIELD_NUMBER: builtins.int
+    GENERATIONS_FIELD_NUMBER: builtins.int
     existed: builtins.bool
     """Whether the request_id came before."""
     @builtins.property
     def generation(self) -> generation_pb2.Generation:
-        """It is QUEUED, or further when the request_id came before."""
+        """The first. It is QUEUED, or further when the request_id came before."""
+
+    @builtins.property
+    def generations(self) -> containers.RepeatedCompositeFieldContainer[generation_pb2.Generation]:
+        """All of them, in the order of their seeds, the first included. Of a request_id that came before, those that have not been
+        deleted since; the id goes with the first.
+        """
 
     def __init__(
         self,
         *,
         generation: generation_pb2.Generation | None = ...,
         existed: builtins.bool = ...,
+        generations: abc.Iterable[generation_pb2.Generation] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["generation", b"generation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["existed", b"existed", "generation", b"generation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["existed", b"existed", "generation", b"generation", "generations", b"generations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -156,6 +179,7 @@ class ListGenerationsRequest(message.Message):
     CREATED_BEFORE_FIELD_NUMBER: builtins.int
     MODEL_FIELD_NUMBER: builtins.int
     TEXT_FIELD_NUMBER: builtins.int
+    BATCH_ID_FIELD_NUMBER: builtins.int
     page_size: builtins.int
     """How many, 1 to 500; 0 is 50."""
     page_token: builtins.str
@@ -166,6 +190,8 @@ class ListGenerationsRequest(message.Message):
     """Only those of this model, by its own name, at most 256 bytes; empty is all."""
     text: builtins.str
     """Only those whose prompt contains this, at most 256 bytes; upper and lower case of A to Z are the same. Empty is all."""
+    batch_id: builtins.str
+    """Only those of one request that asked for several: Batch.id. Empty is all."""
     @builtins.property
     def states(self) -> containers.RepeatedScalarFieldContainer[generation_pb2.GenerationState.ValueType]:
         """Only these states; empty is all."""
@@ -189,10 +215,11 @@ class ListGenerationsRequest(message.Message):
         created_before: timestamp_pb2.Timestamp | None = ...,
         model: builtins.str = ...,
         text: builtins.str = ...,
+        batch_id: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["created_before", b"created_before", "created_from", b"created_from"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["created_before", b"created_before", "created_from", b"created_from", "method", b"method", "model", b"model", "page_size", b"page_size", "page_token", b"page_token", "states", b"states", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch_id", b"batch_id", "created_before", b"created_before", "created_from", b"created_from", "method", b"method", "model", b"model", "page_size", b"page_size", "page_token", b"page_token", "states", b"states", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -289,16 +316,20 @@ class CancelGenerationRequest(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     ID_FIELD_NUMBER: builtins.int
+    BATCH_FIELD_NUMBER: builtins.int
     id: builtins.str
     """The generation's id."""
+    batch: builtins.bool
+    """Whether those that its request asked for beside it are cancelled as well. What is DONE of them stays."""
     def __init__(
         self,
         *,
         id: builtins.str = ...,
+        batch: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["id", b"id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch", b"batch", "id", b"id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

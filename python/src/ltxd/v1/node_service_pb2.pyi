@@ -444,6 +444,7 @@ class Limits(message.Message):
     OUTPUT_SECONDS_FIELD_NUMBER: builtins.int
     STORAGE_BYTES_FIELD_NUMBER: builtins.int
     CALLS_PER_SECOND_FIELD_NUMBER: builtins.int
+    OUTPUTS_FIELD_NUMBER: builtins.int
     message_bytes: builtins.int
     """Bytes of one message that comes in. Answers stay below 4 MiB, which every client takes."""
     image_bytes: builtins.int
@@ -462,6 +463,8 @@ class Limits(message.Message):
     """Bytes that outputs and uploads may take together."""
     calls_per_second: builtins.float
     """Calls of any kind a second of one client, on average; a stream counts when it opens."""
+    outputs: builtins.int
+    """Generations that one request may ask for."""
     def __init__(
         self,
         *,
@@ -474,10 +477,11 @@ class Limits(message.Message):
         output_seconds: builtins.int = ...,
         storage_bytes: builtins.int = ...,
         calls_per_second: builtins.float = ...,
+        outputs: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["calls_per_second", b"calls_per_second", "concurrent_streams", b"concurrent_streams", "image_bytes", b"image_bytes", "image_pixels", b"image_pixels", "message_bytes", b"message_bytes", "output_seconds", b"output_seconds", "prompt_bytes", b"prompt_bytes", "requests_per_second", b"requests_per_second", "storage_bytes", b"storage_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["calls_per_second", b"calls_per_second", "concurrent_streams", b"concurrent_streams", "image_bytes", b"image_bytes", "image_pixels", b"image_pixels", "message_bytes", b"message_bytes", "output_seconds", b"output_seconds", "outputs", b"outputs", "prompt_bytes", b"prompt_bytes", "requests_per_second", b"requests_per_second", "storage_bytes", b"storage_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
