@@ -10,8 +10,8 @@ use ltx_types::{Seed, Stage, settings::Bounded};
 use std::path::Path;
 
 fn open(data: &Path, options: FakeOptions, change: impl FnOnce(&mut Settings)) -> Jobs {
-    let none = || Bounded::new(0).unwrap();
-    let cache = CacheSettings { bytes: none(), memory_bytes: none(), days: none() };
+    let bytes = Bounded::new(0).unwrap();
+    let cache = CacheSettings { bytes, memory_bytes: bytes, days: Bounded::new(0).unwrap() };
     let mut settings = Settings { cache, ..settings(data) };
     change(&mut settings);
     Jobs::open(settings.check().unwrap(), surroundings(options)).unwrap()
@@ -38,11 +38,11 @@ fn each_is_what_a_request_of_its_own_makes_and_the_text_is_encoded_once() {
     let jobs = open(folder.path(), options, |_| {});
     let alone = [7, 3, 9].map(|seed| {
         let id = submit_draft(&jobs, "a", draft("a lake", seed)).unwrap().record.id;
-        frames_of(&ended(&jobs, "a", id)).to_owned()
+        frames_of(&ended(&jobs, "a", id))
     });
     let made = all(jobs.submit(&client("a"), several(&[7, 3, 9], None)).unwrap());
     let ends: Vec<_> = made.iter().map(|record| ended(&jobs, "a", record.id)).collect();
-    assert!(ends.iter().map(frames_of).eq(alone.iter()), "{ends:?}");
+    assert!(ends.iter().map(frames_of).eq(alone), "{ends:?}");
     let encoded = |record: &GenerationRecord| {
         let stages = &record.outcome.as_ref().unwrap().stages;
         stages.iter().any(|time| time.stage == Stage::TextEncoding)

@@ -28,7 +28,7 @@ use ltx_engine::long_prompts;
 use ltx_nn::{Compute, DTYPES, DeviceChoice, Level};
 use ltx_pipeline::{Engine, EngineOptions, resolved};
 use ltx_policy::{ModelIdentity, ModelNames, PolicyConfig, admit};
-use ltx_types::{CancelToken, GenerationDraft, LoraChoice, ModelFiles, ModelRules, Stages};
+use ltx_types::{CancelToken, GenerationDraft, LoraChoice, ModelFiles, ModelRules, Outputs, Stages};
 use std::{path::PathBuf, process::ExitCode};
 
 /// The node named in the mark of what the command line makes.
@@ -123,7 +123,6 @@ pub(crate) fn run(arguments: &Arguments, level: Level) -> Result<ExitCode> {
 
 fn make(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     arguments.check_outputs()?;
-    let outputs = arguments.several.outputs()?;
     let (model, names) = if library::is_path(&arguments.model) {
         (Model::from_path(arguments)?, ModelNames::new(vec![], [])) // A path needs no manifests.
     } else {
@@ -131,7 +130,11 @@ fn make(arguments: &Arguments, level: Level) -> Result<ExitCode> {
         let names = library.names();
         (Model::named(&arguments.model, &library, &names), names)
     };
-    let (draft, policy) = (arguments.draft(&model)?, PolicyConfig::new(names));
+    let (mut draft, policy) = (arguments.draft(&model)?, PolicyConfig::new(names));
+    let outputs = arguments.several.outputs().unwrap_or_else(|fault| {
+        draft.faults.push(fault);
+        Outputs::One
+    });
     let (seed, further) = outputs.seeds(draft.seed);
     let with_seed = |seed| admit(&model.ask(), GenerationDraft { seed, ..draft.clone() }, &policy);
     let admitted = with_seed(seed)?;

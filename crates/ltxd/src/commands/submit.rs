@@ -19,7 +19,7 @@ use crate::{
 };
 use anyhow::Result;
 use ltx_proto::v1::{CreateGenerationRequest, Generation, Output};
-use ltx_types::Seed;
+use ltx_types::{FieldErrors, Seed};
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 #[derive(clap::Args)]
@@ -61,7 +61,7 @@ fn submit(arguments: &Arguments) -> Result<ExitCode> {
     if let Some(to) = &arguments.preview {
         Written::Png.check("preview", to)?;
     }
-    arguments.several.outputs()?;
+    arguments.several.outputs().map_err(FieldErrors::from)?;
     arguments.connection.run(async |node| {
         let spec = arguments.spec.with_images(&node).await?;
         let request = CreateGenerationRequest {
