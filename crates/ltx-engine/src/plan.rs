@@ -46,6 +46,8 @@ pub struct BlocksNeed {
     pub all: usize,
     /// Bytes of the largest in memory.
     pub bytes: u64,
+    /// Whether those that stay have no more bits than they are stored in, and are widened while they are multiplied.
+    pub compact: bool,
 }
 
 /// How the decoder goes through the clip.

@@ -4,7 +4,9 @@
 mod common;
 
 use common::{behind, client, ended, files, frames_of, settings, submission, submit, submit_draft, surroundings};
-use ltx_jobs::{Batch, CacheSettings, Filter, GenerationRecord, Jobs, JobsError, Settings, State, Submission, Submitted};
+use ltx_jobs::{
+    Batch, CacheSettings, Filter, GenerationRecord, Jobs, JobsError, Settings, State, Submission, Submitted,
+};
 use ltx_testkit::fake::{FakeOptions, Gate, draft};
 use ltx_types::{Seed, Stage, settings::Bounded};
 use std::path::Path;

@@ -4,9 +4,9 @@ use candle_core::{DType, Device, IndexOp, Tensor};
 use ltx_model::{
     config::section,
     part::Module,
-    transformer::{BlockSkips, TokenTimesteps, Transformer, TransformerConfig, TransformerInput},
+    transformer::{BlockSkips, HeldBlocks, TokenTimesteps, Transformer, TransformerConfig, TransformerInput},
 };
-use ltx_nn::{NnError, RopeTable, Taps};
+use ltx_nn::{NnError, RopeTable, Taps, matrix::Use};
 use ltx_testkit::{LAYER, assert_close, checkpoint, goldens};
 use std::collections::HashMap;
 
@@ -101,11 +101,13 @@ fn streamed_blocks_give_the_same_bits_however_many_are_held() {
     };
     let whole = transformer();
     let expected = velocity(&whole);
-    for held in 0..=whole.config().num_layers {
-        let weights = checkpoint().1;
-        let streamed = Transformer::open(&weights, whole.config(), held).unwrap();
-        for pass in 0..2 {
-            assert!(velocity(&streamed) == expected, "{held} held, pass {pass}");
+    for count in 0..=whole.config().num_layers {
+        for usage in [Use::Stays, Use::Compact] {
+            let (weights, held) = (checkpoint().1, HeldBlocks { count, usage });
+            let streamed = Transformer::open(&weights, whole.config(), held).unwrap();
+            for pass in 0..2 {
+                assert!(velocity(&streamed) == expected, "{held:?}, pass {pass}");
+            }
         }
     }
 }

@@ -95,7 +95,7 @@ impl Vb {
     fn stage(&self) -> Option<&Staging> {
         match self.usage {
             Use::Streamed => self.staging.as_deref(),
-            Use::Stays | Use::Once => None,
+            Use::Stays | Use::Compact | Use::Once => None,
         }
     }
 

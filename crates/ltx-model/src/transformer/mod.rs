@@ -15,5 +15,5 @@ mod timesteps;
 pub use config::TransformerConfig;
 use entries::SECTION;
 pub use footprint::StepShape;
-pub use model::{BlockSkips, Transformer, TransformerInput};
+pub use model::{BlockSkips, HeldBlocks, Transformer, TransformerInput};
 pub use timesteps::TokenTimesteps;

@@ -13,9 +13,18 @@ use crate::{layers::Layers, part::Module};
 use candle_core::{DType, Tensor};
 use ltx_nn::{
     Compute, Linear, Modulation, NnError, Recorder, Result, RopePairs, RopeTable, ShiftScale, Taps, Vb,
-    fractional_rope_table, layer_norm_modulate,
+    fractional_rope_table, layer_norm_modulate, matrix::Use,
 };
 use ltx_types::Part;
+
+/// Blocks that stay in memory between passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeldBlocks {
+    /// How many; the others are loaded anew in every pass.
+    pub count: usize,
+    /// What they are loaded for: [`Use::Stays`], or [`Use::Compact`] where memory is short. Results are the same.
+    pub usage: Use,
+}
 
 /// The blocks whose self-attention one pass skips.
 #[derive(Debug, Clone, Copy)]
@@ -68,7 +77,8 @@ impl Module for Transformer {
     type Config = TransformerConfig;
 
     fn load(root: &Vb, config: &TransformerConfig) -> Result<Self> {
-        let transformer = Self::open(root, config, config.num_layers)?;
+        let all = HeldBlocks { count: config.num_layers, usage: Use::Stays };
+        let transformer = Self::open(root, config, all)?;
         transformer.load_held()?;
         Ok(transformer)
     }
@@ -91,12 +101,13 @@ impl Transformer {
     ///
     /// # Errors
     /// As [`ltx_nn::Weights::tensor`].
-    pub fn open(root: &Vb, config: &TransformerConfig, held: usize) -> Result<Self> {
+    pub fn open(root: &Vb, config: &TransformerConfig, held: HeldBlocks) -> Result<Self> {
         let vb = root.pp(Self::PREFIX);
         let (dim, layers) = (config.inner_dim(), config.num_layers);
         let blocks = {
             let config = config.clone();
-            Layers::new(vb.pp("transformer_blocks"), (layers, held), move |vb, _| Block::load(vb, &config))
+            let vb = vb.pp("transformer_blocks").used(held.usage);
+            Layers::new(vb, (layers, held.count), move |vb, _| Block::load(vb, &config))
         };
         // What is before and behind the blocks stays exact: it is little work, and everything follows from it.
         let vb = vb.exact();

@@ -12,6 +12,8 @@ use candle_core::DType;
 pub enum Use {
     /// Many products: the layer stays, and the form that is multiplied fastest is worth making.
     Stays,
+    /// Many products, where memory is short: the layer stays, in no more bits than it is stored in.
+    Compact,
     /// One product or a few.
     Once,
     /// One pass: the layer is dropped behind it and loaded again for the next, through a staging where there is one.
@@ -123,17 +125,18 @@ fn in_16_bits(stored: StoredKind, dtype: DType) -> Form {
 /// On the CPU in f32, floats that are multiplied often are laid out for it. What is packed otherwise is decoded while it is
 /// multiplied, however often that is: memory is what it is packed for.
 fn in_f32(matrix: &Description, arithmetic: &Arithmetic, usage: Use) -> Form {
-    let often = match usage {
-        Use::Stays => true,
-        Use::Once | Use::Streamed => false,
+    let (stays, often) = match usage {
+        Use::Stays => (true, true),
+        Use::Compact => (true, false),
+        Use::Once | Use::Streamed => (false, false),
     };
     match matrix.kind {
         StoredKind::ShapeAlone => Form::Rows(DType::F32),
         StoredKind::Floats(_) | StoredKind::Packed(_) if arithmetic.eight_bit && is_rounded(matrix) => Form::EightBit,
-        StoredKind::Floats(_) if often => Form::Panels,
+        StoredKind::Floats(_) if stays => Form::Panels,
         StoredKind::Floats(_) => Form::Rows(DType::F32),
+        StoredKind::Packed(Packing::Bf16) if arithmetic.tiles && stays => Form::Tiles,
         StoredKind::Packed(packing) if !packing.is_half() || !often => Form::Packed(packing),
-        StoredKind::Packed(Packing::Bf16) if arithmetic.tiles => Form::Tiles,
         StoredKind::Packed(_) => Form::Panels,
     }
 }
@@ -205,6 +208,27 @@ mod tests {
             assert_eq!(form(&matrix(kind), &arithmetic, Use::Stays), stays, "{kind:?} {arithmetic:?}");
             assert_eq!(form(&matrix(kind), &arithmetic, Use::Once), once, "{kind:?} {arithmetic:?}");
             assert_eq!(form(&matrix(kind), &arithmetic, Use::Streamed), once, "{kind:?} {arithmetic:?}");
+        }
+    }
+
+    #[test]
+    fn what_stays_where_memory_is_short_has_no_more_bits_than_it_is_stored_in() {
+        for (arithmetic, kind, compact) in [
+            (CPU, BF16, Form::Packed(Packing::Bf16)),
+            (CPU, F16, Form::Packed(Packing::F16)),
+            (AMX, BF16, Form::Tiles),
+            (AMX, F16, Form::Packed(Packing::F16)),
+            (CPU, FLOATS, Form::Panels),
+            (INT8, BF16, Form::EightBit),
+            (CPU_BF16, BF16, Form::Rows(DType::BF16)),
+            (GPU, BF16, Form::GpuRows(DType::BF16)),
+            (GPU, FP8, Form::GpuFp8),
+        ] {
+            assert_eq!(form(&matrix(kind), &arithmetic, Use::Compact), compact, "{kind:?} {arithmetic:?}");
+        }
+        for kind in [FP8, Q4_K, NVFP4] {
+            let of = |usage| form(&matrix(kind), &CPU, usage);
+            assert_eq!(of(Use::Compact), of(Use::Stays), "{kind:?}");
         }
     }
 

@@ -9,6 +9,8 @@ use crate::{
     decode::{Cut, Smallest, chosen},
 };
 use ltx_engine::{BlocksNeed, DecodingNeed, MemoryPlan, TileSizes};
+use ltx_model::transformer::HeldBlocks;
+use ltx_nn::matrix::Use;
 use ltx_types::{Generation, LatentShape, Part};
 use ltx_weights::Wear;
 
@@ -18,7 +20,7 @@ pub(crate) struct Fit {
     /// Parts that stay in memory once they were loaded.
     pub(crate) kept: Vec<Part>,
     /// Transformer blocks that stay while it samples; the others are streamed.
-    pub(crate) held: usize,
+    pub(crate) held: HeldBlocks,
     /// Whether there is room for a preview between two steps.
     pub(crate) previews: bool,
     /// Tiles of the decoder.
@@ -53,7 +55,7 @@ impl Engine {
     }
 
     /// The most comfortable way that the budget allows: parts stay; no part stays, but the whole transformer is in memory while
-    /// it samples; as many of its blocks as possible; the same without previews. Else the least that is possible. Parts do not
+    /// it samples; the same in no more bits than it is stored in; as many of its blocks as possible; the same without previews. Else the least that is possible. Parts do not
     /// stay at the price of tiles below the official ones.
     pub(super) fn fitted(&self, shape: &PlanShape) -> (Fit, MemoryPlan) {
         let all = self.architecture().transformer.num_layers;
@@ -67,7 +69,12 @@ impl Engine {
                 gpu: self.placement.is_gpu(),
                 stages: self.needs(shape, &fit, sizes),
                 process: self.process_bytes(),
-                blocks: BlocksNeed { held: fit.held, all, bytes: sizes.larger.block },
+                blocks: BlocksNeed {
+                    held: fit.held.count,
+                    all,
+                    bytes: sizes.larger.held_block(fit.held.usage),
+                    compact: fit.held.usage == Use::Compact && sizes.larger.have_a_compact_form(),
+                },
                 decoding: DecodingNeed { count: lengths.iter().map(|axis| axis.count).product(), tiles: fit.tiles },
                 budget: self.options.memory,
             };
@@ -75,19 +82,23 @@ impl Engine {
         };
         let (previews, kept) = (self.options.previews, self.kept_parts(&sizes.larger));
         let tiles = self.tiles((shape, &sizes.larger), &kept, Smallest::Official);
-        let whole = plan(Fit { kept, held: all, previews, tiles, wear: wear.clone() });
+        let blocks = |count, usage| HeldBlocks { count, usage };
+        let whole = plan(Fit { kept, held: blocks(all, Use::Stays), previews, tiles, wear: wear.clone() });
         if whole.1.fits() {
             return whole;
         }
         let tiles = self.tiles((shape, &sizes.larger), &[], Smallest::Least);
         let alone = |held, previews| plan(Fit { kept: Vec::new(), held, previews, tiles, wear: wear.clone() });
         for previews in [previews, false] {
-            let most = (0..=all).rev().map(|held| alone(held, previews)).find(|(_, plan)| plan.fits());
+            // What is read in every pass costs more than what is widened in every product.
+            let compact = (0..=all).rev().map(|count| blocks(count, Use::Compact));
+            let fastest = std::iter::once(blocks(all, Use::Stays));
+            let most = fastest.chain(compact).map(|held| alone(held, previews)).find(|(_, plan)| plan.fits());
             if let Some(most) = most {
                 return most;
             }
         }
-        alone(0, false)
+        alone(blocks(0, Use::Compact), false)
     }
 
     /// The decoder's tiles: those that were asked for; else the official ones, and on a GPU as large ones as its budget holds

@@ -8,7 +8,7 @@ use ltx_model::{
     footprint::{Placement, Stack, streamed_bytes},
     part::Module,
     text_encoder::{Connector, FeatureProjection},
-    transformer::Transformer,
+    transformer::{HeldBlocks, Transformer},
 };
 use ltx_nn::{
     Compute,
@@ -30,6 +30,8 @@ pub(crate) struct Sizes {
     streamed_block: u64,
     /// While a layer that stays is loaded, one matrix lies there in its stored form as well.
     second_form: u64,
+    /// The transformer's blocks in no more bits than they are stored in.
+    compact: Compact,
     /// The largest of the connector's, streamed.
     pub(crate) connector_block: u64,
     /// The largest layer of the language model; it is always streamed.
@@ -38,6 +40,14 @@ pub(crate) struct Sizes {
     pub(crate) small: u64,
     /// All layers of the language model.
     pub(crate) gemma: u64,
+}
+
+/// Blocks that stay where memory is short.
+#[derive(Debug, Clone, Copy, Default)]
+struct Compact {
+    sum: u64,
+    block: u64,
+    second_form: u64,
 }
 
 /// The sizes in each stage.
@@ -101,7 +111,10 @@ impl Sizes {
         let transformer = sizes.parts.entry(Part::Transformer).or_default();
         *transformer = transformer.saturating_sub(exact) + sizes.blocks;
         sizes.streamed_block = layers(&blocks, |tensor| blocks_rule.streamed(tensor)).layer;
-        sizes.second_form = layers(&blocks, |tensor| blocks_rule.loading(tensor)).tensor;
+        sizes.second_form = layers(&blocks, |tensor| blocks_rule.loading(tensor, Use::Stays)).tensor;
+        let compact = layers(&blocks, |tensor| blocks_rule.bytes(tensor, Use::Compact));
+        let second_form = layers(&blocks, |tensor| blocks_rule.loading(tensor, Use::Compact)).tensor;
+        sizes.compact = Compact { sum: compact.sum, block: compact.layer, second_form };
         let connector = ltx.architecture.text.as_ref().map(|text| (&*ltx.tensors, text.connector.stack()));
         let of_connector = |bytes: &dyn Fn(Footprint<'_>) -> u64| {
             connector.as_ref().map_or_else(Layers::default, |connector| layers(connector, bytes))
@@ -136,6 +149,11 @@ impl Sizes {
             block: self.block.max(other.block),
             streamed_block: self.streamed_block.max(other.streamed_block),
             second_form: self.second_form.max(other.second_form),
+            compact: Compact {
+                sum: self.compact.sum.max(other.compact.sum),
+                block: self.compact.block.max(other.compact.block),
+                second_form: self.compact.second_form.max(other.compact.second_form),
+            },
             connector_block: self.connector_block.max(other.connector_block),
             gemma_layer: self.gemma_layer.max(other.gemma_layer),
             small: self.small.max(other.small),
@@ -148,11 +166,25 @@ impl Sizes {
         self.parts.get(&part).copied().unwrap_or(0)
     }
 
-    /// The transformer with `held` of its `all` blocks in memory, and two of the others.
-    pub(crate) fn transformer(&self, held: usize, all: usize) -> u64 {
-        let streamed = streamed_bytes(self.streamed_block, all - held.min(all));
-        let blocks = self.blocks * held as u64 / all.max(1) as u64 + streamed;
-        self.part(Part::Transformer).saturating_sub(self.blocks) + blocks + if held > 0 { self.second_form } else { 0 }
+    /// The transformer with some of its `all` blocks in memory, and two of the others.
+    pub(crate) fn transformer(&self, HeldBlocks { count, usage }: HeldBlocks, all: usize) -> u64 {
+        let (sum, second_form) = match usage {
+            Use::Compact => (self.compact.sum, self.compact.second_form),
+            Use::Stays | Use::Once | Use::Streamed => (self.blocks, self.second_form),
+        };
+        let streamed = streamed_bytes(self.streamed_block, all - count.min(all));
+        let blocks = sum * count as u64 / all.max(1) as u64 + streamed;
+        self.part(Part::Transformer).saturating_sub(self.blocks) + blocks + if count > 0 { second_form } else { 0 }
+    }
+
+    /// Bytes of the largest block that stays.
+    pub(crate) fn held_block(&self, usage: Use) -> u64 {
+        if usage == Use::Compact { self.compact.block } else { self.block }
+    }
+
+    /// Whether blocks may stay in fewer bytes than those that are multiplied fastest.
+    pub(crate) fn have_a_compact_form(&self) -> bool {
+        self.compact.sum < self.blocks
     }
 }
 
@@ -184,13 +216,13 @@ impl Rule<'_> {
     }
 
     /// Bytes that lie beside a tensor that stays while it is loaded.
-    fn loading(self, tensor: Footprint<'_>) -> u64 {
+    fn loading(self, tensor: Footprint<'_>, usage: Use) -> u64 {
         let (on_gpu, count) = (self.arithmetic.on_gpu, values(tensor.shape));
         match self.matrix(tensor) {
             // The sum with a LoRA, and what is added to, in f32.
             Some(matrix) if on_gpu && self.is_adapted(tensor) && !matrix.has_pairs => 2 * matrix.kind.bytes(count),
-            Some(matrix) => self.form(Some(matrix), Use::Stays).bytes_while_loading(matrix.kind, count),
-            None => match self.form(None, Use::Stays).bytes(count) {
+            Some(matrix) => self.form(Some(matrix), usage).bytes_while_loading(matrix.kind, count),
+            None => match self.form(None, usage).bytes(count) {
                 bytes if !on_gpu => bytes,
                 bytes if self.arithmetic.dtype == DType::F32 || tensor.stored == bytes => 0,
                 _ => tensor.stored,
@@ -263,7 +295,8 @@ mod tests {
             matrix(2048, Packing::Fp8 { scale: 1.0 }),
         );
         // In its last form, streamed, and beside it while it is loaded.
-        let found = |rule: Rule<'_>, tensor| [rule.staying(tensor), rule.streamed(tensor), rule.loading(tensor)];
+        let found =
+            |rule: Rule<'_>, tensor| [rule.staying(tensor), rule.streamed(tensor), rule.loading(tensor, Use::Stays)];
         for (tensor, dtype, expected) in [
             (bf16, DType::BF16, [4096, 4096, 0]),
             (bf16, DType::F32, [8192, 8192, 0]),
@@ -289,7 +322,7 @@ mod tests {
         {
             let arithmetic = Arithmetic { on_gpu, dtype, eight_bit: true, tiles: false };
             let rule = Rule { arithmetic, loras: &loras, stage: SamplingStage::First, wear: &wear };
-            assert_eq!([rule.staying(norm), rule.loading(norm)], expected, "{dtype:?} {on_gpu}");
+            assert_eq!([rule.staying(norm), rule.loading(norm, Use::Stays)], expected, "{dtype:?} {on_gpu}");
         }
     }
 }

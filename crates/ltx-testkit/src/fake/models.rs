@@ -62,7 +62,7 @@ impl Models for FakeModels {
     fn plan(&self, _: &str, request: &Generation) -> Option<MemoryPlan> {
         let activations = (request.pixels.width * request.pixels.height * request.frames.get()) as u64;
         let need = StageNeed { stage: Stage::Denoising, weights: 0, resident: 0, activations };
-        let blocks = BlocksNeed { held: 1, all: 1, bytes: 0 };
+        let blocks = BlocksNeed { held: 1, all: 1, bytes: 0, compact: false };
         let decoding = DecodingNeed { count: 1, tiles: TileSizes::default() };
         Some(MemoryPlan { gpu: false, stages: vec![need], process: 48 << 20, blocks, decoding, budget: None })
     }
