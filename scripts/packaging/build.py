@@ -2,7 +2,7 @@
 
 import os, re, sys
 
-from common import ROOT, WORK, run, said
+from common import CARGO_HOME, ROOT, WORK, run, said
 
 # Of Debian 10, Ubuntu 18.10, RHEL 8: manylinux_2_28.
 GLIBC = "2.28"
@@ -24,7 +24,8 @@ def build():
         **os.environ,
         "CARGO_TARGET_DIR": str(cargo),
         "PKG_CONFIG_LIBDIR": str(ffmpeg / "lib/pkgconfig"),
-        "PATH": f"{ROOT / 'scripts/packaging/old-glibc'}:{os.environ['HOME']}/.cargo/bin:{os.environ['PATH']}",
+        "CARGO_ENCODED_RUSTFLAGS": "\x1f".join(flags(cargo)),
+        "PATH": f"{ROOT / 'scripts/packaging/old-glibc'}:{os.environ['PATH']}",
         "LTXD_ZIG": f"{zig / 'bin/python'} -m ziglang",
         "LTXD_GLIBC": GLIBC,
         "LTXD_ARCHIVES": str(ffmpeg / "lib"),
@@ -34,8 +35,22 @@ def build():
     needs = needed(binary)
     if not runs_anywhere(needs):
         sys.exit(f"package: the binary needs more than glibc {GLIBC}: {needs}")
+    if named := [folder for folder in folders(cargo) if f"{folder}/".encode() in binary.read_bytes()]:
+        print(f"package: the binary names folders of this machine: {', '.join(map(str, named))}", flush=True)
     print(f"package: {binary} needs {', '.join(sorted(needs['libraries']))}, glibc {needs['glibc']}", flush=True)
     return binary
+
+
+def folders(target):
+    """{folder of this machine: its name in the binary's messages}; rustc takes the last one that fits."""
+    return {ROOT: "/ltxd", target: "/target", CARGO_HOME.resolve(): "/cargo"}
+
+
+def flags(target):
+    """rustc's flags, whoever's they are, and those that leave the places of folders out of the binary."""
+    encoded, plain = os.environ.get("CARGO_ENCODED_RUSTFLAGS"), os.environ.get("RUSTFLAGS", "").split()
+    given = encoded.split("\x1f") if encoded else plain
+    return given + [f"--remap-path-prefix={folder}={name}" for folder, name in folders(target).items()]
 
 
 def stripped(binary, to):

@@ -1,12 +1,16 @@
 """What the parts of scripts/package share: where things are, the version and time of the commit, archives with the same bytes every time."""
 
-import gzip, io, os, subprocess, tarfile, tomllib
+import functools, gzip, io, os, shutil, subprocess, tarfile, tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "package"
 VERSION = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
+
+# Where rustup puts cargo, whether or not this shell has been told.
+CARGO_HOME = Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo")
+os.environ["PATH"] = f"{CARGO_HOME / 'bin'}:{os.environ['PATH']}"
 
 
 def run(*command, **options):
@@ -17,6 +21,20 @@ def run(*command, **options):
 def said(*command, **options):
     done = subprocess.run([str(part) for part in command], check=True, capture_output=True, text=True, **options)
     return done.stdout.strip()
+
+
+@functools.cache
+def refresh_lists():
+    """Fetches apt's lists of packages, once: a new machine has none, and those of an old one name packages that are gone."""
+    run(*([] if os.geteuid() == 0 else ["sudo"]), "apt-get", "-q", "update", stdout=subprocess.DEVNULL)
+
+
+def install(packages):
+    """Installs what is missing: {command: Debian's packages that bring it}."""
+    missing = {package for command, names in packages.items() if not shutil.which(command) for package in names.split()}
+    if missing:
+        refresh_lists()
+        run("apt-get", "-q", "install", "-y", "--no-install-recommends", *sorted(missing), stdout=subprocess.DEVNULL)
 
 
 def epoch():

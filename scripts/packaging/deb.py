@@ -1,4 +1,8 @@
-"""The Debian package: /usr/bin/ltxd as a service with a user, a unit, /etc/ltxd/node.toml and /var/lib/ltxd."""
+"""The Debian package: /usr/bin/ltxd as a service with a user, a unit, /etc/ltxd/node.toml and /var/lib/ltxd.
+
+cargo-deb is not used: it would be one more program to compile, for what `dpkg-deb` does with the folder that `prefix` has laid out for
+every package already.
+"""
 
 import email.utils, gzip, hashlib, os, shutil
 from pathlib import Path

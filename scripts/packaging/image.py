@@ -6,7 +6,7 @@ Two layers: this Debian's glibc, certificates and a user; ltxd. No shell, no pac
 import hashlib, io, json, re, shutil, tarfile, tempfile, time
 from pathlib import Path
 
-from common import VERSION, WORK, Owner, epoch, gzipped, run, said, tar_of, write
+from common import VERSION, WORK, Owner, epoch, gzipped, refresh_lists, run, said, tar_of, write
 
 USER = 65532
 PACKAGES = ["libc6", "ca-certificates", "base-files"]
@@ -89,6 +89,7 @@ def base_of():
     base = WORK / "image/base"
     shutil.rmtree(base, ignore_errors=True)
     base.mkdir(parents=True)
+    refresh_lists()
     with tempfile.TemporaryDirectory() as temporary:
         run("apt-get", "-q", "-oAPT::Sandbox::User=root", "download", *PACKAGES, cwd=temporary)
         whole, debs = Path(temporary) / "whole", sorted(Path(temporary).glob("*.deb"))

@@ -88,6 +88,18 @@ class Node:
         code = self.process.wait(timeout=GUARD)
         assert code == 0, f"the node ended with {code} on SIGTERM"
 
+    def expire(self, id_):
+        """Has the outputs of a generation swept because their time is over; ends it for that, and starts it again as it was."""
+        kept = list(self.settings)
+        self.stop()
+        self.settings += ["retention.output_hours=0.000001"]
+        self.start()
+        with self.client() as client:
+            eventually(lambda: not client.get(id_).outputs, "the outputs are swept")
+        self.stop()
+        self.settings = kept
+        self.start()
+
     def log(self):
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 

@@ -1,6 +1,6 @@
 """The node's page in Debian's Chromium: opening it, and what must never happen in it."""
 
-import mimetypes, os, re, shutil
+import base64, mimetypes, os, re, shutil
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -100,13 +100,32 @@ DROP = """([target, files]) => {
 
 def drop(page, *files, at=0):
     """Drops files onto the place number `at`."""
-    import base64
+    page.evaluate(DROP, [at, carried(*files)])
 
-    things = [
+
+def carried(*files):
+    """Files as the page's scripts take them."""
+    return [
         {"name": file.name, "type": mimetypes.guess_type(file.name)[0], "base64": base64.b64encode(file.read_bytes()).decode()}
         for file in files
     ]
-    page.evaluate(DROP, [at, things])
+
+
+# What is pasted comes with the event.
+PASTE = """([text, files]) => {
+    const data = new DataTransfer();
+    if (text) data.setData("text/plain", text);
+    for (const { name, type, base64 } of files) {
+        const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+        data.items.add(new File([bytes], name, { type }));
+    }
+    return document.activeElement.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true }));
+}"""
+
+
+def paste(page, what):
+    """Pastes a file or a text where the focus is; whether the page leaves it to the browser."""
+    return page.evaluate(PASTE, ["", carried(what)] if isinstance(what, Path) else [what, []])
 
 
 def free(page):

@@ -2,6 +2,7 @@
 
 import os, re, shutil, subprocess, sys, zipfile
 
+import pytest
 from harness.paths import GUARD, LTXD, ROOT
 from package.conftest import pip
 
@@ -68,3 +69,16 @@ def test_the_sample_project_passes_outside_the_repository(suite, tmp_path):
     said = suite(copied)
     print(said)
     assert re.search(r"^13 passed", said, re.M)
+
+
+@pytest.mark.tools
+def test_the_plugin_with_the_pytest_of_debian_12(wheel, tmp_path):
+    """In an environment of its own, with what the wheel asks for: this pluggy knows no `wrapper=True`."""
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "old"], check=True, timeout=GUARD)
+    python = tmp_path / "old/bin/python"
+    words = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel, "pytest==7.2.1", "pluggy==1.0.0"]
+    subprocess.run(words, check=True, timeout=GUARD)
+    words = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "pyproject.toml", "--rootdir=.", "test_plugin.py"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("LTXD", "PYTEST", "PYTHON"))}
+    done = subprocess.run(words, cwd=ROOT / "python/tests", env=environment, capture_output=True, text=True, timeout=3 * GUARD)
+    assert done.returncode == 0 and " passed" in done.stdout, done.stdout[-6000:] + done.stderr[-2000:]

@@ -1,12 +1,13 @@
-"""Both methods from dropped files to a playing video, with progress and previews; cancelling; asking again; files."""
+"""Both methods from dropped or pasted files to a playing video, with progress and previews; cancelling; asking again; files."""
 
 import json, re, subprocess
 
 from playwright.sync_api import expect
 
-from harness.page import END, PROMPT, START, choose, drop, free, make, state
+from harness.page import END, PROMPT, START, choose, drop, free, make, paste, state
 from harness.paths import ENVIRONMENT, LTXD, PICTURES
-from harness.requests import endless
+from harness.requests import endless, small, spec
+from harness.waiting import eventually
 
 PLAYS = "video => video.play().then(() => new Promise(done => video.requestVideoFrameCallback(() => done(video.videoWidth))))"
 WATCH_PREVIEWS = """() => {
@@ -86,6 +87,78 @@ def test_between_two_images(tab):
     page.get_by_role("link", name="Clips", exact=True).click()
     page.get_by_role("button", name=re.compile("^Play: ")).first.click()
     assert page.locator(".tile video").evaluate(PLAYS) == 128
+
+
+def test_what_is_pasted(tab):
+    page = tab.open()
+    prompt = page.get_by_label("Prompt", exact=True)
+    prompt.focus()
+    assert not paste(page, START)
+    expect(page.locator("canvas.crop")).to_have_count(1)
+    expect(page.get_by_text("Uploaded")).to_be_visible()
+    # A second picture goes where one is missing.
+    page.get_by_label("Between two images", exact=True).check()
+    assert not paste(page, END)
+    expect(page.get_by_role("region", name="End image", exact=True).locator("canvas.crop")).to_be_visible()
+    free(page)
+    # Words are left to the field.
+    prompt.focus()
+    assert paste(page, "A yellow circle.")
+
+
+def needs(page, name):
+    """What the verdict says of one of: Memory, Time, Wait before it."""
+    fact = page.locator(".verdict-body:not(.stale) .facts > div").filter(has=page.locator(f"dt:text-is('{name}')")).locator("dd")
+    expect(fact).to_be_visible()
+    return fact.inner_text()
+
+
+def test_what_it_costs_is_said_before_an_image_is_chosen(tab):
+    page = tab.open()
+    expect(page.get_by_role("heading", name="Choose an image to begin")).to_be_visible()
+    least = needs(page, "Memory")
+    assert re.fullmatch(r"[\d.]+ [MG]iB of [\d.]+ [MG]iB", least) and needs(page, "Time") == "Not known until a first run"
+    page.get_by_label("Frames", exact=True).fill("481")
+    page.get_by_label("Frames", exact=True).press("Tab")
+    eventually(lambda: needs(page, "Memory") != least, "more frames need more memory")
+    with tab.node.client() as client:
+        client.finished(small())
+    page.get_by_label("Between two images", exact=True).check()
+    expect(page.get_by_role("heading", name="Choose a start and an end image")).to_be_visible()
+    eventually(lambda: re.match(r"[\d.]+ (s|min)", needs(page, "Time")), "the time is known from the run")
+    # What stands against it is said as early, with what to do instead.
+    page.get_by_text("Asking for", exact=True).click()
+    page.get_by_label("Plan", exact=True).fill("Free")
+    expect(page.get_by_role("heading", name="Would be refused")).to_be_visible()
+    expect(page.get_by_role("heading", name="Choose a start and an end image")).to_be_visible()
+    expect(page.locator(".grounds")).to_contain_text("The plan does not carry the benefit")
+
+
+def seconds(words):
+    """`about 1 h 2 min left` in seconds."""
+    units = {"h": 3600, "min": 60, "s": 1}
+    return sum(float(number) * units[unit] for number, unit in re.findall(r"([\d.]+) (h|min|s)\b", words))
+
+
+def test_seconds_left(endless_tab):
+    node = endless_tab.node
+    with node.client() as client:
+        first = client.create(endless()).id
+        page = endless_tab.open(f"clip/{first}")
+        left, step = page.locator(".left"), page.locator(".step")
+        # No run like it has ended on this node yet.
+        expect(step).to_have_text(re.compile(r"^Step [1-9]"))
+        expect(left).to_have_text("")
+        client.cancel(first)
+        state(page, "Cancelled")
+        client.finished(small(schedule=spec.SCHEDULE_GUIDED, steps=2))
+        second = client.create(endless()).id
+        endless_tab.open(f"clip/{second}")
+        expect(left).to_have_text(re.compile("^about .+ left$"))
+        before = seconds(left.inner_text())
+        eventually(lambda: 0 < seconds(left.inner_text()) < before, "less is left")
+        client.cancel(second)
+        state(page, "Cancelled")
 
 
 def test_cancel(endless_tab):

@@ -109,11 +109,28 @@ def test_tokens_and_clients_that_do_not_see_each_other(browser, nodes, tmp_path,
         tab.flawless()
 
 
+def test_outputs_whose_time_is_over(tab):
+    with tab.node.client() as client:
+        made = client.finished(small(prompt="A heron, once."))
+    tab.node.expire(made.id)
+    page = tab.open(f"clip/{made.id}")
+    expect(page.get_by_role("heading", name="The node no longer keeps its files")).to_be_visible()
+    state(page, "Done")
+    # What can still be had: the record with its mark, and the request.
+    expect(page.get_by_text("Unlimited: no credits")).to_be_visible()
+    expect(page.locator(".video, .compare")).to_have_count(0)
+    expect(page.get_by_role("button", name=re.compile("^Download"))).to_have_count(0)
+    page.get_by_role("button", name="Take into the form").click()
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value("A heron, once.")
+    expect(page.get_by_role("alert").filter(has_text="The node no longer keeps the pictures.")).to_be_visible()
+    page.get_by_role("link", name="Clips", exact=True).click()
+    expect(page.locator(".tile", has_text="A heron, once.")).to_contain_text("Files expired")
+
+
 def test_outputs_that_are_gone(tab):
     with tab.node.client() as client:
         made = client.finished(small())
-        for folder in ("outputs", "images"):
-            shutil.rmtree(tab.node.data / folder / made.id, ignore_errors=True)
+        shutil.rmtree(tab.node.data / "outputs" / made.id)
     page = tab.open(f"clip/{made.id}")
     expect(page.get_by_role("alert").filter(has_text="The node no longer keeps this file")).to_be_visible()
     tab.open("clip/01a228a1-0000-7000-8000-000000000000")

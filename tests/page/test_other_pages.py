@@ -1,14 +1,14 @@
 """A page of another origin, and a host name that is bound to this machine by somebody else: nothing is made, read or
 cancelled."""
 
-import threading
+import hashlib, threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from ltx.v1 import generation_pb2 as g, generation_service_pb2 as calls, spec_pb2 as spec
+from ltx.v1 import generation_pb2 as g, generation_service_pb2 as calls, spec_pb2 as spec, upload_service_pb2 as uploads
 
 from harness.page import REBOUND
-from harness.requests import image, small
+from harness.requests import END, image, small
 
 # Tries to call a node in every way that a web page has; returns what it could read.
 ATTACK = """async ([node, calls]) => {
@@ -72,6 +72,12 @@ def framed(message):
     return list(b"\0" + len(data).to_bytes(4, "big") + data)
 
 
+def part():
+    """A picture that the node does not have, sent whole in one part."""
+    header = uploads.UploadHeader(total_bytes=len(END), sha256=hashlib.sha256(END).hexdigest())
+    return ("/ltx.v1.UploadService/UploadPart", framed(uploads.UploadPartRequest(header=header, offset=0, data=END)))
+
+
 def attacks(victim):
     make = calls.CreateGenerationRequest(spec=spec.GenerationSpec(prompt="Not asked for.", image=image(), width=64, height=64, frames=9))
     service = "/ltx.v1.GenerationService/"
@@ -81,31 +87,40 @@ def attacks(victim):
         (service + "GetGeneration", framed(calls.GetGenerationRequest(id=victim))),
         (service + "CancelGeneration", framed(calls.CancelGenerationRequest(id=victim))),
         (service + "DeleteGeneration", framed(calls.DeleteGenerationRequest(id=victim))),
+        (service + "DownloadImage", framed(calls.DownloadImageRequest(id=victim, image=calls.GIVEN_IMAGE_START))),
+        part(),
     ]
 
 
-def unharmed(client, victim):
-    assert [one.id for one in client.list()] == [victim]
+def images(node):
+    """Images that the node keeps, of requests and of uploads."""
+    return {path.name for path in (node.data / "images").iterdir()}
+
+
+def unharmed(node, client, victim, kept):
+    assert [one.id for one in client.list()] == [victim] and images(node) == kept
     assert client.get(victim).state in (g.GENERATION_STATE_QUEUED, g.GENERATION_STATE_RUNNING)
 
 
 def test_pages_of_other_origins_and_names(browser, node, stranger):
     with node.client() as client, browser.new_context() as context:
         victim = client.create(small(schedule=spec.SCHEDULE_GUIDED, steps=1000, width=256, height=256, frames=49)).id
+        kept = images(node)
         page = context.new_page()
         page.goto(f"http://127.0.0.1:{stranger}/")
         for name in ("127.0.0.1", "localhost", REBOUND):
             assert page.evaluate(ATTACK, [f"http://{name}:{node.port}", attacks(victim)]) == []
-        unharmed(client, victim)
+        unharmed(node, client, victim, kept)
         # The name of another, bound to this machine: to the browser the node is that page's own origin.
         page.goto(f"http://{REBOUND}:{stranger}/")
         assert page.evaluate(ATTACK, [f"http://{REBOUND}:{node.port}", attacks(victim)]) == []
         answer = page.goto(f"http://{REBOUND}:{node.port}/")
         assert answer.status >= 400 and "<script" not in answer.text()
         assert page.evaluate(ATTACK, [f"http://{REBOUND}:{node.port}", attacks(victim)]) == []
-        unharmed(client, victim)
+        unharmed(node, client, victim, kept)
         # The same calls from the node's own page go through: the attack is one that works where it is allowed.
         page.goto(f"http://127.0.0.1:{node.port}/")
-        read = page.evaluate(ATTACK, [f"http://127.0.0.1:{node.port}", attacks(victim)[1:2]])
-        assert read
+        allowed = [attack for attack in attacks(victim) if attack[0].endswith(("/ListGenerations", "/DownloadImage", "/UploadPart"))]
+        read = page.evaluate(ATTACK, [f"http://127.0.0.1:{node.port}", allowed])
+        assert {method for method, _, _ in read} == {method for method, _ in allowed} and images(node) > kept
         client.cancel(victim)

@@ -1,4 +1,4 @@
-"""Every view of the page, as pictures: wide and narrow, light and dark, in every language, to be looked at by a person."""
+"""Every view of the page, shown in a look: for pictures, wide and narrow, light and dark, in every language; for axe."""
 
 import json
 from contextlib import ExitStack
@@ -52,18 +52,9 @@ class Scene:
 
     def expire(self):
         """A clip of the plain node whose outputs' time is over."""
-        node = self.plain
-        with node.client() as client:
+        with self.plain.client() as client:
             id_ = client.finished(asked(6)).id
-        settings = list(node.settings)
-        node.stop()
-        node.settings += ["retention.output_hours=0.000001"]
-        node.start()
-        with node.client() as client:
-            eventually(lambda: not client.get(id_).outputs, "the outputs are swept")
-        node.stop()
-        node.settings = settings
-        node.start()
+        self.plain.expire(id_)
         return id_
 
     def __exit__(self, *_):
@@ -136,18 +127,23 @@ def going(tab, take, scene):
     take("clip-waiting")
 
 
+def shown(browser, scene, look, prepared):
+    """Shows all views in tabs of this look: `prepared` gets each tab before it is opened, and returns what is called with each view's name."""
+    for node, views in [(scene.plain, [make, clips]), (scene.slow, [going]), (scene.closed, [signing_in])]:
+        tab = Tab(browser, node, **look)
+        take = prepared(tab)
+        for view in views:
+            view(tab, take, *([scene] if view in (clips, going) else []))
+        tab.context.close()
+
+
 def every(browser, scene, folder):
     """Takes all pictures: VIEW-WIDTH-THEME-LANGUAGE.png."""
     folder.mkdir(parents=True, exist_ok=True)
     for width, theme, language in LOOKS:
         look = {"viewport": {"width": width, "height": 844}, "color_scheme": theme, "locale": language, "reduced_motion": "reduce"}
         name = lambda view: folder / f"{view}-{width}-{theme}-{language}.png"
-        for node, views in [(scene.plain, [make, clips]), (scene.slow, [going]), (scene.closed, [signing_in])]:
-            tab = Tab(browser, node, **look)
-            take = lambda view: shoot(tab.page, name(view))
-            for view in views:
-                view(tab, take, *([scene] if view in (clips, going) else []))
-            tab.context.close()
+        shown(browser, scene, look, lambda tab: lambda view: shoot(tab.page, name(view)))
 
 
 def shoot(page, path):

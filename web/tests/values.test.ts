@@ -6,7 +6,7 @@ import { GenerationSpecSchema } from "../src/gen/ltx/v1/spec_pb";
 import { partShown, shareCut } from "../src/media/crop";
 import { carriedFields, carryFrom, leaveOut } from "../src/state/carried";
 import { form } from "../src/state/form";
-import { emptySources, specOf } from "../src/state/spec";
+import { emptySources, judged, specOf, type Sources } from "../src/state/spec";
 import { grpcurlCall, quoted, submitCommand } from "../src/state/commands";
 import { legalFor, nearest } from "../src/state/legal";
 import { routeOf } from "../src/state/route";
@@ -75,4 +75,14 @@ test("strengths of the second stage are carried with two stages, for LoRAs that 
   expect([carriedFields.value, specOf(emptySources()).loras[0]?.stage2Strength]).toEqual([["stage2Strength"], 0.5]);
   form.loras.value = {};
   expect(carriedFields.value).toEqual([]);
+});
+
+test("a verdict is asked for with the method's images, before any is chosen", () => {
+  const asked = (method: "image" | "ends", sources: Sources) => {
+    form.method.value = method;
+    const { images } = specOf(sources);
+    return images.case === "startEndImages" ? [images.value.start, images.value.end].map((image) => image?.source.case) : images.case;
+  };
+  expect([asked("image", emptySources()), asked("image", judged)]).toEqual([undefined, "image"]);
+  expect([asked("ends", emptySources()), asked("ends", judged)]).toEqual([undefined, ["data", "data"]]);
 });

@@ -67,8 +67,9 @@ def passes(error: LtxdError) -> bool:
     if isinstance(error, ConnectionLost):
         return error.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN, grpc.StatusCode.CANCELLED)
     # It is about to end, or has begun and not loaded its model yet.
-    transient = isinstance(error, Refused) and error.code is grpc.StatusCode.UNAVAILABLE
-    return transient and (error.reason == "SHUTTING_DOWN" or error.retry_after is not None)
+    if not isinstance(error, Refused) or error.code is not grpc.StatusCode.UNAVAILABLE:
+        return False
+    return error.reason == "SHUTTING_DOWN" or error.retry_after is not None
 
 
 class Away:

@@ -1,4 +1,4 @@
-"""Fixtures that give a test a node of its own. Loaded by pytest wherever this package is installed.
+"""Fixtures that give a test a node of its own. Loaded by pytest (7.0 or newer) wherever this package is installed.
 
 ltxd_node          a node for this test alone, empty and ready
 ltxd_shared_node   one node for the whole session: faster, but tests see each other's generations
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Generator, Iterator, List, Mapping, Optional, Tuple
 
+import pluggy
 import pytest
 
 from ltxd.testing import Node, Value
@@ -99,13 +100,13 @@ def ltxd_shared_node(request: pytest.FixtureRequest, _ltxd_session_nodes: Nodes)
 _MADE = pytest.StashKey[List[Nodes]]()
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+# Of the old kind: pytest below 7.4 may be with a pluggy that does not know `wrapper=True`.
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pluggy.Result[pytest.TestReport], None]:
     """Adds the logs of a failed test's nodes; of a shared one, what it logged during the test."""
-    report = yield
+    report = (yield).get_result()
     if report.failed:
         seen = [(node, 0) for nodes in item.stash.get(_MADE, []) for node in nodes.made] + item.stash.get(_LOGS, [])
         for node, begin in seen:
             lines = node.log()[begin:].splitlines()[-_LINES:]
             report.sections.append((f"log of the ltxd node at {node.address}", "\n".join(lines)))
-    return report

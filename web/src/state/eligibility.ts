@@ -7,7 +7,7 @@ import { problemOf, type Problem } from "../api/problem";
 import type { CheckEligibilityResponse } from "../gen/ltx/v1/policy_service_pb";
 import { token } from "../api/session";
 import { loading, restarts } from "./node";
-import { emptySources, specOf } from "./spec";
+import { judged, specOf } from "./spec";
 
 /** The last answer; kept while a newer one is on its way. */
 export const verdict = signal<CheckEligibilityResponse | undefined>();
@@ -21,7 +21,7 @@ const latest = new Latest(200);
 /** Asks for a verdict whenever the form changes, and when another node or client may judge otherwise. */
 export function beginJudging(): () => void {
   const leave = effect(() => {
-    const spec = specOf(emptySources());
+    const spec = specOf(judged);
     restarts.value;
     token.value;
     loading.value;

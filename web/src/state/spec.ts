@@ -24,9 +24,13 @@ export function drawSeed(): bigint {
   return (BigInt(high! & 0x1f_ffff) << 32n) | BigInt(low!);
 }
 
-/** Images without bytes, for a verdict. */
+const empty: Source = { case: "data", value: new Uint8Array() };
+
+/** Images without bytes, whatever is chosen: for a verdict, which is of the values. */
+export const judged: Sources = { start: empty, end: empty };
+
+/** Images without bytes in the places of those that are chosen. */
 export function emptySources(): Sources {
-  const empty: Source = { case: "data", value: new Uint8Array() };
   return { start: start.value && empty, end: end.value && empty };
 }
 

@@ -17,8 +17,7 @@ export function VerdictPanel() {
   const panel = useRef<HTMLElement>(null);
   const found = verdict.value;
   const why = unjudged.value;
-  const refused = complete.value && found?.verdict === Verdict.REFUSED;
-  const wrong = (found?.violations.length ?? 0) > 0 || found?.estimate?.fits === false;
+  const blocked = fresh.value && found !== undefined && objection(found) !== undefined;
   const show = () => panel.current?.focus();
   return (
     <aside class="verdict" aria-label={t.verdict} ref={panel} tabIndex={-1}>
@@ -27,7 +26,7 @@ export function VerdictPanel() {
         {!found && !why && <p>{t.checking}</p>}
         {found && <Words found={found} />}
       </div>
-      <Ask blocked={fresh.value && (refused || wrong)} show={show} />
+      <Ask blocked={blocked} show={show} />
     </aside>
   );
 }
@@ -35,42 +34,33 @@ export function VerdictPanel() {
 function Words(props: { found: CheckEligibilityResponse }) {
   const t = text.value;
   const { found } = props;
-  if (!complete.value) {
-    return (
-      <>
-        <h2>{form.method.value === "ends" ? t.needImages : t.needImage}</h2>
-        {found.verdict === Verdict.UNLIMITED ? found.estimate && <Needs needs={found.estimate} /> : <Grounds found={found} quiet />}
-      </>
-    );
-  }
-  if (found.verdict === Verdict.REFUSED) {
-    return (
-      <>
-        <h2 class="bad">{t.refused}</h2>
-        <Grounds found={found} />
-      </>
-    );
-  }
-  const wrong = found.violations.length > 0;
-  const big = found.estimate?.fits === false;
+  const against = objection(found);
   return (
     <>
-      <h2 class={wrong || big ? "bad" : "good"}>{wrong ? t.wrongFields : big ? t.tooBig : t.free}</h2>
-      {!wrong && !big && <p>{t.freeText(found.model)}</p>}
-      <Violations fields={found.violations} />
+      {!complete.value && <h2>{form.method.value === "ends" ? t.needImages : t.needImage}</h2>}
+      {against ? <h2 class="bad">{t[against]}</h2> : complete.value && <h2 class="good">{t.free}</h2>}
+      {!against && complete.value && <p>{t.freeText(found.model)}</p>}
+      {found.grounds.length > 0 && <Grounds found={found} />}
+      {found.violations.length > 0 && <Violations fields={found.violations} />}
       {found.estimate && <Needs needs={found.estimate} />}
     </>
   );
 }
 
+/** What stands against asking, by the name of its text; undefined for nothing. */
+function objection({ verdict, violations, estimate }: CheckEligibilityResponse): "refused" | "wrongFields" | "tooBig" | undefined {
+  if (verdict === Verdict.REFUSED) return "refused";
+  if (violations.length > 0) return "wrongFields";
+  return estimate?.fits === false ? "tooBig" : undefined;
+}
+
 /** Reasons against the request, each with what to do instead; where the form can do it, a button does. */
-function Grounds(props: { found: CheckEligibilityResponse; quiet?: boolean }) {
+function Grounds(props: { found: CheckEligibilityResponse }) {
   const t = text.value;
   const english = language.value === "en";
-  const grounds = props.found.grounds.filter(({ reason }) => !props.quiet || reasonOf(reason) !== "NOT_AN_UNLIMITED_METHOD");
   return (
     <ul class="plain grounds">
-      {grounds.map(({ reason, why, remedy }) => {
+      {props.found.grounds.map(({ reason, why, remedy }) => {
         const name = reasonOf(reason);
         const [title, instead] = name ? t.reasons[name] : t.unknownProblem;
         return (
