@@ -9,7 +9,7 @@ use crate::{
     line::Waiting,
     ports::{NeededImage, NewGeneration, NewUpload, Shelf},
 };
-use ltx_engine::{Contexts, PromptTokens, long_prompts};
+use ltx_engine::{PromptTokens, long_prompts};
 use ltx_policy::{Admitted, StoredRequest};
 use ltx_types::{FieldError, Generation, GenerationDraft, ImageSource};
 use sha2::{Digest, Sha256};
@@ -48,8 +48,10 @@ pub struct Estimate {
     pub predicted: Prediction,
     /// Bytes a generation may take; `None` without a limit.
     pub available_bytes: Option<u64>,
-    /// Whether it fits.
+    /// Whether it fits, in memory and in seconds.
     pub fits: bool,
+    /// Seconds a generation may take; `None` without a limit.
+    pub limit_seconds: Option<u64>,
     /// When it does not: the largest legal shape that does, if any.
     pub largest: Option<LegalShape>,
     /// Seconds it would wait for the device; absent while something before it cannot be estimated.
@@ -61,7 +63,7 @@ impl Jobs {
     /// waits for the disk.
     ///
     /// # Errors
-    /// `Stopping`; `AlreadyExists`; `RateLimited`, `QueueFull`, `StorageFull`, `DoesNotFit`; `Fields`, `Media` for what is
+    /// `Stopping`; `AlreadyExists`; `RateLimited`, `QueueFull`, `StorageFull`, `DoesNotFit`, `TakesTooLong`; `Fields`, `Media` for what is
     /// wrong with the request itself; `NoModel`, `ModelUnavailable`; `Database`, `File`, `Corrupt`.
     pub fn submit(&self, client: &ClientId, submission: Submission) -> Result<Submitted> {
         let core = self.core();
@@ -79,7 +81,7 @@ impl Jobs {
         let checked = admitted.with_faults(long).check(&rules)?;
         let model = checked.model().ok_or(JobsError::NoModel)?;
         self.check_faults(faults.as_ref(), checked.request())?;
-        let (predicted, contexts) = self.predicted_to_fit(client, &checked)?;
+        let (predicted, work) = self.predicted_to_fit(client, &checked)?;
         let images = self.read_images(&stored.draft)?;
         core.check_space(images.iter().map(Image::len).sum::<u64>() + output_bytes(checked.request()))?;
         let StoredRequest { ask, model: given, draft } = &stored;
@@ -96,7 +98,6 @@ impl Jobs {
         }
         core.check_room(client)?;
         let id = GenerationId::new();
-        let work = Workload::new(model, checked.request(), contexts);
         let waiting = Waiting { id, work: Some(work), seconds: predicted.seconds };
         {
             let place = core.line.place_of_new(client);
@@ -154,26 +155,38 @@ impl Jobs {
         self.estimated(client, admitted).map(|(estimate, _)| estimate)
     }
 
-    /// The estimate, and where the contexts that it reckons with come from.
-    fn estimated(&self, client: &ClientId, admitted: &Admitted<Generation>) -> Result<(Estimate, Contexts)> {
+    /// The estimate, and the work that it is of.
+    fn estimated(&self, client: &ClientId, admitted: &Admitted<Generation>) -> Result<(Estimate, Workload)> {
         let core = self.core();
         let (model, request) = (admitted.model().ok_or(JobsError::NoModel)?, admitted.request());
         let plan = |request: &Generation| core.models.plan(model, request).map(|plan| plan.peak());
         let peak = plan(request).ok_or_else(|| JobsError::ModelUnavailable { model: model.to_owned() })?;
         let contexts = core.contexts(model, request);
-        let forecast = core.forecast(model, request, contexts)?;
+        let work = core.workload_of(model, request, contexts);
+        let forecast = core.forecast(&work)?;
         let predicted = Prediction {
             peak_bytes: peak,
             seconds: forecast.as_ref().map(Forecast::total),
-            stages: forecast.map(|forecast| forecast.stages().to_vec()).unwrap_or_default(),
+            counted: forecast.as_ref().is_some_and(Forecast::is_counted),
+            stages: forecast.as_ref().map(|forecast| forecast.stages().to_vec()).unwrap_or_default(),
         };
         let available_bytes = core.config.limits.memory_bytes;
         let allowed = available_bytes.unwrap_or(u64::MAX);
-        let fits = |request: &Generation| plan(request).is_some_and(|peak| peak <= allowed);
-        let largest = if peak <= allowed { None } else { largest_fit(request, &core.rules(model)?.sizes, fits) };
+        let limit_seconds = core.config.limits.seconds;
+        let in_time = |forecast: Option<&Forecast>| match (forecast, limit_seconds) {
+            (Some(forecast), Some(limit)) => forecast.total() <= limit as f64,
+            _ => true,
+        };
+        let is_in_time = |request: &Generation| {
+            limit_seconds.is_none()
+                || core.forecast(&core.workload_of(model, request, contexts)).is_ok_and(|it| in_time(it.as_ref()))
+        };
+        let fits = |request: &Generation| plan(request).is_some_and(|peak| peak <= allowed) && is_in_time(request);
+        let it_fits = peak <= allowed && in_time(forecast.as_ref());
+        let largest = if it_fits { None } else { largest_fit(request, &core.rules(model)?.sizes, fits) };
         let wait_seconds = core.line.place_of_new(client).seconds;
-        let estimate = Estimate { predicted, available_bytes, fits: peak <= allowed, largest, wait_seconds };
-        Ok((estimate, contexts))
+        let estimate = Estimate { predicted, available_bytes, fits: it_fits, limit_seconds, largest, wait_seconds };
+        Ok((estimate, work))
     }
 
     /// The generation that an earlier request with this id made, if there was one: whatever today's policy says of it.
@@ -237,12 +250,16 @@ impl Jobs {
         }
     }
 
-    fn predicted_to_fit(&self, client: &ClientId, admitted: &Admitted<Generation>) -> Result<(Prediction, Contexts)> {
-        let (estimate, contexts) = self.estimated(client, admitted)?;
-        let Estimate { predicted, available_bytes, fits, largest, .. } = estimate;
-        match available_bytes {
-            Some(available) if !fits => Err(JobsError::DoesNotFit { needed: predicted.peak_bytes, available, largest }),
-            _ => Ok((predicted, contexts)),
+    fn predicted_to_fit(&self, client: &ClientId, admitted: &Admitted<Generation>) -> Result<(Prediction, Workload)> {
+        let (Estimate { predicted, available_bytes, fits, limit_seconds, largest, .. }, work) =
+            self.estimated(client, admitted)?;
+        let Prediction { peak_bytes: needed, seconds, counted, .. } = predicted;
+        match (available_bytes, seconds.zip(limit_seconds)) {
+            (Some(available), _) if !fits && needed > available => {
+                Err(JobsError::DoesNotFit { needed, available, largest })
+            }
+            (_, Some((seconds, limit))) if !fits => Err(JobsError::TakesTooLong { seconds, limit, counted, largest }),
+            _ => Ok((predicted, work)),
         }
     }
 

@@ -21,6 +21,7 @@ mod model_files;
 mod model_rules;
 mod part;
 mod progress;
+mod rates;
 mod request;
 mod schedule;
 mod seed;
@@ -31,6 +32,7 @@ mod size_rules;
 mod time;
 mod unread;
 mod version;
+mod work;
 
 pub use cancel::{CancelToken, Cancelled};
 pub use causes::{causes, sentence};
@@ -48,6 +50,7 @@ pub use model_files::{LORA_STRENGTHS, LoraChoice, LoraStrengths, ModelFiles, Sam
 pub use model_rules::ModelRules;
 pub use part::Part;
 pub use progress::{NoProgress, Progress, ProgressSink, Stage};
+pub use rates::Rates;
 pub use request::{Crf, Generation, GenerationDraft};
 pub use schedule::{DISTILLED_STEPS, REFINING_STEPS, Schedule, Stages};
 pub use seed::Seed;
@@ -56,3 +59,4 @@ pub use sigmas::SigmaList;
 pub use size_rules::SizeRules;
 pub use time::UnixMillis;
 pub use version::model_version;
+pub use work::{Phase, StageWork, Unit, UnknownUnit, Work, channels};

@@ -21,6 +21,11 @@ pub(crate) struct CacheFlag {
 }
 
 impl CacheFlag {
+    /// Whether anything is kept.
+    pub(crate) fn keeps(&self) -> bool {
+        !self.no_cache
+    }
+
     /// The user's cache; one that keeps nothing where that was asked for, or the user has no folder for caches.
     pub(crate) fn open(&self) -> Result<TensorCache, ConfigError> {
         let settings = default_cache()?;

@@ -12,6 +12,7 @@ use crate::{
     compute::{self, Asked},
     config,
     exit::BadInput,
+    forecast::{Forecast, Unknown},
     generation_flags::GenerationFlags,
     library,
     lora::LoraFlags,
@@ -131,11 +132,12 @@ fn make(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     let admitted = admit(&model.ask(), draft, &PolicyConfig::new(names))?;
 
     let stages = admitted.request().stages;
-    let Opened { mut engine, files, named } = arguments.opened(&model, admitted.request(), level).or_else(|error| {
-        // What no model makes is said even where this one cannot be used here.
-        admitted.clone().check(&ModelRules::LTX)?;
-        Err(error)
-    })?;
+    let Opened { mut engine, files, named, compute } =
+        arguments.opened(&model, admitted.request(), level).or_else(|error| {
+            // What no model makes is said even where this one cannot be used here.
+            admitted.clone().check(&ModelRules::LTX)?;
+            Err(error)
+        })?;
     let long = long_prompts(admitted.request(), |text| Some(engine.prompts().tokens(text)));
     let admitted = admitted.with_faults(long).check(&engine.rules())?;
     let prints = library::fingerprints(&files).context("the model cannot be used")?;
@@ -144,9 +146,14 @@ fn make(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     let identity = ModelIdentity { name: model.name(), version, weights };
     let mark = admitted.mark(&identity, NODE);
     let cache = arguments.cache.open()?;
-    let plan = engine.plan_with(admitted.request(), &cache);
+    let shape = engine.shape_with(admitted.request(), &cache);
+    let plan = engine.plan_shape(&shape);
+    // What reads JSON is told without waiting for rates, and what keeps nothing does not measure for nothing.
+    let keeps = arguments.cache.keeps();
+    let unknown = if arguments.json || !keeps { Unknown::Leave } else { Unknown::Measure };
+    let forecast = Forecast::of(&engine, (admitted.request(), &shape), &compute, (keeps, unknown))?;
     if !arguments.json {
-        eprintln!("{}", summary::intent(admitted.request(), &identity, &plan));
+        eprintln!("{}", summary::intent(admitted.request(), &identity, (&plan, forecast.as_ref())));
     }
     let opened = engine.reports().iter().flat_map(|report| report.loras.clone()).collect::<Vec<_>>();
     let loras = summary::LoraAccount::of(&named, &opened, stages);
@@ -179,6 +186,7 @@ fn make(arguments: &Arguments, level: Level) -> Result<ExitCode> {
         mark: &mark,
         outcome: &outcome,
         plan: &plan,
+        forecast: forecast.as_ref(),
         peak_rss_bytes: stage_peaks.iter().map(|(_, bytes)| *bytes).max().max(ltx_jobs::memory::peak_bytes()),
         stage_peaks,
         total_seconds: started.elapsed().as_secs_f64(),
@@ -196,6 +204,7 @@ struct Opened {
     engine: Engine,
     files: ModelFiles,
     named: Vec<LoraChoice>,
+    compute: Compute,
 }
 
 impl Arguments {
@@ -209,7 +218,8 @@ impl Arguments {
     fn opened(&self, model: &Model, request: &GenerationDraft, level: Level) -> Result<Opened> {
         let compute = self.compute.compute(level)?;
         let (memory, host_bytes) = (self.memory.budget(&compute), host_bytes(&compute));
-        let options = EngineOptions { compute, memory, host_bytes, previews: false, ..EngineOptions::default() };
+        let options =
+            EngineOptions { compute: compute.clone(), memory, host_bytes, previews: false, ..EngineOptions::default() };
         let options = EngineOptions { build: build::digest, ..options };
         let mut files = resolved(&model.files(&request.loras)?).context("the model cannot be used")?;
         files.loras.extend(self.loras.loras.iter().cloned());
@@ -227,7 +237,7 @@ impl Arguments {
             engine.expect_family(&manifest.family).context("the model cannot be used")?;
         }
         engine.notes().for_each(|note| eprintln!("{note}"));
-        Ok(Opened { engine, files, named })
+        Ok(Opened { engine, files, named, compute })
     }
 
     /// The outputs; each is marked, and none is visible before it is finished.
