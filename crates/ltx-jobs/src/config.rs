@@ -6,7 +6,7 @@
 use crate::{CacheSettings, RunFaults};
 use ltx_types::{
     FieldError,
-    settings::{Bounded, Bytes, Count, PerSecond, SomeBytes, bytes_or_none, hours},
+    settings::{Bounded, Bytes, Count, PerSecond, SomeBytes, bytes_or_none, hours, seconds_or_none},
 };
 use serde::Deserialize;
 use std::{path::PathBuf, time::Duration};
@@ -53,6 +53,10 @@ pub struct Limits {
     /// The most memory, in bytes, a generation may be predicted to need; `None` admits everything.
     #[serde(deserialize_with = "bytes_or_none")]
     pub memory_bytes: Option<u64>,
+    /// The most seconds that a generation may be predicted to take; `None` admits everything, and so does a prediction that
+    /// nobody can make.
+    #[serde(deserialize_with = "seconds_or_none")]
+    pub seconds: Option<u64>,
     /// Whether a request may ask for a clip longer than its model was trained on.
     pub beyond_trained_length: bool,
     /// Crashes in a row without a single new denoising step, after which a generation is given up.

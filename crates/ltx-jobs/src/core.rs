@@ -42,6 +42,8 @@ pub(crate) struct Core {
     pub(crate) line: Box<dyn Line>,
     /// `None` but on a node for tests.
     pub(crate) testing: Option<Testing>,
+    /// The model whose run was the last, and ended well: what of it stays in memory is there.
+    ran: Mutex<Option<String>>,
     /// What last went wrong where nobody waited for an answer.
     trouble: Mutex<Option<String>>,
 }
@@ -68,10 +70,12 @@ impl Core {
         let CoreParts { config, blobs, store, events, models, space, cache, policy, clock } = parts;
         let line = Box::new(MemoryLine::default());
         for record in store.queued()? {
-            let work = models.rules(&record.model).and_then(|rules| Workload::of(&record, &rules));
+            let work = models.rules(&record.model).and_then(|rules| Workload::of(&record, &rules, &*models));
             line.push(&record.client, Waiting { id: record.id, work, seconds: None });
         }
-        line.estimate_again(&|work| forecast(&*store, work).ok().flatten().map(|forecast| forecast.total()));
+        line.estimate_again(&|work| {
+            forecast((&*store, &*models), work).ok().flatten().map(|forecast| forecast.total())
+        });
         let limits = &config.limits;
         Ok(Self {
             rate: RateLimit::new(limits.requests_per_second.get(), limits.request_burst.get()),
@@ -91,6 +95,7 @@ impl Core {
             files: RwLock::new(()),
             policy,
             line,
+            ran: Mutex::new(None),
             trouble: Mutex::new(None),
         })
     }
@@ -147,15 +152,26 @@ impl Core {
 
     /// What a stored generation's time depends on.
     pub(crate) fn workload(&self, record: &GenerationRecord) -> Option<Workload> {
-        self.rules(&record.model).ok().and_then(|rules| Workload::of(record, &rules))
+        self.rules(&record.model).ok().and_then(|rules| Workload::of(record, &rules, &*self.models))
     }
 
-    /// Seconds of a request's stages, as far as this node knows, with contexts that come from there.
+    /// What the time of a request depends on that would run now, with contexts that come from there.
+    pub(crate) fn workload_of(&self, model: &str, request: &Generation, contexts: Encodings) -> Workload {
+        let loaded = self.ran.lock().as_deref() == Some(model);
+        Workload::new(model, request, contexts, self.models.work(model, request, loaded))
+    }
+
+    /// Seconds of some work's stages, as far as this node knows.
     ///
     /// # Errors
     /// `Database`, `Corrupt`.
-    pub(crate) fn forecast(&self, model: &str, request: &Generation, contexts: Encodings) -> Result<Option<Forecast>> {
-        forecast(&*self.store, &Workload::new(model, request, contexts))
+    pub(crate) fn forecast(&self, work: &Workload) -> Result<Option<Forecast>> {
+        forecast((&*self.store, &*self.models), work)
+    }
+
+    /// Says whose run was the last; nobody's where it did not end well.
+    pub(crate) fn has_run(&self, model: Option<&String>) {
+        *self.ran.lock() = model.cloned();
     }
 
     /// Where the contexts of a request's prompts would come from now; nothing is known where nothing is kept. Looks at files, and at
@@ -171,12 +187,28 @@ impl Core {
     /// # Errors
     /// `Database`, `Corrupt`.
     pub(crate) fn estimate_again(&self, model: &str, schedule: Schedule) -> Result<()> {
-        let per_unit = self.store.seconds_per_unit(model, schedule)?;
+        self.estimate_those_again(&|work| work.model == model && work.schedule == schedule)
+    }
+
+    /// Estimates again all that waits, now that the machine's rates are known.
+    ///
+    /// # Errors
+    /// `Database`, `Corrupt`.
+    pub(crate) fn estimate_all_again(&self) -> Result<()> {
+        self.estimate_those_again(&|_| true)
+    }
+
+    fn estimate_those_again(&self, are_meant: &dyn Fn(&Workload) -> bool) -> Result<()> {
+        let failed = Mutex::new(Ok(()));
         self.line.estimate_again(&|work| {
-            let same = work.model == model && work.schedule == schedule;
-            same.then(|| Forecast::new(work, &per_unit)).flatten().map(|forecast| forecast.total())
+            let forecast = if are_meant(work) { self.forecast(work) } else { Ok(None) };
+            let forecast = forecast.unwrap_or_else(|error| {
+                *failed.lock() = Err(error);
+                None
+            });
+            forecast.map(|forecast| forecast.total())
         });
-        Ok(())
+        failed.into_inner()
     }
 
     /// A generation that has ended meets no faults any more.
@@ -204,8 +236,10 @@ impl Core {
     }
 }
 
-fn forecast(store: &dyn Store, work: &Workload) -> Result<Option<Forecast>> {
-    Ok(Forecast::new(work, &store.seconds_per_unit(&work.model, work.schedule)?))
+fn forecast((store, models): (&dyn Store, &dyn Models), work: &Workload) -> Result<Option<Forecast>> {
+    let rates = models.rates();
+    let basis = work.basis(rates.as_deref());
+    Ok(Forecast::new(work, rates.as_deref(), &store.seconds_per_unit(&work.model, work.schedule, &basis)?))
 }
 
 /// Seconds in whole milliseconds.

@@ -14,7 +14,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
-        mpsc::{self, Receiver, Sender},
+        mpsc::{self, Receiver, Sender, TryRecvError},
     },
     thread::JoinHandle,
 };
@@ -61,9 +61,14 @@ pub(crate) struct Task {
 pub(crate) type Made = (Outcome, Vec<Box<dyn FrameWriter>>);
 type Reply = Result<Made, DeviceError>;
 
+/// What is called when the rates are known.
+type Measured = Box<dyn FnOnce() + Send>;
+
 enum Command {
     Generate(Box<Task>, Sender<Reply>),
     Load(String, Sender<Result<(), DeviceError>>),
+    /// From now on rates are measured while there is nothing else to do; what is told once they are.
+    Measure(Measured),
 }
 
 /// The thread and the way to it. Dropped, it is told to end and joined.
@@ -85,7 +90,7 @@ impl Device {
         // The owner is made on the thread: an engine need not be able to leave it.
         let thread = std::thread::Builder::new()
             .name("device".into())
-            .spawn(move || Owner { models, engine: None, loaded: told }.serve(&inbox))?;
+            .spawn(move || Owner { models, engine: None, loaded: told, measuring: None }.serve(&inbox))?;
         Ok(Self { commands: Some(commands), thread: Some(thread), loaded })
     }
 
@@ -101,6 +106,11 @@ impl Device {
         let (reply, answer) = mpsc::channel();
         self.send(Command::Load(model, reply));
         answer
+    }
+
+    /// Measures the machine's rates, piece by piece, while there is nothing else to do; calls `measured` behind the last.
+    pub(crate) fn measure(&self, measured: impl FnOnce() + Send + 'static) {
+        self.send(Command::Measure(Box::new(measured)));
     }
 
     /// The model that is loaded.
@@ -127,16 +137,37 @@ struct Owner {
     models: Arc<dyn Models>,
     engine: Option<(String, Box<dyn Generator>)>,
     loaded: Arc<Mutex<Option<String>>>,
+    measuring: Option<Measured>,
 }
 
 impl Owner {
     fn serve(mut self, inbox: &Receiver<Command>) {
-        while let Ok(command) = inbox.recv() {
+        while let Some(command) = self.next(inbox) {
             // Nobody waits for a reply only when the node ends.
             let _ = match command {
                 Command::Generate(task, reply) => reply.send(self.generate(*task)).is_ok(),
                 Command::Load(model, reply) => reply.send(self.caught(|owner| owner.load(&model))).is_ok(),
+                Command::Measure(measured) => self.measuring.replace(measured).is_some(),
             };
+        }
+    }
+
+    /// The next command; while none is there, rates are measured. `None` at the end.
+    fn next(&mut self, inbox: &Receiver<Command>) -> Option<Command> {
+        loop {
+            if self.measuring.is_none() {
+                return inbox.recv().ok();
+            }
+            match inbox.try_recv() {
+                Ok(command) => return Some(command),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) => {}
+            }
+            // What panics is not known; it is not tried again.
+            let more = catch_unwind(AssertUnwindSafe(|| self.models.measure_rates())).unwrap_or(false);
+            if !more && let Some(measured) = self.measuring.take() {
+                measured();
+            }
         }
     }
 

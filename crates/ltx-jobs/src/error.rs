@@ -90,6 +90,23 @@ pub enum JobsError {
         /// The largest legal shape that fits: fewer frames first, then a smaller size.
         largest: Option<LegalShape>,
     },
+    /// The request takes longer than a generation may here.
+    #[error(
+        "would take {} s, {}, where {limit} s are allowed; {}",
+        seconds.ceil(),
+        if *counted { "counted from its operations" } else { "as runs before it" },
+        largest.map_or("no shape takes less".to_owned(), |shape| format!("the largest that fits: {shape}"))
+    )]
+    TakesTooLong {
+        /// Seconds predicted.
+        seconds: f64,
+        /// Seconds allowed.
+        limit: u64,
+        /// Whether they are counted, rather than corrected by runs.
+        counted: bool,
+        /// The largest legal shape that fits, in seconds and in memory: fewer frames first, then a smaller size.
+        largest: Option<LegalShape>,
+    },
     /// It has ended; there is nothing to cancel.
     #[error("generation {id}: has ended ({})", state.as_str())]
     Ended {

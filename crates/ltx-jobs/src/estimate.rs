@@ -1,15 +1,16 @@
 //! What a request will take, before anything is queued; and what it may have instead when that is too much.
 //!
-//! Must not know the machine: limits and calibration are given.
+//! Must not know the machine: limits, rates and corrections are given.
 
-use crate::{GenerationRecord, LegalShape, StageTime};
+use crate::{GenerationRecord, KnownRates, LegalShape, Models, StageTime};
 use ltx_engine::{Encodings, Outcome, StageSteps};
 use ltx_types::{
     FrameCount, Generation, Guidance, LatentScale, LatentShape, Method, ModelRules, PixelShape, Progress, Schedule,
-    SizeRules, Stage, Stages,
+    SizeRules, Stage, StageWork, Stages,
 };
 
-/// Work of a stage in units that its time is proportional to: prompts, pixels, or tokens times passes.
+/// Work of a stage in units that its time is about proportional to, where operations are not counted: prompts, pixels, or tokens
+/// times passes.
 fn work(stage: Stage, request: &Generation) -> f64 {
     let first = request.pixels.first_stage(request.stages);
     let tokens = |pixels: PixelShape| {
@@ -35,16 +36,12 @@ fn work(stage: Stage, request: &Generation) -> f64 {
     }
 }
 
-/// The part of a stage's work that is not spared because contexts are kept.
-fn share(stage: Stage, contexts: Encodings) -> f64 {
-    if stage == Stage::TextEncoding { contexts.share() } else { 1.0 }
-}
-
-/// The same of a run that is over, which knows of its images too.
-fn measured_share(stage: Stage, outcome: &Outcome) -> f64 {
+/// The part of a stage's work that is not spared because contexts, or latents of images, are kept.
+fn share(stage: Stage, contexts: Encodings, images: Encodings) -> f64 {
     match stage {
-        Stage::ImageEncoding => outcome.images.share(),
-        _ => share(stage, outcome.contexts),
+        Stage::TextEncoding => contexts.share(),
+        Stage::ImageEncoding => images.share(),
+        Stage::Denoising | Stage::Upsampling | Stage::Refining | Stage::Decoding => 1.0,
     }
 }
 
@@ -69,14 +66,40 @@ pub(crate) struct Measured {
     pub(crate) units: f64,
 }
 
-/// Every stage of a finished run that took time.
-pub(crate) fn measured(request: &Generation, outcome: &Outcome) -> Vec<Measured> {
-    let of = |stage| {
-        let seconds: f64 = outcome.seconds.iter().filter(|time| time.stage == stage).map(|time| time.seconds).sum();
-        Measured { stage, seconds, units: work(stage, request) * measured_share(stage, outcome) }
-    };
-    let usable = |it: &Measured| it.seconds.is_finite() && it.seconds > 0.0 && it.units > 0.0;
-    stages_of(request).map(of).filter(usable).collect()
+/// What units of work are, and with it what a unit's seconds mean: only those of the same basis can be compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Basis(String);
+
+impl Basis {
+    /// Units of [`work`]: what one takes is known once a run was measured.
+    const ROUGH: &str = "";
+
+    #[cfg(test)]
+    pub(crate) fn of(key: &str) -> Self {
+        Self(key.to_owned())
+    }
+
+    /// As the database has it.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether units are seconds that follow from counts and rates; what a unit takes is then a correction, and 1 without a run.
+    fn is_counted(&self) -> bool {
+        self.0 != Self::ROUGH
+    }
+}
+
+/// The work of a stage.
+#[derive(Debug, Clone, PartialEq)]
+struct Share {
+    stage: Stage,
+    /// In units of [`work`].
+    rough: f64,
+    /// Its operations, where they are counted, all of them.
+    counted: Option<StageWork>,
+    /// What part of it is not spared.
+    share: f64,
 }
 
 /// What a request's time depends on, without the request.
@@ -86,62 +109,128 @@ pub(crate) struct Workload {
     pub(crate) model: String,
     /// Its schedule.
     pub(crate) schedule: Schedule,
-    units: Vec<(Stage, f64)>,
+    stages: Vec<Share>,
 }
 
 impl Workload {
-    /// Of a request whose contexts come from there; a stage that is spared is none of its work.
-    pub(crate) fn new(model: &str, request: &Generation, contexts: Encodings) -> Self {
-        let units = stages_of(request).map(|stage| (stage, work(stage, request) * share(stage, contexts)));
-        let units = units.filter(|(stage, units)| *stage != Stage::TextEncoding || *units > 0.0).collect();
-        Self { model: model.to_owned(), schedule: request.schedule, units }
+    /// Of a request whose contexts come from there; a stage that is spared is none of its work. `counted` has its stages'
+    /// operations, where they are counted.
+    pub(crate) fn new(model: &str, request: &Generation, contexts: Encodings, counted: Option<Vec<StageWork>>) -> Self {
+        let mut counted = counted.unwrap_or_default();
+        let mut of = |stage: Stage| {
+            let at = counted.iter().position(|work| work.stage == stage);
+            let counted = at.map(|at| counted.swap_remove(at));
+            Share { stage, rough: work(stage, request), counted, share: share(stage, contexts, Encodings::default()) }
+        };
+        let stages = stages_of(request).map(&mut of).filter(|it| it.share > 0.0);
+        Self { model: model.to_owned(), schedule: request.schedule, stages: stages.collect() }
     }
 
     /// Of a request of which nothing but the model is known.
     #[cfg(test)]
     pub(crate) fn on(model: &str) -> Self {
-        Self { model: model.to_owned(), schedule: Schedule::Distilled, units: vec![] }
+        Self { model: model.to_owned(), schedule: Schedule::Distilled, stages: vec![] }
     }
 
     /// Of a stored generation; `None` for one whose request is no longer legal by what its model says.
-    pub(crate) fn of(record: &GenerationRecord, rules: &ModelRules) -> Option<Self> {
+    pub(crate) fn of(record: &GenerationRecord, rules: &ModelRules, models: &dyn Models) -> Option<Self> {
         let request = record.request.draft.clone().check_by(&rules.of_accepted(), record.method).ok()?;
-        Some(Self::new(&record.model, &request, Encodings::default()))
+        let counted = models.work(&record.model, &request, false);
+        Some(Self::new(&record.model, &request, Encodings::default(), counted))
     }
+
+    /// The same with contexts and latents of images that come from there.
+    pub(crate) fn with_encodings(mut self, contexts: Encodings, images: Encodings) -> Self {
+        self.stages.iter_mut().for_each(|it| it.share = share(it.stage, contexts, images));
+        self.stages.retain(|it| it.share > 0.0);
+        self
+    }
+
+    /// What its units are where the machine has these rates.
+    pub(crate) fn basis(&self, rates: Option<&KnownRates>) -> Basis {
+        let known = rates.filter(|known| self.stages.iter().all(|stage| counted_seconds(stage, known).is_some()));
+        Basis(known.map_or(Basis::ROUGH.to_owned(), |known| known.key.clone()))
+    }
+
+    /// Units of every stage, in order.
+    fn units(&self, rates: Option<&KnownRates>) -> Vec<(Stage, f64)> {
+        let rates = rates.filter(|_| self.basis(rates).is_counted());
+        let of = |it: &Share| {
+            let all = rates.map_or(it.rough, |rates| counted_seconds(it, rates).unwrap_or(it.rough));
+            (it.stage, all * it.share)
+        };
+        self.stages.iter().map(of).collect()
+    }
+
+    /// Every stage of a finished run of it that took time.
+    pub(crate) fn measured(&self, outcome: &Outcome, rates: Option<&KnownRates>) -> Vec<Measured> {
+        let of = |(stage, units)| {
+            let seconds: f64 = outcome.seconds.iter().filter(|time| time.stage == stage).map(|time| time.seconds).sum();
+            Measured { stage, seconds, units }
+        };
+        let usable = |it: &Measured| it.seconds.is_finite() && it.seconds > 0.0 && it.units > 0.0;
+        self.units(rates).into_iter().map(of).filter(usable).collect()
+    }
+}
+
+/// Seconds of a whole stage by its counts.
+fn counted_seconds(stage: &Share, rates: &KnownRates) -> Option<f64> {
+    rates.rates.stage_seconds(stage.counted.as_ref()?)
 }
 
 /// Seconds of every stage of a request, in order.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Forecast(Vec<StageTime>);
+pub(crate) struct Forecast {
+    stages: Vec<StageTime>,
+    counted: bool,
+}
 
 impl Forecast {
-    /// From seconds per unit of work. `None` while a stage that takes time was never measured.
-    pub(crate) fn new(work: &Workload, per_unit: &[StageTime]) -> Option<Self> {
-        let of = |(stage, units): &(Stage, f64)| {
-            let found = per_unit.iter().find(|time| time.stage == *stage)?;
-            Some(StageTime { stage: *stage, seconds: found.seconds * units })
+    /// From counts and rates, corrected by what a unit took in runs; without counts from what it took alone: `None` while a stage
+    /// was never measured then.
+    pub(crate) fn new(work: &Workload, rates: Option<&KnownRates>, per_unit: &[StageTime]) -> Option<Self> {
+        let is_counted = work.basis(rates).is_counted();
+        let found = |stage: Stage| per_unit.iter().find(|time| time.stage == stage).map(|time| time.seconds);
+        let of = |(stage, units): (Stage, f64)| {
+            let per_unit = found(stage).or(is_counted.then_some(1.0))?;
+            Some(StageTime { stage, seconds: per_unit * units })
         };
-        work.units.iter().map(of).collect::<Option<_>>().map(Self)
+        let units = work.units(rates);
+        let counted = units.iter().any(|(stage, _)| found(*stage).is_none());
+        let stages = units.into_iter().map(of).collect::<Option<_>>()?;
+        Some(Self { stages, counted })
+    }
+
+    /// Whether a stage's seconds are counted alone: no run of its kind has corrected them.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.counted
     }
 
     /// Stage by stage.
     pub(crate) fn stages(&self) -> &[StageTime] {
-        &self.0
+        &self.stages
     }
 
     /// All of it.
     pub(crate) fn total(&self) -> f64 {
-        self.0.iter().map(|time| time.seconds).sum()
+        self.stages.iter().map(|time| time.seconds).sum()
     }
 
-    /// What is left once `progress` was reported; at least all of it where text is encoded whose context was kept before.
+    /// What is left once `progress` was reported; at least what comes behind where something is encoded that was kept before.
     pub(crate) fn left(&self, progress: Progress) -> Option<f64> {
-        let Some(at) = self.0.iter().position(|time| time.stage == progress.stage) else {
-            return (progress.stage == Stage::TextEncoding).then(|| self.total());
+        let Some(at) = self.stages.iter().position(|time| time.stage == progress.stage) else {
+            return match progress.stage {
+                Stage::TextEncoding => Some(self.total()),
+                Stage::ImageEncoding => {
+                    let behind = self.stages.iter().filter(|time| time.stage != Stage::TextEncoding);
+                    Some(behind.map(|time| time.seconds).sum())
+                }
+                _ => None,
+            };
         };
         let share = 1.0 - progress.done as f64 / progress.total.max(1) as f64;
-        let later: f64 = self.0[at + 1..].iter().map(|time| time.seconds).sum();
-        Some(self.0[at].seconds * share.clamp(0.0, 1.0) + later)
+        let later: f64 = self.stages[at + 1..].iter().map(|time| time.seconds).sum();
+        Some(self.stages[at].seconds * share.clamp(0.0, 1.0) + later)
     }
 }
 
@@ -196,7 +285,9 @@ fn smaller_sizes(pixels: PixelShape, stages: Stages, rules: &SizeRules) -> Vec<P
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ltx_types::{Defaults, FramePosition, ImageInput, ImageSource, Overrides, SigmaList, Strength};
+    use ltx_types::{
+        Defaults, FramePosition, ImageInput, ImageSource, Overrides, Phase, Rates, SigmaList, Strength, Unit, Work,
+    };
 
     fn request(width: usize, height: usize, frames: usize) -> Generation {
         let source = ImageSource::Path("x".into());
@@ -244,23 +335,23 @@ mod tests {
         let request = request(64, 64, 17);
         let time = |stage| StageTime { stage, seconds: 1.0 / work(stage, &request) };
         let per_unit: Vec<_> = stages_of(&request).map(time).collect();
-        let work = Workload::new("m", &request, Encodings::default());
-        let forecast = Forecast::new(&work, &per_unit).unwrap();
+        let work = Workload::new("m", &request, Encodings::default(), None);
+        let forecast = Forecast::new(&work, None, &per_unit).unwrap();
         assert!(forecast.stages().iter().all(|time| (time.seconds - 1.0).abs() < 1e-9));
         assert!((forecast.total() - 4.0).abs() < 1e-9);
         let left = |stage, done| forecast.left(Progress { stage, done, total: 8 }).unwrap();
         assert!((left(Stage::Denoising, 4) - 1.5).abs() < 1e-9);
         assert!(left(Stage::Decoding, 8).abs() < 1e-9);
-        assert_eq!(Forecast::new(&work, &per_unit[1..]), None);
+        assert_eq!(Forecast::new(&work, None, &per_unit[1..]), None);
         // A prompt whose context is kept takes no time, nor does anything have to be known of it.
-        let kept = Workload::new("m", &request, Encodings { cached: 1, encoded: 0 });
-        let forecast = Forecast::new(&kept, &per_unit[1..]).unwrap();
+        let kept = Workload::new("m", &request, Encodings { cached: 1, encoded: 0 }, None);
+        let forecast = Forecast::new(&kept, None, &per_unit[1..]).unwrap();
         assert!((forecast.total() - 3.0).abs() < 1e-9 && forecast.stages()[0].stage == Stage::ImageEncoding);
         // It is gone when the request runs: what comes behind is still known.
         let left = |stage| forecast.left(Progress { stage, done: 1, total: 8 });
         assert_eq!((left(Stage::TextEncoding), left(Stage::Refining)), (Some(forecast.total()), None));
-        let half = Workload::new("m", &request, Encodings { cached: 1, encoded: 1 });
-        assert!((Forecast::new(&half, &per_unit).unwrap().total() - 3.5).abs() < 1e-9);
+        let half = Workload::new("m", &request, Encodings { cached: 1, encoded: 1 }, None);
+        assert!((Forecast::new(&half, None, &per_unit).unwrap().total() - 3.5).abs() < 1e-9);
     }
 
     #[test]
@@ -268,16 +359,74 @@ mod tests {
         let time = |stage| ltx_engine::StageSeconds { stage, seconds: 2.0 };
         let request = request(64, 64, 17);
         let units = |of: Stage, contexts, images| {
-            let seconds = stages_of(&request).map(time).collect();
-            let (latent_sha256, frames_sha256) = Default::default();
-            let outcome = Outcome { frames: 17, seconds, contexts, images, latent_sha256, frames_sha256 };
-            measured(&request, &outcome).iter().find(|it| it.stage == of).map(|it| it.units / work(of, &request))
+            let outcome = outcome(stages_of(&request).map(time).collect());
+            let work = Workload::new("m", &request, Encodings::default(), None).with_encodings(contexts, images);
+            let measured = work.measured(&outcome, None);
+            measured.iter().find(|it| it.stage == of).map(|it| it.units / super::work(of, &request))
         };
-        let parts = [(0, 1, Some(1.0)), (1, 1, Some(0.5)), (1, 0, None)];
-        for (cached, encoded, expected) in parts {
+        for (cached, encoded, expected) in [(0, 1, Some(1.0)), (1, 1, Some(0.5)), (1, 0, None)] {
             let (some, all) = (Encodings { cached, encoded }, Encodings { cached: 0, encoded: 1 });
             assert_eq!(units(Stage::TextEncoding, some, all), expected);
             assert_eq!(units(Stage::ImageEncoding, all, some), expected);
         }
+    }
+
+    /// Of a run that took so long.
+    fn outcome(seconds: Vec<ltx_engine::StageSeconds>) -> Outcome {
+        let (latent_sha256, frames_sha256) = Default::default();
+        let [contexts, images] = [Encodings::default(); 2];
+        Outcome { frames: 17, seconds, contexts, images, latent_sha256, frames_sha256 }
+    }
+
+    /// A machine that does a call a second.
+    fn machine() -> KnownRates {
+        KnownRates { key: "machine".to_owned(), rates: Rates::default().and(Unit::Call, 1.0) }
+    }
+
+    /// So many calls in every stage, times the frames.
+    fn calls(request: &Generation) -> Vec<StageWork> {
+        let count = |stage| if stage == Stage::Denoising { 10 } else { 1 } * request.frames.get() as u64;
+        let phase = |stage| Phase { times: 1, work: Work::of(Unit::Call, count(stage)), beside: 0 };
+        stages_of(request).map(|stage| StageWork { stage, phases: vec![phase(stage)] }).collect()
+    }
+
+    #[test]
+    fn seconds_are_known_before_the_first_run_and_a_run_corrects_every_size() {
+        let work = |frames| {
+            let request = request(64, 64, frames);
+            Workload::new("m", &request, Encodings::default(), Some(calls(&request)))
+        };
+        let (short, long, machine) = (work(9), work(17), machine());
+        let first = Forecast::new(&long, Some(&machine), &[]).unwrap();
+        assert!((first.total() - 17.0 * 13.0).abs() < 1e-9 && first.is_counted());
+        assert_eq!(Forecast::new(&long, None, &[]), None, "without rates nothing is known");
+        assert_ne!(long.basis(Some(&machine)), long.basis(None));
+
+        // A short run took twice as long as was counted.
+        let seconds = Forecast::new(&short, Some(&machine), &[]).unwrap();
+        let seconds = seconds
+            .stages()
+            .iter()
+            .map(|time| ltx_engine::StageSeconds { stage: time.stage, seconds: 2.0 * time.seconds });
+        let outcome = outcome(seconds.collect());
+        let measured = short.measured(&outcome, Some(&machine));
+        let factors: Vec<_> =
+            measured.iter().map(|it| StageTime { stage: it.stage, seconds: it.seconds / it.units }).collect();
+        let corrected = Forecast::new(&long, Some(&machine), &factors).unwrap();
+        assert!((corrected.total() - 2.0 * first.total()).abs() < 1e-9 && !corrected.is_counted());
+        let partly = Forecast::new(&long, Some(&machine), &factors[1..]).unwrap();
+        assert!(partly.is_counted() && partly.total() < corrected.total());
+    }
+
+    #[test]
+    fn what_has_no_rate_is_not_counted_in_part() {
+        let request = request(64, 64, 9);
+        let mut counted = calls(&request);
+        counted[0].phases[0].work.add(Unit::Value, 1);
+        let work = Workload::new("m", &request, Encodings::default(), Some(counted));
+        assert_eq!(Forecast::new(&work, Some(&machine()), &[]), None);
+        assert_eq!(work.basis(Some(&machine())), work.basis(None));
+        let spared = Workload { stages: work.stages[1..].to_vec(), ..work };
+        assert!(Forecast::new(&spared, Some(&machine()), &[]).is_some());
     }
 }

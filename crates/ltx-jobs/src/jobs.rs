@@ -336,6 +336,17 @@ impl Jobs {
         self.0.device.load(model.to_owned()).recv().unwrap_or(Err(DeviceError::Gone))
     }
 
+    /// Measures the rates of where models compute, if they are not known, while nothing runs; what waits is estimated anew with
+    /// them. Returns at once.
+    pub fn measure_rates(&self) {
+        let core = Arc::downgrade(self.core());
+        self.0.device.measure(move || {
+            if let Some(core) = core.upgrade() {
+                core.estimate_all_again().unwrap_or_else(|error| core.note(&error));
+            }
+        });
+    }
+
     /// Stops admitting, saves what runs, and ends the threads. Returns whether all of it was done within `deadline`;
     /// otherwise the step on the device goes on, and the process may simply end: nothing acknowledged is lost.
     pub fn shutdown(&self, deadline: Duration) -> bool {

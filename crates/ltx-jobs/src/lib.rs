@@ -61,7 +61,7 @@ pub use given::{GivenImage, OpenImage};
 pub use id::{ClientId, GenerationId, UploadId};
 pub use jobs::{Jobs, OpenOutput, Status, Surroundings};
 pub use ltx_engine::PromptTokens;
-pub use models::{LoadError, Models};
+pub use models::{KnownRates, LoadError, Models};
 pub use news::News;
 pub use policy::CurrentPolicy;
 pub use preview::PreviewWatch;

@@ -4,7 +4,8 @@
 
 use ltx_engine::{CacheKey, EngineError, Generator, MemoryPlan, PromptTokens};
 use ltx_policy::ModelIdentity;
-use ltx_types::{Generation, ModelRules};
+use ltx_types::{Generation, ModelRules, Rates, StageWork};
+use std::sync::Arc;
 
 /// Why a model's engine was not built.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +16,15 @@ pub enum LoadError {
     /// The model's files cannot be used.
     #[error(transparent)]
     Engine(#[from] EngineError),
+}
+
+/// The rates of where models compute, and what tells that machine from others and from itself at another time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KnownRates {
+    /// Of program, processor, threads and precision. Not empty.
+    pub key: String,
+    /// The rates.
+    pub rates: Rates,
 }
 
 /// The node's models, by their manifests' names.
@@ -46,6 +56,23 @@ pub trait Models: Send + Sync + 'static {
     /// How many tokens a prompt has for a model, and how many it takes; `None` for one that is not here. Called from many
     /// threads.
     fn prompt_tokens(&self, model: &str, prompt: &str) -> Option<PromptTokens>;
+
+    /// What every stage of a request has to do, its text stage included; with the parts that stay in memory between generations
+    /// to be read, unless they are `loaded`. `None` where that is not counted, or the model is not here. Called as [`Models::plan`] is.
+    fn work(&self, _model: &str, _request: &Generation, _loaded: bool) -> Option<Vec<StageWork>> {
+        None
+    }
+
+    /// The rates of where the models compute; `None` while they are not known.
+    fn rates(&self) -> Option<Arc<KnownRates>> {
+        None
+    }
+
+    /// Measures a piece of those rates, a few hundredths of a second of the device; says whether anything is left. Called on the
+    /// device thread while there is nothing else to do.
+    fn measure_rates(&self) -> bool {
+        false
+    }
 
     /// Bytes of a model's weights that stay in memory between generations, once each part was used.
     fn resident_bytes(&self, model: &str) -> u64;

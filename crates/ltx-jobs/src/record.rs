@@ -67,18 +67,22 @@ impl GenerationRecord {
 pub struct Prediction {
     /// Bytes of memory at the worst moment.
     pub peak_bytes: u64,
-    /// Seconds on the device; absent until the node has finished one like it.
+    /// Seconds on the device; absent while the node knows neither rates of its machine nor a run like it.
     pub seconds: Option<f64>,
-    /// The same by stage; empty until then.
+    /// The same by stage; empty then.
     #[serde(default)]
     pub stages: Vec<StageTime>,
+    /// Whether seconds of a stage follow from counted operations alone: no run of this model and schedule has corrected them.
+    #[serde(default)]
+    pub counted: bool,
 }
 
 impl Prediction {
     /// Of its peak and, where this node knows them, its seconds.
     pub(crate) fn of(peak_bytes: u64, forecast: Option<&Forecast>) -> Self {
         let stages = forecast.map(|forecast| forecast.stages().to_vec()).unwrap_or_default();
-        Self { peak_bytes, seconds: forecast.map(Forecast::total), stages }
+        let counted = forecast.is_some_and(Forecast::is_counted);
+        Self { peak_bytes, seconds: forecast.map(Forecast::total), stages, counted }
     }
 }
 

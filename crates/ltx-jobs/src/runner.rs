@@ -7,7 +7,7 @@ use crate::{
     cache::RunCache,
     core::{Core, in_milliseconds},
     device::{Device, DeviceError, Made, Task, panic_message},
-    estimate::{self, Forecast},
+    estimate::Forecast,
     images::by_path,
     latent::{LatentFile, Owner},
     lifecycle::Ending,
@@ -18,7 +18,7 @@ use crate::{
     preview::RunPreviews,
     testing::Disturbed,
 };
-use ltx_engine::LatentStore;
+use ltx_engine::{Encodings, LatentStore};
 use ltx_media::FrameWriter;
 use ltx_policy::{Admitted, StoredRequest, readmit};
 use ltx_types::{CancelToken, Generation, Progress, ProgressSink, Stage, UnixMillis};
@@ -127,7 +127,10 @@ impl Attempt<'_> {
         let owner = Owner::new(&[&stored.map_err(failed)?, &record.model, &identity.version, weights]);
         let latents = LatentFile::new(Arc::clone(&core.blobs), record.id, owner);
         let resumed = latents.saved().is_some();
-        let (mut outcome, writers) = self.on_device(&admitted, writer, latents)?;
+        let work = core.workload_of(&record.model, request, Encodings::default());
+        let made = self.on_device(&admitted, writer, latents);
+        core.has_run(made.is_ok().then_some(&record.model));
+        let (mut outcome, writers) = made?;
 
         self.check_cancelled()?;
         let finished_ms = core.now().wall_ms;
@@ -143,8 +146,11 @@ impl Attempt<'_> {
             decoding.seconds += finishing.elapsed().as_secs_f64();
         }
         if !resumed {
-            let measured = estimate::measured(request, &outcome);
-            let calibrated = core.store.calibrate(&record.model, request.schedule, &measured);
+            let rates = core.models.rates();
+            let work = work.with_encodings(outcome.contexts, outcome.images);
+            let basis = work.basis(rates.as_deref());
+            let measured = work.measured(&outcome, rates.as_deref());
+            let calibrated = core.store.calibrate(&record.model, request.schedule, (&basis, &measured));
             let estimated = calibrated.and_then(|()| core.estimate_again(&record.model, request.schedule));
             estimated.unwrap_or_else(|error| core.note(&error));
         }
@@ -202,7 +208,7 @@ impl Attempt<'_> {
         let Self { core, record, .. } = self;
         let request = admitted.request();
         let contexts = core.contexts(&record.model, request);
-        let forecast = core.forecast(&record.model, request, contexts).unwrap_or_default();
+        let forecast = core.forecast(&core.workload_of(&record.model, request, contexts)).unwrap_or_default();
         core.line.extend(record.id, forecast.as_ref().map(Forecast::total));
         let progress =
             EventProgress { core: Arc::clone(core), record: (*record).clone(), cancel: self.cancel.clone(), forecast };

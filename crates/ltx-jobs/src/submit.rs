@@ -5,7 +5,7 @@
 use crate::{
     Batch, ClientId, GenerationId, GenerationRecord, Jobs, JobsError, LegalShape, Prediction, Result, RunFaults,
     UploadId,
-    estimate::{Workload, largest_fit},
+    estimate::{Forecast, Workload, largest_fit},
     images::{Image, by_digest, check_length},
     line::Waiting,
     ports::{NeededImage, NewGeneration, NewUpload, Shelf},
@@ -53,8 +53,10 @@ pub struct Estimate {
     pub predicted: Prediction,
     /// Bytes a generation may take; `None` without a limit.
     pub available_bytes: Option<u64>,
-    /// Whether it fits.
+    /// Whether it fits, in memory and in seconds.
     pub fits: bool,
+    /// Seconds a generation may take; `None` without a limit.
+    pub limit_seconds: Option<u64>,
     /// When it does not: the largest legal shape that does, if any.
     pub largest: Option<LegalShape>,
     /// Seconds it would wait for the device; absent while something before it cannot be estimated.
@@ -66,7 +68,7 @@ impl Jobs {
     /// and waits for the disk.
     ///
     /// # Errors
-    /// `Stopping`; `AlreadyExists`; `RateLimited`, `QueueFull`, `StorageFull`, `DoesNotFit`; `Fields`, `Media` for what is
+    /// `Stopping`; `AlreadyExists`; `RateLimited`, `QueueFull`, `StorageFull`, `DoesNotFit`, `TakesTooLong`; `Fields`, `Media` for what is
     /// wrong with the request itself; `NoModel`, `ModelUnavailable`; `Database`, `File`, `Corrupt`.
     pub fn submit(&self, client: &ClientId, submission: Submission) -> Result<Submitted> {
         let core = self.core();
@@ -85,8 +87,8 @@ impl Jobs {
         let checked = admitted.with_faults(long).check(&rules)?;
         let model = checked.model().ok_or(JobsError::NoModel)?;
         self.check_faults(faults.as_ref(), checked.request())?;
-        let (first, contexts) = self.predicted_to_fit(client, &checked)?;
-        let further_ones = self.further(&first, model, checked.request(), contexts)?;
+        let (first, work) = self.predicted_to_fit(client, &checked)?;
+        let further_ones = self.further(&first, &work)?;
         let images = self.read_images(&stored.draft)?;
         let outputs = output_bytes(checked.request()) * count as u64;
         core.check_space(images.iter().map(Image::len).sum::<u64>() + outputs)?;
@@ -107,7 +109,7 @@ impl Jobs {
         }
         core.check_room(client, count)?;
         let ids: Vec<_> = (0..count).map(|_| GenerationId::new()).collect();
-        let mut expected: Vec<_> = std::iter::once((first, contexts)).collect();
+        let mut expected: Vec<_> = std::iter::once((first, work)).collect();
         expected.resize(count, further_ones);
         {
             let seconds: Vec<_> = expected.iter().map(|(predicted, _)| predicted.seconds).collect();
@@ -135,11 +137,10 @@ impl Jobs {
             let new: Vec<_> = Batch::of(&ids).into_iter().enumerate().map(new).collect();
             core.store.insert(&new, core.now())?;
         }
-        for (&id, (predicted, contexts)) in ids.iter().zip(&expected) {
+        for (&id, (predicted, work)) in ids.iter().zip(expected) {
             if let (Some(testing), Some(faults)) = (&core.testing, &faults) {
                 testing.keep(id, faults.clone());
             }
-            let work = Workload::new(model, checked.request(), *contexts);
             core.line.push(client, Waiting { id, work: Some(work), seconds: predicted.seconds });
         }
         let mut records = ids.into_iter().map(|id| self.get(client, id));
@@ -147,17 +148,12 @@ impl Jobs {
         Ok(Submitted { record, further: records.collect::<Result<_>>()?, existed: false })
     }
 
-    /// What the further generations of a request take, whose contexts the first has had computed; and where these come from.
-    fn further(
-        &self,
-        first: &Prediction,
-        model: &str,
-        request: &Generation,
-        Encodings { cached, encoded }: Encodings,
-    ) -> Result<(Prediction, Encodings)> {
-        let kept = Encodings { cached: cached + encoded, encoded: 0 };
-        let forecast = self.core().forecast(model, request, kept)?;
-        Ok((Prediction::of(first.peak_bytes, forecast.as_ref()), kept))
+    /// What the further generations of a request take, for which the first has everything encoded; and their work.
+    fn further(&self, first: &Prediction, work: &Workload) -> Result<(Prediction, Workload)> {
+        let kept = Encodings { cached: 1, encoded: 0 };
+        let work = work.clone().with_encodings(kept, kept);
+        let forecast = self.core().forecast(&work)?;
+        Ok((Prediction::of(first.peak_bytes, forecast.as_ref()), work))
     }
 
     fn long_prompts(&self, model: &str, draft: &GenerationDraft) -> Vec<FieldError> {
@@ -188,22 +184,33 @@ impl Jobs {
         self.estimated(client, admitted).map(|(estimate, _)| estimate)
     }
 
-    /// The estimate, and where the contexts that it reckons with come from.
-    fn estimated(&self, client: &ClientId, admitted: &Admitted<Generation>) -> Result<(Estimate, Encodings)> {
+    /// The estimate, and the work that it is of.
+    fn estimated(&self, client: &ClientId, admitted: &Admitted<Generation>) -> Result<(Estimate, Workload)> {
         let core = self.core();
         let (model, request) = (admitted.model().ok_or(JobsError::NoModel)?, admitted.request());
         let plan = |request: &Generation| core.models.plan(model, request).map(|plan| plan.peak());
         let peak = plan(request).ok_or_else(|| JobsError::ModelUnavailable { model: model.to_owned() })?;
         let contexts = core.contexts(model, request);
-        let forecast = core.forecast(model, request, contexts)?;
+        let work = core.workload_of(model, request, contexts);
+        let forecast = core.forecast(&work)?;
         let predicted = Prediction::of(peak, forecast.as_ref());
         let available_bytes = core.config.limits.memory_bytes;
         let allowed = available_bytes.unwrap_or(u64::MAX);
-        let fits = |request: &Generation| plan(request).is_some_and(|peak| peak <= allowed);
-        let largest = if peak <= allowed { None } else { largest_fit(request, &core.rules(model)?.sizes, fits) };
+        let limit_seconds = core.config.limits.seconds;
+        let in_time = |forecast: Option<&Forecast>| match (forecast, limit_seconds) {
+            (Some(forecast), Some(limit)) => forecast.total() <= limit as f64,
+            _ => true,
+        };
+        let is_in_time = |request: &Generation| {
+            limit_seconds.is_none()
+                || core.forecast(&core.workload_of(model, request, contexts)).is_ok_and(|it| in_time(it.as_ref()))
+        };
+        let fits = |request: &Generation| plan(request).is_some_and(|peak| peak <= allowed) && is_in_time(request);
+        let it_fits = peak <= allowed && in_time(forecast.as_ref());
+        let largest = if it_fits { None } else { largest_fit(request, &core.rules(model)?.sizes, fits) };
         let wait_seconds = core.line.place_of_new(client, &[]).seconds;
-        let estimate = Estimate { predicted, available_bytes, fits: peak <= allowed, largest, wait_seconds };
-        Ok((estimate, contexts))
+        let estimate = Estimate { predicted, available_bytes, fits: it_fits, limit_seconds, largest, wait_seconds };
+        Ok((estimate, work))
     }
 
     /// The generations that an earlier request with this id made, if there was one: whatever today's policy says of it.
@@ -269,12 +276,16 @@ impl Jobs {
         }
     }
 
-    fn predicted_to_fit(&self, client: &ClientId, admitted: &Admitted<Generation>) -> Result<(Prediction, Encodings)> {
-        let (estimate, contexts) = self.estimated(client, admitted)?;
-        let Estimate { predicted, available_bytes, fits, largest, .. } = estimate;
-        match available_bytes {
-            Some(available) if !fits => Err(JobsError::DoesNotFit { needed: predicted.peak_bytes, available, largest }),
-            _ => Ok((predicted, contexts)),
+    fn predicted_to_fit(&self, client: &ClientId, admitted: &Admitted<Generation>) -> Result<(Prediction, Workload)> {
+        let (Estimate { predicted, available_bytes, fits, limit_seconds, largest, .. }, work) =
+            self.estimated(client, admitted)?;
+        let Prediction { peak_bytes: needed, seconds, counted, .. } = predicted;
+        match (available_bytes, seconds.zip(limit_seconds)) {
+            (Some(available), _) if !fits && needed > available => {
+                Err(JobsError::DoesNotFit { needed, available, largest })
+            }
+            (_, Some((seconds, limit))) if !fits => Err(JobsError::TakesTooLong { seconds, limit, counted, largest }),
+            _ => Ok((predicted, work)),
         }
     }
 

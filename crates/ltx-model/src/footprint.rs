@@ -3,7 +3,7 @@
 //!
 //! Must not know budgets, plans, or what else is in memory.
 
-pub use crate::layers::footprint::{reading_bytes, streamed_bytes};
+pub use crate::layers::footprint::{is_streamed, reading_bytes, streamed_bytes};
 
 use candle_core::DType;
 use ltx_nn::Compute;

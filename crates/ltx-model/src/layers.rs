@@ -42,10 +42,8 @@ impl<T: Send + Sync> Layers<T> {
         (count, held): (usize, usize),
         load: impl Fn(&Vb, usize) -> Result<T> + Send + Sync + 'static,
     ) -> Self {
-        let streamed = count.saturating_sub(held);
         let slot = |i: usize| {
-            let before = |i: usize| i * streamed / count.max(1);
-            if before(i + 1) > before(i) { Slot::Streamed } else { Slot::Held(OnceLock::new()) }
+            if footprint::is_streamed(i, (count, held)) { Slot::Streamed } else { Slot::Held(OnceLock::new()) }
         };
         Self { slots: (0..count).map(slot).collect(), vb, load: Box::new(load) }
     }

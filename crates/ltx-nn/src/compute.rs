@@ -28,6 +28,11 @@ pub fn synchronize(device: &Device) -> crate::Result<()> {
     Ok(ltx_kernels::synchronize(device)?)
 }
 
+/// How many threads compute on the CPU.
+pub fn threads() -> usize {
+    rayon::current_num_threads()
+}
+
 /// The names that [`Compute::named`] knows.
 pub const DTYPES: [&str; 4] = ["f32", "bf16", "f16", "int8"];
 

@@ -4,7 +4,7 @@
 //! Must not know what it is compared with. Like a golden case it writes no output, so it runs beneath the gate.
 
 use crate::{
-    Engine, EngineOptions, Noise, Result,
+    Engine, EngineOptions, Noise, PlanShape, RateMeter, Result,
     conditioning::{ConditionedImage, PreparedImage, TokenState},
     decode::decode_tiled,
     golden::GoldenCase,
@@ -17,8 +17,8 @@ use candle_core::{Device, Tensor};
 use ltx_engine::Run;
 use ltx_model::{architecture::Conditioning, text_encoder::MAX_TOKENS};
 use ltx_nn::{Taps, synchronize};
-use ltx_types::{CancelToken, FieldError, Generation, SamplingStage, Seed, Stage};
-use std::time::Instant;
+use ltx_types::{CancelToken, FieldError, Generation, Rates, SamplingStage, Seed, Stage, StageWork};
+use std::{path::Path, time::Instant};
 
 /// What can be timed alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
@@ -75,6 +75,19 @@ impl Bench {
     pub fn release(&mut self) -> Result<()> {
         self.engine = resident(&self.case, &self.options)?;
         Ok(())
+    }
+
+    /// What the case's stages have to do, its weights being loaded.
+    pub fn work(&self) -> Vec<StageWork> {
+        self.engine.work(&self.case.request, &PlanShape::of(&self.case.request, self.engine.prompts()), true)
+    }
+
+    /// The rates of where it computes, as far as its stages need them; in `folder` a clip is begun, and removed.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn rates(&self, folder: &Path) -> Result<Rates> {
+        RateMeter::of_request(&self.engine, &self.case.request, (&Rates::default(), folder)).measure_all()
     }
 
     /// Runs a stage; `prompt` takes the place of the case's own.

@@ -24,10 +24,13 @@ use ltx_model::{
 };
 use ltx_nn::{Carrier, Compute, carrier};
 use ltx_types::{DistilledLora, Generation, LoraUse, ModelFiles, ModelRules, SamplingStage, Schedule, model_version};
-use ltx_weights::{LoadReport, Wear};
+use ltx_weights::{LoadReport, TensorSet, Wear};
 pub(crate) use parts::LatentUpsampling;
 use parts::{Parts, StagedStacks};
-use std::sync::{Arc, OnceLock};
+use std::{
+    path::Path,
+    sync::{Arc, OnceLock},
+};
 
 /// The first version whose distilled model the authors sample by ancestral Euler.
 const ANCESTRAL_SINCE: (u32, u32) = (2, 5);
@@ -264,6 +267,15 @@ impl Engine {
             distilled_lora: Some(self.distilled_lora),
             ..self.architecture().rules()
         }
+    }
+
+    /// The largest file of the checkpoint.
+    pub(crate) fn largest_file(&self) -> Option<&Path> {
+        self.ltx.tensors.largest_file()
+    }
+
+    pub(crate) fn upscaler_tensors(&self) -> Option<&TensorSet> {
+        self.upscaler.as_ref().map(|upscaler| &*upscaler.tensors)
     }
 
     pub(crate) fn upscaler_config(&self) -> Option<&UpsamplerConfig> {

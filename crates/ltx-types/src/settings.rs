@@ -133,6 +133,16 @@ pub fn bytes_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
     Bytes::deserialize(deserializer).map(|bytes| Some(bytes.get()).filter(|&bytes| bytes > 0))
 }
 
+/// Reads whole seconds of which 0 is no limit, for `#[serde(deserialize_with)]`: at most a century of them.
+///
+/// # Errors
+/// Outside the bounds, or not a whole number.
+pub fn seconds_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    const CENTURY: u64 = 876_000 * 3600;
+    let seconds = Bounded::<u64, 0, CENTURY>::deserialize(deserializer)?;
+    Ok(Some(seconds.get()).filter(|&seconds| seconds > 0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

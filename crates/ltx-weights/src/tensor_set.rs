@@ -220,14 +220,24 @@ impl TensorSet {
     /// Bytes in memory of the tensors whose keys start with `prefix`: all of them, and the largest. `bytes` says what one
     /// takes. The audio stream is left out, as it is never loaded.
     pub fn memory_bytes(&self, prefix: &str, bytes: impl Fn(Footprint<'_>) -> u64) -> (u64, u64) {
-        let keys = self.by_key.range(prefix.to_owned()..).map(|(key, _)| key).take_while(|key| key.starts_with(prefix));
-        let keys = keys.filter(|key| !vocabulary::is_audio(key));
-        let each = keys.filter_map(|key| {
+        self.footprints(prefix).map(bytes).fold((0, 0), |(sum, most), bytes| (sum + bytes, most.max(bytes)))
+    }
+
+    /// The tensors whose keys start with `prefix`, in the order of their keys, without the audio stream, which is never loaded.
+    pub fn footprints<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = Footprint<'a>> + 'a {
+        let keys =
+            self.by_key.range(prefix.to_owned()..).map(|(key, _)| key).take_while(move |key| key.starts_with(prefix));
+        keys.filter(|key| !vocabulary::is_audio(key)).filter_map(|key| {
             let (_, entry) = self.entry(key)?;
             let matrix = (entry.shape.len() == 2).then(|| entry.matrix_kind());
-            Some(bytes(Footprint { key, shape: &entry.shape, stored: entry.range.len() as u64, matrix }))
-        });
-        each.fold((0, 0), |(sum, most), bytes| (sum + bytes, most.max(bytes)))
+            Some(Footprint { key, shape: &entry.shape, stored: entry.range.len() as u64, matrix })
+        })
+    }
+
+    /// The largest of its files.
+    pub fn largest_file(&self) -> Option<&Path> {
+        let bytes = |file: &&WeightFile| file.header.entries.values().map(|entry| entry.range.len()).sum::<usize>();
+        self.files.iter().max_by_key(bytes).map(|file| file.path.as_path())
     }
 
     /// What accompanies quantised weights: keys, values and bytes.

@@ -24,6 +24,11 @@ pub(crate) struct CacheFlag {
 }
 
 impl CacheFlag {
+    /// Whether anything is kept.
+    pub(crate) fn keeps(&self) -> bool {
+        !self.no_cache
+    }
+
     /// The user's cache for a run of so many clips; where nothing is kept for later runs, because that was asked for or the user has
     /// no folder for caches, several clips still share what they have in common.
     pub(crate) fn open(&self, clips: usize) -> Result<TensorCache, ConfigError> {

@@ -12,6 +12,7 @@ mod compute;
 mod config;
 mod doctor;
 mod exit;
+mod forecast;
 mod generation_flags;
 mod hub;
 mod human;
@@ -21,6 +22,7 @@ mod memory;
 mod node;
 mod outputs;
 mod progress;
+mod rates;
 mod ready_file;
 mod several;
 

@@ -4,7 +4,11 @@
 //! Must not know what a unit of work is.
 
 use super::{Durability, SqliteStore, to_json};
-use crate::{Result, StageTime, estimate::Measured, ports::Calibration};
+use crate::{
+    Result, StageTime,
+    estimate::{Basis, Measured},
+    ports::Calibration,
+};
 use ltx_types::Schedule;
 use rusqlite::params;
 
@@ -12,11 +16,12 @@ use rusqlite::params;
 const FADING: f64 = 0.8;
 
 impl Calibration for SqliteStore {
-    fn seconds_per_unit(&self, model: &str, schedule: Schedule) -> Result<Vec<StageTime>> {
+    fn seconds_per_unit(&self, model: &str, schedule: Schedule, basis: &Basis) -> Result<Vec<StageTime>> {
         self.read(|connection| {
-            let sql = "SELECT stage, seconds_per_unit FROM calibration WHERE model = ?1 AND schedule = ?2";
+            let sql =
+                "SELECT stage, seconds_per_unit FROM calibration WHERE model = ?1 AND schedule = ?2 AND basis = ?3";
             let mut statement = connection.prepare_cached(sql)?;
-            let mut rows = statement.query(params![model, schedule.as_str()])?;
+            let mut rows = statement.query(params![model, schedule.as_str(), basis.as_str()])?;
             let mut times = Vec::new();
             while let Some(row) = rows.next()? {
                 let stage = super::from_json("stage", &row.get::<_, String>(0)?)?;
@@ -26,18 +31,26 @@ impl Calibration for SqliteStore {
         })
     }
 
-    fn calibrate(&self, model: &str, schedule: Schedule, run: &[Measured]) -> Result<()> {
+    fn calibrate(&self, model: &str, schedule: Schedule, (basis, run): (&Basis, &[Measured])) -> Result<()> {
         self.write(Durability::Progress, |tx, _| {
             for Measured { stage, seconds, units } in run {
                 tx.execute(
-                    "INSERT INTO calibration (model, schedule, stage, seconds_per_unit, weight, runs)
-                     VALUES (?1, ?2, ?3, ?4, ?5, 1)
+                    "INSERT INTO calibration (model, schedule, stage, seconds_per_unit, weight, runs, basis)
+                     VALUES (?1, ?2, ?3, ?4, ?5, 1, ?7)
                      ON CONFLICT DO UPDATE SET
                         seconds_per_unit = (seconds_per_unit * MAX(weight * ?6, weight - ?5) + ?4 * ?5)
                             / (MAX(weight * ?6, weight - ?5) + ?5),
                         weight = MAX(weight * ?6, weight - ?5) + ?5,
                         runs = runs + 1",
-                    params![model, schedule.as_str(), to_json("stage", stage)?, seconds / units, units * units, FADING],
+                    params![
+                        model,
+                        schedule.as_str(),
+                        to_json("stage", stage)?,
+                        seconds / units,
+                        units * units,
+                        FADING,
+                        basis.as_str()
+                    ],
                 )?;
             }
             Ok(())
@@ -56,8 +69,8 @@ mod tests {
         let store = SqliteStore::open(&folder.path().join("jobs.sqlite"), Box::new(|_| {})).unwrap();
         let add = |seconds, units| {
             let run = [Measured { stage: Stage::Denoising, seconds, units }];
-            store.calibrate("m", Schedule::Distilled, &run).unwrap();
-            store.seconds_per_unit("m", Schedule::Distilled).unwrap()[0].seconds
+            store.calibrate("m", Schedule::Distilled, (&Basis::of("x"), &run)).unwrap();
+            store.seconds_per_unit("m", Schedule::Distilled, &Basis::of("x")).unwrap()[0].seconds
         };
         // A second to load, and a thousandth for each unit.
         assert_eq!(add(1.01, 10.0), 0.101);
@@ -68,6 +81,10 @@ mod tests {
         // The machine is twice as fast now.
         let faster: Vec<_> = [(); 20].map(|()| add(5.5, 10_000.0)).to_vec();
         assert!(faster[0] > 0.0006 && (faster[19] - 0.00055).abs() < 1e-5, "{faster:?}");
-        assert_eq!(store.seconds_per_unit("m", Schedule::Guided).unwrap(), []);
+        for (schedule, basis) in
+            [(Schedule::Guided, "x"), (Schedule::Distilled, "another machine"), (Schedule::Distilled, "")]
+        {
+            assert_eq!(store.seconds_per_unit("m", schedule, &Basis::of(basis)).unwrap(), []);
+        }
     }
 }

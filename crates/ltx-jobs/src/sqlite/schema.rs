@@ -6,7 +6,7 @@ use crate::{JobsError, Result};
 use rusqlite::{Connection, TransactionBehavior};
 
 /// The step from each version to the next; an empty file is version 0.
-pub(crate) const MIGRATIONS: [&str; 7] = [
+pub(crate) const MIGRATIONS: [&str; 8] = [
     // 1: generations, their events and images, uploads.
     "CREATE TABLE generations (
         sequence INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -89,6 +89,21 @@ pub(crate) const MIGRATIONS: [&str; 7] = [
     ALTER TABLE generations ADD COLUMN batch_index INTEGER;
     ALTER TABLE generations ADD COLUMN batch_size INTEGER;
     CREATE INDEX generations_by_batch ON generations (batch, batch_index) WHERE batch IS NOT NULL;",
+    // 8: what a unit of work is that seconds were measured for; what was known is of the units there were.
+    "CREATE TABLE calibration_by_basis (
+        model TEXT NOT NULL,
+        schedule TEXT NOT NULL,
+        basis TEXT NOT NULL,
+        stage TEXT NOT NULL,
+        seconds_per_unit REAL NOT NULL,
+        weight REAL NOT NULL,
+        runs INTEGER NOT NULL,
+        PRIMARY KEY (model, schedule, basis, stage)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO calibration_by_basis (model, schedule, basis, stage, seconds_per_unit, weight, runs)
+        SELECT model, schedule, '', stage, seconds_per_unit, weight, runs FROM calibration;
+    DROP TABLE calibration;
+    ALTER TABLE calibration_by_basis RENAME TO calibration;",
 ];
 
 /// Brings a database to the newest version.
@@ -135,13 +150,14 @@ mod tests {
         let page = store.list(&crate::ClientId::new("a").unwrap(), &Filter::default(), 10, None).unwrap();
         assert_eq!((page.records[0].state, page.records[0].created_ms), (State::Queued, 5));
         assert_eq!(store.stored_clock().unwrap(), None, "the newest tables are there");
-        assert!(store.seconds_per_unit("m", ltx_types::Schedule::Guided).unwrap().is_empty());
+        let known = store.seconds_per_unit("m", ltx_types::Schedule::Guided, &crate::estimate::Basis::of(""));
+        assert!(known.unwrap().is_empty());
         let version = Connection::open(&path).unwrap().pragma_query_value(None, "user_version", |row| row.get(0));
         assert_eq!(version, Ok(MIGRATIONS.len() as u32));
         drop(store);
         let newer = Connection::open(&path).unwrap();
         newer.pragma_update(None, "user_version", 99).unwrap();
         let opened = SqliteStore::open(&path, Box::new(|_| {}));
-        assert!(matches!(opened.err(), Some(JobsError::SchemaTooNew { found: 99, known: 7 })));
+        assert!(matches!(opened.err(), Some(JobsError::SchemaTooNew { found: 99, known: 8 })));
     }
 }

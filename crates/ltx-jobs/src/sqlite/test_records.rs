@@ -22,7 +22,7 @@ pub(super) fn running(store: &SqliteStore, now: Now) -> GenerationId {
         images: &[],
         method: Method::ImageToVideo,
         model: "m",
-        predicted: Prediction { peak_bytes: 1, seconds: None, stages: Vec::new() },
+        predicted: Prediction { peak_bytes: 1, seconds: None, stages: Vec::new(), counted: false },
         position: 0,
         wait_seconds: None,
     };

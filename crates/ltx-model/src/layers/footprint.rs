@@ -8,6 +8,13 @@ use crate::footprint::{DeviceKind, Placement};
 /// clip's size.
 const READING: u64 = 64 << 20;
 
+/// Whether layer `i` of `count` is streamed where `held` stay: those that do are spread evenly.
+pub fn is_streamed(i: usize, (count, held): (usize, usize)) -> bool {
+    let streamed = count.saturating_sub(held);
+    let before = |i: usize| i * streamed / count.max(1);
+    before(i + 1) > before(i)
+}
+
 /// Bytes of `count` layers that are streamed, each of `layer` bytes: the one in use and the next are in memory.
 pub fn streamed_bytes(layer: u64, count: usize) -> u64 {
     layer * count.min(2) as u64

@@ -10,6 +10,7 @@ mod encoder;
 mod footprint;
 mod pieces;
 mod tokenizer;
+mod work;
 
 pub use crate::text_encoder::UnigramModel;
 pub use config::{T5Config, T5Shapes};

@@ -12,6 +12,7 @@ mod gemma;
 mod gemma_config;
 mod pieces;
 mod tokenizer;
+mod work;
 
 pub use config::{ConnectorConfig, Features, ProjectionConfig, TextConfig};
 pub(crate) use config::{NORM_TYPE, PER_TOKEN_RMS};

@@ -11,9 +11,11 @@ mod entries;
 mod footprint;
 mod model;
 mod timesteps;
+mod work;
 
 pub use config::TransformerConfig;
 use entries::SECTION;
 pub use footprint::StepShape;
 pub use model::{BlockSkips, HeldBlocks, Transformer, TransformerInput};
 pub use timesteps::TokenTimesteps;
+pub use work::PassShape;

@@ -6,6 +6,7 @@
 
 mod footprint;
 mod resampling;
+mod work;
 
 use crate::{
     config::{Entries, parse, require, within},

@@ -3,7 +3,7 @@
 //!
 //! Must not know what stands around it.
 
-use crate::config::require;
+use crate::{config::require, video_vae::ClipShape};
 use candle_core::Tensor;
 use ltx_nn::{Conv3d, Conv3dConfig, NnError, Result, Taps, TimePadding, Vb};
 use serde_json::{Value, json};
@@ -66,6 +66,14 @@ impl Resampling {
         if self == Self::SpaceByThreeHalves { 4 } else { 1 }
     }
 
+    /// A clip after the resampling.
+    pub(super) fn larger(self, ClipShape { frames, height, width }: ClipShape) -> ClipShape {
+        let [time, rows, columns] = self.unfold().map(|times| times as u64);
+        let frames = if time == 2 { 2 * frames - 1 } else { frames };
+        let blurred = if self == Self::SpaceByThreeHalves { 2 } else { 1 };
+        ClipShape { frames, height: (height * rows).div_ceil(blurred), width: (width * columns).div_ceil(blurred) }
+    }
+
     fn unfold(self) -> [usize; 3] {
         match self {
             Self::SpaceByTwo => [1, 2, 2],
@@ -76,7 +84,7 @@ impl Resampling {
     }
 
     /// The convolution as it lies in the file: within frames where time stays as it is.
-    fn convolution(self, channels: usize) -> Conv3dConfig {
+    pub(super) fn convolution(self, channels: usize) -> Conv3dConfig {
         let unfold = self.unfold();
         let outputs = channels * unfold.iter().product::<usize>();
         let cube = Conv3dConfig::cube(channels, outputs, TimePadding::Zeros).unfolded(unfold);

@@ -29,24 +29,24 @@ pub struct ClipShape {
 }
 
 impl ClipShape {
-    fn positions(self) -> u64 {
+    pub(crate) fn positions(self) -> u64 {
         self.frames * self.height * self.width
     }
 
     /// After an upsampling; a temporal one drops the first frame it makes.
-    fn up(self, [time, height, width]: [usize; 3]) -> Self {
+    pub(super) fn up(self, [time, height, width]: [usize; 3]) -> Self {
         let frames = self.frames * time as u64 - u64::from(time == 2);
         Self { frames, height: self.height * height as u64, width: self.width * width as u64 }
     }
 
     /// After a downsampling; a temporal one doubles the first frame.
-    fn down(self, [time, height, width]: [usize; 3]) -> Self {
+    pub(super) fn down(self, [time, height, width]: [usize; 3]) -> Self {
         let frames = self.with_first_doubled(time).frames / time as u64;
         Self { frames, height: self.height / height as u64, width: self.width / width as u64 }
     }
 
     /// With a row and a column beyond each side.
-    fn beyond_sides(self) -> Self {
+    pub(super) fn beyond_sides(self) -> Self {
         Self { height: self.height + 2, width: self.width + 2, ..self }
     }
 

@@ -13,9 +13,11 @@ mod residual;
 mod statistics;
 mod timestep;
 mod upsample;
+mod work;
 
 pub use config::VideoVaeConfig;
 pub use decoder::VideoDecoder;
 pub use encoder::{Posterior, VideoEncoder};
 pub use footprint::ClipShape;
 pub use statistics::LatentStatistics;
+pub(crate) use work::Convolutions;

@@ -80,6 +80,27 @@ impl Form {
         }
     }
 
+    /// What it is called where products are counted.
+    pub fn name(self) -> String {
+        match self {
+            Self::Rows(dtype) => format!("rows of {}", dtype.as_str()),
+            Self::Panels => "panels".to_owned(),
+            Self::Tiles => "tiles".to_owned(),
+            Self::EightBit => "int8".to_owned(),
+            Self::Packed(packing) => packing.name().to_owned(),
+            Self::GpuRows(dtype) => format!("{} on a GPU", dtype.as_str()),
+            Self::GpuFp8 => "fp8 on a GPU".to_owned(),
+        }
+    }
+
+    /// Whether values are converted or ordered anew when a matrix of it is loaded.
+    pub fn is_laid_out(self) -> bool {
+        match self {
+            Self::Panels | Self::Tiles | Self::EightBit | Self::GpuRows(_) => true,
+            Self::Rows(_) | Self::Packed(_) | Self::GpuFp8 => false,
+        }
+    }
+
     /// Bytes that lie beside the form, in the same memory, while it is made of what is stored.
     pub fn bytes_while_loading(self, stored: StoredKind, values: usize) -> u64 {
         match (self, stored) {

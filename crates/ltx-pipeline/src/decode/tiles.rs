@@ -32,6 +32,9 @@ pub(crate) trait Cut {
 
     /// Of every axis: the number of tiles, the longest one and all together, in latent elements.
     fn lengths(&self, latent: [usize; 3], scale: LatentScale) -> [Lengths; 3];
+
+    /// Every tile's length on every axis, in latent elements.
+    fn lengths_of_each(&self, latent: [usize; 3], scale: LatentScale) -> [Vec<usize>; 3];
 }
 
 impl Cut for TileSizes {
@@ -50,6 +53,15 @@ impl Cut for TileSizes {
             Lengths::of(&intervals(height, self.height, scale.height)),
             Lengths::of(&intervals(width, self.width, scale.width)),
         ]
+    }
+
+    fn lengths_of_each(&self, [frames, height, width]: [usize; 3], scale: LatentScale) -> [Vec<usize>; 3] {
+        [
+            temporal_intervals(frames, self.frames, scale.time),
+            intervals(height, self.height, scale.height),
+            intervals(width, self.width, scale.width),
+        ]
+        .map(|tiles| tiles.iter().map(|tile| tile.end - tile.start).collect())
     }
 }
 

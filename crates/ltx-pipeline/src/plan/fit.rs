@@ -57,7 +57,7 @@ impl Engine {
     /// The most comfortable way that the budget allows: parts stay; no part stays, but the whole transformer is in memory while
     /// it samples; the same in no more bits than it is stored in; as many of its blocks as possible; the same without previews. Else the least that is possible. Parts do not
     /// stay at the price of tiles below the official ones.
-    pub(super) fn fitted(&self, shape: &PlanShape) -> (Fit, MemoryPlan) {
+    pub(crate) fn fitted(&self, shape: &PlanShape) -> (Fit, MemoryPlan) {
         let all = self.architecture().transformer.num_layers;
         let scale = self.architecture().vae.scale();
         let LatentShape { frames, height, width } = self.latent_of(shape.pixels, shape);

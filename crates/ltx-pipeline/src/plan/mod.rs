@@ -10,7 +10,7 @@ mod process;
 mod sizes;
 
 pub(crate) use fit::Fit;
-pub(crate) use sizes::{Sizes, StageSizes};
+pub(crate) use sizes::{Rule, Sizes, StageSizes};
 
 use crate::{Engine, Prompts, contexts::prompts_of};
 use ltx_engine::{Cache, MemoryPlan};
@@ -45,9 +45,14 @@ impl Engine {
 
     /// The same where a cache may hold the contexts of its prompts: if it holds them all, no text stage is planned.
     pub fn plan_with(&self, request: &Generation, cache: &dyn Cache) -> MemoryPlan {
+        self.plan_shape(&self.shape_with(request, cache))
+    }
+
+    /// The sizes of a request where a cache may hold the contexts of its prompts.
+    pub fn shape_with(&self, request: &Generation, cache: &dyn Cache) -> PlanShape {
         let keys = if cache.keeps() { self.context_keys(request) } else { Vec::new() };
         let encodes = keys.is_empty() || !keys.iter().all(|key| cache.holds(key));
-        self.plan_shape(&PlanShape { encodes, ..PlanShape::of(request, self.prompts()) })
+        PlanShape { encodes, ..PlanShape::of(request, self.prompts()) }
     }
 
     /// What a request of these sizes needs: [`plan`](Self::plan) without the request.

@@ -190,11 +190,11 @@ impl Sizes {
 
 /// What a tensor takes, in the form that it is loaded in.
 #[derive(Clone, Copy)]
-struct Rule<'a> {
-    arithmetic: Arithmetic,
-    loras: &'a Loras,
-    stage: SamplingStage,
-    wear: &'a Wear,
+pub(crate) struct Rule<'a> {
+    pub(crate) arithmetic: Arithmetic,
+    pub(crate) loras: &'a Loras,
+    pub(crate) stage: SamplingStage,
+    pub(crate) wear: &'a Wear,
 }
 
 impl Rule<'_> {
@@ -228,6 +228,13 @@ impl Rule<'_> {
                 _ => tensor.stored,
             },
         }
+    }
+
+    /// The matrix that a tensor is multiplied as, its form, and the values of pairs beside it; nothing for one that is none.
+    pub(crate) fn product(self, tensor: Footprint<'_>, usage: Use) -> Option<(Description, Form, u64)> {
+        let matrix = self.matrix(tensor).filter(|_| tensor.is_matrix())?;
+        let pairs = self.loras.size_beside_in(tensor.key, self.stage, self.wear).parameters;
+        Some((matrix, self.form(Some(matrix), usage), if matrix.has_pairs { pairs } else { 0 }))
     }
 
     /// The form of a matrix, or of a tensor that is none.

@@ -151,6 +151,7 @@ impl Problem {
     pub(crate) fn limit(&self) -> Option<Limit> {
         match self {
             Self::Jobs(JobsError::DoesNotFit { .. }) => Some(Limit::Memory),
+            Self::Jobs(JobsError::TakesTooLong { .. }) => Some(Limit::Seconds),
             Self::Jobs(JobsError::QueueFull { .. }) => Some(Limit::Queue),
             Self::Jobs(JobsError::RateLimited { .. }) | Self::TooManyStreams { .. } | Self::UploadsFull { .. } => {
                 Some(Limit::Rate)
@@ -167,6 +168,8 @@ impl Problem {
 pub(crate) enum Limit {
     /// The memory that a generation may take.
     Memory,
+    /// The seconds that a generation may take.
+    Seconds,
     /// The length of the queue.
     Queue,
     /// How often, or how much at once, a client may ask.
@@ -182,6 +185,7 @@ impl Limit {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Memory => "DOES_NOT_FIT",
+            Self::Seconds => "TAKES_TOO_LONG",
             Self::Queue => "QUEUE_FULL",
             Self::Rate => "RATE_LIMITED",
             Self::Storage => "STORAGE_FULL",

@@ -46,6 +46,12 @@ pub(crate) fn status(reason: ErrorReason, fault: &str, retry: Duration) -> Statu
             .with("largest_width", 256)
             .with("largest_height", 256)
             .with("largest_frames", 9),
+        R::TakesTooLong => answer
+            .with("predicted_seconds", 86_400)
+            .with("limit_seconds", 600)
+            .with("largest_width", 256)
+            .with("largest_height", 256)
+            .with("largest_frames", 9),
         R::WrongState => answer.with("state", "QUEUED"),
         R::OffsetOutOfRange => answer.with("total_bytes", 0),
         R::EventOutOfRange => answer.with("last_event", 0),

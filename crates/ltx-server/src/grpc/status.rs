@@ -47,7 +47,7 @@ pub(crate) fn code(reason: ErrorReason) -> Code {
             Code::NotFound
         }
         R::ModelNotLoaded | R::ShuttingDown => Code::Unavailable,
-        R::DoesNotFit | R::QueueFull | R::RateLimited | R::StorageFull => Code::ResourceExhausted,
+        R::DoesNotFit | R::TakesTooLong | R::QueueFull | R::RateLimited | R::StorageFull => Code::ResourceExhausted,
         R::InvalidField | R::MessageTooLarge | R::UnsupportedContentType => Code::InvalidArgument,
         R::DeadlineExceeded => Code::DeadlineExceeded,
         R::UnknownMethod | R::UnsupportedEncoding => Code::Unimplemented,
@@ -128,10 +128,12 @@ fn of_jobs(error: JobsError) -> Answer {
         JobsError::StorageFull { .. } => plain(ErrorReason::StorageFull),
         JobsError::DoesNotFit { needed, available, largest } => {
             let answer = plain(ErrorReason::DoesNotFit).with("needed_bytes", needed).with("available_bytes", available);
-            largest.iter().fold(answer, |answer, LegalShape { pixels, frames }| {
-                let answer = answer.with("largest_width", pixels.width).with("largest_height", pixels.height);
-                answer.with("largest_frames", frames.get())
-            })
+            answer.largest(largest)
+        }
+        JobsError::TakesTooLong { seconds, limit, largest, .. } => {
+            let answer =
+                plain(ErrorReason::TakesTooLong).with("predicted_seconds", seconds).with("limit_seconds", limit);
+            answer.largest(largest)
         }
         JobsError::Ended { state, .. } | JobsError::NotEnded { state, .. } => {
             plain(ErrorReason::WrongState).with("state", state.as_str())
@@ -213,6 +215,14 @@ impl Answer {
         self
     }
 
+    /// The largest shape that fits, where there is one.
+    fn largest(self, shape: Option<LegalShape>) -> Self {
+        shape.into_iter().fold(self, |answer, LegalShape { pixels, frames }| {
+            let answer = answer.with("largest_width", pixels.width).with("largest_height", pixels.height);
+            answer.with("largest_frames", frames.get())
+        })
+    }
+
     pub(super) fn retry(mut self, after: Duration) -> Self {
         self.details.set_retry_info(Some(after));
         let remedy = format!("try again in {:.1} s", after.as_secs_f64());
@@ -252,7 +262,7 @@ impl Answer {
 fn general_remedy(reason: ErrorReason) -> &'static str {
     use ErrorReason as R;
     match reason {
-        R::DoesNotFit => "ask for a smaller size or fewer frames",
+        R::DoesNotFit | R::TakesTooLong => "ask for a smaller size or fewer frames",
         R::StorageFull => "delete generations, or ask the operator for room",
         R::Unauthenticated => "send a token that the operator gave out",
         R::GenerationNotFound => "check the id; ListGenerations has those of this client",

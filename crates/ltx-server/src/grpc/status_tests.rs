@@ -53,6 +53,7 @@ fn limits_are_counted_under_the_reason_that_clients_are_given() {
     let wait = Duration::from_secs(1);
     let limits = [
         Problem::from(JobsError::DoesNotFit { needed: 2, available: 1, largest: None }),
+        Problem::from(JobsError::TakesTooLong { seconds: 2.0, limit: 1, counted: true, largest: None }),
         Problem::from(JobsError::QueueFull { limit: 1, of_client: true }),
         Problem::from(JobsError::RateLimited { retry_after: wait }),
         Problem::TooManyStreams { open: 1 },

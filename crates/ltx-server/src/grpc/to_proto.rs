@@ -152,6 +152,7 @@ fn predicted(of: &Prediction) -> v1::Resources {
         peak_memory_bytes: of.peak_bytes,
         seconds: of.seconds.unwrap_or(0.0),
         stages: stage_seconds(&of.stages),
+        counted: of.counted,
     }
 }
 
@@ -184,6 +185,7 @@ pub(crate) fn estimate(of: Estimate) -> v1::Estimate {
         fits: of.fits,
         largest: of.largest.map(shape),
         wait_seconds: of.wait_seconds,
+        limit_seconds: of.limit_seconds.unwrap_or(0) as f64,
     }
 }
 
@@ -192,6 +194,7 @@ fn measured(outcome: &Finished) -> v1::Resources {
         peak_memory_bytes: outcome.measured_peak_bytes.unwrap_or(0),
         seconds: outcome.measured_seconds,
         stages: stage_seconds(&outcome.stages),
+        counted: false,
     }
 }
 

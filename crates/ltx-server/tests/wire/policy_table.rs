@@ -4,6 +4,7 @@
 
 use crate::node::{OTHER, TestNode, Wish, create, image, reason, spec};
 use ltx_proto::v1::{self, generation_spec::Images};
+use ltx_testkit::fake::FakeOptions;
 use tonic::Code;
 use tonic_types::StatusExt;
 
@@ -197,4 +198,30 @@ async fn the_dry_run_tells_of_fields_and_of_what_does_not_fit() {
     assert_eq!((status.code(), reason(&status).as_str()), (Code::ResourceExhausted, "DOES_NOT_FIT"));
     assert!(status.get_details_retry_info().is_none());
     assert!(status.get_details_error_info().unwrap().metadata.contains_key("largest_frames"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_would_take_longer_than_the_node_allows_is_told_what_would_not() {
+    // A second a frame of 64×64, of which every stage counts the pixels.
+    let fake = FakeOptions { calls_per_second: Some(4.0 * 64.0 * 64.0), ..FakeOptions::default() };
+    let node = TestNode::start(Wish { fake, jobs: |jobs| jobs.limits.seconds = Some(20), ..Wish::default() }).await;
+    let of = |frames| v1::GenerationSpec { frames: Some(frames), ..spec(1) };
+    let mut policies = node.policies().await;
+    let mut check = async |frames| {
+        let request = v1::CheckEligibilityRequest { spec: Some(of(frames)) };
+        policies.check_eligibility(request).await.unwrap().into_inner().estimate.unwrap()
+    };
+    let (short, long) = (check(17).await, check(25).await);
+    let seconds = |estimate: &v1::Estimate| estimate.resources.clone().unwrap();
+    assert!(short.fits && short.largest.is_none() && seconds(&short).counted);
+    assert_eq!((seconds(&short).seconds, seconds(&long).seconds, long.limit_seconds), (17.0, 25.0, 20.0));
+    assert!(!long.fits && long.largest == Some(v1::Shape { width: 64, height: 64, frames: 17 }));
+    let status = node.generations().await.create_generation(create(of(25))).await.unwrap_err();
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::ResourceExhausted, "TAKES_TOO_LONG"));
+    assert!(status.get_details_retry_info().is_none());
+    let metadata = status.get_details_error_info().unwrap().metadata;
+    let told = ["predicted_seconds", "limit_seconds", "largest_width", "largest_height", "largest_frames"];
+    assert_eq!(told.map(|key| metadata[key].as_str()), ["25", "20", "64", "64", "17"]);
+    let made = node.generations().await.create_generation(create(of(17))).await.unwrap().into_inner().generation;
+    assert!(made.is_some_and(|made| made.predicted.is_some_and(|predicted| predicted.seconds == 17.0)));
 }

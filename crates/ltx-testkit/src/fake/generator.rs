@@ -43,6 +43,10 @@ pub struct FakeOptions {
     pub noise: bool,
     /// Whether contexts of prompts are kept; one that is there is not encoded again.
     pub contexts: bool,
+    /// Calls a second by the rates of the machine: every stage counts one a pixel of the clip. Without it nothing is counted.
+    pub calls_per_second: Option<f64>,
+    /// Whether those rates are known only once they were measured.
+    pub unmeasured: bool,
 }
 
 /// The fake. A prompt with the word `panic` panics in the third step, one with `fail` fails there, and one with `abort` ends the

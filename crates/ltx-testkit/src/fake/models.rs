@@ -4,9 +4,9 @@
 
 use super::{FakeGenerator, FakeOptions, generator::context_key};
 use ltx_engine::{BlocksNeed, CacheKey, DecodingNeed, Generator, MemoryPlan, PromptTokens, StageNeed, TileSizes};
-use ltx_jobs::{LoadError, Models};
+use ltx_jobs::{KnownRates, LoadError, Models};
 use ltx_policy::{ModelIdentity, WeightFingerprint};
-use ltx_types::{Generation, ModelRules, Stage};
+use ltx_types::{Generation, ModelRules, Phase, Rates, Stage, StageWork, Unit, Work};
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
@@ -17,6 +17,7 @@ use std::sync::{
 pub struct FakeModels {
     options: FakeOptions,
     loads: Arc<AtomicUsize>,
+    pieces: Arc<AtomicUsize>,
 }
 
 impl FakeModels {
@@ -33,7 +34,15 @@ impl FakeModels {
 
     /// Fakes that behave so.
     pub fn new(options: FakeOptions) -> Self {
-        Self { options, loads: Arc::default() }
+        Self { options, loads: Arc::default(), pieces: Arc::default() }
+    }
+
+    /// Pieces in which its rates are measured.
+    pub const PIECES: usize = 3;
+
+    /// How many pieces of its rates were measured; clones count together.
+    pub fn pieces(&self) -> usize {
+        self.pieces.load(Ordering::SeqCst)
     }
 
     /// How often a model was loaded; clones count together.
@@ -65,6 +74,32 @@ impl Models for FakeModels {
         let blocks = BlocksNeed { held: 1, all: 1, bytes: 0, compact: false };
         let decoding = DecodingNeed { count: 1, tiles: TileSizes::default() };
         Some(MemoryPlan { gpu: false, stages: vec![need], process: 48 << 20, blocks, decoding, budget: None })
+    }
+
+    fn work(&self, _: &str, request: &Generation, _: bool) -> Option<Vec<StageWork>> {
+        self.options.calls_per_second?;
+        let pixels = (request.pixels.width * request.pixels.height * request.frames.get()) as u64;
+        let phase = || Phase { times: 1, work: Work::of(Unit::Call, pixels), beside: 0 };
+        let stages = [
+            Stage::TextEncoding,
+            Stage::ImageEncoding,
+            Stage::Denoising,
+            Stage::Upsampling,
+            Stage::Refining,
+            Stage::Decoding,
+        ];
+        Some(stages.map(|stage| StageWork { stage, phases: vec![phase()] }).into())
+    }
+
+    fn rates(&self) -> Option<Arc<KnownRates>> {
+        let per_second = self.options.calls_per_second?;
+        let known = !self.options.unmeasured || self.pieces() >= Self::PIECES;
+        let rates = Rates::default().and(Unit::Call, per_second);
+        known.then(|| Arc::new(KnownRates { key: "fake".to_owned(), rates }))
+    }
+
+    fn measure_rates(&self) -> bool {
+        self.pieces.fetch_add(1, Ordering::SeqCst) + 1 < Self::PIECES
     }
 
     fn context_keys(&self, _: &str, request: &Generation) -> Vec<CacheKey> {

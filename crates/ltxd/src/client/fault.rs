@@ -108,6 +108,7 @@ fn meaning(reason: ErrorReason) -> Meaning {
         | R::OffsetOutOfRange
         | R::EventOutOfRange
         | R::DoesNotFit
+        | R::TakesTooLong
         | R::TestingNotEnabled => lasting(Code::BadInput),
         R::QueueFull | R::StorageFull => lasting(Code::Busy),
         R::RateLimited | R::ShuttingDown => Meaning { code: Code::Busy, passing: true },

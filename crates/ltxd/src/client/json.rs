@@ -86,6 +86,7 @@ fn resources(resources: &Resources) -> Value {
         "peak_memory_bytes": resources.peak_memory_bytes,
         "seconds": resources.seconds,
         "stages": stages.collect::<Map<_, _>>(),
+        "counted": resources.counted,
     })
 }
 
@@ -202,6 +203,7 @@ pub(crate) fn eligibility(answer: &CheckEligibilityResponse) -> Value {
                 "width": shape.width, "height": shape.height, "frames": shape.frames,
             })),
             "wait_seconds": estimate.wait_seconds,
+            "limit_seconds": estimate.limit_seconds,
         })),
     })
 }

@@ -192,7 +192,12 @@ fn needs(estimate: &Estimate) -> String {
     };
     let time = match resources.seconds {
         0.0 => "time not known yet".to_owned(),
+        taken if resources.counted => format!("{}, counted", words::seconds(taken)),
         taken => words::seconds(taken),
+    };
+    let time = match estimate.limit_seconds {
+        limit if limit > 0.0 => format!("{time} of {} at most", words::seconds(limit)),
+        _ => time,
     };
     let wait = estimate.wait_seconds.map(|wait| format!(" after waiting {}", words::seconds(wait)));
     format!("{peak} of {available} ({fits}), {time}{}", wait.unwrap_or_default())

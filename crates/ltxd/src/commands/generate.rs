@@ -13,6 +13,7 @@ use crate::{
     compute::{self, Asked},
     config,
     exit::BadInput,
+    forecast::{Forecast, Unknown},
     generation_flags::GenerationFlags,
     library,
     lora::LoraFlags,
@@ -140,7 +141,7 @@ fn make(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     let admitted = with_seed(seed)?;
 
     let stages = admitted.request().stages;
-    let Opened { mut engine, files, named } =
+    let Opened { mut engine, files, named, compute } =
         arguments.opened(&model, (admitted.request(), 1 + further.len()), level).or_else(|error| {
             // What no model makes is said even where this one cannot be used here.
             admitted.clone().check(&ModelRules::LTX)?;
@@ -157,9 +158,14 @@ fn make(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     let version = engine.version_or(model.manifest().map(|manifest| manifest.version.as_str()));
     let identity = ModelIdentity { name: model.name(), version, weights };
     let cache = arguments.cache.open(clips.len())?;
-    let plan = engine.plan_with(first, &cache);
+    let shape = engine.shape_with(first, &cache);
+    let plan = engine.plan_shape(&shape);
+    // What reads JSON is told without waiting for rates, and what keeps nothing does not measure for nothing.
+    let keeps = arguments.cache.keeps();
+    let unknown = if arguments.json || !keeps { Unknown::Leave } else { Unknown::Measure };
+    let forecast = Forecast::of(&engine, (first, &shape), &compute, (keeps, unknown))?;
     if !arguments.json {
-        eprintln!("{}", summary::intent(first, &identity, &plan));
+        eprintln!("{}", summary::intent(first, &identity, (&plan, forecast.as_ref())));
     }
     let opened = engine.reports().iter().flat_map(|report| report.loras.clone()).collect::<Vec<_>>();
     let loras = summary::LoraAccount::of(&named, &opened, stages);
@@ -168,7 +174,8 @@ fn make(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     let cancel = CancelToken::new();
     let on_signal = cancel.clone();
     ctrlc::set_handler(move || on_signal.cancel()).context("signals cannot be handled")?;
-    let clip = Clip { arguments, identity: &identity, cache: &cache, plan: &plan, loras: &loras, cancel: &cancel };
+    let told = (&plan, forecast.as_ref());
+    let clip = Clip { arguments, identity: &identity, cache: &cache, told, loras: &loras, cancel: &cancel };
     let mut failed = None;
     for (at, admitted) in clips.iter().enumerate() {
         if clips.len() > 1 && !arguments.json {
@@ -190,6 +197,7 @@ struct Opened {
     engine: Engine,
     files: ModelFiles,
     named: Vec<LoraChoice>,
+    compute: Compute,
 }
 
 impl Arguments {
@@ -204,7 +212,8 @@ impl Arguments {
     fn opened(&self, model: &Model, (request, clips): (&GenerationDraft, usize), level: Level) -> Result<Opened> {
         let compute = self.compute.compute(level)?;
         let (memory, host_bytes) = (self.memory.budget(&compute), host_bytes(&compute));
-        let options = EngineOptions { compute, memory, host_bytes, previews: false, ..EngineOptions::default() };
+        let options =
+            EngineOptions { compute: compute.clone(), memory, host_bytes, previews: false, ..EngineOptions::default() };
         let resident_bytes = if clips > 1 { u64::MAX } else { 0 };
         let options = EngineOptions { build: build::digest, resident_bytes, ..options };
         let mut files = resolved(&model.files(&request.loras)?).context("the model cannot be used")?;
@@ -223,6 +232,6 @@ impl Arguments {
             engine.expect_family(&manifest.family).context("the model cannot be used")?;
         }
         engine.notes().for_each(|note| eprintln!("{note}"));
-        Ok(Opened { engine, files, named })
+        Ok(Opened { engine, files, named, compute })
     }
 }

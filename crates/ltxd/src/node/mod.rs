@@ -7,6 +7,7 @@ mod idle;
 pub(crate) mod log;
 mod memory;
 mod models;
+mod rates;
 
 pub(crate) use identity::random_hex;
 
@@ -94,6 +95,7 @@ pub(crate) fn assemble(config: &NodeConfig, level: Level, folder: DataFolder) ->
     let configured = configured(config, id.clone(), &models)?;
     let plans = config.models.policy.plans.iter().cloned();
     let policy = PolicyConfig::new(names).with_plans(plans).with_loaded(served.iter().cloned());
+    models.keep_rates_in(&config.jobs.data);
     let models = Arc::new(models);
     // Clients are told to wait until the first model is open; what is stored already waits for it anyway.
     let current = CurrentPolicy::while_loading(policy.clone());
@@ -124,6 +126,8 @@ impl Loading {
         }
         control.set_policy(policy);
         tracing::info!(models = served.join(","), "ready");
+        // On the device thread, while nothing runs there.
+        jobs.measure_rates();
         thread::Builder::new().name("digests".into()).spawn(move || {
             for model in &served {
                 digest(model, &models, &control);

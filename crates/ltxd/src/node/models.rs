@@ -2,7 +2,10 @@
 //!
 //! Must not know requests or clients.
 
-use super::memory::{Configured, NodeMemory};
+use super::{
+    memory::{Configured, NodeMemory},
+    rates::NodeRates,
+};
 use crate::{
     build,
     compute::{self, Asked},
@@ -13,14 +16,22 @@ use crate::{
 use anyhow::{Context, Result};
 use ltx_catalog::{Fingerprints, ModelLibrary};
 use ltx_engine::{CacheKey, EngineError, Generator, MemoryPlan, PromptTokens};
-use ltx_jobs::{LoadError, Models};
+use ltx_jobs::{KnownRates, LoadError, Models};
 use ltx_nn::{Compute, Level};
-use ltx_pipeline::{Engine, EngineOptions, PlanShape, Prompts, resolved};
+use ltx_pipeline::{Engine, EngineOptions, PlanShape, Prompts, RateMeter, resolved};
 use ltx_policy::{ModelIdentity, ModelNames, WeightFingerprint};
 use ltx_server::{Catalog, ModelCard};
-use ltx_types::{Generation, ModelFiles, ModelRules, Stages};
+use ltx_types::{
+    Defaults, FramePosition, Generation, ImageInput, ImageSource, Method, ModelFiles, ModelRules, Overrides, StageWork,
+    Stages, Strength,
+};
 use parking_lot::Mutex;
-use std::{collections::BTreeMap, io, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// What a node holds that a command does not, in bytes: the server's threads and buffers, the database, the planner's headers, the
 /// latent on its way to the disk, the images that frames are compared with at the end. Measured: resident memory of a node above
@@ -37,6 +48,8 @@ struct Opened {
     stages: Stages,
     /// What requests for it are held against.
     rules: ModelRules,
+    /// Requests that need every kind of work that its requests may: a clip of its own defaults, in one stage and in two.
+    usual: Vec<Generation>,
     /// Mapped files and their headers, to plan with.
     planner: Mutex<Engine>,
     /// Its tokenizer, which the planner and the engine on the device share.
@@ -48,6 +61,7 @@ pub(crate) struct NodeModels {
     opened: BTreeMap<String, Opened>,
     options: EngineOptions,
     admitted_bytes: Option<u64>,
+    rates: NodeRates,
 }
 
 /// What a start learns about the models.
@@ -81,7 +95,8 @@ pub(crate) fn open_these(wanted: &[String], config: &NodeConfig, compute: Comput
     let options = EngineOptions { compute, resident_bytes, memory: budget, host_bytes, ..EngineOptions::default() };
     let beside_bytes = NODE_BYTES + config.jobs.cache.memory_bytes.get();
     let options = EngineOptions { beside_bytes, build: build::digest, ..options };
-    let mut models = NodeModels { opened: BTreeMap::new(), options, admitted_bytes };
+    let rates = NodeRates::of(&options.compute);
+    let mut models = NodeModels { opened: BTreeMap::new(), options, admitted_bytes, rates };
     let mut served = Vec::new();
     let mut tokenizers: BTreeMap<PathBuf, Prompts> = BTreeMap::new();
     let mut cards = Vec::new();
@@ -115,16 +130,40 @@ pub(crate) fn open_these(wanted: &[String], config: &NodeConfig, compute: Comput
         let prints = library::fingerprints(&files).with_context(cannot)?;
         let version = planner.version_or(Some(&manifest.version));
         let (rules, stages) = (planner.rules(), manifest.defaults.stages);
+        let usual = usual_requests(&manifest.defaults, &rules);
         cards.push(ModelCard { manifest: manifest.clone(), weights: Some(prints.of(stages, &[])) });
         served.push(manifest.name.clone());
         models.opened.insert(
             manifest.name.clone(),
-            Opened { files, version, prints: Mutex::new(prints), stages, rules, planner: Mutex::new(planner), prompts },
+            Opened {
+                files,
+                version,
+                prints: Mutex::new(prints),
+                stages,
+                rules,
+                usual,
+                planner: Mutex::new(planner),
+                prompts,
+            },
         );
     }
     let others = library.manifests().iter().filter(|manifest| !served.contains(&manifest.name));
     cards.extend(others.cloned().map(ModelCard::from));
     Ok(Known { models, names, catalog: Catalog::new(cards)?, served })
+}
+
+/// A clip of a model's own defaults, in one stage and in two; those of them that it can make.
+fn usual_requests(defaults: &Defaults, rules: &ModelRules) -> Vec<Generation> {
+    let image = || ImageInput {
+        source: ImageSource::Path("start.png".into()),
+        position: FramePosition::First,
+        strength: Strength::FULL,
+    };
+    let of = |stages| {
+        let said = Overrides { stages: Some(stages), ..Overrides::default() };
+        defaults.fill(said, String::new(), vec![image()]).check_by(rules, Method::ImageToVideo).ok()
+    };
+    [Stages::One, Stages::Two].into_iter().filter_map(of).collect()
 }
 
 fn names(library: &ModelLibrary, config: &NodeConfig) -> ModelNames {
@@ -135,6 +174,11 @@ impl NodeModels {
     /// Where they compute.
     pub(crate) fn compute(&self) -> &Compute {
         &self.options.compute
+    }
+
+    /// Takes the rates that are kept in a folder, and keeps there what is measured from now on.
+    pub(crate) fn keep_rates_in(&self, folder: &Path) {
+        self.rates.keep_in(folder, self.opened.keys());
     }
 
     /// Bytes that a request may need to be admitted; `None` where nobody knows how much there is.
@@ -178,6 +222,25 @@ impl Models for NodeModels {
         let opened = self.opened.get(model)?;
         let shape = PlanShape::of(request, &opened.prompts);
         Some(opened.planner.lock().plan_shape(&shape))
+    }
+
+    fn work(&self, model: &str, request: &Generation, loaded: bool) -> Option<Vec<StageWork>> {
+        let opened = self.opened.get(model)?;
+        let shape = PlanShape::of(request, &opened.prompts);
+        Some(opened.planner.lock().work(request, &shape, loaded))
+    }
+
+    fn rates(&self) -> Option<Arc<KnownRates>> {
+        self.rates.known()
+    }
+
+    fn measure_rates(&self) -> bool {
+        self.rates.measure(|model, (known, folder)| {
+            let Opened { planner, usual, .. } = self.opened.get(model)?;
+            let planner = planner.lock();
+            let meters = usual.iter().map(|request| RateMeter::of_request(&planner, request, (known, folder)));
+            meters.reduce(RateMeter::and)
+        })
     }
 
     fn context_keys(&self, model: &str, request: &Generation) -> Vec<CacheKey> {

@@ -35,6 +35,8 @@ gets no Status at all. The contract is spoken as gRPC over HTTP/2 and as gRPC-We
   DOES_NOT_FIT                     RESOURCE_EXHAUSTED   metadata: needed_bytes, available_bytes, and the largest
                                                         shape that fits (largest_width, largest_height,
                                                         largest_frames) where there is one; waiting does not help
+  TAKES_TOO_LONG                   RESOURCE_EXHAUSTED   metadata: predicted_seconds, limit_seconds, and the largest
+                                                        shape that fits, as of DOES_NOT_FIT; waiting does not help
   QUEUE_FULL                       RESOURCE_EXHAUSTED   RetryInfo
   RATE_LIMITED                     RESOURCE_EXHAUSTED   RetryInfo
   STORAGE_FULL                     RESOURCE_EXHAUSTED   RetryInfo where retention will make room
@@ -117,6 +119,8 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """The disk, or the share of it that the node may use, is full."""
     ERROR_REASON_SHUTTING_DOWN: _ErrorReason.ValueType  # 104
     """The node is stopping."""
+    ERROR_REASON_TAKES_TOO_LONG: _ErrorReason.ValueType  # 105
+    """The predicted seconds are more than the node allows a generation."""
     ERROR_REASON_INVALID_FIELD: _ErrorReason.ValueType  # 200
     """A field is malformed."""
     ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 201
@@ -187,6 +191,8 @@ ERROR_REASON_STORAGE_FULL: ErrorReason.ValueType  # 103
 """The disk, or the share of it that the node may use, is full."""
 ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 104
 """The node is stopping."""
+ERROR_REASON_TAKES_TOO_LONG: ErrorReason.ValueType  # 105
+"""The predicted seconds are more than the node allows a generation."""
 ERROR_REASON_INVALID_FIELD: ErrorReason.ValueType  # 200
 """A field is malformed."""
 ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 201

@@ -414,10 +414,15 @@ class Resources(message.Message):
     PEAK_MEMORY_BYTES_FIELD_NUMBER: builtins.int
     SECONDS_FIELD_NUMBER: builtins.int
     STAGES_FIELD_NUMBER: builtins.int
+    COUNTED_FIELD_NUMBER: builtins.int
     peak_memory_bytes: builtins.int
     """Peak memory on the device, in bytes."""
     seconds: builtins.float
-    """Seconds on the device, waiting left out. When predicted, 0 means there is nothing to estimate from yet."""
+    """Seconds on the device, waiting left out. When predicted, they follow from the request's operations and the machine's rates,
+    corrected by earlier runs; 0 means that neither the rates were measured yet nor a run like it.
+    """
+    counted: builtins.bool
+    """Whether predicted seconds are counted, not measured: for a stage at least no earlier run has corrected them."""
     @builtins.property
     def stages(self) -> containers.RepeatedCompositeFieldContainer[StageSeconds]:
         """The same, stage by stage."""
@@ -428,10 +433,11 @@ class Resources(message.Message):
         peak_memory_bytes: builtins.int = ...,
         seconds: builtins.float = ...,
         stages: abc.Iterable[StageSeconds] | None = ...,
+        counted: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["peak_memory_bytes", b"peak_memory_bytes", "seconds", b"seconds", "stages", b"stages"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["counted", b"counted", "peak_memory_bytes", b"peak_memory_bytes", "seconds", b"seconds", "stages", b"stages"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,15 +27,15 @@ from ltxd.v1 import generation_pb2 as ltx_dot_v1_dot_generation__pb2
 from ltxd.v1 import spec_pb2 as ltx_dot_v1_dot_spec__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bltx/v1/policy_service.proto\x12\x06ltx.v1\x1a\x13ltx/v1/errors.proto\x1a\x17ltx/v1/generation.proto\x1a\x11ltx/v1/spec.proto\"?\n\x17\x43heckEligibilityRequest\x12$\n\x04spec\x18\x01 \x01(\x0b\x32\x16.ltx.v1.GenerationSpec\"\xcd\x02\n\x18\x43heckEligibilityResponse\x12 \n\x07verdict\x18\x01 \x01(\x0e\x32\x0f.ltx.v1.Verdict\x12\x1f\n\x07grounds\x18\x02 \x03(\x0b\x32\x0e.ltx.v1.Ground\x12\x10\n\x08sentence\x18\x03 \x01(\t\x12\x1e\n\x06method\x18\x04 \x01(\x0e\x32\x0e.ltx.v1.Method\x12\r\n\x05model\x18\x05 \x01(\t\x12\"\n\x08\x65stimate\x18\x06 \x01(\x0b\x32\x10.ltx.v1.Estimate\x12*\n\nviolations\x18\x07 \x03(\x0b\x32\x16.ltx.v1.FieldViolation\x12)\n\rprompt_tokens\x18( \x01(\x0b\x32\x12.ltx.v1.TokenCount\x12\x32\n\x16negative_prompt_tokens\x18) \x01(\x0b\x32\x12.ltx.v1.TokenCount\"*\n\nTokenCount\x12\x0e\n\x06tokens\x18\x01 \x01(\r\x12\x0c\n\x04most\x18\x02 \x01(\r\"]\n\x06Ground\x12#\n\x06reason\x18\x01 \x01(\x0e\x32\x13.ltx.v1.ErrorReason\x12\x0b\n\x03why\x18\x02 \x01(\t\x12\x0e\n\x06remedy\x18\x03 \x01(\t\x12\x11\n\tgrpc_code\x18\x04 \x01(\x05\"\xaa\x01\n\x08\x45stimate\x12$\n\tresources\x18\x01 \x01(\x0b\x32\x11.ltx.v1.Resources\x12\x1e\n\x16\x61vailable_memory_bytes\x18\x02 \x01(\x04\x12\x0c\n\x04\x66its\x18\x03 \x01(\x08\x12\x1e\n\x07largest\x18\x04 \x01(\x0b\x32\r.ltx.v1.Shape\x12\x19\n\x0cwait_seconds\x18\x05 \x01(\x01H\x00\x88\x01\x01\x42\x0f\n\r_wait_seconds\"6\n\x05Shape\x12\r\n\x05width\x18\x01 \x01(\r\x12\x0e\n\x06height\x18\x02 \x01(\r\x12\x0e\n\x06\x66rames\x18\x03 \x01(\r\"E\n\x0e\x46ieldViolation\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0f\n\x07nearest\x18\x03 \x01(\t\"g\n\x13\x45\x64itElementsRequest\x12!\n\x04\x65\x64it\x18\x01 \x01(\x0b\x32\x13.ltx.v1.ElementEdit\x12\r\n\x05model\x18\x02 \x01(\t\x12\x1e\n\x06\x63\x61ller\x18\x03 \x01(\x0b\x32\x0e.ltx.v1.Caller\"\x16\n\x14\x45\x64itElementsResponse\"~\n\x14GenerateAudioRequest\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12 \n\x05\x61udio\x18\x02 \x01(\x0b\x32\x11.ltx.v1.AudioSpec\x12\r\n\x05model\x18\x03 \x01(\t\x12\x1e\n\x06\x63\x61ller\x18\x04 \x01(\x0b\x32\x0e.ltx.v1.Caller\"\x17\n\x15GenerateAudioResponse*N\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x15\n\x11VERDICT_UNLIMITED\x10\x01\x12\x13\n\x0fVERDICT_REFUSED\x10\x02\x32\xff\x01\n\rPolicyService\x12U\n\x10\x43heckEligibility\x12\x1f.ltx.v1.CheckEligibilityRequest\x1a .ltx.v1.CheckEligibilityResponse\x12I\n\x0c\x45\x64itElements\x12\x1b.ltx.v1.EditElementsRequest\x1a\x1c.ltx.v1.EditElementsResponse\x12L\n\rGenerateAudio\x12\x1c.ltx.v1.GenerateAudioRequest\x1a\x1d.ltx.v1.GenerateAudioResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bltx/v1/policy_service.proto\x12\x06ltx.v1\x1a\x13ltx/v1/errors.proto\x1a\x17ltx/v1/generation.proto\x1a\x11ltx/v1/spec.proto\"?\n\x17\x43heckEligibilityRequest\x12$\n\x04spec\x18\x01 \x01(\x0b\x32\x16.ltx.v1.GenerationSpec\"\xcd\x02\n\x18\x43heckEligibilityResponse\x12 \n\x07verdict\x18\x01 \x01(\x0e\x32\x0f.ltx.v1.Verdict\x12\x1f\n\x07grounds\x18\x02 \x03(\x0b\x32\x0e.ltx.v1.Ground\x12\x10\n\x08sentence\x18\x03 \x01(\t\x12\x1e\n\x06method\x18\x04 \x01(\x0e\x32\x0e.ltx.v1.Method\x12\r\n\x05model\x18\x05 \x01(\t\x12\"\n\x08\x65stimate\x18\x06 \x01(\x0b\x32\x10.ltx.v1.Estimate\x12*\n\nviolations\x18\x07 \x03(\x0b\x32\x16.ltx.v1.FieldViolation\x12)\n\rprompt_tokens\x18( \x01(\x0b\x32\x12.ltx.v1.TokenCount\x12\x32\n\x16negative_prompt_tokens\x18) \x01(\x0b\x32\x12.ltx.v1.TokenCount\"*\n\nTokenCount\x12\x0e\n\x06tokens\x18\x01 \x01(\r\x12\x0c\n\x04most\x18\x02 \x01(\r\"]\n\x06Ground\x12#\n\x06reason\x18\x01 \x01(\x0e\x32\x13.ltx.v1.ErrorReason\x12\x0b\n\x03why\x18\x02 \x01(\t\x12\x0e\n\x06remedy\x18\x03 \x01(\t\x12\x11\n\tgrpc_code\x18\x04 \x01(\x05\"\xc1\x01\n\x08\x45stimate\x12$\n\tresources\x18\x01 \x01(\x0b\x32\x11.ltx.v1.Resources\x12\x1e\n\x16\x61vailable_memory_bytes\x18\x02 \x01(\x04\x12\x0c\n\x04\x66its\x18\x03 \x01(\x08\x12\x1e\n\x07largest\x18\x04 \x01(\x0b\x32\r.ltx.v1.Shape\x12\x19\n\x0cwait_seconds\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x15\n\rlimit_seconds\x18\x06 \x01(\x01\x42\x0f\n\r_wait_seconds\"6\n\x05Shape\x12\r\n\x05width\x18\x01 \x01(\r\x12\x0e\n\x06height\x18\x02 \x01(\r\x12\x0e\n\x06\x66rames\x18\x03 \x01(\r\"E\n\x0e\x46ieldViolation\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0f\n\x07nearest\x18\x03 \x01(\t\"g\n\x13\x45\x64itElementsRequest\x12!\n\x04\x65\x64it\x18\x01 \x01(\x0b\x32\x13.ltx.v1.ElementEdit\x12\r\n\x05model\x18\x02 \x01(\t\x12\x1e\n\x06\x63\x61ller\x18\x03 \x01(\x0b\x32\x0e.ltx.v1.Caller\"\x16\n\x14\x45\x64itElementsResponse\"~\n\x14GenerateAudioRequest\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12 \n\x05\x61udio\x18\x02 \x01(\x0b\x32\x11.ltx.v1.AudioSpec\x12\r\n\x05model\x18\x03 \x01(\t\x12\x1e\n\x06\x63\x61ller\x18\x04 \x01(\x0b\x32\x0e.ltx.v1.Caller\"\x17\n\x15GenerateAudioResponse*N\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x15\n\x11VERDICT_UNLIMITED\x10\x01\x12\x13\n\x0fVERDICT_REFUSED\x10\x02\x32\xff\x01\n\rPolicyService\x12U\n\x10\x43heckEligibility\x12\x1f.ltx.v1.CheckEligibilityRequest\x1a .ltx.v1.CheckEligibilityResponse\x12I\n\x0c\x45\x64itElements\x12\x1b.ltx.v1.EditElementsRequest\x1a\x1c.ltx.v1.EditElementsResponse\x12L\n\rGenerateAudio\x12\x1c.ltx.v1.GenerateAudioRequest\x1a\x1d.ltx.v1.GenerateAudioResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ltx.v1.policy_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_VERDICT']._serialized_start=1226
-  _globals['_VERDICT']._serialized_end=1304
+  _globals['_VERDICT']._serialized_start=1249
+  _globals['_VERDICT']._serialized_end=1327
   _globals['_CHECKELIGIBILITYREQUEST']._serialized_start=104
   _globals['_CHECKELIGIBILITYREQUEST']._serialized_end=167
   _globals['_CHECKELIGIBILITYRESPONSE']._serialized_start=170
@@ -45,19 +45,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GROUND']._serialized_start=549
   _globals['_GROUND']._serialized_end=642
   _globals['_ESTIMATE']._serialized_start=645
-  _globals['_ESTIMATE']._serialized_end=815
-  _globals['_SHAPE']._serialized_start=817
-  _globals['_SHAPE']._serialized_end=871
-  _globals['_FIELDVIOLATION']._serialized_start=873
-  _globals['_FIELDVIOLATION']._serialized_end=942
-  _globals['_EDITELEMENTSREQUEST']._serialized_start=944
-  _globals['_EDITELEMENTSREQUEST']._serialized_end=1047
-  _globals['_EDITELEMENTSRESPONSE']._serialized_start=1049
-  _globals['_EDITELEMENTSRESPONSE']._serialized_end=1071
-  _globals['_GENERATEAUDIOREQUEST']._serialized_start=1073
-  _globals['_GENERATEAUDIOREQUEST']._serialized_end=1199
-  _globals['_GENERATEAUDIORESPONSE']._serialized_start=1201
-  _globals['_GENERATEAUDIORESPONSE']._serialized_end=1224
-  _globals['_POLICYSERVICE']._serialized_start=1307
-  _globals['_POLICYSERVICE']._serialized_end=1562
+  _globals['_ESTIMATE']._serialized_end=838
+  _globals['_SHAPE']._serialized_start=840
+  _globals['_SHAPE']._serialized_end=894
+  _globals['_FIELDVIOLATION']._serialized_start=896
+  _globals['_FIELDVIOLATION']._serialized_end=965
+  _globals['_EDITELEMENTSREQUEST']._serialized_start=967
+  _globals['_EDITELEMENTSREQUEST']._serialized_end=1070
+  _globals['_EDITELEMENTSRESPONSE']._serialized_start=1072
+  _globals['_EDITELEMENTSRESPONSE']._serialized_end=1094
+  _globals['_GENERATEAUDIOREQUEST']._serialized_start=1096
+  _globals['_GENERATEAUDIOREQUEST']._serialized_end=1222
+  _globals['_GENERATEAUDIORESPONSE']._serialized_start=1224
+  _globals['_GENERATEAUDIORESPONSE']._serialized_end=1247
+  _globals['_POLICYSERVICE']._serialized_start=1330
+  _globals['_POLICYSERVICE']._serialized_end=1585
 # @@protoc_insertion_point(module_scope)

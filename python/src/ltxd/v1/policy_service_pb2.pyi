@@ -196,12 +196,15 @@ class Estimate(message.Message):
     FITS_FIELD_NUMBER: builtins.int
     LARGEST_FIELD_NUMBER: builtins.int
     WAIT_SECONDS_FIELD_NUMBER: builtins.int
+    LIMIT_SECONDS_FIELD_NUMBER: builtins.int
     available_memory_bytes: builtins.int
     """Memory the device can give, in bytes."""
     fits: builtins.bool
-    """Whether it fits. If not, CreateGeneration fails with DOES_NOT_FIT."""
+    """Whether it fits. If not, CreateGeneration fails with DOES_NOT_FIT, or with TAKES_TOO_LONG."""
     wait_seconds: builtins.float
     """Seconds it would wait for the device; unset while there is nothing to estimate from."""
+    limit_seconds: builtins.float
+    """The most seconds on the device that a generation may be predicted to take; 0 for any."""
     @builtins.property
     def resources(self) -> generation_pb2.Resources:
         """Predicted peak memory and seconds on the device, waiting left out."""
@@ -218,10 +221,11 @@ class Estimate(message.Message):
         fits: builtins.bool = ...,
         largest: Shape | None = ...,
         wait_seconds: builtins.float | None = ...,
+        limit_seconds: builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_wait_seconds", b"_wait_seconds", "largest", b"largest", "resources", b"resources", "wait_seconds", b"wait_seconds"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_wait_seconds", b"_wait_seconds", "available_memory_bytes", b"available_memory_bytes", "fits", b"fits", "largest", b"largest", "resources", b"resources", "wait_seconds", b"wait_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_wait_seconds", b"_wait_seconds", "available_memory_bytes", b"available_memory_bytes", "fits", b"fits", "largest", b"largest", "limit_seconds", b"limit_seconds", "resources", b"resources", "wait_seconds", b"wait_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__wait_seconds: _TypeAlias = typing.Literal["wait_seconds"]  # noqa: Y015
     _WhichOneofArgType__wait_seconds: _TypeAlias = typing.Literal["_wait_seconds", b"_wait_seconds"]  # noqa: Y015

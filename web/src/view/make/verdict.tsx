@@ -124,10 +124,13 @@ function Violations(props: { fields: FieldViolation[] }) {
 
 function Needs(props: { needs: Estimate }) {
   const t = text.value;
-  const { resources, availableMemoryBytes: available, fits, largest, waitSeconds } = props.needs;
+  const { resources, availableMemoryBytes: available, largest, limitSeconds, waitSeconds } = props.needs;
   const peak = resources?.peakMemoryBytes ?? 0n;
   const { bytes, seconds } = t.units;
   const wait = waitSeconds === undefined ? t.waitUnknown : waitSeconds < 0.05 ? t.noWait : seconds(waitSeconds);
+  const taken = resources?.seconds ? seconds(resources.seconds) : t.timeUnknown;
+  const counted = resources?.seconds && resources.counted ? t.timeCounted(taken) : taken;
+  const time = limitSeconds > 0 ? t.timeOf(counted, seconds(limitSeconds)) : counted;
   return (
     <>
       <Facts
@@ -136,10 +139,10 @@ function Needs(props: { needs: Estimate }) {
             t.memory,
             <>
               {t.memoryOf(bytes(peak), bytes(available))}
-              <Bar share={Number(peak) / Math.max(1, Number(available))} over={!fits} />
+              <Bar share={Number(peak) / Math.max(1, Number(available))} over={available > 0n && peak > available} />
             </>,
           ],
-          [t.time, resources?.seconds ? seconds(resources.seconds) : t.timeUnknown],
+          [t.time, time],
           [t.wait, wait],
         ]}
       />

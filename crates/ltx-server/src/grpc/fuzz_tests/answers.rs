@@ -40,7 +40,8 @@ pub(super) fn look_at_error(headers: &HeaderMap) {
     if (reason as i32) < 100 {
         assert!(details.help().is_some() && details.localized_message().is_some(), "{status:?}");
     }
-    let retries = matches!(status.code(), Code::ResourceExhausted) && reason != ErrorReason::DoesNotFit;
+    let lasts = matches!(reason, ErrorReason::DoesNotFit | ErrorReason::TakesTooLong);
+    let retries = matches!(status.code(), Code::ResourceExhausted) && !lasts;
     assert!(!retries || details.retry_info().is_some() || reason == ErrorReason::StorageFull, "{status:?}");
 }
 

@@ -7,6 +7,7 @@ use super::{
     summary::{LoraAccount, Summary},
 };
 use crate::{
+    forecast::Forecast,
     progress::{Bar, StagePeaks},
     several::named_by_seed,
 };
@@ -24,7 +25,8 @@ pub(super) struct Clip<'a> {
     pub(super) arguments: &'a Arguments,
     pub(super) identity: &'a ModelIdentity,
     pub(super) cache: &'a TensorCache,
-    pub(super) plan: &'a MemoryPlan,
+    /// What was planned and forecast of it.
+    pub(super) told: (&'a MemoryPlan, Option<&'a Forecast>),
     pub(super) loras: &'a [LoraAccount],
     pub(super) cancel: &'a CancelToken,
 }
@@ -32,7 +34,7 @@ pub(super) struct Clip<'a> {
 impl Clip<'_> {
     /// Makes one, and says what came of it.
     pub(super) fn make(&self, engine: &mut Engine, admitted: &Admitted<Generation>, of_several: bool) -> Result<()> {
-        let Self { arguments, identity, cache, plan, loras, cancel } = *self;
+        let Self { arguments, identity, cache, told: (plan, forecast), loras, cancel } = *self;
         let files = Files::of(arguments, of_several.then_some(admitted.request().seed));
         let mark = admitted.mark(identity, NODE);
         let bar = Bar::new(arguments.json);
@@ -57,6 +59,7 @@ impl Clip<'_> {
             mark: &mark,
             outcome: &outcome,
             plan,
+            forecast,
             peak_rss_bytes: stage_peaks.iter().map(|(_, bytes)| *bytes).max().max(ltx_jobs::memory::peak_bytes()),
             stage_peaks,
             total_seconds: started.elapsed().as_secs_f64(),

@@ -3,7 +3,7 @@
 //! Must not know how it came about.
 
 use super::clip::Files;
-use crate::{human::human, memory};
+use crate::{forecast::Forecast, human::human, memory};
 use ltx_engine::{MemoryPlan, Outcome};
 use ltx_policy::{ModelIdentity, UsageMark};
 use ltx_types::{Generation, Guidance, LoraChoice, Stage, Stages};
@@ -11,7 +11,11 @@ use ltx_weights::{Idle, LoraReport};
 use serde_json::{Value, json};
 
 /// One line before the work begins, the plan, and a warning when the memory at hand will not do.
-pub(super) fn intent(request: &Generation, model: &ModelIdentity, plan: &MemoryPlan) -> String {
+pub(super) fn intent(
+    request: &Generation,
+    model: &ModelIdentity,
+    (plan, forecast): (&MemoryPlan, Option<&Forecast>),
+) -> String {
     let peak = plan.peak();
     let available = ltx_jobs::memory::available_bytes().filter(|_| !plan.gpu);
     let short = match available {
@@ -23,8 +27,9 @@ pub(super) fn intent(request: &Generation, model: &ModelIdentity, plan: &MemoryP
         }
         _ => String::new(),
     };
+    let time = forecast.map(|forecast| format!("\n{}", forecast.text())).unwrap_or_default();
     format!(
-        "{}: {} frames of {} at {} fps with {} ({}), {}, {} stage(s), seed {}\n{}{short}",
+        "{}: {} frames of {} at {} fps with {} ({}), {}, {} stage(s), seed {}\n{}{short}{time}",
         request.method,
         request.frames.get(),
         request.pixels,
@@ -98,6 +103,7 @@ pub(super) struct Summary<'a> {
     pub(super) mark: &'a UsageMark,
     pub(super) outcome: &'a Outcome,
     pub(super) plan: &'a MemoryPlan,
+    pub(super) forecast: Option<&'a Forecast>,
     pub(super) peak_rss_bytes: Option<u64>,
     pub(super) stage_peaks: Vec<(Stage, u64)>,
     pub(super) total_seconds: f64,
@@ -135,6 +141,7 @@ impl Summary<'_> {
             "image_latents": self.outcome.images,
             "total_seconds": self.total_seconds,
             "plan": memory::as_json(self.plan),
+            "forecast": self.forecast.map(Forecast::json),
             "planned_peak_bytes": self.plan.peak(),
             "peak_rss_bytes": self.peak_rss_bytes,
             "peak_rss_bytes_by_stage": peaks,
