@@ -17,6 +17,7 @@ mod prompt_tokens;
 mod quantize;
 mod random_weights;
 mod ready;
+mod several;
 mod sixteen_bits;
 mod starting;
 mod stated;
