@@ -6,10 +6,10 @@ import { clientsOver, replaceCalls } from "../src/api/calls";
 import { sha256Hex } from "../src/api/digest";
 import { fetchOutput } from "../src/api/download";
 import { Latest } from "../src/api/latest";
-import { Damaged, problemOf } from "../src/api/problem";
+import { Damaged, passes, problemOf } from "../src/api/problem";
 import { upload } from "../src/api/upload";
 import { follow } from "../src/api/watch";
-import { ErrorInfoSchema } from "../src/gen/google/rpc/error_details_pb";
+import { ErrorInfoSchema, RetryInfoSchema } from "../src/gen/google/rpc/error_details_pb";
 import { Output } from "../src/gen/ltx/v1/generation_pb";
 import { GenerationService } from "../src/gen/ltx/v1/generation_service_pb";
 import { UploadService } from "../src/gen/ltx/v1/upload_service_pb";
@@ -116,4 +116,13 @@ test("a file is gone where the node says so, and nowhere else", () => {
 test("an error without the node's details is a lost connection", () => {
   expect(problemOf(cut()).kind).toBe("lost");
   expect(problemOf(told("QUEUE_FULL"))).toMatchObject({ kind: "told", reason: "QUEUE_FULL" });
+});
+
+test("a node that still loads its model is asked again, one that does not serve it is not", () => {
+  const details = (reason: string, seconds?: bigint) => [
+    { desc: ErrorInfoSchema, value: create(ErrorInfoSchema, { domain: "ltxd", reason }) },
+    ...(seconds === undefined ? [] : [{ desc: RetryInfoSchema, value: create(RetryInfoSchema, { retryDelay: { seconds } }) }]),
+  ];
+  const told = (reason: string, seconds?: bigint) => passes(problemOf(new ConnectError("told", Code.Unavailable, undefined, details(reason, seconds))));
+  expect([told("MODEL_NOT_LOADED", 2n), told("MODEL_NOT_LOADED"), told("QUEUE_FULL", 2n)]).toEqual([true, false, false]);
 });

@@ -77,9 +77,11 @@ function nearestIn(description: string): string {
 
 const PASSING: Reason[] = ["SHUTTING_DOWN", "RATE_LIMITED", "UNAUTHENTICATED", "DEADLINE_EXCEEDED"];
 
-/** Whether the same call succeeds once the node is back, has time, or knows the caller. */
-export function passes(problem: Problem): boolean {
-  return problem.kind === "lost" || (problem.reason !== undefined && PASSING.includes(problem.reason));
+/** Whether the same call succeeds once the node is back, has loaded its model, has time, or knows the caller. */
+export function passes({ kind, reason, retrySeconds }: Problem): boolean {
+  // Of a model that no wait will load, no time is told.
+  const loads = reason === "MODEL_NOT_LOADED" && retrySeconds !== undefined;
+  return kind === "lost" || loads || (reason !== undefined && PASSING.includes(reason));
 }
 
 function secondsOf({ seconds, nanos }: Duration): number {

@@ -166,7 +166,7 @@ export const en = {
   go: "Make the clip",
   asking: { uploading: "Uploading the picture…", sending: "Asking the node…" },
   askingWaits: "The node cannot be reached. It will be asked once, as soon as it is back.",
-  askingBusy: (seconds: string) => `The node is busy; asked again in ${seconds}.`,
+  askingBusy: (seconds: string) => `The node cannot take it yet; asked again in ${seconds}.`,
   stop: "Stop",
   notAccepted: "The node did not take the request",
   nothingLost: "Nothing was queued and nothing is lost; the form is as you left it.",

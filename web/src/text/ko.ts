@@ -158,7 +158,7 @@ export const ko: Texts = {
   go: "클립 만들기",
   asking: { uploading: "그림을 올리는 중…", sending: "노드에 요청하는 중…" },
   askingWaits: "노드에 연결할 수 없습니다. 연결되면 한 번만 요청합니다.",
-  askingBusy: (seconds) => `노드가 바쁩니다. ${seconds} 후 다시 요청합니다.`,
+  askingBusy: (seconds) => `노드가 아직 받을 수 없습니다. ${seconds} 후 다시 요청합니다.`,
   stop: "그만두기",
   notAccepted: "노드가 요청을 받지 않았습니다",
   nothingLost: "대기열에 들어간 것도, 잃은 것도 없습니다. 양식은 그대로입니다.",
