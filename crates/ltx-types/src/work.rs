@@ -26,7 +26,7 @@ pub enum Unit {
     FlatConvolution(u32),
     /// Values that operators bound by memory read or write.
     Value,
-    /// Operators begun.
+    /// Products begun, and other operators as far as beginning one takes as long.
     Call,
     /// Bytes read from the model's files.
     Read,

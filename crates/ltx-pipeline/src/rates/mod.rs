@@ -10,6 +10,7 @@ use crate::{Engine, PipelineError, PlanShape, Result, work::Recipe};
 use ltx_nn::{Compute, synchronize};
 use ltx_types::{Generation, Rates, StageWork, Unit};
 use std::{
+    cell::Cell,
     collections::{BTreeMap, BTreeSet},
     fs::File,
     io,
@@ -18,9 +19,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A piece is repeated until it has taken so long, or so often; the median of what it took counts.
-const LONG_ENOUGH: Duration = Duration::from_millis(30);
-const TIMES: usize = 7;
+/// A piece is repeated until it has taken so long, or so often, and the shortest counts: what tells two units apart must not be other
+/// work on the machine. By how much longer all of them took together, for that other work, every rate is less.
+const LONG_ENOUGH: Duration = Duration::from_millis(40);
+const TIMES: usize = 15;
+const LEAST_TIMES: usize = 4;
 /// What is read to see how fast files are: pieces of a file, evenly spread.
 const PIECES: u64 = 16;
 const PIECE: u64 = 1 << 20;
@@ -33,6 +36,7 @@ enum Piece {
     Attention,
     /// Convolutions of about so many channels, of one frame or of several.
     Convolution(u32, bool),
+    Packing,
     Moves,
     Calls,
     Reading,
@@ -43,7 +47,7 @@ impl Piece {
     /// The piece that tells the rate of a unit.
     fn of(unit: &Unit) -> Self {
         match unit {
-            Unit::Layout(form) if form == Unit::CONVOLUTIONS => Self::Convolution(64, false),
+            Unit::Layout(form) if form == Unit::CONVOLUTIONS => Self::Packing,
             Unit::Product(form) | Unit::Matrix(form) | Unit::Layout(form) => Self::Matrix(form.clone()),
             Unit::Attention | Unit::Score => Self::Attention,
             Unit::Convolution(channels) => Self::Convolution(*channels, false),
@@ -65,7 +69,11 @@ pub struct RateMeter {
     /// A folder for a clip that is begun and not kept.
     folder: PathBuf,
     left: Vec<Piece>,
-    rates: Rates,
+    known: Rates,
+    /// What was measured, each as fast as it was at its fastest.
+    fastest: Vec<(Unit, f64)>,
+    /// Seconds that repetitions took, and that they would have taken at their fastest.
+    taken: Cell<[f64; 2]>,
 }
 
 impl RateMeter {
@@ -81,7 +89,9 @@ impl RateMeter {
             file: engine.largest_file().map(Path::to_owned),
             folder: folder.to_owned(),
             left: left.into_iter().rev().collect(),
-            rates: known.clone(),
+            known: known.clone(),
+            fastest: Vec::new(),
+            taken: Cell::new([0.0; 2]),
         }
     }
 
@@ -106,8 +116,7 @@ impl RateMeter {
     pub fn measure_next(&mut self) -> Result<bool> {
         if let Some(piece) = self.left.pop() {
             let found = self.measured(&piece)?;
-            self.rates =
-                found.into_iter().fold(std::mem::take(&mut self.rates), |rates, (unit, rate)| rates.and(unit, rate));
+            self.fastest.extend(found);
         }
         Ok(!self.left.is_empty())
     }
@@ -118,7 +127,7 @@ impl RateMeter {
     /// The device failed.
     pub fn measure_all(mut self) -> Result<Rates> {
         while self.measure_next()? {}
-        Ok(self.rates)
+        Ok(self.rates())
     }
 
     /// Whether there is nothing to measure.
@@ -127,8 +136,16 @@ impl RateMeter {
     }
 
     /// What is known so far.
-    pub fn rates(&self) -> &Rates {
-        &self.rates
+    pub fn rates(&self) -> Rates {
+        let slowness = self.slowness();
+        let of = |rates: Rates, (unit, rate): &(Unit, f64)| rates.and(unit.clone(), rate / slowness);
+        self.fastest.iter().fold(self.known.clone(), of)
+    }
+
+    /// How many times longer repetitions took together than at their fastest: 1 on a machine that does nothing else.
+    pub fn slowness(&self) -> f64 {
+        let [all, fastest] = self.taken.get();
+        if fastest > 0.0 { (all / fastest).max(1.0) } else { 1.0 }
     }
 
     fn measured(&self, piece: &Piece) -> Result<Vec<(Unit, f64)>> {
@@ -139,6 +156,7 @@ impl RateMeter {
             },
             Piece::Attention => self.attention(),
             Piece::Convolution(channels, flat) => self.convolution(*channels, *flat),
+            Piece::Packing => self.packing(),
             Piece::Moves => self.moves(),
             Piece::Calls => self.calls(),
             Piece::Reading => Ok(self.reading().map(|rate| vec![(Unit::Read, rate)]).unwrap_or_default()),
@@ -146,7 +164,7 @@ impl RateMeter {
         }
     }
 
-    /// Seconds that `work` takes, done some times, once ahead of them.
+    /// Seconds that `work` takes at its fastest, done some times, once ahead of them.
     fn seconds(&self, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
         let device = &self.compute.device;
         let mut once = || {
@@ -156,15 +174,19 @@ impl RateMeter {
             Ok::<_, PipelineError>(began.elapsed())
         };
         once()?;
-        let mut taken = Vec::new();
-        while taken.len() < 2 || (taken.len() < TIMES && taken.iter().sum::<Duration>() < LONG_ENOUGH) {
+        let mut taken: Vec<Duration> = Vec::new();
+        let enough = |taken: &[Duration]| taken.len() >= TIMES || taken.iter().sum::<Duration>() >= LONG_ENOUGH;
+        while taken.len() < LEAST_TIMES || !enough(&taken) {
             taken.push(once()?);
         }
-        taken.sort_unstable();
-        Ok(taken[taken.len() / 2].as_secs_f64())
+        let all: f64 = taken.iter().map(Duration::as_secs_f64).sum();
+        let fastest = taken.iter().map(Duration::as_secs_f64).fold(f64::INFINITY, f64::min);
+        let [before, before_fastest] = self.taken.get();
+        self.taken.set([before + all, before_fastest + fastest * taken.len() as f64]);
+        Ok(fastest)
     }
 
-    /// Bytes a second of the model's file: of what the system holds of it, as fast as memory.
+    /// Bytes a second of the model's file: of what the system holds of it, as fast as memory. It is read once: again it would be there.
     fn reading(&self) -> io::Result<f64> {
         let none = || io::Error::from(io::ErrorKind::NotFound);
         let file = File::open(self.file.as_deref().ok_or_else(none)?)?;

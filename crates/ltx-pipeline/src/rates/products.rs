@@ -11,19 +11,29 @@ use ltx_nn::{
     matrix::{Packed, Stored, StoredKind},
 };
 use ltx_types::Unit;
-use std::{sync::Arc, time::Instant};
+use parking_lot::Mutex;
+use std::sync::Arc;
 
 /// Sides of a matrix.
-const SIDE: usize = 2048;
+const SIDE: usize = 1024;
 const SIDE_ON_GPU: usize = 4096;
 /// Rows of the two products.
-const ROWS: [usize; 2] = [256, 16];
+const ROWS: [usize; 2] = [192, 12];
 const ROWS_ON_GPU: [usize; 2] = [4096, 64];
-/// A product so small that beginning it is what takes time.
-const LEAST: usize = 64;
+/// Sides and rows of a product so small that beginning it is what takes time.
+const LEAST: usize = 32;
 
-/// A matrix of one kind under every name; its values decide no time.
-struct Constant(StoredKind);
+/// A matrix of one kind under every name, made once; its values decide no time.
+struct Constant {
+    kind: StoredKind,
+    made: Mutex<Option<Stored>>,
+}
+
+impl Constant {
+    fn of(kind: StoredKind) -> Self {
+        Self { kind, made: Mutex::default() }
+    }
+}
 
 impl Weights for Constant {
     fn tensor(&self, _: &str, shape: &[usize], compute: &Compute) -> ltx_nn::Result<Tensor> {
@@ -32,7 +42,11 @@ impl Weights for Constant {
 
     fn matrix(&self, key: &str, shape: [usize; 2], compute: &Compute) -> ltx_nn::Result<Stored> {
         let [outputs, inputs] = shape;
-        match self.0 {
+        let mut made = self.made.lock();
+        if let Some(made) = &*made {
+            return Ok(made.clone());
+        }
+        let stored = match self.kind {
             StoredKind::Packed(packing) => {
                 let bytes = packing.bytes(outputs * inputs);
                 let bytes =
@@ -43,7 +57,8 @@ impl Weights for Constant {
                 Stored::floats(Tensor::full(0.01f32, (outputs, inputs), &Device::Cpu)?.to_dtype(dtype)?)
             }
             StoredKind::ShapeAlone => Stored::floats(self.tensor(key, &shape, compute)?),
-        }
+        }?;
+        Ok(made.insert(stored).clone())
     }
 
     fn rows(&self, key: &str, _: [usize; 2], _: &[u32], _: &Compute) -> ltx_nn::Result<Tensor> {
@@ -61,11 +76,10 @@ impl RateMeter {
         let compute = Compute { dtype: arithmetic.dtype, eight_bit: arithmetic.eight_bit, ..self.compute.clone() };
         let (side, rows) = if arithmetic.on_gpu { (SIDE_ON_GPU, ROWS_ON_GPU) } else { (SIDE, ROWS) };
         let values = (side * side) as f64;
-        let vb = Vb::new(Arc::new(Constant(kind)), compute.clone()).used(usage);
-        let began = Instant::now();
-        let layer = Linear::load_with(&vb, side, side, false)?;
-        ltx_nn::synchronize(&compute.device)?;
-        let laid_out = began.elapsed().as_secs_f64();
+        let vb = Vb::new(Arc::new(Constant::of(kind)), compute.clone()).used(usage);
+        let load = || Linear::load_with(&vb, side, side, false);
+        let layer = load()?;
+        let laid_out = self.seconds(|| Ok(load().map(drop)?))?;
         let taken = |rows: usize| {
             let x = input(rows, side, &compute)?;
             let seconds = self.seconds(|| Ok(layer.forward(&x).map(drop)?))?;
@@ -83,7 +97,7 @@ impl RateMeter {
     pub(super) fn calls(&self) -> Result<Vec<(Unit, f64)>> {
         const CALLS: usize = 32;
         let compute = self.compute.exact();
-        let vb = Vb::new(Arc::new(Constant(StoredKind::Floats(DType::F32))), compute.clone());
+        let vb = Vb::new(Arc::new(Constant::of(StoredKind::Floats(DType::F32))), compute.clone());
         let (layer, x) = (Linear::load_with(&vb, LEAST, LEAST, false)?, input(LEAST, LEAST, &compute)?);
         let seconds = self.seconds(|| {
             for _ in 0..CALLS {

@@ -65,7 +65,7 @@ impl NodeRates {
             tracing::warn!(%error, "a rate of this machine cannot be measured");
         }
         if meter.is_done() {
-            measuring.rates = meter.rates().clone();
+            measuring.rates = meter.rates();
             (measuring.meter, measuring.changed) = (None, true);
         }
         true
