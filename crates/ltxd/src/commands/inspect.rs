@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     if arguments.plan {
-        return plan::print((&arguments.files, &arguments.loras.loras), &arguments.clip, arguments.json, level);
+        return plan::print((&arguments.files, &arguments.loras), &arguments.clip, arguments.json, level);
     }
     let mut complete = true;
     let together = arguments.together || !arguments.loras.loras.is_empty();

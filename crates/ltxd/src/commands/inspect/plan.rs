@@ -4,12 +4,13 @@
 
 use crate::{
     commands::generate::ComputeFlags,
+    lora::LoraFlags,
     memory::{self, MemoryFlag},
 };
 use anyhow::{Context, Result};
 use ltx_nn::Level;
 use ltx_pipeline::{Engine, EngineOptions, PlanShape, told_apart};
-use ltx_types::{FrameCount, LoraChoice, ModelFiles, PixelShape, Stages};
+use ltx_types::{FieldErrors, FrameCount, ModelFiles, PixelShape, Stages};
 use std::{path::PathBuf, process::ExitCode};
 
 /// The clip, and what it is computed with.
@@ -40,15 +41,16 @@ pub(crate) struct Clip {
 }
 
 pub(super) fn print(
-    (files, loras): (&[PathBuf], &[LoraChoice]),
+    (files, loras): (&[PathBuf], &LoraFlags),
     clip: &Clip,
     json: bool,
     level: Level,
 ) -> Result<ExitCode> {
     let stages = Stages::try_from(clip.stages)?;
+    FieldErrors::none(loras.unread(stages).collect())?;
     let (compute, memory) = (clip.compute.compute(level)?, clip.memory.said());
     let options = EngineOptions { compute, memory, previews: false, ..EngineOptions::default() };
-    let files = ModelFiles { loras: loras.to_vec(), ..told_apart(files)? };
+    let files = ModelFiles { loras: loras.loras.clone(), ..told_apart(files)? };
     let engine = Engine::open(&files, options).context("the model cannot be used")?;
     let sizes = engine.rules().sizes;
     let pixels = PixelShape { width: clip.width.unwrap_or(0), height: clip.height.unwrap_or(0) };
