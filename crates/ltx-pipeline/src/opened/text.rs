@@ -12,7 +12,7 @@ use super::{
     recognised::{foreign, refused},
 };
 use crate::{PipelineError, Result};
-use ltx_model::text_encoder::{Gemma, GemmaConfig, GemmaShapes, LlamaKeys};
+use ltx_model::text_encoder::{Gemma, GemmaConfig, GemmaShapes, LlamaKeys, UnstatedFactor};
 use ltx_types::json::joined;
 use ltx_weights::{ShapeOnly, TensorSet, WeightsError};
 use serde_json::Value;
@@ -135,7 +135,11 @@ fn configuration(
             beside.vocab_size = llama.vocabulary.max(1);
             Ok(beside)
         }
-        (None, Some(llama), None) => GemmaConfig::from_llama(&llama).map_err(config_of(tensors.path())),
+        (None, Some(llama), None) => {
+            let named = |error| config_of(tensors.path())(error);
+            notes.extend(llama.unstated_factor().map_err(named)?.map(|factor| unstated(tensors.path(), factor)));
+            GemmaConfig::from_llama(&llama).map_err(named)
+        }
         (None, None, Some(beside)) => Ok(beside),
         (None, None, None) => {
             let (config, name) = match shapes(tensors, prefix).map(|shapes| GemmaConfig::from_shapes(&shapes)) {
@@ -151,6 +155,15 @@ fn configuration(
             Ok(config)
         }
     }
+}
+
+/// A note on what positions of global layers are divided by in a file that does not say it.
+fn unstated(file: &Path, UnstatedFactor { factor, size }: UnstatedFactor) -> String {
+    let whose = match size {
+        Some(size) => format!("as Gemma-3 {size} has it, whose sizes these are"),
+        None => "as no published Gemma-3 has these sizes; its config.json beside the file would say it".to_owned(),
+    };
+    format!("{}: states no gemma3.rope.scaling.factor; taken as {factor}, {whose}", file.display())
 }
 
 /// `config.json` beside the weights. Beside a file that says itself what it is, one of something else is nobody's concern.

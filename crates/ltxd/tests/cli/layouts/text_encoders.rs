@@ -87,6 +87,19 @@ fn what_lies_beside_a_gguf_agrees_or_is_refused() {
     assert_says(&refused_with(&file), &["tokenizer.json", "gemma.gguf"]);
 }
 
+#[test]
+fn a_gguf_that_says_nothing_of_scaling_is_said_to() {
+    let folder = scratch();
+    let source = Path::new(&gemma()).to_owned();
+    let mut metadata = llama_metadata(&source);
+    metadata.retain(|(name, _)| !name.starts_with("gemma3.rope.scaling."));
+    let file = save(folder.path(), "gemma.gguf", &gguf::file(&metadata, &llama_tensors(&source)));
+    let note = ["gemma.gguf", "gemma3.rope.scaling.factor", "taken as 1"];
+    assert_says(&with(&file).0, &note);
+    assert_says(&inspected(&file, DONE).0, &note);
+    assert!(!with(&save(folder.path(), "whole.gguf", &llama_gguf(&source))).0.contains("rope.scaling"));
+}
+
 #[test_case("tokenizer.ggml.model", Entry::Text("gpt2".into()); "another tokenizer")]
 #[test_case("tokenizer.ggml.add_space_prefix", Entry::Truth(true); "a space in front")]
 #[test_case("tokenizer.ggml.add_bos_token", Entry::Truth(false); "no bos")]
