@@ -9,6 +9,7 @@ use crate::{
         Held, T5Files, TextFolder, UpscalerFile, account, account_alone, checkpoint_in, components, config_of,
         configuration, has_no_text_part, is_gemma, joined, left_alone,
         recognised::{foreign, is_audio, is_duration_head, is_json, unknown},
+        versions::{self, version_of},
     },
 };
 use ltx_model::{
@@ -120,27 +121,33 @@ fn inspect_folder(path: &Path) -> Result<Inspected> {
 
 /// A file that this engine does not run, titled as what it is; that is what is wrong with it, not its keys.
 fn inspect_foreign(tensors: &TensorSet) -> Option<Inspected> {
-    let Foreign { title, sign, instead } = foreign(tensors)?;
+    foreign(tensors).map(|found| as_foreign(tensors, found))
+}
+
+fn as_foreign(tensors: &TensorSet, Foreign { title, sign, instead }: Foreign) -> Inspected {
     let problem = KeyProblem::Unreadable { reason: format!("{title}: {sign}; {instead}") };
-    Some(Inspected {
+    Inspected {
         path: tensors.path().to_owned(),
         kind: title.trim_end_matches(',').to_owned(),
         formats: tensors.formats().into_iter().collect(),
-        version: tensors.metadata("model_version").map(str::to_owned),
+        version: version_of(tensors).map(str::to_owned),
         sizes: format!("not run here: {sign}"),
         absent: vec![],
         notes: vec![],
         report: LoadReport::of_foreign(tensors, problem),
-    })
+    }
 }
 
 fn inspect_ltx(tensors: Arc<TensorSet>, loras: &[LoraChoice]) -> Result<Inspected> {
     let path = tensors.path().to_owned();
-    let version = tensors.metadata("model_version").map(str::to_owned);
+    let version = version_of(&tensors).map(str::to_owned);
     let formats = tensors.formats().into_iter().collect();
     let nothing = (serde_json::Value::Null, Vec::new());
     let left = is_audio(&tensors) || is_duration_head(&tensors) || tensors.vision_files().next().is_some();
     let (config, notes) = if left && !tensors.states_config() { nothing } else { configuration(&tensors, None)? };
+    if let Some(found) = versions::contradicted(&tensors, &config) {
+        return Ok(as_foreign(&tensors, found));
+    }
     let notes = notes.into_iter().chain(tensors.vision_files().map(left_alone)).collect();
     let Held { here, absent } = Held::by(&tensors);
     if !here.is_empty() || config.get("transformer").is_some() {
@@ -153,8 +160,8 @@ fn inspect_ltx(tensors: Arc<TensorSet>, loras: &[LoraChoice]) -> Result<Inspecte
             true => Family::Ltxv098,
             false => Family::of_version(stated),
         };
-        let family = components.family.unwrap_or_else(alone).title();
-        let kind = format!("{family} {}", if absent.is_empty() { "checkpoint" } else { "component" });
+        let family = components.family.unwrap_or_else(alone);
+        let kind = format!("{} {}", family.title(), if absent.is_empty() { "checkpoint" } else { "component" });
         let source = ShapeOnly::with_loras(Arc::clone(&tensors), Arc::new(Loras::open(loras, &tensors)?));
         let report = account(source, &components, &parts).report();
         return Ok(Inspected { path, kind, formats, version, sizes: sizes(&components), absent, notes, report });

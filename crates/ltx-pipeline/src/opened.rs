@@ -10,6 +10,7 @@ mod t5;
 mod text;
 mod text_files;
 mod tokenizer;
+pub(crate) mod versions;
 
 pub(crate) use folder::{checkpoint_in, is_gemma};
 pub use folder::{named_otherwise, resolved};
@@ -141,10 +142,18 @@ impl LtxFile {
         };
         let text_width = text.map(TextFiles::width);
         let Held { absent, .. } = Held::by(&tensors);
+        let stated = configuration(&tensors, text_width).and_then(|stated| {
+            versions::check_generation(&tensors, &stated.0)?;
+            Ok(stated)
+        });
         if !absent.is_empty() {
-            return Err(PipelineError::MissingParts { file: tensors.path().to_owned(), parts: absent });
+            // What it is comes before what is missing.
+            return Err(match stated {
+                Err(named @ PipelineError::Foreign { .. }) => named,
+                _ => PipelineError::MissingParts { file: tensors.path().to_owned(), parts: absent },
+            });
         }
-        let (config, notes) = configuration(&tensors, text_width)?;
+        let (config, notes) = stated?;
         let architecture = Architecture::from_config(&config, &KeysOf(&tensors)).map_err(config_of(tensors.path()))?;
         same("latent channels", architecture.vae.latent_channels, architecture.transformer.in_channels)?;
         let loras = Arc::new(Loras::open(loras, &tensors)?);

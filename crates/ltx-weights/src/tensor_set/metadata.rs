@@ -23,6 +23,25 @@ impl TensorSet {
         self.files.get(*file).filter(|_| key.starts_with(prefix))?.metadata(entry)
     }
 
+    /// What each file states under an entry, in their order; what a language model sees images with does not speak for it.
+    pub fn each_metadata<'a>(&'a self, entry: &'a str) -> impl Iterator<Item = (&'a Path, &'a str)> {
+        self.speaking().filter_map(move |file| Some((file.path.as_path(), file.metadata(entry)?)))
+    }
+
+    /// The files that hold a tensor whose key begins so.
+    pub fn files_with<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a Path> {
+        let holds = move |file: &&WeightFile| {
+            let mut from = file.header.entries.range(prefix.to_owned()..);
+            from.next().is_some_and(|(key, _)| key.starts_with(prefix))
+        };
+        self.files.iter().filter(holds).map(|file| file.path.as_path())
+    }
+
+    /// The files whose headers speak for the model.
+    pub(crate) fn speaking(&self) -> impl Iterator<Item = &WeightFile> {
+        self.files.iter().filter(|file| !file.is_vision())
+    }
+
     /// A metadata entry that holds JSON, of the first file that has it.
     ///
     /// # Errors
