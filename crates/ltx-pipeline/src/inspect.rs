@@ -148,7 +148,7 @@ fn inspect_ltx(tensors: Arc<TensorSet>, loras: &[LoraChoice]) -> Result<Inspecte
     if let Some(found) = versions::contradicted(&tensors, &config) {
         return Ok(as_foreign(&tensors, found));
     }
-    let notes = notes.into_iter().chain(tensors.vision_files().map(left_alone)).collect();
+    let mut notes: Vec<String> = notes.into_iter().chain(tensors.vision_files().map(left_alone)).collect();
     let Held { here, absent } = Held::by(&tensors);
     if !here.is_empty() || config.get("transformer").is_some() {
         // A file that holds no part at all is accounted for as a whole one, in which every key is missing.
@@ -161,6 +161,7 @@ fn inspect_ltx(tensors: Arc<TensorSet>, loras: &[LoraChoice]) -> Result<Inspecte
             false => Family::of_version(stated),
         };
         let family = components.family.unwrap_or_else(alone);
+        notes.extend(versions::check(&tensors, family)?);
         let kind = format!("{} {}", family.title(), if absent.is_empty() { "checkpoint" } else { "component" });
         let source = ShapeOnly::with_loras(Arc::clone(&tensors), Arc::new(Loras::open(loras, &tensors)?));
         let report = account(source, &components, &parts).report();

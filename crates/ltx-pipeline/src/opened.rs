@@ -153,8 +153,9 @@ impl LtxFile {
                 _ => PipelineError::MissingParts { file: tensors.path().to_owned(), parts: absent },
             });
         }
-        let (config, notes) = stated?;
+        let (config, mut notes) = stated?;
         let architecture = Architecture::from_config(&config, &KeysOf(&tensors)).map_err(config_of(tensors.path()))?;
+        notes.extend(versions::check(&tensors, architecture.family)?);
         same("latent channels", architecture.vae.latent_channels, architecture.transformer.in_channels)?;
         let loras = Arc::new(Loras::open(loras, &tensors)?);
         Ok(Self { tensors: Arc::new(tensors), architecture, loras, notes })

@@ -151,6 +151,58 @@ fn files_that_contradict_each_other_are_refused_by_both_names() {
     assert_eq!(of_files(&[&whole, &fine]).1, plain());
 }
 
+/// Parts in files that state these versions.
+fn versioned(folder: &Path, versions: [Option<&str>; 3]) -> Vec<String> {
+    let Parts { transformer, connectors, projection, vae, config } = parts();
+    let sections = [&["transformer"][..], &[], &["vae"]];
+    let tensors = [transformer, [connectors, projection].concat(), vae];
+    let names = ["transformer.safetensors", "connectors.safetensors", "vae.safetensors"];
+    let file = |((tensors, sections), (name, version)): ((Vec<Tensor>, &[&str]), (&str, Option<&str>))| {
+        let stated: Map<String, Value> =
+            sections.iter().map(|name| ((*name).to_owned(), config[*name].clone())).collect();
+        let mut metadata = Map::new();
+        if !stated.is_empty() {
+            metadata.insert("config".into(), Value::Object(stated).to_string().into());
+        }
+        if let Some(version) = version {
+            metadata.insert("model_version".into(), version.into());
+        }
+        write_as(folder, name, tensors, metadata)
+    };
+    tensors.into_iter().zip(sections).zip(names.into_iter().zip(versions)).map(file).collect()
+}
+
+#[test]
+fn the_transformers_version_counts_in_whatever_order_the_files_are_named() {
+    let (folder, plain) = (scratch(), plain());
+    let orders = [[0, 1, 2], [2, 1, 0], [1, 2, 0]];
+    // A VAE of another version decides how images are compressed, which is said, and nothing else.
+    for transformer in [Some("2.3.0"), None] {
+        let files = versioned(folder.path(), [transformer, None, Some("2.5.0")]);
+        for order in orders {
+            let mut flags = vec![("image-crf", "33"), ("text-encoder", "")];
+            let gemma = gemma();
+            flags[1].1 = &gemma;
+            flags.push(("model", &files[order[0]]));
+            flags.extend(order[1..].iter().map(|number| ("component", files[*number].as_str())));
+            let (said, frames) = generated(&flags);
+            assert_eq!(frames, plain, "{transformer:?} {order:?}");
+            assert_says(&said, &["vae.safetensors", "model_version 2.5.0", "images are compressed"]);
+        }
+    }
+    // Parts of two models.
+    for versions in
+        [[Some("2.3.0"), Some("2.5.0"), None], [None, Some("2.5.0"), None], [Some("2.4.0"), Some("2.3.0"), None]]
+    {
+        let files = versioned(folder.path(), versions);
+        for order in orders {
+            let files: Vec<&str> = order.iter().map(|number| files[*number].as_str()).collect();
+            let said = refused_files(&files);
+            assert_says(&said, &["connectors.safetensors", "transformer.safetensors", "model_version"]);
+        }
+    }
+}
+
 #[test]
 fn entries_of_the_configuration_are_obeyed_or_refused() {
     let folder = scratch();
