@@ -144,7 +144,14 @@ fn inspect_ltx(tensors: Arc<TensorSet>, loras: &[LoraChoice]) -> Result<Inspecte
     let formats = tensors.formats().into_iter().collect();
     let nothing = (serde_json::Value::Null, Vec::new());
     let left = is_audio(&tensors) || is_duration_head(&tensors) || tensors.vision_files().next().is_some();
-    let (config, notes) = if left && !tensors.states_config() { nothing } else { configuration(&tensors, None)? };
+    let (config, notes) = match configuration(&tensors, None) {
+        _ if left && !tensors.states_config() => nothing,
+        // What it is comes before what is missing.
+        Err(PipelineError::Foreign { title, sign, instead, .. }) => {
+            return Ok(as_foreign(&tensors, Foreign { title, sign, instead }));
+        }
+        stated => stated?,
+    };
     if let Some(found) = versions::contradicted(&tensors, &config) {
         return Ok(as_foreign(&tensors, found));
     }

@@ -103,10 +103,19 @@ pub(crate) fn configuration(tensors: &TensorSet, text_width: Option<usize>) -> R
     let Held { here, .. } = Held::by(tensors);
     let holds = |parts: &[Part]| here.iter().any(|part| parts.contains(part));
     let keys = KeysOf(tensors);
-    let title = if has_no_text_part(tensors) { Family::Ltxv098.title() } else { Family::Ltx23.title() };
+    let shown = if has_no_text_part(tensors) { Some(Family::Ltxv098) } else { Family::shown_by(&keys) };
+    let title = shown.unwrap_or(Family::Ltx23).title();
     let mut derive = |name: &str, parts: &[Part], section: &dyn Fn() -> ltx_nn::Result<Value>| {
         if holds(parts) && config.get(name).is_none_or(Value::is_null) {
-            let section = section().map_err(config_of(tensors.path()))?;
+            let section = section().map_err(|error| match shown {
+                Some(_) => PipelineError::Foreign {
+                    file: tensors.path().to_owned(),
+                    title: format!("{title} {name} without a configuration"),
+                    sign: error.to_string(),
+                    instead: "its configuration beside it makes it whole",
+                },
+                None => config_of(tensors.path())(error),
+            })?;
             if let Some(config) = config.as_object_mut() {
                 config.insert(name.to_owned(), section);
             }
