@@ -235,9 +235,11 @@ impl Engine {
         &self.reports
     }
 
-    /// What was taken from somewhere else than a reader would think: a configuration from shapes, a tensor from one of two files.
+    /// What was taken from somewhere else than a reader would think: a configuration from shapes, a tensor from one of two files; and
+    /// what the files state and nothing is made of.
     pub fn notes(&self) -> impl Iterator<Item = &str> {
-        self.ltx.notes.iter().chain(self.text.notes()).map(String::as_str)
+        let upscaler = self.upscaler.iter().flat_map(|upscaler| &upscaler.notes);
+        self.ltx.notes.iter().chain(self.text.notes()).chain(upscaler).map(String::as_str)
     }
 
     /// Whether two stages are possible.

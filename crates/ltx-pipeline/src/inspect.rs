@@ -156,6 +156,13 @@ fn inspect_ltx(tensors: Arc<TensorSet>, loras: &[LoraChoice]) -> Result<Inspecte
         return Ok(as_foreign(&tensors, found));
     }
     let mut notes: Vec<String> = notes.into_iter().chain(tensors.vision_files().map(left_alone)).collect();
+    notes.extend(tensors.check_entries()?);
+    notes.extend(tensors.stated_in_vain().into_iter().map(|(file, layer, count)| {
+        format!(
+            "{}: states the quantisation of layers that are in no file here ({layer}; {count} in all)",
+            file.display()
+        )
+    }));
     let Held { here, absent } = Held::by(&tensors);
     if !here.is_empty() || config.get("transformer").is_some() {
         // A file that holds no part at all is accounted for as a whole one, in which every key is missing.
@@ -178,7 +185,7 @@ fn inspect_ltx(tensors: Arc<TensorSet>, loras: &[LoraChoice]) -> Result<Inspecte
         let config = UpsamplerConfig::from_json(&config).map_err(config_of(&path))?;
         let sizes = format!("{} latent channels, {} inside", config.in_channels, config.mid_channels);
         let resampling = config.resampling.title();
-        let report = UpscalerFile { tensors, config }.account().report();
+        let report = UpscalerFile { tensors, config, notes: vec![] }.account().report();
         let kind = format!("{resampling} latent upscaler");
         return Ok(Inspected { path, kind, formats, version, sizes, absent: vec![], notes, report });
     }
@@ -261,7 +268,7 @@ fn inspect_t5(path: &Path, text: &T5Files) -> Inspected {
         version: None,
         sizes,
         absent: vec![],
-        notes: vec![],
+        notes: text.notes.clone(),
         report: text.account().report(),
     }
 }

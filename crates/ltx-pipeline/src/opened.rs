@@ -10,6 +10,7 @@ mod t5;
 mod text;
 mod text_files;
 mod tokenizer;
+mod tokenizer_settings;
 pub(crate) mod versions;
 
 pub(crate) use folder::{checkpoint_in, is_gemma};
@@ -51,6 +52,8 @@ pub(crate) struct LtxFile {
 pub(crate) struct UpscalerFile {
     pub(crate) tensors: Arc<TensorSet>,
     pub(crate) config: UpsamplerConfig,
+    /// What is said of what its header states.
+    pub(crate) notes: Vec<String>,
 }
 
 /// The parts of a checkpoint that files hold, and those that they do not.
@@ -165,6 +168,8 @@ impl LtxFile {
         let (config, mut notes) = stated?;
         let architecture = Architecture::from_config(&config, &KeysOf(&tensors)).map_err(config_of(tensors.path()))?;
         notes.extend(versions::check(&tensors, architecture.family)?);
+        notes.extend(tensors.check_entries()?);
+        tensors.check_statements()?;
         same("latent channels", architecture.vae.latent_channels, architecture.transformer.in_channels)?;
         let loras = Arc::new(Loras::open(loras, &tensors)?);
         Ok(Self { tensors: Arc::new(tensors), architecture, loras, notes })
@@ -233,7 +238,8 @@ impl UpscalerFile {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let tensors = TensorSet::open_file(path)?;
         let config = UpsamplerConfig::from_json(&tensors.config()?).map_err(config_of(tensors.path()))?;
-        Ok(Self { tensors: Arc::new(tensors), config })
+        let notes = tensors.check_entries()?;
+        Ok(Self { tensors: Arc::new(tensors), config, notes })
     }
 
     /// Refuses an upscaler that no flow of these models puts between its stages.

@@ -7,6 +7,7 @@
 #![deny(unsafe_code)]
 
 mod diffusers;
+mod entries;
 mod error;
 mod ggml_types;
 mod gguf;

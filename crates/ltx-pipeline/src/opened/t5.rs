@@ -2,7 +2,7 @@
 //!
 //! Must not know requests.
 
-use super::{account_alone, config_of};
+use super::{account_alone, config_of, tokenizer_settings::Settings};
 use crate::{PipelineError, Result};
 use ltx_model::{
     part::Module,
@@ -24,6 +24,8 @@ pub(crate) struct T5Files {
     pub(crate) config: T5Config,
     /// Where its configuration and its tokenizer are, if they are.
     folder: PathBuf,
+    /// What is said of what it states.
+    pub(crate) notes: Vec<String>,
 }
 
 impl T5Files {
@@ -59,7 +61,11 @@ impl T5Files {
         let folder = if path.is_file() { path.parent().unwrap_or(&path).to_owned() } else { path.clone() };
         let config = configuration(&tensors, &folder)?;
         check_llama(&tensors, &config)?;
-        Ok(Self { tensors: Arc::new(tensors), config, folder })
+        let notes = tensors.check_entries()?;
+        tensors.check_statements()?;
+        let mut text = Self { tensors: Arc::new(tensors), config, folder, notes };
+        text.notes.extend(text.check_settings()?);
+        Ok(text)
     }
 
     /// Loads the encoder from shapes alone.
@@ -72,6 +78,26 @@ impl T5Files {
         let (bytes, file) = self.tokenizer_json()?;
         let unusable = |source: PromptError| PipelineError::Tokenizer { file, source };
         T5Tokenizer::from_bytes(&bytes, self.config.special()).map_err(unusable)
+    }
+
+    /// What is said of settings in the folder that the tokenizer comes from, if it comes from one.
+    fn check_settings(&self) -> Result<Vec<String>> {
+        let own = self.tensors.agreed(super::TOKENIZER)?.is_some()
+            || self.tensors.shape_of("spiece_model").is_some()
+            || !self.tensors.arrays_under(GGML).is_empty();
+        let folders = self.tokenizer_folders();
+        let has_one =
+            |folder: &&PathBuf| ["tokenizer.json", "spiece.model"].iter().any(|name| folder.join(name).is_file());
+        match folders.iter().find(has_one).filter(|_| !own) {
+            Some(folder) => Settings::T5.check(folder),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Where a tokenizer may lie, in the order in which it is looked for.
+    fn tokenizer_folders(&self) -> [PathBuf; 3] {
+        let beside = self.folder.parent().unwrap_or(&self.folder).join("tokenizer");
+        [self.folder.clone(), self.folder.join("tokenizer"), beside]
     }
 
     /// It as a `tokenizer.json`, and the file that it comes from.
@@ -87,8 +113,8 @@ impl T5Files {
             let unusable = |source| PipelineError::Tokenizer { file: self.tensors.path().to_owned(), source };
             return Ok((ltx_model::t5::tokenizer_json(&bytes).map_err(unusable)?, self.tensors.path().to_owned()));
         }
-        let beside = self.folder.parent().unwrap_or(&self.folder).join("tokenizer");
-        for folder in [&self.folder, &self.folder.join("tokenizer"), &beside] {
+        let folders = self.tokenizer_folders();
+        for folder in &folders {
             let file = folder.join("tokenizer.json");
             match fs::read(&file) {
                 Ok(bytes) => return Ok((bytes, file)),
@@ -105,7 +131,7 @@ impl T5Files {
                 Err(source) => return Err(PipelineError::Read { file, source }),
             }
         }
-        Err(PipelineError::Read { file: beside.join("tokenizer.json"), source: io::ErrorKind::NotFound.into() })
+        Err(PipelineError::Read { file: folders[2].join("tokenizer.json"), source: io::ErrorKind::NotFound.into() })
     }
 }
 

@@ -68,6 +68,9 @@ impl TextFolder {
             });
         };
         let config = configuration(&tensors, prefix, &folder, path.is_dir(), &mut notes)?;
+        notes.extend(tensors.check_entries()?);
+        tensors.check_statements()?;
+        notes.extend(Self::check_settings(&tensors, &folder)?);
         Ok(Self { tensors: Arc::new(tensors), config, projection, prefix, folder, notes })
     }
 

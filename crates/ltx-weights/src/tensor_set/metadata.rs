@@ -3,8 +3,8 @@
 //! Must not know what an entry means.
 
 use super::TensorSet;
-use crate::{GgufFault, Result, WeightsError, weight_file::WeightFile};
-use ltx_types::json::joined;
+use crate::{GgufFault, Result, WeightsError, entries::shown, weight_file::WeightFile};
+use ltx_types::json::{Contradiction, joined};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -40,6 +40,24 @@ impl TensorSet {
     /// The files whose headers speak for the model.
     pub(crate) fn speaking(&self) -> impl Iterator<Item = &WeightFile> {
         self.files.iter().filter(|file| !file.is_vision())
+    }
+
+    /// A metadata entry that all files which have it state alike.
+    ///
+    /// # Errors
+    /// Two files state it differently.
+    pub fn agreed(&self, entry: &str) -> Result<Option<&str>> {
+        let mut found: Option<(&WeightFile, &str)> = None;
+        for (file, text) in self.speaking().filter_map(|file| Some((file, file.metadata(entry)?))) {
+            match found {
+                Some((first, known)) if !says_the_same(known, text) => {
+                    return Err(differ((first, file), entry, [known, text].map(|text| Value::from(shown(text)))));
+                }
+                Some(_) => {}
+                None => found = Some((file, text)),
+            }
+        }
+        Ok(found.map(|(_, text)| text))
     }
 
     /// A metadata entry that holds JSON, of the first file that has it.
@@ -146,6 +164,18 @@ impl TensorSet {
     pub fn vision_files(&self) -> impl Iterator<Item = &Path> {
         self.files.iter().filter(|file| file.is_vision()).map(|file| file.path.as_path())
     }
+}
+
+/// Whether two texts of one entry are the same text, or the same number.
+fn says_the_same(first: &str, second: &str) -> bool {
+    let number = |text: &str| text.parse::<f64>().ok();
+    first == second || number(first).is_some_and(|first| number(second) == Some(first))
+}
+
+fn differ((first, second): (&WeightFile, &WeightFile), entry: &str, [one, other]: [Value; 2]) -> WeightsError {
+    let contradiction = Contradiction { entry: entry.to_owned(), first: one, second: other };
+    let (first, second) = (first.path.clone(), second.path.clone());
+    WeightsError::ConfigsDiffer { first, second, contradiction: Box::new(contradiction) }
 }
 
 fn bad_array(file: &WeightFile, fault: GgufFault, entry: &str, found: &str) -> WeightsError {

@@ -5,7 +5,7 @@
 
 use super::{assert_says, generated, inspected, plain, refused};
 use crate::support::{
-    command::DONE,
+    command::{BAD_INPUT, DONE},
     files::{checkpoint, gemma, scratch, text},
     gguf::{self, Entry},
     published::{Parts, ROOT, data, parts, save, tiny, under, write, write_as},
@@ -232,6 +232,42 @@ fn entries_of_the_configuration_are_obeyed_or_refused() {
         ("", "refiner", json!({})),
     ] {
         assert_says(&changed(section, entry, value), &["changed.safetensors", entry]);
+    }
+}
+
+#[test]
+fn entries_of_a_header_are_known_refused_or_said() {
+    let folder = scratch();
+    let stating = |entry: &str, text: &str| {
+        let mut file = tiny();
+        file.metadata.insert(entry.into(), text.into());
+        save(folder.path(), "stating.safetensors", &file.to_bytes())
+    };
+    let made = |file: &str| generated(&[("model", file), ("text-encoder", &gemma())]);
+    let (said, frames) = made(&stating("license", "LTX-2.x Community License"));
+    assert_eq!((said.contains("license"), frames), (false, plain()));
+    let odd = stating("mood", "calm");
+    assert_says(&made(&odd).0, &["stating.safetensors", "mood is calm: not known here"]);
+    assert_says(&inspected(&odd, DONE).0, &["mood is calm: not known here"]);
+    for (entry, text) in [("lora_scale", "0.5"), ("quantization_config", r#"{"bits": 4}"#)] {
+        let said = refused(&[("model", &stating(entry, text)), ("text-encoder", &gemma())]);
+        assert_says(&said, &["stating.safetensors", entry, "take it out"]);
+    }
+    let layers = json!({"format_version": "1.0", "layers": {"transformer_blocks.99.attn1.to_q": {"format": "nvfp4"}}});
+    let lost = stating("_quantization_metadata", &layers.to_string());
+    let said = refused(&[("model", &lost), ("text-encoder", &gemma())]);
+    assert_says(&said, &["stating.safetensors", "transformer_blocks.99.attn1.to_q", "no file holds"]);
+    assert_says(&inspected(&lost, DONE).0, &["transformer_blocks.99.attn1.to_q", "in no file here"]);
+    let Parts { transformer, connectors, .. } = parts();
+    let all = [transformer, connectors].concat();
+    for (entry, value) in [
+        ("ltxv.something", Entry::Whole(5)),
+        ("general.quantization_version", Entry::Whole(3)),
+        ("ltxv.scale", Entry::Real(0.5)),
+    ] {
+        let metadata = [("general.architecture", Entry::Text("ltxv".into())), (entry, value)];
+        let file = save(folder.path(), "stating.gguf", &gguf::file(&metadata, &all));
+        assert_says(&inspected(&file, BAD_INPUT).0, &["stating.gguf", entry]);
     }
 }
 

@@ -100,6 +100,18 @@ fn a_gguf_that_says_nothing_of_scaling_is_said_to() {
     assert!(!with(&save(folder.path(), "whole.gguf", &llama_gguf(&source))).0.contains("rope.scaling"));
 }
 
+#[test_case(json!({"sp_model_kwargs": {"enable_sampling": true}}), "sp_model_kwargs"; "sampled pieces")]
+#[test_case(json!({"add_something": true}), "add_something"; "something added")]
+#[test_case(json!({"bos_token": "<pad>"}), "bos_token"; "another beginning")]
+#[test_case(json!({"add_bos_token": false}), "add_bos_token"; "no beginning")]
+fn settings_that_give_other_tokens_are_refused(settings: Value, entry: &str) {
+    let folder = scratch();
+    let config = fs::read(Path::new(&gemma()).join("config.json")).unwrap();
+    let encoder = folder_with(&config, folder.path());
+    save(folder.path(), "tokenizer_config.json", settings.to_string().as_bytes());
+    assert_says(&refused_with(&encoder), &["tokenizer_config.json", entry]);
+}
+
 #[test_case("tokenizer.ggml.model", Entry::Text("gpt2".into()); "another tokenizer")]
 #[test_case("tokenizer.ggml.add_space_prefix", Entry::Truth(true); "a space in front")]
 #[test_case("tokenizer.ggml.add_bos_token", Entry::Truth(false); "no bos")]
