@@ -2,7 +2,7 @@
 //!
 //! Must not know requests.
 
-use super::{account_alone, config_of, tokenizer_settings::Settings};
+use super::{account_alone, config_of, text::differ, tokenizer_settings::Settings};
 use crate::{PipelineError, Result};
 use ltx_model::{
     part::Module,
@@ -10,6 +10,7 @@ use ltx_model::{
     text_encoder::{Piece, PieceKind, PromptError},
 };
 use ltx_nn::NnError;
+use ltx_types::json::joined;
 use ltx_weights::{ShapeOnly, TensorSet};
 use serde_json::Value;
 use std::{
@@ -102,7 +103,7 @@ impl T5Files {
 
     /// It as a `tokenizer.json`, and the file that it comes from.
     pub(crate) fn tokenizer_json(&self) -> Result<(Vec<u8>, PathBuf)> {
-        if let Some(text) = self.tensors.metadata(super::TOKENIZER) {
+        if let Some(text) = self.tensors.agreed(super::TOKENIZER)? {
             return Ok((text.as_bytes().to_vec(), self.tensors.path().to_owned()));
         }
         if let Some(model) = unigram_of_gguf(&self.tensors)? {
@@ -135,22 +136,35 @@ impl T5Files {
     }
 }
 
-/// What the file itself states, `config.json` beside it, or what its shapes say.
+/// What the file itself states, `config.json` beside it, or what its shapes say; the first two agree where both are there.
 fn configuration(tensors: &TensorSet, folder: &Path) -> Result<T5Config> {
-    if tensors.states_config() {
-        return T5Config::from_json(&tensors.config()?).map_err(config_of(tensors.path()));
-    }
+    let stated = match tensors.states_config() {
+        true => Some(T5Config::from_json(&tensors.config()?).map_err(config_of(tensors.path()))?),
+        false => None,
+    };
     let file = folder.join("config.json");
-    match fs::read(&file) {
+    let beside = match fs::read(&file) {
         Ok(bytes) => {
-            let config: Value = serde_json::from_slice(&bytes)
-                .map_err(|source| PipelineError::BadJson { file: file.clone(), source })?;
-            if T5Config::is_stated_by(&config) {
-                return T5Config::from_json(&config).map_err(config_of(&file));
-            }
+            let config = serde_json::from_slice::<Value>(&bytes);
+            let config = match config {
+                Ok(config) => config,
+                // Beside a file that says itself what it is, one of something else is nobody's concern.
+                Err(_) if stated.is_some() => Value::Null,
+                Err(source) => return Err(PipelineError::BadJson { file, source }),
+            };
+            let is_its = T5Config::is_stated_by(&config);
+            is_its.then(|| T5Config::from_json(&config).map_err(config_of(&file))).transpose()?
         }
-        Err(source) if source.kind() == io::ErrorKind::NotFound => {}
+        Err(source) if source.kind() == io::ErrorKind::NotFound => None,
         Err(source) => return Err(PipelineError::Read { file, source }),
+    };
+    match (stated, beside) {
+        (Some(config), Some(beside)) => {
+            joined(&mut config.to_json(), beside.to_json()).map_err(differ(tensors.path(), &file))?;
+            return Ok(config);
+        }
+        (Some(config), None) | (None, Some(config)) => return Ok(config),
+        (None, None) => {}
     }
     let missing = || NnError::unsupported("T5 configuration", "absent", "config.json beside the weights");
     let shapes = shapes(tensors).ok_or_else(missing).and_then(|shapes| T5Config::from_shapes(&shapes));
@@ -183,13 +197,13 @@ fn check_llama(tensors: &TensorSet, config: &T5Config) -> Result<()> {
     ];
     for (key, expected) in [(EOS, config.eos_token_id), (PAD, config.pad_token_id)] {
         let key = format!("{GGML}{key}");
-        if let Some(stated) = tensors.metadata(&key).filter(|stated| stated.parse() != Ok(expected)) {
+        if let Some(stated) = tensors.agreed(&key)?.filter(|stated| stated.parse() != Ok(expected)) {
             let source = NnError::unsupported(key, stated, format!("{expected}, as its configuration says"));
             return Err(config_of(tensors.path())(source));
         }
     }
     for head in ["t5encoder.", "t5."] {
-        for (key, stated) in tensors.metadata_under(head) {
+        for (key, stated) in tensors.metadata_under(head)? {
             let Some((_, expected)) = known.iter().find(|(known, _)| *known == key) else {
                 if IDLE.contains(&key) {
                     continue;

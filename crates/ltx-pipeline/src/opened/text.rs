@@ -108,16 +108,10 @@ fn configuration(
 ) -> Result<GemmaConfig> {
     let vocabulary =
         tensors.shape_of(&format!("{prefix}.embed_tokens.weight")).and_then(|shape| shape.first().copied());
-    let llama = (tensors.metadata("general.architecture") == Some("gemma3"))
+    let llama = (tensors.agreed("general.architecture")? == Some("gemma3"))
         .then(|| llama_keys(tensors, vocabulary.unwrap_or(0), layers_in(tensors, prefix)))
         .transpose()?;
-    let stated = match (tensors.json(GEMMA_CONFIG)?, tensors.states_config()) {
-        (Some(config), _) => Some(config),
-        (None, true) => Some(tensors.config()?),
-        (None, false) => None,
-    };
-    let parsed = stated.as_ref().map(GemmaConfig::from_json);
-    let stated = parsed.transpose().map_err(config_of(tensors.path()))?;
+    let stated = own_configuration(tensors, notes)?;
     if let (Some(llama), Some(config)) = (&llama, &stated) {
         agree(llama, config, tensors.path(), tensors.path())?;
     }
@@ -169,6 +163,27 @@ fn unstated(file: &Path, UnstatedFactor { factor, size }: UnstatedFactor) -> Str
     format!("{}: states no gemma3.rope.scaling.factor; taken as {factor}, {whose}", file.display())
 }
 
+/// What the files themselves state: both entries, which agree where both are a Gemma's.
+fn own_configuration(tensors: &TensorSet, notes: &mut Vec<String>) -> Result<Option<GemmaConfig>> {
+    let read = |config: &Value| GemmaConfig::from_json(config).map_err(config_of(tensors.path()));
+    let own = tensors.json(GEMMA_CONFIG)?.as_ref().map(read).transpose()?;
+    let whole = if tensors.states_config() { Some(tensors.config()?) } else { None };
+    match (own, whole) {
+        (Some(own), Some(whole)) if GemmaConfig::is_stated_by(&whole) => {
+            let file = tensors.path();
+            joined(&mut own.to_json(), read(&whole)?.to_json()).map_err(differ(file, file))?;
+            Ok(Some(own))
+        }
+        (Some(own), Some(_)) => {
+            let file = tensors.path().display();
+            notes.push(format!("{file}: its entry config is no Gemma's beside gemma_config, and left alone"));
+            Ok(Some(own))
+        }
+        (Some(own), None) => Ok(Some(own)),
+        (None, whole) => whole.as_ref().map(read).transpose(),
+    }
+}
+
 /// `config.json` beside the weights. Beside a file that says itself what it is, one of something else is nobody's concern.
 fn beside(file: &Path, asked_for: bool) -> Result<Option<Value>> {
     let bytes = match fs::read(file) {
@@ -188,7 +203,10 @@ fn agree(llama: &LlamaKeys, config: &GemmaConfig, first: &Path, second: &Path) -
     llama.agrees_with(config).map_err(config_of(first))?.map_err(differ(first, second))
 }
 
-fn differ<'a>(first: &'a Path, second: &'a Path) -> impl Fn(ltx_types::json::Contradiction) -> PipelineError + 'a {
+pub(super) fn differ<'a>(
+    first: &'a Path,
+    second: &'a Path,
+) -> impl Fn(ltx_types::json::Contradiction) -> PipelineError + 'a {
     |contradiction| {
         let (first, second, contradiction) = (first.to_owned(), second.to_owned(), Box::new(contradiction));
         WeightsError::ConfigsDiffer { first, second, contradiction }.into()
@@ -200,7 +218,7 @@ fn llama_keys(tensors: &TensorSet, vocabulary: usize, layers: usize) -> Result<L
     const HEAD: &str = "gemma3.";
     let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
     let mut keys = LlamaKeys {
-        values: tensors.metadata_under(HEAD).into_iter().map(owned).collect(),
+        values: tensors.metadata_under(HEAD)?.into_iter().map(owned).collect(),
         vocabulary,
         layers,
         bos: super::tokenizer::token_id(tensors, "bos")?,

@@ -46,7 +46,7 @@ impl TextFolder {
     /// The same, and the file that it comes from.
     fn stated_tokenizer(&self) -> Result<(Vec<u8>, PathBuf)> {
         let own = self.tensors.path();
-        if let Some(text) = self.tensors.metadata(TOKENIZER) {
+        if let Some(text) = self.tensors.agreed(TOKENIZER)? {
             return Ok((text.as_bytes().to_vec(), own.to_owned()));
         }
         if let Some(bytes) = self.tensors.packed_file("tokenizer_json")? {
@@ -115,13 +115,13 @@ fn agree(pieces: &SentencePieces, bytes: &[u8], file: &Path, beside: &Path) -> R
 /// An id that a GGUF file states of its tokenizer.
 pub(super) fn token_id(tensors: &TensorSet, name: &str) -> Result<Option<u32>> {
     let key = format!("{HEAD}{name}_token_id");
-    let Some(text) = tensors.metadata(&key) else { return Ok(None) };
+    let Some(text) = tensors.agreed(&key)? else { return Ok(None) };
     text.parse().map(Some).map_err(|_| refused(tensors, &key, text, "a token's id"))
 }
 
 /// The vocabulary of a GGUF file, where it has one.
 fn pieces_of_gguf(tensors: &TensorSet) -> Result<Option<Vec<Piece>>> {
-    let stated = tensors.metadata_under(HEAD);
+    let stated = tensors.metadata_under(HEAD)?;
     for (key, found) in &stated {
         let fixed = FIXED.iter().find(|(fixed, _)| fixed == key);
         match fixed {

@@ -89,7 +89,7 @@ impl LoraFile {
         if !any && !tensors.keys().any(kinds::is_of_an_adapter) {
             return Err(WeightsError::NotALora { file: path.to_owned() });
         }
-        let entries = tensors.metadata_under("");
+        let entries = tensors.metadata_under("")?;
         let (stated, mut problems) = Stated::read(path, &entries);
         problems.extend(others.problems);
         problems.extend(twice);
