@@ -20,7 +20,7 @@ use ltx_model::{
     upsampler::UpsamplerConfig,
 };
 use ltx_types::{LoraChoice, Part, model_version};
-use ltx_weights::{KeyProblem, LoadReport, Loras, ShapeOnly, TensorSet, is_lora, lora_report};
+use ltx_weights::{KeyProblem, LoadReport, LoraAlone, Loras, ShapeOnly, TensorSet, is_lora, lora_report};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -204,7 +204,7 @@ fn inspect_ltx(tensors: Arc<TensorSet>, loras: &[LoraChoice]) -> Result<Inspecte
 
 /// A LoRA file alone. Whether its shapes fit is known only beside a checkpoint ([`inspect_together`]).
 fn inspect_lora(path: &Path) -> Result<Option<Inspected>> {
-    let Some((report, (least, most))) = lora_report(path)? else { return Ok(None) };
+    let Some(LoraAlone { report, ranks: (least, most), notes }) = lora_report(path)? else { return Ok(None) };
     let ranks = if least == most { least.to_string() } else { format!("{least} to {most}") };
     let (path, sizes) = (path.to_owned(), format!("rank {ranks}"));
     Ok(Some(Inspected {
@@ -214,7 +214,7 @@ fn inspect_lora(path: &Path) -> Result<Option<Inspected>> {
         version: None,
         sizes,
         absent: vec![],
-        notes: vec![],
+        notes,
         report,
     }))
 }

@@ -172,6 +172,12 @@ impl LtxFile {
         tensors.check_statements()?;
         same("latent channels", architecture.vae.latent_channels, architecture.transformer.in_channels)?;
         let loras = Arc::new(Loras::open(loras, &tensors)?);
+        notes.extend(
+            loras
+                .reports()
+                .iter()
+                .flat_map(|report| report.notes.iter().map(|note| format!("{}: {note}", report.file.display()))),
+        );
         Ok(Self { tensors: Arc::new(tensors), architecture, loras, notes })
     }
 
