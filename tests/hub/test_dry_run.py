@@ -24,9 +24,18 @@ def test_every_manifest_without_a_network(machine):
     distilled = {file["part"]: file for file in told["ltx-2.3-distilled"]}
     assert distilled["checkpoint"]["bytes"] == 46_149_345_334
     assert distilled["upscaler"]["bytes"] == 995_743_560
+    # What is only about known is said so, and no size to check by.
+    dev = {file["part"]: file for file in told["ltx-2.3-dev"]}
+    assert dev["checkpoint"]["bytes"] is None and dev["checkpoint"]["about_bytes"] == 46_100_000_000
+    assert dev["upscaler"]["about_bytes"] is None and dev["text_encoder"]["about_bytes"] == 25_000_000_000
     offline = {**machine.environment, "HF_HUB_OFFLINE": "1"}
     text = subprocess.run([*words[:3], *words[4:]], capture_output=True, text=True, env=offline)
     assert text.returncode == 0 and "46.1 GB" in text.stdout and "Lightricks/LTX-2.3" in text.stdout
+    one = subprocess.run([LTXD, "pull", "--dry-run", "ltx-2.3-dev", "--models-dir", MODELS], capture_output=True, text=True, env=offline)
+    for line in ("about 46.1 GB  Lightricks/LTX-2.3/ltx-2.3-22b-dev.safetensors", "(about 25.0 GB in all)", "to fetch in all: about 79.7 GB"):
+        assert line in one.stdout, one.stdout
+    listed = subprocess.run([LTXD, "models", "--models-dir", MODELS], capture_output=True, text=True, env=offline).stdout
+    assert "ltx-2.3-dev  [not on this machine: about 79.7 GB missing]" in listed, listed
 
 
 def test_what_the_lock_has_seen(machine, hub, large):

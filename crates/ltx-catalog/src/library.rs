@@ -37,6 +37,13 @@ pub struct Item<'a> {
     pub bytes: Option<u64>,
 }
 
+impl Item<'_> {
+    /// About how many bytes it has, where it is missing and no more is known than what its manifest says.
+    pub fn about_bytes(&self) -> Option<u64> {
+        self.file.about_bytes.filter(|_| self.bytes.is_none() && self.here == Whereabouts::Missing)
+    }
+}
+
 impl ModelLibrary {
     /// Reads every `*.toml` in `folder`, sorted by file name. Files are looked for where the manifests put them, and nowhere else.
     ///

@@ -61,6 +61,8 @@ pub struct ManifestFile {
     pub source: Option<Source>,
     /// Bytes of the file, where known.
     pub bytes: Option<u64>,
+    /// About how many bytes the file or folder has, where that is all that is known; for people, nothing is checked by it.
+    pub about_bytes: Option<u64>,
 }
 
 /// A file as a manifest writes it.
@@ -73,6 +75,7 @@ struct StatedFile {
     file: Option<String>,
     files: Option<Vec<String>>,
     bytes: Option<u64>,
+    about_bytes: Option<u64>,
 }
 
 /// A LoRA file of a model.
@@ -115,6 +118,7 @@ struct StatedLora {
     revision: Option<String>,
     file: Option<String>,
     bytes: Option<u64>,
+    about_bytes: Option<u64>,
     #[serde(default = "full_strength", deserialize_with = "strength")]
     strength: f32,
     #[serde(default, deserialize_with = "other_strength")]
@@ -131,6 +135,8 @@ enum BadPlace {
     NoRepository(&'static str),
     #[error("file and files exclude each other: one file, or the files of a folder")]
     Both,
+    #[error("bytes and about_bytes exclude each other: a size is known, or about known")]
+    TwoSizes,
     #[error("revision says nothing without the file (or files) of the repository")]
     NothingOfRepository,
     #[error("the LoRA {0} has a role, so it counts always, and no request names it; take out its name or its role")]
@@ -143,7 +149,10 @@ impl TryFrom<StatedFile> for ManifestFile {
     type Error = BadPlace;
 
     fn try_from(stated: StatedFile) -> Result<Self, BadPlace> {
-        let StatedFile { path, repository, revision, file, files, bytes } = stated;
+        let StatedFile { path, repository, revision, file, files, bytes, about_bytes } = stated;
+        if bytes.is_some() && about_bytes.is_some() {
+            return Err(BadPlace::TwoSizes);
+        }
         let at = revision.as_deref().unwrap_or("main");
         let source = match (&repository, file, files) {
             (_, Some(_), Some(_)) => return Err(BadPlace::Both),
@@ -159,7 +168,7 @@ impl TryFrom<StatedFile> for ManifestFile {
         if path.is_none() && source.is_none() {
             return Err(BadPlace::Nowhere);
         }
-        Ok(Self { path, repository, source, bytes })
+        Ok(Self { path, repository, source, bytes, about_bytes })
     }
 }
 
@@ -167,11 +176,12 @@ impl TryFrom<StatedLora> for ManifestLora {
     type Error = BadPlace;
 
     fn try_from(stated: StatedLora) -> Result<Self, BadPlace> {
-        let StatedLora { name, path, repository, revision, file, bytes, strength, stage_2_strength, role } = stated;
+        let StatedLora { name, path, repository, revision, file, bytes, about_bytes, strength, stage_2_strength, role } =
+            stated;
         if let (Some(_), Some(name)) = (role, &name) {
             return Err(BadPlace::RoleAndName(name.clone()));
         }
-        let file = StatedFile { path, repository, revision, file, files: None, bytes };
+        let file = StatedFile { path, repository, revision, file, files: None, bytes, about_bytes };
         Ok(Self { name, file: file.try_into()?, strength, stage_2_strength, role })
     }
 }

@@ -151,6 +151,7 @@ fn what_a_manifest_states_of_a_file_is_whole() {
             "revision says nothing without the file",
         ),
         ("[files.checkpoint]\nrepository = \"o/n\"\nfile = \"a\"\nfiles = [\"b\"]", "exclude each other"),
+        ("[files.checkpoint]\npath = \"a\"\nbytes = 1\nabout_bytes = 1", "bytes and about_bytes exclude each other"),
         ("[files.checkpoint]\nrepository = \"o/n\"\nfile = \"../a\"", "not a path in a repository"),
         ("[files.checkpoint]\nrepository = \"../n\"\nfile = \"a\"", "not a repository"),
         ("[files.checkpoint]\nrepository = \"o/n\"\nrevision = \"..\"\nfile = \"a\"", "not a revision"),

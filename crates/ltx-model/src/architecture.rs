@@ -22,6 +22,8 @@
 //!
 //! Must not know files.
 
+mod shown;
+
 use crate::{
     config::{check_sections, require, require_word, section, within},
     part::{CHECKPOINT, Marked, Module, WITHOUT_TEXT},
@@ -48,9 +50,8 @@ pub enum Family {
 
 /// The class of a transformer without an audio stream, LTX-Video 0.9.x's.
 pub(crate) const VIDEO_ALONE: &str = "Transformer3DModel";
-/// Width of the hidden states of Gemma-3 12B, LTX-2's text encoder.
-const GEMMA_WIDTH: usize = 3840;
-
+/// The mark on the first latent frame, which LTX-2.5 alone has: the beginning of its key.
+pub(crate) const KEYFRAMES: &str = "keyframes_abs_pos_embedding";
 /// How images and timesteps reach the transformer. What differs hangs together, as each is one reference's pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Conditioning {
@@ -160,32 +161,6 @@ impl Family {
         }
     }
 
-    /// Whether keys are of a family whose checkpoints have no text part: a transformer without gates, audio and connector, or a
-    /// VAE whose decoder is told a timestep. An LTX-2 transformer that was stripped of its audio is none: it is as wide as
-    /// Gemma 3 where it takes captions, or lies beside another decoder.
-    pub fn has_no_text_part(keys: &dyn Keys) -> bool {
-        const MODEL: &str = "model.diffusion_model.";
-        let has = |rest: &str| keys.has_prefix(&format!("{MODEL}{rest}"));
-        let block = |rest: &str| has(&format!("transformer_blocks.0.{rest}"));
-        let told = keys.has_prefix("vae.decoder.last_time_embedder.");
-        if !block("") {
-            return told;
-        }
-        let foreign = block("attn1.to_gate_logits.")
-            || ["transformer_blocks.0.audio_", "audio_", "av_ca_", "video_embeddings_connector."].into_iter().any(has)
-            || keys.has_prefix("text_embedding_projection.")
-            || keys.has_prefix("vae.decoder.") && !told;
-        let captions = keys.shape_of(&format!("{MODEL}caption_projection.linear_1.weight"));
-        let of_gemma = captions.and_then(|shape| shape.get(1)) == Some(&GEMMA_WIDTH);
-        block("attn1.to_q.") && !foreign && !of_gemma
-    }
-
-    /// The same of a checkpoint whose configuration states the transformer's class, which decides.
-    pub fn states_no_text_part(config: &Value) -> Option<bool> {
-        let class = config.get("transformer")?.get("_class_name")?.as_str()?;
-        Some(class == VIDEO_ALONE)
-    }
-
     /// The fields by which the family is known, with its values.
     fn marks(self) -> Vec<Mark> {
         let states = |field, value| Mark { field, value, usual: false };
@@ -233,11 +208,16 @@ impl Family {
         }
     }
 
+    /// The first field in which a `transformer` section is another family's.
+    pub(crate) fn difference(self, section: &Value) -> Option<NnError> {
+        self.marks().into_iter().find_map(|mark| mark.check(section).err())
+    }
+
     /// The family of a `transformer` section.
     ///
     /// # Errors
     /// It is of none that runs here: the first field in which it differs from the family most like it.
-    fn of(section: &Value) -> Result<Self> {
+    pub(crate) fn of(section: &Value) -> Result<Self> {
         let mut nearest: Option<(usize, NnError)> = None;
         for family in Self::ALL {
             let mut differences = family.marks().into_iter().filter_map(|mark| mark.check(section).err());

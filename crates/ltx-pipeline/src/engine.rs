@@ -9,7 +9,7 @@ use crate::{
     PipelineError, Result,
     decode::DecodeNoise,
     image_crf::usual_image_crf,
-    opened::{LtxFile, TextFiles, UpscalerFile, resolved, same},
+    opened::{LtxFile, TextFiles, UpscalerFile, resolved, same, versions::version_of},
     plan::{Sizes, StageSizes},
     prompts::Prompts,
     sampler::{SamplerKind, samplers},
@@ -17,7 +17,7 @@ use crate::{
 use candle_core::Device;
 use ltx_engine::{MemoryBudget, TileSizes};
 use ltx_model::{
-    architecture::{Architecture, Conditioning},
+    architecture::{Architecture, Conditioning, Family},
     footprint::Placement,
     t5::T5_TOKENS,
     upsampler::UpsamplerConfig,
@@ -203,13 +203,20 @@ impl Engine {
         Self { placement, ..self }.measured()
     }
 
-    /// The checkpoint's own `model_version`; where it states none, what its manifest says, or `unknown`.
+    /// The `model_version` of the transformer's file; where it states none, what its manifest says, or `unknown`.
     pub fn version_or(&self, manifest: Option<&str>) -> String {
         self.stated_version().or(manifest).unwrap_or("unknown").to_owned()
     }
 
     fn stated_version(&self) -> Option<&str> {
-        self.ltx.tensors.metadata("model_version")
+        version_of(&self.ltx.tensors)
+    }
+
+    /// Whether the authors sample its distilled weights by ancestral Euler: by the version of the transformer's file; of one that
+    /// states none, by its family.
+    fn is_ancestral(&self) -> bool {
+        let stated = self.stated_version().and_then(model_version);
+        stated.map_or(self.architecture().family == Family::Ltx25, |version| version >= ANCESTRAL_SINCE)
     }
 
     /// What the checkpoint is.
@@ -234,9 +241,11 @@ impl Engine {
         &self.reports
     }
 
-    /// What was taken from somewhere else than a reader would think: a configuration from shapes, a tensor from one of two files.
+    /// What was taken from somewhere else than a reader would think: a configuration from shapes, a tensor from one of two files; and
+    /// what the files state and nothing is made of.
     pub fn notes(&self) -> impl Iterator<Item = &str> {
-        self.ltx.notes.iter().chain(self.text.notes()).map(String::as_str)
+        let upscaler = self.upscaler.iter().flat_map(|upscaler| &upscaler.notes);
+        self.ltx.notes.iter().chain(self.text.notes()).chain(upscaler).map(String::as_str)
     }
 
     /// Whether two stages are possible.
@@ -250,9 +259,8 @@ impl Engine {
             return [SamplerKind::EulerOfPoints; 2];
         }
         let distilled = request.schedule == Schedule::Distilled;
-        let newer = self.stated_version().and_then(model_version).is_some_and(|version| version >= ANCESTRAL_SINCE);
         match samplers(request) {
-            [SamplerKind::Euler, second] if self.options.ancestral.unwrap_or(distilled && newer) => {
+            [SamplerKind::Euler, second] if self.options.ancestral.unwrap_or(distilled && self.is_ancestral()) => {
                 [SamplerKind::ancestral(request), second]
             }
             usual => usual,

@@ -9,6 +9,7 @@ use crate::{
         Held, T5Files, TextFolder, UpscalerFile, account, account_alone, checkpoint_in, components, config_of,
         configuration, has_no_text_part, is_gemma, joined, left_alone,
         recognised::{foreign, is_audio, is_duration_head, is_json, unknown},
+        versions::{self, version_of},
     },
 };
 use ltx_model::{
@@ -19,7 +20,7 @@ use ltx_model::{
     upsampler::UpsamplerConfig,
 };
 use ltx_types::{LoraChoice, Part, model_version};
-use ltx_weights::{KeyProblem, LoadReport, Loras, ShapeOnly, TensorSet, is_lora, lora_report};
+use ltx_weights::{KeyProblem, LoadReport, LoraAlone, Loras, ShapeOnly, TensorSet, is_lora, lora_report};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -120,28 +121,48 @@ fn inspect_folder(path: &Path) -> Result<Inspected> {
 
 /// A file that this engine does not run, titled as what it is; that is what is wrong with it, not its keys.
 fn inspect_foreign(tensors: &TensorSet) -> Option<Inspected> {
-    let Foreign { title, sign, instead } = foreign(tensors)?;
+    foreign(tensors).map(|found| as_foreign(tensors, found))
+}
+
+fn as_foreign(tensors: &TensorSet, Foreign { title, sign, instead }: Foreign) -> Inspected {
     let problem = KeyProblem::Unreadable { reason: format!("{title}: {sign}; {instead}") };
-    Some(Inspected {
+    Inspected {
         path: tensors.path().to_owned(),
         kind: title.trim_end_matches(',').to_owned(),
         formats: tensors.formats().into_iter().collect(),
-        version: tensors.metadata("model_version").map(str::to_owned),
+        version: version_of(tensors).map(str::to_owned),
         sizes: format!("not run here: {sign}"),
         absent: vec![],
         notes: vec![],
         report: LoadReport::of_foreign(tensors, problem),
-    })
+    }
 }
 
 fn inspect_ltx(tensors: Arc<TensorSet>, loras: &[LoraChoice]) -> Result<Inspected> {
     let path = tensors.path().to_owned();
-    let version = tensors.metadata("model_version").map(str::to_owned);
+    let version = version_of(&tensors).map(str::to_owned);
     let formats = tensors.formats().into_iter().collect();
     let nothing = (serde_json::Value::Null, Vec::new());
     let left = is_audio(&tensors) || is_duration_head(&tensors) || tensors.vision_files().next().is_some();
-    let (config, notes) = if left && !tensors.states_config() { nothing } else { configuration(&tensors, None)? };
-    let notes = notes.into_iter().chain(tensors.vision_files().map(left_alone)).collect();
+    let (config, notes) = match configuration(&tensors, None) {
+        _ if left && !tensors.states_config() => nothing,
+        // What it is comes before what is missing.
+        Err(PipelineError::Foreign { title, sign, instead, .. }) => {
+            return Ok(as_foreign(&tensors, Foreign { title, sign, instead }));
+        }
+        stated => stated?,
+    };
+    if let Some(found) = versions::contradicted(&tensors, &config) {
+        return Ok(as_foreign(&tensors, found));
+    }
+    let mut notes: Vec<String> = notes.into_iter().chain(tensors.vision_files().map(left_alone)).collect();
+    notes.extend(tensors.check_entries()?);
+    notes.extend(tensors.stated_in_vain().into_iter().map(|(file, layer, count)| {
+        format!(
+            "{}: states the quantisation of layers that are in no file here ({layer}; {count} in all)",
+            file.display()
+        )
+    }));
     let Held { here, absent } = Held::by(&tensors);
     if !here.is_empty() || config.get("transformer").is_some() {
         // A file that holds no part at all is accounted for as a whole one, in which every key is missing.
@@ -153,8 +174,9 @@ fn inspect_ltx(tensors: Arc<TensorSet>, loras: &[LoraChoice]) -> Result<Inspecte
             true => Family::Ltxv098,
             false => Family::of_version(stated),
         };
-        let family = components.family.unwrap_or_else(alone).title();
-        let kind = format!("{family} {}", if absent.is_empty() { "checkpoint" } else { "component" });
+        let family = components.family.unwrap_or_else(alone);
+        notes.extend(versions::check(&tensors, family)?);
+        let kind = format!("{} {}", family.title(), if absent.is_empty() { "checkpoint" } else { "component" });
         let source = ShapeOnly::with_loras(Arc::clone(&tensors), Arc::new(Loras::open(loras, &tensors)?));
         let report = account(source, &components, &parts).report();
         return Ok(Inspected { path, kind, formats, version, sizes: sizes(&components), absent, notes, report });
@@ -163,7 +185,7 @@ fn inspect_ltx(tensors: Arc<TensorSet>, loras: &[LoraChoice]) -> Result<Inspecte
         let config = UpsamplerConfig::from_json(&config).map_err(config_of(&path))?;
         let sizes = format!("{} latent channels, {} inside", config.in_channels, config.mid_channels);
         let resampling = config.resampling.title();
-        let report = UpscalerFile { tensors, config }.account().report();
+        let report = UpscalerFile { tensors, config, notes: vec![] }.account().report();
         let kind = format!("{resampling} latent upscaler");
         return Ok(Inspected { path, kind, formats, version, sizes, absent: vec![], notes, report });
     }
@@ -182,7 +204,7 @@ fn inspect_ltx(tensors: Arc<TensorSet>, loras: &[LoraChoice]) -> Result<Inspecte
 
 /// A LoRA file alone. Whether its shapes fit is known only beside a checkpoint ([`inspect_together`]).
 fn inspect_lora(path: &Path) -> Result<Option<Inspected>> {
-    let Some((report, (least, most))) = lora_report(path)? else { return Ok(None) };
+    let Some(LoraAlone { report, ranks: (least, most), notes }) = lora_report(path)? else { return Ok(None) };
     let ranks = if least == most { least.to_string() } else { format!("{least} to {most}") };
     let (path, sizes) = (path.to_owned(), format!("rank {ranks}"));
     Ok(Some(Inspected {
@@ -192,7 +214,7 @@ fn inspect_lora(path: &Path) -> Result<Option<Inspected>> {
         version: None,
         sizes,
         absent: vec![],
-        notes: vec![],
+        notes,
         report,
     }))
 }
@@ -246,7 +268,7 @@ fn inspect_t5(path: &Path, text: &T5Files) -> Inspected {
         version: None,
         sizes,
         absent: vec![],
-        notes: vec![],
+        notes: text.notes.clone(),
         report: text.account().report(),
     }
 }

@@ -10,6 +10,8 @@ mod t5;
 mod text;
 mod text_files;
 mod tokenizer;
+mod tokenizer_settings;
+pub(crate) mod versions;
 
 pub(crate) use folder::{checkpoint_in, is_gemma};
 pub use folder::{named_otherwise, resolved};
@@ -50,6 +52,8 @@ pub(crate) struct LtxFile {
 pub(crate) struct UpscalerFile {
     pub(crate) tensors: Arc<TensorSet>,
     pub(crate) config: UpsamplerConfig,
+    /// What is said of what its header states.
+    pub(crate) notes: Vec<String>,
 }
 
 /// The parts of a checkpoint that files hold, and those that they do not.
@@ -102,10 +106,19 @@ pub(crate) fn configuration(tensors: &TensorSet, text_width: Option<usize>) -> R
     let Held { here, .. } = Held::by(tensors);
     let holds = |parts: &[Part]| here.iter().any(|part| parts.contains(part));
     let keys = KeysOf(tensors);
-    let title = if has_no_text_part(tensors) { Family::Ltxv098.title() } else { Family::Ltx23.title() };
+    let shown = if has_no_text_part(tensors) { Some(Family::Ltxv098) } else { Family::shown_by(&keys) };
+    let title = shown.unwrap_or(Family::Ltx23).title();
     let mut derive = |name: &str, parts: &[Part], section: &dyn Fn() -> ltx_nn::Result<Value>| {
         if holds(parts) && config.get(name).is_none_or(Value::is_null) {
-            let section = section().map_err(config_of(tensors.path()))?;
+            let section = section().map_err(|error| match shown {
+                Some(_) => PipelineError::Foreign {
+                    file: tensors.path().to_owned(),
+                    title: format!("{title} {name} without a configuration"),
+                    sign: error.to_string(),
+                    instead: "its configuration beside it makes it whole",
+                },
+                None => config_of(tensors.path())(error),
+            })?;
             if let Some(config) = config.as_object_mut() {
                 config.insert(name.to_owned(), section);
             }
@@ -141,13 +154,30 @@ impl LtxFile {
         };
         let text_width = text.map(TextFiles::width);
         let Held { absent, .. } = Held::by(&tensors);
+        let stated = configuration(&tensors, text_width).and_then(|stated| {
+            versions::check_generation(&tensors, &stated.0)?;
+            Ok(stated)
+        });
         if !absent.is_empty() {
-            return Err(PipelineError::MissingParts { file: tensors.path().to_owned(), parts: absent });
+            // What it is comes before what is missing.
+            return Err(match stated {
+                Err(named @ PipelineError::Foreign { .. }) => named,
+                _ => PipelineError::MissingParts { file: tensors.path().to_owned(), parts: absent },
+            });
         }
-        let (config, notes) = configuration(&tensors, text_width)?;
+        let (config, mut notes) = stated?;
         let architecture = Architecture::from_config(&config, &KeysOf(&tensors)).map_err(config_of(tensors.path()))?;
+        notes.extend(versions::check(&tensors, architecture.family)?);
+        notes.extend(tensors.check_entries()?);
+        tensors.check_statements()?;
         same("latent channels", architecture.vae.latent_channels, architecture.transformer.in_channels)?;
         let loras = Arc::new(Loras::open(loras, &tensors)?);
+        notes.extend(
+            loras
+                .reports()
+                .iter()
+                .flat_map(|report| report.notes.iter().map(|note| format!("{}: {note}", report.file.display()))),
+        );
         Ok(Self { tensors: Arc::new(tensors), architecture, loras, notes })
     }
 
@@ -214,7 +244,8 @@ impl UpscalerFile {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let tensors = TensorSet::open_file(path)?;
         let config = UpsamplerConfig::from_json(&tensors.config()?).map_err(config_of(tensors.path()))?;
-        Ok(Self { tensors: Arc::new(tensors), config })
+        let notes = tensors.check_entries()?;
+        Ok(Self { tensors: Arc::new(tensors), config, notes })
     }
 
     /// Refuses an upscaler that no flow of these models puts between its stages.

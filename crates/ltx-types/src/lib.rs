@@ -60,5 +60,5 @@ pub use shape::{LatentScale, LatentShape, PixelShape};
 pub use sigmas::SigmaList;
 pub use size_rules::SizeRules;
 pub use time::UnixMillis;
-pub use version::model_version;
+pub use version::{model_version, version_numbers};
 pub use work::{Phase, StageWork, Unit, UnknownUnit, Work, channels};

@@ -1,12 +1,23 @@
-//! Versions that files state, as far as they decide anything: `2.5.0`, `v2.3`, `2.5.0-rc1`.
+//! Versions that files state, as far as they decide anything: `2.5.0`, `v2.3`, `2.5.0-rc1`, `ltx-2.3`.
 //!
 //! Must not know what depends on one.
 
+/// Names of the model that may stand before its version.
+const NAMES: [&str; 3] = ["ltx-video", "ltxv", "ltx"];
+
 /// Major and minor number; a release candidate counts as its release. `None` for what is no version.
 pub fn model_version(stated: &str) -> Option<(u32, u32)> {
-    let mut numbers = stated.trim().trim_start_matches(['v', 'V']).split(|c: char| !c.is_ascii_digit());
+    version_numbers(stated).map(|(major, minor, _)| (major, minor))
+}
+
+/// The same with the third number, where one is stated.
+pub fn version_numbers(stated: &str) -> Option<(u32, u32, Option<u32>)> {
+    let stated = stated.trim().to_ascii_lowercase();
+    let bare = NAMES.iter().find_map(|name| stated.strip_prefix(name)).unwrap_or(&stated);
+    let bare = bare.trim_start_matches(['-', '_', ' ', 'v']);
+    let mut numbers = bare.split(|c: char| !c.is_ascii_digit());
     let mut next = || numbers.next().and_then(|number| number.parse::<u32>().ok());
-    Some((next()?, next().unwrap_or(0)))
+    Some((next()?, next().unwrap_or(0), next()))
 }
 
 #[cfg(test)]
@@ -15,11 +26,25 @@ mod tests {
 
     #[test]
     fn a_version_is_its_first_two_numbers() {
-        for (stated, version) in
-            [("2.5.0", (2, 5)), ("v2.3", (2, 3)), ("2.4.0-rc1", (2, 4)), ("2.10", (2, 10)), (" 3 ", (3, 0))]
-        {
+        for (stated, version) in [
+            ("2.5.0", (2, 5)),
+            ("v2.3", (2, 3)),
+            ("2.4.0-rc1", (2, 4)),
+            ("2.10", (2, 10)),
+            (" 3 ", (3, 0)),
+            ("ltx-2.5", (2, 5)),
+            ("LTXV 0.9.8", (0, 9)),
+            ("ltx-video-0.9.1", (0, 9)),
+        ] {
             assert_eq!(model_version(stated), Some(version));
         }
         assert_eq!((model_version(""), model_version("dev"), model_version("99999999999")), (None, None, None));
+    }
+
+    #[test]
+    fn a_third_number_is_there_or_not() {
+        for (stated, third) in [("0.9.1", Some(1)), ("0.9", None), ("0.9.8-dev", Some(8)), ("2.5-rc1", None)] {
+            assert_eq!(version_numbers(stated).map(|(.., third)| third), Some(third), "{stated}");
+        }
     }
 }

@@ -191,6 +191,18 @@ pub enum WeightsError {
         /// The entry.
         entry: &'static str,
     },
+    /// An entry of the header states something that is not obeyed here.
+    #[error("{}: header entry {entry} is {found}, supported: {expected}", file.display())]
+    Entry {
+        /// The file.
+        file: PathBuf,
+        /// The entry.
+        entry: String,
+        /// What it states.
+        found: String,
+        /// What is obeyed, and what to do.
+        expected: String,
+    },
     /// JSON in or beside the file does not parse.
     #[error("{}: {what} is not valid JSON", file.display())]
     BadJson {

@@ -35,7 +35,7 @@ const BLOCKS: [(u32, Block); 23] = [
 
 /// Types of ggml, today's and former ones, that weights are not read from: those of activations, and those that were laid out for
 /// one processor.
-const UNREAD: [(u32, &str); 11] = [
+const UNREAD: [(u32, &str); 12] = [
     (4, "Q4_2"),
     (5, "Q4_3"),
     (9, "Q8_1"),
@@ -47,6 +47,61 @@ const UNREAD: [(u32, &str); 11] = [
     (37, "IQ4_NL_4_8"),
     (38, "IQ4_NL_8_8"),
     (41, "Q1_0"),
+    (42, "Q2_0"),
+];
+
+/// Types of ik_llama.cpp, a fork: no other program has them. Those from 200 on are for one processor.
+const OF_IK_LLAMA: [(u32, &str); 50] = [
+    (133, "Q6_0"),
+    (134, "IQ1_BN"),
+    (135, "IQ2_BN"),
+    (137, "IQ2_K"),
+    (138, "IQ3_K"),
+    (139, "IQ4_K"),
+    (140, "IQ5_K"),
+    (141, "IQ6_K"),
+    (144, "IQ4_KS"),
+    (145, "IQ2_KS"),
+    (146, "IQ4_KSS"),
+    (147, "Q8_K16"),
+    (148, "Q8_K32"),
+    (151, "Q8_KV"),
+    (152, "IQ5_KS"),
+    (153, "IQ2_KT"),
+    (154, "IQ3_KT"),
+    (155, "IQ4_KT"),
+    (156, "IQ3_KS"),
+    (157, "IQ2_KL"),
+    (158, "IQ1_KT"),
+    (202, "Q4_0_R8"),
+    (206, "Q5_0_R4"),
+    (208, "Q8_0_R8"),
+    (210, "Q2_K_R4"),
+    (211, "Q3_K_R4"),
+    (212, "Q4_K_R4"),
+    (213, "Q5_K_R4"),
+    (214, "Q6_K_R4"),
+    (216, "IQ2_XXS_R4"),
+    (217, "IQ2_XS_R4"),
+    (218, "IQ3_XXS_R4"),
+    (219, "IQ1_S_R4"),
+    (220, "IQ4_NL_R4"),
+    (221, "IQ3_S_R4"),
+    (222, "IQ2_S_R4"),
+    (223, "IQ4_XS_R8"),
+    (229, "IQ1_M_R4"),
+    (230, "BF16_R16"),
+    (233, "Q6_0_R4"),
+    (335, "IQ2_BN_R4"),
+    (337, "IQ2_K_R4"),
+    (338, "IQ3_K_R4"),
+    (339, "IQ4_K_R4"),
+    (340, "IQ5_K_R4"),
+    (344, "IQ4_KS_R4"),
+    (352, "IQ5_KS_R4"),
+    (397, "Q8_K_R16"),
+    (398, "Q8_KV_R8"),
+    (399, "Q8_K_R8"),
 ];
 
 /// A type as the header of a file needs it.
@@ -80,9 +135,11 @@ pub(crate) fn type_of(number: u32) -> Option<GgmlType> {
 
 /// What a type is called that [`type_of`] does not name.
 pub(crate) fn unread_name(number: u32) -> String {
-    match UNREAD.iter().find(|(known, _)| *known == number) {
-        Some((_, name)) => format!("type {number} ({name})"),
-        None => format!("type {number}"),
+    let named = |list: &[(u32, &'static str)]| list.iter().find(|(known, _)| *known == number).map(|(_, name)| *name);
+    match (named(&UNREAD), named(&OF_IK_LLAMA)) {
+        (Some(name), _) => format!("type {number} ({name})"),
+        (None, Some(name)) => format!("type {number} ({name} of ik_llama.cpp)"),
+        (None, None) => format!("type {number}"),
     }
 }
 
@@ -118,6 +175,10 @@ mod tests {
             let unread = UNREAD.iter().filter(|(known, _)| *known == number).count();
             assert!(unread + usize::from(type_of(number).is_some()) <= 1, "{number}");
         }
+        let ik = OF_IK_LLAMA.map(|(number, _)| number);
+        assert!(ik.is_sorted() && ik.iter().all(|number| type_of(*number).is_none()));
+        assert_eq!(unread_name(139), "type 139 (IQ4_K of ik_llama.cpp)");
+        assert_eq!(unread_name(144), "type 144 (IQ4_KS of ik_llama.cpp)");
         for kind in [GgmlDType::F32, GgmlDType::F16, GgmlDType::BF16, GgmlDType::Q4_0, GgmlDType::Q8_0, GgmlDType::Q6K]
         {
             let found = type_of(number_of(kind)).unwrap();

@@ -7,6 +7,7 @@
 #![deny(unsafe_code)]
 
 mod diffusers;
+mod entries;
 mod error;
 mod ggml_types;
 mod gguf;
@@ -26,7 +27,7 @@ mod weight_file;
 
 pub use error::{Result, WeightsError};
 pub use gguf::GgufFault;
-pub use lora::{Adapted, Idle, LoraHalf, LoraProblem, LoraReport, Loras, Wear, Worn, is_lora, lora_report};
+pub use lora::{Adapted, Idle, LoraAlone, LoraHalf, LoraProblem, LoraReport, Loras, Wear, Worn, is_lora, lora_report};
 pub use quantize::{MetaValue, Naming, QuantizeReport, QuantizeType, Recipe, TensorReport, quantize};
 pub use random::RandomWeights;
 pub use report::{KeyProblem, LoadReport, Tally};

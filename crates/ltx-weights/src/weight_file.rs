@@ -96,6 +96,8 @@ pub(crate) struct Header {
     pub(crate) arrays: BTreeMap<String, gguf::Array>,
     /// Tensors that only accompany others (scales of quantised weights): values and bytes.
     pub(crate) companions: BTreeMap<String, (u64, u64)>,
+    /// Layers whose quantisation is stated and that are not in the file.
+    pub(crate) stated_elsewhere: Vec<String>,
     /// Where the header ends.
     pub(crate) length: usize,
     pub(crate) format: &'static str,

@@ -2,7 +2,7 @@
 //!
 //! Must not know what a LoRA changes.
 
-use ltx_types::{LORA_STRENGTHS, LoraChoice, LoraStrengths, LoraUse};
+use ltx_types::{FieldError, LORA_STRENGTHS, LoraChoice, LoraStrengths, LoraUse, Stages};
 use std::path::Path;
 
 #[derive(clap::Args)]
@@ -12,6 +12,22 @@ pub(crate) struct LoraFlags {
     /// what they add is added up.
     #[arg(long = "lora", value_name = "FILE[=STRENGTH[,STRENGTH]]", value_parser = choice)]
     pub(crate) loras: Vec<LoraChoice>,
+}
+
+impl LoraFlags {
+    /// The faults of strengths in a second stage where there is none. One that is as in the first has none, nor has a LoRA of the
+    /// second stage alone: it is warned of, as it counts nowhere.
+    pub(crate) fn unread(&self, stages: Stages) -> impl Iterator<Item = FieldError> {
+        let one = self.loras.iter().filter(move |_| stages == Stages::One);
+        let unread = |lora: &&LoraChoice| lora.strengths.differ() && !lora.is_of_second_stage();
+        one.filter(unread).map(|lora| {
+            let path = lora.path.display();
+            let rule =
+                "states a strength that is not read: there is no second stage; leave it out, or ask for stages 2";
+            let fault = FieldError::new("lora", format!("{path}={}", lora.strengths), rule);
+            fault.nearest(format!("{path}={}", lora.strengths.first))
+        })
+    }
 }
 
 /// What follows the last `=` are the strengths, unless a file has the whole name.
@@ -93,6 +109,25 @@ mod tests {
         }
         for bad in ["camera=", "camera=much", "camera=1,", "camera=,", "camera=1,2,3"] {
             assert!(named(bad).unwrap_err().contains("no number"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_second_strength_needs_a_second_stage() {
+        let unread = |text: &str, stages| {
+            let flags = LoraFlags { loras: vec![choice(text).unwrap()] };
+            flags.unread(stages).map(|fault| (fault.field, fault.value, fault.nearest)).collect::<Vec<_>>()
+        };
+        let fault = [("lora", "a=0.5,1".to_owned(), Some("a=0.5".to_owned()))];
+        assert_eq!(unread("a=0.5,1", Stages::One), fault);
+        for (text, stages) in [
+            ("a=0.5,1", Stages::Two),
+            ("a=0.5", Stages::One),
+            ("a=1,1", Stages::One),
+            // A warning says that it counts nowhere.
+            ("a=0,1", Stages::One),
+        ] {
+            assert_eq!(unread(text, stages), []);
         }
     }
 

@@ -1,9 +1,10 @@
 //! The configuration of a checkpoint whose files state none, from its keys and shapes: sizes are what the tensors have, everything
-//! else is what the published LTX-2.3 22B states, or LTX-Video 0.9.8. A checkpoint that shows neither has none.
+//! else is what the published LTX-2.3 22B states, LTX-2 19B or LTX-Video 0.9.8. A checkpoint that shows none of them has none.
 //!
 //! Must not know files.
 
 mod transformer;
+mod ungated;
 mod vae;
 mod video_alone;
 
@@ -13,34 +14,39 @@ use serde_json::Value;
 
 /// The published configuration of LTX-2.3 22B.
 const PUBLISHED: &str = include_str!("../../../../models/facts/ltx-2.3-22b.config.json");
+/// That of LTX-2 19B.
+const PUBLISHED_2: &str = include_str!("../../../../models/facts/ltx-2-19b.config.json");
 
 /// What to do about a checkpoint that does not say what it is.
 const ADD_ONE: &str =
-    "LTX-2.3's or LTX-Video 0.9.8's; add the configuration .json of the model (models/facts) as a component";
+    "LTX-2.3's, LTX-2's or LTX-Video 0.9.8's; add the configuration .json of the model (models/facts) as a component";
 
 /// The section `transformer`, for the transformer, the text connector and the text projection. `text_width` is the width of the
 /// text encoder's hidden states, where it is known: no shape shows it.
 ///
 /// # Errors
-/// The keys or shapes are not those of LTX-2.3, LTX-2.5 or LTX-Video 0.9.8.
+/// The keys or shapes are not those of LTX-2, LTX-2.3, LTX-2.5 or LTX-Video 0.9.8.
 pub fn transformer_section(keys: &dyn Keys, text_width: Option<usize>) -> Result<Value> {
-    if Family::has_no_text_part(keys) {
-        return video_alone::section(&Shapes(keys));
+    match Family::shown_by(keys) {
+        Some(Family::Ltxv098) => video_alone::section(&Shapes(keys)),
+        Some(Family::Ltx2) => ungated::section(&Shapes(keys), published(PUBLISHED_2, "transformer")?),
+        _ => transformer::section(&Shapes(keys), published(PUBLISHED, "transformer")?, text_width),
     }
-    transformer::section(&Shapes(keys), published("transformer")?, text_width)
 }
 
-/// The section `vae`, for the encoder and the decoder of pixels.
+/// The section `vae`, for the encoder and the decoder of pixels; beside a transformer of LTX-2 that one's, whose decoder no shape
+/// tells from another.
 ///
 /// # Errors
-/// The keys or shapes are not those of LTX-2.3 or LTX-Video 0.9.8.
+/// The keys or shapes are not those of LTX-2.3, LTX-2 or LTX-Video 0.9.8.
 pub fn vae_section(keys: &dyn Keys) -> Result<Value> {
-    vae::section(&Shapes(keys), published("vae")?)
+    let older = Family::shown_by(keys) == Some(Family::Ltx2);
+    vae::section(&Shapes(keys), published(if older { PUBLISHED_2 } else { PUBLISHED }, "vae")?, older)
 }
 
-fn published(section: &str) -> Result<Value> {
+fn published(model: &str, section: &str) -> Result<Value> {
     let config: Value =
-        serde_json::from_str(PUBLISHED).map_err(|source| NnError::BadConfig { part: "published model", source })?;
+        serde_json::from_str(model).map_err(|source| NnError::BadConfig { part: "published model", source })?;
     Ok(config.get(section).cloned().unwrap_or_default())
 }
 

@@ -32,13 +32,22 @@ fn of_file(name: &str) -> (Listed, Value) {
     (Listed(set.keys().map(shape).collect()), set.config().unwrap())
 }
 
-fn published_keys() -> (Listed, Value) {
+fn published_keys(model: &str) -> (Listed, Value) {
     let root = ltx_testkit::tiny("../facts");
     let read = |name: &str| -> Value { serde_json::from_slice(&std::fs::read(root.join(name)).unwrap()).unwrap() };
-    let manifest = read("ltx-2.3-22b.manifest.json");
+    let manifest = read(&format!("{model}.manifest.json"));
     let shape = |entry: &Value| -> Vec<usize> { serde_json::from_value(entry[1].clone()).unwrap() };
-    let keys = manifest.as_object().unwrap().iter().map(|(key, entry)| (key.clone(), shape(entry))).collect();
-    (Listed(keys), read("ltx-2.3-22b.config.json"))
+    let mut keys = BTreeMap::new();
+    for (key, entry) in manifest.as_object().unwrap() {
+        // One key with `{48}` in it stands for each number below 48.
+        let folded = key.split_once('{').and_then(|(head, rest)| Some((head, rest.split_once('}')?)));
+        let numbers = folded.map_or(1, |(_, (count, _))| count.parse().unwrap());
+        keys.extend((0..numbers).map(|number: usize| {
+            let key = folded.map_or_else(|| key.clone(), |(head, (_, tail))| format!("{head}{number}{tail}"));
+            (key, shape(entry))
+        }));
+    }
+    (Listed(keys), read(&format!("{model}.config.json")))
 }
 
 fn same((keys, stated): (Listed, Value), text_width: Option<usize>) {
@@ -60,7 +69,35 @@ fn the_small_models_configuration_is_what_its_shapes_say() {
 
 #[test]
 fn the_published_configuration_is_what_its_shapes_say() {
-    same(published_keys(), None);
+    same(published_keys("ltx-2.3-22b"), None);
+    let (keys, mut stated) = published_keys("ltx-2-19b");
+    // No noise, which other configurations do not state.
+    for block in stated["vae"]["decoder_blocks"].as_array_mut().unwrap() {
+        block[1].as_object_mut().unwrap().remove("inject_noise");
+    }
+    same((keys, stated), None);
+}
+
+#[test]
+fn heads_of_another_width_than_the_published_ltx_2s_are_not_known() {
+    let narrow = of_file("../tiny-2/ltx-2.0-tiny-dev.safetensors").0;
+    assert_eq!(Family::shown_by(&narrow), Some(Family::Ltx2));
+    let error = transformer_section(&narrow, None).unwrap_err().to_string();
+    assert!(error.contains("the width of LTX-2's transformer is 64"), "{error}");
+}
+
+#[test]
+fn keys_show_the_family() {
+    for (file, family) in [
+        ("ltx-2.3-tiny-dev.safetensors", Family::Ltx23),
+        ("../tiny-2.5/ltx-2.5-tiny-transformer.safetensors", Family::Ltx25),
+        ("../tiny-2/ltx-2.0-tiny-dev.safetensors", Family::Ltx2),
+        ("../ltxv-tiny/transformer/diffusion_pytorch_model.safetensors", Family::Ltxv098),
+    ] {
+        let set = open(file);
+        let keys = Listed(set.keys().map(|key| (key.to_owned(), set.shape_of(key).unwrap().to_vec())).collect());
+        assert_eq!(Family::shown_by(&keys), Some(family), "{file}");
+    }
 }
 
 #[test]

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 const MEAN: &str = "vae.per_channel_statistics.mean-of-means";
 
-pub(super) fn section(shapes: &Shapes<'_>, mut section: Value) -> Result<Value> {
+/// `residual` says that every upsampling has a skip, also where no shape shows it.
+pub(super) fn section(shapes: &Shapes<'_>, mut section: Value, residual: bool) -> Result<Value> {
     let latent = shapes.of(MEAN, 1)?[0];
     section["latent_channels"] = json!(latent);
     if shapes.0.has_prefix("vae.encoder.") {
@@ -31,7 +32,7 @@ pub(super) fn section(shapes: &Shapes<'_>, mut section: Value) -> Result<Value> 
         // LTX-Video 0.9.8: a decoder that is told a timestep, every upsampling beside what it folds.
         let told = shapes.0.has_prefix("vae.decoder.last_time_embedder.");
         section["timestep_conditioning"] = json!(told);
-        section["decoder_blocks"] = decoder(shapes, base, told)?;
+        section["decoder_blocks"] = decoder(shapes, base, told || residual)?;
     }
     Ok(section)
 }

@@ -3,10 +3,10 @@
 //!
 //! Must not know files.
 
+mod generations;
 mod vendors;
 
 use crate::architecture::Keys;
-use ltx_types::model_version;
 use serde_json::Value;
 
 /// What there is to tell a file by.
@@ -84,6 +84,12 @@ impl Foreign {
         })
     }
 
+    /// What files are together whose version or keys are of another generation than their configuration. `of` says the same of
+    /// each alone, where it states all of that itself.
+    pub fn of_contradiction(signs: &Signs<'_>) -> Option<Self> {
+        generations::contradicted(signs)
+    }
+
     /// What the class of a diffusers component or pipeline says it is.
     pub fn of_diffusers_class(class: &str) -> Self {
         let sign = format!("its _class_name is {class}");
@@ -118,25 +124,12 @@ fn is_ltx_transformer(keys: &dyn Keys) -> bool {
 fn generation_of_transformer(signs: &Signs<'_>) -> Option<Foreign> {
     let keys = signs.keys;
     let first = |prefix: &str| keys.all().find(|key| key.starts_with(prefix));
-    let whole = keys.has_prefix("vae.");
-    let what = if whole { "checkpoint" } else { "transformer" };
-    let generation = generation_of_version(signs.version);
-    let sign = format!("its model_version is {}", signs.version.unwrap_or_default());
     if let Some(key) = first(&format!("{BLOCK}attn1.norm_q.")).or_else(|| first("time_embed.")) {
-        let generation = generation.unwrap_or_else(|| "LTX-2.3".to_owned());
+        let generation = generations::later(signs.version).unwrap_or_else(|| "LTX-2.3".to_owned());
         let title = format!("{generation} transformer in the layout of diffusers");
         return Some(Foreign::new(title, format!("it has the key {key}"), TAKE_ONE_FILE));
     }
-    generation.map(|generation| Foreign::new(format!("{generation} {what}"), sign, TAKE_LTX_23))
-}
-
-/// A generation that does not run here, by a version that a file states.
-fn generation_of_version(version: Option<&str>) -> Option<String> {
-    match model_version(version?)? {
-        (0, _) | (2, 0..=5) => None,
-        (1, _) => Some("LTX-2".to_owned()),
-        (major, minor) => Some(format!("LTX-{major}.{minor}")),
-    }
+    generations::other(signs)
 }
 
 /// Files without a transformer.
@@ -165,12 +158,7 @@ fn generation_of_component(signs: &Signs<'_>) -> Option<Foreign> {
         let sign = format!("it has the key {key}");
         return Some(Foreign::new("text connectors in the layout of diffusers", sign, TAKE_ONE_FILE));
     }
-    let of_ltx = ["vae.", "model.diffusion_model.video_embeddings_connector.", "text_embedding_projection."];
-    let part = of_ltx.iter().position(|prefix| keys.has_prefix(prefix))?;
-    let part = ["video VAE", "text connectors", "text projection"].get(part)?;
-    let generation = generation_of_version(signs.version)?;
-    let sign = format!("its model_version is {}", signs.version.unwrap_or_default());
-    Some(Foreign::new(format!("{generation} {part}"), sign, TAKE_LTX_23))
+    generations::other(signs)
 }
 
 #[cfg(test)]

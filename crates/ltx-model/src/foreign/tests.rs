@@ -74,6 +74,50 @@ fn a_file_is_named_as_what_it_is(keys: &[&str], version: Option<&str>, expected:
     assert_eq!(title(keys, version).as_deref(), expected);
 }
 
+/// What a whole file of LTX-2.3's keys is that states a version and a configuration; `keys` are there as well.
+fn contradiction(version: Option<&str>, config: serde_json::Value, keys: &[&str]) -> Option<(String, String)> {
+    let all = GATED.iter().map(|key| key.replace("B.", BLOCK)).chain(["vae.encoder.conv_in.conv.weight".to_owned()]);
+    let keys = all.chain(keys.iter().map(|key| (*key).to_owned()));
+    let keys = Few(keys.map(|key| (key, vec![2048, 2048])).collect());
+    let found = Foreign::of(&Signs { keys: &keys, config: Some(&config), version, architecture: None })?;
+    Some((found.title, found.sign))
+}
+
+#[test]
+fn what_a_file_states_to_be_and_its_configuration_is_not_names_it() {
+    let config = || -> serde_json::Value {
+        serde_json::from_str(include_str!("../../../../models/facts/ltx-2.3-22b.config.json")).unwrap()
+    };
+    let mark = "model.diffusion_model.keyframes_abs_pos_embedding";
+    for version in [None, Some("2.3.0"), Some("2.4"), Some("dev")] {
+        assert_eq!(contradiction(version, config(), &[]), None, "{version:?}");
+    }
+    for (version, keys, title, sign) in [
+        (
+            Some("2.5.0"),
+            &[][..],
+            "LTX-2.5 checkpoint",
+            "its model_version is 2.5.0, and its configuration is that of LTX-2.3",
+        ),
+        (Some("0.9.8"), &[], "LTX-Video 0.9.8 checkpoint", "that of LTX-2.3"),
+        (Some("2.0"), &[], "LTX-2 checkpoint", "that of LTX-2.3"),
+        (None, &[mark], "LTX-2.5 checkpoint", mark),
+        (Some("2.3.0"), &[mark], "LTX-2.5 checkpoint", mark),
+        (Some("2.5.0"), &[mark], "LTX-2.5 checkpoint", mark),
+    ] {
+        let (found, why) = contradiction(version, config(), keys).unwrap();
+        assert!(found == title && why.contains(sign), "{version:?}: {found} ({why})");
+    }
+    let mut newer = config();
+    newer["transformer"]["use_keyframes_abs_pos_embedding"] = true.into();
+    let (found, why) = contradiction(None, newer.clone(), &[]).unwrap();
+    assert!(found == "LTX-2.5 checkpoint" && why.contains("ff_bias"), "{found} ({why})");
+    newer["transformer"]["ff_bias"] = false.into();
+    assert_eq!(contradiction(Some("2.5.0"), newer.clone(), &[mark]), None);
+    let (found, why) = contradiction(Some("2.3.0"), newer, &[mark]).unwrap();
+    assert!(found == "LTX-2.5 checkpoint" && why.contains("2.3.0"), "{found} ({why})");
+}
+
 #[test]
 fn gguf_and_diffusers_name_themselves() {
     let keys = Few(BTreeMap::new());

@@ -20,7 +20,7 @@ pub use connector::Connector;
 pub use encoder::TextEncoder;
 pub use features::FeatureProjection;
 pub use gemma::Gemma;
-pub use gemma_config::{AttentionSizes, GemmaConfig, GemmaShapes, Generation, LlamaKeys, Rope};
+pub use gemma_config::{AttentionSizes, GemmaConfig, GemmaShapes, Generation, LlamaKeys, Rope, UnstatedFactor};
 pub use pieces::UnigramModel;
 pub(crate) use pieces::unigram_model;
 #[cfg(test)]

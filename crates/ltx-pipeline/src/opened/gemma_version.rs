@@ -4,7 +4,7 @@
 //!
 //! Must not know tensors.
 
-use super::config_of;
+use super::{config_of, versions::version_of};
 use crate::Result;
 use ltx_model::text_encoder::{GemmaConfig, Generation};
 use ltx_nn::NnError;
@@ -36,7 +36,7 @@ pub(super) fn check(checkpoint: &TensorSet, text: &GemmaConfig) -> Result<Option
             }
         };
     }
-    let version = checkpoint.metadata("model_version").and_then(model_version);
+    let version = version_of(checkpoint).and_then(model_version);
     if version.is_some_and(|version| version >= NAMED_SINCE) {
         return match named {
             Some(found) => Err(refused(&format!("{SOURCE}.gemma_version"), "absent", found.to_owned())),

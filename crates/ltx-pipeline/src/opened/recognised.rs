@@ -3,7 +3,7 @@
 //!
 //! Must not know how a model is loaded.
 
-use super::{Held, KeysOf, T5Files, TextFolder};
+use super::{Held, KeysOf, T5Files, TextFolder, versions::version_of};
 use crate::{PipelineError, Result};
 use ltx_model::{
     foreign::{Foreign, Signs},
@@ -22,7 +22,7 @@ pub(crate) fn foreign(tensors: &TensorSet) -> Option<Foreign> {
     Foreign::of(&Signs {
         keys: &KeysOf(tensors),
         config: config.as_ref(),
-        version: tensors.metadata("model_version"),
+        version: version_of(tensors),
         architecture: tensors.metadata("general.architecture"),
     })
 }

@@ -2,7 +2,7 @@
 //!
 //! Must not know requests.
 
-use super::{account_alone, config_of};
+use super::{account_alone, config_of, text::differ, tokenizer_settings::Settings};
 use crate::{PipelineError, Result};
 use ltx_model::{
     part::Module,
@@ -10,6 +10,7 @@ use ltx_model::{
     text_encoder::{Piece, PieceKind, PromptError},
 };
 use ltx_nn::NnError;
+use ltx_types::json::joined;
 use ltx_weights::{ShapeOnly, TensorSet};
 use serde_json::Value;
 use std::{
@@ -24,6 +25,8 @@ pub(crate) struct T5Files {
     pub(crate) config: T5Config,
     /// Where its configuration and its tokenizer are, if they are.
     folder: PathBuf,
+    /// What is said of what it states.
+    pub(crate) notes: Vec<String>,
 }
 
 impl T5Files {
@@ -59,7 +62,11 @@ impl T5Files {
         let folder = if path.is_file() { path.parent().unwrap_or(&path).to_owned() } else { path.clone() };
         let config = configuration(&tensors, &folder)?;
         check_llama(&tensors, &config)?;
-        Ok(Self { tensors: Arc::new(tensors), config, folder })
+        let notes = tensors.check_entries()?;
+        tensors.check_statements()?;
+        let mut text = Self { tensors: Arc::new(tensors), config, folder, notes };
+        text.notes.extend(text.check_settings()?);
+        Ok(text)
     }
 
     /// Loads the encoder from shapes alone.
@@ -74,9 +81,29 @@ impl T5Files {
         T5Tokenizer::from_bytes(&bytes, self.config.special()).map_err(unusable)
     }
 
+    /// What is said of settings in the folder that the tokenizer comes from, if it comes from one.
+    fn check_settings(&self) -> Result<Vec<String>> {
+        let own = self.tensors.agreed(super::TOKENIZER)?.is_some()
+            || self.tensors.shape_of("spiece_model").is_some()
+            || !self.tensors.arrays_under(GGML).is_empty();
+        let folders = self.tokenizer_folders();
+        let has_one =
+            |folder: &&PathBuf| ["tokenizer.json", "spiece.model"].iter().any(|name| folder.join(name).is_file());
+        match folders.iter().find(has_one).filter(|_| !own) {
+            Some(folder) => Settings::T5.check(folder),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Where a tokenizer may lie, in the order in which it is looked for.
+    fn tokenizer_folders(&self) -> [PathBuf; 3] {
+        let beside = self.folder.parent().unwrap_or(&self.folder).join("tokenizer");
+        [self.folder.clone(), self.folder.join("tokenizer"), beside]
+    }
+
     /// It as a `tokenizer.json`, and the file that it comes from.
     pub(crate) fn tokenizer_json(&self) -> Result<(Vec<u8>, PathBuf)> {
-        if let Some(text) = self.tensors.metadata(super::TOKENIZER) {
+        if let Some(text) = self.tensors.agreed(super::TOKENIZER)? {
             return Ok((text.as_bytes().to_vec(), self.tensors.path().to_owned()));
         }
         if let Some(model) = unigram_of_gguf(&self.tensors)? {
@@ -87,8 +114,8 @@ impl T5Files {
             let unusable = |source| PipelineError::Tokenizer { file: self.tensors.path().to_owned(), source };
             return Ok((ltx_model::t5::tokenizer_json(&bytes).map_err(unusable)?, self.tensors.path().to_owned()));
         }
-        let beside = self.folder.parent().unwrap_or(&self.folder).join("tokenizer");
-        for folder in [&self.folder, &self.folder.join("tokenizer"), &beside] {
+        let folders = self.tokenizer_folders();
+        for folder in &folders {
             let file = folder.join("tokenizer.json");
             match fs::read(&file) {
                 Ok(bytes) => return Ok((bytes, file)),
@@ -105,26 +132,39 @@ impl T5Files {
                 Err(source) => return Err(PipelineError::Read { file, source }),
             }
         }
-        Err(PipelineError::Read { file: beside.join("tokenizer.json"), source: io::ErrorKind::NotFound.into() })
+        Err(PipelineError::Read { file: folders[2].join("tokenizer.json"), source: io::ErrorKind::NotFound.into() })
     }
 }
 
-/// What the file itself states, `config.json` beside it, or what its shapes say.
+/// What the file itself states, `config.json` beside it, or what its shapes say; the first two agree where both are there.
 fn configuration(tensors: &TensorSet, folder: &Path) -> Result<T5Config> {
-    if tensors.states_config() {
-        return T5Config::from_json(&tensors.config()?).map_err(config_of(tensors.path()));
-    }
+    let stated = match tensors.states_config() {
+        true => Some(T5Config::from_json(&tensors.config()?).map_err(config_of(tensors.path()))?),
+        false => None,
+    };
     let file = folder.join("config.json");
-    match fs::read(&file) {
+    let beside = match fs::read(&file) {
         Ok(bytes) => {
-            let config: Value = serde_json::from_slice(&bytes)
-                .map_err(|source| PipelineError::BadJson { file: file.clone(), source })?;
-            if T5Config::is_stated_by(&config) {
-                return T5Config::from_json(&config).map_err(config_of(&file));
-            }
+            let config = serde_json::from_slice::<Value>(&bytes);
+            let config = match config {
+                Ok(config) => config,
+                // Beside a file that says itself what it is, one of something else is nobody's concern.
+                Err(_) if stated.is_some() => Value::Null,
+                Err(source) => return Err(PipelineError::BadJson { file, source }),
+            };
+            let is_its = T5Config::is_stated_by(&config);
+            is_its.then(|| T5Config::from_json(&config).map_err(config_of(&file))).transpose()?
         }
-        Err(source) if source.kind() == io::ErrorKind::NotFound => {}
+        Err(source) if source.kind() == io::ErrorKind::NotFound => None,
         Err(source) => return Err(PipelineError::Read { file, source }),
+    };
+    match (stated, beside) {
+        (Some(config), Some(beside)) => {
+            joined(&mut config.to_json(), beside.to_json()).map_err(differ(tensors.path(), &file))?;
+            return Ok(config);
+        }
+        (Some(config), None) | (None, Some(config)) => return Ok(config),
+        (None, None) => {}
     }
     let missing = || NnError::unsupported("T5 configuration", "absent", "config.json beside the weights");
     let shapes = shapes(tensors).ok_or_else(missing).and_then(|shapes| T5Config::from_shapes(&shapes));
@@ -157,13 +197,13 @@ fn check_llama(tensors: &TensorSet, config: &T5Config) -> Result<()> {
     ];
     for (key, expected) in [(EOS, config.eos_token_id), (PAD, config.pad_token_id)] {
         let key = format!("{GGML}{key}");
-        if let Some(stated) = tensors.metadata(&key).filter(|stated| stated.parse() != Ok(expected)) {
+        if let Some(stated) = tensors.agreed(&key)?.filter(|stated| stated.parse() != Ok(expected)) {
             let source = NnError::unsupported(key, stated, format!("{expected}, as its configuration says"));
             return Err(config_of(tensors.path())(source));
         }
     }
     for head in ["t5encoder.", "t5."] {
-        for (key, stated) in tensors.metadata_under(head) {
+        for (key, stated) in tensors.metadata_under(head)? {
             let Some((_, expected)) = known.iter().find(|(known, _)| *known == key) else {
                 if IDLE.contains(&key) {
                     continue;

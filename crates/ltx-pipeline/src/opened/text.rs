@@ -12,7 +12,7 @@ use super::{
     recognised::{foreign, refused},
 };
 use crate::{PipelineError, Result};
-use ltx_model::text_encoder::{Gemma, GemmaConfig, GemmaShapes, LlamaKeys};
+use ltx_model::text_encoder::{Gemma, GemmaConfig, GemmaShapes, LlamaKeys, UnstatedFactor};
 use ltx_types::json::joined;
 use ltx_weights::{ShapeOnly, TensorSet, WeightsError};
 use serde_json::Value;
@@ -68,6 +68,9 @@ impl TextFolder {
             });
         };
         let config = configuration(&tensors, prefix, &folder, path.is_dir(), &mut notes)?;
+        notes.extend(tensors.check_entries()?);
+        tensors.check_statements()?;
+        notes.extend(Self::check_settings(&tensors, &folder)?);
         Ok(Self { tensors: Arc::new(tensors), config, projection, prefix, folder, notes })
     }
 
@@ -105,16 +108,10 @@ fn configuration(
 ) -> Result<GemmaConfig> {
     let vocabulary =
         tensors.shape_of(&format!("{prefix}.embed_tokens.weight")).and_then(|shape| shape.first().copied());
-    let llama = (tensors.metadata("general.architecture") == Some("gemma3"))
+    let llama = (tensors.agreed("general.architecture")? == Some("gemma3"))
         .then(|| llama_keys(tensors, vocabulary.unwrap_or(0), layers_in(tensors, prefix)))
         .transpose()?;
-    let stated = match (tensors.json(GEMMA_CONFIG)?, tensors.states_config()) {
-        (Some(config), _) => Some(config),
-        (None, true) => Some(tensors.config()?),
-        (None, false) => None,
-    };
-    let parsed = stated.as_ref().map(GemmaConfig::from_json);
-    let stated = parsed.transpose().map_err(config_of(tensors.path()))?;
+    let stated = own_configuration(tensors, notes)?;
     if let (Some(llama), Some(config)) = (&llama, &stated) {
         agree(llama, config, tensors.path(), tensors.path())?;
     }
@@ -135,7 +132,11 @@ fn configuration(
             beside.vocab_size = llama.vocabulary.max(1);
             Ok(beside)
         }
-        (None, Some(llama), None) => GemmaConfig::from_llama(&llama).map_err(config_of(tensors.path())),
+        (None, Some(llama), None) => {
+            let named = |error| config_of(tensors.path())(error);
+            notes.extend(llama.unstated_factor().map_err(named)?.map(|factor| unstated(tensors.path(), factor)));
+            GemmaConfig::from_llama(&llama).map_err(named)
+        }
         (None, None, Some(beside)) => Ok(beside),
         (None, None, None) => {
             let (config, name) = match shapes(tensors, prefix).map(|shapes| GemmaConfig::from_shapes(&shapes)) {
@@ -150,6 +151,36 @@ fn configuration(
             ));
             Ok(config)
         }
+    }
+}
+
+/// A note on what positions of global layers are divided by in a file that does not say it.
+fn unstated(file: &Path, UnstatedFactor { factor, size }: UnstatedFactor) -> String {
+    let whose = match size {
+        Some(size) => format!("as Gemma-3 {size} has it, whose sizes these are"),
+        None => "as no published Gemma-3 has these sizes; its config.json beside the file would say it".to_owned(),
+    };
+    format!("{}: states no gemma3.rope.scaling.factor; taken as {factor}, {whose}", file.display())
+}
+
+/// What the files themselves state: both entries, which agree where both are a Gemma's.
+fn own_configuration(tensors: &TensorSet, notes: &mut Vec<String>) -> Result<Option<GemmaConfig>> {
+    let read = |config: &Value| GemmaConfig::from_json(config).map_err(config_of(tensors.path()));
+    let own = tensors.json(GEMMA_CONFIG)?.as_ref().map(read).transpose()?;
+    let whole = if tensors.states_config() { Some(tensors.config()?) } else { None };
+    match (own, whole) {
+        (Some(own), Some(whole)) if GemmaConfig::is_stated_by(&whole) => {
+            let file = tensors.path();
+            joined(&mut own.to_json(), read(&whole)?.to_json()).map_err(differ(file, file))?;
+            Ok(Some(own))
+        }
+        (Some(own), Some(_)) => {
+            let file = tensors.path().display();
+            notes.push(format!("{file}: its entry config is no Gemma's beside gemma_config, and left alone"));
+            Ok(Some(own))
+        }
+        (Some(own), None) => Ok(Some(own)),
+        (None, whole) => whole.as_ref().map(read).transpose(),
     }
 }
 
@@ -172,7 +203,10 @@ fn agree(llama: &LlamaKeys, config: &GemmaConfig, first: &Path, second: &Path) -
     llama.agrees_with(config).map_err(config_of(first))?.map_err(differ(first, second))
 }
 
-fn differ<'a>(first: &'a Path, second: &'a Path) -> impl Fn(ltx_types::json::Contradiction) -> PipelineError + 'a {
+pub(super) fn differ<'a>(
+    first: &'a Path,
+    second: &'a Path,
+) -> impl Fn(ltx_types::json::Contradiction) -> PipelineError + 'a {
     |contradiction| {
         let (first, second, contradiction) = (first.to_owned(), second.to_owned(), Box::new(contradiction));
         WeightsError::ConfigsDiffer { first, second, contradiction }.into()
@@ -184,7 +218,7 @@ fn llama_keys(tensors: &TensorSet, vocabulary: usize, layers: usize) -> Result<L
     const HEAD: &str = "gemma3.";
     let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
     let mut keys = LlamaKeys {
-        values: tensors.metadata_under(HEAD).into_iter().map(owned).collect(),
+        values: tensors.metadata_under(HEAD)?.into_iter().map(owned).collect(),
         vocabulary,
         layers,
         bos: super::tokenizer::token_id(tensors, "bos")?,

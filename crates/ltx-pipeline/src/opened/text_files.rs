@@ -43,7 +43,7 @@ impl TextFiles {
     pub(crate) fn notes(&self) -> &[String] {
         match self {
             Self::Gemma(text) => &text.notes,
-            Self::T5(_) => &[],
+            Self::T5(text) => &text.notes,
         }
     }
 

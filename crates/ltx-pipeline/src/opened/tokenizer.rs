@@ -3,7 +3,7 @@
 //!
 //! Must not know how text is cut.
 
-use super::TextFolder;
+use super::{TextFolder, tokenizer_settings::Settings};
 use crate::{PipelineError, Result};
 use ltx_model::text_encoder::{Piece, PieceKind, PromptError, PromptTokenizer, SentencePieces};
 use ltx_nn::NnError;
@@ -29,10 +29,6 @@ const FIXED: [(&str, &str); 7] = [
     ("remove_extra_whitespaces", "false"),
 ];
 
-/// Entries of `tokenizer_config.json` that are supported with one value.
-const SETTINGS: [(&str, bool); 4] =
-    [("add_bos_token", true), ("add_eos_token", false), ("add_prefix_space", false), ("do_lower_case", false)];
-
 /// Keys that change no token of a prompt.
 const IDLE: [&str; 4] = ["add_mask_token", "add_padding_token", "add_unknown_token", "token_type_count"];
 
@@ -50,7 +46,7 @@ impl TextFolder {
     /// The same, and the file that it comes from.
     fn stated_tokenizer(&self) -> Result<(Vec<u8>, PathBuf)> {
         let own = self.tensors.path();
-        if let Some(text) = self.tensors.metadata(TOKENIZER) {
+        if let Some(text) = self.tensors.agreed(TOKENIZER)? {
             return Ok((text.as_bytes().to_vec(), own.to_owned()));
         }
         if let Some(bytes) = self.tensors.packed_file("tokenizer_json")? {
@@ -63,7 +59,6 @@ impl TextFolder {
             Err(source) if source.kind() == io::ErrorKind::NotFound && pieces.is_some() => None,
             Err(source) => return Err(PipelineError::Read { file, source }),
         };
-        self.check_settings()?;
         match (pieces, beside) {
             (Some(pieces), None) => Ok((pieces.to_tokenizer_json().map_err(unusable(own))?, own.to_owned())),
             (pieces, beside) => {
@@ -77,26 +72,15 @@ impl TextFolder {
         }
     }
 
-    /// Refuses settings in `tokenizer_config.json` by which a prompt would get other tokens.
-    fn check_settings(&self) -> Result<()> {
-        let file = self.folder.join("tokenizer_config.json");
-        let bytes = match fs::read(&file) {
-            Ok(bytes) => bytes,
-            Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(source) => return Err(PipelineError::Read { file, source }),
-        };
-        let settings: serde_json::Value =
-            serde_json::from_slice(&bytes).map_err(|source| PipelineError::BadJson { file: file.clone(), source })?;
-        for (entry, supported) in SETTINGS {
-            match settings.get(entry).filter(|stated| !stated.is_null()) {
-                Some(stated) if *stated != supported => {
-                    let source = NnError::unsupported(entry, stated, supported.to_string());
-                    return Err(PipelineError::Config { file, source });
-                }
-                _ => {}
-            }
+    /// What is said of settings beside a tokenizer that is not whole in the file itself.
+    ///
+    /// # Errors
+    /// A setting by which a prompt would get other tokens.
+    pub(super) fn check_settings(tensors: &TensorSet, folder: &Path) -> Result<Vec<String>> {
+        match tensors.agreed(TOKENIZER)?.is_some() || tensors.packed_file("tokenizer_json")?.is_some() {
+            true => Ok(Vec::new()),
+            false => Settings::Gemma.check(folder),
         }
-        Ok(())
     }
 
     /// The pieces that the file itself holds.
@@ -131,13 +115,13 @@ fn agree(pieces: &SentencePieces, bytes: &[u8], file: &Path, beside: &Path) -> R
 /// An id that a GGUF file states of its tokenizer.
 pub(super) fn token_id(tensors: &TensorSet, name: &str) -> Result<Option<u32>> {
     let key = format!("{HEAD}{name}_token_id");
-    let Some(text) = tensors.metadata(&key) else { return Ok(None) };
+    let Some(text) = tensors.agreed(&key)? else { return Ok(None) };
     text.parse().map(Some).map_err(|_| refused(tensors, &key, text, "a token's id"))
 }
 
 /// The vocabulary of a GGUF file, where it has one.
 fn pieces_of_gguf(tensors: &TensorSet) -> Result<Option<Vec<Piece>>> {
-    let stated = tensors.metadata_under(HEAD);
+    let stated = tensors.metadata_under(HEAD)?;
     for (key, found) in &stated {
         let fixed = FIXED.iter().find(|(fixed, _)| fixed == key);
         match fixed {

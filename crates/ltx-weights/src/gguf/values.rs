@@ -66,6 +66,17 @@ impl Array {
         })
     }
 
+    /// How many items it has.
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Whether another array has the same items; the bytes are those of their files.
+    pub(crate) fn is_as(&self, file: &[u8], (other, others): (&Self, &[u8])) -> bool {
+        let same_kind = (self.kind, self.count) == (other.kind, other.count);
+        same_kind && file.get(self.range.clone()) == others.get(other.range.clone())
+    }
+
     /// Its items, where they are a few whole numbers of 32 or 64 bits.
     pub(super) fn whole(&self, file: &[u8]) -> Option<Vec<i64>> {
         let bytes = file.get(self.range.clone()).filter(|_| self.count <= DIMENSIONS)?;

@@ -12,10 +12,12 @@ use crate::{
     Result, TensorSet, WeightsError,
     report::Tally,
     sources::{self, look_up},
+    vocabulary::TRANSFORMER,
     weight_file::StoredType,
 };
 use candle_core::DType;
 use ltx_nn::{Compute, Weights, matrix::LowRank};
+use ltx_types::model_version;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -27,11 +29,31 @@ use std::{
 pub(super) struct Pair {
     pub(super) target: Target,
     component: Component,
-    /// The layer's name in the file.
+    /// The layer's name in the file, without what stands before the model's own, and with it.
     layer: String,
+    stem: String,
     pub(super) down: String,
     pub(super) up: String,
     alpha: Option<String>,
+}
+
+impl Pair {
+    /// Every name of its layer; the file's own spelling first, last with what stands before the model's names. `target` is the
+    /// weight's official key, where it is known.
+    fn names(&self, target: Option<&str>) -> Vec<String> {
+        let known = match &self.target {
+            Target::Key(key) => Some(key.as_str()),
+            Target::Underscored(_) => target,
+        };
+        let mut names = vec![self.layer.clone()];
+        let others = known.map(layers).unwrap_or_default().into_iter().chain([self.stem.clone()]);
+        others.for_each(|name| {
+            if !names.contains(&name) {
+                names.push(name)
+            }
+        });
+        names
+    }
 }
 
 /// A file of pairs.
@@ -40,6 +62,8 @@ pub(super) struct LoraFile {
     pub(super) tensors: Arc<TensorSet>,
     pub(super) pairs: Vec<Pair>,
     pub(super) problems: Vec<LoraProblem>,
+    /// What is said of entries that nothing is made of.
+    pub(super) notes: Vec<String>,
     /// Tensors of the audio stream that belong to no pair.
     pub(super) audio: Tally,
     stated: Stated,
@@ -89,8 +113,9 @@ impl LoraFile {
         if !any && !tensors.keys().any(kinds::is_of_an_adapter) {
             return Err(WeightsError::NotALora { file: path.to_owned() });
         }
-        let entries = tensors.metadata_under("");
+        let entries = tensors.metadata_under("")?;
         let (stated, mut problems) = Stated::read(path, &entries);
+        let notes = stated.notes.clone();
         problems.extend(others.problems);
         problems.extend(twice);
         let mut pairs = Vec::new();
@@ -98,7 +123,7 @@ impl LoraFile {
             match found {
                 Found { down: Some(down), up: Some(up), alpha } => {
                     let Named { target, component, layer } = named(stem);
-                    pairs.push(Pair { target, component, layer, down, up, alpha });
+                    pairs.push(Pair { target, component, layer, stem: stem.to_owned(), down, up, alpha });
                 }
                 Found { down: Some(key), .. } => problems.push(LoraProblem::Incomplete { key, missing: "lora_B" }),
                 Found { up: Some(key), .. } => problems.push(LoraProblem::Incomplete { key, missing: "lora_A" }),
@@ -110,7 +135,16 @@ impl LoraFile {
                 }
             }
         }
-        Ok(Self { path: path.to_owned(), tensors, pairs, problems, audio: others.audio, stated })
+        Ok(Self { path: path.to_owned(), tensors, pairs, problems, notes, audio: others.audio, stated })
+    }
+
+    /// A note, where the file was made for another version than the model's transformer states.
+    pub(super) fn of_another_version(&self, model: &TensorSet) -> Option<String> {
+        const ENTRY: &str = "model_version";
+        let own = self.tensors.metadata(ENTRY)?;
+        let model = model.metadata_beside(&format!("{TRANSFORMER}transformer_blocks."), ENTRY)?;
+        (model_version(own)? != model_version(model)?)
+            .then(|| format!("made for version {own}; the model's is {model}, whose layers it fits"))
     }
 
     /// The rank of a pair whose matrices fit each other and the weight; `weight` is its shape, where it is known.
@@ -156,18 +190,19 @@ impl LoraFile {
 
     /// What the pair's product is multiplied by, the strength apart. `target` is the weight's official key, where it is known.
     pub(super) fn scale(&self, pair: &Pair, rank: usize, target: Option<&str>) -> Result<f32, LoraProblem> {
-        let mut names = vec![pair.layer.clone()];
-        let known = match &pair.target {
-            Target::Key(key) => Some(key.as_str()),
-            Target::Underscored(_) => target,
-        };
-        names.extend(known.map(layers).unwrap_or_default().into_iter().filter(|name| *name != pair.layer));
+        let names = pair.names(target);
         let side = |key: &str, number: usize| self.tensors.shape_of(key).and_then(|shape| shape.get(number)).copied();
         let side = side(&pair.down, 1).unwrap_or(0).min(side(&pair.up, 0).unwrap_or(0));
         let layer = Layer { key: &pair.down, names, component: pair.component, rank, side };
         let Some(key) = &pair.alpha else { return self.stated.scale(&layer, None) };
         let (alpha, rounding) = self.alpha(key)?;
         self.stated.scale(&layer, Some(&OwnAlpha { key, alpha, rounding }))
+    }
+
+    /// What is wrong with patterns that match no layer of the file. `target` finds the official key of a pair's weight.
+    pub(super) fn unmatched<'a>(&'a self, target: impl Fn(&'a Pair) -> Option<&'a str>) -> Vec<LoraProblem> {
+        let layers: Vec<_> = self.pairs.iter().map(|pair| (pair.component, pair.names(target(pair)))).collect();
+        self.stated.unmatched(&layers)
     }
 
     /// An alpha that is a tensor of one number, and how far its type may have rounded it.

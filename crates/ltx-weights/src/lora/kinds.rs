@@ -96,11 +96,35 @@ pub(super) fn named(word: &str) -> Option<&'static str> {
     NAMED.iter().find(|(name, _)| name.eq_ignore_ascii_case(word)).map(|(_, kind)| *kind)
 }
 
-/// The first entry of a header by which an IC-LoRA is known: scales of its reference, or the transfer of HDR frames that it is
-/// given.
-pub(super) fn reference<'a>(mut entries: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let marks = ["reference_", "hdr_transform", "use_hdr_transform", "ic_lora", "iclora", "in_context"];
-    entries.find(|entry| marks.iter().any(|mark| entry.to_ascii_lowercase().starts_with(mark)))
+/// Beginnings of entries by which an IC-LoRA is known: scales of its reference, or the transfer of HDR frames that it is given.
+const REFERENCES: [&str; 7] =
+    ["reference_", "hdr_transform", "use_hdr_transform", "ic_lora", "ic-lora", "iclora", "in_context"];
+/// The end of such entries, whatever stands before it.
+const REFERENCE_END: &str = "downscale_factor";
+/// Entries that are for people, and may name what the file is not.
+const FOR_PEOPLE: [&str; 5] = ["description", "comment", "usage_hint", "license", "tags"];
+/// The longest text that is the name of a kind.
+const KIND: usize = 120;
+
+/// Whether an entry's name is of an IC-LoRA's.
+pub(super) fn is_reference(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.ends_with(REFERENCE_END) || REFERENCES.iter().any(|mark| name.starts_with(mark))
+}
+
+/// The first entry of a header by which an IC-LoRA is known, and what it states: its name, where it is not switched off, or a
+/// value that names the kind.
+pub(super) fn reference<'a>(mut entries: impl Iterator<Item = (&'a str, &'a str)>) -> Option<(&'a str, &'a str)> {
+    let is_off = |text: &str| ["", "false", "none", "null"].contains(&text.trim().to_ascii_lowercase().as_str());
+    let names_it = |text: &str| {
+        let words = text.to_ascii_lowercase().replace(['_', ' '], "-");
+        text.len() <= KIND
+            && (words.contains("ic-lora") || words.contains("iclora") || words.contains("in-context-lora"))
+    };
+    entries.find(|(name, text)| match is_reference(name) {
+        true => !is_off(text),
+        false => !FOR_PEOPLE.iter().any(|word| name.ends_with(word)) && names_it(text),
+    })
 }
 
 #[cfg(test)]
@@ -133,9 +157,25 @@ mod tests {
 
     #[test]
     fn an_ic_lora_is_known_by_its_header() {
-        for entry in ["reference_downscale_factor", "reference_temporal_scale_factor", "use_hdr_transform"] {
-            assert_eq!(reference(["format", entry].into_iter()), Some(entry));
+        for (entry, text) in [
+            ("reference_downscale_factor", "1"),
+            ("reference_temporal_scale_factor", "4"),
+            ("downscale_factor", "2"),
+            ("use_hdr_transform", "true"),
+            ("modelspec.architecture", "ltx2/ic-lora"),
+            ("model_type", "IC_LoRA"),
+        ] {
+            assert_eq!(reference([("format", "pt"), (entry, text)].into_iter()), Some((entry, text)));
         }
-        assert_eq!(reference(["format", "ss_network_dim", "preferences"].into_iter()), None);
+        for (entry, text) in [
+            ("ss_network_dim", "4"),
+            ("preferences", "none"),
+            ("use_hdr_transform", "false"),
+            ("ic_lora", "False"),
+            ("modelspec.architecture", "ltx2/lora"),
+            ("modelspec.description", "no IC-LoRA"),
+        ] {
+            assert_eq!(reference([("format", "pt"), (entry, text)].into_iter()), None, "{entry}");
+        }
     }
 }

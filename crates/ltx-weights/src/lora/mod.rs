@@ -26,7 +26,7 @@ use ltx_nn::{
 use ltx_types::{FieldError, LoraChoice, LoraStrengths, LoraUse, SamplingStage};
 use names::Target;
 pub use problem::LoraProblem;
-pub use report::{Idle, LoraReport, is_lora, lora_report};
+pub use report::{Idle, LoraAlone, LoraReport, is_lora, lora_report};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
@@ -153,6 +153,13 @@ impl Loras {
                 Err(problem) => self.note(path, [problem]),
             }
         }
+        let target = |pair: &'_ Pair| match &pair.target {
+            Target::Key(_) => None,
+            Target::Underscored(name) => underscored.get(name).copied(),
+        };
+        self.note(path, file.unmatched(target));
+        report.notes.extend(file.notes.iter().cloned());
+        report.notes.extend(file.of_another_version(model));
         // A matrix that cannot be read is told of when it is loaded.
         report.finish(|| counted.iter().all(|pair| file.is_nought(pair).unwrap_or(false)));
         self.reports.push(report);
@@ -235,7 +242,7 @@ impl Loras {
     }
 
     /// What every file gives.
-    pub(crate) fn reports(&self) -> &[LoraReport] {
+    pub fn reports(&self) -> &[LoraReport] {
         &self.reports
     }
 

@@ -144,6 +144,30 @@ pub(super) fn named(stem: &str) -> Named {
     Named { target: Target::Key(official_ltx(&format!("{official}.weight"))), component, layer }
 }
 
+/// A layer's name without what may stand before the model's own names.
+pub(super) fn bare(name: &str) -> &str {
+    let mut bare = name;
+    loop {
+        let heads = HEADS.into_iter().chain([CONNECTORS]);
+        let stripped = heads.filter_map(|head| strip_head(bare, head)).next();
+        match stripped {
+            Some(rest) => bare = rest,
+            None => return bare,
+        }
+    }
+}
+
+/// A name, or the pattern of one in which dots may be escaped, without `head`.
+fn strip_head<'a>(name: &'a str, head: &str) -> Option<&'a str> {
+    let mut rest = name;
+    for part in head.split_inclusive('.') {
+        let word = part.trim_end_matches('.');
+        rest = rest.strip_prefix(word)?;
+        rest = rest.strip_prefix('\\').unwrap_or(rest).strip_prefix('.')?;
+    }
+    Some(rest)
+}
+
 /// A name with another beginning, if it begins with one of those that are renamed.
 fn begun(name: &str, renames: &[(&str, &str)]) -> Option<String> {
     renames.iter().find_map(|(theirs, official)| {

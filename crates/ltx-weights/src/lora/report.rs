@@ -43,6 +43,8 @@ pub struct LoraReport {
     pub audio: Tally,
     /// Why it changes no frame, if it does not.
     pub idle: Option<Idle>,
+    /// What its header states and nothing is made of.
+    pub notes: Vec<String>,
 }
 
 /// Why a LoRA file changes nothing.
@@ -84,6 +86,7 @@ impl LoraReport {
             used: Tally::default(),
             audio: Tally::default(),
             idle: None,
+            notes: Vec::new(),
         }
     }
 
@@ -122,12 +125,22 @@ pub fn is_lora(tensors: &TensorSet) -> bool {
     !tensors.formats().contains("GGUF") && tensors.keys().any(|key| of_a_pair(key) || kinds::is_of_an_adapter(key))
 }
 
-/// The account of a LoRA file alone: its pairs, those of the audio stream, and what is wrong without knowing the model; and its
-/// smallest and largest rank. `None` if nothing in the file is of a LoRA.
+/// The account of a LoRA file alone.
+#[derive(Debug, Clone)]
+pub struct LoraAlone {
+    /// Its pairs, those of the audio stream, and what is wrong without knowing the model.
+    pub report: LoadReport,
+    /// The smallest and the largest rank.
+    pub ranks: (usize, usize),
+    /// What its header states and nothing is made of.
+    pub notes: Vec<String>,
+}
+
+/// The account of a LoRA file alone. `None` if nothing in the file is of a LoRA.
 ///
 /// # Errors
 /// The file cannot be read.
-pub fn lora_report(path: &Path) -> Result<Option<(LoadReport, (usize, usize))>> {
+pub fn lora_report(path: &Path) -> Result<Option<LoraAlone>> {
     let file = match LoraFile::open(path) {
         Ok(file) => file,
         Err(WeightsError::NotALora { .. } | WeightsError::NotALoraFile { .. }) => return Ok(None),
@@ -135,6 +148,7 @@ pub fn lora_report(path: &Path) -> Result<Option<(LoadReport, (usize, usize))>> 
     };
     let mut report = LoadReport { total: file.total(), audio: file.audio, ..LoadReport::default() };
     let mut problems = file.problems.clone();
+    problems.extend(file.unmatched(|_| None));
     let mut ranks = (usize::MAX, 0);
     let mut weights = BTreeMap::new();
     for pair in &file.pairs {
@@ -155,5 +169,5 @@ pub fn lora_report(path: &Path) -> Result<Option<(LoadReport, (usize, usize))>> 
     }
     let wrong = |what| KeyProblem::Lora { file: path.to_owned(), what };
     report.problems = problems.into_iter().map(wrong).collect();
-    Ok(Some((report, (ranks.0.min(ranks.1), ranks.1))))
+    Ok(Some(LoraAlone { report, ranks: (ranks.0.min(ranks.1), ranks.1), notes: file.notes.clone() }))
 }

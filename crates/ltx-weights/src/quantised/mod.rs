@@ -12,6 +12,7 @@ mod statement;
 
 pub(crate) use assemble::assemble;
 pub(crate) use scales::Order;
+pub(crate) use statement::stems_of;
 
 use crate::{
     Result, WeightsError,
@@ -94,7 +95,8 @@ pub(crate) fn is_idle(key: &str) -> bool {
 /// contradicts the tensors.
 pub(crate) fn attach(path: &Path, map: &[u8], header: &mut Header) -> Result<()> {
     refused::by_keys(path, header)?;
-    let mut statements = statement::collect(path, map, header)?;
+    let (mut statements, elsewhere) = statement::collect(path, map, header)?;
+    header.stated_elsewhere = elsewhere;
     let last = |key: &str| key.rsplit('.').next().is_some_and(|word| word == MARK);
     let marks: Vec<String> = header.entries.keys().filter(|key| last(key)).cloned().collect();
     let mut resolver = Resolver { path, map, scaled: !marks.is_empty(), without: None };

@@ -55,12 +55,12 @@ impl Statement {
     }
 }
 
-/// The statements by what stands in front of a layer's `weight`.
+/// The statements by what stands in front of a layer's `weight`, and the layers that are stated and not in this file.
 ///
 /// # Errors
 /// A statement is no JSON of the kind, states something that nobody here understands, or two contradict each other.
-pub(super) fn collect(path: &Path, map: &[u8], header: &Header) -> Result<BTreeMap<String, Statement>> {
-    let mut statements = BTreeMap::new();
+pub(super) fn collect(path: &Path, map: &[u8], header: &Header) -> Result<(BTreeMap<String, Statement>, Vec<String>)> {
+    let (mut statements, mut elsewhere) = (BTreeMap::new(), Vec::new());
     if let Some(text) = header.values.get(ENTRY) {
         let what = "the metadata entry _quantization_metadata";
         let parsed: Value = serde_json::from_str(text).map_err(|source| WeightsError::BadJson {
@@ -84,9 +84,12 @@ pub(super) fn collect(path: &Path, map: &[u8], header: &Header) -> Result<BTreeM
             return Err(wrong("no object `layers`".into(), "one with an entry for each quantised layer"));
         };
         for (layer, stated) in layers {
-            // A layer that lies in another file has its statement there, too.
-            let Some(stem) = stem_of(layer, header) else { continue };
-            statements.insert(stem, read(stated).map_err(|fault| fault.of(path, layer))?);
+            let statement = read(stated).map_err(|fault| fault.of(path, layer))?;
+            match stems_of(layer).into_iter().find(|stem| header.entries.contains_key(&format!("{stem}weight"))) {
+                Some(stem) => drop(statements.insert(stem, statement)),
+                // Where it lies in another file, that one states it, too.
+                None => elsewhere.push(layer.clone()),
+            }
         }
     }
     for (key, entry) in &header.entries {
@@ -112,20 +115,19 @@ pub(super) fn collect(path: &Path, map: &[u8], header: &Header) -> Result<BTreeM
         })?;
         statements.insert(stem.to_owned(), statement);
     }
-    Ok(statements)
+    Ok((statements, elsewhere))
 }
 
-/// What stands in front of a stated layer's `weight` in this file.
-fn stem_of(layer: &str, header: &Header) -> Option<String> {
+/// What may stand in front of a stated layer's `weight`.
+pub(crate) fn stems_of(layer: &str) -> [String; 4] {
     let bare = layer.strip_suffix(".weight").unwrap_or(layer);
-    let stems = [
+    [
         format!("{bare}."),
         // What tools leave out in front of the transformer's keys.
         format!("{TRANSFORMER}{bare}."),
         format!("{}.", bare.strip_prefix(TRANSFORMER).unwrap_or(bare)),
         format!("{}.", bare.strip_prefix("model.").unwrap_or(bare)),
-    ];
-    stems.into_iter().find(|stem| header.entries.contains_key(&format!("{stem}weight")))
+    ]
 }
 
 /// What is wrong with a statement.

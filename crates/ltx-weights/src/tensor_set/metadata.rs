@@ -3,10 +3,13 @@
 //! Must not know what an entry means.
 
 use super::TensorSet;
-use crate::{GgufFault, Result, WeightsError, weight_file::WeightFile};
-use ltx_types::json::joined;
+use crate::{GgufFault, Result, WeightsError, entries::shown, weight_file::WeightFile};
+use ltx_types::json::{Contradiction, joined};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
 
 /// The entry that holds a checkpoint's configuration.
 const CONFIG: &str = "config";
@@ -23,40 +26,87 @@ impl TensorSet {
         self.files.get(*file).filter(|_| key.starts_with(prefix))?.metadata(entry)
     }
 
-    /// A metadata entry that holds JSON, of the first file that has it.
-    ///
-    /// # Errors
-    /// It is not JSON.
-    pub fn json(&self, entry: &'static str) -> Result<Option<Value>> {
-        let Some((file, text)) = self.files.iter().find_map(|file| Some((file, file.metadata(entry)?))) else {
-            return Ok(None);
-        };
-        let parsed = serde_json::from_str(text);
-        parsed.map(Some).map_err(|source| WeightsError::BadJson { file: file.path.clone(), what: entry, source })
+    /// What each file states under an entry, in their order; what a language model sees images with does not speak for it.
+    pub fn each_metadata<'a>(&'a self, entry: &'a str) -> impl Iterator<Item = (&'a Path, &'a str)> {
+        self.speaking().filter_map(move |file| Some((file.path.as_path(), file.metadata(entry)?)))
     }
 
-    /// Metadata entries that begin with `head`, the rest of each name with its value, of the first file that has any. Arrays are
-    /// not among them.
-    pub fn metadata_under<'a>(&'a self, head: &str) -> Vec<(&'a str, &'a str)> {
-        let under = |file: &'a WeightFile| -> Vec<(&'a str, &'a str)> {
-            let names = file.header.values.keys().chain(file.header.texts.keys());
-            names.filter_map(|name| Some((name.strip_prefix(head)?, file.metadata(name)?))).collect()
+    /// The files that hold a tensor whose key begins so.
+    pub fn files_with<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a Path> {
+        let holds = move |file: &&WeightFile| {
+            let mut from = file.header.entries.range(prefix.to_owned()..);
+            from.next().is_some_and(|(key, _)| key.starts_with(prefix))
         };
-        self.files.iter().map(under).find(|found| !found.is_empty()).unwrap_or_default()
+        self.files.iter().filter(holds).map(|file| file.path.as_path())
+    }
+
+    /// The files whose headers speak for the model.
+    pub(crate) fn speaking(&self) -> impl Iterator<Item = &WeightFile> {
+        self.files.iter().filter(|file| !file.is_vision())
+    }
+
+    /// A metadata entry that all files which have it state alike.
+    ///
+    /// # Errors
+    /// Two files state it differently.
+    pub fn agreed(&self, entry: &str) -> Result<Option<&str>> {
+        let mut found: Option<(&WeightFile, &str)> = None;
+        for (file, text) in self.speaking().filter_map(|file| Some((file, file.metadata(entry)?))) {
+            match found {
+                Some((first, known)) if !says_the_same(known, text) => {
+                    return Err(differ((first, file), entry, [known, text].map(|text| Value::from(shown(text)))));
+                }
+                Some(_) => {}
+                None => found = Some((file, text)),
+            }
+        }
+        Ok(found.map(|(_, text)| text))
+    }
+
+    /// A metadata entry that holds JSON, joined of all files that have it: what only one of them states is stated.
+    ///
+    /// # Errors
+    /// It is not JSON, or two files state an entry of it differently.
+    pub fn json(&self, entry: &'static str) -> Result<Option<Value>> {
+        let stated = self.speaking().filter_map(|file| Some((file.path.clone(), file.metadata(entry)?)));
+        let parsed = stated.map(|(file, text)| match serde_json::from_str(text) {
+            Ok(value) => Ok((file, value)),
+            Err(source) => Err(WeightsError::BadJson { file, what: entry, source }),
+        });
+        join_all(parsed)
+    }
+
+    /// Metadata entries that begin with `head`, the rest of each name with its value, of all files. Arrays are not among them.
+    ///
+    /// # Errors
+    /// Two files state one differently.
+    pub fn metadata_under<'a>(&'a self, head: &str) -> Result<Vec<(&'a str, &'a str)>> {
+        let mut found: BTreeMap<&str, (&WeightFile, &str)> = BTreeMap::new();
+        for file in self.speaking() {
+            let names = file.header.values.keys().chain(file.header.texts.keys());
+            for (name, text) in names.filter_map(|name| Some((name.strip_prefix(head)?, file.metadata(name)?))) {
+                let (first, known) = *found.entry(name).or_insert((file, text));
+                if !says_the_same(known, text) {
+                    let values = [known, text].map(|text| Value::from(shown(text)));
+                    return Err(differ((first, file), &format!("{head}{name}"), values));
+                }
+            }
+        }
+        Ok(found.into_iter().map(|(name, (_, text))| (name, text)).collect())
     }
 
     /// Names of arrays of the metadata that begin with `head`, in any file.
-    pub fn arrays_under(&self, head: &str) -> Vec<&str> {
-        let names = self.files.iter().flat_map(|file| file.header.arrays.keys());
+    pub fn arrays_under(&self, head: &str) -> BTreeSet<&str> {
+        let names = self.speaking().flat_map(|file| file.header.arrays.keys());
         names.filter(|name| name.starts_with(head)).map(String::as_str).collect()
     }
 
     /// An array of texts in the metadata of a GGUF file.
     ///
     /// # Errors
-    /// The entry is no array of texts, or one of them is not UTF-8.
+    /// Two files state it differently, the entry is no array of texts, or one of them is not UTF-8.
     pub fn texts(&self, entry: &str) -> Result<Option<Vec<&str>>> {
-        let Some((file, array)) = self.array(entry) else { return Ok(None) };
+        let Some((file, array)) = self.array(entry)? else { return Ok(None) };
         let texts = array.texts(file.map.all());
         let texts = texts.ok_or_else(|| bad_array(file, GgufFault::Value, entry, "no array of texts"))?;
         let all: Option<Vec<&str>> = texts.into_iter().collect();
@@ -66,15 +116,24 @@ impl TensorSet {
     /// An array of numbers in the metadata of a GGUF file; truths are 0 and 1.
     ///
     /// # Errors
-    /// The entry is no array of numbers.
+    /// Two files state it differently, or the entry is no array of numbers.
     pub fn numbers(&self, entry: &str) -> Result<Option<Vec<f64>>> {
-        let Some((file, array)) = self.array(entry) else { return Ok(None) };
+        let Some((file, array)) = self.array(entry)? else { return Ok(None) };
         let numbers = array.numbers(file.map.all());
         numbers.map(Some).ok_or_else(|| bad_array(file, GgufFault::Value, entry, "no array of numbers"))
     }
 
-    fn array(&self, entry: &str) -> Option<(&WeightFile, &crate::gguf::Array)> {
-        self.files.iter().find_map(|file| Some((file, file.header.arrays.get(entry)?)))
+    /// An array that all files which have it state alike.
+    fn array(&self, entry: &str) -> Result<Option<(&WeightFile, &crate::gguf::Array)>> {
+        let mut all = self.speaking().filter_map(|file| Some((file, file.header.arrays.get(entry)?)));
+        let Some((first, array)) = all.next() else { return Ok(None) };
+        match all.find(|(file, other)| !array.is_as(first.map.all(), (other, file.map.all()))) {
+            None => Ok(Some((first, array))),
+            Some((file, other)) => {
+                let values = [array, other].map(|array| Value::from(format!("a list of {}", array.count())));
+                Err(differ((first, file), entry, values))
+            }
+        }
     }
 
     /// The bytes of a tensor that holds no numbers but a file of its own, stored as `U8`.
@@ -106,27 +165,45 @@ impl TensorSet {
             Ok(value) => Ok((file, value)),
             Err(source) => Err(WeightsError::BadJson { file, what: "the metadata entry config", source }),
         });
-        let mut found: Option<(PathBuf, Value)> = None;
-        for config in parsed.chain(self.configs.iter().cloned().map(Ok)) {
-            let (file, config) = config?;
-            let Some((first, so_far)) = &mut found else {
-                found = Some((file, config));
-                continue;
-            };
-            joined(so_far, config).map_err(|contradiction| WeightsError::ConfigsDiffer {
-                first: first.clone(),
-                second: file,
-                contradiction: Box::new(contradiction),
-            })?;
-        }
+        let found = join_all(parsed.chain(self.configs.iter().cloned().map(Ok)))?;
         let missing = || WeightsError::MissingMetadata { file: self.path.clone(), entry: CONFIG };
-        found.map(|(_, config)| config).ok_or_else(missing)
+        found.ok_or_else(missing)
     }
 
     /// Files that hold what a language model sees images with, and nothing else.
     pub fn vision_files(&self) -> impl Iterator<Item = &Path> {
         self.files.iter().filter(|file| file.is_vision()).map(|file| file.path.as_path())
     }
+}
+
+/// Configurations of one model joined, each with the file that states it.
+fn join_all(all: impl Iterator<Item = Result<(PathBuf, Value)>>) -> Result<Option<Value>> {
+    let mut found: Option<(PathBuf, Value)> = None;
+    for config in all {
+        let (file, config) = config?;
+        let Some((first, so_far)) = &mut found else {
+            found = Some((file, config));
+            continue;
+        };
+        joined(so_far, config).map_err(|contradiction| WeightsError::ConfigsDiffer {
+            first: first.clone(),
+            second: file,
+            contradiction: Box::new(contradiction),
+        })?;
+    }
+    Ok(found.map(|(_, config)| config))
+}
+
+/// Whether two texts of one entry are the same text, or the same number.
+fn says_the_same(first: &str, second: &str) -> bool {
+    let number = |text: &str| text.parse::<f64>().ok();
+    first == second || number(first).is_some_and(|first| number(second) == Some(first))
+}
+
+fn differ((first, second): (&WeightFile, &WeightFile), entry: &str, [one, other]: [Value; 2]) -> WeightsError {
+    let contradiction = Contradiction { entry: entry.to_owned(), first: one, second: other };
+    let (first, second) = (first.path.clone(), second.path.clone());
+    WeightsError::ConfigsDiffer { first, second, contradiction: Box::new(contradiction) }
 }
 
 fn bad_array(file: &WeightFile, fault: GgufFault, entry: &str, found: &str) -> WeightsError {

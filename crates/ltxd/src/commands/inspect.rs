@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     if arguments.plan {
-        return plan::print((&arguments.files, &arguments.loras.loras), &arguments.clip, arguments.json, level);
+        return plan::print((&arguments.files, &arguments.loras), &arguments.clip, arguments.json, level);
     }
     let mut complete = true;
     let together = arguments.together || !arguments.loras.loras.is_empty();
@@ -89,7 +89,7 @@ fn print(Inspected { path, kind, formats, version, sizes, absent, notes, report 
     }
     line("all", report.total);
     for lora in &report.loras {
-        let LoraReport { file, name, weights, ranks, scales, used, audio, idle, .. } = lora;
+        let LoraReport { file, name, weights, ranks, scales, used, audio, idle, notes, .. } = lora;
         let ranks = if ranks.0 == ranks.1 { ranks.0.to_string() } else { format!("{} to {}", ranks.0, ranks.1) };
         let scales = if scales.0 == scales.1 { scales.0.to_string() } else { format!("{} to {}", scales.0, scales.1) };
         let (file, strengths) = (file.display(), lora.strengths());
@@ -98,6 +98,7 @@ fn print(Inspected { path, kind, formats, version, sizes, absent, notes, report 
         if let Some(idle) = idle {
             println!("    it changes nothing: {idle}");
         }
+        notes.iter().for_each(|note| println!("    {note}"));
         line("  used", *used);
         if *audio != Tally::default() {
             line("  audio, left on disk", *audio);

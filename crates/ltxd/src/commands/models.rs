@@ -36,7 +36,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 struct Stock {
     here: u64,
     missing: u64,
-    /// Whether a missing file's size is not known.
+    /// What is missing of files whose size is about known.
+    about: u64,
+    /// Whether a missing file's size is not even that.
     unknown: bool,
     files_missing: usize,
     files: usize,
@@ -49,7 +51,8 @@ impl Stock {
         Self {
             here: here.filter_map(|item| item.bytes).sum(),
             missing: missing.iter().filter_map(|item| item.bytes).sum(),
-            unknown: missing.iter().any(|item| item.bytes.is_none()),
+            about: missing.iter().filter_map(|item| item.about_bytes()).sum(),
+            unknown: missing.iter().any(|item| item.bytes.or(item.about_bytes()).is_none()),
             files_missing: missing.len(),
             files: items.len(),
         }
@@ -57,8 +60,9 @@ impl Stock {
 
     /// What is here and what is missing, for people.
     fn sentence(&self) -> String {
-        let (here, missing) = (human(self.here), human(self.missing));
-        let missing = match (self.unknown, self.missing) {
+        let about = if self.about > 0 { "about " } else { "" };
+        let (here, missing) = (human(self.here), format!("{about}{}", human(self.missing + self.about)));
+        let missing = match (self.unknown, self.missing + self.about) {
             (false, _) => format!("{missing} missing"),
             (true, 0) => "what is missing is of unknown size".to_owned(),
             (true, _) => format!("more than {missing} missing"),
@@ -88,7 +92,8 @@ fn print(library: &ModelLibrary, manifest: &Manifest) {
         println!("    also called: {}", manifest.aliases.join(", "));
     }
     for item in &items {
-        let bytes = item.bytes.map_or_else(|| "size unknown".to_owned(), human);
+        let about = || item.about_bytes().map(|bytes| format!("about {}", human(bytes)));
+        let bytes = item.bytes.map(human).or_else(about).unwrap_or_else(|| "size unknown".to_owned());
         let name = item.name.map(|name| format!(", {name} where a request names it")).unwrap_or_default();
         let strength = item.strengths.map(|strengths| format!("{name}, strength {strengths}")).unwrap_or_default();
         let place = match (&item.here, &item.file.source) {
@@ -104,7 +109,7 @@ fn print(library: &ModelLibrary, manifest: &Manifest) {
                 format!("{place}{elsewhere}")
             }
         };
-        println!("    {:<12} {bytes:>12}  {place}{strength}", item.part.replace('_', " "));
+        println!("    {:<12} {bytes:>13}  {place}{strength}", item.part.replace('_', " "));
     }
     if stock.files_missing > 0
         && items.iter().any(|item| item.here == Whereabouts::Missing && item.file.source.is_some())
@@ -125,7 +130,8 @@ fn as_json(library: &ModelLibrary, manifest: &Manifest) -> Value {
         "description": manifest.description,
         "state": stock.state(),
         "here_bytes": stock.here,
-        "missing_bytes": (!stock.unknown).then_some(stock.missing),
+        "missing_bytes": (!stock.unknown && stock.about == 0).then_some(stock.missing),
+        "about_missing_bytes": (!stock.unknown && stock.about > 0).then_some(stock.missing + stock.about),
         "files": items.iter().map(|item| file_as_json(library, item)).collect::<Vec<_>>(),
     })
 }
@@ -146,6 +152,7 @@ pub(super) fn file_as_json(library: &ModelLibrary, item: &Item<'_>) -> Value {
         "commit": source.and_then(|source| library.places().pins.of(source)).map(|pinned| pinned.commit.as_str()),
         "files": source.map(names).unwrap_or_default(),
         "bytes": item.bytes,
+        "about_bytes": item.about_bytes(),
         "name": item.name,
         "strength": item.strengths.map(|strengths| strengths.first),
         "stage_2_strength": item.strengths.map(|strengths| strengths.second),
@@ -160,13 +167,19 @@ mod tests {
     fn what_is_missing_is_said_as_far_as_it_is_known() {
         let stock = |here, missing, unknown| {
             let files_missing = if here > 0 { 1 } else { 2 };
-            Stock { here, missing, unknown, files_missing, files: 2 }.sentence()
+            Stock { here, missing, about: 0, unknown, files_missing, files: 2 }.sentence()
         };
+        let about = |missing, unknown| {
+            Stock { here: 0, missing, about: 25_000_000_000, unknown, files_missing: 2, files: 2 }.sentence()
+        };
+        assert_eq!(about(0, false), "not on this machine: about 25.0 GB missing");
+        assert_eq!(about(1_000_000_000, false), "not on this machine: about 26.0 GB missing");
+        assert_eq!(about(0, true), "not on this machine: more than about 25.0 GB missing");
         assert_eq!(stock(0, 0, true), "not on this machine: what is missing is of unknown size");
         assert_eq!(stock(0, 5_000_000, true), "not on this machine: more than 5.0 MB missing");
         assert_eq!(stock(2_000, 5_000_000, false), "in part on this machine: 2.0 kB here, 5.0 MB missing");
         assert_eq!(stock(2_000, 0, true), "in part on this machine: 2.0 kB here, what is missing is of unknown size");
-        let here = Stock { here: 2_000, missing: 0, unknown: false, files_missing: 0, files: 2 };
+        let here = Stock { here: 2_000, missing: 0, about: 0, unknown: false, files_missing: 0, files: 2 };
         assert_eq!(here.sentence(), "here, 2.0 kB");
     }
 }

@@ -25,7 +25,8 @@ fn made(request: &Request, folder: &Path, more: &[&str]) -> Vec<Value> {
 #[test_case("ltx-2.3-tiny", 2; "two stages")]
 #[test_case("ltxv-tiny", 1; "of a family that draws its images")]
 fn each_clip_is_what_a_run_of_its_own_makes(model: &str, stages: usize) {
-    let request = good().with("model", model).with("height", 64).with("stages", stages).with("end-image", end_picture());
+    let request =
+        good().with("model", model).with("height", 64).with("stages", stages).with("end-image", end_picture());
     let folders = [scratch(), scratch()];
     let [together, alone] = folders.each_ref().map(|folder| folder.path());
     let found = made(&request.clone().without("seed"), together, &["--seeds=5,3"]);

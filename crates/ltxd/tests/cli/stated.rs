@@ -5,7 +5,7 @@
 
 use crate::support::{
     command::{BAD_INPUT, DONE, ltxd, run},
-    files::{checkpoint, gemma, scratch, start_picture, text},
+    files::{checkpoint, gemma, repository, scratch, start_picture, text, upscaler},
     node::Node,
     request::{Request, good},
 };
@@ -127,6 +127,44 @@ fn files_beside_a_models_name_are_refused() {
         refused_here(&["--text-encoder", "gemma", "--upscaler", "x2.safetensors", "--component", "vae.safetensors"]);
     let fields: Vec<_> = found.iter().map(|(field, _)| field.as_str()).collect();
     assert_eq!(fields, ["component", "text_encoder", "upscaler"]);
+}
+
+/// What counts in a second stage says nothing where there is none, beside a path as beside a name.
+#[test]
+fn files_and_strengths_of_a_second_stage_need_one() {
+    let lora = text(&repository("crates/ltx-pipeline/tests/data/tiny-distilled-lora.safetensors"));
+    let bare = || {
+        good()
+            .without("models-dir")
+            .with("model", checkpoint())
+            .with("text-encoder", gemma())
+            .with("schedule", "distilled")
+    };
+    let both = |request: Request| request.with("lora", format!("{lora}=0.5,1"));
+    for request in [both(bare()), both(good())] {
+        let told = run(ltxd(&request.words())).with(BAD_INPUT).said();
+        assert!(
+            told.contains("lora: ") && told.contains("=0.5,1") && told.contains("there is no second stage"),
+            "{told}"
+        );
+        assert!(told.contains("nearest legal: ") && told.contains("=0.5\n"), "{told}");
+    }
+    let told = run(ltxd(&both(bare().with("upscaler", upscaler())).words())).with(BAD_INPUT).said();
+    assert!(told.contains("upscaler: ") && told.contains("ask for stages 2") && told.contains("lora: "), "{told}");
+    // Each is read in two stages.
+    let two = both(bare().with("upscaler", upscaler()).with("stages", 2).with("width", 128).with("height", 128));
+    assert_eq!(frames_of(two).1["loras"][0]["stage_2_strength"], 1.0);
+    let plan = [
+        "inspect",
+        "--plan",
+        &checkpoint(),
+        &gemma(),
+        "--width=64",
+        "--height=64",
+        "--frames=9",
+        &format!("--lora={lora}=0.5,1"),
+    ];
+    assert!(run(ltxd(&plan)).with(BAD_INPUT).said().contains("there is no second stage"));
 }
 
 #[test]

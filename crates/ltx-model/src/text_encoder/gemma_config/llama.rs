@@ -4,7 +4,7 @@
 //!
 //! Must not know files.
 
-use super::{GemmaConfig, layers};
+use super::{GemmaConfig, layers, sizes::Size};
 use crate::config::{Entries, positive};
 use ltx_nn::{NnError, Result};
 use ltx_types::json::{Contradiction, joined};
@@ -26,6 +26,15 @@ pub struct LlamaKeys {
     pub bos: Option<u32>,
     /// The id of `<pad>`, likewise.
     pub pad: Option<u32>,
+}
+
+/// What positions of global layers are divided by in a file that does not say it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct UnstatedFactor {
+    /// By how much.
+    pub factor: f64,
+    /// The published model that has the file's sizes, if one has.
+    pub size: Option<&'static str>,
 }
 
 /// Layers of the 27B model, which divides scores otherwise.
@@ -113,6 +122,22 @@ impl LlamaKeys {
             put("rope_parameters", ropes);
         }
         Ok(entries)
+    }
+
+    /// What global layers divide positions by where no key says it: as the published model of these sizes does. Nothing where a key
+    /// says it, or no published model has these sizes.
+    ///
+    /// # Errors
+    /// A size that is no whole number.
+    pub fn unstated_factor(&self) -> Result<Option<UnstatedFactor>> {
+        if ["type", "factor"].iter().any(|key| self.values.contains_key(&format!("rope.scaling.{key}"))) {
+            return Ok(None);
+        }
+        let number = |key: &str| Ok::<_, NnError>(self.whole(key)?.unwrap_or(0));
+        let widths = [number("embedding_length")?, number("feed_forward_length")?, number("attention.key_length")?];
+        let heads = [number("attention.head_count")?, number("attention.head_count_kv")?];
+        let size = Size::of(number("block_count")?, widths, heads);
+        Ok(Some(UnstatedFactor { factor: size.map_or(1.0, |size| size.factor), size: size.map(|size| size.name) }))
     }
 
     fn check(&self) -> Result<()> {
@@ -250,6 +275,16 @@ impl GemmaConfig {
         for (key, entry) in needed.chain([("rope.freq_base", "rope_parameters")]) {
             if !entries.contains_key(entry) {
                 return Err(NnError::unsupported(format!("gemma3.{key}"), "absent", "a number"));
+            }
+        }
+        if let Some(UnstatedFactor { factor, .. }) = keys.unstated_factor()?
+            && factor != 1.0
+        {
+            let ropes = entries.get_mut("rope_parameters").and_then(|ropes| ropes.as_object_mut());
+            if let Some(ropes) = ropes {
+                let global = ropes.entry("full_attention").or_insert_with(|| json!({}));
+                global["rope_type"] = json!("linear");
+                global["factor"] = json!(factor);
             }
         }
         if !entries.contains_key("query_pre_attn_scalar") {

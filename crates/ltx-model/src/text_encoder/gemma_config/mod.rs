@@ -12,7 +12,7 @@ mod sizes;
 mod stated;
 
 pub use generation::{AttentionSizes, Generation};
-pub use llama::LlamaKeys;
+pub use llama::{LlamaKeys, UnstatedFactor};
 pub use rope::Rope;
 pub use sizes::GemmaShapes;
 

@@ -27,8 +27,8 @@ pub struct GemmaShapes {
 }
 
 /// A published size, and what its shapes do not show.
-struct Size {
-    name: &'static str,
+pub(super) struct Size {
+    pub(super) name: &'static str,
     layers: usize,
     hidden: usize,
     inner: usize,
@@ -39,10 +39,10 @@ struct Size {
     scalar: usize,
     window: usize,
     /// By which positions of global layers are divided.
-    factor: f64,
+    pub(super) factor: f64,
 }
 
-const SIZES: [Size; 4] = [
+static SIZES: [Size; 4] = [
     Size {
         name: "1B",
         layers: 26,
@@ -94,6 +94,15 @@ const SIZES: [Size; 4] = [
 ];
 
 impl Size {
+    /// The published size with these layers, widths (of the stream, inside, of a head) and heads (of queries, of keys).
+    pub(super) fn of(layers: u64, widths: [u64; 3], heads: [u64; 2]) -> Option<&'static Self> {
+        let all = |size: &Self| {
+            let own = [size.hidden, size.inner, size.head, size.heads, size.key_heads].map(|count| count as u64);
+            size.layers as u64 == layers && own[..3] == widths && own[3..] == heads
+        };
+        SIZES.iter().find(|size| all(size))
+    }
+
     fn shows(&self, shapes: &GemmaShapes) -> bool {
         let Self { layers, hidden, inner, heads, key_heads, head, .. } = *self;
         let all = (layers, hidden, inner, heads * head, key_heads * head, head);
@@ -112,7 +121,7 @@ impl GemmaConfig {
             let found = format!("{layers} layers of width {hidden}, {inner} inside, and states no configuration");
             let supported = format!(
                 "the sizes of Gemma-3 {}, or a config.json beside the file",
-                SIZES.map(|size| size.name).join(", ")
+                SIZES.iter().map(|size| size.name).collect::<Vec<_>>().join(", ")
             );
             return Err(NnError::unsupported("the text encoder", found, supported));
         };

@@ -189,6 +189,35 @@ fn llama_cpp_states_the_12b_configuration() {
     assert!(config.is_global(0) && !config.is_global(1));
 }
 
+#[test]
+fn a_file_that_says_nothing_of_scaling_has_the_published_sizes_factor() {
+    let mut silent = keys();
+    silent.values.retain(|key, _| !key.starts_with("rope.scaling."));
+    assert_eq!(silent.unstated_factor().unwrap(), Some(UnstatedFactor { factor: 8.0, size: Some("12B") }));
+    assert_eq!(GemmaConfig::from_llama(&silent).unwrap(), GemmaConfig::from_llama(&keys()).unwrap());
+    let sized = |layers: &str, width: &str, inner: &str, heads: [&str; 2], head: &str| {
+        let mut keys = silent.clone();
+        let all = [("block_count", layers), ("embedding_length", width), ("feed_forward_length", inner)];
+        let heads =
+            [("attention.head_count", heads[0]), ("attention.head_count_kv", heads[1]), ("attention.key_length", head)];
+        for (key, value) in all.into_iter().chain(heads) {
+            keys.values.insert(key.to_owned(), value.to_owned());
+        }
+        keys.unstated_factor().unwrap().map(|found| (found.factor, found.size))
+    };
+    assert_eq!(sized("34", "2560", "10240", ["8", "4"], "256"), Some((8.0, Some("4B"))));
+    assert_eq!(sized("62", "5376", "21504", ["32", "16"], "128"), Some((8.0, Some("27B"))));
+    assert_eq!(sized("26", "1152", "6912", ["4", "1"], "256"), Some((1.0, Some("1B"))));
+    assert_eq!(sized("7", "48", "96", ["4", "2"], "16"), Some((1.0, None)));
+    // What is stated is obeyed.
+    for (key, value) in [("rope.scaling.type", "none"), ("rope.scaling.factor", "4")] {
+        let mut stated = silent.clone();
+        stated.values.insert(key.into(), value.into());
+        assert_eq!(stated.unstated_factor().unwrap(), None);
+        assert_ne!(GemmaConfig::from_llama(&stated).unwrap(), GemmaConfig::from_llama(&keys()).unwrap());
+    }
+}
+
 #[test_case("attention.head_count", None, "gemma3.attention.head_count is absent"; "missing")]
 #[test_case("attention.head_count", Some("many"), "gemma3.attention.head_count is many"; "no number")]
 #[test_case("attention.head_count", Some("2.5"), "whole number"; "half a head")]

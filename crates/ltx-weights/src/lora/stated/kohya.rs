@@ -23,6 +23,9 @@ pub(super) struct Kohya {
 }
 
 impl Kohya {
+    /// The entries that are read.
+    pub(super) const READ: [&str; 4] = ["ss_network_dim", "ss_network_alpha", "ss_network_module", "ss_network_args"];
+
     /// From the entries of a header; `None` where it has none of kohya's.
     pub(super) fn read<'a>(entry: impl Fn(&str) -> Option<&'a str>, problems: &mut Vec<LoraProblem>) -> Option<Self> {
         let (rank, alpha) = (entry("ss_network_dim"), entry("ss_network_alpha"));
@@ -91,6 +94,9 @@ impl Kohya {
                 None => Some("expected true or false".to_owned()),
             },
             name if OF_CONVOLUTIONS.contains(&name) => None,
+            name if is_factor(name) && !value.is_empty() && value.number() != Some(1.0) => {
+                Some("an argument that is not known here, and its name says how much the pairs count".to_owned())
+            }
             // block_dims, block_alphas, reg_dims, network_reg_alphas, …_dim of single layers.
             name => {
                 self.by_layer |= !value.is_empty()
@@ -115,6 +121,13 @@ impl Kohya {
     pub(super) fn leaves_alpha_to_tensors(&self) -> bool {
         self.by_layer
     }
+}
+
+/// Whether an argument's name says that pairs are multiplied by it; what scales training is none.
+fn is_factor(name: &str) -> bool {
+    let training = ["dropout", "norm", "lr", "use_scalar"];
+    ["scale", "scaling", "strength", "multiplier"].iter().any(|word| name.contains(word))
+        && !training.iter().any(|word| name.contains(word))
 }
 
 fn states(text: &str) -> bool {

@@ -5,14 +5,19 @@
 //! entries in the header itself; PEFT's `adapter_config.json` beside an `adapter_model.safetensors`; kohya's
 //! `ss_network_alpha`. Where none says anything, the scale is 1. Two that say different things are an error.
 //!
+//! Any other entry of the header whose name or content says that it is about how much pairs count is refused by name; what else is
+//! not known is said.
+//!
 //! Must not know which weights the pairs belong to.
 
 mod json;
 mod kohya;
+mod others;
 mod pattern;
 mod peft;
 
 use super::{kinds, names::Component, problem::LoraProblem};
+use crate::entries::shown;
 use json::Json;
 use kohya::Kohya;
 use peft::PeftConfig;
@@ -53,6 +58,8 @@ type Entries<'a> = Vec<(&'a str, &'a Json)>;
 pub(super) struct Stated {
     configs: Vec<Config>,
     kohya: Option<Kohya>,
+    /// What is said of entries that nothing is made of.
+    pub(super) notes: Vec<String>,
 }
 
 /// One configuration of PEFT's.
@@ -104,9 +111,9 @@ impl Stated {
     pub(super) fn read(path: &Path, entries: &[(&str, &str)]) -> (Self, Vec<LoraProblem>) {
         let (mut stated, mut problems) = (Self::default(), Vec::new());
         let entry = |name: &str| entries.iter().find(|(found, _)| *found == name).map(|(_, text)| *text);
-        if let Some(mark) = kinds::reference(entries.iter().map(|(name, _)| *name)) {
-            let found = entry(mark).unwrap_or_default().chars().take(60).collect();
-            problems.push(LoraProblem::NeedsReference { entry: mark.to_owned(), found });
+        let reference = kinds::reference(entries.iter().copied());
+        if let Some((mark, text)) = reference {
+            problems.push(LoraProblem::NeedsReference { entry: mark.to_owned(), found: shown(text) });
         }
         for name in CONFIGURATIONS {
             let Some(text) = entry(name) else { continue };
@@ -119,6 +126,12 @@ impl Stated {
             stated.configs.push(Config { place: place.to_owned(), component: None, peft, capped: true });
         }
         stated.kohya = Kohya::read(entry, &mut problems);
+        for (name, text) in entries.iter().filter(|(name, _)| !is_read(name) && !kinds::is_reference(name)) {
+            match others::look_at(name, text) {
+                Ok(note) => stated.notes.extend(note),
+                Err(problem) => problems.push(problem),
+            }
+        }
         if let Some(beside) = beside(path) {
             let place = format!("{}:", beside.file_name().unwrap_or_default().to_string_lossy());
             match read_beside(&beside) {
@@ -168,6 +181,22 @@ impl Stated {
             let peft = PeftConfig::read(&place, &entries, problems);
             self.configs.push(Config { place, component: component.flatten(), peft, capped: false });
         }
+    }
+
+    /// What is wrong with patterns that match no layer; of each its component, and all of its names.
+    pub(super) fn unmatched(&self, layers: &[(Component, Vec<String>)]) -> Vec<LoraProblem> {
+        let of_config = |config: &Config| {
+            let counts = |component: &Component| config.component.is_none_or(|of| of == *component);
+            let names: Vec<_> =
+                layers.iter().filter(|(component, _)| counts(component)).map(|(_, names)| names.clone()).collect();
+            let unmatched = config.peft.unmatched(&names);
+            unmatched.into_iter().map(|(entry, found)| LoraProblem::Stated {
+                entry: format!("{} {entry}", config.place),
+                found: shown(&found),
+                why: "this pattern matches no layer of the file; write a layer as its tensors are called, or take it out".into(),
+            }).collect::<Vec<_>>()
+        };
+        self.configs.iter().flat_map(of_config).collect()
     }
 
     /// What the product of a pair is multiplied by, the strength apart.
@@ -260,6 +289,11 @@ impl Stated {
         }
         Ok(())
     }
+}
+
+/// Whether an entry of the header is read above.
+fn is_read(name: &str) -> bool {
+    CONFIGURATIONS.contains(&name) || ONE_BY_ONE.contains(&name) || Kohya::READ.contains(&name)
 }
 
 fn near(first: f64, second: f64, tolerance: f64) -> bool {

@@ -1,9 +1,12 @@
 //! Patterns by which PEFT gives layers a rank or an alpha of their own: the first one that matches a layer's name, or its end
 //! behind a dot, counts. Source: `get_pattern_key` of PEFT.
 //!
+//! A pattern that is a layer's name alone may have in front what files have in front of names (`diffusion_model.`).
+//!
 //! Must not know what the values mean.
 
 use super::json::Json;
+use crate::lora::names::bare;
 use regex::{Regex, RegexBuilder};
 
 /// The most bytes that a compiled pattern may take, and as many again while it is matched.
@@ -38,8 +41,14 @@ enum Matcher {
 impl Matcher {
     fn matches(&self, text: &str, name: &str) -> bool {
         match self {
-            Self::Plain => ends_in(text, name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')),
-            Self::Whole => text.strip_prefix('^').and_then(|text| ends_in(text, name)).is_some_and(str::is_empty),
+            Self::Plain => {
+                let whole = || ends_in(bare(text), name).is_some_and(str::is_empty);
+                ends_in(text, name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')) || whole()
+            }
+            Self::Whole => {
+                let text = text.strip_prefix('^').unwrap_or(text);
+                [text, bare(text)].into_iter().any(|text| ends_in(text, name).is_some_and(str::is_empty))
+            }
             Self::Regex(regex) => regex.is_match(name),
         }
     }
@@ -82,10 +91,23 @@ impl Patterns {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// The patterns that match no layer; each layer by all of its names.
+    pub(super) fn unmatched<'a>(&'a self, layers: &'a [Vec<String>]) -> impl Iterator<Item = &'a str> {
+        let matches =
+            |pattern: &Pattern| layers.iter().flatten().any(|name| pattern.matcher.matches(&pattern.text, name));
+        self.0.iter().filter(move |pattern| !matches(pattern)).map(|pattern| pattern.text.as_str())
+    }
 }
 
 /// What stands before the end of a name that a plain pattern matches.
 fn ends_in<'a>(text: &str, name: &'a str) -> Option<&'a str> {
+    if let (Some(end), Some(last)) = (text.chars().next_back(), name.chars().next_back())
+        && end != '.'
+        && end != last
+    {
+        return None;
+    }
     let length = text.chars().filter(|c| *c != '\\').count();
     let start = name.chars().count().checked_sub(length)?;
     let (rest, end) = name.split_at(name.char_indices().nth(start).map_or(name.len(), |(at, _)| at));
@@ -150,11 +172,24 @@ mod tests {
             (r#"{".*attn1.*": 4}"#, Some(4.0)),
             (r#"{"attn2.to_q|attn1.to_q": 4}"#, Some(4.0)),
             (r#"{"attn1": 4}"#, None),
+            (r#"{"diffusion_model.transformer_blocks.10.attn1.to_q": 4}"#, Some(4.0)),
+            (r#"{"^transformer.transformer_blocks.10.attn1.to_q": 4}"#, Some(4.0)),
+            (r#"{"base_model.model.transformer_blocks\\.10\\.attn1\\.to_q": 4}"#, Some(4.0)),
+            (r#"{"diffusion_model.attn1.to_q": 4}"#, None),
+            (r#"{"diffusion_model.transformer_blocks.1.attn1.to_q": 4}"#, None),
             ("null", None),
             ("{}", None),
         ] {
             assert_eq!(find(json, name), expected, "{json}");
         }
+    }
+
+    #[test]
+    fn patterns_that_match_no_layer_are_told() {
+        let json = r#"{"to_q": 4, "attn1.to_q": 8, "attn2.to_q": 2, "^to_q": 1, "blocks\\.\\d+\\.ff": 3}"#;
+        let patterns = Patterns::read(&serde_json::from_str(json).unwrap()).unwrap();
+        let layers = [vec!["transformer_blocks.0.attn1.to_q".to_owned(), "lora_unet".to_owned()]];
+        assert_eq!(patterns.unmatched(&layers).collect::<Vec<_>>(), ["attn2.to_q", "^to_q", "blocks\\.\\d+\\.ff"]);
     }
 
     #[test]

@@ -157,6 +157,14 @@ impl PeftConfig {
         }
     }
 
+    /// The entry and the text of every pattern that matches none of a file's layers.
+    pub(super) fn unmatched(&self, layers: &[Vec<String>]) -> Vec<(&'static str, String)> {
+        let of = |entry: &'static str, patterns: &Patterns| {
+            patterns.unmatched(layers).map(|text| (entry, text.to_owned())).collect::<Vec<_>>()
+        };
+        [of("rank_pattern", &self.rank_pattern), of("alpha_pattern", &self.alpha_pattern)].concat()
+    }
+
     /// Whether it is of a kind that has an alpha, without saying which.
     pub(super) fn lacks_alpha(&self) -> bool {
         self.rank.is_some() || !self.rank_pattern.is_empty() || !self.alpha_pattern.is_empty() || self.root

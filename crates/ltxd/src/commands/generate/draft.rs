@@ -9,7 +9,7 @@ use ltx_catalog::{Manifest, ModelLibrary};
 use ltx_policy::{Ask, ModelNames};
 use ltx_types::{
     Defaults, FieldError, Flow, FramePosition, GenerationDraft, ImageInput, ImageSource, LoraStrengths, LoraUse,
-    Method, ModelFiles, Schedule, Strength,
+    Method, ModelFiles, Schedule, Stages, Strength,
 };
 use std::path::{Path, PathBuf};
 
@@ -128,8 +128,15 @@ impl Arguments {
             Ok(loras) => draft.loras = loras,
             Err(found) => draft.faults.extend(found),
         }
-        if let Model::Named { .. } = model {
-            draft.faults.extend(self.files_in_vain());
+        match model {
+            Model::Named { .. } => draft.faults.extend(self.files_in_vain()),
+            Model::File { .. } if draft.stages == Stages::One && !stages => {
+                draft.faults.extend(self.upscaler_in_vain());
+            }
+            Model::File { .. } => {}
+        }
+        if !stages {
+            draft.faults.extend(self.loras.unread(draft.stages));
         }
         // Policy takes a single frame for the length's fault; here that is said before policy is asked.
         if both && draft.frames < 2 {
@@ -150,6 +157,12 @@ impl Arguments {
                 "is not read: a model's name stands for the files of its manifest; say its path instead of the name";
             Some(FieldError::new(field, file?.display(), rule))
         })
+    }
+
+    /// An upscaler beside a path, where there are no stages that it stands between.
+    fn upscaler_in_vain(&self) -> Option<FieldError> {
+        let rule = "is not read: one stage has no upscaler; leave it out, or ask for stages 2";
+        Some(FieldError::new("upscaler", self.upscaler.as_ref()?.display(), rule))
     }
 
     /// The start image at the first frame, the end image at the last.

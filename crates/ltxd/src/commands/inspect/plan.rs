@@ -5,13 +5,14 @@
 use crate::{
     commands::generate::ComputeFlags,
     forecast::{Forecast, Unknown},
+    lora::LoraFlags,
     memory::{self, MemoryFlag},
 };
 use anyhow::{Context, Result};
 use ltx_nn::Level;
 use ltx_pipeline::{Engine, EngineOptions, PlanShape, official_defaults, told_apart};
 use ltx_types::{
-    FrameCount, FramePosition, Generation, ImageInput, ImageSource, LoraChoice, Method, ModelFiles, ModelRules,
+    FieldErrors, FrameCount, FramePosition, Generation, ImageInput, ImageSource, Method, ModelFiles, ModelRules,
     Overrides, PixelShape, Schedule, Stages, Strength,
 };
 use serde_json::Value;
@@ -73,15 +74,16 @@ impl Clip {
 }
 
 pub(super) fn print(
-    (files, loras): (&[PathBuf], &[LoraChoice]),
+    (files, loras): (&[PathBuf], &LoraFlags),
     clip: &Clip,
     json: bool,
     level: Level,
 ) -> Result<ExitCode> {
     let stages = Stages::try_from(clip.stages)?;
+    FieldErrors::none(loras.unread(stages).collect())?;
     let (compute, memory) = (clip.compute.compute(level)?, clip.memory.said());
     let options = EngineOptions { compute: compute.clone(), memory, previews: false, ..EngineOptions::default() };
-    let files = ModelFiles { loras: loras.to_vec(), ..told_apart(files)? };
+    let files = ModelFiles { loras: loras.loras.clone(), ..told_apart(files)? };
     let engine = Engine::open(&files, options).context("the model cannot be used")?;
     let sizes = engine.rules().sizes;
     let pixels = PixelShape { width: clip.width.unwrap_or(0), height: clip.height.unwrap_or(0) };

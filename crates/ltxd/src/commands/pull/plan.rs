@@ -28,6 +28,23 @@ pub(super) struct Step {
     pub(super) files: Vec<Planned>,
 }
 
+/// How much there is to fetch, as far as that is known.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct About {
+    pub(super) bytes: u64,
+    /// Whether some of them are about known.
+    pub(super) is_about: bool,
+    /// Whether there is more, of no known size.
+    pub(super) unknown: bool,
+}
+
+impl About {
+    /// All of it, where some is about known and none is not.
+    pub(super) fn whole(&self) -> Option<u64> {
+        (self.is_about && !self.unknown).then_some(self.bytes)
+    }
+}
+
 /// One published file.
 #[derive(Clone)]
 pub(super) struct Planned {
@@ -58,6 +75,27 @@ impl Plan<'_> {
             .filter(|file| !file.again)
             .map(|file| file.missing)
             .sum()
+    }
+
+    /// What is to be fetched as far as it is known: bytes, whether some of them are about known, whether some are not.
+    pub(super) fn about(&self) -> About {
+        let mut about = About::default();
+        for (item, step) in self.models.iter().flat_map(|model| &model.items) {
+            let files: Vec<_> = step.files.iter().filter(|file| !file.again).collect();
+            let known: Option<u64> = files.iter().map(|file| file.missing).sum();
+            match (known, item.about_bytes()) {
+                (Some(known), _) => about.bytes += known,
+                (None, Some(bytes)) => {
+                    about.bytes += bytes;
+                    about.is_about = true;
+                }
+                (None, None) => {
+                    about.bytes += files.iter().filter_map(|file| file.missing).sum::<u64>();
+                    about.unknown = true;
+                }
+            }
+        }
+        about
     }
 
     /// # Errors

@@ -4,7 +4,7 @@
 
 use super::{
     Pull, is_here,
-    plan::{ModelPlan, Plan, Planned, Step},
+    plan::{About, ModelPlan, Plan, Planned, Step},
     size,
 };
 use crate::commands::models::file_as_json;
@@ -24,15 +24,14 @@ impl Pull<'_> {
                 self.print(item, step);
             }
         }
-        match (self.arguments.dry_run, plan.missing_bytes()) {
-            (true, Some(bytes)) => println!("to fetch in all: {}", size(Some(bytes))),
-            (true, None) => {
-                let known = plan.steps_to_fetch().flat_map(|(step, _)| &step.files).filter(|file| !file.again);
-                let known = known.filter_map(|file| file.missing).sum();
-                println!("to fetch in all: {} and what has no known size", size(Some(known)));
-            }
-            (false, bytes) => println!("fetched: {}; in {}", size(bytes), self.hub.cache().root().display()),
+        if !self.arguments.dry_run {
+            println!("fetched: {}; in {}", size(plan.missing_bytes()), self.hub.cache().root().display());
+            return;
         }
+        let About { bytes, is_about, unknown } = plan.about();
+        let about = if is_about { "about " } else { "" };
+        let more = if unknown { " and what has no known size" } else { "" };
+        println!("to fetch in all: {about}{}{more}", size(Some(bytes)));
     }
 
     fn print(&self, item: &Item<'_>, step: &Step) {
@@ -43,10 +42,13 @@ impl Pull<'_> {
             let place = item.here.path().map(|path| path.display().to_string());
             let place = place.or_else(|| Some(format!("missing: {}", self.library.own_place(item.file)?.display())));
             let state = if is_here(&item.here) { "here" } else { "" };
-            println!("    {part:<12} {state:<8} {:>10}  {}{name}", size(item.bytes), place.unwrap_or_default());
+            println!("    {part:<12} {state:<8} {:>13}  {}{name}", size(item.bytes), place.unwrap_or_default());
             return;
         }
         let repository = item.file.source.as_ref().map(|source| source.repository.as_str()).unwrap_or_default();
+        let about = item.about_bytes().filter(|_| step.files.iter().any(|file| file.bytes.is_none()));
+        let about = about.map(|bytes| format!("about {}", size(Some(bytes))));
+        let mut of_folder = about.clone().filter(|_| step.files.len() > 1);
         for Planned { path, bytes, missing, again, .. } in &step.files {
             let rest = match (bytes, missing) {
                 (Some(bytes), Some(missing)) if missing < bytes => {
@@ -55,7 +57,10 @@ impl Pull<'_> {
                 _ => String::new(),
             };
             let again = if *again { "  (the same as above)" } else { "" };
-            println!("    {part:<12} {would:<8} {:>10}  {repository}/{path}{name}{rest}{again}", size(*bytes));
+            let all = of_folder.take().map(|about| format!("  ({about} in all)")).unwrap_or_default();
+            let own = about.clone().filter(|_| bytes.is_none() && step.files.len() == 1);
+            let bytes = own.unwrap_or_else(|| size(*bytes));
+            println!("    {part:<12} {would:<8} {bytes:>13}  {repository}/{path}{name}{rest}{all}{again}");
         }
     }
 
@@ -68,6 +73,7 @@ impl Pull<'_> {
             "dry_run": self.arguments.dry_run,
             "cache": self.hub.cache().root(),
             "bytes": plan.missing_bytes(),
+            "about_bytes": plan.about().whole(),
             "notes": plan.notes,
             "models": models.collect::<Vec<_>>(),
         })

@@ -13,14 +13,19 @@ fn path(file: impl std::fmt::Display) -> Request {
     good().with("model", file).with("schedule", "distilled").with("text-encoder", gemma())
 }
 
+/// A request for the tiny one in two stages.
+fn two_stages() -> Request {
+    path(checkpoint()).with("stages", 2).with("width", 128).with("height", 128)
+}
+
 #[test_case(path(checkpoint()), DONE, &[]; "is allowed")]
 #[test_case(path(checkpoint()).without("schedule"), BAD_INPUT, &["schedule", "dev", "distilled"]; "without schedule")]
 #[test_case(path(checkpoint()).without("text-encoder"), BAD_INPUT, &["text.encoder"]; "without text encoder")]
-#[test_case(path(checkpoint()).with("stages", 2).with("width", 128).with("height", 128), BAD_INPUT,
+#[test_case(two_stages(), BAD_INPUT,
     &["stages", "upscaler"]; "two stages without upscaler")]
-#[test_case(path(checkpoint()).with("upscaler", checkpoint()), BAD_INPUT,
+#[test_case(two_stages().with("upscaler", checkpoint()), BAD_INPUT,
     &["configuration", "LatentUpsampler"]; "upscaler is a checkpoint")]
-#[test_case(path(checkpoint()).with("upscaler", "/nonexistent/up.safetensors"), FAILED,
+#[test_case(two_stages().with("upscaler", "/nonexistent/up.safetensors"), FAILED,
     &[r"/nonexistent/up\.safetensors"]; "upscaler is missing")]
 #[test_case(path("/nonexistent/ltx.safetensors"), FAILED, &[r"/nonexistent/ltx\.safetensors"]; "missing")]
 #[test_case(path(gemma()), BAD_INPUT, &["tiny/gemma", "Gemma", "--text-encoder"]; "is a text encoders folder")]

@@ -23,7 +23,8 @@ const TINY: &str = r"ltx-2\.3-tiny-dev\.safetensors";
     "of the second stage counts nowhere in a clip of one")]
 #[test_case("/nonexistent/a.safetensors=0,1", DONE, &["changes nothing: it counts in the second stage"];
     "of the second stage is missing and not needed")]
-#[test_case("/nonexistent/a.safetensors=0.5,1", FAILED, &[r"/nonexistent/a\.safetensors"]; "of both stages is missing")]
+#[test_case("/nonexistent/a.safetensors=0.5,1", BAD_INPUT, &[r"/nonexistent/a\.safetensors=0\.5,1", "no second stage"];
+    "of both stages in a clip of one")]
 #[test_case("{made}/lora.safetensors=0", DONE, &["changes nothing: its strength is 0"]; "strength is nought")]
 #[test_case("{made}/lora.safetensors=1,2,3", BAD_INPUT, &["--lora", "2,3", "second stage"]; "has three strengths")]
 #[test_case("{made}/lora.safetensors=0,1000", BAD_INPUT, &["--lora", "1000", r"nearest: 100\b"]; "second strength is 1000")]

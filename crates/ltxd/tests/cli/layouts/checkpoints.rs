@@ -5,7 +5,7 @@
 
 use super::{assert_says, generated, inspected, plain, refused};
 use crate::support::{
-    command::DONE,
+    command::{BAD_INPUT, DONE},
     files::{checkpoint, gemma, scratch, text},
     gguf::{self, Entry},
     published::{Parts, ROOT, data, parts, save, tiny, under, write, write_as},
@@ -151,6 +151,58 @@ fn files_that_contradict_each_other_are_refused_by_both_names() {
     assert_eq!(of_files(&[&whole, &fine]).1, plain());
 }
 
+/// Parts in files that state these versions.
+fn versioned(folder: &Path, versions: [Option<&str>; 3]) -> Vec<String> {
+    let Parts { transformer, connectors, projection, vae, config } = parts();
+    let sections = [&["transformer"][..], &[], &["vae"]];
+    let tensors = [transformer, [connectors, projection].concat(), vae];
+    let names = ["transformer.safetensors", "connectors.safetensors", "vae.safetensors"];
+    let file = |((tensors, sections), (name, version)): ((Vec<Tensor>, &[&str]), (&str, Option<&str>))| {
+        let stated: Map<String, Value> =
+            sections.iter().map(|name| ((*name).to_owned(), config[*name].clone())).collect();
+        let mut metadata = Map::new();
+        if !stated.is_empty() {
+            metadata.insert("config".into(), Value::Object(stated).to_string().into());
+        }
+        if let Some(version) = version {
+            metadata.insert("model_version".into(), version.into());
+        }
+        write_as(folder, name, tensors, metadata)
+    };
+    tensors.into_iter().zip(sections).zip(names.into_iter().zip(versions)).map(file).collect()
+}
+
+#[test]
+fn the_transformers_version_counts_in_whatever_order_the_files_are_named() {
+    let (folder, plain) = (scratch(), plain());
+    let orders = [[0, 1, 2], [2, 1, 0], [1, 2, 0]];
+    // A VAE of another version decides how images are compressed, which is said, and nothing else.
+    for transformer in [Some("2.3.0"), None] {
+        let files = versioned(folder.path(), [transformer, None, Some("2.5.0")]);
+        for order in orders {
+            let mut flags = vec![("image-crf", "33"), ("text-encoder", "")];
+            let gemma = gemma();
+            flags[1].1 = &gemma;
+            flags.push(("model", &files[order[0]]));
+            flags.extend(order[1..].iter().map(|number| ("component", files[*number].as_str())));
+            let (said, frames) = generated(&flags);
+            assert_eq!(frames, plain, "{transformer:?} {order:?}");
+            assert_says(&said, &["vae.safetensors", "model_version 2.5.0", "images are compressed"]);
+        }
+    }
+    // Parts of two models.
+    for versions in
+        [[Some("2.3.0"), Some("2.5.0"), None], [None, Some("2.5.0"), None], [Some("2.4.0"), Some("2.3.0"), None]]
+    {
+        let files = versioned(folder.path(), versions);
+        for order in orders {
+            let files: Vec<&str> = order.iter().map(|number| files[*number].as_str()).collect();
+            let said = refused_files(&files);
+            assert_says(&said, &["connectors.safetensors", "transformer.safetensors", "model_version"]);
+        }
+    }
+}
+
 #[test]
 fn entries_of_the_configuration_are_obeyed_or_refused() {
     let folder = scratch();
@@ -180,6 +232,42 @@ fn entries_of_the_configuration_are_obeyed_or_refused() {
         ("", "refiner", json!({})),
     ] {
         assert_says(&changed(section, entry, value), &["changed.safetensors", entry]);
+    }
+}
+
+#[test]
+fn entries_of_a_header_are_known_refused_or_said() {
+    let folder = scratch();
+    let stating = |entry: &str, text: &str| {
+        let mut file = tiny();
+        file.metadata.insert(entry.into(), text.into());
+        save(folder.path(), "stating.safetensors", &file.to_bytes())
+    };
+    let made = |file: &str| generated(&[("model", file), ("text-encoder", &gemma())]);
+    let (said, frames) = made(&stating("license", "LTX-2.x Community License"));
+    assert_eq!((said.contains("license"), frames), (false, plain()));
+    let odd = stating("mood", "calm");
+    assert_says(&made(&odd).0, &["stating.safetensors", "mood is calm: not known here"]);
+    assert_says(&inspected(&odd, DONE).0, &["mood is calm: not known here"]);
+    for (entry, text) in [("lora_scale", "0.5"), ("quantization_config", r#"{"bits": 4}"#)] {
+        let said = refused(&[("model", &stating(entry, text)), ("text-encoder", &gemma())]);
+        assert_says(&said, &["stating.safetensors", entry, "take it out"]);
+    }
+    let layers = json!({"format_version": "1.0", "layers": {"transformer_blocks.99.attn1.to_q": {"format": "nvfp4"}}});
+    let lost = stating("_quantization_metadata", &layers.to_string());
+    let said = refused(&[("model", &lost), ("text-encoder", &gemma())]);
+    assert_says(&said, &["stating.safetensors", "transformer_blocks.99.attn1.to_q", "no file holds"]);
+    assert_says(&inspected(&lost, DONE).0, &["transformer_blocks.99.attn1.to_q", "in no file here"]);
+    let Parts { transformer, connectors, .. } = parts();
+    let all = [transformer, connectors].concat();
+    for (entry, value) in [
+        ("ltxv.something", Entry::Whole(5)),
+        ("general.quantization_version", Entry::Whole(3)),
+        ("ltxv.scale", Entry::Real(0.5)),
+    ] {
+        let metadata = [("general.architecture", Entry::Text("ltxv".into())), (entry, value)];
+        let file = save(folder.path(), "stating.gguf", &gguf::file(&metadata, &all));
+        assert_says(&inspected(&file, BAD_INPUT).0, &["stating.gguf", entry]);
     }
 }
 

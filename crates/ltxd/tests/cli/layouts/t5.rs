@@ -6,7 +6,7 @@ use super::{assert_says, generated, refused};
 use crate::support::{
     files::{repository, scratch, text},
     gguf::{self, Entry},
-    published::save,
+    published::{save, write_as},
     safetensors::{File, Tensor},
 };
 use serde_json::Value;
@@ -128,4 +128,47 @@ fn a_configuration_beside_it_agrees_or_is_refused() {
     save(folder.path(), "config.json", other.as_bytes());
     let said = refused(&[("model", &model()), ("text-encoder", &file)]);
     assert_says(&said, &["t5.gguf", "eos_token_id"]);
+}
+
+/// T5 in safetensors whose header states this configuration, with one beside it.
+fn stating(folder: &std::path::Path, header: &Value, beside: Option<&Value>) -> String {
+    let tensors = File::read(repository("models/ltxv-tiny/text_encoder/model.safetensors")).tensors;
+    let mut metadata = serde_json::Map::new();
+    metadata.insert("config".into(), header.to_string().into());
+    let file = write_as(folder, "t5.safetensors", tensors, metadata);
+    let source = repository("models/ltxv-tiny/tokenizer/tokenizer.json");
+    fs::copy(source, folder.join("tokenizer.json")).expect("room for a file");
+    if let Some(config) = beside {
+        save(folder, "config.json", config.to_string().as_bytes());
+    }
+    file
+}
+
+#[test]
+fn a_header_and_the_configuration_beside_it_agree_or_are_refused() {
+    let bytes = fs::read(repository("models/ltxv-tiny/text_encoder/config.json")).unwrap();
+    let config: Value = serde_json::from_slice(&bytes).unwrap();
+    let mut other = config.clone();
+    other["layer_norm_epsilon"] = 0.5.into();
+    let folder = scratch();
+    let plain = with(&text(&repository("models/ltxv-tiny/text_encoder")));
+    assert_eq!(with(&stating(folder.path(), &config, Some(&config))), plain);
+    let folder = scratch();
+    assert_eq!(with(&stating(folder.path(), &config, None)), plain);
+    for (header, beside) in [(&other, &config), (&config, &other)] {
+        let folder = scratch();
+        let file = stating(folder.path(), header, Some(beside));
+        let said = refused(&[("model", &model()), ("text-encoder", &file)]);
+        assert_says(&said, &["t5.safetensors", "config.json", "layer_norm_epsilon", "0.5"]);
+    }
+}
+
+#[test]
+fn settings_beside_a_tokenizer_are_obeyed_or_refused() {
+    let bytes = fs::read(repository("models/ltxv-tiny/text_encoder/config.json")).unwrap();
+    let folder = scratch();
+    let file = stating(folder.path(), &serde_json::from_slice(&bytes).unwrap(), None);
+    save(folder.path(), "tokenizer_config.json", br#"{"sp_model_kwargs": {"alpha": 0.1, "enable_sampling": true}}"#);
+    let said = refused(&[("model", &model()), ("text-encoder", &file)]);
+    assert_says(&said, &["tokenizer_config.json", "sp_model_kwargs"]);
 }

@@ -7,7 +7,8 @@ use crate::support::{
     command::DONE,
     files::{checkpoint, gemma, repository, scratch, text},
     gguf::{self, Entry},
-    published::{data, llama_gguf, llama_metadata, llama_tensors, mmproj, one_file, save},
+    published::{data, llama_gguf, llama_metadata, llama_tensors, mmproj, one_file, save, write_as},
+    safetensors::File,
 };
 use serde_json::{Value, json};
 use std::{fs, path::Path};
@@ -85,6 +86,104 @@ fn what_lies_beside_a_gguf_agrees_or_is_refused() {
     save(folder.path(), "tokenizer.json", tokenizer.replacen("\"\u{2581}a\": ", "\"\u{2581}QQ\": ", 1).as_bytes());
     assert!(tokenizer.contains("\"\u{2581}a\": "), "the tokenizer is written otherwise");
     assert_says(&refused_with(&file), &["tokenizer.json", "gemma.gguf"]);
+}
+
+/// The tiny Gemma's language model in two GGUF files, each with this metadata.
+fn in_two(folder: &Path, first: &[(&str, Entry)], second: &[(&str, Entry)]) -> String {
+    let mut tensors = llama_tensors(Path::new(&gemma()));
+    let rest = tensors.split_off(tensors.len() / 2);
+    save(folder, "g-00001-of-00002.gguf", &gguf::file(first, &tensors));
+    save(folder, "g-00002-of-00002.gguf", &gguf::file(second, &rest));
+    text(folder)
+}
+
+#[test]
+fn files_that_state_different_configurations_are_refused_by_both_names() {
+    let folder = scratch();
+    let all = llama_metadata(Path::new(&gemma()));
+    let only = [("general.architecture", Entry::Text("gemma3".into()))];
+    assert_eq!(with(&in_two(folder.path(), &all, &all)).1, plain());
+    assert_eq!(with(&in_two(folder.path(), &all, &only)).1, plain());
+    assert_eq!(with(&in_two(folder.path(), &only, &all)).1, plain());
+    for (key, value) in [
+        ("gemma3.rope.scaling.factor", Entry::Real(4.0)),
+        ("gemma3.attention.sliding_window", Entry::Whole(7)),
+        ("tokenizer.ggml.bos_token_id", Entry::Whole(3)),
+        ("tokenizer.ggml.scores", Entry::Reals(vec![0.0; 560])),
+    ] {
+        let mut other = all.clone();
+        other.retain(|(name, _)| *name != key);
+        other.push((key, value));
+        for [first, second] in [[&all, &other], [&other, &all]] {
+            let said = refused_with(&in_two(folder.path(), first, second));
+            assert_says(&said, &["g-00001-of-00002.gguf", "g-00002-of-00002.gguf", key]);
+        }
+    }
+}
+
+/// The tiny Gemma's folder, its weights in files with this metadata, each with a part of the tensors.
+fn stating(folder: &Path, files: &[&[(&str, &Value)]], beside: Option<&Value>) -> String {
+    let whole = File::read(Path::new(&gemma()).join("model.safetensors"));
+    let count = whole.tensors.len().div_ceil(files.len());
+    for (number, (stated, tensors)) in files.iter().zip(whole.tensors.chunks(count)).enumerate() {
+        let metadata = stated.iter().map(|(entry, config)| ((*entry).to_owned(), config.to_string().into())).collect();
+        write_as(folder, &format!("model-{number}.safetensors"), tensors.to_vec(), metadata);
+    }
+    fs::copy(Path::new(&gemma()).join("tokenizer.json"), folder.join("tokenizer.json")).expect("room for a file");
+    if let Some(config) = beside {
+        save(folder, "config.json", config.to_string().as_bytes());
+    }
+    text(folder)
+}
+
+#[test]
+fn every_place_that_states_a_configuration_states_the_same() {
+    let config: Value = serde_json::from_slice(&fs::read(Path::new(&gemma()).join("config.json")).unwrap()).unwrap();
+    let mut other = config.clone();
+    other["text_config"]["rope_scaling"]["factor"] = json!(4.0);
+    let five: Value = serde_json::from_slice(&fs::read(data("gemma-transformers5-config.json")).unwrap()).unwrap();
+    let made = |files: &[&[(&str, &Value)]], beside: Option<&Value>| {
+        let folder = scratch();
+        with(&stating(folder.path(), files, beside)).1
+    };
+    let plain = plain();
+    assert_eq!(made(&[&[("gemma_config", &config)], &[("gemma_config", &config)]], None), plain);
+    assert_eq!(made(&[&[("gemma_config", &config), ("config", &five)]], None), plain);
+    let refused = |files: &[&[(&str, &Value)]], beside: Option<&Value>| {
+        let folder = scratch();
+        refused_with(&stating(folder.path(), files, beside))
+    };
+    let said = refused(&[&[("gemma_config", &config)], &[("gemma_config", &other)]], None);
+    assert_says(&said, &["model-0.safetensors", "model-1.safetensors", "rope_scaling.factor", "8", "4"]);
+    let said = refused(&[&[("config", &config)], &[("config", &other)]], None);
+    assert_says(&said, &["model-0.safetensors", "model-1.safetensors", "rope_scaling.factor"]);
+    assert_says(&refused(&[&[("gemma_config", &config), ("config", &other)]], None), &["factor", "8", "4"]);
+    assert_says(&refused(&[&[("gemma_config", &config)]], Some(&other)), &["config.json", "factor", "8", "4"]);
+}
+
+#[test]
+fn a_gguf_that_says_nothing_of_scaling_is_said_to() {
+    let folder = scratch();
+    let source = Path::new(&gemma()).to_owned();
+    let mut metadata = llama_metadata(&source);
+    metadata.retain(|(name, _)| !name.starts_with("gemma3.rope.scaling."));
+    let file = save(folder.path(), "gemma.gguf", &gguf::file(&metadata, &llama_tensors(&source)));
+    let note = ["gemma.gguf", "gemma3.rope.scaling.factor", "taken as 1"];
+    assert_says(&with(&file).0, &note);
+    assert_says(&inspected(&file, DONE).0, &note);
+    assert!(!with(&save(folder.path(), "whole.gguf", &llama_gguf(&source))).0.contains("rope.scaling"));
+}
+
+#[test_case(json!({"sp_model_kwargs": {"enable_sampling": true}}), "sp_model_kwargs"; "sampled pieces")]
+#[test_case(json!({"add_something": true}), "add_something"; "something added")]
+#[test_case(json!({"bos_token": "<pad>"}), "bos_token"; "another beginning")]
+#[test_case(json!({"add_bos_token": false}), "add_bos_token"; "no beginning")]
+fn settings_that_give_other_tokens_are_refused(settings: Value, entry: &str) {
+    let folder = scratch();
+    let config = fs::read(Path::new(&gemma()).join("config.json")).unwrap();
+    let encoder = folder_with(&config, folder.path());
+    save(folder.path(), "tokenizer_config.json", settings.to_string().as_bytes());
+    assert_says(&refused_with(&encoder), &["tokenizer_config.json", entry]);
 }
 
 #[test_case("tokenizer.ggml.model", Entry::Text("gpt2".into()); "another tokenizer")]

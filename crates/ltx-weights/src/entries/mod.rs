@@ -1,0 +1,163 @@
+//! Entries of headers: every one is obeyed where it is read, known to change nothing, refused by name where its name says that it
+//! counts, or said.
+//!
+//! Must not know what an entry that is read means.
+
+pub(crate) mod known;
+
+use crate::{
+    Result, TensorSet, WeightsError,
+    names::official_ltx,
+    quantised::stems_of,
+    vocabulary::{is_audio, is_duration, is_vision},
+};
+use std::path::Path;
+
+/// Words in the name of an entry by which it may change what weights are.
+const COUNTS: [&str; 6] = ["alpha", "scale", "scaling", "strength", "multiplier", "rank"];
+/// Those by which the entry of a checkpoint may.
+const CONFIGURES: [&str; 4] = ["quant", "config", "rotation", "convrot"];
+/// Of those, the words of which 1 changes nothing.
+const FACTORS: [&str; 4] = ["scale", "scaling", "strength", "multiplier"];
+/// The version of ggml's blocks that are read.
+const BLOCKS_VERSION: &str = "2";
+/// What is shown of an entry's text.
+const SHOWN: usize = 60;
+
+/// Whether a name says that the entry counts: the word by which it does.
+pub(crate) fn telling(name: &str) -> Option<&'static str> {
+    let name = name.to_ascii_lowercase();
+    COUNTS.into_iter().find(|word| name.contains(word))
+}
+
+fn configures(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    CONFIGURES.iter().any(|word| name.contains(word))
+}
+
+/// Whether an entry states nothing, or a factor of 1.
+pub(crate) fn says_nothing(name: &str, text: &str) -> bool {
+    let text = text.trim();
+    let lower = text.to_ascii_lowercase();
+    let factor = || {
+        let name = name.to_ascii_lowercase();
+        FACTORS.iter().any(|word| name.contains(word)) && !name.contains("alpha") && text.parse() == Ok(1.0)
+    };
+    ["", "none", "null", "false", "{}", "[]"].contains(&lower.as_str()) || factor()
+}
+
+/// An entry's text as it is shown.
+pub(crate) fn shown(text: &str) -> String {
+    let mut shown: String = text.chars().take(SHOWN).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    shown
+}
+
+impl TensorSet {
+    /// Looks at every entry of the files' headers, of which checkpoints and text encoders are; what is not known here is said.
+    ///
+    /// # Errors
+    /// An entry that nobody here knows and whose name says that it counts, an entry of the architecture's own that is read by nobody
+    /// here, or a version of quantised blocks that is not read.
+    pub fn check_entries(&self) -> Result<Vec<String>> {
+        let mut notes = Vec::new();
+        for file in self.speaking() {
+            let architecture = file.metadata("general.architecture");
+            let own = |name: &str| {
+                let head = |head: &str| name.strip_prefix(head).is_some_and(|rest| rest.starts_with('.'));
+                architecture.is_some_and(head) || head("ltxv")
+            };
+            let header = &file.header;
+            let names = header.values.keys().chain(header.texts.keys()).chain(header.arrays.keys());
+            for name in names {
+                let text = file.metadata(name).unwrap_or("a list");
+                let refused = |expected: &str| {
+                    let (entry, found, expected) = (name.clone(), shown(text), expected.to_owned());
+                    Err(WeightsError::Entry { file: file.path.clone(), entry, found, expected })
+                };
+                let path = file.path.display();
+                let unknown = "no entry of this name: what it changes is not known here; take it out of the header";
+                match name.as_str() {
+                    "general.quantization_version" if text == BLOCKS_VERSION => {}
+                    "general.quantization_version" => {
+                        return refused(
+                            "2, the version of ggml's blocks that is read: take the file as converters write it today",
+                        );
+                    }
+                    name if own(name) && architecture.is_some_and(known::is_read_architecture) => {}
+                    name if known::is_read(name) || known::is_idle(name) || says_nothing(name, text) => {}
+                    name if known::is_said(name) => {
+                        notes.push(format!(
+                            "{path}: header entry {name} is {}: what each layer states counts",
+                            shown(text)
+                        ));
+                    }
+                    name if own(name) || telling(name).is_some() || configures(name) => return refused(unknown),
+                    name => {
+                        notes.push(format!(
+                            "{path}: header entry {name} is {}: not known here, and left alone",
+                            shown(text)
+                        ));
+                    }
+                }
+            }
+        }
+        Ok(notes)
+    }
+}
+
+impl TensorSet {
+    /// Layers whose quantisation a file states and that no file holds: the file, the first of them, and how many. What is left on
+    /// disk here (audio, vision) need not be there.
+    pub fn stated_in_vain(&self) -> Vec<(&Path, &str, usize)> {
+        let left = |layer: &str| is_audio(layer) || is_vision(layer) || is_duration(layer);
+        let is_here = |layer: &str| {
+            let keys = stems_of(layer).into_iter().map(|stem| format!("{stem}weight"));
+            keys.into_iter().any(|key| self.shape_of(&key).or_else(|| self.shape_of(&official_ltx(&key))).is_some())
+        };
+        let mut lost = Vec::new();
+        for file in self.speaking() {
+            let stated = file.header.stated_elsewhere.iter().map(String::as_str);
+            let mut of_file = stated.filter(|layer| !left(layer) && !is_here(layer));
+            if let Some(first) = of_file.next() {
+                lost.push((file.path.as_path(), first, 1 + of_file.count()));
+            }
+        }
+        lost
+    }
+
+    /// Refuses a set of files that is whole and in which the quantisation of a layer is stated that no file holds.
+    ///
+    /// # Errors
+    /// There is such a layer.
+    pub fn check_statements(&self) -> Result<()> {
+        match self.stated_in_vain().first() {
+            None => Ok(()),
+            Some((file, layer, count)) => Err(WeightsError::Quantisation {
+                file: (*file).to_owned(),
+                key: (*layer).to_owned(),
+                found: format!(
+                    "a statement in _quantization_metadata about a layer that no file holds ({count} in all)"
+                ),
+                expected: "the file that holds it, named as a component, or a header without it".to_owned(),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_tells_whether_its_entry_counts() {
+        for name in ["lora_scale", "LoRA_alpha", "networkAlphas", "strength", "Rank"] {
+            assert!(telling(name).is_some(), "{name}");
+        }
+        assert!(["format", "trigger_word", "model_version"].iter().all(|name| telling(name).is_none()));
+        assert!(says_nothing("scale", "1.0") && says_nothing("alpha", "") && says_nothing("strength", "None"));
+        assert!(!says_nothing("alpha", "1") && !says_nothing("scale", "0.5") && !says_nothing("rank", "1"));
+    }
+}

@@ -1,0 +1,74 @@
+//! Entries of a LoRA file's header that no rule here reads: those that change nothing are known by name, those whose name or content
+//! says how much pairs count are refused, others are said.
+//!
+//! Must not know what the entries that are read mean.
+
+use super::json::Json;
+use crate::{
+    entries::{known, says_nothing, shown, telling},
+    lora::problem::LoraProblem,
+};
+
+/// Entries of JSON that say how much pairs count, by the names that trainers have for them.
+const WORDS: [&str; 20] = [
+    "r",
+    "rank",
+    "ranks",
+    "lora_rank",
+    "network_dim",
+    "alpha",
+    "alphas",
+    "lora_alpha",
+    "network_alpha",
+    "network_alphas",
+    "rank_pattern",
+    "alpha_pattern",
+    "use_rslora",
+    "use_dora",
+    "scale",
+    "lora_scale",
+    "scaling",
+    "strength",
+    "lora_strength",
+    "multiplier",
+];
+
+/// A note on an entry, where there is something to say.
+///
+/// # Errors
+/// It says how much the pairs count, in a place that is not read.
+pub(super) fn look_at(name: &str, text: &str) -> Result<Option<String>, LoraProblem> {
+    if known::is_idle(name) || says_nothing(name, text) {
+        return Ok(None);
+    }
+    let refused = |why: &str| {
+        Err(LoraProblem::Stated { entry: format!("header entry {name}"), found: shown(text), why: why.to_owned() })
+    };
+    if telling(name).is_some() {
+        return refused(
+            "an entry that is not known here, and its name says how much the pairs count; state it as lora_alpha and r in \
+             lora_adapter_metadata, or take it out",
+        );
+    }
+    let stated = serde_json::from_str::<Json>(text).ok().filter(|json| matches!(json, Json::Object(_)));
+    if let Some(word) = stated.as_ref().and_then(word_in) {
+        return refused(&format!(
+            "it states {word}, and is no place that is read; move it to lora_adapter_metadata, or take it out"
+        ));
+    }
+    if known::is_of_a_record(name) {
+        return Ok(None);
+    }
+    Ok(Some(format!("header entry {name} is {}: not known here, and left alone", shown(text))))
+}
+
+/// The first entry of an object, or of an object in it, that says how much pairs count.
+fn word_in(json: &Json) -> Option<&str> {
+    let Json::Object(entries) = json else { return None };
+    let says = |(name, value): &&(String, Json)| {
+        let name = name.rsplit('.').next().unwrap_or(name);
+        WORDS.contains(&name) && !value.is_empty()
+    };
+    let own = entries.iter().find(says).map(|(name, _)| name.as_str());
+    own.or_else(|| entries.iter().find_map(|(_, value)| word_in(value)))
+}

@@ -1,0 +1,217 @@
+//! What headers state: two files that state one entry differently, entries that are known, refused or said, and statements about
+//! layers that no file holds.
+//!
+//! Must not know what an entry means.
+
+use ltx_weights::{TensorSet, WeightsError};
+use safetensors::{Dtype, serialize_to_file, tensor::TensorView};
+use serde_json::json;
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+};
+use tempfile::TempDir;
+
+const LAYER: &str = "model.diffusion_model.transformer_blocks.0.attn1.to_q";
+
+/// A safetensors file of one tensor with this header.
+fn file(folder: &Path, name: &str, key: &str, metadata: &[(&str, &str)]) -> PathBuf {
+    let bytes = [0; 8];
+    let view = TensorView::new(Dtype::F32, vec![1, 2], &bytes).unwrap();
+    let metadata: HashMap<String, String> =
+        metadata.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect();
+    let path = folder.join(name);
+    serialize_to_file([(key, view)], Some(metadata), &path).unwrap();
+    path
+}
+
+/// A value of a GGUF header.
+enum Value<'a> {
+    Text(&'a str),
+    Whole(u32),
+    Texts(&'a [&'a str]),
+}
+
+/// A GGUF file without tensors with this header.
+fn gguf(folder: &Path, name: &str, entries: &[(&str, Value<'_>)]) -> PathBuf {
+    let text = |text: &str| [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat();
+    let mut bytes = [b"GGUF".to_vec(), 3u32.to_le_bytes().to_vec(), 0u64.to_le_bytes().to_vec()].concat();
+    bytes.extend((entries.len() as u64).to_le_bytes());
+    for (key, value) in entries {
+        bytes.extend(text(key));
+        match value {
+            Value::Text(words) => bytes.extend([8u32.to_le_bytes().to_vec(), text(words)].concat()),
+            Value::Whole(number) => bytes.extend([4u32.to_le_bytes(), number.to_le_bytes()].concat()),
+            Value::Texts(words) => {
+                bytes.extend([9u32.to_le_bytes(), 8u32.to_le_bytes()].concat());
+                bytes.extend((words.len() as u64).to_le_bytes());
+                words.iter().for_each(|word| bytes.extend(text(word)));
+            }
+        }
+    }
+    bytes.resize(bytes.len().next_multiple_of(32), 0);
+    let path = folder.join(name);
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+/// Asserts that an error names both files, an entry and both values.
+fn differs<T>(found: Result<T, WeightsError>, entry: &str, values: [&str; 2]) {
+    let error = found.err().expect("it is refused");
+    assert!(matches!(error, WeightsError::ConfigsDiffer { .. }), "{error}");
+    let said = error.to_string();
+    for part in ["first.", "second.", entry].into_iter().chain(values) {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+#[test]
+fn two_files_state_an_entry_alike_or_are_refused() {
+    let folder = TempDir::new().unwrap();
+    let at = folder.path();
+    let both = |a: &[(&str, Value<'_>)], b: &[(&str, Value<'_>)]| {
+        TensorSet::open_files(&[gguf(at, "first.gguf", a), gguf(at, "second.gguf", b)]).unwrap()
+    };
+    let set = both(
+        &[("a.n", Value::Whole(8)), ("a.m", Value::Whole(1))],
+        &[("a.n", Value::Whole(8)), ("a.k", Value::Text("x"))],
+    );
+    assert_eq!(set.metadata_under("a.").unwrap(), [("k", "x"), ("m", "1"), ("n", "8")]);
+    assert_eq!(set.agreed("a.n").unwrap(), Some("8"));
+    let set = both(&[("a.n", Value::Whole(8))], &[("a.n", Value::Whole(4))]);
+    differs(set.metadata_under("a."), "a.n", ["8", "4"]);
+    differs(set.agreed("a.n"), "a.n", ["8", "4"]);
+    let (one, other) = (["a", "b"], ["a", "c"]);
+    let set = both(&[("a.t", Value::Texts(&one))], &[("a.t", Value::Texts(&one))]);
+    assert_eq!(set.texts("a.t").unwrap().unwrap(), one);
+    let set = both(&[("a.t", Value::Texts(&one))], &[("a.t", Value::Texts(&other))]);
+    differs(set.texts("a.t"), "a.t", ["a list of 2", "a list of 2"]);
+    let json = |first: &str, second: &str| {
+        let files = [
+            file(at, "first.safetensors", "a", &[("gemma_config", first)]),
+            file(at, "second.safetensors", "b", &[("gemma_config", second)]),
+        ];
+        TensorSet::open_files(&files).unwrap().json("gemma_config")
+    };
+    assert_eq!(json(r#"{"a": {"n": 8}}"#, r#"{"a": {"k": 1}}"#).unwrap(), Some(json!({"a": {"n": 8, "k": 1}})));
+    differs(json(r#"{"a": {"n": 8}}"#, r#"{"a": {"n": 4}}"#), "a.n", ["8", "4"]);
+}
+
+#[test]
+fn known_entries_say_nothing_new() {
+    for (entry, text) in [
+        ("format", "pt"),
+        ("license", "LTX-2.x Community License"),
+        ("encrypted_wandb_properties", "gAAAA"),
+        ("modelspec.title", "LTX"),
+        ("workflow", r#"{"nodes": [{"strength_model": 0.5}]}"#),
+        ("scale", "1"),
+        ("lora_alpha", ""),
+    ] {
+        let folder = TempDir::new().unwrap();
+        let set = TensorSet::open_file(&file(folder.path(), "a.safetensors", "a", &[(entry, text)])).unwrap();
+        assert_eq!(set.check_entries().unwrap(), [] as [String; 0], "{entry}");
+    }
+}
+
+#[test]
+fn entries_that_sound_as_if_they_counted_are_refused() {
+    for (entry, text) in [
+        ("lora_scale", "0.5"),
+        ("latent_scaling", "2"),
+        ("quantization_config", r#"{"bits": 4}"#),
+        ("transformer_config", r#"{"a": 1}"#),
+        ("rope_alpha", "2"),
+    ] {
+        let folder = TempDir::new().unwrap();
+        let set = TensorSet::open_file(&file(folder.path(), "a.safetensors", "a", &[(entry, text)])).unwrap();
+        let said = set.check_entries().unwrap_err().to_string();
+        assert!(
+            said.contains("a.safetensors: header entry") && said.contains(entry) && said.contains("take it out"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn other_entries_are_said() {
+    let folder = TempDir::new().unwrap();
+    let entries = [("mood", "calm"), ("quant_format", "int8-convrot")];
+    let set = TensorSet::open_file(&file(folder.path(), "a.safetensors", "a", &entries)).unwrap();
+    let notes = set.check_entries().unwrap().join("\n");
+    assert!(
+        notes.contains("a.safetensors: header entry mood is calm: not known here") && notes.contains("quant_format"),
+        "{notes}"
+    );
+}
+
+#[test]
+fn a_gguf_states_what_is_known_or_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let check = |entries: &[(&str, Value<'_>)]| {
+        let own = [("general.architecture", Value::Text("ltxv"))];
+        let entries: Vec<_> = own
+            .into_iter()
+            .chain(entries.iter().map(|(key, value)| {
+                (
+                    *key,
+                    match value {
+                        Value::Text(words) => Value::Text(words),
+                        Value::Whole(number) => Value::Whole(*number),
+                        Value::Texts(words) => Value::Texts(words),
+                    },
+                )
+            }))
+            .collect();
+        TensorSet::open_file(&gguf(folder.path(), "a.gguf", &entries)).unwrap().check_entries()
+    };
+    let published = [
+        ("general.quantization_version", Value::Whole(2)),
+        ("general.file_type", Value::Whole(15)),
+        ("general.quantized_by", Value::Text("Unsloth")),
+        ("general.base_model.0.name", Value::Text("LTX 2.3")),
+        ("general.tags", Value::Texts(&["video"])),
+        ("quantize.imatrix.file", Value::Text("imatrix.dat")),
+        ("mradermacher.quantize_version", Value::Whole(2)),
+        ("comfy.gguf.orig_shape.transformer_blocks.0.scale_shift_table", Value::Texts(&["9", "64"])),
+        ("license", Value::Text("LTX-2.x")),
+        ("split.count", Value::Whole(1)),
+    ];
+    assert_eq!(check(&published).unwrap(), [] as [String; 0]);
+    for (entry, value) in [
+        ("general.quantization_version", Value::Whole(3)),
+        ("ltxv.something", Value::Whole(5)),
+        ("ltxv.scale", Value::Text("0.5")),
+        ("general.lora_scale", Value::Text("0.5")),
+    ] {
+        let said = check(&[(entry, value)]).unwrap_err().to_string();
+        assert!(said.contains("a.gguf: header entry") && said.contains(entry), "{said}");
+    }
+    assert!(check(&[("mood", Value::Text("calm"))]).unwrap()[0].contains("mood"));
+}
+
+#[test]
+fn a_statement_about_a_layer_that_no_file_holds_is_told() {
+    let folder = TempDir::new().unwrap();
+    let stating = |layer: &str| {
+        let entry = json!({"format_version": "1.0", "layers": {layer: {"format": "float8_e4m3fn"}}}).to_string();
+        file(
+            folder.path(),
+            "stating.safetensors",
+            "vae.encoder.conv_in.conv.bias",
+            &[("_quantization_metadata", &entry)],
+        )
+    };
+    let other = file(folder.path(), "other.safetensors", &format!("{LAYER}.weight"), &[]);
+    let check = |files: &[PathBuf]| TensorSet::open_files(files).unwrap().check_statements();
+    for layer in [LAYER, "diffusion_model.transformer_blocks.0.attn1.to_q", "transformer_blocks.0.attn1.to_q"] {
+        assert!(check(&[stating(layer), other.clone()]).is_ok(), "{layer}");
+        let said = check(&[stating(layer)]).unwrap_err().to_string();
+        assert!(said.contains("stating.safetensors") && said.contains(layer) && said.contains("(1 in all)"), "{said}");
+    }
+    let audio = stating("model.diffusion_model.transformer_blocks.0.audio_attn1.to_q");
+    assert!(check(&[audio]).is_ok(), "audio is left on disk, and may be left out");
+    let set = TensorSet::open_files(&[stating("nosuch.layer")]).unwrap();
+    assert_eq!(set.stated_in_vain()[0].1, "nosuch.layer");
+}
