@@ -154,22 +154,18 @@ fn files_that_contradict_each_other_are_refused_by_both_names() {
 /// Parts in files that state these versions.
 fn versioned(folder: &Path, versions: [Option<&str>; 3]) -> Vec<String> {
     let Parts { transformer, connectors, projection, vae, config } = parts();
-    let sections = [&["transformer"][..], &[], &["vae"]];
-    let tensors = [transformer, [connectors, projection].concat(), vae];
-    let names = ["transformer.safetensors", "connectors.safetensors", "vae.safetensors"];
-    let file = |((tensors, sections), (name, version)): ((Vec<Tensor>, &[&str]), (&str, Option<&str>))| {
-        let stated: Map<String, Value> =
-            sections.iter().map(|name| ((*name).to_owned(), config[*name].clone())).collect();
-        let mut metadata = Map::new();
-        if !stated.is_empty() {
-            metadata.insert("config".into(), Value::Object(stated).to_string().into());
-        }
-        if let Some(version) = version {
-            metadata.insert("model_version".into(), version.into());
-        }
+    let [transformer_of, connectors_of, vae_of] = versions;
+    let file = |name: &str, tensors: Vec<Tensor>, section: Option<&str>, version: Option<&str>| {
+        let stated = section.map(|section| ("config", json!({ section: config[section] }).to_string()));
+        let version = version.map(|version| ("model_version", version.to_owned()));
+        let metadata = stated.into_iter().chain(version).map(|(entry, text)| (entry.to_owned(), text.into())).collect();
         write_as(folder, name, tensors, metadata)
     };
-    tensors.into_iter().zip(sections).zip(names.into_iter().zip(versions)).map(file).collect()
+    vec![
+        file("transformer.safetensors", transformer, Some("transformer"), transformer_of),
+        file("connectors.safetensors", [connectors, projection].concat(), None, connectors_of),
+        file("vae.safetensors", vae, Some("vae"), vae_of),
+    ]
 }
 
 #[test]
