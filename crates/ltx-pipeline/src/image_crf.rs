@@ -4,11 +4,8 @@
 //!
 //! Must not know requests.
 
-use ltx_model::{
-    architecture::{Conditioning, Family},
-    part::Module,
-    video_vae::{VideoDecoder, VideoEncoder},
-};
+use crate::opened::stated::vae_version;
+use ltx_model::architecture::{Conditioning, Family};
 use ltx_types::{Crf, model_version};
 use ltx_weights::TensorSet;
 
@@ -21,10 +18,6 @@ pub(crate) fn usual_image_crf(family: Family, tensors: &TensorSet) -> u32 {
     if family.conditioning() == Conditioning::Points {
         return 0;
     }
-    let stated = [VideoEncoder::MARK, VideoDecoder::MARK]
-        .into_iter()
-        .find_map(|mark| tensors.has_prefix(mark).then(|| tensors.metadata_beside(mark, "model_version")))
-        .flatten();
-    let version = stated.and_then(model_version);
+    let version = vae_version(tensors).and_then(model_version);
     if version.is_some_and(|version| version >= MILDER_SINCE) { MILD } else { Crf::USUAL }
 }

@@ -6,6 +6,7 @@
 mod folder;
 mod gemma_version;
 pub(crate) mod recognised;
+pub(crate) mod stated;
 mod t5;
 mod text;
 mod text_files;

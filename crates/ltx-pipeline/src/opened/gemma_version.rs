@@ -4,14 +4,13 @@
 //!
 //! Must not know tensors.
 
-use super::config_of;
+use super::{config_of, stated::GEMMA_SOURCE};
 use crate::Result;
 use ltx_model::text_encoder::{GemmaConfig, Generation};
 use ltx_nn::NnError;
 use ltx_types::model_version;
 use ltx_weights::TensorSet;
 
-const SOURCE: &str = "gemma_source_checkpoint";
 /// The first version whose checkpoints name their text encoder.
 const NAMED_SINCE: (u32, u32) = (2, 4);
 
@@ -24,14 +23,14 @@ pub(super) fn check(checkpoint: &TensorSet, text: &GemmaConfig) -> Result<Option
         config_of(checkpoint.path())(NnError::unsupported(field, found, supported))
     };
     let named = text.gemma_version.as_deref();
-    if let Some(source) = checkpoint.json(SOURCE)? {
+    if let Some(source) = checkpoint.json(GEMMA_SOURCE)? {
         let wanted = source.get("gemma_version").and_then(serde_json::Value::as_str);
         return match wanted == named {
             true => Ok(None),
             false => {
                 let found = named.unwrap_or("absent");
                 let wanted = wanted.unwrap_or("absent");
-                let supported = format!("{wanted}, as the checkpoint's {SOURCE} states");
+                let supported = format!("{wanted}, as the checkpoint's {GEMMA_SOURCE} states");
                 Err(refused("gemma_version of the text encoder", found, supported))
             }
         };
