@@ -185,7 +185,7 @@ fn every_shipped_manifest_says_where_its_files_are_published_or_has_them() {
         }
         // No other manifest answers to its names.
         for name in std::iter::once(&manifest.name).chain(&manifest.aliases) {
-            assert_eq!(names.find(name).map(|found| found.name.as_str()), Some(manifest.name.as_str()), "{name}");
+            assert_eq!(names.find(name).map(|found| found.name()), Some(manifest.name.as_str()), "{name}");
         }
     }
 }

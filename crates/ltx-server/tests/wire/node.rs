@@ -69,7 +69,7 @@ pub(crate) fn policy() -> PolicyConfig {
     let known = [LOADED, OTHER].map(|name| {
         let aliases =
             if name == LOADED { vec!["LTX 2.3".to_owned(), "Use Carat Basic Video (LTX 2.3)".into()] } else { vec![] };
-        KnownModel { name: name.to_owned(), aliases }
+        KnownModel::new(name, aliases, "ltx-2.3").unwrap()
     });
     PolicyConfig::new(ModelNames::new(known.to_vec(), [])).with_loaded([LOADED.to_owned()])
 }

@@ -86,9 +86,9 @@ pub(crate) fn open_these(wanted: &[String], config: &NodeConfig, compute: Comput
     let mut tokenizers: BTreeMap<PathBuf, Prompts> = BTreeMap::new();
     let mut cards = Vec::new();
     for asked in wanted {
-        let manifest = names.find(asked).and_then(|known| library.manifest(&known.name));
+        let manifest = names.find(asked).and_then(|known| library.manifest(known.name()));
         let manifest = manifest.ok_or_else(|| {
-            let known: Vec<_> = names.known().iter().map(|model| model.name.as_str()).collect();
+            let known: Vec<_> = names.known().iter().map(|model| model.name()).collect();
             BadInput(format!(
                 "models = {asked}: has no manifest in {}; there are: {}",
                 folder.display(),

@@ -23,7 +23,7 @@ pub(super) enum Model {
 
 impl Model {
     pub(super) fn named(asked: &str, library: &ModelLibrary, names: &ModelNames) -> Self {
-        let manifest = names.find(asked).and_then(|known| library.manifest(&known.name)).cloned();
+        let manifest = names.find(asked).and_then(|known| library.manifest(known.name())).cloned();
         Self::Named { asked: asked.to_owned(), manifest: manifest.map(Box::new), library: Box::new(library.clone()) }
     }
 
