@@ -20,4 +20,5 @@ mod ready;
 mod starting;
 mod stated;
 mod support;
+mod unread;
 mod watching;
