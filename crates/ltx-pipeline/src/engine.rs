@@ -23,7 +23,7 @@ use ltx_model::{
     upsampler::UpsamplerConfig,
 };
 use ltx_nn::{Carrier, Compute, carrier};
-use ltx_types::{DistilledLora, Generation, LoraUse, ModelFiles, ModelRules, SamplingStage, Schedule, model_version};
+use ltx_types::{DistilledLora, Generation, LoraUse, ModelFiles, ModelRules, SamplingStage, Schedule};
 use ltx_weights::{LoadReport, Wear};
 pub(crate) use parts::LatentUpsampling;
 use parts::{Parts, StagedStacks};
@@ -57,6 +57,8 @@ pub struct EngineOptions {
     pub previews: bool,
     /// Whether first stages are sampled by ancestral Euler. Without it: as the authors sample the model.
     pub ancestral: Option<bool>,
+    /// The version that the model's manifest states; it counts where its files state none.
+    pub manifests_version: Option<String>,
     /// Takes shapes from the files and draws the values, for measurements at sizes whose weights are not here.
     pub random_weights: bool,
     /// Says what tells this program from another one whose results may differ in a bit; part of the keys of what is kept, and asked
@@ -78,6 +80,7 @@ impl Default for EngineOptions {
             text_slots: T5_TOKENS,
             previews: true,
             ancestral: None,
+            manifests_version: None,
             random_weights: false,
             build: || Some(""),
         }
@@ -126,7 +129,8 @@ impl Engine {
         let files = &resolved(files)?;
         // What the checkpoint is comes first, also where the text encoder is unusable.
         let text = TextFiles::open(&files.text_encoder);
-        let mut ltx = LtxFile::open(&files.checkpoint_files(), &files.loras, text.as_ref().ok())?;
+        let checkpoint = (&files.checkpoint_files()[..], options.manifests_version.as_deref());
+        let mut ltx = LtxFile::open_as(checkpoint, &files.loras, text.as_ref().ok())?;
         let text = text?;
         let mut reports = vec![ltx.account().complete()?, text.account().complete()?];
         text.check_beside(&mut ltx)?;
@@ -244,7 +248,7 @@ impl Engine {
             return [SamplerKind::EulerOfPoints; 2];
         }
         let distilled = request.schedule == Schedule::Distilled;
-        let newer = self.stated_version().and_then(model_version).is_some_and(|version| version >= ANCESTRAL_SINCE);
+        let newer = self.ltx.version() >= ANCESTRAL_SINCE;
         match samplers(request) {
             [SamplerKind::Euler, second] if self.options.ancestral.unwrap_or(distilled && newer) => {
                 [SamplerKind::ancestral(request), second]

@@ -11,6 +11,7 @@ mod t5;
 mod text;
 mod text_files;
 mod tokenizer;
+pub(crate) mod version;
 
 pub(crate) use folder::{checkpoint_in, is_gemma};
 pub use folder::{named_otherwise, resolved};
@@ -132,6 +133,15 @@ impl LtxFile {
     /// The official single file, or the component files of one model; and LoRA files over it. The text encoder's file may hold
     /// the projection, and tells the width of its hidden states, which no shape of these files shows.
     pub(crate) fn open(files: &[PathBuf], loras: &[LoraChoice], text: Option<&TextFiles>) -> Result<Self> {
+        Self::open_as((files, None), loras, text)
+    }
+
+    /// The same of files whose manifest states a version.
+    pub(crate) fn open_as(
+        (files, manifests_version): (&[PathBuf], Option<&str>),
+        loras: &[LoraChoice],
+        text: Option<&TextFiles>,
+    ) -> Result<Self> {
         let tensors = joined(files, open_each(files)?)?;
         if Held::by(&tensors).here.is_empty() {
             return Err(misplaced(&tensors));
@@ -145,9 +155,11 @@ impl LtxFile {
         if !absent.is_empty() {
             return Err(PipelineError::MissingParts { file: tensors.path().to_owned(), parts: absent });
         }
-        let (config, notes) = configuration(&tensors, text_width)?;
+        let (config, mut notes) = configuration(&tensors, text_width)?;
         let architecture = Architecture::from_config(&config, &KeysOf(&tensors)).map_err(config_of(tensors.path()))?;
         same("latent channels", architecture.vae.latent_channels, architecture.transformer.in_channels)?;
+        let (tensors, note) = version::settled(tensors, manifests_version, architecture.family);
+        notes.extend(note);
         let loras = Arc::new(Loras::open(loras, &tensors)?);
         Ok(Self { tensors: Arc::new(tensors), architecture, loras, notes })
     }
@@ -159,9 +171,14 @@ impl LtxFile {
         account(source, &self.architecture.clone().into(), &parts)
     }
 
+    /// Major and minor number of the version that it counts as.
+    pub(crate) fn version(&self) -> (u32, u32) {
+        version::of(&self.tensors, self.architecture.family)
+    }
+
     /// Refuses a text encoder of another width, depth or version. What cannot be told is noted.
     pub(crate) fn check_text_encoder(&mut self, config: &GemmaConfig) -> Result<()> {
-        self.notes.extend(gemma_version::check(&self.tensors, config)?);
+        self.notes.extend(gemma_version::check(&self.tensors, self.version(), config)?);
         let projection = self.architecture.text().map_err(config_of(self.tensors.path()))?.projection;
         same("text encoder width", config.hidden_size, projection.hidden)?;
         same("text encoder hidden states", config.states(), projection.states)

@@ -8,17 +8,16 @@ use super::{config_of, stated::GEMMA_SOURCE};
 use crate::Result;
 use ltx_model::text_encoder::{GemmaConfig, Generation};
 use ltx_nn::NnError;
-use ltx_types::model_version;
 use ltx_weights::TensorSet;
 
 /// The first version whose checkpoints name their text encoder.
 const NAMED_SINCE: (u32, u32) = (2, 4);
 
-/// A note, where a checkpoint does not name its text encoder although its version should.
+/// A note, where a checkpoint does not name its text encoder although its version, major and minor number, should.
 ///
 /// # Errors
 /// The text encoder is another than the checkpoint names, or than its version has.
-pub(super) fn check(checkpoint: &TensorSet, text: &GemmaConfig) -> Result<Option<String>> {
+pub(super) fn check(checkpoint: &TensorSet, version: (u32, u32), text: &GemmaConfig) -> Result<Option<String>> {
     let refused = |field: &str, found: &str, supported: String| {
         config_of(checkpoint.path())(NnError::unsupported(field, found, supported))
     };
@@ -35,8 +34,7 @@ pub(super) fn check(checkpoint: &TensorSet, text: &GemmaConfig) -> Result<Option
             }
         };
     }
-    let version = checkpoint.metadata("model_version").and_then(model_version);
-    if version.is_some_and(|version| version >= NAMED_SINCE) {
+    if version >= NAMED_SINCE {
         return match named {
             Some(found) => Err(refused(&format!("{SOURCE}.gemma_version"), "absent", found.to_owned())),
             None => Ok(Some(format!(

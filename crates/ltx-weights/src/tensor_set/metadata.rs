@@ -12,15 +12,28 @@ use std::path::{Path, PathBuf};
 const CONFIG: &str = "config";
 
 impl TensorSet {
-    /// A metadata entry of the first file that has it.
+    /// A metadata entry of the first file that has it; else as it was said of the files.
     pub fn metadata(&self, entry: &str) -> Option<&str> {
-        self.files.iter().find_map(|file| file.metadata(entry))
+        self.files.iter().find_map(|file| file.metadata(entry)).or_else(|| self.said(entry))
     }
 
-    /// A metadata entry of the file that holds the first key that begins so.
+    /// A metadata entry of the file that holds the first key that begins so; else as it was said of the files.
     pub fn metadata_beside(&self, prefix: &str, entry: &str) -> Option<&str> {
         let (key, file) = self.by_key.range(prefix.to_owned()..).next()?;
-        self.files.get(*file).filter(|_| key.starts_with(prefix))?.metadata(entry)
+        let file = self.files.get(*file).filter(|_| key.starts_with(prefix))?;
+        file.metadata(entry).or_else(|| self.said(entry))
+    }
+
+    /// The same, with a metadata entry that is said elsewhere than in a header: it counts for those files that do not state it. What
+    /// was said first stays.
+    #[must_use]
+    pub fn saying(mut self, entry: &str, value: &str) -> Self {
+        self.said.entry(entry.to_owned()).or_insert_with(|| value.to_owned());
+        self
+    }
+
+    fn said(&self, entry: &str) -> Option<&str> {
+        self.said.get(entry).map(String::as_str)
     }
 
     /// A metadata entry that holds JSON, of the first file that has it.
@@ -28,11 +41,10 @@ impl TensorSet {
     /// # Errors
     /// It is not JSON.
     pub fn json(&self, entry: &'static str) -> Result<Option<Value>> {
-        let Some((file, text)) = self.files.iter().find_map(|file| Some((file, file.metadata(entry)?))) else {
-            return Ok(None);
-        };
+        let stated = self.files.iter().find_map(|file| Some((&file.path, file.metadata(entry)?)));
+        let Some((file, text)) = stated.or_else(|| Some((&self.path, self.said(entry)?))) else { return Ok(None) };
         let parsed = serde_json::from_str(text);
-        parsed.map(Some).map_err(|source| WeightsError::BadJson { file: file.path.clone(), what: entry, source })
+        parsed.map(Some).map_err(|source| WeightsError::BadJson { file: file.clone(), what: entry, source })
     }
 
     /// Metadata entries that begin with `head`, the rest of each name with its value, of the first file that has any. Arrays are

@@ -210,7 +210,8 @@ impl Arguments {
         let compute = self.compute.compute(level)?;
         let (memory, host_bytes) = (self.memory.budget(&compute), host_bytes(&compute));
         let options = EngineOptions { compute, memory, host_bytes, previews: false, ..EngineOptions::default() };
-        let options = EngineOptions { build: build::digest, ..options };
+        let manifests_version = model.manifest().map(|manifest| manifest.version.clone());
+        let options = EngineOptions { build: build::digest, manifests_version, ..options };
         let mut files = resolved(&model.files(&request.loras)?).context("the model cannot be used")?;
         files.loras.extend(self.loras.loras.iter().cloned());
         let named = files.loras.iter().map(|lora| {

@@ -102,7 +102,8 @@ pub(crate) fn open_these(wanted: &[String], config: &NodeConfig, compute: Comput
         let files = resolved(&library.files_of(manifest).with_context(cannot)?).with_context(cannot)?;
         // Models that share a text encoder share its tokenizer, too.
         let known = tokenizers.get(&files.text_encoder).cloned();
-        let planner = Engine::open_sharing(&files, models.options.clone(), known).with_context(cannot)?;
+        let options = models.options_for(&manifest.version);
+        let planner = Engine::open_sharing(&files, options, known).with_context(cannot)?;
         let prompts = planner.prompts().clone();
         tokenizers.insert(files.text_encoder.clone(), prompts.clone());
         planner.expect_family(&manifest.family).with_context(cannot)?;
@@ -132,6 +133,11 @@ fn names(library: &ModelLibrary, config: &NodeConfig) -> ModelNames {
 }
 
 impl NodeModels {
+    /// How the engine of a model computes whose manifest states this version.
+    fn options_for(&self, version: &str) -> EngineOptions {
+        EngineOptions { manifests_version: Some(version.to_owned()), ..self.options.clone() }
+    }
+
     /// Where they compute.
     pub(crate) fn compute(&self) -> &Compute {
         &self.options.compute
@@ -159,8 +165,8 @@ impl NodeModels {
 
 impl Models for NodeModels {
     fn load(&self, model: &str) -> Result<Box<dyn Generator>, LoadError> {
-        let Opened { files, prompts, .. } = self.opened.get(model).ok_or(LoadError::NotHere)?;
-        let engine = Engine::open_sharing(files, self.options.clone(), Some(prompts.clone()));
+        let Opened { files, prompts, version, .. } = self.opened.get(model).ok_or(LoadError::NotHere)?;
+        let engine = Engine::open_sharing(files, self.options_for(version), Some(prompts.clone()));
         Ok(Box::new(engine.map_err(EngineError::from)?))
     }
 
