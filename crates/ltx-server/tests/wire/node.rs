@@ -16,7 +16,7 @@ use ltx_testkit::{
     fake::{FakeModels, FakeOptions, Gate, LONG, picture},
 };
 use ltx_types::{
-    Defaults, Schedule,
+    Defaults, Flow, Schedule,
     settings::{Bounded, PerSecond},
 };
 use std::{net::SocketAddr, path::Path, sync::Arc};
@@ -90,7 +90,14 @@ fn manifest(name: &str) -> Manifest {
             upscaler: None,
             loras: vec![],
         },
-        defaults: Defaults { width: 64, height: 64, frames: 9, steps: 8, ..Defaults::official(Schedule::Distilled) },
+        defaults: Defaults {
+            flow: (name == OTHER).then_some(Flow::Distilled),
+            width: 64,
+            height: 64,
+            frames: 9,
+            steps: 8,
+            ..Defaults::official(Schedule::Distilled)
+        },
     }
 }
 

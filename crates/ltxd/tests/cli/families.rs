@@ -111,6 +111,27 @@ fn the_manifests_version_counts_where_no_file_states_one_and_by_path_the_familys
         assert_eq!(of["mark"]["model_version"], version);
     }
 }
+
+#[test]
+fn the_mark_says_the_flow_that_a_manifest_states_and_the_frames_are_the_same() {
+    let folder = scratch();
+    for (name, files) in [("ltx-2.3-tiny", "tiny/"), ("ltx-2.5-tiny", "tiny-2.5/"), ("ltxv-tiny", "ltxv-tiny")] {
+        let manifest = fs::read_to_string(repository(&format!("models/{name}.toml"))).unwrap();
+        let bare = manifest.replace("flow = \"distilled\"\n", "");
+        let here = repository("models");
+        let [bare, stated] = ["", "flow = \"distilled\"\n"].map(|flow| {
+            let text = bare.replace("[defaults]\n", &format!("[defaults]\n{flow}"));
+            // Files lie where the shipped manifests have them.
+            let text = text.replace("path = \"", &format!("path = \"{}/", here.display()));
+            assert!(text.contains(files));
+            fs::write(folder.path().join("model.toml"), text).unwrap();
+            summary(good().with("model", name).with("models-dir", folder.path().display()))
+        });
+        assert_eq!(bare["frames_sha256"], stated["frames_sha256"], "{name}");
+        assert_eq!((&bare["mark"]["flow"], &stated["mark"]["flow"]), (&Value::Null, &"distilled".into()));
+    }
+}
+
 #[test]
 fn policy_is_judged_before_a_file_is_opened() {
     let nowhere = good().without("models-dir").without("image").with("model", "/nowhere/x.safetensors");
