@@ -22,7 +22,7 @@ pub(crate) use tokenizer::TOKENIZER;
 
 use crate::{PipelineError, Result};
 use ltx_model::{
-    architecture::{Architecture, Components, Family, Keys},
+    architecture::{Architecture, Components, Conditioning, Family, Keys},
     derived::{transformer_section, vae_section},
     diffusers::official,
     part::{CHECKPOINT, Marked, Module, WITHOUT_TEXT},
@@ -30,7 +30,7 @@ use ltx_model::{
     upsampler::{Resampling, Upsampler, UpsamplerConfig},
 };
 use ltx_nn::{Compute, NnError, Vb};
-use ltx_types::{Defaults, LoraChoice, ModelFiles, Part, Schedule};
+use ltx_types::{Defaults, Flow, LoraChoice, ModelFiles, Part, Schedule};
 use ltx_weights::{Loras, ShapeOnly, TensorSet, Twice};
 use recognised::{misplaced, open_each};
 use serde_json::Value;
@@ -191,13 +191,18 @@ pub(crate) fn joined(files: &[PathBuf], each: Vec<TensorSet>) -> Result<TensorSe
     TensorSet::together(files, each)?.with_configs(official)
 }
 
-/// The defaults of a checkpoint without a manifest: those of its family, told from the checkpoint's headers. One that cannot be opened
-/// has LTX-2.3's, and so has LTX-2.5's, part of which lies with its text encoder; whoever opens the files learns what is wrong.
-pub fn official_defaults(files: &ModelFiles, schedule: Schedule) -> Defaults {
+/// The defaults of a checkpoint without a manifest, sampled by a schedule that is a flow's where one is named: those of its family, told
+/// from the checkpoint's headers. One that cannot be opened has LTX-2.3's, and so has LTX-2.5's, part of which lies with its text
+/// encoder; whoever opens the files learns what is wrong.
+pub fn official_defaults(files: &ModelFiles, schedule: Schedule, flow: Option<Flow>) -> Defaults {
     let family = || -> Result<Family> {
         Ok(LtxFile::open(&resolved(files)?.checkpoint_files(), &[], None)?.architecture.family)
     };
-    family().unwrap_or(Family::Ltx23).defaults(schedule)
+    let family = family().unwrap_or(Family::Ltx23);
+    let defaults = family.defaults(schedule);
+    // Its reference here is diffusers, which has one pass where none says two; its manifests state the flow so.
+    let own = flow.filter(|flow| *flow == Flow::Distilled && family.conditioning() == Conditioning::Points);
+    Defaults { flow: own, ..defaults }
 }
 
 /// The configurations of those parts of a checkpoint that files hold.
