@@ -185,10 +185,11 @@ impl LtxFile {
     }
 }
 
-/// The component files of one model, opened, with their configurations as official files state them.
+/// The component files of one model, opened, with their configurations as official files state them. A file of configuration may state
+/// what the header of a file of weights would.
 pub(crate) fn joined(files: &[PathBuf], each: Vec<TensorSet>) -> Result<TensorSet> {
     let official = |file: &Path, config: Value| official(config).map_err(config_of(file));
-    TensorSet::together(files, each)?.with_configs(official)
+    TensorSet::together(files, each)?.with_entries_of_configs(&stated::ENTRIES)?.with_configs(official)
 }
 
 /// The defaults of a checkpoint without a manifest, sampled by a schedule that is a flow's where one is named: those of its family, told

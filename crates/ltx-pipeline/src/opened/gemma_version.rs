@@ -36,7 +36,10 @@ pub(super) fn check(checkpoint: &TensorSet, version: (u32, u32), text: &GemmaCon
     }
     if version >= NAMED_SINCE {
         return match named {
-            Some(found) => Err(refused(&format!("{SOURCE}.gemma_version"), "absent", found.to_owned())),
+            Some(found) => {
+                let instead = format!("{found}, which a .json among the components may state where no header does");
+                Err(refused(&format!("{GEMMA_SOURCE}.gemma_version"), "absent", instead))
+            }
             None => Ok(Some(format!(
                 "{}: does not name its text encoder, as its version should; whether this one fits is not known",
                 checkpoint.path().display()

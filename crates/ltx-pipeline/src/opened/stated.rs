@@ -17,6 +17,9 @@ const VAE_VERSION: &str = "vae.model_version";
 /// The text encoder that a checkpoint was trained with, as JSON.
 pub(crate) const GEMMA_SOURCE: &str = "gemma_source_checkpoint";
 
+/// All of them.
+pub(crate) const ENTRIES: [&str; 3] = [MODEL_VERSION, VAE_VERSION, GEMMA_SOURCE];
+
 /// The version that the file of the video VAE states.
 pub(crate) fn vae_version(tensors: &TensorSet) -> Option<&str> {
     let mark = [VideoEncoder::MARK, VideoDecoder::MARK].into_iter().find(|mark| tensors.has_prefix(mark))?;

@@ -32,6 +32,47 @@ impl TensorSet {
         self
     }
 
+    /// The same, where a file of configuration states metadata entries of these names beside its sections: they are no part of the
+    /// configuration, and count for those files that do not state them.
+    ///
+    /// # Errors
+    /// It states one otherwise than a header does, or another such file.
+    pub fn with_entries_of_configs(mut self, entries: &[&str]) -> Result<Self> {
+        let mut left = Vec::new();
+        for (file, mut config) in std::mem::take(&mut self.configs) {
+            let mut out = 0;
+            for entry in entries {
+                let Some(value) = config.as_object_mut().and_then(|sections| sections.remove(*entry)) else { continue };
+                out += 1;
+                self.agrees(entry, &value, &file)?;
+                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                self = if value.is_null() { self } else { self.saying(entry, &text) };
+            }
+            // One that states nothing else is no configuration.
+            if out == 0 || config.as_object().is_some_and(|sections| !sections.is_empty()) {
+                left.push((file, config));
+            }
+        }
+        Ok(Self { configs: left, ..self })
+    }
+
+    /// Refuses a value of an entry, stated in `second`, that a header, or what was said before, contradicts.
+    fn agrees(&self, entry: &str, value: &Value, second: &Path) -> Result<()> {
+        let headers = self.files.iter().filter_map(|file| Some((&file.path, file.metadata(entry)?)));
+        for (first, text) in headers.chain(self.said(entry).map(|text| (&self.path, text))) {
+            let words = || Value::String(text.to_owned());
+            let stated =
+                if value.is_string() { words() } else { serde_json::from_str(text).unwrap_or_else(|_| words()) };
+            let under = |value: Value| Value::Object([(entry.to_owned(), value)].into_iter().collect());
+            joined(&mut under(stated), under(value.clone())).map_err(|contradiction| WeightsError::ConfigsDiffer {
+                first: first.clone(),
+                second: second.to_owned(),
+                contradiction: Box::new(contradiction),
+            })?;
+        }
+        Ok(())
+    }
+
     fn said(&self, entry: &str) -> Option<&str> {
         self.said.get(entry).map(String::as_str)
     }
