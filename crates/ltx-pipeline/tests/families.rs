@@ -1,16 +1,22 @@
-//! What holds for every family that runs, on its tiny model: a quantised copy loses nothing that decides a result.
+//! What holds for every family that runs, on its tiny model: a quantised copy loses nothing that decides a result; streamed blocks and
+//! previews change no bit; a LoRA counts, streamed too.
 
-use ltx_engine::{Generator, Run};
+use candle_core::{DType, Device, Tensor};
+use ltx_engine::{Generator, MemoryBudget, NoPreviews, Preview, PreviewSink, Run};
 use ltx_media::{FrameWriter, MediaError};
 use ltx_pipeline::{Engine, EngineOptions, quantize, resolved};
 use ltx_policy::{Admitted, Ask, ModelNames, PolicyConfig, UsageMark, admit};
 use ltx_testkit::{data, tiny};
 use ltx_types::{
-    CancelToken, Defaults, FramePosition, Generation, ImageInput, ImageSource, ModelFiles, Overrides, Schedule, Seed,
-    Strength,
+    CancelToken, Defaults, FramePosition, Generation, ImageInput, ImageSource, LoraChoice, ModelFiles, Overrides,
+    Schedule, Seed, Strength,
 };
-use ltx_weights::QuantizeType;
-use std::path::{Path, PathBuf};
+use ltx_weights::{QuantizeType, TensorSet};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Mutex,
+};
 
 fn of(checkpoint: &str, components: &[&str], text_encoder: &str) -> ModelFiles {
     let components = components.iter().map(|component| tiny(component)).collect();
@@ -55,9 +61,77 @@ fn request(engine: &Engine) -> Admitted<Generation> {
 
 /// The digest of the frames that a model makes.
 fn made(files: &ModelFiles, options: EngineOptions) -> String {
+    shown(files, options, &NoPreviews).0
+}
+
+/// The same, with the blocks that the plan holds while somebody may look.
+fn shown(files: &ModelFiles, options: EngineOptions, previews: &dyn PreviewSink) -> (String, usize) {
     let mut engine = Engine::open(files, options).unwrap();
     let (request, cancel) = (request(&engine), CancelToken::new());
-    engine.generate(&request, &mut [Box::new(Nowhere)], &Run::quiet(&cancel)).unwrap().frames_sha256
+    let held = engine.plan(request.request()).blocks.held;
+    let run = Run { previews, ..Run::quiet(&cancel) };
+    (engine.generate(&request, &mut [Box::new(Nowhere)], &run).unwrap().frames_sha256, held)
+}
+
+/// Takes every preview.
+#[derive(Default)]
+struct Looking(Mutex<Vec<Preview>>);
+
+impl PreviewSink for Looking {
+    fn wanted(&self) -> bool {
+        true
+    }
+    fn show(&self, preview: Preview) {
+        self.0.lock().unwrap().push(preview);
+    }
+}
+
+/// A LoRA of one pair, over the first block's queries of its self-attention.
+fn one_pair(files: &ModelFiles, folder: &Path) -> LoraChoice {
+    const LAYER: &str = "transformer_blocks.0.attn1.to_q";
+    let checkpoint = TensorSet::open_file(&resolved(files).unwrap().checkpoint).unwrap();
+    let shape = checkpoint.shape_of(&format!("model.diffusion_model.{LAYER}.weight")).unwrap();
+    let waves = |rows: usize, columns: usize| {
+        let values: Vec<f32> = (0..rows * columns).map(|i| (i as f32 * 0.7).sin()).collect();
+        Tensor::from_vec(values, (rows, columns), &Device::Cpu).unwrap().to_dtype(DType::BF16).unwrap()
+    };
+    let named = |half: &str| format!("diffusion_model.{LAYER}.lora_{half}.weight");
+    let tensors = HashMap::from([(named("A"), waves(2, shape[1])), (named("B"), waves(shape[0], 2))]);
+    let file = folder.join("one-pair.safetensors");
+    candle_core::safetensors::save(&tensors, &file).unwrap();
+    LoraChoice::new(&file, 0.5)
+}
+
+#[test]
+fn streamed_blocks_and_previews_change_no_bit_and_a_lora_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let nothing = Some(MemoryBudget { bytes: 0, firm: false });
+    let streaming = || EngineOptions { memory: nothing, ..EngineOptions::default() };
+    for (family, files) in families() {
+        let (plain, all) = shown(&files, EngineOptions::default(), &NoPreviews);
+        let (streamed, held) = shown(&files, streaming(), &NoPreviews);
+        assert_eq!((all > 0, held), (true, 0), "{family}");
+        assert_eq!(streamed, plain, "{family}: streamed");
+
+        let looking = Looking::default();
+        let (watched, _) = shown(&files, EngineOptions::default(), &looking);
+        assert_eq!(watched, plain, "{family}: watched");
+        let previews = looking.0.into_inner().unwrap();
+        assert!(!previews.is_empty(), "{family}");
+        for preview in previews {
+            assert_eq!((preview.pixels.width, preview.pixels.height), (64, 64), "{family}");
+            assert!(preview.rgb.iter().any(|byte| *byte != preview.rgb[0]), "{family}: not one colour");
+        }
+
+        let worn = ModelFiles { loras: vec![one_pair(&files, folder.path())], ..files };
+        let engine = Engine::open(&worn, EngineOptions::default()).unwrap();
+        let weights: Vec<_> =
+            engine.reports().iter().flat_map(|report| &report.loras).map(|lora| lora.weights).collect();
+        assert_eq!(weights, [1], "{family}");
+        let (merged, streamed) = (made(&worn, EngineOptions::default()), made(&worn, streaming()));
+        assert_ne!(merged, plain, "{family}: the LoRA");
+        assert_eq!(streamed, merged, "{family}: the LoRA, streamed");
+    }
 }
 
 fn quantised(files: &[PathBuf], out: &Path, kind: QuantizeType, keep: &[&str]) -> PathBuf {
