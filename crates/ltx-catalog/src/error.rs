@@ -2,7 +2,7 @@
 //!
 //! Must not know who asked for it.
 
-use ltx_types::FieldErrors;
+use ltx_types::{FieldError, FieldErrors};
 use std::{fmt, io, path::PathBuf};
 
 /// Result of reading manifests.
@@ -37,6 +37,15 @@ pub enum CatalogError {
         /// Which of them, and what the flow has.
         #[source]
         source: FieldErrors,
+    },
+    /// A name of a manifest's states another generation of LTX than its family's.
+    #[error("{}: a name and the family are of two generations", file.display())]
+    OtherGeneration {
+        /// The manifest.
+        file: PathBuf,
+        /// Which name, and what it says.
+        #[source]
+        source: FieldError,
     },
     /// A lock file or a record of found files does not parse.
     #[error("{}: not as ltxd wrote it; mend it, or remove it and pull again", file.display())]

@@ -15,6 +15,7 @@ use std::{
 pub struct ModelLibrary {
     folder: PathBuf,
     manifests: Vec<Manifest>,
+    known: Vec<KnownModel>,
     places: Places,
 }
 
@@ -57,8 +58,14 @@ impl ModelLibrary {
         }
         files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
         files.sort();
-        let manifests = files.iter().map(|file| read_manifest(file)).collect::<Result<_>>()?;
-        Ok(Self { folder: folder.to_owned(), manifests, places: Places::default() })
+        let (mut manifests, mut known) = (Vec::new(), Vec::new());
+        for file in &files {
+            let manifest = read_manifest(file)?;
+            let names = manifest.known();
+            known.push(names.map_err(|source| CatalogError::OtherGeneration { file: file.clone(), source })?);
+            manifests.push(manifest);
+        }
+        Ok(Self { folder: folder.to_owned(), manifests, known, places: Places::default() })
     }
 
     /// The same, with further places where files may lie.
@@ -89,8 +96,7 @@ impl ModelLibrary {
 
     /// The names and aliases that policy matches requests against.
     pub fn names(&self) -> ModelNames {
-        let known = |manifest: &Manifest| KnownModel { name: manifest.name.clone(), aliases: manifest.aliases.clone() };
-        ModelNames::new(self.manifests.iter().map(known).collect(), [])
+        ModelNames::new(self.known.clone(), [])
     }
 
     /// Where a manifest puts a file, whether or not it is there.

@@ -4,7 +4,8 @@
 
 use crate::Source;
 use ltx_hub::HubError;
-use ltx_types::{Defaults, LORA_STRENGTHS, LoraRole, LoraStrengths, LoraUse};
+use ltx_policy::KnownModel;
+use ltx_types::{Defaults, FieldError, LORA_STRENGTHS, LoraRole, LoraStrengths, LoraUse};
 use serde::{Deserialize, Deserializer};
 use std::path::PathBuf;
 
@@ -95,6 +96,14 @@ pub struct ManifestLora {
 }
 
 impl Manifest {
+    /// The model as policy knows it, by its names.
+    ///
+    /// # Errors
+    /// One of them states another generation than the family's.
+    pub fn known(&self) -> Result<KnownModel, FieldError> {
+        KnownModel::new(&self.name, self.aliases.clone(), &self.family)
+    }
+
     /// LoRAs that a request may name, with their strengths.
     pub fn loras_by_name(&self) -> impl Iterator<Item = (&str, LoraStrengths)> {
         self.files.loras.iter().filter_map(|lora| Some((lora.name.as_deref()?, lora.strengths())))

@@ -149,7 +149,7 @@ impl Bench {
         let transformer = engine.transformer(&fit, SamplingStage::First)?;
         transformer.load_held()?;
         let (state, tokens) = self.noise(request)?;
-        let [sigmas, _] = family_sigmas(engine.architecture().family.conditioning(), request);
+        let [sigmas, _] = family_sigmas(engine.architecture(), request);
         let sampling = Sampling {
             kind: if self.has_points() { SamplerKind::EulerOfPoints } else { SamplerKind::Euler },
             transformer: &transformer,

@@ -17,13 +17,13 @@ use crate::{
 use candle_core::Device;
 use ltx_engine::{MemoryBudget, TileSizes};
 use ltx_model::{
-    architecture::{Architecture, Conditioning, Family},
+    architecture::{Architecture, Conditioning},
     footprint::Placement,
     t5::T5_TOKENS,
     upsampler::UpsamplerConfig,
 };
 use ltx_nn::{Carrier, Compute, carrier};
-use ltx_types::{DistilledLora, Generation, LoraUse, ModelFiles, ModelRules, SamplingStage, Schedule, model_version};
+use ltx_types::{DistilledLora, Generation, LoraUse, ModelFiles, ModelRules, SamplingStage, Schedule};
 use ltx_weights::{LoadReport, TensorSet, Wear};
 pub(crate) use parts::LatentUpsampling;
 use parts::{Parts, StagedStacks};
@@ -60,6 +60,8 @@ pub struct EngineOptions {
     pub previews: bool,
     /// Whether first stages are sampled by ancestral Euler. Without it: as the authors sample the model.
     pub ancestral: Option<bool>,
+    /// The version that the model's manifest states; it counts where its files state none.
+    pub manifests_version: Option<String>,
     /// Takes shapes from the files and draws the values, for measurements at sizes whose weights are not here.
     pub random_weights: bool,
     /// Says what tells this program from another one whose results may differ in a bit; part of the keys of what is kept, and asked
@@ -81,6 +83,7 @@ impl Default for EngineOptions {
             text_slots: T5_TOKENS,
             previews: true,
             ancestral: None,
+            manifests_version: None,
             random_weights: false,
             build: || Some(""),
         }
@@ -131,7 +134,8 @@ impl Engine {
         let files = &resolved(files)?;
         // What the checkpoint is comes first, also where the text encoder is unusable.
         let text = TextFiles::open(&files.text_encoder);
-        let mut ltx = LtxFile::open(&files.checkpoint_files(), &files.loras, text.as_ref().ok())?;
+        let checkpoint = (&files.checkpoint_files()[..], options.manifests_version.as_deref());
+        let mut ltx = LtxFile::open_as(checkpoint, &files.loras, text.as_ref().ok())?;
         let text = text?;
         let mut reports = vec![ltx.account().complete()?, text.account().complete()?];
         text.check_beside(&mut ltx)?;
@@ -212,13 +216,6 @@ impl Engine {
         version_of(&self.ltx.tensors)
     }
 
-    /// Whether the authors sample its distilled weights by ancestral Euler: by the version of the transformer's file; of one that
-    /// states none, by its family.
-    fn is_ancestral(&self) -> bool {
-        let stated = self.stated_version().and_then(model_version);
-        stated.map_or(self.architecture().family == Family::Ltx25, |version| version >= ANCESTRAL_SINCE)
-    }
-
     /// What the checkpoint is.
     pub fn architecture(&self) -> &Architecture {
         &self.ltx.architecture
@@ -259,8 +256,9 @@ impl Engine {
             return [SamplerKind::EulerOfPoints; 2];
         }
         let distilled = request.schedule == Schedule::Distilled;
+        let newer = self.ltx.version() >= ANCESTRAL_SINCE;
         match samplers(request) {
-            [SamplerKind::Euler, second] if self.options.ancestral.unwrap_or(distilled && self.is_ancestral()) => {
+            [SamplerKind::Euler, second] if self.options.ancestral.unwrap_or(distilled && newer) => {
                 [SamplerKind::ancestral(request), second]
             }
             usual => usual,

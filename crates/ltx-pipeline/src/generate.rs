@@ -201,7 +201,7 @@ impl Engine {
         clock: &mut Clock,
     ) -> Result<Tensor> {
         let mut noise = Noise::new(request.seed);
-        let [first, second] = family_sigmas(self.architecture().family.conditioning(), request);
+        let [first, second] = family_sigmas(self.architecture(), request);
         let [first_sampler, second_sampler] = self.samplers(request);
         let saved = LatentState::saved(run.store)?;
         let started = Instant::now();

@@ -6,11 +6,13 @@
 mod folder;
 mod gemma_version;
 pub(crate) mod recognised;
+pub(crate) mod stated;
 mod t5;
 mod text;
 mod text_files;
 mod tokenizer;
 mod tokenizer_settings;
+pub(crate) mod version;
 pub(crate) mod versions;
 
 pub(crate) use folder::{checkpoint_in, is_gemma};
@@ -22,7 +24,7 @@ pub(crate) use tokenizer::TOKENIZER;
 
 use crate::{PipelineError, Result};
 use ltx_model::{
-    architecture::{Architecture, Components, Family, Keys},
+    architecture::{Architecture, Components, Conditioning, Family, Keys},
     derived::{transformer_section, vae_section},
     diffusers::official,
     part::{CHECKPOINT, Marked, Module, WITHOUT_TEXT},
@@ -30,7 +32,7 @@ use ltx_model::{
     upsampler::{Resampling, Upsampler, UpsamplerConfig},
 };
 use ltx_nn::{Compute, NnError, Vb};
-use ltx_types::{Defaults, LoraChoice, ModelFiles, Part, Schedule};
+use ltx_types::{Defaults, Flow, LoraChoice, ModelFiles, Part, Schedule};
 use ltx_weights::{Loras, ShapeOnly, TensorSet, Twice};
 use recognised::{misplaced, open_each};
 use serde_json::Value;
@@ -144,6 +146,15 @@ impl LtxFile {
     /// The official single file, or the component files of one model; and LoRA files over it. The text encoder's file may hold
     /// the projection, and tells the width of its hidden states, which no shape of these files shows.
     pub(crate) fn open(files: &[PathBuf], loras: &[LoraChoice], text: Option<&TextFiles>) -> Result<Self> {
+        Self::open_as((files, None), loras, text)
+    }
+
+    /// The same of files whose manifest states a version.
+    pub(crate) fn open_as(
+        (files, manifests_version): (&[PathBuf], Option<&str>),
+        loras: &[LoraChoice],
+        text: Option<&TextFiles>,
+    ) -> Result<Self> {
         let tensors = joined(files, open_each(files)?)?;
         if Held::by(&tensors).here.is_empty() {
             return Err(misplaced(&tensors));
@@ -171,6 +182,8 @@ impl LtxFile {
         notes.extend(tensors.check_entries()?);
         tensors.check_statements()?;
         same("latent channels", architecture.vae.latent_channels, architecture.transformer.in_channels)?;
+        let (tensors, note) = version::settled(tensors, manifests_version, architecture.family);
+        notes.extend(note);
         let loras = Arc::new(Loras::open(loras, &tensors)?);
         notes.extend(
             loras
@@ -188,28 +201,39 @@ impl LtxFile {
         account(source, &self.architecture.clone().into(), &parts)
     }
 
+    /// Major and minor number of the version that it counts as.
+    pub(crate) fn version(&self) -> (u32, u32) {
+        version::of(&self.tensors, self.architecture.family)
+    }
+
     /// Refuses a text encoder of another width, depth or version. What cannot be told is noted.
     pub(crate) fn check_text_encoder(&mut self, config: &GemmaConfig) -> Result<()> {
-        self.notes.extend(gemma_version::check(&self.tensors, config)?);
+        self.notes.extend(gemma_version::check(&self.tensors, self.version(), config)?);
         let projection = self.architecture.text().map_err(config_of(self.tensors.path()))?.projection;
         same("text encoder width", config.hidden_size, projection.hidden)?;
         same("text encoder hidden states", config.states(), projection.states)
     }
 }
 
-/// The component files of one model, opened, with their configurations as official files state them.
+/// The component files of one model, opened, with their configurations as official files state them. A file of configuration may state
+/// what the header of a file of weights would.
 pub(crate) fn joined(files: &[PathBuf], each: Vec<TensorSet>) -> Result<TensorSet> {
     let official = |file: &Path, config: Value| official(config).map_err(config_of(file));
-    TensorSet::together(files, each)?.with_configs(official)
+    TensorSet::together(files, each)?.with_entries_of_configs(&stated::ENTRIES)?.with_configs(official)
 }
 
-/// The defaults of a checkpoint without a manifest: those of its family, told from the checkpoint's headers. One that cannot be opened
-/// has LTX-2.3's, and so has LTX-2.5's, part of which lies with its text encoder; whoever opens the files learns what is wrong.
-pub fn official_defaults(files: &ModelFiles, schedule: Schedule) -> Defaults {
+/// The defaults of a checkpoint without a manifest, sampled by a schedule that is a flow's where one is named: those of its family, told
+/// from the checkpoint's headers. One that cannot be opened has LTX-2.3's, and so has LTX-2.5's, part of which lies with its text
+/// encoder; whoever opens the files learns what is wrong.
+pub fn official_defaults(files: &ModelFiles, schedule: Schedule, flow: Option<Flow>) -> Defaults {
     let family = || -> Result<Family> {
         Ok(LtxFile::open(&resolved(files)?.checkpoint_files(), &[], None)?.architecture.family)
     };
-    family().unwrap_or(Family::Ltx23).defaults(schedule)
+    let family = family().unwrap_or(Family::Ltx23);
+    let defaults = family.defaults(schedule);
+    // Its reference here is diffusers, which has one pass where none says two; its manifests state the flow so.
+    let own = flow.filter(|flow| *flow == Flow::Distilled && family.conditioning() == Conditioning::Points);
+    Defaults { flow: own, ..defaults }
 }
 
 /// The configurations of those parts of a checkpoint that files hold.

@@ -6,7 +6,7 @@
 use crate::{
     Result,
     inspect::inspect_opened,
-    opened::{T5Files, TOKENIZER, TextFolder, checkpoint_in, configuration},
+    opened::{T5Files, TOKENIZER, TextFolder, checkpoint_in, configuration, stated},
 };
 use ltx_model::text_encoder::{GemmaConfig, Generation, Rope};
 use ltx_types::CancelToken;
@@ -56,7 +56,7 @@ pub fn quantize(
     let words = |key: &str, value: &str| (key.to_owned(), MetaValue::Text(value.to_owned()));
     let mut metadata =
         vec![words("general.architecture", "ltxv"), words("config", &configuration(&set, None)?.0.to_string())];
-    metadata.extend(inspected.version.map(|version| words("model_version", &version)));
+    metadata.extend(stated::entries(&set).iter().map(|(entry, value)| words(entry, value)));
     let recipe = Recipe { kind, keep, naming: Naming::Official, metadata };
     Ok(quantize_tensors(&set, out, &recipe, cancel, progress)?)
 }

@@ -3,7 +3,7 @@
 //!
 //! Must not know tensors.
 
-use ltx_model::architecture::Conditioning;
+use ltx_model::architecture::{Architecture, Conditioning};
 use ltx_types::{DISTILLED_STEPS, Flow, Generation, LatentScale, LatentShape, REFINING_STEPS, Schedule, SigmaList};
 
 /// Sigmas from the first step to the last, ending in 0; f32 as the reference keeps them.
@@ -50,29 +50,29 @@ impl From<&SigmaList> for Sigmas {
     }
 }
 
-/// The sigmas of the first stage, and of the second: the request's own, or those of its schedule.
-pub fn stage_sigmas(request: &Generation) -> [Sigmas; 2] {
-    let first =
-        request.sigmas.as_ref().map_or_else(|| named(request.schedule, request.steps, tokens(request)), Sigmas::from);
+/// The sigmas of the first stage, and of the second: the request's own, or those of its schedule. `scale` is the video VAE's.
+pub fn stage_sigmas(request: &Generation, scale: LatentScale) -> [Sigmas; 2] {
+    let by_name = || named(request.schedule, request.steps, tokens(request, scale));
+    let first = request.sigmas.as_ref().map_or_else(by_name, Sigmas::from);
     let second = request.refine_sigmas.as_ref().map_or_else(|| Sigmas(REFINING.to_vec()), Sigmas::from);
     [first, second]
 }
 
 /// Tokens that the guided schedule's shift is taken from: of the first stage's latent in the flow `hq`, images left out.
-pub(crate) fn tokens(request: &Generation) -> usize {
+pub(crate) fn tokens(request: &Generation, scale: LatentScale) -> usize {
     match request.flow {
         Some(Flow::Hq) => {
             let first = request.pixels.first_stage(request.stages);
-            LatentShape::of(first, request.frames, LatentScale::LTX).tokens()
+            LatentShape::of(first, request.frames, scale).tokens()
         }
         _ => USUAL_TOKENS,
     }
 }
 
-/// The same for a family: the schedules' names mean other sigmas in LTX-Video 0.9.x.
-pub(crate) fn family_sigmas(conditioning: Conditioning, request: &Generation) -> [Sigmas; 2] {
-    let mut sigmas = stage_sigmas(request);
-    if conditioning == Conditioning::Points {
+/// The same for a checkpoint: the schedules' names mean other sigmas in LTX-Video 0.9.x.
+pub(crate) fn family_sigmas(architecture: &Architecture, request: &Generation) -> [Sigmas; 2] {
+    let mut sigmas = stage_sigmas(request, architecture.vae.scale());
+    if architecture.family.conditioning() == Conditioning::Points {
         if request.sigmas.is_none() {
             sigmas[0] = of_points(request.schedule, request.steps);
         }
@@ -200,7 +200,10 @@ mod tests {
                 for draft in [named, own] {
                     let request = checked(draft);
                     let StageSteps { denoising, refining } = StageSteps::of(&request);
-                    assert_eq!(stage_sigmas(&request).map(|sigmas| sigmas.steps()), [denoising, refining]);
+                    assert_eq!(
+                        stage_sigmas(&request, LatentScale::LTX).map(|sigmas| sigmas.steps()),
+                        [denoising, refining]
+                    );
                 }
             }
         }
@@ -211,13 +214,13 @@ mod tests {
     fn sigmas_given_by_hand_are_those_of_the_schedule_bit_by_bit() {
         let bits = |sigmas: &Sigmas| sigmas.values().iter().map(|sigma| sigma.to_bits()).collect::<Vec<_>>();
         for (schedule, steps) in [(Schedule::Distilled, 8), (Schedule::Guided, 30), (Schedule::Guided, 5)] {
-            let table = stage_sigmas(&checked(draft(schedule, steps)));
+            let table = stage_sigmas(&checked(draft(schedule, steps)), LatentScale::LTX);
             let [sigmas, refine_sigmas] = table.each_ref().map(|sigmas| {
                 let written = sigmas.values().iter().map(ToString::to_string);
                 Some(written.map(|text| text.parse().unwrap()).collect::<Vec<f64>>())
             });
             let own = checked(GenerationDraft { sigmas, refine_sigmas, ..draft(schedule, 7) });
-            assert_eq!(stage_sigmas(&own).each_ref().map(bits), table.each_ref().map(bits));
+            assert_eq!(stage_sigmas(&own, LatentScale::LTX).each_ref().map(bits), table.each_ref().map(bits));
         }
     }
 
@@ -232,6 +235,14 @@ mod tests {
             assert_eq!(sigmas.steps(), family.distilled_steps(), "{family:?}");
         }
         assert_eq!(refining_of_points().steps(), REFINING_STEPS);
+    }
+
+    #[test]
+    fn the_tokens_that_hq_is_shifted_by_are_those_of_the_vaes_scale() {
+        let hq = GenerationDraft { flow: Some(Flow::Hq), ..draft(Schedule::Guided, 15) };
+        let hq = checked(GenerationDraft { width: 128, height: 64, frames: 17, ..hq });
+        let finer = LatentScale { time: 4, height: 16, width: 16 };
+        assert_eq!((tokens(&hq, LatentScale::LTX), tokens(&hq, finer)), (3 * 2, 5 * 4 * 2));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use ltx_pipeline::{
 };
 use ltx_testkit::{data, tiny};
 use ltx_types::{CancelToken, ModelFiles};
-use ltx_weights::QuantizeType;
+use ltx_weights::{MetaValue, Naming, QuantizeType, Recipe, TensorSet};
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -42,11 +42,16 @@ fn refusal(files: &ModelFiles) -> String {
 
 /// A copy of a safetensors file with an entry of its metadata changed.
 fn altered(from: &Path, to: &Path, (entry, value): (&str, &str)) -> PathBuf {
+    changed(from, to, |metadata| metadata[entry] = json!(value))
+}
+
+/// The same with any change of its metadata.
+fn changed(from: &Path, to: &Path, change: impl FnOnce(&mut Value)) -> PathBuf {
     let bytes = fs::read(from).unwrap();
     let (length, rest) = bytes.split_at(8);
     let (text, data) = rest.split_at(u64::from_le_bytes(length.try_into().unwrap()) as usize);
     let mut header: Value = serde_json::from_slice(text).unwrap();
-    header["__metadata__"][entry] = json!(value);
+    change(&mut header["__metadata__"]);
     let header = header.to_string();
     fs::write(to, [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), data].concat()).unwrap();
     to.to_owned()
@@ -103,6 +108,45 @@ fn a_checkpoint_runs_with_the_text_encoder_that_it_names_alone() {
     assert!(said.contains("is gemma4-12b-ltx-v1, supported: gemma4-12b-ltx-v2"), "{said}");
     let older = ModelFiles { checkpoint: tiny("ltx-2.3-tiny-dev.safetensors"), components: vec![], ..files() };
     assert!(!refusal(&older).is_empty(), "Gemma 4 is no text encoder of LTX-2.3");
+}
+
+/// What converters for other programs make: the tensors, and nothing that the header stated.
+#[test]
+fn a_gguf_that_states_nothing_runs_with_a_json_that_names_its_text_encoder() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = TensorSet::open_file(&newer(TRANSFORMER)).unwrap();
+    let checkpoint = folder.path().join("bare.gguf");
+    let architecture = ("general.architecture".to_owned(), MetaValue::Text("ltxv".to_owned()));
+    let (keep, metadata) = (vec![".weight".to_owned()], vec![architecture]);
+    let recipe = Recipe { kind: QuantizeType::Bf16, keep, naming: Naming::Official, metadata };
+    ltx_weights::quantize(&set, &checkpoint, &recipe, &CancelToken::new(), |_, _| {}).unwrap();
+    let vae = changed(&newer(VAE), &folder.path().join("vae.safetensors"), |metadata| {
+        assert!(metadata.as_object_mut().unwrap().remove("model_version").is_some());
+    });
+    let bare = ModelFiles { checkpoint, components: vec![vae.clone()], ..files() };
+    let said = refusal(&bare);
+    assert!(said.contains("gemma4-12b-ltx-v1, which a .json among the components may state"), "{said}");
+    let with = |json: Value| {
+        let file = folder.path().join("stated.json");
+        fs::write(&file, json.to_string()).unwrap();
+        ModelFiles { components: vec![vae.clone(), file], ..bare.clone() }
+    };
+    let source = |name: &str| json!({"gemma_source_checkpoint": {"gemma_version": name}});
+    let engine = Engine::open(&with(source("gemma4-12b-ltx-v1")), EngineOptions::default()).unwrap();
+    assert_eq!((engine.architecture().family.name(), engine.version_or(None).as_str()), ("ltx-2.5", "unknown"));
+    let said = refusal(&with(source("gemma4-12b-ltx-v2")));
+    assert!(said.contains("is gemma4-12b-ltx-v1, supported: gemma4-12b-ltx-v2"), "{said}");
+    let mut both = source("gemma4-12b-ltx-v1");
+    both["model_version"] = json!("2.5.0");
+    let engine = Engine::open(&with(both.clone()), EngineOptions::default()).unwrap();
+    assert_eq!(engine.version_or(None), "2.5.0");
+    // What a header states is not overruled.
+    both["model_version"] = json!("2.4.0");
+    let with_header = ModelFiles { components: [with(both).components, vec![newer(VAE)]].concat(), ..bare.clone() };
+    let said = refusal(&with_header);
+    assert!(said.contains("model_version") && said.contains("2.4.0") && said.contains("2.5.0"), "{said}");
+    let said = refusal(&with(json!({"gemma_source": {}})));
+    assert!(said.contains("gemma_source") && said.contains("no entry of this name"), "{said}");
 }
 
 #[test]

@@ -48,7 +48,7 @@ impl PolicyConfig {
     pub fn loaded(&self) -> Vec<&str> {
         match &self.loaded {
             Some(loaded) => loaded.iter().map(String::as_str).collect(),
-            None => self.names.known().iter().map(|model| model.name.as_str()).collect(),
+            None => self.names.known().iter().map(|model| model.name()).collect(),
         }
     }
 

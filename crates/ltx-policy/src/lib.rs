@@ -9,6 +9,7 @@ mod admit;
 mod ask;
 mod config;
 mod eligibility;
+mod generation;
 mod mark;
 mod names;
 mod preview;

@@ -2,15 +2,50 @@
 //!
 //! Must not know where the lists come from (aliases: the model manifests; external names: the configuration).
 
+use crate::generation;
 use ltx_types::FieldError;
 
-/// An LTX model and the names it answers to.
+/// An LTX model and the names it answers to, none of which states another generation than its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownModel {
+    name: String,
+    aliases: Vec<String>,
+    /// The number of its family, where that has one.
+    generation: Option<String>,
+}
+
+impl KnownModel {
+    /// A model of a family, such as `ltx-2.3`, by its manifest's name and further ones, matched whole, case and spacing ignored.
+    ///
+    /// # Errors
+    /// The first of them that states another generation: “LTX 2.3” is no name of LTX-2.5.
+    pub fn new(name: impl Into<String>, aliases: Vec<String>, family: &str) -> Result<Self, FieldError> {
+        let generation = generation::of_family(&tokens(family)).map(str::to_owned);
+        let known = Self { name: name.into(), aliases, generation };
+        known.check("name", &known.name)?;
+        known.aliases.iter().try_for_each(|alias| known.check("aliases", alias))?;
+        Ok(known)
+    }
+
     /// The manifest's name.
-    pub name: String,
-    /// Further names, matched whole, case and spacing ignored.
-    pub aliases: Vec<String>,
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Further names.
+    pub fn aliases(&self) -> &[String] {
+        &self.aliases
+    }
+
+    /// Refuses a name that states another generation: whoever gives a model a name comes by here.
+    fn check(&self, field: &'static str, said: &str) -> Result<(), FieldError> {
+        let Some(own) = &self.generation else { return Ok(()) };
+        let words = tokens(said);
+        match generation::stated(&words).into_iter().find(|stated| !generation::is_same(stated, own)) {
+            Some(other) => Err(FieldError::new(field, said, format!("says {other}, and {} is of {own}", self.name))),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The names a node knows.
@@ -52,26 +87,17 @@ impl ModelNames {
         if let Meaning::External(external) = self.meaning(alias) {
             return Err(refused(format!("names {external}, which is not an LTX model")));
         }
-        let Some(model) = self.find(model).map(|known| known.name.clone()) else {
+        let Some(known) = self.find(model) else {
             let names: Vec<_> = self.known.iter().map(|known| known.name.as_str()).collect();
             return Err(refused(format!("is to mean {model}, which has no manifest")).nearest(names.join(", ")));
         };
+        let model = known.name.clone();
         if let Some(other) =
             self.known.iter().find(|known| known.name != model && tokens(&known.name).concat() == wanted)
         {
             return Err(refused(format!("is the name of {}", other.name)));
         }
-        // A name that says which generation it is means no other: “LTX 2.3” is never LTX-2.5.
-        let numbers = |name: &str| {
-            let digits = |token: &String| token.starts_with(|c: char| c.is_ascii_digit());
-            tokens(name).into_iter().filter(digits).collect::<Vec<_>>()
-        };
-        let said: Vec<_> = numbers(alias).into_iter().filter(|number| number.contains('.')).collect();
-        if let (Some(said), Some(own)) =
-            (said.first().filter(|_| !said.iter().any(|said| numbers(&model).contains(said))), numbers(&model).first())
-        {
-            return Err(refused(format!("says {said}, and {model} is of {own}")));
-        }
+        known.check("aliases", alias)?;
         for known in &mut self.known {
             known.aliases.retain(|name| tokens(name).concat() != wanted);
             if known.name == model {
@@ -158,8 +184,8 @@ mod tests {
 
     fn names() -> ModelNames {
         let aliases = ["ltx", "LTX 2.3", "Carat Video", "Use Carat Basic Video (LTX 2.3)"];
-        let known = KnownModel { name: "ltx-2.3-distilled".into(), aliases: aliases.map(str::to_owned).to_vec() };
-        ModelNames::new(vec![known], ["Hailuo".to_owned()])
+        let known = KnownModel::new("ltx-2.3-distilled", aliases.map(str::to_owned).to_vec(), "ltx-2.3");
+        ModelNames::new(vec![known.unwrap()], ["Hailuo".to_owned()])
     }
 
     #[test]
@@ -174,8 +200,8 @@ mod tests {
 
     #[test]
     fn an_alias_means_one_model_and_never_an_external_one() {
-        let tiny = KnownModel { name: "ltx-2.3-tiny".into(), aliases: vec![] };
-        let newer = KnownModel { name: "ltx-2.5-tiny".into(), aliases: vec![] };
+        let tiny = KnownModel::new("ltx-2.3-tiny", vec![], "ltx-2.3").unwrap();
+        let newer = KnownModel::new("ltx-2.5-tiny", vec![], "ltx-2.5").unwrap();
         let both = || ModelNames::new([names().known.clone(), vec![tiny.clone(), newer.clone()]].concat(), []);
         let said = both().with_alias("use carat basic video (LTX 2.3)", "LTX-2.3-tiny").unwrap();
         let found = |name: &str| said.find(name).map(|model| model.name.as_str());
@@ -193,6 +219,34 @@ mod tests {
         ] {
             let error = both().with_alias(alias, model).unwrap_err().to_string();
             assert!(error.contains(rule), "{alias}: {error}");
+        }
+    }
+
+    #[test]
+    fn no_name_of_a_model_states_another_generation() {
+        let refused = |name: &str, alias: &str, family: &str| {
+            let known = KnownModel::new(name, vec!["fine".to_owned(), alias.to_owned()], family);
+            known.err().map(|error| error.to_string())
+        };
+        let said = refused("mine", "Carat Basic Video (LTX 2.3)", "ltx-2.5").unwrap();
+        assert_eq!(said, "aliases: Carat Basic Video (LTX 2.3) says 2.3, and mine is of 2.5");
+        let said = refused("ltx-2.3-mine", "x", "ltx-2.5").unwrap();
+        assert_eq!(said, "name: ltx-2.3-mine says 2.3, and ltx-2.3-mine is of 2.5");
+        for (name, alias, family) in [
+            ("ltxv-mine", "LTX 2.3", "ltxv-0.9.8"),
+            ("mine", "LTX 2", "ltx-2.3"),
+            ("mine", "Carat Video 2.5", "ltx-2.3"),
+            ("ltx-2-dev", "LTX 2.3 dev", "ltx-2"),
+        ] {
+            assert!(refused(name, alias, family).is_some(), "{name}, {alias}, {family}");
+        }
+        for (name, alias, family) in [
+            ("ltxv-0.9.7-13b", "LTX-Video 0.9.7 13B", "ltxv-0.9.8"),
+            ("ltx-2-dev", "LTX 2.0", "ltx-2"),
+            ("studio-1.1", "4K (LTX 2.5)", "ltx-2.5"),
+            ("fake", "LTX 2.3", "of nobody"),
+        ] {
+            assert_eq!(refused(name, alias, family), None);
         }
     }
 

@@ -19,9 +19,7 @@ impl Reason {
                 "use Agent 1.0 (web: the v1 tab; app: Home → Menu → Agent 2.0 → Agent 1.0), or top up".to_owned()
             }
             Self::PlanNotCovered => one_of("the plans that carry it", config.plans().iter().map(String::as_str)),
-            Self::UnknownModel => {
-                one_of("the names it knows", config.names().known().iter().map(|model| model.name.as_str()))
-            }
+            Self::UnknownModel => one_of("the names it knows", config.names().known().iter().map(|model| model.name())),
             Self::ModelNotLoaded => {
                 let loaded = config.loaded();
                 let what = match loaded[..] {

@@ -116,7 +116,7 @@ fn model(ask: &Ask, config: &PolicyConfig) -> Result<Option<String>, Ground> {
             return Err(ground(Reason::UnknownModel, why, config));
         }
     };
-    let names: Vec<_> = known.iter().map(|model| model.name.as_str()).collect();
+    let names: Vec<_> = known.iter().map(|model| model.name()).collect();
     match names.iter().find(|name| config.is_loaded(name)) {
         Some(name) => Ok(Some((*name).to_owned())),
         None => Err(not_loaded(format!("{}: an LTX model that is not loaded here", names.join(", ")), config)),

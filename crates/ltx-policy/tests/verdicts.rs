@@ -75,7 +75,7 @@ fn the_prompt_is_never_parsed() {
 
 #[test]
 fn a_loaded_model_answers_first_to_a_shared_name() {
-    let known = |name: &str| KnownModel { name: name.into(), aliases: vec!["ltx".into()] };
+    let known = |name: &str| KnownModel::new(name, vec!["ltx".into()], "ltx-2.3").unwrap();
     let names = ModelNames::new(vec![known("big"), known("small")], []);
     let model = |config: &PolicyConfig, ask: &Ask| {
         admit(ask, draft(&[0]), config).map(|admitted| admitted.model().map(str::to_owned))

@@ -130,9 +130,31 @@ impl Defaults {
         let left = |own: &Flow| *own != Flow::Hq && said.schedule.is_some_and(|schedule| schedule != own.schedule());
         match (said.flow, self.flow) {
             (None, Some(own)) if left(&own) => Self { flow: None, ..self.clone() }.filled(None, said, prompt, images),
-            (Some(flow), own) if own != Some(flow) => flow.defaults(self).filled(own, said, prompt, images),
-            (_, own) => self.filled(own, said, prompt, images),
+            (Some(flow), own) if own != Some(flow) => {
+                flow.defaults(self).sized(&said).filled(own, said, prompt, images)
+            }
+            (_, own) => self.clone().sized(&said).filled(own, said, prompt, images),
         }
+    }
+
+    /// The same with the size that the authors' flow has in so many stages as are said. `hq` has one number of stages, and what no flow
+    /// of the authors is has no size of theirs.
+    fn sized(self, said: &Overrides) -> Self {
+        match (self.flow, said.stages) {
+            (Some(Flow::Distilled | Flow::Dev), Some(stages)) => self.in_stages(stages),
+            _ => self,
+        }
+    }
+
+    /// The same in so many stages: the authors' second stage doubles the size that one stage has. Source: the public `ltx_pipelines`
+    /// constants.
+    pub(crate) fn in_stages(self, stages: Stages) -> Self {
+        let (width, height) = match (self.stages, stages) {
+            (Stages::One, Stages::Two) => (self.width.saturating_mul(2), self.height.saturating_mul(2)),
+            (Stages::Two, Stages::One) => (self.width / 2, self.height / 2),
+            _ => (self.width, self.height),
+        };
+        Self { stages, width, height, ..self }
     }
 
     /// The same, once these are the defaults of the flow that is sampled; `own` is the model's own flow.

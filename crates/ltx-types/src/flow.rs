@@ -57,11 +57,12 @@ impl Flow {
         }
     }
 
-    /// A model's defaults where a request names this flow, and the model's manifest does not.
+    /// A model's defaults where a request names this flow, and the model's manifest does not: the authors' stages, and their size.
     pub(crate) fn defaults(self, own: &Defaults) -> Defaults {
         let own = Defaults { flow: Some(self), schedule: self.schedule(), ..own.clone() };
         match self {
-            Self::Distilled | Self::Dev => own,
+            Self::Distilled => own.in_stages(Stages::Two),
+            Self::Dev => own.in_stages(Stages::One),
             Self::Hq => {
                 let guidance = Guidance { cfg_scale: 3.0, stg_scale: 0.0, rescale_scale: 0.45, stg_blocks: vec![] };
                 let sizes = Defaults { width: 1920, height: 1088, ..own };
@@ -144,10 +145,38 @@ mod tests {
         assert_eq!((hq.guidance.cfg_scale, hq.guidance.stg_scale, hq.guidance.rescale_scale), (3.0, 0.0, 0.45));
         let dev = model.fill(said(Flow::Dev), String::new(), vec![]);
         assert_eq!((dev.steps, dev.stages, dev.schedule), (30, Stages::One, Schedule::Guided));
+        assert_eq!((dev.width, dev.height), (768, 512));
+        let distilled = model.fill(said(Flow::Distilled), String::new(), vec![]);
+        assert_eq!((distilled.stages, distilled.width, distilled.height), (Stages::Two, 1536, 1024));
         // A model's own flow has the model's own numbers.
         let own = Defaults { flow: Some(Flow::Hq), steps: 6, ..Flow::Hq.defaults(&model) };
         assert_eq!(own.fill(said(Flow::Hq), String::new(), vec![]).steps, 6);
         assert_eq!(own.fill(Overrides::default(), String::new(), vec![]).flow, Some(Flow::Hq));
+    }
+
+    #[test]
+    fn a_flow_has_its_authors_size_for_the_stages_that_are_asked_for() {
+        let shape = |model: &Defaults, said: Overrides| {
+            let draft = model.fill(said, String::new(), vec![]);
+            (draft.stages, draft.width, draft.height)
+        };
+        let (one, two) = ((Stages::One, 768, 512), (Stages::Two, 1536, 1024));
+        for schedule in [Schedule::Distilled, Schedule::Guided] {
+            let bare = Defaults::official(schedule);
+            let flow = if schedule == Schedule::Distilled { Flow::Distilled } else { Flow::Dev };
+            // By path, and by manifests of either number of stages.
+            let own = |stages| Defaults { flow: Some(flow), ..bare.clone().in_stages(stages) };
+            for model in [bare.clone(), own(Stages::One), own(Stages::Two)] {
+                let said = |stages| Overrides { flow: Some(flow), stages: Some(stages), ..Overrides::default() };
+                assert_eq!((shape(&model, said(Stages::One)), shape(&model, said(Stages::Two))), (one, two));
+                let width = Overrides { width: Some(640), ..said(Stages::Two) };
+                assert_eq!(shape(&model, width), (Stages::Two, 640, 1024), "what is said wins");
+            }
+            // A model's flow is a flow that need not be said; without one nothing is the authors'.
+            let stages = |stages| Overrides { stages: Some(stages), ..Overrides::default() };
+            assert_eq!(shape(&own(Stages::One), stages(Stages::Two)), two);
+            assert_eq!(shape(&bare, stages(Stages::Two)), (Stages::Two, 768, 512));
+        }
     }
 
     #[test]

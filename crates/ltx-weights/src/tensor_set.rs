@@ -48,6 +48,8 @@ pub struct TensorSet {
     configs: Vec<(PathBuf, Value)>,
     /// Keys that several files hold, by pairs of files.
     twice: Vec<Twice>,
+    /// Metadata entries that are said elsewhere than in a header; they count for files that do not say them.
+    said: BTreeMap<String, String>,
 }
 
 impl TensorSet {
@@ -152,7 +154,7 @@ impl TensorSet {
             file.header.texts.clear();
             file.header.arrays.clear();
         }
-        Self { configs: Vec::new(), ..self }
+        Self { configs: Vec::new(), said: BTreeMap::new(), ..self }
     }
 
     /// With the tensors of further files of the same model; their metadata comes last.
@@ -162,7 +164,8 @@ impl TensorSet {
     pub fn and(mut self, others: Self) -> Result<Self> {
         self.files.extend(others.files);
         let joined = Self::join(self.path, self.files, Overlap::SameWeights)?;
-        Ok(Self { configs: self.configs.into_iter().chain(others.configs).collect(), ..joined })
+        let configs = self.configs.into_iter().chain(others.configs).collect();
+        Ok(Self { configs, said: self.said, ..joined })
     }
 
     fn join(path: PathBuf, mut files: Vec<WeightFile>, overlap: Overlap) -> Result<Self> {
@@ -179,7 +182,7 @@ impl TensorSet {
             }
         }
         let twice = same::check(&files, again, overlap)?;
-        Ok(Self { path, files, by_key, configs: Vec::new(), twice })
+        Ok(Self { path, files, by_key, configs: Vec::new(), twice, said: BTreeMap::new() })
     }
 
     /// The file or folder it was opened from; of several files, the first.

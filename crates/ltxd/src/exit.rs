@@ -20,7 +20,7 @@ pub(crate) const HELP: &str = "Exit codes: 0 done; 1 failed (a file cannot be re
 came with wrong bytes, a self-test deviates, a fault of the node); 2 bad input (a field, an image, a checkpoint that is not what it should be, a configuration, a call \
 that the generation's state does not allow); 3 refused: outside the unlimited class; 4 the generation failed on the node; \
 5 not found, on the node or on the hub; 69 the node or the hub cannot be reached; 75 the node or the hub cannot take it now: \
-queue, rate, disk, or it is stopping; 77 the node does not know this client, or the hub gives it no access; 130 cancelled, or stopped by Ctrl-C.";
+queue, rate, disk, or it is stopping; 77 the node does not know this client, or the hub gives it no access; 130 cancelled, or stopped by Ctrl-C; 141 nobody reads its output any more.";
 
 /// What a command exits with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub(crate) enum Code {
     Busy = 75,
     NotAllowed = 77,
     Cancelled = 130,
+    /// As a shell has it for a program that SIGPIPE ended.
+    NotRead = 141,
 }
 
 impl From<Code> for ExitCode {

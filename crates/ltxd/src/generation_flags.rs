@@ -33,8 +33,9 @@ pub(crate) struct GenerationFlags {
     /// Frames per second, 1 to 120.
     #[arg(long, value_name = "RATE")]
     fps: Option<f64>,
-    /// The authors' flow by name, with its own defaults; the model's own by default. hq is two stages by the second-order sampler
-    /// res_2s, with the distilled LoRA in both.
+    /// The authors' flow by name, with their stages, size and other defaults; the model's own by default. distilled is two stages at
+    /// 1536x1024, dev one at 768x512; with --stages each has the other's size. hq is two stages by the second-order sampler res_2s, with
+    /// the distilled LoRA in both.
     #[arg(long, value_parser = flows())]
     pub(crate) flow: Option<Flow>,
     /// Sampling schedule; the model's own by default.

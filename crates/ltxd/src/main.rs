@@ -3,6 +3,10 @@
 //! Must not know how anything is computed. The only home of `anyhow`.
 #![deny(unsafe_code)]
 
+// Before all others, which print with its macros.
+#[macro_use]
+mod say;
+
 mod allocator;
 mod build;
 mod cache;

@@ -14,8 +14,8 @@ use candle_core::DType;
 use ltx_model::architecture::Family;
 use ltx_types::{
     ConditioningMode, Defaults, FieldError, FieldErrors, Flow, FramePosition, Generation, Guidance, ImageInput,
-    ImageSource, LoraChoice, LoraStrengths, Method, ModelFiles, ModelRules, Overrides, Schedule, Seed, Stages,
-    Strength,
+    ImageSource, LatentScale, LoraChoice, LoraStrengths, Method, ModelFiles, ModelRules, Overrides, Schedule, Seed,
+    Stages, Strength,
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use std::{
@@ -278,7 +278,7 @@ impl RawCase {
         let family = if of_points { Family::Ltxv098 } else { Family::Ltx23 };
         let rules = ModelRules { distilled_steps: Some(family.distilled_steps()), ..ModelRules::LTX };
         let request = draft.check_by(&rules, self.method)?;
-        let tokens = crate::schedule::tokens(&request);
+        let tokens = crate::schedule::tokens(&request, LatentScale::LTX);
         match self.schedule_tokens.filter(|stated| *stated != tokens) {
             Some(stated) => {
                 let rule = "are not the tokens of the first stage, from which the flow takes its schedule";

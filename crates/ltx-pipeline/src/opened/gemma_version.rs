@@ -4,42 +4,42 @@
 //!
 //! Must not know tensors.
 
-use super::{config_of, versions::version_of};
+use super::{config_of, stated::GEMMA_SOURCE};
 use crate::Result;
 use ltx_model::text_encoder::{GemmaConfig, Generation};
 use ltx_nn::NnError;
-use ltx_types::model_version;
 use ltx_weights::TensorSet;
 
-const SOURCE: &str = "gemma_source_checkpoint";
 /// The first version whose checkpoints name their text encoder.
 const NAMED_SINCE: (u32, u32) = (2, 4);
 
-/// A note, where a checkpoint does not name its text encoder although its version should.
+/// A note, where a checkpoint does not name its text encoder although its version, major and minor number, should.
 ///
 /// # Errors
 /// The text encoder is another than the checkpoint names, or than its version has.
-pub(super) fn check(checkpoint: &TensorSet, text: &GemmaConfig) -> Result<Option<String>> {
+pub(super) fn check(checkpoint: &TensorSet, version: (u32, u32), text: &GemmaConfig) -> Result<Option<String>> {
     let refused = |field: &str, found: &str, supported: String| {
         config_of(checkpoint.path())(NnError::unsupported(field, found, supported))
     };
     let named = text.gemma_version.as_deref();
-    if let Some(source) = checkpoint.json(SOURCE)? {
+    if let Some(source) = checkpoint.json(GEMMA_SOURCE)? {
         let wanted = source.get("gemma_version").and_then(serde_json::Value::as_str);
         return match wanted == named {
             true => Ok(None),
             false => {
                 let found = named.unwrap_or("absent");
                 let wanted = wanted.unwrap_or("absent");
-                let supported = format!("{wanted}, as the checkpoint's {SOURCE} states");
+                let supported = format!("{wanted}, as the checkpoint's {GEMMA_SOURCE} states");
                 Err(refused("gemma_version of the text encoder", found, supported))
             }
         };
     }
-    let version = version_of(checkpoint).and_then(model_version);
-    if version.is_some_and(|version| version >= NAMED_SINCE) {
+    if version >= NAMED_SINCE {
         return match named {
-            Some(found) => Err(refused(&format!("{SOURCE}.gemma_version"), "absent", found.to_owned())),
+            Some(found) => {
+                let instead = format!("{found}, which a .json among the components may state where no header does");
+                Err(refused(&format!("{GEMMA_SOURCE}.gemma_version"), "absent", instead))
+            }
             None => Ok(Some(format!(
                 "{}: does not name its text encoder, as its version should; whether this one fits is not known",
                 checkpoint.path().display()

@@ -21,12 +21,13 @@ use std::path::{Path, PathBuf};
 /// The entry that states a version.
 pub(crate) const ENTRY: &str = "model_version";
 
-/// The version of the file that holds the transformer; of files without one, the first that is stated.
+/// The version of the file that holds the transformer, or that was said of it; of files without one, the first that is stated.
 pub(crate) fn version_of(tensors: &TensorSet) -> Option<&str> {
     if !tensors.has_prefix(Transformer::MARK) {
-        return tensors.each_metadata(ENTRY).map(|(_, stated)| stated).next();
+        return tensors.metadata(ENTRY);
     }
-    tensors.files_with(Transformer::MARK).find_map(|holder| stated_by(tensors, holder))
+    let stated = tensors.files_with(Transformer::MARK).find_map(|holder| stated_by(tensors, holder));
+    stated.or_else(|| tensors.metadata_beside(Transformer::MARK, ENTRY))
 }
 
 fn stated_by<'a>(tensors: &'a TensorSet, file: &Path) -> Option<&'a str> {

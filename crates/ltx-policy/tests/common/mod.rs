@@ -24,9 +24,9 @@ pub(crate) fn draft(frames_of_images: &[usize]) -> GenerationDraft {
 
 /// Knows dev and distilled, has loaded distilled, and its operator excludes Hailuo too.
 pub(crate) fn node() -> PolicyConfig {
-    let known = |name: &str, aliases: &[&str]| KnownModel {
-        name: name.into(),
-        aliases: aliases.iter().map(|alias| (*alias).to_owned()).collect(),
+    let known = |name: &str, aliases: &[&str]| {
+        let aliases = aliases.iter().map(|alias| (*alias).to_owned()).collect();
+        KnownModel::new(name, aliases, "ltx-2.3").unwrap()
     };
     let distilled = ["ltx", "LTX 2.3", "Carat Video", "Carat Basic Video", "Use Carat Basic Video (LTX 2.3)"];
     let known = vec![known("ltx-2.3-dev", &["LTX dev"]), known("ltx-2.3-distilled", &distilled)];

@@ -44,19 +44,12 @@ impl Catalog {
         &self.0
     }
 
-    /// The names, as policy needs them.
-    pub fn known(&self) -> Vec<KnownModel> {
-        let known =
-            |card: &ModelCard| KnownModel { name: card.manifest.name.clone(), aliases: card.manifest.aliases.clone() };
-        self.0.iter().map(known).collect()
-    }
-
     /// Takes the models' aliases from where names are looked up, the operator's included.
     #[must_use]
     pub fn with_names(mut self, names: &[KnownModel]) -> Self {
         for card in &mut self.0 {
-            if let Some(known) = names.iter().find(|known| known.name == card.manifest.name) {
-                card.manifest.aliases.clone_from(&known.aliases);
+            if let Some(known) = names.iter().find(|known| known.name() == card.manifest.name) {
+                known.aliases().clone_into(&mut card.manifest.aliases);
             }
         }
         self

@@ -75,7 +75,7 @@ impl Node {
             (Judged { request, verdict, rules }, card.manifest.name.clone())
         };
         let guess = Some(asked.model()).filter(|name| !name.trim().is_empty());
-        let guess = guess.and_then(|name| policy.names().find(name)).map(|model| model.name.as_str());
+        let guess = guess.and_then(|name| policy.names().find(name)).map(|model| model.name());
         let (judged, used) = read(guess.or(policy.loaded().first().copied()));
         match judged.verdict.model() {
             // Several models answer to the name; policy took another one than the first.

@@ -102,7 +102,7 @@ fn problems_have_the_promised_details() {
 
 #[test]
 fn a_refusal_names_every_reason_in_table_order_and_fits_into_headers() {
-    let known = KnownModel { name: "ltx".into(), aliases: vec![] };
+    let known = KnownModel::new("ltx", vec![], "ltx-2.3").unwrap();
     let config = PolicyConfig::new(ModelNames::new(vec![known], []));
     let ask = Ask {
         agent: Some(ltx_policy::Agent::Agent2),

@@ -16,7 +16,7 @@ use ltx_testkit::{
     fake::{FakeModels, FakeOptions, Gate, LONG, picture},
 };
 use ltx_types::{
-    Defaults, Schedule,
+    Defaults, Flow, Schedule,
     settings::{Bounded, PerSecond},
 };
 use std::{net::SocketAddr, path::Path, sync::Arc};
@@ -69,7 +69,7 @@ pub(crate) fn policy() -> PolicyConfig {
     let known = [LOADED, OTHER].map(|name| {
         let aliases =
             if name == LOADED { vec!["LTX 2.3".to_owned(), "Use Carat Basic Video (LTX 2.3)".into()] } else { vec![] };
-        KnownModel { name: name.to_owned(), aliases }
+        KnownModel::new(name, aliases, "ltx-2.3").unwrap()
     });
     PolicyConfig::new(ModelNames::new(known.to_vec(), [])).with_loaded([LOADED.to_owned()])
 }
@@ -90,7 +90,14 @@ fn manifest(name: &str) -> Manifest {
             upscaler: None,
             loras: vec![],
         },
-        defaults: Defaults { width: 64, height: 64, frames: 9, steps: 8, ..Defaults::official(Schedule::Distilled) },
+        defaults: Defaults {
+            flow: (name == OTHER).then_some(Flow::Distilled),
+            width: 64,
+            height: 64,
+            frames: 9,
+            steps: 8,
+            ..Defaults::official(Schedule::Distilled)
+        },
     }
 }
 

@@ -71,6 +71,8 @@ async fn a_node_that_loads_says_so_and_serves_once_it_has() {
     assert!(!about.models[0].two_stages, "its manifest names no upscaler");
     assert_eq!(about.models[0].weights.as_ref().unwrap().header_sha256, "ab".repeat(32));
     assert_eq!(about.models[0].defaults.as_ref().unwrap().frames(), 9);
+    let flows: Vec<_> = about.models.iter().map(|model| model.defaults.as_ref().unwrap().flow()).collect();
+    assert_eq!(flows, [v1::Flow::Unspecified, v1::Flow::Distilled], "as their manifests state them");
     let (limits, memory) = (about.limits.unwrap(), about.memory.unwrap());
     assert!(limits.message_bytes > 0 && limits.concurrent_streams > 0 && memory.resident_bytes > 0);
     assert_eq!(about.policy.unwrap().plans, ["Premium", "Pro", "Business"]);

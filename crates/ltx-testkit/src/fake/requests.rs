@@ -16,7 +16,7 @@ pub fn picture() -> Arc<[u8]> {
 
 /// A policy that knows and has loaded the fake model.
 pub fn policy() -> PolicyConfig {
-    let known = KnownModel { name: FakeModels::NAME.into(), aliases: vec!["ltx".into()] };
+    let known = KnownModel::new(FakeModels::NAME, vec!["ltx".into()], "ltx-2.3").expect("names of LTX-2.3");
     PolicyConfig::new(ModelNames::new(vec![known], [])).with_loaded([FakeModels::NAME.to_owned()])
 }
 

@@ -15,15 +15,69 @@ use std::{
 const CONFIG: &str = "config";
 
 impl TensorSet {
-    /// A metadata entry of the first file that has it.
+    /// A metadata entry of the first file that has it; else as it was said of the files.
     pub fn metadata(&self, entry: &str) -> Option<&str> {
-        self.files.iter().find_map(|file| file.metadata(entry))
+        self.files.iter().find_map(|file| file.metadata(entry)).or_else(|| self.said(entry))
     }
 
-    /// A metadata entry of the file that holds the first key that begins so.
+    /// A metadata entry of the file that holds the first key that begins so; else as it was said of the files.
     pub fn metadata_beside(&self, prefix: &str, entry: &str) -> Option<&str> {
         let (key, file) = self.by_key.range(prefix.to_owned()..).next()?;
-        self.files.get(*file).filter(|_| key.starts_with(prefix))?.metadata(entry)
+        let file = self.files.get(*file).filter(|_| key.starts_with(prefix))?;
+        file.metadata(entry).or_else(|| self.said(entry))
+    }
+
+    /// The same, with a metadata entry that is said elsewhere than in a header: it counts for those files that do not state it. What
+    /// was said first stays.
+    #[must_use]
+    pub fn saying(mut self, entry: &str, value: &str) -> Self {
+        self.said.entry(entry.to_owned()).or_insert_with(|| value.to_owned());
+        self
+    }
+
+    /// The same, where a file of configuration states metadata entries of these names beside its sections: they are no part of the
+    /// configuration, and count for those files that do not state them.
+    ///
+    /// # Errors
+    /// It states one otherwise than a header does, or another such file.
+    pub fn with_entries_of_configs(mut self, entries: &[&str]) -> Result<Self> {
+        let mut left = Vec::new();
+        for (file, mut config) in std::mem::take(&mut self.configs) {
+            let mut out = 0;
+            for entry in entries {
+                let Some(value) = config.as_object_mut().and_then(|sections| sections.remove(*entry)) else { continue };
+                out += 1;
+                self.agrees(entry, &value, &file)?;
+                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                self = if value.is_null() { self } else { self.saying(entry, &text) };
+            }
+            // One that states nothing else is no configuration.
+            if out == 0 || config.as_object().is_some_and(|sections| !sections.is_empty()) {
+                left.push((file, config));
+            }
+        }
+        Ok(Self { configs: left, ..self })
+    }
+
+    /// Refuses a value of an entry, stated in `second`, that a header, or what was said before, contradicts.
+    fn agrees(&self, entry: &str, value: &Value, second: &Path) -> Result<()> {
+        let headers = self.files.iter().filter_map(|file| Some((&file.path, file.metadata(entry)?)));
+        for (first, text) in headers.chain(self.said(entry).map(|text| (&self.path, text))) {
+            let words = || Value::String(text.to_owned());
+            let stated =
+                if value.is_string() { words() } else { serde_json::from_str(text).unwrap_or_else(|_| words()) };
+            let under = |value: Value| Value::Object([(entry.to_owned(), value)].into_iter().collect());
+            joined(&mut under(stated), under(value.clone())).map_err(|contradiction| WeightsError::ConfigsDiffer {
+                first: first.clone(),
+                second: second.to_owned(),
+                contradiction: Box::new(contradiction),
+            })?;
+        }
+        Ok(())
+    }
+
+    fn said(&self, entry: &str) -> Option<&str> {
+        self.said.get(entry).map(String::as_str)
     }
 
     /// What each file states under an entry, in their order; what a language model sees images with does not speak for it.
@@ -63,13 +117,17 @@ impl TensorSet {
         Ok(found.map(|(_, text)| text))
     }
 
-    /// A metadata entry that holds JSON, joined of all files that have it: what only one of them states is stated.
+    /// A metadata entry that holds JSON, joined of all files that have it: what only one of them states is stated; else as it was said of the files.
     ///
     /// # Errors
     /// It is not JSON, or two files state an entry of it differently.
     pub fn json(&self, entry: &'static str) -> Result<Option<Value>> {
-        let stated = self.speaking().filter_map(|file| Some((file.path.clone(), file.metadata(entry)?)));
-        let parsed = stated.map(|(file, text)| match serde_json::from_str(text) {
+        let mut stated: Vec<_> =
+            self.speaking().filter_map(|file| Some((file.path.clone(), file.metadata(entry)?))).collect();
+        if stated.is_empty() {
+            stated.extend(self.said(entry).map(|text| (self.path.clone(), text)));
+        }
+        let parsed = stated.into_iter().map(|(file, text)| match serde_json::from_str(text) {
             Ok(value) => Ok((file, value)),
             Err(source) => Err(WeightsError::BadJson { file, what: entry, source }),
         });

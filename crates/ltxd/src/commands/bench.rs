@@ -16,12 +16,7 @@ use ltx_pipeline::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::{
-    collections::HashMap,
-    io::{BufRead, Write},
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{collections::HashMap, io::BufRead, path::PathBuf, process::ExitCode};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -58,7 +53,6 @@ pub(crate) fn run(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     let memory = compute::gpu_free_bytes(&compute).and_then(|free| most_of(Some(free)));
     let options = EngineOptions { compute: compute.clone(), random_weights, memory, ..EngineOptions::default() };
     let mut bench = Bench::open(case, options)?;
-    let mut out = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
         let ask: Ask = serde_json::from_str(&line?).context("standard input")?;
         let seconds = match ask.stage {
@@ -93,8 +87,7 @@ pub(crate) fn run(arguments: &Arguments, level: Level) -> Result<ExitCode> {
             };
             answer["profile"] = Value::Object(costs.map(row).collect());
         }
-        writeln!(out, "{answer}")?;
-        out.flush()?;
+        println!("{answer}");
     }
     Ok(ExitCode::SUCCESS)
 }

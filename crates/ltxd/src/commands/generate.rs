@@ -215,7 +215,8 @@ impl Arguments {
         let options =
             EngineOptions { compute: compute.clone(), memory, host_bytes, previews: false, ..EngineOptions::default() };
         let resident_bytes = if clips > 1 { u64::MAX } else { 0 };
-        let options = EngineOptions { build: build::digest, resident_bytes, ..options };
+        let manifests_version = model.manifest().map(|manifest| manifest.version.clone());
+        let options = EngineOptions { build: build::digest, resident_bytes, manifests_version, ..options };
         let mut files = resolved(&model.files(&request.loras)?).context("the model cannot be used")?;
         files.loras.extend(self.loras.loras.iter().cloned());
         let named = files.loras.iter().map(|lora| {

@@ -108,7 +108,7 @@ fn chosen<'a>(names: &[String], library: &'a ModelLibrary) -> Result<Vec<&'a Man
     let mut seen = BTreeSet::new();
     let mut chosen = Vec::new();
     for name in names {
-        let found = known.find(name).and_then(|model| library.manifest(&model.name));
+        let found = known.find(name).and_then(|model| library.manifest(model.name()));
         let manifest = found.ok_or_else(|| unknown(name, library))?;
         if seen.insert(&manifest.name) {
             chosen.push(manifest);

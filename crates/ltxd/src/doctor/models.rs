@@ -33,7 +33,7 @@ pub(super) fn look(findings: &mut Findings<'_>, config: &NodeConfig, compute: Op
     };
     for asked in &config.models.served {
         // By its aliases, too.
-        let named = library.names().find(asked).map(|known| known.name.clone());
+        let named = library.names().find(asked).map(|known| known.name().to_owned());
         let Some(manifest) = named.and_then(|name| library.manifest(&name)) else {
             let there: Vec<_> = library.manifests().iter().map(|manifest| manifest.name.as_str()).collect();
             let what = format!("models = {asked}: has no manifest in {}", library.folder().display());

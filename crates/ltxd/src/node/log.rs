@@ -18,7 +18,8 @@ pub(crate) fn filter(log: &Log) -> Result<EnvFilter> {
 /// From now on everything is logged.
 pub(crate) fn start(log: &Log) -> Result<()> {
     let registry = tracing_subscriber::registry().with(filter(log)?);
-    let layer = fmt::layer().with_writer(stderr);
+    // Where nobody reads the log, saying so on standard error would panic: the node goes on.
+    let layer = fmt::layer().with_writer(stderr).log_internal_errors(false);
     match log.format {
         LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
         LogFormat::Text => registry.with(layer.with_ansi(false)).try_init(),

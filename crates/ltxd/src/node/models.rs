@@ -101,9 +101,9 @@ pub(crate) fn open_these(wanted: &[String], config: &NodeConfig, compute: Comput
     let mut tokenizers: BTreeMap<PathBuf, Prompts> = BTreeMap::new();
     let mut cards = Vec::new();
     for asked in wanted {
-        let manifest = names.find(asked).and_then(|known| library.manifest(&known.name));
+        let manifest = names.find(asked).and_then(|known| library.manifest(known.name()));
         let manifest = manifest.ok_or_else(|| {
-            let known: Vec<_> = names.known().iter().map(|model| model.name.as_str()).collect();
+            let known: Vec<_> = names.known().iter().map(|model| model.name()).collect();
             BadInput(format!(
                 "models = {asked}: has no manifest in {}; there are: {}",
                 folder.display(),
@@ -117,7 +117,8 @@ pub(crate) fn open_these(wanted: &[String], config: &NodeConfig, compute: Comput
         let files = resolved(&library.files_of(manifest).with_context(cannot)?).with_context(cannot)?;
         // Models that share a text encoder share its tokenizer, too.
         let known = tokenizers.get(&files.text_encoder).cloned();
-        let planner = Engine::open_sharing(&files, models.options.clone(), known).with_context(cannot)?;
+        let options = models.options_for(&manifest.version);
+        let planner = Engine::open_sharing(&files, options, known).with_context(cannot)?;
         let prompts = planner.prompts().clone();
         tokenizers.insert(files.text_encoder.clone(), prompts.clone());
         planner.expect_family(&manifest.family).with_context(cannot)?;
@@ -171,6 +172,11 @@ fn names(library: &ModelLibrary, config: &NodeConfig) -> ModelNames {
 }
 
 impl NodeModels {
+    /// How the engine of a model computes whose manifest states this version.
+    fn options_for(&self, version: &str) -> EngineOptions {
+        EngineOptions { manifests_version: Some(version.to_owned()), ..self.options.clone() }
+    }
+
     /// Where they compute.
     pub(crate) fn compute(&self) -> &Compute {
         &self.options.compute
@@ -203,8 +209,8 @@ impl NodeModels {
 
 impl Models for NodeModels {
     fn load(&self, model: &str) -> Result<Box<dyn Generator>, LoadError> {
-        let Opened { files, prompts, .. } = self.opened.get(model).ok_or(LoadError::NotHere)?;
-        let engine = Engine::open_sharing(files, self.options.clone(), Some(prompts.clone()));
+        let Opened { files, prompts, version, .. } = self.opened.get(model).ok_or(LoadError::NotHere)?;
+        let engine = Engine::open_sharing(files, self.options_for(version), Some(prompts.clone()));
         Ok(Box::new(engine.map_err(EngineError::from)?))
     }
 

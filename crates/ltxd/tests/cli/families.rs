@@ -6,8 +6,10 @@ use crate::support::{
     command::{BAD_INPUT, DONE, REFUSED, ltxd, run},
     files::{checkpoint, gemma, repository, scratch, text, upscaler},
     request::{Request, good},
+    safetensors::File,
 };
 use serde_json::Value;
+use std::{fs, path::Path};
 
 /// A request of LTX-Video 0.9.8 by its manifest.
 fn ltx_video() -> Request {
@@ -22,10 +24,7 @@ fn ltx_video_by_path() -> Request {
 }
 
 fn summary(request: Request) -> Value {
-    let folder = scratch();
-    let out = folder.path().join("clip.mp4");
-    let words = [request.with("out", out.display()).words(), vec!["--json".to_owned()]].concat();
-    run(ltxd(&words)).with(DONE).json()
+    made(request).0
 }
 
 fn refused(request: Request) -> String {
@@ -62,6 +61,104 @@ fn the_mark_has_the_version_of_the_manifest_where_no_file_states_one() {
     assert_eq!(summary(ltx_video())["mark"]["model_version"], "0.9.8");
     assert_eq!(summary(ltx_video_by_path())["mark"]["model_version"], "unknown");
     assert_ne!(summary(good())["mark"]["model_version"], "unknown");
+}
+
+/// The tiny LTX-2.5 whose files state no version, in a folder with a manifest that states one.
+fn newest_without_version(folder: &Path) -> Request {
+    for (name, out) in [("transformer", "t.safetensors"), ("video-vae-conv", "v.safetensors")] {
+        let mut file = File::read(repository(&format!("models/tiny-2.5/ltx-2.5-tiny-{name}.safetensors")));
+        assert!(file.metadata.remove("model_version").is_some());
+        fs::write(folder.join(out), file.to_bytes()).unwrap();
+    }
+    let manifest = fs::read_to_string(repository("models/ltx-2.5-tiny.toml")).unwrap();
+    let encoder = repository("models/tiny-2.5/gemma4-tiny-with-proj.safetensors");
+    let manifest = manifest.replace("tiny-2.5/ltx-2.5-tiny-transformer.safetensors", "t.safetensors");
+    let manifest = manifest.replace("tiny-2.5/ltx-2.5-tiny-video-vae-conv.safetensors", "v.safetensors");
+    let manifest = manifest.replace("tiny-2.5/gemma4-tiny-with-proj.safetensors", &text(&encoder));
+    let manifest = manifest.replace("tiny/ltx-2.3-tiny-spatial-upscaler-x2.safetensors", &upscaler());
+    let manifest = manifest.replace("image_crf = 18\n", "");
+    let manifest: String =
+        manifest.lines().filter(|line| !line.starts_with("bytes")).map(|line| format!("{line}\n")).collect();
+    fs::write(folder.join("model.toml"), manifest).unwrap();
+    good().with("model", "ltx-2.5-tiny").with("models-dir", folder.display())
+}
+
+/// A clip's summary, and what was said beside it.
+fn made(request: Request) -> (Value, String) {
+    let folder = scratch();
+    let out = folder.path().join("clip.mp4");
+    let words = [request.with("out", out.display()).words(), vec!["--json".to_owned()]].concat();
+    let ended = run(ltxd(&words)).with(DONE);
+    (ended.json(), ended.err)
+}
+
+#[test]
+fn the_manifests_version_counts_where_no_file_states_one_and_by_path_the_familys() {
+    let folder = scratch();
+    let stated = good().with("model", "ltx-2.5-tiny");
+    let (stated, said) = made(stated);
+    assert!(!said.contains("version"), "{said}");
+    let by_manifest = newest_without_version(folder.path());
+    let (named, said) = made(by_manifest.clone());
+    assert!(said.contains("states no version; the manifest's counts: 2.5.0"), "{said}");
+    let by_path = by_manifest.without("models-dir").with("model", folder.path().join("t.safetensors").display());
+    let by_path = by_path.with("component", folder.path().join("v.safetensors").display());
+    let encoder = repository("models/tiny-2.5/gemma4-tiny-with-proj.safetensors");
+    let (found, said) = made(by_path.with("text-encoder", encoder.display()).with("schedule", "distilled"));
+    assert!(said.contains("states no version; taken for 2.5, as its configuration is that of LTX-2.5"), "{said}");
+    for (of, version) in [(&named, "2.5.0"), (&found, "unknown")] {
+        assert_eq!((&of["image_crf"], &of["frames_sha256"]), (&18.into(), &stated["frames_sha256"]));
+        assert_eq!(of["mark"]["model_version"], version);
+    }
+}
+
+#[test]
+fn a_flow_by_name_has_its_authors_stages_and_size_by_path_as_by_manifest() {
+    let by_path = good().without("models-dir").without("width").without("height").with("model", checkpoint());
+    let by_path = by_path.with("text-encoder", gemma()).with("upscaler", upscaler()).with("frames", 1);
+    let dev = |request: &Request| request.clone().with("flow", "dev").with("steps", 2).with("stg-blocks", 1);
+    let distilled = by_path.clone().with("flow", "distilled");
+    // 0.9.8 goes by diffusers, which has one pass.
+    let older = repository("models/ltxv-tiny");
+    let older =
+        distilled.clone().with("model", older.display()).with("text-encoder", older.join("text_encoder").display());
+    // The tiny model's manifest states no flow, and 128 by 96 for one stage.
+    let manifest = good().without("width").without("height").with("frames", 1);
+    for (request, flow, stages, width, height) in [
+        (distilled.clone(), "distilled", 2, 1536, 1024),
+        (distilled.clone().with("stages", 1), "distilled", 1, 768, 512),
+        (distilled.with("width", 128).with("height", 64), "distilled", 2, 128, 64),
+        (dev(&by_path), "dev", 1, 768, 512),
+        (dev(&by_path).with("stages", 2), "dev", 2, 1536, 1024),
+        (older, "distilled", 1, 704, 480),
+        (manifest.clone().with("flow", "distilled"), "distilled", 2, 256, 192),
+        (dev(&manifest), "dev", 1, 128, 96),
+    ] {
+        let made = summary(request.clone());
+        let found = (&made["stages"], &made["width"], &made["height"]);
+        assert_eq!(found, (&stages.into(), &width.into(), &height.into()), "{request:?}");
+        assert_eq!((&made["flow"], &made["mark"]["flow"]), (&flow.into(), &flow.into()));
+    }
+}
+
+#[test]
+fn the_mark_says_the_flow_that_a_manifest_states_and_the_frames_are_the_same() {
+    let folder = scratch();
+    for (name, files) in [("ltx-2.3-tiny", "tiny/"), ("ltx-2.5-tiny", "tiny-2.5/"), ("ltxv-tiny", "ltxv-tiny")] {
+        let manifest = fs::read_to_string(repository(&format!("models/{name}.toml"))).unwrap();
+        let bare = manifest.replace("flow = \"distilled\"\n", "");
+        let here = repository("models");
+        let [bare, stated] = ["", "flow = \"distilled\"\n"].map(|flow| {
+            let text = bare.replace("[defaults]\n", &format!("[defaults]\n{flow}"));
+            // Files lie where the shipped manifests have them.
+            let text = text.replace("path = \"", &format!("path = \"{}/", here.display()));
+            assert!(text.contains(files));
+            fs::write(folder.path().join("model.toml"), text).unwrap();
+            summary(good().with("model", name).with("models-dir", folder.path().display()))
+        });
+        assert_eq!(bare["frames_sha256"], stated["frames_sha256"], "{name}");
+        assert_eq!((&bare["mark"]["flow"], &stated["mark"]["flow"]), (&Value::Null, &"distilled".into()));
+    }
 }
 
 #[test]

@@ -81,6 +81,24 @@ fn every_key_of_the_files_of_2_5_is_accounted_for() {
     assert_eq!(found["kind"], "LTX-2.5 checkpoint");
 }
 
+/// The latent upscaler ×2 of LTX-2.3.
+#[test]
+fn every_key_of_the_upscaler_is_accounted_for() {
+    let folder = scratch();
+    let file = folder.path().join("upscaler.safetensors");
+    let name = "ltx-2.3-spatial-upscaler-x2";
+    let sparse = Sparse::published(name, name, "2.3.0");
+    sparse.write(&file, 0);
+    let found = run(ltxd(&["inspect", "--json", &text(&file)])).with(DONE).json();
+    let keys = |kind: &str| found[format!("keys_{kind}")].as_u64().unwrap() as usize;
+    assert_eq!([sparse.keys(), keys("total"), keys("used"), keys("unknown"), keys("missing")], [72, 72, 72, 0, 0]);
+    assert!(found["kind"].as_str().unwrap().ends_with("latent upscaler"), "{found}");
+    let short = sparse.only(|key| key != "initial_norm.bias");
+    short.write(&file, 0);
+    let told = run(ltxd(&["inspect", &text(&file)])).with(BAD_INPUT).said();
+    assert!(told.contains("missing key initial_norm.bias"), "{told}");
+}
+
 #[test]
 fn the_table_for_people_gives_the_number_of_keys() {
     let folder = scratch();

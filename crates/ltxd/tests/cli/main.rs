@@ -22,4 +22,5 @@ mod sixteen_bits;
 mod starting;
 mod stated;
 mod support;
+mod unread;
 mod watching;

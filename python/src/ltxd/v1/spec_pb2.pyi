@@ -182,8 +182,8 @@ class GenerationSpec(message.Message):
     model: builtins.str
     """The model, by name or alias, case and spacing ignored. Empty is the default: the agent's, or the node's."""
     flow: Flow.ValueType
-    """The authors' flow, with its own defaults where the request is silent; UNSPECIFIED is the model's own. What the flow does not
-    allow is refused by field.
+    """The authors' flow, with their stages, size and other defaults where the request is silent; UNSPECIFIED is the model's own, which
+    GetNode says where it has one. What the flow does not allow is refused by field.
     """
     beyond_trained_length: builtins.bool
     """Asks for a clip beyond the length that the model was trained on; the node's operator must allow it as well

@@ -2,7 +2,7 @@
 //!
 //! Must not know generations.
 
-use super::{count, lora, schedule};
+use super::{count, flow, lora, schedule};
 use crate::{ServerConfig, app::ServedModel};
 use ltx_policy::WeightFingerprint;
 use ltx_proto::v1;
@@ -30,6 +30,7 @@ pub(crate) fn model(served: &ServedModel) -> v1::Model {
             height: Some(count(defaults.height)),
             frames: Some(count(defaults.frames)),
             fps: Some(defaults.fps),
+            flow: defaults.flow.map_or(v1::Flow::Unspecified, flow).into(),
             schedule: schedule(defaults.schedule).into(),
             steps: Some(count(fixed.unwrap_or(defaults.steps))),
             stages: Some(u32::from(defaults.stages.count())),

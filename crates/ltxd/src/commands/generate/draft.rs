@@ -18,12 +18,12 @@ pub(super) enum Model {
     /// A name; the manifest is absent when the name is not LTX's, which policy will say.
     Named { asked: String, manifest: Option<Box<Manifest>>, library: Box<ModelLibrary> },
     /// A checkpoint's path, with what must be said beside it.
-    File { files: ModelFiles, schedule: Schedule },
+    File { files: ModelFiles, schedule: Schedule, flow: Option<Flow> },
 }
 
 impl Model {
     pub(super) fn named(asked: &str, library: &ModelLibrary, names: &ModelNames) -> Self {
-        let manifest = names.find(asked).and_then(|known| library.manifest(&known.name)).cloned();
+        let manifest = names.find(asked).and_then(|known| library.manifest(known.name())).cloned();
         Self::Named { asked: asked.to_owned(), manifest: manifest.map(Box::new), library: Box::new(library.clone()) }
     }
 
@@ -33,8 +33,8 @@ impl Model {
             Some(other) => anyhow::Error::from(other),
             None => BadInput(why.into()).into(),
         };
-        let flow = arguments.generation.flow.map(Flow::schedule);
-        let Some(schedule) = arguments.generation.schedule.or(flow) else {
+        let flow = arguments.generation.flow;
+        let Some(schedule) = arguments.generation.schedule.or(flow.map(Flow::schedule)) else {
             let why = "schedule: dev and distilled checkpoints look alike, so a bare path does not say how to sample; \
                        add --schedule guided (dev) or --schedule distilled, or a --flow";
             return Err(lacking(why));
@@ -52,6 +52,7 @@ impl Model {
                 loras: vec![],
             },
             schedule,
+            flow,
         })
     }
 
@@ -105,7 +106,7 @@ impl Model {
         match self {
             Self::Named { manifest: Some(manifest), .. } => manifest.defaults.clone(),
             Self::Named { .. } => Defaults::official(Schedule::Distilled),
-            Self::File { files, schedule } => ltx_pipeline::official_defaults(files, *schedule),
+            Self::File { files, schedule, flow } => ltx_pipeline::official_defaults(files, *schedule, *flow),
         }
     }
 }

@@ -66,7 +66,7 @@ impl Clip {
         let places = [FramePosition::First, FramePosition::Last];
         let images = places.into_iter().take(usize::from(self.images)).map(image).collect();
         let method = if self.images > 1 { Method::StartEndFrames } else { Method::ImageToVideo };
-        let defaults = official_defaults(files, Schedule::Distilled);
+        let defaults = official_defaults(files, Schedule::Distilled, None);
         // An upscaler that is not among the files, and a length that the model was not trained on, are planned as well.
         let rules = ModelRules { two_stages: None, trained_seconds: None, ..engine.rules() };
         defaults.fill(sizes, String::new(), images).check_by(&rules, method).ok()

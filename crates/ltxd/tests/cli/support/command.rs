@@ -12,6 +12,7 @@ pub(crate) const BAD_INPUT: i32 = 2;
 pub(crate) const REFUSED: i32 = 3;
 pub(crate) const NOT_FOUND: i32 = 5;
 pub(crate) const CANCELLED: i32 = 130;
+pub(crate) const NOT_READ: i32 = 141;
 
 /// After this long a command hangs. No test measures by it.
 pub(crate) const HUNG: Duration = Duration::from_secs(600);
