@@ -102,7 +102,10 @@ impl Keys for KeysOf<'_> {
 pub(crate) fn configuration(tensors: &TensorSet, text_width: Option<usize>) -> Result<(Value, Vec<String>)> {
     let mut notes: Vec<String> = tensors.twice().iter().map(twice).collect();
     if !tensors.formats().contains("GGUF") {
-        return Ok((tensors.config()?, notes));
+        return match versions::named_without_configuration(tensors) {
+            Some(named) if !tensors.states_config() => Err(named),
+            _ => Ok((tensors.config()?, notes)),
+        };
     }
     let mut config = if tensors.states_config() { tensors.config()? } else { Value::Object(serde_json::Map::new()) };
     let Held { here, .. } = Held::by(tensors);

@@ -40,6 +40,21 @@ pub(crate) fn contradicted(tensors: &TensorSet, config: &Value) -> Option<Foreig
     Foreign::of_contradiction(&Signs { keys, config: Some(config), version: version_of(tensors), architecture: None })
 }
 
+/// What files with a transformer are, by their version and keys, where no configuration says it.
+pub(crate) fn named_without_configuration(tensors: &TensorSet) -> Option<PipelineError> {
+    let holder = tensors.files_with(Transformer::MARK).next()?;
+    let shown = Family::shown_by(&KeysOf(tensors));
+    let stated = version_of(tensors).and_then(model_version).map(|version| Family::of_version(Some(version)));
+    let family = if shown == Some(Family::Ltx25) { shown } else { stated.or(shown) };
+    let what = if tensors.has_prefix("vae.") { "checkpoint" } else { "transformer" };
+    Some(PipelineError::Foreign {
+        file: holder.to_owned(),
+        title: format!("{} {what} without a configuration", family?.title()),
+        sign: "its header has no entry config".to_owned(),
+        instead: "name an official file, or a .json, that states the configuration as a component",
+    })
+}
+
 /// Refuses files that are together of another generation than their configuration.
 ///
 /// # Errors

@@ -66,6 +66,20 @@ fn a_file_of_2_5_with_an_older_configuration_is_named_in_each_layout() {
     assert_says(&said, &["LTX-2.5 checkpoint", "bare.safetensors", "keyframes_abs_pos_embedding", "that of LTX-2.3"]);
 }
 
+#[test]
+fn a_file_without_a_configuration_is_named_by_its_version_and_keys() {
+    let folder = scratch();
+    let newer = under(&File::read(data("generation-2.5.safetensors")), ROOT);
+    let bare = write_as(folder.path(), "bare.safetensors", newer, Map::new());
+    assert_named(&bare, "LTX-2.5 transformer without a configuration");
+    let older = write_as(folder.path(), "older.safetensors", tiny().tensors, Map::new());
+    assert_named(&older, "LTX-2.3 checkpoint without a configuration");
+    let mut metadata = Map::new();
+    metadata.insert("model_version".into(), "2.5.0".into());
+    let stated = write_as(folder.path(), "stated.safetensors", tiny().tensors, metadata);
+    assert_named(&stated, "LTX-2.5 checkpoint without a configuration");
+}
+
 #[test_case("2.5.0", "LTX-2.5 checkpoint"; "newer")]
 #[test_case("v2.5.0-rc1", "LTX-2.5 checkpoint"; "a candidate of a newer one")]
 #[test_case("ltx-2.5", "LTX-2.5 checkpoint"; "with its name")]
