@@ -131,7 +131,8 @@ async fn a_generation_is_ordered_followed_listed_and_fetched() {
 
     let again = node.create(alice.clone(), named()).await.unwrap();
     assert!(again.existed && again.record.id == id);
-    let other = Order { spec: Plain { prompt: "A sea", ..lake() }, ..named() };
+    let sea = Plain { prompt: "A sea", ..lake() };
+    let other = Order { request_id: "one".to_owned(), ..order(sea) };
     let reused = node.create(alice.clone(), other).await.unwrap_err();
     assert!(matches!(reused, Problem::Jobs(JobsError::AlreadyExists { .. })), "{reused}");
 
