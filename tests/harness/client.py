@@ -44,7 +44,8 @@ class Client:
     def create_several(self, spec, **more):
         """The generations of one request: `seeds` or `count`, perhaps `request_id`."""
         request = calls.CreateGenerationRequest(spec=spec, **more)
-        return list(self.generations.CreateGeneration(request, timeout=GUARD).generations)
+        answer = self.generations.CreateGeneration(request, timeout=GUARD)
+        return [answer.generation, *answer.further]
 
     def cancel(self, id_, batch=False):
         request = calls.CancelGenerationRequest(id=id_, batch=batch)

@@ -54,7 +54,7 @@ def test_four_of_one_request_are_four_requests(nodes, cache):
         again = calls.CreateGenerationRequest(request_id="four", spec=ends(), seeds=SEEDS)
         client.generations.DeleteGeneration(calls.DeleteGenerationRequest(id=made[2].id))
         answer = client.generations.CreateGeneration(again)
-        assert answer.existed and [one.id for one in answer.generations] == [made[at].id for at in (0, 1, 3)]
+        assert answer.existed and [one.id for one in (answer.generation, *answer.further)] == [made[at].id for at in (0, 1, 3)]
         again.seeds[0] = 9
         assert refused(client.generations.CreateGeneration, again).reason == "REQUEST_ID_REUSED"
         assert [one.id for one in client.list(batch_id=first)] == [made[at].id for at in (3, 1, 0)]

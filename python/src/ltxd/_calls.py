@@ -62,6 +62,15 @@ class Target:
         return cls(f"{host}:{port}", credentials, metadata)
 
 
+def made(answer: v1.CreateGenerationResponse) -> Sequence[v1.Generation]:
+    """All generations of an answer, each with its whole spec."""
+    for generation in answer.further:
+        seed = generation.spec.seed
+        generation.spec.CopyFrom(answer.generation.spec)
+        generation.spec.seed = seed
+    return [answer.generation, *answer.further]
+
+
 def passes(error: LtxdError) -> bool:
     """Whether the same call may succeed once the node is back."""
     if isinstance(error, ConnectionLost):

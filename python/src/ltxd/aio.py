@@ -80,7 +80,7 @@ class Client:
         request = v1.CreateGenerationRequest(
             request_id=request_id or uuid.uuid4().hex, spec=spec, seeds=seeds, count=count
         )
-        return (await self._insist(self._generations.CreateGeneration, request)).generations
+        return _calls.made(await self._insist(self._generations.CreateGeneration, request))
 
     async def get(self, id_: str) -> v1.Generation:
         """A generation as it stands now."""

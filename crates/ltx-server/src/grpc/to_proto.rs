@@ -66,6 +66,13 @@ pub(crate) fn generation(record: &GenerationRecord, beside: &Beside) -> v1::Gene
     }
 }
 
+/// A generation whose spec is another's but for the seed, which alone is told: so an answer with many is small.
+pub(crate) fn of_another_seed(record: &GenerationRecord, beside: &Beside) -> v1::Generation {
+    let generation = generation(record, beside);
+    let seed = generation.spec.as_ref().and_then(|spec| spec.seed);
+    v1::Generation { spec: Some(v1::GenerationSpec { seed, ..Default::default() }), ..generation }
+}
+
 /// A generation as it stands, with the latest progress of one that runs.
 pub(crate) fn snapshot(of: &Snapshot, outputs_for: Duration) -> v1::Generation {
     let progress = of.progress.as_ref().and_then(|event| progress(&event.kind));

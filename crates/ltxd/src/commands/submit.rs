@@ -18,7 +18,7 @@ use crate::{
     several::{SeveralFlags, named_by_seed},
 };
 use anyhow::Result;
-use ltx_proto::v1::{CreateGenerationRequest, Generation, Output};
+use ltx_proto::v1::{CreateGenerationRequest, Generation, GenerationSpec, Output};
 use ltx_types::{FieldErrors, Seed};
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
@@ -71,10 +71,13 @@ fn submit(arguments: &Arguments) -> Result<ExitCode> {
             count: arguments.several.count.unwrap_or(0),
         };
         let answer = node.generations().create_generation(request).await.map_err(Fault::from)?.into_inner();
-        let made = match answer.generations.is_empty() {
-            true => vec![answer.generation.ok_or_else(|| Fault::nonsense("generation"))?],
-            false => answer.generations,
+        let first = answer.generation.ok_or_else(|| Fault::nonsense("generation"))?;
+        let of_further = |further: Generation| {
+            let seed = further.spec.and_then(|spec| spec.seed);
+            Generation { spec: first.spec.clone().map(|spec| GenerationSpec { seed, ..spec }), ..further }
         };
+        let further: Vec<_> = answer.further.into_iter().map(of_further).collect();
+        let made = [vec![first], further].concat();
         let waits = arguments.wait || arguments.out.is_some() || arguments.preview.is_some();
         for generation in &made {
             match (arguments.json, waits) {

@@ -115,7 +115,8 @@ fn the_manifests_version_counts_where_no_file_states_one_and_by_path_the_familys
 #[test]
 fn a_flow_by_name_has_its_authors_stages_and_size_by_path_as_by_manifest() {
     let by_path = good().without("models-dir").without("width").without("height").with("model", checkpoint());
-    let by_path = by_path.with("text-encoder", gemma()).with("upscaler", upscaler()).with("frames", 1);
+    let by_path = by_path.with("text-encoder", gemma()).with("frames", 1);
+    let two = |request: &Request| request.clone().with("upscaler", upscaler());
     let dev = |request: &Request| request.clone().with("flow", "dev").with("steps", 2).with("stg-blocks", 1);
     let distilled = by_path.clone().with("flow", "distilled");
     // 0.9.8 goes by diffusers, which has one pass.
@@ -125,11 +126,11 @@ fn a_flow_by_name_has_its_authors_stages_and_size_by_path_as_by_manifest() {
     // The tiny model's manifest states no flow, and 128 by 96 for one stage.
     let manifest = good().without("width").without("height").with("frames", 1);
     for (request, flow, stages, width, height) in [
-        (distilled.clone(), "distilled", 2, 1536, 1024),
+        (two(&distilled), "distilled", 2, 1536, 1024),
         (distilled.clone().with("stages", 1), "distilled", 1, 768, 512),
-        (distilled.with("width", 128).with("height", 64), "distilled", 2, 128, 64),
+        (two(&distilled).with("width", 128).with("height", 64), "distilled", 2, 128, 64),
         (dev(&by_path), "dev", 1, 768, 512),
-        (dev(&by_path).with("stages", 2), "dev", 2, 1536, 1024),
+        (two(&dev(&by_path)).with("stages", 2), "dev", 2, 1536, 1024),
         (older, "distilled", 1, 704, 480),
         (manifest.clone().with("flow", "distilled"), "distilled", 2, 256, 192),
         (dev(&manifest), "dev", 1, 128, 96),

@@ -91,23 +91,23 @@ class CreateGenerationRequest(message.Message):
 
 @typing.final
 class CreateGenerationResponse(message.Message):
-    """The generation, or all of several."""
+    """The generation; of several the first, and the others."""
 
     DESCRIPTOR: descriptor.Descriptor
 
     GENERATION_FIELD_NUMBER: builtins.int
     EXISTED_FIELD_NUMBER: builtins.int
-    GENERATIONS_FIELD_NUMBER: builtins.int
+    FURTHER_FIELD_NUMBER: builtins.int
     existed: builtins.bool
     """Whether the request_id came before."""
     @builtins.property
     def generation(self) -> generation_pb2.Generation:
-        """The first. It is QUEUED, or further when the request_id came before."""
+        """It is QUEUED, or further when the request_id came before."""
 
     @builtins.property
-    def generations(self) -> containers.RepeatedCompositeFieldContainer[generation_pb2.Generation]:
-        """All of them, in the order of their seeds, the first included. Of a request_id that came before, those that have not been
-        deleted since; the id goes with the first.
+    def further(self) -> containers.RepeatedCompositeFieldContainer[generation_pb2.Generation]:
+        """The others that the request made, in the order of their seeds. Of their specs the seed alone is told: all else is the first's.
+        Of a request_id that came before, those that have not been deleted since; the id goes with the first.
         """
 
     def __init__(
@@ -115,11 +115,11 @@ class CreateGenerationResponse(message.Message):
         *,
         generation: generation_pb2.Generation | None = ...,
         existed: builtins.bool = ...,
-        generations: abc.Iterable[generation_pb2.Generation] | None = ...,
+        further: abc.Iterable[generation_pb2.Generation] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["generation", b"generation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["existed", b"existed", "generation", b"generation", "generations", b"generations"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["existed", b"existed", "further", b"further", "generation", b"generation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -42,10 +42,9 @@ impl GenerationService for Generations {
         let order = Order { faults, ..from_proto::order(request.into_inner()) };
         let Submitted { record, further, existed } = self.0.node.create(client, order).await?;
         let beside = Beside { progress: None, outputs_for: self.0.outputs_for() };
-        let all = std::iter::once(&record).chain(&further);
-        let generations: Vec<_> = all.map(|record| to_proto::generation(record, &beside)).collect();
-        let generation = generations.first().cloned();
-        Ok(Response::new(v1::CreateGenerationResponse { generation, existed, generations }))
+        let generation = Some(to_proto::generation(&record, &beside));
+        let further = further.iter().map(|record| to_proto::of_another_seed(record, &beside)).collect();
+        Ok(Response::new(v1::CreateGenerationResponse { generation, existed, further }))
     }
 
     async fn get_generation(
