@@ -112,7 +112,7 @@ def test_all_or_none(nodes):
                 violations = refusal.details["BadRequest"][0].field_violations
                 assert [violation.field for violation in violations] == [field], request
         said_twice = refused(create, calls.CreateGenerationRequest(spec=ends(3), seeds=[1, 2]))
-        assert [violation.field for violation in said_twice.details["BadRequest"][0].field_violations] == ["spec.seed"]
+        assert [violation.field for violation in said_twice.details["BadRequest"][0].field_violations] == ["seed"]
         # One runs, one waits: of three none has room.
         running = client.create(endless())
         next(news for news in client.stream(running.id) if news.event.HasField("progress"))
