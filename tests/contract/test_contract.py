@@ -63,7 +63,7 @@ def test_every_released_version_but_this_has_its_image():
         ("generation.proto", "string node_id = 10;", "string node_id = 60;", 'field "10" with name "node_id"'),
         ("spec.proto", "string prompt = 1;", "bytes prompt = 1;", "changed type"),
         ("spec.proto", "string prompt = 1;", "string text = 1;", "changed name"),
-        ("errors.proto", "ERROR_REASON_QUEUE_FULL = 101;", "ERROR_REASON_QUEUE_FULL = 105;", 'enum value "101"'),
+        ("errors.proto", "ERROR_REASON_QUEUE_FULL = 101;", "ERROR_REASON_QUEUE_FULL = 190;", 'enum value "101"'),
         ("node_service.proto", "rpc GetNode(", "rpc FetchNode(", 'RPC "GetNode"'),
     ],
     ids=["number", "type", "name", "value", "call"],
