@@ -45,19 +45,6 @@ fn share(stage: Stage, contexts: Encodings, images: Encodings) -> f64 {
     }
 }
 
-fn stages_of(request: &Generation) -> impl Iterator<Item = Stage> {
-    let all = [
-        Stage::TextEncoding,
-        Stage::ImageEncoding,
-        Stage::Denoising,
-        Stage::Upsampling,
-        Stage::Refining,
-        Stage::Decoding,
-    ];
-    let two = request.stages == Stages::Two;
-    all.into_iter().filter(move |stage| two || !matches!(stage, Stage::Upsampling | Stage::Refining))
-}
-
 /// What a stage of a finished run took, and for how much work.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Measured {
@@ -122,7 +109,7 @@ impl Workload {
             let counted = at.map(|at| counted.swap_remove(at));
             Share { stage, rough: work(stage, request), counted, share: share(stage, contexts, Encodings::default()) }
         };
-        let stages = stages_of(request).map(&mut of).filter(|it| it.share > 0.0);
+        let stages = Stage::of(request.stages).map(&mut of).filter(|it| it.share > 0.0);
         Self { model: model.to_owned(), schedule: request.schedule, stages: stages.collect() }
     }
 
@@ -334,7 +321,7 @@ mod tests {
     fn what_is_left_shrinks_to_nothing() {
         let request = request(64, 64, 17);
         let time = |stage| StageTime { stage, seconds: 1.0 / work(stage, &request) };
-        let per_unit: Vec<_> = stages_of(&request).map(time).collect();
+        let per_unit: Vec<_> = Stage::of(request.stages).map(time).collect();
         let work = Workload::new("m", &request, Encodings::default(), None);
         let forecast = Forecast::new(&work, None, &per_unit).unwrap();
         assert!(forecast.stages().iter().all(|time| (time.seconds - 1.0).abs() < 1e-9));
@@ -359,7 +346,7 @@ mod tests {
         let time = |stage| ltx_engine::StageSeconds { stage, seconds: 2.0 };
         let request = request(64, 64, 17);
         let units = |of: Stage, contexts, images| {
-            let outcome = outcome(stages_of(&request).map(time).collect());
+            let outcome = outcome(Stage::of(request.stages).map(time).collect());
             let work = Workload::new("m", &request, Encodings::default(), None).with_encodings(contexts, images);
             let measured = work.measured(&outcome, None);
             measured.iter().find(|it| it.stage == of).map(|it| it.units / super::work(of, &request))
@@ -387,7 +374,7 @@ mod tests {
     fn calls(request: &Generation) -> Vec<StageWork> {
         let count = |stage| if stage == Stage::Denoising { 10 } else { 1 } * request.frames.get() as u64;
         let phase = |stage| Phase { times: 1, work: Work::of(Unit::Call, count(stage)), beside: 0 };
-        stages_of(request).map(|stage| StageWork { stage, phases: vec![phase(stage)] }).collect()
+        Stage::of(request.stages).map(|stage| StageWork { stage, phases: vec![phase(stage)] }).collect()
     }
 
     #[test]

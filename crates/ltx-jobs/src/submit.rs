@@ -87,8 +87,11 @@ impl Jobs {
         let checked = admitted.with_faults(long).check(&rules)?;
         let model = checked.model().ok_or(JobsError::NoModel)?;
         self.check_faults(faults.as_ref(), checked.request())?;
-        let (first, work) = self.predicted_to_fit(client, &checked)?;
-        let further_ones = self.further(&first, &work)?;
+        let mut expected = vec![self.predicted_to_fit(client, &checked)?];
+        if count > 1 {
+            let further_ones = self.further(&expected[0])?;
+            expected.resize(count, further_ones);
+        }
         let images = self.read_images(&stored.draft)?;
         let outputs = output_bytes(checked.request()) * count as u64;
         core.check_space(images.iter().map(Image::len).sum::<u64>() + outputs)?;
@@ -109,8 +112,6 @@ impl Jobs {
         }
         core.check_room(client, count)?;
         let ids: Vec<_> = (0..count).map(|_| GenerationId::new()).collect();
-        let mut expected: Vec<_> = std::iter::once((first, work)).collect();
-        expected.resize(count, further_ones);
         {
             let seconds: Vec<_> = expected.iter().map(|(predicted, _)| predicted.seconds).collect();
             let _files = core.files.read();
@@ -143,13 +144,12 @@ impl Jobs {
             }
             core.line.push(client, Waiting { id, work: Some(work), seconds: predicted.seconds });
         }
-        let mut records = ids.into_iter().map(|id| self.get(client, id));
-        let record = records.next().ok_or(JobsError::NoModel)??;
-        Ok(Submitted { record, further: records.collect::<Result<_>>()?, existed: false })
+        let further = ids[1..].iter().map(|id| self.get(client, *id)).collect::<Result<_>>()?;
+        Ok(Submitted { record: self.get(client, ids[0])?, further, existed: false })
     }
 
     /// What the further generations of a request take, for which the first has everything encoded; and their work.
-    fn further(&self, first: &Prediction, work: &Workload) -> Result<(Prediction, Workload)> {
+    fn further(&self, (first, work): &(Prediction, Workload)) -> Result<(Prediction, Workload)> {
         let kept = Encodings { cached: 1, encoded: 0 };
         let work = work.clone().with_encodings(kept, kept);
         let forecast = self.core().forecast(&work)?;

@@ -5,7 +5,7 @@
 
 use crate::{
     Engine, Result,
-    kept::{keep, on_device},
+    kept::Encodes,
     opened::{T5Files, TextFiles},
     plan::Fit,
 };
@@ -27,21 +27,12 @@ const KIND: &str = "ltxd text context 1";
 /// Dimensions of what is kept.
 const DIMENSIONS: usize = 3;
 
-/// The context of one prompt, as a stage needs it.
-struct Wanted {
-    stage: SamplingStage,
-    /// Which of the generation's prompts.
-    prompt: usize,
-    /// Nothing where no cache keeps anything, or no key can be made.
-    key: Option<CacheKey>,
-    /// `[1, tokens, dim]`, f32, on the device; nothing while it has to be computed.
-    context: Option<Tensor>,
-}
+/// Which stage's context, of which of the generation's prompts.
+type Place = (SamplingStage, usize);
 
-/// The contexts of a generation, in the order in which they are computed.
+/// The contexts of a generation, `[1, tokens, dim]` each, in the order in which they are computed.
 pub(crate) struct TextContexts {
-    wanted: Vec<Wanted>,
-    cached: usize,
+    all: Encodes<Place>,
     /// Whether the second stage has another context than the first.
     again: bool,
     /// Whether nothing is left to do for the first stage.
@@ -51,20 +42,21 @@ pub(crate) struct TextContexts {
 impl TextContexts {
     /// Whether the text encoder is not needed.
     pub(crate) fn are_complete(&self) -> bool {
-        self.wanted.iter().all(|wanted| wanted.context.is_some())
+        self.all.are_complete()
     }
 
     /// Where they came from.
     pub(crate) fn origin(&self) -> Encodings {
-        Encodings { cached: self.cached, encoded: self.wanted.len() - self.cached }
+        self.all.origin()
     }
 
     /// Of each stage: the prompt's, and the negative one's where the stage has it.
     pub(crate) fn by_stage(self) -> [Vec<Tensor>; 2] {
-        let Self { wanted, again, over, .. } = self;
-        let of = |stage: Option<SamplingStage>| {
-            let here = wanted.iter().filter(|wanted| stage.is_none_or(|stage| wanted.stage == stage));
-            here.filter_map(|wanted| wanted.context.clone()).collect::<Vec<_>>()
+        let Self { all, again, over } = self;
+        let all: Vec<_> = all.into_places().collect();
+        let of = |wanted: Option<SamplingStage>| {
+            let here = all.iter().filter(|((stage, _), _)| wanted.is_none_or(|wanted| wanted == *stage));
+            here.map(|(_, context)| context.clone()).collect::<Vec<_>>()
         };
         match again && !over {
             true => SamplingStage::ALL.map(|stage| of(Some(stage))),
@@ -93,13 +85,13 @@ impl Engine {
             return Vec::new();
         };
         let places = self.context_places(Needing { request, wear: &wear, over: false }, digests.len());
-        let key = |(stage, prompt): (SamplingStage, usize)| self.context_key(stage, &digests[prompt], &wear);
+        let key = |(stage, prompt): Place| self.context_key(stage, &digests[prompt], &wear);
         places.into_iter().map(key).collect::<Option<_>>().unwrap_or_default()
     }
 
     /// Stage and prompt of every context. Where LoRA files make another connector in the second stage, which has no negative
     /// prompt, the prompt is encoded for it again. Of a first stage that is over nothing is.
-    fn context_places(&self, needing: Needing<'_>, prompts: usize) -> Vec<(SamplingStage, usize)> {
+    fn context_places(&self, needing: Needing<'_>, prompts: usize) -> Vec<Place> {
         let Needing { request, wear, over } = needing;
         let again = self.encodes_again(request, wear);
         if over {
@@ -116,17 +108,10 @@ impl Engine {
     /// The contexts of a generation, those that are kept already in place.
     pub(crate) fn kept_contexts(&self, needing: Needing<'_>, prompts: &[TokenIds], cache: &dyn Cache) -> TextContexts {
         let places = self.context_places(needing, prompts.len());
-        let place = |(stage, prompt): (SamplingStage, usize)| {
-            let key = cache.keeps().then(|| self.context_key(stage, &digest_of(&prompts[prompt]), needing.wear));
-            let key = key.flatten();
-            let kept = key.and_then(|key| cache.get(&key));
-            let context = kept.and_then(|kept| on_device::<DIMENSIONS>(&kept, &self.options.compute.device));
-            Wanted { stage, prompt, key, context }
-        };
-        let wanted: Vec<_> = places.into_iter().map(place).collect();
-        let cached = wanted.iter().filter(|wanted| wanted.context.is_some()).count();
+        let key = |(stage, prompt): &Place| self.context_key(*stage, &digest_of(&prompts[*prompt]), needing.wear);
+        let all = Encodes::of::<DIMENSIONS>(places, key, (cache, &self.options.compute.device));
         let again = self.encodes_again(needing.request, needing.wear);
-        TextContexts { wanted, cached, again, over: needing.over }
+        TextContexts { all, again, over: needing.over }
     }
 
     /// Computes the contexts that are not there, stage by stage, and has them kept.
@@ -137,22 +122,18 @@ impl Engine {
         (run, fit): (&Run<'_>, &Fit),
         taps: &Taps,
     ) -> Result<()> {
-        let lacking = |wanted: &Wanted, stage| wanted.stage == stage && wanted.context.is_none();
-        let has_any = |stage: &SamplingStage| contexts.wanted.iter().any(|wanted| lacking(wanted, *stage));
-        let stages: Vec<_> = SamplingStage::ALL.into_iter().filter(has_any).collect();
+        let lacking: Vec<_> = contexts.all.lacking().map(|wanted| wanted.place.0).collect();
+        let stages: Vec<_> = SamplingStage::ALL.into_iter().filter(|stage| lacking.contains(stage)).collect();
         let turns = stages.len();
         for (turn, stage) in stages.into_iter().enumerate() {
-            let mut places: Vec<_> = contexts.wanted.iter_mut().filter(|wanted| lacking(wanted, stage)).collect();
-            let texts: Vec<_> = places.iter().map(|wanted| prompts[wanted.prompt].clone()).collect();
+            let mut places: Vec<_> = contexts.all.lacking().filter(|wanted| wanted.place.0 == stage).collect();
+            let texts: Vec<_> = places.iter().map(|wanted| prompts[wanted.place.1].clone()).collect();
             // What is computed again for a second stage is not in the goldens.
             let taps = if turn == 0 { prompt_taps(taps) } else { prompt_taps(&Taps::off()) };
-            let taps: Vec<_> = places.iter().map(|wanted| taps[wanted.prompt].clone()).collect();
+            let taps: Vec<_> = places.iter().map(|wanted| taps[wanted.place.1].clone()).collect();
             let encoded = self.encode_in(stage, &texts, ([turn, turns], run, fit), &taps)?;
             for (wanted, context) in places.iter_mut().zip(encoded) {
-                if let Some(key) = wanted.key {
-                    keep(run.cache, &key, &context);
-                }
-                wanted.context = Some(context);
+                wanted.computed(context, run.cache);
             }
         }
         Ok(())

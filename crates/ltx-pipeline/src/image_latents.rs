@@ -7,16 +7,15 @@ use crate::{
     Engine, Result,
     conditioning::{ConditionedImage, PreparedImage, StageSize},
     generate::stage_shapes,
-    kept::{keep, on_device},
+    kept::Encodes,
 };
-use candle_core::Tensor;
-use ltx_engine::{Cache, CacheKey, Encodings, Run};
+use ltx_engine::{Cache, CacheKey, Run};
 use ltx_model::{
     part::Module,
     video_vae::{LatentStatistics, VideoEncoder},
 };
 use ltx_nn::Taps;
-use ltx_types::{Generation, PixelShape, Progress, Stage};
+use ltx_types::{Generation, Progress, Stage};
 use sha2::{Digest, Sha256};
 
 /// What is digested first. Another number where a latent's bytes, or what decides them, change for reasons that stand in no file and
@@ -26,36 +25,11 @@ const KIND: &str = "ltxd image latent 1";
 /// Dimensions of what is kept.
 const DIMENSIONS: usize = 5;
 
-/// An image at a stage's size.
-struct Wanted {
-    size: StageSize,
-    /// Which of the generation's images.
-    image: usize,
-    /// Nothing where no cache keeps anything, or no key can be made.
-    key: Option<CacheKey>,
-    /// What the encoder makes of it; nothing while that has to be computed.
-    encoded: Option<Tensor>,
-}
+/// Which image, at which stage's size.
+type Place = (StageSize, usize);
 
-/// The images of a generation at its stages' sizes.
-pub(crate) struct ImageLatents {
-    /// Stage by stage, image by image; of a first stage that is over none.
-    wanted: Vec<Wanted>,
-    cached: usize,
-    shapes: Vec<PixelShape>,
-}
-
-impl ImageLatents {
-    /// Whether the video encoder is not needed.
-    pub(crate) fn are_complete(&self) -> bool {
-        self.wanted.iter().all(|wanted| wanted.encoded.is_some())
-    }
-
-    /// Where they came from.
-    pub(crate) fn origin(&self) -> Encodings {
-        Encodings { cached: self.cached, encoded: self.wanted.len() - self.cached }
-    }
-}
+/// The images of a generation at its stages' sizes; of a first stage that is over none.
+pub(crate) type ImageLatents = Encodes<Place>;
 
 impl Engine {
     /// Every image at every stage's size, those that are kept already in place. Where the first stage is `over` nothing is wanted
@@ -67,18 +41,10 @@ impl Engine {
         cache: &dyn Cache,
         over: bool,
     ) -> ImageLatents {
-        let shapes = stage_shapes(request);
-        let sizes = shapes.iter().enumerate().map(|(stage, shape)| StageSize { stage, shape: *shape });
+        let sizes = stage_shapes(request).into_iter().enumerate().map(|(stage, shape)| StageSize { stage, shape });
         let places = sizes.skip(usize::from(over)).flat_map(|size| (0..images.len()).map(move |image| (size, image)));
-        let place = |(size, image): (StageSize, usize)| {
-            let key = cache.keeps().then(|| self.image_key(size, &images[image])).flatten();
-            let kept = key.and_then(|key| cache.get(&key));
-            let encoded = kept.and_then(|kept| on_device::<DIMENSIONS>(&kept, &self.options.compute.device));
-            Wanted { size, image, key, encoded }
-        };
-        let wanted: Vec<_> = places.map(place).collect();
-        let cached = wanted.iter().filter(|wanted| wanted.encoded.is_some()).count();
-        ImageLatents { wanted, cached, shapes }
+        let key = |(size, image): &Place| self.image_key(*size, &images[*image]);
+        Encodes::of::<DIMENSIONS>(places, key, (cache, &self.options.compute.device))
     }
 
     /// Computes those that are not there, so that the encoder is loaded once, and has them kept.
@@ -89,18 +55,16 @@ impl Engine {
         images: &[PreparedImage],
         (run, taps): (&Run<'_>, &Taps),
     ) -> Result<()> {
-        let lacking: Vec<_> = latents.wanted.iter_mut().filter(|wanted| wanted.encoded.is_none()).collect();
+        let lacking: Vec<_> = latents.lacking().collect();
         let total = lacking.len();
         let report = |done| run.progress.report(Progress { stage: Stage::ImageEncoding, done, total });
         for (done, wanted) in lacking.into_iter().enumerate() {
             report(done);
             run.cancel.check()?;
-            let (image, device) = (&images[wanted.image], &self.options.compute.device);
-            let encoded = image.encode(encoder, wanted.size, device, &of_image(taps, wanted))?;
-            if let Some(key) = wanted.key {
-                keep(run.cache, &key, &encoded);
-            }
-            wanted.encoded = Some(encoded);
+            let (size, image) = wanted.place;
+            let taps = of_image(taps, wanted.place);
+            let encoded = images[image].encode(encoder, size, &self.options.compute.device, &taps)?;
+            wanted.computed(encoded, run.cache);
         }
         report(total);
         Ok(())
@@ -115,16 +79,16 @@ impl Engine {
         images: &[PreparedImage],
         taps: &Taps,
     ) -> Result<Vec<Vec<ConditionedImage>>> {
-        let ImageLatents { wanted, shapes, .. } = latents;
         let statistics = match images.iter().any(PreparedImage::is_drawn) {
             true => Some(self.latent_statistics()?),
             false => None,
         };
+        let shapes = stage_shapes(request);
         let mut stages: Vec<Vec<ConditionedImage>> = shapes.iter().map(|_| Vec::new()).collect();
-        for wanted in wanted {
-            let taps = of_image(taps, &wanted);
-            let Wanted { size: StageSize { stage, .. }, image, encoded: Some(encoded), .. } = wanted else { continue };
-            stages[stage].push(images[image].conditioned((stage, encoded), statistics.as_ref(), &taps)?);
+        for (place, encoded) in latents.into_places() {
+            let (StageSize { stage, .. }, image) = place;
+            let image = images[image].conditioned((stage, encoded), statistics.as_ref(), &of_image(taps, place))?;
+            stages[stage].push(image);
         }
         for (stage, shape) in stages.iter_mut().zip(shapes).filter(|(stage, _)| stage.is_empty()) {
             let zeros = self.empty_latent(request, shape)?.narrow(2, 0, 1)?;
@@ -150,6 +114,6 @@ impl Engine {
     }
 }
 
-fn of_image(taps: &Taps, wanted: &Wanted) -> Taps {
-    taps.within(format!("stage{}.image{}.", wanted.size.stage + 1, wanted.image))
+fn of_image(taps: &Taps, (size, image): Place) -> Taps {
+    taps.within(format!("stage{}.image{image}.", size.stage + 1))
 }

@@ -316,14 +316,7 @@ fn cancelling_in_any_stage_stops_there_and_harms_nothing() {
     let (mut engine, request) = (engine(), admitted(draft()));
     let never = CancelToken::new();
     let expected = generate(&mut engine, &request, &quietly(&never, &NotSaved)).unwrap().frames_sha256;
-    for stage in [
-        Stage::TextEncoding,
-        Stage::ImageEncoding,
-        Stage::Denoising,
-        Stage::Upsampling,
-        Stage::Refining,
-        Stage::Decoding,
-    ] {
+    for stage in Stage::ALL {
         let cancel = CancelToken::new();
         let sink = CancelAt(stage, &cancel, Mutex::new(0));
         let run = Run { progress: &sink, ..Run::quiet(&cancel) };

@@ -2,6 +2,7 @@
 //!
 //! Must not know who listens: a terminal bar, a gRPC stream, or nobody.
 
+use crate::Stages;
 use serde::{Deserialize, Serialize};
 
 /// A part of the work, in the order in which it happens.
@@ -23,6 +24,16 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// Every stage, in order.
+    pub const ALL: [Self; 6] =
+        [Self::TextEncoding, Self::ImageEncoding, Self::Denoising, Self::Upsampling, Self::Refining, Self::Decoding];
+
+    /// Those of a request in so many sampling stages, in order.
+    pub fn of(stages: Stages) -> impl Iterator<Item = Self> {
+        let two = stages == Stages::Two;
+        Self::ALL.into_iter().filter(move |stage| two || !matches!(stage, Self::Upsampling | Self::Refining))
+    }
+
     /// A word or two for people.
     pub fn label(self) -> &'static str {
         match self {

@@ -11,9 +11,6 @@ use ltx_jobs::TensorCache;
 /// The folder under the user's own for caches.
 const FOLDER: &str = "ltxd/cache";
 
-/// Bytes that the clips of one run share at most where nothing is kept: a context of LTX-2.3 has 16 MiB.
-const SHARED: u64 = 128 << 20;
-
 /// Whether a command keeps what it computes for the next one.
 #[derive(clap::Args)]
 pub(crate) struct CacheFlag {
@@ -34,7 +31,7 @@ impl CacheFlag {
     pub(crate) fn open(&self, clips: usize) -> Result<TensorCache, ConfigError> {
         let settings = default_cache()?;
         let folder = hub::caches().filter(|_| !self.no_cache);
-        let for_this_run = || if clips > 1 { TensorCache::in_memory(SHARED) } else { TensorCache::off() };
+        let for_this_run = || if clips > 1 { TensorCache::for_one_request() } else { TensorCache::off() };
         Ok(folder.map_or_else(for_this_run, |folder| TensorCache::new(&folder.join(FOLDER), &settings)))
     }
 }

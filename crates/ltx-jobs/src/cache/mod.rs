@@ -83,8 +83,13 @@ impl TensorCache {
         Self::in_memory(0)
     }
 
-    /// One that keeps so many bytes, for as long as it lives.
-    pub fn in_memory(bytes: u64) -> Self {
+    /// One for the generations of one request where nothing is kept for others: up to 128 MiB, for as long as it lives. A context of
+    /// LTX-2.3 has 16 MiB, a request up to three of them.
+    pub fn for_one_request() -> Self {
+        Self::in_memory(128 << 20)
+    }
+
+    fn in_memory(bytes: u64) -> Self {
         Self { folder: None, recent: Mutex::new(Recent::new(bytes)), counts: Counts::default() }
     }
 

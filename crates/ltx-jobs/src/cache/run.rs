@@ -10,9 +10,6 @@ use ltx_engine::{Cache, CacheKey, CachedTensor};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
-/// Bytes that the generations of one request share at most: a context of LTX-2.3 has 16 MiB, a request up to three of them.
-const SHARED: u64 = 128 << 20;
-
 /// What the generations of the request that runs share, where nothing is kept for others.
 #[derive(Default)]
 pub(crate) struct SharedCache(Mutex<Option<(GenerationId, Arc<TensorCache>)>>);
@@ -22,7 +19,7 @@ impl SharedCache {
     fn of(&self, batch: Option<Batch>) -> Option<Arc<TensorCache>> {
         let mut held = self.0.lock();
         let kept = held.take().filter(|(id, _)| batch.is_some_and(|batch| batch.id == *id));
-        let new = || batch.map(|batch| (batch.id, Arc::new(TensorCache::in_memory(SHARED))));
+        let new = || batch.map(|batch| (batch.id, Arc::new(TensorCache::for_one_request())));
         *held = kept.or_else(new);
         held.as_ref().map(|(_, shared)| Arc::clone(shared))
     }

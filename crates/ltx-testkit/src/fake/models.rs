@@ -80,15 +80,7 @@ impl Models for FakeModels {
         self.options.calls_per_second?;
         let pixels = (request.pixels.width * request.pixels.height * request.frames.get()) as u64;
         let phase = || Phase { times: 1, work: Work::of(Unit::Call, pixels), beside: 0 };
-        let stages = [
-            Stage::TextEncoding,
-            Stage::ImageEncoding,
-            Stage::Denoising,
-            Stage::Upsampling,
-            Stage::Refining,
-            Stage::Decoding,
-        ];
-        Some(stages.map(|stage| StageWork { stage, phases: vec![phase()] }).into())
+        Some(Stage::ALL.map(|stage| StageWork { stage, phases: vec![phase()] }).into())
     }
 
     fn rates(&self) -> Option<Arc<KnownRates>> {
