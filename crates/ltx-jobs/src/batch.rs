@@ -23,9 +23,4 @@ impl Batch {
             |index: usize| (ids.len() > 1).then(|| Self { id: ids[0], index: index as u32, size: ids.len() as u32 });
         (0..ids.len()).map(place).collect()
     }
-
-    /// Whether no other comes behind it.
-    pub(crate) fn is_last(self) -> bool {
-        self.index + 1 == self.size
-    }
 }

@@ -5,7 +5,7 @@
 
 use crate::{CacheSettings, RunFaults};
 use ltx_types::{
-    FieldError,
+    FieldError, Outputs,
     settings::{Bounded, Bytes, Count, PerSecond, SomeBytes, bytes_or_none, hours, seconds_or_none},
 };
 use serde::Deserialize;
@@ -41,7 +41,7 @@ pub struct Limits {
     /// Queued generations of one client.
     pub queued_per_client: Count<usize>,
     /// Generations that one request may ask for.
-    pub outputs: Bounded<usize, 1, 64>,
+    pub outputs: Bounded<usize, 1, { Outputs::MOST as u64 }>,
     /// Submissions and uploads a client may make per second, on average.
     pub requests_per_second: PerSecond,
     /// Submissions and uploads a client may make at once after a pause.
@@ -61,6 +61,13 @@ pub struct Limits {
     pub beyond_trained_length: bool,
     /// Crashes in a row without a single new denoising step, after which a generation is given up.
     pub fruitless_crashes: Count<u32>,
+}
+
+impl Limits {
+    /// Generations that one request may ask for: no more than ever have room at once.
+    pub fn outputs_at_once(&self) -> usize {
+        self.outputs.get().min(self.queued_per_client.get()).min(self.queued.get())
+    }
 }
 
 /// The jobs' settings before they are checked against each other.

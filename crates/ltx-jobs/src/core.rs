@@ -8,6 +8,7 @@ use crate::{
     clock::{NodeClock, Now},
     estimate::{Forecast, Workload},
     folder::Space,
+    forecasts::Forecasts,
     line::{Line, MemoryLine, Waiting},
     ports::{Blobs, EventLog, Store},
     preview::Previews,
@@ -17,7 +18,7 @@ use crate::{
 use ltx_engine::{Cache, Encodings};
 use ltx_types::{Generation, ModelRules, Schedule, sentence};
 use parking_lot::{Mutex, RwLock};
-use std::{sync::Arc, time::Duration};
+use std::{cell::Cell, sync::Arc, time::Duration};
 
 /// Shared by every thread of the jobs.
 pub(crate) struct Core {
@@ -73,9 +74,8 @@ impl Core {
             let work = models.rules(&record.model).and_then(|rules| Workload::of(&record, &rules, &*models));
             line.push(&record.client, Waiting { id: record.id, work, seconds: None });
         }
-        line.estimate_again(&|work| {
-            forecast((&*store, &*models), work).ok().flatten().map(|forecast| forecast.total())
-        });
+        let forecasts = Forecasts::new(&*store, models.rates());
+        line.estimate_again(&|work| forecasts.of(work).ok().flatten().map(|forecast| forecast.total()));
         let limits = &config.limits;
         Ok(Self {
             rate: RateLimit::new(limits.requests_per_second.get(), limits.request_burst.get()),
@@ -166,7 +166,12 @@ impl Core {
     /// # Errors
     /// `Database`, `Corrupt`.
     pub(crate) fn forecast(&self, work: &Workload) -> Result<Option<Forecast>> {
-        forecast((&*self.store, &*self.models), work)
+        self.forecasts().of(work)
+    }
+
+    /// Forecasts of several works, as far as this node knows now.
+    pub(crate) fn forecasts(&self) -> Forecasts<'_> {
+        Forecasts::new(&*self.store, self.models.rates())
     }
 
     /// Says whose run was the last; nobody's where it did not end well.
@@ -199,11 +204,11 @@ impl Core {
     }
 
     fn estimate_those_again(&self, are_meant: &dyn Fn(&Workload) -> bool) -> Result<()> {
-        let failed = Mutex::new(Ok(()));
+        let (forecasts, failed) = (self.forecasts(), Cell::new(Ok(())));
         self.line.estimate_again(&|work| {
-            let forecast = if are_meant(work) { self.forecast(work) } else { Ok(None) };
+            let forecast = if are_meant(work) { forecasts.of(work) } else { Ok(None) };
             let forecast = forecast.unwrap_or_else(|error| {
-                *failed.lock() = Err(error);
+                failed.set(Err(error));
                 None
             });
             forecast.map(|forecast| forecast.total())
@@ -234,12 +239,6 @@ impl Core {
     pub(crate) fn trouble(&self) -> Option<String> {
         self.trouble.lock().clone()
     }
-}
-
-fn forecast((store, models): (&dyn Store, &dyn Models), work: &Workload) -> Result<Option<Forecast>> {
-    let rates = models.rates();
-    let basis = work.basis(rates.as_deref());
-    Ok(Forecast::new(work, rates.as_deref(), &store.seconds_per_unit(&work.model, work.schedule, &basis)?))
 }
 
 /// Seconds in whole milliseconds.

@@ -52,6 +52,9 @@ impl Space for Disk {
 /// The file by which a node holds its data folder.
 const LOCK: &str = "lock";
 
+/// How often a lock is opened that has lost its name when it is held.
+const TRIES: usize = 100;
+
 const SHELVES: [Shelf; 3] = [Shelf::Images, Shelf::Latents, Shelf::Outputs];
 
 /// Whether an open file is the one that a path names.
@@ -85,7 +88,7 @@ impl DataFolder {
         let made = !root.exists();
         let path = root.join(LOCK);
         // Whoever gives a folder up takes its lock away while it still has it, so a lock counts only as long as it has its name.
-        loop {
+        for _ in 0..TRIES {
             fs::create_dir_all(root).map_err(JobsError::file(root))?;
             let lock = match File::options().create(true).truncate(false).write(true).open(&path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -102,6 +105,8 @@ impl DataFolder {
                 Err(TryLockError::Error(source)) => return Err(JobsError::File { path, source }),
             }
         }
+        let source = io::Error::new(io::ErrorKind::NotFound, "is never there once it was opened");
+        Err(JobsError::File { path, source })
     }
 
     fn with_shelves(self) -> Result<Self> {

@@ -337,13 +337,14 @@ impl Jobs {
     }
 
     /// Measures the rates of where models compute, if they are not known, while nothing runs; what waits is estimated anew with
-    /// them. Returns at once.
-    pub fn measure_rates(&self) {
+    /// them, and `then` is called. Returns at once.
+    pub fn measure_rates(&self, then: impl FnOnce() + Send + 'static) {
         let core = Arc::downgrade(self.core());
         self.0.device.measure(move || {
             if let Some(core) = core.upgrade() {
                 core.estimate_all_again().unwrap_or_else(|error| core.note(&error));
             }
+            then();
         });
     }
 

@@ -21,6 +21,7 @@ mod event;
 mod failure;
 mod fidelity;
 mod folder;
+mod forecasts;
 mod given;
 mod hub;
 mod id;

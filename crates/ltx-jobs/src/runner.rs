@@ -7,7 +7,7 @@ use crate::{
     cache::RunCache,
     core::{Core, in_milliseconds},
     device::{Device, DeviceError, Made, Task, panic_message},
-    estimate::Forecast,
+    estimate::{Forecast, Workload},
     images::by_path,
     latent::{LatentFile, Owner},
     lifecycle::Ending,
@@ -42,6 +42,10 @@ pub(crate) fn run(core: &Arc<Core>, device: &Device) {
             None => {
                 core.line.ack(claim.id);
                 core.forget_faults(claim.id);
+                // The next of another request would end it, too.
+                if core.line.len() == 0 {
+                    core.shared.end();
+                }
             }
         }
     }
@@ -128,7 +132,7 @@ impl Attempt<'_> {
         let latents = LatentFile::new(Arc::clone(&core.blobs), record.id, owner);
         let resumed = latents.saved().is_some();
         let work = core.workload_of(&record.model, request, Encodings::default());
-        let made = self.on_device(&admitted, writer, latents);
+        let made = self.on_device(&admitted, &work, (writer, latents));
         core.has_run(made.is_ok().then_some(&record.model));
         let (mut outcome, writers) = made?;
 
@@ -202,13 +206,14 @@ impl Attempt<'_> {
     fn on_device(
         &self,
         admitted: &Admitted<Generation>,
-        writer: Box<dyn FrameWriter>,
-        latents: LatentFile,
+        work: &Workload,
+        (writer, latents): (Box<dyn FrameWriter>, LatentFile),
     ) -> Result<Made, Option<Failure>> {
         let Self { core, record, .. } = self;
         let request = admitted.request();
         let contexts = core.contexts(&record.model, request);
-        let forecast = core.forecast(&core.workload_of(&record.model, request, contexts)).unwrap_or_default();
+        let work = work.clone().with_encodings(contexts, Encodings::default());
+        let forecast = core.forecast(&work).unwrap_or_default();
         core.line.extend(record.id, forecast.as_ref().map(Forecast::total));
         let progress =
             EventProgress { core: Arc::clone(core), record: (*record).clone(), cancel: self.cancel.clone(), forecast };

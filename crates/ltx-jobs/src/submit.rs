@@ -89,7 +89,7 @@ impl Jobs {
         self.check_faults(faults.as_ref(), checked.request())?;
         let mut expected = vec![self.predicted_to_fit(client, &checked)?];
         if count > 1 {
-            let further_ones = self.further(&expected[0])?;
+            let further_ones = self.further(&expected[0], checked.request())?;
             expected.resize(count, further_ones);
         }
         let images = self.read_images(&stored.draft)?;
@@ -148,10 +148,12 @@ impl Jobs {
         Ok(Submitted { record: self.get(client, ids[0])?, further, existed: false })
     }
 
-    /// What the further generations of a request take, for which the first has everything encoded; and their work.
-    fn further(&self, (first, work): &(Prediction, Workload)) -> Result<(Prediction, Workload)> {
+    /// What the further generations of a request take, for which the first has everything encoded and what stays is loaded; and their
+    /// work.
+    fn further(&self, (first, work): &(Prediction, Workload), request: &Generation) -> Result<(Prediction, Workload)> {
         let kept = Encodings { cached: 1, encoded: 0 };
-        let work = work.clone().with_encodings(kept, kept);
+        let counted = self.core().models.work(&work.model, request, true);
+        let work = Workload::new(&work.model, request, kept, counted).with_encodings(kept, kept);
         let forecast = self.core().forecast(&work)?;
         Ok((Prediction::of(first.peak_bytes, forecast.as_ref()), work))
     }
@@ -192,7 +194,8 @@ impl Jobs {
         let peak = plan(request).ok_or_else(|| JobsError::ModelUnavailable { model: model.to_owned() })?;
         let contexts = core.contexts(model, request);
         let work = core.workload_of(model, request, contexts);
-        let forecast = core.forecast(&work)?;
+        let forecasts = core.forecasts();
+        let forecast = forecasts.of(&work)?;
         let predicted = Prediction::of(peak, forecast.as_ref());
         let available_bytes = core.config.limits.memory_bytes;
         let allowed = available_bytes.unwrap_or(u64::MAX);
@@ -203,7 +206,7 @@ impl Jobs {
         };
         let is_in_time = |request: &Generation| {
             limit_seconds.is_none()
-                || core.forecast(&core.workload_of(model, request, contexts)).is_ok_and(|it| in_time(it.as_ref()))
+                || forecasts.of(&core.workload_of(model, request, contexts)).is_ok_and(|it| in_time(it.as_ref()))
         };
         let fits = |request: &Generation| plan(request).is_some_and(|peak| peak <= allowed) && is_in_time(request);
         let it_fits = peak <= allowed && in_time(forecast.as_ref());

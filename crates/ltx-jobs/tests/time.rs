@@ -56,7 +56,7 @@ fn seconds_are_counted_before_the_first_run_and_a_run_of_one_size_corrects_the_o
 }
 
 #[test]
-fn rates_are_measured_only_while_nothing_runs_and_then_what_waits_is_estimated() {
+fn rates_are_measured_only_while_nothing_runs() {
     let folder = tempfile::tempdir().unwrap();
     let gate = Gate::closed();
     let models = FakeModels::new(FakeOptions { unmeasured: true, ..counted(&gate) });
@@ -65,7 +65,7 @@ fn rates_are_measured_only_while_nothing_runs_and_then_what_waits_is_estimated()
     let running = submit(&jobs, "a", 1);
     gate.reached(1, Stage::TextEncoding, 0);
     assert_eq!(estimate(&jobs, of_frames(9)).predicted.seconds, None);
-    jobs.measure_rates();
+    jobs.measure_rates(|| {});
     gate.bring_to(1, Stage::Denoising, 3);
     assert_eq!(models.pieces(), 0, "a generation is on the device");
     gate.open();

@@ -103,7 +103,7 @@ impl Engine {
         let mut digest = Sha256::new();
         digest.update(encoder);
         digest.update(format!("{:?} {}\n", size.shape, image.is_drawn()));
-        image.fitted(size).iter().for_each(|value| digest.update(value.to_le_bytes()));
+        digest.update(image.fitted(size).iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>());
         Some(CacheKey::new(digest.finalize().into()))
     }
 

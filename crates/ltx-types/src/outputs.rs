@@ -17,6 +17,9 @@ pub enum Outputs {
 }
 
 impl Outputs {
+    /// The most that any node takes.
+    pub const MOST: usize = 64;
+
     /// From a list of seeds, empty where none was said, or a count, of which 0 and 1 mean one; `own` is the request's seed where it
     /// states one.
     ///
@@ -32,8 +35,9 @@ impl Outputs {
         if let Some(own) = own {
             return Err(FieldError::new("seed", own, "is said beside seeds; leave it out"));
         }
+        // Those behind are refused by their number.
         let mut known = HashSet::new();
-        match seeds.iter().find(|seed| !known.insert(**seed)) {
+        match seeds.iter().take(Self::MOST + 1).find(|seed| !known.insert(**seed)) {
             Some(twice) => Err(FieldError::new("seeds", twice, "is there twice, and would give the same clip twice")),
             None => Ok(Self::Seeds(seeds.iter().copied().map(Seed).collect())),
         }

@@ -32,15 +32,6 @@ impl Rates {
         self
     }
 
-    /// With those of another machine's, or of another time's, that are not here.
-    #[must_use]
-    pub fn or(mut self, others: &Self) -> Self {
-        for (unit, rate) in &others.0 {
-            self.0.entry(unit.clone()).or_insert(*rate);
-        }
-        self
-    }
-
     /// Of one unit. Convolutions of a frame that was not measured are as fast as those of several, at least.
     pub fn of(&self, unit: &Unit) -> Option<f64> {
         let near = || match unit {
@@ -94,7 +85,5 @@ mod tests {
         assert_eq!(serde_json::from_str::<Rates>(&text).unwrap(), rates);
         assert_eq!(serde_json::from_str::<Rates>(r#"{"calls": 0.0, "bytes read": 3.0}"#).unwrap().all().count(), 1);
         assert!(serde_json::from_str::<Rates>(r#"{"wishes": 1.0}"#).is_err());
-        let merged = rates.or(&Rates::default().and(Unit::Call, 9.0).and(Unit::Read, 3.0));
-        assert_eq!((merged.of(&Unit::Call), merged.of(&Unit::Read)), (Some(2.0), Some(3.0)));
     }
 }

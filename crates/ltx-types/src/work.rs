@@ -35,7 +35,7 @@ pub enum Unit {
 }
 
 /// The least and the most channels by which convolutions are told apart.
-const CHANNELS: [u32; 2] = [8, 512];
+const CHANNELS: [u32; 2] = [4, 512];
 
 /// By how many channels a convolution is counted: a power of two near the mean of what goes in and what comes out.
 pub fn channels(inputs: usize, outputs: usize) -> u32 {
@@ -157,11 +157,6 @@ impl Work {
     pub fn counts(&self) -> impl Iterator<Item = (&Unit, u64)> {
         self.0.iter().map(|(unit, count)| (unit, *count))
     }
-
-    /// Of one unit.
-    pub fn count(&self, unit: &Unit) -> u64 {
-        self.0.get(unit).copied().unwrap_or(0)
-    }
 }
 
 /// Work that is done some times over, while bytes are read beside it.
@@ -222,7 +217,7 @@ mod tests {
     #[test]
     fn convolutions_are_told_apart_by_powers_of_two() {
         for (inputs, outputs, expected) in
-            [(1, 1, 8), (16, 16, 16), (16, 128, 64), (128, 1024, 512), (1024, 4096, 512), (24, 24, 32)]
+            [(1, 1, 4), (16, 16, 16), (16, 128, 64), (128, 1024, 512), (1024, 4096, 512), (24, 24, 32)]
         {
             assert_eq!(channels(inputs, outputs), expected, "{inputs} {outputs}");
         }

@@ -79,10 +79,13 @@ fn known(
     let file = folder.as_deref().map(RatesFile::in_folder);
     let key = rates::key(compute);
     let kept = file.as_ref().map(|file| file.read(&key)).unwrap_or_default();
+    if unknown == Unknown::Leave {
+        return Ok(kept);
+    }
     // Where nothing is kept, what is measured on the way lies among temporary files.
     let beside = folder.filter(|folder| std::fs::create_dir_all(folder).is_ok()).unwrap_or_else(std::env::temp_dir);
     let meter = RateMeter::new(engine, shape, work, (&kept, &beside));
-    if meter.is_done() || unknown == Unknown::Leave {
+    if meter.is_done() {
         return Ok(kept);
     }
     let rates = meter.measure_all()?;

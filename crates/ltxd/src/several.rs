@@ -25,15 +25,20 @@ impl SeveralFlags {
             return Err(FieldError::new("count", 0, "clips are none").nearest(1));
         }
         // clap has held them against each other.
-        Outputs::new(&self.seeds, if self.seeds.is_empty() { count } else { 0 }, None)
+        let outputs = Outputs::new(&self.seeds, if self.seeds.is_empty() { count } else { 0 }, None)?;
+        outputs.check(Outputs::MOST).map(|()| outputs)
     }
 }
 
 /// The name of a file or folder of one of several clips: the seed stands before its ending.
 pub(crate) fn named_by_seed(name: &Path, seed: Seed) -> PathBuf {
-    let stem = name.file_stem().unwrap_or_default().to_string_lossy();
-    let ending = name.extension().map(|ending| format!(".{}", ending.to_string_lossy())).unwrap_or_default();
-    name.with_file_name(format!("{stem}-{seed}{ending}"))
+    let mut named = name.file_stem().unwrap_or_default().to_owned();
+    named.push(format!("-{seed}"));
+    if let Some(ending) = name.extension() {
+        named.push(".");
+        named.push(ending);
+    }
+    name.with_file_name(named)
 }
 
 #[cfg(test)]

@@ -17,8 +17,8 @@ impl Recent {
         Self { tensors: VecDeque::new(), bytes: 0, limit }
     }
 
-    pub(super) fn keeps(&self) -> bool {
-        self.limit > 0
+    pub(super) fn most(&self) -> u64 {
+        self.limit
     }
 
     pub(super) fn bytes(&self) -> u64 {

@@ -36,6 +36,23 @@ pub struct CacheSettings {
     pub days: Bounded<u64, 0, 36_500>,
 }
 
+/// Bytes that the generations of one request share at most where nothing is kept for others: a context of LTX-2.3 has 16 MiB, a
+/// request up to three of them.
+const FOR_ONE_REQUEST: u64 = 128 << 20;
+
+impl CacheSettings {
+    /// Whether files are kept.
+    fn on_disk(&self) -> bool {
+        self.bytes.get() > 0 && self.days.get() > 0
+    }
+
+    /// Bytes of memory that tensors take at most: those that are kept there or, where none is kept, those that one request shares.
+    pub fn held_bytes(&self) -> u64 {
+        let kept = self.memory_bytes.get();
+        if kept > 0 || self.on_disk() { kept } else { FOR_ONE_REQUEST }
+    }
+}
+
 /// What a cache holds, and what became of questions to it since it was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CacheStatus {
@@ -68,11 +85,9 @@ pub struct TensorCache {
 impl TensorCache {
     /// One that keeps its files in `folder`, which is made when the first is. Nothing is touched before.
     pub fn new(folder: &Path, settings: &CacheSettings) -> Self {
-        let days = settings.days.get();
-        let on_disk = settings.bytes.get() > 0 && days > 0;
-        let unused_for = Duration::from_secs(days * 24 * 60 * 60);
+        let unused_for = Duration::from_secs(settings.days.get() * 24 * 60 * 60);
         Self {
-            folder: on_disk.then(|| Folder::new(folder, settings.bytes.get(), unused_for)),
+            folder: settings.on_disk().then(|| Folder::new(folder, settings.bytes.get(), unused_for)),
             recent: Mutex::new(Recent::new(settings.memory_bytes.get())),
             counts: Counts::default(),
         }
@@ -83,10 +98,14 @@ impl TensorCache {
         Self::in_memory(0)
     }
 
-    /// One for the generations of one request where nothing is kept for others: up to 128 MiB, for as long as it lives. A context of
-    /// LTX-2.3 has 16 MiB, a request up to three of them.
+    /// One for the generations of one request where nothing is kept for others: up to 128 MiB, for as long as it lives.
     pub fn for_one_request() -> Self {
-        Self::in_memory(128 << 20)
+        Self::in_memory(FOR_ONE_REQUEST)
+    }
+
+    /// Bytes of memory that its tensors take at most.
+    pub fn held_bytes(&self) -> u64 {
+        self.recent.lock().most()
     }
 
     fn in_memory(bytes: u64) -> Self {
@@ -167,7 +186,7 @@ impl TensorCache {
 
 impl Cache for TensorCache {
     fn keeps(&self) -> bool {
-        self.folder.is_some() || self.recent.lock().keeps()
+        self.folder.is_some() || self.held_bytes() > 0
     }
 
     fn holds(&self, key: &CacheKey) -> bool {

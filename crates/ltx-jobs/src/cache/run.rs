@@ -24,7 +24,8 @@ impl SharedCache {
         held.as_ref().map(|(_, shared)| Arc::clone(shared))
     }
 
-    fn end(&self) {
+    /// Nothing waits that could share it.
+    pub(crate) fn end(&self) {
         *self.0.lock() = None;
     }
 }
@@ -33,29 +34,19 @@ impl SharedCache {
 pub(crate) struct RunCache {
     core: Arc<Core>,
     id: GenerationId,
-    batch: Option<Batch>,
     shared: Option<Arc<TensorCache>>,
 }
 
 impl RunCache {
     pub(crate) fn new(core: &Arc<Core>, &GenerationRecord { id, batch, .. }: &GenerationRecord) -> Self {
         let shared = core.shared.of(batch.filter(|_| !core.cache.keeps()));
-        Self { core: Arc::clone(core), id, batch, shared }
+        Self { core: Arc::clone(core), id, shared }
     }
 
     /// Notes that the generation uses a tensor; says whether that is stored.
     fn noted(&self, key: &CacheKey) -> bool {
         let noted = self.core.store.note_cached(self.id, key);
         noted.inspect_err(|error| self.core.note(error)).is_ok()
-    }
-}
-
-impl Drop for RunCache {
-    /// Behind the last of a request nothing is shared any more.
-    fn drop(&mut self) {
-        if self.batch.is_some_and(Batch::is_last) {
-            self.core.shared.end();
-        }
     }
 }
 

@@ -12,6 +12,7 @@ use ltx_types::{Generation, Rates, StageWork, Unit};
 use std::{
     cell::Cell,
     collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
     fs::File,
     io,
     os::unix::fs::FileExt,
@@ -20,13 +21,16 @@ use std::{
 };
 
 /// A piece is repeated until it has taken so long, or so often, and the shortest counts: what tells two units apart must not be other
-/// work on the machine. By how much longer all of them took together, for that other work, every rate is less.
+/// work on the machine. By how much longer all of a piece's repetitions took, for that other work, its rates are less.
 const LONG_ENOUGH: Duration = Duration::from_millis(40);
 const TIMES: usize = 15;
 const LEAST_TIMES: usize = 4;
 /// What is read to see how fast files are: pieces of a file, evenly spread.
 const PIECES: u64 = 16;
 const PIECE: u64 = 1 << 20;
+
+/// What the name of the clip begins with that the encoder is measured by.
+const CLIP: &str = ".rates-";
 
 /// What is measured at once.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,9 +74,7 @@ pub struct RateMeter {
     folder: PathBuf,
     left: Vec<Piece>,
     known: Rates,
-    /// What was measured, each as fast as it was at its fastest.
-    fastest: Vec<(Unit, f64)>,
-    /// Seconds that repetitions took, and that they would have taken at their fastest.
+    /// Seconds that repetitions of a piece took, and that they would have taken at their fastest.
     taken: Cell<[f64; 2]>,
 }
 
@@ -81,7 +83,8 @@ impl RateMeter {
     pub fn new(engine: &Engine, shape: &PlanShape, stages: &[StageWork], (known, folder): (&Rates, &Path)) -> Self {
         let total: Vec<_> = stages.iter().map(StageWork::total).collect();
         let units: BTreeSet<&Unit> = total.iter().flat_map(|work| work.counts().map(|(unit, _)| unit)).collect();
-        let lacking = units.into_iter().filter(|unit| known.of(unit).is_none());
+        // One that stands in for another is no measurement of it.
+        let lacking = units.into_iter().filter(|unit| !known.all().any(|(there, _)| there == *unit));
         let left: BTreeSet<Piece> = lacking.map(Piece::of).collect();
         Self {
             compute: engine.options.compute.clone(),
@@ -90,7 +93,6 @@ impl RateMeter {
             folder: folder.to_owned(),
             left: left.into_iter().rev().collect(),
             known: known.clone(),
-            fastest: Vec::new(),
             taken: Cell::new([0.0; 2]),
         }
     }
@@ -109,14 +111,22 @@ impl RateMeter {
         Self { left: left.into_iter().rev().collect(), ..self }
     }
 
+    /// Whether a file of this name is a clip that was measured with, or what a measurement that was killed has left of one.
+    pub fn is_clip(name: &OsStr) -> bool {
+        name.to_string_lossy().trim_start_matches('.').starts_with(CLIP.trim_start_matches('.'))
+    }
+
     /// Measures a piece, a few hundredths of a second; says whether anything is left.
     ///
     /// # Errors
     /// The device failed. The piece is not tried again.
     pub fn measure_next(&mut self) -> Result<bool> {
         if let Some(piece) = self.left.pop() {
+            self.taken.set([0.0; 2]);
             let found = self.measured(&piece)?;
-            self.fastest.extend(found);
+            let slowness = self.slowness();
+            let known = std::mem::take(&mut self.known);
+            self.known = found.into_iter().fold(known, |rates, (unit, rate)| rates.and(unit, rate / slowness));
         }
         Ok(!self.left.is_empty())
     }
@@ -137,13 +147,12 @@ impl RateMeter {
 
     /// What is known so far.
     pub fn rates(&self) -> Rates {
-        let slowness = self.slowness();
-        let of = |rates: Rates, (unit, rate): &(Unit, f64)| rates.and(unit.clone(), rate / slowness);
-        self.fastest.iter().fold(self.known.clone(), of)
+        self.known.clone()
     }
 
-    /// How many times longer repetitions took together than at their fastest: 1 on a machine that does nothing else.
-    pub fn slowness(&self) -> f64 {
+    /// How many times longer the repetitions of the last piece took together than at their fastest: 1 on a machine that does nothing
+    /// else, and for what is measured as it goes.
+    fn slowness(&self) -> f64 {
         let [all, fastest] = self.taken.get();
         if fastest > 0.0 { (all / fastest).max(1.0) } else { 1.0 }
     }

@@ -2,7 +2,7 @@
 //!
 //! Must not know layers.
 
-use super::{RateMeter, rate, solved};
+use super::{CLIP, RateMeter, rate, solved};
 use crate::{Result, rgb::each_rgb_frame};
 use candle_core::Tensor;
 use ltx_media::{FrameWriter, Mp4Writer};
@@ -109,7 +109,7 @@ impl RateMeter {
         const FRAMES: usize = 96;
         const AHEAD: usize = 40;
         const PIXELS: PixelShape = PixelShape { width: 128, height: 96 };
-        let path = self.folder.join(format!(".rates-{}.mp4", std::process::id()));
+        let path = self.folder.join(format!("{CLIP}{}.mp4", std::process::id()));
         let rate = FrameRate::new(24.0).map_err(crate::PipelineError::from)?;
         let plane = PIXELS.width * PIXELS.height;
         let mut state = 1u32;

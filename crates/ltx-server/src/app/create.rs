@@ -65,7 +65,7 @@ impl Node {
             request.faults.push(fault);
             None
         });
-        let most = self.config.jobs.limits.outputs.get();
+        let most = self.config.jobs.limits.outputs_at_once();
         let outputs = outputs.and_then(|outputs| outputs.check(most).map(|()| outputs)).unwrap_or_else(|fault| {
             request.faults.push(fault);
             Outputs::One

@@ -26,6 +26,7 @@ use clap::Arg;
 use clip::Clip;
 use draft::Model;
 use ltx_engine::long_prompts;
+use ltx_jobs::TensorCache;
 use ltx_nn::{Compute, DTYPES, DeviceChoice, Level};
 use ltx_pipeline::{Engine, EngineOptions, resolved};
 use ltx_policy::{ModelIdentity, ModelNames, PolicyConfig, admit};
@@ -141,8 +142,9 @@ fn make(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     let admitted = with_seed(seed)?;
 
     let stages = admitted.request().stages;
+    let cache = arguments.cache.open(1 + further.len())?;
     let Opened { mut engine, files, named, compute } =
-        arguments.opened(&model, (admitted.request(), 1 + further.len()), level).or_else(|error| {
+        arguments.opened(&model, admitted.request(), (1 + further.len(), &cache), level).or_else(|error| {
             // What no model makes is said even where this one cannot be used here.
             admitted.clone().check(&ModelRules::LTX)?;
             Err(error)
@@ -157,13 +159,16 @@ fn make(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     let weights = prints.of(first.stages, &first.loras);
     let version = engine.version_or(model.manifest().map(|manifest| manifest.version.as_str()));
     let identity = ModelIdentity { name: model.name(), version, weights };
-    let cache = arguments.cache.open(clips.len())?;
     let shape = engine.shape_with(first, &cache);
     let plan = engine.plan_shape(&shape);
+    let cancel = CancelToken::new();
+    let on_signal = cancel.clone();
+    ctrlc::set_handler(move || on_signal.cancel()).context("signals cannot be handled")?;
     // What reads JSON is told without waiting for rates, and what keeps nothing does not measure for nothing.
     let keeps = arguments.cache.keeps();
     let unknown = if arguments.json || !keeps { Unknown::Leave } else { Unknown::Measure };
     let forecast = Forecast::of(&engine, (first, &shape), &compute, (keeps, unknown))?;
+    cancel.check()?;
     if !arguments.json {
         eprintln!("{}", summary::intent(first, &identity, (&plan, forecast.as_ref())));
     }
@@ -171,9 +176,6 @@ fn make(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     let loras = summary::LoraAccount::of(&named, &opened, stages);
     loras.iter().filter_map(summary::LoraAccount::warning).for_each(|warning| eprintln!("{warning}"));
 
-    let cancel = CancelToken::new();
-    let on_signal = cancel.clone();
-    ctrlc::set_handler(move || on_signal.cancel()).context("signals cannot be handled")?;
     let told = (&plan, forecast.as_ref());
     let clip = Clip { arguments, identity: &identity, cache: &cache, told, loras: &loras, cancel: &cancel };
     let mut failed = None;
@@ -184,9 +186,10 @@ fn make(arguments: &Arguments, level: Level) -> Result<ExitCode> {
         // Of several, one that fails leaves the others alone.
         if let Err(error) = clip.make(&mut engine, admitted, clips.len() > 1) {
             cancel.check()?;
-            if let Some(earlier) = failed.replace(error) {
-                eprintln!("ltxd: {earlier:#}");
+            if clips.len() > 1 {
+                eprintln!("ltxd: seed {}: {error:#}", admitted.request().seed);
             }
+            failed.get_or_insert(error);
         }
     }
     failed.map_or(Ok(ExitCode::SUCCESS), Err)
@@ -209,14 +212,22 @@ impl Arguments {
 
     /// The model, opened to compute as the flags say. Where it makes several clips, its weights stay between them, if the memory holds
     /// them beside everything else.
-    fn opened(&self, model: &Model, (request, clips): (&GenerationDraft, usize), level: Level) -> Result<Opened> {
+    fn opened(
+        &self,
+        model: &Model,
+        request: &GenerationDraft,
+        (clips, cache): (usize, &TensorCache),
+        level: Level,
+    ) -> Result<Opened> {
         let compute = self.compute.compute(level)?;
         let (memory, host_bytes) = (self.memory.budget(&compute), host_bytes(&compute));
         let options =
             EngineOptions { compute: compute.clone(), memory, host_bytes, previews: false, ..EngineOptions::default() };
-        let resident_bytes = if clips > 1 { u64::MAX } else { 0 };
+        // Between clips lie the weights that have room, and what they share.
+        let (resident_bytes, beside_bytes) = if clips > 1 { (u64::MAX, cache.held_bytes()) } else { (0, 0) };
         let manifests_version = model.manifest().map(|manifest| manifest.version.clone());
-        let options = EngineOptions { build: build::digest, resident_bytes, manifests_version, ..options };
+        let options =
+            EngineOptions { build: build::digest, resident_bytes, beside_bytes, manifests_version, ..options };
         let mut files = resolved(&model.files(&request.loras)?).context("the model cannot be used")?;
         files.loras.extend(self.loras.loras.iter().cloned());
         let named = files.loras.iter().map(|lora| {

@@ -20,7 +20,14 @@ use ltx_server::{Control, Device, Server, ServerConfig};
 use ltx_types::{FramePosition, ImageInput, ImageSource, Method, Overrides, Strength};
 use models::NodeModels;
 use procfs::{CpuInfo, Current};
-use std::{sync::Arc, thread};
+use std::{
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
+
+/// How long digests of checkpoints wait for the machine's rates. Those take seconds, where nothing else is to be done.
+const MEASURED_WITHIN: Duration = Duration::from_secs(30);
 
 /// A node that does not serve yet.
 pub(crate) struct Node {
@@ -127,8 +134,11 @@ impl Loading {
         control.set_policy(policy);
         tracing::info!(models = served.join(","), "ready");
         // On the device thread, while nothing runs there.
-        jobs.measure_rates();
+        let (told, measured) = mpsc::channel();
+        jobs.measure_rates(move || _ = told.send(()));
         thread::Builder::new().name("digests".into()).spawn(move || {
+            // Reading and hashing would be measured, too. Where generations come first, it is.
+            let _ = measured.recv_timeout(MEASURED_WITHIN);
             for model in &served {
                 digest(model, &models, &control);
             }

@@ -93,7 +93,7 @@ pub(crate) fn open_these(wanted: &[String], config: &NodeConfig, compute: Comput
     let said = Configured { generation: config.jobs.limits.memory_bytes, resident };
     let NodeMemory { budget, admitted_bytes, resident_bytes, host_bytes } = NodeMemory::of(said, &compute);
     let options = EngineOptions { compute, resident_bytes, memory: budget, host_bytes, ..EngineOptions::default() };
-    let beside_bytes = NODE_BYTES + config.jobs.cache.memory_bytes.get();
+    let beside_bytes = NODE_BYTES + config.jobs.cache.held_bytes();
     let options = EngineOptions { beside_bytes, build: build::digest, ..options };
     let rates = NodeRates::of(&options.compute);
     let mut models = NodeModels { opened: BTreeMap::new(), options, admitted_bytes, rates };
@@ -251,8 +251,9 @@ impl Models for NodeModels {
 
     fn context_keys(&self, model: &str, request: &Generation) -> Vec<CacheKey> {
         let Some(opened) = self.opened.get(model) else { return Vec::new() };
-        // Counts the tokens, which are remembered, before anybody else has to wait.
+        // Counts the tokens and reads the program, both of which are remembered, before anybody else has to wait.
         PlanShape::of(request, &opened.prompts);
+        build::digest();
         opened.planner.lock().context_keys(request)
     }
 

@@ -29,7 +29,6 @@ struct Measuring {
     models: Vec<String>,
     meter: Option<RateMeter>,
     rates: Rates,
-    changed: bool,
 }
 
 impl NodeRates {
@@ -43,6 +42,7 @@ impl NodeRates {
 
     /// Takes what is kept in a folder; what these models lack of it is still to be measured.
     pub(super) fn keep_in<'a>(&self, folder: &Path, models: impl Iterator<Item = &'a String>) {
+        remove_clips(folder);
         let rates = RatesFile::in_folder(folder).read(&self.key);
         self.know(&rates);
         let (models, folder) = (models.cloned().collect(), Some(folder.to_owned()));
@@ -54,10 +54,7 @@ impl NodeRates {
         let measuring = &mut *self.measuring.lock();
         let Some(folder) = &measuring.folder else { return false };
         let Some(meter) = &mut measuring.meter else {
-            let Some(model) = measuring.models.pop() else {
-                self.finish(measuring);
-                return false;
-            };
+            let Some(model) = measuring.models.pop() else { return false };
             measuring.meter = of(&model, (&measuring.rates, folder)).filter(|meter| !meter.is_done());
             return true;
         };
@@ -65,28 +62,29 @@ impl NodeRates {
             tracing::warn!(%error, "a rate of this machine cannot be measured");
         }
         if meter.is_done() {
-            measuring.rates = meter.rates();
-            (measuring.meter, measuring.changed) = (None, true);
+            (measuring.rates, measuring.meter) = (meter.rates(), None);
+            self.know(&measuring.rates);
+            if let Err(error) = RatesFile::in_folder(folder).keep(&self.key, &measuring.rates) {
+                tracing::warn!(%error, "the rates of this machine cannot be kept");
+            }
+            tracing::info!(rates = measuring.rates.all().count(), "the rates of this machine are measured");
         }
         true
-    }
-
-    fn finish(&self, measuring: &mut Measuring) {
-        if !std::mem::take(&mut measuring.changed) {
-            return;
-        }
-        self.know(&measuring.rates);
-        let kept =
-            measuring.folder.as_deref().map(|folder| RatesFile::in_folder(folder).keep(&self.key, &measuring.rates));
-        if let Some(Err(error)) = kept {
-            tracing::warn!(%error, "the rates of this machine cannot be kept");
-        }
-        tracing::info!(rates = measuring.rates.all().count(), "the rates of this machine are measured");
     }
 
     fn know(&self, rates: &Rates) {
         let known =
             (*rates != Rates::default()).then(|| Arc::new(KnownRates { key: self.key.clone(), rates: rates.clone() }));
         *self.known.lock() = known;
+    }
+}
+
+/// Removes the clip that a node was measuring with when it was killed: nobody else measures in its folder.
+fn remove_clips(folder: &Path) {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| RateMeter::is_clip(&entry.file_name())) {
+        if let Err(error) = std::fs::remove_file(entry.path()) {
+            tracing::warn!(%error, file = %entry.path().display(), "a clip that was measured with cannot be removed");
+        }
     }
 }

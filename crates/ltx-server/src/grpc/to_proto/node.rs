@@ -84,7 +84,7 @@ pub(crate) fn limits(config: &ServerConfig, image_pixels: u64) -> v1::Limits {
         concurrent_streams: count(config.limits.streams_per_client.get()),
         output_seconds: kept.outputs_for.as_secs(),
         calls_per_second: config.limits.calls_per_second.get(),
-        outputs: config.jobs.limits.outputs.get() as u32,
+        outputs: config.jobs.limits.outputs_at_once() as u32,
         storage_bytes: kept.outputs_bytes.get().saturating_add(kept.uploads_bytes.get()),
     }
 }
