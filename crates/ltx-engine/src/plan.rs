@@ -48,6 +48,8 @@ pub struct BlocksNeed {
     pub bytes: u64,
     /// Whether those that stay have no more bits than they are stored in, and are widened while they are multiplied.
     pub compact: bool,
+    /// Whether their large matrices are multiplied in 8 bits.
+    pub eight_bit: bool,
 }
 
 /// How the decoder goes through the clip.

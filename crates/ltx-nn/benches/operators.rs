@@ -8,8 +8,9 @@ use candle_core::{
 };
 use divan::{Bencher, black_box, counter::ItemsCount};
 use ltx_nn::{
-    AttentionShape, Block, Compute, Conv3d, Conv3dConfig, FrequencyPrecision, KernelChoice, Linear, Mask, Modulation,
-    Packing, Result, RmsNorm, ShiftScale, TimePadding, TokenIndex, Vb, Weights, attention, fractional_rope_table, gelu,
+    AttentionShape, Block, Compute, Conv3d, Conv3dConfig, EightBitProducts, FrequencyPrecision, KernelChoice, Linear,
+    Mask, Modulation, Packing, Result, RmsNorm, ShiftScale, TimePadding, TokenIndex, Vb, Weights, attention,
+    fractional_rope_table, gelu,
     matrix::{self, Packed, Use},
     rms_norm_modulate,
 };
@@ -68,8 +69,8 @@ enum Stored {
     Passing,
     /// Quantised blocks, decoded while they are multiplied.
     Blocks(GgmlDType),
-    /// Q8_0 and rounded activations, multiplied as integers.
-    EightBit,
+    /// Quantised blocks, rounded to 8 bits while they are multiplied, as activations are.
+    EightBit(GgmlDType),
 }
 
 /// The type of block that candle writes.
@@ -89,9 +90,8 @@ impl Weights for Stored {
                 let halves = wide.to_dtype(DType::F16)?.flatten_all()?.to_vec1::<half::f16>()?;
                 (halves.into_iter().flat_map(half::f16::to_le_bytes).collect(), Packing::F16)
             }
-            Self::Blocks(kind) => (QTensor::quantize(&wide, *kind)?.data()?.to_vec(), Packing::Blocks(block(*kind))),
-            Self::EightBit => {
-                (QTensor::quantize(&wide, GgmlDType::Q8_0)?.data()?.to_vec(), Packing::Blocks(Block::Q8_0))
+            Self::Blocks(kind) | Self::EightBit(kind) => {
+                (QTensor::quantize(&wide, *kind)?.data()?.to_vec(), Packing::Blocks(block(*kind)))
             }
         };
         Ok(matrix::Stored::packed(Packed::new(bytes, packing, shape)?))
@@ -110,13 +110,17 @@ impl Weights for Stored {
 #[divan::bench(
     args = [
         (Stored::Blocks(GgmlDType::Q8_0), 384, 4096, 4096), (Stored::Blocks(GgmlDType::Q4K), 384, 4096, 4096),
-        (Stored::EightBit, 384, 4096, 4096), (Stored::Passing, 384, 4096, 4096), (Stored::Passing, 64, 1152, 6912),
+        (Stored::EightBit(GgmlDType::Q8_0), 384, 4096, 4096), (Stored::EightBit(GgmlDType::Q4K), 384, 4096, 4096),
+        (Stored::Blocks(GgmlDType::Q4K), 32, 4096, 4096), (Stored::EightBit(GgmlDType::Q4K), 32, 4096, 4096),
+        (Stored::Passing, 384, 4096, 4096), (Stored::Passing, 64, 1152, 6912),
         (Stored::Passing, 1000, 1152, 6912), (Stored::Passing, 1000, 6912, 1152), (Stored::Passing, 1000, 31_104, 1024),
     ],
     max_time = 4
 )]
 fn packed_linear(bencher: Bencher<'_, '_>, (stored, tokens, inputs, outputs): (Stored, usize, usize, usize)) {
-    let compute = Compute { eight_bit: matches!(stored, Stored::EightBit), ..Compute::cpu_f32() };
+    let eight_bit =
+        if matches!(stored, Stored::EightBit(_)) { EightBitProducts::Always } else { EightBitProducts::Never };
+    let compute = Compute { eight_bit, ..Compute::cpu_f32() };
     let layer =
         Linear::load(&Vb::new(Arc::new(stored), compute).used(Use::Once), inputs, outputs).expect("random weights");
     let x = randn((1, tokens, inputs));

@@ -12,12 +12,35 @@ pub struct Compute {
     pub device: Device,
     /// f32, bf16 or f16.
     pub dtype: DType,
-    /// Whether large layers multiply in 8 bits: weights and activations rounded in groups, on the CPU in f32 alone.
-    pub eight_bit: bool,
+    /// Which large matrices of the transformer's blocks are multiplied in 8 bits.
+    pub eight_bit: EightBitProducts,
     /// Which kernels compute.
     pub kernels: KernelChoice,
     /// Whether a GPU is told launches that are repeated as one (a CUDA graph).
     pub graphs: bool,
+}
+
+/// Which large matrices of the transformer's blocks are multiplied in 8 bits, on the CPU in f32 alone: weights and activations are
+/// rounded in groups of 128 along the sum, each with its scale, and a group's products are summed exactly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EightBitProducts {
+    /// None.
+    Never,
+    /// Those whose weights are stored in about 8 bits a value, or fewer.
+    WherePacked,
+    /// All.
+    Always,
+}
+
+impl EightBitProducts {
+    /// Whether a matrix is so, of which `packed` says whether it is stored in about 8 bits or fewer.
+    pub fn are_of(self, packed: bool) -> bool {
+        match self {
+            Self::Never => false,
+            Self::WherePacked => packed,
+            Self::Always => true,
+        }
+    }
 }
 
 /// Waits until a device has done everything it was given.
@@ -34,7 +57,7 @@ pub fn threads() -> usize {
 }
 
 /// The names that [`Compute::named`] knows.
-pub const DTYPES: [&str; 4] = ["f32", "bf16", "f16", "int8"];
+pub const DTYPES: [&str; 5] = ["auto", "f32", "bf16", "f16", "int8"];
 
 impl Compute {
     /// f32 on the CPU by the fastest kernels: the default, and what the goldens are compared in.
@@ -42,7 +65,7 @@ impl Compute {
         Self {
             device: Device::Cpu,
             dtype: DType::F32,
-            eight_bit: false,
+            eight_bit: EightBitProducts::Never,
             kernels: KernelChoice::fastest(),
             graphs: true,
         }
@@ -54,7 +77,8 @@ impl Compute {
         Self { dtype, ..self.clone() }
     }
 
-    /// On the CPU, by a name of [`DTYPES`]; `int8` is f32 with large layers in 8 bits.
+    /// On the CPU, by a name of [`DTYPES`]: `int8` is f32 with 8-bit products, `auto` is f32 with 8-bit products where weights are
+    /// stored in 8 bits or fewer.
     ///
     /// # Errors
     /// The name is not known.
@@ -64,7 +88,8 @@ impl Compute {
             "f32" => Ok(compute),
             "bf16" => Ok(compute.with_dtype(DType::BF16)),
             "f16" => Ok(compute.with_dtype(DType::F16)),
-            "int8" => Ok(Self { eight_bit: true, ..compute }),
+            "int8" => Ok(Self { eight_bit: EightBitProducts::Always, ..compute }),
+            "auto" => Ok(Self { eight_bit: EightBitProducts::WherePacked, ..compute }),
             _ => Err(UnknownDType { found: name.to_owned() }),
         }
     }
@@ -72,13 +97,13 @@ impl Compute {
     /// This device and precision with every product exact.
     #[must_use]
     pub fn exact(&self) -> Self {
-        Self { eight_bit: false, ..self.clone() }
+        Self { eight_bit: EightBitProducts::Never, ..self.clone() }
     }
 }
 
 /// A compute dtype's name that is not known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("dtype: {found} is not one of f32, bf16, f16, int8")]
+#[error("dtype: {found} is not one of auto, f32, bf16, f16, int8")]
 pub struct UnknownDType {
     /// The name given.
     pub found: String,

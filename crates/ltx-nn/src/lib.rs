@@ -24,7 +24,7 @@ mod weights;
 
 pub use activations::Activations;
 pub use compare::{CompareError, relative_l2};
-pub use compute::{Compute, DTYPES, UnknownDType, synchronize, threads};
+pub use compute::{Compute, DTYPES, EightBitProducts, UnknownDType, synchronize, threads};
 pub use conv3d::Conv3d;
 pub use error::{NnError, Result};
 pub use feed_forward::FeedForward;

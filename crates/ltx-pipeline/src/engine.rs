@@ -216,6 +216,11 @@ impl Engine {
         version_of(&self.ltx.tensors)
     }
 
+    /// Whether large matrices of the transformer's blocks are multiplied in 8 bits.
+    pub fn multiplies_in_8_bits(&self) -> bool {
+        self.sizes.larger.eight_bit
+    }
+
     /// What the checkpoint is.
     pub fn architecture(&self) -> &Architecture {
         &self.ltx.architecture

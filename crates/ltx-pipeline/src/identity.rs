@@ -23,7 +23,7 @@ impl Engine {
         }
         let compute = &self.options.compute;
         let device = if compute.device.is_cpu() { "cpu".to_owned() } else { gpu_name(&compute.device)? };
-        let how = format!("{:?} {} {:?}", compute.dtype, compute.eight_bit, compute.kernels);
+        let how = format!("{:?} {:?} {:?}", compute.dtype, compute.eight_bit, compute.kernels);
         let mut digest = Sha256::new();
         for piece in [kind, env!("CARGO_PKG_VERSION"), (self.options.build)()?, &device, &how, config] {
             digest.update((piece.len() as u64).to_le_bytes());

@@ -1,7 +1,7 @@
 //! What stages have to do is counted exactly: the operations are those that a run of the same case reports, operator by operator,
 //! and every unit that is counted has a rate once it was measured. A process of its own, as what a profile counts is the process'.
 
-use ltx_nn::{Compute, profile};
+use ltx_nn::{Compute, EightBitProducts, profile};
 use ltx_pipeline::{
     EngineOptions,
     bench::{Bench, BenchStage},
@@ -38,7 +38,7 @@ fn counts_are_those_of_a_run_and_every_unit_gets_a_rate() {
     let folder = tempfile::tempdir().unwrap();
     for (case, compute) in [
         ("i2v_distilled", Compute::cpu_f32()),
-        ("i2v_distilled", Compute { eight_bit: true, ..Compute::cpu_f32() }),
+        ("i2v_distilled", Compute { eight_bit: EightBitProducts::Always, ..Compute::cpu_f32() }),
         ("strengths_middle", Compute::cpu_f32()),
         ("ltx25/i2v_gemma4", Compute::cpu_f32()),
     ] {

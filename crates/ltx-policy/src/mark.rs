@@ -25,6 +25,8 @@ pub struct ModelIdentity {
     pub version: String,
     /// Its weights.
     pub weights: WeightFingerprint,
+    /// Whether large matrices of its blocks are multiplied in 8 bits.
+    pub eight_bit: bool,
 }
 
 /// Usage class, credits, method, model, weights, seed, sigmas of one's own, LoRAs by name and node of one output. Only an admitted generation
@@ -46,6 +48,9 @@ pub struct UsageMark {
     sigmas: Option<SigmaList>,
     #[serde(skip_serializing_if = "Option::is_none")]
     refine_sigmas: Option<SigmaList>,
+    /// `int8` where large matrices of the transformer's blocks were multiplied in 8 bits; left out where none was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    products: Option<&'static str>,
     /// LoRAs that the request named, as `name=strength,strength`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     loras: Vec<String>,
@@ -73,6 +78,7 @@ impl UsageMark {
             flow: request.flow,
             sigmas: request.sigmas.clone(),
             refine_sigmas: request.refine_sigmas.clone(),
+            products: model.eight_bit.then_some("int8"),
             loras: request.loras.iter().map(ToString::to_string).collect(),
             node: node.to_owned(),
             engine: concat!("ltxd ", env!("CARGO_PKG_VERSION")),
@@ -119,7 +125,8 @@ impl UsageMark {
         let later = later.into_iter().filter_map(|(key, value)| Some((key, value.clone()?)));
         let loras = (!self.loras.is_empty()).then(|| ("loras", self.loras.join("; ")));
         let flow = self.flow.map(|flow| ("flow", flow.to_string()));
+        let products = self.products.map(|products| ("products", products.to_owned()));
         let testing = self.testing.then(|| ("testing", "true".to_owned()));
-        known.into_iter().chain(testing).chain(flow).chain(own).chain(loras).chain(later).collect()
+        known.into_iter().chain(testing).chain(flow).chain(own).chain(products).chain(loras).chain(later).collect()
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::exit::BadInput;
 use anyhow::Result;
-use ltx_nn::{Compute, CudaKernels, DeviceChoice, DeviceError, KernelChoice, Level, gpu_memory};
+use ltx_nn::{Compute, CudaKernels, DeviceChoice, DeviceError, EightBitProducts, KernelChoice, Level, gpu_memory};
 use serde::{Deserialize, Deserializer, de::Error};
 
 /// Where to compute, and why a GPU that is there was passed over.
@@ -42,8 +42,8 @@ pub(crate) fn open(asked: &Asked<'_>) -> Result<Opened> {
     let Asked { device, dtype, level, cuda: CudaOptions { graphs, kernels: cuda } } = *asked;
     let named = Compute::named(dtype).map_err(|error| BadInput(error.to_string()))?;
     let device = match device {
-        DeviceChoice::Auto if named.eight_bit => DeviceChoice::Cpu,
-        DeviceChoice::Cuda(_) if named.eight_bit => {
+        DeviceChoice::Auto if named.eight_bit == EightBitProducts::Always => DeviceChoice::Cpu,
+        DeviceChoice::Cuda(_) if named.eight_bit == EightBitProducts::Always => {
             return Err(BadInput(format!("dtype: {dtype} is computed on the CPU alone; on {device} take bf16")).into());
         }
         device => device,

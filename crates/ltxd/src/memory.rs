@@ -84,12 +84,13 @@ pub(crate) fn table(plan: &MemoryPlan) -> String {
 pub(crate) fn blocks(plan: &MemoryPlan) -> String {
     let (held, all) = (plan.blocks.held, plan.blocks.all);
     let form = if plan.blocks.compact { " in 16 bits" } else { "" };
+    let products = if plan.blocks.eight_bit { "; their products are in 8 bits" } else { "" };
     if held == all {
-        return format!("all {all} transformer blocks stay in memory{form} while it samples");
+        return format!("all {all} transformer blocks stay in memory{form} while it samples{products}");
     }
     let bytes = human(plan.blocks.bytes);
     format!(
-        "{held} of {all} transformer blocks stay in memory{form} while it samples; {} of {bytes} are streamed",
+        "{held} of {all} transformer blocks stay in memory{form} while it samples; {} of {bytes} are streamed{products}",
         all - held
     )
 }

@@ -4,7 +4,7 @@
 
 use crate::build;
 use ltx_files::{Durable, PartialFile};
-use ltx_nn::{Compute, gpu_name, threads};
+use ltx_nn::{Compute, EightBitProducts, gpu_name, threads};
 use ltx_types::Rates;
 use procfs::{CpuInfo, Current};
 use std::{
@@ -26,7 +26,11 @@ pub(crate) fn key(compute: &Compute) -> String {
         let processors = CpuInfo::current().ok();
         processors.and_then(|processors| processors.model_name(0).map(str::to_owned)).unwrap_or_default()
     });
-    let precision = if *eight_bit { "int8" } else { dtype.as_str() };
+    let precision = match eight_bit {
+        EightBitProducts::Never => dtype.as_str(),
+        EightBitProducts::WherePacked => "auto",
+        EightBitProducts::Always => "int8",
+    };
     let (stamp, threads, graphs) = (build::stamp(), threads(), if *graphs { ", graphs" } else { "" });
     let (level, cuda) = (kernels.level.name(), kernels.cuda);
     match device.is_cpu() {
@@ -96,7 +100,8 @@ mod tests {
 
     #[test]
     fn another_precision_has_another_key() {
-        let [plain, rounded] = [false, true].map(|eight_bit| key(&Compute { eight_bit, ..Compute::cpu_f32() }));
+        let [plain, rounded] = [EightBitProducts::Never, EightBitProducts::Always]
+            .map(|eight_bit| key(&Compute { eight_bit, ..Compute::cpu_f32() }));
         assert!(plain != rounded && plain.contains(" threads; ") && plain == key(&Compute::cpu_f32()));
     }
 }

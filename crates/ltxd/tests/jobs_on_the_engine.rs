@@ -119,7 +119,8 @@ impl Models for Tiny {
 
     fn identity(&self, model: &str, _: &Generation) -> Option<ModelIdentity> {
         let weights = WeightFingerprint::default();
-        Some(ModelIdentity { name: model.to_owned(), version: self.0.version_or(None), weights })
+        let (version, eight_bit) = (self.0.version_or(None), self.0.multiplies_in_8_bits());
+        Some(ModelIdentity { name: model.to_owned(), version, weights, eight_bit })
     }
 
     fn rules(&self, _: &str) -> Option<ModelRules> {

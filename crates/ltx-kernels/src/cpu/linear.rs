@@ -42,6 +42,8 @@ pub enum Weight<'a> {
     EightBit(&'a Weights8),
     /// Packed; panels are decoded when they are multiplied.
     Packed(PackedRows<'a>),
+    /// Packed; panels are decoded and rounded to 8 bits when they are multiplied, the activations too.
+    PackedEightBit(PackedRows<'a>),
 }
 
 /// What happens to the sums.
@@ -62,7 +64,7 @@ impl Weight<'_> {
             Weight::Panels(weight) => weight.len() == outputs.div_ceil(COLUMNS) * inputs * COLUMNS,
             Weight::Tiles(weight) => weight.shape() == [outputs, inputs],
             Weight::EightBit(weight) => weight.shape() == [outputs, inputs],
-            Weight::Packed(weight) => weight.shape() == [outputs, inputs],
+            Weight::Packed(weight) | Weight::PackedEightBit(weight) => weight.shape() == [outputs, inputs],
         }
     }
 }
@@ -90,6 +92,7 @@ impl Linear<'_> {
                 int8::product(level, x, weight, &self.finish(), out);
                 Ok(())
             }
+            Weight::PackedEightBit(weight) => int8::packed_product(level, x, *weight, &self.finish(), out),
             Weight::Tiles(weight) if level.has_tiles() => self.in_tiles(x, *weight, out),
             Weight::Tiles(weight) => self.product(x, rows, *weight, out),
             Weight::Packed(weight) if weight.packing() == Packing::Bf16 && level.has_tiles() => {

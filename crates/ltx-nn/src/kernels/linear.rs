@@ -32,6 +32,8 @@ pub(crate) enum Weight {
     EightBit(Arc<Weights8>),
     /// Packed; panels are decoded when they are multiplied.
     Packed(Packed),
+    /// Packed; panels are decoded and rounded to 8 bits when they are multiplied, the activations too.
+    PackedEightBit(Packed),
 }
 
 /// What happens to the sums.
@@ -74,6 +76,7 @@ impl Weight {
             Self::Tiles(weight) => work(cpu::Weight::Tiles(weight)),
             Self::EightBit(weight) => work(cpu::Weight::EightBit(weight)),
             Self::Packed(weight) => work(cpu::Weight::Packed(weight.rows(level)?)),
+            Self::PackedEightBit(weight) => work(cpu::Weight::PackedEightBit(weight.rows(level)?)),
         }
     }
 }

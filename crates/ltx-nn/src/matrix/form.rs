@@ -4,7 +4,7 @@
 //! Must not know how a form is made, or how it is multiplied.
 
 use super::{Description, StoredKind};
-use crate::{Compute, Packing, kernels::GROUP};
+use crate::{Compute, EightBitProducts, Packing, kernels::GROUP};
 use candle_core::DType;
 
 /// What a layer is loaded for.
@@ -27,8 +27,8 @@ pub struct Arithmetic {
     pub on_gpu: bool,
     /// The dtype of activations.
     pub dtype: DType,
-    /// Whether large matrices are rounded to 8 bits; on the CPU in f32 alone.
-    pub eight_bit: bool,
+    /// Which large matrices are multiplied in 8 bits; on the CPU in f32 alone.
+    pub eight_bit: EightBitProducts,
     /// Whether the CPU multiplies weights of bf16 in tiles of bf16.
     pub tiles: bool,
 }
@@ -59,6 +59,9 @@ pub enum Form {
     EightBit,
     /// On the CPU: packed as it is stored, decoded while it is multiplied.
     Packed(Packing),
+    /// On the CPU: packed as it is stored, decoded and rounded to 8-bit integers while it is multiplied; activations as in
+    /// [`Self::EightBit`], and with the same sums.
+    PackedEightBit(Packing),
     /// On a GPU: floats of this dtype, row after row.
     GpuRows(DType),
     /// On a GPU: 8-bit floats as they are stored, and their scale.
@@ -75,7 +78,7 @@ impl Form {
             Self::Tiles => values_of(2),
             // A group has a scale and an offset, of four bytes each.
             Self::EightBit => (values + values / GROUP * 8) as u64,
-            Self::Packed(packing) => packing.bytes(values).unwrap_or(0) as u64,
+            Self::Packed(packing) | Self::PackedEightBit(packing) => packing.bytes(values).unwrap_or(0) as u64,
             Self::GpuFp8 => values_of(1),
         }
     }
@@ -88,23 +91,29 @@ impl Form {
             Self::Tiles => "tiles".to_owned(),
             Self::EightBit => "int8".to_owned(),
             Self::Packed(packing) => packing.name().to_owned(),
+            Self::PackedEightBit(packing) => format!("{} in int8", packing.name()),
             Self::GpuRows(dtype) => format!("{} on a GPU", dtype.as_str()),
             Self::GpuFp8 => "fp8 on a GPU".to_owned(),
         }
+    }
+
+    /// Whether products of it are in 8 bits.
+    pub fn is_eight_bit(self) -> bool {
+        matches!(self, Self::EightBit | Self::PackedEightBit(_))
     }
 
     /// Whether values are converted or ordered anew when a matrix of it is loaded.
     pub fn is_laid_out(self) -> bool {
         match self {
             Self::Panels | Self::Tiles | Self::EightBit | Self::GpuRows(_) => true,
-            Self::Rows(_) | Self::Packed(_) | Self::GpuFp8 => false,
+            Self::Rows(_) | Self::Packed(_) | Self::PackedEightBit(_) | Self::GpuFp8 => false,
         }
     }
 
     /// Bytes that lie beside the form, in the same memory, while it is made of what is stored.
     pub fn bytes_while_loading(self, stored: StoredKind, values: usize) -> u64 {
         match (self, stored) {
-            (Self::Packed(_) | Self::GpuFp8, _) => 0,
+            (Self::Packed(_) | Self::PackedEightBit(_) | Self::GpuFp8, _) => 0,
             (Self::Rows(_) | Self::Panels | Self::Tiles | Self::EightBit, _) => stored.bytes(values),
             // To f32, and from blocks to anything, values are converted on the host.
             (Self::GpuRows(DType::F32), _) => 0,
@@ -151,9 +160,12 @@ fn in_f32(matrix: &Description, arithmetic: &Arithmetic, usage: Use) -> Form {
         Use::Compact => (true, false),
         Use::Once | Use::Streamed => (false, false),
     };
+    let packed = matches!(matrix.kind, StoredKind::Packed(packing) if !packing.is_half());
+    let rounded = arithmetic.eight_bit.are_of(packed) && can_be_rounded(matrix);
     match matrix.kind {
         StoredKind::ShapeAlone => Form::Rows(DType::F32),
-        StoredKind::Floats(_) | StoredKind::Packed(_) if arithmetic.eight_bit && is_rounded(matrix) => Form::EightBit,
+        StoredKind::Packed(packing) if rounded && !(packing.is_half() && stays) => Form::PackedEightBit(packing),
+        StoredKind::Floats(_) | StoredKind::Packed(_) if rounded => Form::EightBit,
         StoredKind::Floats(_) if stays => Form::Panels,
         StoredKind::Floats(_) => Form::Rows(DType::F32),
         StoredKind::Packed(Packing::Bf16) if arithmetic.tiles && stays => Form::Tiles,
@@ -162,10 +174,10 @@ fn in_f32(matrix: &Description, arithmetic: &Arithmetic, usage: Use) -> Form {
     }
 }
 
-/// Whether a matrix is rounded where 8 bits are asked for: it has rows of whole groups, outputs enough, and is all there is.
-fn is_rounded(matrix: &Description) -> bool {
+/// Whether a matrix can be multiplied in 8 bits: it has rows of whole groups, and outputs enough. Pairs beside it never are.
+fn can_be_rounded(matrix: &Description) -> bool {
     let [outputs, inputs] = matrix.shape;
-    inputs.is_multiple_of(GROUP) && outputs >= LEAST_OUTPUTS && !matrix.has_pairs
+    inputs.is_multiple_of(GROUP) && outputs >= LEAST_OUTPUTS
 }
 
 #[cfg(test)]
@@ -186,9 +198,11 @@ mod tests {
     }));
     const FLOATS: StoredKind = StoredKind::Floats(DType::F32);
 
-    const CPU: Arithmetic = Arithmetic { on_gpu: false, dtype: DType::F32, eight_bit: false, tiles: false };
+    const CPU: Arithmetic =
+        Arithmetic { on_gpu: false, dtype: DType::F32, eight_bit: EightBitProducts::Never, tiles: false };
     const AMX: Arithmetic = Arithmetic { tiles: true, ..CPU };
-    const INT8: Arithmetic = Arithmetic { eight_bit: true, ..CPU };
+    const INT8: Arithmetic = Arithmetic { eight_bit: EightBitProducts::Always, ..CPU };
+    const AUTO: Arithmetic = Arithmetic { eight_bit: EightBitProducts::WherePacked, ..CPU };
     const CPU_BF16: Arithmetic = Arithmetic { dtype: DType::BF16, ..CPU };
     const GPU: Arithmetic = Arithmetic { on_gpu: true, ..CPU_BF16 };
 
@@ -202,6 +216,10 @@ mod tests {
             StoredKind::Packed(packing) => Form::Packed(packing),
             other => panic!("{other:?}"),
         };
+        let rounded = |kind| match kind {
+            StoredKind::Packed(packing) => Form::PackedEightBit(packing),
+            other => panic!("{other:?}"),
+        };
         for (arithmetic, kind, stays, once) in [
             (CPU, FLOATS, Form::Panels, Form::Rows(DType::F32)),
             (CPU, BF16, Form::Panels, packed(BF16)),
@@ -213,10 +231,14 @@ mod tests {
             (AMX, BF16, Form::Tiles, packed(BF16)),
             (AMX, F16, Form::Panels, packed(F16)),
             (INT8, FLOATS, Form::EightBit, Form::EightBit),
-            (INT8, BF16, Form::EightBit, Form::EightBit),
-            (INT8, Q4_K, Form::EightBit, Form::EightBit),
-            (INT8, NVFP4, Form::EightBit, Form::EightBit),
+            (INT8, BF16, Form::EightBit, rounded(BF16)),
+            (INT8, Q4_K, rounded(Q4_K), rounded(Q4_K)),
+            (INT8, NVFP4, rounded(NVFP4), rounded(NVFP4)),
             (INT8, StoredKind::ShapeAlone, Form::Rows(DType::F32), Form::Rows(DType::F32)),
+            (AUTO, FLOATS, Form::Panels, Form::Rows(DType::F32)),
+            (AUTO, BF16, Form::Panels, packed(BF16)),
+            (AUTO, FP8, rounded(FP8), rounded(FP8)),
+            (AUTO, Q4_K, rounded(Q4_K), rounded(Q4_K)),
             (CPU_BF16, FLOATS, Form::Rows(DType::BF16), Form::Rows(DType::BF16)),
             (CPU_BF16, BF16, Form::Rows(DType::BF16), Form::Rows(DType::BF16)),
             (CPU_BF16, Q4_K, packed(Q4_K), packed(Q4_K)),
@@ -254,15 +276,12 @@ mod tests {
     }
 
     #[test]
-    fn eight_bits_are_for_whole_groups_many_outputs_and_nothing_beside() {
-        let plain = matrix(BF16);
-        for (spared, expected) in [
-            (Description { shape: [64, 200], ..plain }, Form::Panels),
-            (Description { shape: [63, 256], ..plain }, Form::Panels),
-            (Description { kind: Q4_K, has_pairs: true, ..plain }, form(&matrix(Q4_K), &CPU, Use::Stays)),
-        ] {
-            assert_eq!(form(&spared, &INT8, Use::Stays), expected, "{spared:?}");
+    fn eight_bits_are_for_whole_groups_and_many_outputs() {
+        for shape in [[64, 200], [63, 256]] {
+            assert_eq!(form(&Description { shape, ..matrix(BF16) }, &INT8, Use::Stays), Form::Panels, "{shape:?}");
         }
+        let with_pairs = Description { has_pairs: true, ..matrix(Q4_K) };
+        assert_eq!(form(&with_pairs, &INT8, Use::Stays), form(&matrix(Q4_K), &INT8, Use::Stays));
     }
 
     #[test]
@@ -276,7 +295,7 @@ mod tests {
             (GPU, NVFP4, [4096, 0]),
             (AMX, BF16, [4096, 4096]),
             (INT8, BF16, [2176, 4096]),
-            (INT8, Q4_K, [2176, 1152]),
+            (INT8, Q4_K, [1152, 0]),
             (GPU, BF16, [4096, 0]),
             (GPU, F16, [4096, 0]),
             (GPU, FLOATS, [4096, 8192]),

@@ -25,6 +25,7 @@ pub fn prepare(stored: Stored, form: Form, on: &Device, compute: &Compute) -> Re
         Form::Tiles => Values::Tiles(Arc::new(kernels::Tiles16::new(&values.packed()?.rows(level)?)?)),
         Form::EightBit => Values::EightBit(Arc::new(eight_bit(&values, shape, level)?)),
         Form::Packed(_) => Values::Packed(values.packed()?.clone()),
+        Form::PackedEightBit(_) => Values::PackedEightBit(values.packed()?.clone()),
         Form::GpuFp8 => Values::Fp8(fp8(values.packed()?, on, &compute.device)?),
     };
     let pairs = pairs.iter().map(|pair| pair.map(&mut |tensor| Ok::<_, NnError>(tensor.to_device(on)?)));

@@ -31,6 +31,8 @@ pub(super) enum Values<T> {
     EightBit(Arc<kernels::Weights8>),
     /// Packed, on the CPU.
     Packed(Packed),
+    /// Packed, on the CPU, and rounded to 8 bits when it is multiplied.
+    PackedEightBit(Packed),
     /// 8-bit floats on a GPU.
     Fp8(Fp8<T>),
 }
@@ -63,6 +65,7 @@ impl<T> Prepared<T> {
             Values::Tiles(tiles) => Values::Tiles(Arc::clone(tiles)),
             Values::EightBit(matrix) => Values::EightBit(Arc::clone(matrix)),
             Values::Packed(packed) => Values::Packed(packed.clone()),
+            Values::PackedEightBit(packed) => Values::PackedEightBit(packed.clone()),
             Values::Fp8(Fp8 { bytes, scale, scale_on_device }) => {
                 Values::Fp8(Fp8 { bytes: each(bytes)?, scale: *scale, scale_on_device: scale_on_device.clone() })
             }
@@ -82,6 +85,7 @@ impl Prepared {
             Values::Tiles(_) => Form::Tiles,
             Values::EightBit(_) => Form::EightBit,
             Values::Packed(packed) => Form::Packed(packed.packing()),
+            Values::PackedEightBit(packed) => Form::PackedEightBit(packed.packing()),
             Values::Fp8(_) => Form::GpuFp8,
         }
     }
@@ -104,7 +108,7 @@ impl Prepared {
             return "linear";
         }
         match &self.values {
-            Values::EightBit(_) => "linear in 8 bits",
+            Values::EightBit(_) | Values::PackedEightBit(_) => "linear in 8 bits",
             Values::Fp8(_) => "packed linear",
             Values::Packed(packed) if !packed.packing().is_half() => "packed linear",
             Values::Rows(_) | Values::Panels(_) | Values::Tiles(_) | Values::Packed(_) => "linear",

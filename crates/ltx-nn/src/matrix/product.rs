@@ -48,6 +48,7 @@ impl Prepared {
             Values::Tiles(tiles) => on_cpu(Weight::Tiles(Arc::clone(tiles))),
             Values::EightBit(matrix) => on_cpu(Weight::EightBit(Arc::clone(matrix))),
             Values::Packed(packed) => on_cpu(Weight::Packed(packed.clone())),
+            Values::PackedEightBit(packed) => on_cpu(Weight::PackedEightBit(packed.clone())),
             Values::Fp8(Fp8 { bytes, scale, scale_on_device }) => {
                 let weight = cuda::Fp8::new(bytes.clone(), *scale, scale_on_device.clone());
                 times_factor(weight.product(x, activations.rounded()?, bias, has_gelu(&then))?, then)

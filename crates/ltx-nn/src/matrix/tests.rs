@@ -4,8 +4,8 @@
 
 use super::{prepared::Values, *};
 use crate::{
-    Activations, Block, Compute, Element, GroupScale, Groups, KernelChoice, Level, NnError, Packing, Result, kernels,
-    kernels::Then, relative_l2,
+    Activations, Block, Compute, EightBitProducts, Element, GroupScale, Groups, KernelChoice, Level, NnError, Packing,
+    Result, kernels, kernels::Then, relative_l2,
 };
 use candle_core::{
     DType, Device, Tensor,
@@ -164,12 +164,28 @@ fn bf16_in_both_forms_equals_the_formula() -> Result<()> {
 fn eight_bits_are_near_the_formula_from_every_stored_form() -> Result<()> {
     let (x, weight, bias) = (randn(30, 256), randn(96, 256), randn(1, 96).squeeze(0)?);
     let expected = x.matmul(&weight.t()?)?.broadcast_add(&bias)?.gelu()?;
-    let int8 = Compute { eight_bit: true, ..Compute::cpu_f32() };
+    let int8 = Compute { eight_bit: EightBitProducts::Always, ..Compute::cpu_f32() };
     for stored in [Stored::floats(weight.clone())?, halves(&weight, Packing::F16), blocks(&weight, GgmlDType::Q8_0)] {
-        let matrix = loaded(&stored, &int8, Use::Streamed);
-        assert_eq!(matrix.form(), Form::EightBit);
-        let error = relative_l2(&matrix.product(&input(&x), Some(&bias), Then::Gelu)?, &expected).unwrap();
-        assert!(error < 2e-2, "{error:.1e}");
+        for usage in [Use::Stays, Use::Streamed] {
+            let matrix = loaded(&stored, &int8, usage);
+            assert!(matches!(matrix.form(), Form::EightBit | Form::PackedEightBit(_)), "{matrix:?}");
+            let error = relative_l2(&matrix.product(&input(&x), Some(&bias), Then::Gelu)?, &expected).unwrap();
+            assert!(error < 2e-2, "{matrix:?} {error:.1e}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn halves_are_rounded_to_the_same_8_bits_when_they_are_loaded_and_when_they_are_multiplied() -> Result<()> {
+    let (x, stored) = (randn(30, 256), halves(&randn(96, 256), Packing::Bf16));
+    for level in Level::available() {
+        let int8 = Compute { eight_bit: EightBitProducts::Always, ..at(level) };
+        let [stays, streamed] = [Use::Stays, Use::Streamed].map(|usage| loaded(&stored, &int8, usage));
+        assert_eq!((stays.form(), streamed.form()), (Form::EightBit, Form::PackedEightBit(Packing::Bf16)));
+        let [stays, streamed] = [stays, streamed]
+            .map(|it| it.product(&input(&x), None, Then::Nothing)?.to_vec2::<f32>().map_err(NnError::from));
+        assert_eq!(stays?, streamed?, "{level:?}");
     }
     Ok(())
 }
@@ -189,7 +205,13 @@ fn halves_that_are_multiplied_often_are_the_panels_or_tiles_of_their_wide_form()
             let found = match &stays.values {
                 Values::Panels(panels) => panels.clone(),
                 Values::Tiles(tiles) => kernels::panel_tensor(tiles.panels(), [70, 333]).unwrap(),
-                Values::Rows(_) | Values::EightBit(_) | Values::Packed(_) | Values::Fp8(_) => panic!("{stays:?}"),
+                Values::Rows(_)
+                | Values::EightBit(_)
+                | Values::Packed(_)
+                | Values::PackedEightBit(_)
+                | Values::Fp8(_) => {
+                    panic!("{stays:?}")
+                }
             };
             let values = |tensor: &Tensor| tensor.to_vec3::<f32>().unwrap();
             assert_eq!(values(&found), values(&expected), "{level:?} {packing:?}");
@@ -285,7 +307,7 @@ fn a_form_that_cannot_be_made_of_what_is_stored_is_refused() {
 
 #[test]
 fn a_shape_alone_takes_no_memory() {
-    for compute in [Compute::cpu_f32(), Compute { eight_bit: true, ..Compute::cpu_f32() }] {
+    for compute in [Compute::cpu_f32(), Compute { eight_bit: EightBitProducts::Always, ..Compute::cpu_f32() }] {
         let Values::Rows(rows) = loaded(&Stored::shape_alone([1 << 20, 1 << 20]), &compute, Use::Stays).values else {
             panic!("not rows")
         };

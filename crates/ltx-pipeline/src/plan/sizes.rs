@@ -11,7 +11,7 @@ use ltx_model::{
     transformer::{HeldBlocks, Transformer},
 };
 use ltx_nn::{
-    Compute,
+    Compute, EightBitProducts,
     matrix::{Arithmetic, Description, Form, StoredKind, Use, form},
 };
 use ltx_types::{Part, SamplingStage};
@@ -32,6 +32,8 @@ pub(crate) struct Sizes {
     second_form: u64,
     /// The transformer's blocks in no more bits than they are stored in.
     compact: Compact,
+    /// Whether matrices of the transformer's blocks are multiplied in 8 bits.
+    pub(crate) eight_bit: bool,
     /// The largest of the connector's, streamed.
     pub(crate) connector_block: u64,
     /// The largest layer of the language model; it is always streamed.
@@ -93,7 +95,7 @@ impl Sizes {
         let arithmetic = Arithmetic { on_gpu: gpu, ..Arithmetic::of(compute) };
         let blocks_rule = Rule { arithmetic, loras: &ltx.loras, stage, wear };
         // Everything but the blocks is exact.
-        let rule = Rule { arithmetic: Arithmetic { eight_bit: false, ..arithmetic }, ..blocks_rule };
+        let rule = Rule { arithmetic: Arithmetic { eight_bit: EightBitProducts::Never, ..arithmetic }, ..blocks_rule };
         let all = ltx.tensors.memory_bytes(&format!("{}.", Transformer::PREFIX), |tensor| {
             if tensor.key.starts_with(Connector::MARK) { 0 } else { rule.staying(tensor) }
         });
@@ -115,6 +117,9 @@ impl Sizes {
         let compact = layers(&blocks, |tensor| blocks_rule.bytes(tensor, Use::Compact));
         let second_form = layers(&blocks, |tensor| blocks_rule.loading(tensor, Use::Compact)).tensor;
         sizes.compact = Compact { sum: compact.sum, block: compact.layer, second_form };
+        let mut matrices = ltx.tensors.footprints(Transformer::MARK);
+        sizes.eight_bit =
+            matrices.any(|tensor| blocks_rule.form(blocks_rule.matrix(tensor), Use::Streamed).is_eight_bit());
         let connector = ltx.architecture.text.as_ref().map(|text| (&*ltx.tensors, text.connector.stack()));
         let of_connector = |bytes: &dyn Fn(Footprint<'_>) -> u64| {
             connector.as_ref().map_or_else(Layers::default, |connector| layers(connector, bytes))
@@ -154,6 +159,7 @@ impl Sizes {
                 block: self.compact.block.max(other.compact.block),
                 second_form: self.compact.second_form.max(other.compact.second_form),
             },
+            eight_bit: self.eight_bit || other.eight_bit,
             connector_block: self.connector_block.max(other.connector_block),
             gemma_layer: self.gemma_layer.max(other.gemma_layer),
             small: self.small.max(other.small),
@@ -288,7 +294,7 @@ mod tests {
     fn a_gpu_keeps_fp8_as_bytes_and_everything_else_in_the_dtype() {
         let (loras, wear) = (Loras::default(), Wear::default());
         let rule = |dtype, on_gpu| Rule {
-            arithmetic: Arithmetic { on_gpu, dtype, eight_bit: false, tiles: false },
+            arithmetic: Arithmetic { on_gpu, dtype, eight_bit: EightBitProducts::Never, tiles: false },
             loras: &loras,
             stage: SamplingStage::First,
             wear: &wear,
@@ -327,7 +333,7 @@ mod tests {
         for (dtype, on_gpu, expected) in
             [(DType::F32, false, [256, 256]), (DType::F32, true, [256, 0]), (DType::BF16, true, [128, 256])]
         {
-            let arithmetic = Arithmetic { on_gpu, dtype, eight_bit: true, tiles: false };
+            let arithmetic = Arithmetic { on_gpu, dtype, eight_bit: EightBitProducts::Always, tiles: false };
             let rule = Rule { arithmetic, loras: &loras, stage: SamplingStage::First, wear: &wear };
             assert_eq!([rule.staying(norm), rule.loading(norm, Use::Stays)], expected, "{dtype:?} {on_gpu}");
         }

@@ -24,7 +24,10 @@ use ltx_model::{
     upsampler::Upsampler,
     video_vae::{ClipShape, VideoDecoder, VideoEncoder},
 };
-use ltx_nn::matrix::{Arithmetic, Use};
+use ltx_nn::{
+    EightBitProducts,
+    matrix::{Arithmetic, Use},
+};
 use ltx_types::{
     ConditioningMode, Generation, Guidance, LatentShape, Part, Phase, PixelShape, SamplingStage, Stage, StageWork,
     Stages, Unit, Work,
@@ -74,16 +77,16 @@ impl Engine {
         recipes
     }
 
-    fn rule<'a>(&'a self, fit: &'a Fit, stage: SamplingStage, eight_bit: bool) -> Rule<'a> {
+    fn rule<'a>(&'a self, fit: &'a Fit, stage: SamplingStage, eight_bit: EightBitProducts) -> Rule<'a> {
         let arithmetic = Arithmetic::of(&self.options.compute);
-        let arithmetic =
-            Arithmetic { eight_bit: eight_bit && arithmetic.eight_bit, on_gpu: self.placement.is_gpu(), ..arithmetic };
+        let arithmetic = Arithmetic { eight_bit, on_gpu: self.placement.is_gpu(), ..arithmetic };
         Rule { arithmetic, loras: &self.ltx.loras, stage, wear: &fit.wear }
     }
 
     /// The transformer's matrices, each with as many rows as `rows` says of its key behind the prefix.
     fn transformer_products(&self, (fit, stage): (&Fit, SamplingStage), rows: impl Fn(&str) -> u64) -> Products {
-        let [exact, rounded] = [false, true].map(|eight_bit| self.rule(fit, stage, eight_bit));
+        let [exact, rounded] =
+            [EightBitProducts::Never, self.options.compute.eight_bit].map(|eight_bit| self.rule(fit, stage, eight_bit));
         let all = self.architecture().transformer.num_layers;
         let prefix = format!("{}.", Transformer::PREFIX);
         let mut products = Products::default();
@@ -104,7 +107,7 @@ impl Engine {
         let usage = if self.text_stays(fit) { Use::Stays } else { Use::Streamed };
         let mut products = Products::default();
         for tensor in self.ltx.tensors.footprints(Connector::MARK) {
-            products.add(self.rule(fit, stage, false), tensor, (usage, rows), true);
+            products.add(self.rule(fit, stage, EightBitProducts::Never), tensor, (usage, rows), true);
         }
         products
     }
@@ -113,7 +116,7 @@ impl Engine {
         let usage = if self.text_stays(fit) { Use::Once } else { Use::Streamed };
         let mut products = Products::default();
         for tensor in self.ltx.tensors.footprints(FeatureProjection::MARK) {
-            products.add(self.rule(fit, SamplingStage::First, false), tensor, (usage, rows), true);
+            products.add(self.rule(fit, SamplingStage::First, EightBitProducts::Never), tensor, (usage, rows), true);
         }
         products
     }
@@ -197,7 +200,7 @@ impl Counting<'_> {
             return Phase::default();
         }
         let mut products = Products::default();
-        let rule = self.engine.rule(&self.fit, SamplingStage::First, false);
+        let rule = self.engine.rule(&self.fit, SamplingStage::First, EightBitProducts::Never);
         self.engine.ltx.tensors.footprints(keys).for_each(|tensor| products.add(rule, tensor, (Use::Stays, 0), false));
         Phase { times: 1, work: products.layout.and(Unit::Read, products.read_whole), beside: 0 }
     }
@@ -269,7 +272,7 @@ impl Counting<'_> {
         let mut phases = vec![Phase { times: 1, work: upscaler.work(latent), beside: 0 }];
         if self.loads(Upsampler::PART) {
             let mut products = Products::default();
-            let rule = self.engine.rule(&self.fit, SamplingStage::First, false);
+            let rule = self.engine.rule(&self.fit, SamplingStage::First, EightBitProducts::Never);
             let tensors = self.engine.upscaler_tensors();
             let each = tensors.iter().flat_map(|set| set.footprints(Upsampler::MARK));
             each.for_each(|tensor| products.add(rule, tensor, (Use::Stays, 0), false));

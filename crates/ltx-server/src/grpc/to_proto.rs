@@ -250,6 +250,7 @@ fn mark(outcome: &Finished) -> v1::UsageMark {
             .flatten()
             .filter_map(|lora| Some(lora.as_str()?.to_owned()))
             .collect(),
+        products: of["products"].as_str().unwrap_or_default().to_owned(),
         flow: of["flow"].as_str().and_then(|name| Flow::named(name).ok()).map(flow).unwrap_or_default().into(),
     }
 }

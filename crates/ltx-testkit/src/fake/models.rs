@@ -61,7 +61,7 @@ impl Models for FakeModels {
         let version = "2.3.0-fake".to_owned();
         let header_sha256 = "fa".repeat(32);
         let weights = WeightFingerprint { header_sha256, file_sha256: None, total_bytes: 7 };
-        (model == Self::NAME).then(|| ModelIdentity { name: model.to_owned(), version, weights })
+        (model == Self::NAME).then(|| ModelIdentity { name: model.to_owned(), version, weights, eight_bit: false })
     }
 
     fn rules(&self, _: &str) -> Option<ModelRules> {
@@ -71,7 +71,7 @@ impl Models for FakeModels {
     fn plan(&self, _: &str, request: &Generation) -> Option<MemoryPlan> {
         let activations = (request.pixels.width * request.pixels.height * request.frames.get()) as u64;
         let need = StageNeed { stage: Stage::Denoising, weights: 0, resident: 0, activations };
-        let blocks = BlocksNeed { held: 1, all: 1, bytes: 0, compact: false };
+        let blocks = BlocksNeed { held: 1, all: 1, bytes: 0, compact: false, eight_bit: false };
         let decoding = DecodingNeed { count: 1, tiles: TileSizes::default() };
         Some(MemoryPlan { gpu: false, stages: vec![need], process: 48 << 20, blocks, decoding, budget: None })
     }

@@ -110,6 +110,7 @@ fn mark(mark: &UsageMark) -> Value {
         "refine_sigmas": listed(&mark.refine_sigmas),
         "loras": mark.loras,
         "flow": words::flow(mark.flow()),
+        "products": mark.products,
         "node": mark.node_id,
         "testing": mark.testing,
         "time": time(mark.time.as_ref()),

@@ -42,9 +42,9 @@ pub(crate) struct ComputeFlags {
     /// Where to compute: auto, cpu or cuda:N. auto takes the first NVIDIA GPU that this binary and this machine can use.
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     device: DeviceChoice,
-    /// Precision of weights and activations: f32, bf16 or f16; int8 is f32 with 8-bit products in the transformer's blocks. The
-    /// denoising state is always f32.
-    #[arg(long, default_value = "f32", value_parser = DTYPES)]
+    /// Precision of weights and activations: f32, bf16 or f16; int8 is f32 with 8-bit products in the transformer's blocks; auto is
+    /// f32, and on the CPU int8 where weights are stored in 8 bits or fewer. The denoising state is always f32.
+    #[arg(long, default_value = "auto", value_parser = DTYPES)]
     dtype: String,
 }
 
@@ -158,7 +158,7 @@ fn make(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     let prints = library::fingerprints(&files).context("the model cannot be used")?;
     let weights = prints.of(first.stages, &first.loras);
     let version = engine.version_or(model.manifest().map(|manifest| manifest.version.as_str()));
-    let identity = ModelIdentity { name: model.name(), version, weights };
+    let identity = ModelIdentity { name: model.name(), version, weights, eight_bit: engine.multiplies_in_8_bits() };
     let shape = engine.shape_with(first, &cache);
     let plan = engine.plan_shape(&shape);
     let cancel = CancelToken::new();

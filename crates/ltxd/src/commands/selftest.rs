@@ -14,6 +14,7 @@ use ltx_types::CancelToken;
 use std::{path::PathBuf, process::ExitCode};
 
 #[derive(clap::Args)]
+#[command(mut_arg("dtype", |dtype| dtype.default_value("f32")))]
 pub(crate) struct Arguments {
     /// Folders with a `case.json`.
     #[arg(required = true, value_name = "CASE")]

@@ -219,7 +219,7 @@ fn device<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DeviceChoice, D:
 fn dtype<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let said = String::deserialize(deserializer)?;
     let known = ltx_nn::DTYPES.contains(&said.as_str());
-    Some(said).filter(|_| known).ok_or_else(|| D::Error::custom("is none of f32, bf16, f16, int8"))
+    Some(said).filter(|_| known).ok_or_else(|| D::Error::custom("is none of auto, f32, bf16, f16, int8"))
 }
 
 fn some_models<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {

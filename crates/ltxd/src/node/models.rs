@@ -42,6 +42,8 @@ const NODE_BYTES: u64 = 12 << 20;
 struct Opened {
     files: ModelFiles,
     version: String,
+    /// Whether products of its blocks are in 8 bits.
+    eight_bit: bool,
     /// They are completed while the node serves.
     prints: Mutex<Fingerprints>,
     /// Stages of a request that says nothing.
@@ -139,6 +141,7 @@ pub(crate) fn open_these(wanted: &[String], config: &NodeConfig, compute: Comput
             Opened {
                 files,
                 version,
+                eight_bit: planner.multiplies_in_8_bits(),
                 prints: Mutex::new(prints),
                 stages,
                 rules,
@@ -215,9 +218,9 @@ impl Models for NodeModels {
     }
 
     fn identity(&self, model: &str, request: &Generation) -> Option<ModelIdentity> {
-        let Opened { version, prints, .. } = self.opened.get(model)?;
+        let Opened { version, prints, eight_bit, .. } = self.opened.get(model)?;
         let weights = prints.lock().of(request.stages, &request.loras);
-        Some(ModelIdentity { name: model.to_owned(), version: version.clone(), weights })
+        Some(ModelIdentity { name: model.to_owned(), version: version.clone(), weights, eight_bit: *eight_bit })
     }
 
     fn rules(&self, model: &str) -> Option<ModelRules> {

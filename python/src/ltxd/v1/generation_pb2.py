@@ -26,25 +26,25 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from ltxd.v1 import spec_pb2 as ltx_dot_v1_dot_spec__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17ltx/v1/generation.proto\x12\x06ltx.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x11ltx/v1/spec.proto\"\xee\x05\n\nGeneration\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12&\n\x05state\x18\x03 \x01(\x0e\x32\x17.ltx.v1.GenerationState\x12\x1e\n\x06method\x18\x04 \x01(\x0e\x32\x0e.ltx.v1.Method\x12$\n\x04spec\x18\x05 \x01(\x0b\x32\x16.ltx.v1.GenerationSpec\x12+\n\x07\x63reated\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07started\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05\x65nded\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x0equeue_position\x18\t \x01(\rH\x00\x88\x01\x01\x12\"\n\x08progress\x18\n \x01(\x0b\x32\x10.ltx.v1.Progress\x12\x12\n\nlast_event\x18\x0b \x01(\x04\x12$\n\tpredicted\x18\x0c \x01(\x0b\x32\x11.ltx.v1.Resources\x12#\n\x08measured\x18\r \x01(\x0b\x32\x11.ltx.v1.Resources\x12\x1f\n\x04mark\x18\x0e \x01(\x0b\x32\x11.ltx.v1.UsageMark\x12%\n\x0b\x66irst_frame\x18\x0f \x01(\x0b\x32\x10.ltx.v1.Fidelity\x12$\n\nlast_frame\x18\x10 \x01(\x0b\x32\x10.ltx.v1.Fidelity\x12#\n\x07outputs\x18\x11 \x03(\x0b\x32\x12.ltx.v1.OutputFile\x12\x32\n\x0eoutputs_expire\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12 \n\x07\x66\x61ilure\x18\x13 \x01(\x0b\x32\x0f.ltx.v1.Failure\x12\x13\n\x0bresumptions\x18\x14 \x01(\r\x12\x1c\n\x05\x62\x61tch\x18\x15 \x01(\x0b\x32\r.ltx.v1.BatchB\x11\n\x0f_queue_position\"0\n\x05\x42\x61tch\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\r\x12\x0c\n\x04size\x18\x03 \x01(\r\"q\n\x08Progress\x12\x1c\n\x05stage\x18\x01 \x01(\x0e\x32\r.ltx.v1.Stage\x12\x0c\n\x04step\x18\x02 \x01(\r\x12\r\n\x05steps\x18\x03 \x01(\r\x12\x19\n\x0cseconds_left\x18\x04 \x01(\x01H\x00\x88\x01\x01\x42\x0f\n\r_seconds_left\"n\n\tResources\x12\x19\n\x11peak_memory_bytes\x18\x01 \x01(\x04\x12\x0f\n\x07seconds\x18\x02 \x01(\x01\x12$\n\x06stages\x18\x03 \x03(\x0b\x32\x14.ltx.v1.StageSeconds\x12\x0f\n\x07\x63ounted\x18\x04 \x01(\x08\"=\n\x0cStageSeconds\x12\x1c\n\x05stage\x18\x01 \x01(\x0e\x32\r.ltx.v1.Stage\x12\x0f\n\x07seconds\x18\x02 \x01(\x01\"\x92\x03\n\tUsageMark\x12\'\n\x0busage_class\x18\x01 \x01(\x0e\x32\x12.ltx.v1.UsageClass\x12\x17\n\x0f\x63redits_charged\x18\x02 \x01(\r\x12\x1e\n\x06method\x18\x03 \x01(\x0e\x32\x0e.ltx.v1.Method\x12\r\n\x05model\x18\x04 \x01(\t\x12\x15\n\rmodel_version\x18\x05 \x01(\t\x12*\n\x07weights\x18\x06 \x01(\x0b\x32\x19.ltx.v1.WeightFingerprint\x12\x15\n\rframes_sha256\x18\x07 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x08 \x01(\t\x12\x0c\n\x04seed\x18\t \x01(\x04\x12\x0f\n\x07node_id\x18\n \x01(\t\x12(\n\x04time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06sigmas\x18\x0c \x03(\x01\x12\x15\n\rrefine_sigmas\x18\r \x03(\x01\x12\r\n\x05loras\x18\x14 \x03(\t\x12\x1a\n\x04\x66low\x18\x15 \x01(\x0e\x32\x0c.ltx.v1.Flow\x12\x0f\n\x07testing\x18\x32 \x01(\x08\"T\n\x11WeightFingerprint\x12\x15\n\rheader_sha256\x18\x01 \x01(\t\x12\x13\n\x0b\x66ile_sha256\x18\x02 \x01(\t\x12\x13\n\x0btotal_bytes\x18\x03 \x01(\x04\")\n\x08\x46idelity\x12\x0f\n\x07psnr_db\x18\x01 \x01(\x01\x12\x0c\n\x04ssim\x18\x02 \x01(\x01\"z\n\nOutputFile\x12\x1e\n\x06output\x18\x01 \x01(\x0e\x32\x0e.ltx.v1.Output\x12\x11\n\tfile_name\x18\x02 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\x12\x13\n\x0btotal_bytes\x18\x04 \x01(\x04\x12\x0e\n\x06sha256\x18\x05 \x01(\t\"T\n\x07\x46\x61ilure\x12%\n\x06reason\x18\x01 \x01(\x0e\x32\x15.ltx.v1.FailureReason\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\tretryable\x18\x03 \x01(\x08\"\xfe\x02\n\x0fGenerationEvent\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x15\n\rgeneration_id\x18\x02 \x01(\t\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12 \n\x06queued\x18\x04 \x01(\x0b\x32\x0e.ltx.v1.QueuedH\x00\x12\"\n\x07running\x18\x05 \x01(\x0b\x32\x0f.ltx.v1.RunningH\x00\x12$\n\x08progress\x18\x06 \x01(\x0b\x32\x10.ltx.v1.ProgressH\x00\x12\x1c\n\x04\x64one\x18\x07 \x01(\x0b\x32\x0c.ltx.v1.DoneH\x00\x12 \n\x06\x66\x61iled\x18\x08 \x01(\x0b\x32\x0e.ltx.v1.FailedH\x00\x12&\n\tcancelled\x18\t \x01(\x0b\x32\x11.ltx.v1.CancelledH\x00\x12(\n\ncancelling\x18\x0b \x01(\x0b\x32\x12.ltx.v1.CancellingH\x00\x12\x13\n\x0bpreview_png\x18\n \x01(\x0c\x42\x07\n\x05\x65vent\"F\n\x06Queued\x12\x10\n\x08position\x18\x01 \x01(\r\x12\x19\n\x0cseconds_left\x18\x02 \x01(\x01H\x00\x88\x01\x01\x42\x0f\n\r_seconds_left\"\x1a\n\x07Running\x12\x0f\n\x07resumed\x18\x01 \x01(\x08\".\n\x04\x44one\x12&\n\ngeneration\x18\x01 \x01(\x0b\x32\x12.ltx.v1.Generation\"*\n\x06\x46\x61iled\x12 \n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x0f.ltx.v1.Failure\"\x0b\n\tCancelled\"\x0c\n\nCancelling*\xc6\x01\n\x0fGenerationState\x12 \n\x1cGENERATION_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17GENERATION_STATE_QUEUED\x10\x01\x12\x1c\n\x18GENERATION_STATE_RUNNING\x10\x02\x12\x19\n\x15GENERATION_STATE_DONE\x10\x03\x12\x1b\n\x17GENERATION_STATE_FAILED\x10\x04\x12\x1e\n\x1aGENERATION_STATE_CANCELLED\x10\x05*X\n\x06Method\x12\x16\n\x12METHOD_UNSPECIFIED\x10\x00\x12\x19\n\x15METHOD_IMAGE_TO_VIDEO\x10\x01\x12\x1b\n\x17METHOD_START_END_FRAMES\x10\x02*\xa4\x01\n\x05Stage\x12\x15\n\x11STAGE_UNSPECIFIED\x10\x00\x12\x17\n\x13STAGE_TEXT_ENCODING\x10\x01\x12\x18\n\x14STAGE_IMAGE_ENCODING\x10\x02\x12\x13\n\x0fSTAGE_DENOISING\x10\x03\x12\x14\n\x10STAGE_UPSAMPLING\x10\x04\x12\x12\n\x0eSTAGE_REFINING\x10\x05\x12\x12\n\x0eSTAGE_DECODING\x10\x06*D\n\nUsageClass\x12\x1b\n\x17USAGE_CLASS_UNSPECIFIED\x10\x00\x12\x19\n\x15USAGE_CLASS_UNLIMITED\x10\x01*W\n\x06Output\x12\x16\n\x12OUTPUT_UNSPECIFIED\x10\x00\x12\x0e\n\nOUTPUT_MP4\x10\x01\x12\x11\n\rOUTPUT_POSTER\x10\x02\x12\x12\n\x0eOUTPUT_SIDECAR\x10\x03*\xfb\x01\n\rFailureReason\x12\x1e\n\x1a\x46\x41ILURE_REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14\x46\x41ILURE_REASON_IMAGE\x10\x01\x12\x1a\n\x16\x46\x41ILURE_REASON_REQUEST\x10\x02\x12 \n\x1c\x46\x41ILURE_REASON_OUT_OF_MEMORY\x10\x03\x12\x1f\n\x1b\x46\x41ILURE_REASON_STORAGE_FULL\x10\x04\x12\x19\n\x15\x46\x41ILURE_REASON_ENGINE\x10\x05\x12\x1a\n\x16\x46\x41ILURE_REASON_REFUSED\x10\x06\x12\x1a\n\x16\x46\x41ILURE_REASON_CRASHED\x10\x07\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17ltx/v1/generation.proto\x12\x06ltx.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x11ltx/v1/spec.proto\"\xee\x05\n\nGeneration\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12&\n\x05state\x18\x03 \x01(\x0e\x32\x17.ltx.v1.GenerationState\x12\x1e\n\x06method\x18\x04 \x01(\x0e\x32\x0e.ltx.v1.Method\x12$\n\x04spec\x18\x05 \x01(\x0b\x32\x16.ltx.v1.GenerationSpec\x12+\n\x07\x63reated\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07started\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05\x65nded\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x0equeue_position\x18\t \x01(\rH\x00\x88\x01\x01\x12\"\n\x08progress\x18\n \x01(\x0b\x32\x10.ltx.v1.Progress\x12\x12\n\nlast_event\x18\x0b \x01(\x04\x12$\n\tpredicted\x18\x0c \x01(\x0b\x32\x11.ltx.v1.Resources\x12#\n\x08measured\x18\r \x01(\x0b\x32\x11.ltx.v1.Resources\x12\x1f\n\x04mark\x18\x0e \x01(\x0b\x32\x11.ltx.v1.UsageMark\x12%\n\x0b\x66irst_frame\x18\x0f \x01(\x0b\x32\x10.ltx.v1.Fidelity\x12$\n\nlast_frame\x18\x10 \x01(\x0b\x32\x10.ltx.v1.Fidelity\x12#\n\x07outputs\x18\x11 \x03(\x0b\x32\x12.ltx.v1.OutputFile\x12\x32\n\x0eoutputs_expire\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12 \n\x07\x66\x61ilure\x18\x13 \x01(\x0b\x32\x0f.ltx.v1.Failure\x12\x13\n\x0bresumptions\x18\x14 \x01(\r\x12\x1c\n\x05\x62\x61tch\x18\x15 \x01(\x0b\x32\r.ltx.v1.BatchB\x11\n\x0f_queue_position\"0\n\x05\x42\x61tch\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\r\x12\x0c\n\x04size\x18\x03 \x01(\r\"q\n\x08Progress\x12\x1c\n\x05stage\x18\x01 \x01(\x0e\x32\r.ltx.v1.Stage\x12\x0c\n\x04step\x18\x02 \x01(\r\x12\r\n\x05steps\x18\x03 \x01(\r\x12\x19\n\x0cseconds_left\x18\x04 \x01(\x01H\x00\x88\x01\x01\x42\x0f\n\r_seconds_left\"n\n\tResources\x12\x19\n\x11peak_memory_bytes\x18\x01 \x01(\x04\x12\x0f\n\x07seconds\x18\x02 \x01(\x01\x12$\n\x06stages\x18\x03 \x03(\x0b\x32\x14.ltx.v1.StageSeconds\x12\x0f\n\x07\x63ounted\x18\x04 \x01(\x08\"=\n\x0cStageSeconds\x12\x1c\n\x05stage\x18\x01 \x01(\x0e\x32\r.ltx.v1.Stage\x12\x0f\n\x07seconds\x18\x02 \x01(\x01\"\xa4\x03\n\tUsageMark\x12\'\n\x0busage_class\x18\x01 \x01(\x0e\x32\x12.ltx.v1.UsageClass\x12\x17\n\x0f\x63redits_charged\x18\x02 \x01(\r\x12\x1e\n\x06method\x18\x03 \x01(\x0e\x32\x0e.ltx.v1.Method\x12\r\n\x05model\x18\x04 \x01(\t\x12\x15\n\rmodel_version\x18\x05 \x01(\t\x12*\n\x07weights\x18\x06 \x01(\x0b\x32\x19.ltx.v1.WeightFingerprint\x12\x15\n\rframes_sha256\x18\x07 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x08 \x01(\t\x12\x0c\n\x04seed\x18\t \x01(\x04\x12\x0f\n\x07node_id\x18\n \x01(\t\x12(\n\x04time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06sigmas\x18\x0c \x03(\x01\x12\x15\n\rrefine_sigmas\x18\r \x03(\x01\x12\r\n\x05loras\x18\x14 \x03(\t\x12\x1a\n\x04\x66low\x18\x15 \x01(\x0e\x32\x0c.ltx.v1.Flow\x12\x10\n\x08products\x18\x16 \x01(\t\x12\x0f\n\x07testing\x18\x32 \x01(\x08\"T\n\x11WeightFingerprint\x12\x15\n\rheader_sha256\x18\x01 \x01(\t\x12\x13\n\x0b\x66ile_sha256\x18\x02 \x01(\t\x12\x13\n\x0btotal_bytes\x18\x03 \x01(\x04\")\n\x08\x46idelity\x12\x0f\n\x07psnr_db\x18\x01 \x01(\x01\x12\x0c\n\x04ssim\x18\x02 \x01(\x01\"z\n\nOutputFile\x12\x1e\n\x06output\x18\x01 \x01(\x0e\x32\x0e.ltx.v1.Output\x12\x11\n\tfile_name\x18\x02 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\x12\x13\n\x0btotal_bytes\x18\x04 \x01(\x04\x12\x0e\n\x06sha256\x18\x05 \x01(\t\"T\n\x07\x46\x61ilure\x12%\n\x06reason\x18\x01 \x01(\x0e\x32\x15.ltx.v1.FailureReason\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\tretryable\x18\x03 \x01(\x08\"\xfe\x02\n\x0fGenerationEvent\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x15\n\rgeneration_id\x18\x02 \x01(\t\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12 \n\x06queued\x18\x04 \x01(\x0b\x32\x0e.ltx.v1.QueuedH\x00\x12\"\n\x07running\x18\x05 \x01(\x0b\x32\x0f.ltx.v1.RunningH\x00\x12$\n\x08progress\x18\x06 \x01(\x0b\x32\x10.ltx.v1.ProgressH\x00\x12\x1c\n\x04\x64one\x18\x07 \x01(\x0b\x32\x0c.ltx.v1.DoneH\x00\x12 \n\x06\x66\x61iled\x18\x08 \x01(\x0b\x32\x0e.ltx.v1.FailedH\x00\x12&\n\tcancelled\x18\t \x01(\x0b\x32\x11.ltx.v1.CancelledH\x00\x12(\n\ncancelling\x18\x0b \x01(\x0b\x32\x12.ltx.v1.CancellingH\x00\x12\x13\n\x0bpreview_png\x18\n \x01(\x0c\x42\x07\n\x05\x65vent\"F\n\x06Queued\x12\x10\n\x08position\x18\x01 \x01(\r\x12\x19\n\x0cseconds_left\x18\x02 \x01(\x01H\x00\x88\x01\x01\x42\x0f\n\r_seconds_left\"\x1a\n\x07Running\x12\x0f\n\x07resumed\x18\x01 \x01(\x08\".\n\x04\x44one\x12&\n\ngeneration\x18\x01 \x01(\x0b\x32\x12.ltx.v1.Generation\"*\n\x06\x46\x61iled\x12 \n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x0f.ltx.v1.Failure\"\x0b\n\tCancelled\"\x0c\n\nCancelling*\xc6\x01\n\x0fGenerationState\x12 \n\x1cGENERATION_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17GENERATION_STATE_QUEUED\x10\x01\x12\x1c\n\x18GENERATION_STATE_RUNNING\x10\x02\x12\x19\n\x15GENERATION_STATE_DONE\x10\x03\x12\x1b\n\x17GENERATION_STATE_FAILED\x10\x04\x12\x1e\n\x1aGENERATION_STATE_CANCELLED\x10\x05*X\n\x06Method\x12\x16\n\x12METHOD_UNSPECIFIED\x10\x00\x12\x19\n\x15METHOD_IMAGE_TO_VIDEO\x10\x01\x12\x1b\n\x17METHOD_START_END_FRAMES\x10\x02*\xa4\x01\n\x05Stage\x12\x15\n\x11STAGE_UNSPECIFIED\x10\x00\x12\x17\n\x13STAGE_TEXT_ENCODING\x10\x01\x12\x18\n\x14STAGE_IMAGE_ENCODING\x10\x02\x12\x13\n\x0fSTAGE_DENOISING\x10\x03\x12\x14\n\x10STAGE_UPSAMPLING\x10\x04\x12\x12\n\x0eSTAGE_REFINING\x10\x05\x12\x12\n\x0eSTAGE_DECODING\x10\x06*D\n\nUsageClass\x12\x1b\n\x17USAGE_CLASS_UNSPECIFIED\x10\x00\x12\x19\n\x15USAGE_CLASS_UNLIMITED\x10\x01*W\n\x06Output\x12\x16\n\x12OUTPUT_UNSPECIFIED\x10\x00\x12\x0e\n\nOUTPUT_MP4\x10\x01\x12\x11\n\rOUTPUT_POSTER\x10\x02\x12\x12\n\x0eOUTPUT_SIDECAR\x10\x03*\xfb\x01\n\rFailureReason\x12\x1e\n\x1a\x46\x41ILURE_REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14\x46\x41ILURE_REASON_IMAGE\x10\x01\x12\x1a\n\x16\x46\x41ILURE_REASON_REQUEST\x10\x02\x12 \n\x1c\x46\x41ILURE_REASON_OUT_OF_MEMORY\x10\x03\x12\x1f\n\x1b\x46\x41ILURE_REASON_STORAGE_FULL\x10\x04\x12\x19\n\x15\x46\x41ILURE_REASON_ENGINE\x10\x05\x12\x1a\n\x16\x46\x41ILURE_REASON_REFUSED\x10\x06\x12\x1a\n\x16\x46\x41ILURE_REASON_CRASHED\x10\x07\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ltx.v1.generation_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GENERATIONSTATE']._serialized_start=2529
-  _globals['_GENERATIONSTATE']._serialized_end=2727
-  _globals['_METHOD']._serialized_start=2729
-  _globals['_METHOD']._serialized_end=2817
-  _globals['_STAGE']._serialized_start=2820
-  _globals['_STAGE']._serialized_end=2984
-  _globals['_USAGECLASS']._serialized_start=2986
-  _globals['_USAGECLASS']._serialized_end=3054
-  _globals['_OUTPUT']._serialized_start=3056
-  _globals['_OUTPUT']._serialized_end=3143
-  _globals['_FAILUREREASON']._serialized_start=3146
-  _globals['_FAILUREREASON']._serialized_end=3397
+  _globals['_GENERATIONSTATE']._serialized_start=2547
+  _globals['_GENERATIONSTATE']._serialized_end=2745
+  _globals['_METHOD']._serialized_start=2747
+  _globals['_METHOD']._serialized_end=2835
+  _globals['_STAGE']._serialized_start=2838
+  _globals['_STAGE']._serialized_end=3002
+  _globals['_USAGECLASS']._serialized_start=3004
+  _globals['_USAGECLASS']._serialized_end=3072
+  _globals['_OUTPUT']._serialized_start=3074
+  _globals['_OUTPUT']._serialized_end=3161
+  _globals['_FAILUREREASON']._serialized_start=3164
+  _globals['_FAILUREREASON']._serialized_end=3415
   _globals['_GENERATION']._serialized_start=88
   _globals['_GENERATION']._serialized_end=838
   _globals['_BATCH']._serialized_start=840
@@ -56,27 +56,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STAGESECONDS']._serialized_start=1117
   _globals['_STAGESECONDS']._serialized_end=1178
   _globals['_USAGEMARK']._serialized_start=1181
-  _globals['_USAGEMARK']._serialized_end=1583
-  _globals['_WEIGHTFINGERPRINT']._serialized_start=1585
-  _globals['_WEIGHTFINGERPRINT']._serialized_end=1669
-  _globals['_FIDELITY']._serialized_start=1671
-  _globals['_FIDELITY']._serialized_end=1712
-  _globals['_OUTPUTFILE']._serialized_start=1714
-  _globals['_OUTPUTFILE']._serialized_end=1836
-  _globals['_FAILURE']._serialized_start=1838
-  _globals['_FAILURE']._serialized_end=1922
-  _globals['_GENERATIONEVENT']._serialized_start=1925
-  _globals['_GENERATIONEVENT']._serialized_end=2307
-  _globals['_QUEUED']._serialized_start=2309
-  _globals['_QUEUED']._serialized_end=2379
-  _globals['_RUNNING']._serialized_start=2381
-  _globals['_RUNNING']._serialized_end=2407
-  _globals['_DONE']._serialized_start=2409
-  _globals['_DONE']._serialized_end=2455
-  _globals['_FAILED']._serialized_start=2457
-  _globals['_FAILED']._serialized_end=2499
-  _globals['_CANCELLED']._serialized_start=2501
-  _globals['_CANCELLED']._serialized_end=2512
-  _globals['_CANCELLING']._serialized_start=2514
-  _globals['_CANCELLING']._serialized_end=2526
+  _globals['_USAGEMARK']._serialized_end=1601
+  _globals['_WEIGHTFINGERPRINT']._serialized_start=1603
+  _globals['_WEIGHTFINGERPRINT']._serialized_end=1687
+  _globals['_FIDELITY']._serialized_start=1689
+  _globals['_FIDELITY']._serialized_end=1730
+  _globals['_OUTPUTFILE']._serialized_start=1732
+  _globals['_OUTPUTFILE']._serialized_end=1854
+  _globals['_FAILURE']._serialized_start=1856
+  _globals['_FAILURE']._serialized_end=1940
+  _globals['_GENERATIONEVENT']._serialized_start=1943
+  _globals['_GENERATIONEVENT']._serialized_end=2325
+  _globals['_QUEUED']._serialized_start=2327
+  _globals['_QUEUED']._serialized_end=2397
+  _globals['_RUNNING']._serialized_start=2399
+  _globals['_RUNNING']._serialized_end=2425
+  _globals['_DONE']._serialized_start=2427
+  _globals['_DONE']._serialized_end=2473
+  _globals['_FAILED']._serialized_start=2475
+  _globals['_FAILED']._serialized_end=2517
+  _globals['_CANCELLED']._serialized_start=2519
+  _globals['_CANCELLED']._serialized_end=2530
+  _globals['_CANCELLING']._serialized_start=2532
+  _globals['_CANCELLING']._serialized_end=2544
 # @@protoc_insertion_point(module_scope)

@@ -486,6 +486,7 @@ class UsageMark(message.Message):
     REFINE_SIGMAS_FIELD_NUMBER: builtins.int
     LORAS_FIELD_NUMBER: builtins.int
     FLOW_FIELD_NUMBER: builtins.int
+    PRODUCTS_FIELD_NUMBER: builtins.int
     TESTING_FIELD_NUMBER: builtins.int
     usage_class: UsageClass.ValueType
     """Always UNLIMITED."""
@@ -507,6 +508,8 @@ class UsageMark(message.Message):
     """The node's id."""
     flow: spec_pb2.Flow.ValueType
     """The flow, where one is known by name."""
+    products: builtins.str
+    """"int8" where large matrices of the transformer's blocks were multiplied in 8 bits; empty where none was."""
     testing: builtins.bool
     """Whether it was made by a node for tests of clients, which makes faults on purpose (Node.testing)."""
     @builtins.property
@@ -547,11 +550,12 @@ class UsageMark(message.Message):
         refine_sigmas: abc.Iterable[builtins.float] | None = ...,
         loras: abc.Iterable[builtins.str] | None = ...,
         flow: spec_pb2.Flow.ValueType = ...,
+        products: builtins.str = ...,
         testing: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["time", b"time", "weights", b"weights"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["credits_charged", b"credits_charged", "engine", b"engine", "flow", b"flow", "frames_sha256", b"frames_sha256", "loras", b"loras", "method", b"method", "model", b"model", "model_version", b"model_version", "node_id", b"node_id", "refine_sigmas", b"refine_sigmas", "seed", b"seed", "sigmas", b"sigmas", "testing", b"testing", "time", b"time", "usage_class", b"usage_class", "weights", b"weights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["credits_charged", b"credits_charged", "engine", b"engine", "flow", b"flow", "frames_sha256", b"frames_sha256", "loras", b"loras", "method", b"method", "model", b"model", "model_version", b"model_version", "node_id", b"node_id", "products", b"products", "refine_sigmas", b"refine_sigmas", "seed", b"seed", "sigmas", b"sigmas", "testing", b"testing", "time", b"time", "usage_class", b"usage_class", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -2,6 +2,7 @@
 //!
 //! Must not know which layers may be so.
 
+mod on_demand;
 mod quantize;
 mod tile;
 
@@ -12,19 +13,24 @@ mod vnni;
 
 use super::{
     Level,
-    gemm::{COLUMNS, ROWS},
+    gemm::{COLUMNS, Finish, ROWS},
+    packed::PackedRows,
     shared::Shared,
 };
-use quantize::Rows8;
+use crate::KernelError;
+use on_demand::RoundedRows;
 pub use quantize::{GROUP, Weights8};
+use quantize::{Panel8, Right, Rows8};
 use rayon::prelude::*;
-use std::cell::Cell;
+use std::{cell::Cell, ops::Range};
 use tile::{Path, Tile8, multiply};
 
 /// Panels of columns that one thread multiplies at a time, at most.
 const STRIP: usize = 2;
 /// Panels of rows that share them: their groups of one part stay in the second cache.
 const BLOCK: usize = 16;
+/// Panels of rows that share them where panels are made on demand, once for every block.
+const BLOCK_ON_DEMAND: usize = 90;
 /// Groups that are multiplied before the next panel's turn: a panel's and some rows' stay in the first cache.
 const DEPTH: usize = 4;
 
@@ -33,12 +39,45 @@ thread_local! {
     static LEFT: Cell<Rows8> = Cell::default();
     /// Sums of the strip that this thread works on.
     static SUMS: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+    /// Some groups of a panel that this thread made on demand.
+    static PANEL: Cell<Panel8> = Cell::default();
+}
+
+/// A weight `[outputs, inputs]` in 8 bits, panel by panel; rows are whole groups.
+trait EightBit: Sync {
+    /// Whether panels lie ready, else they are made when they are asked for.
+    const READY: bool;
+
+    /// `[outputs, inputs]`.
+    fn shape(&self) -> [usize; 2];
+
+    /// Some groups of a panel, at most [`DEPTH`]; where they do not lie ready they are written to `scratch`.
+    fn part<'a>(&'a self, panel: usize, groups: Range<usize>, scratch: &'a mut Panel8) -> Right<'a>;
 }
 
 /// `finish(x Wᵀ)` with `x [rows, inputs]` and `out [rows, outputs]`; `finish` as in `gemm::Product`.
+pub(super) fn product(level: Level, x: &[f32], weight: &Weights8, finish: Finish<'_>, out: &mut [f32]) {
+    sum(level, x, weight, finish, out);
+}
+
+/// [`product`] with a packed matrix, which is decoded and rounded part by part.
+///
+/// # Errors
+/// A row is not whole groups.
+pub(super) fn packed_product(
+    level: Level,
+    x: &[f32],
+    weight: PackedRows<'_>,
+    finish: Finish<'_>,
+    out: &mut [f32],
+) -> Result<(), KernelError> {
+    sum(level, x, &RoundedRows::new(weight)?, finish, out);
+    Ok(())
+}
+
 #[allow(unsafe_code)]
-pub(crate) fn product(level: Level, x: &[f32], weight: &Weights8, finish: super::gemm::Finish<'_>, out: &mut [f32]) {
-    let (outputs, inputs) = (weight.outputs, weight.inputs);
+fn sum<W: EightBit>(level: Level, x: &[f32], weight: &W, finish: Finish<'_>, out: &mut [f32]) {
+    let [outputs, inputs] = weight.shape();
     if out.is_empty() || inputs == 0 {
         return;
     }
@@ -46,20 +85,22 @@ pub(crate) fn product(level: Level, x: &[f32], weight: &Weights8, finish: super:
     let path = Path::of(level);
     let left = Rows8::new(LEFT.take(), x, inputs, level);
     let (out, groups) = (Shared::new(out, outputs), inputs / GROUP);
-    let (panels, blocks) = (outputs.div_ceil(COLUMNS), rows.div_ceil(BLOCK * ROWS));
+    let block_rows = ROWS * if W::READY { BLOCK } else { BLOCK_ON_DEMAND };
+    let (panels, blocks) = (outputs.div_ceil(COLUMNS), rows.div_ceil(block_rows));
+    let block_rows = rows.div_ceil(blocks).next_multiple_of(ROWS);
     let strips = panels.div_ceil(STRIP);
     (0..strips * blocks).into_par_iter().with_max_len(1).for_each(|i| {
         let (block, strip) = (i / strips, i % strips);
         let columns = strip * STRIP..panels.min((strip + 1) * STRIP);
-        let lines = block * BLOCK * ROWS..rows.min((block + 1) * BLOCK * ROWS);
+        let lines = block * block_rows..rows.min((block + 1) * block_rows);
         let (width, start) = (columns.len() * COLUMNS, columns.start * COLUMNS);
-        let mut sums = SUMS.take();
+        let (mut sums, mut scratch) = (SUMS.take(), PANEL.take());
         sums.clear();
         sums.resize(lines.len().next_multiple_of(ROWS) * width, 0.0);
         for first_group in (0..groups).step_by(DEPTH) {
             let part = first_group..groups.min(first_group + DEPTH);
             for panel in columns.clone() {
-                let right = weight.part(panel, part.clone());
+                let right = weight.part(panel, part.clone(), &mut scratch);
                 for first in lines.clone().step_by(ROWS) {
                     let tile = Tile8 {
                         left: left.part(first, part.clone(), inputs),
@@ -77,6 +118,7 @@ pub(crate) fn product(level: Level, x: &[f32], weight: &Weights8, finish: super:
             finish((row, start), &sums[..count], unsafe { out.row(row, start, count) });
         }
         SUMS.set(sums);
+        PANEL.set(scratch);
     });
     LEFT.set(left);
 }
@@ -84,6 +126,7 @@ pub(crate) fn product(level: Level, x: &[f32], weight: &Weights8, finish: super:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Block, Element, GroupScale, Groups, Packing, cpu::gemm::as_is};
 
     fn values(count: usize, seed: u32) -> Vec<f32> {
         (0..count as u32)
@@ -97,7 +140,7 @@ mod tests {
             Weights8::pack([outputs, inputs], |row, out| out.copy_from_slice(&weight[row * inputs..][..inputs]));
         let run = |level| {
             let mut out = vec![f32::NAN; x.len() / inputs * outputs];
-            product(level, x, &packed, &crate::cpu::gemm::as_is, &mut out);
+            product(level, x, &packed, &as_is, &mut out);
             out
         };
         let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
@@ -129,6 +172,39 @@ mod tests {
                 assert!(path.largest() < 127.0 || *found == all[0].1, "{path:?} {rows}x{outputs}x{inputs}");
             }
         }
+    }
+
+    #[test]
+    fn packed_values_are_rounded_to_the_same_when_they_are_multiplied() {
+        let (rows, outputs, inputs) = (30, 70, 1280);
+        let x = values(rows * inputs, 1);
+        let int8 = Element::Int8;
+        let rotated = Groups { element: int8, size: 256, scale: GroupScale::F32, factor: 1.0, rotation: 64 };
+        for packing in Block::ALL.map(Packing::Blocks).into_iter().chain([
+            Packing::Groups(rotated),
+            Packing::Fp8 { scale: 0.25 },
+            Packing::Bf16,
+            Packing::F16,
+        ]) {
+            // No half or scale among them is infinite, or no number.
+            let bytes = packing.bytes(outputs * inputs).unwrap() as u32;
+            let bytes: Vec<u8> = (0..bytes).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8 & 0x37).collect();
+            for level in Level::available() {
+                let packed = PackedRows::new(level, &bytes, packing, [outputs, inputs]).unwrap();
+                let ready = Weights8::pack([outputs, inputs], |row, out| packed.decode_row(row, 0..inputs, out));
+                let mut found = [(); 2].map(|()| vec![f32::NAN; rows * outputs]);
+                product(level, &x, &ready, &as_is, &mut found[0]);
+                packed_product(level, &x, packed, &as_is, &mut found[1]).unwrap();
+                assert_eq!(found[0], found[1], "{level:?} {packing:?}");
+                assert!(found[0].iter().all(|value| value.is_finite()), "{level:?} {packing:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn rows_that_are_not_whole_groups_are_refused() {
+        let rows = PackedRows::new(Level::PORTABLE, &[0; 2 * 192], Packing::F16, [1, 192]).unwrap();
+        assert!(packed_product(Level::PORTABLE, &[0.0; 192], rows, &as_is, &mut [0.0]).is_err());
     }
 
     #[test]

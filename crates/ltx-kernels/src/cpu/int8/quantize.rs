@@ -2,7 +2,7 @@
 //!
 //! Must not know products.
 
-use super::tile::Path;
+use super::{DEPTH, EightBit, tile::Path};
 use crate::cpu::{
     Level,
     gemm::{COLUMNS, ROWS},
@@ -74,18 +74,11 @@ impl Weights8 {
         let scales = packed.scales.par_chunks_mut((groups * COLUMNS).max(1));
         let offsets = packed.offsets.par_chunks_mut((groups * COLUMNS).max(1));
         values.zip(scales).zip(offsets).enumerate().for_each(|(panel, ((values, scales), offsets))| {
-            let (mut wide, mut narrow) = (vec![0f32; inputs], [0i8; GROUP]);
+            let mut wide = vec![0f32; inputs];
+            let mut to = PanelMut { values, scales, offsets };
             for column in 0..COLUMNS.min(outputs - panel * COLUMNS) {
                 row(panel * COLUMNS + column, &mut wide);
-                for (group, wide) in wide.chunks(GROUP).enumerate() {
-                    scales[group * COLUMNS + column] = quantize(wide, LARGEST, &mut narrow);
-                    offsets[group * COLUMNS + column] =
-                        -128 * narrow.iter().map(|value| i32::from(*value)).sum::<i32>();
-                    for (i, four) in narrow.chunks(FOUR).enumerate() {
-                        let place = ((group * GROUP / FOUR + i) * COLUMNS + column) * FOUR;
-                        values[place..place + FOUR].copy_from_slice(four);
-                    }
-                }
+                to.write(column, &wide);
             }
         });
         packed
@@ -96,17 +89,89 @@ impl Weights8 {
         [self.outputs, self.inputs]
     }
 
-    /// Some groups of a panel.
-    pub(super) fn part(&self, panel: usize, groups: Range<usize>) -> Right<'_> {
+    /// Bytes that it takes.
+    pub fn bytes(&self) -> usize {
+        self.values.len() + 4 * (self.scales.len() + self.offsets.len())
+    }
+}
+
+impl EightBit for Weights8 {
+    const READY: bool = true;
+
+    fn shape(&self) -> [usize; 2] {
+        Weights8::shape(self)
+    }
+
+    fn part<'a>(&'a self, panel: usize, groups: Range<usize>, _: &'a mut Panel8) -> Right<'a> {
         let start = panel * (self.inputs / GROUP);
         let place = (start + groups.start) * COLUMNS..(start + groups.end) * COLUMNS;
         let values = &self.values[place.start * GROUP..place.end * GROUP];
         Right { values, scales: &self.scales[place.clone()], offsets: &self.offsets[place] }
     }
+}
 
-    /// Bytes that it takes.
-    pub fn bytes(&self) -> usize {
-        self.values.len() + 4 * (self.scales.len() + self.offsets.len())
+/// Some groups of a panel, to be written column by column; laid out as [`Right`].
+pub(super) struct PanelMut<'a> {
+    pub(super) values: &'a mut [i8],
+    pub(super) scales: &'a mut [f32],
+    pub(super) offsets: &'a mut [i32],
+}
+
+impl PanelMut<'_> {
+    /// Rounds a column's values of all groups.
+    #[inline(always)]
+    pub(super) fn write(&mut self, column: usize, wide: &[f32]) {
+        let mut narrow = [0i8; GROUP];
+        for (group, wide) in wide.chunks(GROUP).enumerate() {
+            self.scales[group * COLUMNS + column] = quantize(wide, LARGEST, &mut narrow);
+            self.offsets[group * COLUMNS + column] = -128 * narrow.iter().map(|value| i32::from(*value)).sum::<i32>();
+            let values = &mut self.values[group * GROUP * COLUMNS..][..GROUP * COLUMNS];
+            for (four, values) in narrow.as_chunks::<FOUR>().0.iter().zip(values.chunks_exact_mut(COLUMNS * FOUR)) {
+                values[column * FOUR..][..FOUR].copy_from_slice(four);
+            }
+        }
+    }
+}
+
+/// Room for [`DEPTH`] groups of a panel, and for one column of them in f32.
+pub(super) struct Panel8 {
+    wide: [f32; DEPTH * GROUP],
+    values: Vec<i8>,
+    scales: [f32; DEPTH * COLUMNS],
+    offsets: [i32; DEPTH * COLUMNS],
+}
+
+impl Default for Panel8 {
+    fn default() -> Self {
+        Self {
+            wide: [0.0; DEPTH * GROUP],
+            values: Vec::new(),
+            scales: [0.0; DEPTH * COLUMNS],
+            offsets: [0; DEPTH * COLUMNS],
+        }
+    }
+}
+
+impl Panel8 {
+    /// So many groups of a panel of so many columns, of which `column` writes the values; columns past the last are 0.
+    #[inline(always)]
+    pub(super) fn made(&mut self, (groups, columns): (usize, usize), column: impl Fn(usize, &mut [f32])) -> Right<'_> {
+        self.values.resize(DEPTH * GROUP * COLUMNS, 0);
+        let (values, count) = (&mut self.values[..groups * GROUP * COLUMNS], groups * COLUMNS);
+        let (scales, offsets) = (&mut self.scales[..count], &mut self.offsets[..count]);
+        if columns < COLUMNS {
+            values.fill(0);
+            scales.fill(0.0);
+            offsets.fill(0);
+        }
+        let wide = &mut self.wide[..groups * GROUP];
+        let mut to = PanelMut { values, scales, offsets };
+        for i in 0..columns {
+            column(i, wide);
+            to.write(i, wide);
+        }
+        let PanelMut { values, scales, offsets } = to;
+        Right { values, scales, offsets }
     }
 }
 
