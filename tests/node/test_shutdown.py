@@ -5,36 +5,37 @@ import signal, sqlite3
 
 import grpc
 import pytest
-from ltx.v1 import generation_pb2 as g
+from ltx.v1 import generation_pb2 as g, spec_pb2 as spec
 
 from harness.client import Refusal
 from harness.events import in_order, repeated, told
-from harness.node import ENDLESS, QUICK
+from harness.node import QUICK, SLOW
 from harness.paths import GUARD
-from harness.requests import endless, small
+from harness.requests import small
 
 DAY = 24 * 3600 * 1000  # milliseconds
+LONG = small(3, schedule=spec.SCHEDULE_GUIDED, steps=200)
 # Whatever the machine, the step on the device is waited for.
 SETTINGS = (*QUICK, f"shutdown_seconds={GUARD}", "retention.output_hours=48.0")
 
 
 @pytest.fixture
 def wanted(nodes):
-    """The digest of the endless one's frames where it ends after all."""
+    """The digest of LONG's frames where nothing stops it."""
     node = nodes(*SETTINGS, name="quiet")
     with node.client() as client:
-        digest = client.finished(endless()).mark.frames_sha256
+        digest = client.finished(LONG).mark.frames_sha256
     node.stop()
     return digest
 
 
 def test_it_goes_on_where_it_was(wanted, nodes):
-    node = nodes(*SETTINGS, *ENDLESS)
+    node = nodes(*SETTINGS, *SLOW)
     with node.client() as client:
         first = client.finished(small(), faults="none")
-        ids = [client.create(endless()).id, client.create(small(2)).id]
+        ids = [client.create(LONG).id, client.create(small(2)).id]
         stream = client.stream(ids[0])
-        next(news for news in stream if news.event.progress.stage == g.STAGE_DENOISING and news.event.progress.step == 2)
+        next(news for news in stream if news.event.progress.stage == g.STAGE_DENOISING and news.event.progress.step == 1)
         node.process.send_signal(signal.SIGTERM)
         with pytest.raises(grpc.RpcError) as ended:
             list(stream)
