@@ -20,8 +20,8 @@ PATIENT = tuple(
 )
 # Faults on purpose. A clip of 1000 steps takes longer than a test may: for clips that are cancelled or looked at while they go on.
 ENDLESS = ("testing.enabled=true", "testing.slow_steps_ms=2000")
-# The same of one of 200 steps, which is quickly made where the node is started again without.
-SLOW = ("testing.enabled=true", "testing.slow_steps_ms=10000")
+# A clip of 40 steps takes longer than anything is waited for; where the node is started again without, it is quickly made.
+SLOW = ("testing.enabled=true", "testing.slow_steps_ms=30000")
 # A clip stays at its next step, for a day, until it is cancelled or the node is told to end. As a setting, and for one clip.
 HELD = ("testing.enabled=true", "testing.slow_steps_ms=86400000")
 HOLD = "slow-steps-ms=86400000"

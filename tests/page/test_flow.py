@@ -20,9 +20,9 @@ def test_one_image(slow_tab):
     drop(page, START)
     page.get_by_label("Prompt", exact=True).fill(PROMPT)
     expect(page.get_by_test_id("tokens")).to_have_text(re.compile(r"^\d+ of 1,024 tokens$"))
-    guided(page, 200)
+    guided(page, 40)
     make(page)
-    expect(page.locator(".step")).to_have_text(re.compile(r"^Step \d+ of 200$"))
+    expect(page.locator(".step")).to_have_text(re.compile(r"^Step \d+ of 40$"))
     expect(page.locator(".preview img")).to_be_visible()
     # From here on at its own pace.
     node.stop()
@@ -125,8 +125,8 @@ def seconds(words):
 
 def test_seconds_left(browser, nodes):
     """Of two clips that differ in nothing but the step at which they are held, the one that has come further has less left."""
-    node = nodes(*QUICK, "testing.enabled=true", "testing.restart_at_step=50", model=SMALL).measured()
-    asked = small(schedule=spec.SCHEDULE_GUIDED, steps=100)
+    node = nodes(*QUICK, "testing.enabled=true", "testing.restart_at_step=20", model=SMALL).measured()
+    asked = small(schedule=spec.SCHEDULE_GUIDED, steps=40)
     # It ends itself in the middle, perhaps before it answers.
     with node.client() as client, suppress(grpc.RpcError):
         client.create(asked)
@@ -135,15 +135,15 @@ def test_seconds_left(browser, nodes):
     node.start()
     tab, left = Tab(browser, node), {}
     with node.client() as client:
-        for step in (50, 0):
+        for step in (20, 0):
             id_ = client.list()[0].id if step else client.create(asked).id
             page = tab.open(f"clip/{id_}")
-            expect(page.locator(".stages .now")).to_have_text(f"Removes noiseStep {step} of 100")
+            expect(page.locator(".stages .now")).to_have_text(f"Removes noiseStep {step} of 40")
             expect(page.locator(".left")).to_have_text(re.compile("^about .+ left$"))
             left[step] = seconds(page.locator(".left").inner_text())
             client.cancel(id_)
             state(page, "Cancelled")
-    assert 0 < left[50] < left[0]
+    assert 0 < left[20] < left[0]
     tab.context.close()
     tab.flawless()
 
