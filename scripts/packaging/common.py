@@ -12,6 +12,9 @@ VERSION = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package
 CARGO_HOME = Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo")
 os.environ["PATH"] = f"{CARGO_HOME / 'bin'}:{os.environ['PATH']}"
 
+# In front of what only root may do.
+SUDO = [] if os.geteuid() == 0 else ["sudo"]
+
 
 def run(*command, **options):
     print("package:", *command, flush=True)
@@ -26,7 +29,7 @@ def said(*command, **options):
 @functools.cache
 def refresh_lists():
     """Fetches apt's lists of packages, once: a new machine has none, and those of an old one name packages that are gone."""
-    run(*([] if os.geteuid() == 0 else ["sudo"]), "apt-get", "-q", "update", stdout=subprocess.DEVNULL)
+    run(*SUDO, "apt-get", "-q", "update", stdout=subprocess.DEVNULL)
 
 
 def install(packages):
@@ -34,7 +37,7 @@ def install(packages):
     missing = {package for command, names in packages.items() if not shutil.which(command) for package in names.split()}
     if missing:
         refresh_lists()
-        run("apt-get", "-q", "install", "-y", "--no-install-recommends", *sorted(missing), stdout=subprocess.DEVNULL)
+        run(*SUDO, "apt-get", "-q", "install", "-y", "--no-install-recommends", *sorted(missing), stdout=subprocess.DEVNULL)
 
 
 def epoch():

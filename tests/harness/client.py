@@ -62,9 +62,9 @@ class Client:
         """Every event, from the first to the one that ends it."""
         return [news.event for news in self.stream(id_) if news.WhichOneof("news") == "event"]
 
-    def finished(self, spec):
-        """The generation, once it has ended done."""
-        last = self.watch(self.create(spec).id)[-1]
+    def finished(self, spec, **more):
+        """The generation, once it has ended done; `more` is of `create`."""
+        last = self.watch(self.create(spec, **more).id)[-1]
         assert last.WhichOneof("event") == "done", last
         return last.done.generation
 

@@ -14,11 +14,17 @@ from harness.waiting import eventually
 TINY = "ltx-2.3-tiny"
 # No limit on how often one client asks, nor on how often what it asked for may bring the node down.
 QUICK = ("limits.requests_per_second=10000.0", "limits.request_burst=10000", "limits.fruitless_crashes=100000")
-# Faults on purpose. Steps that take a while each, for a clip that must end as well.
-SLOW = ("testing.enabled=true", "testing.slow_steps_ms=100")
-# A clip of 1000 steps takes longer than anything is waited for: for clips that are cancelled or looked at. A step that is cancelled
-# does not wait.
+# A busy machine makes no client a slow one: none is cut for that, unless a test says so.
+PATIENT = tuple(
+    f"limits.{name}_seconds=3600" for name in ("handshake", "connection_idle", "pause", "call", "upload")
+)
+# Faults on purpose. A clip of 1000 steps takes longer than a test may: for clips that are cancelled or looked at while they go on.
 ENDLESS = ("testing.enabled=true", "testing.slow_steps_ms=2000")
+# A clip of 40 steps takes longer than anything is waited for; where the node is started again without, it is quickly made.
+SLOW = ("testing.enabled=true", "testing.slow_steps_ms=30000")
+# A clip stays at its next step, for a day, until it is cancelled or the node is told to end. As a setting, and for one clip.
+HELD = ("testing.enabled=true", "testing.slow_steps_ms=86400000")
+HOLD = "slow-steps-ms=86400000"
 # The model whose clips show something.
 SMALL = "ltx-2.3-small"
 
@@ -46,7 +52,7 @@ class Node:
     def launch(self, under=()):
         """Starts the process; `under` is a command that executes the one behind it, in the same process."""
         command = [*under, LTXD, "serve", f"--data-dir={self.data}", f"--models-dir={MODELS}", f"--model={self.model}"]
-        command += [f"--listen=127.0.0.1:{self.port}", *(f"--set={setting}" for setting in self.settings)]
+        command += [f"--listen=127.0.0.1:{self.port}", *(f"--set={setting}" for setting in (*PATIENT, *self.settings))]
         with self.log_path.open("a") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log, env=ENVIRONMENT)
         return self
@@ -56,6 +62,17 @@ class Node:
         self.launch(under)
         eventually(self.ready, "the node is ready")
         return self
+
+    def measured(self):
+        """Waits until it has measured the rates of its machine, which it does while nothing runs, and has kept them in its folder:
+        from then on nothing in there changes by itself."""
+        eventually((self.data / "rates.json").exists, "the node has measured its machine")
+        return self
+
+    def ended(self):
+        """Waits until it ends itself, as `restart_at_step` makes it."""
+        code = self.process.wait(timeout=GUARD)
+        assert code == -signal.SIGKILL, f"the node ended with {code}"
 
     def launch_behind_tls(self):
         """Starts it and waits until its log says that its model is loaded: no client of these tests speaks TLS."""
@@ -68,7 +85,7 @@ class Node:
             pytest.fail(f"the node ended with {self.process.returncode}:\n{self.log()[-2000:]}")
         try:
             with self.client() as client:
-                return client.about(seconds=5).state == about.NODE_STATE_READY
+                return client.about(seconds=GUARD / 10).state == about.NODE_STATE_READY
         except grpc.RpcError:
             return False
 

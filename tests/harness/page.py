@@ -25,11 +25,18 @@ REBOUND = "evil.test"
 def chromium():
     """A Chromium without a window. One a process: Playwright's loop runs once."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", f"--host-resolver-rules=MAP {REBOUND} 127.0.0.1"])
+        args = ["--no-sandbox", f"--host-resolver-rules=MAP {REBOUND} 127.0.0.1"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=args, timeout=GUARD * 1000)
         try:
             yield browser
         finally:
             browser.close()
+
+
+def patient(context):
+    """The context, in which nothing hangs because the machine is busy."""
+    context.set_default_timeout(GUARD * 1000)
+    return context
 
 
 class Tab:
@@ -38,8 +45,7 @@ class Tab:
     def __init__(self, browser, node, **more):
         self.node, self.faults = node, []
         more = {"viewport": {"width": 1280, "height": 900}, "locale": "en-GB", "accept_downloads": True, **more}
-        self.context = browser.new_context(**more)
-        self.context.set_default_timeout(GUARD * 1000)
+        self.context = patient(browser.new_context(**more))
         self.page = self.context.new_page()
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
         self.page.on("console", self._heard)
@@ -131,6 +137,14 @@ def paste(page, what):
 def free(page):
     """Waits until the node says that what is in the form costs nothing."""
     expect(page.get_by_role("heading", name="Costs no credits")).to_be_visible()
+
+
+def guided(page, steps):
+    """A guided clip of so many steps."""
+    page.locator("summary", has_text="Sampling").click()
+    page.get_by_label("Guided", exact=True).check()
+    page.get_by_label("Steps", exact=True).fill(str(steps))
+    page.get_by_label("Steps", exact=True).press("Enter")
 
 
 def make(page):

@@ -24,7 +24,8 @@ class Target:
         tokens.write_text("".join(f"{name}:{digest}\n" for name, digest in digests.items()))
         self.metrics = free_port()
         given = [*QUICK, f"tokens_file={tokens}", f"metrics_listen=127.0.0.1:{self.metrics}", *settings]
-        self.node: Node = nodes(*given, token=TOKEN)
+        # What it keeps of its machine is there, before anybody compares what it keeps.
+        self.node: Node = nodes(*given, token=TOKEN).measured()
         eventually(lambda: self.node.connections() == 0, "nobody is connected")
         self.quiet = self.node.sockets()
 

@@ -4,18 +4,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ltx.v1 import generation_pb2 as g, node_service_pb2 as about, spec_pb2 as spec
+from ltx.v1 import generation_pb2 as g, node_service_pb2 as about
 
 from harness.client import refused
-from harness.node import QUICK
-from harness.requests import image, small
+from harness.node import ENDLESS, QUICK
+from harness.requests import endless, small
 from harness.waiting import eventually
 
 TMPFS = 'mount -t tmpfs -o size=24m tmpfs "$1" || exit 99; shift; exec "$@"'
-# It is far from its end when the disk is full.
-LARGE = spec.GenerationSpec(
-    prompt="A wave.", image=image(), width=256, height=256, frames=97, seed=5, schedule=spec.SCHEDULE_GUIDED, steps=1000
-)
 
 
 @pytest.fixture
@@ -43,11 +39,11 @@ def fill(path):
 
 def test_it_fails_as_such_and_the_node_goes_on(tmp_path, within, nodes):
     command, disk = within
-    node = nodes.make(*QUICK, "limits.reserve_bytes=0", name="disk/data", log=tmp_path / "log").start(under=command)
+    node = nodes.make(*QUICK, *ENDLESS, "limits.reserve_bytes=0", name="disk/data", log=tmp_path / "log").start(under=command)
     with node.client() as client:
-        before = client.finished(small())
+        before = client.finished(small(), faults="none")
         filler = Path(f"/proc/{node.process.pid}/root{disk}/filler")
-        id_ = client.create(LARGE).id
+        id_ = client.create(endless()).id
         next(news for news in client.stream(id_) if news.event.progress.stage == g.STAGE_DENOISING)
         written = Path(f"/proc/{node.process.pid}/root{node.data}/outputs/.{id_}.partial")
         assert written.exists()
@@ -60,4 +56,4 @@ def test_it_fails_as_such_and_the_node_goes_on(tmp_path, within, nodes):
         filler.unlink()
         last = client.watch(id_)[-1]
         assert last.failed.failure.reason == g.FAILURE_REASON_STORAGE_FULL and last.failed.failure.retryable
-        assert client.finished(small()).mark.frames_sha256 == before.mark.frames_sha256
+        assert client.finished(small(), faults="none").mark.frames_sha256 == before.mark.frames_sha256

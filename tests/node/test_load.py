@@ -17,8 +17,8 @@ from harness.requests import image, small
 from harness.waiting import eventually
 
 GROWTH, SLOWER, CHANNELS = 200 * 10**6, 20, 5
-SETTINGS = (*QUICK, "limits.queued=4096", "limits.queued_per_client=4096")
-# Keeps the device busy for minutes, until it is cancelled: what is queued behind it waits.
+SETTINGS = (*QUICK, "limits.queued=4096", "limits.queued_per_client=4096", "testing.enabled=true")
+# Large, and slower than anything is waited for: what is queued behind it waits until it is cancelled.
 AHEAD = spec.GenerationSpec(
     prompt="A boat.", image=image(), width=512, height=512, frames=97, seed=3, schedule=spec.SCHEDULE_GUIDED, steps=1000
 )
@@ -142,7 +142,7 @@ def loaded(node, client, load, during):
     """Queues, watches the first, and looks at what was told; `during` runs once all watchers are there and events come.
     -> bytes of resident memory at the peak, above what the generation ahead of them takes alone."""
     with Peak(node) as alone:
-        ahead = client.create(AHEAD).id
+        ahead = client.create(AHEAD, faults="slow-steps-ms=2000").id
         next(news for news in client.stream(ahead) if news.event.progress.step == 2)
     with Peak(node) as peak:
         ids = [client.create(small(7)).id for _ in range(load.jobs)]

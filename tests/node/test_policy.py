@@ -54,9 +54,9 @@ ADMITTED = {
 
 @pytest.fixture(scope="module")
 def judge(tmp_path_factory):
-    """A node that judges."""
+    """A node that judges, and has nothing else to do."""
     nodes = Nodes(tmp_path_factory.mktemp("policy"))
-    yield nodes(*QUICK, "policy.external_models=Housebrand")
+    yield nodes(*QUICK, "policy.external_models=Housebrand").measured()
     nodes.end()
 
 

@@ -1,17 +1,19 @@
 """Several clips of one request: frames as by requests of their own, prompts and images encoded once; killed in the third, two are there
 and the third goes on; cancelled as a whole, what is done stays."""
 
+from contextlib import suppress
+
+import grpc
 import pytest
 from ltx.v1 import generation_pb2 as g, generation_service_pb2 as calls, spec_pb2 as spec
 
+from harness import folder
 from harness.client import refused
 from harness.events import FINAL, in_order, kind, where
-from harness.node import QUICK
+from harness.node import ENDLESS, HELD, HOLD, QUICK
 from harness.requests import both, endless, small
 
 SEEDS = [5, 6, 7, 8]
-# Long enough for whoever sees a step to kill the node before the last.
-STEPS_OF_SECONDS = ("testing.enabled=true", "testing.slow_steps_ms=1000")
 NOTHING_KEPT = ("cache.bytes=0", "cache.memory_bytes=0")
 
 
@@ -63,15 +65,27 @@ def test_four_of_one_request_are_four_requests(nodes, cache):
 def test_a_node_killed_in_the_third_keeps_two_and_goes_on(nodes):
     with nodes(*QUICK, name="fresh").client() as client:
         expected = [client.finished(small(seed)).mark.frames_sha256 for seed in SEEDS]
-    node = nodes(*QUICK, *STEPS_OF_SECONDS)
+    # It ends itself in the middle of each, as by `kill -9`; what is ahead keeps them all until they are asked for.
+    node = nodes(*QUICK, "testing.enabled=true", "testing.restart_at_step=4")
     with node.client() as client:
+        ahead = client.create(endless(), faults=f"{HOLD}, restart-at-step=1000").id
         made = client.create_several(small(SEEDS[0]), count=4)
-        for news in client.stream(made[2].id):
-            if news.event.progress.stage == g.STAGE_DENOISING and news.event.progress.step >= 2:
-                break
+        # It may end before it answers.
+        with suppress(grpc.RpcError):
+            client.cancel(ahead)
+    node.ended()
+    for _ in range(2):
+        node.launch().ended()
+    # The third goes on behind its fourth step, and stays there.
+    node.settings = [*QUICK, *HELD]
+    node.start()
+    with node.client() as client:
+        taken = (news for news in client.stream(made[2].id) if kind(news.event) == "running")
+        next(taken), next(taken)
         before = [client.get(one.id) for one in made]
     node.kill()
-    assert [one.state for one in before[:2]] == [g.GENERATION_STATE_DONE] * 2
+    done, runs, waits = g.GENERATION_STATE_DONE, g.GENERATION_STATE_RUNNING, g.GENERATION_STATE_QUEUED
+    assert [one.state for one in before] == [done, done, runs, waits]
     node.settings = list(QUICK)
     node.start()
     with node.client() as client:
@@ -79,15 +93,15 @@ def test_a_node_killed_in_the_third_keeps_two_and_goes_on(nodes):
             assert in_order(client.watch(one.id))
         after = [client.get(one.id) for one in made]
     assert [one.mark.frames_sha256 for one in after] == expected
-    assert [one.resumptions for one in after] == [0, 0, 1, 0]
+    assert [one.resumptions for one in after] == [1, 1, 2, 0]
     assert [one.last_event for one in after[:2]] == [one.last_event for one in before[:2]]
 
 
 def test_a_cancel_of_all_leaves_what_is_done(nodes):
-    node = nodes(*QUICK, *STEPS_OF_SECONDS)
+    node = nodes(*QUICK, *ENDLESS)
     with node.client() as client:
         # The first is done at once; of the others, endless, one runs.
-        done = client.finished(small())
+        done = client.finished(small(), faults="none")
         others = client.create_several(endless(), count=3)
         next(news for news in client.stream(others[0].id) if news.event.HasField("progress"))
         client.cancel(others[1].id, batch=True)
@@ -97,26 +111,46 @@ def test_a_cancel_of_all_leaves_what_is_done(nodes):
         assert all(client.get(one.id).state in FINAL for one in others)
 
 
-def test_all_or_none(nodes):
-    node = nodes(*QUICK, "limits.outputs=3", "limits.queued_per_client=2", *STEPS_OF_SECONDS)
+def wrong(refusal):
+    """What a refusal says of the fields that are wrong: (name, rule)."""
+    assert refusal.reason == "INVALID_FIELD", refusal
+    return [(one.field, one.description) for one in refusal.details["BadRequest"][0].field_violations]
+
+
+def test_what_says_how_many_in_two_ways_is_refused(client):
+    create = client.generations.CreateGeneration
+    for asked, named in [
+        (dict(seeds=[1, 2, 1], spec=ends()), "seeds"),
+        (dict(count=2, seeds=[1, 2], spec=ends()), "count"),
+        (dict(seeds=[1, 2], spec=ends(3)), "seed"),
+    ]:
+        [(field, _)] = wrong(refused(create, calls.CreateGenerationRequest(**asked)))
+        assert field == named, asked
+    assert client.list() == []
+
+
+@pytest.mark.parametrize("limit", ["outputs", "queued_per_client", "queued"])
+def test_more_than_can_ever_wait_are_refused_by_name(nodes, limit):
+    node = nodes(*QUICK, f"limits.{limit}=2").measured()
     with node.client() as client:
-        create = client.generations.CreateGeneration
-        cases = {
-            "seeds": [dict(seeds=[1, 2, 3, 4]), dict(seeds=[1, 2, 1])],
-            "count": [dict(count=4), dict(count=2, seeds=[1, 2])],
-        }
-        for field, requests in cases.items():
-            for request in requests:
-                asked = calls.CreateGenerationRequest(spec=ends(), **request)
-                refusal = refused(create, asked)
-                violations = refusal.details["BadRequest"][0].field_violations
-                assert [violation.field for violation in violations] == [field], request
-        said_twice = refused(create, calls.CreateGenerationRequest(spec=ends(3), seeds=[1, 2]))
-        assert [violation.field for violation in said_twice.details["BadRequest"][0].field_violations] == ["seed"]
-        # One runs, one waits: of three none has room.
+        assert client.about().limits.outputs == 2
+        before = folder.rows(node.data), folder.files(node.data)
+        for field, asked in {"count": dict(count=3), "seeds": dict(seeds=[1, 2, 3])}.items():
+            [told] = wrong(refused(client.generations.CreateGeneration, calls.CreateGenerationRequest(spec=ends(), **asked)))
+            assert told[0] == field and told[1].endswith("; nearest legal: 2"), told
+        assert (folder.rows(node.data), folder.files(node.data)) == before
+        # The nearest legal value is one.
+        for one in client.create_several(ends(), count=2):
+            assert kind(client.watch(one.id)[-1]) == "done"
+
+
+def test_all_or_none(nodes):
+    node = nodes(*QUICK, *ENDLESS, "limits.queued_per_client=3")
+    with node.client() as client:
+        # One runs, two wait: of two more none has room.
         running = client.create(endless())
         next(news for news in client.stream(running.id) if news.event.HasField("progress"))
-        full = refused(create, calls.CreateGenerationRequest(spec=ends(), count=3))
-        assert full.reason == "QUEUE_FULL" and len(client.list()) == 1
         assert len(client.create_several(ends(), count=2)) == 2
-        assert client.about().limits.outputs == 3
+        full = refused(client.generations.CreateGeneration, calls.CreateGenerationRequest(spec=ends(), count=2))
+        assert full.reason == "QUEUE_FULL" and len(client.list()) == 3
+        client.create(ends())

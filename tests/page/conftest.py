@@ -20,7 +20,7 @@ def node(nodes):
 
 @pytest.fixture
 def slow_tab(browser, nodes):
-    """A tab at the page of a node whose steps are slow."""
+    """A tab at the page of a node whose clips of 40 steps are still running, until it is started again without its faults."""
     yield from tab_at(browser, nodes(*QUICK, *SLOW, model=SMALL))
 
 

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from harness.grpc_web import stated
 from harness.http2 import GET_NODE, message
 from harness.node import QUICK, SMALL
-from harness.page import START, choose, free
+from harness.page import START, choose, free, patient
 from harness.paths import TLS
 
 HTTP_VERSION = "() => performance.getEntriesByType('navigation')[0].nextHopProtocol"
@@ -22,7 +22,7 @@ def behind_tls(nodes):
 
 
 def test_chromium_makes_a_clip(browser, behind_tls):
-    with browser.new_context(ignore_https_errors=True, locale="en-GB") as context:
+    with patient(browser.new_context(ignore_https_errors=True, locale="en-GB")) as context:
         page = context.new_page()
         page.goto(f"https://localhost:{behind_tls.port}/#/make")
         choose(page, "Image", START)

@@ -1,50 +1,34 @@
 """Both methods from dropped or pasted files to a playing video, with progress and previews; cancelling; asking again; files."""
 
 import json, re, subprocess
+from contextlib import suppress
 
+import grpc
 from playwright.sync_api import expect
 
-from harness.page import END, PROMPT, START, choose, drop, free, make, paste, state
+from harness.node import HELD, QUICK, SMALL
+from harness.page import END, PROMPT, START, Tab, choose, drop, free, guided, make, paste, state
 from harness.paths import ENVIRONMENT, LTXD, PICTURES
-from harness.requests import endless, small
+from harness.requests import small, spec
 from harness.waiting import eventually
 
 PLAYS = "video => video.play().then(() => new Promise(done => video.requestVideoFrameCallback(() => done(video.videoWidth))))"
-WATCH_PREVIEWS = """() => {
-    window.seen = new Set();
-    const look = () => {
-        const step = document.querySelector(".step"), picture = document.querySelector(".preview img");
-        if (step) window.seen.add("step");
-        if (picture) window.seen.add("preview");
-    };
-    new MutationObserver(look).observe(document.body, { subtree: true, childList: true, characterData: true, attributes: true });
-}"""
-
-
-def longer(page):
-    """Settings with which a clip takes long enough to be looked at."""
-    page.locator("summary", has_text="Sampling").click()
-    page.get_by_label("Guided", exact=True).check()
-    page.get_by_label("Steps", exact=True).fill("60")
-    page.get_by_label("Steps", exact=True).press("Enter")
 
 
 def test_one_image(slow_tab):
-    # Until the page follows its clip, another one is ahead of it: its first step comes behind that.
-    with slow_tab.node.client() as client:
-        ahead = client.create(endless(), faults="slow-steps-ms=2000").id
-    page = slow_tab.open()
+    page, node = slow_tab.open(), slow_tab.node
     drop(page, START)
     page.get_by_label("Prompt", exact=True).fill(PROMPT)
     expect(page.get_by_test_id("tokens")).to_have_text(re.compile(r"^\d+ of 1,024 tokens$"))
-    longer(page)
-    page.evaluate(WATCH_PREVIEWS)
+    guided(page, 40)
     make(page)
-    expect(page.locator(".place")).to_be_visible()
-    with slow_tab.node.client() as client:
-        client.cancel(ahead)
+    expect(page.locator(".step")).to_have_text(re.compile(r"^Step \d+ of 40$"))
+    expect(page.locator(".preview img")).to_be_visible()
+    # From here on at its own pace.
+    node.stop()
+    node.settings = list(QUICK)
+    node.start()
     state(page, "Done")
-    assert set(page.evaluate("[...window.seen]")) == {"step", "preview"}
     assert page.locator(".video video").evaluate(PLAYS) == 128
     # Given against made, in the node's numbers and in the page's own.
     expect(page.get_by_test_id("psnr")).to_have_text(re.compile(r"^\d+\.\d dB$"))
@@ -139,27 +123,35 @@ def seconds(words):
     return sum(float(number) * units[unit] for number, unit in re.findall(r"([\d.]+) (h|min|s)\b", words))
 
 
-def test_seconds_left(endless_tab):
-    node = endless_tab.node
+def test_seconds_left(browser, nodes):
+    """Of two clips that differ in nothing but the step at which they are held, the one that has come further has less left."""
+    node = nodes(*QUICK, "testing.enabled=true", "testing.restart_at_step=20", model=SMALL).measured()
+    asked = small(schedule=spec.SCHEDULE_GUIDED, steps=40)
+    # It ends itself in the middle, perhaps before it answers.
+    with node.client() as client, suppress(grpc.RpcError):
+        client.create(asked)
+    node.ended()
+    node.settings = [*QUICK, *HELD]
+    node.start()
+    tab, left = Tab(browser, node), {}
     with node.client() as client:
-        eventually(lambda: client.check(endless()).estimate.resources.seconds > 0, "the node knows its machine")
-        # Quick enough that whole seconds of what is predicted pass.
-        first = client.create(endless(), faults="slow-steps-ms=20").id
-        page = endless_tab.open(f"clip/{first}")
-        left = page.locator(".left")
-        expect(left).to_have_text(re.compile("^about .+ left$"))
-        before = seconds(left.inner_text())
-        eventually(lambda: 0 < seconds(left.inner_text()) < before, "less is left")
-        client.cancel(first)
-        state(page, "Cancelled")
+        for step in (20, 0):
+            id_ = client.list()[0].id if step else client.create(asked).id
+            page = tab.open(f"clip/{id_}")
+            expect(page.locator(".stages .now")).to_have_text(f"Removes noiseStep {step} of 40")
+            expect(page.locator(".left")).to_have_text(re.compile("^about .+ left$"))
+            left[step] = seconds(page.locator(".left").inner_text())
+            client.cancel(id_)
+            state(page, "Cancelled")
+    assert 0 < left[20] < left[0]
+    tab.context.close()
+    tab.flawless()
 
 
 def test_cancel(endless_tab):
     page = endless_tab.open()
     choose(page, "Image", START)
-    longer(page)
-    page.get_by_label("Steps", exact=True).fill("1000")
-    page.get_by_label("Steps", exact=True).press("Enter")
+    guided(page, 1000)
     id_ = make(page)
     expect(page.locator(".step")).to_be_visible()
     page.get_by_role("button", name="Cancel", exact=True).click()

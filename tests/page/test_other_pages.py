@@ -7,8 +7,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from ltx.v1 import generation_pb2 as g, generation_service_pb2 as calls, spec_pb2 as spec, upload_service_pb2 as uploads
 
-from harness.page import REBOUND
-from harness.requests import END, image, small
+from harness.node import ENDLESS, QUICK, SMALL
+from harness.page import REBOUND, patient
+from harness.requests import END, endless, image
 
 # Tries to call a node in every way that a web page has; returns what it could read.
 ATTACK = """async ([node, calls]) => {
@@ -102,9 +103,10 @@ def unharmed(node, client, victim, kept):
     assert client.get(victim).state in (g.GENERATION_STATE_QUEUED, g.GENERATION_STATE_RUNNING)
 
 
-def test_pages_of_other_origins_and_names(browser, node, stranger):
-    with node.client() as client, browser.new_context() as context:
-        victim = client.create(small(schedule=spec.SCHEDULE_GUIDED, steps=1000, width=256, height=256, frames=49)).id
+def test_pages_of_other_origins_and_names(browser, nodes, stranger):
+    node = nodes(*QUICK, *ENDLESS, model=SMALL)
+    with node.client() as client, patient(browser.new_context()) as context:
+        victim = client.create(endless()).id
         kept = images(node)
         page = context.new_page()
         page.goto(f"http://127.0.0.1:{stranger}/")

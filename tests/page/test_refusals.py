@@ -3,12 +3,13 @@
 import re
 
 import pytest
-from ltx.v1 import policy_service_pb2 as policy, spec_pb2 as spec
+from ltx.v1 import generation_pb2 as g, policy_service_pb2 as policy, spec_pb2 as spec
 from playwright.sync_api import expect
 
 from harness.node import ENDLESS, QUICK, SMALL
-from harness.page import START, Tab, choose, free
+from harness.page import START, Tab, choose, free, guided
 from harness.requests import endless, image, small
+from harness.waiting import eventually
 
 # A call by gRPC-Web as the page makes it: [gRPC status, name of the reason].
 CALL = """async ([path, bytes]) => {
@@ -69,8 +70,7 @@ def test_a_full_queue(browser, nodes):
         choose(page, "Image", START)
         page.get_by_label("Prompt", exact=True).fill("It stays.")
         free(page)
-        while client.get(kept[0].id).state == 1:
-            pass
+        eventually(lambda: client.get(kept[0].id).state == g.GENERATION_STATE_RUNNING, "the first is on the device")
         kept.append(client.create(small(seed=2)))
         page.get_by_role("button", name="Make the clip").click()
         expect(page.get_by_role("alert").filter(has_text="The queue is full")).to_be_visible()
@@ -79,6 +79,31 @@ def test_a_full_queue(browser, nodes):
             client.cancel(made.id)
         page.get_by_role("button", name="Make the clip").click()
         page.wait_for_url(re.compile("#/clip/"))
+    tab.context.close()
+    tab.flawless()
+
+
+OVER = {
+    "limits.seconds=1": "It would take longer than the node allows",
+    "limits.memory_bytes=1000000": "It does not fit into the node's memory",
+}
+
+
+@pytest.mark.parametrize("limit", OVER)
+def test_what_is_more_than_the_node_allows(browser, nodes, limit):
+    tab = Tab(browser, nodes(*QUICK, limit, model=SMALL).measured())
+    page = tab.open()
+    choose(page, "Image", START)
+    page.get_by_label("Frames", exact=True).fill("481")
+    page.get_by_label("Frames", exact=True).press("Tab")
+    guided(page, 1000)
+    expect(page.locator(".verdict-body:not(.stale) h2.bad")).to_have_text(OVER[limit])
+    page.get_by_role("button", name="Make the clip").press("Enter")
+    expect(page.locator(".verdict")).to_be_focused()
+    page.get_by_label("Language").select_option("ko")
+    expect(page.locator(".verdict-body:not(.stale) h2.bad")).not_to_have_text(OVER[limit])
+    with tab.node.client() as client:
+        assert client.list() == []
     tab.context.close()
     tab.flawless()
 

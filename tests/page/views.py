@@ -4,11 +4,13 @@ import json
 from contextlib import ExitStack
 
 from harness.command import ltxd
-from harness.node import ENDLESS, QUICK, SMALL, Node
+from harness.node import QUICK, SMALL, Node
 from harness.page import END, PROMPT, START, Tab, drop
 from harness.requests import spec
 from harness.waiting import eventually
 
+# All that look at one scene together take longer than a test: so slow that a clip of 1000 steps outlasts them.
+SLOW = ("testing.enabled=true", "testing.slow_steps_ms=20000")
 LOOKS = [(width, theme, language) for width in (1280, 390) for theme in ("light", "dark") for language in ("en", "ko")]
 LONG = "파란 호수 위로 안개가 천천히 걷히고, 배 한 척이 오른쪽에서 왼쪽으로 지나간다. " * 3
 
@@ -29,7 +31,7 @@ class Scene:
     def begin(self):
         token = ltxd("config", "hash-token", "studio", "--new").stdout
         (self.folder / "tokens").write_text(token)
-        self.plain, self.slow = self.node("plain"), self.node("slow", *ENDLESS)
+        self.plain, self.slow = self.node("plain"), self.node("slow", *SLOW)
         self.closed = self.launched("closed", f"tokens_file={self.folder}/tokens")
         eventually(lambda: "ltxd::node: ready" in self.closed.log(), "the node is ready")
         self.expired = self.expire()

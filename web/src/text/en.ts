@@ -160,6 +160,7 @@ export const en = {
   noWait: "none",
   waitUnknown: "not known yet",
   tooBig: "It does not fit into the node's memory",
+  tooLong: "It would take longer than the node allows",
   largest: (w: number, h: number, f: number) => `Use ${w} × ${h}, ${f} frames`,
   wrongFields: "Not possible like this",
   useValue: (value: string) => `Use ${value}`,

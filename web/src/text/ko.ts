@@ -152,6 +152,7 @@ export const ko: Texts = {
   noWait: "없음",
   waitUnknown: "아직 모름",
   tooBig: "노드의 메모리에 들어가지 않습니다",
+  tooLong: "노드가 허용하는 시간보다 오래 걸립니다",
   largest: (w, h, f) => `${w} × ${h}, ${f}프레임으로`,
   wrongFields: "이대로는 만들 수 없습니다",
   useValue: (value) => `${value}(으)로`,

@@ -211,7 +211,9 @@ mod tests {
     async fn what_does_not_go_on_is_forgotten() {
         let (parts, places) = (Parts::new(Duration::from_millis(20), HOUR), Arc::new(Semaphore::new(1)));
         begin(&parts, &places, whole("a", "x"));
+        let until = Instant::now() + HOUR;
         while parts.count() > 0 {
+            assert!(Instant::now() < until, "it is never forgotten");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         assert_eq!(places.available_permits(), 1, "its place is free");

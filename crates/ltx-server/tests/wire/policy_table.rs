@@ -4,7 +4,8 @@
 
 use crate::node::{OTHER, TestNode, Wish, create, image, reason, spec};
 use ltx_proto::v1::{self, generation_spec::Images};
-use ltx_testkit::fake::FakeOptions;
+use ltx_testkit::fake::{FakeOptions, LONG};
+use std::time::{Duration, Instant};
 use tonic::Code;
 use tonic_types::StatusExt;
 
@@ -135,8 +136,10 @@ async fn every_row_is_answered_as_documented_and_refusals_keep_nothing() {
                 .await
                 .unwrap_or_else(|status| panic!("row {number}: {status:?}"));
             // Let it end, so that what is counted next stands still.
+            let until = Instant::now() + LONG;
             while node.about().await.queue.is_none_or(|queue| queue.queued + queue.running > 0) {
-                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                assert!(Instant::now() < until, "row {number} does not end");
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
             continue;
         };

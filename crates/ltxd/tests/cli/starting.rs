@@ -3,16 +3,13 @@
 //! Must not know clients beyond the commands.
 
 use crate::support::{
-    command::{BAD_INPUT, DONE, Ended, FAILED, LTXD, ltxd, run},
+    command::{BAD_INPUT, DONE, FAILED, LTXD, UNREACHABLE, ltxd, probed, run},
     files::{models, scratch, start_picture, text},
     node::Node,
     process::Running,
 };
 use serde_json::Value;
 use std::{fs, path::Path};
-
-/// The exit code where no node answers.
-const UNREACHABLE: i32 = 69;
 
 fn serve(folder: &Path, more: &[&str]) -> Running {
     telling(folder, &folder.join("ready.json"), more)
@@ -25,16 +22,6 @@ fn telling(folder: &Path, ready: &Path, more: &[&str]) -> Running {
     let ready = format!("--ready-file={}", text(ready));
     let own = ["serve", &data, &models, "--model=ltx-2.3-tiny", "--listen=127.0.0.1:0", &ready];
     Running::telling(ltxd(&[&own[..], more].concat()))
-}
-
-/// What a probe comes to. One that a busy machine did not answer within the probe's time is sent again.
-fn probed(words: &[&str]) -> Ended {
-    loop {
-        let ended = run(ltxd(words));
-        if ended.code != Some(UNREACHABLE) {
-            return ended;
-        }
-    }
 }
 
 /// What the file says, once it is there.
@@ -60,8 +47,9 @@ fn the_ready_file_says_where_it_serves() {
     assert_eq!(told["version"], env!("CARGO_PKG_VERSION"));
     assert!(told["pid"].as_u64().unwrap() > 1 && told["node_id"].as_str().unwrap().starts_with("node-"));
     let server = format!("--server=http://{address}");
-    assert_eq!(probed(&["health", &server]).with(DONE).out.trim(), "serving");
-    assert_eq!(probed(&["health", "--live", &server]).with(DONE).out.trim(), "serving");
+    for words in [&["health", &server][..], &["health", "--live", &server]] {
+        assert_eq!(probed(words).with(DONE).out.trim(), "serving");
+    }
     running.process.signal(nix::sys::signal::Signal::SIGTERM);
     assert_eq!(running.finish().0.code, Some(DONE));
     run(ltxd(&["health", &server])).with(UNREACHABLE);

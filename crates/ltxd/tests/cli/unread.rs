@@ -4,7 +4,7 @@
 //! Must not know what a command prints.
 
 use crate::support::{
-    command::{DONE, FAILED, LTXD, NOT_READ, ltxd},
+    command::{DONE, FAILED, LTXD, NOT_READ, answered, ltxd, probed},
     files::{checkpoint, gemma, models, repository, scratch, text},
     node::Node,
     process::Guarded,
@@ -73,7 +73,7 @@ fn a_command_ends_quietly_when_nobody_reads_its_output() {
     }
     let node = Node::start(&[]);
     for words in [&["node"][..], &["node", "--json"], &["health"]] {
-        let (code, said) = written_to(nobody(), node.client(words));
+        let (code, said) = answered(|| written_to(nobody(), node.client(words)));
         assert_eq!((code, said.as_str()), (Some(NOT_READ), ""), "{words:?}");
     }
     node.stop();
@@ -112,9 +112,8 @@ fn a_node_serves_though_nobody_reads_its_log() {
     let node = Guarded::start(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(nobody()));
     node.wait_until("it serves", |_| ready.exists());
     let ready: Value = serde_json::from_slice(&fs::read(&ready).unwrap()).unwrap();
-    let mut health = ltxd(&["health"]);
-    health.env("LTXD_SERVER", format!("http://{}", ready["listen"].as_str().expect("an address")));
-    assert_eq!(health.output().unwrap().status.code(), Some(DONE));
+    let server = format!("--server=http://{}", ready["listen"].as_str().expect("an address"));
+    probed(&["health", &server]).with(DONE);
     node.signal(SIGTERM);
     assert_eq!(node.finish().code, Some(DONE));
 }

@@ -4,7 +4,7 @@
 
 use crate::support::{
     command::{CANCELLED, DONE},
-    node::Node,
+    node::{MAY_BE_OCCUPIED, Node},
     terminal::{COLUMNS, Terminal},
 };
 
@@ -17,7 +17,7 @@ fn assert_fits(shown: &[String]) {
 
 #[test]
 fn it_shows_stage_step_and_seconds_left() {
-    let mut node = Node::start(&[]);
+    let mut node = Node::start(&[MAY_BE_OCCUPIED]);
     // What is left is known from a clip that was made by the same schedule.
     node.run(&["watch", &node.submit(&[&CLIP[..], &["--schedule=guided", "--steps=2"]].concat())], DONE);
     let long = node.occupy();
@@ -33,7 +33,7 @@ fn it_shows_stage_step_and_seconds_left() {
 
 #[test]
 fn it_shows_what_waits_and_ends_with_the_mark() {
-    let mut node = Node::start(&[]);
+    let mut node = Node::start(&[MAY_BE_OCCUPIED]);
     let blocking = node.occupy();
     let id = node.submit(&CLIP);
     let terminal = Terminal::start(node.client(&["watch", &id]));

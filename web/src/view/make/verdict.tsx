@@ -48,10 +48,16 @@ function Words(props: { found: CheckEligibilityResponse }) {
 }
 
 /** What stands against asking, by the name of its text; undefined for nothing. */
-function objection({ verdict, violations, estimate }: CheckEligibilityResponse): "refused" | "wrongFields" | "tooBig" | undefined {
+function objection({ verdict, violations, estimate }: CheckEligibilityResponse) {
   if (verdict === Verdict.REFUSED) return "refused";
   if (violations.length > 0) return "wrongFields";
-  return estimate?.fits === false ? "tooBig" : undefined;
+  if (!estimate || estimate.fits) return undefined;
+  return isOver(estimate) ? "tooBig" : "tooLong";
+}
+
+/** Whether it needs more memory than there is. */
+function isOver({ resources, availableMemoryBytes: available }: Estimate): boolean {
+  return available > 0n && (resources?.peakMemoryBytes ?? 0n) > available;
 }
 
 /** Reasons against the request, each with what to do instead; where the form can do it, a button does. */
@@ -139,7 +145,7 @@ function Needs(props: { needs: Estimate }) {
             t.memory,
             <>
               {t.memoryOf(bytes(peak), bytes(available))}
-              <Bar share={Number(peak) / Math.max(1, Number(available))} over={available > 0n && peak > available} />
+              <Bar share={Number(peak) / Math.max(1, Number(available))} over={isOver(props.needs)} />
             </>,
           ],
           [t.time, time],

@@ -3,12 +3,12 @@
 use super::SMALL;
 use crate::support::{
     command::{BAD_INPUT, CANCELLED, DONE, NOT_FOUND},
-    node::Node,
+    node::{MAY_BE_OCCUPIED, Node},
 };
 
 #[test]
 fn what_waits_is_cancelled_first_and_what_is_gone_is_not_found() {
-    let mut node = Node::start(&[]);
+    let mut node = Node::start(&[MAY_BE_OCCUPIED]);
     let done = node.submit(&SMALL);
     node.run(&["watch", &done], DONE);
     let blocking = node.occupy();

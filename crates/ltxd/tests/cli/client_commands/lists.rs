@@ -4,7 +4,7 @@ use super::SMALL;
 use crate::support::{
     command::{CANCELLED, DONE},
     files::{end_picture, start_picture},
-    node::Node,
+    node::{MAY_BE_OCCUPIED, Node},
 };
 use ltx_proto::v1::{
     CreateGenerationRequest, GenerationSpec, Image, generation_service_client::GenerationServiceClient,
@@ -46,7 +46,7 @@ fn ids(listed: &[Value]) -> Vec<&str> {
 
 #[test]
 fn lists_have_every_generation_once_and_filters() {
-    let mut node = Node::start(&[]);
+    let mut node = Node::start(&[MAY_BE_OCCUPIED]);
     let ends = node.submit(&[&["--end-image", &end_picture()], &SMALL[..]].concat());
     let other = node.submit(&SMALL);
     for id in [&ends, &other] {

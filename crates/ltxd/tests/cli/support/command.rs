@@ -3,7 +3,11 @@
 //! Must not know what a command is for.
 
 use serde_json::Value;
-use std::{process::Command, time::Duration};
+use std::{
+    fmt::Debug,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 /// Exit codes, as `ltxd --help` lists them.
 pub(crate) const DONE: i32 = 0;
@@ -11,6 +15,7 @@ pub(crate) const FAILED: i32 = 1;
 pub(crate) const BAD_INPUT: i32 = 2;
 pub(crate) const REFUSED: i32 = 3;
 pub(crate) const NOT_FOUND: i32 = 5;
+pub(crate) const UNREACHABLE: i32 = 69;
 pub(crate) const CANCELLED: i32 = 130;
 pub(crate) const NOT_READ: i32 = 141;
 
@@ -61,6 +66,27 @@ pub(crate) fn run(command: Command) -> Ended {
     let output = output.unwrap_or_else(|error| panic!("the command cannot be run, or hangs: {error}"));
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ended { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+}
+
+/// The exit code of a probe, and what it left. One that a busy machine did not answer within the probe's own time is sent again.
+pub(crate) fn answered<T: Debug>(probe: impl Fn() -> (Option<i32>, T)) -> (Option<i32>, T) {
+    let began = Instant::now();
+    loop {
+        let (code, left) = probe();
+        if code != Some(UNREACHABLE) {
+            return (code, left);
+        }
+        assert!(began.elapsed() < HUNG, "the node never answered the probe: {left:?}");
+    }
+}
+
+/// A probe, run to its end.
+pub(crate) fn probed<S: AsRef<str>>(words: &[S]) -> Ended {
+    let probe = || {
+        let ended = run(ltxd(words));
+        (ended.code, ended)
+    };
+    answered(probe).1
 }
 
 impl Ended {

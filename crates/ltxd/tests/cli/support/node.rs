@@ -7,13 +7,21 @@ use super::{
     files::{models, start_picture, text},
     process::Running,
 };
+use ltx_proto::v1::{
+    CreateGenerationRequest, GenerationSpec, Image, Schedule, generation_service_client::GenerationServiceClient,
+    generation_spec::Images, image::Source,
+};
 use nix::sys::signal::Signal::SIGTERM;
 use serde_json::Value;
-use std::{path::Path, process::Command};
+use std::{fs, path::Path, process::Command, time::Duration};
 use tempfile::TempDir;
+use tonic::Request;
 
 /// Limits on rates that no test reaches.
 const QUICK: [&str; 2] = ["limits.requests_per_second=10000.0", "limits.request_burst=10000"];
+
+/// What a node needs to be [occupied](Node::occupy), and to [make slow clips](Node::submit_slow).
+pub(crate) const MAY_BE_OCCUPIED: &str = "testing.enabled=true";
 
 /// A node that serves.
 pub(crate) struct Node {
@@ -100,12 +108,33 @@ impl Node {
         self.run(&[&["submit", "--image", &image], flags].concat(), DONE).out.trim().to_owned()
     }
 
-    /// Gives the device work for minutes, so that whatever is asked for next waits until this is cancelled; its id.
+    /// Gives the device a clip that stays at its first step, for a day, so that whatever is asked for next waits until this is
+    /// cancelled; its id.
     pub(crate) fn occupy(&mut self) -> String {
-        let slow = ["--width=512", "--height=384", "--frames=33", "--schedule=guided", "--steps=1000"];
-        let id = self.submit(&[&["--prompt", "A wave."], &slow[..]].concat());
+        let id = self.submit_slow(Duration::from_secs(24 * 3600));
         self.await_log(&format!("on the device generation={id}"));
         id
+    }
+
+    /// Asks for a clip of a thousand guided steps, each of which takes so much longer; its id.
+    pub(crate) fn submit_slow(&self, steps_by: Duration) -> String {
+        let image = Image { source: Some(Source::Data(fs::read(start_picture()).unwrap().into())), ..Image::default() };
+        let spec = GenerationSpec {
+            prompt: "A wave.".into(),
+            images: Some(Images::Image(image)),
+            schedule: Schedule::Guided.into(),
+            steps: Some(1000),
+            ..GenerationSpec::default()
+        };
+        let mut request = Request::new(CreateGenerationRequest { spec: Some(spec), ..Default::default() });
+        request
+            .metadata_mut()
+            .insert("ltxd-testing", format!("slow-steps-ms={}", steps_by.as_millis()).parse().unwrap());
+        let address = self.address.clone();
+        let answer = tokio::runtime::Runtime::new().unwrap().block_on(async {
+            GenerationServiceClient::connect(address).await.unwrap().create_generation(request).await.unwrap()
+        });
+        answer.into_inner().generation.unwrap().id
     }
 
     /// SIGTERM: it must end well.
