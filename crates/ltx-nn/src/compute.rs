@@ -12,7 +12,7 @@ pub struct Compute {
     pub device: Device,
     /// f32, bf16 or f16.
     pub dtype: DType,
-    /// Which large matrices of the transformer's blocks are multiplied in 8 bits.
+    /// Which large matrices are multiplied in 8 bits.
     pub eight_bit: EightBitProducts,
     /// Which kernels compute.
     pub kernels: KernelChoice,
@@ -20,7 +20,7 @@ pub struct Compute {
     pub graphs: bool,
 }
 
-/// Which large matrices of the transformer's blocks are multiplied in 8 bits, on the CPU in f32 alone: weights and activations are
+/// Which large matrices of the transformer's blocks and of the language model's layers are multiplied in 8 bits, on the CPU in f32 alone: weights and activations are
 /// rounded in groups of 128 along the sum, each with its scale, and a group's products are summed exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EightBitProducts {
@@ -28,7 +28,7 @@ pub enum EightBitProducts {
     Never,
     /// Those whose weights are stored in about 8 bits a value, or fewer.
     WherePacked,
-    /// All.
+    /// All of the transformer's; of the language model's those that are stored so.
     Always,
 }
 
@@ -98,6 +98,17 @@ impl Compute {
     #[must_use]
     pub fn exact(&self) -> Self {
         Self { eight_bit: EightBitProducts::Never, ..self.clone() }
+    }
+
+    /// This device and precision with every product exact but those of weights that are stored in about 8 bits a value, or fewer, if
+    /// any is in 8 bits.
+    #[must_use]
+    pub fn exact_unless_packed(&self) -> Self {
+        let eight_bit = match self.eight_bit {
+            EightBitProducts::Never => EightBitProducts::Never,
+            EightBitProducts::WherePacked | EightBitProducts::Always => EightBitProducts::WherePacked,
+        };
+        Self { eight_bit, ..self.clone() }
     }
 }
 

@@ -105,6 +105,12 @@ impl Vb {
         Self { compute: self.compute.exact(), ..self.clone() }
     }
 
+    /// This position with exact products of all that is not stored in about 8 bits a value, or fewer.
+    #[must_use]
+    pub fn exact_unless_packed(&self) -> Self {
+        Self { compute: self.compute.exact_unless_packed(), ..self.clone() }
+    }
+
     /// Device and dtype that tensors arrive in.
     pub fn compute(&self) -> &Compute {
         &self.compute

@@ -10,7 +10,7 @@ use crate::{
     decode::DecodeNoise,
     image_crf::usual_image_crf,
     opened::{LtxFile, TextFiles, UpscalerFile, resolved, same, versions::version_of},
-    plan::{Sizes, StageSizes},
+    plan::{EightBit, Sizes, StageSizes},
     prompts::Prompts,
     sampler::{SamplerKind, samplers},
 };
@@ -216,9 +216,10 @@ impl Engine {
         version_of(&self.ltx.tensors)
     }
 
-    /// Whether large matrices of the transformer's blocks are multiplied in 8 bits.
+    /// Whether large matrices of the transformer's blocks or of the language model's layers are multiplied in 8 bits.
     pub fn multiplies_in_8_bits(&self) -> bool {
-        self.sizes.larger.eight_bit
+        let EightBit { blocks, language } = self.sizes.larger.eight_bit;
+        blocks || language
     }
 
     /// What the checkpoint is.

@@ -25,7 +25,7 @@ pub struct ModelIdentity {
     pub version: String,
     /// Its weights.
     pub weights: WeightFingerprint,
-    /// Whether large matrices of its blocks are multiplied in 8 bits.
+    /// Whether large matrices of it or of its language model are multiplied in 8 bits.
     pub eight_bit: bool,
 }
 
@@ -48,7 +48,7 @@ pub struct UsageMark {
     sigmas: Option<SigmaList>,
     #[serde(skip_serializing_if = "Option::is_none")]
     refine_sigmas: Option<SigmaList>,
-    /// `int8` where large matrices of the transformer's blocks were multiplied in 8 bits; left out where none was.
+    /// `int8` where large matrices were multiplied in 8 bits; left out where none was.
     #[serde(skip_serializing_if = "Option::is_none")]
     products: Option<&'static str>,
     /// LoRAs that the request named, as `name=strength,strength`.

@@ -37,8 +37,7 @@ impl Module for T5Encoder {
         let norm = RmsNorm::load(&vb.pp("encoder").pp("final_layer_norm"), config.d_model, config.layer_norm_epsilon)?;
         let layers = {
             let (count, config) = (config.num_layers, config.clone());
-            // Its products are exact, also where the transformer's are in 8 bits.
-            Layers::new(block.exact(), (count, 0), move |vb, _| Layer::load(vb, &config))
+            Layers::new(block.exact_unless_packed(), (count, 0), move |vb, _| Layer::load(vb, &config))
         };
         Ok(Self { vb: vb.clone(), config: config.clone(), distances, layers, norm })
     }

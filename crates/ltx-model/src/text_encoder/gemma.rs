@@ -40,8 +40,7 @@ impl Module for Gemma {
         let layers = {
             let (count, config) = (config.num_hidden_layers, config.clone());
             let load = move |vb: &Vb, i| Layer::load(vb, &config, config.is_global(i));
-            // Its products are exact, also where the transformer's are in 8 bits.
-            Layers::new(vb.exact().pp("layers"), (count, 0), load)
+            Layers::new(vb.exact_unless_packed().pp("layers"), (count, 0), load)
         };
         Ok(Self { vb: vb.clone(), config: config.clone(), layers, norm })
     }

@@ -74,7 +74,7 @@ impl Engine {
                     all,
                     bytes: sizes.larger.held_block(fit.held.usage),
                     compact: fit.held.usage == Use::Compact && sizes.larger.have_a_compact_form(),
-                    eight_bit: sizes.larger.eight_bit,
+                    eight_bit: sizes.larger.eight_bit.blocks,
                 },
                 decoding: DecodingNeed { count: lengths.iter().map(|axis| axis.count).product(), tiles: fit.tiles },
                 budget: self.options.memory,

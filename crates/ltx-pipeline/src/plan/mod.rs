@@ -10,7 +10,7 @@ mod process;
 mod sizes;
 
 pub(crate) use fit::Fit;
-pub(crate) use sizes::{Rule, Sizes, StageSizes};
+pub(crate) use sizes::{EightBit, Rule, Sizes, StageSizes};
 
 use crate::{Engine, Prompts, contexts::prompts_of};
 use ltx_engine::{Cache, MemoryPlan};

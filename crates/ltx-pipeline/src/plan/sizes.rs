@@ -32,8 +32,8 @@ pub(crate) struct Sizes {
     second_form: u64,
     /// The transformer's blocks in no more bits than they are stored in.
     compact: Compact,
-    /// Whether matrices of the transformer's blocks are multiplied in 8 bits.
-    pub(crate) eight_bit: bool,
+    /// What is multiplied in 8 bits.
+    pub(crate) eight_bit: EightBit,
     /// The largest of the connector's, streamed.
     pub(crate) connector_block: u64,
     /// The largest layer of the language model; it is always streamed.
@@ -59,6 +59,15 @@ pub(crate) struct StageSizes {
     pub(crate) larger: Sizes,
     pub(crate) first: Sizes,
     pub(crate) second: Sizes,
+}
+
+/// Whether large matrices are multiplied in 8 bits.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct EightBit {
+    /// Of the transformer's blocks.
+    pub(crate) blocks: bool,
+    /// Of the language model's layers.
+    pub(crate) language: bool,
 }
 
 /// Layers of a stack: together, the largest, and the largest tensor.
@@ -117,19 +126,25 @@ impl Sizes {
         let compact = layers(&blocks, |tensor| blocks_rule.bytes(tensor, Use::Compact));
         let second_form = layers(&blocks, |tensor| blocks_rule.loading(tensor, Use::Compact)).tensor;
         sizes.compact = Compact { sum: compact.sum, block: compact.layer, second_form };
-        let mut matrices = ltx.tensors.footprints(Transformer::MARK);
-        sizes.eight_bit =
-            matrices.any(|tensor| blocks_rule.form(blocks_rule.matrix(tensor), Use::Streamed).is_eight_bit());
         let connector = ltx.architecture.text.as_ref().map(|text| (&*ltx.tensors, text.connector.stack()));
         let of_connector = |bytes: &dyn Fn(Footprint<'_>) -> u64| {
             connector.as_ref().map_or_else(Layers::default, |connector| layers(connector, bytes))
         };
         sizes.connector_block = of_connector(&|tensor| rule.streamed(tensor)).layer;
         let gemma = (&**text.tensors(), text.stack());
-        let of_text = Arithmetic { dtype: text_dtype, ..rule.arithmetic };
+        let eight_bit = compute.exact_unless_packed().eight_bit;
+        let of_text = Arithmetic { dtype: text_dtype, eight_bit, ..rule.arithmetic };
         let no_loras = Rule { loras: &Loras::default(), arithmetic: of_text, ..rule };
         let language = layers(&gemma, |tensor| no_loras.streamed(tensor));
         (sizes.gemma, sizes.gemma_layer) = (language.sum, language.layer);
+        let any = |tensors: &TensorSet, keys: &str, rule: Rule<'_>| {
+            let form = |tensor: Footprint<'_>| rule.form(rule.matrix(tensor), Use::Streamed);
+            tensors.footprints(keys).any(|tensor| form(tensor).is_eight_bit())
+        };
+        sizes.eight_bit = EightBit {
+            blocks: any(&ltx.tensors, Transformer::MARK, blocks_rule),
+            language: any(text.tensors(), &text.stack().keys, no_loras),
+        };
         if gpu {
             let small_in = |arithmetic: Arithmetic| {
                 move |tensor: Footprint<'_>| {
@@ -159,7 +174,10 @@ impl Sizes {
                 block: self.compact.block.max(other.compact.block),
                 second_form: self.compact.second_form.max(other.compact.second_form),
             },
-            eight_bit: self.eight_bit || other.eight_bit,
+            eight_bit: EightBit {
+                blocks: self.eight_bit.blocks || other.eight_bit.blocks,
+                language: self.eight_bit.language || other.eight_bit.language,
+            },
             connector_block: self.connector_block.max(other.connector_block),
             gemma_layer: self.gemma_layer.max(other.gemma_layer),
             small: self.small.max(other.small),

@@ -124,7 +124,8 @@ impl Engine {
     fn language_products(&self, rows: u64) -> Products {
         let stack = self.text.stack();
         let wear = Default::default();
-        let compute = self.options.compute.exact().with_dtype(self.text.compute_dtype(self.options.compute.dtype));
+        let compute =
+            self.options.compute.exact_unless_packed().with_dtype(self.text.compute_dtype(self.options.compute.dtype));
         let arithmetic = Arithmetic { on_gpu: self.placement.is_gpu(), ..Arithmetic::of(&compute) };
         let rule = Rule { arithmetic, loras: &Loras::default(), stage: SamplingStage::First, wear: &wear };
         let mut products = Products::default();

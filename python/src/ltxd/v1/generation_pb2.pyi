@@ -509,7 +509,7 @@ class UsageMark(message.Message):
     flow: spec_pb2.Flow.ValueType
     """The flow, where one is known by name."""
     products: builtins.str
-    """"int8" where large matrices of the transformer's blocks were multiplied in 8 bits; empty where none was."""
+    """"int8" where large matrices of the transformer's blocks or of the language model were multiplied in 8 bits; empty where none was."""
     testing: builtins.bool
     """Whether it was made by a node for tests of clients, which makes faults on purpose (Node.testing)."""
     @builtins.property
