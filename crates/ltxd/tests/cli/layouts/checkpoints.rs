@@ -207,7 +207,8 @@ fn a_quantised_file_states_what_its_parts_did() {
         let files = versioned(folder.path(), [transformer, None, Some("2.5.0")]);
         let files: Vec<&str> = files.iter().map(String::as_str).collect();
         let packed = text(&folder.path().join("packed.gguf"));
-        let words = [vec!["quantize"], files.clone(), vec![&packed, "--type", "bf16"]].concat();
+        let components = files[1..].iter().flat_map(|file| ["--component", *file]).collect();
+        let words = [vec!["quantize", files[0], &packed, "--type", "bf16"], components].concat();
         run(ltxd(&words)).with(DONE);
         let (said, frames) = of_files(&[&packed]);
         assert_eq!(frames, of_files(&files).1, "{transformer:?}");
