@@ -213,6 +213,12 @@ impl Family {
         self.marks().into_iter().find_map(|mark| mark.check(section).err())
     }
 
+    /// The first field that a `transformer` section states and that is another family's, whatever it leaves out.
+    pub(crate) fn contradiction(self, section: &Value) -> Option<NnError> {
+        let stated = |mark: &Mark| section.get(mark.field).is_some_and(|value| !value.is_null());
+        self.marks().into_iter().filter(stated).find_map(|mark| mark.check(section).err())
+    }
+
     /// The family of a `transformer` section.
     ///
     /// # Errors

@@ -9,7 +9,10 @@ use crate::{
     PipelineError, Result,
     decode::DecodeNoise,
     image_crf::usual_image_crf,
-    opened::{LtxFile, TextFiles, UpscalerFile, resolved, same, versions::version_of},
+    opened::{
+        LtxFile, TextFiles, UpscalerFile, resolved, same,
+        version::{check_manifests, version_of},
+    },
     plan::{EightBit, Sizes, StageSizes},
     prompts::Prompts,
     sampler::{SamplerKind, samplers},
@@ -227,16 +230,17 @@ impl Engine {
         &self.ltx.architecture
     }
 
-    /// Refuses a model whose files are not of the family that its manifest names.
+    /// Refuses a model whose files are not of the family, or of the version, that its manifest names.
     ///
     /// # Errors
     /// They are of another.
     pub fn expect_family(&self, named: &str) -> Result<()> {
-        let family = self.architecture().family.name();
-        if named == family {
-            return Ok(());
+        let (family, tensors) = (self.architecture().family, &self.ltx.tensors);
+        if named != family.name() {
+            let (file, named) = (tensors.path().to_owned(), named.to_owned());
+            return Err(PipelineError::OtherFamily { file, named, family: family.name() });
         }
-        Err(PipelineError::OtherFamily { file: self.ltx.tensors.path().to_owned(), named: named.to_owned(), family })
+        check_manifests(tensors, self.options.manifests_version.as_deref(), family)
     }
 
     /// The accounts of all files.

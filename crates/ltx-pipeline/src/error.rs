@@ -58,6 +58,19 @@ pub enum PipelineError {
         /// What is not in any of them.
         parts: Vec<Part>,
     },
+    /// The model's manifest states a version that is none of its files' family.
+    #[error(
+        "{}: it is of the family {family}, and the model's manifest states the version {version}, which is not; state the files' own",
+        file.display()
+    )]
+    OtherVersion {
+        /// The checkpoint.
+        file: PathBuf,
+        /// What the manifest states.
+        version: String,
+        /// What the files are.
+        family: &'static str,
+    },
     /// The files are of another family than the model's manifest names.
     #[error("{}: it is of the family {family}, and the model's manifest names {named}", file.display())]
     OtherFamily {
@@ -244,6 +257,7 @@ impl PipelineError {
             | Self::MissingParts { .. }
             | Self::Config { .. }
             | Self::OtherFamily { .. }
+            | Self::OtherVersion { .. }
             | Self::UpscalerOfNoFlow { .. }
             | Self::Tokenizer { .. }
             | Self::NotATextEncoder { .. }

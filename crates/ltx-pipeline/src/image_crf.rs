@@ -4,10 +4,7 @@
 //!
 //! Must not know requests.
 
-use crate::opened::{
-    stated::{MODEL_VERSION, vae_version},
-    version,
-};
+use crate::opened::{stated::vae_version, version};
 use ltx_model::architecture::{Conditioning, Family};
 use ltx_types::{Crf, model_version};
 use ltx_weights::TensorSet;
@@ -16,13 +13,13 @@ use ltx_weights::TensorSet;
 const MILDER_SINCE: (u32, u32) = (2, 4);
 const MILD: u32 = 18;
 
-/// The constant rate factor where a request says none, 0 for no round trip. Of a version that cannot be read, the older one's; where no
-/// file states one, the family's.
+/// The constant rate factor where a request says none, 0 for no round trip. Where the VAE's file states no version that can be read, the
+/// version counts that the checkpoint counts as.
 pub(crate) fn usual_image_crf(family: Family, tensors: &TensorSet) -> u32 {
     if family.conditioning() == Conditioning::Points {
         return 0;
     }
-    let of_family = || tensors.metadata(MODEL_VERSION).is_none().then(|| version::of_family(family));
-    let counts = vae_version(tensors).map_or_else(of_family, model_version);
-    if counts.is_some_and(|version| version >= MILDER_SINCE) { MILD } else { Crf::USUAL }
+    let of_the_vae = vae_version(tensors).and_then(model_version);
+    let counts = of_the_vae.unwrap_or_else(|| version::of(tensors, family));
+    if counts >= MILDER_SINCE { MILD } else { Crf::USUAL }
 }

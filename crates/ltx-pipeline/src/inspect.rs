@@ -6,10 +6,10 @@
 use crate::{
     PipelineError, Result,
     opened::{
-        Held, T5Files, TextFolder, UpscalerFile, account, account_alone, checkpoint_in, components, config_of,
-        configuration, has_no_text_part, is_gemma, joined, left_alone,
-        recognised::{foreign, is_audio, is_duration_head, is_json, unknown},
-        versions::{self, version_of},
+        Held, T5Files, TextFolder, account, account_alone, checkpoint_in, components, config_of, configuration,
+        has_no_text_part, is_gemma, joined, left_alone,
+        recognised::{contradicted, foreign, is_audio, is_duration_head, is_json, unknown},
+        version::{self, version_of},
     },
 };
 use ltx_model::{
@@ -17,7 +17,7 @@ use ltx_model::{
     foreign::Foreign,
     text_encoder::{FeatureProjection, Features, GemmaConfig, ProjectionConfig},
     transformer::TransformerConfig,
-    upsampler::UpsamplerConfig,
+    upsampler::{Upsampler, UpsamplerConfig},
 };
 use ltx_types::{LoraChoice, Part, model_version};
 use ltx_weights::{KeyProblem, LoadReport, LoraAlone, Loras, ShapeOnly, TensorSet, is_lora, lora_report};
@@ -152,7 +152,7 @@ fn inspect_ltx(tensors: Arc<TensorSet>, loras: &[LoraChoice]) -> Result<Inspecte
         }
         stated => stated?,
     };
-    if let Some(found) = versions::contradicted(&tensors, &config) {
+    if let Some(found) = contradicted(&tensors, &config) {
         return Ok(as_foreign(&tensors, found));
     }
     let mut notes: Vec<String> = notes.into_iter().chain(tensors.vision_files().map(left_alone)).collect();
@@ -175,7 +175,7 @@ fn inspect_ltx(tensors: Arc<TensorSet>, loras: &[LoraChoice]) -> Result<Inspecte
             false => Family::of_version(stated),
         };
         let family = components.family.unwrap_or_else(alone);
-        notes.extend(versions::check(&tensors, family)?);
+        notes.extend(version::check(&tensors, family)?);
         let kind = format!("{} {}", family.title(), if absent.is_empty() { "checkpoint" } else { "component" });
         let source = ShapeOnly::with_loras(Arc::clone(&tensors), Arc::new(Loras::open(loras, &tensors)?));
         let report = account(source, &components, &parts).report();
@@ -185,7 +185,7 @@ fn inspect_ltx(tensors: Arc<TensorSet>, loras: &[LoraChoice]) -> Result<Inspecte
         let config = UpsamplerConfig::from_json(&config).map_err(config_of(&path))?;
         let sizes = format!("{} latent channels, {} inside", config.in_channels, config.mid_channels);
         let resampling = config.resampling.title();
-        let report = UpscalerFile { tensors, config, notes: vec![] }.account().report();
+        let report = account_alone::<Upsampler>(&tensors, "", &config).report();
         let kind = format!("{resampling} latent upscaler");
         return Ok(Inspected { path, kind, formats, version, sizes, absent: vec![], notes, report });
     }

@@ -13,7 +13,6 @@ mod text_files;
 mod tokenizer;
 mod tokenizer_settings;
 pub(crate) mod version;
-pub(crate) mod versions;
 
 pub(crate) use folder::{checkpoint_in, is_gemma};
 pub use folder::{named_otherwise, resolved};
@@ -25,7 +24,7 @@ pub(crate) use tokenizer::TOKENIZER;
 use crate::{PipelineError, Result};
 use ltx_model::{
     architecture::{Architecture, Components, Conditioning, Family, Keys},
-    derived::{transformer_section, vae_section},
+    derived::{Lack, transformer_section, vae_section},
     diffusers::official,
     part::{CHECKPOINT, Marked, Module, WITHOUT_TEXT},
     text_encoder::GemmaConfig,
@@ -102,7 +101,7 @@ impl Keys for KeysOf<'_> {
 pub(crate) fn configuration(tensors: &TensorSet, text_width: Option<usize>) -> Result<(Value, Vec<String>)> {
     let mut notes: Vec<String> = tensors.twice().iter().map(twice).collect();
     if !tensors.formats().contains("GGUF") {
-        return match versions::named_without_configuration(tensors) {
+        return match recognised::named_without_configuration(tensors) {
             Some(named) if !tensors.states_config() => Err(named),
             _ => Ok((tensors.config()?, notes)),
         };
@@ -113,15 +112,11 @@ pub(crate) fn configuration(tensors: &TensorSet, text_width: Option<usize>) -> R
     let keys = KeysOf(tensors);
     let shown = if has_no_text_part(tensors) { Some(Family::Ltxv098) } else { Family::shown_by(&keys) };
     let title = shown.unwrap_or(Family::Ltx23).title();
+    let states_others = tensors.states_config();
     let mut derive = |name: &str, parts: &[Part], section: &dyn Fn() -> ltx_nn::Result<Value>| {
         if holds(parts) && config.get(name).is_none_or(Value::is_null) {
-            let section = section().map_err(|error| match shown {
-                Some(_) => PipelineError::Foreign {
-                    file: tensors.path().to_owned(),
-                    title: format!("{title} {name} without a configuration"),
-                    sign: error.to_string(),
-                    instead: "its configuration beside it makes it whole",
-                },
+            let section = section().map_err(|error| match shown.and_then(|_| Lack::of(&error)) {
+                Some(lack) => not_derived(tensors.path(), (title, name), (lack, states_others)),
                 None => config_of(tensors.path())(error),
             })?;
             if let Some(config) = config.as_object_mut() {
@@ -138,6 +133,23 @@ pub(crate) fn configuration(tensors: &TensorSet, text_width: Option<usize>) -> R
     derive("transformer", &denoising, &|| transformer_section(&keys, text_width))?;
     derive("vae", &[Part::VideoEncoder, Part::VideoDecoder], &|| vae_section(&keys))?;
     Ok((config, notes))
+}
+
+/// What files are of which no shape shows the configuration, and why. `states_others` says that they state other sections.
+fn not_derived(file: &Path, (title, section): (&str, &str), (lack, states_others): (Lack, bool)) -> PipelineError {
+    let (whose, sign, instead) = match lack {
+        Lack::Tensor(sign) => (
+            "with a tensor missing or of another shape",
+            sign,
+            "take the file as it was published, or add the configuration .json of the model that it is (models/facts) as a component",
+        ),
+        Lack::Number(sign) => (
+            if states_others { "without its section of the configuration" } else { "without a configuration" },
+            format!("{sign}, which no published one has"),
+            "its configuration beside it makes it whole",
+        ),
+    };
+    PipelineError::Foreign { file: file.to_owned(), title: format!("{title} {section} {whose}"), sign, instead }
 }
 
 fn twice(Twice { first, second, tensors }: &Twice) -> String {
@@ -169,7 +181,7 @@ impl LtxFile {
         let text_width = text.map(TextFiles::width);
         let Held { absent, .. } = Held::by(&tensors);
         let stated = configuration(&tensors, text_width).and_then(|stated| {
-            versions::check_generation(&tensors, &stated.0)?;
+            recognised::check_generation(&tensors, &stated.0)?;
             Ok(stated)
         });
         if !absent.is_empty() {
@@ -181,7 +193,7 @@ impl LtxFile {
         }
         let (config, mut notes) = stated?;
         let architecture = Architecture::from_config(&config, &KeysOf(&tensors)).map_err(config_of(tensors.path()))?;
-        notes.extend(versions::check(&tensors, architecture.family)?);
+        notes.extend(version::check(&tensors, architecture.family)?);
         notes.extend(tensors.check_entries()?);
         tensors.check_statements()?;
         same("latent channels", architecture.vae.latent_channels, architecture.transformer.in_channels)?;

@@ -1,31 +1,105 @@
-//! Which generation of LTX a name states: “LTX 2.3” is never LTX-2.5.
+//! Which generation of LTX a name states: “LTX 2.3” is never LTX-2.5, and “LTX 10s” states none.
 //!
 //! Must not know models, nor which name is whose.
 
+use crate::tokens::{Token, in_place};
 use ltx_types::model_version;
 
-/// What a whole number behind `LTX` counts where one of these follows it.
-const UNITS: [&str; 10] = ["b", "k", "p", "bit", "bits", "gb", "fps", "step", "steps", "stages"];
-/// The first numbers that generations of LTX have had.
-const MAJORS: [u32; 2] = [0, 2];
+/// What a number counts where one of these stands together with it, or alone behind a whole one.
+const UNITS: [&str; 15] = ["b", "d", "f", "g", "h", "k", "m", "nd", "p", "rd", "s", "st", "t", "th", "x"];
+/// What any number counts where one of these is the next word.
+const WORDS: [&str; 41] = [
+    "bit",
+    "bits",
+    "block",
+    "blocks",
+    "bpw",
+    "clip",
+    "clips",
+    "fps",
+    "frame",
+    "frames",
+    "gb",
+    "gib",
+    "gpu",
+    "gpus",
+    "hz",
+    "image",
+    "images",
+    "keyframe",
+    "keyframes",
+    "layer",
+    "layers",
+    "mb",
+    "mib",
+    "min",
+    "minute",
+    "minutes",
+    "mp",
+    "ms",
+    "pass",
+    "passes",
+    "pixel",
+    "pixels",
+    "px",
+    "sec",
+    "second",
+    "seconds",
+    "secs",
+    "stage",
+    "stages",
+    "step",
+    "steps",
+];
+/// Signs that make one ratio, range or sum of two numbers.
+const OF_TWO: [&str; 5] = [":", "/", "×", "*", "+"];
 
-/// The generations that the words of a name state, as they stand there. A number right behind `LTX`, `LTXV` or `LTX-Video` states one;
-/// in a name that has none such, any number with an inner dot does that could be one's.
-pub(crate) fn stated(words: &[String]) -> Vec<&str> {
-    let is_number = |word: &str| word.starts_with(|c: char| c.is_ascii_digit());
-    let behind = |at: usize| {
-        let before = words[..at].iter().rev().map(String::as_str).find(|word| !["v", "video"].contains(word));
-        let counts = words.get(at + 1).is_some_and(|next| UNITS.contains(&next.as_str()));
-        before.is_some_and(|word| ["ltx", "ltxv"].contains(&word)) && (words[at].contains('.') || !counts)
+/// The generations that a name states, as they stand there. A number right behind `LTX`, `LTXV` or `LTX-Video` states one, a whole one
+/// where it has one digit, as every generation so far has had; in a name that has none such, any number with an inner dot does that
+/// could be one's. What has a unit, or is one of two numbers, states none.
+pub(crate) fn stated(name: &str) -> Vec<String> {
+    let tokens = in_place(name);
+    let of_ltx = |at: usize| {
+        let before = tokens[..at].iter().rev().find(|token| !["v", "video"].contains(&token.text.as_str()));
+        before.is_some_and(|token| ["ltx", "ltxv"].contains(&token.text.as_str()))
     };
-    let numbers = || words.iter().map(String::as_str).enumerate().filter(|(_, word)| is_number(word));
-    let named: Vec<_> = numbers().filter(|(at, _)| behind(*at)).map(|(_, word)| word).collect();
+    let numbers = || (0..tokens.len()).filter(|at| is_number(&tokens[*at]) && !is_counted(&tokens, *at));
+    let text = |at: usize| tokens[at].text.clone();
+    let named: Vec<_> = numbers().filter(|at| of_ltx(*at) && could_be_new(&text(*at))).map(text).collect();
     if !named.is_empty() {
         return named;
     }
-    let could_be =
-        |word: &&str| word.contains('.') && model_version(word).is_some_and(|(major, _)| MAJORS.contains(&major));
-    numbers().map(|(_, word)| word).filter(could_be).collect()
+    numbers().map(text).filter(|number| number.contains('.') && could_be_known(number)).collect()
+}
+
+fn is_number(token: &Token) -> bool {
+    token.text.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// Whether a number counts something, is a share of it or has a number of its own.
+fn is_counted(tokens: &[Token], at: usize) -> bool {
+    let (number, next) = (&tokens[at], tokens.get(at + 1));
+    let unit = next.is_some_and(|next| {
+        let (unit, whole) = (next.text.as_str(), !number.text.contains('.'));
+        // “i2v” behind a number is no unit.
+        let alone = || !next.after.is_empty() || at + 2 == tokens.len();
+        WORDS.contains(&unit) || (UNITS.contains(&unit) && (next.before.is_empty() || (whole && alone())))
+    });
+    let of_two = |one: Option<&Token>, between: &str| one.is_some_and(is_number) && OF_TWO.contains(&between.trim());
+    let last = at.checked_sub(1).and_then(|at| tokens.get(at));
+    let (before, after) = (number.before.as_str(), number.after.as_str());
+    unit || of_two(next, after) || of_two(last, before) || after.starts_with('%') || before.ends_with('#')
+}
+
+/// Whether a number right behind `LTX` may be a generation's, also of one that is not out.
+fn could_be_new(number: &str) -> bool {
+    let major = number.split('.').next().unwrap_or_default();
+    major.len() == 1 && model_version(number).is_some()
+}
+
+/// Whether a number may be that of a generation that is known.
+fn could_be_known(number: &str) -> bool {
+    matches!(model_version(number), Some((0, 9) | (2, _)))
 }
 
 /// The generation of a family's name, such as `ltx-2.3`.
@@ -42,23 +116,80 @@ pub(crate) fn is_same(a: &str, b: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn of(words: &[&str]) -> Vec<String> {
-        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-        stated(&words).into_iter().map(str::to_owned).collect()
+    #[test]
+    fn a_number_behind_ltx_states_a_generation() {
+        for (name, generations) in [
+            ("Carat Basic Video (LTX 2.3)", &["2.3"][..]),
+            ("studio 2.5 ltx 2.3", &["2.3"]),
+            ("LTX 2.3, or LTX-2.5", &["2.3", "2.5"]),
+            ("ltx-2-dev", &["2"]),
+            ("LTX-2 19B", &["2"]),
+            ("LTX 2 i2v", &["2"]),
+            ("LTX 2 x2 upscaled", &["2"]),
+            ("LTX 2.3 8 steps", &["2.3"]),
+            ("LTX 2.3 16:9", &["2.3"]),
+            ("LTX 2.3 S", &["2.3"]),
+            ("LTX-Video 0.9.8 13B", &["0.9.8"]),
+            ("LTXV 0.9.8", &["0.9.8"]),
+            ("LTX2.5", &["2.5"]),
+            ("LTX 3.0", &["3.0"]),
+            ("LTX-3", &["3"]),
+            ("LTX 3 Pro", &["3"]),
+            ("LTX v1.1", &["1.1"]),
+            ("Carat Video 2.4", &["2.4"]),
+            ("13B 0.9.8", &["0.9.8"]),
+        ] {
+            assert_eq!(stated(name), generations, "{name}");
+        }
+        assert!(is_same("0.9.7", "0.9.8") && is_same("2", "2.0") && !is_same("2.3", "2.5"));
     }
 
     #[test]
-    fn a_number_behind_ltx_states_a_generation_and_sizes_do_not() {
-        assert_eq!(of(&["carat", "basic", "video", "ltx", "2.3"]), ["2.3"]);
-        assert_eq!(of(&["studio", "2.5", "ltx", "2.3"]), ["2.3"]);
-        assert_eq!(of(&["ltx", "2.3", "or", "ltx", "2.5"]), ["2.3", "2.5"]);
-        assert_eq!(of(&["ltx", "2", "dev"]), ["2"]);
-        assert_eq!(of(&["ltx", "video", "0.9.8", "13", "b"]), ["0.9.8"]);
-        for none in [&["ltxv", "2", "b"][..], &["ltx", "13", "b"], &["ltx", "q", "4"], &["studio", "1.1"], &["4", "k"]]
-        {
-            assert!(of(none).is_empty(), "{none:?}");
+    fn sizes_lengths_and_rates_state_none() {
+        for name in [
+            "LTX 10s",
+            "LTX 5s",
+            "LTX 10 s",
+            "LTX 5 seconds",
+            "LTX 1080",
+            "LTX 1080p",
+            "LTX 720 p",
+            "LTX 2x",
+            "LTX 4K",
+            "LTX 24fps",
+            "LTX 24 fps",
+            "LTX 29.97 fps",
+            "LTX 2.5x",
+            "LTX 2.5 seconds",
+            "LTX 1.5x",
+            "LTX 8-step",
+            "LTX 8 steps",
+            "LTX 2-stage",
+            "LTXV 2B",
+            "LTX 13B",
+            "LTX 13b",
+            "LTX q4",
+            "LTX 16:9",
+            "LTX 9:16",
+            "LTX 2.39:1",
+            "LTX 4bit",
+            "LTX 2 x",
+            "LTX 2024",
+            "LTX 12",
+            "LTX 5%",
+            "LTX #2",
+            "LTX 2nd",
+            "LTX 3D",
+            "LTX 8+3 steps",
+            "LTX 2×2",
+            "LTX video 10s",
+            "studio 1.1",
+            "4K",
+            "Carat 2.5x",
+            "camera 0.8",
+            "Carat 0.5 GB",
+        ] {
+            assert_eq!(stated(name), [] as [String; 0], "{name}");
         }
-        assert_eq!(of(&["carat", "video", "2.4"]), ["2.4"]);
-        assert!(is_same("0.9.7", "0.9.8") && is_same("2", "2.0") && !is_same("2.3", "2.5"));
     }
 }

@@ -16,6 +16,7 @@ mod preview;
 mod refusal;
 mod remedy;
 mod rules;
+mod tokens;
 
 pub use admit::{Admitted, StoredRequest, admit, readmit, refuse_edit_elements, refuse_generate_audio};
 pub use ask::{Agent, Ask, Audio};

@@ -2,7 +2,7 @@
 //!
 //! Must not know where the lists come from (aliases: the model manifests; external names: the configuration).
 
-use crate::generation;
+use crate::{generation, tokens::tokens};
 use ltx_types::FieldError;
 
 /// An LTX model and the names it answers to, none of which states another generation than its own.
@@ -40,8 +40,7 @@ impl KnownModel {
     /// Refuses a name that states another generation: whoever gives a model a name comes by here.
     fn check(&self, field: &'static str, said: &str) -> Result<(), FieldError> {
         let Some(own) = &self.generation else { return Ok(()) };
-        let words = tokens(said);
-        match generation::stated(&words).into_iter().find(|stated| !generation::is_same(stated, own)) {
+        match generation::stated(said).into_iter().find(|stated| !generation::is_same(stated, own)) {
             Some(other) => Err(FieldError::new(field, said, format!("says {other}, and {} is of {own}", self.name))),
             None => Ok(()),
         }
@@ -134,34 +133,6 @@ impl ModelNames {
     }
 }
 
-/// Lower-case runs of letters, and of digits with inner dots: `"LTX 2.3"`, `"ltx-2.3"` and `"LTX2.3"` are all
-/// `["ltx", "2.3"]`.
-fn tokens(name: &str) -> Vec<String> {
-    #[derive(PartialEq, Clone, Copy)]
-    enum Kind {
-        Letters,
-        Number,
-        Between,
-    }
-    let mut tokens: Vec<String> = Vec::new();
-    let mut before = Kind::Between;
-    for c in name.to_lowercase().chars() {
-        let kind = match c {
-            '.' if before == Kind::Number => Kind::Number,
-            c if c.is_numeric() => Kind::Number,
-            c if c.is_alphabetic() => Kind::Letters,
-            _ => Kind::Between,
-        };
-        match tokens.last_mut() {
-            _ if kind == Kind::Between => {}
-            Some(token) if kind == before => token.push(c),
-            _ => tokens.push(c.into()),
-        }
-        before = kind;
-    }
-    tokens.iter().map(|token| token.trim_end_matches('.').to_owned()).collect()
-}
-
 /// Whether consecutive tokens, written together, are `wanted`.
 fn contains(tokens: &[String], wanted: &str) -> bool {
     let starts_here = |start: usize| {
@@ -237,6 +208,9 @@ mod tests {
             ("mine", "LTX 2", "ltx-2.3"),
             ("mine", "Carat Video 2.5", "ltx-2.3"),
             ("ltx-2-dev", "LTX 2.3 dev", "ltx-2"),
+            ("mine", "LTX 3.0", "ltx-2.3"),
+            ("mine", "LTX-3", "ltx-2.5"),
+            ("mine", "LTX 2.5 10s", "ltx-2.3"),
         ] {
             assert!(refused(name, alias, family).is_some(), "{name}, {alias}, {family}");
         }
@@ -244,6 +218,9 @@ mod tests {
             ("ltxv-0.9.7-13b", "LTX-Video 0.9.7 13B", "ltxv-0.9.8"),
             ("ltx-2-dev", "LTX 2.0", "ltx-2"),
             ("studio-1.1", "4K (LTX 2.5)", "ltx-2.5"),
+            ("clips-10s", "LTX 10s", "ltx-2.3"),
+            ("ltx-1080p", "LTX 24fps", "ltx-2.3"),
+            ("ltx-2x", "LTX 1080", "ltx-2.3"),
             ("fake", "LTX 2.3", "of nobody"),
         ] {
             assert_eq!(refused(name, alias, family), None);

@@ -33,6 +33,7 @@ mod size_rules;
 mod time;
 mod unread;
 mod version;
+mod words;
 mod work;
 
 pub use cancel::{CancelToken, Cancelled};
@@ -60,5 +61,6 @@ pub use shape::{LatentScale, LatentShape, PixelShape};
 pub use sigmas::SigmaList;
 pub use size_rules::SizeRules;
 pub use time::UnixMillis;
-pub use version::{model_version, version_numbers};
+pub use version::{MODEL_VERSION, VAE_VERSION, model_version, version_numbers};
+pub use words::words;
 pub use work::{Phase, StageWork, Unit, UnknownUnit, Work, channels};

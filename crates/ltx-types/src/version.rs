@@ -2,6 +2,12 @@
 //!
 //! Must not know what depends on one.
 
+/// The entry of a header that states the version of the part that a file holds: sampling goes by the transformer's, the compression
+/// of images by the VAE's.
+pub const MODEL_VERSION: &str = "model_version";
+/// The entry that states the version of the VAE, in a file that holds a transformer of another version.
+pub const VAE_VERSION: &str = "vae.model_version";
+
 /// Names of the model that may stand before its version.
 const NAMES: [&str; 3] = ["ltx-video", "ltxv", "ltx"];
 

@@ -49,7 +49,15 @@ pub struct TensorSet {
     /// Keys that several files hold, by pairs of files.
     twice: Vec<Twice>,
     /// Metadata entries that are said elsewhere than in a header; they count for files that do not say them.
-    said: BTreeMap<String, String>,
+    said: BTreeMap<String, Said>,
+}
+
+/// What is said of files elsewhere than in a header.
+#[derive(Debug, Clone)]
+struct Said {
+    text: String,
+    /// The file that says it, if one does.
+    by: Option<PathBuf>,
 }
 
 impl TensorSet {

@@ -99,6 +99,31 @@ fn two_files_state_an_entry_alike_or_are_refused() {
 }
 
 #[test]
+fn a_contradiction_names_the_file_that_states_the_entry() {
+    let folder = TempDir::new().unwrap();
+    let at = folder.path();
+    let said = |files: &[PathBuf], entries: &[&str]| {
+        let set = TensorSet::open_files(files).and_then(|set| set.with_entries_of_configs(entries));
+        set.and_then(|set| set.config().map(drop)).unwrap_err().to_string()
+    };
+    let json = |name: &str, config: serde_json::Value| {
+        fs::write(at.join(name), config.to_string()).unwrap();
+        at.join(name)
+    };
+    let weights = file(at, "weights.safetensors", "a", &[("config", r#"{"vae": {"n": 1}}"#)]);
+    // Two files of configuration, neither of them the first.
+    let one = json("one.json", json!({"model_version": "2.3"}));
+    let two = json("two.json", json!({"model_version": "2.5"}));
+    let told = said(&[weights.clone(), one, two], &["model_version"]);
+    assert!(told.contains("one.json") && told.contains("two.json") && !told.contains("weights"), "{told}");
+    // A section that the first file says nothing of.
+    let three = json("three.json", json!({"transformer": {"n": 1}}));
+    let four = json("four.json", json!({"transformer": {"n": 2}}));
+    let told = said(&[weights, three, four], &[]);
+    assert!(told.contains("three.json") && told.contains("four.json") && !told.contains("weights"), "{told}");
+}
+
+#[test]
 fn known_entries_say_nothing_new() {
     for (entry, text) in [
         ("format", "pt"),
@@ -108,6 +133,8 @@ fn known_entries_say_nothing_new() {
         ("workflow", r#"{"nodes": [{"strength_model": 0.5}]}"#),
         ("scale", "1"),
         ("lora_alpha", ""),
+        ("model_version", "2.3.0"),
+        ("vae.model_version", "2.5.0"),
     ] {
         let folder = TempDir::new().unwrap();
         let set = TensorSet::open_file(&file(folder.path(), "a.safetensors", "a", &[(entry, text)])).unwrap();

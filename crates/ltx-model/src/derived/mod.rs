@@ -50,6 +50,34 @@ fn published(model: &str, section: &str) -> Result<Value> {
     Ok(config.get(section).cloned().unwrap_or_default())
 }
 
+/// How every refusal of these functions begins.
+const UNSTATED: &str = "no configuration is stated, and ";
+/// How one goes on that is of a tensor, which is missing or of a shape that no model here has.
+const OF_A_TENSOR: [&str; 4] = ["the key ", "the shape of ", "the values that ", "in "];
+
+fn refused(what: impl std::fmt::Display, found: impl ToString) -> NnError {
+    NnError::unsupported(format!("{UNSTATED}{what}"), found, ADD_ONE)
+}
+
+/// Why no configuration could be told from keys and shapes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lack {
+    /// A tensor is missing, or of a shape that no model here has.
+    Tensor(String),
+    /// A number that no shape shows.
+    Number(String),
+}
+
+impl Lack {
+    /// What a refusal of [`transformer_section`] or [`vae_section`] says; `None` of another error.
+    pub fn of(error: &NnError) -> Option<Self> {
+        let NnError::UnsupportedConfig { field, found, .. } = error else { return None };
+        let what = field.strip_prefix(UNSTATED)?;
+        let kind = if OF_A_TENSOR.iter().any(|head| what.starts_with(head)) { Self::Tensor } else { Self::Number };
+        Some(kind(format!("{what} is {found}")))
+    }
+}
+
 /// Shapes by key, and refusals that name the key.
 struct Shapes<'a>(&'a dyn Keys);
 
@@ -59,12 +87,8 @@ impl Shapes<'_> {
         let shape = self.0.shape_of(key);
         let usable = shape.filter(|shape| shape.len() == dimensions && !shape.contains(&0));
         usable.ok_or_else(|| match shape {
-            Some(shape) => NnError::unsupported(
-                format!("no configuration is stated, and the shape of {key}"),
-                format!("{shape:?}"),
-                ADD_ONE,
-            ),
-            None => NnError::unsupported(format!("no configuration is stated, and the key {key}"), "absent", ADD_ONE),
+            Some(shape) => refused(format!("the shape of {key}"), format!("{shape:?}")),
+            None => refused(format!("the key {key}"), "absent"),
         })
     }
 
@@ -72,11 +96,7 @@ impl Shapes<'_> {
     fn divided(&self, key: &str, a: usize, b: usize) -> Result<usize> {
         match a.checked_rem(b) {
             Some(0) => Ok(a / b),
-            _ => Err(NnError::unsupported(
-                format!("no configuration is stated, and in {key} {a} over {b}"),
-                "no whole number",
-                ADD_ONE,
-            )),
+            _ => Err(refused(format!("in {key} {a} over {b}"), "no whole number")),
         }
     }
 

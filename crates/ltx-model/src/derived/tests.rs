@@ -87,6 +87,21 @@ fn heads_of_another_width_than_the_published_ltx_2s_are_not_known() {
 }
 
 #[test]
+fn a_refusal_says_whether_a_tensor_or_a_number_is_lacking() {
+    let narrow = of_file("../tiny-2/ltx-2.0-tiny-dev.safetensors").0;
+    let lack = Lack::of(&transformer_section(&narrow, None).unwrap_err());
+    assert_eq!(lack, Some(Lack::Number("the width of LTX-2's transformer is 64".into())));
+    let mut keys = of_file("ltx-2.3-tiny-dev.safetensors").0;
+    let key = "model.diffusion_model.patchify_proj.weight";
+    let of = |keys: &Listed| Lack::of(&transformer_section(keys, None).unwrap_err());
+    keys.0.insert(key.into(), vec![3]);
+    assert_eq!(of(&keys), Some(Lack::Tensor(format!("the shape of {key} is [3]"))));
+    keys.0.remove(key);
+    assert_eq!(of(&keys), Some(Lack::Tensor(format!("the key {key} is absent"))));
+    assert_eq!(Lack::of(&NnError::unsupported("rope_type", "odd", "split")), None);
+}
+
+#[test]
 fn keys_show_the_family() {
     for (file, family) in [
         ("ltx-2.3-tiny-dev.safetensors", Family::Ltx23),

@@ -2,8 +2,8 @@
 //!
 //! Must not know files.
 
-use super::{ADD_ONE, Shapes};
-use ltx_nn::{NnError, Result};
+use super::{Shapes, refused};
+use ltx_nn::Result;
 use serde_json::{Value, json};
 
 const ROOT: &str = "model.diffusion_model.";
@@ -35,9 +35,7 @@ fn transformer(shapes: &Shapes<'_>, section: &mut Value) -> Result<()> {
     let [heads, _] = matrix(shapes, &block("attn1.to_gate_logits.weight"))?;
     let modulation = key("adaln_single.linear.weight");
     let rows = shapes.divided(&modulation, matrix(shapes, &modulation)?[0], dim)?;
-    let shown = |what: &str, found: String| {
-        Err(NnError::unsupported(format!("no configuration is stated, and {what}"), found, ADD_ONE))
-    };
+    let shown = |what: &str, found: String| Err(refused(what, found));
     if rows != 9 {
         return shown("the number of AdaLN rows", rows.to_string());
     }

@@ -3,8 +3,8 @@
 //!
 //! Must not know files.
 
-use super::{ADD_ONE, Shapes, transformer::matrix};
-use ltx_nn::{NnError, Result};
+use super::{Shapes, refused, transformer::matrix};
+use ltx_nn::Result;
 use serde_json::{Value, json};
 
 const ROOT: &str = "model.diffusion_model.";
@@ -27,16 +27,12 @@ fn transformer(shapes: &Shapes<'_>, section: &mut Value) -> Result<()> {
     let [_, captions] = matrix(shapes, &key("caption_projection.linear_1.weight"))?;
     let published = |entry: &str| section[entry].as_u64().unwrap_or_default() as usize;
     if dim != published("num_attention_heads") * published("attention_head_dim") {
-        return Err(NnError::unsupported(
-            "no configuration is stated, and the width of LTX-2's transformer",
-            dim,
-            ADD_ONE,
-        ));
+        return Err(refused("the width of LTX-2's transformer", dim));
     }
     let modulation = key("adaln_single.linear.weight");
     let rows = shapes.divided(&modulation, matrix(shapes, &modulation)?[0], dim)?;
     if rows != 6 {
-        return Err(NnError::unsupported("no configuration is stated, and the number of AdaLN rows", rows, ADD_ONE));
+        return Err(refused("the number of AdaLN rows", rows));
     }
     section["num_layers"] = json!(shapes.count(&key("transformer_blocks.")));
     section["in_channels"] = json!(inputs);

@@ -3,8 +3,8 @@
 //!
 //! Must not know files.
 
-use super::{ADD_ONE, Shapes};
-use ltx_nn::{NnError, Result};
+use super::{Shapes, refused};
+use ltx_nn::Result;
 use serde_json::{Value, json};
 
 const MEAN: &str = "vae.per_channel_statistics.mean-of-means";
@@ -40,9 +40,7 @@ pub(super) fn section(shapes: &Shapes<'_>, mut section: Value, residual: bool) -
 /// Pixels of a side that three colours and a square of pixels are folded from.
 fn patch(folded: usize) -> Result<usize> {
     let side = (1..=16).find(|side| 3 * side * side == folded);
-    side.ok_or_else(|| {
-        NnError::unsupported("no configuration is stated, and the VAE's folded colours", folded, ADD_ONE)
-    })
+    side.ok_or_else(|| refused("the VAE's folded colours", folded))
 }
 
 fn encoder(shapes: &Shapes<'_>, mut channels: usize) -> Result<Value> {
@@ -110,11 +108,7 @@ fn kind(key: &str, folds: usize) -> Result<&'static str> {
         4 => Ok("compress_space"),
         2 => Ok("compress_time"),
         8 => Ok("compress_all"),
-        _ => Err(NnError::unsupported(
-            format!("no configuration is stated, and the values that {key} folds"),
-            folds,
-            ADD_ONE,
-        )),
+        _ => Err(refused(format!("the values that {key} folds"), folds)),
     }
 }
 

@@ -3,9 +3,9 @@
 //!
 //! Must not know files.
 
-use super::{ADD_ONE, Shapes, transformer::matrix};
+use super::{Shapes, refused, transformer::matrix};
 use crate::architecture::VIDEO_ALONE;
-use ltx_nn::{NnError, Result};
+use ltx_nn::Result;
 use serde_json::{Value, json};
 
 const ROOT: &str = "model.diffusion_model.";
@@ -20,12 +20,12 @@ pub(super) fn section(shapes: &Shapes<'_>) -> Result<Value> {
     let [_, context] = matrix(shapes, &key("transformer_blocks.0.attn2.to_k.weight"))?;
     let [_, captions] = matrix(shapes, &key("caption_projection.linear_1.weight"))?;
     if !WIDTHS.contains(&dim) {
-        return Err(NnError::unsupported("no configuration is stated, and the width of the transformer", dim, ADD_ONE));
+        return Err(refused("the width of the transformer", dim));
     }
     let modulation = key("adaln_single.linear.weight");
     let rows = shapes.divided(&modulation, matrix(shapes, &modulation)?[0], dim)?;
     if rows != 6 {
-        return Err(NnError::unsupported("no configuration is stated, and the number of AdaLN rows", rows, ADD_ONE));
+        return Err(refused("the number of AdaLN rows", rows));
     }
     Ok(json!({
         "_class_name": VIDEO_ALONE,

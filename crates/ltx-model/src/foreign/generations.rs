@@ -5,8 +5,11 @@
 //! Must not know files.
 
 use super::{Foreign, Signs, TAKE_LTX_23};
-use crate::architecture::{Family, KEYFRAMES, VIDEO_ALONE};
-use ltx_types::version_numbers;
+use crate::{
+    architecture::{Family, KEYFRAMES, VIDEO_ALONE},
+    transformer::TransformerConfig,
+};
+use ltx_types::{MODEL_VERSION, version_numbers};
 use serde_json::Value;
 
 /// The generations whose autoencoder has other blocks.
@@ -42,6 +45,15 @@ pub(super) fn later(version: Option<&str>) -> Option<String> {
     }
 }
 
+/// Whether a version that can be read is one of a family's.
+pub(super) fn is_version_of(stated: &str, family: Family) -> bool {
+    match Stated::of(Some(stated)) {
+        Some(Stated::Runs(found)) => found == family,
+        Some(Stated::Other(_)) => false,
+        None => true,
+    }
+}
+
 /// What a file of LTX is that is of a generation which does not run here, or of another than it states.
 pub(super) fn other(signs: &Signs<'_>) -> Option<Foreign> {
     let part = part(signs)?;
@@ -53,6 +65,13 @@ pub(super) fn other(signs: &Signs<'_>) -> Option<Foreign> {
         return named(OLDER, sign);
     }
     contradicted(signs)
+}
+
+/// Whether a section `transformer` is a whole one: of the file of a transformer, with its class, or one by which a transformer could be
+/// built. One of the text connectors alone may leave out what is the transformer's.
+fn is_whole(signs: &Signs<'_>, section: &Value) -> bool {
+    let of_a_transformer = || signs.keys.has_prefix(&format!("{MODEL}transformer_blocks."));
+    section.get("_class_name").is_some() && (of_a_transformer() || TransformerConfig::from_json(section).is_ok())
 }
 
 /// What the keys are of, where they are of LTX.
@@ -69,7 +88,7 @@ fn part(signs: &Signs<'_>) -> Option<&'static str> {
 }
 
 fn stated_version(signs: &Signs<'_>) -> String {
-    format!("its model_version is {}", signs.version.unwrap_or_default())
+    format!("its {MODEL_VERSION} is {}", signs.version.unwrap_or_default())
 }
 
 /// By what a file is of LTX-Video before 0.9.5: one list of blocks for both halves of the autoencoder, the modules of that list,
@@ -127,6 +146,16 @@ pub(super) fn contradicted(signs: &Signs<'_>) -> Option<Foreign> {
     let shown = marked.map(|sign| (Family::Ltx25, sign));
     let own = shown.or_else(|| stated.map(|family| (family, stated_version(signs))));
     let (family, sign) = own?;
+    if !is_whole(signs, section) {
+        let difference = family.contradiction(section)?;
+        return match configured.filter(|configured| *configured != family) {
+            Some(configured) => {
+                named(family, &sign, &format!("its configuration is that of {}: {difference}", configured.title()))
+            }
+            None if family == Family::Ltx23 => None,
+            None => named(family, &sign, &format!("its configuration is not that: {difference}")),
+        };
+    }
     match configured {
         // What is marked as LTX-2.5 may still state another version.
         Some(configured) if configured == family => match stated {

@@ -6,7 +6,7 @@
 mod generations;
 mod vendors;
 
-use crate::architecture::Keys;
+use crate::architecture::{Family, Keys};
 use serde_json::Value;
 
 /// What there is to tell a file by.
@@ -15,7 +15,7 @@ pub struct Signs<'a> {
     pub keys: &'a dyn Keys,
     /// Its configuration, if it states one.
     pub config: Option<&'a Value>,
-    /// Its `model_version`, if it states one.
+    /// Its version ([`ltx_types::MODEL_VERSION`]), if it states one.
     pub version: Option<&'a str>,
     /// The architecture that a GGUF file names.
     pub architecture: Option<&'a str>,
@@ -88,6 +88,11 @@ impl Foreign {
     /// each alone, where it states all of that itself.
     pub fn of_contradiction(signs: &Signs<'_>) -> Option<Self> {
         generations::contradicted(signs)
+    }
+
+    /// Whether a version that is stated is one of a family's; one that cannot be read is any's.
+    pub fn is_version_of(stated: &str, family: Family) -> bool {
+        generations::is_version_of(stated, family)
     }
 
     /// What the class of a diffusers component or pipeline says it is.

@@ -119,6 +119,41 @@ fn what_a_file_states_to_be_and_its_configuration_is_not_names_it() {
 }
 
 #[test]
+fn a_section_of_connectors_may_leave_out_what_is_the_transformers() {
+    let keys =
+        ["video_embeddings_connector.learnable_registers", "text_embedding_projection.video_aggregate_embed.weight"];
+    let keys = Few(keys.map(|key| (format!("model.diffusion_model.{key}"), vec![128, 4096])).into());
+    let found = |version: &str, section: serde_json::Value| {
+        let config = serde_json::json!({ "transformer": section });
+        let signs = Signs { keys: &keys, config: Some(&config), version: Some(version), architecture: None };
+        Foreign::of(&signs).map(|found| format!("{} ({})", found.title, found.sign))
+    };
+    let part =
+        || serde_json::json!({"connector_num_layers": 2, "rope_type": "split", "caption_proj_before_connector": true});
+    let classed = || serde_json::json!({"_class_name": "AVTransformer3DModel", "rope_type": "split"});
+    for version in ["2.3.0", "2.5.0"] {
+        assert_eq!(found(version, part()), None, "{version}");
+        assert_eq!(found(version, classed()), None, "{version}");
+    }
+    let other = found("2.0.0", part()).unwrap();
+    assert!(other.contains("LTX-2 ") && other.contains("caption_proj_before_connector"), "{other}");
+    let other = found("2.5.0", serde_json::json!({"ff_bias": true, "connector_num_layers": 2})).unwrap();
+    assert!(other.contains("LTX-2.5") && other.contains("ff_bias"), "{other}");
+}
+
+#[test]
+fn a_version_is_one_familys_or_of_none_that_runs() {
+    for (version, family) in
+        [("2.3.1", Family::Ltx23), ("2.4", Family::Ltx23), ("0.9.7", Family::Ltxv098), ("2", Family::Ltx2)]
+    {
+        let fits = |of: &Family| Foreign::is_version_of(version, *of);
+        assert_eq!(Family::ALL.into_iter().filter(fits).collect::<Vec<_>>(), [family], "{version}");
+    }
+    assert!(Family::ALL.into_iter().all(|family| Foreign::is_version_of("final", family)));
+    assert!(!Family::ALL.into_iter().any(|family| Foreign::is_version_of("3.0", family)));
+}
+
+#[test]
 fn gguf_and_diffusers_name_themselves() {
     let keys = Few(BTreeMap::new());
     let signs = Signs { keys: &keys, config: None, version: None, architecture: Some("wan") };

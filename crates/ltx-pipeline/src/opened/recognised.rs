@@ -3,12 +3,16 @@
 //!
 //! Must not know how a model is loaded.
 
-use super::{Held, KeysOf, T5Files, TextFolder, versions::version_of};
+use super::{Held, KeysOf, T5Files, TextFolder, version::version_of};
 use crate::{PipelineError, Result};
 use ltx_model::{
+    architecture::Family,
     foreign::{Foreign, Signs},
+    part::Module,
+    transformer::Transformer,
     upsampler::UpsamplerConfig,
 };
+use ltx_types::model_version;
 use ltx_weights::{TensorSet, is_lora};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -30,6 +34,36 @@ pub(crate) fn foreign(tensors: &TensorSet) -> Option<Foreign> {
 pub(crate) fn refused(file: &Path, found: Foreign) -> PipelineError {
     let Foreign { title, sign, instead } = found;
     PipelineError::Foreign { file: file.to_owned(), title, sign, instead }
+}
+
+/// What files are together that are of another generation than their configuration, where one of them says so.
+pub(crate) fn contradicted(tensors: &TensorSet, config: &Value) -> Option<Foreign> {
+    let keys = &KeysOf(tensors);
+    Foreign::of_contradiction(&Signs { keys, config: Some(config), version: version_of(tensors), architecture: None })
+}
+
+/// What files with a transformer are, by their version and keys, where no configuration says it.
+pub(crate) fn named_without_configuration(tensors: &TensorSet) -> Option<PipelineError> {
+    let holder = tensors.files_with(Transformer::MARK).next()?;
+    let shown = Family::shown_by(&KeysOf(tensors));
+    let stated = version_of(tensors).and_then(model_version).map(|version| Family::of_version(Some(version)));
+    let family = if shown == Some(Family::Ltx25) { shown } else { stated.or(shown) };
+    let what = if tensors.has_prefix("vae.") { "checkpoint" } else { "transformer" };
+    Some(PipelineError::Foreign {
+        file: holder.to_owned(),
+        title: format!("{} {what} without a configuration", family?.title()),
+        sign: "its header has no entry config".to_owned(),
+        instead: "name an official file, or a .json, that states the configuration as a component",
+    })
+}
+
+/// Refuses files that are together of another generation than their configuration.
+///
+/// # Errors
+/// They are: what they are, and the file that holds the transformer.
+pub(super) fn check_generation(tensors: &TensorSet, config: &Value) -> Result<()> {
+    let holder = || tensors.files_with(Transformer::MARK).next().unwrap_or(tensors.path());
+    contradicted(tensors, config).map_or(Ok(()), |found| Err(refused(holder(), found)))
 }
 
 /// Opens several files; refuses each that is of another generation, layout or vendor, or a LoRA.

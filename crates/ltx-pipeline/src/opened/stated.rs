@@ -3,17 +3,14 @@
 //!
 //! Must not know what an entry decides, or how files are written.
 
+use super::version::version_of;
 use ltx_model::{
     part::Module,
-    transformer::Transformer,
     video_vae::{VideoDecoder, VideoEncoder},
 };
+use ltx_types::{MODEL_VERSION, VAE_VERSION};
 use ltx_weights::TensorSet;
 
-/// The version of the part that a file holds: sampling goes by the transformer's, the compression of images by the VAE's.
-pub(crate) const MODEL_VERSION: &str = "model_version";
-/// The version of the VAE in a file that holds a transformer of another version.
-const VAE_VERSION: &str = "vae.model_version";
 /// The text encoder that a checkpoint was trained with, as JSON.
 pub(crate) const GEMMA_SOURCE: &str = "gemma_source_checkpoint";
 
@@ -28,8 +25,7 @@ pub(crate) fn vae_version(tensors: &TensorSet) -> Option<&str> {
 
 /// Every such entry of the files, as one file states all of them.
 pub(crate) fn entries(tensors: &TensorSet) -> Vec<(&'static str, String)> {
-    let transformer = tensors.metadata_beside(Transformer::MARK, MODEL_VERSION);
-    let version = transformer.or_else(|| tensors.metadata(MODEL_VERSION));
+    let version = version_of(tensors);
     let vae = vae_version(tensors).filter(|vae| Some(*vae) != version);
     let stated = [(MODEL_VERSION, version), (VAE_VERSION, vae), (GEMMA_SOURCE, tensors.metadata(GEMMA_SOURCE))];
     stated.into_iter().filter_map(|(entry, value)| Some((entry, value?.to_owned()))).collect()

@@ -5,6 +5,7 @@
 
 use crate::{PipelineError, Result};
 use ltx_nn::NnError;
+use ltx_types::words;
 use serde_json::{Value, json};
 use std::{fs, io, path::Path};
 
@@ -47,10 +48,41 @@ const IDLE: [&str; 27] = [
 ];
 
 /// Words in the names of entries by which a prompt may get other tokens.
-const COUNTS: [&str; 13] = [
-    "add_", "alpha", "dropout", "kwargs", "lower", "merge", "normaliz", "prefix", "sampling", "split", "strip", "trim",
+const COUNTS: [&str; 28] = [
     "accent",
+    "accents",
+    "add",
+    "alpha",
+    "dropout",
+    "kwargs",
+    "lower",
+    "lowercase",
+    "lowercased",
+    "lstrip",
+    "merge",
+    "merges",
+    "normalise",
+    "normaliser",
+    "normalization",
+    "normalize",
+    "normalized",
+    "normalizer",
+    "prefix",
+    "prefixes",
+    "rstrip",
+    "sampling",
+    "split",
+    "splits",
+    "strip",
+    "stripped",
+    "trim",
+    "trimmed",
 ];
+
+/// Whether the name of an entry says that a prompt may get other tokens by it. Words count whole: `flower` is no `lower`.
+fn counts(entry: &str) -> bool {
+    words(entry).iter().any(|word| COUNTS.contains(&word.as_str()))
+}
 
 impl Settings {
     /// Entries that are supported with one value.
@@ -101,7 +133,7 @@ impl Settings {
                 Some((_, supported)) => return refused(supported.to_string()),
                 None if IDLE.contains(&entry.as_str()) => {}
                 None if entry.ends_with("_token") && !entry.starts_with("add_") => {}
-                None if COUNTS.iter().any(|word| entry.contains(word)) && *stated != Value::Bool(false) => {
+                None if counts(entry) && *stated != Value::Bool(false) => {
                     return refused(
                         "no entry of this name: whether it gives a prompt other tokens is not known here".into(),
                     );
@@ -172,7 +204,8 @@ mod tests {
             let said = ltx_types::sentence(&error);
             assert!(said.contains("tokenizer_config.json") && said.contains(entry), "{said}");
         }
-        let notes = check(Settings::Gemma, &json!({"mood": "calm", "sp_model_kwargs": {}})).unwrap();
-        assert!(notes.len() == 1 && notes[0].contains("mood"), "{notes:?}");
+        let entries = json!({"mood": "calm", "sp_model_kwargs": {}, "flower": 1, "trimester": 2, "address": "x"});
+        let notes = check(Settings::Gemma, &entries).unwrap();
+        assert!(notes.len() == 4 && notes.iter().any(|note| note.contains("mood")), "{notes:?}");
     }
 }

@@ -4,6 +4,7 @@
 //! Must not know what is done about an entry that is not known.
 
 use super::telling;
+use ltx_types::{MODEL_VERSION, VAE_VERSION};
 
 /// Entries that change nothing: names, beginnings of names, and why.
 struct Idle {
@@ -105,11 +106,8 @@ const IDLE: [Idle; 10] = [
         heads: &["sshs_", "ot_"],
         why: "a trainer's record; OneTrainer's configuration (ot_config), whose pairs have alpha tensors",
     },
-    Idle { names: &["model_version"], heads: &[], why: "read where versions are" },
+    Idle { names: &[MODEL_VERSION, VAE_VERSION], heads: &[], why: "read where versions are" },
 ];
-
-/// Beginnings of kohya's record of a training, of which only some entries say how much pairs count.
-const RECORDS: [&str; 1] = ["ss_"];
 
 /// Entries of checkpoints and text encoders that are read elsewhere.
 const READ: [&str; 5] =
@@ -126,11 +124,6 @@ const SAID: [&str; 4] = ["quant_format", "quant_mixed_hi_layers", "quant_source"
 pub(crate) fn is_idle(name: &str) -> bool {
     let begun = |idle: &Idle| idle.heads.iter().any(|head| name.starts_with(head)) && telling(name).is_none();
     IDLE.iter().any(|idle| idle.names.contains(&name) || begun(idle))
-}
-
-/// Whether an entry belongs to a trainer's record.
-pub(crate) fn is_of_a_record(name: &str) -> bool {
-    RECORDS.iter().any(|head| name.starts_with(head))
 }
 
 /// Whether an entry of a checkpoint or a text encoder is read elsewhere.
@@ -162,6 +155,7 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), all);
         assert!(READ.iter().chain(&SAID).all(|name| !is_idle(name)));
+        assert!(is_idle(MODEL_VERSION) && is_idle(VAE_VERSION));
         assert!(is_idle("modelspec.title") && !is_idle("modelspec.lora_scale"));
     }
 }

@@ -4,6 +4,7 @@
 //! Must not know what an entry that is read means.
 
 pub(crate) mod known;
+pub(crate) mod user;
 
 use crate::{
     Result, TensorSet, WeightsError,
@@ -11,39 +12,82 @@ use crate::{
     quantised::stems_of,
     vocabulary::{is_audio, is_duration, is_vision},
 };
+use ltx_types::words;
 use std::path::Path;
 
 /// Words in the name of an entry by which it may change what weights are.
-const COUNTS: [&str; 6] = ["alpha", "scale", "scaling", "strength", "multiplier", "rank"];
-/// Those by which the entry of a checkpoint may.
-const CONFIGURES: [&str; 4] = ["quant", "config", "rotation", "convrot"];
-/// Of those, the words of which 1 changes nothing.
-const FACTORS: [&str; 4] = ["scale", "scaling", "strength", "multiplier"];
+const COUNTS: [&str; 11] = [
+    "alpha",
+    "alphas",
+    "rank",
+    "ranks",
+    "scale",
+    "scales",
+    "scaling",
+    "strength",
+    "strengths",
+    "multiplier",
+    "multipliers",
+];
+/// Of those that count, the words of which 1 changes nothing.
+const FACTORS: [&str; 7] = ["scale", "scales", "scaling", "strength", "strengths", "multiplier", "multipliers"];
+/// What may stand in one word with those.
+const BEFORE_COUNTS: [&str; 2] = ["lora", "network"];
+/// Words by which the entry of a checkpoint may.
+const CONFIGURES: [&str; 15] = [
+    "quant",
+    "quants",
+    "quantize",
+    "quantized",
+    "quantizer",
+    "quantization",
+    "quantise",
+    "quantised",
+    "quantisation",
+    "config",
+    "configs",
+    "configuration",
+    "rotation",
+    "rotations",
+    "convrot",
+];
 /// The version of ggml's blocks that are read.
 const BLOCKS_VERSION: &str = "2";
 /// What is shown of an entry's text.
 const SHOWN: usize = 60;
 
-/// Whether a name says that the entry counts: the word by which it does.
+/// Whether a name says that the entry counts: the word by which it does. Words count whole: `upscaler` is no `scale`.
 pub(crate) fn telling(name: &str) -> Option<&'static str> {
-    let name = name.to_ascii_lowercase();
-    COUNTS.into_iter().find(|word| name.contains(word))
+    if user::sounds_only(name) {
+        return None;
+    }
+    let words = words(name);
+    COUNTS.into_iter().find(|count| words.iter().any(|word| is_word(word, count)))
+}
+
+/// Whether a word of a name is one of those that count, alone or behind what it counts for: `lorascale`.
+fn is_word(word: &str, count: &str) -> bool {
+    let bare = BEFORE_COUNTS.iter().find_map(|head| word.strip_prefix(head)).unwrap_or(word);
+    word == count || bare == count
+}
+
+/// Whether a name says that a product is multiplied by what it states: a factor of 1 changes nothing.
+pub(crate) fn is_factor(name: &str) -> bool {
+    let words = words(name);
+    let any = |counts: &[&str]| counts.iter().any(|count| words.iter().any(|word| is_word(word, count)));
+    any(&FACTORS) && !any(&["alpha", "alphas"])
 }
 
 fn configures(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    CONFIGURES.iter().any(|word| name.contains(word))
+    let is_set = || words(name).iter().any(|word| CONFIGURES.contains(&word.as_str()));
+    !user::is_for_people(name) && !user::is_of_data(name) && is_set()
 }
 
 /// Whether an entry states nothing, or a factor of 1.
 pub(crate) fn says_nothing(name: &str, text: &str) -> bool {
     let text = text.trim();
     let lower = text.to_ascii_lowercase();
-    let factor = || {
-        let name = name.to_ascii_lowercase();
-        FACTORS.iter().any(|word| name.contains(word)) && !name.contains("alpha") && text.parse() == Ok(1.0)
-    };
-    ["", "none", "null", "false", "{}", "[]"].contains(&lower.as_str()) || factor()
+    ["", "none", "null", "false", "{}", "[]"].contains(&lower.as_str()) || (is_factor(name) && text.parse() == Ok(1.0))
 }
 
 /// An entry's text as it is shown.
@@ -153,10 +197,20 @@ mod tests {
 
     #[test]
     fn a_name_tells_whether_its_entry_counts() {
-        for name in ["lora_scale", "LoRA_alpha", "networkAlphas", "strength", "Rank"] {
+        for name in
+            ["lora_scale", "LoRA_alpha", "networkAlphas", "strength", "Rank", "lora.scale", "a-rank", "lorascale"]
+        {
             assert!(telling(name).is_some(), "{name}");
         }
-        assert!(["format", "trigger_word", "model_version"].iter().all(|name| telling(name).is_none()));
+        for name in ["upscaler_version", "frank_x", "grayscale", "prankster", "scale_note", "format", "model_version"] {
+            assert!(telling(name).is_none(), "{name}");
+        }
+        for name in ["quantization_config", "transformerConfig", "quant", "convrot_groupsize"] {
+            assert!(configures(name), "{name}");
+        }
+        for name in ["quantstack_note", "quantum", "quantity", "quant_description", "dataset_config", "reconfigured"] {
+            assert!(!configures(name), "{name}");
+        }
         assert!(says_nothing("scale", "1.0") && says_nothing("alpha", "") && says_nothing("strength", "None"));
         assert!(!says_nothing("alpha", "1") && !says_nothing("scale", "0.5") && !says_nothing("rank", "1"));
     }

@@ -17,7 +17,7 @@ use crate::{
 };
 use candle_core::DType;
 use ltx_nn::{Compute, Weights, matrix::LowRank};
-use ltx_types::model_version;
+use ltx_types::{MODEL_VERSION, model_version};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -140,9 +140,8 @@ impl LoraFile {
 
     /// A note, where the file was made for another version than the model's transformer states.
     pub(super) fn of_another_version(&self, model: &TensorSet) -> Option<String> {
-        const ENTRY: &str = "model_version";
-        let own = self.tensors.metadata(ENTRY)?;
-        let model = model.metadata_beside(&format!("{TRANSFORMER}transformer_blocks."), ENTRY)?;
+        let own = self.tensors.metadata(MODEL_VERSION)?;
+        let model = model.metadata_beside(&format!("{TRANSFORMER}transformer_blocks."), MODEL_VERSION)?;
         (model_version(own)? != model_version(model)?)
             .then(|| format!("made for version {own}; the model's is {model}, whose layers it fits"))
     }

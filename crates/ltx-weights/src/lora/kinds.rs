@@ -2,6 +2,11 @@
 //!
 //! Must not know files.
 
+use crate::entries::{known, user};
+use ltx_types::words;
+use regex::Regex;
+use std::sync::LazyLock;
+
 /// Parts of a tensor's name between dots, and what they are of.
 const TENSORS: [(&str, &str); 41] = [
     ("dora_scale", "a magnitude of DoRA"),
@@ -96,35 +101,52 @@ pub(super) fn named(word: &str) -> Option<&'static str> {
     NAMED.iter().find(|(name, _)| name.eq_ignore_ascii_case(word)).map(|(_, kind)| *kind)
 }
 
-/// Beginnings of entries by which an IC-LoRA is known: scales of its reference, or the transfer of HDR frames that it is given.
-const REFERENCES: [&str; 7] =
-    ["reference_", "hdr_transform", "use_hdr_transform", "ic_lora", "ic-lora", "iclora", "in_context"];
+/// Beginnings of the names of entries by which an IC-LoRA is known, word by word: scales of its reference, or the transfer of HDR
+/// frames that it is given.
+const REFERENCES: [&[&str]; 3] = [&["hdr", "transform"], &["use", "hdr", "transform"], &["in", "context"]];
+/// The first of several words.
+const REFERENCE: &str = "reference";
 /// The end of such entries, whatever stands before it.
-const REFERENCE_END: &str = "downscale_factor";
-/// Entries that are for people, and may name what the file is not.
-const FOR_PEOPLE: [&str; 5] = ["description", "comment", "usage_hint", "license", "tags"];
+const REFERENCE_END: [&str; 2] = ["downscale", "factor"];
+/// The kind itself, wherever a name has it.
+const IC_LORA: [&[&str]; 3] = [&["ic", "lora"], &["iclora"], &["in", "context", "lora"]];
 /// The longest text that is the name of a kind.
 const KIND: usize = 120;
 
-/// Whether an entry's name is of an IC-LoRA's.
+/// The kind in a text: words of their own, or of a name in camel case, so that "cinematic LoRA" is none.
+static IN_A_TEXT: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    let between = r"[-_. ]*";
+    let first = format!(r"(?:(?:^|\P{{L}})(?i:ic|in{between}context)|\p{{Ll}}(?:Ic|In{between}[Cc]ontext))");
+    Regex::new(&format!(r"{first}{between}(?i:loras?)(?:$|\P{{Ll}})")).ok()
+});
+
+/// Whether an entry's name is of an IC-LoRA's. What people wrote about a reference is none.
 pub(super) fn is_reference(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    name.ends_with(REFERENCE_END) || REFERENCES.iter().any(|mark| name.starts_with(mark))
+    let words = words(name);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let begun = REFERENCES.iter().any(|mark| words.starts_with(mark)) || matches!(words[..], [REFERENCE, _, ..]);
+    let named = IC_LORA.iter().any(|kind| words.windows(kind.len()).any(|found| found == *kind));
+    (begun || named || words.ends_with(&REFERENCE_END)) && !user::is_for_people(name)
 }
 
 /// The first entry of a header by which an IC-LoRA is known, and what it states: its name, where it is not switched off, or a
 /// value that names the kind.
 pub(super) fn reference<'a>(mut entries: impl Iterator<Item = (&'a str, &'a str)>) -> Option<(&'a str, &'a str)> {
-    let is_off = |text: &str| ["", "false", "none", "null"].contains(&text.trim().to_ascii_lowercase().as_str());
-    let names_it = |text: &str| {
-        let words = text.to_ascii_lowercase().replace(['_', ' '], "-");
-        text.len() <= KIND
-            && (words.contains("ic-lora") || words.contains("iclora") || words.contains("in-context-lora"))
+    let is_off = |text: &str| {
+        ["", "0", "no", "off", "false", "none", "null"].contains(&text.trim().to_ascii_lowercase().as_str())
     };
+    // Of what changes nothing, one entry says what a file is.
+    let states =
+        |name: &str| !user::is_no_statement(name) && (name == "modelspec.architecture" || !known::is_idle(name));
     entries.find(|(name, text)| match is_reference(name) {
         true => !is_off(text),
-        false => !FOR_PEOPLE.iter().any(|word| name.ends_with(word)) && names_it(text),
+        false => states(name) && names_ic_lora(text),
     })
+}
+
+/// Whether a short text names the kind.
+fn names_ic_lora(text: &str) -> bool {
+    text.len() <= KIND && IN_A_TEXT.as_ref().is_some_and(|kind| kind.is_match(text))
 }
 
 #[cfg(test)]
@@ -164,6 +186,16 @@ mod tests {
             ("use_hdr_transform", "true"),
             ("modelspec.architecture", "ltx2/ic-lora"),
             ("model_type", "IC_LoRA"),
+            ("model_type", "ltx2-ic-lora-v1"),
+            ("adapter", "ICLoraPipeline"),
+            ("kind", "LtxIcLora"),
+            ("kind", "an in-context LoRA"),
+            ("kind", "two IC LoRAs, merged"),
+            ("is_ic_lora", "true"),
+            ("useICLoRA", "1"),
+            ("in_context_scale", "2"),
+            ("referenceDownscaleFactor", "2"),
+            ("ss_reference_downscale_factor", "2"),
         ] {
             assert_eq!(reference([("format", "pt"), (entry, text)].into_iter()), Some((entry, text)));
         }
@@ -174,6 +206,23 @@ mod tests {
             ("ic_lora", "False"),
             ("modelspec.architecture", "ltx2/lora"),
             ("modelspec.description", "no IC-LoRA"),
+            ("modelspec.title", "IC-LoRA of mine"),
+            ("ss_output_name", "my_ic_lora"),
+            ("ss_tag_frequency", r#"{"a": {"ic-lora": 3}}"#),
+            ("base", "cinematic_lora_v1"),
+            ("base", "Static LoRA"),
+            ("kind", "Dynamic LoRA"),
+            ("kind", "MagIC-LoRA"),
+            ("kind", "epicLora"),
+            ("kind", "panoramic.lora"),
+            ("kind", "within context loras"),
+            ("kind", "IC-LoRax"),
+            ("kind", "ic-loranger"),
+            ("magic_lora", "yes"),
+            ("cinematicLora", "yes"),
+            ("reference_paper", "arXiv 2501"),
+            ("reference", "a book"),
+            ("is_ic_lora", "0"),
         ] {
             assert_eq!(reference([("format", "pt"), (entry, text)].into_iter()), None, "{entry}");
         }

@@ -71,6 +71,34 @@ const OF_CONNECTORS: [(&str, &str); 6] = [
     ("audio_text_proj_in", "text_embedding_projection.audio_aggregate_embed"),
 ];
 
+/// Words of the names of layers that have underscores of their own, the audio stream's aside.
+const COMPOUNDS: [&str; 24] = [
+    "adaln_single",
+    "aggregate_embed",
+    "caption_projection",
+    "linear_1",
+    "linear_2",
+    "patchify_proj",
+    "proj_in",
+    "proj_out",
+    "prompt_adaln",
+    "prompt_adaln_single",
+    "text_embedding_projection",
+    "time_embed",
+    "timestep_embedder",
+    "to_gate_logits",
+    "to_k",
+    "to_out",
+    "to_q",
+    "to_v",
+    "transformer_1d_blocks",
+    "transformer_blocks",
+    "video_aggregate_embed",
+    "video_connector",
+    "video_embeddings_connector",
+    "video_text_proj_in",
+];
+
 /// A part of diffusers' pipeline that pairs may belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Component {
@@ -193,6 +221,32 @@ pub(super) fn underscored(key: &str) -> impl Iterator<Item = String> {
     layers(key).into_iter().map(|name| name.replace('.', "_"))
 }
 
+/// The official key of a layer whose name has underscores for dots, as far as the vocabulary of published files tells it. A name of the
+/// audio stream stays as it is.
+pub(super) fn spelt_out(underscored: &str) -> String {
+    if is_of_audio(underscored) {
+        return underscored.to_owned();
+    }
+    let (mut name, mut rest) = (String::new(), underscored);
+    while !rest.is_empty() {
+        let begins =
+            |word: &&&str| rest.strip_prefix(**word).is_some_and(|behind| behind.is_empty() || behind.starts_with('_'));
+        let compound = COMPOUNDS.iter().filter(begins).max_by_key(|word| word.len());
+        let length = compound.map_or_else(|| rest.find('_').unwrap_or(rest.len()), |word| word.len());
+        let (word, behind) = rest.split_at(length);
+        if !name.is_empty() {
+            name.push('.');
+        }
+        name.push_str(word);
+        rest = behind.strip_prefix('_').unwrap_or(behind);
+    }
+    let of_connectors = begun(&name, &OF_CONNECTORS).is_some();
+    let name = if of_connectors { format!("{CONNECTORS}{name}") } else { name };
+    match named(&name).target {
+        Target::Key(key) | Target::Underscored(key) => key,
+    }
+}
+
 /// Whether a weight is of the audio stream, by its official name or by one that no weight of the model has.
 pub(super) fn is_of_audio(target: &str) -> bool {
     is_audio(target) || target.contains("av_cross_attn")
@@ -278,6 +332,28 @@ mod tests {
             let audio = ["audio", "av_cross"].iter().any(|mark| theirs.contains(mark));
             assert_eq!(is_of_audio(&key), audio, "{theirs}");
         }
+    }
+
+    #[test]
+    fn names_with_underscores_are_spelt_out_as_published_files_have_them() {
+        for list in ["ltx-2.3-22b", "ltx-2-19b"] {
+            let file = ltx_testkit::tiny(&format!("../facts/{list}.manifest.json"));
+            let keys: std::collections::BTreeMap<String, serde_json::Value> =
+                serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+            let is_matrix = |shape: &serde_json::Value| shape[1].as_array().is_some_and(|shape| shape.len() == 2);
+            let video = |key: &str| !key.contains("vae.") && key.ends_with(".weight") && !is_of_audio(key);
+            let matrices: Vec<_> = keys.iter().filter(|(key, shape)| video(key) && is_matrix(shape)).collect();
+            assert!(matrices.len() > 10, "{list}");
+            for (key, _) in matrices {
+                let key = key.split('{').map(|part| part.split_once('}').map_or(part, |(_, rest)| rest));
+                let key = key.collect::<Vec<_>>().join("7");
+                for name in underscored(&key) {
+                    assert_eq!(spelt_out(&name), key, "{name}");
+                }
+            }
+        }
+        assert_eq!(spelt_out("some_layer_0"), "some.layer.0.weight");
+        assert_eq!(spelt_out("av_ca_video_scale_shift"), "av_ca_video_scale_shift");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use super::{
     LoraProblem,
-    file::LoraFile,
+    file::{LoraFile, Pair},
     kinds,
     names::{self, Role, Target, is_of_audio},
 };
@@ -136,6 +136,14 @@ pub struct LoraAlone {
     pub notes: Vec<String>,
 }
 
+/// A name with underscores, and the official key that it stands for.
+fn spelling(pair: &Pair) -> Option<(&str, String)> {
+    match &pair.target {
+        Target::Key(_) => None,
+        Target::Underscored(name) => Some((name, names::spelt_out(name))),
+    }
+}
+
 /// The account of a LoRA file alone. `None` if nothing in the file is of a LoRA.
 ///
 /// # Errors
@@ -148,21 +156,29 @@ pub fn lora_report(path: &Path) -> Result<Option<LoraAlone>> {
     };
     let mut report = LoadReport { total: file.total(), audio: file.audio, ..LoadReport::default() };
     let mut problems = file.problems.clone();
-    problems.extend(file.unmatched(|_| None));
+    // Beside a model its keys tell what underscores stand for.
+    let spelt_out: BTreeMap<&str, String> = file.pairs.iter().filter_map(spelling).collect();
+    let official = |pair: &Pair| match &pair.target {
+        Target::Key(key) => key.clone(),
+        Target::Underscored(name) => spelt_out.get(name.as_str()).unwrap_or(name).clone(),
+    };
+    problems.extend(file.unmatched(|pair| match &pair.target {
+        Target::Key(_) => None,
+        Target::Underscored(name) => spelt_out.get(name.as_str()).map(String::as_str),
+    }));
     let mut ranks = (usize::MAX, 0);
     let mut weights = BTreeMap::new();
     for pair in &file.pairs {
-        let (Target::Key(target) | Target::Underscored(target)) = &pair.target;
-        if is_of_audio(target) {
+        let target = official(pair);
+        if is_of_audio(&target) {
             report.audio += file.size(pair);
             continue;
         }
-        let weight = names::underscored(target).next().unwrap_or_else(|| target.clone());
-        if let Some(other) = weights.insert(weight, &pair.down) {
+        if let Some(other) = weights.insert(target.clone(), &pair.down) {
             problems.push(LoraProblem::Twice { key: pair.down.clone(), other: other.clone() });
         }
         *report.used.entry(Part::LoraPairs).or_default() += file.size(pair);
-        match file.rank(pair, None).and_then(|rank| file.scale(pair, rank, None).map(|_| rank)) {
+        match file.rank(pair, None).and_then(|rank| file.scale(pair, rank, Some(&target)).map(|_| rank)) {
             Ok(rank) => ranks = (ranks.0.min(rank), ranks.1.max(rank)),
             Err(problem) => problems.push(problem),
         }

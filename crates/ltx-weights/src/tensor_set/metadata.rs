@@ -2,7 +2,7 @@
 //!
 //! Must not know what an entry means.
 
-use super::TensorSet;
+use super::{Said, TensorSet};
 use crate::{GgufFault, Result, WeightsError, entries::shown, weight_file::WeightFile};
 use ltx_types::json::{Contradiction, joined};
 use serde_json::Value;
@@ -27,11 +27,15 @@ impl TensorSet {
         file.metadata(entry).or_else(|| self.said(entry))
     }
 
-    /// The same, with a metadata entry that is said elsewhere than in a header: it counts for those files that do not state it. What
-    /// was said first stays.
+    /// The same, with a metadata entry that is said elsewhere than in a file: it counts for those files that do not state it. What was said
+    /// first stays.
     #[must_use]
-    pub fn saying(mut self, entry: &str, value: &str) -> Self {
-        self.said.entry(entry.to_owned()).or_insert_with(|| value.to_owned());
+    pub fn saying(self, entry: &str, value: &str) -> Self {
+        self.said_by(entry, value, None)
+    }
+
+    fn said_by(mut self, entry: &str, value: &str, by: Option<PathBuf>) -> Self {
+        self.said.entry(entry.to_owned()).or_insert_with(|| Said { text: value.to_owned(), by });
         self
     }
 
@@ -49,7 +53,7 @@ impl TensorSet {
                 out += 1;
                 self.agrees(entry, &value, &file)?;
                 let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                self = if value.is_null() { self } else { self.saying(entry, &text) };
+                self = if value.is_null() { self } else { self.said_by(entry, &text, Some(file.clone())) };
             }
             // One that states nothing else is no configuration.
             if out == 0 || config.as_object().is_some_and(|sections| !sections.is_empty()) {
@@ -61,14 +65,14 @@ impl TensorSet {
 
     /// Refuses a value of an entry, stated in `second`, that a header, or what was said before, contradicts.
     fn agrees(&self, entry: &str, value: &Value, second: &Path) -> Result<()> {
-        let headers = self.files.iter().filter_map(|file| Some((&file.path, file.metadata(entry)?)));
-        for (first, text) in headers.chain(self.said(entry).map(|text| (&self.path, text))) {
+        let headers = self.files.iter().filter_map(|file| Some((file.path.as_path(), file.metadata(entry)?)));
+        for (first, text) in headers.chain(self.said_where(entry)) {
             let words = || Value::String(text.to_owned());
             let stated =
                 if value.is_string() { words() } else { serde_json::from_str(text).unwrap_or_else(|_| words()) };
             let under = |value: Value| Value::Object([(entry.to_owned(), value)].into_iter().collect());
             joined(&mut under(stated), under(value.clone())).map_err(|contradiction| WeightsError::ConfigsDiffer {
-                first: first.clone(),
+                first: first.to_owned(),
                 second: second.to_owned(),
                 contradiction: Box::new(contradiction),
             })?;
@@ -77,7 +81,18 @@ impl TensorSet {
     }
 
     fn said(&self, entry: &str) -> Option<&str> {
-        self.said.get(entry).map(String::as_str)
+        self.said.get(entry).map(|said| said.text.as_str())
+    }
+
+    /// What is said elsewhere than in a header, and by which file; by the first of all where none says it.
+    fn said_where(&self, entry: &str) -> Option<(&Path, &str)> {
+        let said = self.said.get(entry)?;
+        Some((said.by.as_deref().unwrap_or(&self.path), said.text.as_str()))
+    }
+
+    /// The file of configuration that says an entry for the files that do not state it.
+    pub fn says(&self, entry: &str) -> Option<&Path> {
+        self.said.get(entry)?.by.as_deref()
     }
 
     /// What each file states under an entry, in their order; what a language model sees images with does not speak for it.
@@ -125,7 +140,7 @@ impl TensorSet {
         let mut stated: Vec<_> =
             self.speaking().filter_map(|file| Some((file.path.clone(), file.metadata(entry)?))).collect();
         if stated.is_empty() {
-            stated.extend(self.said(entry).map(|text| (self.path.clone(), text)));
+            stated.extend(self.said_where(entry).map(|(file, text)| (file.to_owned(), text)));
         }
         let parsed = stated.into_iter().map(|(file, text)| match serde_json::from_str(text) {
             Ok(value) => Ok((file, value)),
@@ -236,20 +251,28 @@ impl TensorSet {
 
 /// Configurations of one model joined, each with the file that states it.
 fn join_all(all: impl Iterator<Item = Result<(PathBuf, Value)>>) -> Result<Option<Value>> {
-    let mut found: Option<(PathBuf, Value)> = None;
+    let mut found: Option<Value> = None;
+    let mut before: Vec<(PathBuf, Value)> = Vec::new();
     for config in all {
         let (file, config) = config?;
-        let Some((first, so_far)) = &mut found else {
-            found = Some((file, config));
-            continue;
-        };
-        joined(so_far, config).map_err(|contradiction| WeightsError::ConfigsDiffer {
-            first: first.clone(),
-            second: file,
-            contradiction: Box::new(contradiction),
+        let so_far = found.get_or_insert(Value::Null);
+        joined(so_far, config.clone()).map_err(|contradiction| {
+            let stating = before.iter().find(|(_, earlier)| states(earlier, &contradiction.entry));
+            let first = stating.or(before.first()).map_or(&file, |(first, _)| first).clone();
+            WeightsError::ConfigsDiffer { first, second: file.clone(), contradiction: Box::new(contradiction) }
         })?;
+        before.push((file, config));
     }
-    Ok(found.map(|(_, config)| config))
+    Ok(found)
+}
+
+/// Whether a configuration states an entry: its name, sections before it, dots between them.
+fn states(config: &Value, entry: &str) -> bool {
+    let stated = |value: &Value| !value.is_null();
+    config.get(entry).is_some_and(stated)
+        || entry
+            .match_indices('.')
+            .any(|(at, _)| config.get(&entry[..at]).is_some_and(|section| states(section, &entry[at + 1..])))
 }
 
 /// Whether two texts of one entry are the same text, or the same number.

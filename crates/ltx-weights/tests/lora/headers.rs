@@ -75,6 +75,26 @@ fn alpha_counts_wherever_it_is_stated() {
             ],
             [1.0, 1.0],
         ),
+        // What people wrote, and what a training was fed with.
+        (
+            vec![
+                ("name", "cinematic_lora_v1"),
+                ("kind", "Dynamic LoRA"),
+                ("modelspec.title", "Static LoRA, like an IC-LoRA"),
+                ("ss_output_name", "ic_lora"),
+                ("ss_tag_frequency", r#"{"10_ic-lora": {"scale": 3, "r": 1, "alpha": 2}}"#),
+                ("ss_dataset_dirs", r#"{"alpha": {"n_repeats": 10}}"#),
+                ("ss_reg_dataset_dirs", r#"{"rank": {"n_repeats": 10}}"#),
+                ("ss_bucket_info", r#"{"buckets": {"0": {"scale": 3}}}"#),
+                ("ss_datasets", r#"{"strength": {"multiplier": 3}}"#),
+                ("captions", r#"{"1.mp4": {"scale": 2}}"#),
+                ("upscaler_version", "2"),
+                ("frank_x", "y"),
+                ("scale_note", "0.8 is best"),
+                ("ss_network_args", r#"{"rescaled": "True", "algo": "lora"}"#),
+            ],
+            [1.0, 1.0],
+        ),
         (vec![("lora_alpha", "16"), ("r", "4")], [4.0, 4.0]),
         (vec![("lora_alpha", "16"), ("rank", "4"), ("use_rslora", "True")], [8.0, 8.0]),
         (

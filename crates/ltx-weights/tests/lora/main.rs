@@ -106,6 +106,30 @@ fn a_pair_that_stands_there_by_two_names_is_refused_with_both() {
 }
 
 #[test]
+fn names_with_underscores_are_judged_alone_as_beside_the_model() {
+    let kohya = |(key, entry): (String, Entry)| match key.split_once(".lora_") {
+        Some((layer, end)) => (format!("lora_unet_{}.lora_{end}", layer.replace('.', "_")), entry),
+        None => (key, entry),
+    };
+    for (config, fine) in [
+        (r#"{"r": 4, "lora_alpha": 8, "alpha_pattern": {"transformer_blocks.0.attn1.to_q": 1}}"#, true),
+        (r#"{"r": 8, "lora_alpha": 8, "rank_pattern": {"to_q": 4}}"#, true),
+        (r#"{"r": 8, "lora_alpha": 8, "rank_pattern": {"transformer_blocks\\.\\d+\\.attn1\\.to_[qk]": 4}}"#, true),
+        (
+            r#"{"r": 8, "lora_alpha": 8, "rank_pattern": {"^diffusion_model.transformer_blocks.0.attn1.to_q": 4}}"#,
+            false,
+        ),
+        (r#"{"r": 4, "lora_alpha": 8, "alpha_pattern": {"nosuch.layer": 1}}"#, false),
+    ] {
+        let entries: Entries = pairs("").into_iter().map(kohya).collect();
+        let dressed = Dressed::of(&entries, &[(ADAPTER, config)], LoraStrengths::both(1.0));
+        let alone = lora_report(&dressed.file()).unwrap().unwrap().report.to_string();
+        let beside = dressed.account().0;
+        assert_eq!((alone.is_empty(), beside.is_empty()), (fine, fine), "{config}: {alone} {beside}");
+    }
+}
+
+#[test]
 fn pefts_own_configuration_lies_beside_the_file() {
     let dressed = |config: Option<&str>| {
         Dressed::with(|folder| {

@@ -113,6 +113,48 @@ fn the_manifests_version_counts_where_no_file_states_one_and_by_path_the_familys
 }
 
 #[test]
+fn a_vae_without_a_version_is_of_the_checkpoints() {
+    let folder = scratch();
+    let file = |name: &str, version: Option<&str>| {
+        let mut file = File::read(repository(&format!("models/tiny-2.5/ltx-2.5-tiny-{name}.safetensors")));
+        assert!(file.metadata.remove("model_version").is_some());
+        file.metadata.extend(version.map(|version| ("model_version".to_owned(), version.into())));
+        let path = folder.path().join(format!("{name}.safetensors"));
+        fs::write(&path, file.to_bytes()).unwrap();
+        path
+    };
+    let transformer = file("transformer", Some("2.5.0"));
+    let encoder = repository("models/tiny-2.5/gemma4-tiny-with-proj.safetensors");
+    let request = good().without("models-dir").with("model", transformer.display()).with("schedule", "distilled");
+    let request = request.with("text-encoder", encoder.display());
+    for (version, image_crf) in [(None, 18), (Some("final"), 18), (Some("2.3.0"), 33)] {
+        let vae = file("video-vae-conv", version);
+        assert_eq!(summary(request.clone().with("component", vae.display()))["image_crf"], image_crf, "{version:?}");
+    }
+}
+
+#[test]
+fn a_manifest_whose_version_is_another_familys_is_refused() {
+    let manifest = fs::read_to_string(repository("models/ltx-2.3-tiny.toml")).unwrap();
+    for (version, fine) in [("2.4.1", true), ("mine", true), ("2.5.0", false), ("0.9.8", false), ("3.0", false)] {
+        let folder = scratch();
+        for part in ["tiny", "tiny-2.5"] {
+            std::os::unix::fs::symlink(repository("models").join(part), folder.path().join(part)).unwrap();
+        }
+        let other = manifest.replace("version = \"2.3.0\"", &format!("version = \"{version}\""));
+        assert!(other.contains(version));
+        fs::write(folder.path().join("model.toml"), other).unwrap();
+        let request = good().with("models-dir", folder.path().display());
+        if fine {
+            summary(request);
+        } else {
+            let told = refused(request);
+            assert!(told.contains("manifest states the version") && told.contains(version), "{told}");
+        }
+    }
+}
+
+#[test]
 fn a_flow_by_name_has_its_authors_stages_and_size_by_path_as_by_manifest() {
     let by_path = good().without("models-dir").without("width").without("height").with("model", checkpoint());
     let by_path = by_path.with("text-encoder", gemma()).with("frames", 1);

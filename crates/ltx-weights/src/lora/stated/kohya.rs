@@ -4,12 +4,18 @@
 //! Must not know tensors.
 
 use super::json::Json;
-use crate::lora::{kinds, problem::LoraProblem};
+use crate::{
+    entries,
+    lora::{kinds, problem::LoraProblem},
+};
+use ltx_types::words;
 
 /// Algorithms of LyCORIS whose files hold plain pairs.
 const PAIRS: [&str; 6] = ["lora", "locon", "dylora", "lora_fa", "lierla", "loraplus"];
 /// Sizes of convolutions, which the models here have none of in their layers.
 const OF_CONVOLUTIONS: [&str; 2] = ["conv_dim", "conv_alpha"];
+/// Words in the names of arguments that give layers sizes of their own.
+const SIZES: [&str; 6] = ["dim", "dims", "alpha", "alphas", "rank", "ranks"];
 
 /// Sizes that the header states for every pair.
 #[derive(Debug, Default)]
@@ -55,7 +61,9 @@ impl Kohya {
             }
         }
         if let Some(text) = module {
-            let words = text.split(|c: char| !c.is_ascii_alphanumeric());
+            // What stands before the module's own name is where somebody put it.
+            let own = text.strip_suffix(".py").unwrap_or(text).rsplit(['.', '/', '\\']).next().unwrap_or(text);
+            let words = own.split(|c: char| !c.is_ascii_alphanumeric());
             if let Some(kind) = words.filter(|word| *word != "full").find_map(kinds::named) {
                 refuse("ss_network_module", text, not_read(kind));
             }
@@ -94,14 +102,14 @@ impl Kohya {
                 None => Some("expected true or false".to_owned()),
             },
             name if OF_CONVOLUTIONS.contains(&name) => None,
-            name if is_factor(name) && !value.is_empty() && value.number() != Some(1.0) => {
+            name if is_factor(name) && value.number().is_some_and(|factor| factor != 1.0) => {
                 Some("an argument that is not known here, and its name says how much the pairs count".to_owned())
             }
             // block_dims, block_alphas, reg_dims, network_reg_alphas, …_dim of single layers.
             name => {
-                self.by_layer |= !value.is_empty()
-                    && ["dim", "alpha", "rank"].iter().any(|word| name.contains(word))
-                    && !name.contains("dropout");
+                let words = words(name);
+                let has = |word: &&str| words.iter().any(|found| found == word);
+                self.by_layer |= !value.is_empty() && SIZES.iter().any(has) && !has(&"dropout");
                 None
             }
         }
@@ -125,9 +133,8 @@ impl Kohya {
 
 /// Whether an argument's name says that pairs are multiplied by it; what scales training is none.
 fn is_factor(name: &str) -> bool {
-    let training = ["dropout", "norm", "lr", "use_scalar"];
-    ["scale", "scaling", "strength", "multiplier"].iter().any(|word| name.contains(word))
-        && !training.iter().any(|word| name.contains(word))
+    let of_training = |word: &String| ["dropout", "norm", "norms", "lr"].contains(&word.as_str());
+    entries::is_factor(name) && !words(name).iter().any(of_training)
 }
 
 fn states(text: &str) -> bool {
@@ -136,4 +143,57 @@ fn states(text: &str) -> bool {
 
 fn not_read(kind: &str) -> String {
     format!("an adapter of the kind {kind} is not read; take a file of plain LoRA pairs")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(entries: &[(&str, &str)]) -> Vec<LoraProblem> {
+        let mut problems = Vec::new();
+        let entry = |name: &str| entries.iter().find(|(found, _)| *found == name).map(|(_, text)| *text);
+        assert!(Kohya::read(entry, &mut problems).is_some());
+        problems
+    }
+
+    #[test]
+    fn only_a_number_other_than_1_is_a_factor() {
+        let told =
+            |name: &str, value: &str| problems(&[("ss_network_args", &format!("{{\"{name}\": {value}}}"))]).len();
+        for (name, value) in [
+            ("rescaled", "\"True\""),
+            ("scale", "1.0"),
+            ("scale", "\"True\""),
+            ("scale", "\"linear\""),
+            ("scaling", "true"),
+            ("upscaler", "3"),
+            ("loraplus_lr_scale", "4"),
+        ] {
+            assert_eq!(told(name, value), 0, "{name}: {value}");
+        }
+        for (name, value) in [("scale", "0.5"), ("lora_strength", "\"2\""), ("multiplier", "0"), ("netScale", "3")] {
+            assert_eq!(told(name, value), 1, "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn a_module_is_named_by_its_last_word() {
+        for module in ["networks.lora", "/home/vera/road/networks/lora.py", "miss.bone.lora_wan", "lycoris.kohya"] {
+            assert_eq!(problems(&[("ss_network_module", module)]), [], "{module}");
+        }
+        for module in ["networks.loha", "networks/lokr.py", "networks.oft_flux"] {
+            assert_eq!(problems(&[("ss_network_module", module)]).len(), 1, "{module}");
+        }
+    }
+
+    #[test]
+    fn sizes_of_layers_are_known_by_whole_words() {
+        let by_layer = |name: &str| {
+            let mut kohya = Kohya::default();
+            assert_eq!(kohya.take(name, &Json::Text("4".into())), None);
+            kohya.by_layer
+        };
+        assert!(["block_dims", "attn_rank", "blockAlphas", "reg_dims"].into_iter().all(by_layer));
+        assert!(!["franken_mode", "dimension", "rank_dropout", "alphabet"].into_iter().any(by_layer));
+    }
 }

@@ -20,6 +20,7 @@ use super::{kinds, names::Component, problem::LoraProblem};
 use crate::entries::shown;
 use json::Json;
 use kohya::Kohya;
+use ltx_types::words;
 use peft::PeftConfig;
 use std::{
     fs,
@@ -302,7 +303,8 @@ fn near(first: f64, second: f64, tolerance: f64) -> bool {
 
 /// A header's own entry: JSON where it is some, else text. A word instead of a size states none.
 fn as_json(name: &str, text: &str) -> Option<Json> {
-    let size = ["rank", "dim", "alpha"].iter().any(|word| name.contains(word)) || name == "r";
+    let is_size = |word: String| ["r", "rank", "dim", "alpha"].contains(&word.as_str());
+    let size = words(name).into_iter().any(is_size);
     let word = text.trim().to_ascii_lowercase();
     if size && ["", "none", "null", "dynamic", "adaptive"].contains(&word.as_str()) {
         return None;

@@ -32,25 +32,45 @@ struct Pattern {
 #[derive(Debug)]
 enum Matcher {
     /// Of letters, digits, `_` and dots, each of which is any character or, behind a backslash, itself: needs no compiling.
-    Plain,
+    Plain(Plain),
     /// The same behind `^`: the whole name.
-    Whole,
+    Whole(Plain),
     Regex(Box<Regex>),
 }
 
 impl Matcher {
-    fn matches(&self, text: &str, name: &str) -> bool {
+    fn matches(&self, name: &str) -> bool {
         match self {
-            Self::Plain => {
-                let whole = || ends_in(bare(text), name).is_some_and(str::is_empty);
-                ends_in(text, name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')) || whole()
-            }
-            Self::Whole => {
-                let text = text.strip_prefix('^').unwrap_or(text);
-                [text, bare(text)].into_iter().any(|text| ends_in(text, name).is_some_and(str::is_empty))
-            }
+            Self::Plain(plain) => plain.ends(name) || plain.is_whole(name),
+            Self::Whole(plain) => plain.is_whole(name),
             Self::Regex(regex) => regex.is_match(name),
         }
+    }
+}
+
+/// A plain pattern, taken apart once: a match takes no longer than the name is.
+#[derive(Debug)]
+struct Plain {
+    /// Characters, `None` for any.
+    all: Vec<Option<char>>,
+    /// How many of the last are the name without what may stand before it.
+    bare: usize,
+}
+
+impl Plain {
+    fn new(text: &str) -> Self {
+        Self { all: characters(text), bare: characters(bare(text)).len() }
+    }
+
+    /// Whether the pattern is a name or its end behind a dot.
+    fn ends(&self, name: &str) -> bool {
+        before(&self.all, name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    }
+
+    /// Whether the pattern is the whole name, with or without what may stand before it.
+    fn is_whole(&self, name: &str) -> bool {
+        let bare = &self.all[self.all.len() - self.bare..];
+        [&self.all, bare].into_iter().any(|text| before(text, name).is_some_and(str::is_empty))
     }
 }
 
@@ -83,7 +103,7 @@ impl Patterns {
 
     /// The pattern that counts for a layer, and its value.
     pub(super) fn find(&self, name: &str) -> Option<(&str, f64)> {
-        let found = self.0.iter().find(|pattern| pattern.matcher.matches(&pattern.text, name));
+        let found = self.0.iter().find(|pattern| pattern.matcher.matches(name));
         found.map(|pattern| (pattern.text.as_str(), pattern.value))
     }
 
@@ -94,30 +114,33 @@ impl Patterns {
 
     /// The patterns that match no layer; each layer by all of its names.
     pub(super) fn unmatched<'a>(&'a self, layers: &'a [Vec<String>]) -> impl Iterator<Item = &'a str> {
-        let matches =
-            |pattern: &Pattern| layers.iter().flatten().any(|name| pattern.matcher.matches(&pattern.text, name));
+        let matches = |pattern: &Pattern| layers.iter().flatten().any(|name| pattern.matcher.matches(name));
         self.0.iter().filter(move |pattern| !matches(pattern)).map(|pattern| pattern.text.as_str())
     }
 }
 
-/// What stands before the end of a name that a plain pattern matches.
-fn ends_in<'a>(text: &str, name: &'a str) -> Option<&'a str> {
-    if let (Some(end), Some(last)) = (text.chars().next_back(), name.chars().next_back())
-        && end != '.'
-        && end != last
-    {
-        return None;
-    }
-    let length = text.chars().filter(|c| *c != '\\').count();
-    let start = name.chars().count().checked_sub(length)?;
-    let (rest, end) = name.split_at(name.char_indices().nth(start).map_or(name.len(), |(at, _)| at));
-    let mut pattern = text.chars();
-    let mut same = |c: char| match pattern.next() {
-        Some('\\') => pattern.next() == Some(c),
-        Some('.') => c != '\n',
-        expected => expected == Some(c),
+/// The characters of a plain pattern.
+fn characters(text: &str) -> Vec<Option<char>> {
+    let mut escaped = false;
+    let take = |c: char| match (std::mem::replace(&mut escaped, c == '\\'), c) {
+        (false, '\\') => None,
+        (false, '.') => Some(None),
+        (_, c) => Some(Some(c)),
     };
-    (end.chars().all(&mut same) && !rest.contains('\n')).then_some(rest)
+    text.chars().filter_map(take).collect()
+}
+
+/// What stands before the end of a name that the characters of a plain pattern match.
+fn before<'a>(pattern: &[Option<char>], name: &'a str) -> Option<&'a str> {
+    let (mut characters, mut start) = (name.char_indices().rev(), name.len());
+    for expected in pattern.iter().rev() {
+        let (at, c) = characters.next()?;
+        if expected.map_or(c == '\n', |expected| expected != c) {
+            return None;
+        }
+        start = at;
+    }
+    name.get(..start).filter(|rest| !rest.contains('\n'))
 }
 
 /// Whether a pattern is only letters, digits, `_` and dots, with or without a backslash before them.
@@ -128,10 +151,10 @@ fn is_plain(text: &str) -> bool {
 
 fn matcher(text: &str) -> Result<Matcher, String> {
     if is_plain(text) {
-        return Ok(Matcher::Plain);
+        return Ok(Matcher::Plain(Plain::new(text)));
     }
-    if text.strip_prefix('^').is_some_and(is_plain) {
-        return Ok(Matcher::Whole);
+    if let Some(text) = text.strip_prefix('^').filter(|text| is_plain(text)) {
+        return Ok(Matcher::Whole(Plain::new(text)));
     }
     let why = "this pattern cannot be read; write it without look-around, back references and operations on classes";
     if CLASS_OPERATIONS.iter().any(|operation| text.contains(operation)) {
@@ -202,6 +225,16 @@ mod tests {
         assert!(read(&|i| format!("blocks.{i}.*"), MOST_COMPILED).is_ok());
         let (pattern, why) = read(&|i| format!("blocks.{i}.*"), MOST_COMPILED + 1).unwrap_err();
         assert!(pattern == "blocks.32.*" && why.contains("at most 32"), "{pattern}: {why}");
+    }
+
+    #[test]
+    fn a_pattern_is_taken_apart_once() {
+        let long = format!("{}to_q", "model.".repeat(4));
+        let Ok(Matcher::Plain(plain)) = matcher(&long) else { panic!("{long}") };
+        assert_eq!((plain.all.len(), plain.bare), (long.len(), "to_q".len()));
+        assert!(plain.is_whole("to_q") && plain.is_whole(&long) && !plain.ends("attn1.to_q"));
+        let Ok(Matcher::Whole(plain)) = matcher("^diffusion_model\\.a.b") else { panic!() };
+        assert_eq!((plain.all[15], plain.all[17], plain.bare), (Some('.'), None, "a.b".len()));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use super::{assert_says, generated, inspected, plain, refused};
 use crate::support::{
-    command::{BAD_INPUT, DONE},
+    command::{BAD_INPUT, DONE, ltxd, run},
     files::{checkpoint, gemma, scratch, text},
     gguf::{self, Entry},
     published::{Parts, ROOT, data, parts, save, tiny, under, write, write_as},
@@ -200,6 +200,61 @@ fn the_transformers_version_counts_in_whatever_order_the_files_are_named() {
 }
 
 #[test]
+fn a_quantised_file_states_what_its_parts_did() {
+    let folder = scratch();
+    // The VAE's version is not the transformer's, which states none.
+    for transformer in [None, Some("2.3.0")] {
+        let files = versioned(folder.path(), [transformer, None, Some("2.5.0")]);
+        let files: Vec<&str> = files.iter().map(String::as_str).collect();
+        let packed = text(&folder.path().join("packed.gguf"));
+        let components = files[1..].iter().flat_map(|file| ["--component", *file]).collect();
+        let words = [vec!["quantize", files[0], &packed, "--type", "bf16"], components].concat();
+        run(ltxd(&words)).with(DONE);
+        let (said, frames) = of_files(&[&packed]);
+        assert_eq!(frames, of_files(&files).1, "{transformer:?}");
+        assert_says(&said, &["packed.gguf", "vae.model_version 2.5.0", "images are compressed"]);
+        assert!(!said.contains("left alone"), "{said}");
+        inspected(&packed, DONE);
+    }
+}
+
+#[test]
+fn a_gguf_that_lacks_a_tensor_is_told_by_that() {
+    let (folder, parts) = (scratch(), parts());
+    let metadata = [("general.architecture", Entry::Text("ltxv".into()))];
+    let mut all = [parts.transformer, parts.connectors].concat();
+    all.retain(|tensor| !tensor.key.contains("patchify_proj.weight") || tensor.key.contains("audio"));
+    let cut = save(folder.path(), "cut.gguf", &gguf::file(&metadata, &all));
+    let said = refused_files(&[&cut]);
+    assert_says(&said, &["cut.gguf", "LTX-2.3 transformer with a tensor missing", "patchify_proj.weight is absent"]);
+    assert!(!said.contains("without a configuration") && !said.contains("makes it whole"), "{said}");
+}
+
+#[test]
+fn a_file_of_connectors_may_state_a_part_of_the_configuration() {
+    let folder = scratch();
+    let Parts { transformer, connectors, projection, vae, config } = parts();
+    let whole = &config["transformer"];
+    let of_connectors = |name: &str| name.starts_with("connector_") || name == "rope_type";
+    let own: Map<String, Value> =
+        whole.as_object().unwrap().clone().into_iter().filter(|(name, _)| of_connectors(name)).collect();
+    let stating = |name: &str, tensors: Vec<Tensor>, config: Value, version: &str| {
+        let entries = [("config", config.to_string()), ("model_version", version.to_owned())];
+        let metadata = entries.map(|(entry, text)| (entry.to_owned(), text.into())).into_iter().collect();
+        write_as(folder.path(), name, tensors, metadata)
+    };
+    let transformer = stating("t.safetensors", transformer, json!({ "transformer": whole }), "2.3.0");
+    let vae = stating("v.safetensors", vae, json!({ "vae": config["vae"] }), "2.3.0");
+    let both = [connectors, projection].concat();
+    let part = stating("c.safetensors", both.clone(), json!({ "transformer": own.clone() }), "2.3.0");
+    assert_eq!(of_files(&[&transformer, &part, &vae]).1, plain());
+    let mut other = own;
+    other.insert("connector_apply_gated_attention".into(), false.into());
+    let other = stating("o.safetensors", both, json!({ "transformer": other }), "2.3.0");
+    assert_says(&refused_files(&[&transformer, &other, &vae]), &["o.safetensors", "connector_apply_gated_attention"]);
+}
+
+#[test]
 fn entries_of_the_configuration_are_obeyed_or_refused() {
     let folder = scratch();
     let changed = |section: &str, entry: &str, value: Value| {
@@ -245,6 +300,9 @@ fn entries_of_a_header_are_known_refused_or_said() {
     let odd = stating("mood", "calm");
     assert_says(&made(&odd).0, &["stating.safetensors", "mood is calm: not known here"]);
     assert_says(&inspected(&odd, DONE).0, &["mood is calm: not known here"]);
+    for (entry, text) in [("upscaler_version", "2"), ("quantstack_note", "q"), ("ss_tag_frequency", r#"{"rank": 3}"#)] {
+        assert_says(&made(&stating(entry, text)).0, &["stating.safetensors", entry, "left alone"]);
+    }
     for (entry, text) in [("lora_scale", "0.5"), ("quantization_config", r#"{"bits": 4}"#)] {
         let said = refused(&[("model", &stating(entry, text)), ("text-encoder", &gemma())]);
         assert_says(&said, &["stating.safetensors", entry, "take it out"]);

@@ -232,7 +232,8 @@ fn versions_of_the_same_family_are_no_contradiction() {
     let unread = stating(folder.path(), "final", &[]);
     let (said, frames) = generated(&[("model", &unread), ("text-encoder", &gemma())]);
     assert_eq!(frames, plain());
-    assert_says(&said, &["stating.safetensors", "model_version", "final", "no version"]);
+    assert_says(&said, &["stating.safetensors", "model_version", "final", "no version; taken for 2.3"]);
+    assert_eq!(said.matches("final").count(), 1, "{said}");
 }
 
 #[test]
