@@ -3,12 +3,7 @@
 //! Must not know what is in it.
 
 use sha2::{Digest, Sha256};
-use std::{
-    fs::File,
-    io::{self, Read, Seek, SeekFrom},
-    ops::Range,
-    os::unix::fs::FileExt,
-};
+use std::{fs::File, io, ops::Range, os::unix::fs::FileExt};
 
 /// Bytes that are in memory at once.
 const PIECE: usize = 1 << 20;
@@ -21,18 +16,25 @@ pub(crate) fn digest_without(file: &File, left_out: &Range<u64>) -> io::Result<S
     let length = file.metadata()?.len();
     let mut digest = Sha256::new();
     for part in [0..left_out.start.min(length), left_out.end.min(length)..length] {
-        let mut reader = file;
-        reader.seek(SeekFrom::Start(part.start))?;
-        let mut reader = reader.take(part.end - part.start);
-        let mut piece = vec![0; PIECE];
-        loop {
-            match reader.read(&mut piece)? {
-                0 => break,
-                count => digest.update(&piece[..count]),
-            }
-        }
+        read(file, part, |piece| digest.update(piece))?;
     }
     Ok(format!("{:x}", digest.finalize()))
+}
+
+/// Hands on a part of a file, a piece at a time.
+///
+/// # Errors
+/// The file cannot be read, or ends before the part does.
+pub(crate) fn read(file: &File, part: Range<u64>, mut take: impl FnMut(&[u8])) -> io::Result<()> {
+    let mut buffer = vec![0; PIECE];
+    let mut at = part.start;
+    while at < part.end {
+        let piece = &mut buffer[..(part.end - at).min(PIECE as u64) as usize];
+        file.read_exact_at(piece, at)?;
+        take(piece);
+        at += piece.len() as u64;
+    }
+    Ok(())
 }
 
 /// Moves everything from `at` on to make room for so many bytes, which hold what they held until they are written.

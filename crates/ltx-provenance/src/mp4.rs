@@ -3,7 +3,8 @@
 //!
 //! Must not know what they say.
 
-use crate::bytes::make_room;
+use crate::bytes::{self, make_room};
+use sha2::{Digest, Sha256};
 use std::{fs::File, io, ops::Range, os::unix::fs::FileExt};
 
 /// What a `uuid` box of C2PA is called, and one of XMP.
@@ -58,6 +59,40 @@ pub(crate) fn parts(file: &File) -> io::Result<Vec<Part>> {
         at += size;
     }
     Ok(parts)
+}
+
+/// Digests of a file with credentials at `credentials`.
+#[derive(Debug)]
+pub(crate) struct Digests {
+    /// SHA-256 of everything else, hexadecimal.
+    pub(crate) rest_sha256: String,
+    /// The hash that C2PA defines for boxes (`c2pa.hash.bmff.v3`): of the offset and the bytes of every outermost box but `ftyp`, `mfra` and the
+    /// credentials.
+    pub(crate) boxes: Vec<u8>,
+}
+
+/// Both digests in one pass. The C2PA library would hold 256 MiB of the file at once.
+///
+/// # Errors
+/// The file cannot be read, or is no row of boxes.
+pub(crate) fn digests(file: &File, credentials: &Range<u64>) -> io::Result<Digests> {
+    let (mut rest, mut boxes) = (Sha256::new(), Sha256::new());
+    for part in parts(file)? {
+        if part.range == *credentials {
+            continue;
+        }
+        let counts = part.uuid != Some(C2PA_UUID) && ![*b"ftyp", *b"mfra"].contains(&part.kind);
+        if counts {
+            boxes.update(part.range.start.to_be_bytes());
+        }
+        bytes::read(file, part.range, |piece| {
+            rest.update(piece);
+            if counts {
+                boxes.update(piece);
+            }
+        })?;
+    }
+    Ok(Digests { rest_sha256: format!("{:x}", rest.finalize()), boxes: boxes.finalize().to_vec() })
 }
 
 /// An XMP packet as a box.

@@ -4,13 +4,14 @@
 
 use crate::{
     Credentials, Input,
-    bytes::digest_without,
     claim::definition,
-    credentials, mp4, png_file,
+    credentials,
+    mp4::{self, Digests},
+    png_file,
     usage::{PICTURES, Ties, UNKNOWN, usage},
     xmp,
 };
-use c2pa::{Builder, HashRange, Reader};
+use c2pa::{Builder, HashRange, Reader, assertions::BmffHash};
 use ltx_policy::UsageMark;
 use sha2::{Digest, Sha256};
 use std::{
@@ -22,6 +23,8 @@ use std::{
 
 pub(crate) const MP4: &str = "video/mp4";
 pub(crate) const PNG: &str = "image/png";
+/// The assertion of an MP4's hash.
+const BOXES_LABEL: &str = "c2pa.hash.bmff.v3";
 
 /// Why an output could not be signed.
 #[derive(Debug, thiserror::Error)]
@@ -62,16 +65,16 @@ pub(crate) fn sign_mp4(
     let mut ties = Ties { pictures_sha256, pictures: count, rest_sha256: UNKNOWN.to_owned() };
     let file = File::options().read(true).write(true).open(path)?;
     // Its length does not depend on what the digests are.
-    let mut place = builder(credentials, MP4, &usage(mark, &ties, inputs)?, inputs)?.placeholder(MP4)?;
+    let mut place = mp4_builder(credentials, (mark, &ties), inputs, vec![0; 32])?.placeholder(MP4)?;
     let length = place.len();
     place.extend(mp4::xmp_box(&xmp::packet(mark, &ties.pictures_sha256)));
     let at = mp4::insert(&file, &place, (UNKNOWN, &ties.pictures_sha256))?;
-    ties.rest_sha256 = digest_without(&file, &(at..at + length as u64))?;
-    let mut builder = builder(credentials, MP4, &usage(mark, &ties, inputs)?, inputs)?;
-    let place = builder.placeholder(MP4)?;
-    // The box's own header counts, and it is the placeholder's.
-    builder.update_hash_from_stream(MP4, &mut &file)?;
-    let signed = fitting(builder.sign_embeddable(MP4)?, place.len().min(length))?;
+    let Digests { rest_sha256, boxes } = mp4::digests(&file, &(at..at + length as u64))?;
+    ties.rest_sha256 = rest_sha256;
+    let mut builder = mp4_builder(credentials, (mark, &ties), inputs, boxes)?;
+    // Remembers how long the signed credentials are to be.
+    builder.placeholder(MP4)?;
+    let signed = fitting(builder.sign_embeddable(MP4)?, length)?;
     file.write_all_at(&signed, at)?;
     Ok(ties)
 }
@@ -100,6 +103,23 @@ pub(crate) fn sign_png(
     let signed = fitting(builder.sign_embeddable(PNG)?, place.len())?;
     png[at..at + signed.len()].copy_from_slice(&signed);
     Ok((png, ties))
+}
+
+/// The claim of an MP4 whose boxes have this hash.
+fn mp4_builder(
+    credentials: &Credentials,
+    (mark, ties): (&UsageMark, &Ties),
+    inputs: &[Input],
+    boxes: Vec<u8>,
+) -> Result<Builder, SignError> {
+    let mut hash = BmffHash::new("jumbf manifest", "sha256", None);
+    hash.set_default_exclusions();
+    // The library leaves these out as well; C2PA does not ask for it.
+    hash.exclusions_mut().retain(|left_out| !["/free", "/skip"].contains(&left_out.xpath.as_str()));
+    hash.set_hash(boxes);
+    let mut builder = builder(credentials, MP4, &usage(mark, ties, inputs)?, inputs)?;
+    builder.add_assertion(BOXES_LABEL, &hash)?;
+    Ok(builder)
 }
 
 fn builder(

@@ -105,7 +105,7 @@ fn two_versions(
     (file, stated): (&Path, &str),
 ) -> PipelineError {
     let first = version_of(tensors).map_or_else(|| json!(family.title()), |version| json!(version));
-    let contradiction = Contradiction { entry: ENTRY.to_owned(), first, second: json!(stated) };
+    let contradiction = Contradiction { entry: ENTRY.to_owned(), first: first.into(), second: json!(stated).into() };
     let (first, second): (PathBuf, PathBuf) = (holder.to_owned(), file.to_owned());
     WeightsError::ConfigsDiffer { first, second, contradiction: Box::new(contradiction) }.into()
 }
