@@ -13,18 +13,30 @@ fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<PathBuf> = env::args_os().skip(1).map(PathBuf::from).collect();
     let [file, keys] = words.as_slice() else { return Err("FILE.mp4 and a folder for keys".into()) };
     let seal = ClipSeal::new(Arc::new(common::credentials(keys)), Vec::new());
-    let (before, began) = (peak(), Instant::now());
-    let decoded = Instant::now();
+    let measured = |what: &str, began: (Instant, f64)| {
+        let (seconds, busy) = (began.0.elapsed().as_secs_f64(), busy_seconds() - began.1);
+        println!("{what}: {seconds:.2} s, {busy:.2} s of a processor, peak {}", peak());
+    };
+    let now = || (Instant::now(), busy_seconds());
+    println!("{} bytes, peak before {}", fs::metadata(file)?.len(), peak());
+    let began = now();
     let pictures = ltx_media::decode_pictures(file, |_| {})?;
-    println!("decoding alone: {:.2} s, {pictures} pictures, peak {}", decoded.elapsed().as_secs_f64(), peak());
-    let began_signing = Instant::now();
+    measured(&format!("decoding {pictures} pictures alone"), began);
+    let began = now();
     seal.mp4(file, &common::mark()).map_err(|error| error as Box<dyn Error>)?;
-    println!("signing: {:.2} s, peak {} (before {before})", began_signing.elapsed().as_secs_f64(), peak());
-    let checking = Instant::now();
+    measured("signing, decoding included", began);
+    let began = now();
     let report = verify(file, &Against::default())?;
-    println!("checking: {:.2} s, {:?}, peak {}", checking.elapsed().as_secs_f64(), report.verdict, peak());
-    println!("{} bytes, {:.2} s in all", fs::metadata(file)?.len(), began.elapsed().as_secs_f64());
+    measured(&format!("checking ({:?})", report.verdict), began);
+    println!("{} bytes", fs::metadata(file)?.len());
     Ok(())
+}
+
+/// Seconds that processors have worked for this process: the kernel counts hundredths.
+fn busy_seconds() -> f64 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let behind_name = stat.rsplit(')').next().unwrap_or_default();
+    behind_name.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
 }
 
 /// The most resident memory so far, as the kernel prints it.

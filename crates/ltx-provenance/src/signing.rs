@@ -161,7 +161,7 @@ pub(crate) fn trial(credentials: &Credentials) -> Result<(), String> {
     let png = made().map_err(|error| ltx_types::sentence(&error))?;
     let read = || {
         Reader::from_context(c2pa::Context::new().with_settings(credentials::settings()?)?)
-            .with_stream(PNG, &mut Cursor::new(png))
+            .with_stream(PNG, Cursor::new(png))
     };
     let reader = read().map_err(|error| ltx_types::sentence(&error))?;
     let mut faults = reader.validation_status().unwrap_or_default().iter();

@@ -23,7 +23,7 @@ fn a_clip_is_signed_and_every_change_is_seen() {
     let file = folder.join("clip.mp4");
     clip(&file, Some(seal.clone())).unwrap();
 
-    let report = verify(&file, &Against::roots_of(&[root.clone()]).unwrap()).unwrap();
+    let report = verify(&file, &Against::roots_of(std::slice::from_ref(&root)).unwrap()).unwrap();
     assert_eq!(report.verdict, Verdict::Trusted, "{report:#?}");
     assert!(report.output_of_ltxd && report.mark_is_signed);
     assert_eq!(report.usage_class.as_deref(), Some("UNLIMITED"));
@@ -44,7 +44,7 @@ fn a_clip_is_signed_and_every_change_is_seen() {
         let mut bytes = whole.clone();
         bytes[at] ^= 0x40;
         fs::write(&changed, bytes).unwrap();
-        if let Ok(report) = verify(&changed, &Against::roots_of(&[root.clone()]).unwrap()) {
+        if let Ok(report) = verify(&changed, &Against::roots_of(std::slice::from_ref(&root)).unwrap()) {
             assert!(!matches!(report.verdict, Verdict::Trusted | Verdict::Untrusted), "byte {at}: {report:#?}");
             assert!(!report.mark_is_signed && !report.found.is_empty(), "byte {at}");
         }

@@ -79,6 +79,6 @@ mod tests {
         assert_eq!(first["transformer"]["rope_type"], "split");
         assert_eq!(first["vae"]["dims"], 3);
         let other = joined(&mut first, json!({"vae": {"dims": 2}})).unwrap_err();
-        assert_eq!((other.entry.as_str(), other.first, other.second), ("vae.dims", json!(3), json!(2)));
+        assert_eq!((other.entry.as_str(), *other.first, *other.second), ("vae.dims", json!(3), json!(2)));
     }
 }
