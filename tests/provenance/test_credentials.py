@@ -3,6 +3,7 @@ the video that was asked for."""
 
 import json
 from fractions import Fraction
+from xml.etree import ElementTree
 
 import c2pa
 import pytest
@@ -15,6 +16,7 @@ from harness.requests import both, small
 
 ASKED = {"image_to_video": small(fps=24), "start_end_frames": small(image=None, start_end_images=both(), fps=24)}
 MADE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 TYPES = {".mp4": "video/mp4", ".png": "image/png"}
 
 
@@ -30,6 +32,13 @@ def read(file, root=None):
 
 def assertion(manifest, label):
     return next(found["data"] for found in manifest["assertions"] if found["label"] == label)
+
+
+def xmp(file):
+    """IPTC's digital source type in the file's XMP."""
+    data = file.read_bytes()
+    packet = data[data.index(b"<x:xmpmeta") : data.index(b"</x:xmpmeta>") + len(b"</x:xmpmeta>")]
+    return ElementTree.fromstring(packet.decode()).find(f".//{{{IPTC}}}DigitalSourceType").text
 
 
 def check(file, root, mark, inputs):
@@ -48,7 +57,7 @@ def check(file, root, mark, inputs):
     assert usage["mark"]["weights"]["header_sha256"]
     assert [(its["title"], its["relationship"]) for its in manifest["ingredients"]] == [(role, "inputTo") for role in inputs]
     assert [its["role"] for its in usage["inputs"]] == inputs and all(len(its["sha256"]) == 64 for its in usage["inputs"])
-    assert MADE.encode() in file.read_bytes() and b"Iptc4xmpExt:DigitalSourceType" in file.read_bytes()
+    assert xmp(file) == MADE
     return usage
 
 

@@ -144,6 +144,22 @@ fn a_certificate_of_ones_own_is_made_once_and_its_keys_are_ones_own() {
 }
 
 #[test]
+fn a_certificate_of_ones_own_that_is_nearly_over_is_made_anew_and_kept() {
+    let folder = temporary("renewed");
+    let near = pair(&folder, &PKCS_ECDSA_P256_SHA256, |_| {});
+    let (certificate, key) = (folder.join("certificate.pem"), folder.join("key.pem"));
+    fs::rename(&near.certificate, &certificate).unwrap();
+    let before = fs::read(&certificate).unwrap();
+    let old_key = fs::read(&key).unwrap();
+    Credentials::open(&settings(), (&folder, "ltxd test"), None).unwrap();
+    assert_ne!(fs::read(&certificate).unwrap(), before);
+    assert_ne!(fs::read(&key).unwrap(), old_key);
+    let kept = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    let kept: Vec<_> = kept.filter(|path| path.to_string_lossy().contains("certificate-")).collect();
+    assert_eq!(kept.iter().map(|path| fs::read(path).unwrap()).collect::<Vec<_>>(), [before]);
+}
+
+#[test]
 fn settings_name_what_stands_alone() {
     let alone = ProvenanceSettings { certificate: "c".into(), ..settings() };
     assert_eq!(alone.validate().unwrap_err().field, "provenance.certificate");
