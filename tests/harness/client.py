@@ -68,9 +68,9 @@ class Client:
         assert last.WhichOneof("event") == "done", last
         return last.done.generation
 
-    def download(self, id_):
-        """The bytes of its MP4."""
-        parts = self.generations.DownloadOutput(calls.DownloadOutputRequest(id=id_), timeout=GUARD)
+    def download(self, id_, output=None):
+        """The bytes of its MP4, or of another output."""
+        parts = self.generations.DownloadOutput(calls.DownloadOutputRequest(id=id_, output=output), timeout=GUARD)
         return b"".join(part.chunk for part in parts)
 
     def check(self, spec):

@@ -5,9 +5,14 @@ import subprocess
 from harness.paths import ENVIRONMENT, GUARD, LTXD
 
 
+def said(*words, **environment):
+    """The ended process, whatever its exit code. Its environment has no LTXD_…, but for what is given."""
+    command = [LTXD, *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, env={**ENVIRONMENT, **environment}, timeout=GUARD)
+
+
 def ltxd(*words, code=0, **environment):
     """The ended process, whose exit code is `code`. Its environment has no LTXD_…, but for what is given."""
-    command = [LTXD, *map(str, words)]
-    ended = subprocess.run(command, capture_output=True, text=True, env={**ENVIRONMENT, **environment}, timeout=GUARD)
-    assert ended.returncode == code, f"{' '.join(command)}\n{ended.stdout}{ended.stderr}"
+    ended = said(*words, **environment)
+    assert ended.returncode == code, f"{' '.join(map(str, ended.args))}\n{ended.stdout}{ended.stderr}"
     return ended

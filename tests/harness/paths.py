@@ -14,5 +14,7 @@ TLS = ROOT / "crates/ltx-server/tests/wire/tls"
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("LTXD_")}
 # Nothing that an earlier command has kept may spare this one work.
 ENVIRONMENT["LTXD_NO_CACHE"] = "true"
+# A certificate that a command makes for itself is kept beside what was built, not with whoever runs the tests.
+ENVIRONMENT["XDG_DATA_HOME"] = str(TARGET.absolute() / "tests-user")
 # Seconds after which something hangs, on a machine however busy.
 GUARD = 600

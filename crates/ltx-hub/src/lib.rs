@@ -24,6 +24,8 @@ mod lock;
 mod names;
 #[cfg(feature = "client")]
 mod partial;
+#[cfg(feature = "client")]
+mod post;
 mod remote;
 #[cfg(feature = "client")]
 mod settings;
@@ -36,6 +38,8 @@ pub use client::Hub;
 pub use digest::{Digest, digest_of};
 pub use error::{HubError, Result};
 pub use names::{RepoFile, Repository, Revision, is_file_path};
+#[cfg(feature = "client")]
+pub use post::{Question, post};
 pub use remote::Remote;
 #[cfg(feature = "client")]
 pub use settings::{HubSettings, Patience, Proxies, Token};

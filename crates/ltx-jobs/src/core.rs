@@ -16,6 +16,7 @@ use crate::{
     testing::Testing,
 };
 use ltx_engine::{Cache, Encodings};
+use ltx_provenance::Credentials;
 use ltx_types::{Generation, ModelRules, Schedule, sentence};
 use parking_lot::{Mutex, RwLock};
 use std::{cell::Cell, sync::Arc, time::Duration};
@@ -41,6 +42,8 @@ pub(crate) struct Core {
     pub(crate) rate: RateLimit,
     pub(crate) policy: CurrentPolicy,
     pub(crate) line: Box<dyn Line>,
+    /// What signs outputs, if anything does.
+    pub(crate) credentials: Option<Arc<Credentials>>,
     /// `None` but on a node for tests.
     pub(crate) testing: Option<Testing>,
     /// The model whose run was the last, and ended well: what of it stays in memory is there.
@@ -60,6 +63,7 @@ pub(crate) struct CoreParts {
     pub(crate) cache: TensorCache,
     pub(crate) policy: CurrentPolicy,
     pub(crate) clock: NodeClock,
+    pub(crate) credentials: Option<Arc<Credentials>>,
 }
 
 impl Core {
@@ -68,7 +72,7 @@ impl Core {
     /// # Errors
     /// `Database`, `Corrupt`.
     pub(crate) fn new(parts: CoreParts) -> Result<Self> {
-        let CoreParts { config, blobs, store, events, models, space, cache, policy, clock } = parts;
+        let CoreParts { config, blobs, store, events, models, space, cache, policy, clock, credentials } = parts;
         let line = Box::new(MemoryLine::default());
         for record in store.queued()? {
             let work = models.rules(&record.model).and_then(|rules| Workload::of(&record, &rules, &*models));
@@ -95,6 +99,7 @@ impl Core {
             files: RwLock::new(()),
             policy,
             line,
+            credentials,
             ran: Mutex::new(None),
             trouble: Mutex::new(None),
         })

@@ -26,13 +26,15 @@ pub enum FailureCode {
     Panicked,
     /// The node died under it too often.
     Crashed,
+    /// An output could not be signed.
+    Signature,
     /// The engine failed.
     Engine,
 }
 
 impl FailureCode {
     /// Every code.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Refused,
         Self::Invalid,
         Self::Image,
@@ -40,6 +42,7 @@ impl FailureCode {
         Self::ModelUnavailable,
         Self::Panicked,
         Self::Crashed,
+        Self::Signature,
         Self::Engine,
     ];
 
@@ -53,6 +56,7 @@ impl FailureCode {
             Self::ModelUnavailable => "MODEL_UNAVAILABLE",
             Self::Panicked => "PANICKED",
             Self::Crashed => "CRASHED",
+            Self::Signature => "SIGNATURE",
             Self::Engine => "ENGINE",
         }
     }

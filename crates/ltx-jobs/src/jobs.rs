@@ -17,6 +17,7 @@ use crate::{
     sweep::{remove_orphans, remove_unused, sweep},
     watch::{WatchEnd, WatchedGeneration},
 };
+use ltx_provenance::Credentials;
 use ltx_types::{ImageSource, ModelRules};
 use parking_lot::Mutex;
 use std::{
@@ -37,6 +38,8 @@ pub struct Surroundings {
     pub policy: CurrentPolicy,
     /// Says how much room there is; [`Disk`](crate::Disk) outside tests.
     pub space: Box<dyn Space>,
+    /// What signs outputs; `None` where they carry the mark alone.
+    pub credentials: Option<Arc<Credentials>>,
 }
 
 /// The jobs of a node. Clones are the same jobs; when the last is dropped, what runs is saved and the threads are joined.
@@ -133,7 +136,7 @@ impl Jobs {
     /// # Errors
     /// `SchemaTooNew`; `Database`, `StorageFull`, `File`, `Corrupt`.
     pub fn open_in(folder: DataFolder, config: JobsConfig, surroundings: Surroundings) -> Result<Self> {
-        let Surroundings { models, policy, space } = surroundings;
+        let Surroundings { models, policy, space, credentials } = surroundings;
         let folder = Arc::new(folder);
         let (store, events) = SqliteLog::open(&folder.database())?;
         let events = Arc::new(events);
@@ -148,7 +151,8 @@ impl Jobs {
 
         let device = Device::start(Arc::clone(&models)).map_err(JobsError::file(&config.data))?;
         let device = Arc::new(device);
-        let parts = CoreParts { config, blobs: folder, store, events, models, space, cache, policy, clock };
+        let parts =
+            CoreParts { config, blobs: folder, store, events, models, space, cache, policy, clock, credentials };
         let core = Arc::new(Core::new(parts)?);
         let runner = Runner::start(&core, &device)?;
         Ok(Self(Arc::new(Inner { core, device, runner: Mutex::new(Some(runner)) })))

@@ -8,8 +8,9 @@ use crate::{
 };
 use ltx_engine::Outcome;
 use ltx_files::Durable;
-use ltx_media::{FrameWriter, MediaError, Mp4Writer, crf_round_trip, encode_png, open_image, to_pixels};
+use ltx_media::{FrameWriter, MediaError, Mp4Writer, Seal, crf_round_trip, encode_png, open_image, to_pixels};
 use ltx_policy::{Admitted, UsageMark};
+use ltx_provenance::{ClipSeal, Credentials, Input};
 use ltx_types::{Generation, ImageCondition};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -57,6 +58,7 @@ pub(crate) struct Outputs {
     blobs: Arc<dyn Blobs>,
     partial: PathBuf,
     ends: Arc<Mutex<Ends>>,
+    seal: Option<Arc<ClipSeal>>,
     published: bool,
 }
 
@@ -69,12 +71,18 @@ impl Outputs {
         blobs: &Arc<dyn Blobs>,
         id: GenerationId,
         request: &Generation,
+        credentials: Option<&Arc<Credentials>>,
     ) -> Result<(Self, Box<dyn FrameWriter>)> {
         let partial = blobs.begin_outputs(id)?;
         let ends = Arc::new(Mutex::new(Ends::default()));
-        let outputs = Self { id, blobs: Arc::clone(blobs), partial, ends, published: false };
+        let mut outputs = Self { id, blobs: Arc::clone(blobs), partial, ends, seal: None, published: false };
         let mp4 = outputs.path(OutputKind::Video);
-        let mp4 = Box::new(Mp4Writer::create(&mp4, request.pixels, request.rate)?);
+        if let Some(credentials) = credentials {
+            let inputs = Input::of(request).map_err(|source| outputs.seal_error(source.into()))?;
+            outputs.seal = Some(Arc::new(ClipSeal::new(Arc::clone(credentials), inputs)));
+        }
+        let seal = outputs.seal.clone().map(|seal| seal as Arc<dyn Seal>);
+        let mp4 = Box::new(Mp4Writer::create(&mp4, request.pixels, request.rate)?.sealed_by(seal));
         let tee = Tee { mp4, ends: Arc::clone(&outputs.ends) };
         Ok((outputs, Box::new(tee)))
     }
@@ -85,17 +93,30 @@ impl Outputs {
     /// `File`, `StorageFull`, `Media` when the poster cannot be encoded.
     pub(crate) fn publish(mut self, what: &Story<'_>) -> Result<Published> {
         let Generation { pixels, .. } = *what.admitted.request();
-        let poster = encode_png(&self.ends.lock().first, pixels, what.mark)?;
+        let poster = {
+            let first = &self.ends.lock().first;
+            let png = encode_png(first, pixels, what.mark)?;
+            match &self.seal {
+                None => png,
+                Some(seal) => seal.png(png, first, what.mark).map_err(|source| self.seal_error(source))?,
+            }
+        };
         self.write(OutputKind::Poster, &poster)?;
         let files = [self.file(OutputKind::Video)?, self.file(OutputKind::Poster)?];
         let (first_frame, last_frame) = self.fidelity(what.admitted.request());
         let mark = serde_json::to_value(what.mark).map_err(|_| JobsError::Corrupt { what: "mark" })?;
-        let sidecar = what.sidecar(self.id, &mark, &files, (first_frame, last_frame));
+        let sealed = self.seal.as_ref().and_then(|seal| seal.sealed());
+        let mut sidecar = what.sidecar(self.id, &mark, &files, (first_frame, last_frame));
+        sidecar["provenance"] = json!(sealed);
         self.write(OutputKind::Sidecar, format!("{sidecar:#}\n").as_bytes())?;
         let files = files.into_iter().chain([self.file(OutputKind::Sidecar)?]).collect();
         self.blobs.publish_outputs(self.id)?;
         self.published = true;
         Ok(Published { mark, files, first_frame, last_frame })
+    }
+
+    fn seal_error(&self, source: ltx_media::SealError) -> JobsError {
+        MediaError::Seal { path: self.partial.clone(), source }.into()
     }
 
     fn path(&self, kind: OutputKind) -> PathBuf {

@@ -19,7 +19,7 @@ use crate::{
     testing::Disturbed,
 };
 use ltx_engine::{Encodings, LatentStore};
-use ltx_media::FrameWriter;
+use ltx_media::{FrameWriter, MediaError};
 use ltx_policy::{Admitted, StoredRequest, readmit};
 use ltx_types::{CancelToken, Generation, Progress, ProgressSink, Stage, UnixMillis};
 use std::{
@@ -123,8 +123,12 @@ impl Attempt<'_> {
             let error = JobsError::ModelUnavailable { model: record.model.clone() };
             Failure::new(FailureCode::ModelUnavailable, &error)
         })?;
-        let failed = |error: JobsError| Failure::new(FailureCode::Engine, &error);
-        let (outputs, writer) = Outputs::begin(&core.blobs, record.id, request).map_err(failed)?;
+        let failed = |error: JobsError| {
+            let of_the_seal = matches!(error, JobsError::Media(MediaError::Seal { .. }));
+            Failure::new(if of_the_seal { FailureCode::Signature } else { FailureCode::Engine }, &error)
+        };
+        let (outputs, writer) =
+            Outputs::begin(&core.blobs, record.id, request, core.credentials.as_ref()).map_err(failed)?;
         let stored = serde_json::to_string(&record.request).map_err(|_| JobsError::Corrupt { what: "request" });
         // Not the digest of the whole file: it is computed while generations run.
         let weights = &identity.weights.header_sha256;

@@ -162,6 +162,24 @@ pub enum MediaError {
         #[source]
         source: io::Error,
     },
+    /// The output cannot be sealed, and so is not made.
+    #[error("{}: cannot be sealed", path.display())]
+    Seal {
+        /// The output.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: crate::SealError,
+    },
+    /// A file whose pictures are asked for cannot be read as an MP4.
+    #[error("{}: cannot be read as an MP4", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A clip was finished before its first frame, or after a frame that failed.
     #[error("{}: {problem}", path.display())]
     Incomplete {
@@ -195,6 +213,8 @@ impl MediaError {
             | Self::FolderNotEmpty { .. }
             | Self::Create { .. }
             | Self::Write { .. }
+            | Self::Seal { .. }
+            | Self::Unreadable { .. }
             | Self::Incomplete { .. } => false,
         }
     }

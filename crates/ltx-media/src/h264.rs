@@ -24,7 +24,7 @@ fn encoder_named(name: &str) -> Result<encoder::video::Video, MediaError> {
 }
 
 /// Starts FFmpeg and silences its log; what matters comes back as an error.
-fn start() -> Result<(), MediaError> {
+pub(crate) fn start() -> Result<(), MediaError> {
     static STARTED: OnceLock<Result<(), ffmpeg::Error>> = OnceLock::new();
     let started = STARTED.get_or_init(|| {
         ffmpeg::init()?;

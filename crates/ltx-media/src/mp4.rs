@@ -4,7 +4,7 @@
 //! no library version in the file (x264's own settings line excepted).
 
 use crate::{
-    FrameWriter, MediaError, bt709, h264, metadata,
+    FrameWriter, MediaError, Seal, bt709, h264, metadata,
     partial::Partial,
     writer::{check_complete, check_length, check_shape},
 };
@@ -50,6 +50,7 @@ pub struct Mp4Writer {
     output: Output,
     failure: Failure,
     partial: Partial<PartialFile>,
+    seal: Option<Arc<dyn Seal>>,
     shape: PixelShape,
     rate: FrameRate,
     frames: usize,
@@ -82,8 +83,14 @@ impl Mp4Writer {
             stream.set_time_base(time_base(rate));
             stream.set_avg_frame_rate(fraction(rate));
         }
-        let writer = Self { encoder, output, failure, partial, shape, rate, frames: 0, failed: false };
+        let writer = Self { encoder, output, failure, partial, seal: None, shape, rate, frames: 0, failed: false };
         writer.with_header()
+    }
+
+    /// The same clip, sealed before it has its name.
+    #[must_use]
+    pub fn sealed_by(self, seal: Option<Arc<dyn Seal>>) -> Self {
+        Self { seal, ..self }
     }
 
     /// Bytes of memory that writing a clip takes at its peak, nearly all of them x264's. Measured for every summand
@@ -154,7 +161,8 @@ impl Mp4Writer {
         check_complete(self.frames, self.failed, self.partial.target())?;
         self.encoder.send_eof().map_err(MediaError::codec("encoding"))?;
         self.mux()?;
-        self.output.set_metadata(metadata::entries(mark).into_iter().collect());
+        let of_seal = self.seal.as_ref().map(|seal| seal.entries()).unwrap_or_default();
+        self.output.set_metadata(metadata::entries_with(mark, &of_seal).into_iter().collect());
         self.output.write_trailer().map_err(|error| self.write_error(error))?;
         match self.failure.take() {
             None => Ok(()),
@@ -174,8 +182,12 @@ impl FrameWriter for Mp4Writer {
 
     fn finish(mut self: Box<Self>, mark: &UsageMark) -> Result<(), MediaError> {
         self.complete(mark)?;
-        let Self { output, partial, .. } = *self;
-        drop(output);
+        let Self { encoder, output, partial, seal, .. } = *self;
+        drop((encoder, output));
+        if let Some(seal) = seal {
+            let failed = |source| MediaError::Seal { path: partial.target().to_owned(), source };
+            seal.mp4(partial.path(), mark).map_err(failed)?;
+        }
         partial.commit()
     }
 }

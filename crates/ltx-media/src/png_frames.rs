@@ -2,7 +2,7 @@
 //!
 //! Must not know codecs.
 
-use crate::{FrameWriter, MediaError, metadata, partial::Partial, writer};
+use crate::{FrameWriter, MediaError, Seal, metadata, partial::Partial, writer};
 use ltx_files::PartialFolder;
 use ltx_policy::UsageMark;
 use ltx_types::PixelShape;
@@ -10,6 +10,7 @@ use std::{
     fs::File,
     io::{self, Write},
     path::Path,
+    sync::Arc,
 };
 
 /// Encodes one picture as PNG (8-bit RGB, sRGB chunk) with the mark as iTXt chunks, one per entry.
@@ -46,11 +47,12 @@ pub(crate) fn encode(
 
 /// Writes `frame_00000.png`, `frame_00001.png`, … into a folder that appears when the clip is finished. A frame is written,
 /// and marked, when it arrives: its mark cannot tell the digest of all frames.
-#[derive(Debug)]
 pub struct PngFolderWriter {
     partial: Partial<PartialFolder>,
     shape: PixelShape,
+    mark: UsageMark,
     entries: Vec<(String, String)>,
+    seal: Option<Arc<dyn Seal>>,
     frames: usize,
     failed: bool,
 }
@@ -63,7 +65,28 @@ impl PngFolderWriter {
     pub fn create(folder: &Path, shape: PixelShape, mark: &UsageMark) -> Result<Self, MediaError> {
         writer::check_shape(shape)?;
         let partial = Partial::folder(folder)?;
-        Ok(Self { partial, shape, entries: metadata::entries(mark), frames: 0, failed: false })
+        Ok(Self {
+            partial,
+            shape,
+            mark: mark.clone(),
+            entries: metadata::entries(mark),
+            seal: None,
+            frames: 0,
+            failed: false,
+        })
+    }
+
+    /// The same frames, each sealed when it is written.
+    #[must_use]
+    pub fn sealed_by(self, seal: Option<Arc<dyn Seal>>) -> Self {
+        Self { seal, ..self }
+    }
+
+    fn encode(&self, rgb: &[u8]) -> Result<Vec<u8>, MediaError> {
+        let png = encode(rgb, self.shape, &self.entries).map_err(MediaError::PngEncoding)?;
+        let Some(seal) = &self.seal else { return Ok(png) };
+        let failed = |source| MediaError::Seal { path: self.partial.target().to_owned(), source };
+        seal.png(png, rgb, &self.mark).map_err(failed)
     }
 
     fn save(&self, png: &[u8]) -> io::Result<()> {
@@ -76,8 +99,7 @@ impl PngFolderWriter {
 impl FrameWriter for PngFolderWriter {
     fn write(&mut self, rgb: &[u8]) -> Result<(), MediaError> {
         writer::check_length(rgb, self.shape)?;
-        let encoded = encode(rgb, self.shape, &self.entries).map_err(MediaError::PngEncoding);
-        let saved = encoded.and_then(|png| self.save(&png).map_err(|source| self.partial.write_error(source)));
+        let saved = self.encode(rgb).and_then(|png| self.save(&png).map_err(|source| self.partial.write_error(source)));
         self.failed |= saved.is_err();
         self.frames += 1;
         saved
@@ -86,5 +108,16 @@ impl FrameWriter for PngFolderWriter {
     fn finish(self: Box<Self>, _: &UsageMark) -> Result<(), MediaError> {
         writer::check_complete(self.frames, self.failed, self.partial.target())?;
         self.partial.commit()
+    }
+}
+
+impl std::fmt::Debug for PngFolderWriter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut fields = f.debug_struct("PngFolderWriter");
+        fields
+            .field("partial", &self.partial)
+            .field("shape", &self.shape)
+            .field("frames", &self.frames)
+            .finish_non_exhaustive()
     }
 }

@@ -31,9 +31,9 @@ pub struct Contradiction {
     /// The entry, sections before it.
     pub entry: String,
     /// As the first states it.
-    pub first: Value,
+    pub first: Box<Value>,
     /// As the second does.
-    pub second: Value,
+    pub second: Box<Value>,
 }
 
 fn join_at(first: &mut Value, second: Value, path: &str) -> Result<(), Contradiction> {
@@ -45,7 +45,10 @@ fn join_at(first: &mut Value, second: Value, path: &str) -> Result<(), Contradic
         }
         (Value::Object(first), Value::Object(second)) => join_entries(first, second, path),
         (first, second) if alike(first, &second) => Ok(()),
-        (first, second) => Err(Contradiction { entry: path.to_owned(), first: first.clone(), second }),
+        (first, second) => {
+            let (first, second) = (Box::new(first.clone()), Box::new(second));
+            Err(Contradiction { entry: path.to_owned(), first, second })
+        }
     }
 }
 
@@ -76,6 +79,6 @@ mod tests {
         assert_eq!(first["transformer"]["rope_type"], "split");
         assert_eq!(first["vae"]["dims"], 3);
         let other = joined(&mut first, json!({"vae": {"dims": 2}})).unwrap_err();
-        assert_eq!((other.entry.as_str(), other.first, other.second), ("vae.dims", json!(3), json!(2)));
+        assert_eq!((other.entry.as_str(), *other.first, *other.second), ("vae.dims", json!(3), json!(2)));
     }
 }

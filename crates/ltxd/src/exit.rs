@@ -10,6 +10,7 @@ use ltx_media::MediaError;
 use ltx_nn::DeviceError;
 use ltx_pipeline::{PipelineError, golden::GoldenError};
 use ltx_policy::Refusal;
+use ltx_provenance::KeyError;
 use ltx_server::ServerError;
 use ltx_types::{Cancelled, FieldError, FieldErrors};
 use ltx_weights::WeightsError;
@@ -19,7 +20,7 @@ use std::process::ExitCode;
 pub(crate) const HELP: &str = "Exit codes: 0 done; 1 failed (a file cannot be read or written, a file of a model is not here or \
 came with wrong bytes, a self-test deviates, a fault of the node); 2 bad input (a field, an image, a checkpoint that is not what it should be, a configuration, a call \
 that the generation's state does not allow); 3 refused: outside the unlimited class; 4 the generation failed on the node; \
-5 not found, on the node or on the hub; 69 the node or the hub cannot be reached; 75 the node or the hub cannot take it now: \
+5 not found, on the node or on the hub; 10 to 14 what verify found; 69 the node or the hub cannot be reached; 75 the node or the hub cannot take it now: \
 queue, rate, disk, or it is stopping; 77 the node does not know this client, or the hub gives it no access; 130 cancelled, or stopped by Ctrl-C; 141 nobody reads its output any more.";
 
 /// What a command exits with.
@@ -97,6 +98,9 @@ fn code_of(error: &(dyn std::error::Error + 'static)) -> Code {
     }
     if let Some(error) = error.downcast_ref::<ServerError>() {
         return if matches!(error, ServerError::Unprotected { .. }) { Code::BadInput } else { Code::Failed };
+    }
+    if let Some(error) = error.downcast_ref::<KeyError>() {
+        return if error.is_of_the_disk() { Code::Failed } else { Code::BadInput };
     }
     if let Some(error) = error.downcast_ref::<DeviceError>() {
         return if matches!(error, DeviceError::Failed { .. }) { Code::Failed } else { Code::BadInput };

@@ -23,6 +23,11 @@ pub(crate) fn caches() -> Option<PathBuf> {
     environment().caches()
 }
 
+/// Where a user's programs keep what they write for themselves; nothing where there is no home folder.
+pub(crate) fn data() -> Option<PathBuf> {
+    environment().data()
+}
+
 /// The cache that downloads are kept in; nothing where there is no home folder and no variable names one.
 pub(crate) fn cache() -> Option<Cache> {
     environment().cache().map(Cache::new)

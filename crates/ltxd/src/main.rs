@@ -26,6 +26,7 @@ mod memory;
 mod node;
 mod outputs;
 mod progress;
+mod provenance;
 mod rates;
 mod ready_file;
 mod several;
@@ -85,6 +86,8 @@ enum Command {
     Node(commands::node::Arguments),
     /// Say what is wrong on this machine for a node of this configuration, each with its remedy.
     Doctor(Box<commands::doctor::Arguments>),
+    /// Say whose signature files carry, what was changed since, and whether they are outputs of ltxd.
+    Verify(commands::verify::Arguments),
     /// Ask a node whether it serves; for probes.
     Health(commands::health::Arguments),
 }
@@ -115,6 +118,7 @@ fn main() -> ExitCode {
         Command::Check(arguments) => commands::check::run(&arguments),
         Command::Node(arguments) => commands::node::run(&arguments),
         Command::Doctor(arguments) => commands::doctor::run(&arguments, level),
+        Command::Verify(arguments) => commands::verify::run(&arguments),
         Command::Health(arguments) => commands::health::run(&arguments),
     };
     result.unwrap_or_else(|error| exit::report(&error))

@@ -14,7 +14,12 @@ use std::{
 };
 
 pub fn surroundings(options: FakeOptions) -> Surroundings {
-    Surroundings { models: Arc::new(FakeModels::new(options)), policy: policy().into(), space: Box::new(Disk) }
+    Surroundings {
+        models: Arc::new(FakeModels::new(options)),
+        policy: policy().into(),
+        space: Box::new(Disk),
+        credentials: None,
+    }
 }
 
 pub fn open(data: &Path, options: FakeOptions) -> Jobs {

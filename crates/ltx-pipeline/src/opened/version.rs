@@ -128,7 +128,8 @@ fn of_the_vae(tensors: &TensorSet, family: Family, (file, entry, stated): (&Path
 
 fn two_versions(tensors: &TensorSet, family: Family, (file, stated): (&Path, &str)) -> PipelineError {
     let first = version_of(tensors).map_or_else(|| json!(family.title()), |version| json!(version));
-    let contradiction = Contradiction { entry: MODEL_VERSION.to_owned(), first, second: json!(stated) };
+    let contradiction =
+        Contradiction { entry: MODEL_VERSION.to_owned(), first: first.into(), second: json!(stated).into() };
     let (first, second): (PathBuf, PathBuf) = (stating(tensors).to_owned(), file.to_owned());
     WeightsError::ConfigsDiffer { first, second, contradiction: Box::new(contradiction) }.into()
 }

@@ -79,7 +79,9 @@ impl Bare {
         change(&mut config);
         let config = config.check().unwrap();
         let models = Arc::new(FakeModels::new(FakeOptions::default()));
-        let jobs = Jobs::open(config.clone(), Surroundings { models, policy, space: Box::new(Disk) }).unwrap();
+        let jobs =
+            Jobs::open(config.clone(), Surroundings { models, policy, space: Box::new(Disk), credentials: None })
+                .unwrap();
         let library = ModelLibrary::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models")).unwrap();
         let catalog = Catalog::new(vec![library.manifest(FakeModels::NAME).unwrap().clone().into()]).unwrap();
         let node = Node::new(default_settings::<Settings>().check(config).unwrap(), jobs, catalog);

@@ -284,6 +284,7 @@ fn failure(of: &Failure) -> v1::Failure {
         FailureCode::ModelUnavailable => (v1::FailureReason::Engine, true),
         FailureCode::Panicked => (v1::FailureReason::Engine, true),
         FailureCode::Crashed => (v1::FailureReason::Crashed, false),
+        FailureCode::Signature => (v1::FailureReason::Engine, true),
         FailureCode::Engine => (v1::FailureReason::Engine, false),
     };
     v1::Failure { reason: reason.into(), message: of.message.clone(), retryable }

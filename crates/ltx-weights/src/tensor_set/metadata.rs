@@ -282,7 +282,7 @@ fn says_the_same(first: &str, second: &str) -> bool {
 }
 
 fn differ((first, second): (&WeightFile, &WeightFile), entry: &str, [one, other]: [Value; 2]) -> WeightsError {
-    let contradiction = Contradiction { entry: entry.to_owned(), first: one, second: other };
+    let contradiction = Contradiction { entry: entry.to_owned(), first: one.into(), second: other.into() };
     let (first, second) = (first.path.clone(), second.path.clone());
     WeightsError::ConfigsDiffer { first, second, contradiction: Box::new(contradiction) }
 }

@@ -19,6 +19,7 @@ use crate::{
     lora::LoraFlags,
     memory::{MemoryFlag, host_bytes},
     outputs::Written,
+    provenance::ProvenanceFlags,
     several::SeveralFlags,
 };
 use anyhow::{Context, Result};
@@ -100,6 +101,8 @@ pub(crate) struct Arguments {
     memory: MemoryFlag,
     #[command(flatten)]
     cache: CacheFlag,
+    #[command(flatten)]
+    provenance: ProvenanceFlags,
 }
 
 /// How the flags of a generation differ where it is made here.
@@ -125,6 +128,8 @@ pub(crate) fn run(arguments: &Arguments, level: Level) -> Result<ExitCode> {
 
 fn make(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     arguments.check_outputs()?;
+    // Before anything is computed: a key that cannot sign is said at once.
+    let credentials = arguments.provenance.open()?;
     let (model, names) = if library::is_path(&arguments.model) {
         (Model::from_path(arguments)?, ModelNames::new(vec![], [])) // A path needs no manifests.
     } else {
@@ -177,7 +182,8 @@ fn make(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     loras.iter().filter_map(summary::LoraAccount::warning).for_each(|warning| eprintln!("{warning}"));
 
     let told = (&plan, forecast.as_ref());
-    let clip = Clip { arguments, identity: &identity, cache: &cache, told, loras: &loras, cancel: &cancel };
+    let clip =
+        Clip { arguments, identity: &identity, cache: &cache, told, loras: &loras, cancel: &cancel, credentials };
     let mut failed = None;
     for (at, admitted) in clips.iter().enumerate() {
         if clips.len() > 1 && !arguments.json {

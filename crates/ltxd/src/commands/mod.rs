@@ -21,4 +21,5 @@ pub(crate) mod quantize;
 pub(crate) mod selftest;
 pub(crate) mod serve;
 pub(crate) mod submit;
+pub(crate) mod verify;
 pub(crate) mod watch;

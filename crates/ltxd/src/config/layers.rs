@@ -21,7 +21,16 @@ pub(super) const DEFAULTS: &str = include_str!("defaults.toml");
 /// What the defaults are called.
 const DEFAULTS_PLACE: &str = "defaults.toml";
 /// Relative to the file they stand in.
-const PATHS: [&str; 5] = ["data_dir", "models_dir", "tokens_file", "tls.cert", "tls.key"];
+const PATHS: [&str; 8] = [
+    "data_dir",
+    "models_dir",
+    "tokens_file",
+    "tls.cert",
+    "tls.key",
+    "provenance.certificate",
+    "provenance.key",
+    "provenance.dir",
+];
 /// Variables of the commands, which are no keys.
 const OTHER_VARIABLES: [&str; 8] = [
     "LTXD_CONFIG",
@@ -217,6 +226,11 @@ impl Layers {
             (_, value) => of_kind(value.is_str(), "a string", value),
         }
     }
+}
+
+/// Whether a variable says a key of the section `provenance`.
+pub(super) fn is_of_provenance(name: &OsStr) -> bool {
+    name.to_string_lossy().to_uppercase().starts_with("LTXD_PROVENANCE_")
 }
 
 /// Whether a variable says a key of the section `cuda`.

@@ -16,7 +16,9 @@ pub(crate) use tokens::{Token, hash_token};
 use crate::compute::CudaOptions;
 use layers::Layers;
 use ltx_jobs::CacheSettings;
-use settings::{CacheSection, CudaSection};
+use ltx_provenance::ProvenanceSettings;
+use ltx_types::FieldError;
+use settings::{CacheSection, CudaSection, ProvenanceSection};
 use std::{
     fs::File,
     io::{self, Read},
@@ -127,6 +129,25 @@ pub(crate) fn cuda_of_environment() -> Result<CudaOptions, ConfigError> {
     let variables = std::env::vars_os().filter(|(name, _)| layers::is_of_cuda(name));
     let CudaSection { cuda } = Layers::defaults()?.environment(variables)?.extract()?;
     Ok(cuda)
+}
+
+/// The section `provenance` for commands that read no other.
+pub(crate) struct ProvenanceSource;
+
+impl ProvenanceSource {
+    /// What the environment says, and the command line over it.
+    ///
+    /// # Errors
+    /// A value that cannot be, by its key.
+    pub(crate) fn of_environment<'a>(
+        said: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Result<ProvenanceSettings, ConfigError> {
+        let variables = std::env::vars_os().filter(|(name, _)| layers::is_of_provenance(name));
+        let layers = Layers::defaults()?.environment(variables)?.set(said)?;
+        let ProvenanceSection { provenance } = layers.extract()?;
+        provenance.validate().map_err(|FieldError { field, rule, .. }| layers.refuse(field, rule))?;
+        Ok(provenance)
+    }
 }
 
 /// How much a node keeps of what it computes, unless it is told otherwise.

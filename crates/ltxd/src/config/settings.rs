@@ -6,6 +6,7 @@ use super::{ConfigError, Token, layers::Layers, tokens};
 use crate::compute::CudaOptions;
 use ltx_jobs::ClientId;
 use ltx_nn::DeviceChoice;
+use ltx_provenance::ProvenanceSettings;
 use ltx_server::{Listen, Tls};
 use ltx_types::{FieldError, settings::bytes_or_none};
 use serde::{Deserialize, Deserializer, de::Error};
@@ -23,6 +24,7 @@ pub(crate) struct NodeConfig {
     pub(crate) server: ltx_server::Settings,
     pub(crate) engine: EngineSettings,
     pub(crate) models: ModelSettings,
+    pub(crate) provenance: ProvenanceSettings,
     pub(crate) log: Log,
     /// Who may call, as the tokens file has them; empty where callers need no token.
     pub(crate) clients: Vec<Token>,
@@ -63,6 +65,12 @@ pub(crate) struct EngineSettings {
 #[derive(Debug, Deserialize)]
 pub(super) struct CudaSection {
     pub(super) cuda: CudaOptions,
+}
+
+/// The section `provenance` alone.
+#[derive(Debug, Deserialize)]
+pub(super) struct ProvenanceSection {
+    pub(super) provenance: ProvenanceSettings,
 }
 
 /// The section `cache` alone, for commands that read no other.
@@ -130,12 +138,15 @@ impl NodeConfig {
     /// A value that cannot be, alone or beside the others; a tokens file that is none.
     pub(super) fn of(layers: &Layers) -> Result<Self, ConfigError> {
         let Logged { log } = layers.extract()?;
+        let ProvenanceSection { provenance } = layers.extract()?;
+        provenance.validate().map_err(|FieldError { field, rule, .. }| layers.refuse(field, rule))?;
         let mut config = Self {
             addresses: layers.extract()?,
             jobs: layers.extract()?,
             server: layers.extract()?,
             engine: layers.extract()?,
             models: layers.extract()?,
+            provenance,
             log,
             clients: Vec::new(),
         };
@@ -291,6 +302,10 @@ mod tests {
             ("dtype", "f8"),
             ("cuda.kernels", "hopper"),
             ("tls.cert", "c"),
+            ("provenance.mode", "signed"),
+            ("provenance.certificate", "c"),
+            ("provenance.key", "k"),
+            ("provenance.timestamp_url", "ftp://time.example"),
             ("shutdown_seconds", "0"),
             ("limits.queued", "0"),
             ("limits.message_bytes", "-1"),

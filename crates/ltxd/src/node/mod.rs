@@ -11,11 +11,12 @@ mod rates;
 
 pub(crate) use identity::random_hex;
 
-use crate::{config::NodeConfig, exit::BadInput};
+use crate::{config::NodeConfig, exit::BadInput, provenance};
 use anyhow::{Context, Result};
 use ltx_jobs::{CurrentPolicy, DataFolder, Disk, Jobs, Models, Surroundings};
 use ltx_nn::{Compute, Level, gpu_memory, gpu_name};
 use ltx_policy::{ModelNames, PolicyConfig};
+use ltx_provenance::Credentials;
 use ltx_server::{Control, Device, Server, ServerConfig};
 use ltx_types::{FramePosition, ImageInput, ImageSource, Method, Overrides, Strength};
 use models::NodeModels;
@@ -53,6 +54,7 @@ pub(crate) fn look(config: &NodeConfig, level: Level) -> Result<()> {
     for file in config.server.listen.tls.iter().flat_map(|tls| [&tls.certificate, &tls.key]) {
         std::fs::read(file).with_context(|| format!("{}: cannot be read", file.display()))?;
     }
+    provenance::look(&config.provenance)?;
     let models::Known { models, names, .. } = models::open(config, level)?;
     with_aliases(names, config)?;
     configured(config, "looked-at".to_owned(), &models)?;
@@ -99,6 +101,15 @@ pub(crate) fn assemble(config: &NodeConfig, level: Level, folder: DataFolder) ->
     };
     let catalog = catalog.with_names(names.known());
     let id = identity::of(&config.jobs.node, &config.jobs.data)?;
+    let credentials = provenance::of_node(&config.provenance, &config.jobs.data, &id);
+    let credentials = match credentials {
+        Ok(credentials) => credentials,
+        Err(error) => {
+            folder.give_up();
+            return Err(error);
+        }
+    };
+    tell(credentials.as_deref());
     let configured = configured(config, id.clone(), &models)?;
     let plans = config.models.policy.plans.iter().cloned();
     let policy = PolicyConfig::new(names).with_plans(plans).with_loaded(served.iter().cloned());
@@ -106,12 +117,30 @@ pub(crate) fn assemble(config: &NodeConfig, level: Level, folder: DataFolder) ->
     let models = Arc::new(models);
     // Clients are told to wait until the first model is open; what is stored already waits for it anyway.
     let current = CurrentPolicy::while_loading(policy.clone());
-    let surroundings = Surroundings { models: Arc::clone(&models) as _, policy: current, space: Box::new(Disk) };
+    let surroundings =
+        Surroundings { models: Arc::clone(&models) as _, policy: current, space: Box::new(Disk), credentials };
     let jobs = Jobs::open_in(folder, configured.jobs.clone(), surroundings)?;
     idle::give_back_memory(jobs.clone())?;
     let server = Server::new(configured, jobs.clone(), catalog);
     let loading = Loading { jobs: jobs.clone(), control: server.control(), policy, models, served };
     Ok(Node { server, jobs, loading, id })
+}
+
+/// Says by whose certificate outputs are signed.
+fn tell(credentials: Option<&Credentials>) {
+    let Some(credentials) = credentials else {
+        tracing::warn!("provenance.mode: outputs carry their mark alone, and no signature");
+        return;
+    };
+    let certificate = credentials.certificate();
+    let (subject, until) = (&certificate.subject, &certificate.until);
+    match credentials.own_authority() {
+        Some(authority) => tracing::info!(
+            subject, until, trust = %authority.display(),
+            "outputs are signed by a certificate of this node's own, which nobody else vouches for"
+        ),
+        None => tracing::info!(subject, until, issuer = certificate.issuer, "outputs are signed"),
+    }
 }
 
 /// The operator's own names for models go over the manifests'.

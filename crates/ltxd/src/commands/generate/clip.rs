@@ -11,14 +11,15 @@ use crate::{
     progress::{Bar, StagePeaks},
     several::named_by_seed,
 };
-use anyhow::Result;
+use anyhow::{Context, Result};
 use ltx_engine::{Generator, MemoryPlan, Run};
 use ltx_jobs::TensorCache;
-use ltx_media::{FrameWriter, Mp4Writer, PngFolderWriter};
+use ltx_media::{FrameWriter, Mp4Writer, PngFolderWriter, Seal};
 use ltx_pipeline::Engine;
 use ltx_policy::{Admitted, ModelIdentity, UsageMark};
+use ltx_provenance::{ClipSeal, Credentials, Input};
 use ltx_types::{CancelToken, Generation, Seed};
-use std::{path::PathBuf, time::Instant};
+use std::{path::PathBuf, sync::Arc, time::Instant};
 
 /// What all clips of a run have in common.
 pub(super) struct Clip<'a> {
@@ -29,18 +30,24 @@ pub(super) struct Clip<'a> {
     pub(super) told: (&'a MemoryPlan, Option<&'a Forecast>),
     pub(super) loras: &'a [LoraAccount],
     pub(super) cancel: &'a CancelToken,
+    /// What signs its outputs.
+    pub(super) credentials: Option<Arc<Credentials>>,
 }
 
 impl Clip<'_> {
     /// Makes one, and says what came of it.
     pub(super) fn make(&self, engine: &mut Engine, admitted: &Admitted<Generation>, of_several: bool) -> Result<()> {
-        let Self { arguments, identity, cache, told: (plan, forecast), loras, cancel } = *self;
+        let Self { arguments, identity, cache, told: (plan, forecast), loras, cancel, ref credentials } = *self;
         let files = Files::of(arguments, of_several.then_some(admitted.request().seed));
         let mark = admitted.mark(identity, NODE);
         let bar = Bar::new(arguments.json);
         let peaks = StagePeaks::new(&bar);
         let (started, damaged) = (Instant::now(), cache.damaged());
-        let mut writers = files.writers(admitted, &mark)?;
+        let inputs = || Input::of(admitted.request()).context("an image cannot be read");
+        let seal =
+            credentials.as_ref().map(|credentials| anyhow::Ok(ClipSeal::new(Arc::clone(credentials), inputs()?)));
+        let seal = seal.transpose()?.map(Arc::new);
+        let mut writers = files.writers(admitted, &mark, seal.as_ref())?;
         let outcome = engine.generate(admitted, &mut writers, &Run { progress: &peaks, cache, ..Run::quiet(cancel) });
         bar.clear();
         let outcome = outcome?;
@@ -58,6 +65,7 @@ impl Clip<'_> {
             request: admitted.request(),
             mark: &mark,
             outcome: &outcome,
+            sealed: seal.and_then(|seal| seal.sealed()),
             plan,
             forecast,
             peak_rss_bytes: stage_peaks.iter().map(|(_, bytes)| *bytes).max().max(ltx_jobs::memory::peak_bytes()),
@@ -87,11 +95,18 @@ impl Files {
     }
 
     /// The outputs; each is marked, and none is visible before it is finished.
-    fn writers(&self, admitted: &Admitted<Generation>, mark: &UsageMark) -> Result<Vec<Box<dyn FrameWriter>>> {
+    fn writers(
+        &self,
+        admitted: &Admitted<Generation>,
+        mark: &UsageMark,
+        seal: Option<&Arc<ClipSeal>>,
+    ) -> Result<Vec<Box<dyn FrameWriter>>> {
+        let seal = || seal.map(|seal| Arc::clone(seal) as Arc<dyn Seal>);
         let Generation { pixels, rate, .. } = *admitted.request();
-        let mut writers: Vec<Box<dyn FrameWriter>> = vec![Box::new(Mp4Writer::create(&self.out, pixels, rate)?)];
+        let mut writers: Vec<Box<dyn FrameWriter>> =
+            vec![Box::new(Mp4Writer::create(&self.out, pixels, rate)?.sealed_by(seal()))];
         if let Some(folder) = &self.frames_dir {
-            writers.push(Box::new(PngFolderWriter::create(folder, pixels, mark)?));
+            writers.push(Box::new(PngFolderWriter::create(folder, pixels, mark)?.sealed_by(seal())));
         }
         Ok(writers)
     }

@@ -6,6 +6,7 @@ use super::clip::Files;
 use crate::{forecast::Forecast, human::human, memory};
 use ltx_engine::{MemoryPlan, Outcome};
 use ltx_policy::{ModelIdentity, UsageMark};
+use ltx_provenance::Sealed;
 use ltx_types::{Generation, Guidance, LoraChoice, Stage, Stages};
 use ltx_weights::{Idle, LoraReport};
 use serde_json::{Value, json};
@@ -102,6 +103,7 @@ pub(super) struct Summary<'a> {
     pub(super) request: &'a Generation,
     pub(super) mark: &'a UsageMark,
     pub(super) outcome: &'a Outcome,
+    pub(super) sealed: Option<Sealed>,
     pub(super) plan: &'a MemoryPlan,
     pub(super) forecast: Option<&'a Forecast>,
     pub(super) peak_rss_bytes: Option<u64>,
@@ -136,6 +138,7 @@ impl Summary<'_> {
             "image_crf": request.image_crf.get().unwrap_or(0),
             "loras": self.loras.iter().map(LoraAccount::json).collect::<Vec<_>>(),
             "mark": self.mark,
+            "provenance": self.sealed,
             "seconds": seconds,
             "contexts": self.outcome.contexts,
             "image_latents": self.outcome.images,

@@ -1,0 +1,171 @@
+//! Certificates and keys: those that sign, and what is said of every other one.
+
+mod common;
+
+use common::{settings, temporary};
+use ltx_provenance::{Credentials, KeyError, ProvenanceSettings};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, SignatureAlgorithm,
+};
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Writes a pair that an authority has issued, and its settings.
+fn pair(
+    folder: &Path,
+    kind: &'static SignatureAlgorithm,
+    change: impl Fn(&mut CertificateParams),
+) -> ProvenanceSettings {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    authority.distinguished_name.push(DnType::CommonName, "authority");
+    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    authority.not_before = (SystemTime::now() - DAY).into();
+    authority.not_after = (SystemTime::now() + DAY).into();
+    let root = authority.clone().self_signed(&key).unwrap();
+    let issuer = Issuer::new(authority, key);
+    let own = KeyPair::generate_for(kind).unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(DnType::OrganizationName, "signer");
+    params.not_before = (SystemTime::now() - DAY).into();
+    params.not_after = (SystemTime::now() + DAY).into();
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::EmailProtection];
+    params.use_authority_key_identifier_extension = true;
+    change(&mut params);
+    let certificate = params.signed_by(&own, &issuer).unwrap();
+    let settings =
+        ProvenanceSettings { certificate: folder.join("cert.pem"), key: folder.join("key.pem"), ..settings() };
+    fs::write(&settings.certificate, certificate.pem() + &root.pem()).unwrap();
+    fs::write(&settings.key, own.serialize_pem()).unwrap();
+    fs::set_permissions(&settings.key, Permissions::from_mode(0o600)).unwrap();
+    settings
+}
+
+fn opened(settings: &ProvenanceSettings) -> Result<Credentials, KeyError> {
+    Credentials::open(settings, (Path::new("/nonexistent"), ""), None)
+}
+
+#[test]
+fn es256_and_eddsa_sign() {
+    let folder = temporary("kinds");
+    for kind in [&PKCS_ECDSA_P256_SHA256, &PKCS_ED25519] {
+        let credentials = opened(&pair(&folder, kind, |_| {})).unwrap_or_else(|error| panic!("{kind:?}: {error}"));
+        assert!(credentials.own_authority().is_none());
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_certificate_is_said_by_its_key() {
+    let folder = temporary("certificates");
+    let said =
+        |change: &dyn Fn(&mut CertificateParams)| opened(&pair(&folder, &PKCS_ECDSA_P256_SHA256, change)).unwrap_err();
+    let expired = said(&|params| params.not_after = (SystemTime::now() - DAY / 2).into());
+    assert!(matches!(expired, KeyError::Expired { key: "provenance.certificate", .. }), "{expired}");
+    let early = said(&|params| params.not_before = (SystemTime::now() + DAY / 2).into());
+    assert!(matches!(early, KeyError::NotYet { .. }), "{early}");
+    let server = said(&|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]);
+    assert!(matches!(&server, KeyError::Purpose { found, .. } if found.contains("serverAuth")), "{server}");
+    let none = said(&|params| params.extended_key_usages = Vec::new());
+    assert!(matches!(none, KeyError::Purpose { .. }), "{none}");
+    let authority = said(&|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
+    assert!(matches!(authority, KeyError::Purpose { .. }), "{authority}");
+    let agreeing = said(&|params| params.key_usages = vec![KeyUsagePurpose::KeyAgreement]);
+    assert!(matches!(agreeing, KeyError::Purpose { .. }), "{agreeing}");
+    let other_curve = opened(&pair(&folder, &PKCS_ECDSA_P384_SHA384, |_| {})).unwrap_err();
+    assert!(matches!(&other_curve, KeyError::Form { rule, .. } if rule.contains("P-256")), "{other_curve}");
+    let nameless = said(&|params| params.distinguished_name = DistinguishedName::new());
+    assert!(matches!(&nameless, KeyError::Form { rule, .. } if rule.contains("organization")), "{nameless}");
+    for error in [nameless, expired, early, server, none, authority, agreeing, other_curve] {
+        assert!(error.to_string().starts_with("provenance.certificate = /"), "{error}");
+        assert!(!error.is_of_the_disk());
+    }
+}
+
+#[test]
+fn what_is_wrong_with_files_is_said_by_their_keys() {
+    let folder = temporary("files");
+    let good = || pair(&folder, &PKCS_ECDSA_P256_SHA256, |_| {});
+    let set = |settings: ProvenanceSettings, text: &str| {
+        fs::write(&settings.key, text).unwrap();
+        opened(&settings).unwrap_err()
+    };
+    let mut missing = good();
+    missing.key = folder.join("none.pem");
+    let missing = opened(&missing).unwrap_err();
+    assert!(matches!(missing, KeyError::Unreadable { key: "provenance.key", .. }) && missing.is_of_the_disk());
+    let open = good();
+    fs::set_permissions(&open.key, Permissions::from_mode(0o640)).unwrap();
+    let open = opened(&open).unwrap_err();
+    assert!(matches!(open, KeyError::Permissions { mode: 0o640, .. }), "{open}");
+    let other = good();
+    let stranger = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap().serialize_pem();
+    let other = set(other, &stranger);
+    assert!(matches!(other, KeyError::Mismatch { key: "provenance.key", .. }), "{other}");
+    let another_kind = set(good(), &KeyPair::generate_for(&PKCS_ED25519).unwrap().serialize_pem());
+    assert!(matches!(another_kind, KeyError::Form { key: "provenance.key", .. }), "{another_kind}");
+    let old = set(good(), "-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n");
+    assert!(matches!(&old, KeyError::Form { rule, .. } if rule.contains("PKCS#8")), "{old}");
+    let locked = set(good(), "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n");
+    assert!(matches!(&locked, KeyError::Form { rule, .. } if rule.contains("passphrase")), "{locked}");
+    let nothing = set(good(), "no key");
+    assert!(matches!(nothing, KeyError::Form { .. }), "{nothing}");
+    let text = good();
+    fs::write(&text.certificate, "no certificate").unwrap();
+    assert!(matches!(opened(&text).unwrap_err(), KeyError::Form { key: "provenance.certificate", .. }));
+}
+
+#[test]
+fn a_certificate_of_ones_own_is_made_once_and_its_keys_are_ones_own() {
+    let folder = temporary("own").join("keys");
+    let first = Credentials::open(&settings(), (&folder, "ltxd node-1"), None).unwrap();
+    let again = Credentials::open(&settings(), (&folder, "ltxd another name"), None).unwrap();
+    assert_eq!(first.certificate(), again.certificate());
+    assert!(first.certificate().subject.contains("ltxd node-1"));
+    assert_eq!(first.own_authority(), Some(folder.join("authority.pem").as_path()));
+    for key in ["key.pem", "authority-key.pem"] {
+        assert_eq!(fs::metadata(folder.join(key)).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    // Taken away, another is made by the same authority.
+    let authority = fs::read(folder.join("authority.pem")).unwrap();
+    fs::remove_file(folder.join("certificate.pem")).unwrap();
+    let rotated = Credentials::open(&settings(), (&folder, "ltxd node-1"), None).unwrap();
+    assert_ne!(rotated.certificate().sha256, first.certificate().sha256);
+    assert_eq!(fs::read(folder.join("authority.pem")).unwrap(), authority);
+}
+
+#[test]
+fn a_certificate_of_ones_own_that_is_nearly_over_is_made_anew_and_kept() {
+    let folder = temporary("renewed");
+    let near = pair(&folder, &PKCS_ECDSA_P256_SHA256, |_| {});
+    let (certificate, key) = (folder.join("certificate.pem"), folder.join("key.pem"));
+    fs::rename(&near.certificate, &certificate).unwrap();
+    let before = fs::read(&certificate).unwrap();
+    let old_key = fs::read(&key).unwrap();
+    Credentials::open(&settings(), (&folder, "ltxd test"), None).unwrap();
+    assert_ne!(fs::read(&certificate).unwrap(), before);
+    assert_ne!(fs::read(&key).unwrap(), old_key);
+    let kept = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    let kept: Vec<_> = kept.filter(|path| path.to_string_lossy().contains("certificate-")).collect();
+    assert_eq!(kept.iter().map(|path| fs::read(path).unwrap()).collect::<Vec<_>>(), [before]);
+}
+
+#[test]
+fn settings_name_what_stands_alone() {
+    let alone = ProvenanceSettings { certificate: "c".into(), ..settings() };
+    assert_eq!(alone.validate().unwrap_err().field, "provenance.certificate");
+    let alone = ProvenanceSettings { key: "k".into(), ..settings() };
+    assert_eq!(alone.validate().unwrap_err().field, "provenance.key");
+    let address = ProvenanceSettings { timestamp_url: "time.example".into(), ..settings() };
+    assert_eq!(address.validate().unwrap_err().field, "provenance.timestamp_url");
+    settings().validate().unwrap();
+}
