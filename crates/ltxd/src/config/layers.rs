@@ -21,7 +21,18 @@ pub(super) const DEFAULTS: &str = include_str!("defaults.toml");
 /// What the defaults are called.
 const DEFAULTS_PLACE: &str = "defaults.toml";
 /// Relative to the file they stand in.
-const PATHS: [&str; 5] = ["data_dir", "models_dir", "tokens_file", "tls.cert", "tls.key"];
+const PATHS: [&str; 10] = [
+    "data_dir",
+    "models_dir",
+    "tokens_file",
+    "tls.cert",
+    "tls.key",
+    "cluster.credentials_file",
+    "cluster.nkey_file",
+    "cluster.tls_ca",
+    "cluster.tls_cert",
+    "cluster.tls_key",
+];
 /// Variables of the commands, which are no keys.
 const OTHER_VARIABLES: [&str; 8] = [
     "LTXD_CONFIG",
