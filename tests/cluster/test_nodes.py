@@ -68,7 +68,7 @@ def wanted(tmp_path):
     alone.end()
 
 
-def test_a_killed_workers_generation_goes_on_elsewhere(service, nats, wanted):
+def test_a_killed_workers_generation_goes_on_elsewhere(nats, service, wanted):
     service = service(nats, 2, 2)
     one, two = (face.client() for face in service.faces)
     ids = {kind_: one.create(KINDS[kind_](), f"job-{at}").id for at, kind_ in enumerate(KINDS)}
@@ -144,7 +144,7 @@ def insist(service, rng, call):
 @pytest.mark.campaign
 @pytest.mark.timeout(4 * 3600)
 @pytest.mark.parametrize(("generations", "kills"), [(30, 20), (300, 200)])
-def test_nothing_acknowledged_is_lost(service, three, rng, wanted, generations, kills):
+def test_nothing_acknowledged_is_lost(three, service, rng, wanted, generations, kills):
     nats, service, wrong = three, service(three, 2, 4), []
     ids, killed, over = {}, collections.Counter(), threading.Event()
     watchers = []

@@ -37,8 +37,9 @@ impl Share {
     /// How long to wait.
     fn take(&mut self, now_ms: i64, per_second: f64, burst: u32) -> Result<(), Duration> {
         let pause_ms = 1000.0 / per_second;
-        // A node that joined with less of the service's time than another is behind by moments, never by more than a whole share.
-        let whole_ms = self.whole_ms.max(now_ms as f64);
+        // Nodes differ in the service's time by moments; a share that is used up is never more than that.
+        let used_up = now_ms as f64 + pause_ms * f64::from(burst);
+        let whole_ms = self.whole_ms.clamp(now_ms as f64, used_up);
         let early_ms = whole_ms - now_ms as f64 - pause_ms * f64::from(burst.saturating_sub(1));
         if early_ms > 0.0 {
             return Err(Duration::try_from_secs_f64(early_ms / 1000.0).unwrap_or(Duration::MAX));
@@ -125,7 +126,11 @@ mod tests {
         assert_eq!(share.take(1000, 2.0, 3), Err(Duration::from_millis(500)));
         assert_eq!(share.take(1500, 2.0, 3), Ok(()));
         assert!(share.take(1500, 2.0, 3).is_err());
-        assert_eq!(share.take(1400, 2.0, 3), Err(Duration::from_millis(600)), "a node that is a moment behind");
+        assert_eq!(
+            share.take(1000, 2.0, 3),
+            Err(Duration::from_millis(500)),
+            "by a node that is behind: used up, no more"
+        );
         assert_eq!(share.take(9000, 2.0, 3), Ok(()));
     }
 }

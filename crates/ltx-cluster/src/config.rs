@@ -97,7 +97,10 @@ impl Settings {
             let rule = "is for a node of a cluster, and cluster.servers names none";
             return stated.map_or(Ok(None), |(key, value)| Err(FieldError::new(key, value, rule)));
         }
-        if let Some(server) = self.servers.iter().find(|server| server.parse::<async_nats::ServerAddr>().is_err()) {
+        let leads_nowhere = |server: &&String| {
+            server.parse::<async_nats::ServerAddr>().map_or(true, |address| address.host().is_empty())
+        };
+        if let Some(server) = self.servers.iter().find(leads_nowhere) {
             let rule = "is no address of a NATS server, such as nats://10.0.0.1:4222";
             return Err(FieldError::new("cluster.servers", server, rule));
         }

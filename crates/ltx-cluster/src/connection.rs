@@ -33,7 +33,7 @@ use tokio::{
 const ANSWER: Duration = Duration::from_secs(4);
 
 /// How long a start waits for servers that have no leader yet.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_secs(30);
 
 /// How often a silent connection is looked at. Two that are not answered, and it is made anew.
 const PING: Duration = Duration::from_secs(3);
@@ -43,7 +43,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(8);
 
 /// A connection, as long as it is held.
 pub(crate) struct Connection {
-    runtime: Option<Runtime>,
+    _threads: Threads,
     handle: Handle,
     pub(crate) names: Names,
     pub(crate) client: async_nats::Client,
@@ -62,6 +62,8 @@ pub(crate) struct Connection {
 #[derive(Debug, Clone)]
 pub(crate) struct Kept {
     pub(crate) revision: u64,
+    /// When it was written, in milliseconds by the servers' clock.
+    pub(crate) at_ms: i64,
     /// `None` where it was deleted.
     pub(crate) value: Option<Vec<u8>>,
 }
@@ -70,17 +72,16 @@ impl Connection {
     /// Connects, and makes the streams that are missing.
     pub(crate) fn open(config: &ClusterConfig, node: &str) -> Result<Self, ClusterError> {
         let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("nats").enable_all().build();
-        let runtime = runtime.map_err(|error| unreachable(config, error))?;
+        let threads = Threads(Some(runtime.map_err(|error| unreachable(config, error))?));
         let (config, node) = (config.clone(), node.to_owned());
-        let handle = runtime.handle().clone();
+        let handle = threads.handle()?;
         let reconnected = Arc::new(Notify::new());
         let told = Arc::clone(&reconnected);
         let opened = run(&handle, async move { open(&config, &node, told).await });
         let Opened { names, client, jetstream, streams: [records, events, work], buckets: [images, latents, outputs] } =
             opened.ok_or_else(|| ClusterError::Jobs(unavailable("its threads have ended")))??;
-        let runtime = Some(runtime);
         Ok(Self {
-            runtime,
+            _threads: threads,
             handle,
             names,
             client,
@@ -130,7 +131,8 @@ impl Connection {
                 Ok(message) => {
                     let deleted = message.headers.get("KV-Operation").is_some();
                     let value = (!deleted).then(|| message.payload.to_vec());
-                    return Ok(Some(Kept { revision: message.sequence, value }));
+                    let at_ms = i64::try_from(message.time.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX);
+                    return Ok(Some(Kept { revision: message.sequence, at_ms, value }));
                 }
                 Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => return Ok(None),
                 Err(error) => error.to_string(),
@@ -174,10 +176,18 @@ impl Connection {
     }
 }
 
-impl Drop for Connection {
+/// The connection's threads. Whoever drops them, perhaps within another runtime, does not wait for what is still under way.
+struct Threads(Option<Runtime>);
+
+impl Threads {
+    fn handle(&self) -> Result<Handle> {
+        self.0.as_ref().map(|runtime| runtime.handle().clone()).ok_or_else(|| unavailable("its threads have ended"))
+    }
+}
+
+impl Drop for Threads {
     fn drop(&mut self) {
-        // What is still under way is given up; nobody waits for it.
-        if let Some(runtime) = self.runtime.take() {
+        if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
         }
     }

@@ -28,7 +28,7 @@ impl Cluster {
     /// `NotFound`; `Unavailable`, also for one that a newer version keeps; `Corrupt`.
     pub(crate) fn document(&self, id: GenerationId) -> Result<Current> {
         match self.connection.get(&keys::generation(id))? {
-            Some(Kept { revision, value: Some(value) }) => match Document::read(&value)? {
+            Some(Kept { revision, value: Some(value), .. }) => match Document::read(&value)? {
                 Some(document) => Ok((Arc::new(document), revision)),
                 None => Err(unavailable("a newer version of ltxd keeps this generation; ask a node of that version")),
             },

@@ -75,7 +75,7 @@ impl Cluster {
     /// What is announced under a key, and its revision.
     pub(crate) fn intent(&self, key: &str) -> Result<Option<(Intent, u64)>> {
         match self.connection.get(key)? {
-            Some(Kept { revision, value: Some(value) }) => {
+            Some(Kept { revision, value: Some(value), .. }) => {
                 let corrupt = |_| JobsError::Corrupt { what: "announcement" };
                 let intent: Intent = serde_json::from_slice(&value).map_err(corrupt)?;
                 match intent.version > VERSION {

@@ -12,12 +12,13 @@ use crate::{
     keys,
     line::Waits,
     nodes::{Nodes, leave_cards},
-    retention::{Turns, kept_age},
+    retention::{Turns, age_at},
     store::Bounds,
     work::ClusterLine,
 };
+use async_nats::jetstream::message::PublishMessage;
 use ltx_jobs::{
-    DataFolder, JobsConfig, News,
+    DataFolder, JobsConfig, JobsError, News,
     ports::{Backing, Hub, Listeners, Mirror},
 };
 use parking_lot::Mutex;
@@ -81,7 +82,12 @@ pub fn join(config: &ClusterConfig, joining: Joining<'_>) -> Result<(Backing, Ar
         request_burst: limits.request_burst.get(),
         fruitless_crashes: limits.fruitless_crashes.get(),
     };
-    let clock = (kept_age(connection.get(keys::CLOCK)?), Instant::now());
+    // The servers' clock tells what has passed since the service's time was told: this node's may be wrong.
+    let key = keys::node(node);
+    let card = PublishMessage::build().payload(Nodes::card(node, config.roles)?.into());
+    connection.publish(connection.names.record(&key), card).map_err(JobsError::from)?;
+    let at_ms = connection.get(&key)?.map_or(0, |card| card.at_ms);
+    let clock = (age_at(connection.get(keys::CLOCK)?, at_ms), Instant::now());
     let cluster = Arc::new(Cluster {
         connection,
         config: config.clone(),

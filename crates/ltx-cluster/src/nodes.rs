@@ -3,6 +3,7 @@
 //! Must not know generations. Who is silent is judged by the time since its last card came here, never by a clock on it.
 
 use crate::{Cluster, Roles, keys};
+use ltx_jobs::{JobsError, Result};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -38,6 +39,13 @@ impl Nodes {
         Self { own, key: keys::node(node), heard: Mutex::default() }
     }
 
+    /// A node's card, as it is left.
+    pub(crate) fn card(node: &str, Roles { face, worker }: Roles) -> Result<Vec<u8>> {
+        let program = env!("CARGO_PKG_VERSION").to_owned();
+        let card = Card { node: node.to_owned(), face, worker, program };
+        serde_json::to_vec(&card).map_err(|_| JobsError::Corrupt { what: "node's card" })
+    }
+
     pub(crate) fn heard(&self, id: &str, value: Option<&[u8]>) {
         let card = value.and_then(|value| serde_json::from_slice(value).ok());
         let mut heard = self.heard.lock();
@@ -61,11 +69,9 @@ impl Nodes {
 /// Leaves cards for as long as the node belongs to its service.
 pub(crate) async fn leave_cards(cluster: Weak<Cluster>) {
     while let Some(joined) = cluster.upgrade() {
-        let Roles { face, worker } = joined.nodes.own;
-        let program = env!("CARGO_PKG_VERSION").to_owned();
-        let card = Card { node: joined.node.clone(), face, worker, program };
+        let card = Nodes::card(&joined.node, joined.nodes.own);
         let subject = joined.connection.names.record(&joined.nodes.key);
-        if let (Ok(card), true) = (serde_json::to_vec(&card), joined.connection.is_connected()) {
+        if let (Ok(card), true) = (card, joined.connection.is_connected()) {
             // The next one follows soon.
             if let Ok(kept) = joined.connection.jetstream.publish(subject, card.into()).await {
                 let _ = kept.await;

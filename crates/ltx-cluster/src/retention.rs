@@ -145,7 +145,7 @@ impl Retained for Cluster {
         self.catch_up()?;
         let mut gone = 0;
         for key in self.mirror.expired_uploads(before_age_ms, keep_bytes)? {
-            let Some(Kept { revision, value: Some(_) }) = self.connection.get(&key)? else { continue };
+            let Some(Kept { revision, value: Some(_), .. }) = self.connection.get(&key)? else { continue };
             match self.connection.delete(&key, revision) {
                 Ok(revision) => {
                     self.take_in(true, &[(key, revision, Mirrored::UploadGone)])?;
@@ -190,7 +190,7 @@ impl Upkeep for Cluster {
         Ok(if turn.number.is_multiple_of(ORPHANS_EVERY) { SweepTurn::ExpiredAndOrphans } else { SweepTurn::Expired })
     }
 
-    /// A wall's clock that is never behind: time in which no node ran does not count.
+    /// With a wall's clock that is never behind: what has passed since was counted when this node joined.
     fn stored_clock(&self) -> Result<Option<Now>> {
         Ok(Some(Now { wall_ms: i64::MAX, age_ms: self.age_ms() }))
     }
@@ -212,8 +212,17 @@ impl Upkeep for Cluster {
     }
 }
 
+/// Time in which no node ran counts at most this much.
+const LONGEST_ABSENCE_MS: i64 = 24 * 3600 * 1000;
+
+/// The service's time at a moment of the servers' clock: what was told last, and what has passed since. 0 for a service that begins.
+pub(crate) fn age_at(kept: Option<Kept>, at_ms: i64) -> i64 {
+    let since = kept.as_ref().map_or(0, |kept| at_ms.saturating_sub(kept.at_ms).clamp(0, LONGEST_ABSENCE_MS));
+    kept_age(kept).saturating_add(since)
+}
+
 /// The service's time as it was told last; 0 for a service that begins.
-pub(crate) fn kept_age(kept: Option<Kept>) -> i64 {
+fn kept_age(kept: Option<Kept>) -> i64 {
     let clock = kept.and_then(|kept| kept.value).and_then(|value| serde_json::from_slice::<Clock>(&value).ok());
     clock.map_or(0, |clock| clock.age_ms)
 }

@@ -55,7 +55,7 @@ impl Cluster {
     fn kept_upload(&self, client: &ClientId, sha256: &str) -> Result<Option<(Option<MirroredUpload>, u64)>> {
         let corrupt = |_| JobsError::Corrupt { what: "upload" };
         let kept = self.connection.get(&keys::upload(client, sha256))?;
-        kept.map(|Kept { revision, value }| {
+        kept.map(|Kept { revision, value, .. }| {
             Ok((value.map(|value| serde_json::from_slice(&value)).transpose().map_err(corrupt)?, revision))
         })
         .transpose()
