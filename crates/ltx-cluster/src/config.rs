@@ -3,12 +3,11 @@
 //! Must not know where keys come from, nor defaults: those are ltxd's defaults.toml.
 
 use ltx_types::{FieldError, settings::Bounded};
-use serde::{Deserialize, Deserializer, Serialize, de::Error};
+use serde::{Deserialize, Deserializer, de::Error};
 use std::{path::PathBuf, time::Duration};
 
 /// What a node does for its service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// It answers clients.
     Face,
@@ -141,8 +140,14 @@ impl Settings {
 }
 
 fn roles<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Roles, D::Error> {
-    let roles = Vec::<Role>::deserialize(deserializer)?;
-    let roles = Roles { face: roles.contains(&Role::Face), worker: roles.contains(&Role::Worker) };
+    let mut roles = Roles { face: false, worker: false };
+    for said in Vec::<String>::deserialize(deserializer)? {
+        match said.as_str() {
+            "face" => roles.face = true,
+            "worker" => roles.worker = true,
+            _ => return Err(D::Error::custom("has a role that is neither face nor worker")),
+        }
+    }
     match roles.face || roles.worker {
         true => Ok(roles),
         false => Err(D::Error::custom("names no role; a node is a face, a worker, or both")),
