@@ -6,10 +6,12 @@ import pytest
 
 pytest.register_assert_rewrite("harness")
 
-from harness.node import QUICK, Node, Nodes
+from harness.nats import Nats
+from harness.node import QUICK, Node, Nodes, free_port
 
 
 def pytest_addoption(parser):
+    parser.addoption("--store", choices=["alone", "cluster"], default="alone", help="of nodes whose test does not say")
     parser.addoption("--seed", type=int, default=1, help="of what is drawn at random: moments, order, bytes")
 
 
@@ -18,10 +20,30 @@ def rng(request):
     return random.Random(request.config.getoption("--seed"))
 
 
+@pytest.fixture(scope="session")
+def nats(tmp_path_factory):
+    """A NATS server for all tests: each has a service of its own."""
+    server = Nats(tmp_path_factory.mktemp("nats"), free_port).start()
+    yield server
+    server.end()
+
+
+@pytest.fixture(scope="session")
+def store(request):
+    """Where nodes keep things: None for a database of their own, else a NATS server. A test that says `both_stores` runs on both."""
+    named = getattr(request, "param", request.config.getoption("--store"))
+    return request.getfixturevalue("nats") if named == "cluster" else None
+
+
+def pytest_generate_tests(metafunc):
+    if metafunc.definition.get_closest_marker("both_stores"):
+        metafunc.parametrize("store", ["alone", "cluster"], indirect=True, scope="session")
+
+
 @pytest.fixture
-def nodes(tmp_path):
+def nodes(tmp_path, store):
     """Starts nodes: nodes(*settings, name="data"); nodes.make() makes one that is not started."""
-    made = Nodes(tmp_path)
+    made = Nodes(tmp_path, store)
     yield made
     made.end()
 

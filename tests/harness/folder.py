@@ -5,7 +5,9 @@ from pathlib import Path
 
 
 def database(data):
-    return sqlite3.connect(f"file:{data}/jobs.sqlite?mode=ro", uri=True)
+    """A node's own database; the copy of its service's documents, where it belongs to one."""
+    [path] = [*Path(data).glob("jobs.sqlite"), *Path(data).glob("cluster-*.sqlite")]
+    return sqlite3.connect(f"file:{path}?mode=ro", uri=True)
 
 
 def rows(data):

@@ -143,13 +143,15 @@ class Node:
 
 
 class Nodes:
-    """Makes nodes below one folder, and ends them."""
+    """Makes nodes below one folder, and ends them. With NATS each is a service of its own, unless its settings say which."""
 
-    def __init__(self, folder):
-        self.folder, self.made = folder, []
+    def __init__(self, folder, nats=None):
+        self.folder, self.nats, self.made = folder, nats, []
 
     def make(self, *settings, name="data", **more):
         """A node that is not started."""
+        if self.nats and not any(setting.startswith("cluster.service=") for setting in settings):
+            settings = (*settings, *self.nats.settings(), "cluster.silent_seconds=2")
         self.made.append(Node(self.folder / name, settings, **more))
         return self.made[-1]
 

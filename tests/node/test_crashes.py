@@ -1,5 +1,6 @@
 """What brings the node down before its first step, again and again, is given up, and the next one is made."""
 
+import pytest
 from ltx.v1 import generation_pb2 as g, spec_pb2 as spec
 
 from harness.events import SAMPLING, kind, told
@@ -14,6 +15,7 @@ DEADLY = spec.GenerationSpec(
 )
 
 
+@pytest.mark.both_stores
 def test_what_kills_the_node_is_given_up(nodes):
     node = nodes(*QUICK[:2], f"limits.fruitless_crashes={CRASHES}")
     with node.client() as client:

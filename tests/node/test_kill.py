@@ -115,6 +115,7 @@ def ended_well(client, mix, request_id, wanted):
     return now.resumptions
 
 
+@pytest.mark.both_stores
 @pytest.mark.parametrize("kills", [10, pytest.param(200, marks=[pytest.mark.campaign, pytest.mark.timeout(7200)])])
 def test_nothing_acknowledged_is_lost(nodes, rng, kills):
     quiet = nodes(*QUICK, name="undisturbed")

@@ -53,9 +53,9 @@ ADMITTED = {
 
 
 @pytest.fixture(scope="module")
-def judge(tmp_path_factory):
+def judge(tmp_path_factory, store):
     """A node that judges, and has nothing else to do."""
-    nodes = Nodes(tmp_path_factory.mktemp("policy"))
+    nodes = Nodes(tmp_path_factory.mktemp("policy"), store)
     yield nodes(*QUICK, "policy.external_models=Housebrand").measured()
     nodes.end()
 
@@ -83,6 +83,7 @@ def test_every_documented_reason_is_asked_for():
     assert {reasons[0] for _, reasons in REFUSED.values()} == set(CODES) == set(REMEDIES)
 
 
+@pytest.mark.both_stores
 @pytest.mark.parametrize("asked", REFUSED)
 def test_refused_as_documented_and_nothing_is_kept(judge, client, asked):
     request, reasons = REFUSED[asked]
@@ -96,6 +97,7 @@ def test_refused_as_documented_and_nothing_is_kept(judge, client, asked):
     assert (folder.rows(judge.data), folder.files(judge.data)) == before
 
 
+@pytest.mark.both_stores
 def test_the_calls_of_what_is_excluded_are_refused(client):
     edit = policy.EditElementsRequest(edit=spec.ElementEdit(generation_id="x"), model="tiny")
     says(refused(client.policy.EditElements, edit, timeout=GUARD), ["ELEMENT_EDITING_NOT_SUPPORTED"])
@@ -104,6 +106,7 @@ def test_the_calls_of_what_is_excluded_are_refused(client):
 
 
 # Last: what is admitted adds rows, and runs.
+@pytest.mark.both_stores
 @pytest.mark.parametrize("asked", ADMITTED)
 def test_admitted(client, asked):
     dry = client.check(ADMITTED[asked])

@@ -39,6 +39,7 @@ def node(tmp_path, tokens, nodes):
     return nodes.make(*settings).launch_behind_tls()
 
 
+@pytest.mark.both_stores
 def test_clients_apart_and_a_log_without_secrets(tmp_path, tokens, node):
     server = {"LTXD_SERVER": f"https://localhost:{node.port}"}
     web, app, wrong = ([CA, "--token-file", tmp_path / name] for name in ("web", "app", "wrong"))

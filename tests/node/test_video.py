@@ -12,6 +12,7 @@ from harness.requests import both, small
 ASKED = {"image_to_video": small(fps=24), "start_end_frames": small(image=None, start_end_images=both(), fps=24)}
 
 
+@pytest.mark.both_stores
 @pytest.mark.parametrize("method", ASKED)
 def test_a_download_is_what_was_asked_for(tmp_path, node, client, method):
     id_ = client.finished(ASKED[method]).id

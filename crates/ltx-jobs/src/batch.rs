@@ -4,9 +4,10 @@
 //! Must not know how they run.
 
 use crate::GenerationId;
+use serde::{Deserialize, Serialize};
 
 /// The place of a generation among those that its request asked for, where these were several.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
     /// The id of the first of them, which stands for all.
     pub id: GenerationId,

@@ -20,11 +20,11 @@ fn absence(stored_ms: i64, wall_ms: i64) -> i64 {
 
 /// One moment by both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Now {
+pub struct Now {
     /// Milliseconds since 1970, for people.
-    pub(crate) wall_ms: i64,
+    pub wall_ms: i64,
     /// Milliseconds of the node's own time, for ages.
-    pub(crate) age_ms: i64,
+    pub age_ms: i64,
 }
 
 /// A clock that only goes forward, at one second a second, from start to start.

@@ -10,9 +10,8 @@ use crate::{
     folder::Space,
     forecasts::Forecasts,
     line::{Line, MemoryLine, Waiting},
-    ports::{Blobs, EventLog, Store},
+    ports::{Backing, Blobs, EventLog, Shares, Store},
     preview::Previews,
-    rate::RateLimit,
     testing::Testing,
 };
 use ltx_engine::{Cache, Encodings};
@@ -39,7 +38,7 @@ pub(crate) struct Core {
     pub(crate) decoding: Mutex<()>,
     /// Read while files are made that no row names yet; written while files without rows are removed.
     pub(crate) files: RwLock<()>,
-    pub(crate) rate: RateLimit,
+    pub(crate) shares: Arc<dyn Shares>,
     pub(crate) policy: CurrentPolicy,
     pub(crate) line: Box<dyn Line>,
     /// What signs outputs, if anything does.
@@ -55,9 +54,7 @@ pub(crate) struct Core {
 /// What a core is made of.
 pub(crate) struct CoreParts {
     pub(crate) config: JobsConfig,
-    pub(crate) blobs: Arc<dyn Blobs>,
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) events: Arc<dyn EventLog>,
+    pub(crate) backing: Backing,
     pub(crate) models: Arc<dyn Models>,
     pub(crate) space: Box<dyn Space>,
     pub(crate) cache: TensorCache,
@@ -67,22 +64,17 @@ pub(crate) struct CoreParts {
 }
 
 impl Core {
-    /// Rebuilds the queue from the database.
+    /// Estimates what waits.
     ///
     /// # Errors
     /// `Database`, `Corrupt`.
     pub(crate) fn new(parts: CoreParts) -> Result<Self> {
-        let CoreParts { config, blobs, store, events, models, space, cache, policy, clock, credentials } = parts;
-        let line = Box::new(MemoryLine::default());
-        for record in store.queued()? {
-            let work = models.rules(&record.model).and_then(|rules| Workload::of(&record, &rules, &*models));
-            line.push(&record.client, Waiting { id: record.id, work, seconds: None });
-        }
+        let CoreParts { config, backing, models, space, cache, policy, clock, credentials } = parts;
+        let Backing { store, events, blobs, line, shares } = backing;
         let forecasts = Forecasts::new(&*store, models.rates());
         line.estimate_again(&|work| forecasts.of(work).ok().flatten().map(|forecast| forecast.total()));
-        let limits = &config.limits;
         Ok(Self {
-            rate: RateLimit::new(limits.requests_per_second.get(), limits.request_burst.get()),
+            shares,
             testing: config.testing.clone().map(Testing::new),
             config,
             blobs,
@@ -133,7 +125,7 @@ impl Core {
     /// # Errors
     /// `RateLimited`.
     pub(crate) fn check_rate(&self, client: &ClientId) -> Result<()> {
-        self.rate.take(client).map_err(|retry_after| JobsError::RateLimited { retry_after })
+        self.shares.take(client)
     }
 
     /// # Errors
@@ -244,6 +236,19 @@ impl Core {
     pub(crate) fn trouble(&self) -> Option<String> {
         self.trouble.lock().clone()
     }
+}
+
+/// The line of a node alone, rebuilt from its database.
+///
+/// # Errors
+/// `Database`, `Corrupt`.
+pub(crate) fn rebuilt_line(store: &dyn Store, models: &dyn Models) -> Result<MemoryLine> {
+    let line = MemoryLine::default();
+    for record in store.queued()? {
+        let work = models.rules(&record.model).and_then(|rules| Workload::of(&record, &rules, models));
+        line.push(&record.client, Waiting { id: record.id, work, seconds: None });
+    }
+    Ok(line)
 }
 
 /// Seconds in whole milliseconds.

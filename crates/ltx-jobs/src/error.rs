@@ -174,6 +174,14 @@ pub enum JobsError {
     /// A change that the table of states does not have; a fault of this crate.
     #[error(transparent)]
     NotPossible(#[from] NotPossible),
+    /// What the nodes of a service share cannot be reached; what was accepted is not lost.
+    #[error("the cluster's store cannot be reached: {why}")]
+    Unavailable {
+        /// What the client of it says.
+        why: String,
+        /// How long to wait.
+        retry_after: Duration,
+    },
     /// The node is stopping.
     #[error("the node is stopping")]
     Stopping,
@@ -227,11 +235,12 @@ impl From<rusqlite::Error> for JobsError {
 }
 
 impl JobsError {
-    /// For `map_err` on a file.
+    /// For `map_err` on a file. One that is kept elsewhere fails as that does.
     pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
-        move |source| match is_disk_full(&source) {
-            true => Self::StorageFull { free: 0, needed: 0, source: Some(source) },
-            false => Self::File { path: path.into(), source },
+        move |source| match source.downcast::<Self>() {
+            Ok(said) => said,
+            Err(source) if is_disk_full(&source) => Self::StorageFull { free: 0, needed: 0, source: Some(source) },
+            Err(source) => Self::File { path: path.into(), source },
         }
     }
 }

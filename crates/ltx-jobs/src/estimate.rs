@@ -47,15 +47,18 @@ fn share(stage: Stage, contexts: Encodings, images: Encodings) -> f64 {
 
 /// What a stage of a finished run took, and for how much work.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Measured {
-    pub(crate) stage: Stage,
-    pub(crate) seconds: f64,
-    pub(crate) units: f64,
+pub struct Measured {
+    /// The stage.
+    pub stage: Stage,
+    /// Seconds that it took.
+    pub seconds: f64,
+    /// Units of work that it did.
+    pub units: f64,
 }
 
 /// What units of work are, and with it what a unit's seconds mean: only those of the same basis can be compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Basis(String);
+pub struct Basis(String);
 
 impl Basis {
     /// Units of [`work`]: what one takes is known once a run was measured.
@@ -91,7 +94,7 @@ struct Share {
 
 /// What a request's time depends on, without the request.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Workload {
+pub struct Workload {
     /// The model it runs on.
     pub(crate) model: String,
     /// Its schedule.

@@ -11,7 +11,7 @@ use std::{
 
 /// The tails of everything that is watched.
 #[derive(Default)]
-pub(crate) struct Hub {
+pub struct Hub {
     tails: Mutex<Tails>,
 }
 
@@ -27,14 +27,14 @@ impl Hub {
     }
 
     /// Hands an event to the generation's watchers. Called in the order of the numbers.
-    pub(crate) fn publish(&self, id: GenerationId, event: &Arc<Event>) {
+    pub fn publish(&self, id: GenerationId, event: &Arc<Event>) {
         if let Some(tail) = self.tail(id) {
             tail.push(event);
         }
     }
 
     /// Ends the watches of one generation.
-    pub(crate) fn end(&self, id: GenerationId, end: WatchEnd) {
+    pub fn end(&self, id: GenerationId, end: WatchEnd) {
         let tail = self.lock().by_id.remove(&id).and_then(|tail| tail.upgrade());
         if let Some(tail) = tail {
             tail.end(end);
@@ -42,7 +42,7 @@ impl Hub {
     }
 
     /// Ends every watch, those to come included.
-    pub(crate) fn stop(&self) {
+    pub fn stop(&self) {
         let tails: Vec<_> = {
             let mut tails = self.lock();
             tails.stopping = true;
@@ -61,7 +61,7 @@ impl Hub {
     }
 
     /// The generation's tail, made if need be. A new one knows no event yet.
-    pub(crate) fn tail_or_new(&self, id: GenerationId) -> Arc<Tail> {
+    pub fn tail_or_new(&self, id: GenerationId) -> Arc<Tail> {
         let mut tails = self.lock();
         if let Some(tail) = tails.by_id.get(&id).and_then(Weak::upgrade) {
             return tail;

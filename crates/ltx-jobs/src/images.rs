@@ -47,7 +47,7 @@ impl<'a> Image<'a> {
     /// # Errors
     /// `File`, `StorageFull`.
     pub(crate) fn keep(&self, blobs: &dyn Blobs) -> Result<()> {
-        if blobs.length(Shelf::Images, &self.sha256) == Some(self.len()) {
+        if blobs.has(&self.sha256, self.len()) {
             return Ok(());
         }
         let kept = blobs.put_whole(Shelf::Images, &self.sha256, &[&self.bytes]);

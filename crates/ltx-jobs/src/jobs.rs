@@ -3,14 +3,15 @@
 //! Must not know the wire.
 
 use crate::{
-    CacheStatus, ClientId, CurrentPolicy, Filter, GenerationId, GenerationRecord, JobsConfig, JobsError, Models, News,
-    OutputKind, Page, PageToken, Result, Space, Swept, TensorCache, UploadId, Watch,
+    CacheStatus, ClientId, CurrentPolicy, Filter, GenerationId, GenerationRecord, JobsConfig, JobsError, Limits,
+    Models, News, OutputKind, Page, PageToken, RateLimit, Result, ServiceStatus, Space, Swept, TensorCache, UploadId,
+    Watch,
     clock::NodeClock,
-    core::{Core, CoreParts},
+    core::{Core, CoreParts, rebuilt_line},
     device::{Device, DeviceError},
     folder::DataFolder,
     latent,
-    ports::{CancelledWhen, Changes, Shelf, Upkeep},
+    ports::{Backing, Blobs, CancelledWhen, Shelf, Store},
     preview::PreviewWatch,
     runner,
     sqlite::SqliteLog,
@@ -99,6 +100,8 @@ pub struct Status {
     pub upload_bytes: u64,
     /// What last went wrong where nobody waited for an answer.
     pub trouble: Option<String>,
+    /// How the service stands to which this node belongs; `None` for a node alone.
+    pub service: Option<ServiceStatus>,
 }
 
 /// An output, open. It can be read to its end even if it expires meanwhile.
@@ -136,23 +139,36 @@ impl Jobs {
     /// # Errors
     /// `SchemaTooNew`; `Database`, `StorageFull`, `File`, `Corrupt`.
     pub fn open_in(folder: DataFolder, config: JobsConfig, surroundings: Surroundings) -> Result<Self> {
-        let Surroundings { models, policy, space, credentials } = surroundings;
         let folder = Arc::new(folder);
         let (store, events) = SqliteLog::open(&folder.database())?;
-        let events = Arc::new(events);
-        let clock = NodeClock::resume(store.stored_clock()?);
-        let reach = |id| latent::reach(&*folder, id);
-        store.recover(config.limits.fruitless_crashes.get(), &reach, clock.now())?;
-        store.store_clock(clock.now())?;
+        let Limits { requests_per_second, request_burst, .. } = config.limits;
+        let shares = RateLimit::new(requests_per_second.get(), request_burst.get());
+        let clock = recovered(&config, &*store, &*folder)?;
         remove_orphans(&*folder, &*store)?;
+        let line = Box::new(rebuilt_line(&*store, &*surroundings.models)?);
+        let backing = Backing { store, events: Arc::new(events), blobs: folder, line, shares: Arc::new(shares) };
+        Self::begin(backing, clock, config, surroundings)
+    }
+
+    /// The same on a store that nodes of a service share. The configuration's data folder is still this node's own; whoever made
+    /// the backing holds it.
+    ///
+    /// # Errors
+    /// `Unavailable`; `Database`, `StorageFull`, `File`, `Corrupt`.
+    pub fn open_on(backing: Backing, config: JobsConfig, surroundings: Surroundings) -> Result<Self> {
+        let clock = recovered(&config, &*backing.store, &*backing.blobs)?;
+        Self::begin(backing, clock, config, surroundings)
+    }
+
+    fn begin(backing: Backing, clock: NodeClock, config: JobsConfig, surroundings: Surroundings) -> Result<Self> {
+        let Surroundings { models, policy, space, credentials } = surroundings;
         let cache = TensorCache::new(&config.data.join("cache"), &config.cache);
         cache.remove_partial();
-        remove_unused(&cache, &*store)?;
+        remove_unused(&cache, &*backing.store)?;
 
         let device = Device::start(Arc::clone(&models)).map_err(JobsError::file(&config.data))?;
         let device = Arc::new(device);
-        let parts =
-            CoreParts { config, blobs: folder, store, events, models, space, cache, policy, clock, credentials };
+        let parts = CoreParts { config, backing, models, space, cache, policy, clock, credentials };
         let core = Arc::new(Core::new(parts)?);
         let runner = Runner::start(&core, &device)?;
         Ok(Self(Arc::new(Inner { core, device, runner: Mutex::new(Some(runner)) })))
@@ -313,6 +329,7 @@ impl Jobs {
             output_bytes: kept.outputs,
             upload_bytes: kept.uploads,
             trouble: core.trouble(),
+            service: core.line.service(),
         })
     }
 
@@ -361,6 +378,15 @@ impl Jobs {
     pub(crate) fn core(&self) -> &Arc<Core> {
         &self.0.core
     }
+}
+
+/// Has the store take up again what was running here, and its clock go on.
+fn recovered(config: &JobsConfig, store: &dyn Store, blobs: &dyn Blobs) -> Result<NodeClock> {
+    let clock = NodeClock::resume(store.stored_clock()?);
+    let reach = |id| latent::reach(blobs, id);
+    store.recover(config.limits.fruitless_crashes.get(), &reach, clock.now())?;
+    store.store_clock(clock.now())?;
+    Ok(clock)
 }
 
 impl Inner {

@@ -81,7 +81,7 @@ impl LatentStore for LatentFile {
 }
 
 /// How far a saved latent is, as a number that grows with every step; 0 without one.
-pub(crate) fn reach(blobs: &dyn Blobs, id: GenerationId) -> u64 {
+pub fn reach(blobs: &dyn Blobs, id: GenerationId) -> u64 {
     let body = read_whole(blobs, &id.to_string());
     let reached = body.and_then(|body| Some((u64::from(body[DIGEST]) << 32) + numbers(&body)?[0] as u64));
     reached.unwrap_or(0)

@@ -21,7 +21,7 @@ pub(crate) struct Standing {
 
 /// How an attempt ended.
 #[derive(Debug)]
-pub(crate) enum Ending {
+pub enum Ending {
     /// The outputs are complete.
     Done(Box<Finished>),
     /// It cannot be completed.
@@ -32,7 +32,7 @@ pub(crate) enum Ending {
 
 /// Something that happens to a generation.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Happening<'a> {
+pub enum Happening<'a> {
     /// The device would take it.
     Start,
     /// Its attempt ended.

@@ -21,20 +21,20 @@ pub struct News<'a> {
 
 /// Hears of every event once, in the order in which they were written, and nothing else is written meanwhile: it must be quick
 /// and must not ask the jobs.
-pub(crate) type Listener = Box<dyn Fn(&News<'_>) + Send + Sync>;
+pub type Listener = Box<dyn Fn(&News<'_>) + Send + Sync>;
 
 /// Everybody who hears of every event.
 #[derive(Default)]
-pub(crate) struct Listeners(RwLock<Vec<Listener>>);
+pub struct Listeners(RwLock<Vec<Listener>>);
 
 impl Listeners {
     /// Tells one more from now on.
-    pub(crate) fn add(&self, listener: Listener) {
+    pub fn add(&self, listener: Listener) {
         self.0.write().push(listener);
     }
 
     /// Tells everybody.
-    pub(crate) fn tell(&self, news: &News<'_>) {
+    pub fn tell(&self, news: &News<'_>) {
         self.0.read().iter().for_each(|listener| listener(news));
     }
 }

@@ -43,7 +43,7 @@ pub(crate) fn run(core: &Arc<Core>, device: &Device) {
                 core.line.ack(claim.id);
                 core.forget_faults(claim.id);
                 // The next of another request would end it, too.
-                if core.line.len() == 0 {
+                if core.line.is_empty() {
                     core.shared.end();
                 }
             }
@@ -65,7 +65,8 @@ fn serve(core: &Arc<Core>, device: &Device, Claim { id, cancel }: &Claim) -> Opt
     // Whoever sees it end and asks what waits behind it must not be told that nobody knows.
     core.line.extend(id, Some(0.0));
     // Unsettled only when the node stops with its disk full; the next start finds it running and goes on.
-    let state = persist(core, || core.store.settle(id, &ending, core.now()))?;
+    // Where another node has taken it over, everything of it is that one's by now.
+    let state = persist(core, || core.store.settle(id, &ending, core.now()))??;
     if state == State::Queued {
         return Some(record);
     }
@@ -87,7 +88,13 @@ fn persist<T>(core: &Core, write: impl Fn() -> Result<T>) -> Option<T> {
             Err(error) => error,
         };
         core.note(&error);
-        let may_pass = matches!(error, JobsError::StorageFull { .. } | JobsError::Database(_) | JobsError::File { .. });
+        let may_pass = matches!(
+            error,
+            JobsError::StorageFull { .. }
+                | JobsError::Database(_)
+                | JobsError::File { .. }
+                | JobsError::Unavailable { .. }
+        );
         if !may_pass || core.line.closed_within(pause) {
             return None;
         }

@@ -8,7 +8,7 @@ use crate::{
     estimate::{Forecast, Workload, largest_fit},
     images::{Image, by_digest, check_length},
     line::Waiting,
-    ports::{NeededImage, NewGeneration, NewUpload, Shelf},
+    ports::{NeededImage, NewGeneration, NewUpload},
 };
 use ltx_engine::{Encodings, PromptTokens, long_prompts};
 use ltx_policy::{Admitted, StoredRequest};
@@ -136,7 +136,14 @@ impl Jobs {
                 }
             };
             let new: Vec<_> = Batch::of(&ids).into_iter().enumerate().map(new).collect();
-            core.store.insert(&new, core.now())?;
+            match core.store.insert(&new, core.now()) {
+                // Another node was first with this request id.
+                Err(refused @ JobsError::AlreadyExists { .. }) => {
+                    let first = self.resubmitted(client, request_id.as_deref(), &body_sha256)?;
+                    return first.ok_or(refused);
+                }
+                inserted => inserted?,
+            }
         }
         for (&id, (predicted, work)) in ids.iter().zip(expected) {
             if let (Some(testing), Some(faults)) = (&core.testing, &faults) {
@@ -238,7 +245,7 @@ impl Jobs {
         check_length(bytes.len() as u64, core.config.limits.image_bytes.get())?;
         let sha256 = format!("{:x}", Sha256::digest(&bytes));
         // One that is gone from the folder is put there again.
-        let is_there = core.blobs.length(Shelf::Images, &sha256) == Some(bytes.len() as u64);
+        let is_there = core.blobs.has(&sha256, bytes.len() as u64);
         if is_there && let Some(id) = core.store.renew_upload(client, &sha256, core.now())? {
             return Ok(id);
         }

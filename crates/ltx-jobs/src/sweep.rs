@@ -6,7 +6,7 @@
 use crate::{
     GenerationId, Result, TensorCache, WatchEnd,
     core::Core,
-    ports::{Blobs, FileOwners, Shelf, Store},
+    ports::{Blobs, FileOwners, Shelf, Store, SweepTurn},
 };
 use std::{collections::HashSet, ffi::OsString, time::Duration};
 
@@ -26,6 +26,12 @@ pub struct Swept {
 /// # Errors
 /// `Database`, `StorageFull`, `File`.
 pub(crate) fn sweep(core: &Core) -> Result<Swept> {
+    let turn = core.store.sweep_turn()?;
+    if turn == SweepTurn::NotNow {
+        remove_unused(&core.cache, &*core.store)?;
+        core.cache.expire();
+        return Ok(Swept::default());
+    }
     let keep = &core.config.retention;
     let now = core.now();
     let before = |kept: Duration| now.age_ms.saturating_sub(i64::try_from(kept.as_millis()).unwrap_or(i64::MAX));
@@ -38,7 +44,10 @@ pub(crate) fn sweep(core: &Core) -> Result<Swept> {
     for id in &records {
         core.events.end(*id, WatchEnd::Deleted);
     }
-    sweep_images(core)?;
+    match turn {
+        SweepTurn::ExpiredAndOrphans => remove_orphans(&*core.blobs, &*core.store)?,
+        _ => sweep_images(core)?,
+    }
     remove_unused(&core.cache, &*core.store)?;
     core.cache.expire();
     core.store.store_clock(now)?;

@@ -11,7 +11,7 @@ use tokio::sync::watch::{Sender, channel};
 const TAIL: usize = 128;
 
 /// The newest events of a watched generation.
-pub(crate) struct Tail {
+pub struct Tail {
     state: Mutex<TailState>,
     pub(crate) woken: Condvar,
     /// Changes with every event and at the end; its value says nothing.

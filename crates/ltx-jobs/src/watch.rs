@@ -35,9 +35,11 @@ pub enum Watched {
 
 /// Which generation is watched.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct WatchedGeneration {
-    pub(crate) id: GenerationId,
-    pub(crate) sequence: i64,
+pub struct WatchedGeneration {
+    /// Which.
+    pub id: GenerationId,
+    /// Its place among all generations of the store.
+    pub sequence: i64,
 }
 
 /// The events of one generation, from a number on.
@@ -45,7 +47,7 @@ pub struct Watch {
     log: Arc<dyn EventLog>,
     tail: Arc<Tail>,
     signal: Receiver<()>,
-    sequence: i64,
+    of: WatchedGeneration,
     seen: u64,
     ready: VecDeque<Arc<Event>>,
     end: Option<WatchEnd>,
@@ -60,8 +62,7 @@ impl Watch {
         seen: u64,
         last: impl FnOnce() -> Result<(u64, bool)>,
     ) -> Result<Self> {
-        let WatchedGeneration { id, sequence } = of;
-        let tail = log.subscribe(id);
+        let tail = log.subscribe(of.id);
         let signal = tail.signal.subscribe();
         let (last, is_final) = last()?;
         {
@@ -72,7 +73,7 @@ impl Watch {
             }
         }
         let end = (is_final && seen >= last).then_some(WatchEnd::Finished);
-        Ok(Self { log, tail, signal, sequence, seen, ready: VecDeque::new(), end })
+        Ok(Self { log, tail, signal, of, seen, ready: VecDeque::new(), end })
     }
 
     /// The number of the last event handed out.
@@ -149,7 +150,7 @@ impl Watch {
                 return Ok(());
             }
         }
-        self.ready = self.log.after(self.sequence, self.seen)?.into();
+        self.ready = self.log.after(self.of, self.seen)?.into();
         if self.ready.is_empty() {
             self.end = Some(WatchEnd::Deleted);
         }

@@ -15,8 +15,8 @@ use std::{
 
 /// What is told of a node that serves.
 pub(crate) struct Started {
-    /// Where clients reach it.
-    pub(crate) listen: SocketAddr,
+    /// Where clients reach it, if they do: a worker of a cluster answers none.
+    pub(crate) listen: Option<SocketAddr>,
     /// Where Prometheus reaches it, if it does.
     pub(crate) metrics_listen: Option<SocketAddr>,
     /// The id in its marks.

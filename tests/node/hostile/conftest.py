@@ -9,21 +9,21 @@ from harness.target import Target
 from harness.waiting import eventually
 
 
-def ended(folder, *settings):
+def ended(folder, store, *settings):
     """A node that is attacked, and its end."""
-    nodes = Nodes(folder)
+    nodes = Nodes(folder, store)
     yield Target(nodes, *settings)
     nodes.end()
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory):
-    yield from ended(tmp_path_factory.mktemp("hostile"))
+def shared(tmp_path_factory, store):
+    yield from ended(tmp_path_factory.mktemp("hostile"), store)
 
 
 @pytest.fixture(scope="session")
-def shared_hasty(tmp_path_factory):
-    yield from ended(tmp_path_factory.mktemp("hasty"), "limits.handshake_seconds=1")
+def shared_hasty(tmp_path_factory, store):
+    yield from ended(tmp_path_factory.mktemp("hasty"), store, "limits.handshake_seconds=1")
 
 
 @contextmanager

@@ -387,6 +387,7 @@ export const en = {
     QUEUE_FULL: ["The queue is full", "Wait until clips before it are done, or cancel one of yours."],
     RATE_LIMITED: ["Too many requests at once", "Wait a moment."],
     STORAGE_FULL: ["The node's storage is full", "Delete clips, or wait until older ones expire."],
+    STORE_UNAVAILABLE: ["The node cannot reach what its service keeps", "It tries again by itself; another node may answer."],
     SHUTTING_DOWN: ["The node is stopping", "It takes requests again after its next start."],
     INVALID_FIELD: ["Something in the request is not possible", "Change what is named."],
     UNAUTHENTICATED: ["The node does not know you", "Enter a token."],

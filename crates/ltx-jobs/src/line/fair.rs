@@ -13,7 +13,7 @@ pub(super) const MOST_BEFORE: usize = 4;
 
 /// A ring of clients, each with a line of its own. A client without a line is not in the ring.
 #[derive(Debug, Default)]
-pub(super) struct FairQueue {
+pub struct FairQueue {
     ring: VecDeque<(ClientId, VecDeque<Waiting>)>,
     len: usize,
     /// The model of the last that was taken.
@@ -24,17 +24,22 @@ pub(super) struct FairQueue {
 
 impl FairQueue {
     /// Generations that wait.
-    pub(super) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.len
     }
 
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// Generations of one client that wait.
-    pub(super) fn len_of(&self, client: &ClientId) -> usize {
+    pub fn len_of(&self, client: &ClientId) -> usize {
         self.line_of(client).map_or(0, |at| self.ring[at].1.len())
     }
 
     /// Puts a generation at the end of its client's line. A client new to the ring comes last in it.
-    pub(super) fn push(&mut self, client: &ClientId, waiting: Waiting) {
+    pub fn push(&mut self, client: &ClientId, waiting: Waiting) {
         self.len += 1;
         match self.line_of(client) {
             Some(at) => self.ring[at].1.push_back(waiting),
@@ -43,7 +48,7 @@ impl FairQueue {
     }
 
     /// The next generation; its client's turn is over then.
-    pub(super) fn pop(&mut self) -> Option<Waiting> {
+    pub fn pop(&mut self) -> Option<Waiting> {
         let at = self.near();
         self.before = if at == 0 { 0 } else { self.before + 1 };
         let (client, mut line) = self.ring.remove(at)?;
@@ -66,7 +71,7 @@ impl FairQueue {
     }
 
     /// Takes a generation out of its client's line.
-    pub(super) fn remove(&mut self, client: &ClientId, id: GenerationId) -> bool {
+    pub fn remove(&mut self, client: &ClientId, id: GenerationId) -> bool {
         let Some(at) = self.line_of(client) else { return false };
         let line = &mut self.ring[at].1;
         let Some(place) = line.iter().position(|waiting| waiting.id == id) else { return false };
@@ -79,14 +84,14 @@ impl FairQueue {
     }
 
     /// What is ahead of a generation.
-    pub(super) fn place(&self, client: &ClientId, id: GenerationId) -> Option<Place> {
+    pub fn place(&self, client: &ClientId, id: GenerationId) -> Option<Place> {
         let at = self.line_of(client)?;
         let place = self.ring[at].1.iter().position(|waiting| waiting.id == id)?;
         Some(self.ahead_of(at, place))
     }
 
     /// What would be ahead of a new generation of this client behind others of it that come with it and take these seconds each.
-    pub(super) fn place_of_new(&self, client: &ClientId, with_it: &[Option<f64>]) -> Place {
+    pub fn place_of_new(&self, client: &ClientId, with_it: &[Option<f64>]) -> Place {
         let new = with_it.len();
         let Place { before, seconds } = match self.line_of(client) {
             Some(at) => self.ahead_of(at, self.ring[at].1.len() + new),
@@ -100,7 +105,7 @@ impl FairQueue {
     }
 
     /// Estimates again what waits, now that more is known.
-    pub(super) fn estimate_again(&mut self, seconds: impl Fn(&Workload) -> Option<f64>) {
+    pub fn estimate_again(&mut self, seconds: impl Fn(&Workload) -> Option<f64>) {
         for waiting in self.ring.iter_mut().flat_map(|(_, line)| line) {
             waiting.seconds = waiting.work.as_ref().and_then(&seconds).or(waiting.seconds);
         }

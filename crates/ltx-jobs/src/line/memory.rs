@@ -76,7 +76,7 @@ impl<C: Clock + Send + Sync> Line for MemoryLine<C> {
     }
 
     fn claim(&self) -> Option<Claim> {
-        let waits = |state: &mut LineState<C::Instant>| !state.closed && state.queue.len() == 0;
+        let waits = |state: &mut LineState<C::Instant>| !state.closed && state.queue.is_empty();
         let mut state = self.state();
         self.moved.wait_while(&mut state, waits);
         if state.closed {

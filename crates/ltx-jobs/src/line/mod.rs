@@ -6,6 +6,7 @@
 mod fair;
 mod memory;
 
+pub use fair::FairQueue;
 pub(crate) use memory::MemoryLine;
 
 use crate::{ClientId, GenerationId, estimate::Workload};
@@ -14,12 +15,13 @@ use std::time::Duration;
 
 /// A generation that waits.
 #[derive(Debug, Clone)]
-pub(crate) struct Waiting {
-    pub(crate) id: GenerationId,
+pub struct Waiting {
+    /// Which.
+    pub id: GenerationId,
     /// What its time depends on; `None` when that cannot be told.
-    pub(crate) work: Option<Workload>,
+    pub work: Option<Workload>,
     /// Seconds on the device, as far as this node knows.
-    pub(crate) seconds: Option<f64>,
+    pub seconds: Option<f64>,
 }
 
 impl Waiting {
@@ -31,24 +33,40 @@ impl Waiting {
 
 /// What is ahead of a generation that waits.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Place {
+pub struct Place {
     /// Generations that would run before it if nothing else came.
-    pub(crate) before: usize,
+    pub before: usize,
     /// Their seconds, and those that the one on the device has left; `None` while one of them cannot be estimated.
-    pub(crate) seconds: Option<f64>,
+    pub seconds: Option<f64>,
 }
 
 /// A generation that was taken out of the line. Whoever holds it says how it went on: [`Line::extend`] while it runs, then
 /// [`Line::ack`] or [`Line::back`].
 #[derive(Debug, Clone)]
-pub(crate) struct Claim {
-    pub(crate) id: GenerationId,
+pub struct Claim {
+    /// Which.
+    pub id: GenerationId,
     /// Cancelled when its client or the node wants it stopped.
-    pub(crate) cancel: CancelToken,
+    pub cancel: CancelToken,
+}
+
+/// How a service stands, as one of its nodes sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServiceStatus {
+    /// Whether what its nodes share can be reached.
+    pub connected: bool,
+    /// Nodes that have been heard of lately, this one included.
+    pub nodes: usize,
+    /// Those of them that compute.
+    pub workers: usize,
+    /// Generations that wait.
+    pub queued: usize,
+    /// Generations that run.
+    pub running: usize,
 }
 
 /// Where generations wait for the device.
-pub(crate) trait Line: Send + Sync {
+pub trait Line: Send + Sync {
     /// Puts a generation at the end of its client's part of the line.
     fn push(&self, client: &ClientId, waiting: Waiting);
 
@@ -76,6 +94,11 @@ pub(crate) trait Line: Send + Sync {
     /// Generations that wait.
     fn len(&self) -> usize;
 
+    /// Whether nothing waits.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Generations of one client that wait.
     fn len_of(&self, client: &ClientId) -> usize;
 
@@ -84,6 +107,11 @@ pub(crate) trait Line: Send + Sync {
 
     /// Estimates what waits again, now that more is known; `None` keeps the estimate there was.
     fn estimate_again(&self, seconds: &dyn Fn(&Workload) -> Option<f64>);
+
+    /// How the service stands to which this node belongs; `None` for a node alone.
+    fn service(&self) -> Option<ServiceStatus> {
+        None
+    }
 
     /// Closes the line: nothing is claimed any more, and what is claimed is told to stop.
     fn close(&self);

@@ -13,7 +13,7 @@ use std::{
 
 /// Where files of one kind lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shelf {
+pub enum Shelf {
     /// Images, named by the SHA-256 of their bytes.
     Images,
     /// Saved latents, named by their generation.
@@ -23,7 +23,7 @@ pub(crate) enum Shelf {
 }
 
 /// Keeps files, each there whole or not at all.
-pub(crate) trait Blobs: Send + Sync {
+pub trait Blobs: Send + Sync {
     /// Keeps an image or a latent; one of that name is replaced. Once this has returned it is safe from a power failure.
     ///
     /// # Errors
@@ -44,6 +44,11 @@ pub(crate) trait Blobs: Send + Sync {
 
     /// The length of an image or a latent; `None` where there is none.
     fn length(&self, shelf: Shelf, name: &str) -> Option<u64>;
+
+    /// Whether an image of this name and length is there; from now on it is kept as long as one that was just put.
+    fn has(&self, name: &str, bytes: u64) -> bool {
+        self.length(Shelf::Images, name) == Some(bytes)
+    }
 
     /// What a file is called in messages.
     fn path_of(&self, shelf: Shelf, name: &str) -> PathBuf;
@@ -93,7 +98,7 @@ impl dyn Blobs {
     ///
     /// # Errors
     /// `File`.
-    pub(crate) fn delete_of(&self, shelf: Shelf, id: GenerationId) -> Result<()> {
+    pub fn delete_of(&self, shelf: Shelf, id: GenerationId) -> Result<()> {
         self.delete(shelf, OsStr::new(&id.to_string()))
     }
 }

@@ -6,7 +6,7 @@ use crate::{GenerationId, Result};
 use ltx_engine::CacheKey;
 
 /// The records of what generations used.
-pub(crate) trait CachedUses {
+pub trait CachedUses {
     /// Notes that a generation uses what has this key. Noted again it is the same.
     ///
     /// # Errors

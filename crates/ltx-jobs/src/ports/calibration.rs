@@ -9,7 +9,7 @@ use crate::{
 use ltx_types::Schedule;
 
 /// What finished runs have shown of the device's speed.
-pub(crate) trait Calibration {
+pub trait Calibration {
     /// Seconds per unit of work by stage, for a model and a schedule, in units of a basis.
     ///
     /// # Errors

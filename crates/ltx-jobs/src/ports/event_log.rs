@@ -4,15 +4,16 @@
 
 use crate::{
     Event, EventKind, GenerationId, GenerationRecord, Result, WatchEnd, clock::Now, news::Listener, tail::Tail,
+    watch::WatchedGeneration,
 };
 use std::sync::Arc;
 
 /// The log of everything that happens to generations. Changes of a record append their own events; what a running
 /// generation reports is appended here.
-pub(crate) trait EventLog: Send + Sync {
+pub trait EventLog: Send + Sync {
     /// Appends an event to a generation that runs and that nobody has asked to stop; to any other, nothing: no step follows the
-    /// event that says it is being cancelled. `true` when its client has asked: whoever reports learns it from the first step
-    /// after that, however short the steps are.
+    /// event that says it is being cancelled. `true` when its client has asked, or another node has
+    /// taken the generation over: whoever reports learns it from the first step after that, however short the steps are.
     ///
     /// # Errors
     /// `Database`, `StorageFull`; nothing was appended then, and no number is lost.
@@ -22,9 +23,9 @@ pub(crate) trait EventLog: Send + Sync {
     ///
     /// # Errors
     /// `Database`, `Corrupt`.
-    fn after(&self, sequence: i64, number: u64) -> Result<Vec<Arc<Event>>>;
+    fn after(&self, of: WatchedGeneration, number: u64) -> Result<Vec<Arc<Event>>>;
 
-    /// Tells a listener of every event of every generation from now on, those that changes of a record append included.
+    /// Tells a listener of every event that this node writes from now on, those that changes of a record append included.
     fn listen(&self, listener: Listener);
 
     /// The generation's newest events as they come, from now on.

@@ -11,34 +11,44 @@ use ltx_policy::StoredRequest;
 use ltx_types::Method;
 
 /// A generation that was admitted and is not stored yet.
-pub(crate) struct NewGeneration<'a> {
-    pub(crate) id: GenerationId,
-    pub(crate) client: &'a ClientId,
-    pub(crate) request_id: Option<&'a str>,
-    pub(crate) body_sha256: &'a str,
+pub struct NewGeneration<'a> {
+    /// Its id.
+    pub id: GenerationId,
+    /// Whose it is.
+    pub client: &'a ClientId,
+    /// The name that its client gave the request, if any.
+    pub request_id: Option<&'a str>,
+    /// The digest of the request as it was sent.
+    pub body_sha256: &'a str,
     /// Its place among those of its request.
-    pub(crate) batch: Option<Batch>,
-    pub(crate) request: &'a StoredRequest,
+    pub batch: Option<Batch>,
+    /// What is asked.
+    pub request: &'a StoredRequest,
     /// The images that it needs.
-    pub(crate) images: &'a [NeededImage<'a>],
-    pub(crate) method: Method,
-    pub(crate) model: &'a str,
-    pub(crate) predicted: Prediction,
+    pub images: &'a [NeededImage<'a>],
+    /// The method that it was admitted under.
+    pub method: Method,
+    /// The model that it runs on.
+    pub model: &'a str,
+    /// What it is predicted to take.
+    pub predicted: Prediction,
     /// Generations before it in the line.
-    pub(crate) position: usize,
+    pub position: usize,
     /// Seconds until it would begin, where that can be estimated.
-    pub(crate) wait_seconds: Option<f64>,
+    pub wait_seconds: Option<f64>,
 }
 
 /// An image of a generation, which is kept as long as it may be needed.
-pub(crate) struct NeededImage<'a> {
-    pub(crate) sha256: &'a str,
-    pub(crate) bytes: u64,
+pub struct NeededImage<'a> {
+    /// The digest of its bytes.
+    pub sha256: &'a str,
+    /// How many those are.
+    pub bytes: u64,
 }
 
 /// Where a cancel found its generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum CancelledWhen {
+pub enum CancelledWhen {
     /// It will not run.
     Queued,
     /// It has to be told.
@@ -47,19 +57,20 @@ pub(crate) enum CancelledWhen {
 
 /// What was found running at the start.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Recovered {
+pub struct Recovered {
     /// These wait again and go on where they were.
-    pub(crate) requeued: Vec<GenerationId>,
+    pub requeued: Vec<GenerationId>,
     /// These had been cancelled, or crashed too often.
-    pub(crate) ended: Vec<GenerationId>,
+    pub ended: Vec<GenerationId>,
 }
 
 /// What can happen to a record.
-pub(crate) trait Changes {
-    /// Stores generations as queued, all of them or none. Once this has returned they may be acknowledged.
+pub trait Changes {
+    /// Stores generations as queued, all of them or none. Once this has returned they may be acknowledged. A store that several
+    /// nodes share holds the bounds of the queue once more, and says so where another node was first with the request id.
     ///
     /// # Errors
-    /// `AlreadyExists`, `Database`, `StorageFull`.
+    /// `AlreadyExists`, `QueueFull`, `Database`, `StorageFull`, `Unavailable`.
     fn insert(&self, new: &[NewGeneration<'_>], now: Now) -> Result<()>;
 
     /// Takes a generation onto the device, and returns the number of the attempt, from 1; `None` when it is not queued any
@@ -70,11 +81,11 @@ pub(crate) trait Changes {
     fn start(&self, id: GenerationId, now: Now) -> Result<Option<u32>>;
 
     /// Ends an attempt. A cancel that was acknowledged wins over everything else; an attempt that was stopped without one
-    /// waits again.
+    /// waits again. `None` where another node has taken the generation over meanwhile: what this attempt made counts nothing then.
     ///
     /// # Errors
     /// `NotFound`, `Database`, `StorageFull`.
-    fn settle(&self, id: GenerationId, ending: &Ending, now: Now) -> Result<State>;
+    fn settle(&self, id: GenerationId, ending: &Ending, now: Now) -> Result<Option<State>>;
 
     /// Notes that a client wants a generation stopped. A queued one has ended then.
     ///
@@ -97,7 +108,7 @@ pub(crate) trait Changes {
 }
 
 /// Questions about generations. Those of a client name it; another client's generation is not there.
-pub(crate) trait Records {
+pub trait Records {
     /// One generation of a client.
     ///
     /// # Errors

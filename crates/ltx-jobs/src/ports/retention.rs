@@ -6,22 +6,24 @@ use crate::{GenerationId, Result, clock::Now};
 
 /// Generations to whom files belong.
 #[derive(Debug, Default)]
-pub(crate) struct FileOwners {
+pub struct FileOwners {
     /// They have outputs.
-    pub(crate) with_outputs: Vec<GenerationId>,
+    pub with_outputs: Vec<GenerationId>,
     /// Their latent may be needed.
-    pub(crate) unfinished: Vec<GenerationId>,
+    pub unfinished: Vec<GenerationId>,
 }
 
 /// How much is kept, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct KeptBytes {
-    pub(crate) outputs: u64,
-    pub(crate) uploads: u64,
+pub struct KeptBytes {
+    /// Of outputs.
+    pub outputs: u64,
+    /// Of uploads.
+    pub uploads: u64,
 }
 
 /// Whatever is kept for a while and then forgotten.
-pub(crate) trait Retained {
+pub trait Retained {
     /// Marks outputs as gone, with the images they were made from, that ended before `before_age_ms`, and then the oldest until
     /// the rest takes at most `keep_bytes`. Returns whose.
     ///
@@ -55,8 +57,27 @@ pub(crate) trait Retained {
     fn kept_bytes(&self) -> Result<KeptBytes>;
 }
 
+/// Whether it is a node's turn to remove what has been kept long enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SweepTurn {
+    /// Another node of the service does it.
+    NotNow,
+    /// It removes what has expired.
+    Expired,
+    /// The same, and files that belong to nothing.
+    ExpiredAndOrphans,
+}
+
 /// What a store does for itself between two starts.
-pub(crate) trait Upkeep {
+pub trait Upkeep {
+    /// Whether this node sweeps now. A node with a store of its own always does, and removes orphans when it starts.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn sweep_turn(&self) -> Result<SweepTurn> {
+        Ok(SweepTurn::Expired)
+    }
+
     /// The node's own time and the wall's, as they were stored last.
     ///
     /// # Errors

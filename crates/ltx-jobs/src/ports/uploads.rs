@@ -6,15 +6,19 @@ use crate::{ClientId, Result, UploadId, clock::Now};
 use std::collections::HashSet;
 
 /// An image whose file is there and which is not recorded yet.
-pub(crate) struct NewUpload<'a> {
-    pub(crate) id: UploadId,
-    pub(crate) client: &'a ClientId,
-    pub(crate) sha256: &'a str,
-    pub(crate) bytes: u64,
+pub struct NewUpload<'a> {
+    /// Its id, unless the client has one of the same bytes.
+    pub id: UploadId,
+    /// Whose it is.
+    pub client: &'a ClientId,
+    /// The digest of its bytes.
+    pub sha256: &'a str,
+    /// How many those are.
+    pub bytes: u64,
 }
 
 /// The records of uploaded images.
-pub(crate) trait Uploads {
+pub trait Uploads {
     /// Keeps an upload; one that this client has made before is renewed instead. Returns its id.
     ///
     /// # Errors

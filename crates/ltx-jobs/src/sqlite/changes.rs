@@ -31,10 +31,10 @@ impl Changes for SqliteStore {
         })
     }
 
-    fn settle(&self, id: GenerationId, ending: &Ending, now: Now) -> Result<State> {
+    fn settle(&self, id: GenerationId, ending: &Ending, now: Now) -> Result<Option<State>> {
         self.write(Durability::Durable, |tx, news| {
             let row = row(tx, id)?.ok_or(JobsError::NotFound { id })?;
-            row.write(&Writing { tx, now }, news, decide(row.standing, Happening::Settle(ending))?)
+            row.write(&Writing { tx, now }, news, decide(row.standing, Happening::Settle(ending))?).map(Some)
         })
     }
 

@@ -10,6 +10,7 @@ use crate::{
     news::{Listener, Listeners},
     ports::EventLog,
     tail::Tail,
+    watch::WatchedGeneration,
 };
 use rusqlite::{OptionalExtension, Transaction, params};
 use std::{path::Path, sync::Arc};
@@ -57,7 +58,7 @@ impl EventLog for SqliteLog {
         })
     }
 
-    fn after(&self, sequence: i64, number: u64) -> Result<Vec<Arc<Event>>> {
+    fn after(&self, WatchedGeneration { sequence, .. }: WatchedGeneration, number: u64) -> Result<Vec<Arc<Event>>> {
         self.store.read(|connection| {
             let sql = "SELECT number, at_ms, kind FROM events WHERE generation = ?1 AND number > ?2 \
                        ORDER BY number LIMIT ?3";
@@ -141,7 +142,12 @@ mod tests {
         assert!(!log.append(&record, step(1), NOW).unwrap());
         store.cancel(&client, id, NOW).unwrap();
         assert!(log.append(&record, step(2), NOW).unwrap(), "told to stop");
-        let kinds: Vec<_> = log.after(record.sequence, 2).unwrap().iter().map(|event| event.kind.clone()).collect();
+        let kinds: Vec<_> = log
+            .after(WatchedGeneration { id, sequence: record.sequence }, 2)
+            .unwrap()
+            .iter()
+            .map(|event| event.kind.clone())
+            .collect();
         assert_eq!(kinds, [step(1), EventKind::Cancelling]);
         assert_eq!(*heard.lock(), [1, 2, 3, 4]);
     }

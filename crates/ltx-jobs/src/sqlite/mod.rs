@@ -14,6 +14,7 @@ mod calibration;
 mod changes;
 mod events;
 mod generations;
+mod mirror;
 #[cfg(test)]
 mod recovery_tests;
 mod retention;
@@ -24,6 +25,7 @@ mod upkeep;
 mod uploads;
 
 pub(crate) use events::SqliteLog;
+pub use mirror::{Mirror, Mirrored, MirroredUpload, TakenIn};
 
 use crate::{JobsError, News, Result, news::Listener};
 use parking_lot::Mutex;
@@ -118,6 +120,6 @@ fn from_json<T: serde::de::DeserializeOwned>(what: &'static str, json: &str) -> 
     serde_json::from_str(json).map_err(|_| JobsError::Corrupt { what })
 }
 
-fn to_json<T: serde::Serialize>(what: &'static str, value: &T) -> Result<String> {
+pub(crate) fn to_json<T: serde::Serialize>(what: &'static str, value: &T) -> Result<String> {
     serde_json::to_string(value).map_err(|_| JobsError::Corrupt { what })
 }

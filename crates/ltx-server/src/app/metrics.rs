@@ -4,11 +4,11 @@
 //! not count itself comes as [`Gauges`].
 
 use super::Problem;
-use ltx_jobs::{CacheStatus, Finished, State, Status, memory};
+use ltx_jobs::{CacheStatus, Finished, ServiceStatus, State, Status, memory};
 use ltx_policy::Refusal;
 use ltx_types::Stage;
 use prometheus_client::{
-    encoding::text::encode,
+    encoding::text::{encode_eof, encode_registry},
     metrics::{
         counter::Counter,
         family::Family,
@@ -35,6 +35,8 @@ pub(crate) struct Gauges {
 /// Counters, gauges and histograms.
 pub(crate) struct Metrics {
     registry: Registry,
+    /// What only a node of a service tells.
+    service: ServiceMetrics,
     queued: Gauge,
     running: Gauge,
     streams: Gauge,
@@ -62,11 +64,47 @@ fn durations() -> Histogram {
     Histogram::new(exponential_buckets(0.01, 2.0, 21))
 }
 
+/// How a service stands, as the node sees it: the same from every node of it.
+struct ServiceMetrics {
+    registry: Registry,
+    connected: Gauge,
+    nodes: Gauge,
+    workers: Gauge,
+    queued: Gauge,
+    running: Gauge,
+}
+
+impl ServiceMetrics {
+    fn new() -> Self {
+        let (connected, nodes, workers) = (Gauge::default(), Gauge::default(), Gauge::default());
+        let (queued, running) = (Gauge::default(), Gauge::default());
+        let mut registry = Registry::with_prefix("ltxd_service");
+        let told = "1 while what the nodes of the service share can be reached from this one";
+        registry.register("connected", told, connected.clone());
+        registry.register("nodes", "Nodes of the service that live, this one included", nodes.clone());
+        registry.register("workers", "Nodes of the service that compute", workers.clone());
+        registry.register("queued", "Generations of the service that wait", queued.clone());
+        registry.register("running", "Generations of the service that run", running.clone());
+        Self { registry, connected, nodes, workers, queued, running }
+    }
+
+    fn tell(&self, text: &mut String, service: ServiceStatus) -> fmt::Result {
+        let gauge = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
+        self.connected.set(i64::from(service.connected));
+        self.nodes.set(gauge(service.nodes));
+        self.workers.set(gauge(service.workers));
+        self.queued.set(gauge(service.queued));
+        self.running.set(gauge(service.running));
+        encode_registry(text, &self.registry)
+    }
+}
+
 impl Metrics {
     /// Nothing counted yet.
     pub(crate) fn new() -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("ltxd"),
+            service: ServiceMetrics::new(),
             queued: Gauge::default(),
             running: Gauge::default(),
             streams: Gauge::default(),
@@ -181,7 +219,12 @@ impl Metrics {
         self.streams.set(gauge(gauges.open_streams as u64));
         self.resident.set(gauge(memory::resident_bytes().unwrap_or(0)));
         let mut text = String::new();
-        encode(&mut text, &self.registry)?;
+        let service = gauges.jobs.as_ref().and_then(|jobs| jobs.service);
+        if let Some(service) = service {
+            self.service.tell(&mut text, service)?;
+        }
+        encode_registry(&mut text, &self.registry)?;
+        encode_eof(&mut text)?;
         Ok(text)
     }
 }

@@ -158,6 +158,7 @@ impl Problem {
             }
             Self::Jobs(JobsError::StorageFull { .. }) | Self::StorageFull { .. } => Some(Limit::Storage),
             Self::Jobs(JobsError::Stopping) | Self::Stopping => Some(Limit::Stopping),
+            Self::Jobs(JobsError::Unavailable { .. }) => Some(Limit::Store),
             _ => None,
         }
     }
@@ -178,6 +179,8 @@ pub(crate) enum Limit {
     Storage,
     /// The node ends.
     Stopping,
+    /// What the nodes of a service share cannot be reached.
+    Store,
 }
 
 impl Limit {
@@ -190,6 +193,7 @@ impl Limit {
             Self::Rate => "RATE_LIMITED",
             Self::Storage => "STORAGE_FULL",
             Self::Stopping => "SHUTTING_DOWN",
+            Self::Store => "STORE_UNAVAILABLE",
         }
     }
 }

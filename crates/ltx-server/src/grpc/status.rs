@@ -46,7 +46,7 @@ pub(crate) fn code(reason: ErrorReason) -> Code {
         R::UnknownModel | R::GenerationNotFound | R::UploadNotFound | R::OutputNotFound | R::ImageNotFound => {
             Code::NotFound
         }
-        R::ModelNotLoaded | R::ShuttingDown => Code::Unavailable,
+        R::ModelNotLoaded | R::ShuttingDown | R::StoreUnavailable => Code::Unavailable,
         R::DoesNotFit | R::TakesTooLong | R::QueueFull | R::RateLimited | R::StorageFull => Code::ResourceExhausted,
         R::InvalidField | R::MessageTooLarge | R::UnsupportedContentType => Code::InvalidArgument,
         R::DeadlineExceeded => Code::DeadlineExceeded,
@@ -147,6 +147,7 @@ fn of_jobs(error: JobsError) -> Answer {
         JobsError::Fields(fields) => plain(ErrorReason::InvalidField).fields(&fields.into_iter().collect::<Vec<_>>()),
         JobsError::Media(error) => of_media(&error),
         JobsError::NoModel | JobsError::ModelUnavailable { .. } => plain(ErrorReason::ModelNotLoaded),
+        JobsError::Unavailable { retry_after, .. } => plain(ErrorReason::StoreUnavailable).retry(retry_after),
         JobsError::Stopping => plain(ErrorReason::ShuttingDown).retry(RESTART_DELAY),
         error @ (JobsError::NotPossible(_)
         | JobsError::Locked { .. }
@@ -287,6 +288,7 @@ fn general_remedy(reason: ErrorReason) -> &'static str {
         R::Internal | R::Unspecified => "ask the operator",
         R::ModelNotLoaded => "ask again when the model is loaded",
         R::QueueFull | R::RateLimited | R::ShuttingDown => "try again later",
+        R::StoreUnavailable => "try again later, or ask another node of the service",
         R::NotAnUnlimitedMethod
         | R::ElementEditingNotSupported
         | R::AudioNotCovered

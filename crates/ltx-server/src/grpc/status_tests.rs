@@ -62,6 +62,7 @@ fn limits_are_counted_under_the_reason_that_clients_are_given() {
         Problem::StorageFull { room_comes: true },
         Problem::from(JobsError::Stopping),
         Problem::Stopping,
+        Problem::from(JobsError::Unavailable { why: "x".into(), retry_after: wait }),
     ];
     for problem in limits {
         let counted = problem.limit().unwrap().as_str();

@@ -111,7 +111,7 @@ fn meaning(reason: ErrorReason) -> Meaning {
         | R::TakesTooLong
         | R::TestingNotEnabled => lasting(Code::BadInput),
         R::QueueFull | R::StorageFull => lasting(Code::Busy),
-        R::RateLimited | R::ShuttingDown => Meaning { code: Code::Busy, passing: true },
+        R::RateLimited | R::ShuttingDown | R::StoreUnavailable => Meaning { code: Code::Busy, passing: true },
         R::Unauthenticated | R::OriginNotAllowed | R::HostNotAllowed => lasting(Code::NotAllowed),
         R::GenerationNotFound | R::UploadNotFound | R::OutputNotFound | R::ImageNotFound => lasting(Code::NotFound),
         R::DeadlineExceeded

@@ -60,10 +60,15 @@ pub(crate) fn run(arguments: &Arguments, level: Level) -> Result<ExitCode> {
 async fn serve(config: &NodeConfig, level: Level, ready_file: Option<&Path>) -> Result<()> {
     let mut signals = Signals::new()?;
     // Before the models: a busy port is said at once.
-    let listener = bind("listen", config.addresses.listen).await?;
-    let listen = listener.local_addr().context("the listener has no address")?;
-    tracing::info!("listening on {listen}");
-    let (mut faces, mut metrics_listen) = (vec![Face::grpc(listener)], None);
+    let (mut faces, mut listen, mut metrics_listen) = (Vec::new(), None, None);
+    // A worker of a cluster answers no clients.
+    if config.cluster.as_ref().is_none_or(|cluster| cluster.roles.face) {
+        let listener = bind("listen", config.addresses.listen).await?;
+        let address = listener.local_addr().context("the listener has no address")?;
+        tracing::info!("listening on {address}");
+        faces.push(Face::grpc(listener));
+        listen = Some(address);
+    }
     if let Some(address) = config.addresses.metrics_listen {
         let face = Face::metrics(bind("metrics_listen", address).await?);
         metrics_listen = Some(face.address().context("the metrics' listener has no address")?);

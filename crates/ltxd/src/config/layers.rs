@@ -21,7 +21,7 @@ pub(super) const DEFAULTS: &str = include_str!("defaults.toml");
 /// What the defaults are called.
 const DEFAULTS_PLACE: &str = "defaults.toml";
 /// Relative to the file they stand in.
-const PATHS: [&str; 8] = [
+const PATHS: [&str; 13] = [
     "data_dir",
     "models_dir",
     "tokens_file",
@@ -30,6 +30,11 @@ const PATHS: [&str; 8] = [
     "provenance.certificate",
     "provenance.key",
     "provenance.dir",
+    "cluster.credentials_file",
+    "cluster.nkey_file",
+    "cluster.tls_ca",
+    "cluster.tls_cert",
+    "cluster.tls_key",
 ];
 /// Variables of the commands, which are no keys.
 const OTHER_VARIABLES: [&str; 8] = [

@@ -4,6 +4,7 @@
 
 use super::{ConfigError, Token, layers::Layers, tokens};
 use crate::compute::CudaOptions;
+use ltx_cluster::ClusterConfig;
 use ltx_jobs::ClientId;
 use ltx_nn::DeviceChoice;
 use ltx_provenance::ProvenanceSettings;
@@ -26,6 +27,8 @@ pub(crate) struct NodeConfig {
     pub(crate) models: ModelSettings,
     pub(crate) provenance: ProvenanceSettings,
     pub(crate) log: Log,
+    /// The service that the node belongs to; `None` for one alone.
+    pub(crate) cluster: Option<ClusterConfig>,
     /// Who may call, as the tokens file has them; empty where callers need no token.
     pub(crate) clients: Vec<Token>,
 }
@@ -110,6 +113,11 @@ pub(crate) struct PolicySettings {
 }
 
 #[derive(Debug, Deserialize)]
+struct ClusterSection {
+    cluster: ltx_cluster::Settings,
+}
+
+#[derive(Debug, Deserialize)]
 struct Logged {
     log: Log,
 }
@@ -140,6 +148,8 @@ impl NodeConfig {
         let Logged { log } = layers.extract()?;
         let ProvenanceSection { provenance } = layers.extract()?;
         provenance.validate().map_err(|FieldError { field, rule, .. }| layers.refuse(field, rule))?;
+        let ClusterSection { cluster } = layers.extract()?;
+        let cluster = cluster.check().map_err(|FieldError { field, rule, .. }| layers.refuse(field, rule))?;
         let mut config = Self {
             addresses: layers.extract()?,
             jobs: layers.extract()?,
@@ -148,11 +158,16 @@ impl NodeConfig {
             models: layers.extract()?,
             provenance,
             log,
+            cluster,
             clients: Vec::new(),
         };
         config.jobs.validate().map_err(|FieldError { field, rule, .. }| layers.refuse(field, rule))?;
         let faults = config.server.testing.run_faults();
         config.jobs.testing = faults.map_err(|FieldError { field, rule, .. }| layers.refuse(field, rule))?;
+        if config.cluster.is_some() && config.server.testing.enabled {
+            let rule = "is for a node alone: faults that a request asks for do not travel to the worker of a cluster";
+            return Err(layers.refuse("testing.enabled", rule));
+        }
         let addresses = &config.addresses;
         let tls = addresses.tls.files().map_err(|(key, rule)| layers.refuse(key, rule))?;
         if let Some(file) = addresses.tokens_file() {
@@ -283,6 +298,14 @@ mod tests {
     }
 
     #[test]
+    fn a_node_of_a_cluster_makes_no_faults_on_purpose() {
+        let servers = ("cluster.servers", "nats://127.0.0.1:4222");
+        assert!(checked(&[servers]).unwrap().cluster.is_some());
+        let error = checked(&[servers, ("testing.enabled", "true")]).unwrap_err().to_string();
+        assert!(error.starts_with("the command line: testing.enabled = true: is for a node alone"), "{error}");
+    }
+
+    #[test]
     fn beyond_loopback_needs_both_or_a_word() {
         let error = checked(&[("listen", "0.0.0.0:7750")]).unwrap_err().to_string();
         assert!(error.starts_with("the command line: listen = 0.0.0.0:7750: is beyond loopback"), "{error}");
@@ -317,6 +340,12 @@ mod tests {
             ("retention.record_hours", "1"),
             ("retention.output_hours", "-1"),
             ("log.format", "xml"),
+            ("cluster.servers", "nats://"),
+            ("cluster.roles", "boss"),
+            ("cluster.roles", "worker"),
+            ("cluster.replicas", "6"),
+            ("cluster.silent_seconds", "0"),
+            ("cluster.nkey_file", "n"),
             ("page.enabled", "true"),
             ("page.hosts", "http://node"),
             ("page.hosts", "node:7750"),

@@ -13,6 +13,7 @@ pub(crate) use identity::random_hex;
 
 use crate::{config::NodeConfig, exit::BadInput, provenance};
 use anyhow::{Context, Result};
+use ltx_cluster::Joining;
 use ltx_jobs::{CurrentPolicy, DataFolder, Disk, Jobs, Models, Surroundings};
 use ltx_nn::{Compute, Level, gpu_memory, gpu_name};
 use ltx_policy::{ModelNames, PolicyConfig};
@@ -46,6 +47,8 @@ pub(crate) struct Loading {
     policy: PolicyConfig,
     models: Arc<NodeModels>,
     served: Vec<String>,
+    /// Whether it computes, as every node does that belongs to no cluster.
+    works: bool,
 }
 
 /// Looks at everything that can be looked at without touching the data folder or the network.
@@ -114,15 +117,23 @@ pub(crate) fn assemble(config: &NodeConfig, level: Level, folder: DataFolder) ->
     let plans = config.models.policy.plans.iter().cloned();
     let policy = PolicyConfig::new(names).with_plans(plans).with_loaded(served.iter().cloned());
     models.keep_rates_in(&config.jobs.data);
+    let works = config.cluster.as_ref().is_none_or(|cluster| cluster.roles.worker);
     let models = Arc::new(models);
     // Clients are told to wait until the first model is open; what is stored already waits for it anyway.
     let current = CurrentPolicy::while_loading(policy.clone());
     let surroundings =
         Surroundings { models: Arc::clone(&models) as _, policy: current, space: Box::new(Disk), credentials };
-    let jobs = Jobs::open_in(folder, configured.jobs.clone(), surroundings)?;
+    let jobs = match &config.cluster {
+        None => Jobs::open_in(folder, configured.jobs.clone(), surroundings)?,
+        Some(cluster) => {
+            let joining = Joining { node: &id, folder, jobs: &configured.jobs, models: served.clone() };
+            let (backing, _) = ltx_cluster::join(cluster, joining)?;
+            Jobs::open_on(backing, configured.jobs.clone(), surroundings)?
+        }
+    };
     idle::give_back_memory(jobs.clone())?;
     let server = Server::new(configured, jobs.clone(), catalog);
-    let loading = Loading { jobs: jobs.clone(), control: server.control(), policy, models, served };
+    let loading = Loading { jobs: jobs.clone(), control: server.control(), policy, models, served, works };
     Ok(Node { server, jobs, loading, id })
 }
 
@@ -156,15 +167,17 @@ impl Loading {
     /// # Errors
     /// The model cannot be opened.
     pub(crate) fn finish(self) -> Result<()> {
-        let Self { jobs, control, policy, models, served } = self;
-        if let Some(first) = served.first() {
+        let Self { jobs, control, policy, models, served, works } = self;
+        if let Some(first) = served.first().filter(|_| works) {
             jobs.preload(first).with_context(|| format!("the model {first} cannot be loaded"))?;
         }
         control.set_policy(policy);
         tracing::info!(models = served.join(","), "ready");
         // On the device thread, while nothing runs there.
         let (told, measured) = mpsc::channel();
-        jobs.measure_rates(move || _ = told.send(()));
+        if works {
+            jobs.measure_rates(move || _ = told.send(()));
+        }
         thread::Builder::new().name("digests".into()).spawn(move || {
             // Reading and hashing would be measured, too. Where generations come first, it is.
             let _ = measured.recv_timeout(MEASURED_WITHIN);

@@ -41,6 +41,8 @@ gets no Status at all. The contract is spoken as gRPC over HTTP/2 and as gRPC-We
   RATE_LIMITED                     RESOURCE_EXHAUSTED   RetryInfo
   STORAGE_FULL                     RESOURCE_EXHAUSTED   RetryInfo where retention will make room
   SHUTTING_DOWN                    UNAVAILABLE          RetryInfo; the node admits nothing more before it restarts
+  STORE_UNAVAILABLE                UNAVAILABLE          RetryInfo; the node cannot reach what the nodes of its service
+                                                        share; another node may
 
   the call itself                  gRPC code            details
   -------------------------------  -------------------  ------------------------------------------------------
@@ -121,6 +123,8 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """The node is stopping."""
     ERROR_REASON_TAKES_TOO_LONG: _ErrorReason.ValueType  # 105
     """The predicted seconds are more than the node allows a generation."""
+    ERROR_REASON_STORE_UNAVAILABLE: _ErrorReason.ValueType  # 120
+    """What the nodes of a service share cannot be reached; nothing that was accepted is lost."""
     ERROR_REASON_INVALID_FIELD: _ErrorReason.ValueType  # 200
     """A field is malformed."""
     ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 201
@@ -193,6 +197,8 @@ ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 104
 """The node is stopping."""
 ERROR_REASON_TAKES_TOO_LONG: ErrorReason.ValueType  # 105
 """The predicted seconds are more than the node allows a generation."""
+ERROR_REASON_STORE_UNAVAILABLE: ErrorReason.ValueType  # 120
+"""What the nodes of a service share cannot be reached; nothing that was accepted is lost."""
 ERROR_REASON_INVALID_FIELD: ErrorReason.ValueType  # 200
 """A field is malformed."""
 ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 201

@@ -249,7 +249,7 @@ class Generation(message.Message):
     method: Method.ValueType
     """The method it was admitted under."""
     queue_position: builtins.int
-    """Generations before it in the queue; 0 is next. Set while QUEUED."""
+    """Generations before it in the queue; 0 is next. Set while QUEUED. An estimate on a node of a cluster."""
     last_event: builtins.int
     """The number of its latest event."""
     resumptions: builtins.int

@@ -1,0 +1,317 @@
+//! Files in the object store: images, latents, outputs. What a node writes of outputs lies in its own folder until it is complete.
+//!
+//! Must not know what is in them. Outputs of each attempt have names of their own: which of them count says the document.
+
+use crate::{Cluster, claims::Standing, connection::PATIENCE, error::unavailable};
+use async_nats::jetstream::object_store::{GetErrorKind, InfoErrorKind, ObjectInfo, ObjectStore, PutErrorKind};
+use futures_util::StreamExt;
+use ltx_jobs::{
+    GenerationId, JobsError, OutputKind, Result,
+    ports::{Blobs, Shelf},
+};
+use ltx_types::ImageSource;
+use std::{
+    collections::HashSet,
+    ffi::{OsStr, OsString},
+    fs::{self, File},
+    io::{self, ErrorKind, Seek, Write},
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+use tokio::io::AsyncReadExt;
+
+/// How long a whole file may take.
+const FILE: Duration = Duration::from_secs(60);
+
+/// Bytes of a file that are sent at a time.
+const CHUNK: usize = 256 << 10;
+
+fn named(shelf: Shelf) -> &'static str {
+    match shelf {
+        Shelf::Images => "images",
+        Shelf::Latents => "latents",
+        Shelf::Outputs => "outputs",
+    }
+}
+
+fn of_attempt(id: GenerationId, attempt: u32, file: &str) -> String {
+    format!("{id}/{attempt}/{file}")
+}
+
+/// An error of the store as one of files.
+fn broken(error: JobsError) -> io::Error {
+    io::Error::other(error)
+}
+
+impl Cluster {
+    fn bucket(&self, shelf: Shelf) -> ObjectStore {
+        match shelf {
+            Shelf::Images => self.connection.images.clone(),
+            Shelf::Latents => self.connection.latents.clone(),
+            Shelf::Outputs => self.connection.outputs.clone(),
+        }
+    }
+
+    fn put(&self, shelf: Shelf, name: &str, bytes: Vec<u8>) -> Result<()> {
+        let (bucket, named) = (self.bucket(shelf), name.to_owned());
+        let put = async move {
+            let meta = async_nats::jetstream::object_store::ObjectMetadata {
+                name: named,
+                chunk_size: Some(CHUNK),
+                ..Default::default()
+            };
+            tokio::time::timeout(FILE, bucket.put(meta, &mut bytes.as_slice())).await
+        };
+        match self.connection.wait(put)? {
+            Ok(Ok(_)) => Ok(()),
+            // The new one is there; the old one's chunks are removed with the bucket's next.
+            Ok(Err(error)) if error.kind() == PutErrorKind::PurgeOldChunks => Ok(()),
+            Ok(Err(error)) if error.to_string().contains("insufficient resources") => {
+                Err(JobsError::StorageFull { free: 0, needed: 0, source: None })
+            }
+            Ok(Err(error)) => Err(unavailable(error)),
+            Err(late) => Err(unavailable(late)),
+        }
+    }
+
+    /// A file's bytes; `None` where there is none.
+    fn get(&self, shelf: Shelf, name: &str) -> Result<Option<Vec<u8>>> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let (bucket, named) = (self.bucket(shelf), name.to_owned());
+            let get = async move {
+                let mut object = match bucket.get(&named).await {
+                    Ok(object) => object,
+                    Err(error) if error.kind() == GetErrorKind::NotFound => return Ok(None),
+                    Err(error) => return Err(error.to_string()),
+                };
+                let mut bytes = Vec::with_capacity(object.info.size);
+                // One that is replaced meanwhile never ends.
+                let mut left = object.info.size;
+                while left > 0 {
+                    let more = tokio::time::timeout(PATIENCE / 4, object.read_buf(&mut bytes)).await;
+                    let more = more.map_err(|late| late.to_string())?.map_err(|error| error.to_string())?;
+                    if more == 0 {
+                        return Err("it ends early".to_owned());
+                    }
+                    left = left.saturating_sub(more);
+                }
+                Ok(Some(bytes))
+            };
+            match self.connection.wait(get)? {
+                Ok(found) => return Ok(found),
+                Err(why) => self.connection.again_until(until, why)?,
+            }
+        }
+    }
+
+    /// What is known of a file; `None` where there is none.
+    fn info(&self, shelf: Shelf, name: &str) -> Result<Option<ObjectInfo>> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let (bucket, named) = (self.bucket(shelf), name.to_owned());
+            match self.connection.wait(async move { bucket.info(&named).await })? {
+                Ok(info) => return Ok(Some(info).filter(|info| !info.deleted)),
+                Err(error) if error.kind() == InfoErrorKind::NotFound => return Ok(None),
+                Err(error) => self.connection.again_until(until, error)?,
+            }
+        }
+    }
+
+    fn infos(&self, shelf: Shelf) -> Result<Vec<ObjectInfo>> {
+        let bucket = self.bucket(shelf);
+        let list = async move {
+            let list = bucket.list().await.map_err(unavailable)?;
+            let all = list.filter_map(|info| std::future::ready(info.ok())).collect::<Vec<_>>();
+            tokio::time::timeout(FILE, all).await.map_err(unavailable)
+        };
+        self.connection.wait(list)?
+    }
+
+    /// Removes a file with its chunks; nothing of it stays.
+    fn remove(&self, shelf: Shelf, name: &str) -> Result<()> {
+        let Some(info) = self.info(shelf, name)? else { return Ok(()) };
+        let bucket = self.connection.names.bucket(named(shelf));
+        let meta = format!("$O.{bucket}.M.{}", base64_url(name.as_bytes()));
+        let chunks = format!("$O.{bucket}.C.{}", info.nuid);
+        let (jetstream, stream) = (self.connection.jetstream.clone(), format!("OBJ_{bucket}"));
+        let purge = async move {
+            let stream = jetstream.get_stream_no_info(stream).await.map_err(unavailable)?;
+            stream.purge().filter(meta).await.map_err(unavailable)?;
+            stream.purge().filter(chunks).await.map_err(unavailable).map(drop)
+        };
+        self.connection.wait(purge)?
+    }
+
+    /// Removes the outputs of an attempt that does not count.
+    pub(crate) fn remove_outputs_of(&self, id: GenerationId, attempt: u32) -> Result<()> {
+        OutputKind::ALL
+            .iter()
+            .try_for_each(|kind| self.remove(Shelf::Outputs, &of_attempt(id, attempt, kind.file_name())))
+    }
+
+    /// Bytes as an open file that has no name.
+    fn spooled(&self, bytes: &[u8]) -> io::Result<File> {
+        let mut file = tempfile::tempfile_in(&self.spool)?;
+        file.write_all(bytes)?;
+        file.rewind()?;
+        Ok(file)
+    }
+}
+
+/// Base64 for URLs, with padding, as the object store names objects.
+fn base64_url(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let digits = |chunk: &[u8]| {
+        let padded = [chunk[0], *chunk.get(1).unwrap_or(&0), *chunk.get(2).unwrap_or(&0)];
+        let number = u32::from_be_bytes([0, padded[0], padded[1], padded[2]]);
+        let digit = |at: usize| match at <= chunk.len() {
+            true => char::from(DIGITS[(number >> (18 - 6 * at)) as usize & 63]),
+            false => '=',
+        };
+        [digit(0), digit(1), digit(2), digit(3)]
+    };
+    bytes.chunks(3).flat_map(digits).collect()
+}
+
+impl Blobs for Cluster {
+    /// A latent waits for the servers as long as its worker does: a run does not fail because they are away.
+    fn put_whole(&self, shelf: Shelf, name: &str, chunks: &[&[u8]]) -> io::Result<()> {
+        if shelf == Shelf::Latents {
+            let lost = |id| self.claims.standing(id) == Some(Standing::Lost);
+            let owner: Option<GenerationId> = name.parse().ok();
+            let put = || match owner.is_some_and(lost) {
+                // Another node has a newer one.
+                true => Ok(()),
+                false => self.put(shelf, name, chunks.concat()),
+            };
+            return self.insist(put).map_err(broken);
+        }
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match self.put(shelf, name, chunks.concat()) {
+                Err(JobsError::Unavailable { why, .. }) => self.connection.again_until(until, why).map_err(broken)?,
+                put => return put.map_err(broken),
+            }
+        }
+    }
+
+    fn read(&self, shelf: Shelf, name: &str) -> io::Result<Vec<u8>> {
+        let found = match shelf {
+            Shelf::Latents => self.insist(|| self.get(shelf, name)),
+            _ => self.get(shelf, name),
+        };
+        found.map_err(broken)?.ok_or_else(|| ErrorKind::NotFound.into())
+    }
+
+    fn open(&self, shelf: Shelf, name: &str) -> io::Result<File> {
+        self.spooled(&self.read(shelf, name)?)
+    }
+
+    fn length(&self, shelf: Shelf, name: &str) -> Option<u64> {
+        self.info(shelf, name).ok().flatten().map(|info| info.size as u64)
+    }
+
+    /// Never: what is put again is new, and no node that sweeps removes it.
+    fn has(&self, _name: &str, _bytes: u64) -> bool {
+        false
+    }
+
+    fn path_of(&self, shelf: Shelf, name: &str) -> PathBuf {
+        PathBuf::from(self.connection.names.bucket(named(shelf))).join(name)
+    }
+
+    fn image(&self, sha256: &str) -> ImageSource {
+        // A run waits for the servers; whoever asks for a client does not.
+        let runs = self.claims.lock().is_some();
+        let found = match runs {
+            true => self.insist(|| self.get(Shelf::Images, sha256)),
+            false => self.get(Shelf::Images, sha256),
+        };
+        match found {
+            Ok(Some(bytes)) => ImageSource::Bytes(bytes.into()),
+            // Opened, it says that it is not there.
+            _ => ImageSource::Path(self.path_of(Shelf::Images, sha256)),
+        }
+    }
+
+    fn begin_outputs(&self, id: GenerationId) -> Result<PathBuf> {
+        let folder = self.own_files().begin_outputs(id)?;
+        self.claims.with(id, |held| held.outputs = Some(folder.clone()));
+        Ok(folder)
+    }
+
+    fn publish_outputs(&self, id: GenerationId) -> Result<()> {
+        let held = self.claims.with(id, |held| (held.standing, held.outputs.clone()));
+        let Some((Standing::Ours(attempt), Some(folder))) = held else {
+            // Nothing of it counts; the record says so when it is settled.
+            return self.own_files().discard_outputs(id);
+        };
+        for kind in OutputKind::ALL {
+            let path = folder.join(kind.file_name());
+            let bytes = fs::read(&path).map_err(|source| JobsError::File { path, source })?;
+            let name = of_attempt(id, attempt, kind.file_name());
+            self.insist(|| self.put(Shelf::Outputs, &name, bytes.clone()))?;
+        }
+        self.own_files().discard_outputs(id)
+    }
+
+    fn discard_outputs(&self, id: GenerationId) -> Result<()> {
+        self.own_files().discard_outputs(id)
+    }
+
+    fn open_output(&self, id: GenerationId, kind: OutputKind) -> io::Result<File> {
+        let (document, _) = self.document(id).map_err(broken)?;
+        let name = of_attempt(id, document.attempts, kind.file_name());
+        let bytes = self.get(Shelf::Outputs, &name).map_err(broken)?;
+        self.spooled(&bytes.ok_or(ErrorKind::NotFound)?)
+    }
+
+    /// What was there ten minutes ago already, and is the same file still: whoever has just put one names it soon.
+    fn list(&self, shelf: Shelf) -> Result<Vec<OsString>> {
+        let mut names = HashSet::new();
+        let all = self.infos(shelf)?;
+        let old = self.turns.seen_long_ago(named(shelf), all.iter().map(|info| info.nuid.as_str()));
+        for info in all.iter().filter(|info| old.contains(&info.nuid)) {
+            let owner =
+                if shelf == Shelf::Outputs { info.name.split('/').next().unwrap_or_default() } else { &info.name };
+            names.insert(OsString::from(owner));
+        }
+        Ok(names.into_iter().collect())
+    }
+
+    fn delete(&self, shelf: Shelf, name: &OsStr) -> Result<()> {
+        let name = name.to_string_lossy();
+        if shelf != Shelf::Outputs {
+            return self.remove(shelf, &name);
+        }
+        let Ok(id) = name.parse::<GenerationId>() else { return Ok(()) };
+        self.own_files().discard_outputs(id)?;
+        if self.turns.has_forgotten(id) {
+            return Ok(());
+        }
+        // Of every attempt; how many there were says the record, if it is still there.
+        let attempts = self.mirror.tables().any_generation(id).map_or(0, |record| record.attempts);
+        match attempts {
+            0 => {
+                let prefix = format!("{id}/");
+                let all = self.infos(shelf)?;
+                let of_it = all.iter().filter(|info| info.name.starts_with(&prefix));
+                of_it.into_iter().try_for_each(|info| self.remove(shelf, &info.name))
+            }
+            attempts => (1..=attempts).try_for_each(|attempt| self.remove_outputs_of(id, attempt)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::base64_url;
+
+    #[test]
+    fn names_are_encoded_as_the_object_store_does() {
+        for (name, encoded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("~~~?", "fn5-Pw==")] {
+            assert_eq!(base64_url(name.as_bytes()), encoded);
+        }
+    }
+}

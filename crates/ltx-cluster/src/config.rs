@@ -1,0 +1,195 @@
+//! What an operator decides about a cluster, from the section `cluster` of node.toml; every value carries its bounds.
+//!
+//! Must not know where keys come from, nor defaults: those are ltxd's defaults.toml.
+
+use ltx_types::{FieldError, settings::Bounded};
+use serde::{Deserialize, Deserializer, de::Error};
+use std::{path::PathBuf, time::Duration};
+
+/// What a node does for its service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It answers clients.
+    Face,
+    /// It computes.
+    Worker,
+}
+
+/// The roles of a node: one or both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Roles {
+    /// It answers clients.
+    pub face: bool,
+    /// It computes.
+    pub worker: bool,
+}
+
+/// Files of certificates for the connection to NATS; without them, it is TLS only where the server asks for it.
+#[derive(Debug, Clone)]
+pub(crate) struct TlsFiles {
+    /// Certificates that the servers' are held against, PEM.
+    pub(crate) ca: Option<PathBuf>,
+    /// The node's own and its key, PEM.
+    pub(crate) own: Option<(PathBuf, PathBuf)>,
+}
+
+/// The section `cluster`, before its values are held against each other.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Where the NATS servers are; none for a node alone.
+    pub servers: Vec<String>,
+    /// The name of the service, by which its streams are told from others of the same servers.
+    pub service: String,
+    /// What the node does.
+    #[serde(deserialize_with = "roles")]
+    pub roles: Roles,
+    /// Copies that the servers keep of everything.
+    pub replicas: Bounded<usize, 1, 5>,
+    /// Seconds without a sign of life, after which another worker takes a generation over.
+    pub silent_seconds: Bounded<u64, 1, 3600>,
+    /// Credentials as `nsc` writes them: a JWT and its seed.
+    pub credentials_file: PathBuf,
+    /// A file that holds the seed of an NKey.
+    pub nkey_file: PathBuf,
+    /// Certificates that the servers' are held against, PEM.
+    pub tls_ca: PathBuf,
+    /// The node's own, PEM.
+    pub tls_cert: PathBuf,
+    /// Its key, PEM.
+    pub tls_key: PathBuf,
+}
+
+/// Settings of a node that belongs to a service, which hold together.
+#[derive(Debug, Clone)]
+pub struct ClusterConfig {
+    pub(crate) servers: Vec<String>,
+    pub(crate) service: String,
+    /// What the node does.
+    pub roles: Roles,
+    pub(crate) replicas: usize,
+    pub(crate) silent: Duration,
+    pub(crate) credentials_file: Option<PathBuf>,
+    pub(crate) nkey_file: Option<PathBuf>,
+    pub(crate) tls: TlsFiles,
+}
+
+impl Settings {
+    /// Holds the values against each other. `None` for a node alone, which must not state anything else of a cluster.
+    ///
+    /// # Errors
+    /// The first value that cannot be, by its key.
+    pub fn check(&self) -> Result<Option<ClusterConfig>, FieldError> {
+        let some = |path: &PathBuf| Some(path.clone()).filter(|path| !path.as_os_str().is_empty());
+        let files = [
+            ("cluster.credentials_file", &self.credentials_file),
+            ("cluster.nkey_file", &self.nkey_file),
+            ("cluster.tls_ca", &self.tls_ca),
+            ("cluster.tls_cert", &self.tls_cert),
+            ("cluster.tls_key", &self.tls_key),
+        ];
+        if self.servers.is_empty() {
+            let stated = files.into_iter().find(|(_, path)| !path.as_os_str().is_empty());
+            let both = self.roles == Roles { face: true, worker: true };
+            let stated = stated.map(|(key, path)| (key, path.display().to_string()));
+            let stated = stated.or((!both).then(|| ("cluster.roles", "one role".to_owned())));
+            let rule = "is for a node of a cluster, and cluster.servers names none";
+            return stated.map_or(Ok(None), |(key, value)| Err(FieldError::new(key, value, rule)));
+        }
+        let leads_nowhere = |server: &&String| {
+            server.parse::<async_nats::ServerAddr>().map_or(true, |address| address.host().is_empty())
+        };
+        if let Some(server) = self.servers.iter().find(leads_nowhere) {
+            let rule = "is no address of a NATS server, such as nats://10.0.0.1:4222";
+            return Err(FieldError::new("cluster.servers", server, rule));
+        }
+        let legal = |character: char| character.is_ascii_alphanumeric() || character == '-' || character == '_';
+        if self.service.is_empty() || self.service.len() > 32 || !self.service.chars().all(legal) {
+            let rule = "has 1 to 32 letters, digits, - and _";
+            return Err(FieldError::new("cluster.service", &self.service, rule).nearest("ltxd"));
+        }
+        let replicas = self.replicas.get();
+        if replicas.is_multiple_of(2) {
+            let rule = "is even, and of an even number a half is no majority";
+            return Err(FieldError::new("cluster.replicas", replicas, rule).nearest(replicas - 1));
+        }
+        if let (Some(_), Some(file)) = (some(&self.credentials_file), some(&self.nkey_file)) {
+            let rule = "stands beside cluster.credentials_file; a node has one identity";
+            return Err(FieldError::new("cluster.nkey_file", file.display(), rule));
+        }
+        let own = match (some(&self.tls_cert), some(&self.tls_key)) {
+            (Some(cert), None) => {
+                return Err(FieldError::new("cluster.tls_cert", cert.display(), "has no cluster.tls_key beside it"));
+            }
+            (None, Some(key)) => {
+                return Err(FieldError::new("cluster.tls_key", key.display(), "has no cluster.tls_cert beside it"));
+            }
+            (cert, key) => cert.zip(key),
+        };
+        Ok(Some(ClusterConfig {
+            servers: self.servers.clone(),
+            service: self.service.clone(),
+            roles: self.roles,
+            replicas,
+            silent: Duration::from_secs(self.silent_seconds.get()),
+            credentials_file: some(&self.credentials_file),
+            nkey_file: some(&self.nkey_file),
+            tls: TlsFiles { ca: some(&self.tls_ca), own },
+        }))
+    }
+}
+
+fn roles<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Roles, D::Error> {
+    let mut roles = Roles { face: false, worker: false };
+    for said in Vec::<String>::deserialize(deserializer)? {
+        match said.as_str() {
+            "face" => roles.face = true,
+            "worker" => roles.worker = true,
+            _ => return Err(D::Error::custom("has a role that is neither face nor worker")),
+        }
+    }
+    match roles.face || roles.worker {
+        true => Ok(roles),
+        false => Err(D::Error::custom("names no role; a node is a face, a worker, or both")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(of: &str) -> Settings {
+        let given: serde_json::Value = serde_json::from_str(of).unwrap();
+        let mut all = serde_json::json!({
+            "servers": ["nats://127.0.0.1:4222"], "service": "ltxd", "roles": ["face", "worker"], "replicas": 1,
+            "silent_seconds": 30, "credentials_file": "", "nkey_file": "",
+            "tls_ca": "", "tls_cert": "", "tls_key": "",
+        });
+        given.as_object().unwrap().iter().for_each(|(key, value)| all[key] = value.clone());
+        serde_json::from_value(all).unwrap()
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_is_named_by_its_key() {
+        for (of, field) in [
+            (r#"{"servers": [], "credentials_file": "x"}"#, "cluster.credentials_file"),
+            (r#"{"servers": [], "roles": ["face"]}"#, "cluster.roles"),
+            (r#"{"servers": ["nats://"]}"#, "cluster.servers"),
+            (r#"{"service": "a.b"}"#, "cluster.service"),
+            (r#"{"replicas": 2}"#, "cluster.replicas"),
+            (r#"{"credentials_file": "x", "nkey_file": "y"}"#, "cluster.nkey_file"),
+            (r#"{"tls_cert": "x"}"#, "cluster.tls_cert"),
+            (r#"{"tls_key": "x"}"#, "cluster.tls_key"),
+        ] {
+            assert_eq!(settings(of).check().unwrap_err().field, field, "{of}");
+        }
+    }
+
+    #[test]
+    fn a_node_that_names_no_server_is_alone() {
+        assert!(settings(r#"{"servers": []}"#).check().unwrap().is_none());
+        let config = settings(r#"{"roles": ["worker"], "replicas": 3}"#).check().unwrap().unwrap();
+        assert_eq!((config.roles, config.replicas), (Roles { face: false, worker: true }, 3));
+        assert!(serde_json::from_value::<Settings>(serde_json::json!({ "roles": [] })).is_err());
+    }
+}

@@ -1,0 +1,170 @@
+//! Joining a service: the connection, what all nodes must agree on, the copy, and what runs beside the jobs.
+//!
+//! Must not know models or clients.
+
+use crate::{
+    Cluster, ClusterConfig, ClusterError,
+    claims::Claims,
+    connection::{Connection, Kept},
+    error::NotWritten,
+    follow::{Position, follow},
+    intents::OpenIntents,
+    keys,
+    line::Waits,
+    nodes::{Nodes, leave_cards},
+    retention::{Turns, age_at},
+    store::Bounds,
+    work::ClusterLine,
+};
+use async_nats::jetstream::message::PublishMessage;
+use ltx_jobs::{
+    DataFolder, JobsConfig, JobsError, News,
+    ports::{Backing, Hub, Listeners, Mirror},
+};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::HashMap,
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64},
+    },
+    time::{Duration, Instant},
+};
+
+/// How long a copy may take to be whole at the start.
+const WHOLE: Duration = Duration::from_secs(300);
+
+/// Who joins.
+pub struct Joining<'a> {
+    /// The node's id, which no other node of the service has.
+    pub node: &'a str,
+    /// Its data folder, which it holds.
+    pub folder: DataFolder,
+    /// Its jobs' settings.
+    pub jobs: &'a JobsConfig,
+    /// The models that it serves, by their manifests' names.
+    pub models: Vec<String>,
+}
+
+/// What all nodes of a service must agree on, because the servers fix it when a queue is made.
+#[derive(Debug, Serialize, Deserialize)]
+struct Agreed {
+    silent_seconds: u64,
+}
+
+/// Joins a service. What comes back is to be given to the jobs; the other half tells how the node's part in the service stands.
+///
+/// # Errors
+/// As [`ClusterError`] has them.
+pub fn join(config: &ClusterConfig, joining: Joining<'_>) -> Result<(Backing, Arc<Cluster>), ClusterError> {
+    let Joining { node, folder, jobs, models } = joining;
+    let alone = jobs.data.join("jobs.sqlite");
+    if alone.exists() {
+        return Err(ClusterError::OfANodeAlone { file: alone });
+    }
+    let connection = Connection::open(config, node)?;
+    agree(&connection, config)?;
+    let (hub, listeners) = (Arc::new(Hub::default()), Arc::new(Listeners::default()));
+    let watchers = Arc::clone(&hub);
+    // Whoever listens hears of what this node writes; whoever watches, of everything.
+    let listener = move |news: &News<'_>| watchers.publish(news.generation, &news.event);
+    let mirror = Mirror::open(&copy_of(&connection, &jobs.data)?, Box::new(listener))?;
+    let spool = jobs.data.join("spool");
+    fs::create_dir_all(&spool).map_err(|why| file("data_dir", &spool, &why))?;
+    let limits = &jobs.limits;
+    let bounds = Bounds {
+        queued: limits.queued.get(),
+        queued_per_client: limits.queued_per_client.get(),
+        requests_per_second: limits.requests_per_second.get(),
+        request_burst: limits.request_burst.get(),
+        fruitless_crashes: limits.fruitless_crashes.get(),
+    };
+    // The servers' clock tells what has passed since the service's time was told: this node's may be wrong.
+    let key = keys::node(node);
+    let card = PublishMessage::build().payload(Nodes::card(node, config.roles)?.into());
+    connection.publish(connection.names.record(&key), card).map_err(JobsError::from)?;
+    let at_ms = connection.get(&key)?.map_or(0, |card| card.at_ms);
+    let clock = (age_at(connection.get(keys::CLOCK)?, at_ms), Instant::now());
+    let cluster = Arc::new(Cluster {
+        connection,
+        config: config.clone(),
+        node: node.to_owned(),
+        models,
+        bounds,
+        mirror,
+        hub,
+        listeners,
+        claims: Claims::default(),
+        waits: Waits::default(),
+        nodes: Nodes::new(node, config.roles),
+        intents: OpenIntents::default(),
+        turns: Turns::default(),
+        position: Position::default(),
+        reload: AtomicI64::new(0),
+        intake: Mutex::new(()),
+        logged: Mutex::new(HashMap::new()),
+        folder,
+        spool,
+        clock,
+        closed: AtomicBool::new(false),
+        gave_up: AtomicBool::new(false),
+    });
+    cluster.connection.spawn(follow(Arc::downgrade(&cluster)));
+    cluster.connection.spawn(leave_cards(Arc::downgrade(&cluster)));
+    if !cluster.position.reaches(0, Instant::now() + WHOLE) {
+        return Err(ClusterError::Jobs(crate::error::unavailable("this node's copy is not whole")));
+    }
+    let backing = Backing {
+        store: Arc::clone(&cluster) as _,
+        events: Arc::clone(&cluster) as _,
+        blobs: Arc::clone(&cluster) as _,
+        line: Box::new(ClusterLine::of(&cluster)),
+        shares: Arc::clone(&cluster) as _,
+    };
+    Ok((backing, cluster))
+}
+
+/// Holds what all nodes must agree on against what the first of them said.
+fn agree(connection: &Connection, config: &ClusterConfig) -> Result<(), ClusterError> {
+    let here = Agreed { silent_seconds: config.silent.as_secs() };
+    let corrupt = |_| ltx_jobs::JobsError::Corrupt { what: "service's settings" };
+    loop {
+        if let Some(Kept { value: Some(value), .. }) = connection.get(keys::SETTINGS)? {
+            let there: Agreed = serde_json::from_slice(&value).map_err(corrupt)?;
+            if there.silent_seconds == here.silent_seconds {
+                return Ok(());
+            }
+            return Err(ClusterError::Differs {
+                key: "cluster.silent_seconds",
+                here: here.silent_seconds.to_string(),
+                there: there.silent_seconds.to_string(),
+                remedy: "give every node that number",
+            });
+        }
+        match connection.put(keys::SETTINGS, serde_json::to_vec(&here).map_err(corrupt)?, 0) {
+            Ok(_) | Err(NotWritten::Changed) => {}
+            Err(why) => return Err(ClusterError::Jobs(why.into())),
+        }
+    }
+}
+
+/// Where the copy lies: a bucket that was made anew has one of its own, and others' are removed.
+fn copy_of(connection: &Connection, data: &Path) -> Result<std::path::PathBuf, ClusterError> {
+    let made = connection.records.cached_info().created.unix_timestamp_nanos();
+    let name = format!("cluster-{made}.sqlite");
+    let entries = fs::read_dir(data).map_err(|why| file("data_dir", data, &why))?;
+    for entry in entries.flatten() {
+        let other = entry.file_name().to_string_lossy().into_owned();
+        if other.starts_with("cluster-") && other.contains(".sqlite") && !other.starts_with(&name) {
+            fs::remove_file(entry.path()).map_err(|why| file("data_dir", &entry.path(), &why))?;
+        }
+    }
+    Ok(data.join(name))
+}
+
+fn file(key: &'static str, file: &Path, why: &std::io::Error) -> ClusterError {
+    ClusterError::File { key, file: file.to_owned(), why: why.to_string() }
+}

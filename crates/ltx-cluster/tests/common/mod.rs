@@ -1,0 +1,169 @@
+//! NATS servers on loopback, and nodes of a service with the fake for an engine.
+//!
+//! Must not know what is tested with them.
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test file uses a part")]
+
+use ltx_cluster::{Cluster, ClusterError, Joining, Role, Settings, join};
+use ltx_jobs::{DataFolder, Disk, GenerationId, Jobs, JobsError, Surroundings};
+pub use ltx_testkit::fake::{LONG, client, draft, ended, frames_of, submission, submit_draft};
+use ltx_testkit::{
+    default_settings,
+    fake::{FakeModels, FakeOptions, Gate, policy, settings},
+};
+use ltx_types::settings::Bounded;
+use serde::Deserialize;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// A NATS server with a folder of its own, which ends with the test.
+pub struct Nats {
+    folder: tempfile::TempDir,
+    child: Child,
+    pub address: String,
+}
+
+#[derive(Deserialize)]
+struct Ports {
+    nats: Vec<String>,
+}
+
+impl Nats {
+    pub fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let child = server(folder.path(), "-1");
+        let file = folder.path().join(format!("nats-server_{}.ports", child.id()));
+        let mut address = None;
+        eventually("the NATS server says where it listens", || {
+            let ports = fs::read(&file).ok().and_then(|bytes| serde_json::from_slice::<Ports>(&bytes).ok());
+            address = ports.and_then(|ports| ports.nats.into_iter().next());
+            address.is_some()
+        });
+        Self { folder, child, address: address.unwrap() }
+    }
+
+    /// As `kill -9` does.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// On the same port and folder again.
+    pub fn restart(&mut self) {
+        let port = self.address.rsplit(':').next().unwrap().to_owned();
+        self.child = server(self.folder.path(), &port);
+    }
+}
+
+fn server(folder: &Path, port: &str) -> Child {
+    let mut command = Command::new("nats-server");
+    command.args(["-a", "127.0.0.1", "-p", port, "-js", "-sd"]).arg(folder).arg("--ports_file_dir").arg(folder);
+    command.arg("-l").arg(folder.join("log")).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().unwrap_or_else(|error| panic!("nats-server (scripts/install-deps installs it): {error}"))
+}
+
+impl Drop for Nats {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A node of a service.
+pub struct Node {
+    pub jobs: Jobs,
+    pub cluster: Arc<Cluster>,
+    pub gate: Gate,
+}
+
+/// How a node is set up.
+#[derive(Clone)]
+pub struct Plan {
+    pub roles: &'static [Role],
+    pub fake: FakeOptions,
+    pub silent_seconds: u64,
+    pub queued_per_client: usize,
+    pub burst: u32,
+}
+
+pub const FACE: &[Role] = &[Role::Face];
+pub const WORKER: &[Role] = &[Role::Worker];
+
+impl Plan {
+    pub fn of(roles: &'static [Role]) -> Self {
+        Self { roles, fake: FakeOptions::default(), silent_seconds: 1, queued_per_client: 100_000, burst: 1_000_000 }
+    }
+
+    /// A worker that the test holds.
+    pub fn held() -> Self {
+        Self { fake: FakeOptions { gate: Gate::closed(), ..FakeOptions::default() }, ..Self::of(WORKER) }
+    }
+}
+
+#[derive(Deserialize)]
+struct Section {
+    cluster: Settings,
+}
+
+pub fn cluster_settings(address: &str, plan: &Plan) -> Settings {
+    let Section { mut cluster } = default_settings();
+    cluster.servers = vec![address.to_owned()];
+    cluster.roles.face = plan.roles.contains(&Role::Face);
+    cluster.roles.worker = plan.roles.contains(&Role::Worker);
+    cluster.silent_seconds = Bounded::new(plan.silent_seconds).unwrap();
+    cluster
+}
+
+pub fn try_node(address: &str, data: &Path, name: &str, plan: &Plan) -> Result<Node, ClusterError> {
+    let mut settings = settings(data);
+    settings.node = name.to_owned();
+    settings.limits.queued = Bounded::new(100_000).unwrap();
+    settings.limits.fruitless_crashes = Bounded::new(3).unwrap();
+    settings.limits.queued_per_client = Bounded::new(plan.queued_per_client as u64).unwrap();
+    settings.limits.request_burst = Bounded::new(plan.burst.into()).unwrap();
+    if plan.burst < 1_000_000 {
+        settings.limits.requests_per_second = ltx_types::settings::PerSecond::new(0.001).unwrap();
+    }
+    let config = settings.check().unwrap();
+    let cluster = cluster_settings(address, plan).check().unwrap().unwrap();
+    let folder = DataFolder::hold(data)?;
+    let models = vec![FakeModels::NAME.to_owned()];
+    let (backing, cluster) = join(&cluster, Joining { node: name, folder, jobs: &config, models })?;
+    let models = Arc::new(FakeModels::new(plan.fake.clone()));
+    let surroundings = Surroundings { models, policy: policy().into(), space: Box::new(Disk) };
+    let jobs = Jobs::open_on(backing, config, surroundings)?;
+    Ok(Node { jobs, cluster, gate: plan.fake.gate.clone() })
+}
+
+/// A node whose folder lies below `root`.
+pub fn node(address: &str, root: &Path, name: &str, plan: &Plan) -> Node {
+    try_node(address, &root.join(name), name, plan).unwrap()
+}
+
+pub fn submit(jobs: &Jobs, owner: &str, seed: u64) -> GenerationId {
+    submit_draft(jobs, owner, draft("a lake", seed)).unwrap().record.id
+}
+
+/// Waits for a state.
+pub fn eventually(what: &str, mut there: impl FnMut() -> bool) {
+    let patience = Instant::now() + LONG;
+    while !there() {
+        assert!(Instant::now() < patience, "never: {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// The frames of a seed on a node alone that nobody disturbs.
+pub fn undisturbed(seeds: impl IntoIterator<Item = u64>) -> Vec<(u64, String)> {
+    let folder = tempfile::tempdir().unwrap();
+    let models = Arc::new(FakeModels::default());
+    let surroundings = Surroundings { models, policy: policy().into(), space: Box::new(Disk) };
+    let jobs = Jobs::open(settings(folder.path()).check().unwrap(), surroundings).unwrap();
+    let ids: Vec<_> = seeds.into_iter().map(|seed| (seed, submit(&jobs, "a", seed))).collect();
+    ids.into_iter().map(|(seed, id)| (seed, frames_of(&ended(&jobs, "a", id)))).collect()
+}
