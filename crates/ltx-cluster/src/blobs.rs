@@ -2,7 +2,8 @@
 //!
 //! Must not know what is in them. Outputs of each attempt have names of their own: which of them count says the document.
 
-use crate::{Cluster, claims::Standing, connection::PATIENCE, error::unavailable};
+use crate::{Cluster, claims::Standing, connection::PATIENCE, error::unavailable, keys, retention::YOUNG};
+use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::object_store::{GetErrorKind, InfoErrorKind, ObjectInfo, ObjectStore, PutErrorKind};
 use futures_util::StreamExt;
 use ltx_jobs::{
@@ -103,6 +104,12 @@ impl Cluster {
                 Err(why) => self.connection.again_until(until, why)?,
             }
         }
+    }
+
+    /// This moment by the servers' clock, to a card's age.
+    fn server_ms(&self) -> Result<i64> {
+        let card = self.connection.get(&keys::node(&self.node))?;
+        Ok(card.map_or(0, |card| card.at_ms))
     }
 
     /// What is known of a file; `None` where there is none.
@@ -212,9 +219,12 @@ impl Blobs for Cluster {
         self.info(shelf, name).ok().flatten().map(|info| info.size as u64)
     }
 
-    /// Never: what is put again is new, and no node that sweeps removes it.
-    fn has(&self, _name: &str, _bytes: u64) -> bool {
-        false
+    /// Says first that the image is relied on, so that no node that sweeps removes it. One that is there is never put again:
+    /// nothing is replaced that a worker may be reading.
+    fn has(&self, name: &str, bytes: u64) -> bool {
+        let relied = PublishMessage::build().payload(self.node.clone().into());
+        let said = self.connection.publish(self.connection.names.record(&keys::image(name)), relied);
+        said.is_ok() && self.length(Shelf::Images, name) == Some(bytes)
     }
 
     fn path_of(&self, shelf: Shelf, name: &str) -> PathBuf {
@@ -282,6 +292,18 @@ impl Blobs for Cluster {
 
     fn delete(&self, shelf: Shelf, name: &OsStr) -> Result<()> {
         let name = name.to_string_lossy();
+        if shelf == Shelf::Images {
+            let key = keys::image(&name);
+            let Some(kept) = self.connection.get(&key)? else { return self.remove(shelf, &name) };
+            if self.server_ms()?.saturating_sub(kept.at_ms) < YOUNG.as_millis() as i64 {
+                return Ok(());
+            }
+            self.remove(shelf, &name)?;
+            if let Ok(revision) = self.connection.delete(&key, kept.revision) {
+                self.turns.mark(&key, revision);
+            }
+            return Ok(());
+        }
         if shelf != Shelf::Outputs {
             return self.remove(shelf, &name);
         }

@@ -53,6 +53,11 @@ pub(crate) fn upload(client: &ClientId, sha256: &str) -> String {
     format!("u.{}.{sha256}", digest(&[client.as_str()]))
 }
 
+/// When somebody last relied on an image.
+pub(crate) fn image(sha256: &str) -> String {
+    format!("i.{sha256}")
+}
+
 pub(crate) fn admission(client: &ClientId) -> String {
     format!("a.{}", digest(&[client.as_str()]))
 }

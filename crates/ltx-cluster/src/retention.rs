@@ -24,7 +24,7 @@ const ORPHANS_EVERY: u64 = 30;
 const MARKS: Duration = Duration::from_secs(24 * 3600);
 
 /// A file that was put within this time may belong to a record that is still to come.
-const YOUNG: Duration = Duration::from_secs(600);
+pub(crate) const YOUNG: Duration = Duration::from_secs(600);
 
 /// Turns, and marks of what was deleted.
 #[derive(Default)]

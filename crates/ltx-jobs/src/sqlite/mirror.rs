@@ -208,6 +208,13 @@ impl At<'_> {
             tx.prepare_cached(sql)?.execute(params![sequence, reload])?;
             return Ok((if known == revision { TakenIn::Known } else { TakenIn::Older }, Vec::new()));
         }
+        // Servers that lost what they had acknowledged number anew: what stands in the way is not there any more.
+        for sql in [
+            "DELETE FROM generations WHERE id = ?1 AND sequence <> ?2",
+            "DELETE FROM generations WHERE sequence = ?2 AND id <> ?1",
+        ] {
+            tx.prepare_cached(sql)?.execute(params![document.id.to_string(), sequence])?;
+        }
         if let Some(request_id) = &document.request_id {
             // Another that had it is gone, whether that has been told or not.
             let sql = "DELETE FROM generations WHERE client = ?1 AND request_id = ?2 AND id <> ?3";
