@@ -41,10 +41,7 @@ fn counts_are_those_of_a_run_and_every_unit_gets_a_rate() {
         ("i2v_distilled", Compute { eight_bit: EightBitProducts::Always, ..Compute::cpu_f32() }),
         ("strengths_middle", Compute::cpu_f32()),
         ("ltx25/i2v_gemma4", Compute::cpu_f32()),
-        ("kf_guided", Compute::cpu_f32()),
-        ("ltx20/kf_guided", Compute::cpu_f32()),
         ("ltxv09/i2v_distilled", Compute::cpu_f32()),
-        ("ltxv09/first_last_cfg", Compute::cpu_f32()),
     ] {
         let options = EngineOptions { compute, ..EngineOptions::default() };
         let mut bench = Bench::open(GoldenCase::open(&data(case)).unwrap(), options).unwrap();
@@ -56,10 +53,6 @@ fn counts_are_those_of_a_run_and_every_unit_gets_a_rate() {
             (Stage::Decoding, BenchStage::Decoding),
         ] {
             let work = stages.iter().find(|work| work.stage == stage).map(StageWork::total).unwrap();
-            // A bench encodes the prompt alone, not what guidance leads away from.
-            if case.contains("guided") && stage == Stage::TextEncoding {
-                continue;
-            }
             let found = reported(|| bench.run(run, None).map(drop).unwrap());
             assert_eq!(counted(&work), found, "{case} {stage:?}");
         }
