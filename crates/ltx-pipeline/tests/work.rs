@@ -41,7 +41,6 @@ fn counts_are_those_of_a_run_and_every_unit_gets_a_rate() {
         ("i2v_distilled", Compute { eight_bit: EightBitProducts::Always, ..Compute::cpu_f32() }),
         ("strengths_middle", Compute::cpu_f32()),
         ("ltx25/i2v_gemma4", Compute::cpu_f32()),
-        ("ltxv09/i2v_distilled", Compute::cpu_f32()),
     ] {
         let options = EngineOptions { compute, ..EngineOptions::default() };
         let mut bench = Bench::open(GoldenCase::open(&data(case)).unwrap(), options).unwrap();
