@@ -31,9 +31,7 @@ pub(crate) fn status(reason: ErrorReason, fault: &str, retry: Duration) -> Statu
     use ErrorReason as R;
     let answer = blank(reason, fault);
     let answer = match reason {
-        R::QueueFull | R::RateLimited | R::StorageFull | R::ShuttingDown | R::StoreUnavailable => {
-            answer.retry(retry)
-        },
+        R::QueueFull | R::RateLimited | R::StorageFull | R::ShuttingDown | R::StoreUnavailable => answer.retry(retry),
         R::InvalidField => {
             answer.fields(&[FieldError::new("width", 63, "is not a multiple of 32, as a test asked for").nearest(64)])
         }

@@ -105,7 +105,8 @@ async fn every_reason_can_be_asked_for_of_any_call() {
             assert_eq!((reason(&status).as_str(), made_by(&status).as_str()), (name, header.as_str()));
             let metadata = status.get_details_error_info().unwrap().metadata;
             assert!(metadata[&format!("remedy.{name}")].len() > 5 && metadata.contains_key(&format!("why.{name}")));
-            let waits = ["QUEUE_FULL", "RATE_LIMITED", "STORAGE_FULL", "SHUTTING_DOWN"].contains(&name);
+            let waits =
+                ["QUEUE_FULL", "RATE_LIMITED", "STORAGE_FULL", "SHUTTING_DOWN", "STORE_UNAVAILABLE"].contains(&name);
             assert_eq!(retry(&status).is_some(), waits, "{name}");
             let policy = asked as i32 <= 8;
             assert_eq!(status.get_details_localized_message().is_some(), policy, "{name}");
