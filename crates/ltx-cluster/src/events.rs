@@ -7,8 +7,8 @@ use crate::{Cluster, claims::Standing, connection::PATIENCE, error::unavailable}
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use futures_util::StreamExt;
 use ltx_jobs::{
-    Event, EventKind, GenerationId, GenerationRecord, JobsError, Result, State, WatchEnd,
-    ports::{EventLog, Listener, Now, Tail, WatchedGeneration},
+    Event, EventKind, GenerationId, GenerationRecord, JobsError, Result, State,
+    ports::{EventLog, Hub, Listeners, Now, WatchedGeneration},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -81,20 +81,12 @@ impl EventLog for Cluster {
         }
     }
 
-    fn listen(&self, listener: Listener) {
-        self.listeners.add(listener);
+    fn listeners(&self) -> &Listeners {
+        &self.listeners
     }
 
-    fn subscribe(&self, id: GenerationId) -> Arc<Tail> {
-        self.hub.tail_or_new(id)
-    }
-
-    fn end(&self, id: GenerationId, end: WatchEnd) {
-        self.hub.end(id, end);
-    }
-
-    fn stop(&self) {
-        self.hub.stop();
+    fn watchers(&self) -> &Hub {
+        &self.hub
     }
 }
 

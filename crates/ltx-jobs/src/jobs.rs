@@ -267,7 +267,7 @@ impl Jobs {
     pub fn delete(&self, client: &ClientId, id: GenerationId) -> Result<()> {
         let core = self.core();
         core.store.delete(client, id)?;
-        core.events.end(id, WatchEnd::Deleted);
+        core.events.watchers().end(id, WatchEnd::Deleted);
         core.blobs.delete_of(Shelf::Outputs, id)?;
         remove_unused(&core.cache, &*core.store)
     }
@@ -346,7 +346,7 @@ impl Jobs {
     /// Tells a listener of every event of every generation from now on, once it was written and in the order in which it was.
     /// Nothing else is written meanwhile: the listener must be quick, and must neither ask the jobs nor hold them.
     pub fn listen(&self, listener: impl Fn(&News<'_>) + Send + Sync + 'static) {
-        self.core().events.listen(Box::new(listener));
+        self.core().events.listeners().add(Box::new(listener));
     }
 
     /// Loads a model before anybody asks for it; waits until it is loaded, behind whatever runs.
@@ -394,13 +394,13 @@ impl Inner {
         self.core.line.close();
         let mut runner = self.runner.lock();
         if runner.as_ref().is_some_and(|runner| !runner.ends_by(until)) {
-            self.core.events.stop();
+            self.core.events.watchers().stop();
             return false;
         }
         let Some(Runner { thread, .. }) = runner.take() else { return true };
         // Panics of the runner are caught inside it.
         let _ = thread.join();
-        self.core.events.stop();
+        self.core.events.watchers().stop();
         for stored in [self.core.store.store_clock(self.core.now()), self.core.store.checkpoint()] {
             stored.unwrap_or_else(|error| self.core.note(&error));
         }

@@ -42,7 +42,7 @@ pub(crate) fn sweep(core: &Core) -> Result<Swept> {
         core.blobs.delete_of(Shelf::Outputs, *id)?;
     }
     for id in &records {
-        core.events.end(*id, WatchEnd::Deleted);
+        core.events.watchers().end(*id, WatchEnd::Deleted);
     }
     match turn {
         SweepTurn::ExpiredAndOrphans => remove_orphans(&*core.blobs, &*core.store)?,

@@ -62,7 +62,7 @@ impl Watch {
         seen: u64,
         last: impl FnOnce() -> Result<(u64, bool)>,
     ) -> Result<Self> {
-        let tail = log.subscribe(of.id);
+        let tail = log.watchers().tail_or_new(of.id);
         let signal = tail.signal.subscribe();
         let (last, is_final) = last()?;
         {

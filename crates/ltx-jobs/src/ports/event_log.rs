@@ -3,8 +3,7 @@
 //! Must not know who watches.
 
 use crate::{
-    Event, EventKind, GenerationId, GenerationRecord, Result, WatchEnd, clock::Now, news::Listener, tail::Tail,
-    watch::WatchedGeneration,
+    Event, EventKind, GenerationRecord, Result, clock::Now, hub::Hub, news::Listeners, watch::WatchedGeneration,
 };
 use std::sync::Arc;
 
@@ -25,15 +24,9 @@ pub trait EventLog: Send + Sync {
     /// `Database`, `Corrupt`.
     fn after(&self, of: WatchedGeneration, number: u64) -> Result<Vec<Arc<Event>>>;
 
-    /// Tells a listener of every event that this node writes from now on, those that changes of a record append included.
-    fn listen(&self, listener: Listener);
+    /// Who hears of every event that this node writes, those that changes of a record append included.
+    fn listeners(&self) -> &Listeners;
 
-    /// The generation's newest events as they come, from now on.
-    fn subscribe(&self, id: GenerationId) -> Arc<Tail>;
-
-    /// Ends the watches of one generation.
-    fn end(&self, id: GenerationId, end: WatchEnd);
-
-    /// Ends every watch, those to come included.
-    fn stop(&self);
+    /// Who watches generations here, and is handed their newest events as they come.
+    fn watchers(&self) -> &Hub;
 }

@@ -4,13 +4,8 @@
 
 use super::{Durability, SqliteStore, from_json, to_json};
 use crate::{
-    ClientId, Event, EventKind, GenerationId, GenerationRecord, News, Result, WatchEnd,
-    clock::Now,
-    hub::Hub,
-    news::{Listener, Listeners},
-    ports::EventLog,
-    tail::Tail,
-    watch::WatchedGeneration,
+    ClientId, Event, EventKind, GenerationId, GenerationRecord, News, Result, clock::Now, hub::Hub, news::Listeners,
+    ports::EventLog, watch::WatchedGeneration,
 };
 use rusqlite::{OptionalExtension, Transaction, params};
 use std::{path::Path, sync::Arc};
@@ -74,20 +69,12 @@ impl EventLog for SqliteLog {
         })
     }
 
-    fn listen(&self, listener: Listener) {
-        self.listeners.add(listener);
+    fn listeners(&self) -> &Listeners {
+        &self.listeners
     }
 
-    fn subscribe(&self, id: GenerationId) -> Arc<Tail> {
-        self.hub.tail_or_new(id)
-    }
-
-    fn end(&self, id: GenerationId, end: WatchEnd) {
-        self.hub.end(id, end);
-    }
-
-    fn stop(&self) {
-        self.hub.stop();
+    fn watchers(&self) -> &Hub {
+        &self.hub
     }
 }
 
@@ -135,7 +122,7 @@ mod tests {
         let (store, log) = SqliteLog::open(&folder.path().join("jobs.sqlite")).unwrap();
         let heard = Arc::new(Mutex::new(Vec::new()));
         let hears = Arc::clone(&heard);
-        log.listen(Box::new(move |news: &News<'_>| hears.lock().push(news.event.number)));
+        log.listeners().add(Box::new(move |news: &News<'_>| hears.lock().push(news.event.number)));
         let (id, client) = (running(&store, NOW), ClientId::new("a").unwrap());
         let record = store.any_generation(id).unwrap();
         let step = |done| EventKind::Progress { stage: Stage::Denoising, done, total: 8, seconds_left: None };

@@ -3,11 +3,15 @@
 //!
 //! Must not know where documents are kept. They come in the order of their revisions, each perhaps more than once.
 
-use super::{Durability, SqliteStore, generations::id_of};
+use super::{
+    Durability, SqliteStore,
+    generations::id_of,
+    retention::{EXPIRED_OUTPUTS, EXPIRED_RECORDS, EXPIRED_UPLOADS},
+};
 use crate::{
     ClientId, Event, EventKind, GenerationId, News, Result, UploadId, document::Document, news::Listener, ports::Store,
 };
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{OptionalExtension, Params, Transaction, params};
 use std::path::Path;
 
 /// A copy, and what tells it from others.
@@ -143,11 +147,8 @@ impl Mirror {
     /// # Errors
     /// `Database`, `Corrupt`.
     pub fn expired_outputs(&self, before_age_ms: i64, keep_bytes: u64) -> Result<Vec<GenerationId>> {
-        let sql = "SELECT id FROM (
-                SELECT id, ended_age_ms, SUM(output_bytes) OVER (ORDER BY ended_age_ms DESC, sequence DESC) AS with_newer
-                FROM generations WHERE state = 'DONE' AND output_bytes > 0
-            ) WHERE ended_age_ms < ?1 OR with_newer > ?2";
-        self.ids(sql, before_age_ms, keep_bytes)?.iter().map(|id| id_of(id)).collect()
+        let sql = format!("SELECT id FROM generations WHERE sequence IN ({EXPIRED_OUTPUTS})");
+        self.ids(&sql, params![before_age_ms, keep(keep_bytes)])?.iter().map(|id| id_of(id)).collect()
     }
 
     /// Generations that have been known of long enough, as [`crate::ports::Retained::expire_records`] has it.
@@ -155,9 +156,8 @@ impl Mirror {
     /// # Errors
     /// `Database`, `Corrupt`.
     pub fn expired_records(&self, before_age_ms: i64) -> Result<Vec<GenerationId>> {
-        let sql = "SELECT id FROM generations WHERE state IN ('DONE', 'FAILED', 'CANCELLED') AND ended_age_ms < ?1 \
-                   AND ?2 > 0";
-        self.ids(sql, before_age_ms, 1)?.iter().map(|id| id_of(id)).collect()
+        let sql = format!("SELECT id FROM generations WHERE sequence IN ({EXPIRED_RECORDS})");
+        self.ids(&sql, params![before_age_ms])?.iter().map(|id| id_of(id)).collect()
     }
 
     /// The keys of uploads that have been kept long enough, as [`crate::ports::Retained::expire_uploads`] has it.
@@ -165,24 +165,22 @@ impl Mirror {
     /// # Errors
     /// `Database`.
     pub fn expired_uploads(&self, before_age_ms: i64, keep_bytes: u64) -> Result<Vec<String>> {
-        let sql = "SELECT key FROM mirrored_uploads WHERE sequence IN (
-                SELECT sequence FROM (
-                    SELECT sequence, created_age_ms,
-                        SUM(bytes) OVER (ORDER BY created_age_ms DESC, sequence DESC) AS with_newer
-                    FROM uploads
-                ) WHERE created_age_ms < ?1 OR with_newer > ?2
-            )";
-        self.ids(sql, before_age_ms, keep_bytes)
+        let sql = format!("SELECT key FROM mirrored_uploads WHERE sequence IN ({EXPIRED_UPLOADS})");
+        self.ids(&sql, params![before_age_ms, keep(keep_bytes)])
     }
 
-    fn ids(&self, sql: &str, before_age_ms: i64, keep_bytes: u64) -> Result<Vec<String>> {
-        let keep = i64::try_from(keep_bytes).unwrap_or(i64::MAX);
+    fn ids(&self, sql: &str, about: impl Params) -> Result<Vec<String>> {
         self.0.read(|connection| {
             let mut statement = connection.prepare_cached(sql)?;
-            let ids = statement.query_map(params![before_age_ms, keep], |row| row.get(0))?;
+            let ids = statement.query_map(about, |row| row.get(0))?;
             Ok(ids.collect::<rusqlite::Result<_>>()?)
         })
     }
+}
+
+/// Bytes as a column holds them.
+fn keep(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 /// Where a change is taken in.

@@ -9,19 +9,29 @@ use crate::{
 };
 use rusqlite::params;
 
+/// The sequences of generations whose outputs ended before an age, or have with all newer ones more than so many bytes. Newest first,
+/// each with the bytes up to and including itself.
+pub(super) const EXPIRED_OUTPUTS: &str = "SELECT sequence FROM (
+        SELECT sequence, ended_age_ms, SUM(output_bytes) OVER (ORDER BY ended_age_ms DESC, sequence DESC) AS with_newer
+        FROM generations WHERE state = 'DONE' AND output_bytes > 0
+    ) WHERE ended_age_ms < ?1 OR with_newer > ?2";
+/// Of generations that ended before an age.
+pub(super) const EXPIRED_RECORDS: &str =
+    "SELECT sequence FROM generations WHERE state IN ('DONE', 'FAILED', 'CANCELLED') AND ended_age_ms < ?1";
+/// Of uploads, as of outputs.
+pub(super) const EXPIRED_UPLOADS: &str = "SELECT sequence FROM (
+        SELECT sequence, created_age_ms, SUM(bytes) OVER (ORDER BY created_age_ms DESC, sequence DESC) AS with_newer
+        FROM uploads
+    ) WHERE created_age_ms < ?1 OR with_newer > ?2";
+
 impl Retained for SqliteStore {
     fn expire_outputs(&self, before_age_ms: i64, keep_bytes: u64) -> Result<Vec<GenerationId>> {
         self.write(Durability::Durable, |tx, _| {
-            // Newest first, each with the bytes up to and including itself.
-            let sql = "UPDATE generations SET output_bytes = 0 WHERE sequence IN (
-                    SELECT sequence FROM (
-                        SELECT sequence, ended_age_ms,
-                            SUM(output_bytes) OVER (ORDER BY ended_age_ms DESC, sequence DESC) AS with_newer
-                        FROM generations WHERE state = 'DONE' AND output_bytes > 0
-                    ) WHERE ended_age_ms < ?1 OR with_newer > ?2
-                ) RETURNING id, sequence";
+            let sql = format!(
+                "UPDATE generations SET output_bytes = 0 WHERE sequence IN ({EXPIRED_OUTPUTS}) RETURNING id, sequence"
+            );
             let keep = i64::try_from(keep_bytes).unwrap_or(i64::MAX);
-            let mut statement = tx.prepare_cached(sql)?;
+            let mut statement = tx.prepare_cached(&sql)?;
             let rows = statement.query_map(params![before_age_ms, keep], |row| Ok((row.get(0)?, row.get(1)?)))?;
             let gone = rows.collect::<rusqlite::Result<Vec<(String, i64)>>>()?;
             let mut images = tx.prepare_cached("DELETE FROM generation_images WHERE generation = ?1")?;
@@ -32,9 +42,8 @@ impl Retained for SqliteStore {
 
     fn expire_records(&self, before_age_ms: i64) -> Result<Vec<GenerationId>> {
         self.write(Durability::Durable, |tx, _| {
-            let sql = "DELETE FROM generations WHERE state IN ('DONE', 'FAILED', 'CANCELLED') AND ended_age_ms < ?1 \
-                       RETURNING id";
-            let mut statement = tx.prepare_cached(sql)?;
+            let sql = format!("DELETE FROM generations WHERE sequence IN ({EXPIRED_RECORDS}) RETURNING id");
+            let mut statement = tx.prepare_cached(&sql)?;
             let rows = statement.query_map(params![before_age_ms], |row| row.get::<_, String>(0))?;
             rows.map(|id| id_of(&id?)).collect()
         })
@@ -42,15 +51,9 @@ impl Retained for SqliteStore {
 
     fn expire_uploads(&self, before_age_ms: i64, keep_bytes: u64) -> Result<usize> {
         self.write(Durability::Durable, |tx, _| {
-            let sql = "DELETE FROM uploads WHERE sequence IN (
-                    SELECT sequence FROM (
-                        SELECT sequence, created_age_ms,
-                            SUM(bytes) OVER (ORDER BY created_age_ms DESC, sequence DESC) AS with_newer
-                        FROM uploads
-                    ) WHERE created_age_ms < ?1 OR with_newer > ?2
-                )";
+            let sql = format!("DELETE FROM uploads WHERE sequence IN ({EXPIRED_UPLOADS})");
             let keep = i64::try_from(keep_bytes).unwrap_or(i64::MAX);
-            Ok(tx.execute(sql, params![before_age_ms, keep])?)
+            Ok(tx.execute(&sql, params![before_age_ms, keep])?)
         })
     }
 
