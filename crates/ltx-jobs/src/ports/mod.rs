@@ -34,7 +34,6 @@ pub use crate::{
     line::{Claim, FairQueue, Line, Place, Waiting},
     news::{Listener, Listeners},
     sqlite::{Mirror, Mirrored, MirroredUpload, TakenIn},
-    tail::Tail,
     watch::WatchedGeneration,
 };
 use std::sync::Arc;
