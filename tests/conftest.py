@@ -7,7 +7,7 @@ import pytest
 pytest.register_assert_rewrite("harness")
 
 from harness.nats import Nats
-from harness.node import QUICK, Node, Nodes, free_port
+from harness.node import QUICK, Node, Nodes
 
 
 def pytest_addoption(parser):
@@ -23,9 +23,8 @@ def rng(request):
 @pytest.fixture(scope="session")
 def nats(tmp_path_factory):
     """A NATS server for all tests: each has a service of its own."""
-    server = Nats(tmp_path_factory.mktemp("nats"), free_port).start()
-    yield server
-    server.end()
+    with Nats(tmp_path_factory.mktemp("nats")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -43,9 +42,8 @@ def pytest_generate_tests(metafunc):
 @pytest.fixture
 def nodes(tmp_path, store):
     """Starts nodes: nodes(*settings, name="data"); nodes.make() makes one that is not started."""
-    made = Nodes(tmp_path, store)
-    yield made
-    made.end()
+    with Nodes(tmp_path, store) as made:
+        yield made
 
 
 @pytest.fixture

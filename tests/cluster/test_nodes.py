@@ -1,94 +1,129 @@
 """Nodes of one service as processes: whichever is killed, what was acknowledged ends once, with the frames of a run that nothing
 disturbs, and watchers miss nothing. The long form has three NATS servers, of which one at a time is killed as well."""
 
-import collections, random, threading, time
+import collections, itertools, random, threading, time
+from contextlib import contextmanager
 
 import grpc
 import pytest
-from ltx.v1 import generation_pb2 as g, generation_service_pb2 as calls
+from ltx.v1 import generation_pb2 as g, generation_service_pb2 as calls, spec_pb2 as spec
 
+from harness.client import PASSING, Insistent, insist
 from harness.events import FINAL, in_order, kind, repeated, told
 from harness.nats import Nats
-from harness.node import QUICK, Nodes, free_port
+from harness.node import QUICK, Nodes
 from harness.paths import GUARD
-from harness.requests import KINDS, small, undisturbed
+from harness.requests import KINDS, endless, small, undisturbed
 from harness.waiting import eventually
 
-PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN, grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED)
 FACE, WORKER = "cluster.roles=face", "cluster.roles=worker"
+SILENT = 60  # seconds: who is killed is soon back, and nobody else is taken for silent
 
 
 class Service:
     """Faces and workers of one service."""
 
-    def __init__(self, folder, nats, faces, workers):
-        self.nodes, self.settings = Nodes(folder, nats), (*QUICK, *nats.settings("tests"), "cluster.silent_seconds=3")
-        self.faces = [self.nodes.make(*self.settings, FACE, name=f"face-{at}") for at in range(faces)]
-        self.workers = [self.nodes.make(*self.settings, WORKER, name=f"worker-{at}") for at in range(workers)]
+    def __init__(self, nodes, nats, faces, workers, silent=SILENT):
+        settings = (*QUICK, *nats.settings("tests"), f"cluster.silent_seconds={silent}")
+        self.faces = [nodes.make(*settings, FACE, name=f"face-{at}") for at in range(faces)]
+        self.workers = [nodes.make(*settings, WORKER, name=f"worker-{at}") for at in range(workers)]
+
+    def start(self):
         for face in self.faces:
             face.start()
+        # A worker answers no clients.
         for worker in self.workers:
-            self.start(worker)
-
-    def start(self, worker):
-        """A worker answers no clients: its log says that it is ready."""
-        ready = worker.log().count("ltxd::node: ready")
-        worker.launch()
-        eventually(lambda: worker.log().count("ltxd::node: ready") > ready, "the worker is ready")
+            worker.launch().says_ready()
+        return self
 
     def of(self, id_):
         """The worker that has a generation, as its log says."""
         return next((worker for worker in self.workers if f"generation={id_}" in worker.log()), None)
 
+    def any_face(self, rng):
+        """A client of whichever face answers."""
+        return Insistent(lambda: rng.choice(self.faces).client())
+
 
 @pytest.fixture
 def service(tmp_path):
-    """Makes a service: service(nats, faces, workers); its nodes end with the test."""
-    made = []
-    yield lambda *what: made.append(Service(tmp_path, *what)) or made[-1]
-    for each in made:
-        each.nodes.end()
+    """Starts a service: service(nats, faces, workers); its nodes end with the test."""
+    with Nodes(tmp_path) as nodes:
+        yield lambda *what, **more: Service(nodes, *what, **more).start()
 
 
 @pytest.fixture
 def three(tmp_path):
     """Three NATS servers that keep three copies."""
-    servers = Nats(tmp_path, free_port, count=3).start()
-    yield servers
-    servers.end()
+    with Nats(tmp_path, count=3) as servers:
+        yield servers
 
 
 @pytest.fixture
-def wanted(tmp_path):
-    """{kind: digest of its frames} by a node alone."""
-    alone = Nodes(tmp_path / "alone")
+def alone(tmp_path):
+    """Makes clients of a node alone, which ends with its client."""
     (tmp_path / "alone").mkdir()
-    with alone(*QUICK).client() as client:
-        yield undisturbed(client)[0]
-    alone.end()
+
+    @contextmanager
+    def client():
+        with Nodes(tmp_path / "alone") as nodes, nodes(*QUICK).client() as client:
+            yield client
+
+    return client
 
 
-def test_a_killed_workers_generation_goes_on_elsewhere(nats, service, wanted):
-    service = service(nats, 2, 2)
-    one, two = (face.client() for face in service.faces)
+@pytest.fixture
+def wanted(alone):
+    """{kind: digest of its frames} by a node alone."""
+    with alone() as client:
+        return undisturbed(client)[0]
+
+
+FIRST = 100  # seed of what is to be killed
+
+
+def cut(seed):
+    """One that is to be killed in the middle."""
+    return small(seed, width=128, height=128, frames=17, schedule=spec.SCHEDULE_GUIDED, steps=40)
+
+
+def is_made(client, id_):
+    """Waits until steps of it have been made."""
+    next(news for news in client.stream(id_) if news.event.progress.stage == g.STAGE_DENOISING and news.event.progress.step >= 2)
+
+
+def killed_in_the_middle(service, one):
+    """The seed of a clip that had not ended when its worker was killed, its id, and that worker."""
+    for seed in itertools.count(FIRST):
+        id_ = one.create(cut(seed), f"cut-{seed}").id
+        insist(service.faces[1].client, lambda two: is_made(two, id_))
+        worker = service.of(id_)
+        worker.kill()
+        if one.get(id_).state not in FINAL:
+            return seed, id_, worker
+        # It was quicker than the news of it.
+        worker.launch().says_ready()
+
+
+def test_a_killed_workers_generation_goes_on_elsewhere(nats, service, wanted, alone):
+    service = service(nats, 2, 2, silent=3)
+    one, two = (Insistent(face.client) for face in service.faces)
+    seed, killed, worker = killed_in_the_middle(service, one)
+    assert two.create(cut(seed), f"cut-{seed}").id == killed, "a request id is the service's"
     ids = {kind_: one.create(KINDS[kind_](), f"job-{at}").id for at, kind_ in enumerate(KINDS)}
-    killed = ids["image, guided"]
-    for news in two.stream(killed):
-        if news.event.WhichOneof("event") == "progress" and news.event.progress.stage == g.STAGE_DENOISING and news.event.progress.step >= 2:
-            break
-    worker = service.of(killed)
-    worker.kill()
-    assert two.create(KINDS["image, guided"](), "job-2").id == killed, "a request id is the service's"
+    with alone() as client:
+        wanted["cut"], ids["cut"] = client.finished(cut(seed)).mark.frames_sha256, killed
     for kind_, id_ in ids.items():
         events, now = two.watch(id_), one.get(id_)
         assert in_order(events) and kind(events[-1]) == "done", told(events)
         assert repeated(events)[1] == 0, told(events)
         assert now.mark.frames_sha256 == wanted[kind_]
         assert one.download(id_) == two.download(id_)
-    assert {now.id for now in two.list()} == set(ids.values())
-    assert one.get(killed).resumptions == 1
-    service.start(worker)
-    victim = one.create(small(9, frames=97, width=256, height=256), "cancelled")
+    listed = {now.id for now in two.list()}
+    assert listed >= set(ids.values()) and len(listed) == len(ids) + seed - FIRST, "and those that were quicker than the news of them"
+    assert one.get(killed).resumptions >= 1
+    worker.launch().says_ready()
+    victim = one.create(endless(seed=9, frames=97, width=256, height=256), "cancelled")
     eventually(lambda: two.get(victim.id).state == g.GENERATION_STATE_RUNNING, "it runs")
     two.cancel(victim.id)
     assert kind(one.watch(victim.id)[-1]) == "cancelled"
@@ -128,21 +163,7 @@ class Watcher(threading.Thread):
             time.sleep(0.2)
 
 
-def insist(service, rng, call):
-    """A call that is asked again, of any face, until one answers."""
-    until = time.monotonic() + GUARD
-    while True:
-        with rng.choice(service.faces).client() as client:
-            try:
-                return call(client)
-            except grpc.RpcError as error:
-                if error.code() not in PASSING or time.monotonic() > until:
-                    raise
-        time.sleep(0.1)
-
-
 @pytest.mark.campaign
-@pytest.mark.timeout(4 * 3600)
 @pytest.mark.parametrize(("generations", "kills"), [(30, 20), (300, 200)])
 def test_nothing_acknowledged_is_lost(three, service, rng, wanted, generations, kills):
     nats, service, wrong = three, service(three, 2, 4), []
@@ -157,15 +178,16 @@ def test_nothing_acknowledged_is_lost(three, service, rng, wanted, generations, 
 
     def ask(client_number):
         own = random.Random(client_number)
+        client = service.any_face(own)
         for number in range(client_number, generations, 6):
             name, kind_ = f"job-{number}", own.choice(list(KINDS))
-            id_ = insist(service, own, lambda client: client.create(KINDS[kind_](), name)).id
+            id_ = client.create(KINDS[kind_](), name).id
             ids[number] = (id_, kind_)
             if len(watchers) < 50:
                 watchers.append(Watcher(service, id_, random.Random(number)))
                 watchers[-1].start()
             if own.random() < 0.05:
-                insist(service, own, lambda client: cancelled(client, id_))
+                cancelled(client, id_)
 
     def cancelled(client, id_):
         try:
@@ -183,7 +205,7 @@ def test_nothing_acknowledged_is_lost(three, service, rng, wanted, generations, 
                 nats.kill(at)
                 time.sleep(rng.uniform(0, 2))
                 nats.launch(at)
-                eventually(lambda: nats.log(at).rstrip().splitlines()[-1:] and "Server is ready" in nats.log(at), "it is back")
+                nats.says_ready(at)
                 time.sleep(3)  # One at a time: it has caught up before the next may go.
             else:
                 node = rng.choice(service.workers if what == "worker" else service.faces)
@@ -199,16 +221,16 @@ def test_nothing_acknowledged_is_lost(three, service, rng, wanted, generations, 
     for thread in asking:
         thread.join()
     assert not wrong and len(ids) == generations, wrong
-    states, resumptions = collections.Counter(), 0
+    states, resumptions, client = collections.Counter(), 0, service.any_face(rng)
     for id_, kind_ in ids.values():
-        now = eventually(lambda: (it := insist(service, rng, lambda client: client.get(id_))).state in FINAL and it, "it ends")
+        now = eventually(lambda: (it := client.get(id_)).state in FINAL and it, "it ends")
         states[g.GenerationState.Name(now.state)] += 1
         resumptions += now.resumptions
         if now.state == g.GENERATION_STATE_DONE:
             assert now.mark.frames_sha256 == wanted[kind_]
         else:
             assert now.state == g.GENERATION_STATE_CANCELLED, now
-        events = insist(service, rng, lambda client: client.watch(id_))
+        events = client.watch(id_)
         assert in_order(events), told(events)
         assert repeated(events)[1] == 0, told(events)
     over.set()

@@ -80,4 +80,5 @@ def time_authority(folder):
         yield f"http://127.0.0.1:{server.server_port}/tsa", asked, Path(root)
     finally:
         server.shutdown()
+        server.server_close()
         thread.join()

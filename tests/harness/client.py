@@ -1,6 +1,6 @@
 """A client of a node by grpcio: the contract's calls, and what a refusal says."""
 
-import collections, functools, re
+import collections, functools, re, time
 
 import grpc
 import pytest
@@ -11,6 +11,10 @@ from ltx.v1 import policy_service_pb2 as policy, policy_service_pb2_grpc
 from ltx.v1 import upload_service_pb2_grpc
 
 from harness.paths import GUARD, ROOT
+
+
+# What a call may end with while its node, or what that keeps everything in, is away.
+PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN, grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
 class Client:
@@ -79,6 +83,29 @@ class Client:
 
     def about(self, seconds=GUARD):
         return self.node.GetNode(about.GetNodeRequest(), timeout=seconds).node
+
+
+def insist(connect, call):
+    """What a call answers, of a client that `connect` makes: asked again, by another one, while nobody is there to answer."""
+    until = time.monotonic() + GUARD
+    while True:
+        with connect() as client:
+            try:
+                return call(client)
+            except grpc.RpcError as error:
+                if error.code() not in PASSING or time.monotonic() > until:
+                    raise
+        time.sleep(0.1)
+
+
+class Insistent:
+    """As a Client, but whose calls insist; not for streams."""
+
+    def __init__(self, connect):
+        self.connect = connect
+
+    def __getattr__(self, name):
+        return lambda *asked, **more: insist(self.connect, lambda client: getattr(client, name)(*asked, **more))
 
 
 def with_token(channel, token):

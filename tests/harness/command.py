@@ -2,7 +2,13 @@
 
 import subprocess
 
-from harness.paths import ENVIRONMENT, GUARD, LTXD
+from harness.paths import ENVIRONMENT, GUARD, LTXD, MODELS, PICTURES
+
+
+def generate(out, *words, model=("--model", "ltx-2.3-tiny", "--models-dir", MODELS)):
+    """The words of a command that makes a clip of a moment."""
+    picture = ["--image", PICTURES / "start.jpg", "--prompt", "A heron."]
+    return ["generate", *model, *picture, "--width", 64, "--height", 64, "--frames", 9, "--out", out, *words]
 
 
 def said(*words, **environment):

@@ -22,7 +22,7 @@ def files(data):
     found = {}
     for path in Path(data).rglob("*"):
         try:
-            if path.is_file() and not path.name.endswith("-shm"):
+            if path.is_file() and not path.name.endswith(("-shm", "-wal")):
                 found[str(path.relative_to(data))] = path.stat().st_size
         except FileNotFoundError:  # It went meanwhile.
             pass

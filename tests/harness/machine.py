@@ -58,7 +58,7 @@ class Machine:
         # A hub that is paused, or a machine that is busy, makes no connection a bad one.
         patient = {"HF_HUB_DOWNLOAD_TIMEOUT": str(GUARD), "HF_HUB_ETAG_TIMEOUT": str(GUARD)}
         self.environment = {**known, **patient, "HOME": str(folder / "user"), "HF_HOME": str(self.home), "HF_ENDPOINT": hub.url}
-        self.under = []
+        self.under, self.started = [], []
 
     def manifest(self, text, name="large"):
         (self.manifests / f"{name}.toml").write_text(text)
@@ -74,7 +74,14 @@ class Machine:
     def start(self, *words, stdout=None):
         """What it says goes to the file `log`, unless it is to be read."""
         with (self.folder / "log").open("a") as log:
-            return subprocess.Popen(self.command(*words), stdout=stdout or log, stderr=log, text=True, env=self.environment)
+            self.started.append(subprocess.Popen(self.command(*words), stdout=stdout or log, stderr=log, text=True, env=self.environment))
+        return self.started[-1]
+
+    def end(self):
+        """Ends what a test has left running."""
+        for process in self.started:
+            process.kill()
+            process.wait()
 
     def models(self):
         return {model["name"]: model for model in json.loads(self.run("models", "--json").stdout)["models"]}

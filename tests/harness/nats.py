@@ -2,26 +2,49 @@
 
 import itertools, signal, subprocess
 
+import pytest
+
+from harness.node import free_port
 from harness.paths import ENVIRONMENT
 from harness.waiting import eventually
+
+READY = "Server is ready"
 
 
 class Nats:
     """One server, or several that keep copies of everything; each may be killed and started again."""
 
-    def __init__(self, folder, free_port, count=1):
+    def __init__(self, folder, count=1):
         self.folder, self.count, self.services = folder, count, itertools.count(1)
         self.ports, self.routes = ([free_port() for _ in range(count)] for _ in range(2))
-        self.processes = [None] * count
+        self.processes, self.starts = [None] * count, [0] * count
 
-    def start(self):
-        for at in range(self.count):
-            self.launch(at)
-        for at in range(self.count):
-            eventually(lambda: "Server is ready" in self.log(at), "the NATS server is ready")
+    def __enter__(self):
+        try:
+            for at in range(self.count):
+                self.launch(at)
+            for at in range(self.count):
+                self.says_ready(at)
+        except BaseException:
+            self.end()
+            raise
         return self
 
+    def __exit__(self, *_):
+        self.end()
+
+    def says_ready(self, at):
+        """Waits until a server's log says so since it was launched."""
+
+        def ready():
+            if self.processes[at].poll() is not None:
+                pytest.fail(f"the NATS server ended:\n{self.log(at)[-2000:]}")
+            return self.log(at).count(READY) > self.starts[at]
+
+        eventually(ready, "the NATS server is ready")
+
     def launch(self, at):
+        self.starts[at] = self.log(at).count(READY)
         data = self.folder / f"nats-{at}"
         data.mkdir(parents=True, exist_ok=True)
         command = ["nats-server", "-a", "127.0.0.1", "-p", self.ports[at], "-js", "-sd", data, "-n", f"n{at}", "-l", data / "log"]

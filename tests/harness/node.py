@@ -15,9 +15,9 @@ TINY = "ltx-2.3-tiny"
 # No limit on how often one client asks, nor on how often what it asked for may bring the node down.
 QUICK = ("limits.requests_per_second=10000.0", "limits.request_burst=10000", "limits.fruitless_crashes=100000")
 # A busy machine makes no client a slow one: none is cut for that, unless a test says so.
-PATIENT = tuple(
-    f"limits.{name}_seconds=3600" for name in ("handshake", "connection_idle", "pause", "call", "upload")
-)
+LIMITS = ("handshake_seconds", "connection_idle_seconds", "pause_seconds", "call_seconds", "upload_seconds")
+# And whoever is told to end has the time for it that a test waits.
+PATIENT = (*(f"limits.{name}=3600" for name in LIMITS), f"shutdown_seconds={GUARD}")
 # Faults on purpose. A clip of 1000 steps takes longer than a test may: for clips that are cancelled or looked at while they go on.
 ENDLESS = ("testing.enabled=true", "testing.slow_steps_ms=2000")
 # A clip of 40 steps takes longer than anything is waited for; where the node is started again without, it is quickly made.
@@ -27,6 +27,7 @@ HELD = ("testing.enabled=true", "testing.slow_steps_ms=86400000")
 HOLD = "slow-steps-ms=86400000"
 # The model whose clips show something.
 SMALL = "ltx-2.3-small"
+READY = "ltxd::node: ready"
 
 
 def free_port():
@@ -47,12 +48,13 @@ class Node:
     def __init__(self, data, settings=(), token=None, log=None, model=TINY):
         self.data, self.settings, self.token, self.port = Path(data), list(settings), token, free_port()
         self.log_path = Path(log) if log else self.data.with_suffix(".log")
-        self.model, self.process = model, None
+        self.model, self.process, self.starts = model, None, 0
 
     def launch(self, under=()):
         """Starts the process; `under` is a command that executes the one behind it, in the same process."""
         command = [*under, LTXD, "serve", f"--data-dir={self.data}", f"--models-dir={MODELS}", f"--model={self.model}"]
         command += [f"--listen=127.0.0.1:{self.port}", *(f"--set={setting}" for setting in (*PATIENT, *self.settings))]
+        self.starts = self.log().count(READY)
         with self.log_path.open("a") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log, env=ENVIRONMENT)
         return self
@@ -65,7 +67,7 @@ class Node:
 
     def measured(self):
         """Waits until it has measured the rates of its machine, which it does while nothing runs, and has kept them in its folder:
-        from then on nothing in there changes by itself."""
+        from then on no file of `folder.files` changes by itself."""
         eventually((self.data / "rates.json").exists, "the node has measured its machine")
         return self
 
@@ -74,15 +76,19 @@ class Node:
         code = self.process.wait(timeout=GUARD)
         assert code == -signal.SIGKILL, f"the node ended with {code}"
 
-    def launch_behind_tls(self):
-        """Starts it and waits until its log says that its model is loaded: no client of these tests speaks TLS."""
-        self.launch()
-        eventually(lambda: not self.running() or "ltxd::node: ready" in self.log(), "the node is ready")
+    def says_ready(self):
+        """Waits until its log says that its model is loaded since it was launched: where no client may ask it."""
+        eventually(lambda: self.lives() and self.log().count(READY) > self.starts, "the node says that it is ready")
         return self
 
-    def ready(self):
+    def lives(self):
+        """Fails when it has ended."""
         if not self.running():
             pytest.fail(f"the node ended with {self.process.returncode}:\n{self.log()[-2000:]}")
+        return True
+
+    def ready(self):
+        self.lives()
         try:
             with self.client() as client:
                 return client.about(seconds=GUARD / 10).state == about.NODE_STATE_READY
@@ -148,10 +154,17 @@ class Nodes:
     def __init__(self, folder, nats=None):
         self.folder, self.nats, self.made = folder, nats, []
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.end()
+
     def make(self, *settings, name="data", **more):
         """A node that is not started."""
         if self.nats and not any(setting.startswith("cluster.service=") for setting in settings):
-            settings = (*settings, *self.nats.settings(), "cluster.silent_seconds=2")
+            # It is the only one: nobody else may take what it has for want of a sign of life.
+            settings = (*settings, *self.nats.settings(), "cluster.silent_seconds=60")
         self.made.append(Node(self.folder / name, settings, **more))
         return self.made[-1]
 

@@ -23,9 +23,14 @@ def small(seed=1, **more):
     )
 
 
-def endless():
-    """On a node of `harness.node.ENDLESS`, or with faults of its own, one that runs until it is cancelled."""
-    return small(schedule=spec.SCHEDULE_GUIDED, steps=1000)
+def endless(**more):
+    """On a node of `harness.node.ENDLESS`, or with faults of its own, or where `more` makes it large, one that runs until it is
+    cancelled."""
+    return small(schedule=spec.SCHEDULE_GUIDED, steps=1000, **more)
+
+
+# One clip of each method, by the name that its mark has.
+METHODS = {"image_to_video": small(fps=24), "start_end_frames": small(image=None, start_end_images=both(), fps=24)}
 
 
 # The mix: both methods, both schedules, one stage and two; a second or so each on two cores.

@@ -17,7 +17,8 @@ def hub():
 def machine(tmp_path, hub):
     machine = Machine(tmp_path / "machine", hub)
     machine.manifest(LARGE)
-    return machine
+    yield machine
+    machine.end()
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ import json, os, shutil, subprocess, sys
 
 import pytest
 
-from harness.paths import GUARD, MODELS, PICTURES
+from harness import command
+from harness.paths import GUARD, MODELS
 from harness.machine import DEFAULTS, WEIGHTS, of_tiny
 
 TINY = """
@@ -40,10 +41,7 @@ def tiny(machine, hub):
 
 def generate(machine, tmp_path, code=0, **environment):
     out = tmp_path / "clip.mp4"
-    size = ["--width", 64, "--height", 64, "--frames", 9]
-    words = ["--model", "published-tiny", "--image", PICTURES / "shape-start.png", "--prompt", "A ball.", *size, "--out", out]
-    ended = machine.run("generate", *words, code=code, **environment)
-    return ended, out
+    return machine.run(*command.generate(out, model=("--model", "published-tiny")), code=code, **environment), out
 
 
 def python(machine, code, **environment):

@@ -3,6 +3,7 @@
 import pytest
 from ltx.v1 import generation_pb2 as g, spec_pb2 as spec
 
+from harness.client import Insistent, insist
 from harness.events import SAMPLING, kind, told
 from harness.node import QUICK
 from harness.requests import image, small
@@ -15,24 +16,24 @@ DEADLY = spec.GenerationSpec(
 )
 
 
+def taken(client, id_, earlier):
+    """Waits until the node has taken it in this life: once more than in those before it."""
+    runs = (news for news in client.stream(id_) if kind(news.event) == "running")
+    for _ in range(earlier + 1):
+        next(runs)
+
+
 @pytest.mark.both_stores
 def test_what_kills_the_node_is_given_up(nodes):
     node = nodes(*QUICK[:2], f"limits.fruitless_crashes={CRASHES}")
-    with node.client() as client:
-        deadly, behind = client.create(DEADLY).id, client.create(small()).id
+    client = Insistent(node.client)
+    deadly, behind = client.create(DEADLY, "deadly").id, client.create(small(), "behind").id
     for earlier in range(CRASHES):
-        with node.client() as client:
-            taken = 0
-            for news in client.stream(deadly, resume_after=0):
-                # Taken in this life: once more than in those before it.
-                taken += kind(news.event) == "running"
-                if taken > earlier:
-                    break
-            node.kill()
+        insist(node.client, lambda client: taken(client, deadly, earlier))
+        node.kill()
         node.start()
-    with node.client() as client:
-        events = client.watch(deadly)
-        failure = events[-1].failed.failure
-        assert failure.reason == g.FAILURE_REASON_CRASHED and not failure.retryable, told(events)
-        assert not [event for event in events if event.progress.step and event.progress.stage in SAMPLING]
-        assert kind(client.watch(behind)[-1]) == "done"
+    events = client.watch(deadly)
+    failure = events[-1].failed.failure
+    assert failure.reason == g.FAILURE_REASON_CRASHED and not failure.retryable, told(events)
+    assert not [event for event in events if event.progress.step and event.progress.stage in SAMPLING]
+    assert kind(client.watch(behind)[-1]) == "done"

@@ -7,7 +7,8 @@ import pytest
 from ltx.v1 import generation_pb2 as g, node_service_pb2 as about
 
 from harness.client import refused
-from harness.node import ENDLESS, QUICK
+from harness.events import kind
+from harness.node import ENDLESS, HOLD, QUICK
 from harness.requests import endless, small
 from harness.waiting import eventually
 
@@ -37,21 +38,33 @@ def fill(path):
                 pass
 
 
+def beginning(client, faults=""):
+    """A clip of which steps are made, and which does not end."""
+    id_ = client.create(endless(), faults=faults).id
+    next(news for news in client.stream(id_) if news.event.progress.stage == g.STAGE_DENOISING)
+    return id_
+
+
 def test_it_fails_as_such_and_the_node_goes_on(tmp_path, within, nodes):
     command, disk = within
     node = nodes.make(*QUICK, *ENDLESS, "limits.reserve_bytes=0", name="disk/data", log=tmp_path / "log").start(under=command)
     with node.client() as client:
         before = client.finished(small(), faults="none")
-        filler = Path(f"/proc/{node.process.pid}/root{disk}/filler")
-        id_ = client.create(endless()).id
-        next(news for news in client.stream(id_) if news.event.progress.stage == g.STAGE_DENOISING)
-        written = Path(f"/proc/{node.process.pid}/root{node.data}/outputs/.{id_}.partial")
-        assert written.exists()
+        root = f"/proc/{node.process.pid}/root"
+        filler, written = Path(f"{root}{disk}/filler"), lambda id_: Path(f"{root}{node.data}/outputs/.{id_}.partial")
+        # What is held writes nothing, and leaves no room by failing.
+        held = beginning(client, HOLD)
         fill(filler)
         refusal = refused(client.create, small(3))
         assert (refusal.code, refusal.reason) == ("RESOURCE_EXHAUSTED", "STORAGE_FULL")
+        filler.unlink()
+        client.cancel(held)
+        assert kind(client.watch(held)[-1]) == "cancelled"
+        id_ = beginning(client)
+        assert written(id_).exists()
+        fill(filler)
         # It stops working once nothing can be written: the folder that it wrote to is given up.
-        eventually(lambda: not written.exists(), "the node stops working")
+        eventually(lambda: not written(id_).exists(), "the node stops working")
         assert client.about().state == about.NODE_STATE_READY
         filler.unlink()
         last = client.watch(id_)[-1]

@@ -168,7 +168,6 @@ def test_every_watcher_sees_every_event(nodes):
 
 
 @pytest.mark.campaign
-@pytest.mark.timeout(3600)
 def test_two_hundred_pages_beside_three_hundred_watchers(nodes):
     node = nodes(*SETTINGS)
     with node.client() as client:
@@ -176,7 +175,6 @@ def test_two_hundred_pages_beside_three_hundred_watchers(nodes):
 
 
 @pytest.mark.campaign
-@pytest.mark.timeout(3600)
 def test_five_hundred_watchers_and_two_thousand_queued(nodes):
     node, found = nodes(*SETTINGS), []
     with node.client() as client:

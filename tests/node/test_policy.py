@@ -2,11 +2,13 @@
 proto/ltx/v1/errors.proto documents them, and the same from the dry run. The rows themselves are tested in ltx-policy and
 ltx-server."""
 
+import re
+
 import pytest
 from ltx.v1 import errors_pb2, policy_service_pb2 as policy, spec_pb2 as spec
 
 from harness import folder
-from harness.client import NUMBERS, documented, refused
+from harness.client import NUMBERS, Insistent, documented, refused
 from harness.node import QUICK, Nodes
 from harness.paths import GUARD
 from harness.requests import both, image
@@ -55,9 +57,8 @@ ADMITTED = {
 @pytest.fixture(scope="module")
 def judge(tmp_path_factory, store):
     """A node that judges, and has nothing else to do."""
-    nodes = Nodes(tmp_path_factory.mktemp("policy"), store)
-    yield nodes(*QUICK, "policy.external_models=Housebrand").measured()
-    nodes.end()
+    with Nodes(tmp_path_factory.mktemp("policy"), store) as nodes:
+        yield nodes(*QUICK, "policy.external_models=Housebrand").measured()
 
 
 @pytest.fixture
@@ -108,7 +109,8 @@ def test_the_calls_of_what_is_excluded_are_refused(client):
 # Last: what is admitted adds rows, and runs.
 @pytest.mark.both_stores
 @pytest.mark.parametrize("asked", ADMITTED)
-def test_admitted(client, asked):
+def test_admitted(judge, client, asked):
     dry = client.check(ADMITTED[asked])
     assert dry.verdict == policy.VERDICT_UNLIMITED and dry.sentence and not dry.grounds
-    client.cancel(client.create(ADMITTED[asked]).id)
+    insistent = Insistent(judge.client)
+    insistent.cancel(insistent.create(ADMITTED[asked], re.sub(r"\W", "-", asked)).id)

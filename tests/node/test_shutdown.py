@@ -15,8 +15,7 @@ from harness.requests import small
 
 DAY = 24 * 3600 * 1000  # milliseconds
 LONG = small(3, schedule=spec.SCHEDULE_GUIDED, steps=40)
-# Whatever the machine, the step on the device is waited for.
-SETTINGS = (*QUICK, f"shutdown_seconds={GUARD}", "retention.output_hours=48.0")
+SETTINGS = (*QUICK, "retention.output_hours=48.0")
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def node(tmp_path, tokens, nodes):
         f"tls.key={TLS}/localhost.key",
         "log.level=trace",
     ]
-    return nodes.make(*settings).launch_behind_tls()
+    return nodes.make(*settings).launch().says_ready()
 
 
 @pytest.mark.both_stores

@@ -6,16 +6,16 @@ from fractions import Fraction
 import pytest
 
 from harness import video
+from harness.client import Insistent
 from harness.command import ltxd
-from harness.requests import both, small
-
-ASKED = {"image_to_video": small(fps=24), "start_end_frames": small(image=None, start_end_images=both(), fps=24)}
+from harness.requests import METHODS
 
 
 @pytest.mark.both_stores
-@pytest.mark.parametrize("method", ASKED)
-def test_a_download_is_what_was_asked_for(tmp_path, node, client, method):
-    id_ = client.finished(ASKED[method]).id
+@pytest.mark.parametrize("method", METHODS)
+def test_a_download_is_what_was_asked_for(tmp_path, node, method):
+    client = Insistent(node.client)
+    id_ = client.finished(METHODS[method]).id
     (tmp_path / "clip.mp4").write_bytes(client.download(id_))
     told = json.loads(ltxd("get", id_, "--json", LTXD_SERVER=f"http://127.0.0.1:{node.port}").stdout)
     assert not video.differing(video.compared(tmp_path / "clip.mp4", (64, 64, 9), Fraction(24), method, told["mark"]))

@@ -37,7 +37,7 @@ def suite(installed, tmp_path):
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("LTXD", "PYTEST"))}
         environment |= {"PYTHONPATH": str(installed), "PYTHONDONTWRITEBYTECODE": "1"}
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'suite'}", "-c", "pyproject.toml", "--rootdir=.", *words]
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=3 * GUARD)
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=12 * GUARD)
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
         return done.stdout
 

@@ -80,5 +80,5 @@ def test_the_plugin_with_the_pytest_of_debian_12(wheel, tmp_path):
     subprocess.run(words, check=True, timeout=GUARD)
     words = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "pyproject.toml", "--rootdir=.", "test_plugin.py"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("LTXD", "PYTEST", "PYTHON"))}
-    done = subprocess.run(words, cwd=ROOT / "python/tests", env=environment, capture_output=True, text=True, timeout=3 * GUARD)
+    done = subprocess.run(words, cwd=ROOT / "python/tests", env=environment, capture_output=True, text=True, timeout=12 * GUARD)
     assert done.returncode == 0 and " passed" in done.stdout, done.stdout[-6000:] + done.stderr[-2000:]

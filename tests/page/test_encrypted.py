@@ -18,7 +18,7 @@ HTTP_VERSION = "() => performance.getEntriesByType('navigation')[0].nextHopProto
 @pytest.fixture
 def behind_tls(nodes):
     certificate = (f"tls.cert={TLS}/localhost.pem", f"tls.key={TLS}/localhost.key")
-    return nodes.make(*QUICK, *certificate, model=SMALL).launch_behind_tls()
+    return nodes.make(*QUICK, *certificate, model=SMALL).launch().says_ready()
 
 
 def test_chromium_makes_a_clip(browser, behind_tls):

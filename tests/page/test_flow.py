@@ -4,6 +4,7 @@ import json, re, subprocess
 from contextlib import suppress
 
 import grpc
+from ltx.v1 import generation_pb2 as g
 from playwright.sync_api import expect
 
 from harness.node import HELD, QUICK, SMALL
@@ -157,7 +158,7 @@ def test_cancel(endless_tab):
     page.get_by_role("button", name="Cancel", exact=True).click()
     state(page, "Cancelled")
     with endless_tab.node.client() as client:
-        assert client.get(id_).state == 5
+        assert client.get(id_).state == g.GENERATION_STATE_CANCELLED
     page.get_by_role("button", name="Delete", exact=True).click()
     page.get_by_role("button", name="Delete it").click()
     expect(page.get_by_role("heading", name="No clips yet")).to_be_visible()

@@ -1,19 +1,20 @@
 """A page of another origin, and a host name that is bound to this machine by somebody else: nothing is made, read or
 cancelled."""
 
-import hashlib, threading
+import hashlib, re, threading, urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from ltx.v1 import generation_pb2 as g, generation_service_pb2 as calls, spec_pb2 as spec, upload_service_pb2 as uploads
 
-from harness.node import ENDLESS, QUICK, SMALL
+from harness.node import ENDLESS, QUICK, SMALL, free_port
 from harness.page import REBOUND, patient
 from harness.requests import END, endless, image
+from harness.waiting import eventually
 
 # Tries to call a node in every way that a web page has; returns what it could read.
 ATTACK = """async ([node, calls]) => {
-    const read = [], sent = [];
+    const read = [];
     const attempts = [
         { mode: "no-cors", headers: { "content-type": "text/plain" } },
         { mode: "no-cors", headers: { "content-type": "application/x-www-form-urlencoded" } },
@@ -30,21 +31,22 @@ ATTACK = """async ([node, calls]) => {
                 if (answer.ok && bytes.length && bytes[0] === 0) read.push([method, more.mode, bytes.length]);
             } catch {}
         }
-        if (!document.body) continue;
+    }
+    return read;
+}"""
+# Sends what a form can send; whether any of it comes, and what it does there, is the node's to say.
+FORMS = """([node, calls]) => {
+    for (const [at, [method, body]] of calls.entries()) {
         const frame = document.createElement("iframe");
-        frame.name = `sink${sent.length}`;
+        frame.name = `sink${at}`;
         const form = document.createElement("form");
         Object.assign(form, { method: "POST", enctype: "text/plain", action: node + method, target: frame.name });
         const field = document.createElement("input");
         field.name = String.fromCharCode(...body.slice(0, 5));
         form.append(field);
         document.body.append(frame, form);
-        sent.push(new Promise((done) => (frame.onload = done)));
         form.submit();
     }
-    // A frame that the browser blocks may never say so.
-    await Promise.race([Promise.all(sent), new Promise((done) => setTimeout(done, 1000))]);
-    return read;
 }"""
 
 
@@ -66,6 +68,7 @@ def stranger():
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server.server_port
     server.shutdown()
+    server.server_close()
 
 
 def framed(message):
@@ -98,23 +101,39 @@ def images(node):
     return {path.name for path in (node.data / "images").iterdir()}
 
 
+def denied(port):
+    """How many calls the node has denied, by its metrics."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        return sum(map(int, re.findall(r'^ltxd_grpc_calls_total\{.*code="PermissionDenied"\} (\d+)$', answer.read().decode(), re.M)))
+
+
+def forms(page, node, calls, metrics):
+    """Sends forms to the node, and waits until it has denied them all: a frame that the browser blocks may never say so."""
+    before = denied(metrics)
+    page.evaluate(FORMS, [node, calls])
+    eventually(lambda: denied(metrics) >= before + len(calls), "the node has denied every form")
+
+
 def unharmed(node, client, victim, kept):
     assert [one.id for one in client.list()] == [victim] and images(node) == kept
     assert client.get(victim).state in (g.GENERATION_STATE_QUEUED, g.GENERATION_STATE_RUNNING)
 
 
 def test_pages_of_other_origins_and_names(browser, nodes, stranger):
-    node = nodes(*QUICK, *ENDLESS, model=SMALL)
+    metrics = free_port()
+    node = nodes(*QUICK, *ENDLESS, f"metrics_listen=127.0.0.1:{metrics}", model=SMALL)
     with node.client() as client, patient(browser.new_context()) as context:
         victim = client.create(endless()).id
         kept = images(node)
         page = context.new_page()
         page.goto(f"http://127.0.0.1:{stranger}/")
         for name in ("127.0.0.1", "localhost", REBOUND):
+            forms(page, f"http://{name}:{node.port}", attacks(victim), metrics)
             assert page.evaluate(ATTACK, [f"http://{name}:{node.port}", attacks(victim)]) == []
         unharmed(node, client, victim, kept)
         # The name of another, bound to this machine: to the browser the node is that page's own origin.
         page.goto(f"http://{REBOUND}:{stranger}/")
+        forms(page, f"http://{REBOUND}:{node.port}", attacks(victim), metrics)
         assert page.evaluate(ATTACK, [f"http://{REBOUND}:{node.port}", attacks(victim)]) == []
         answer = page.goto(f"http://{REBOUND}:{node.port}/")
         assert answer.status >= 400 and "<script" not in answer.text()

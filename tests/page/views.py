@@ -4,13 +4,12 @@ import json
 from contextlib import ExitStack
 
 from harness.command import ltxd
-from harness.node import QUICK, SMALL, Node
+from harness.node import QUICK, SMALL, Nodes
 from harness.page import END, PROMPT, START, Tab, drop
 from harness.requests import spec
-from harness.waiting import eventually
 
 # All that look at one scene together take longer than a test: so slow that a clip of 1000 steps outlasts them.
-SLOW = ("testing.enabled=true", "testing.slow_steps_ms=20000")
+OUTLASTING = ("testing.enabled=true", "testing.slow_steps_ms=20000")
 LOOKS = [(width, theme, language) for width in (1280, 390) for theme in ("light", "dark") for language in ("en", "ko")]
 LONG = "파란 호수 위로 안개가 천천히 걷히고, 배 한 척이 오른쪽에서 왼쪽으로 지나간다. " * 3
 
@@ -24,6 +23,7 @@ class Scene:
     def __enter__(self):
         # Whatever goes wrong on the way, no node is left running.
         with ExitStack() as self.stack:
+            self.nodes = self.stack.enter_context(Nodes(self.folder))
             self.begin()
             self.stack = self.stack.pop_all()
         return self
@@ -31,9 +31,10 @@ class Scene:
     def begin(self):
         token = ltxd("config", "hash-token", "studio", "--new").stdout
         (self.folder / "tokens").write_text(token)
-        self.plain, self.slow = self.node("plain"), self.node("slow", *SLOW)
-        self.closed = self.launched("closed", f"tokens_file={self.folder}/tokens")
-        eventually(lambda: "ltxd::node: ready" in self.closed.log(), "the node is ready")
+        self.plain = self.nodes(*QUICK, name="plain", model=SMALL)
+        self.slow = self.nodes(*QUICK, *OUTLASTING, name="slow", model=SMALL)
+        self.closed = self.nodes.make(*QUICK, f"tokens_file={self.folder}/tokens", name="closed", model=SMALL)
+        self.closed.launch().says_ready()
         self.expired = self.expire()
         client, busy = (self.stack.enter_context(node.client()) for node in (self.plain, self.slow))
         self.done = [client.finished(asked(seed)).id for seed in range(7, 11)][-1]
@@ -41,16 +42,6 @@ class Scene:
         client.cancel(self.cancelled)
         self.running = busy.create(asked(1, schedule=spec.SCHEDULE_GUIDED, steps=1000)).id
         self.waiting = busy.create(asked(2, prompt=LONG)).id
-
-    def launched(self, name, *settings):
-        node = Node(self.folder / name, [*QUICK, *settings], model=SMALL).launch()
-        self.stack.callback(node.stop)
-        return node
-
-    def node(self, name, *settings):
-        node = self.launched(name, *settings)
-        eventually(node.ready, "the node is ready")
-        return node
 
     def expire(self):
         """A clip of the plain node whose outputs' time is over."""

@@ -5,18 +5,10 @@ import json
 import pytest
 
 from harness.authority import pair, time_authority
-from harness.command import ltxd, said
-from harness.paths import MODELS, PICTURES
+from harness.command import generate, ltxd, said
+from harness.paths import GUARD
 from harness.requests import small
 from harness.waiting import eventually
-
-SHAPE = ["--width", 64, "--height", 64, "--frames", 9]
-
-
-def generate(out, *words):
-    return ["generate", "--model", "ltx-2.3-tiny", "--models-dir", MODELS, "--image", PICTURES / "start.jpg", "--prompt", "A heron."] + [
-        *SHAPE, "--out", out, *words,
-    ]  # fmt: skip
 
 
 def report(file, root):
@@ -51,7 +43,7 @@ def test_a_start_says_what_is_wrong_with_a_pair_and_makes_nothing(tmp_path, node
         assert f"{name} = /" in ended.stderr and words in ended.stderr, ended.stderr
         node = nodes.make(f"provenance.certificate={certificate}", f"provenance.key={its_key}", name=f"refused-{at}")
         node.launch()
-        assert node.process.wait(timeout=600) == code, node.log()
+        assert node.process.wait(timeout=GUARD) == code, node.log()
         assert f"{name} = /" in node.log() and words in node.log(), node.log()
     assert not (tmp_path / "clip.mp4").exists()
     ended = ltxd(*generate(tmp_path / "clip.mp4", "--provenance", "signed"), code=2)

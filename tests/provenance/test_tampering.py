@@ -8,9 +8,7 @@ from ltx.v1.generation_pb2 import OUTPUT_POSTER
 
 from harness import tampering
 from harness.command import said
-from harness.requests import both, small
-
-ASKED = {"image_to_video": small(fps=24), "start_end_frames": small(image=None, start_end_images=both(), fps=24)}
+from harness.requests import METHODS
 
 
 @pytest.fixture
@@ -18,7 +16,7 @@ def signed(node, client, tmp_path):
     """Clips of both methods, a poster, and the root that vouches for them."""
     folder = tmp_path / "signed"
     folder.mkdir()
-    for method, spec in ASKED.items():
+    for method, spec in METHODS.items():
         id_ = client.finished(spec).id
         (folder / f"{method}.mp4").write_bytes(client.download(id_))
     (folder / "poster.png").write_bytes(client.download(id_, output=OUTPUT_POSTER))

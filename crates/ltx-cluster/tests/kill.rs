@@ -9,6 +9,7 @@ mod common;
 use common::{
     FACE, LONG, Nats, Node, Plan, WORKER, client, draft, ended, eventually, frames_of, node, submit, undisturbed,
 };
+use ltx_cluster::Role;
 use ltx_jobs::{GenerationId, JobsError, State, Watched};
 use ltx_testkit::fake::{FakeOptions, Gate, StepLog};
 use std::{
@@ -25,9 +26,17 @@ const ROOT: &str = "LTX_CLUSTER_ROOT";
 const NAME: &str = "LTX_CLUSTER_NAME";
 /// How many steps of any stage a child makes at most; without it, all.
 const STEPS: &str = "LTX_CLUSTER_STEPS";
+/// How often in a row a generation may end a child without a new step of it; without it, however often a test kills.
+const CRASHES: &str = "LTX_CLUSTER_CRASHES";
+/// Nobody is silent in these tests but who is killed, and comes back: a late sign of life gives nothing to another worker.
+const SILENT: u64 = 120;
 const JOBS: u64 = 9;
 const ROUNDS: usize = 4;
 const WORKERS: [&str; 2] = ["left", "right"];
+
+fn patient(roles: &'static [Role]) -> Plan {
+    Plan { silent_seconds: SILENT, ..Plan::of(roles) }
+}
 
 fn owner(seed: u64) -> String {
     format!("client-{}", seed % 3)
@@ -38,33 +47,38 @@ fn owner(seed: u64) -> String {
 fn be_a_worker() {
     let (Ok(address), Ok(root), Ok(name)) = (env::var(ADDRESS), env::var(ROOT), env::var(NAME)) else { return };
     let gate = Gate::default();
-    if let Ok(steps) = env::var(STEPS) {
+    let told = |name| env::var(name).ok().map(|number| number.parse::<u64>().unwrap());
+    if let Some(steps) = told(STEPS) {
         gate.close();
-        gate.open_n(steps.parse().unwrap());
+        gate.open_n(steps as usize);
     }
     let log = Some(Path::new(&root).join("steps"));
     let fake = FakeOptions { gate, log, step_time: Duration::from_millis(2), ..FakeOptions::default() };
-    let _node = node(&address, Path::new(&root), &name, &Plan { fake, ..Plan::of(WORKER) });
+    let mut plan = Plan { fake, ..patient(WORKER) };
+    plan.fruitless_crashes = told(CRASHES).unwrap_or(plan.fruitless_crashes);
+    let _node = node(&address, Path::new(&root), &name, &plan);
     // Until it is killed.
     loop {
         thread::park();
     }
 }
 
-fn worker(nats: &Nats, root: &Path, name: &str, steps: Option<usize>) -> Child {
+/// A child, killed when it goes.
+struct Worker(Child);
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn worker(nats: &Nats, root: &Path, name: &str, told: &[(&str, usize)]) -> Worker {
     let mut child = Command::new(env::current_exe().unwrap());
     child.args(["--exact", "be_a_worker", "--nocapture"]);
     child.env(ADDRESS, &nats.address).env(ROOT, root).env(NAME, name).stdout(Stdio::null()).stderr(Stdio::null());
-    steps.map(|steps| child.env(STEPS, steps.to_string()));
-    child.spawn().unwrap()
-}
-
-fn kill(workers: &mut Vec<Child>) {
-    for worker in workers.iter_mut() {
-        worker.kill().unwrap();
-        worker.wait().unwrap();
-    }
-    workers.clear();
+    child.envs(told.iter().map(|(name, number)| (name, number.to_string())));
+    Worker(child.spawn().unwrap())
 }
 
 /// Follows a generation to its end through one face and the other, as a client does that is cut off again and again.
@@ -90,21 +104,19 @@ fn followed(faces: &[Node], owner: &str, id: GenerationId) -> Vec<u64> {
 #[test]
 fn what_was_acknowledged_ends_once_however_often_workers_are_killed() {
     let (nats, root) = (Nats::start(), tempfile::tempdir().unwrap());
-    let faces = ["one", "two"].map(|name| node(&nats.address, root.path(), name, &Plan::of(FACE)));
+    let faces = ["one", "two"].map(|name| node(&nats.address, root.path(), name, &patient(FACE)));
     let ids: Vec<_> =
         (0..JOBS).map(|seed| (seed, submit(&faces[seed as usize % 2].jobs, &owner(seed), seed))).collect();
     let log = root.path().join("steps");
     thread::scope(|scope| {
         let watching: Vec<_> =
             ids.iter().map(|(seed, id)| (*id, scope.spawn(|| followed(&faces, &owner(*seed), *id)))).collect();
-        let mut workers = Vec::new();
         for round in 0..ROUNDS {
             let before = StepLog::read(&log).len();
-            workers.extend(WORKERS.map(|name| worker(&nats, root.path(), name, Some(9 + round))));
+            let _killed = WORKERS.map(|name| worker(&nats, root.path(), name, &[(STEPS, 9 + round)]));
             eventually("a worker has made some steps", || StepLog::read(&log).len() > before + 8);
-            kill(&mut workers);
         }
-        workers.extend(WORKERS.map(|name| worker(&nats, root.path(), name, None)));
+        let _workers = WORKERS.map(|name| worker(&nats, root.path(), name, &[]));
         let frames: BTreeMap<_, _> = undisturbed(0..JOBS).into_iter().collect();
         let mut resumed = 0;
         for (seed, id) in &ids {
@@ -118,7 +130,6 @@ fn what_was_acknowledged_ends_once_however_often_workers_are_killed() {
             let last = faces[1].jobs.get(&client(&owner(last)), id).unwrap().last_event;
             assert_eq!(watching.join().unwrap(), (1..=last).collect::<Vec<_>>(), "none lost, none twice");
         }
-        kill(&mut workers);
     });
     assert_eq!(StepLog::read(&log).repeated_after_saving(), 0);
 }
@@ -127,16 +138,16 @@ fn what_was_acknowledged_ends_once_however_often_workers_are_killed() {
 #[test]
 fn what_kills_every_worker_is_given_up() {
     let (nats, root) = (Nats::start(), tempfile::tempdir().unwrap());
-    let face = node(&nats.address, root.path(), "face", &Plan::of(FACE));
+    let face = node(&nats.address, root.path(), "face", &patient(FACE));
     let deadly = common::submit_draft(&face.jobs, "a", draft("abort", 1)).unwrap().record.id;
     let behind = submit(&face.jobs, "a", 2);
-    let mut worker_ = worker(&nats, root.path(), "left", None);
+    let start = || worker(&nats, root.path(), "left", &[(CRASHES, 3)]);
+    let mut worker = start();
     eventually("it is given up", || {
-        if worker_.try_wait().unwrap().is_some() {
-            worker_ = worker(&nats, root.path(), "left", None);
+        if worker.0.try_wait().unwrap().is_some() {
+            worker = start();
         }
         face.jobs.get(&client("a"), deadly).unwrap().state == State::Failed
     });
     assert_eq!(ended(&face.jobs, "a", behind).state, State::Done);
-    kill(&mut vec![worker_]);
 }

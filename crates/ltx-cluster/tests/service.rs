@@ -195,16 +195,20 @@ fn a_face_without_nats_says_so_and_a_worker_waits_and_goes_on() {
 #[test]
 fn what_a_silent_worker_had_goes_on_elsewhere_and_its_own_result_counts_nothing() {
     let (nats, root) = (Nats::start(), tempfile::tempdir().unwrap());
-    let face = node(&nats.address, root.path(), "face", &Plan::of(FACE));
-    let worker = node(&nats.address, root.path(), "worker", &Plan::held());
+    // Nobody is silent but who is told to be: a late sign of life gives nothing away.
+    let here = |name: &str, plan: Plan| node(&nats.address, root.path(), name, &Plan { silent_seconds: 600, ..plan });
+    let face = here("face", Plan::of(FACE));
+    let worker = here("worker", Plan::held());
     let id = submit(&face.jobs, "a", 3);
     worker.gate.bring_to(3, Stage::Denoising, 4);
+    // What waits behind it has the other look at this client's work; what is given out again comes before it.
+    let behind = submit(&face.jobs, "a", 4);
     // Its message is given out again, as if it had been silent.
     worker.cluster.fall_silent();
-    let other = node(&nats.address, root.path(), "other", &Plan::held());
+    let other = here("other", Plan::held());
     other.gate.bring_to(3, Stage::Denoising, 4);
     worker.gate.open();
-    eventually("the first has stopped", || worker.jobs.status().unwrap().running.is_none());
+    assert_eq!(ended(&face.jobs, "a", behind).state, State::Done, "the first has stopped and makes what is next");
     let record = face.jobs.get(&client("a"), id).unwrap();
     assert_eq!((record.state, record.attempts), (State::Running, 2), "it is the other's");
     other.gate.open();

@@ -11,9 +11,8 @@ from harness.waiting import eventually
 
 def ended(folder, store, *settings):
     """A node that is attacked, and its end."""
-    nodes = Nodes(folder, store)
-    yield Target(nodes, *settings)
-    nodes.end()
+    with Nodes(folder, store) as nodes:
+        yield Target(nodes, *settings)
 
 
 @pytest.fixture(scope="session")

@@ -98,7 +98,6 @@ def test_nothing_of_a_round_stays(done, target, rng):
 
 
 @pytest.mark.campaign
-@pytest.mark.timeout(7200)
 def test_memory_comes_back_within_five_percent(done, target, rng):
     large = Round(frames=20_000, resets=150, bombs=large_bombs())
     wanted = work(target)

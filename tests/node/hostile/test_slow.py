@@ -5,16 +5,15 @@ looked at first when the time of its handshake is over.)"""
 import itertools, socket, struct, time
 
 import pytest
-from ltx.v1 import generation_pb2 as g
 
 from harness import http2 as w
+from harness.node import LIMITS
 from harness.paths import GUARD
 from harness.requests import small
 from harness.target import TOKEN, Target, chunk, create_of, download_of, header, is_refusal, told
 from harness.waiting import eventually
 
 SHORT = 1  # seconds
-LIMITS = ("handshake_seconds", "connection_idle_seconds", "pause_seconds", "call_seconds", "upload_seconds")
 GREETING = w.PREFACE + w.frame(w.SETTINGS)
 PING = w.frame(w.PING, 0, 0, bytes(8))
 STALLED = {
@@ -106,12 +105,13 @@ def test_a_connection_without_a_call(impatient, what):
 
 
 def test_a_download_that_nobody_takes(impatient):
-    target = impatient("pause_seconds")
+    target = impatient()
     # More than the node holds for a stream; what fits is not waited for.
-    with target.node.client() as client:
-        id_ = client.create(small(7, width=384, height=256, frames=41)).id
-        # Not watched: whoever watches under such a limit may be cut.
-        eventually(lambda: client.get(id_).state == g.GENERATION_STATE_DONE, "it is done")
+    id_ = target.done(width=384, height=256, frames=41).id
+    # Short from here on: whoever asks for a clip under such a limit may be cut.
+    target.node.stop()
+    target.node.settings.append(f"limits.pause_seconds={SHORT}")
+    target.node.start()
     with Clock(), target.wire(settings=struct.pack(">HI", 4, 100), window=False) as wire:
         wire.took = lambda *_: None
         stream = wire.call(w.DOWNLOAD, TOKEN, download_of(id_))

@@ -16,7 +16,7 @@ FIRST = (
 
 def test_broken_handshakes_are_cut(nodes):
     certificate = (f"tls.cert={TLS}/localhost.pem", f"tls.key={TLS}/localhost.key")
-    node = nodes.make(*QUICK, "limits.handshake_seconds=2", *certificate).launch_behind_tls()
+    node = nodes.make(*QUICK, "limits.handshake_seconds=2", *certificate).launch().says_ready()
     opened = [w.Wire(node.port, greet=False) for _ in FIRST]
     for wire, said in zip(opened, FIRST):
         wire.send(said)

@@ -87,6 +87,7 @@ pub struct Plan {
     pub roles: &'static [Role],
     pub fake: FakeOptions,
     pub silent_seconds: u64,
+    pub fruitless_crashes: u64,
     pub queued_per_client: usize,
     pub burst: u32,
 }
@@ -96,7 +97,14 @@ pub const WORKER: &[Role] = &[Role::Worker];
 
 impl Plan {
     pub fn of(roles: &'static [Role]) -> Self {
-        Self { roles, fake: FakeOptions::default(), silent_seconds: 1, queued_per_client: 100_000, burst: 1_000_000 }
+        Self {
+            roles,
+            fake: FakeOptions::default(),
+            silent_seconds: 1,
+            fruitless_crashes: 100,
+            queued_per_client: 100_000,
+            burst: 1_000_000,
+        }
     }
 
     /// A worker that the test holds.
@@ -123,7 +131,7 @@ pub fn try_node(address: &str, data: &Path, name: &str, plan: &Plan) -> Result<N
     let mut settings = settings(data);
     settings.node = name.to_owned();
     settings.limits.queued = Bounded::new(100_000).unwrap();
-    settings.limits.fruitless_crashes = Bounded::new(3).unwrap();
+    settings.limits.fruitless_crashes = Bounded::new(plan.fruitless_crashes).unwrap();
     settings.limits.queued_per_client = Bounded::new(plan.queued_per_client as u64).unwrap();
     settings.limits.request_burst = Bounded::new(plan.burst.into()).unwrap();
     if plan.burst < 1_000_000 {

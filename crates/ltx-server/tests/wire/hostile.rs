@@ -225,11 +225,7 @@ fn parts(bytes: &[u8], total_bytes: u64) -> Vec<v1::UploadImageRequest> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uploads_are_whole_or_not_there() {
-    let wish = Wish {
-        jobs: |jobs| jobs.limits.image_bytes = Bounded::new(1 << 20).unwrap(),
-        server: |it| (it.limits.idle_time, it.limits.upload_time) = (LONG, LONG),
-        ..Wish::default()
-    };
+    let wish = Wish { jobs: |jobs| jobs.limits.image_bytes = Bounded::new(1 << 20).unwrap(), ..Wish::default() };
     let node = TestNode::start(wish).await;
     let mut client = node.uploads().await;
     let before = node.kept();

@@ -17,15 +17,10 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, codegen::http::uri::PathAndQuery, transport::Channel};
 
 const SHORT: Duration = Duration::from_millis(300);
-/// What does not end while a test runs.
-const HOUR: Duration = Duration::from_secs(3600);
 
-/// Every time but those that a test is about.
-fn patient(it: &mut ltx_server::Settings) {
-    let limits = &mut it.limits;
-    (limits.handshake_time, limits.connection_idle_time, limits.idle_time) = (HOUR, HOUR, HOUR);
-    (limits.call_time, limits.upload_time) = (HOUR, HOUR);
-    limits.connections = Bounded::new(2).unwrap();
+/// So few connections that those without a reason take every place.
+fn crowded(it: &mut ltx_server::Settings) {
+    it.limits.connections = Bounded::new(2).unwrap();
 }
 
 /// How long the node leaves a connection open on which this was said, at least: from before it was made.
@@ -59,11 +54,11 @@ async fn answers(node: &TestNode) {
 async fn connections_without_a_reason_make_room() {
     // A connection is looked at when its handshake's time is over; one that has greeted may then stay as long as an idle one.
     let handshake = |it: &mut ltx_server::Settings| {
-        patient(it);
+        crowded(it);
         it.limits.handshake_time = SHORT;
     };
     let both = |it: &mut ltx_server::Settings| {
-        patient(it);
+        crowded(it);
         (it.limits.handshake_time, it.limits.connection_idle_time) = (SHORT, SHORT);
     };
     let greeting = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
@@ -80,7 +75,7 @@ async fn connections_without_a_reason_make_room() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_is_cut_while_it_waits_to_answer() {
     let server = |it: &mut ltx_server::Settings| {
-        patient(it);
+        crowded(it);
         it.limits.connection_idle_time = SHORT;
         it.limits.handshake_time = SHORT;
     };
@@ -101,7 +96,7 @@ async fn a_connection_is_cut_while_it_waits_to_answer() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pause_in_an_upload_is_typed() {
     let server = |it: &mut ltx_server::Settings| {
-        patient(it);
+        crowded(it);
         it.limits.idle_time = SHORT;
     };
     let node = TestNode::start(Wish { server, ..Wish::default() }).await;

@@ -52,7 +52,12 @@ function objection({ verdict, violations, estimate }: CheckEligibilityResponse) 
   if (verdict === Verdict.REFUSED) return "refused";
   if (violations.length > 0) return "wrongFields";
   if (!estimate || estimate.fits) return undefined;
-  return isOver(estimate) ? "tooBig" : "tooLong";
+  return isLate(estimate) && !isOver(estimate) ? "tooLong" : "tooBig";
+}
+
+/** Whether it takes longer than the node allows. */
+function isLate({ resources, limitSeconds }: Estimate): boolean {
+  return limitSeconds > 0 && (resources?.seconds ?? 0) > limitSeconds;
 }
 
 /** Whether it needs more memory than there is. */

@@ -20,8 +20,23 @@ use tonic::Request;
 /// Limits on rates that no test reaches.
 const QUICK: [&str; 2] = ["limits.requests_per_second=10000.0", "limits.request_burst=10000"];
 
+/// A busy machine makes no client a slow one: none is cut for that, unless a test says so. And whoever is told to end has the time for
+/// it that a test waits.
+const PATIENT: [&str; 6] = [
+    "limits.handshake_seconds=3600",
+    "limits.connection_idle_seconds=3600",
+    "limits.pause_seconds=3600",
+    "limits.call_seconds=3600",
+    "limits.upload_seconds=3600",
+    "shutdown_seconds=600",
+];
+
 /// What a node needs to be [occupied](Node::occupy), and to [make slow clips](Node::submit_slow).
 pub(crate) const MAY_BE_OCCUPIED: &str = "testing.enabled=true";
+
+fn set(setting: &str) -> String {
+    format!("--set={setting}")
+}
 
 /// A node that serves.
 pub(crate) struct Node {
@@ -33,7 +48,7 @@ pub(crate) struct Node {
 impl Node {
     /// Starts one on the tiny model with further settings, and waits until that is loaded.
     pub(crate) fn start(settings: &[&str]) -> Self {
-        let set = QUICK.iter().chain(settings).map(|setting| format!("--set={setting}"));
+        let set = QUICK.iter().chain(settings).map(|setting| set(setting));
         let models = [format!("--models-dir={}", models()), "--model=ltx-2.3-tiny".to_owned()];
         let mut node = Self::serve(&models.into_iter().chain(set).collect::<Vec<_>>());
         node.await_log("ready models=");
@@ -42,10 +57,11 @@ impl Node {
 
     /// Starts one with these flags, and waits until it listens; its models may not be loaded by then.
     pub(crate) fn serve(flags: &[String]) -> Self {
+        let patient = PATIENT.map(set);
         let folder = super::files::scratch();
         let data = format!("--data-dir={}", text(&folder.path().join("data")));
         let own = ["serve".to_owned(), data, "--listen=127.0.0.1:0".to_owned()];
-        let mut running = Running::telling(ltxd(&[&own[..], flags].concat()));
+        let mut running = Running::telling(ltxd(&[&own[..], &patient, flags].concat()));
         let line = running.await_line("serving address=");
         let address = line.split("address=").nth(1).and_then(|rest| rest.split(' ').next()).expect("an address");
         Self { address: format!("http://{address}"), running, folder }
