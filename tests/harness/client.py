@@ -20,10 +20,10 @@ PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN, grpc.StatusCode
 class Client:
     """One channel to a node, and the contract's services on it."""
 
-    def __init__(self, port, token=None):
+    def __init__(self, port, token=None, address="127.0.0.1"):
         # A channel of its own: grpcio shares connections between equal ones, and remembers a dead node's back-off.
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", 64 << 20)]
-        self.channel = grpc.insecure_channel(f"127.0.0.1:{port}", options=options)
+        self.channel = grpc.insecure_channel(f"{address}:{port}", options=options)
         channel = with_token(self.channel, token) if token else self.channel
         self.generations = generation_service_pb2_grpc.GenerationServiceStub(channel)
         self.node = node_service_pb2_grpc.NodeServiceStub(channel)

@@ -1,11 +1,12 @@
-"""NATS servers on loopback, as a cluster of nodes has them, and the settings of the nodes that use them."""
+"""NATS servers, as a cluster of nodes has them, and the settings of the nodes that use them."""
 
-import itertools, signal, subprocess
+import itertools, signal, subprocess, urllib.request
 
 import pytest
 
 from harness.node import free_port
-from harness.paths import ENVIRONMENT
+from harness.paths import ENVIRONMENT, GUARD, NATS_SERVER
+from harness.place import HERE
 from harness.waiting import eventually
 
 READY = "Server is ready"
@@ -14,9 +15,10 @@ READY = "Server is ready"
 class Nats:
     """One server, or several that keep copies of everything; each may be killed and started again."""
 
-    def __init__(self, folder, count=1):
+    def __init__(self, folder, count=1, places=None):
         self.folder, self.count, self.services = folder, count, itertools.count(1)
-        self.ports, self.routes = ([free_port() for _ in range(count)] for _ in range(2))
+        self.places = places or [HERE] * count
+        self.ports, self.routes, self.monitors = ([free_port() for _ in range(count)] for _ in range(3))
         self.processes, self.starts = [None] * count, [0] * count
 
     def __enter__(self):
@@ -47,11 +49,30 @@ class Nats:
         self.starts[at] = self.log(at).count(READY)
         data = self.folder / f"nats-{at}"
         data.mkdir(parents=True, exist_ok=True)
-        command = ["nats-server", "-a", "127.0.0.1", "-p", self.ports[at], "-js", "-sd", data, "-n", f"n{at}", "-l", data / "log"]
+        place = self.places[at]
+        command = [*place.command, NATS_SERVER, "-a", place.listen, "-p", self.ports[at], "-m", self.monitors[at]]
+        command += ["-js", "-sd", data, "-n", f"n{at}", "-l", data / "log"]
         if self.count > 1:
-            routes = ",".join(f"nats://127.0.0.1:{port}" for port in self.routes)
-            command += ["--cluster_name", "tests", "--cluster", f"nats://127.0.0.1:{self.routes[at]}", "--routes", routes]
+            routes = self.urls(self.routes)
+            command += ["--cluster_name", "tests", "--cluster", routes[at], "--routes", ",".join(routes)]
+            # Nobody is sent to an address at which only the test reaches the servers.
+            command += ["--client_advertise", f"{place.peers}:{self.ports[at]}"]
         self.processes[at] = subprocess.Popen([str(word) for word in command], env=ENVIRONMENT)
+
+    def urls(self, ports):
+        return [f"nats://{place.peers}:{port}" for place, port in zip(self.places, ports)]
+
+    def current(self, at):
+        """Waits until a server has caught up with the others, by what it says of itself."""
+
+        def healthy():
+            try:
+                address = f"http://{self.places[at].address}:{self.monitors[at]}/healthz"
+                return urllib.request.urlopen(address, timeout=GUARD).status == 200
+            except OSError:
+                return False
+
+        eventually(healthy, "the NATS server is current")
 
     def log(self, at):
         path = self.folder / f"nats-{at}" / "log"
@@ -63,7 +84,7 @@ class Nats:
 
     def settings(self, service=None, replicas=None):
         """Of a node; without a name of a service, of one that has no other node."""
-        servers = ",".join(f"nats://127.0.0.1:{port}" for port in self.ports)
+        servers = ",".join(self.urls(self.ports))
         service = service or f"alone-{next(self.services)}"
         return (f"cluster.servers={servers}", f"cluster.service={service}", f"cluster.replicas={replicas or self.count}")
 

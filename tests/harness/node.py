@@ -9,6 +9,7 @@ from ltx.v1 import node_service_pb2 as about
 
 from harness.client import Client
 from harness.paths import ENVIRONMENT, GUARD, LTXD, MODELS
+from harness.place import HERE
 from harness.waiting import eventually
 
 TINY = "ltx-2.3-tiny"
@@ -43,17 +44,18 @@ def free_port():
 
 
 class Node:
-    """A node's process, data folder, port and log; it may be started again after it ended."""
+    """A node's process, data folder, place, port and log; it may be started again after it ended."""
 
-    def __init__(self, data, settings=(), token=None, log=None, model=TINY):
+    def __init__(self, data, settings=(), token=None, log=None, model=TINY, place=HERE):
         self.data, self.settings, self.token, self.port = Path(data), list(settings), token, free_port()
+        self.place = place
         self.log_path = Path(log) if log else self.data.with_suffix(".log")
         self.model, self.process, self.starts = model, None, 0
 
     def launch(self, under=()):
         """Starts the process; `under` is a command that executes the one behind it, in the same process."""
-        command = [*under, LTXD, "serve", f"--data-dir={self.data}", f"--models-dir={MODELS}", f"--model={self.model}"]
-        command += [f"--listen=127.0.0.1:{self.port}", *(f"--set={setting}" for setting in (*PATIENT, *self.settings))]
+        command = [*under, *self.place.command, LTXD, "serve", f"--data-dir={self.data}", f"--models-dir={MODELS}", f"--model={self.model}"]
+        command += [f"--listen={self.place.address}:{self.port}", *(f"--set={setting}" for setting in (*PATIENT, *self.settings))]
         self.starts = self.log().count(READY)
         with self.log_path.open("a") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log, env=ENVIRONMENT)
@@ -96,7 +98,7 @@ class Node:
             return False
 
     def client(self, token=None):
-        return Client(self.port, token or self.token)
+        return Client(self.port, token or self.token, self.place.address)
 
     def running(self):
         return self.process is not None and self.process.poll() is None

@@ -1,12 +1,14 @@
 """Where things are, and how long to wait for anything before it counts as hanging."""
 
-import os
+import os, shutil, sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
 # Absolute: tests run it in folders of their own.
 LTXD = str(Path(os.environ.get("LTXD") or TARGET / "release" / "ltxd").absolute())
+# That of the tests' environment, else whichever is installed.
+NATS_SERVER = shutil.which("nats-server", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
 MODELS = ROOT / "models"
 PICTURES = ROOT / "scripts/demo-pictures"
 TLS = ROOT / "crates/ltx-server/tests/wire/tls"

@@ -8,6 +8,8 @@ from harness.attacks import reset_streams
 from harness.bombs import large_bombs, small_bombs
 from harness.target import TOKEN, is_refusal, told, upload_of
 
+pytestmark = pytest.mark.both_stores
+
 
 def answered(target, bombs, name):
     data, refused = bombs[name]

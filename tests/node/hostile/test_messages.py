@@ -13,7 +13,7 @@ from harness.paths import GUARD
 from harness.requests import START, image, small
 from harness.target import OTHER, TOKEN, chunk, create_of, header, is_refusal, told, upload_of
 
-pytestmark = pytest.mark.usefixtures("keeping_nothing")
+pytestmark = [pytest.mark.usefixtures("keeping_nothing"), pytest.mark.both_stores]
 
 GOOD = create_of(small())
 RAW = GOOD[5:]

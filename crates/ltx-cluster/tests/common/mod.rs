@@ -130,7 +130,7 @@ pub fn cluster_settings(address: &str, plan: &Plan) -> Settings {
 pub fn try_node(address: &str, data: &Path, name: &str, plan: &Plan) -> Result<Node, ClusterError> {
     let mut settings = settings(data);
     settings.node = name.to_owned();
-    settings.limits.queued = Bounded::new(100_000).unwrap();
+    settings.limits.queued = Bounded::new(1_000_000).unwrap();
     settings.limits.fruitless_crashes = Bounded::new(plan.fruitless_crashes).unwrap();
     settings.limits.queued_per_client = Bounded::new(plan.queued_per_client as u64).unwrap();
     settings.limits.request_burst = Bounded::new(plan.burst.into()).unwrap();
