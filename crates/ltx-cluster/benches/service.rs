@@ -161,9 +161,13 @@ fn turns() {
     for round in 0..8 {
         let before = began.lock().len();
         let id = submit(&service.face.jobs, &format!("single-{round}"), 1);
-        eventually("it runs", || service.face.jobs.get(&client(&format!("single-{round}")), id).unwrap().state != State::Queued);
+        eventually("it runs", || {
+            service.face.jobs.get(&client(&format!("single-{round}")), id).unwrap().state != State::Queued
+        });
         let at = began.lock().iter().position(|(_, known)| *known == id);
         most = most.max(at.unwrap_or(before).saturating_sub(before));
     }
-    println!("{count} workers, {MANY} clips of one client: at most {most} of them begun between a single client's asking and its turn");
+    println!(
+        "{count} workers, {MANY} clips of one client: at most {most} of them begun between a single client's asking and its turn"
+    );
 }

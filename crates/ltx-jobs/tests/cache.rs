@@ -6,7 +6,10 @@ mod common;
 use common::{client, ended, files, settings, submission, submit_draft, surroundings};
 use ltx_engine::{Cache, CacheKey, CachedTensor};
 use ltx_jobs::{CacheSettings, CacheStatus, GenerationId, GenerationRecord, Jobs, Settings, TensorCache};
-use ltx_testkit::fake::{FakeOptions, draft};
+use ltx_testkit::{
+    Guarded,
+    fake::{FakeOptions, draft},
+};
 use ltx_types::{Stage, settings::Bounded};
 use std::{
     env, fs,
@@ -158,7 +161,7 @@ fn killed_while_it_writes_it_leaves_whole_files_only() {
     for kill_at in 1..=8 {
         let mut child = Command::new(env::current_exe().unwrap());
         child.args(["be_the_one_that_writes", "--exact", "--nocapture"]).env(FOLDER, folder.path());
-        let mut child = child.stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = Guarded(child.stdout(Stdio::piped()).spawn().unwrap());
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let line = format!("begin {kill_at}");
         assert!(lines.map_while(Result::ok).any(|said| said == line));

@@ -9,7 +9,10 @@ use common::{
     Dice, client, ended, eventually, files, frames_of, millis, open, settings, submission, surroundings, undisturbed,
 };
 use ltx_jobs::{FailureCode, Filter, GenerationId, Jobs, JobsError, State};
-use ltx_testkit::fake::{FakeOptions, Gate, StepLog, draft};
+use ltx_testkit::{
+    Guarded,
+    fake::{FakeOptions, Gate, StepLog, draft},
+};
 use ltx_types::{GenerationDraft, Stages, settings::Bounded};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -146,7 +149,7 @@ fn kills_lose_nothing_and_repeat_at_most_the_step_in_flight() {
             child.env(STEPS, STEPS_OF_A_LIFE);
         }
         let lines = StepLog::read(&log).len();
-        let mut child = child.spawn().unwrap();
+        let mut child = Guarded(child.spawn().unwrap());
         let said = BufReader::new(child.stdout.take().unwrap());
         let reader = std::thread::spawn(move || said.lines().map_while(Result::ok).collect::<Vec<_>>());
         if life < KILLS {

@@ -9,6 +9,7 @@
 pub mod fake;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
+mod guarded;
 #[cfg(feature = "tensors")]
 mod ledger;
 #[cfg(feature = "fake")]
@@ -16,6 +17,7 @@ mod settings;
 #[cfg(feature = "tensors")]
 mod tensors;
 
+pub use guarded::Guarded;
 #[cfg(feature = "tensors")]
 pub use ledger::{Ledger, LedgerCarrier};
 #[cfg(feature = "fake")]
