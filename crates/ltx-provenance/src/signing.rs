@@ -28,8 +28,7 @@ const BOXES_LABEL: &str = "c2pa.hash.bmff.v3";
 
 /// Why an output could not be signed.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SignError {
+pub(crate) enum SignError {
     /// The file cannot be read or written.
     #[error("its content credentials cannot be written")]
     File(#[from] io::Error),

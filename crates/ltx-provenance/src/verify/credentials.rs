@@ -3,7 +3,7 @@
 //! Must not know what of the file they leave out, nor pictures.
 
 use super::{Against, Found, Signer, Trust};
-use crate::{Certificate, USAGE_LABEL, credentials};
+use crate::{Certificate, credentials, usage::USAGE_LABEL};
 use c2pa::{Context, Reader, validation_status as code};
 use serde_json::{Value, json};
 use std::io::{self, Read, Seek};

@@ -2,7 +2,7 @@
 //!
 //! Must not know containers.
 
-use super::{Expected, Found, Pictures, Report, Trust, Verdict, credentials::Claimed, mark};
+use super::{Found, Pictures, Report, Trust, Verdict, credentials::Claimed, mark};
 use serde_json::{Map, Value};
 use std::path::Path;
 
@@ -20,16 +20,16 @@ pub(super) struct Looked<'a> {
     pub(super) decoded: Result<Decoded, String>,
     /// The mark in its metadata.
     pub(super) left: Option<Map<String, Value>>,
-    /// What a sidecar says of it.
-    pub(super) beside: Expected,
+    /// SHA-256 of its pictures, as a sidecar says.
+    pub(super) beside: Option<String>,
 }
 
 impl Looked<'_> {
     /// Without credentials, what is left is a mark that anybody can write.
     pub(super) fn without(self) -> Report {
         let said = self.left.as_ref().and_then(|mark| mark::text(mark, "pictures_sha256"));
-        let by = if self.beside.pictures_sha256.is_some() { self.beside.by } else { said.as_ref().map(|_| "metadata") };
-        let expected = self.beside.pictures_sha256.clone().or(said);
+        let by = self.beside.as_ref().map(|_| "sidecar").or(said.as_ref().map(|_| "metadata"));
+        let expected = self.beside.clone().or(said);
         let told = expected.is_some();
         let pictures = self.pictures(expected, by);
         let verdict = match pictures.same {
@@ -143,7 +143,7 @@ mod tests {
         let claimed =
             Claimed { signer: Some(signer), usage: Some(usage), of_ltxd: true, faults: Vec::new(), notes: Vec::new() };
         let decoded = Ok(Decoded { count: 9, sha256: "ab".to_owned() });
-        let looked = Looked { path: Path::new("x"), kind: "mp4", decoded, left: None, beside: Expected::default() };
+        let looked = Looked { path: Path::new("x"), kind: "mp4", decoded, left: None, beside: None };
         looked.with(claimed, Vec::new())
     }
 

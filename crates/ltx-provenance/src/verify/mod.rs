@@ -13,7 +13,6 @@ mod sidecar;
 
 pub use report::{Found, Pictures, Report, Signer, Trust, Verdict};
 
-use mark::Expected;
 use std::{
     fs::{self, File},
     io::{self, Read},
@@ -63,7 +62,7 @@ pub fn verify(file: &Path, against: &Against) -> io::Result<Report> {
     match kind(file)? {
         Kind::Mp4 => {
             let beside = against.sidecar.as_deref().map(sidecar::expected).transpose()?;
-            mp4::verify(file, against, beside.unwrap_or_default())
+            mp4::verify(file, against, beside)
         }
         Kind::Png => {
             let mut report = picture::verify(file, against)?;

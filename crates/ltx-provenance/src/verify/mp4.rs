@@ -3,7 +3,7 @@
 //! Must not know other containers.
 
 use super::{
-    Against, Expected, Found, Report,
+    Against, Found, Report,
     credentials::{self, Claimed, Credentials},
     framing,
     looked::{Decoded, Looked},
@@ -13,7 +13,7 @@ use crate::{mp4, signing::MP4};
 use sha2::{Digest, Sha256};
 use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
 
-pub(super) fn verify(path: &Path, against: &Against, beside: Expected) -> io::Result<Report> {
+pub(super) fn verify(path: &Path, against: &Against, beside: Option<String>) -> io::Result<Report> {
     let file = File::open(path)?;
     let (parts, _) = mp4::leading_parts(&file)?;
     let of_credentials = parts.iter().filter(|part| part.uuid == Some(mp4::C2PA_UUID));

@@ -3,7 +3,7 @@
 //! Must not know other containers.
 
 use super::{
-    Against, Expected, Found, Report,
+    Against, Found, Report,
     credentials::{self, Credentials},
     framing,
     looked::{Decoded, Looked},
@@ -34,7 +34,7 @@ pub(super) fn verify(path: &Path, against: &Against) -> io::Result<Report> {
     credentials::bounded(of_credentials.map(|(_, range)| range.len() as u64).sum())?;
     let (decoded, entries) = decode(&png);
     let decoded = decoded.map(|sha256| Decoded { count: 1, sha256 });
-    let looked = Looked { path, kind: "png", decoded, left: mark::of_entries(&entries), beside: Expected::default() };
+    let looked = Looked { path, kind: "png", decoded, left: mark::of_entries(&entries), beside: None };
     match credentials::read(PNG, Cursor::new(&png), against) {
         Credentials::None => Ok(looked.without()),
         Credentials::Damaged(why) => Ok(looked.damaged(why)),

@@ -3,7 +3,7 @@
 //!
 //! Must not know how it was made.
 
-use super::{Against, Expected, Found, Kind, Pictures, Report, Verdict, kind, mp4, picture};
+use super::{Against, Found, Kind, Pictures, Report, Verdict, kind, mp4, picture};
 use crate::bytes;
 use serde_json::{Value, json};
 use std::{
@@ -16,18 +16,17 @@ use std::{
 /// The most bytes of a sidecar.
 const SIDECAR_BYTES: u64 = 16 << 20;
 
-/// What it says of its clip's pictures.
+/// The SHA-256 that it says of its clip's pictures.
 ///
 /// # Errors
 /// It cannot be read, or says nothing of them.
-pub(super) fn expected(path: &Path) -> io::Result<Expected> {
+pub(super) fn expected(path: &Path) -> io::Result<String> {
     let said = || {
         let said = read(path)?;
         let sha256 = said["provenance"]["pictures_sha256"].as_str();
         sha256.map(str::to_owned).ok_or_else(|| invalid("it says no provenance.pictures_sha256"))
     };
-    let said = said().map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
-    Ok(Expected { pictures_sha256: Some(said), by: Some("sidecar") })
+    said().map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
 
 fn invalid(rule: impl Into<String>) -> io::Error {
@@ -104,7 +103,7 @@ fn file(
     against: &Against,
 ) -> io::Result<(Report, Vec<(&'static str, String)>)> {
     let report = match kind(path)? {
-        Kind::Mp4 => mp4::verify(path, against, Expected::default())?,
+        Kind::Mp4 => mp4::verify(path, against, None)?,
         Kind::Png => picture::verify(path, against)?,
         Kind::Sidecar => return Err(invalid("it is a sidecar itself")),
     };
