@@ -1,5 +1,5 @@
-"""What a node and a command sign is read by a program that is not ours: valid, with everything that was claimed; and the file is still
-the video that was asked for."""
+"""What a node and a command sign is read by a program that is not ours (of the same C2PA library): valid, with everything that was
+claimed; and the file is still the video that was asked for."""
 
 import json
 from fractions import Fraction
