@@ -1,5 +1,5 @@
-"""What a node and a command sign is read by c2pa-python, another binding of the library that signs it: valid, with everything that was claimed; and the file is still
-the video that was asked for."""
+"""What a node and a command sign is read by c2pa-python, another binding of the library that signs it: valid, with everything that was
+claimed; and the file is still the video that was asked for."""
 
 import json
 from fractions import Fraction

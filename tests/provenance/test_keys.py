@@ -61,7 +61,7 @@ def test_off_marks_as_before(tmp_path):
     assert report(tmp_path / "one.mp4", pair(tmp_path / "keys")[2])["verdict"] == "stripped"
 
 
-def test_a_time_stamp_outlives_the_certificate_and_no_answer_fails_the_generation(tmp_path, nodes):
+def test_a_time_stamp_is_told_and_no_answer_fails_the_generation(tmp_path, nodes):
     chain, key, root = pair(tmp_path / "keys")
     with time_authority(tmp_path / "times") as (url, asked, times_root):
         node = nodes(f"provenance.certificate={chain}", f"provenance.key={key}", f"provenance.timestamp_url={url}")

@@ -54,7 +54,8 @@ def tampered(signed, folder, rng, count):
 
 
 def test_changed_files_are_told_apart(signed, tmp_path, rng):
-    tampered(signed, tmp_path / "tampered", rng, 60)
+    counted = tampered(signed, tmp_path / "tampered", rng, 60)
+    assert sum(counted.values()) == 56 + 16
 
 
 @pytest.mark.campaign

@@ -9,12 +9,12 @@ use crate::{
     Cache, HubError, HubSettings, Patience, Remote, RepoFile, Repository, Result, Revision, Watch,
     answers::Answers,
     attempt::{Attempt, Backoff, rate_limit, retry_after},
+    http,
     names::is_file_path,
 };
 use reqwest::{
     Client, Method, Response, StatusCode, Url,
     header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, LINK, LOCATION, RANGE, RETRY_AFTER},
-    redirect,
 };
 use serde::Deserialize;
 use std::{ops::Range, time::SystemTime};
@@ -55,11 +55,7 @@ impl Hub {
         if !["http", "https"].contains(&endpoint.scheme()) || !endpoint.has_host() {
             return Err(bad("not an http:// or https:// address".to_owned()));
         }
-        let agent = concat!("ltxd/", env!("CARGO_PKG_VERSION"));
-        let builder = Client::builder().user_agent(agent).redirect(redirect::Policy::none()).referer(false).no_proxy();
-        let builder = builder.connect_timeout(settings.patience.answer).http1_only();
-        let builder = settings.proxies.list()?.into_iter().fold(builder, reqwest::ClientBuilder::proxy);
-        let client = builder.build().map_err(|error| bad(format!("no HTTP client can be made: {error}")))?;
+        let client = http::client(&settings, bad)?;
         Ok(Self { client, endpoint, settings, cache, came: Came::new(0) })
     }
 

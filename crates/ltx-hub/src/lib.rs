@@ -20,6 +20,8 @@ mod digest;
 mod download;
 mod error;
 #[cfg(feature = "client")]
+mod http;
+#[cfg(feature = "client")]
 mod lock;
 mod names;
 #[cfg(feature = "client")]

@@ -30,13 +30,15 @@ pub fn decode_pictures(file: &Path, mut line: impl FnMut(&[u8])) -> Result<usize
     Ok(pictures + drain(&mut decoder, &mut line)?)
 }
 
-/// What an MP4's metadata says, as keys and values.
+/// What an MP4's metadata says, as keys and values; without entries that are no UTF-8.
 ///
 /// # Errors
 /// `Unreadable`, also where the file is no MP4.
 pub fn mp4_metadata(file: &Path) -> Result<Vec<(String, String)>, MediaError> {
     let input = open(file)?;
-    Ok(input.metadata().iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
+    // The binding takes any bytes for UTF-8, and a file may hold any.
+    let text = |bytes: &str| String::from_utf8(bytes.as_bytes().to_vec()).ok();
+    Ok(input.metadata().iter().filter_map(|(key, value)| Some((text(key)?, text(value)?))).collect())
 }
 
 /// Opens an MP4, and nothing else.

@@ -220,3 +220,23 @@ fn awkward_names_work() {
     }
     assert_eq!(folder.names().len(), 5);
 }
+
+#[test]
+fn metadata_that_is_no_utf_8_is_left_out() {
+    let folder = Folder::new();
+    let file = folder.join("clip.mp4");
+    write_clip(&file, 24.0, gradients(1)).unwrap();
+    let whole = ltx_media::mp4_metadata(&file).unwrap();
+    let node = "Knoten-ß 1";
+    assert!(whole.contains(&("node".to_owned(), node.to_owned())), "{whole:?}");
+    let mut bytes = fs::read(&file).unwrap();
+    let places: Vec<_> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(node.as_bytes())).collect();
+    assert!(!places.is_empty());
+    for at in places {
+        bytes[at] = 0xff;
+    }
+    fs::write(&file, bytes).unwrap();
+    let left = ltx_media::mp4_metadata(&file).unwrap();
+    assert!(left.iter().all(|(_, value)| !value.contains("noten")), "{left:?}");
+    assert!(left.iter().any(|entry| entry.0 == "usage_class") && left.iter().all(|entry| whole.contains(entry)));
+}

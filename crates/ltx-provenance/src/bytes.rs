@@ -1,4 +1,4 @@
-//! A file in pieces: digests of parts of it, and room made in its middle. Never the whole of it in memory.
+//! A file in pieces: its digest, and room made in its middle. Never the whole of it in memory.
 //!
 //! Must not know what is in it.
 
@@ -8,16 +8,13 @@ use std::{fs::File, io, ops::Range, os::unix::fs::FileExt};
 /// Bytes that are in memory at once.
 const PIECE: usize = 1 << 20;
 
-/// SHA-256 of a file but for a part of it, hexadecimal.
+/// SHA-256 of a file, hexadecimal.
 ///
 /// # Errors
 /// The file cannot be read.
-pub(crate) fn digest_without(file: &File, left_out: &Range<u64>) -> io::Result<String> {
-    let length = file.metadata()?.len();
+pub(crate) fn digest(file: &File) -> io::Result<String> {
     let mut digest = Sha256::new();
-    for part in [0..left_out.start.min(length), left_out.end.min(length)..length] {
-        read(file, part, |piece| digest.update(piece))?;
-    }
+    read(file, 0..file.metadata()?.len(), |piece| digest.update(piece))?;
     Ok(format!("{:x}", digest.finalize()))
 }
 

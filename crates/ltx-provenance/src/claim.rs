@@ -2,7 +2,7 @@
 //!
 //! Must not know containers or keys. Every id derives from what it stands for; the library draws salts beside them.
 
-use crate::{Input, USAGE_LABEL};
+use crate::{Input, usage::USAGE_LABEL};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 

@@ -29,6 +29,4 @@ pub use input::Input;
 pub use key_error::KeyError;
 pub use seal::{ClipSeal, Sealed};
 pub use settings::{Mode, ProvenanceSettings};
-pub use signing::SignError;
-pub use usage::USAGE_LABEL;
 pub use verify::{Against, Found, Pictures, Report, Signer, Trust, Verdict, verify};

@@ -12,6 +12,8 @@ pub(crate) const C2PA_UUID: [u8; 16] =
     [0xd8, 0xfe, 0xc3, 0xd6, 0x1b, 0x0e, 0x48, 0x3c, 0x92, 0x97, 0x58, 0x28, 0x87, 0x7e, 0xc4, 0x81];
 pub(crate) const XMP_UUID: [u8; 16] =
     [0xbe, 0x7a, 0xcf, 0xcb, 0x97, 0xa9, 0x42, 0xe8, 0x9c, 0x71, 0x99, 0x94, 0x91, 0xe3, 0xaf, 0xac];
+/// The most boxes of a file's outermost level.
+const PARTS: usize = 1 << 16;
 /// The most bytes of an index that are taken into memory.
 const INDEX_BYTES: u64 = 256 << 20;
 /// Boxes that hold boxes, on the way to the offsets of samples.
@@ -32,8 +34,17 @@ pub(crate) struct Part {
 /// The boxes of a file's outermost level, in their order.
 ///
 /// # Errors
-/// The file cannot be read, or is no row of boxes that ends with it.
+/// The file cannot be read, has too many of them, or is no row of boxes that ends with it.
 pub(crate) fn parts(file: &File) -> io::Result<Vec<Part>> {
+    let (parts, are_all) = leading_parts(file)?;
+    if are_all { Ok(parts) } else { Err(io::Error::new(io::ErrorKind::InvalidData, "it is no MP4")) }
+}
+
+/// The boxes of a file's outermost level as far as there are any, and whether they end with the file.
+///
+/// # Errors
+/// The file cannot be read, or has too many of them.
+pub(crate) fn leading_parts(file: &File) -> io::Result<(Vec<Part>, bool)> {
     let length = file.metadata()?.len();
     let (mut at, mut parts) = (0, Vec::new());
     while at < length {
@@ -49,7 +60,13 @@ pub(crate) fn parts(file: &File) -> io::Result<Vec<Part>> {
             size => (size, 8),
         };
         if there < 8 || size < header || size > length - at {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no MP4"));
+            return Ok((parts, false));
+        }
+        if parts.len() == PARTS {
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                format!("it has more than {PARTS} boxes side by side"),
+            ));
         }
         let uuid = (kind == *b"uuid" && size >= header + 16).then(|| {
             let mut uuid = [0; 16];
@@ -58,7 +75,7 @@ pub(crate) fn parts(file: &File) -> io::Result<Vec<Part>> {
         parts.push(Part { kind, uuid: uuid.transpose()?, range: at..at + size, header });
         at += size;
     }
-    Ok(parts)
+    Ok((parts, true))
 }
 
 /// Digests of a file with credentials at `credentials`.
@@ -204,6 +221,18 @@ mod tests {
         assert!(wide.ends_with(&[0, 0, 0, 1, 0, 0, 0, 0]));
         assert_eq!(shift_offsets(&mut index(&[0xff; 4], b"stco", 1), 1), None);
         assert_eq!(shift_offsets(&mut index(&[0; 4], b"stco", 2), 1), None, "fewer entries than it says");
+    }
+
+    #[test]
+    fn boxes_without_end_are_not_counted_to_the_end() {
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(&of(b"free", b"").repeat(PARTS), 0).unwrap();
+        assert_eq!(parts(&file).unwrap().len(), PARTS);
+        file.write_all_at(b"\0\0\0\x09free", 8 * PARTS as u64).unwrap();
+        assert_eq!(leading_parts(&file).map(|(parts, are_all)| (parts.len(), are_all)).unwrap(), (PARTS, false));
+        assert_eq!(parts(&file).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        file.write_all_at(&of(b"free", b""), 8 * PARTS as u64).unwrap();
+        assert!(parts(&file).unwrap_err().to_string().contains("more than 65536 boxes"));
     }
 
     #[test]

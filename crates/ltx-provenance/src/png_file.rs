@@ -7,16 +7,22 @@ use std::ops::Range;
 /// Signature and header chunk.
 const HEAD: usize = 8 + 25;
 
+/// The most chunks of a file.
+const CHUNKS: usize = 1 << 20;
+
 /// A chunk's name and where it lies, length and checksum included.
 pub(crate) type Chunk = ([u8; 4], Range<usize>);
 
-/// The chunks of a PNG, in their order; `None` where it is none, or something follows its end.
+/// The chunks of a PNG, in their order; `None` where it is none, has too many, or something follows its end.
 pub(crate) fn chunks(png: &[u8]) -> Option<Vec<Chunk>> {
     if !png.starts_with(b"\x89PNG\r\n\x1a\n") {
         return None;
     }
     let (mut at, mut chunks) = (8, Vec::new());
     while at < png.len() {
+        if chunks.len() == CHUNKS {
+            return None;
+        }
         let length = u32::from_be_bytes(*png.get(at..)?.first_chunk()?) as usize;
         let name: [u8; 4] = *png.get(at + 4..)?.first_chunk()?;
         let end = at.checked_add(12)?.checked_add(length).filter(|end| *end <= png.len())?;

@@ -65,6 +65,6 @@ impl Seal for ClipSeal {
     }
 
     fn png(&self, png: Vec<u8>, rgb: &[u8], mark: &UsageMark) -> Result<Vec<u8>, SealError> {
-        Ok(signing::sign_png(&self.credentials, (&png, rgb), mark, &self.inputs)?.0)
+        Ok(signing::sign_png(&self.credentials, (&png, rgb), mark, &self.inputs)?)
     }
 }

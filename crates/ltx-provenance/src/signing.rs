@@ -28,8 +28,7 @@ const BOXES_LABEL: &str = "c2pa.hash.bmff.v3";
 
 /// Why an output could not be signed.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SignError {
+pub(crate) enum SignError {
     /// The file cannot be read or written.
     #[error("its content credentials cannot be written")]
     File(#[from] io::Error),
@@ -79,30 +78,37 @@ pub(crate) fn sign_mp4(
     Ok(ties)
 }
 
-/// Marks and signs a PNG. Returns it with what ties the mark to it.
+/// Marks and signs a PNG.
 pub(crate) fn sign_png(
     credentials: &Credentials,
     (png, rgb): (&[u8], &[u8]),
     mark: &UsageMark,
     inputs: &[Input],
-) -> Result<(Vec<u8>, Ties), SignError> {
-    let none = || io::Error::new(io::ErrorKind::InvalidData, "it is no PNG");
+) -> Result<Vec<u8>, SignError> {
     let mut ties =
         Ties { pictures_sha256: format!("{:x}", Sha256::digest(rgb)), pictures: 1, rest_sha256: UNKNOWN.to_owned() };
     let further = [
         png_file::text_chunk(PICTURES, &ties.pictures_sha256),
         png_file::text_chunk(png_file::XMP, &xmp::packet(mark, &ties.pictures_sha256)),
     ];
-    let (png, at) = png_file::with_chunks(png, &further.concat()).ok_or_else(none)?;
+    let (png, _) = with_chunks(png, &further.concat())?;
     ties.rest_sha256 = format!("{:x}", Sha256::digest(&png));
-    let mut builder = builder(credentials, PNG, &usage(mark, &ties, inputs)?, inputs)?;
+    signed_png(builder(credentials, PNG, &usage(mark, &ties, inputs)?, inputs)?, &png)
+}
+
+/// A PNG with the credentials of this claim behind its header.
+fn signed_png(mut builder: Builder, png: &[u8]) -> Result<Vec<u8>, SignError> {
     let place = builder.placeholder(PNG)?;
-    let (mut png, _) = png_file::with_chunks(&png, &place).ok_or_else(none)?;
+    let (mut png, at) = with_chunks(png, &place)?;
     builder.set_data_hash_exclusions(vec![HashRange::new(at as u64, place.len() as u64)])?;
     builder.update_hash_from_stream(PNG, &mut Cursor::new(&png))?;
     let signed = fitting(builder.sign_embeddable(PNG)?, place.len())?;
     png[at..at + signed.len()].copy_from_slice(&signed);
-    Ok((png, ties))
+    Ok(png)
+}
+
+fn with_chunks(png: &[u8], further: &[u8]) -> io::Result<(Vec<u8>, usize)> {
+    png_file::with_chunks(png, further).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it is no PNG"))
 }
 
 /// The claim of an MP4 whose boxes have this hash.
@@ -147,18 +153,8 @@ const PIXEL: &[u8] = include_bytes!("pixel.png");
 /// What is wrong with the signature, in words.
 pub(crate) fn trial(credentials: &Credentials) -> Result<(), String> {
     let usage = serde_json::json!({ "schema": 1 });
-    let made = || -> Result<Vec<u8>, SignError> {
-        let mut builder = builder(credentials, PNG, &usage, &[])?;
-        let place = builder.placeholder(PNG)?;
-        let none = || io::Error::new(io::ErrorKind::InvalidData, "it is no PNG");
-        let (mut png, at) = png_file::with_chunks(PIXEL, &place).ok_or_else(none)?;
-        builder.set_data_hash_exclusions(vec![HashRange::new(at as u64, place.len() as u64)])?;
-        builder.update_hash_from_stream(PNG, &mut Cursor::new(&png))?;
-        let signed = fitting(builder.sign_embeddable(PNG)?, place.len())?;
-        png[at..at + signed.len()].copy_from_slice(&signed);
-        Ok(png)
-    };
-    let png = made().map_err(|error| ltx_types::sentence(&error))?;
+    let made = builder(credentials, PNG, &usage, &[]).and_then(|builder| signed_png(builder, PIXEL));
+    let png = made.map_err(|error| ltx_types::sentence(&error))?;
     let read = || {
         Reader::from_context(c2pa::Context::new().with_settings(credentials::settings()?)?)
             .with_stream(PNG, Cursor::new(png))

@@ -8,7 +8,7 @@ use ltx_policy::UsageMark;
 use serde_json::{Value, json};
 
 /// Its label.
-pub const USAGE_LABEL: &str = "org.ltxd.usage";
+pub(crate) const USAGE_LABEL: &str = "org.ltxd.usage";
 /// The entry of an MP4's metadata that says its digest of pictures.
 pub(crate) const PICTURES: &str = "pictures_sha256";
 /// The version of its schema.

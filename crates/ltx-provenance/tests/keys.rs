@@ -2,54 +2,18 @@
 
 mod common;
 
-use common::{settings, temporary};
+use common::{DAY, pair, settings, temporary};
 use ltx_provenance::{Credentials, KeyError, ProvenanceSettings};
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, SignatureAlgorithm,
+    BasicConstraints, CertificateParams, DistinguishedName, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
+    PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519,
 };
 use std::{
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt,
     path::Path,
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
-
-const DAY: Duration = Duration::from_secs(86_400);
-
-/// Writes a pair that an authority has issued, and its settings.
-fn pair(
-    folder: &Path,
-    kind: &'static SignatureAlgorithm,
-    change: impl Fn(&mut CertificateParams),
-) -> ProvenanceSettings {
-    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
-    let mut authority = CertificateParams::new(Vec::new()).unwrap();
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    authority.distinguished_name.push(DnType::CommonName, "authority");
-    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-    authority.not_before = (SystemTime::now() - DAY).into();
-    authority.not_after = (SystemTime::now() + DAY).into();
-    let root = authority.clone().self_signed(&key).unwrap();
-    let issuer = Issuer::new(authority, key);
-    let own = KeyPair::generate_for(kind).unwrap();
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.distinguished_name.push(DnType::OrganizationName, "signer");
-    params.not_before = (SystemTime::now() - DAY).into();
-    params.not_after = (SystemTime::now() + DAY).into();
-    params.is_ca = IsCa::ExplicitNoCa;
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::EmailProtection];
-    params.use_authority_key_identifier_extension = true;
-    change(&mut params);
-    let certificate = params.signed_by(&own, &issuer).unwrap();
-    let settings =
-        ProvenanceSettings { certificate: folder.join("cert.pem"), key: folder.join("key.pem"), ..settings() };
-    fs::write(&settings.certificate, certificate.pem() + &root.pem()).unwrap();
-    fs::write(&settings.key, own.serialize_pem()).unwrap();
-    fs::set_permissions(&settings.key, Permissions::from_mode(0o600)).unwrap();
-    settings
-}
 
 fn opened(settings: &ProvenanceSettings) -> Result<Credentials, KeyError> {
     Credentials::open(settings, (Path::new("/nonexistent"), ""), None)
@@ -157,6 +121,78 @@ fn a_certificate_of_ones_own_that_is_nearly_over_is_made_anew_and_kept() {
     let kept = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
     let kept: Vec<_> = kept.filter(|path| path.to_string_lossy().contains("certificate-")).collect();
     assert_eq!(kept.iter().map(|path| fs::read(path).unwrap()).collect::<Vec<_>>(), [before]);
+}
+
+/// What is said of a folder as it is, which stays as it is.
+fn refused(folder: &Path) -> String {
+    let files = || -> Vec<_> {
+        let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.retain(|path| !path.ends_with("lock"));
+        files.sort();
+        files.into_iter().map(|path| (fs::read(&path).ok(), path)).collect()
+    };
+    let before = files();
+    let error = Credentials::open(&settings(), (folder, "ltxd test"), None).unwrap_err();
+    assert!(matches!(error, KeyError::Own { .. }) && error.is_of_the_disk());
+    assert_eq!(files(), before);
+    ltx_types::sentence(&error)
+}
+
+#[test]
+fn what_is_in_the_folder_and_cannot_be_used_is_left_and_said() {
+    let folder = temporary("unusable");
+    common::credentials(&folder);
+    let stranger = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap().serialize_pem();
+    for (certificate, key) in [("certificate.pem", "key.pem"), ("authority.pem", "authority-key.pem")] {
+        let (certificate_file, key_file) = (folder.join(certificate), folder.join(key));
+        let (pem, secret) = (fs::read(&certificate_file).unwrap(), fs::read(&key_file).unwrap());
+        fs::write(&key_file, &stranger).unwrap();
+        let said = refused(&folder);
+        assert!(said.ends_with(&format!("remove {certificate} to have both made anew")), "{said}");
+        fs::write(&key_file, "no key").unwrap();
+        assert!(refused(&folder).contains(&format!("{key} holds no key; put it back")));
+        fs::write(&key_file, &secret).unwrap();
+        fs::write(&certificate_file, "no certificate").unwrap();
+        assert!(refused(&folder).contains(&format!("{certificate} holds no certificate; put it back")));
+        // Neither missing nor a file.
+        fs::remove_file(&certificate_file).unwrap();
+        fs::create_dir(&certificate_file).unwrap();
+        assert!(refused(&folder).contains(&format!("{certificate} cannot be read")));
+        fs::remove_dir(&certificate_file).unwrap();
+        if certificate == "authority.pem" {
+            fs::write(&certificate_file, &pem).unwrap();
+            common::credentials(&folder);
+            assert_eq!(fs::read(&certificate_file).unwrap(), pem);
+        }
+    }
+}
+
+#[test]
+fn a_start_that_was_broken_off_is_recovered_from() {
+    let folder = temporary("broken-off");
+    common::credentials(&folder);
+    // Between the key and the certificate; and while the key was written.
+    for (certificate, key) in [("certificate.pem", "key.pem"), ("authority.pem", "authority-key.pem")] {
+        fs::remove_file(folder.join(certificate)).unwrap();
+        let _ = fs::remove_file(folder.join("certificate.pem"));
+        fs::write(folder.join(key), KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap().serialize_pem()).unwrap();
+        fs::write(folder.join(format!(".{key}.partial")), "half").unwrap();
+        common::credentials(&folder);
+        assert!(!folder.join(format!(".{key}.partial")).exists());
+    }
+}
+
+#[test]
+fn a_folder_that_is_made_is_ones_own_and_one_that_is_there_stays_as_it_is() {
+    let folder = temporary("folders");
+    let mode = |folder: &Path| fs::metadata(folder).unwrap().permissions().mode() & 0o777;
+    common::credentials(&folder.join("made/keys"));
+    assert_eq!(mode(&folder.join("made/keys")), 0o700);
+    let there = folder.join("there");
+    fs::create_dir(&there).unwrap();
+    fs::set_permissions(&there, Permissions::from_mode(0o750)).unwrap();
+    common::credentials(&there);
+    assert_eq!(mode(&there), 0o750);
 }
 
 #[test]

@@ -3,11 +3,16 @@
 //! Must not know what of the file they leave out, nor pictures.
 
 use super::{Against, Found, Signer, Trust};
-use crate::{Certificate, USAGE_LABEL, credentials};
+use crate::{Certificate, credentials, usage::USAGE_LABEL};
 use c2pa::{Context, Reader, validation_status as code};
 use serde_json::{Value, json};
-use std::io::{Read, Seek};
+use std::io::{self, Read, Seek};
 use x509_parser::pem::Pem;
+
+/// The most bytes of credentials that are looked at.
+const BYTES: u64 = 64 << 20;
+/// How codes of C2PA begin that tell of the signer's certificate, not of what it signed.
+const OF_SIGNER: &str = "signingCredential.";
 
 /// What was read.
 pub(super) enum Credentials {
@@ -25,8 +30,20 @@ pub(super) struct Claimed {
     pub(super) usage: Option<Value>,
     /// Whether the program that signed calls itself ltxd.
     pub(super) of_ltxd: bool,
-    /// What does not hold; not whether the signer is known.
+    /// What does not hold of what was signed.
     pub(super) faults: Vec<Found>,
+    /// What does not hold of the signer's certificate, but for that nobody vouches for it.
+    pub(super) notes: Vec<Found>,
+}
+
+/// # Errors
+/// Credentials of so many bytes are more than are looked at.
+pub(super) fn bounded(bytes: u64) -> io::Result<()> {
+    if bytes > BYTES {
+        let rule = format!("its credentials take {bytes} bytes; at most {BYTES} are looked at");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, rule));
+    }
+    Ok(())
 }
 
 /// Reads and checks the credentials of a file.
@@ -47,9 +64,16 @@ pub(super) fn read<R: Read + Seek + Send>(format: &str, mut file: R, against: &A
     };
     let results = reader.validation_results().and_then(|results| results.active_manifest());
     let failures: Vec<_> = reader.validation_status().unwrap_or_default().iter().map(status).collect();
-    let untrusted = failures.iter().any(|found| found.code == code::SIGNING_CREDENTIAL_UNTRUSTED);
-    let mut faults: Vec<_> =
-        failures.into_iter().filter(|found| found.code != code::SIGNING_CREDENTIAL_UNTRUSTED).collect();
+    let (mut notes, mut faults): (Vec<_>, Vec<_>) =
+        failures.into_iter().partition(|found| found.code.starts_with(OF_SIGNER));
+    let untrusted = !notes.is_empty();
+    notes.retain(|found| found.code != code::SIGNING_CREDENTIAL_UNTRUSTED);
+    let validated = |codes: &[c2pa::validation_status::ValidationStatus]| {
+        codes.iter().any(|found| found.code() == code::CLAIM_SIGNATURE_VALIDATED)
+    };
+    if !results.is_some_and(|results| validated(results.success())) {
+        faults.push(Found::new("ltxd.signature.unvalidated", "its signature was not found to hold"));
+    }
     // A time-stamp that does not fit is told as information alone.
     let told =
         results.map(|results| results.informational().iter().map(status).collect::<Vec<_>>()).unwrap_or_default();
@@ -79,7 +103,7 @@ pub(super) fn read<R: Read + Seek + Send>(format: &str, mut file: R, against: &A
         .claim_generator_info
         .as_ref()
         .is_some_and(|all| all.iter().any(|info| info.name == crate::claim::GENERATOR));
-    Credentials::Read(Box::new(Claimed { signer, usage, of_ltxd, faults }))
+    Credentials::Read(Box::new(Claimed { signer, usage, of_ltxd, faults, notes }))
 }
 
 fn open<R: Read + Seek + Send>(format: &str, file: &mut R, roots: &str) -> c2pa::Result<Reader> {

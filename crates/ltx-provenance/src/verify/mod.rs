@@ -4,6 +4,7 @@
 
 mod credentials;
 mod framing;
+mod looked;
 mod mark;
 mod mp4;
 mod picture;
@@ -12,9 +13,8 @@ mod sidecar;
 
 pub use report::{Found, Pictures, Report, Signer, Trust, Verdict};
 
-use mark::Expected;
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
 };
@@ -24,7 +24,7 @@ use std::{
 pub struct Against {
     /// Roots that vouch for signers: the files that they came from, and their certificates, PEM.
     pub roots: Vec<(PathBuf, String)>,
-    /// A sidecar that tells of the file's pictures where the file itself no longer does.
+    /// A sidecar that tells of an MP4's pictures where the MP4 itself no longer does.
     pub sidecar: Option<PathBuf>,
 }
 
@@ -35,7 +35,7 @@ impl Against {
     /// One cannot be read, or holds no certificate in PEM; which one.
     pub fn roots_of(files: &[PathBuf]) -> Result<Self, (PathBuf, io::Error)> {
         let read = |file: &PathBuf| {
-            let pem = std::fs::read_to_string(file).map_err(|error| (file.clone(), error))?;
+            let pem = fs::read_to_string(file).map_err(|error| (file.clone(), error))?;
             match pem.contains("-----BEGIN CERTIFICATE-----") {
                 true => Ok((file.clone(), pem)),
                 false => {
@@ -47,25 +47,51 @@ impl Against {
     }
 }
 
+/// What a file is, told by its first bytes.
+enum Kind {
+    Mp4,
+    Png,
+    Sidecar,
+}
+
 /// Looks at an MP4, a PNG or a sidecar, which it tells apart by content.
 ///
 /// # Errors
-/// The file cannot be read, or is none of the three.
+/// The file cannot be read, is none of the three, or larger than is looked at.
 pub fn verify(file: &Path, against: &Against) -> io::Result<Report> {
-    let mut head = [0; 12];
-    let mut opened = File::open(file)?;
-    let length = opened.metadata()?.len().min(12) as usize;
-    opened.read_exact(&mut head[..length])?;
-    let expected = || against.sidecar.as_deref().map(sidecar::expected).transpose();
+    match kind(file)? {
+        Kind::Mp4 => {
+            let beside = against.sidecar.as_deref().map(sidecar::expected).transpose()?;
+            mp4::verify(file, against, beside)
+        }
+        Kind::Png => {
+            let mut report = picture::verify(file, against)?;
+            if against.sidecar.is_some() {
+                let what = "a sidecar says nothing of the pictures of a PNG";
+                report.found.push(Found::new("ltxd.sidecar.unread", what));
+            }
+            Ok(report)
+        }
+        Kind::Sidecar => sidecar::verify(file, against),
+    }
+}
+
+fn kind(file: &Path) -> io::Result<Kind> {
+    let invalid = |rule| io::Error::new(io::ErrorKind::InvalidData, rule);
+    // Before it is opened: a pipe would be waited for.
+    if !fs::metadata(file)?.is_file() {
+        return Err(invalid("it is no file"));
+    }
+    let mut head = Vec::new();
+    File::open(file)?.take(12).read_to_end(&mut head)?;
     if head.starts_with(b"\x89PNG") {
-        return picture::verify(file, against, expected()?.unwrap_or_default());
+        Ok(Kind::Png)
+    } else if head.trim_ascii_start().starts_with(b"{") {
+        Ok(Kind::Sidecar)
+    } else if head.len() == 12 && head[4..8].iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ') {
+        // A box's name is where an MP4's first box has it, whichever that is.
+        Ok(Kind::Mp4)
+    } else {
+        Err(invalid("it is no MP4, no PNG and no sidecar"))
     }
-    if head.trim_ascii_start().starts_with(b"{") {
-        return sidecar::verify(file, against);
-    }
-    // A box's name is where an MP4's first box has it, whichever that is.
-    if head[4..8].iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ') && length == 12 {
-        return mp4::verify(file, against, expected()?.unwrap_or_default());
-    }
-    Err(io::Error::new(io::ErrorKind::InvalidData, "it is no MP4, no PNG and no sidecar"))
 }

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 pub enum Verdict {
     /// Signed, unchanged since, and one of the roots that were given vouches for the signer.
     Trusted,
-    /// Signed and unchanged since; none of the roots that were given vouches for the signer.
+    /// Signed and unchanged since; none of the roots that were given vouches for the signer, or its certificate does not hold.
     Untrusted,
     /// Neither signed nor marked as an output of ltxd: nothing is known of it.
     Unsigned,
@@ -39,7 +39,7 @@ pub struct Found {
 pub enum Trust {
     /// By a root of this file.
     By(PathBuf),
-    /// By none of the roots that were given.
+    /// By none of the roots that were given, or its certificate does not hold: expired, revoked, for another purpose.
     ByNone,
 }
 
@@ -61,8 +61,10 @@ pub struct Signer {
 }
 
 /// The pictures, decoded, and what is said of them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Pictures {
+    /// How many were decoded; `None` where they cannot be.
+    pub count: Option<u64>,
     /// SHA-256 of what was decoded; `None` where it cannot be.
     pub sha256: Option<String>,
     /// What is said of them: by the signature, by the mark in the metadata, or by the sidecar.

@@ -4,15 +4,22 @@
 
 use ltx_media::{FrameWriter, MediaError, Mp4Writer, Seal};
 use ltx_policy::{Ask, ModelIdentity, ModelNames, PolicyConfig, UsageMark, WeightFingerprint, admit};
-use ltx_provenance::{Credentials, Input, Mode, ProvenanceSettings};
+use ltx_provenance::{ClipSeal, Credentials, Input, Mode, ProvenanceSettings, Report};
 use ltx_types::{
     Defaults, FramePosition, FrameRate, ImageInput, ImageSource, ModelRules, Overrides, PixelShape, Schedule, Seed,
     Strength, UnixMillis,
 };
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    PKCS_ECDSA_P256_SHA256, SignatureAlgorithm,
+};
 use std::{
-    fs,
+    fs::{self, Permissions},
+    ops::Range,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, SystemTime},
 };
 
 /// A mark, got the only way there is: through `admit`.
@@ -34,6 +41,42 @@ pub(crate) fn inputs() -> Vec<Input> {
     vec![Input { role: "start image".into(), frame: 0, sha256: "ab".repeat(32), media_type: "image/png".into() }]
 }
 
+pub(crate) const DAY: Duration = Duration::from_secs(86_400);
+
+/// Writes a pair that an authority has issued, and its settings.
+pub(crate) fn pair(
+    folder: &Path,
+    kind: &'static SignatureAlgorithm,
+    change: impl Fn(&mut CertificateParams),
+) -> ProvenanceSettings {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    authority.distinguished_name.push(DnType::CommonName, "authority");
+    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    authority.not_before = (SystemTime::now() - DAY).into();
+    authority.not_after = (SystemTime::now() + DAY * 7300).into();
+    let root = authority.clone().self_signed(&key).unwrap();
+    let issuer = Issuer::new(authority, key);
+    let own = KeyPair::generate_for(kind).unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(DnType::OrganizationName, "signer");
+    params.not_before = (SystemTime::now() - DAY).into();
+    params.not_after = (SystemTime::now() + DAY).into();
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::EmailProtection];
+    params.use_authority_key_identifier_extension = true;
+    change(&mut params);
+    let certificate = params.signed_by(&own, &issuer).unwrap();
+    let settings =
+        ProvenanceSettings { certificate: folder.join("cert.pem"), key: folder.join("key.pem"), ..settings() };
+    fs::write(&settings.certificate, certificate.pem() + &root.pem()).unwrap();
+    fs::write(&settings.key, own.serialize_pem()).unwrap();
+    fs::set_permissions(&settings.key, Permissions::from_mode(0o600)).unwrap();
+    settings
+}
+
 /// A certificate of one's own, no time-stamps.
 pub(crate) fn settings() -> ProvenanceSettings {
     ProvenanceSettings {
@@ -47,6 +90,24 @@ pub(crate) fn settings() -> ProvenanceSettings {
 
 pub(crate) fn credentials(folder: &Path) -> Credentials {
     Credentials::open(&settings(), (folder, "ltxd test"), None).unwrap()
+}
+
+/// A picture of 64 by 48, signed.
+pub(crate) fn picture(seal: &ClipSeal) -> Vec<u8> {
+    let rgb: Vec<u8> = (0..64 * 48 * 3).map(|n| n as u8).collect();
+    let shape = PixelShape { width: 64, height: 48 };
+    seal.png(ltx_media::encode_png(&rgb, shape, &mark()).unwrap(), &rgb, &mark()).unwrap()
+}
+
+/// Where the chunk of credentials is in a PNG.
+pub(crate) fn chunk(png: &[u8]) -> Range<usize> {
+    let at = png.windows(4).position(|name| name == b"caBX").unwrap() - 4;
+    at..at + u32::from_be_bytes(png[at..at + 4].try_into().unwrap()) as usize + 12
+}
+
+/// The codes of what was found.
+pub(crate) fn codes(report: &Report) -> Vec<&str> {
+    report.found.iter().map(|found| found.code.as_str()).collect()
 }
 
 /// Nine frames of 64 by 48.
