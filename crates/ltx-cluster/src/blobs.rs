@@ -308,13 +308,21 @@ impl Blobs for Cluster {
             return self.remove(shelf, &name);
         }
         let Ok(id) = name.parse::<GenerationId>() else { return Ok(()) };
+        let record = match self.mirror.tables().any_generation(id) {
+            Ok(record) => Some(record),
+            Err(JobsError::NotFound { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        // The attempt that counts, or may yet, is not touched: only what those before it left.
+        if let Some(record) = record.as_ref().filter(|record| !record.state.is_final() || record.outputs_kept) {
+            return (1..record.attempts).try_for_each(|attempt| self.remove_outputs_of(id, attempt));
+        }
         self.own_files().discard_outputs(id)?;
         if self.turns.has_forgotten(id) {
             return Ok(());
         }
         // Of every attempt; how many there were says the record, if it is still there.
-        let attempts = self.mirror.tables().any_generation(id).map_or(0, |record| record.attempts);
-        match attempts {
+        match record.map_or(0, |record| record.attempts) {
             0 => {
                 let prefix = format!("{id}/");
                 let all = self.infos(shelf)?;

@@ -179,9 +179,9 @@ impl Document {
         told
     }
 
-    /// The document without its outputs and images.
+    /// The document without its outputs and images. Nothing is told of it: its last event is in the log.
     pub fn without_outputs(&self) -> Self {
-        Self { output_bytes: 0, images: Vec::new(), ..self.clone() }
+        Self { output_bytes: 0, images: Vec::new(), told: Vec::new(), ..self.clone() }
     }
 
     /// The events of its last change.
@@ -369,6 +369,8 @@ mod tests {
         let failure = Failure { code: FailureCode::Engine, message: "x".into() };
         let failed = running.after(Happening::Settle(&Ending::Failed(failure)), NOW).unwrap().unwrap();
         assert_eq!((failed.images.len(), failed.ended_age_ms), (0, Some(1)));
+        let expired = failed.without_outputs();
+        assert_eq!((numbers(&failed), numbers(&expired), expired.events), (vec![3], vec![], 3), "told once");
     }
 
     #[test]
