@@ -5,6 +5,7 @@
 
 use crate::{
     Cluster,
+    claims::Held,
     connection::{Kept, PATIENCE},
     error::{NotWritten, unavailable},
     events::Stored,
@@ -30,7 +31,11 @@ impl Cluster {
         match self.connection.get(&keys::generation(id))? {
             Some(Kept { revision, value: Some(value), .. }) => match Document::read(&value)? {
                 Some(document) => Ok((Arc::new(document), revision)),
-                None => Err(unavailable("a newer version of ltxd keeps this generation; ask a node of that version")),
+                None => {
+                    // If this node runs it, a newer one goes on with it.
+                    self.claims.with(id, Held::lose);
+                    Err(unavailable("a newer version of ltxd keeps this generation; ask a node of that version"))
+                }
             },
             _ => Err(JobsError::NotFound { id }),
         }

@@ -4,7 +4,7 @@
 //! which the next start removes.
 
 use crate::{
-    GenerationId, Result, TensorCache, WatchEnd,
+    GenerationId, JobsError, Result, TensorCache, WatchEnd,
     core::Core,
     ports::{Blobs, FileOwners, Shelf, Store, SweepTurn},
 };
@@ -38,19 +38,18 @@ pub(crate) fn sweep(core: &Core) -> Result<Swept> {
     let outputs = core.store.expire_outputs(before(keep.outputs_for), keep.outputs_bytes.get())?;
     let records = core.store.expire_records(before(keep.records_for))?;
     let uploads = core.store.expire_uploads(before(keep.uploads_for), keep.uploads_bytes.get())?;
-    for id in outputs.iter().chain(&records) {
-        core.blobs.delete_of(Shelf::Outputs, *id)?;
-    }
+    let removed = each(outputs.iter().chain(&records), |id| core.blobs.delete_of(Shelf::Outputs, *id));
     for id in &records {
         core.events.watchers().end(*id, WatchEnd::Deleted);
     }
-    match turn {
-        SweepTurn::ExpiredAndOrphans => remove_orphans(&*core.blobs, &*core.store)?,
-        _ => sweep_images(core)?,
-    }
+    let others = match turn {
+        SweepTurn::ExpiredAndOrphans => remove_orphans(&*core.blobs, &*core.store),
+        _ => sweep_images(core),
+    };
     remove_unused(&core.cache, &*core.store)?;
     core.cache.expire();
     core.store.store_clock(now)?;
+    removed.and(others)?;
     Ok(Swept { outputs: outputs.len(), uploads, records: records.len() })
 }
 
@@ -87,5 +86,17 @@ fn needed_images(store: &dyn Store) -> Result<HashSet<OsString>> {
 
 fn remove_others(blobs: &dyn Blobs, shelf: Shelf, kept: &HashSet<OsString>) -> Result<()> {
     let others = blobs.list(shelf)?.into_iter().filter(|name| !kept.contains(name));
-    others.into_iter().try_for_each(|name| blobs.delete(shelf, &name))
+    each(others, |name| blobs.delete(shelf, &name))
+}
+
+/// Does something with each. One with which it fails keeps it from no other, unless the store is away: the first failure comes last.
+fn each<T>(all: impl IntoIterator<Item = T>, act: impl Fn(T) -> Result<()>) -> Result<()> {
+    let mut failed = Ok(());
+    for one in all {
+        match act(one) {
+            Err(error @ JobsError::Unavailable { .. }) => return Err(error),
+            done => failed = failed.and(done),
+        }
+    }
+    failed
 }
