@@ -104,11 +104,10 @@ impl Compute {
     /// any is in 8 bits.
     #[must_use]
     pub fn exact_unless_packed(&self) -> Self {
-        let eight_bit = match self.eight_bit {
-            EightBitProducts::Never => EightBitProducts::Never,
-            EightBitProducts::WherePacked | EightBitProducts::Always => EightBitProducts::WherePacked,
-        };
-        Self { eight_bit, ..self.clone() }
+        match self.eight_bit {
+            EightBitProducts::Never | EightBitProducts::WherePacked => self.clone(),
+            EightBitProducts::Always => Self { eight_bit: EightBitProducts::WherePacked, ..self.clone() },
+        }
     }
 }
 

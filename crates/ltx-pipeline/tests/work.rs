@@ -61,5 +61,11 @@ fn counts_are_those_of_a_run_and_every_unit_gets_a_rate() {
             assert!(seconds.is_some_and(|seconds| seconds > 0.0), "{case} {:?}: {:?}", stage.stage, stage.total());
         }
     }
+    // T5's attention is none of a profile's operators; its products are.
+    let options = EngineOptions { compute: Compute::cpu_f32(), ..EngineOptions::default() };
+    let mut bench = Bench::open(GoldenCase::open(&data("ltxv09/i2v_distilled")).unwrap(), options).unwrap();
+    let work = bench.work().iter().find(|work| work.stage == Stage::TextEncoding).map(StageWork::total).unwrap();
+    let found = reported(|| bench.run(BenchStage::TextEncoding, None).map(drop).unwrap());
+    assert_eq!(counted(&work)[0], found[0], "T5");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "the clip that was begun is gone");
 }

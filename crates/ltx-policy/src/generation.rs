@@ -85,7 +85,11 @@ fn is_counted(tokens: &[Token], at: usize) -> bool {
         let alone = || !next.after.is_empty() || at + 2 == tokens.len();
         WORDS.contains(&unit) || (UNITS.contains(&unit) && (next.before.is_empty() || (whole && alone())))
     });
-    let of_two = |one: Option<&Token>, between: &str| one.is_some_and(is_number) && OF_TWO.contains(&between.trim());
+    // “2.39:1” is one ratio, “LTX 2.3 + 8 steps” a generation and more.
+    let of_two = |one: Option<&Token>, between: &str| {
+        let (sign, tight) = (between.trim(), between.trim() == between);
+        one.is_some_and(is_number) && OF_TWO.contains(&sign) && (tight || !number.text.contains('.'))
+    };
     let last = at.checked_sub(1).and_then(|at| tokens.get(at));
     let (before, after) = (number.before.as_str(), number.after.as_str());
     unit || of_two(next, after) || of_two(last, before) || after.starts_with('%') || before.ends_with('#')
@@ -128,6 +132,9 @@ mod tests {
             ("LTX 2 x2 upscaled", &["2"]),
             ("LTX 2.3 8 steps", &["2.3"]),
             ("LTX 2.3 16:9", &["2.3"]),
+            ("LTX 2.3 + 8 steps", &["2.3"]),
+            ("LTX 2.3 / 13B", &["2.3"]),
+            ("LTX 2.3 + 4x upscaler", &["2.3"]),
             ("LTX 2.3 S", &["2.3"]),
             ("LTX-Video 0.9.8 13B", &["0.9.8"]),
             ("LTXV 0.9.8", &["0.9.8"]),

@@ -153,7 +153,7 @@ pub struct LoadReport {
     pub packed: BTreeMap<Part, Tally>,
     /// Scales of quantised weights, read with their weights, and those of activations.
     pub scales: Tally,
-    /// Of those, the scales of activations: not needed, as activations are not rounded.
+    /// Of those, the scales of activations: not needed, as activations are rounded by scales of their own, if at all.
     pub idle_scales: Tally,
     /// The audio stream: recognised, counted, never read.
     pub audio: Tally,

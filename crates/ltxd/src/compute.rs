@@ -49,7 +49,9 @@ pub(crate) fn open(asked: &Asked<'_>) -> Result<Opened> {
         device => device,
     };
     let opened = device.open()?;
-    let compute = Compute { device: opened.device, kernels: KernelChoice { level, cuda }, graphs, ..named };
+    // A GPU rounds nothing: what is kept by how it was computed is the same for `auto` and `f32` there.
+    let eight_bit = if opened.device.is_cpu() { named.eight_bit } else { EightBitProducts::Never };
+    let compute = Compute { device: opened.device, kernels: KernelChoice { level, cuda }, graphs, eight_bit, ..named };
     Ok(Opened { compute, passed_over: opened.passed_over })
 }
 

@@ -33,7 +33,7 @@ impl Module for T5Encoder {
         }
         let distances = block.pp("0").pp("layer").pp("0").pp("SelfAttention").with_dtype(DType::F32);
         let shape = [config.relative_attention_num_buckets, config.num_heads];
-        let distances = distances.tensor("relative_attention_bias.weight", shape)?;
+        let distances = distances.tensor(Self::DISTANCES, shape)?;
         let norm = RmsNorm::load(&vb.pp("encoder").pp("final_layer_norm"), config.d_model, config.layer_norm_epsilon)?;
         let layers = {
             let (count, config) = (config.num_layers, config.clone());
@@ -46,6 +46,8 @@ impl Module for T5Encoder {
 impl T5Encoder {
     /// The key of the embedding.
     pub const EMBEDDING: &'static str = "shared.weight";
+    /// The last words of the key of what distances add to scores: a table, looked up and never multiplied.
+    pub const DISTANCES: &'static str = "relative_attention_bias.weight";
 
     /// The states behind the last norm, of all prompts in one pass over the layers. `before_layer` is told each layer's number and
     /// may stop the work.

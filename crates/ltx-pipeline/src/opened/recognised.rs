@@ -3,7 +3,10 @@
 //!
 //! Must not know how a model is loaded.
 
-use super::{Held, KeysOf, T5Files, TextFolder, version::version_of};
+use super::{
+    Held, KeysOf, T5Files, TextFolder,
+    version::{holder, version_of},
+};
 use crate::{PipelineError, Result};
 use ltx_model::{
     architecture::Family,
@@ -62,8 +65,7 @@ pub(crate) fn named_without_configuration(tensors: &TensorSet) -> Option<Pipelin
 /// # Errors
 /// They are: what they are, and the file that holds the transformer.
 pub(super) fn check_generation(tensors: &TensorSet, config: &Value) -> Result<()> {
-    let holder = || tensors.files_with(Transformer::MARK).next().unwrap_or(tensors.path());
-    contradicted(tensors, config).map_or(Ok(()), |found| Err(refused(holder(), found)))
+    contradicted(tensors, config).map_or(Ok(()), |found| Err(refused(holder(tensors), found)))
 }
 
 /// Opens several files; refuses each that is of another generation, layout or vendor, or a LoRA.

@@ -47,11 +47,15 @@ fn stated_in(tensors: &TensorSet) -> Option<(&Path, &str)> {
     tensors.files_with(Transformer::MARK).find_map(stated_by)
 }
 
+/// The first file with a part of the transformer; of files without one, the first.
+pub(super) fn holder(tensors: &TensorSet) -> &Path {
+    tensors.files_with(Transformer::MARK).next().unwrap_or(tensors.path())
+}
+
 /// The file by which a checkpoint's version is known: the transformer's, or the one that says it.
 fn stating(tensors: &TensorSet) -> &Path {
-    let holder = || tensors.files_with(Transformer::MARK).next().unwrap_or(tensors.path());
     let stated = stated_in(tensors).map(|(file, _)| file);
-    stated.or_else(|| tensors.says(MODEL_VERSION)).unwrap_or_else(holder)
+    stated.or_else(|| tensors.says(MODEL_VERSION)).unwrap_or_else(|| holder(tensors))
 }
 
 /// The files with the manifest's version for what states none, and a note where another counts than the files state.

@@ -113,7 +113,9 @@ impl RateMeter {
 
     /// Whether a file of this name is a clip that was measured with, or what a measurement that was killed has left of one.
     pub fn is_clip(name: &OsStr) -> bool {
-        name.to_string_lossy().trim_start_matches('.').starts_with(CLIP.trim_start_matches('.'))
+        let name = name.to_string_lossy();
+        let behind_dots = name.trim_start_matches('.');
+        name.starts_with('.') && behind_dots.starts_with(CLIP.trim_start_matches('.')) && behind_dots.contains(".mp4")
     }
 
     /// Measures a piece, a few hundredths of a second; says whether anything is left.

@@ -18,7 +18,7 @@ use ltx_engine::StageSteps;
 use ltx_model::{
     footprint::is_streamed,
     part::Module,
-    t5::T5_TOKENS,
+    t5::{T5_TOKENS, T5Encoder},
     text_encoder::{Connector, ConnectorConfig, FeatureProjection, TextEncoder},
     transformer::{PassShape, Transformer},
     upsampler::Upsampler,
@@ -130,6 +130,7 @@ impl Engine {
         let rule = Rule { arithmetic, loras: &Loras::default(), stage: SamplingStage::First, wear: &wear };
         let mut products = Products::default();
         for tensor in self.text.tensors().footprints(&stack.keys) {
+            let rows = if tensor.key.ends_with(T5Encoder::DISTANCES) { 0 } else { rows };
             products.add(rule, tensor, (Use::Streamed, rows), true);
         }
         products

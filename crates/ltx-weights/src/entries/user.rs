@@ -147,8 +147,8 @@ const TRAINING: [&str; 37] = [
 /// Words in the names of a record's entries that are about the adapter itself.
 const ADAPTER: [&str; 4] = ["adapter", "lora", "network", "peft"];
 
-/// Beginnings of a trainer's record, of which only some entries say how much pairs count.
-const RECORDS: [&str; 1] = ["ss_"];
+/// How entries of a trainer's record begin, of which only some say how much pairs count.
+const RECORD: &str = "ss_";
 
 fn has(name: &str, known: &[&str]) -> bool {
     words(name).iter().any(|word| known.contains(&word.as_str()))
@@ -156,7 +156,7 @@ fn has(name: &str, known: &[&str]) -> bool {
 
 /// Whether an entry belongs to a trainer's record.
 pub(crate) fn is_of_a_record(name: &str) -> bool {
-    RECORDS.iter().any(|head| name.starts_with(head))
+    name.starts_with(RECORD)
 }
 
 /// Whether the name of an entry says that it holds words for people, or what a training was fed with.

@@ -25,7 +25,7 @@ use std::{ops::Range, path::Path};
 
 /// A tensor whose presence says that every fp8 weight has a scale.
 const MARK: &str = "scaled_fp8";
-/// What else stands beside a weight; activations are not rounded here, so it is not needed.
+/// What else stands beside a weight; where activations are rounded here, it is by scales of their own, so it is not needed.
 const IDLE: [&str; 3] = ["input_scale", "scale_input", "output_scale"];
 
 /// The scales of an entry's groups, in a tensor beside it, and how its values lie in the file.

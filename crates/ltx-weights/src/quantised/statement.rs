@@ -13,7 +13,7 @@ const ENTRY: &str = "_quantization_metadata";
 pub(super) const TENSOR: &str = "comfy_quant";
 /// Bytes that such a tensor has at most.
 const MOST: usize = 1 << 16;
-/// Fields that change nothing here: values are multiplied as they are, and activations are not rounded.
+/// Fields that change nothing here: how products are rounded is nothing that a file decides.
 const IDLE: [&str; 3] = ["full_precision_matrix_mult", "orig_dtype", "per_row"];
 
 /// What is stated about one layer.

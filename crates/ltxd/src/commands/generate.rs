@@ -43,8 +43,9 @@ pub(crate) struct ComputeFlags {
     /// Where to compute: auto, cpu or cuda:N. auto takes the first NVIDIA GPU that this binary and this machine can use.
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     device: DeviceChoice,
-    /// Precision of weights and activations: f32, bf16 or f16; int8 is f32 with 8-bit products in the transformer's blocks; auto is
-    /// f32, and on the CPU int8 where weights are stored in 8 bits or fewer. The denoising state is always f32.
+    /// Precision of weights and activations: f32, bf16 or f16; int8 is f32 with 8-bit products in the transformer's blocks, and in the
+    /// language model where its weights are stored in 8 bits or fewer; auto is f32, and on the CPU int8 for weights that are stored so.
+    /// The denoising state is always f32.
     #[arg(long, default_value = "auto", value_parser = DTYPES)]
     dtype: String,
 }

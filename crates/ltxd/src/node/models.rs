@@ -42,7 +42,7 @@ const NODE_BYTES: u64 = 12 << 20;
 struct Opened {
     files: ModelFiles,
     version: String,
-    /// Whether products of its blocks are in 8 bits.
+    /// Whether products of its blocks or of its language model are in 8 bits.
     eight_bit: bool,
     /// They are completed while the node serves.
     prints: Mutex<Fingerprints>,

@@ -209,8 +209,9 @@ class Device(message.Message):
     name: builtins.str
     """Its name, such as the processor's."""
     dtype: builtins.str
-    """Precision of weights and activations: "f32", "bf16" or "f16"; "int8" is f32 with 8-bit products in the transformer's blocks, "auto"
-    f32, and on a CPU 8-bit products where weights are stored in 8 bits or fewer.
+    """Precision of weights and activations: "f32", "bf16" or "f16"; "int8" is f32 with 8-bit products in the transformer's blocks, and
+    in the language model where its weights are stored in 8 bits or fewer; "auto" is f32, and on a CPU "int8" for weights that are
+    stored so.
     """
     threads: builtins.int
     """Threads used on a CPU."""

@@ -22,7 +22,7 @@ mod portable;
 pub(crate) use left::{LeftPanels, Packing, Strided};
 #[cfg(test)]
 pub(crate) use product::as_is;
-pub(crate) use product::{Finish, Out, Product};
+pub(crate) use product::{BLOCK_ROWS_ON_DEMAND, Finish, Out, Product};
 pub use right::panels;
 pub(crate) use right::{OnDemand, Right, RightPanels};
 pub(crate) use tile::{Tile, TileOut, multiply_tile};

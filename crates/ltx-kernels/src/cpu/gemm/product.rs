@@ -15,7 +15,7 @@ use std::{cell::Cell, ops::Range};
 /// Rows that are packed at once, at most: with [`DEPTH`] they fill a quarter of a core's second cache.
 const BLOCK_ROWS: usize = 40 * ROWS;
 /// Rows that are packed at once, at most, where panels of the right matrix are made on demand, once for every block.
-const BLOCK_ROWS_ON_DEMAND: usize = 90 * ROWS;
+pub(crate) const BLOCK_ROWS_ON_DEMAND: usize = 90 * ROWS;
 /// Values that are packed at once, about: 16 MiB. More of `k` than that is summed part by part.
 const BLOCK_VALUES: usize = 1 << 22;
 /// Panels of columns that one thread sums at a time, at most.

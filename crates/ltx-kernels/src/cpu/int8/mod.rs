@@ -13,7 +13,7 @@ mod vnni;
 
 use super::{
     Level,
-    gemm::{COLUMNS, Finish, ROWS},
+    gemm::{BLOCK_ROWS_ON_DEMAND, COLUMNS, Finish, ROWS},
     packed::PackedRows,
     shared::Shared,
 };
@@ -27,10 +27,12 @@ use tile::{Path, Tile8, multiply};
 
 /// Panels of columns that one thread multiplies at a time, at most.
 const STRIP: usize = 2;
-/// Panels of rows that share them: their groups of one part stay in the second cache.
-const BLOCK: usize = 16;
-/// Panels of rows that share them where panels are made on demand, once for every block.
-const BLOCK_ON_DEMAND: usize = 90;
+/// Panels of rows that share them, at most: their groups of one part stay in the second cache.
+const SHARE: usize = 16;
+/// Panels of rows that share them where panels are made on demand, once for every share: at least, if the block has so many.
+const LEAST_SHARE_ON_DEMAND: usize = 8;
+/// Pieces of work for every thread, about, where there is so much.
+const PIECES: usize = 4;
 /// Groups that are multiplied before the next panel's turn: a panel's and some rows' stay in the first cache.
 const DEPTH: usize = 4;
 
@@ -81,46 +83,61 @@ fn sum<W: EightBit>(level: Level, x: &[f32], weight: &W, finish: Finish<'_>, out
     if out.is_empty() || inputs == 0 {
         return;
     }
-    let rows = x.len() / inputs;
-    let path = Path::of(level);
-    let left = Rows8::new(LEFT.take(), x, inputs, level);
-    let (out, groups) = (Shared::new(out, outputs), inputs / GROUP);
-    let block_rows = ROWS * if W::READY { BLOCK } else { BLOCK_ON_DEMAND };
-    let (panels, blocks) = (outputs.div_ceil(COLUMNS), rows.div_ceil(block_rows));
+    let (rows, path) = (x.len() / inputs, Path::of(level));
+    let (out, groups, panels) = (Shared::new(out, outputs), inputs / GROUP, outputs.div_ceil(COLUMNS));
+    let pieces = PIECES * rayon::current_num_threads();
+    let strip = (panels / pieces).clamp(1, STRIP);
+    let strips = panels.div_ceil(strip);
+    // As many blocks as must be, of about the same size: no more than a block's rows are rounded at once.
+    let blocks = rows.div_ceil(BLOCK_ROWS_ON_DEMAND);
     let block_rows = rows.div_ceil(blocks).next_multiple_of(ROWS);
-    let strips = panels.div_ceil(STRIP);
-    (0..strips * blocks).into_par_iter().with_max_len(1).for_each(|i| {
-        let (block, strip) = (i / strips, i % strips);
-        let columns = strip * STRIP..panels.min((strip + 1) * STRIP);
-        let lines = block * block_rows..rows.min((block + 1) * block_rows);
-        let (width, start) = (columns.len() * COLUMNS, columns.start * COLUMNS);
-        let (mut sums, mut scratch) = (SUMS.take(), PANEL.take());
-        sums.clear();
-        sums.resize(lines.len().next_multiple_of(ROWS) * width, 0.0);
-        for first_group in (0..groups).step_by(DEPTH) {
-            let part = first_group..groups.min(first_group + DEPTH);
-            for panel in columns.clone() {
-                let right = weight.part(panel, part.clone(), &mut scratch);
-                for first in lines.clone().step_by(ROWS) {
-                    let tile = Tile8 {
-                        left: left.part(first, part.clone(), inputs),
-                        right,
-                        rows: ROWS.min(lines.end - first),
-                    };
-                    let place = (first - lines.start) * width + (panel - columns.start) * COLUMNS;
-                    multiply(path, &tile, &mut sums[place..], width);
+    for block in (0..rows).step_by(block_rows) {
+        let block_rows = block_rows.min(rows - block);
+        let left = Rows8::new(LEFT.take(), &x[block * inputs..][..block_rows * inputs], inputs, level);
+        let share = share_rows::<W>(block_rows.div_ceil(ROWS), pieces.div_ceil(strips)) * ROWS;
+        let shares = block_rows.div_ceil(share);
+        (0..strips * shares).into_par_iter().with_max_len(1).for_each(|i| {
+            let (share_number, strip_number) = (i / strips, i % strips);
+            let columns = strip_number * strip..panels.min((strip_number + 1) * strip);
+            let lines = share_number * share..block_rows.min((share_number + 1) * share);
+            let (width, start) = (columns.len() * COLUMNS, columns.start * COLUMNS);
+            let (mut sums, mut scratch) = (SUMS.take(), if W::READY { Panel8::default() } else { PANEL.take() });
+            sums.clear();
+            sums.resize(lines.len().next_multiple_of(ROWS) * width, 0.0);
+            for first_group in (0..groups).step_by(DEPTH) {
+                let part = first_group..groups.min(first_group + DEPTH);
+                for panel in columns.clone() {
+                    let right = weight.part(panel, part.clone(), &mut scratch);
+                    for first in lines.clone().step_by(ROWS) {
+                        let tile = Tile8 {
+                            left: left.part(first, part.clone(), inputs),
+                            right,
+                            rows: ROWS.min(lines.end - first),
+                        };
+                        let place = (first - lines.start) * width + (panel - columns.start) * COLUMNS;
+                        multiply(path, &tile, &mut sums[place..], width);
+                    }
                 }
             }
-        }
-        let count = width.min(outputs - start);
-        for (row, sums) in lines.zip(sums.chunks(width)) {
-            // SAFETY: every strip and block has rows and columns of its own.
-            finish((row, start), &sums[..count], unsafe { out.row(row, start, count) });
-        }
-        SUMS.set(sums);
-        PANEL.set(scratch);
-    });
-    LEFT.set(left);
+            let count = width.min(outputs - start);
+            for (line, sums) in lines.zip(sums.chunks(width)) {
+                let row = block + line;
+                // SAFETY: every block, strip and share has rows and columns of its own.
+                finish((row, start), &sums[..count], unsafe { out.row(row, start, count) });
+            }
+            SUMS.set(sums);
+            if !W::READY {
+                PANEL.set(scratch);
+            }
+        });
+        LEFT.set(left);
+    }
+}
+
+/// Panels of rows that one thread multiplies at a time, of all in a block, where each strip of columns had better be cut in `wanted`.
+fn share_rows<W: EightBit>(all: usize, wanted: usize) -> usize {
+    let even = all.div_ceil(wanted.max(1));
+    if W::READY { even.clamp(1, SHARE) } else { even.max(LEAST_SHARE_ON_DEMAND) }.min(all.max(1))
 }
 
 #[cfg(test)]
@@ -176,8 +193,7 @@ mod tests {
 
     #[test]
     fn packed_values_are_rounded_to_the_same_when_they_are_multiplied() {
-        let (rows, outputs, inputs) = (30, 70, 1280);
-        let x = values(rows * inputs, 1);
+        let (outputs, inputs) = (70, 1280);
         let int8 = Element::Int8;
         let rotated = Groups { element: int8, size: 256, scale: GroupScale::F32, factor: 1.0, rotation: 64 };
         for packing in Block::ALL.map(Packing::Blocks).into_iter().chain([
@@ -186,6 +202,9 @@ mod tests {
             Packing::Bf16,
             Packing::F16,
         ]) {
+            // More than a block of rows of one, to see that all are finished.
+            let rows = if packing == Packing::Blocks(Block::Q8_0) { BLOCK_ROWS_ON_DEMAND + 20 } else { 30 };
+            let x = values(rows * inputs, 1);
             // No half or scale among them is infinite, or no number.
             let bytes = packing.bytes(outputs * inputs).unwrap() as u32;
             let bytes: Vec<u8> = (0..bytes).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8 & 0x37).collect();

@@ -2,7 +2,7 @@
 //!
 //! Must not know products.
 
-use super::{DEPTH, EightBit, tile::Path};
+use super::{EightBit, tile::Path};
 use crate::cpu::{
     Level,
     gemm::{COLUMNS, ROWS},
@@ -133,38 +133,30 @@ impl PanelMut<'_> {
     }
 }
 
-/// Room for [`DEPTH`] groups of a panel, and for one column of them in f32.
+/// Room for some groups of a panel, and for one column of them in f32.
+#[derive(Default)]
 pub(super) struct Panel8 {
-    wide: [f32; DEPTH * GROUP],
+    wide: Vec<f32>,
     values: Vec<i8>,
-    scales: [f32; DEPTH * COLUMNS],
-    offsets: [i32; DEPTH * COLUMNS],
-}
-
-impl Default for Panel8 {
-    fn default() -> Self {
-        Self {
-            wide: [0.0; DEPTH * GROUP],
-            values: Vec::new(),
-            scales: [0.0; DEPTH * COLUMNS],
-            offsets: [0; DEPTH * COLUMNS],
-        }
-    }
+    scales: Vec<f32>,
+    offsets: Vec<i32>,
 }
 
 impl Panel8 {
     /// So many groups of a panel of so many columns, of which `column` writes the values; columns past the last are 0.
     #[inline(always)]
     pub(super) fn made(&mut self, (groups, columns): (usize, usize), column: impl Fn(usize, &mut [f32])) -> Right<'_> {
-        self.values.resize(DEPTH * GROUP * COLUMNS, 0);
-        let (values, count) = (&mut self.values[..groups * GROUP * COLUMNS], groups * COLUMNS);
-        let (scales, offsets) = (&mut self.scales[..count], &mut self.offsets[..count]);
+        let count = groups * COLUMNS;
+        self.wide.resize(groups * GROUP, 0.0);
+        self.values.resize(count * GROUP, 0);
+        self.scales.resize(count, 0.0);
+        self.offsets.resize(count, 0);
+        let Self { wide, values, scales, offsets } = self;
         if columns < COLUMNS {
             values.fill(0);
             scales.fill(0.0);
             offsets.fill(0);
         }
-        let wide = &mut self.wide[..groups * GROUP];
         let mut to = PanelMut { values, scales, offsets };
         for i in 0..columns {
             column(i, wide);
