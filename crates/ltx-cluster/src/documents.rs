@@ -8,7 +8,6 @@ use crate::{
     claims::Held,
     connection::{Kept, PATIENCE},
     error::{NotWritten, unavailable},
-    events::Stored,
     keys,
 };
 use async_nats::jetstream::message::PublishMessage;
@@ -129,7 +128,7 @@ impl Cluster {
         let logged = self.logged.lock().get(&id).copied().unwrap_or(0);
         for event in document.news().filter(|event| event.number > logged) {
             let number = event.number;
-            let stored = serde_json::to_vec(&Stored::from(event)).map_err(|_| JobsError::Corrupt { what: "event" })?;
+            let stored = serde_json::to_vec(&event).map_err(|_| JobsError::Corrupt { what: "event" })?;
             let message = PublishMessage::build().payload(stored.into()).message_id(format!("{id}/{number}"));
             self.connection.publish(self.connection.names.event(id), message)?;
             if document.state.is_final() {

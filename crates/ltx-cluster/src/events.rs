@@ -11,7 +11,6 @@ use ltx_jobs::{
     ports::{EventLog, Hub, Listeners, Now, WatchedGeneration},
 };
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
 use std::{
     cell::Cell,
     collections::VecDeque,
@@ -24,26 +23,6 @@ const BATCH: usize = 256;
 
 /// The most bookmarks that are kept.
 const BOOKMARKS: usize = 1000;
-
-/// An event as the log has it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Stored {
-    number: u64,
-    at_ms: i64,
-    event: EventKind,
-}
-
-impl From<Event> for Stored {
-    fn from(Event { number, at_ms, kind }: Event) -> Self {
-        Self { number, at_ms, event: kind }
-    }
-}
-
-impl From<Stored> for Event {
-    fn from(Stored { number, at_ms, event }: Stored) -> Self {
-        Self { number, at_ms, kind: event }
-    }
-}
 
 /// Where in the log an event of a generation is.
 struct Bookmark {
@@ -183,14 +162,14 @@ impl Cluster {
                 }
                 left = left.saturating_sub(batch.len());
                 for message in &batch {
-                    let stored: Stored =
+                    let event: Event =
                         serde_json::from_slice(&message.payload).map_err(|_| JobsError::Corrupt { what: "event" })?;
                     let place = message.info().map_err(unavailable)?.stream_sequence;
-                    if newest.as_ref().is_none_or(|newest| newest.number < stored.number) {
-                        newest = Some(Bookmark { id, number: stored.number, place });
+                    if newest.as_ref().is_none_or(|newest| newest.number < event.number) {
+                        newest = Some(Bookmark { id, number: event.number, place });
                     }
-                    if stored.number > number {
-                        found.push(Event::from(stored));
+                    if event.number > number {
+                        found.push(event);
                     }
                 }
             }

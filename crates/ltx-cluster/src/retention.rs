@@ -10,7 +10,7 @@ use crate::{
 };
 use ltx_jobs::{
     GenerationId, JobsError, Result,
-    ports::{Document, FileOwners, KeptBytes, Mirrored, Now, Retained, SweepTurn, Upkeep},
+    ports::{Document, FileOwners, KeptBytes, Mirrored, Now, Retained, SweepTurn, Upkeep, absence},
 };
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -239,12 +239,9 @@ impl Upkeep for Cluster {
     }
 }
 
-/// Time in which no node ran counts at most this much.
-const LONGEST_ABSENCE_MS: i64 = 24 * 3600 * 1000;
-
 /// The service's time at a moment of the servers' clock: what was told last, and what has passed since. 0 for a service that begins.
 pub(crate) fn age_at(kept: Option<Kept>, at_ms: i64) -> i64 {
-    let since = kept.as_ref().map_or(0, |kept| at_ms.saturating_sub(kept.at_ms).clamp(0, LONGEST_ABSENCE_MS));
+    let since = kept.as_ref().map_or(0, |kept| absence(kept.at_ms, at_ms));
     kept_age(kept).saturating_add(since)
 }
 

@@ -53,10 +53,17 @@ pub(crate) fn sweep(core: &Core) -> Result<Swept> {
     Ok(Swept { outputs: outputs.len(), uploads, records: records.len() })
 }
 
-/// Removes image files that nothing needs. No file is made meanwhile whose row is still to come.
+/// How many images are removed before requests that bring some go on.
+const AT_ONCE: usize = 16;
+
+/// Removes image files that nothing needs. No file is made while some are looked at whose row is still to come.
 fn sweep_images(core: &Core) -> Result<()> {
-    let _alone = core.files.write();
-    remove_others(&*core.blobs, Shelf::Images, &needed_images(&*core.store)?)
+    let others = others(&*core.blobs, Shelf::Images, &needed_images(&*core.store)?)?;
+    each(others.chunks(AT_ONCE), |some| {
+        let _alone = core.files.write();
+        let needed = needed_images(&*core.store)?;
+        each(some.iter().filter(|name| !needed.contains(*name)), |name| core.blobs.delete(Shelf::Images, name))
+    })
 }
 
 /// Removes whatever has no row; before anything runs.
@@ -84,9 +91,13 @@ fn needed_images(store: &dyn Store) -> Result<HashSet<OsString>> {
     Ok(store.needed_images()?.into_iter().map(OsString::from).collect())
 }
 
+/// What is on a shelf beside what is kept.
+fn others(blobs: &dyn Blobs, shelf: Shelf, kept: &HashSet<OsString>) -> Result<Vec<OsString>> {
+    Ok(blobs.list(shelf)?.into_iter().filter(|name| !kept.contains(name)).collect())
+}
+
 fn remove_others(blobs: &dyn Blobs, shelf: Shelf, kept: &HashSet<OsString>) -> Result<()> {
-    let others = blobs.list(shelf)?.into_iter().filter(|name| !kept.contains(name));
-    each(others, |name| blobs.delete(shelf, &name))
+    each(others(blobs, shelf, kept)?, |name| blobs.delete(shelf, &name))
 }
 
 /// Does something with each. One with which it fails keeps it from no other, unless the store is away: the first failure comes last.

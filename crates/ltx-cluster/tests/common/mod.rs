@@ -132,8 +132,16 @@ impl Raw {
     /// The keys that hold something.
     pub fn keys(&self) -> Vec<String> {
         self.runtime.block_on(async {
-            let keys = self.jetstream.get_key_value("ltxd").await.unwrap().keys().await.unwrap();
-            keys.try_collect().await.unwrap()
+            let stream = self.jetstream.get_stream("KV_ltxd").await.unwrap();
+            let subjects = stream.info_with_subjects("$KV.ltxd.>").await.unwrap();
+            let mut keys = Vec::new();
+            for (subject, _) in subjects.try_collect::<Vec<_>>().await.unwrap() {
+                let kept = stream.get_last_raw_message_by_subject(&subject).await.unwrap();
+                if kept.headers.get("KV-Operation").is_none() {
+                    keys.push(subject.trim_start_matches("$KV.ltxd.").to_owned());
+                }
+            }
+            keys
         })
     }
 
