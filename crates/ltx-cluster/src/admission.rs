@@ -35,7 +35,7 @@ impl Share {
     ///
     /// # Errors
     /// How long to wait.
-    fn take(&mut self, now_ms: i64, per_second: f64, burst: u32) -> Result<(), Duration> {
+    fn count(&mut self, now_ms: i64, per_second: f64, burst: u32) -> Result<(), Duration> {
         let pause_ms = 1000.0 / per_second;
         // Nodes differ in the service's time by moments; a share that is used up is never more than that.
         let used_up = now_ms as f64 + pause_ms * f64::from(burst);
@@ -47,13 +47,26 @@ impl Share {
         self.whole_ms = whole_ms + pause_ms;
         Ok(())
     }
+
+    /// Takes places back.
+    fn take_back(&mut self, ids: &[GenerationId]) {
+        self.storing.retain(|(id, _)| !ids.contains(id));
+    }
+
+    /// Gives places, if there are so many beside those that are given and not taken. Asking for the same again gives the same.
+    fn give(&mut self, ids: &[GenerationId], now_ms: i64, free: impl FnOnce(usize) -> Result<()>) -> Result<()> {
+        self.take_back(ids);
+        free(self.storing.len() + ids.len())?;
+        self.storing.extend(ids.iter().map(|id| (*id, now_ms)));
+        Ok(())
+    }
 }
 
 impl Shares for Cluster {
     fn take(&self, client: &ClientId) -> Result<()> {
         let bounds = self.bounds;
         self.with_share(client, |share| {
-            let taken = share.take(self.age_ms(), bounds.requests_per_second, bounds.request_burst);
+            let taken = share.count(self.age_ms(), bounds.requests_per_second, bounds.request_burst);
             taken.map_err(|retry_after| JobsError::RateLimited { retry_after })
         })
     }
@@ -74,16 +87,27 @@ impl Cluster {
             share.storing.retain(|(id, since)| {
                 now_ms - since < GIVEN_UP_MS && self.mirror.tables().any_generation(*id).is_err()
             });
-            let coming = share.storing.len() + ids.len();
-            if own + coming > bounds.queued_per_client {
-                return Err(JobsError::QueueFull { limit: bounds.queued_per_client, of_client: true });
-            }
-            if waiting + coming > bounds.queued {
-                return Err(JobsError::QueueFull { limit: bounds.queued, of_client: false });
-            }
-            share.storing.extend(ids.iter().map(|id| (*id, now_ms)));
-            Ok(())
+            share.give(ids, now_ms, |coming| {
+                if own + coming > bounds.queued_per_client {
+                    return Err(JobsError::QueueFull { limit: bounds.queued_per_client, of_client: true });
+                }
+                if waiting + coming > bounds.queued {
+                    return Err(JobsError::QueueFull { limit: bounds.queued, of_client: false });
+                }
+                Ok(())
+            })
         })
+    }
+
+    /// Takes places back that will not be taken.
+    pub(crate) fn give_back(&self, client: &ClientId, ids: &[GenerationId]) {
+        let given = self.with_share(client, |share| {
+            share.take_back(ids);
+            Ok(())
+        });
+        if let Err(error) = given {
+            tracing::debug!(%error, "places that nobody takes are free again in a while");
+        }
     }
 
     /// Changes a client's share.
@@ -117,20 +141,36 @@ impl Cluster {
 mod tests {
     use super::*;
 
+    fn generation(number: u32) -> GenerationId {
+        format!("018f0000-0000-7000-8000-{number:012}").parse().unwrap()
+    }
+
     #[test]
     fn a_burst_then_the_average_by_the_services_time() {
         let mut share = Share::default();
         for _ in 0..3 {
-            assert_eq!(share.take(1000, 2.0, 3), Ok(()));
+            assert_eq!(share.count(1000, 2.0, 3), Ok(()));
         }
-        assert_eq!(share.take(1000, 2.0, 3), Err(Duration::from_millis(500)));
-        assert_eq!(share.take(1500, 2.0, 3), Ok(()));
-        assert!(share.take(1500, 2.0, 3).is_err());
+        assert_eq!(share.count(1000, 2.0, 3), Err(Duration::from_millis(500)));
+        assert_eq!(share.count(1500, 2.0, 3), Ok(()));
+        assert!(share.count(1500, 2.0, 3).is_err());
         assert_eq!(
-            share.take(1000, 2.0, 3),
+            share.count(1000, 2.0, 3),
             Err(Duration::from_millis(500)),
             "by a node that is behind: used up, no more"
         );
-        assert_eq!(share.take(9000, 2.0, 3), Ok(()));
+        assert_eq!(share.count(9000, 2.0, 3), Ok(()));
+    }
+
+    #[test]
+    fn the_same_generations_have_one_place_each_however_often_they_ask() {
+        let (mut share, ids) = (Share::default(), [generation(1), generation(2)]);
+        for _ in 0..2 {
+            share.give(&ids, 5, |coming| (coming == 2).then_some(()).ok_or(JobsError::Stopping)).unwrap();
+        }
+        assert_eq!(share.storing, ids.map(|id| (id, 5)));
+        assert!(share.give(&[generation(3)], 6, |_| Err(JobsError::Stopping)).is_err());
+        share.take_back(&ids[..1]);
+        assert_eq!(share.storing, [(ids[1], 5)]);
     }
 }

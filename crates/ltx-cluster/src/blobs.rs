@@ -2,9 +2,17 @@
 //!
 //! Must not know what is in them. Outputs of each attempt have names of their own: which of them count says the document.
 
-use crate::{Cluster, claims::Standing, connection::PATIENCE, error::unavailable, keys, retention::YOUNG};
-use async_nats::jetstream::message::PublishMessage;
-use async_nats::jetstream::object_store::{GetErrorKind, InfoErrorKind, ObjectInfo, ObjectStore, PutErrorKind};
+use crate::{
+    Cluster,
+    claims::Standing,
+    connection::PATIENCE,
+    error::{NotWritten, unavailable},
+    keys,
+};
+use async_nats::jetstream::{
+    object_store::{GetErrorKind, ObjectInfo, ObjectMetadata, ObjectStore, PutErrorKind},
+    stream::Stream,
+};
 use futures_util::StreamExt;
 use ltx_jobs::{
     GenerationId, JobsError, OutputKind, Result,
@@ -21,10 +29,13 @@ use std::{
 };
 use tokio::io::AsyncReadExt;
 
-/// How long a whole file may take.
+/// How long a file may take beside its bytes.
 const FILE: Duration = Duration::from_secs(60);
 
-/// Bytes of a file that are sent at a time.
+/// Bytes a second that a connection must bring to the servers at least.
+const SLOWEST: u64 = 256 << 10;
+
+/// Bytes of a file that are sent at a time, where the servers take so many.
 const CHUNK: usize = 256 << 10;
 
 fn named(shelf: Shelf) -> &'static str {
@@ -37,6 +48,11 @@ fn named(shelf: Shelf) -> &'static str {
 
 fn of_attempt(id: GenerationId, attempt: u32, file: &str) -> String {
     format!("{id}/{attempt}/{file}")
+}
+
+/// How long so many bytes may take to be kept.
+fn longest(bytes: usize) -> Duration {
+    FILE + Duration::from_secs(bytes as u64 / SLOWEST)
 }
 
 /// An error of the store as one of files.
@@ -55,13 +71,10 @@ impl Cluster {
 
     fn put(&self, shelf: Shelf, name: &str, bytes: Vec<u8>) -> Result<()> {
         let (bucket, named) = (self.bucket(shelf), name.to_owned());
+        let chunk = CHUNK.min(self.connection.client.server_info().max_payload);
         let put = async move {
-            let meta = async_nats::jetstream::object_store::ObjectMetadata {
-                name: named,
-                chunk_size: Some(CHUNK),
-                ..Default::default()
-            };
-            tokio::time::timeout(FILE, bucket.put(meta, &mut bytes.as_slice())).await
+            let meta = ObjectMetadata { name: named, chunk_size: Some(chunk), ..Default::default() };
+            tokio::time::timeout(longest(bytes.len()), bucket.put(meta, &mut bytes.as_slice())).await
         };
         match self.connection.wait(put)? {
             Ok(Ok(_)) => Ok(()),
@@ -112,17 +125,56 @@ impl Cluster {
         Ok(card.map_or(0, |card| card.at_ms))
     }
 
-    /// What is known of a file; `None` where there is none.
-    fn info(&self, shelf: Shelf, name: &str) -> Result<Option<ObjectInfo>> {
-        let until = Instant::now() + PATIENCE;
+    /// The stream of a bucket of files, and the subject of what is known of a file in it.
+    fn file(&self, shelf: Shelf, name: &str) -> Result<(Stream<()>, String)> {
+        let bucket = self.connection.names.bucket(named(shelf));
+        let subject = format!("$O.{bucket}.M.{}", base64_url(name.as_bytes()));
+        let (jetstream, stream) = (self.connection.jetstream.clone(), format!("OBJ_{bucket}"));
+        let stream = self.connection.wait(async move { jetstream.get_stream_no_info(stream).await })?;
+        Ok((stream.map_err(unavailable)?, subject))
+    }
+
+    /// What is known of a file, and since which revision; `None` where there is none.
+    fn info(&self, shelf: Shelf, name: &str) -> Result<Option<(ObjectInfo, u64)>> {
+        let (stream, subject) = self.file(shelf, name)?;
+        let Some(message) = self.connection.last(&stream, &subject)? else { return Ok(None) };
+        let info: ObjectInfo =
+            serde_json::from_slice(&message.payload).map_err(|_| JobsError::Corrupt { what: "file's description" })?;
+        Ok(Some((info, message.sequence)).filter(|(info, _)| !info.deleted))
+    }
+
+    /// Says that an image is relied on, so that no node that sweeps removes it. Whether nobody was about to: what is being removed
+    /// is to be put again.
+    fn rely_on(&self, name: &str) -> Result<bool> {
+        let (key, until) = (keys::image(name), Instant::now() + PATIENCE);
         loop {
-            let (bucket, named) = (self.bucket(shelf), name.to_owned());
-            match self.connection.wait(async move { bucket.info(&named).await })? {
-                Ok(info) => return Ok(Some(info).filter(|info| !info.deleted)),
-                Err(error) if error.kind() == InfoErrorKind::NotFound => return Ok(None),
-                Err(error) => self.connection.again_until(until, error)?,
+            let kept = self.connection.get(&key)?;
+            let (revision, relied) = kept.map_or((0, false), |kept| (kept.revision, kept.value.is_some()));
+            match self.connection.put(&key, self.node.clone().into_bytes(), revision) {
+                Ok(_) => return Ok(relied),
+                Err(NotWritten::Changed) if Instant::now() < until => {}
+                Err(NotWritten::Unknown(why)) => self.connection.again_until(until, why)?,
+                Err(why) => return Err(why.into()),
             }
         }
+    }
+
+    /// Removes an image on which nobody has relied for a while. Its key goes first: whoever relies on it at this moment keeps it, and
+    /// whoever does so later puts it again.
+    fn remove_image(&self, name: &str) -> Result<()> {
+        let Some(found) = self.info(Shelf::Images, name)? else { return Ok(()) };
+        let key = keys::image(name);
+        if let Some(kept) = self.connection.get(&key)? {
+            if self.server_ms()?.saturating_sub(kept.at_ms) < self.turns.young().as_millis() as i64 {
+                return Ok(());
+            }
+            match self.connection.delete(&key, kept.revision) {
+                Ok(_) => {}
+                Err(NotWritten::Changed) => return Ok(()),
+                Err(why) => return Err(why.into()),
+            }
+        }
+        self.remove_found(Shelf::Images, name, found)
     }
 
     fn infos(&self, shelf: Shelf) -> Result<Vec<ObjectInfo>> {
@@ -137,14 +189,15 @@ impl Cluster {
 
     /// Removes a file with its chunks; nothing of it stays.
     fn remove(&self, shelf: Shelf, name: &str) -> Result<()> {
-        let Some(info) = self.info(shelf, name)? else { return Ok(()) };
-        let bucket = self.connection.names.bucket(named(shelf));
-        let meta = format!("$O.{bucket}.M.{}", base64_url(name.as_bytes()));
-        let chunks = format!("$O.{bucket}.C.{}", info.nuid);
-        let (jetstream, stream) = (self.connection.jetstream.clone(), format!("OBJ_{bucket}"));
+        self.info(shelf, name)?.map_or(Ok(()), |found| self.remove_found(shelf, name, found))
+    }
+
+    /// The same of a file as it was found: one that has been put since stays.
+    fn remove_found(&self, shelf: Shelf, name: &str, (info, revision): (ObjectInfo, u64)) -> Result<()> {
+        let (stream, meta) = self.file(shelf, name)?;
+        let chunks = format!("$O.{}.C.{}", info.bucket, info.nuid);
         let purge = async move {
-            let stream = jetstream.get_stream_no_info(stream).await.map_err(unavailable)?;
-            stream.purge().filter(meta).await.map_err(unavailable)?;
+            stream.purge().sequence(revision + 1).filter(meta).await.map_err(unavailable)?;
             stream.purge().filter(chunks).await.map_err(unavailable).map(drop)
         };
         self.connection.wait(purge)?
@@ -216,33 +269,30 @@ impl Blobs for Cluster {
     }
 
     fn length(&self, shelf: Shelf, name: &str) -> Option<u64> {
-        self.info(shelf, name).ok().flatten().map(|info| info.size as u64)
+        self.info(shelf, name).ok().flatten().map(|(info, _)| info.size as u64)
     }
 
-    /// Says first that the image is relied on, so that no node that sweeps removes it. One that is there is never put again:
-    /// nothing is replaced that a worker may be reading.
-    fn has(&self, name: &str, bytes: u64) -> bool {
-        let relied = PublishMessage::build().payload(self.node.clone().into());
-        let said = self.connection.publish(self.connection.names.record(&keys::image(name)), relied);
-        said.is_ok() && self.length(Shelf::Images, name) == Some(bytes)
+    /// Says first that the image is relied on. One that is there is never put again: nothing is replaced that a worker may be
+    /// reading.
+    fn has(&self, name: &str, bytes: u64) -> Result<bool> {
+        let relied = self.rely_on(name)?;
+        Ok(relied && self.info(Shelf::Images, name)?.is_some_and(|(info, _)| info.size as u64 == bytes))
     }
 
     fn path_of(&self, shelf: Shelf, name: &str) -> PathBuf {
         PathBuf::from(self.connection.names.bucket(named(shelf))).join(name)
     }
 
-    fn image(&self, sha256: &str) -> ImageSource {
+    fn image(&self, sha256: &str) -> Result<ImageSource> {
         // A run waits for the servers; whoever asks for a client does not.
         let runs = self.claims.lock().is_some();
         let found = match runs {
             true => self.insist(|| self.get(Shelf::Images, sha256)),
             false => self.get(Shelf::Images, sha256),
         };
-        match found {
-            Ok(Some(bytes)) => ImageSource::Bytes(bytes.into()),
-            // Opened, it says that it is not there.
-            _ => ImageSource::Path(self.path_of(Shelf::Images, sha256)),
-        }
+        // Opened, a path says that it is not there.
+        let missing = || ImageSource::Path(self.path_of(Shelf::Images, sha256));
+        Ok(found?.map_or_else(missing, |bytes| ImageSource::Bytes(bytes.into())))
     }
 
     fn begin_outputs(&self, id: GenerationId) -> Result<PathBuf> {
@@ -277,8 +327,14 @@ impl Blobs for Cluster {
         self.spooled(&bytes.ok_or(ErrorKind::NotFound)?)
     }
 
-    /// What was there ten minutes ago already, and is the same file still: whoever has just put one names it soon.
+    /// What was there ten minutes ago already, and is the same file still: whoever has just put one names it soon. Nothing while
+    /// the copy lacks what this version cannot read: files may belong to that.
     fn list(&self, shelf: Shelf) -> Result<Vec<OsString>> {
+        let unread = self.unread.lock().len();
+        if unread > 0 {
+            tracing::warn!(unread, "no files are removed by this node: it cannot read what some of them may belong to");
+            return Ok(Vec::new());
+        }
         let mut names = HashSet::new();
         let all = self.infos(shelf)?;
         let old = self.turns.seen_long_ago(named(shelf), all.iter().map(|info| info.nuid.as_str()));
@@ -292,29 +348,27 @@ impl Blobs for Cluster {
 
     fn delete(&self, shelf: Shelf, name: &OsStr) -> Result<()> {
         let name = name.to_string_lossy();
-        if shelf == Shelf::Images {
-            let key = keys::image(&name);
-            let Some(kept) = self.connection.get(&key)? else { return self.remove(shelf, &name) };
-            if self.server_ms()?.saturating_sub(kept.at_ms) < YOUNG.as_millis() as i64 {
-                return Ok(());
-            }
-            self.remove(shelf, &name)?;
-            if let Ok(revision) = self.connection.delete(&key, kept.revision) {
-                self.turns.mark(&key, revision);
-            }
-            return Ok(());
-        }
-        if shelf != Shelf::Outputs {
-            return self.remove(shelf, &name);
+        match shelf {
+            Shelf::Images => return self.remove_image(&name),
+            Shelf::Latents => return self.remove(shelf, &name),
+            Shelf::Outputs => {}
         }
         let Ok(id) = name.parse::<GenerationId>() else { return Ok(()) };
+        let record = match self.mirror.tables().any_generation(id) {
+            Ok(record) => Some(record),
+            Err(JobsError::NotFound { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        // The attempt that counts, or may yet, is not touched: only what those before it left.
+        if let Some(record) = record.as_ref().filter(|record| !record.state.is_final() || record.outputs_kept) {
+            return (1..record.attempts).try_for_each(|attempt| self.remove_outputs_of(id, attempt));
+        }
         self.own_files().discard_outputs(id)?;
         if self.turns.has_forgotten(id) {
             return Ok(());
         }
         // Of every attempt; how many there were says the record, if it is still there.
-        let attempts = self.mirror.tables().any_generation(id).map_or(0, |record| record.attempts);
-        match attempts {
+        match record.map_or(0, |record| record.attempts) {
             0 => {
                 let prefix = format!("{id}/");
                 let all = self.infos(shelf)?;
@@ -328,12 +382,18 @@ impl Blobs for Cluster {
 
 #[cfg(test)]
 mod tests {
-    use super::base64_url;
+    use super::*;
 
     #[test]
     fn names_are_encoded_as_the_object_store_does() {
         for (name, encoded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("~~~?", "fn5-Pw==")] {
             assert_eq!(base64_url(name.as_bytes()), encoded);
         }
+    }
+
+    #[test]
+    fn a_file_may_take_longer_the_larger_it_is() {
+        assert_eq!(longest(0), FILE);
+        assert!(longest(1 << 30) > longest(1 << 20), "whatever its size, it is given up at last");
     }
 }

@@ -17,7 +17,7 @@ pub(crate) enum Standing {
     Taken,
     /// The record names this attempt.
     Ours(u32),
-    /// Another node has taken it over.
+    /// Another node has taken it over, or a newer version has changed it.
     Lost,
     /// Its record has ended, or waits for no worker: the message is of no more use.
     Over,
@@ -58,10 +58,11 @@ impl Held {
         Arc::clone(&self.acker)
     }
 
-    /// Another node has it: this one stops as soon as it can.
+    /// Another node has it: this one stops as soon as it can, and no longer says that it lives.
     pub(crate) fn lose(&mut self) {
         self.standing = Standing::Lost;
         self.document = None;
+        self.heart.abort();
         self.cancel.cancel();
     }
 }

@@ -75,26 +75,14 @@ pub struct ClusterConfig {
 }
 
 impl Settings {
-    /// Holds the values against each other. `None` for a node alone, which must not state anything else of a cluster.
+    /// Holds the values against each other. `None` for a node alone, to which the others mean nothing.
     ///
     /// # Errors
     /// The first value that cannot be, by its key.
     pub fn check(&self) -> Result<Option<ClusterConfig>, FieldError> {
         let some = |path: &PathBuf| Some(path.clone()).filter(|path| !path.as_os_str().is_empty());
-        let files = [
-            ("cluster.credentials_file", &self.credentials_file),
-            ("cluster.nkey_file", &self.nkey_file),
-            ("cluster.tls_ca", &self.tls_ca),
-            ("cluster.tls_cert", &self.tls_cert),
-            ("cluster.tls_key", &self.tls_key),
-        ];
         if self.servers.is_empty() {
-            let stated = files.into_iter().find(|(_, path)| !path.as_os_str().is_empty());
-            let both = self.roles == Roles { face: true, worker: true };
-            let stated = stated.map(|(key, path)| (key, path.display().to_string()));
-            let stated = stated.or((!both).then(|| ("cluster.roles", "one role".to_owned())));
-            let rule = "is for a node of a cluster, and cluster.servers names none";
-            return stated.map_or(Ok(None), |(key, value)| Err(FieldError::new(key, value, rule)));
+            return Ok(None);
         }
         let leads_nowhere = |server: &&String| {
             server.parse::<async_nats::ServerAddr>().map_or(true, |address| address.host().is_empty())
@@ -172,8 +160,6 @@ mod tests {
     #[test]
     fn a_value_that_cannot_be_is_named_by_its_key() {
         for (of, field) in [
-            (r#"{"servers": [], "credentials_file": "x"}"#, "cluster.credentials_file"),
-            (r#"{"servers": [], "roles": ["face"]}"#, "cluster.roles"),
             (r#"{"servers": ["nats://"]}"#, "cluster.servers"),
             (r#"{"service": "a.b"}"#, "cluster.service"),
             (r#"{"replicas": 2}"#, "cluster.replicas"),

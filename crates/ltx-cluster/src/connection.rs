@@ -13,7 +13,7 @@ use async_nats::{
     header::HeaderMap,
     jetstream::{
         self, Context,
-        message::PublishMessage,
+        message::{PublishMessage, StreamMessage},
         object_store::ObjectStore,
         stream::{Config, DiscardPolicy, LastRawMessageErrorKind, RetentionPolicy, StorageType, Stream},
     },
@@ -123,21 +123,32 @@ impl Connection {
     /// # Errors
     /// `Unavailable`.
     pub(crate) fn get(&self, key: &str) -> Result<Option<Kept>> {
+        let message = self.last(&self.records, &self.names.record(key))?;
+        Ok(message.map(|message| {
+            let deleted = message.headers.get("KV-Operation").is_some();
+            let value = (!deleted).then(|| message.payload.to_vec());
+            let at_ms = i64::try_from(message.time.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX);
+            Kept { revision: message.sequence, at_ms, value }
+        }))
+    }
+
+    /// The last message of a subject, as the leader of the servers has it; `None` where there is none.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub(crate) fn last<T: Clone + Send + Sync + 'static>(
+        &self,
+        stream: &Stream<T>,
+        subject: &str,
+    ) -> Result<Option<StreamMessage>> {
         let patience = Instant::now() + PATIENCE;
         loop {
-            let (records, subject) = (self.records.clone(), self.names.record(key));
-            let read = async move { records.get_last_raw_message_by_subject(&subject).await };
-            let failed = match self.wait(read)? {
-                Ok(message) => {
-                    let deleted = message.headers.get("KV-Operation").is_some();
-                    let value = (!deleted).then(|| message.payload.to_vec());
-                    let at_ms = i64::try_from(message.time.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX);
-                    return Ok(Some(Kept { revision: message.sequence, at_ms, value }));
-                }
+            let (stream, subject) = (stream.clone(), subject.to_owned());
+            match self.wait(async move { stream.get_last_raw_message_by_subject(&subject).await })? {
+                Ok(message) => return Ok(Some(message)),
                 Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => return Ok(None),
-                Err(error) => error.to_string(),
-            };
-            self.again_until(patience, failed)?;
+                Err(error) => self.again_until(patience, error)?,
+            }
         }
     }
 

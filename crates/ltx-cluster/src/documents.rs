@@ -5,9 +5,9 @@
 
 use crate::{
     Cluster,
+    claims::Held,
     connection::{Kept, PATIENCE},
     error::{NotWritten, unavailable},
-    events::Stored,
     keys,
 };
 use async_nats::jetstream::message::PublishMessage;
@@ -30,7 +30,11 @@ impl Cluster {
         match self.connection.get(&keys::generation(id))? {
             Some(Kept { revision, value: Some(value), .. }) => match Document::read(&value)? {
                 Some(document) => Ok((Arc::new(document), revision)),
-                None => Err(unavailable("a newer version of ltxd keeps this generation; ask a node of that version")),
+                None => {
+                    // If this node runs it, a newer one goes on with it.
+                    self.claims.with(id, Held::lose);
+                    Err(unavailable("a newer version of ltxd keeps this generation; ask a node of that version"))
+                }
             },
             _ => Err(JobsError::NotFound { id }),
         }
@@ -124,7 +128,7 @@ impl Cluster {
         let logged = self.logged.lock().get(&id).copied().unwrap_or(0);
         for event in document.news().filter(|event| event.number > logged) {
             let number = event.number;
-            let stored = serde_json::to_vec(&Stored::from(event)).map_err(|_| JobsError::Corrupt { what: "event" })?;
+            let stored = serde_json::to_vec(&event).map_err(|_| JobsError::Corrupt { what: "event" })?;
             let message = PublishMessage::build().payload(stored.into()).message_id(format!("{id}/{number}"));
             self.connection.publish(self.connection.names.event(id), message)?;
             if document.state.is_final() {

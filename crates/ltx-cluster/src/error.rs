@@ -4,6 +4,7 @@
 
 use async_nats::jetstream::{ErrorCode, context::PublishErrorKind};
 use ltx_jobs::JobsError;
+use ltx_types::FieldError;
 use std::{fmt::Display, path::PathBuf, time::Duration};
 
 /// When a client may try again: servers choose another leader within seconds.
@@ -78,7 +79,7 @@ pub(crate) enum NotWritten {
     Unknown(String),
     /// The servers take no more.
     Full,
-    /// It is larger than the servers take.
+    /// It is larger than the servers take, however often it is tried.
     TooLarge,
 }
 
@@ -100,7 +101,10 @@ impl From<NotWritten> for JobsError {
     fn from(why: NotWritten) -> Self {
         match why {
             NotWritten::Full => Self::StorageFull { free: 0, needed: 0, source: None },
-            NotWritten::TooLarge => unavailable("a document is larger than max_payload of the NATS servers"),
+            NotWritten::TooLarge => {
+                FieldError::new("request", "its record", "is larger than max_payload of the cluster's NATS servers")
+                    .into()
+            }
             NotWritten::Changed => unavailable("another node changes the same all the time"),
             NotWritten::Unknown(why) => unavailable(why),
         }

@@ -10,9 +10,10 @@ use ltx_jobs::{
     Event, EventKind, GenerationId, GenerationRecord, JobsError, Result, State,
     ports::{EventLog, Hub, Listeners, Now, WatchedGeneration},
 };
-use serde::{Deserialize, Serialize};
+use parking_lot::Mutex;
 use std::{
     cell::Cell,
+    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -20,23 +21,38 @@ use std::{
 /// The most events read at once.
 const BATCH: usize = 256;
 
-/// An event as the log has it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Stored {
+/// The most bookmarks that are kept.
+const BOOKMARKS: usize = 1000;
+
+/// Where in the log an event of a generation is.
+struct Bookmark {
+    id: GenerationId,
     number: u64,
-    at_ms: i64,
-    event: EventKind,
+    place: u64,
 }
 
-impl From<Event> for Stored {
-    fn from(Event { number, at_ms, kind }: Event) -> Self {
-        Self { number, at_ms, event: kind }
+/// Places in the log that were found last, so that whoever reads on does not begin at the front.
+#[derive(Default)]
+pub(crate) struct Bookmarks(Mutex<VecDeque<Bookmark>>);
+
+impl Bookmarks {
+    fn keep(&self, bookmark: Bookmark) {
+        let mut kept = self.0.lock();
+        if kept.len() == BOOKMARKS {
+            kept.pop_front();
+        }
+        kept.push_back(bookmark);
     }
-}
 
-impl From<Stored> for Event {
-    fn from(Stored { number, at_ms, event }: Stored) -> Self {
-        Self { number, at_ms, kind: event }
+    /// The place of an event of that number, or of the nearest before it that is known.
+    fn of(&self, id: GenerationId, number: u64) -> Option<u64> {
+        let kept = self.0.lock();
+        let before = kept.iter().filter(|kept| kept.id == id && kept.number <= number);
+        before.max_by_key(|kept| kept.number).map(|kept| kept.place)
+    }
+
+    pub(crate) fn clear(&self) {
+        self.0.lock().clear();
     }
 }
 
@@ -120,9 +136,13 @@ impl Cluster {
     /// Events of the log after a number, in the order in which they came; some perhaps twice.
     fn logged_after(&self, id: GenerationId, number: u64) -> Result<Vec<Event>> {
         let (events, subject) = (self.connection.events.clone(), self.connection.names.event(id));
+        let deliver_policy = match self.bookmarks.of(id, number) {
+            Some(place) => DeliverPolicy::ByStartSequence { start_sequence: place + 1 },
+            None => DeliverPolicy::All,
+        };
         let read = async move {
             let config = pull::Config {
-                deliver_policy: DeliverPolicy::All,
+                deliver_policy,
                 ack_policy: AckPolicy::None,
                 filter_subject: subject,
                 inactive_threshold: Duration::from_secs(10),
@@ -132,7 +152,7 @@ impl Cluster {
             };
             let consumer = events.create_consumer(config).await.map_err(unavailable)?;
             let mut left = consumer.cached_info().num_pending as usize;
-            let mut found = Vec::new();
+            let (mut found, mut newest) = (Vec::new(), None::<Bookmark>);
             while left > 0 && found.len() < BATCH {
                 let batch = consumer.fetch().max_messages(left.min(BATCH)).messages().await.map_err(unavailable)?;
                 let batch = batch.filter_map(|message| std::future::ready(message.ok())).collect::<Vec<_>>();
@@ -142,18 +162,53 @@ impl Cluster {
                 }
                 left = left.saturating_sub(batch.len());
                 for message in &batch {
-                    let stored: Stored =
+                    let event: Event =
                         serde_json::from_slice(&message.payload).map_err(|_| JobsError::Corrupt { what: "event" })?;
-                    if stored.number > number {
-                        found.push(Event::from(stored));
+                    let place = message.info().map_err(unavailable)?.stream_sequence;
+                    if newest.as_ref().is_none_or(|newest| newest.number < event.number) {
+                        newest = Some(Bookmark { id, number: event.number, place });
+                    }
+                    if event.number > number {
+                        found.push(event);
                     }
                 }
             }
             // It goes by itself as well.
             let name = consumer.cached_info().name.clone();
             tokio::spawn(async move { events.delete_consumer(&name).await.map(drop) });
-            Ok(found)
+            Ok::<_, JobsError>((found, newest))
         };
-        self.connection.wait(read)?
+        let (found, newest) = self.connection.wait(read)??;
+        if let Some(newest) = newest {
+            self.bookmarks.keep(newest);
+        }
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn generation(number: u32) -> GenerationId {
+        format!("018f0000-0000-7000-8000-{number:012}").parse().unwrap()
+    }
+
+    #[test]
+    fn reading_goes_on_behind_the_nearest_event_that_is_known_and_few_places_are_kept() {
+        let (bookmarks, [one, other]) = (Bookmarks::default(), [1, 2].map(generation));
+        for (id, number, place) in [(one, 256, 900), (other, 3, 7), (one, 512, 2000)] {
+            bookmarks.keep(Bookmark { id, number, place });
+        }
+        assert_eq!(
+            [0, 256, 300, 512, 9000].map(|at| bookmarks.of(one, at)),
+            [None, Some(900), Some(900), Some(2000), Some(2000)]
+        );
+        for number in 0..BOOKMARKS as u64 {
+            bookmarks.keep(Bookmark { id: other, number, place: number });
+        }
+        assert_eq!((bookmarks.of(one, 512), bookmarks.0.lock().len()), (None, BOOKMARKS));
+        bookmarks.clear();
+        assert_eq!(bookmarks.of(other, 5), None);
     }
 }

@@ -9,7 +9,7 @@ use crate::{
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use futures_util::StreamExt;
 use ltx_jobs::{
-    WatchEnd,
+    JobsError, Result, WatchEnd,
     ports::{Document, Mirrored},
 };
 use parking_lot::{Condvar, Mutex};
@@ -23,6 +23,9 @@ const AT_ONCE: usize = 256;
 
 /// After so long without a message marks of what was deleted may be gone: everything is taken in anew.
 const FORGOTTEN: Duration = Duration::from_secs(6 * 3600);
+
+/// How often a copy that cannot follow is warned of.
+const WARNED: Duration = Duration::from_secs(10);
 
 /// How often a server says that it has nothing to say.
 const HEARTBEAT: Duration = Duration::from_secs(2);
@@ -49,10 +52,13 @@ impl Position {
         true
     }
 
-    /// Where a copy goes on that is whole and was so a while ago.
-    fn recent(&self) -> Option<u64> {
+    /// Where a copy goes on that is whole and was so a while ago, of servers whose last revision is this one. Where that is behind
+    /// the copy, they have restored a backup: the copy is not whole then.
+    fn recent(&self, last: u64) -> Option<u64> {
         let recent = self.since.lock().is_some_and(|since| since.elapsed() < FORGOTTEN);
-        self.at.lock().filter(|_| recent)
+        let mut at = self.at.lock();
+        *at = at.filter(|at| *at <= last);
+        at.filter(|_| recent)
     }
 
     fn advance(&self, revision: u64) {
@@ -65,19 +71,31 @@ impl Position {
 
 /// Follows for as long as the node belongs to its service.
 pub(crate) async fn follow(cluster: Weak<Cluster>) {
+    let (mut fails_since, mut warned): (Option<Instant>, Option<Instant>) = (None, None);
     while let Some(joined) = cluster.upgrade() {
+        let began = Instant::now();
         if let Err(why) = follow_once(joined, &cluster).await {
-            tracing::debug!(why, "following the cluster's store anew");
+            // What went well for a while has failed once; servers that are away have been warned of elsewhere.
+            let lasted = began.elapsed() >= WARNED || cluster.upgrade().is_some_and(|it| !it.connection.is_connected());
+            let since = *fails_since.insert(fails_since.filter(|_| !lasted).unwrap_or_else(Instant::now));
+            let is_due = warned.is_none_or(|warned| warned.elapsed() >= WARNED);
+            if since.elapsed() >= WARNED && is_due {
+                tracing::warn!(why, "this node's copy cannot follow the cluster's store");
+                warned = Some(Instant::now());
+            } else {
+                tracing::debug!(why, "following the cluster's store anew");
+            }
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 
-async fn follow_once(joined: Arc<Cluster>, cluster: &Weak<Cluster>) -> Result<(), String> {
+async fn follow_once(joined: Arc<Cluster>, cluster: &Weak<Cluster>) -> std::result::Result<(), String> {
     let words = |error: &dyn std::fmt::Display| error.to_string();
     let records = &joined.connection.records;
+    let last = records.get_info().await.map_err(|error| words(&error))?.state.last_sequence;
     // A copy that was whole a moment ago goes on from where it is.
-    let known = joined.position.recent();
+    let known = joined.position.recent(last);
     let mut complete = known.is_some();
     let deliver_policy = match known {
         Some(at) => DeliverPolicy::ByStartSequence { start_sequence: at + 1 },
@@ -92,12 +110,14 @@ async fn follow_once(joined: Arc<Cluster>, cluster: &Weak<Cluster>) -> Result<()
         num_replicas: 1,
         ..pull::Config::default()
     };
-    let last = records.get_info().await.map_err(|error| words(&error))?.state.last_sequence;
     let consumer = records.create_consumer(config).await.map_err(|error| words(&error))?;
     let mut left = consumer.cached_info().num_pending;
     let mut reload = joined.reload.load(Ordering::Relaxed);
     if !complete {
-        reload = joined.mirror.begin_reload().map_err(|error| words(&error))?;
+        reload = joined.mirror.begin_reload(last).map_err(|error| words(&error))?;
+        // They come again, as everything does; of servers that restored a backup they would be others'.
+        joined.turns.forget_marks();
+        joined.forget_log();
         joined.reload.store(reload, Ordering::Relaxed);
     }
     let messages = consumer.stream().max_messages_per_batch(2 * AT_ONCE).heartbeat(HEARTBEAT).expires(5 * HEARTBEAT);
@@ -151,52 +171,53 @@ async fn follow_once(joined: Arc<Cluster>, cluster: &Weak<Cluster>) -> Result<()
     }
 }
 
-fn end_reload(joined: &Cluster, reload: i64) -> Result<(), String> {
+fn end_reload(joined: &Cluster, reload: i64) -> std::result::Result<(), String> {
     for id in joined.mirror.end_reload(reload).map_err(|error| error.to_string())? {
         joined.waits.forget(id);
-        joined.hub.end(id, WatchEnd::Deleted);
+        if !joined.cannot_read(id) {
+            joined.hub.end(id, WatchEnd::Deleted);
+        }
     }
+    joined.unread.lock().retain(|_, noted| *noted == reload);
     Ok(())
+}
+
+/// What a document is to the copy; `None` for one that a newer version keeps.
+fn read(named: Named<'_>, value: Option<&[u8]>) -> Result<Option<Mirrored>> {
+    match (named, value) {
+        (Named::Generation(id), None) => Ok(Some(Mirrored::GenerationGone(id))),
+        (Named::Generation(_), Some(value)) => Ok(Document::read(value)?.map(Box::new).map(Mirrored::Generation)),
+        (_, None) => Ok(Some(Mirrored::UploadGone)),
+        (_, Some(value)) => {
+            let upload = serde_json::from_slice(value).map_err(|_| JobsError::Corrupt { what: "upload" })?;
+            Ok(Some(Mirrored::Upload(upload)))
+        }
+    }
 }
 
 /// What the copy is told of a key. What belongs to the nodes themselves is noted where it belongs.
 fn change(joined: &Cluster, key: &str, revision: u64, value: Option<&[u8]>) -> Option<Mirrored> {
-    match (keys::named(key), value) {
-        (Named::Generation(id), None) => {
-            joined.turns.mark(key, revision);
-            Some(Mirrored::GenerationGone(id))
-        }
-        (Named::Generation(id), Some(value)) => match Document::read(value) {
-            Ok(Some(document)) => Some(Mirrored::Generation(Box::new(document))),
-            Ok(None) => {
-                tracing::warn!(%id, "a newer version keeps it; it is left alone here");
-                None
-            }
-            Err(error) => {
-                tracing::error!(%id, %error, "left alone");
-                None
-            }
-        },
-        (Named::Upload, Some(value)) => serde_json::from_slice(value).ok().map(Mirrored::Upload),
-        (Named::Upload, None) => {
-            joined.turns.mark(key, revision);
-            Some(Mirrored::UploadGone)
-        }
-        (Named::Intent, value) => {
-            if value.is_none() {
-                joined.turns.mark(key, revision);
-            }
-            joined.intents.heard(key, value);
-            None
-        }
-        (Named::Node(id), value) => {
-            joined.nodes.heard(id, value);
-            None
-        }
-        (Named::Sweep, Some(_)) => {
-            joined.turns.heard(revision);
-            None
-        }
-        _ => None,
+    match value {
+        None => joined.turns.mark(key, revision),
+        Some(_) => joined.turns.unmark(key),
     }
+    match (keys::named(key), value) {
+        (named @ (Named::Generation(_) | Named::Upload), value) => {
+            let read = read(named, value);
+            match &read {
+                Ok(Some(_)) => _ = joined.unread.lock().remove(key),
+                _ => _ = joined.unread.lock().insert(key.to_owned(), joined.reload.load(Ordering::Relaxed)),
+            }
+            match read {
+                Ok(Some(mirrored)) => return Some(mirrored),
+                Ok(None) => tracing::warn!(key, "a newer version keeps it; it is left alone here"),
+                Err(error) => tracing::error!(key, %error, "left alone"),
+            }
+        }
+        (Named::Intent, value) => joined.intents.heard(key, value),
+        (Named::Node(id), value) => joined.nodes.heard(id, revision, value),
+        (Named::Sweep, Some(_)) => joined.turns.heard(revision),
+        _ => {}
+    }
+    None
 }

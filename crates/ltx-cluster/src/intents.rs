@@ -65,9 +65,10 @@ impl OpenIntents {
         }
     }
 
-    fn abandoned(&self) -> Vec<String> {
+    /// The keys of those that have been open for that long.
+    fn open_for(&self, long: Duration) -> Vec<String> {
         let known = self.0.lock();
-        known.iter().filter(|(_, since)| since.elapsed() > ABANDONED).map(|(key, _)| key.clone()).collect()
+        known.iter().filter(|(_, since)| since.elapsed() >= long).map(|(key, _)| key.clone()).collect()
     }
 }
 
@@ -126,9 +127,17 @@ impl Cluster {
     /// `Unavailable`, `StorageFull`, `Corrupt`.
     pub(crate) fn complete(&self, key: &str, intent: &Intent, revision: u64) -> Result<()> {
         self.store(&intent.documents)?;
-        let complete = Intent { documents: Vec::new(), ..intent.clone() };
-        // Where it fails, whoever comes next finds everything stored and tries again.
-        let _ = self.connection.put(key, complete.written()?, revision);
+        // Without a name of its client's nobody asks for it again.
+        let noted = match intent.documents.first().is_some_and(|document| document.request_id.is_none()) {
+            true => self.connection.delete(key, revision),
+            false => {
+                let complete = Intent { documents: Vec::new(), ..intent.clone() };
+                self.connection.put(key, complete.written()?, revision)
+            }
+        };
+        if let Err(why) = noted {
+            tracing::debug!(key, ?why, "whoever comes next finds everything stored and notes that");
+        }
         Ok(())
     }
 
@@ -141,13 +150,17 @@ impl Cluster {
         })
     }
 
-    /// Completes what a node that died had announced.
-    pub(crate) fn complete_abandoned(&self) -> Result<()> {
-        for key in self.intents.abandoned() {
-            if let Some((intent, revision)) = self.intent(&key)?.filter(|(intent, _)| !intent.is_complete()) {
-                self.complete(&key, &intent, revision)?;
+    /// Completes what a node that died had announced. What cannot be completed is tried again by the next sweep.
+    pub(crate) fn complete_abandoned(&self) {
+        for key in self.intents.open_for(self.turns.after(ABANDONED)) {
+            let open = self.intent(&key).map(|found| found.filter(|(intent, _)| !intent.is_complete()));
+            let done = open.and_then(|open| match open {
+                Some((intent, revision)) => self.complete(&key, &intent, revision),
+                None => Ok(()),
+            });
+            if let Err(error) = done {
+                tracing::warn!(key, %error, "what was announced under it is not stored yet");
             }
         }
-        Ok(())
     }
 }

@@ -62,8 +62,14 @@ pub(crate) fn admission(client: &ClientId) -> String {
     format!("a.{}", digest(&[client.as_str()]))
 }
 
+/// Of a node's card.
 pub(crate) fn node(id: &str) -> String {
-    format!("n.{}", digest(&[id]))
+    card(&digest(&[id]))
+}
+
+/// The same, of the digest that [`Named::Node`] holds.
+pub(crate) fn card(digest: &str) -> String {
+    format!("n.{digest}")
 }
 
 pub(crate) fn named(key: &str) -> Named<'_> {

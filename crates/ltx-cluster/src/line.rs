@@ -157,6 +157,19 @@ impl Waits {
         of_it.filter(long_ago).copied().collect()
     }
 
+    /// What waits without a message has one again: it is not looked at for a while.
+    pub(crate) fn note_found(&self, id: GenerationId) {
+        if let Some(seen) = self.state.lock().seen.get_mut(&id) {
+            seen.since = Instant::now();
+        }
+    }
+
+    /// How many of a lane run.
+    pub(crate) fn running_in(&self, lane: &Lane) -> usize {
+        let state = self.state.lock();
+        state.seen.values().filter(|seen| seen.place.is_none() && seen.lane == *lane).count()
+    }
+
     pub(crate) fn place(&self, client: &ClientId, id: GenerationId, workers: usize) -> Option<Place> {
         let state = self.state.lock();
         state.queue.place(client, id).map(|place| state.among(place, workers))

@@ -18,6 +18,9 @@ const EVERY: Duration = Duration::from_secs(5);
 /// After so long without a card a node is taken for gone.
 const GONE: Duration = Duration::from_secs(20);
 
+/// After so long without a new one a card is removed.
+const FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
+
 /// What a node says of itself.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Card {
@@ -27,11 +30,18 @@ struct Card {
     program: String,
 }
 
+/// A card that has come.
+struct Heard {
+    card: Card,
+    revision: u64,
+    since: Instant,
+}
+
 /// The nodes that have been heard of.
 pub(crate) struct Nodes {
     own: Roles,
     key: String,
-    heard: Mutex<HashMap<String, (Card, Instant)>>,
+    heard: Mutex<HashMap<String, Heard>>,
 }
 
 impl Nodes {
@@ -46,21 +56,28 @@ impl Nodes {
         serde_json::to_vec(&card).map_err(|_| JobsError::Corrupt { what: "node's card" })
     }
 
-    pub(crate) fn heard(&self, id: &str, value: Option<&[u8]>) {
+    pub(crate) fn heard(&self, id: &str, revision: u64, value: Option<&[u8]>) {
         let card = value.and_then(|value| serde_json::from_slice(value).ok());
         let mut heard = self.heard.lock();
         match card {
-            Some(card) => heard.insert(id.to_owned(), (card, Instant::now())),
+            Some(card) => heard.insert(id.to_owned(), Heard { card, revision, since: Instant::now() }),
             None => heard.remove(id),
         };
+    }
+
+    /// The keys of cards that nobody has renewed for a long time, and their revisions.
+    pub(crate) fn forgotten(&self) -> Vec<(String, u64)> {
+        let heard = self.heard.lock();
+        let old = heard.iter().filter(|(_, heard)| heard.since.elapsed() > FORGOTTEN);
+        old.map(|(id, heard)| (keys::card(id), heard.revision)).collect()
     }
 
     /// Nodes that live, and those of them that compute. This one does, whether its card has come back or not.
     pub(crate) fn alive(&self) -> (usize, usize) {
         let heard = self.heard.lock();
         let own = self.key.strip_prefix("n.");
-        let others = heard.iter().filter(|(id, (_, since))| Some(id.as_str()) != own && since.elapsed() < GONE);
-        let others: Vec<_> = others.map(|(_, (card, _))| card.worker).collect();
+        let others = heard.iter().filter(|(id, heard)| Some(id.as_str()) != own && heard.since.elapsed() < GONE);
+        let others: Vec<_> = others.map(|(_, heard)| heard.card.worker).collect();
         let workers = others.iter().filter(|works| **works).count() + usize::from(self.own.worker);
         (others.len() + 1, workers)
     }

@@ -5,9 +5,10 @@
 
 use crate::{Cluster, claims::Standing, documents::Current, intents::Intent, keys};
 use ltx_jobs::{
-    ClientId, Filter, GenerationId, GenerationRecord, JobsError, Page, PageToken, Result, State,
+    ClientId, Failure, FailureCode, Filter, GenerationId, GenerationRecord, JobsError, Page, PageToken, Result, State,
     ports::{CancelledWhen, Changes, Document, Ending, Happening, NewGeneration, Now, Records, Recovered, Shelf},
 };
+use ltx_types::sentence;
 use std::{cell::Cell, sync::atomic::Ordering};
 
 fn record((document, revision): &Current) -> GenerationRecord {
@@ -20,18 +21,17 @@ impl Changes for Cluster {
         let documents: Vec<_> = new.iter().map(|new| Document::queued(new, now)).collect();
         let ids: Vec<_> = documents.iter().map(|document| document.id).collect();
         self.admit(first.client, &ids)?;
-        // One document is there or is not; several, or one under a name of its client's, are announced by one first.
-        if first.request_id.is_none() && documents.len() == 1 {
-            return self.store(&documents);
+        let inserted = self.insert_admitted(first, documents);
+        // Nothing of it is stored, nor ever will be.
+        if let Err(JobsError::AlreadyExists { .. } | JobsError::Fields(_)) = inserted {
+            self.give_back(first.client, &ids);
         }
-        let key = first.request_id.map_or_else(|| keys::several(first.id), |named| keys::request(first.client, named));
-        let intent = Intent::of(first.body_sha256, documents);
-        let revision = self.announce(&key, &intent, first.request_id)?;
-        self.complete(&key, &intent, revision)
+        inserted
     }
 
     fn start(&self, id: GenerationId, now: Now) -> Result<Option<u32>> {
-        let Some(work) = self.claims.with(id, |held| held.work) else { return Ok(None) };
+        let work = self.claims.with(id, |held| (held.standing != Standing::Lost).then_some(held.work)).flatten();
+        let Some(work) = work else { return Ok(None) };
         let is_ours = |document: &Document| {
             document.state == State::Running && document.worker == self.node && document.work == work
         };
@@ -66,6 +66,10 @@ impl Changes for Cluster {
             Err(JobsError::NotFound { .. }) => {
                 self.claims.with(id, |held| held.lose());
                 return Ok(None);
+            }
+            Err(error @ JobsError::Fields(_)) if matches!(ending, Ending::Done(_)) => {
+                let failure = Failure { code: FailureCode::Engine, message: sentence(&error) };
+                return self.settle(id, &Ending::Failed(failure), now);
             }
             changed => changed?,
         };
@@ -111,10 +115,17 @@ impl Changes for Cluster {
         for id in self.waits.run_by(&self.node) {
             let died = |document: &Document| document.state == State::Running && document.worker == self.node;
             let reached = reach(id);
-            let (document, changed) = self.change(id, &|document| match died(document) {
+            let changed = self.change(id, &|document| match died(document) {
                 true => Ok(document.after(Happening::Recover { reached, max_fruitless }, now)?),
                 false => Ok(None),
-            })?;
+            });
+            let (document, changed) = match changed {
+                Ok(changed) => changed,
+                Err(error) => {
+                    tracing::warn!(%id, %error, "it goes on when this node has been silent for long enough");
+                    continue;
+                }
+            };
             match document.state {
                 _ if !changed => {}
                 State::Queued => {
@@ -133,6 +144,18 @@ impl Changes for Cluster {
 }
 
 impl Cluster {
+    /// Stores generations that have their places in the line.
+    fn insert_admitted(&self, first: &NewGeneration<'_>, documents: Vec<Document>) -> Result<()> {
+        // One document is there or is not; several, or one under a name of its client's, are announced by one first.
+        if first.request_id.is_none() && documents.len() == 1 {
+            return self.store(&documents);
+        }
+        let key = first.request_id.map_or_else(|| keys::several(first.id), |named| keys::request(first.client, named));
+        let intent = Intent::of(first.body_sha256, documents);
+        let revision = self.announce(&key, &intent, first.request_id)?;
+        self.complete(&key, &intent, revision)
+    }
+
     /// Takes over a generation whose worker has been silent. Returns its state then; `None` where it is not for this message.
     pub(crate) fn take_over(&self, id: GenerationId, work: u64) -> Result<Option<State>> {
         let reached = ltx_jobs::ports::reach(self, id);
@@ -155,7 +178,11 @@ impl Records for Cluster {
         if current.0.client == *client { Ok(record(&current)) } else { Err(JobsError::NotFound { id }) }
     }
 
+    /// Whoever runs it has lost it where a newer version has changed it.
     fn any_generation(&self, id: GenerationId) -> Result<GenerationRecord> {
+        if self.claims.standing(id) == Some(Standing::Lost) {
+            return Err(JobsError::NotFound { id });
+        }
         self.document(id).map(|current| record(&current))
     }
 

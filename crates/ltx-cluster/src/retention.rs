@@ -2,15 +2,21 @@
 //!
 //! Must not touch what has not ended. One node sweeps at a time: the one that takes the turn at the revision that it saw.
 
-use crate::{Cluster, connection::Kept, error::NotWritten, keys};
+use crate::{
+    Cluster,
+    connection::Kept,
+    error::{NotWritten, unavailable},
+    keys::{self, Named},
+};
 use ltx_jobs::{
     GenerationId, JobsError, Result,
-    ports::{Document, FileOwners, KeptBytes, Mirrored, Now, Retained, SweepTurn, Upkeep},
+    ports::{Document, FileOwners, KeptBytes, Mirrored, Now, Retained, SweepTurn, Upkeep, absence},
 };
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{HashMap, HashSet, VecDeque},
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
@@ -24,18 +30,20 @@ const ORPHANS_EVERY: u64 = 30;
 const MARKS: Duration = Duration::from_secs(24 * 3600);
 
 /// A file that was put within this time may belong to a record that is still to come.
-pub(crate) const YOUNG: Duration = Duration::from_secs(600);
+const YOUNG: Duration = Duration::from_secs(600);
 
 /// Turns, and marks of what was deleted.
 #[derive(Default)]
 pub(crate) struct Turns {
-    /// The revision of the last turn, and when it was heard of.
+    /// The revision of the last turn, and when it was heard of. Revisions of servers that restored a backup begin again lower.
     last: Mutex<Option<(u64, Instant)>>,
     marks: Mutex<HashMap<String, (u64, Instant)>>,
     /// Files, and when they were seen first.
     files: Mutex<HashMap<(&'static str, String), Instant>>,
     /// Generations that this node has just forgotten, with their outputs.
     forgotten: Mutex<VecDeque<GenerationId>>,
+    /// In tests turns follow each other at once, and no file is young.
+    at_once: AtomicBool,
 }
 
 /// A turn, as it is kept.
@@ -54,13 +62,41 @@ struct Clock {
 impl Turns {
     pub(crate) fn heard(&self, revision: u64) {
         let mut last = self.last.lock();
-        if last.is_none_or(|(known, _)| known < revision) {
+        if last.is_none_or(|(known, _)| known != revision) {
             *last = Some((revision, Instant::now()));
         }
     }
 
+    pub(crate) fn follow_at_once(&self) {
+        self.at_once.store(true, Ordering::Relaxed);
+    }
+
+    /// A time after which something may be done, unless that is at once.
+    pub(crate) fn after(&self, time: Duration) -> Duration {
+        if self.at_once.load(Ordering::Relaxed) { Duration::ZERO } else { time }
+    }
+
+    /// How long a file is young.
+    pub(crate) fn young(&self) -> Duration {
+        self.after(YOUNG)
+    }
+
     pub(crate) fn mark(&self, key: &str, revision: u64) {
         self.marks.lock().insert(key.to_owned(), (revision, Instant::now()));
+    }
+
+    /// Something is under the key again.
+    pub(crate) fn unmark(&self, key: &str) {
+        self.marks.lock().remove(key);
+    }
+
+    pub(crate) fn forget_marks(&self) {
+        self.marks.lock().clear();
+    }
+
+    /// Marks that another node, whose turn it was, has removed by now.
+    fn drop_removed_marks(&self) {
+        self.marks.lock().retain(|_, (_, since)| since.elapsed() <= 2 * MARKS);
     }
 
     /// Those of these files of one kind that were there long ago.
@@ -78,7 +114,11 @@ impl Turns {
             })
             .collect();
         known.retain(|(other, _), _| *other != kind);
-        let old = now.iter().filter(|(_, since)| since.elapsed() > YOUNG).map(|((_, file), _)| file.clone()).collect();
+        let old = now
+            .iter()
+            .filter(|(_, since)| since.elapsed() >= self.young())
+            .map(|((_, file), _)| file.clone())
+            .collect();
         known.extend(now);
         old
     }
@@ -97,7 +137,7 @@ impl Turns {
     }
 
     fn is_over(&self) -> bool {
-        self.last.lock().is_none_or(|(_, since)| since.elapsed() >= TURN)
+        self.last.lock().is_none_or(|(_, since)| since.elapsed() >= self.after(TURN))
     }
 
     fn old_marks(&self) -> Vec<(String, u64)> {
@@ -112,33 +152,18 @@ impl Turns {
 impl Retained for Cluster {
     fn expire_outputs(&self, before_age_ms: i64, keep_bytes: u64) -> Result<Vec<GenerationId>> {
         self.catch_up()?;
-        let mut gone = self.mirror.expired_outputs(before_age_ms, keep_bytes)?;
-        let mut failed = Ok(());
-        gone.retain(|id| {
-            let without = |document: &Document| Ok((document.output_bytes > 0).then(|| document.without_outputs()));
-            match self.change(*id, &without) {
-                Err(JobsError::NotFound { .. }) => false,
-                Err(error) => {
-                    failed = Err(error);
-                    false
-                }
-                Ok((_, changed)) => changed,
-            }
-        });
-        failed.map(|()| gone)
+        let without = |document: &Document| Ok((document.output_bytes > 0).then(|| document.without_outputs()));
+        let old = self.mirror.expired_outputs(before_age_ms, keep_bytes)?;
+        self.each_expired(old, |id| self.change(id, &without).map(|(_, changed)| changed))
     }
 
     fn expire_records(&self, before_age_ms: i64) -> Result<Vec<GenerationId>> {
         self.catch_up()?;
-        let gone = self.mirror.expired_records(before_age_ms)?;
-        for id in &gone {
-            match self.document(*id) {
-                Ok((document, revision)) => self.forget(&document, revision)?,
-                Err(JobsError::NotFound { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(gone)
+        let old = self.mirror.expired_records(before_age_ms)?;
+        self.each_expired(old, |id| {
+            let (document, revision) = self.document(id)?;
+            self.forget(&document, revision).map(|()| true)
+        })
     }
 
     fn expire_uploads(&self, before_age_ms: i64, keep_bytes: u64) -> Result<usize> {
@@ -171,6 +196,7 @@ impl Retained for Cluster {
 
 impl Upkeep for Cluster {
     fn sweep_turn(&self) -> Result<SweepTurn> {
+        self.turns.drop_removed_marks();
         if !self.turns.is_over() {
             return Ok(SweepTurn::NotNow);
         }
@@ -185,7 +211,8 @@ impl Upkeep for Cluster {
             Err(NotWritten::Changed) => return Ok(SweepTurn::NotNow),
             Err(why) => return Err(why.into()),
         }
-        self.complete_abandoned()?;
+        self.complete_abandoned();
+        self.remove_cards();
         self.purge_marks();
         Ok(if turn.number.is_multiple_of(ORPHANS_EVERY) { SweepTurn::ExpiredAndOrphans } else { SweepTurn::Expired })
     }
@@ -212,12 +239,9 @@ impl Upkeep for Cluster {
     }
 }
 
-/// Time in which no node ran counts at most this much.
-const LONGEST_ABSENCE_MS: i64 = 24 * 3600 * 1000;
-
 /// The service's time at a moment of the servers' clock: what was told last, and what has passed since. 0 for a service that begins.
 pub(crate) fn age_at(kept: Option<Kept>, at_ms: i64) -> i64 {
-    let since = kept.as_ref().map_or(0, |kept| at_ms.saturating_sub(kept.at_ms).clamp(0, LONGEST_ABSENCE_MS));
+    let since = kept.as_ref().map_or(0, |kept| absence(kept.at_ms, at_ms));
     kept_age(kept).saturating_add(since)
 }
 
@@ -228,6 +252,27 @@ fn kept_age(kept: Option<Kept>) -> i64 {
 }
 
 impl Cluster {
+    /// Does something with everything that has been kept long enough; returns those with which it was done. What cannot be read, or
+    /// fails, keeps nothing from the others.
+    fn each_expired(
+        &self,
+        old: Vec<GenerationId>,
+        act: impl Fn(GenerationId) -> Result<bool>,
+    ) -> Result<Vec<GenerationId>> {
+        let mut gone = Vec::new();
+        for id in old.into_iter().filter(|id| !self.cannot_read(*id)) {
+            match act(id) {
+                Ok(true) => gone.push(id),
+                Ok(false) | Err(JobsError::NotFound { .. }) => {}
+                // The servers are away, for all of them.
+                Err(error @ JobsError::Unavailable { .. }) if gone.is_empty() => return Err(error),
+                Err(JobsError::Unavailable { .. }) => break,
+                Err(error) => tracing::warn!(%id, %error, "it is kept longer"),
+            }
+        }
+        Ok(gone)
+    }
+
     /// Forgets a generation, if its document still has that revision.
     pub(crate) fn forget(&self, document: &Document, revision: u64) -> Result<()> {
         let id = document.id;
@@ -242,29 +287,55 @@ impl Cluster {
             },
             Err(why) => return Err(why.into()),
         }
-        (1..=document.attempts).try_for_each(|attempt| self.remove_outputs_of(id, attempt))?;
-        self.turns.forgets(id);
+        // What nobody would find again goes first; outputs without a record are found by a later sweep.
+        self.purge_events(id);
         if let Some(request_id) = &document.request_id {
             let key = keys::request(&document.client, request_id);
-            if let Some((_, revision)) = self.intent(&key)?.filter(|(intent, _)| intent.first() == Some(id)) {
-                // Whoever finds it finds its generation gone.
-                let _ = self.connection.delete(&key, revision);
+            match self.intent(&key) {
+                Ok(Some((intent, revision))) if intent.first() == Some(id) => {
+                    // Whoever finds it finds its generation gone.
+                    let _ = self.connection.delete(&key, revision);
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%id, %error, "its request id stays"),
             }
         }
-        let (events, subject) = (self.connection.events.clone(), self.connection.names.event(id));
-        let purged = self.connection.wait(async move { events.purge().filter(subject).await.map(drop) })?;
-        if let Err(error) = purged {
-            tracing::debug!(%id, %error, "its events stay");
-        }
+        (1..=document.attempts).try_for_each(|attempt| self.remove_outputs_of(id, attempt))?;
+        self.turns.forgets(id);
         Ok(())
     }
 
+    fn purge_events(&self, id: GenerationId) {
+        let (events, subject) = (self.connection.events.clone(), self.connection.names.event(id));
+        let purge = async move { events.purge().filter(subject).await.map(drop).map_err(unavailable) };
+        if let Err(error) = self.connection.wait(purge).flatten() {
+            tracing::debug!(%id, %error, "its events stay until its mark goes");
+        }
+    }
+
+    /// Removes the cards of nodes that have long been gone.
+    fn remove_cards(&self) {
+        for (key, revision) in self.nodes.forgotten() {
+            match self.connection.delete(&key, revision) {
+                // It is back.
+                Ok(_) | Err(NotWritten::Changed) => {}
+                Err(why) => tracing::debug!(key, ?why, "a node's card stays"),
+            }
+        }
+    }
+
+    /// Removes marks that every node has seen, and events of generations whose forgetting was cut short.
     fn purge_marks(&self) {
         for (key, revision) in self.turns.old_marks() {
+            if let Named::Generation(id) = keys::named(&key) {
+                self.purge_events(id);
+            }
             let (records, subject) = (self.connection.records.clone(), self.connection.names.record(&key));
             // Only what is older than anything that came under the key since.
-            let purge = async move { records.purge().sequence(revision + 1).filter(subject).await.map(drop) };
-            if let Ok(Err(error)) = self.connection.wait(purge) {
+            let purge = async move {
+                records.purge().sequence(revision + 1).filter(subject).await.map(drop).map_err(unavailable)
+            };
+            if let Err(error) = self.connection.wait(purge).flatten() {
                 tracing::debug!(key, %error, "a mark stays");
             }
         }

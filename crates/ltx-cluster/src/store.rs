@@ -7,8 +7,10 @@ use crate::{
     claims::{Claims, Standing},
     connection::{Connection, PATIENCE},
     error::unavailable,
+    events::Bookmarks,
     follow::Position,
     intents::OpenIntents,
+    keys,
     line::Waits,
     nodes::Nodes,
     retention::Turns,
@@ -55,6 +57,9 @@ pub struct Cluster {
     pub(crate) nodes: Nodes,
     pub(crate) intents: OpenIntents,
     pub(crate) turns: Turns,
+    /// Keys of generations and uploads that this version cannot read, and the reload in which that was seen. The copy does not have
+    /// them, so no file may be judged by it to belong to nobody.
+    pub(crate) unread: Mutex<HashMap<String, i64>>,
     pub(crate) position: Position,
     /// The current reload of the copy.
     pub(crate) reload: AtomicI64,
@@ -62,6 +67,8 @@ pub struct Cluster {
     pub(crate) intake: Mutex<()>,
     /// The newest event of a generation that is known to be in the log.
     pub(crate) logged: Mutex<HashMap<GenerationId, u64>>,
+    /// Where in the log events were found.
+    pub(crate) bookmarks: Bookmarks,
     /// The folder that this node holds; outputs are written there before they are put where every node finds them.
     pub(crate) folder: DataFolder,
     /// Where files that were fetched lie while they are open.
@@ -89,6 +96,23 @@ impl Cluster {
                 async move { acker.ack_with(async_nats::jetstream::AckKind::Nak(None)).await.unwrap_or_default() };
             let _ = self.connection.wait(silence);
         }
+    }
+
+    /// This node sweeps whenever it is asked, and a file may be removed as soon as it was put. For tests.
+    #[doc(hidden)]
+    pub fn sweep_at_once(&self) {
+        self.turns.follow_at_once();
+    }
+
+    /// Whether this version cannot read a generation.
+    pub(crate) fn cannot_read(&self, id: GenerationId) -> bool {
+        self.unread.lock().contains_key(&keys::generation(id))
+    }
+
+    /// Forgets what is known of the log: servers that restored a backup have another one.
+    pub(crate) fn forget_log(&self) {
+        self.logged.lock().clear();
+        self.bookmarks.clear();
     }
 
     /// Whether this node computes.
@@ -187,9 +211,7 @@ impl Cluster {
     }
 
     pub(crate) fn now(&self) -> Now {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let wall_ms = since.map_or(0, |since| since.as_millis() as i64);
-        Now { wall_ms, age_ms: self.age_ms() }
+        Now::at(self.age_ms())
     }
 }
 

@@ -32,10 +32,21 @@ const LOOK: Duration = Duration::from_millis(500);
 /// What has waited for so long, and of which the queue knows nothing, is brought there again.
 const LOST: Duration = Duration::from_secs(5);
 
+/// After so long nothing is known any more of a message that was left to other nodes.
+const FORGOTTEN: Duration = Duration::from_secs(60);
+
 /// The line of a service, for one of its nodes.
 pub(crate) struct ClusterLine {
     cluster: Arc<Cluster>,
     consumers: Mutex<HashMap<Lane, PullConsumer>>,
+    /// Messages, by their places in their stream, that were left to other nodes.
+    left: Mutex<HashMap<u64, Left>>,
+}
+
+/// A message that was left to other nodes: this one cannot judge it.
+struct Left {
+    lane: Lane,
+    since: Instant,
 }
 
 /// A message that has come.
@@ -62,7 +73,7 @@ impl Cluster {
 
 impl ClusterLine {
     pub(crate) fn of(cluster: &Arc<Cluster>) -> Self {
-        Self { cluster: Arc::clone(cluster), consumers: Mutex::default() }
+        Self { cluster: Arc::clone(cluster), consumers: Mutex::default(), left: Mutex::default() }
     }
 
     /// The consumer of a lane, made where it is missing.
@@ -112,8 +123,8 @@ impl ClusterLine {
         })
     }
 
-    /// Looks at what a message is about. Takes it where there is something to do.
-    fn take(&self, Come { id, work, acker }: Come) -> ltx_jobs::Result<Option<Claim>> {
+    /// Looks at what a message of a lane is about. Takes it where there is something to do.
+    fn take(&self, lane: &Lane, Come { id, work, acker }: Come) -> ltx_jobs::Result<Option<Claim>> {
         let cluster = &self.cluster;
         let looked = cluster.document(id).and_then(|(document, _)| match document.state {
             State::Running if document.work == work => {
@@ -133,10 +144,17 @@ impl ClusterLine {
             }
             Ok(None) | Err(JobsError::NotFound { .. }) => true,
             Err(error) => {
-                // A newer version's, or the servers are away: it comes again.
-                let later =
-                    async move { acker.ack_with(AckKind::Nak(Some(LOST))).await.map_err(|why| why.to_string()) };
-                let _ = cluster.connection.wait(later);
+                let answer = match error {
+                    // Nobody can do anything with it.
+                    JobsError::Corrupt { .. } => AckKind::Term,
+                    // A newer version's, or the servers are away: it comes again.
+                    _ => {
+                        self.left.lock().insert(work, Left { lane: lane.clone(), since: Instant::now() });
+                        AckKind::Nak(Some(LOST))
+                    }
+                };
+                let answered = async move { acker.ack_with(answer).await.map_err(|why| why.to_string()) };
+                let _ = cluster.connection.wait(answered);
                 return Err(error);
             }
         };
@@ -151,43 +169,79 @@ impl ClusterLine {
         Ok(Some(claim))
     }
 
-    /// Brings what waits in a lane to its queue again, if the queue knows nothing of it.
-    fn find_lost(&self, lane: &Lane) -> ltx_jobs::Result<()> {
-        let lost = self.cluster.waits.waiting_since(lane, LOST);
-        if lost.is_empty() {
-            return Ok(());
+    /// How many messages of a lane, that were given out, are neither of what runs nor left to other nodes.
+    fn under_way(&self, lane: &Lane, given_out: usize) -> usize {
+        let mut left = self.left.lock();
+        left.retain(|_, left| left.since.elapsed() < FORGOTTEN);
+        let left = left.values().filter(|left| left.lane == *lane).count();
+        given_out.saturating_sub(self.cluster.waits.running_in(lane) + left)
+    }
+
+    /// Brings what waits in a lane that offers nothing to its queue again, if the queue knows nothing of it. Whether it brought
+    /// any.
+    fn find_lost(&self, lane: &Lane) -> ltx_jobs::Result<bool> {
+        let cluster = &self.cluster;
+        if cluster.waits.waiting_since(lane, LOST).is_empty() {
+            return Ok(false);
         }
         let mut consumer = self.consumer(lane)?;
         let known = async move {
-            let info = consumer.info().await.map_err(|error| error.to_string())?;
-            Ok::<_, String>(info.num_pending + info.num_ack_pending as u64)
+            let info = consumer.info().await.map_err(crate::error::unavailable)?;
+            Ok::<_, JobsError>((info.num_pending, info.num_ack_pending))
         };
-        if self.cluster.connection.wait(known)?.map_err(crate::error::unavailable)? > 0 {
-            return Ok(());
+        let (pending, given_out) = cluster.connection.wait(known)??;
+        // What has ended by then is not taken for lost.
+        cluster.catch_up()?;
+        let lost = cluster.waits.waiting_since(lane, LOST);
+        if pending > 0 || lost.is_empty() || self.under_way(lane, given_out) > 0 {
+            return Ok(false);
         }
+        let mut found = false;
         for id in lost {
-            let (document, _) = self.cluster.document(id)?;
-            if document.state == State::Queued {
-                tracing::warn!(%id, "it waited without a message; it has one again");
-                self.cluster.enqueue(&document, true);
+            match cluster.document(id) {
+                Ok((document, _)) if document.state == State::Queued => {
+                    tracing::warn!(%id, "it waited without a message; it has one again");
+                    cluster.enqueue(&document, true);
+                    found = true;
+                }
+                Ok(_) => {}
+                Err(error) => tracing::debug!(%id, %error, "it cannot be judged here"),
             }
+            cluster.waits.note_found(id);
         }
-        Ok(())
+        Ok(found)
     }
 
-    /// One look at everything that may have work.
+    /// The next generation of a lane that this node can work on. What it cannot judge keeps it from no other.
+    fn next(&self, lane: &Lane) -> ltx_jobs::Result<Option<Claim>> {
+        let mut failed = Ok(None);
+        loop {
+            while let Some(come) = self.fetch(lane)? {
+                match self.take(lane, come) {
+                    Ok(Some(claim)) => return Ok(Some(claim)),
+                    Ok(None) => {}
+                    Err(error) => failed = Err(error),
+                }
+            }
+            if !self.find_lost(lane)? {
+                return failed;
+            }
+        }
+    }
+
+    /// One look at everything that may have work. A lane that fails keeps it from no other.
     fn look(&self) -> ltx_jobs::Result<Option<Claim>> {
         // A little more than the servers wait, so that they give it out again.
         let silent = self.cluster.config.silent + Duration::from_millis(200);
-        let lanes = self.cluster.waits.lanes(&self.cluster.models, silent);
-        for lane in &lanes {
-            while let Some(come) = self.fetch(lane)? {
-                if let Some(claim) = self.take(come)? {
-                    return Ok(Some(claim));
-                }
+        let mut failed = Ok(None);
+        for lane in self.cluster.waits.lanes(&self.cluster.models, silent) {
+            match self.next(&lane) {
+                Ok(None) => {}
+                Ok(Some(claim)) => return Ok(Some(claim)),
+                Err(error) => failed = Err(error),
             }
         }
-        lanes.iter().try_for_each(|lane| self.find_lost(lane)).map(|()| None)
+        failed
     }
 }
 
@@ -217,7 +271,8 @@ impl Line for ClusterLine {
     }
 
     fn extend(&self, id: GenerationId, _seconds_left: Option<f64>) {
-        if let Some(acker) = self.cluster.claims.with(id, |held| held.acker()) {
+        let acker = self.cluster.claims.with(id, |held| (held.standing != Standing::Lost).then(|| held.acker()));
+        if let Some(acker) = acker.flatten() {
             // The heart says so as well.
             self.cluster.connection.spawn(async move { acker.ack_with(AckKind::Progress).await.unwrap_or_default() });
         }

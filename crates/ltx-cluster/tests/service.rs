@@ -9,9 +9,9 @@ use common::{
     undisturbed,
 };
 use ltx_cluster::ClusterError;
-use ltx_jobs::{EventKind, Filter, GivenImage, Jobs, JobsError, OutputKind, State, Watched};
+use ltx_jobs::{EventKind, Filter, GivenImage, Jobs, JobsError, OutputKind, State, Watched, ports::Blobs};
 use ltx_testkit::fake::{FakeOptions, Gate, picture};
-use ltx_types::Stage;
+use ltx_types::{ImageSource, Stage};
 use std::{
     io::Read,
     sync::atomic::{AtomicUsize, Ordering},
@@ -133,6 +133,86 @@ fn bounds_and_rates_of_a_client_hold_over_all_faces() {
 }
 
 #[test]
+fn places_that_a_second_node_was_given_for_the_same_request_are_free_again() {
+    let (nats, root) = (Nats::start(), tempfile::tempdir().unwrap());
+    let plan = Plan { queued_per_client: 8, ..Plan::of(FACE) };
+    let faces = ["one", "two"].map(|name| node(&nats.address, root.path(), name, &plan));
+    for name in ["r", "s", "t"] {
+        thread::scope(|scope| {
+            for face in &faces {
+                let given = submission(draft("a lake", 1), Some(name));
+                scope.spawn(|| face.jobs.submit(&client("a"), given).unwrap());
+            }
+        });
+    }
+    // Three wait: there is room for five more, and for none beyond.
+    for seed in 0..5 {
+        submit(&faces[0].jobs, "a", seed);
+    }
+    let refused = faces[1].jobs.submit(&client("a"), submission(draft("a lake", 9), None));
+    assert!(matches!(refused, Err(JobsError::QueueFull { limit: 8, of_client: true })));
+}
+
+#[test]
+fn a_request_whose_record_the_servers_do_not_take_is_refused_for_good() {
+    let (nats, root) = (Nats::with("max_payload: 32768"), tempfile::tempdir().unwrap());
+    let plan = Plan { queued_per_client: 60, ..Plan::of(FACE) };
+    let face = node(&nats.address, root.path(), "face", &plan);
+    let mut many = submission(draft("a lake", 0), None);
+    many.further = (1..60).map(ltx_types::Seed).collect();
+    let refused = face.jobs.submit(&client("a"), many).unwrap_err();
+    assert!(matches!(&refused, JobsError::Fields(_)) && refused.to_string().starts_with("request: "), "{refused}");
+    let ids: Vec<_> = (0..60).map(|seed| submit(&face.jobs, "a", seed)).collect();
+    let _worker = node(&nats.address, root.path(), "worker", &Plan::of(WORKER));
+    assert_eq!(ended(&face.jobs, "a", ids[0]).state, State::Done, "files come in pieces that the servers take");
+}
+
+#[test]
+fn an_image_is_missing_only_where_the_servers_say_so() {
+    let (mut nats, root) = (Nats::start(), tempfile::tempdir().unwrap());
+    let face = node(&nats.address, root.path(), "face", &Plan::of(FACE));
+    let upload = face.jobs.upload(&client("a"), picture()).unwrap();
+    let image = face.jobs.uploaded(&client("a"), upload).unwrap();
+    assert_eq!(image, ImageSource::Bytes(picture()));
+    assert!(matches!(face.cluster.image("none").unwrap(), ImageSource::Path(_)), "opened, it is not there");
+    nats.kill();
+    eventually("the face sees that", || !face.cluster.status().connected);
+    assert!(matches!(face.cluster.image("none"), Err(JobsError::Unavailable { .. })));
+    assert!(matches!(face.cluster.has("none", 1), Err(JobsError::Unavailable { .. })));
+}
+
+#[test]
+fn servers_that_restored_a_backup_are_followed() {
+    let (mut nats, root) = (Nats::start(), tempfile::tempdir().unwrap());
+    let face = node(&nats.address, root.path(), "face", &Plan::of(FACE));
+    let kept = submit(&face.jobs, "a", 1);
+    nats.kill();
+    nats.back_up();
+    nats.restart();
+    let again = |what: &str, done: &dyn Fn() -> bool| eventually(what, done);
+    let lost = std::cell::Cell::new(None);
+    again("something is submitted that the backup lacks", &|| {
+        let submitted = face.jobs.submit(&client("a"), submission(draft("a sea", 2), None));
+        lost.set(submitted.ok().map(|submitted| submitted.record.id));
+        lost.get().is_some()
+    });
+    // What the backup has is changed as well, so that its revision in the copy is newer than the one that comes.
+    again("it is cancelled", &|| face.jobs.cancel(&client("a"), kept).is_ok());
+    nats.kill();
+    nats.restore();
+    nats.restart();
+    let listed = || {
+        let page = face.jobs.list(&client("a"), &Filter::default(), 9, None);
+        page.map(|page| page.records.iter().map(|record| (record.id, record.state)).collect::<Vec<_>>())
+    };
+    again("what the backup has is there, as it has it", &|| listed().is_ok_and(|all| all == [(kept, State::Queued)]));
+    let gone = face.jobs.get(&client("a"), lost.get().unwrap());
+    assert!(matches!(gone, Err(JobsError::NotFound { .. })));
+    let new = submit(&face.jobs, "a", 3);
+    assert_eq!(listed().unwrap().iter().map(|(id, _)| *id).collect::<Vec<_>>(), [new, kept]);
+}
+
+#[test]
 fn a_client_with_many_does_not_delay_one_with_few_by_more_than_one() {
     let (nats, root) = (Nats::start(), tempfile::tempdir().unwrap());
     let face = node(&nats.address, root.path(), "face", &Plan::of(FACE));
@@ -216,37 +296,6 @@ fn what_a_silent_worker_had_goes_on_elsewhere_and_its_own_result_counts_nothing(
     assert_eq!(frames_of(&done), undisturbed([3])[0].1);
     assert_eq!((done.attempts, done.outcome.unwrap().resumed), (2, true));
     assert!(face.jobs.open_output(&client("a"), id, OutputKind::Video).is_ok());
-}
-
-#[test]
-fn what_a_newer_version_keeps_is_left_alone() {
-    let (nats, root) = (Nats::start(), tempfile::tempdir().unwrap());
-    let face = node(&nats.address, root.path(), "face", &Plan::of(FACE));
-    let id = submit(&face.jobs, "a", 3);
-    let subject = format!("$KV.ltxd.g.{id}");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let newer = runtime.block_on(async {
-        let jetstream = async_nats::jetstream::new(async_nats::connect(&nats.address).await.unwrap());
-        let stream = jetstream.get_stream("KV_ltxd").await.unwrap();
-        let kept = stream.get_last_raw_message_by_subject(&subject).await.unwrap();
-        let mut document: serde_json::Value = serde_json::from_slice(&kept.payload).unwrap();
-        document["version"] = 99.into();
-        jetstream.publish(subject.clone(), document.to_string().into()).await.unwrap().await.unwrap();
-        document
-    });
-    let worker = node(&nats.address, root.path(), "worker", &Plan::of(WORKER));
-    let other = submit(&face.jobs, "a", 4);
-    ended(&face.jobs, "a", other);
-    for refused in [face.jobs.get(&client("a"), id).map(drop), face.jobs.cancel(&client("a"), id).map(drop)] {
-        assert!(matches!(refused, Err(JobsError::Unavailable { .. })), "{refused:?}");
-    }
-    eventually("the worker has nothing to do", || worker.jobs.status().unwrap().running.is_none());
-    let kept = runtime.block_on(async {
-        let jetstream = async_nats::jetstream::new(async_nats::connect(&nats.address).await.unwrap());
-        let stream = jetstream.get_stream("KV_ltxd").await.unwrap();
-        stream.get_last_raw_message_by_subject(&subject).await.unwrap().payload
-    });
-    assert_eq!(serde_json::from_slice::<serde_json::Value>(&kept).unwrap(), newer);
 }
 
 #[test]

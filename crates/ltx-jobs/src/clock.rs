@@ -10,11 +10,11 @@ fn wall_ms() -> i64 {
     since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// Time the node was off counts at most this much, whatever the clock says.
+/// Time in which nothing ran counts at most this much, whatever the clock says.
 const LONGEST_ABSENCE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Milliseconds that the node was off, by what the wall's clock said last and what it says now.
-fn absence(stored_ms: i64, wall_ms: i64) -> i64 {
+/// Milliseconds in which nothing ran, by what a clock said last and what it says now.
+pub fn absence(stored_ms: i64, wall_ms: i64) -> i64 {
     wall_ms.saturating_sub(stored_ms).clamp(0, LONGEST_ABSENCE.as_millis() as i64)
 }
 
@@ -25,6 +25,13 @@ pub struct Now {
     pub wall_ms: i64,
     /// Milliseconds of the node's own time, for ages.
     pub age_ms: i64,
+}
+
+impl Now {
+    /// This moment by the wall's clock, which the node's own says to be at that age.
+    pub fn at(age_ms: i64) -> Self {
+        Self { wall_ms: wall_ms(), age_ms }
+    }
 }
 
 /// A clock that only goes forward, at one second a second, from start to start.
@@ -44,8 +51,7 @@ impl NodeClock {
 
     /// This moment.
     pub(crate) fn now(&self) -> Now {
-        let age_ms = self.began_ms.saturating_add(self.opened.elapsed().as_millis() as i64);
-        Now { wall_ms: wall_ms(), age_ms }
+        Now::at(self.began_ms.saturating_add(self.opened.elapsed().as_millis() as i64))
     }
 }
 

@@ -28,14 +28,6 @@ pub struct DocumentImage {
     pub bytes: u64,
 }
 
-/// An event of a document's last change.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Told {
-    number: u64,
-    at_ms: i64,
-    event: EventKind,
-}
-
 /// A generation, with all that is known of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Document {
@@ -66,7 +58,7 @@ pub struct Document {
     fruitless: u32,
     /// The number of its newest event.
     pub events: u64,
-    told: Vec<Told>,
+    told: Vec<Event>,
     created_ms: i64,
     started_ms: Option<i64>,
     ended_ms: Option<i64>,
@@ -179,14 +171,14 @@ impl Document {
         told
     }
 
-    /// The document without its outputs and images.
+    /// The document without its outputs and images. Nothing is told of it: its last event is in the log.
     pub fn without_outputs(&self) -> Self {
-        Self { output_bytes: 0, images: Vec::new(), ..self.clone() }
+        Self { output_bytes: 0, images: Vec::new(), told: Vec::new(), ..self.clone() }
     }
 
     /// The events of its last change.
     pub fn news(&self) -> impl Iterator<Item = Event> {
-        self.told.iter().map(|told| Event { number: told.number, at_ms: told.at_ms, kind: told.event.clone() })
+        self.told.iter().cloned()
     }
 
     /// What came of it.
@@ -226,9 +218,9 @@ impl Document {
         }
     }
 
-    fn tell(&mut self, event: EventKind, now: Now) {
+    fn tell(&mut self, kind: EventKind, now: Now) {
         self.events += 1;
-        self.told.push(Told { number: self.events, at_ms: now.wall_ms, event });
+        self.told.push(Event { number: self.events, at_ms: now.wall_ms, kind });
     }
 
     fn apply(&mut self, effect: Effect<'_>, now: Now) {
@@ -369,6 +361,8 @@ mod tests {
         let failure = Failure { code: FailureCode::Engine, message: "x".into() };
         let failed = running.after(Happening::Settle(&Ending::Failed(failure)), NOW).unwrap().unwrap();
         assert_eq!((failed.images.len(), failed.ended_age_ms), (0, Some(1)));
+        let expired = failed.without_outputs();
+        assert_eq!((numbers(&failed), numbers(&expired), expired.events), (vec![3], vec![], 3), "told once");
     }
 
     #[test]

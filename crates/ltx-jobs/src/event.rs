@@ -7,13 +7,14 @@ use ltx_types::Stage;
 use serde::{Deserialize, Serialize};
 
 /// One event. Numbers begin at 1 for every generation and have no gaps.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// Its place among the generation's events.
     pub number: u64,
     /// When, in milliseconds since 1970 by the node's clock. For people; order is by number.
     pub at_ms: i64,
     /// What happened.
+    #[serde(rename = "event")]
     pub kind: EventKind,
 }
 

@@ -177,8 +177,8 @@ impl Blobs for DataFolder {
         self.shelf(shelf).join(if shelf == Shelf::Images && !is_digest { "-" } else { name })
     }
 
-    fn image(&self, sha256: &str) -> ImageSource {
-        ImageSource::Path(self.path_of(Shelf::Images, sha256))
+    fn image(&self, sha256: &str) -> Result<ImageSource> {
+        Ok(ImageSource::Path(self.path_of(Shelf::Images, sha256)))
     }
 
     fn begin_outputs(&self, id: GenerationId) -> Result<PathBuf> {

@@ -45,9 +45,9 @@ impl<'a> Image<'a> {
     /// Writes it, unless it is there.
     ///
     /// # Errors
-    /// `File`, `StorageFull`.
+    /// `File`, `StorageFull`, `Unavailable`.
     pub(crate) fn keep(&self, blobs: &dyn Blobs) -> Result<()> {
-        if blobs.has(&self.sha256, self.len()) {
+        if blobs.has(&self.sha256, self.len())? {
             return Ok(());
         }
         let kept = blobs.put_whole(Shelf::Images, &self.sha256, &[&self.bytes]);
@@ -75,11 +75,14 @@ pub(crate) fn by_digest(draft: &GenerationDraft, images: &[Image<'_>]) -> Genera
 }
 
 /// The draft with every image where it can be opened, as it is run.
-pub(crate) fn by_path(mut draft: GenerationDraft, blobs: &dyn Blobs) -> GenerationDraft {
+///
+/// # Errors
+/// `Unavailable`.
+pub(crate) fn by_path(mut draft: GenerationDraft, blobs: &dyn Blobs) -> Result<GenerationDraft> {
     for condition in &mut draft.images {
         if let ImageSource::Path(digest) = &condition.source {
-            condition.source = blobs.image(&digest.to_string_lossy());
+            condition.source = blobs.image(&digest.to_string_lossy())?;
         }
     }
-    draft
+    Ok(draft)
 }

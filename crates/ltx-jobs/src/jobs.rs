@@ -298,7 +298,7 @@ impl Jobs {
     /// `UploadNotFound`, `Database`.
     pub fn uploaded(&self, client: &ClientId, id: UploadId) -> Result<ImageSource> {
         let sha256 = self.core().store.upload(client, id)?;
-        Ok(self.core().blobs.image(&sha256))
+        self.core().blobs.image(&sha256)
     }
 
     /// Removes what has been kept long enough. To be called now and then (every minute, say). Waits for the disk.

@@ -206,7 +206,8 @@ impl Attempt<'_> {
     /// The stored request is plain data; only the policy makes it evidence again.
     fn readmitted(&self) -> Result<Admitted<Generation>, Failure> {
         let StoredRequest { ask, model, draft } = self.record.request.clone();
-        let stored = StoredRequest { ask, model, draft: by_path(draft, &*self.core.blobs) };
+        let draft = by_path(draft, &*self.core.blobs).map_err(|error| Failure::new(FailureCode::Engine, &error))?;
+        let stored = StoredRequest { ask, model, draft };
         let admitted = readmit(stored, &self.core.policy.for_stored());
         let admitted = admitted.map_err(|refusal| Failure::new(FailureCode::Refused, &refusal))?;
         let rules = self.core.rules(&self.record.model);

@@ -245,7 +245,7 @@ impl Jobs {
         check_length(bytes.len() as u64, core.config.limits.image_bytes.get())?;
         let sha256 = format!("{:x}", Sha256::digest(&bytes));
         // One that is gone from the folder is put there again.
-        let is_there = core.blobs.has(&sha256, bytes.len() as u64);
+        let is_there = core.blobs.has(&sha256, bytes.len() as u64)?;
         if is_there && let Some(id) = core.store.renew_upload(client, &sha256, core.now())? {
             return Ok(id);
         }

@@ -4,7 +4,7 @@
 //! which the next start removes.
 
 use crate::{
-    GenerationId, Result, TensorCache, WatchEnd,
+    GenerationId, JobsError, Result, TensorCache, WatchEnd,
     core::Core,
     ports::{Blobs, FileOwners, Shelf, Store, SweepTurn},
 };
@@ -38,26 +38,32 @@ pub(crate) fn sweep(core: &Core) -> Result<Swept> {
     let outputs = core.store.expire_outputs(before(keep.outputs_for), keep.outputs_bytes.get())?;
     let records = core.store.expire_records(before(keep.records_for))?;
     let uploads = core.store.expire_uploads(before(keep.uploads_for), keep.uploads_bytes.get())?;
-    for id in outputs.iter().chain(&records) {
-        core.blobs.delete_of(Shelf::Outputs, *id)?;
-    }
+    let removed = each(outputs.iter().chain(&records), |id| core.blobs.delete_of(Shelf::Outputs, *id));
     for id in &records {
         core.events.watchers().end(*id, WatchEnd::Deleted);
     }
-    match turn {
-        SweepTurn::ExpiredAndOrphans => remove_orphans(&*core.blobs, &*core.store)?,
-        _ => sweep_images(core)?,
-    }
+    let others = match turn {
+        SweepTurn::ExpiredAndOrphans => remove_orphans(&*core.blobs, &*core.store),
+        _ => sweep_images(core),
+    };
     remove_unused(&core.cache, &*core.store)?;
     core.cache.expire();
     core.store.store_clock(now)?;
+    removed.and(others)?;
     Ok(Swept { outputs: outputs.len(), uploads, records: records.len() })
 }
 
-/// Removes image files that nothing needs. No file is made meanwhile whose row is still to come.
+/// How many images are removed before requests that bring some go on.
+const AT_ONCE: usize = 16;
+
+/// Removes image files that nothing needs. No file is made while some are looked at whose row is still to come.
 fn sweep_images(core: &Core) -> Result<()> {
-    let _alone = core.files.write();
-    remove_others(&*core.blobs, Shelf::Images, &needed_images(&*core.store)?)
+    let others = others(&*core.blobs, Shelf::Images, &needed_images(&*core.store)?)?;
+    each(others.chunks(AT_ONCE), |some| {
+        let _alone = core.files.write();
+        let needed = needed_images(&*core.store)?;
+        each(some.iter().filter(|name| !needed.contains(*name)), |name| core.blobs.delete(Shelf::Images, name))
+    })
 }
 
 /// Removes whatever has no row; before anything runs.
@@ -85,7 +91,23 @@ fn needed_images(store: &dyn Store) -> Result<HashSet<OsString>> {
     Ok(store.needed_images()?.into_iter().map(OsString::from).collect())
 }
 
+/// What is on a shelf beside what is kept.
+fn others(blobs: &dyn Blobs, shelf: Shelf, kept: &HashSet<OsString>) -> Result<Vec<OsString>> {
+    Ok(blobs.list(shelf)?.into_iter().filter(|name| !kept.contains(name)).collect())
+}
+
 fn remove_others(blobs: &dyn Blobs, shelf: Shelf, kept: &HashSet<OsString>) -> Result<()> {
-    let others = blobs.list(shelf)?.into_iter().filter(|name| !kept.contains(name));
-    others.into_iter().try_for_each(|name| blobs.delete(shelf, &name))
+    each(others(blobs, shelf, kept)?, |name| blobs.delete(shelf, &name))
+}
+
+/// Does something with each. One with which it fails keeps it from no other, unless the store is away: the first failure comes last.
+fn each<T>(all: impl IntoIterator<Item = T>, act: impl Fn(T) -> Result<()>) -> Result<()> {
+    let mut failed = Ok(());
+    for one in all {
+        match act(one) {
+            Err(error @ JobsError::Unavailable { .. }) => return Err(error),
+            done => failed = failed.and(done),
+        }
+    }
+    failed
 }

@@ -3,6 +3,8 @@
 //! Must not know what is tested with them.
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each test file uses a part")]
 
+use async_nats::jetstream;
+use futures_util::TryStreamExt;
 use ltx_cluster::{Cluster, ClusterError, Joining, Role, Settings, join};
 use ltx_jobs::{DataFolder, Disk, GenerationId, Jobs, JobsError, Surroundings};
 pub use ltx_testkit::fake::{LONG, client, draft, ended, frames_of, submission, submit_draft};
@@ -12,6 +14,7 @@ use ltx_testkit::{
 };
 use ltx_types::settings::Bounded;
 use serde::Deserialize;
+use serde_json::Value;
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -35,7 +38,13 @@ struct Ports {
 
 impl Nats {
     pub fn start() -> Self {
+        Self::with("")
+    }
+
+    /// One that is configured so.
+    pub fn with(configuration: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("configuration"), configuration).unwrap();
         let child = server(folder.path(), "-1");
         let file = folder.path().join(format!("nats-server_{}.ports", child.id()));
         let mut address = None;
@@ -53,6 +62,19 @@ impl Nats {
         self.child.wait().unwrap();
     }
 
+    /// Keeps what is there now, beside it.
+    pub fn back_up(&self) {
+        let (from, to) = (self.folder.path().join("jetstream"), self.folder.path().join("backup"));
+        assert!(Command::new("cp").arg("-r").args([from, to]).status().unwrap().success());
+    }
+
+    /// What was kept is all that is there.
+    pub fn restore(&self) {
+        let (from, to) = (self.folder.path().join("backup"), self.folder.path().join("jetstream"));
+        fs::remove_dir_all(&to).unwrap();
+        fs::rename(from, to).unwrap();
+    }
+
     /// On the same port and folder again.
     pub fn restart(&mut self) {
         let port = self.address.rsplit(':').next().unwrap().to_owned();
@@ -62,7 +84,8 @@ impl Nats {
 
 fn server(folder: &Path, port: &str) -> Child {
     let mut command = Command::new("nats-server");
-    command.args(["-a", "127.0.0.1", "-p", port, "-js", "-sd"]).arg(folder).arg("--ports_file_dir").arg(folder);
+    command.arg("-c").arg(folder.join("configuration")).args(["-a", "127.0.0.1", "-p", port, "-js", "-sd"]).arg(folder);
+    command.arg("--ports_file_dir").arg(folder);
     command.arg("-l").arg(folder.join("log")).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().unwrap_or_else(|error| panic!("nats-server (scripts/install-deps installs it): {error}"))
 }
@@ -71,6 +94,101 @@ impl Drop for Nats {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// What a service keeps, past its nodes.
+pub struct Raw {
+    runtime: tokio::runtime::Runtime,
+    jetstream: jetstream::Context,
+}
+
+impl Raw {
+    pub fn of(nats: &Nats) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let connect = async { jetstream::new(async_nats::connect(&nats.address).await.unwrap()) };
+        let jetstream = runtime.block_on(connect);
+        Self { runtime, jetstream }
+    }
+
+    /// What is under a key.
+    pub fn get(&self, key: &str) -> Value {
+        self.runtime.block_on(async {
+            let stream = self.jetstream.get_stream("KV_ltxd").await.unwrap();
+            let kept = stream.get_last_raw_message_by_subject(&format!("$KV.ltxd.{key}")).await.unwrap();
+            serde_json::from_slice(&kept.payload).unwrap()
+        })
+    }
+
+    pub fn put(&self, key: &str, value: impl Into<Vec<u8>>) {
+        let (subject, value) = (format!("$KV.ltxd.{key}"), value.into());
+        self.runtime.block_on(async { self.jetstream.publish(subject, value.into()).await.unwrap().await.unwrap() });
+    }
+
+    pub fn delete(&self, key: &str) {
+        self.runtime.block_on(async { self.jetstream.get_key_value("ltxd").await.unwrap().delete(key).await.unwrap() });
+    }
+
+    /// The keys that hold something.
+    pub fn keys(&self) -> Vec<String> {
+        self.runtime.block_on(async {
+            let stream = self.jetstream.get_stream("KV_ltxd").await.unwrap();
+            let subjects = stream.info_with_subjects("$KV.ltxd.>").await.unwrap();
+            let mut keys = Vec::new();
+            for (subject, _) in subjects.try_collect::<Vec<_>>().await.unwrap() {
+                let kept = stream.get_last_raw_message_by_subject(&subject).await.unwrap();
+                if kept.headers.get("KV-Operation").is_none() {
+                    keys.push(subject.trim_start_matches("$KV.ltxd.").to_owned());
+                }
+            }
+            keys
+        })
+    }
+
+    /// A generation's document as a newer version would have written it; what it was before.
+    pub fn age(&self, id: GenerationId) -> Value {
+        let key = format!("g.{id}");
+        let before = self.get(&key);
+        let mut newer = before.clone();
+        newer["version"] = 99.into();
+        self.put(&key, newer.to_string());
+        before
+    }
+
+    /// Puts a file where generations' outputs are.
+    pub fn put_output(&self, name: &str) {
+        self.runtime.block_on(async {
+            let outputs = self.jetstream.get_object_store("ltxd-outputs").await.unwrap();
+            outputs.put(name, &mut &b"frames"[..]).await.unwrap()
+        });
+    }
+
+    pub fn has_output(&self, name: &str) -> bool {
+        self.runtime.block_on(async {
+            let outputs = self.jetstream.get_object_store("ltxd-outputs").await.unwrap();
+            outputs.info(name).await.is_ok()
+        })
+    }
+
+    /// How many events of a generation are in the log.
+    pub fn events(&self, id: GenerationId) -> usize {
+        self.runtime.block_on(async {
+            let stream = self.jetstream.get_stream("ltxd-events").await.unwrap();
+            let counts = stream.info_with_subjects(format!("ltxd.ltxd.events.{id}")).await.unwrap();
+            counts.try_collect::<Vec<_>>().await.unwrap().iter().map(|(_, count)| count).sum()
+        })
+    }
+
+    /// The work queue loses the message of a generation.
+    pub fn lose_message(&self, id: GenerationId) {
+        self.runtime.block_on(async {
+            let stream = self.jetstream.get_stream("ltxd-work").await.unwrap();
+            for place in 1..=stream.cached_info().state.last_sequence {
+                if stream.get_raw_message(place).await.is_ok_and(|message| message.payload == id.to_string()) {
+                    stream.delete_message(place).await.unwrap();
+                }
+            }
+        });
     }
 }
 

@@ -45,16 +45,23 @@ pub trait Blobs: Send + Sync {
     /// The length of an image or a latent; `None` where there is none.
     fn length(&self, shelf: Shelf, name: &str) -> Option<u64>;
 
-    /// Whether an image of this name and length is there; from now on it is kept as long as one that was just put.
-    fn has(&self, name: &str, bytes: u64) -> bool {
-        self.length(Shelf::Images, name) == Some(bytes)
+    /// Whether an image of this name and length is there; from now on it is kept as long as one that was just put. To be asked
+    /// before one is put, or named by anything.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn has(&self, name: &str, bytes: u64) -> Result<bool> {
+        Ok(self.length(Shelf::Images, name) == Some(bytes))
     }
 
     /// What a file is called in messages.
     fn path_of(&self, shelf: Shelf, name: &str) -> PathBuf;
 
     /// An image as the engine opens it.
-    fn image(&self, sha256: &str) -> ImageSource;
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn image(&self, sha256: &str) -> Result<ImageSource>;
 
     /// An empty folder of this machine to write a generation's outputs in. What an earlier attempt left is removed.
     ///

@@ -25,7 +25,7 @@ pub use uploads::{NewUpload, Uploads};
 
 // What stores are made of, and what they are told in.
 pub use crate::{
-    clock::Now,
+    clock::{Now, absence},
     document::{Document, DocumentImage},
     estimate::{Basis, Measured, Workload},
     hub::Hub,

@@ -89,12 +89,22 @@ impl Mirror {
         &self.0
     }
 
-    /// Begins to take in everything anew. What has not come by [`end_reload`](Self::end_reload) is gone.
+    /// Begins to take in everything anew. What has not come by [`end_reload`](Self::end_reload) is gone. The last revision that
+    /// there is tells a bucket that was restored from a backup: its revisions begin again behind the copy's, which say nothing then.
     ///
     /// # Errors
     /// `Database`, `StorageFull`.
-    pub fn begin_reload(&self) -> Result<i64> {
+    pub fn begin_reload(&self, last_revision: u64) -> Result<i64> {
         self.0.write(Durability::Progress, |tx, _| {
+            let sql = "SELECT MAX(
+                    (SELECT COALESCE(MAX(revision), 0) FROM mirrored_generations),
+                    (SELECT COALESCE(MAX(revision), 0) FROM mirrored_uploads)
+                )";
+            let known: i64 = tx.query_row(sql, [], |row| row.get(0))?;
+            if known > i64::try_from(last_revision).unwrap_or(i64::MAX) {
+                tx.execute("UPDATE mirrored_generations SET revision = 0", [])?;
+                tx.execute("UPDATE mirrored_uploads SET revision = 0", [])?;
+            }
             tx.execute("INSERT INTO mirror_reloads DEFAULT VALUES", [])?;
             Ok(tx.last_insert_rowid())
         })

@@ -141,6 +141,14 @@ impl Layers {
         self.merged.extract().map_err(|error| self.refused(error))
     }
 
+    /// The keys of a section that have other values than their defaults.
+    pub(super) fn changed(&self, section: &str) -> Result<Vec<String>, ConfigError> {
+        let (effective, prefix): (Table, _) = (self.extract()?, format!("{section}."));
+        let of_it = leaves(&self.defaults).into_iter().filter(|(key, _)| key.starts_with(&prefix));
+        let changed = of_it.filter(|(key, default)| find(&effective, key) != Some(default));
+        Ok(changed.map(|(key, _)| key).collect())
+    }
+
     /// A key's value cannot be.
     pub(super) fn refuse(&self, key: &str, rule: impl Into<String>) -> ConfigError {
         let place = self.merged.find_metadata(key).map(|metadata| metadata.name.clone().into_owned());

@@ -150,6 +150,11 @@ impl NodeConfig {
         provenance.validate().map_err(|FieldError { field, rule, .. }| layers.refuse(field, rule))?;
         let ClusterSection { cluster } = layers.extract()?;
         let cluster = cluster.check().map_err(|FieldError { field, rule, .. }| layers.refuse(field, rule))?;
+        if cluster.is_none()
+            && let Some(key) = layers.changed("cluster")?.first()
+        {
+            return Err(layers.refuse(key, "is for a node of a cluster, and cluster.servers names none"));
+        }
         let mut config = Self {
             addresses: layers.extract()?,
             jobs: layers.extract()?,
@@ -345,6 +350,10 @@ mod tests {
             ("cluster.roles", "worker"),
             ("cluster.replicas", "6"),
             ("cluster.silent_seconds", "0"),
+            ("cluster.service", "other"),
+            ("cluster.replicas", "3"),
+            ("cluster.silent_seconds", "5"),
+            ("cluster.tls_ca", "c"),
             ("cluster.nkey_file", "n"),
             ("page.enabled", "true"),
             ("page.hosts", "http://node"),

@@ -1,0 +1,68 @@
+//! Files of a service, and what is left of a generation that is gone.
+
+mod common;
+
+use common::{FACE, Nats, Plan, Raw, WORKER, client, draft, ended, node, submission, submit};
+use ltx_jobs::{
+    OutputKind,
+    ports::{Blobs, Shelf},
+};
+use ltx_testkit::fake::picture;
+use ltx_types::Stage;
+use sha2::{Digest, Sha256};
+
+#[test]
+fn outputs_of_the_attempt_that_counts_are_not_removed() {
+    let (nats, root) = (Nats::start(), tempfile::tempdir().unwrap());
+    let (face, raw) = (node(&nats.address, root.path(), "face", &Plan::of(FACE)), Raw::of(&nats));
+    let worker = node(&nats.address, root.path(), "worker", &Plan::held());
+    let id = submit(&face.jobs, "a", 3);
+    worker.gate.bring_to(3, Stage::Denoising, 2);
+    worker.cluster.fall_silent();
+    let other = node(&nats.address, root.path(), "other", &Plan::held());
+    other.gate.bring_to(3, Stage::Denoising, 2);
+    // What the first attempt left, and what the second one, which runs, may just have put.
+    let names = [1, 2].map(|attempt| format!("{id}/{attempt}/{}", OutputKind::Video.file_name()));
+    names.iter().for_each(|name| raw.put_output(name));
+    face.jobs.list(&client("a"), &Default::default(), 1, None).unwrap();
+    face.cluster.delete(Shelf::Outputs, id.to_string().as_ref()).unwrap();
+    assert_eq!(names.each_ref().map(|name| raw.has_output(name)), [false, true]);
+    other.gate.open();
+    ended(&face.jobs, "a", id);
+    face.cluster.delete(Shelf::Outputs, id.to_string().as_ref()).unwrap();
+    assert!(face.jobs.open_output(&client("a"), id, OutputKind::Video).is_ok(), "they are kept");
+}
+
+#[test]
+fn an_image_that_is_being_removed_is_put_again() {
+    let (nats, root) = (Nats::start(), tempfile::tempdir().unwrap());
+    let (face, raw) = (node(&nats.address, root.path(), "face", &Plan::of(FACE)), Raw::of(&nats));
+    let (image, bytes) = (format!("{:x}", Sha256::digest(picture())), picture().len() as u64);
+    face.jobs.upload(&client("a"), picture()).unwrap();
+    assert!(face.cluster.has(&image, bytes).unwrap());
+    // As far as a node is that removes it: its key goes first.
+    raw.delete(&format!("i.{image}"));
+    assert!(!face.cluster.has(&image, bytes).unwrap());
+    assert!(face.cluster.has(&image, bytes).unwrap(), "whoever asked has it put again");
+}
+
+#[test]
+fn nothing_stays_of_a_generation_that_is_deleted() {
+    let (nats, root) = (Nats::start(), tempfile::tempdir().unwrap());
+    let (face, raw) = (node(&nats.address, root.path(), "face", &Plan::of(FACE)), Raw::of(&nats));
+    let _worker = node(&nats.address, root.path(), "worker", &Plan::of(WORKER));
+    let of = |name: &str| raw.keys().iter().filter(|key| key.starts_with(name)).count();
+    let mut several = submission(draft("a hill", 5), None);
+    several.further = vec![ltx_types::Seed(6)];
+    let several = face.jobs.submit(&client("a"), several).unwrap();
+    assert_eq!((of("g."), of("r.")), (2, 0), "nobody asks again for what has no name");
+    let named = face.jobs.submit(&client("a"), submission(draft("a sea", 1), Some("r"))).unwrap();
+    assert_eq!((of("g."), of("r.")), (3, 1));
+    for id in [several.record.id, several.further[0].id, named.record.id] {
+        ended(&face.jobs, "a", id);
+        assert!(raw.events(id) > 0);
+        face.jobs.delete(&client("a"), id).unwrap();
+        assert_eq!(raw.events(id), 0);
+    }
+    assert_eq!((of("g."), of("r.")), (0, 0));
+}
