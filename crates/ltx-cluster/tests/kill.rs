@@ -11,12 +11,15 @@ use common::{
 };
 use ltx_cluster::Role;
 use ltx_jobs::{GenerationId, JobsError, State, Watched};
-use ltx_testkit::fake::{FakeOptions, Gate, StepLog};
+use ltx_testkit::{
+    Guarded,
+    fake::{FakeOptions, Gate, StepLog},
+};
 use std::{
     collections::BTreeMap,
     env,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     thread,
     time::Duration,
 };
@@ -63,22 +66,12 @@ fn be_a_worker() {
     }
 }
 
-/// A child, killed when it goes.
-struct Worker(Child);
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn worker(nats: &Nats, root: &Path, name: &str, told: &[(&str, usize)]) -> Worker {
+fn worker(nats: &Nats, root: &Path, name: &str, told: &[(&str, usize)]) -> Guarded {
     let mut child = Command::new(env::current_exe().unwrap());
     child.args(["--exact", "be_a_worker", "--nocapture"]);
     child.env(ADDRESS, &nats.address).env(ROOT, root).env(NAME, name).stdout(Stdio::null()).stderr(Stdio::null());
     child.envs(told.iter().map(|(name, number)| (name, number.to_string())));
-    Worker(child.spawn().unwrap())
+    Guarded(child.spawn().unwrap())
 }
 
 /// Follows a generation to its end through one face and the other, as a client does that is cut off again and again.
@@ -144,7 +137,7 @@ fn what_kills_every_worker_is_given_up() {
     let start = || worker(&nats, root.path(), "left", &[(CRASHES, 3)]);
     let mut worker = start();
     eventually("it is given up", || {
-        if worker.0.try_wait().unwrap().is_some() {
+        if worker.try_wait().unwrap().is_some() {
             worker = start();
         }
         face.jobs.get(&client("a"), deadly).unwrap().state == State::Failed
