@@ -2,7 +2,7 @@
 //!
 //! Must not know what is done with them. Files may come from anybody: no other demuxer, decoder or protocol is tried.
 
-use crate::{MediaError, h264};
+use crate::{MAX_PIXELS, MediaError, h264};
 use ffmpeg_next::{Dictionary, codec, decoder, error::EAGAIN, format, frame::Video, media};
 use std::{io, path::Path};
 
@@ -10,15 +10,25 @@ use std::{io, path::Path};
 /// without what pads lines. H.264 decodes to the same bytes everywhere. Returns how many pictures there were.
 ///
 /// # Errors
-/// `Unreadable`, also where the file is no MP4; `Codec` when its video is none that this FFmpeg decodes, or is damaged.
-pub fn decode_pictures(file: &Path, mut line: impl FnMut(&[u8])) -> Result<usize, MediaError> {
+/// `Unreadable`, also where the file is no MP4; `Codec` when its video is none that this FFmpeg decodes, has pictures of more than
+/// [`MAX_PIXELS`], or is damaged.
+pub fn decode_pictures(file: &Path, line: impl FnMut(&[u8])) -> Result<usize, MediaError> {
+    decode(file, MAX_PIXELS, line)
+}
+
+fn decode(file: &Path, max_pixels: u64, mut line: impl FnMut(&[u8])) -> Result<usize, MediaError> {
     let mut input = open(file)?;
     let unreadable = |source| MediaError::Unreadable { path: file.to_owned(), source };
     let stream =
         input.streams().best(media::Type::Video).ok_or_else(|| unreadable(io::Error::other("it has no video")))?;
     let (index, parameters) = (stream.index(), stream.parameters());
-    let decoder = codec::Context::from_parameters(parameters).and_then(|context| context.decoder().video());
-    let mut decoder = decoder.map_err(MediaError::codec("opening the decoder"))?;
+    let failed = MediaError::codec("opening the decoder");
+    let codec = decoder::find(parameters.id()).ok_or(ffmpeg_next::Error::DecoderNotFound);
+    // Every picture is held to it, whatever the file's header says.
+    let bounded = Dictionary::from_iter([("max_pixels", max_pixels.to_string().as_str())]);
+    let decoder = codec
+        .and_then(|codec| codec::Context::from_parameters(parameters)?.decoder().open_as_with(codec, bounded)?.video());
+    let mut decoder = decoder.map_err(failed)?;
     let mut pictures = 0;
     for (stream, packet) in input.packets() {
         if stream.index() == index {
@@ -71,5 +81,26 @@ fn drain(decoder: &mut decoder::Video, line: &mut impl FnMut(&[u8])) -> Result<u
             let data = picture.data(plane);
             data.chunks(stride.max(1)).take(height).for_each(|row| line(&row[..width.min(row.len())]));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    fn a_picture_of_too_many_pixels_is_not_decoded() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("clip.mp4");
+        let picture = "color=size=64x48:duration=0.1";
+        let mut ffmpeg = Command::new("ffmpeg");
+        ffmpeg.args(["-v", "error", "-f", "lavfi", "-i", picture, "-pix_fmt", "yuv420p"]).arg(&file);
+        assert!(ffmpeg.status().expect("ffmpeg is installed").success());
+        let mut bytes = 0;
+        let pictures = decode(&file, 64 * 48, |line| bytes += line.len()).unwrap();
+        assert_eq!(bytes, pictures * 64 * 48 * 3 / 2);
+        let refused = decode(&file, 64 * 48 - 1, |_| panic!("a line")).unwrap_err();
+        assert!(matches!(refused, MediaError::Codec { .. }), "{refused}");
     }
 }
