@@ -64,12 +64,25 @@ pub(crate) fn stated(name: &str) -> Vec<String> {
         before.is_some_and(|token| ["ltx", "ltxv"].contains(&token.text.as_str()))
     };
     let numbers = || (0..tokens.len()).filter(|at| is_number(&tokens[*at]) && !is_counted(&tokens, *at));
-    let text = |at: usize| tokens[at].text.clone();
-    let named: Vec<_> = numbers().filter(|at| of_ltx(*at) && could_be_new(&text(*at))).map(text).collect();
+    let behind_ltx = numbers().filter(|at| of_ltx(*at));
+    let named: Vec<_> = behind_ltx.map(|at| number(&tokens, at)).filter(|number| could_be_new(number)).collect();
     if !named.is_empty() {
         return named;
     }
-    numbers().map(text).filter(|number| number.contains('.') && could_be_known(number)).collect()
+    let any = numbers().map(|at| tokens[at].text.clone());
+    any.filter(|number| number.contains('.') && could_be_known(number)).collect()
+}
+
+/// The number that begins at a token. Names of files join one by dashes or underscores where `ltx-2-3` is meant to be 2.3.
+fn number(tokens: &[Token], at: usize) -> String {
+    let goes_on = |at: &usize| {
+        let (one, joint) = (&tokens[*at], tokens[at - 1].after.as_str());
+        let digit = one.text.len() == 1 && is_number(one);
+        digit && ["-", "_"].contains(&joint) && joint == one.before && !is_counted(tokens, *at)
+    };
+    let further = (at + 1..tokens.len().min(at + 3)).take_while(goes_on);
+    let joined = further.fold(tokens[at].text.clone(), |all, at| format!("{all}.{}", tokens[at].text));
+    if could_be_known(&joined) { joined } else { tokens[at].text.clone() }
 }
 
 fn is_number(token: &Token) -> bool {
@@ -141,6 +154,12 @@ mod tests {
             ("LTX2.5", &["2.5"]),
             ("LTX 3.0", &["3.0"]),
             ("LTX-3", &["3"]),
+            ("ltx-2-3-22b-distilled", &["2.3"]),
+            ("ltx_2_5", &["2.5"]),
+            ("ltxv-0-9-8-13b", &["0.9.8"]),
+            ("ltx-2-8-steps", &["2"]),
+            ("ltx-2-19b", &["2"]),
+            ("LTX-2 - 3", &["2"]),
             ("LTX 3 Pro", &["3"]),
             ("LTX v1.1", &["1.1"]),
             ("Carat Video 2.4", &["2.4"]),

@@ -12,7 +12,7 @@ use crate::{
     client::json,
     compute::{self, Asked},
     config,
-    exit::BadInput,
+    exit::{self, BadInput},
     forecast::{Forecast, Unknown},
     generation_flags::GenerationFlags,
     library,
@@ -185,21 +185,23 @@ fn make(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     let told = (&plan, forecast.as_ref());
     let clip =
         Clip { arguments, identity: &identity, cache: &cache, told, loras: &loras, cancel: &cancel, credentials };
-    let mut failed = None;
+    // Of several, one that fails leaves the others alone; the first one's code is the command's.
+    let (several, mut code) = (clips.len() > 1, None);
     for (at, admitted) in clips.iter().enumerate() {
-        if clips.len() > 1 && !arguments.json {
-            eprintln!("clip {} of {}, seed {}", at + 1, clips.len(), admitted.request().seed);
+        let seed = admitted.request().seed;
+        if several && !arguments.json {
+            eprintln!("clip {} of {}, seed {seed}", at + 1, clips.len());
         }
-        // Of several, one that fails leaves the others alone.
-        if let Err(error) = clip.make(&mut engine, admitted, clips.len() > 1) {
-            cancel.check()?;
-            if clips.len() > 1 {
-                eprintln!("ltxd: seed {}: {error:#}", admitted.request().seed);
+        match clip.make(&mut engine, admitted, several) {
+            Err(error) if several => {
+                cancel.check()?;
+                let failed = exit::report(&error.context(format!("seed {seed}")));
+                code.get_or_insert(failed);
             }
-            failed.get_or_insert(error);
+            made => made?,
         }
     }
-    failed.map_or(Ok(ExitCode::SUCCESS), Err)
+    Ok(code.unwrap_or(ExitCode::SUCCESS))
 }
 
 /// A model that is open, its files, and every LoRA file that was named for it.
