@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{client, ended, files, settings, submission, submit_draft, surroundings};
+use common::{client, ended, files, is_locked, opened, settings, submission, submit_draft, surroundings};
 use ltx_engine::{Cache, CacheKey, CachedTensor};
 use ltx_jobs::{CacheSettings, CacheStatus, GenerationId, GenerationRecord, Jobs, Settings, TensorCache};
 use ltx_testkit::{
@@ -30,7 +30,7 @@ fn cache(bytes: u64, memory_bytes: u64) -> CacheSettings {
 fn open(data: &Path, cache: CacheSettings) -> Jobs {
     let settings = Settings { cache, ..settings(data) };
     let options = FakeOptions { contexts: true, ..FakeOptions::default() };
-    Jobs::open(settings.check().unwrap(), surroundings(options)).unwrap()
+    opened(|| Jobs::open(settings.clone().check().unwrap(), surroundings(options.clone())), is_locked)
 }
 
 fn run(jobs: &Jobs, prompt: &str, seed: u64) -> GenerationId {

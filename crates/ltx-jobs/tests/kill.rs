@@ -6,7 +6,8 @@
 mod common;
 
 use common::{
-    Dice, client, ended, eventually, files, frames_of, millis, open, settings, submission, surroundings, undisturbed,
+    Dice, client, ended, eventually, files, frames_of, is_locked, millis, open, opened, settings, submission,
+    surroundings, undisturbed,
 };
 use ltx_jobs::{FailureCode, Filter, GenerationId, Jobs, JobsError, State};
 use ltx_testkit::{
@@ -92,7 +93,7 @@ const FRUITLESS: u32 = 3;
 fn patient(folder: &Path) -> Jobs {
     let mut settings = settings(&folder.join("data"));
     settings.limits.fruitless_crashes = Bounded::new(FRUITLESS.into()).unwrap();
-    Jobs::open(settings.check().unwrap(), surroundings(options(folder))).unwrap()
+    opened(|| Jobs::open(settings.clone().check().unwrap(), surroundings(options(folder))), is_locked)
 }
 
 /// The child: one generation that ends the process, and one behind it.

@@ -10,7 +10,7 @@ use ltx_jobs::{DataFolder, Disk, GenerationId, Jobs, JobsError, Surroundings};
 pub use ltx_testkit::fake::{LONG, client, draft, ended, frames_of, submission, submit_draft};
 use ltx_testkit::{
     default_settings,
-    fake::{FakeModels, FakeOptions, Gate, policy, settings},
+    fake::{FakeModels, FakeOptions, Gate, is_locked, opened, policy, settings},
 };
 use ltx_types::settings::Bounded;
 use serde::Deserialize;
@@ -268,7 +268,8 @@ pub fn try_node(address: &str, data: &Path, name: &str, plan: &Plan) -> Result<N
 
 /// A node whose folder lies below `root`.
 pub fn node(address: &str, root: &Path, name: &str, plan: &Plan) -> Node {
-    try_node(address, &root.join(name), name, plan).unwrap()
+    let is_locked = |error: &ClusterError| matches!(error, ClusterError::Jobs(error) if is_locked(error));
+    opened(|| try_node(address, &root.join(name), name, plan), is_locked)
 }
 
 pub fn submit(jobs: &Jobs, owner: &str, seed: u64) -> GenerationId {

@@ -5,7 +5,7 @@
 
 use ltx_jobs::{Disk, GenerationId, Jobs, Surroundings};
 use ltx_testkit::fake::{FakeModels, FakeOptions, Gate, draft, policy};
-pub use ltx_testkit::fake::{LONG, client, ended, frames_of, settings, submission, submit_draft};
+pub use ltx_testkit::fake::{LONG, client, ended, frames_of, is_locked, opened, settings, submission, submit_draft};
 use ltx_types::GenerationDraft;
 use std::{
     path::Path,
@@ -23,7 +23,7 @@ pub fn surroundings(options: FakeOptions) -> Surroundings {
 }
 
 pub fn open(data: &Path, options: FakeOptions) -> Jobs {
-    Jobs::open(settings(data).check().unwrap(), surroundings(options)).unwrap()
+    opened(|| Jobs::open(settings(data).check().unwrap(), surroundings(options.clone())), is_locked)
 }
 
 /// A fake that a test holds.

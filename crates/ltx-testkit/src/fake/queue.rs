@@ -10,7 +10,12 @@ use ltx_types::{
     GenerationDraft,
     settings::{Bounded, PerSecond},
 };
-use std::{path::Path, time::Duration};
+use std::{
+    fmt::Debug,
+    path::Path,
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
 /// A guard against hanging: longer than anything in a test takes, on a machine however busy.
 pub const LONG: Duration = Duration::from_secs(600);
@@ -23,6 +28,26 @@ pub fn settings(data: &Path) -> Settings {
     limits.request_burst = Bounded::new(1_000_000).unwrap_or_else(|error| panic!("{error:?}"));
     limits.reserve_bytes = Bounded::new(0).unwrap_or_else(|error| panic!("{error:?}"));
     settings
+}
+
+/// Opens what lies in a folder that this process may just have let go of: a child that another test starts at that moment holds all
+/// that was open here, locks among it, until it executes its program.
+///
+/// # Panics
+/// It cannot be opened, or is locked for [`LONG`].
+pub fn opened<T, E: Debug>(mut open: impl FnMut() -> Result<T, E>, is_locked: impl Fn(&E) -> bool) -> T {
+    let began = Instant::now();
+    loop {
+        match open() {
+            Err(error) if is_locked(&error) && began.elapsed() < LONG => sleep(Duration::from_millis(1)),
+            opened => return opened.unwrap_or_else(|error| panic!("{error:?}")),
+        }
+    }
+}
+
+/// Whether another process holds the folder.
+pub fn is_locked(error: &JobsError) -> bool {
+    matches!(error, JobsError::Locked { .. })
 }
 
 /// A client of that name.
