@@ -1,6 +1,7 @@
 //! Files in the object store: images, latents, outputs. What a node writes of outputs lies in its own folder until it is complete.
 //!
-//! Must not know what is in them. Outputs of each attempt have names of their own: which of them count says the document.
+//! Must not know what is in them. Outputs and latents of each attempt have names of their own: which of them count says the document. So
+//! nothing that an attempt still sends when it has been taken over replaces what the next one has put.
 
 use crate::{
     Cluster,
@@ -24,6 +25,7 @@ use std::{
     ffi::{OsStr, OsString},
     fs::{self, File},
     io::{self, ErrorKind, Seek, Write},
+    mem,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -48,6 +50,14 @@ fn named(shelf: Shelf) -> &'static str {
 
 fn of_attempt(id: GenerationId, attempt: u32, file: &str) -> String {
     format!("{id}/{attempt}/{file}")
+}
+
+fn latent_of(id: GenerationId, attempt: u32) -> String {
+    of_attempt(id, attempt, "latent")
+}
+
+fn generation(name: &str) -> io::Result<GenerationId> {
+    name.parse().map_err(|_| ErrorKind::NotFound.into())
 }
 
 /// How long so many bytes may take to be kept.
@@ -210,6 +220,41 @@ impl Cluster {
             .try_for_each(|kind| self.remove(Shelf::Outputs, &of_attempt(id, attempt, kind.file_name())))
     }
 
+    /// Keeps the latent of the attempt that this node makes; of one that another node has taken over, nothing.
+    fn put_latent(&self, id: GenerationId, bytes: &[u8]) -> Result<()> {
+        let Some(Standing::Ours(attempt)) = self.claims.standing(id) else { return Ok(()) };
+        self.put(Shelf::Latents, &latent_of(id, attempt), bytes.to_vec())?;
+        let is_first = self.claims.with(id, |held| !mem::replace(&mut held.keeps_latent, true)) == Some(true);
+        // What its first one takes the place of.
+        let earlier = if is_first { 1..attempt } else { 1..1 };
+        earlier.into_iter().try_for_each(|attempt| self.remove(Shelf::Latents, &latent_of(id, attempt)))
+    }
+
+    /// The latent of the last attempt that has one.
+    fn latent(&self, id: GenerationId) -> Result<Option<Vec<u8>>> {
+        let (document, _) = self.document(id)?;
+        for attempt in (1..=document.attempts).rev() {
+            if let Some(bytes) = self.get(Shelf::Latents, &latent_of(id, attempt))? {
+                return Ok(Some(bytes));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Removes what every attempt of a generation has put; how many there were says the record, if it is still there.
+    fn remove_every(&self, shelf: Shelf, id: GenerationId, attempts: u32) -> Result<()> {
+        if attempts > 0 {
+            let remove = |attempt| match shelf {
+                Shelf::Outputs => self.remove_outputs_of(id, attempt),
+                _ => self.remove(shelf, &latent_of(id, attempt)),
+            };
+            return (1..=attempts).try_for_each(remove);
+        }
+        let (prefix, all) = (format!("{id}/"), self.infos(shelf)?);
+        let of_it = all.iter().filter(|info| info.name.starts_with(&prefix));
+        of_it.into_iter().try_for_each(|info| self.remove(shelf, &info.name))
+    }
+
     /// Bytes as an open file that has no name.
     fn spooled(&self, bytes: &[u8]) -> io::Result<File> {
         let mut file = tempfile::tempfile_in(&self.spool)?;
@@ -238,14 +283,8 @@ impl Blobs for Cluster {
     /// A latent waits for the servers as long as its worker does: a run does not fail because they are away.
     fn put_whole(&self, shelf: Shelf, name: &str, chunks: &[&[u8]]) -> io::Result<()> {
         if shelf == Shelf::Latents {
-            let lost = |id| self.claims.standing(id) == Some(Standing::Lost);
-            let owner: Option<GenerationId> = name.parse().ok();
-            let put = || match owner.is_some_and(lost) {
-                // Another node has a newer one.
-                true => Ok(()),
-                false => self.put(shelf, name, chunks.concat()),
-            };
-            return self.insist(put).map_err(broken);
+            let (id, bytes) = (generation(name)?, chunks.concat());
+            return self.insist(|| self.put_latent(id, &bytes)).map_err(broken);
         }
         let until = Instant::now() + PATIENCE;
         loop {
@@ -258,7 +297,10 @@ impl Blobs for Cluster {
 
     fn read(&self, shelf: Shelf, name: &str) -> io::Result<Vec<u8>> {
         let found = match shelf {
-            Shelf::Latents => self.insist(|| self.get(shelf, name)),
+            Shelf::Latents => {
+                let id = generation(name)?;
+                self.insist(|| self.latent(id))
+            }
             _ => self.get(shelf, name),
         };
         found.map_err(broken)?.ok_or_else(|| ErrorKind::NotFound.into())
@@ -339,19 +381,15 @@ impl Blobs for Cluster {
         let all = self.infos(shelf)?;
         let old = self.turns.seen_long_ago(named(shelf), all.iter().map(|info| info.nuid.as_str()));
         for info in all.iter().filter(|info| old.contains(&info.nuid)) {
-            let owner =
-                if shelf == Shelf::Outputs { info.name.split('/').next().unwrap_or_default() } else { &info.name };
-            names.insert(OsString::from(owner));
+            names.insert(OsString::from(info.name.split('/').next().unwrap_or_default()));
         }
         Ok(names.into_iter().collect())
     }
 
     fn delete(&self, shelf: Shelf, name: &OsStr) -> Result<()> {
         let name = name.to_string_lossy();
-        match shelf {
-            Shelf::Images => return self.remove_image(&name),
-            Shelf::Latents => return self.remove(shelf, &name),
-            Shelf::Outputs => {}
+        if shelf == Shelf::Images {
+            return self.remove_image(&name);
         }
         let Ok(id) = name.parse::<GenerationId>() else { return Ok(()) };
         let record = match self.mirror.tables().any_generation(id) {
@@ -359,6 +397,10 @@ impl Blobs for Cluster {
             Err(JobsError::NotFound { .. }) => None,
             Err(error) => return Err(error),
         };
+        let attempts = record.as_ref().map_or(0, |record| record.attempts);
+        if shelf == Shelf::Latents {
+            return self.remove_every(shelf, id, attempts);
+        }
         // The attempt that counts, or may yet, is not touched: only what those before it left.
         if let Some(record) = record.as_ref().filter(|record| !record.state.is_final() || record.outputs_kept) {
             return (1..record.attempts).try_for_each(|attempt| self.remove_outputs_of(id, attempt));
@@ -367,16 +409,7 @@ impl Blobs for Cluster {
         if self.turns.has_forgotten(id) {
             return Ok(());
         }
-        // Of every attempt; how many there were says the record, if it is still there.
-        match record.map_or(0, |record| record.attempts) {
-            0 => {
-                let prefix = format!("{id}/");
-                let all = self.infos(shelf)?;
-                let of_it = all.iter().filter(|info| info.name.starts_with(&prefix));
-                of_it.into_iter().try_for_each(|info| self.remove(shelf, &info.name))
-            }
-            attempts => (1..=attempts).try_for_each(|attempt| self.remove_outputs_of(id, attempt)),
-        }
+        self.remove_every(shelf, id, attempts)
     }
 }
 

@@ -37,6 +37,8 @@ pub(crate) struct Held {
     pub(crate) document: Option<(Arc<Document>, u64)>,
     /// Where its outputs are written.
     pub(crate) outputs: Option<PathBuf>,
+    /// Whether a latent of this attempt is kept.
+    pub(crate) keeps_latent: bool,
 }
 
 impl Held {
@@ -51,7 +53,7 @@ impl Held {
             }
         });
         let (cancel, standing) = (CancelToken::new(), Standing::Taken);
-        Self { id, cancel, standing, work, acker, heart, document: None, outputs: None }
+        Self { id, cancel, standing, work, acker, heart, document: None, outputs: None, keeps_latent: false }
     }
 
     pub(crate) fn acker(&self) -> Arc<Acker> {

@@ -5,7 +5,7 @@ mod common;
 use common::{FACE, Nats, Plan, Raw, WORKER, client, draft, ended, eventually, node, submission, submit};
 use ltx_jobs::{
     OutputKind,
-    ports::{Blobs, Shelf},
+    ports::{Blobs, Shelf, reach},
 };
 use ltx_testkit::fake::picture;
 use ltx_types::Stage;
@@ -31,6 +31,29 @@ fn outputs_of_the_attempt_that_counts_are_not_removed() {
     ended(&face.jobs, "a", id);
     face.cluster.delete(Shelf::Outputs, id.to_string().as_ref()).unwrap();
     assert!(face.jobs.open_output(&client("a"), id, OutputKind::Video).is_ok(), "they are kept");
+}
+
+#[test]
+fn a_late_latent_of_an_attempt_that_was_taken_over_replaces_none() {
+    let (nats, root) = (Nats::start(), tempfile::tempdir().unwrap());
+    // Nobody is silent but who is told to be.
+    let here = |name: &str, plan: Plan| node(&nats.address, root.path(), name, &Plan { silent_seconds: 600, ..plan });
+    let (face, worker) = (here("face", Plan::of(FACE)), here("worker", Plan::held()));
+    let id = submit(&face.jobs, "a", 3);
+    worker.gate.bring_to(3, Stage::Denoising, 2);
+    // What waits behind it has the other look at this client's work.
+    let behind = submit(&face.jobs, "a", 4);
+    worker.cluster.fall_silent();
+    let other = here("other", Plan::held());
+    other.gate.bring_to(3, Stage::Denoising, 6);
+    let reached = reach(&*face.cluster, id);
+    // The first makes one more step and saves it, unless it has heard by then that it is another's.
+    worker.gate.open_n(1);
+    eventually("it has saved it, or stopped", || worker.gate.came(3) > 3 || worker.gate.came(4) > 0);
+    assert_eq!(reach(&*face.cluster, id), reached);
+    [&worker, &other].map(|node| node.gate.open());
+    [id, behind].map(|id| ended(&face.jobs, "a", id));
+    assert_eq!(reach(&*face.cluster, id), 0, "it is gone");
 }
 
 #[test]
