@@ -51,8 +51,10 @@ fn a_late_latent_of_an_attempt_that_was_taken_over_replaces_none() {
     worker.gate.open_n(1);
     eventually("it has saved it, or stopped", || worker.gate.came(3) > 3 || worker.gate.came(4) > 0);
     assert_eq!(reach(&*face.cluster, id), reached);
-    [&worker, &other].map(|node| node.gate.open());
-    [id, behind].map(|id| ended(&face.jobs, "a", id));
+    worker.gate.open();
+    other.gate.open();
+    ended(&face.jobs, "a", id);
+    ended(&face.jobs, "a", behind);
     assert_eq!(reach(&*face.cluster, id), 0, "it is gone");
 }
 
