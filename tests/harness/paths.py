@@ -8,7 +8,7 @@ TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
 # Absolute: tests run it in folders of their own.
 LTXD = str(Path(os.environ.get("LTXD") or TARGET / "release" / "ltxd").absolute())
 # That of the tests' environment, else whichever is installed.
-NATS_SERVER = shutil.which("nats-server", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+NATS_SERVER = shutil.which("nats-server", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]))
 MODELS = ROOT / "models"
 PICTURES = ROOT / "scripts/demo-pictures"
 TLS = ROOT / "crates/ltx-server/tests/wire/tls"
