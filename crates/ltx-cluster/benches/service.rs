@@ -22,8 +22,6 @@ use std::{
 
 /// How long a step of the fake takes: a clip has eight, and its decoding two more.
 const STEP: Duration = Duration::from_millis(100);
-/// Nobody is taken for silent, on a machine however slow.
-const SILENT: u64 = 600;
 /// Clips of every worker that are waited for before and while time is taken.
 const BEFORE: usize = 3;
 const TIMED: usize = 12;
@@ -57,14 +55,14 @@ struct Service {
 impl Service {
     fn new() -> Self {
         let (nats, root) = (Nats::start(), tempfile::tempdir().unwrap());
-        let face = node(&nats.address, root.path(), "face", &Plan { silent_seconds: SILENT, ..Plan::of(FACE) });
+        let face = node(&nats.address, root.path(), "face", &Plan::of(FACE));
         Self { nats, root, face, done: Arc::default() }
     }
 
     /// So many workers, whose finished clips are counted.
     fn workers(&self, count: usize) -> Vec<Node> {
         let fake = FakeOptions { step_time: STEP, ..FakeOptions::default() };
-        let plan = Plan { fake, silent_seconds: SILENT, ..Plan::of(WORKER) };
+        let plan = Plan { fake, ..Plan::of(WORKER) };
         let workers = (0..count).map(|at| node(&self.nats.address, self.root.path(), &format!("worker-{at}"), &plan));
         let workers: Vec<_> = workers.collect();
         for worker in &workers {

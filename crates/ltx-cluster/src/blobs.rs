@@ -31,6 +31,9 @@ use std::{
 };
 use tokio::io::AsyncReadExt;
 
+/// The file of an attempt's latent.
+const LATENT: &str = "latent";
+
 /// How long a file may take beside its bytes.
 const FILE: Duration = Duration::from_secs(60);
 
@@ -50,10 +53,6 @@ fn named(shelf: Shelf) -> &'static str {
 
 fn of_attempt(id: GenerationId, attempt: u32, file: &str) -> String {
     format!("{id}/{attempt}/{file}")
-}
-
-fn latent_of(id: GenerationId, attempt: u32) -> String {
-    of_attempt(id, attempt, "latent")
 }
 
 fn generation(name: &str) -> io::Result<GenerationId> {
@@ -213,28 +212,39 @@ impl Cluster {
         self.connection.wait(purge)?
     }
 
-    /// Removes the outputs of an attempt that does not count.
-    pub(crate) fn remove_outputs_of(&self, id: GenerationId, attempt: u32) -> Result<()> {
-        OutputKind::ALL
-            .iter()
-            .try_for_each(|kind| self.remove(Shelf::Outputs, &of_attempt(id, attempt, kind.file_name())))
+    /// Removes what these attempts of a generation have put.
+    pub(crate) fn remove_of(
+        &self,
+        shelf: Shelf,
+        id: GenerationId,
+        attempts: impl IntoIterator<Item = u32>,
+    ) -> Result<()> {
+        let files = match shelf {
+            Shelf::Outputs => OutputKind::ALL.map(OutputKind::file_name).to_vec(),
+            _ => vec![LATENT],
+        };
+        for attempt in attempts {
+            files.iter().try_for_each(|file| self.remove(shelf, &of_attempt(id, attempt, file)))?;
+        }
+        Ok(())
     }
 
     /// Keeps the latent of the attempt that this node makes; of one that another node has taken over, nothing.
     fn put_latent(&self, id: GenerationId, bytes: &[u8]) -> Result<()> {
         let Some(Standing::Ours(attempt)) = self.claims.standing(id) else { return Ok(()) };
-        self.put(Shelf::Latents, &latent_of(id, attempt), bytes.to_vec())?;
-        let is_first = self.claims.with(id, |held| !mem::replace(&mut held.keeps_latent, true)) == Some(true);
-        // What its first one takes the place of.
-        let earlier = if is_first { 1..attempt } else { 1..1 };
-        earlier.into_iter().try_for_each(|attempt| self.remove(Shelf::Latents, &latent_of(id, attempt)))
+        self.put(Shelf::Latents, &of_attempt(id, attempt, LATENT), bytes.to_vec())?;
+        // Its first one takes the place of those before it.
+        match self.claims.with(id, |held| mem::replace(&mut held.keeps_latent, true)) {
+            Some(false) => self.remove_of(Shelf::Latents, id, 1..attempt),
+            _ => Ok(()),
+        }
     }
 
     /// The latent of the last attempt that has one.
     fn latent(&self, id: GenerationId) -> Result<Option<Vec<u8>>> {
         let (document, _) = self.document(id)?;
         for attempt in (1..=document.attempts).rev() {
-            if let Some(bytes) = self.get(Shelf::Latents, &latent_of(id, attempt))? {
+            if let Some(bytes) = self.get(Shelf::Latents, &of_attempt(id, attempt, LATENT))? {
                 return Ok(Some(bytes));
             }
         }
@@ -244,11 +254,7 @@ impl Cluster {
     /// Removes what every attempt of a generation has put; how many there were says the record, if it is still there.
     fn remove_every(&self, shelf: Shelf, id: GenerationId, attempts: u32) -> Result<()> {
         if attempts > 0 {
-            let remove = |attempt| match shelf {
-                Shelf::Outputs => self.remove_outputs_of(id, attempt),
-                _ => self.remove(shelf, &latent_of(id, attempt)),
-            };
-            return (1..=attempts).try_for_each(remove);
+            return self.remove_of(shelf, id, 1..=attempts);
         }
         let (prefix, all) = (format!("{id}/"), self.infos(shelf)?);
         let of_it = all.iter().filter(|info| info.name.starts_with(&prefix));
@@ -403,7 +409,7 @@ impl Blobs for Cluster {
         }
         // The attempt that counts, or may yet, is not touched: only what those before it left.
         if let Some(record) = record.as_ref().filter(|record| !record.state.is_final() || record.outputs_kept) {
-            return (1..record.attempts).try_for_each(|attempt| self.remove_outputs_of(id, attempt));
+            return self.remove_of(shelf, id, 1..record.attempts);
         }
         self.own_files().discard_outputs(id)?;
         if self.turns.has_forgotten(id) {

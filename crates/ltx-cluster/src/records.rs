@@ -82,7 +82,7 @@ impl Changes for Cluster {
         });
         if !settled {
             // Files of an attempt that does not count.
-            let _ = self.remove_outputs_of(id, attempt);
+            let _ = self.remove_of(Shelf::Outputs, id, [attempt]);
         }
         Ok(settled.then_some(document.state))
     }

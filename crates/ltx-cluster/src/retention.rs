@@ -10,7 +10,7 @@ use crate::{
 };
 use ltx_jobs::{
     GenerationId, JobsError, Result,
-    ports::{Document, FileOwners, KeptBytes, Mirrored, Now, Retained, SweepTurn, Upkeep, absence},
+    ports::{Document, FileOwners, KeptBytes, Mirrored, Now, Retained, Shelf, SweepTurn, Upkeep, absence},
 };
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -300,7 +300,7 @@ impl Cluster {
                 Err(error) => tracing::warn!(%id, %error, "its request id stays"),
             }
         }
-        (1..=document.attempts).try_for_each(|attempt| self.remove_outputs_of(id, attempt))?;
+        self.remove_of(Shelf::Outputs, id, 1..=document.attempts)?;
         self.turns.forgets(id);
         Ok(())
     }

@@ -2,32 +2,26 @@
 
 mod common;
 
-use common::{FACE, Nats, Plan, Raw, WORKER, client, draft, ended, eventually, node, submission, submit};
+use common::{FACE, Nats, Plan, Raw, TakenOver, WORKER, client, draft, ended, eventually, node, submission};
 use ltx_jobs::{
     OutputKind,
     ports::{Blobs, Shelf, reach},
 };
 use ltx_testkit::fake::picture;
-use ltx_types::Stage;
 use sha2::{Digest, Sha256};
 
 #[test]
 fn outputs_of_the_attempt_that_counts_are_not_removed() {
     let (nats, root) = (Nats::start(), tempfile::tempdir().unwrap());
-    let (face, raw) = (node(&nats.address, root.path(), "face", &Plan::of(FACE)), Raw::of(&nats));
-    let worker = node(&nats.address, root.path(), "worker", &Plan::held());
-    let id = submit(&face.jobs, "a", 3);
-    worker.gate.bring_to(3, Stage::Denoising, 2);
-    worker.cluster.fall_silent();
-    let other = node(&nats.address, root.path(), "other", &Plan::held());
-    other.gate.bring_to(3, Stage::Denoising, 2);
+    let TakenOver { face, first: _first, second, id, .. } = TakenOver::at(&nats, root.path(), [2, 2]);
+    let raw = Raw::of(&nats);
     // What the first attempt left, and what the second one, which runs, may just have put.
     let names = [1, 2].map(|attempt| format!("{id}/{attempt}/{}", OutputKind::Video.file_name()));
     names.iter().for_each(|name| raw.put_output(name));
     face.jobs.list(&client("a"), &Default::default(), 1, None).unwrap();
     face.cluster.delete(Shelf::Outputs, id.to_string().as_ref()).unwrap();
     assert_eq!(names.each_ref().map(|name| raw.has_output(name)), [false, true]);
-    other.gate.open();
+    second.gate.open();
     ended(&face.jobs, "a", id);
     face.cluster.delete(Shelf::Outputs, id.to_string().as_ref()).unwrap();
     assert!(face.jobs.open_output(&client("a"), id, OutputKind::Video).is_ok(), "they are kept");
@@ -36,23 +30,14 @@ fn outputs_of_the_attempt_that_counts_are_not_removed() {
 #[test]
 fn a_late_latent_of_an_attempt_that_was_taken_over_replaces_none() {
     let (nats, root) = (Nats::start(), tempfile::tempdir().unwrap());
-    // Nobody is silent but who is told to be.
-    let here = |name: &str, plan: Plan| node(&nats.address, root.path(), name, &Plan { silent_seconds: 600, ..plan });
-    let (face, worker) = (here("face", Plan::of(FACE)), here("worker", Plan::held()));
-    let id = submit(&face.jobs, "a", 3);
-    worker.gate.bring_to(3, Stage::Denoising, 2);
-    // What waits behind it has the other look at this client's work.
-    let behind = submit(&face.jobs, "a", 4);
-    worker.cluster.fall_silent();
-    let other = here("other", Plan::held());
-    other.gate.bring_to(3, Stage::Denoising, 6);
+    let TakenOver { face, first, second, id, behind } = TakenOver::at(&nats, root.path(), [2, 6]);
     let reached = reach(&*face.cluster, id);
     // The first makes one more step and saves it, unless it has heard by then that it is another's.
-    worker.gate.open_n(1);
-    eventually("it has saved it, or stopped", || worker.gate.came(3) > 3 || worker.gate.came(4) > 0);
+    first.gate.open_n(1);
+    eventually("it has saved it, or stopped", || first.gate.came(3) > 3 || first.gate.came(4) > 0);
     assert_eq!(reach(&*face.cluster, id), reached);
-    worker.gate.open();
-    other.gate.open();
+    first.gate.open();
+    second.gate.open();
     ended(&face.jobs, "a", id);
     ended(&face.jobs, "a", behind);
     assert_eq!(reach(&*face.cluster, id), 0, "it is gone");

@@ -9,7 +9,6 @@ mod common;
 use common::{
     FACE, LONG, Nats, Node, Plan, WORKER, client, draft, ended, eventually, frames_of, node, submit, undisturbed,
 };
-use ltx_cluster::Role;
 use ltx_jobs::{GenerationId, JobsError, State, Watched};
 use ltx_testkit::{
     Guarded,
@@ -31,15 +30,9 @@ const NAME: &str = "LTX_CLUSTER_NAME";
 const STEPS: &str = "LTX_CLUSTER_STEPS";
 /// How often in a row a generation may end a child without a new step of it; without it, however often a test kills.
 const CRASHES: &str = "LTX_CLUSTER_CRASHES";
-/// Nobody is silent in these tests but who is killed, and comes back: a late sign of life gives nothing to another worker.
-const SILENT: u64 = 120;
 const JOBS: u64 = 9;
 const ROUNDS: usize = 4;
 const WORKERS: [&str; 2] = ["left", "right"];
-
-fn patient(roles: &'static [Role]) -> Plan {
-    Plan { silent_seconds: SILENT, ..Plan::of(roles) }
-}
 
 fn owner(seed: u64) -> String {
     format!("client-{}", seed % 3)
@@ -57,7 +50,7 @@ fn be_a_worker() {
     }
     let log = Some(Path::new(&root).join("steps"));
     let fake = FakeOptions { gate, log, step_time: Duration::from_millis(2), ..FakeOptions::default() };
-    let mut plan = Plan { fake, ..patient(WORKER) };
+    let mut plan = Plan { fake, ..Plan::of(WORKER) };
     plan.fruitless_crashes = told(CRASHES).unwrap_or(plan.fruitless_crashes);
     let _node = node(&address, Path::new(&root), &name, &plan);
     // Until it is killed.
@@ -97,7 +90,7 @@ fn followed(faces: &[Node], owner: &str, id: GenerationId) -> Vec<u64> {
 #[test]
 fn what_was_acknowledged_ends_once_however_often_workers_are_killed() {
     let (nats, root) = (Nats::start(), tempfile::tempdir().unwrap());
-    let faces = ["one", "two"].map(|name| node(&nats.address, root.path(), name, &patient(FACE)));
+    let faces = ["one", "two"].map(|name| node(&nats.address, root.path(), name, &Plan::of(FACE)));
     let ids: Vec<_> =
         (0..JOBS).map(|seed| (seed, submit(&faces[seed as usize % 2].jobs, &owner(seed), seed))).collect();
     let log = root.path().join("steps");
@@ -131,7 +124,7 @@ fn what_was_acknowledged_ends_once_however_often_workers_are_killed() {
 #[test]
 fn what_kills_every_worker_is_given_up() {
     let (nats, root) = (Nats::start(), tempfile::tempdir().unwrap());
-    let face = node(&nats.address, root.path(), "face", &patient(FACE));
+    let face = node(&nats.address, root.path(), "face", &Plan::of(FACE));
     let deadly = common::submit_draft(&face.jobs, "a", draft("abort", 1)).unwrap().record.id;
     let behind = submit(&face.jobs, "a", 2);
     let start = || worker(&nats, root.path(), "left", &[(CRASHES, 3)]);

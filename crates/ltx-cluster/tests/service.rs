@@ -5,8 +5,8 @@
 mod common;
 
 use common::{
-    FACE, LONG, Nats, Plan, WORKER, client, draft, ended, eventually, frames_of, node, submission, submit, try_node,
-    undisturbed,
+    FACE, LONG, Nats, Plan, TakenOver, WORKER, client, draft, ended, eventually, frames_of, node, submission, submit,
+    try_node, undisturbed,
 };
 use ltx_cluster::ClusterError;
 use ltx_jobs::{EventKind, Filter, GivenImage, Jobs, JobsError, OutputKind, State, Watched, ports::Blobs};
@@ -237,8 +237,8 @@ fn a_client_with_many_does_not_delay_one_with_few_by_more_than_one() {
 #[test]
 fn a_face_without_nats_says_so_and_a_worker_waits_and_goes_on() {
     let (mut nats, root) = (Nats::start(), tempfile::tempdir().unwrap());
-    let face = node(&nats.address, root.path(), "face", &Plan::of(FACE));
-    let worker = node(&nats.address, root.path(), "worker", &Plan { silent_seconds: 1, ..Plan::held() });
+    let here = |name: &str, plan: Plan| node(&nats.address, root.path(), name, &Plan { silent_seconds: 1, ..plan });
+    let (face, worker) = (here("face", Plan::of(FACE)), here("worker", Plan::held()));
     let id = submit(&face.jobs, "a", 3);
     worker.gate.bring_to(3, Stage::Denoising, 2);
     let mut watch = face.jobs.watch(&client("a"), id, 0).unwrap();
@@ -275,23 +275,12 @@ fn a_face_without_nats_says_so_and_a_worker_waits_and_goes_on() {
 #[test]
 fn what_a_silent_worker_had_goes_on_elsewhere_and_its_own_result_counts_nothing() {
     let (nats, root) = (Nats::start(), tempfile::tempdir().unwrap());
-    // Nobody is silent but who is told to be: a late sign of life gives nothing away.
-    let here = |name: &str, plan: Plan| node(&nats.address, root.path(), name, &Plan { silent_seconds: 600, ..plan });
-    let face = here("face", Plan::of(FACE));
-    let worker = here("worker", Plan::held());
-    let id = submit(&face.jobs, "a", 3);
-    worker.gate.bring_to(3, Stage::Denoising, 4);
-    // What waits behind it has the other look at this client's work; what is given out again comes before it.
-    let behind = submit(&face.jobs, "a", 4);
-    // Its message is given out again, as if it had been silent.
-    worker.cluster.fall_silent();
-    let other = here("other", Plan::held());
-    other.gate.bring_to(3, Stage::Denoising, 4);
-    worker.gate.open();
+    let TakenOver { face, first, second, id, behind } = TakenOver::at(&nats, root.path(), [4, 4]);
+    first.gate.open();
     assert_eq!(ended(&face.jobs, "a", behind).state, State::Done, "the first has stopped and makes what is next");
     let record = face.jobs.get(&client("a"), id).unwrap();
     assert_eq!((record.state, record.attempts), (State::Running, 2), "it is the other's");
-    other.gate.open();
+    second.gate.open();
     let done = ended(&face.jobs, "a", id);
     assert_eq!(frames_of(&done), undisturbed([3])[0].1);
     assert_eq!((done.attempts, done.outcome.unwrap().resumed), (2, true));

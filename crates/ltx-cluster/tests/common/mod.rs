@@ -12,7 +12,7 @@ use ltx_testkit::{
     default_settings,
     fake::{FakeModels, FakeOptions, Gate, is_locked, opened, policy, settings},
 };
-use ltx_types::settings::Bounded;
+use ltx_types::{Stage, settings::Bounded};
 use serde::Deserialize;
 use serde_json::Value;
 use std::{
@@ -204,6 +204,7 @@ pub struct Node {
 pub struct Plan {
     pub roles: &'static [Role],
     pub fake: FakeOptions,
+    /// Longer than anything takes where a test does not say: no late sign of life gives anything to another worker.
     pub silent_seconds: u64,
     pub fruitless_crashes: u64,
     pub queued_per_client: usize,
@@ -218,7 +219,7 @@ impl Plan {
         Self {
             roles,
             fake: FakeOptions::default(),
-            silent_seconds: 1,
+            silent_seconds: 600,
             fruitless_crashes: 100,
             queued_per_client: 100_000,
             burst: 1_000_000,
@@ -274,6 +275,33 @@ pub fn node(address: &str, root: &Path, name: &str, plan: &Plan) -> Node {
 
 pub fn submit(jobs: &Jobs, owner: &str, seed: u64) -> GenerationId {
     submit_draft(jobs, owner, draft("a lake", seed)).unwrap().record.id
+}
+
+/// A generation that one worker has begun and another one has taken over, both held in the middle of it.
+pub struct TakenOver {
+    pub face: Node,
+    pub first: Node,
+    pub second: Node,
+    /// Of seed 3.
+    pub id: GenerationId,
+    /// Of seed 4 and the same client, so that the second worker looks at what that client has; what is given out again comes before it.
+    pub behind: GenerationId,
+}
+
+impl TakenOver {
+    /// Held before these denoising steps.
+    pub fn at(nats: &Nats, root: &Path, [first_step, second_step]: [usize; 2]) -> Self {
+        let face = node(&nats.address, root, "face", &Plan::of(FACE));
+        let first = node(&nats.address, root, "first", &Plan::held());
+        let id = submit(&face.jobs, "a", 3);
+        first.gate.bring_to(3, Stage::Denoising, first_step);
+        let behind = submit(&face.jobs, "a", 4);
+        // Its message is given out again, as if it had been silent.
+        first.cluster.fall_silent();
+        let second = node(&nats.address, root, "second", &Plan::held());
+        second.gate.bring_to(3, Stage::Denoising, second_step);
+        Self { face, first, second, id, behind }
+    }
 }
 
 /// Waits for a state.
