@@ -140,10 +140,7 @@ impl Cluster {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn generation(number: u32) -> GenerationId {
-        format!("018f0000-0000-7000-8000-{number:012}").parse().unwrap()
-    }
+    use crate::keys::numbered;
 
     #[test]
     fn a_burst_then_the_average_by_the_services_time() {
@@ -164,12 +161,12 @@ mod tests {
 
     #[test]
     fn the_same_generations_have_one_place_each_however_often_they_ask() {
-        let (mut share, ids) = (Share::default(), [generation(1), generation(2)]);
+        let (mut share, ids) = (Share::default(), [numbered(1), numbered(2)]);
         for _ in 0..2 {
             share.give(&ids, 5, |coming| (coming == 2).then_some(()).ok_or(JobsError::Stopping)).unwrap();
         }
         assert_eq!(share.storing, ids.map(|id| (id, 5)));
-        assert!(share.give(&[generation(3)], 6, |_| Err(JobsError::Stopping)).is_err());
+        assert!(share.give(&[numbered(3)], 6, |_| Err(JobsError::Stopping)).is_err());
         share.take_back(&ids[..1]);
         assert_eq!(share.storing, [(ids[1], 5)]);
     }

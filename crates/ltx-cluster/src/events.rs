@@ -189,14 +189,11 @@ impl Cluster {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn generation(number: u32) -> GenerationId {
-        format!("018f0000-0000-7000-8000-{number:012}").parse().unwrap()
-    }
+    use crate::keys::numbered;
 
     #[test]
     fn reading_goes_on_behind_the_nearest_event_that_is_known_and_few_places_are_kept() {
-        let (bookmarks, [one, other]) = (Bookmarks::default(), [1, 2].map(generation));
+        let (bookmarks, [one, other]) = (Bookmarks::default(), [1, 2].map(numbered));
         for (id, number, place) in [(one, 256, 900), (other, 3, 7), (one, 512, 2000)] {
             bookmarks.keep(Bookmark { id, number, place });
         }

@@ -131,6 +131,12 @@ impl Names {
     }
 }
 
+/// A generation of a test.
+#[cfg(test)]
+pub(crate) fn numbered(number: u32) -> GenerationId {
+    format!("018f0000-0000-7000-8000-{number:012}").parse().unwrap_or_else(|_| panic!("{number}: no id"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,6 +17,14 @@ fn report(folder: &Path, png: &[u8]) -> Report {
     verify(&file, &Against::default()).unwrap()
 }
 
+/// A PNG that is signed by a certificate made in this folder, and the body of its credentials.
+fn signed_in(folder: &Path) -> (Vec<u8>, Vec<u8>) {
+    let png = signed(common::credentials(&folder.join("keys")));
+    let Range { start, end } = chunk(&png);
+    let body = png[start + 8..end - 4].to_vec();
+    (png, body)
+}
+
 /// The PNG with another body of its credentials and what follows them, the length and the checksum made right.
 fn with_body(png: &[u8], body: &[u8], behind: &[u8]) -> Vec<u8> {
     let Range { start, end } = chunk(png);
@@ -54,11 +62,9 @@ fn shortened(body: &[u8], by: usize) -> Vec<u8> {
 #[test]
 fn a_chunk_in_the_room_of_a_shortened_fill_is_seen() {
     let folder = temporary("room");
-    let png = signed(common::credentials(&folder.join("keys")));
-    let range = chunk(&png);
-    let body = &png[range.start + 8..range.end - 4];
+    let (png, body) = signed_in(&folder);
     let stranger = whole(b"tEXt", b"Title\0A holiday");
-    let changed = with_body(&png, &shortened(body, stranger.len()), &stranger);
+    let changed = with_body(&png, &shortened(&body, stranger.len()), &stranger);
     assert_eq!(changed.len(), png.len());
     let seen = report(&folder, &changed);
     assert_eq!((seen.verdict, codes(&seen)), (Verdict::Changed, vec!["ltxd.rest.mismatch"]), "{seen:#?}");
@@ -67,9 +73,7 @@ fn a_chunk_in_the_room_of_a_shortened_fill_is_seen() {
 #[test]
 fn a_label_of_the_fill_that_was_renamed_is_seen() {
     let folder = temporary("label");
-    let png = signed(common::credentials(&folder.join("keys")));
-    let range = chunk(&png);
-    let mut body = png[range.start + 8..range.end - 4].to_vec();
+    let (png, mut body) = signed_in(&folder);
     let at = fill(&body);
     body[at + 3] = b'e';
     let seen = report(&folder, &with_body(&png, &body, &[]));
@@ -79,9 +83,7 @@ fn a_label_of_the_fill_that_was_renamed_is_seen() {
 #[test]
 fn a_signature_that_is_not_found_to_hold_is_told() {
     let folder = temporary("signature");
-    let png = signed(common::credentials(&folder.join("keys")));
-    let range = chunk(&png);
-    let mut body = png[range.start + 8..range.end - 4].to_vec();
+    let (png, mut body) = signed_in(&folder);
     let at = body.windows(3).rposition(|head| head == b"\xf6\x58\x40").unwrap() + 3;
     body[at] ^= 1;
     let seen = report(&folder, &with_body(&png, &body, &[]));
