@@ -20,6 +20,7 @@
     --profile                      ltxd alone, by operator: the time of one step, one decode and both texts, and operations a second
     --dir FOLDER                   where the models are made (target/bench)
     --tag NAME                     put into the file's name, and the note of --note into the file
+    --chart                        no run: draws docs/charts/<machine>.svg of what benches/runs has (chart.py), as every run with PyTorch does
 
 Every side is one process that stays up, so turns cost no loading. Parts are dropped after their stage on every side, so the
 peak of resident memory is that of the largest stage. Within a round every side runs a stage before the next stage begins, in an
@@ -28,6 +29,8 @@ order that changes from round to round. Outputs are compared before anything is 
 
 import argparse, datetime, json, os, platform, statistics, subprocess, sys, time
 from pathlib import Path
+
+import chart
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -290,10 +293,15 @@ def merged(files):
     return about, whole
 
 
+def level(flags):
+    """The widest kind of kernels that a processor with these flags runs."""
+    return next((name for sign, name in (("amx", "amx"), ("avx512f", "avx512"), ("avx2", "avx2")) if any(flag.startswith(sign) for flag in flags)), "plain")
+
+
 def write(about, run, found, options):
-    """Writes a run's record and table to the machine's folder."""
+    """Writes a run's record and table to the machine's folder, and draws the charts anew."""
     name = "-".join(about["machine"]["cpu"].replace("(R)", "").replace("@", "").split()).lower()
-    folder = ROOT / "benches/runs" / f"{name}-{about['machine']['cores']}"
+    folder = ROOT / "benches/runs" / f"{name}-{level(about['machine']['flags'])}-{about['machine']['cores']}"
     folder.mkdir(parents=True, exist_ok=True)
     parts = [time.strftime("%Y-%m-%d"), about["model"], "profile" if options.profile else None, options.tag]
     file = "-".join(filter(None, parts))
@@ -303,6 +311,7 @@ def write(about, run, found, options):
     meaning = "Wall-clock seconds by operator." if options.profile else "Seconds: median (least–most). Ratio: ltxd's (the first's) over the better PyTorch's; the same of the least seconds; of the least CPU seconds, which other work on the machine moves less."
     (folder / f"{file}.md").write_text("\n".join([f"# {about['model']}", "", *facts, "", meaning, "", found, ""]))
     print(f"bench: wrote {folder / file}.md")
+    chart.main()
 
 
 def main():
@@ -324,7 +333,10 @@ def main():
     parser.add_argument("--dir", type=Path, default=ROOT / "target/bench")
     parser.add_argument("--tag")
     parser.add_argument("--note", default="")
+    parser.add_argument("--chart", action="store_true")
     options = parser.parse_args()
+    if options.chart:
+        return chart.main()
     if options.merge:
         about, run = merged(options.merge)
         found = table(about["model"], run)
