@@ -52,22 +52,24 @@ impl Conv3d {
         if outputs % folded != 0 || unfold.contains(&0) {
             return Err(NnError::unsupported("outputs", outputs, format!("a multiple of {folded}")));
         }
-        let weight = match kt {
-            1 => vb.tensor("weight", [outputs, inputs, kh, kw])?.unsqueeze(2)?,
-            _ => vb.tensor("weight", [outputs, inputs, kt, kh, kw])?,
+        let shape = match kt {
+            1 => vec![outputs, inputs, kh, kw],
+            _ => vec![outputs, inputs, kt, kh, kw],
         };
+        let kernels = vb.compute().kernels;
         let bias = vb.tensor("bias", [outputs])?;
         // Shapes alone (`inspect`) are not contiguous, and nothing is packed for them.
-        let pack = weight.device().is_cpu() && weight.dtype() == DType::F32 && weight.is_contiguous();
-        let weights = if pack {
-            Weights::Packed(profile::timed("conv3d, packing", || 0, || packed(&weight, &bias, &config))?)
-        } else {
-            match cuda::arranged(&weight, &bias, unfold)? {
-                Some((weight, bias)) => Weights::Arranged { weight, bias },
-                None => Weights::Plain { weight, bias },
-            }
+        let pack = bias.device().is_cpu() && bias.dtype() == DType::F32 && bias.is_contiguous();
+        if pack && let Some(packed) = read_packed(vb, &shape, (&bias, &config))? {
+            return Ok(Self { weights: Weights::Packed(packed), config, modulation: None, kernels });
+        }
+        let weight = vb.tensor("weight", &shape)?;
+        let weight = if kt == 1 { weight.unsqueeze(2)? } else { weight };
+        let weights = match cuda::arranged(&weight, &bias, unfold)? {
+            Some((weight, bias)) => Weights::Arranged { weight, bias },
+            None => Weights::Plain { weight, bias },
         };
-        Ok(Self { weights, config, modulation: None, kernels: vb.compute().kernels })
+        Ok(Self { weights, config, modulation: None, kernels })
     }
 
     /// This layer with `x (1 + scale) + shift` between its norm and SiLU; `rows` holds shift and scale. Weights are shared.
@@ -357,6 +359,23 @@ impl InplaceOp2 for AddTo<'_> {
 
 fn wide(x: &Tensor) -> Result<Tensor> {
     Ok(x.to_dtype(DType::F32)?.contiguous()?)
+}
+
+/// The weights at `vb` packed as they are read, a few rows at a time; `None`: there are shapes alone.
+fn read_packed(vb: &Vb, shape: &[usize], (bias, config): (&Tensor, &Conv3dConfig)) -> Result<Option<Arc<PackedConv>>> {
+    let misfit = || NnError::unsupported("conv3d", format!("{shape:?}"), "fitting sizes");
+    let empty = with_values([bias], |[bias]| Ok::<_, NnError>(PackedConv::of_zeros(bias, config)))?;
+    let (mut packed, mut next) = (empty.ok_or_else(misfit)?, 0);
+    let some = vb.pieces("weight", shape, &mut |first, rows| {
+        if first == next {
+            next += profile::timed("conv3d, packing", || 0, || packed.fill(first, rows)).unwrap_or(0);
+        }
+    })?;
+    match (some, next == config.outputs) {
+        (false, _) => Ok(None),
+        (true, true) => Ok(Some(Arc::new(packed))),
+        (true, false) => Err(misfit()),
+    }
 }
 
 fn packed(weight: &Tensor, bias: &Tensor, config: &Conv3dConfig) -> Result<Arc<PackedConv>> {

@@ -43,4 +43,4 @@ pub use recording::Recorder;
 pub use rope::{FrequencyPrecision, RopeTable, fractional_rope_table};
 pub use staging::{Staging, carrier};
 pub use taps::Taps;
-pub use weights::{Vb, Weights};
+pub use weights::{Vb, Weights, in_one_piece};

@@ -3,7 +3,8 @@
 //! Must not know files; `ltx-weights` implements the trait for them, once for data and once for shapes alone.
 
 use crate::{
-    Compute, Result, Staging,
+    Compute, NnError, Result, Staging,
+    kernels::with_values,
     matrix::{Arithmetic, Prepared, Stored, Use, form, prepare},
     profile,
 };
@@ -17,6 +18,22 @@ pub trait Weights: Send + Sync {
     /// # Errors
     /// The key is missing, or its shape or stored type is not what is expected.
     fn tensor(&self, key: &str, shape: &[usize], compute: &Compute) -> Result<Tensor>;
+
+    /// Hands the values stored under `key` over in f32, some whole rows of the first axis at a time and in order, each time with the
+    /// number of the first, so that they never lie in memory all at once where a source can read them so. `false`: there are no
+    /// values, as in a source of shapes alone.
+    ///
+    /// # Errors
+    /// As [`Weights::tensor`].
+    fn pieces(
+        &self,
+        key: &str,
+        shape: &[usize],
+        compute: &Compute,
+        take: &mut dyn FnMut(usize, &[f32]),
+    ) -> Result<bool> {
+        in_one_piece(&self.tensor(key, shape, &compute.with_dtype(DType::F32))?, take)
+    }
 
     /// The matrix `[outputs, inputs]` stored under `key`, as it is stored. Values that have to be made or converted to be handed
     /// out are on the device and in the dtype asked for, those of files in bytes on the host.
@@ -38,6 +55,22 @@ pub trait Weights: Send + Sync {
     /// # Errors
     /// As [`Weights::tensor`].
     fn check(&self, key: &str, shape: &[usize]) -> Result<()>;
+}
+
+/// Hands all values over at once, as [`Weights::pieces`] does where a source knows no better.
+///
+/// # Errors
+/// The tensor is not in f32 on the CPU.
+pub fn in_one_piece(whole: &Tensor, take: &mut dyn FnMut(usize, &[f32])) -> Result<bool> {
+    // Shapes alone are not contiguous.
+    let values = whole.is_contiguous();
+    if values {
+        with_values([whole], |[values]| {
+            take(0, values);
+            Ok::<_, NnError>(())
+        })?;
+    }
+    Ok(values)
 }
 
 /// A source and a position in its key space (“vb”, as in candle's `VarBuilder`).
@@ -126,6 +159,16 @@ impl Vb {
             Some(staging) => staging.tensor(&key, shape, &self.compute),
             None => self.source.tensor(&key, shape, &self.compute),
         };
+        profile::timed("weights", || 0, read).map_err(|error| error.while_reading(|| key.clone()))
+    }
+
+    /// Hands the values of the tensor `name` at this position over, some rows at a time; `false`: there are none.
+    ///
+    /// # Errors
+    /// As [`Weights::tensor`].
+    pub(crate) fn pieces(&self, name: &str, shape: &[usize], take: &mut dyn FnMut(usize, &[f32])) -> Result<bool> {
+        let key = self.key(name);
+        let read = || self.source.pieces(&key, shape, &self.compute, take);
         profile::timed("weights", || 0, read).map_err(|error| error.while_reading(|| key.clone()))
     }
 

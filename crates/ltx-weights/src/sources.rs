@@ -10,7 +10,7 @@ use crate::{
 use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
 use ltx_nn::{
-    Compute, NnError, Weights,
+    Compute, NnError, Weights, in_one_piece,
     matrix::{self, Packed, StoredKind, unpack},
 };
 use ltx_types::Part;
@@ -20,6 +20,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 /// Bytes that are read at once where values are converted on the way.
 const PIECE: usize = 4 << 20;
+
+/// Values that are handed over at once.
+const AT_ONCE: usize = 4 << 20;
 
 /// Reads tensors from the files, converted to the dtype asked for in one pass. The calling thread reads, so that nothing else
 /// waits for the disk.
@@ -33,6 +36,32 @@ impl Weights for Stored {
             return Ok(Tensor::from_vec(widened(file, (key, entry), stored)?, shape, &compute.device)?);
         }
         convert(&whole(file, (key, entry))?, entry, shape, compute)
+    }
+
+    fn pieces(
+        &self,
+        key: &str,
+        shape: &[usize],
+        compute: &Compute,
+        take: &mut dyn FnMut(usize, &[f32]),
+    ) -> ltx_nn::Result<bool> {
+        let (file, entry) = look_up(&self.0, key, shape)?;
+        let (rows, row) = (shape.first().copied().unwrap_or(1), shape.iter().skip(1).product::<usize>());
+        let stored = match entry.stored {
+            StoredType::Float(stored) if !entry.plus_one && row > 0 => stored,
+            _ => return in_one_piece(&self.tensor(key, shape, &compute.with_dtype(DType::F32))?, take),
+        };
+        file.map.expect(&entry.range);
+        let (at_once, size) = ((AT_ONCE / row).clamp(1, rows.max(1)), stored.size_in_bytes());
+        let (mut bytes, mut values) = (vec![0u8; at_once * row * size], vec![0f32; at_once * row]);
+        for first in (0..rows).step_by(at_once) {
+            let count = at_once.min(rows - first) * row;
+            let (bytes, values) = (&mut bytes[..count * size], &mut values[..count]);
+            file.read((key, entry), first * row * size, bytes)?;
+            widen(bytes, stored, values);
+            take(first, values);
+        }
+        Ok(true)
     }
 
     fn matrix(&self, key: &str, shape: [usize; 2], compute: &Compute) -> ltx_nn::Result<matrix::Stored> {

@@ -314,6 +314,16 @@ impl Weights for Adapted {
         self.base.tensor(key, shape, compute)
     }
 
+    fn pieces(
+        &self,
+        key: &str,
+        shape: &[usize],
+        compute: &Compute,
+        take: &mut dyn FnMut(usize, &[f32]),
+    ) -> ltx_nn::Result<bool> {
+        self.base.pieces(key, shape, compute, take)
+    }
+
     fn matrix(&self, key: &str, shape: [usize; 2], compute: &Compute) -> ltx_nn::Result<Stored> {
         let pairs = self.loras.products(key, (self.stage, &self.wear), compute)?;
         if pairs.is_empty() {

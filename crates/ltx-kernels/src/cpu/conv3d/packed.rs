@@ -5,7 +5,7 @@
 use super::{super::gemm::COLUMNS, scratch::Scratch};
 use crate::Conv3dConfig;
 use rayon::prelude::*;
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 /// Inputs packed side by side, so that a panel's part stays in the first cache.
 const PIECE: usize = 16;
@@ -26,20 +26,49 @@ pub struct PackedConv {
 impl PackedConv {
     /// Packs `weight [outputs, inputs, kt, kh, kw]` and `bias [outputs]`; `None` if their lengths do not fit the sizes.
     pub fn new(weight: &[f32], bias: &[f32], config: &Conv3dConfig) -> Option<Self> {
+        let mut packed = Self::of_zeros(bias, config)?;
+        (packed.fill(0, weight) == Some(config.outputs)).then_some(packed)
+    }
+
+    /// Every weight 0, to be filled; `None` if the biases do not fit the sizes.
+    pub fn of_zeros(bias: &[f32], config: &Conv3dConfig) -> Option<Self> {
         let Conv3dConfig { inputs, outputs, kernel, unfold, .. } = *config;
         let (taps, folded) = (kernel.iter().product::<usize>(), unfold.iter().product::<usize>());
-        let fits = weight.len() == outputs * inputs * taps && bias.len() == outputs && taps > 0;
-        if !fits || folded == 0 || outputs % folded != 0 {
+        if bias.len() != outputs || taps == 0 || inputs == 0 || folded == 0 || outputs % folded != 0 {
             return None;
         }
-        let source = |output: usize| output % (outputs / folded) * folded + output / (outputs / folded);
         let panels = outputs.div_ceil(COLUMNS);
-        let mut packed = vec![0f32; panels * taps * inputs * COLUMNS];
-        packed.par_chunks_mut((taps * inputs * COLUMNS).max(1)).enumerate().for_each(|(panel, out)| {
-            for first in (0..inputs).step_by(PIECE) {
-                for (lane, output) in (panel * COLUMNS..outputs.min((panel + 1) * COLUMNS)).enumerate() {
-                    for input in first..inputs.min(first + PIECE) {
-                        let values = &weight[(source(output) * inputs + input) * taps..][..taps];
+        let weight = vec![0f32; panels * taps * inputs * COLUMNS];
+        let mut packed = Self {
+            weight,
+            bias: vec![0f32; panels * COLUMNS],
+            inputs,
+            outputs,
+            kernel,
+            unfold,
+            scratch: Scratch::shared(),
+        };
+        for output in 0..outputs {
+            packed.bias[output] = bias[packed.row(output)];
+        }
+        Some(packed)
+    }
+
+    /// Packs rows `[inputs, kt, kh, kw]` from the row `first` on; how many there are, or `None` if they are not whole or too many.
+    pub fn fill(&mut self, first: usize, rows: &[f32]) -> Option<usize> {
+        let (taps, inputs, outputs) = (self.taps(), self.inputs, self.outputs);
+        let count = rows.len() / (taps * inputs);
+        if count * taps * inputs != rows.len() || first.checked_add(count)? > outputs {
+            return None;
+        }
+        let mut weight = mem::take(&mut self.weight);
+        weight.par_chunks_mut(taps * inputs * COLUMNS).enumerate().for_each(|(panel, out)| {
+            let here = (panel * COLUMNS..outputs.min((panel + 1) * COLUMNS)).enumerate();
+            let lanes = here.map(|(lane, output)| (lane, self.row(output).wrapping_sub(first)));
+            for from in (0..inputs).step_by(PIECE) {
+                for (lane, row) in lanes.clone().filter(|(_, row)| *row < count) {
+                    for input in from..inputs.min(from + PIECE) {
+                        let values = &rows[(row * inputs + input) * taps..][..taps];
                         for (tap, value) in values.iter().enumerate() {
                             out[(tap * inputs + input) * COLUMNS + lane] = *value;
                         }
@@ -47,9 +76,15 @@ impl PackedConv {
                 }
             }
         });
-        let mut ordered = vec![0f32; panels * COLUMNS];
-        ordered.iter_mut().zip(0..outputs).for_each(|(value, output)| *value = bias[source(output)]);
-        Some(Self { weight: packed, bias: ordered, inputs, outputs, kernel, unfold, scratch: Scratch::shared() })
+        self.weight = weight;
+        Some(count)
+    }
+
+    /// The row of the checkpoint's weights that becomes this output.
+    fn row(&self, output: usize) -> usize {
+        let folded = self.unfold.iter().product::<usize>();
+        let channels = self.outputs / folded;
+        output % channels * folded + output / channels
     }
 
     pub(super) fn taps(&self) -> usize {
