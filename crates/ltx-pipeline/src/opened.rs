@@ -6,6 +6,8 @@
 mod folder;
 mod gemma_version;
 pub(crate) mod recognised;
+mod scheduler;
+mod shards;
 pub(crate) mod stated;
 mod t5;
 mod text;
@@ -101,10 +103,12 @@ impl Keys for KeysOf<'_> {
 pub(crate) fn configuration(tensors: &TensorSet, text_width: Option<usize>) -> Result<(Value, Vec<String>)> {
     let mut notes: Vec<String> = tensors.twice().iter().map(twice).collect();
     if !tensors.formats().contains("GGUF") {
-        return match recognised::named_without_configuration(tensors) {
-            Some(named) if !tensors.states_config() => Err(named),
-            _ => Ok((tensors.config()?, notes)),
-        };
+        let named =
+            || shards::named(tensors.files_with("")).or_else(|| recognised::named_without_configuration(tensors));
+        if let Some(named) = (!tensors.states_config()).then(named).flatten() {
+            return Err(named);
+        }
+        return Ok((tensors.config()?, notes));
     }
     let mut config = if tensors.states_config() { tensors.config()? } else { Value::Object(serde_json::Map::new()) };
     let Held { here, .. } = Held::by(tensors);
@@ -174,7 +178,7 @@ impl LtxFile {
         if Held::by(&tensors).here.is_empty() {
             return Err(misplaced(&tensors));
         }
-        let tensors = match text.map(TextFiles::projection_tensors).transpose()?.flatten() {
+        let tensors = match text.map(|text| text.projection_beside(&tensors)).transpose()?.flatten() {
             Some(projection) => tensors.and(projection)?,
             None => tensors,
         };
@@ -195,6 +199,7 @@ impl LtxFile {
         let architecture = Architecture::from_config(&config, &KeysOf(&tensors)).map_err(config_of(tensors.path()))?;
         notes.extend(version::check(&tensors, architecture.family)?);
         notes.extend(tensors.check_entries()?);
+        notes.extend(scheduler::note(files));
         tensors.check_statements()?;
         same("latent channels", architecture.vae.latent_channels, architecture.transformer.in_channels)?;
         let (tensors, note) = version::settled(tensors, manifests_version, architecture.family);

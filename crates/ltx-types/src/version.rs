@@ -1,4 +1,4 @@
-//! Versions that files state, as far as they decide anything: `2.5.0`, `v2.3`, `2.5.0-rc1`, `ltx-2.3`.
+//! Versions that files state, as far as they decide anything: `2.5.0`, `v2.3`, `2.5.0-rc1`, `ltx-2.3`, `ltxv-2b-0.9.8-distilled`.
 //!
 //! Must not know what depends on one.
 
@@ -20,10 +20,17 @@ pub fn model_version(stated: &str) -> Option<(u32, u32)> {
 pub fn version_numbers(stated: &str) -> Option<(u32, u32, Option<u32>)> {
     let stated = stated.trim().to_ascii_lowercase();
     let bare = NAMES.iter().find_map(|name| stated.strip_prefix(name)).unwrap_or(&stated);
-    let bare = bare.trim_start_matches(['-', '_', ' ', 'v']);
-    let mut numbers = bare.split(|c: char| !c.is_ascii_digit());
+    let words = bare.split(['-', '_', ' ']).filter(|word| !word.is_empty());
+    let version = words.map(|word| word.trim_start_matches('v')).find(|word| !word.is_empty() && !is_size(word))?;
+    let mut numbers = version.split(|c: char| !c.is_ascii_digit());
     let mut next = || numbers.next().and_then(|number| number.parse::<u32>().ok());
     Some((next()?, next().unwrap_or(0), next()))
+}
+
+/// Whether a word is a number of parameters, such as `13b`, which stands before the version in files' names.
+fn is_size(word: &str) -> bool {
+    let number = word.strip_suffix('b').unwrap_or_default();
+    number.starts_with(|c: char| c.is_ascii_digit()) && number.chars().all(|c| c.is_ascii_digit() || c == '.')
 }
 
 #[cfg(test)]
@@ -41,15 +48,24 @@ mod tests {
             ("ltx-2.5", (2, 5)),
             ("LTXV 0.9.8", (0, 9)),
             ("ltx-video-0.9.1", (0, 9)),
+            ("ltxv-2b-0.9.8-distilled", (0, 9)),
+            ("13b-0.9.8", (0, 9)),
+            ("LTX 2.3 22B", (2, 3)),
+            ("ltx-2-19b-dev", (2, 0)),
+            ("22b_v2.3", (2, 3)),
         ] {
             assert_eq!(model_version(stated), Some(version));
         }
-        assert_eq!((model_version(""), model_version("dev"), model_version("99999999999")), (None, None, None));
+        for no_version in ["", "dev", "22b", "99999999999"] {
+            assert_eq!(model_version(no_version), None, "{no_version}");
+        }
     }
 
     #[test]
     fn a_third_number_is_there_or_not() {
-        for (stated, third) in [("0.9.1", Some(1)), ("0.9", None), ("0.9.8-dev", Some(8)), ("2.5-rc1", None)] {
+        for (stated, third) in
+            [("0.9.1", Some(1)), ("0.9", None), ("0.9.8-dev", Some(8)), ("2.5-rc1", None), ("2b-0.9.8", Some(8))]
+        {
             assert_eq!(version_numbers(stated).map(|(.., third)| third), Some(third), "{stated}");
         }
     }

@@ -114,6 +114,24 @@ fn older(signs: &Signs<'_>) -> Option<String> {
     (alone && silent).then(|| "its transformer states no causal_temporal_positioning".to_owned())
 }
 
+/// Gates of attentions, which tell LTX-2.3 and 2.5 from what was before.
+const GATES: &str = ".to_gate_logits.";
+
+/// The family that a transformer's keys show by having gates or none, where its configuration is one of the others.
+fn by_gates(signs: &Signs<'_>, configured: Family) -> Option<(Family, String)> {
+    let blocks = format!("{MODEL}transformer_blocks.");
+    if !signs.keys.has_prefix(&blocks) {
+        return None;
+    }
+    let gate = signs.keys.all().find(|key| key.starts_with(&blocks) && key.contains(GATES));
+    let sign = match (gate, configured) {
+        (None, Family::Ltx23 | Family::Ltx25) => "none of its blocks has a to_gate_logits".to_owned(),
+        (Some(key), Family::Ltx2 | Family::Ltxv098) => format!("it has the key {key}"),
+        _ => return None,
+    };
+    Some((Family::shown_by(signs.keys)?, sign)).filter(|(shown, _)| *shown != configured)
+}
+
 /// What a file is whose version or keys are of another generation than its configuration.
 pub(super) fn contradicted(signs: &Signs<'_>) -> Option<Foreign> {
     let part = part(signs)?;
@@ -143,7 +161,7 @@ pub(super) fn contradicted(signs: &Signs<'_>) -> Option<Foreign> {
     let marked =
         marked.or_else(|| states_mark.then(|| "its configuration states use_keyframes_abs_pos_embedding".into()));
     let configured = Family::of(section).ok();
-    let shown = marked.map(|sign| (Family::Ltx25, sign));
+    let shown = marked.map(|sign| (Family::Ltx25, sign)).or_else(|| by_gates(signs, configured?));
     let own = shown.or_else(|| stated.map(|family| (family, stated_version(signs))));
     let (family, sign) = own?;
     if !is_whole(signs, section) {

@@ -130,11 +130,38 @@ fn generation_of_transformer(signs: &Signs<'_>) -> Option<Foreign> {
     let keys = signs.keys;
     let first = |prefix: &str| keys.all().find(|key| key.starts_with(prefix));
     if let Some(key) = first(&format!("{BLOCK}attn1.norm_q.")).or_else(|| first("time_embed.")) {
-        let generation = generations::later(signs.version).unwrap_or_else(|| "LTX-2.3".to_owned());
+        let shown = Family::shown_by(keys).unwrap_or(Family::Ltx23);
+        let generation = generations::later(signs.version).unwrap_or_else(|| shown.title().to_owned());
         let title = format!("{generation} transformer in the layout of diffusers");
-        return Some(Foreign::new(title, format!("it has the key {key}"), TAKE_ONE_FILE));
+        return Some(Foreign::new(title, format!("it has the key {key}"), instead_of_diffusers(shown)));
     }
     generations::other(signs)
+}
+
+/// What to take instead of a transformer in the layout of diffusers.
+fn instead_of_diffusers(family: Family) -> &'static str {
+    match family {
+        Family::Ltxv098 => TAKE_THE_FOLDER,
+        Family::Ltx2 => "it is not read here: take the single file of Lightricks/LTX-2 (docs/models.md)",
+        Family::Ltx23 => TAKE_ONE_FILE,
+        Family::Ltx25 => "it is not read here: take the files of Lightricks/LTX-2.5 (docs/models.md)",
+    }
+}
+
+/// What a VAE in the layout of diffusers is: LTX's have the statistics of their latents beside them; of those before 0.9.5 the
+/// downsamplers are plain convolutions, and a decoder that is told a timestep is LTX-Video's.
+fn diffusers_vae(keys: &dyn Keys) -> (&'static str, &'static str) {
+    let has = |part: &str| keys.all().any(|key| key.contains(part));
+    if !has("latents_mean") {
+        return ("video or image VAE in the layout of diffusers", TAKE_ONE_FILE);
+    }
+    if has(".downsamplers.0.conv.weight") {
+        return ("LTX-Video 0.9.0–0.9.4 video VAE in the layout of diffusers", TAKE_LTX_23);
+    }
+    if has(".time_embedder.") {
+        return ("LTX-Video 0.9.x video VAE in the layout of diffusers", TAKE_THE_FOLDER);
+    }
+    ("LTX-2 or LTX-2.3 video VAE in the layout of diffusers", TAKE_ONE_FILE)
 }
 
 /// Files without a transformer.
@@ -156,7 +183,8 @@ fn generation_of_component(signs: &Signs<'_>) -> Option<Foreign> {
         }
     }
     if let Some(sign) = found(".resnets.").filter(|_| keys.has_prefix("vae.")) {
-        return Some(Foreign::new("video or image VAE in the layout of diffusers", sign, TAKE_ONE_FILE));
+        let (title, instead) = diffusers_vae(keys);
+        return Some(Foreign::new(title, sign, instead));
     }
     let connectors = ["video_connector.", "text_proj_in."];
     if let Some(key) = keys.all().find(|key| connectors.iter().any(|mark| key.starts_with(mark))) {

@@ -53,6 +53,24 @@ const GATED: [&str; 4] =
 #[test_case(&["B.attn1.to_q.weight"], Some("0.9.8"), None; "LTX-Video by version")]
 #[test_case(&["B.attn1.to_q.weight", "B.attn1.norm_q.weight", "B.attn1.to_gate_logits.weight", "time_embed.linear.weight"], None,
     Some("LTX-2.3 transformer in the layout of diffusers"); "diffusers")]
+#[test_case(&["B.attn1.to_q.weight", "B.attn1.norm_q.weight", "B.audio_attn1.to_q.weight"], None,
+    Some("LTX-2 transformer in the layout of diffusers"); "LTX-2 of diffusers")]
+#[test_case(&["B.attn1.to_q.weight", "B.attn1.norm_q.weight", "B.attn1.to_gate_logits.weight",
+    "model.diffusion_model.keyframes_abs_pos_embedding"], None,
+    Some("LTX-2.5 transformer in the layout of diffusers"); "LTX-2.5 of diffusers")]
+#[test_case(&["B.attn1.to_q.weight", "B.attn1.norm_q.weight"], None,
+    Some("LTX-Video 0.9.8 transformer in the layout of diffusers"); "LTX-Video of diffusers")]
+#[test_case(&["vae.decoder.mid_block.resnets.0.conv1.conv.weight"], None,
+    Some("video or image VAE in the layout of diffusers"); "VAE of diffusers")]
+#[test_case(&["vae.decoder.mid_block.resnets.0.conv1.conv.weight", "vae.latents_mean",
+    "vae.encoder.down_blocks.0.downsamplers.0.conv.weight"], None,
+    Some("LTX-Video 0.9.0–0.9.4 video VAE in the layout of diffusers"); "older VAE of diffusers")]
+#[test_case(&["vae.decoder.mid_block.resnets.0.conv1.conv.weight", "vae.latents_mean", "vae.decoder.time_embedder.linear_1.weight",
+    "vae.encoder.down_blocks.0.downsamplers.0.conv.conv.weight"], None,
+    Some("LTX-Video 0.9.x video VAE in the layout of diffusers"); "VAE of LTX-Video of diffusers")]
+#[test_case(&["vae.decoder.mid_block.resnets.0.conv1.conv.weight", "latents_mean",
+    "vae.encoder.down_blocks.0.downsamplers.0.conv.conv.weight"], None,
+    Some("LTX-2 or LTX-2.3 video VAE in the layout of diffusers"); "VAE of LTX-2 of diffusers")]
 #[test_case(&["vae.decoder.det_stages.0.weight"], None, Some("LTX-2.5 video VAE with a diffusion decoder"); "diffusion VAE")]
 #[test_case(&["vae.encoder.conv_in.conv.weight"], Some("2.6.0"), Some("LTX-2.6 video VAE"); "VAE by version")]
 #[test_case(&["vae.encoder.conv_in.conv.weight"], Some("2.5.0"), None; "convolutional VAE of LTX-2.5")]

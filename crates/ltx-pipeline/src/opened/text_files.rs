@@ -2,10 +2,17 @@
 //!
 //! Must not know requests.
 
-use super::{LtxFile, T5Files, TextFolder, same};
+use super::{KeysOf, LtxFile, T5Files, TextFolder, same};
 use crate::{PipelineError, Result};
 use candle_core::DType;
-use ltx_model::{architecture::Family, footprint::Stack, t5::T5Config, text_encoder::TokenIds};
+use ltx_model::{
+    architecture::Family,
+    footprint::Stack,
+    part::Module,
+    t5::T5Config,
+    text_encoder::{Generation, TokenIds},
+    transformer::Transformer,
+};
 use ltx_weights::{ShapeOnly, TensorSet};
 use std::{path::Path, sync::Arc};
 
@@ -58,11 +65,28 @@ impl TextFiles {
     /// A text projection of the checkpoint's that lies in the encoder's file.
     ///
     /// # Errors
-    /// It cannot be read.
-    pub(crate) fn projection_tensors(&self) -> Result<Option<TensorSet>> {
-        match self {
-            Self::Gemma(text) => text.projection_tensors(),
-            Self::T5(_) => Ok(None),
+    /// It cannot be read, or is of another generation than the checkpoint's transformer.
+    pub(crate) fn projection_beside(&self, checkpoint: &TensorSet) -> Result<Option<TensorSet>> {
+        let Self::Gemma(text) = self else { return Ok(None) };
+        let projection = text.projection_tensors()?;
+        let shown = Family::shown_by(&KeysOf(checkpoint)).filter(|_| checkpoint.has_prefix(Transformer::MARK));
+        match shown {
+            Some(family)
+                if projection.is_some() && family != Family::Ltx25 && text.config.generation == Generation::Four =>
+            {
+                Err(PipelineError::Foreign {
+                    file: text.tensors.path().to_owned(),
+                    title: format!("{} text encoder with the text projection of LTX-2.5", Generation::Four.title()),
+                    sign: format!("its configuration says so, and the transformer is {}'s", family.title()),
+                    instead: match family {
+                        Family::Ltxv098 => "this checkpoint needs T5 v1.1 XXL (docs/models.md)",
+                        Family::Ltx2 | Family::Ltx23 | Family::Ltx25 => {
+                            "this checkpoint needs Gemma 3 (docs/models.md)"
+                        }
+                    },
+                })
+            }
+            _ => Ok(projection),
         }
     }
 

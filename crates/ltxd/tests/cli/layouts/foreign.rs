@@ -67,6 +67,36 @@ fn a_file_of_2_5_with_an_older_configuration_is_named_in_each_layout() {
 }
 
 #[test]
+fn a_transformer_is_named_by_its_gates_whatever_its_configuration_states() {
+    let folder = scratch();
+    let older = File::read(repository("models/tiny-2/ltx-2.0-tiny-dev.safetensors"));
+    let newer = tiny();
+    let alone = |name: &str, keys: &File, stated: &File| {
+        write_as(folder.path(), name, under(keys, ROOT), stated.metadata.clone())
+    };
+    assert_named(&alone("older.safetensors", &older, &newer), "LTX-2 transformer");
+    assert_named(&alone("newer.safetensors", &newer, &older), "LTX-2.3 transformer");
+}
+
+#[test]
+fn a_text_encoder_of_another_generation_is_named_before_its_projection() {
+    let encoder = text(&repository("models/tiny-2.5/gemma4-tiny-with-proj.safetensors"));
+    for model in ["models/tiny/ltx-2.3-tiny-dev.safetensors", "models/tiny-2/ltx-2.0-tiny-dev.safetensors"] {
+        let said = refused(&[("model", &text(&repository(model))), ("text-encoder", &encoder)]);
+        assert_says(&said, &["Gemma-4 text encoder", &encoder, "needs Gemma 3"]);
+        assert!(!said.contains("key text"), "{said}");
+    }
+}
+
+#[test]
+fn a_part_of_a_model_that_was_cut_into_files_is_named() {
+    let folder = scratch();
+    let blocks = tiny().tensors.into_iter().filter(|tensor| tensor.key.contains("transformer_blocks.2.")).collect();
+    let name = "diffusion_pytorch_model-00003-of-00003.safetensors";
+    assert_named(&write_as(folder.path(), name, blocks, Map::new()), "part 3 of 3 of a model that was cut into files");
+}
+
+#[test]
 fn a_file_without_a_configuration_is_named_by_its_version_and_keys() {
     let folder = scratch();
     let newer = under(&File::read(data("generation-2.5.safetensors")), ROOT);
