@@ -124,7 +124,7 @@ fn the_second_pass_is_of_the_distilled_schedule_alone() {
     let with = |upscaler| ModelFiles { upscaler, ..files(folder(), folder().join("text_encoder")) };
     let rules = |files: &ModelFiles| Engine::open(files, EngineOptions::default()).unwrap().rules();
     let upscaled = rules(&with(Some(tiny("ltx-2.3-tiny-spatial-upscaler-x2.safetensors"))));
-    assert_eq!((upscaled.two_stages, upscaled.guided_two_stages), (Some(true), false));
+    assert_eq!((upscaled.two_stages, upscaled.multi_scale), (Some(true), Some(true)));
     assert_eq!((upscaled.distilled_steps, upscaled.image_crf), (Some(7), Some(0)));
     assert_eq!(rules(&with(None)).two_stages, Some(false));
 }

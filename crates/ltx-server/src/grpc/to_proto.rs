@@ -92,13 +92,11 @@ fn spec(stored: &StoredRequest, model: &str) -> v1::GenerationSpec {
         credits_low: ask.credits_low,
         plan: ask.plan.clone().unwrap_or_default(),
     };
-    let GenerationDraft { guidance, .. } = draft;
     // What nothing read is left out: the spec can be sent again as it is.
-    let guided = draft.schedule == Schedule::Guided;
-    let (uses_cfg, uses_stg) = (guided && guidance.uses_cfg(), guided && guidance.uses_stg());
+    let guidance = draft.constant_guidance();
     v1::GenerationSpec {
         prompt: draft.prompt.clone(),
-        negative_prompt: uses_cfg.then(|| draft.negative_prompt.clone()),
+        negative_prompt: draft.uses_cfg().then(|| draft.negative_prompt.clone()),
         images: images(&draft.images),
         width: Some(count(draft.width)),
         height: Some(count(draft.height)),
@@ -109,11 +107,11 @@ fn spec(stored: &StoredRequest, model: &str) -> v1::GenerationSpec {
         schedule: schedule(draft.schedule).into(),
         steps: Some(count(draft.steps)),
         stages: Some(u32::from(draft.stages.count())),
-        guidance: guided.then(|| v1::Guidance {
+        guidance: guidance.map(|guidance| v1::Guidance {
             cfg_scale: Some(guidance.cfg_scale),
             stg_scale: Some(guidance.stg_scale),
-            rescale_scale: (uses_cfg || uses_stg).then_some(guidance.rescale_scale),
-            stg_blocks: guidance.stg_blocks.iter().filter(|_| uses_stg).copied().map(count).collect(),
+            rescale_scale: (guidance.uses_cfg() || guidance.uses_stg()).then_some(guidance.rescale_scale),
+            stg_blocks: guidance.stg_blocks.iter().filter(|_| guidance.uses_stg()).copied().map(count).collect(),
         }),
         conditioning: match draft.conditioning {
             ConditioningMode::ReplaceFirst => v1::Conditioning::ReplaceFirst,
@@ -367,6 +365,7 @@ fn flow(of: Flow) -> v1::Flow {
         Flow::Distilled => v1::Flow::Distilled,
         Flow::Dev => v1::Flow::Dev,
         Flow::Hq => v1::Flow::Hq,
+        Flow::MultiScale => v1::Flow::MultiScale,
     }
 }
 
