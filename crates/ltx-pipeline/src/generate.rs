@@ -115,7 +115,7 @@ impl Engine {
             let decoder = self.video_decoder(fit)?;
             let noised = match drawn {
                 Some(drawn) => {
-                    let noised = self.noised(&decoder, &latent, drawn, taps)?;
+                    let noised = self.noised(&decoder, &latent, (drawn, request), taps)?;
                     // The authors' guided passes do without it.
                     let second = request.stages == Stages::Two && request.schedule == Schedule::Distilled;
                     if second { behind_second_pass(&noised, &self.architecture().transformer)? } else { noised }
@@ -192,11 +192,20 @@ impl Engine {
     }
 
     /// The latent with the noise that its decoder is told about.
-    fn noised(&self, decoder: &VideoDecoder, latent: &Tensor, drawn: &Drawn, taps: &Taps) -> Result<Tensor> {
+    fn noised(
+        &self,
+        decoder: &VideoDecoder,
+        latent: &Tensor,
+        (drawn, request): (&Drawn, &Generation),
+        taps: &Taps,
+    ) -> Result<Tensor> {
         let (taps, noise) = (taps.within("decode."), self.options.decode_noise);
         taps.record("noise", || Ok(drawn.decoding.clone()))?;
         taps.record("timestep", || Ok(Tensor::new(&[noise.timestep as f32], latent.device())?))?;
-        Ok(decoder.noised(latent, &drawn.decoding, noise.scale, &taps)?)
+        match request.flow {
+            Some(Flow::MultiScale) => noise.mixed_into(latent, &drawn.decoding),
+            _ => Ok(decoder.noised(latent, &drawn.decoding, noise.scale, &taps)?),
+        }
     }
 
     /// One stage, or two with the upscaler between them. One stream of noise serves both, so the first stage's noise is

@@ -14,9 +14,7 @@ use ltx_jobs::{
 };
 use ltx_policy::{Agent, Ground, StoredRequest};
 use ltx_proto::v1;
-use ltx_types::{
-    ConditioningMode, FieldError, Flow, GenerationDraft, ImageCondition, LoraUse, Method, Schedule, Stage,
-};
+use ltx_types::{ConditioningMode, FieldError, Flow, ImageCondition, LoraUse, Method, Schedule, Stage};
 use prost_types::Timestamp;
 use std::{
     sync::Arc,
