@@ -11,7 +11,7 @@ use ltx_testkit::data;
 use ltx_types::CancelToken;
 use std::{collections::HashMap, fs, path::Path};
 
-const CASES: [&str; 12] = [
+const CASES: [&str; 13] = [
     "i2v_distilled",
     "combined_distilled",
     "strengths_middle",

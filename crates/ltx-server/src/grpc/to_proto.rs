@@ -410,3 +410,32 @@ pub(crate) fn moment(at: SystemTime) -> Timestamp {
 pub(crate) fn count(value: usize) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ltx_policy::Ask;
+    use ltx_types::{Defaults, GenerationDraft, Overrides};
+
+    /// What a node says of a request can be asked for again as it is.
+    #[test]
+    fn a_spec_says_no_guidance_where_that_changes_from_step_to_step() {
+        let model = Defaults::official(Schedule::Guided);
+        let said = |spec: v1::GenerationSpec| Overrides {
+            flow: (spec.flow() == v1::Flow::MultiScale).then_some(Flow::MultiScale),
+            negative_prompt: spec.negative_prompt.clone(),
+            steps: spec.steps.map(|steps| steps as usize),
+            cfg_scale: spec.guidance.and_then(|guidance| guidance.cfg_scale),
+            ..Overrides::default()
+        };
+        let flow = v1::Flow::MultiScale.into();
+        let asked = v1::GenerationSpec { flow, negative_prompt: Some("blurry".into()), ..Default::default() };
+        let stored = |draft: GenerationDraft| StoredRequest { ask: Ask::default(), model: None, draft };
+        let draft = model.fill(said(asked), String::new(), vec![]);
+        let told = spec(&stored(draft.clone()), "m");
+        assert_eq!((told.flow(), told.steps(), told.stages()), (v1::Flow::MultiScale, 27, 2));
+        assert!(told.guidance.is_none() && told.negative_prompt() == "blurry");
+        let again = model.fill(said(told), String::new(), vec![]);
+        assert_eq!(GenerationDraft { steps_said: None, ..again }, draft, "and nothing is refused");
+    }
+}
