@@ -11,7 +11,7 @@ fn shipped() -> Vec<Manifest> {
 
 #[test]
 fn every_manifest_whose_defaults_are_its_authors_flow_states_it() {
-    // Its authors change guidance from step to step, which is no flow here.
+    // One pass is none of its authors' flows; theirs is asked for by name.
     let without = "ltxv-0.9.8-13b-dev";
     for Manifest { name, files, defaults, .. } in shipped().into_iter().filter(|one| one.name != without) {
         let published = files.checkpoint.source.is_some();

@@ -2,7 +2,7 @@
 //!
 //! Must not know how text becomes tokens.
 
-use ltx_types::{FieldError, GenerationDraft, Schedule};
+use ltx_types::{FieldError, GenerationDraft};
 
 /// Tokens of a prompt, as the model's own tokenizer counts them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +31,7 @@ impl PromptTokens {
 /// Prompts of a draft that have more tokens than the model takes, each as its field's fault. Text that no pass would read, and
 /// that of a field which the draft has a fault of already, is not counted. `count` is nothing where nobody can count.
 pub fn long_prompts(draft: &GenerationDraft, count: impl Fn(&str) -> Option<PromptTokens>) -> Vec<FieldError> {
-    let reads_negative = draft.schedule == Schedule::Guided && draft.guidance.uses_cfg();
-    let prompts = [("prompt", &draft.prompt, true), ("negative_prompt", &draft.negative_prompt, reads_negative)];
+    let prompts = [("prompt", &draft.prompt, true), ("negative_prompt", &draft.negative_prompt, draft.uses_cfg())];
     let fault = |(field, text, read): (&'static str, &String, bool)| {
         let counted = read && draft.faults.iter().all(|fault| fault.field != field);
         let tokens = counted.then(|| count(text)).flatten()?;
@@ -44,7 +43,7 @@ pub fn long_prompts(draft: &GenerationDraft, count: impl Fn(&str) -> Option<Prom
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ltx_types::{Defaults, Overrides};
+    use ltx_types::{Defaults, Overrides, Schedule};
 
     #[test]
     fn what_nobody_reads_or_is_wrong_already_is_not_counted() {

@@ -2,7 +2,7 @@
 //!
 //! Must not know the noise levels; they are computed in `ltx-pipeline`.
 
-use ltx_types::{Generation, REFINING_STEPS, SigmaList};
+use ltx_types::{Flow, Generation, GuidedSteps, REFINING_STEPS, SamplingStage, SigmaList};
 
 /// Denoising steps of both stages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,18 @@ impl StageSteps {
 
     /// The steps that a request takes.
     pub fn of(request: &Generation) -> Self {
-        let refining = request.refine_sigmas.as_ref().map_or(REFINING_STEPS, SigmaList::steps);
+        let usual = request.flow.and_then(Flow::steps).map_or(REFINING_STEPS, |[_, second]| second);
+        let refining = request.refine_sigmas.as_ref().map_or(usual, SigmaList::steps);
         Self { denoising: request.steps, refining }
+    }
+
+    /// How often the model is asked in each stage, the passes that guidance adds among them.
+    pub fn passes(request: &Generation) -> Self {
+        let Self { denoising, refining } = Self::evaluations(request);
+        let of = |stage, evaluations| {
+            let steps = request.guided_steps(stage, evaluations);
+            steps.iter().map(|steps: &GuidedSteps| steps.count * steps.passes()).sum()
+        };
+        Self { denoising: of(SamplingStage::First, denoising), refining: of(SamplingStage::Second, refining) }
     }
 }

@@ -5,8 +5,8 @@
 use crate::{GenerationRecord, KnownRates, LegalShape, Models, StageTime};
 use ltx_engine::{Encodings, Outcome, StageSteps};
 use ltx_types::{
-    FrameCount, Generation, Guidance, LatentScale, LatentShape, Method, ModelRules, PixelShape, Progress, Schedule,
-    SizeRules, Stage, StageWork, Stages,
+    FrameCount, Generation, LatentScale, LatentShape, Method, ModelRules, PixelShape, Progress, Schedule, SizeRules,
+    Stage, StageWork, Stages,
 };
 
 /// Work of a stage in units that its time is about proportional to, where operations are not counted: prompts, pixels, or tokens
@@ -18,20 +18,16 @@ fn work(stage: Stage, request: &Generation) -> f64 {
         (latent.tokens() + request.images.len() * latent.frame_tokens()) as f64
     };
     let area = |pixels: PixelShape| (pixels.width * pixels.height) as f64;
-    let guided = |extra: fn(&Guidance) -> bool| request.guidance.as_ref().is_some_and(extra);
-    let steps = StageSteps::evaluations(request);
+    let passes = StageSteps::passes(request);
     match stage {
-        Stage::TextEncoding => 1.0 + f64::from(u8::from(guided(Guidance::uses_cfg))),
+        Stage::TextEncoding => 1.0 + f64::from(u8::from(request.uses_cfg())),
         Stage::ImageEncoding => {
             let second = if request.stages == Stages::Two { area(first) } else { 0.0 };
             (area(request.pixels) + second) * request.images.len() as f64
         }
-        Stage::Denoising => {
-            let passes = 1 + u8::from(guided(Guidance::uses_cfg)) + u8::from(guided(Guidance::uses_stg));
-            tokens(first) * steps.denoising as f64 * f64::from(passes)
-        }
+        Stage::Denoising => tokens(first) * passes.denoising as f64,
         Stage::Upsampling => tokens(first),
-        Stage::Refining => tokens(request.pixels) * steps.refining as f64,
+        Stage::Refining => tokens(request.pixels) * passes.refining as f64,
         Stage::Decoding => area(request.pixels) * request.frames.get() as f64,
     }
 }
@@ -276,7 +272,8 @@ fn smaller_sizes(pixels: PixelShape, stages: Stages, rules: &SizeRules) -> Vec<P
 mod tests {
     use super::*;
     use ltx_types::{
-        Defaults, FramePosition, ImageInput, ImageSource, Overrides, Phase, Rates, SigmaList, Strength, Unit, Work,
+        Defaults, Flow, FramePosition, ImageInput, ImageSource, Overrides, PassGuidance, Phase, Rates, SigmaList,
+        Strength, Unit, Work,
     };
 
     fn request(width: usize, height: usize, frames: usize) -> Generation {
@@ -318,6 +315,18 @@ mod tests {
         };
         let ratio = |stage| work(stage, &own) / work(stage, &named);
         assert_eq!((ratio(Stage::Denoising), ratio(Stage::Refining), ratio(Stage::Decoding)), (0.25, 2.0, 1.0));
+    }
+
+    #[test]
+    fn passes_that_guidance_adds_are_estimated_where_it_has_them() {
+        let of = |flow, pass_guidance| {
+            let named = Generation { stages: Stages::Two, flow, pass_guidance, ..request(64, 64, 17) };
+            [Stage::Denoising, Stage::Refining].map(|stage| work(stage, &named))
+        };
+        let [plain, changing] = [(None, None), (Some(Flow::MultiScale), Some(PassGuidance::default()))]
+            .map(|(flow, passes)| of(flow, passes));
+        // 3 steps of one pass, 11 of three, 13 of two; then 13 of two.
+        assert_eq!((changing[0] / plain[0], changing[1] / plain[1]), (62.0 / 8.0, 26.0 / 3.0));
     }
 
     #[test]

@@ -290,7 +290,7 @@ impl Architecture {
             sizes: self.size_rules(),
             distilled_steps: Some(self.family.distilled_steps()),
             // Its dev weights are guided otherwise in every step of both passes.
-            guided_two_stages: self.family.conditioning() == Conditioning::Ranges,
+            multi_scale: Some(self.family.conditioning() == Conditioning::Points),
             blocks: Some(self.transformer.num_layers),
             trained_seconds: self.transformer.positional_embedding_max_pos.first().copied(),
             ..ModelRules::LTX

@@ -16,7 +16,7 @@ use ltx_model::{
     text_encoder::{Connector, FeatureProjection, TokenIds},
 };
 use ltx_nn::Taps;
-use ltx_types::{Generation, Guidance, Progress, SamplingStage, Stage, Stages};
+use ltx_types::{Generation, Progress, SamplingStage, Stage, Stages};
 use ltx_weights::{LoraHalf, Wear};
 use sha2::{Digest, Sha256};
 
@@ -89,16 +89,19 @@ impl Engine {
         places.into_iter().map(key).collect::<Option<_>>().unwrap_or_default()
     }
 
-    /// Stage and prompt of every context. Where LoRA files make another connector in the second stage, which has no negative
-    /// prompt, the prompt is encoded for it again. Of a first stage that is over nothing is.
+    /// Stage and prompt of every context; the negative one is the second, where a step of the stage reads it. Where LoRA files make
+    /// another connector in the second stage, what it reads is encoded for it again. Of a first stage that is over nothing is.
     fn context_places(&self, needing: Needing<'_>, prompts: usize) -> Vec<Place> {
         let Needing { request, wear, over } = needing;
         let again = self.encodes_again(request, wear);
-        if over {
-            return vec![(if again { SamplingStage::Second } else { SamplingStage::First }, 0)];
+        let [first, second] = SamplingStage::ALL.map(|stage| if request.uses_cfg_in(stage) { prompts } else { 1 });
+        let of = |stage, prompts| (0..prompts).map(move |prompt| (stage, prompt));
+        match (over, again) {
+            (true, true) => of(SamplingStage::Second, second).collect(),
+            (true, false) => of(SamplingStage::First, second).collect(),
+            (false, true) => of(SamplingStage::First, first).chain(of(SamplingStage::Second, second)).collect(),
+            (false, false) => of(SamplingStage::First, first.max(second)).collect(),
         }
-        let first = (0..prompts).map(|prompt| (SamplingStage::First, prompt));
-        first.chain(again.then_some((SamplingStage::Second, 0))).collect()
     }
 
     fn encodes_again(&self, request: &Generation, wear: &Wear) -> bool {
@@ -220,8 +223,7 @@ impl Engine {
 
 /// The prompts of a request that passes read, each with its field's name.
 pub(crate) fn prompts_of(request: &Generation) -> Vec<(&'static str, &str)> {
-    let negative = request.guidance.as_ref().is_some_and(Guidance::uses_cfg);
-    let negative = negative.then_some(("negative_prompt", request.negative_prompt.as_str()));
+    let negative = request.uses_cfg().then_some(("negative_prompt", request.negative_prompt.as_str()));
     std::iter::once(("prompt", request.prompt.as_str())).chain(negative).collect()
 }
 

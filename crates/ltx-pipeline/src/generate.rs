@@ -23,7 +23,9 @@ use ltx_model::{
 };
 use ltx_nn::Taps;
 use ltx_policy::Admitted;
-use ltx_types::{FieldError, Generation, LatentShape, PixelShape, Progress, SamplingStage, Stage, Stages};
+use ltx_types::{
+    FieldError, Flow, Generation, LatentShape, PixelShape, Progress, SamplingStage, Schedule, Stage, Stages,
+};
 use ltx_weights::LoraHalf;
 use sha2::{Digest, Sha256};
 use std::time::Instant;
@@ -113,8 +115,9 @@ impl Engine {
             let decoder = self.video_decoder(fit)?;
             let noised = match drawn {
                 Some(drawn) => {
-                    let noised = self.noised(&decoder, &latent, drawn, taps)?;
-                    let second = request.stages == Stages::Two;
+                    let noised = self.noised(&decoder, &latent, (drawn, request), taps)?;
+                    // The authors' guided passes do without it.
+                    let second = request.stages == Stages::Two && request.schedule == Schedule::Distilled;
                     if second { behind_second_pass(&noised, &self.architecture().transformer)? } else { noised }
                 }
                 None => latent.clone(),
@@ -127,8 +130,12 @@ impl Engine {
     /// Everything that can be refused without touching a weight.
     fn prepare(&self, request: &Generation, taps: &Taps) -> Result<Prepared> {
         if request.stages == Stages::Two && request.guidance.is_some() && self.has_points() {
-            let rule = "of the guided schedule are not run for LTX-Video 0.9.8";
+            let rule = "of the guided schedule are the flow multi_scale for LTX-Video 0.9.8; ask for that flow";
             return Err(FieldError::new("stages", 2, rule).nearest(1).into());
+        }
+        if request.pass_guidance.is_some() && !self.has_points() {
+            let rule = "is the flow of LTX-Video 0.9.8 13B dev, and this model is another";
+            return Err(FieldError::new("flow", Flow::MultiScale, rule).nearest(Flow::Dev).into());
         }
         if request.stages == Stages::Two && !self.has_upscaler() {
             return Err(PipelineError::NoUpscaler);
@@ -141,6 +148,9 @@ impl Engine {
         }
         if let Some(guidance) = &request.guidance {
             guidance.check_blocks(Some(self.architecture().transformer.num_layers))?;
+        }
+        if let Some(passes) = &request.pass_guidance {
+            passes.check_blocks(self.architecture().transformer.num_layers)?;
         }
         let encode = |(field, text)| self.prompts().encode(field, text);
         let prompts = prompts_of(request).into_iter().map(encode).collect::<Result<Vec<_>>>()?;
@@ -182,11 +192,20 @@ impl Engine {
     }
 
     /// The latent with the noise that its decoder is told about.
-    fn noised(&self, decoder: &VideoDecoder, latent: &Tensor, drawn: &Drawn, taps: &Taps) -> Result<Tensor> {
+    fn noised(
+        &self,
+        decoder: &VideoDecoder,
+        latent: &Tensor,
+        (drawn, request): (&Drawn, &Generation),
+        taps: &Taps,
+    ) -> Result<Tensor> {
         let (taps, noise) = (taps.within("decode."), self.options.decode_noise);
         taps.record("noise", || Ok(drawn.decoding.clone()))?;
         taps.record("timestep", || Ok(Tensor::new(&[noise.timestep as f32], latent.device())?))?;
-        Ok(decoder.noised(latent, &drawn.decoding, noise.scale, &taps)?)
+        match request.flow {
+            Some(Flow::MultiScale) => noise.mixed_into(latent, &drawn.decoding),
+            _ => Ok(decoder.noised(latent, &drawn.decoding, noise.scale, &taps)?),
+        }
     }
 
     /// One stage, or two with the upscaler between them. One stream of noise serves both, so the first stage's noise is
@@ -278,7 +297,7 @@ struct Denoise<'a> {
 }
 
 impl Denoise<'_> {
-    /// Mixes noise into `base`, conditioned on `images`, and samples. Guidance belongs to the first stage alone.
+    /// Mixes noise into `base`, conditioned on `images`, and samples.
     fn stage(
         &self,
         stage: Stage,
@@ -292,10 +311,11 @@ impl Denoise<'_> {
         let scale = engine.architecture().vae.scale();
         let taps = taps.within(if stage == Stage::Denoising { "stage1." } else { "stage2." });
         let sigma = sigmas.values().first().copied().unwrap_or(1.0);
-        let (pass, from) = match stage {
-            Stage::Denoising => (0, None),
-            _ => (1, Some(Upsampled { latent: base, sigma })),
+        let (pass, sampled, from) = match stage {
+            Stage::Denoising => (0, SamplingStage::First, None),
+            _ => (1, SamplingStage::Second, Some(Upsampled { latent: base, sigma })),
         };
+        let guidance = request.guidance_in(sampled);
         let pass = drawn.and_then(|drawn| drawn.passes.get(pass));
         let lay_out = |pass| TokenState::of_points(pass, from, images, (scale, request.rate), &taps);
         let laid_out = pass.map(lay_out).transpose()?;
@@ -314,7 +334,7 @@ impl Denoise<'_> {
             transformer: self.transformer,
             context: &self.contexts[0],
             negative_context: self.contexts.get(1),
-            guidance: request.guidance.as_ref().filter(|_| stage == Stage::Denoising),
+            guidance: guidance.as_ref(),
             run,
             previewer,
         };

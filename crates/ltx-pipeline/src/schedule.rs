@@ -4,7 +4,10 @@
 //! Must not know tensors.
 
 use ltx_model::architecture::{Architecture, Conditioning};
-use ltx_types::{DISTILLED_STEPS, Flow, Generation, LatentScale, LatentShape, REFINING_STEPS, Schedule, SigmaList};
+use ltx_types::{
+    DISTILLED_STEPS, Flow, Generation, LatentScale, LatentShape, REFINING_STEPS, SamplingStage, Schedule, SigmaList,
+    linear_quadratic,
+};
 
 /// Sigmas from the first step to the last, ending in 0; f32 as the reference keeps them.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,14 +76,21 @@ pub(crate) fn tokens(request: &Generation, scale: LatentScale) -> usize {
 pub(crate) fn family_sigmas(architecture: &Architecture, request: &Generation) -> [Sigmas; 2] {
     let mut sigmas = stage_sigmas(request, architecture.vae.scale());
     if architecture.family.conditioning() == Conditioning::Points {
+        let of_flow = |stage| of_flow(request.flow, stage);
         if request.sigmas.is_none() {
-            sigmas[0] = of_points(request.schedule, request.steps);
+            let named = || of_points(request.schedule, request.steps);
+            sigmas[0] = of_flow(SamplingStage::First).unwrap_or_else(named);
         }
         if request.refine_sigmas.is_none() {
-            sigmas[1] = refining_of_points();
+            sigmas[1] = of_flow(SamplingStage::Second).unwrap_or_else(refining_of_points);
         }
     }
     sigmas
+}
+
+/// The sigmas of a stage, where a flow has its own.
+pub(crate) fn of_flow(flow: Option<Flow>, stage: SamplingStage) -> Option<Sigmas> {
+    Some(Sigmas(flow?.sigmas(stage)?.into_iter().chain([0.0]).collect()))
 }
 
 /// The sigmas of the second pass of LTX-Video 0.9.8.
@@ -92,7 +102,10 @@ pub(crate) fn refining_of_points() -> Sigmas {
 pub(crate) fn of_points(schedule: Schedule, steps: usize) -> Sigmas {
     Sigmas(match schedule {
         Schedule::Distilled => POINTS_DISTILLED.map(|timestep| timestep / 1000.0).to_vec(),
-        Schedule::Guided => linear_quadratic(steps),
+        // Values pass through timesteps of 0..1000 in f32, as the reference's do.
+        Schedule::Guided => {
+            linear_quadratic(steps).into_iter().map(|sigma| sigma * 1000.0 / 1000.0).chain([0.0]).collect()
+        }
     })
 }
 
@@ -100,30 +113,6 @@ pub(crate) fn of_points(schedule: Schedule, steps: usize) -> Sigmas {
 const POINTS_DISTILLED: [f32; 8] = [1000.0, 993.7, 987.5, 981.2, 975.0, 909.4, 725.0, 0.0];
 /// The same of their second pass.
 const POINTS_REFINING: [f32; REFINING_STEPS + 1] = [909.4, 725.0, 421.9, 0.0];
-/// Where the linear half of the schedule ends.
-const LINEAR: f64 = 0.025;
-
-/// Half the steps go down evenly by [`LINEAR`], the others along a parabola. Source: Polyak et al., “Movie Gen” (2024). Values pass
-/// through timesteps of 0..1000 in f32, as the reference's do.
-fn linear_quadratic(steps: usize) -> Vec<f32> {
-    if steps < 2 {
-        return vec![1.0, 0.0];
-    }
-    let count = steps as f64;
-    let linear = (steps / 2) as f64;
-    let quadratic = count - linear;
-    let difference = linear - LINEAR * count;
-    let square = difference / (linear * quadratic * quadratic);
-    let slope = LINEAR / linear - 2.0 * difference / (quadratic * quadratic);
-    let constant = square * linear * linear;
-    let way = |i: usize| {
-        let i_ = i as f64;
-        if i < steps / 2 { i_ * LINEAR / linear } else { square * i_ * i_ + slope * i_ + constant }
-    };
-    let sigmas = (0..steps).map(|i| if i == 0 { 1.0 } else { (1.0 - way(i)) as f32 });
-    sigmas.map(|sigma| sigma * 1000.0 / 1000.0).chain([0.0]).collect()
-}
-
 /// The first stage's sigmas of a named schedule.
 fn named(schedule: Schedule, steps: usize, tokens: usize) -> Sigmas {
     Sigmas(match schedule {
@@ -235,6 +224,15 @@ mod tests {
             assert_eq!(sigmas.steps(), family.distilled_steps(), "{family:?}");
         }
         assert_eq!(refining_of_points().steps(), REFINING_STEPS);
+    }
+
+    #[test]
+    fn a_flow_with_steps_of_its_own_takes_as_many_as_it_says() {
+        let request = checked(GenerationDraft { flow: Some(Flow::MultiScale), ..draft(Schedule::Guided, 30) });
+        let StageSteps { denoising, refining } = StageSteps::of(&request);
+        let taken = SamplingStage::ALL.map(|stage| of_flow(request.flow, stage).map(|sigmas| sigmas.steps()));
+        assert_eq!(taken, [Some(denoising), Some(refining)]);
+        assert!(of_flow(Some(Flow::Hq), SamplingStage::First).is_none());
     }
 
     #[test]

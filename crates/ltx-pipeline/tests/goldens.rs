@@ -11,7 +11,7 @@ use ltx_testkit::data;
 use ltx_types::CancelToken;
 use std::{collections::HashMap, fs, path::Path};
 
-const CASES: [&str; 12] = [
+const CASES: [&str; 13] = [
     "i2v_distilled",
     "combined_distilled",
     "strengths_middle",
@@ -23,6 +23,7 @@ const CASES: [&str; 12] = [
     "ltx20/kf_guided",
     "ltxv09/i2v_distilled",
     "ltxv09/first_last_two_pass",
+    "ltxv09/first_last_multi_scale",
     "ltxv09/first_last_cfg",
 ];
 

@@ -100,7 +100,18 @@ fn the_plan_in_f16_counts_t5_in_the_dtype_that_it_is_computed_in() {
 
 #[test]
 fn two_passes_go_on_from_every_step_with_the_same_bytes() {
-    let case = GoldenCase::open(&data("ltxv09/first_last_two_pass")).unwrap();
+    go_on("first_last_two_pass", [7, 3], 1);
+}
+
+/// Guidance is another from step to step; of forty states every third is gone on from.
+#[test]
+fn guided_passes_go_on_with_the_same_bytes() {
+    go_on("first_last_multi_scale", [27, 13], 3);
+}
+
+/// Runs a case, and again from each of its states that is looked at, the last of the first pass and the first of the second among them.
+fn go_on(name: &str, [first, second]: [usize; 2], every: usize) {
+    let case = GoldenCase::open(&data(&format!("ltxv09/{name}"))).unwrap();
     let made = |store: &Recording| {
         let cancel = CancelToken::new();
         let run = Run { store, ..Run::quiet(&cancel) };
@@ -112,19 +123,23 @@ fn two_passes_go_on_from_every_step_with_the_same_bytes() {
     let whole = made(&store);
     let states = store.saved.into_inner().unwrap();
     let steps: Vec<_> = states.iter().map(|state| (state.stage, state.steps_done)).collect();
-    assert_eq!((steps.len(), steps[6], steps[7]), (10, (Stage::Denoising, 7), (Stage::Refining, 1)));
-    for (state, step) in states.into_iter().zip(&steps) {
+    assert_eq!(steps.len(), first + second);
+    assert_eq!((steps[first - 1], steps[first]), ((Stage::Denoising, first), (Stage::Refining, 1)));
+    for (at, (state, step)) in states.into_iter().zip(&steps).enumerate() {
+        if at % every != 0 && ![first - 1, first].contains(&at) {
+            continue;
+        }
         let store = Recording { resume: Some(state), ..Recording::default() };
         assert!(made(&store) == whole, "{step:?}");
     }
 }
 
 #[test]
-fn the_second_pass_is_of_the_distilled_schedule_alone() {
+fn guided_second_passes_are_a_flow_of_their_own() {
     let with = |upscaler| ModelFiles { upscaler, ..files(folder(), folder().join("text_encoder")) };
     let rules = |files: &ModelFiles| Engine::open(files, EngineOptions::default()).unwrap().rules();
     let upscaled = rules(&with(Some(tiny("ltx-2.3-tiny-spatial-upscaler-x2.safetensors"))));
-    assert_eq!((upscaled.two_stages, upscaled.guided_two_stages), (Some(true), false));
+    assert_eq!((upscaled.two_stages, upscaled.multi_scale), (Some(true), Some(true)));
     assert_eq!((upscaled.distilled_steps, upscaled.image_crf), (Some(7), Some(0)));
     assert_eq!(rules(&with(None)).two_stages, Some(false));
 }

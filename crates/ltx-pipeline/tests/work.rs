@@ -68,4 +68,13 @@ fn counts_are_those_of_a_run_and_every_unit_gets_a_rate() {
     let found = reported(|| bench.run(BenchStage::TextEncoding, None).map(drop).unwrap());
     assert_eq!(counted(&work)[0], found[0], "T5");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "the clip that was begun is gone");
+    // Where guidance changes from step to step, a step has the passes that it needs and no others.
+    let options = EngineOptions { compute: Compute::cpu_f32(), ..EngineOptions::default() };
+    let mut bench = Bench::open(GoldenCase::open(&data("ltxv09/first_last_multi_scale")).unwrap(), options).unwrap();
+    let all = bench.work().iter().fold(Work::default(), |all, stage| all.plus(&stage.total()));
+    bench.run(BenchStage::ImageEncoding, None).unwrap();
+    // The few products of the timestep that the decoder is told are not counted.
+    let [(_, told), ..] = reported(|| bench.run(BenchStage::Decoding, None).map(drop).unwrap());
+    let [(_, found), ..] = reported(|| bench.run(BenchStage::Whole, None).map(drop).unwrap());
+    assert_eq!(counted(&all)[0].1 + told, found, "guided by noise level");
 }

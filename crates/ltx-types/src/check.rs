@@ -3,8 +3,8 @@
 //! Must not know how the draft was composed; what was found wrong then is in it.
 
 use crate::{
-    Crf, DISTILLED_STEPS, Faults, FieldError, FieldErrors, FrameCount, FrameRate, Generation, GenerationDraft, LoraUse,
-    Method, ModelRules, PixelShape, Schedule, SigmaList, Stages,
+    Crf, DISTILLED_STEPS, Faults, FieldError, FieldErrors, Flow, FrameCount, FrameRate, Generation, GenerationDraft,
+    LoraUse, Method, ModelRules, PassGuidance, PixelShape, Schedule, SigmaList, Stages,
 };
 
 impl GenerationDraft {
@@ -21,7 +21,7 @@ impl GenerationDraft {
         match (&self.sigmas, self.schedule) {
             (Some(sigmas), _) => sigmas.len().saturating_sub(1),
             (None, Schedule::Distilled) => rules.distilled_steps.unwrap_or(DISTILLED_STEPS),
-            (None, Schedule::Guided) => self.steps,
+            (None, Schedule::Guided) => self.flow.and_then(Flow::steps).map_or(self.steps, |[first, _]| first),
         }
     }
 
@@ -45,6 +45,7 @@ impl GenerationDraft {
         let stages = self.stages_by(rules, &mut found);
         let lacking = rules.distilled_lora.and_then(|lora| lora.lacking(self.flow, &self.loras));
         self.faults_of_flow().into_iter().chain(lacking).for_each(|fault| found.add(fault));
+        let pass_guidance = found.keep(self.pass_guidance_by(rules));
         let rate = found.keep(FrameRate::new(self.fps));
         let frames = found.keep(self.frames_by(rules, method, rate));
         let pixels = PixelShape { width: self.width, height: self.height };
@@ -65,13 +66,15 @@ impl GenerationDraft {
             let rule = format!("is outside 1..={}", SigmaList::MOST_STEPS);
             found.add(FieldError::new("steps", steps, rule).nearest(nearest));
         }
-        let guided = self.schedule == Schedule::Guided;
         // What nothing reads skips no block either.
-        let guidance = found.keep(self.guidance.check(rules.blocks.filter(|_| guided)));
+        let constant = self.constant_guidance().is_some();
+        let guidance = found.keep(self.guidance.check(rules.blocks.filter(|_| constant)));
         let image_crf = found.keep(Crf::new(self.image_crf.or(rules.image_crf).unwrap_or(Crf::USUAL)));
         found.keep(LoraUse::check(&self.loras));
+        let guidance = guidance.zip(pass_guidance);
         let kept = frames.zip(pixels).zip(rate).zip(own.zip(refining)).zip(guidance.zip(image_crf));
-        let ((((frames, pixels), rate), (sigmas, refine_sigmas)), (guidance, image_crf)) = found.all(kept)?;
+        let ((((frames, pixels), rate), (sigmas, refine_sigmas)), ((guidance, pass_guidance), image_crf)) =
+            found.all(kept)?;
         Ok(Generation {
             method,
             prompt: self.prompt,
@@ -86,7 +89,8 @@ impl GenerationDraft {
             schedule: self.schedule,
             steps,
             stages,
-            guidance: Some(guidance).filter(|_| guided),
+            guidance: Some(guidance).filter(|_| constant),
+            pass_guidance,
             image_crf,
             sigmas,
             refine_sigmas,
@@ -100,13 +104,27 @@ impl GenerationDraft {
             found.add(FieldError::new("stages", 2, "needs a latent upscaler, which this model lacks").nearest(1));
             return Stages::One;
         }
-        if self.stages == Stages::Two && self.schedule == Schedule::Guided && !rules.guided_two_stages {
-            let rule = "of the guided schedule are not run for this model, whose authors change guidance from step to step; ask for \
-                        schedule distilled";
+        let guided = self.stages == Stages::Two && self.schedule == Schedule::Guided;
+        if guided && self.flow != Some(Flow::MultiScale) && rules.multi_scale == Some(true) {
+            let rule = "of the guided schedule are the flow multi_scale for this model, whose authors change guidance from step to \
+                        step; ask for that flow, or for schedule distilled";
             found.add(FieldError::new("stages", 2, rule).nearest(1));
             return Stages::One;
         }
         self.stages
+    }
+
+    /// Guidance that changes from step to step, by the models that there is such a flow of and the blocks that they have.
+    fn pass_guidance_by(&self, rules: &ModelRules) -> Result<Option<PassGuidance>, FieldErrors> {
+        let Some(passes) = self.changing_guidance() else { return Ok(None) };
+        if rules.multi_scale == Some(false) {
+            let rule =
+                "is the flow of LTX-Video 0.9.8 13B dev, and this model is another; leave it out, or ask for flow dev";
+            return Err(FieldError::new("flow", Flow::MultiScale, rule).nearest(Flow::Dev).into());
+        }
+        passes.check()?;
+        rules.blocks.map_or(Ok(()), |blocks| passes.check_blocks(blocks))?;
+        Ok(Some(passes))
     }
 
     /// The length, by the sizes that the model makes and the lengths that it was trained on.
@@ -270,11 +288,18 @@ mod tests {
         let two = refused(GenerationDraft { stages: Stages::Two, ..draft() });
         assert_eq!(two, "stages: 2 needs a latent upscaler, which this model lacks; nearest legal: 1");
         let (upscaled, guided) = (
-            ModelRules { two_stages: Some(true), guided_two_stages: false, ..ModelRules::LTX },
+            ModelRules { two_stages: Some(true), multi_scale: Some(true), ..ModelRules::LTX },
             GenerationDraft { schedule: Schedule::Guided, stages: Stages::Two, width: 128, ..draft() },
         );
         let told = guided.clone().check_by(&upscaled, Method::StartEndFrames).unwrap_err().to_string();
         assert!(told.starts_with("stages: 2 of the guided schedule") && told.ends_with("nearest legal: 1"), "{told}");
+        let passes = GenerationDraft { flow: Some(Flow::MultiScale), ..guided.clone() };
+        let by = |rules: ModelRules| passes.clone().check_by(&rules, Method::StartEndFrames);
+        let checked = by(ModelRules { blocks: Some(48), ..upscaled }).unwrap();
+        assert!(checked.pass_guidance.is_some() && checked.guidance.is_none());
+        assert!(by(ModelRules { blocks: Some(28), ..upscaled }).unwrap_err().to_string().contains("skips block 35"));
+        let other = by(ModelRules { multi_scale: Some(false), ..upscaled }).unwrap_err().to_string();
+        assert!(other.starts_with("flow: multi_scale is the flow of LTX-Video 0.9.8 13B dev"), "{other}");
         let distilled = GenerationDraft { schedule: Schedule::Distilled, ..guided };
         assert!(distilled.check_by(&upscaled, Method::StartEndFrames).is_ok());
         let guided = GenerationDraft { schedule: Schedule::Guided, ..draft() };

@@ -4,7 +4,7 @@
 
 use crate::{
     ConditioningMode, FieldErrors, Flow, GenerationDraft, Guidance, ImageCondition, ImageInput, LoraUse, Method,
-    Schedule, Seed, Stages, unread::unread,
+    PassGuidance, Schedule, Seed, Stages, unread::unread,
 };
 use serde::Deserialize;
 
@@ -35,6 +35,9 @@ pub struct Defaults {
     pub image_crf: Option<u32>,
     /// Guidance of the guided schedule.
     pub guidance: Guidance,
+    /// Guidance of the flow `multi_scale`; without it the authors' of LTX-Video 0.9.8 13B dev.
+    #[serde(default)]
+    pub pass_guidance: Option<PassGuidance>,
     /// What happens to an image at frame 0; without it the official pipelines' choice for the schedule.
     #[serde(default)]
     pub conditioning: Option<ConditioningMode>,
@@ -89,10 +92,11 @@ pub struct Overrides {
 }
 
 impl Defaults {
-    /// Refuses defaults that state a flow and beside it what the flow does not have: another schedule, stages, or conditioning.
+    /// Refuses defaults that state a flow and beside it what the flow does not have: another schedule, stages, or conditioning; and
+    /// guidance of passes that is none.
     ///
     /// # Errors
-    /// Each field that contradicts the flow, with what the flow has.
+    /// Each field that contradicts the flow, with what the flow has; else what is wrong with the guidance of passes.
     pub fn check(&self) -> Result<(), FieldErrors> {
         let stated = Overrides {
             schedule: Some(self.schedule),
@@ -100,7 +104,8 @@ impl Defaults {
             conditioning: self.conditioning,
             ..Overrides::default()
         };
-        FieldErrors::none(self.flow.map(|flow| flow.contradicted(&stated, None)).unwrap_or_default())
+        FieldErrors::none(self.flow.map(|flow| flow.contradicted(&stated, None)).unwrap_or_default())?;
+        self.pass_guidance.as_ref().map_or(Ok(()), PassGuidance::check)
     }
 
     /// The official LTX-2.3 pipelines' defaults. What a checkpoint's files say of images and steps is in its
@@ -117,6 +122,7 @@ impl Defaults {
             steps: 30,
             image_crf: None,
             guidance: Guidance { cfg_scale: 3.0, stg_scale: 1.0, rescale_scale: 0.7, stg_blocks: vec![28] },
+            pass_guidance: None,
             conditioning: None,
             negative_prompt: String::new(),
         }
@@ -127,7 +133,8 @@ impl Defaults {
     /// the draft's faults. What the model says and nothing reads is none.
     pub fn fill(&self, said: Overrides, prompt: String, images: Vec<ImageInput>) -> GenerationDraft {
         // A schedule that is said leaves a flow that is not said, where the flow is no more than its schedule.
-        let left = |own: &Flow| *own != Flow::Hq && said.schedule.is_some_and(|schedule| schedule != own.schedule());
+        let left =
+            |own: &Flow| own.is_its_schedule() && said.schedule.is_some_and(|schedule| schedule != own.schedule());
         match (said.flow, self.flow) {
             (None, Some(own)) if left(&own) => Self { flow: None, ..self.clone() }.filled(None, said, prompt, images),
             (Some(flow), own) if own != Some(flow) => {
@@ -137,11 +144,11 @@ impl Defaults {
         }
     }
 
-    /// The same with the size that the authors' flow has in so many stages as are said. `hq` has one number of stages, and what no flow
-    /// of the authors is has no size of theirs.
+    /// The same with the size that the authors' flow has in so many stages as are said. `hq` and `multi_scale` have one number of
+    /// stages, and what no flow of the authors is has no size of theirs.
     fn sized(self, said: &Overrides) -> Self {
         match (self.flow, said.stages) {
-            (Some(Flow::Distilled | Flow::Dev), Some(stages)) => self.in_stages(stages),
+            (Some(flow), Some(stages)) if flow.is_its_schedule() => self.in_stages(stages),
             _ => self,
         }
     }
@@ -169,7 +176,7 @@ impl Defaults {
             negative_prompt: said.negative_prompt.clone().unwrap_or_else(|| self.negative_prompt.clone()),
             images: images.into_iter().map(|image| ImageCondition::within(image, frames)).collect(),
             conditioning: said.conditioning.or(self.conditioning).unwrap_or_else(|| match self.flow {
-                Some(Flow::Hq) => ConditioningMode::ReplaceFirst,
+                Some(Flow::Hq | Flow::MultiScale) => ConditioningMode::ReplaceFirst,
                 _ => ConditioningMode::official(method, schedule),
             }),
             width: said.width.unwrap_or(self.width),
@@ -188,6 +195,7 @@ impl Defaults {
                 rescale_scale: said.rescale_scale.unwrap_or(own.rescale_scale),
                 stg_blocks: said.stg_blocks.clone().unwrap_or_else(|| own.stg_blocks.clone()),
             },
+            pass_guidance: self.pass_guidance.clone().filter(|_| self.flow == Some(Flow::MultiScale)),
             image_crf: said.image_crf.or(self.image_crf),
             sigmas: said.sigmas.clone(),
             refine_sigmas: said.refine_sigmas.clone(),

@@ -15,11 +15,13 @@ pub enum Flow {
     Dev,
     /// Two stages of dev weights by the second-order sampler `res_2s`; the distilled LoRA counts in both.
     Hq,
+    /// Two guided passes of LTX-Video 0.9.8 13B dev, in which guidance changes from step to step.
+    MultiScale,
 }
 
 impl Flow {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Distilled, Self::Dev, Self::Hq];
+    pub const ALL: [Self; 4] = [Self::Distilled, Self::Dev, Self::Hq, Self::MultiScale];
     /// The noise level at which `res_2s` stops and asks the model once more.
     pub const LAST_SIGMA: f32 = 0.0011;
 
@@ -29,6 +31,7 @@ impl Flow {
             Self::Distilled => "distilled",
             Self::Dev => "dev",
             Self::Hq => "hq",
+            Self::MultiScale => "multi_scale",
         }
     }
 
@@ -38,21 +41,21 @@ impl Flow {
     /// There is none.
     pub fn named(name: &str) -> Result<Self, FieldError> {
         let found = Self::ALL.into_iter().find(|flow| flow.as_str() == name);
-        found.ok_or_else(|| FieldError::new("flow", name, "is none of distilled, dev and hq"))
+        found.ok_or_else(|| FieldError::new("flow", name, "is none of distilled, dev, hq and multi_scale"))
     }
 
     /// The schedule that its stages are sampled by.
     pub fn schedule(self) -> Schedule {
         match self {
             Self::Distilled => Schedule::Distilled,
-            Self::Dev | Self::Hq => Schedule::Guided,
+            Self::Dev | Self::Hq | Self::MultiScale => Schedule::Guided,
         }
     }
 
     /// How often the model is asked in a stage of so many steps, guidance not counted.
     pub fn evaluations(self, steps: usize) -> usize {
         match self {
-            Self::Distilled | Self::Dev => steps,
+            Self::Distilled | Self::Dev | Self::MultiScale => steps,
             Self::Hq => 2 * steps + 1,
         }
     }
@@ -68,7 +71,18 @@ impl Flow {
                 let sizes = Defaults { width: 1920, height: 1088, ..own };
                 Defaults { stages: Stages::Two, steps: 15, guidance, conditioning: None, ..sizes }
             }
+            // The sizes that the authors' passes have where they are asked for 1216x704, to which they shrink the frames at last.
+            Self::MultiScale => {
+                let steps = self.steps().map_or(own.steps, |[first, _]| first);
+                let sizes = Defaults { width: 1600, height: 896, fps: 30.0, ..own };
+                Defaults { stages: Stages::Two, steps, conditioning: None, ..sizes }
+            }
         }
+    }
+
+    /// Whether it is its schedule and nothing beside it, in one stage or two.
+    pub(crate) fn is_its_schedule(self) -> bool {
+        matches!(self, Self::Distilled | Self::Dev)
     }
 
     /// What is said beside the flow and contradicts it.
@@ -82,15 +96,18 @@ impl Flow {
             let rule = format!("is not the schedule of the flow {}", self.as_str());
             found.push(FieldError::new("schedule", schedule, rule).nearest(self.schedule()));
         }
-        if self != Self::Hq {
+        if self.is_its_schedule() {
             return found;
         }
         if said.stages == Some(Stages::One) {
-            found.push(FieldError::new("stages", 1, "is not the flow hq, which has two").nearest(2));
+            found.push(FieldError::new("stages", 1, format!("is not the flow {self}, which has two")).nearest(2));
         }
         if said.conditioning == Some(ConditioningMode::AppendAll) {
-            let rule = "is not the flow hq, in which a start image replaces the first latent frame";
+            let rule = format!("is not the flow {self}, in which a start image replaces the first latent frame");
             found.push(FieldError::new("conditioning", "append_all", rule).nearest("replace_first"));
+        }
+        if self != Self::Hq {
+            return found;
         }
         for (field, sigmas) in [("sigmas", &said.sigmas), ("refine_sigmas", &said.refine_sigmas)] {
             let before_last = sigmas.as_ref().and_then(|sigmas| sigmas.iter().rev().nth(1));
@@ -152,6 +169,9 @@ mod tests {
         let own = Defaults { flow: Some(Flow::Hq), steps: 6, ..Flow::Hq.defaults(&model) };
         assert_eq!(own.fill(said(Flow::Hq), String::new(), vec![]).steps, 6);
         assert_eq!(own.fill(Overrides::default(), String::new(), vec![]).flow, Some(Flow::Hq));
+        let passes = model.fill(said(Flow::MultiScale), String::new(), vec![]);
+        assert_eq!((passes.steps, passes.stages, passes.schedule), (27, Stages::Two, Schedule::Guided));
+        assert_eq!((passes.width, passes.height, passes.conditioning), (1600, 896, ConditioningMode::ReplaceFirst));
     }
 
     #[test]
@@ -185,7 +205,11 @@ mod tests {
         let hq = Overrides { flow: Some(Flow::Hq), ..Overrides::default() };
         assert!(refused(&model, hq.clone()).is_empty());
         let one = Overrides { stages: Some(Stages::One), ..hq.clone() };
-        assert_eq!(refused(&model, one), ["stages"]);
+        assert_eq!(refused(&model, one.clone()), ["stages"]);
+        let passes = Overrides { flow: Some(Flow::MultiScale), ..Overrides::default() };
+        assert!(refused(&model, passes.clone()).is_empty());
+        assert_eq!(refused(&model, Overrides { flow: passes.flow, ..one }), ["stages"]);
+        assert_eq!(refused(&model, Overrides { schedule: Some(Schedule::Distilled), ..passes }), ["schedule"]);
         let append = Overrides { conditioning: Some(ConditioningMode::AppendAll), ..hq.clone() };
         assert_eq!(refused(&model, append), ["conditioning"]);
         assert_eq!(refused(&model, Overrides { schedule: Some(Schedule::Distilled), ..hq.clone() }), ["schedule"]);

@@ -17,8 +17,8 @@ pub struct ModelRules {
     pub distilled_lora: Option<DistilledLora>,
     /// Whether two stages are possible; `None` until it is known.
     pub two_stages: Option<bool>,
-    /// Whether a guided first stage may have a second one.
-    pub guided_two_stages: bool,
+    /// Whether its guided two stages are the flow `multi_scale`, and no others; `None` until it is known.
+    pub multi_scale: Option<bool>,
     /// Transformer blocks; `None` until they are known.
     pub blocks: Option<usize>,
     /// Seconds of the longest clip whose positions the model was trained on; `None` until they are known, or where a request was
@@ -36,7 +36,7 @@ impl ModelRules {
         image_crf: None,
         distilled_lora: None,
         two_stages: None,
-        guided_two_stages: true,
+        multi_scale: None,
         blocks: None,
         trained_seconds: None,
         beyond_trained_length: true,

@@ -3,8 +3,8 @@
 //! Must not know flags or protobuf (they fill a draft) nor policy (it admits the result).
 
 use crate::{
-    ConditioningMode, FieldError, Flow, FrameCount, FrameRate, Guidance, ImageCondition, LoraUse, Method, PixelShape,
-    Schedule, Seed, SigmaList, Stages,
+    ConditioningMode, FieldError, Flow, FrameCount, FrameRate, Guidance, ImageCondition, LoraUse, Method, PassGuidance,
+    PixelShape, Schedule, Seed, SigmaList, Stages,
 };
 use serde::{Deserialize, Serialize};
 
@@ -67,8 +67,11 @@ pub struct GenerationDraft {
     pub steps_said: Option<usize>,
     /// One stage or two.
     pub stages: Stages,
-    /// Guidance of the guided schedule.
+    /// Guidance of the guided schedule, where it is the same in every step.
     pub guidance: Guidance,
+    /// Guidance of the flow `multi_scale`, where the model states its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pass_guidance: Option<PassGuidance>,
     /// The images' H.264 round trip; without it the model's usual one.
     pub image_crf: Option<u32>,
     /// Noise levels instead of the schedule's own; they say how many steps there are.
@@ -127,8 +130,10 @@ pub struct Generation {
     pub steps: usize,
     /// One stage or two.
     pub stages: Stages,
-    /// Guidance, present on the guided schedule.
+    /// Guidance of the first stage's steps, the same in all of them; present on the guided schedule but in the flow `multi_scale`.
     pub guidance: Option<Guidance>,
+    /// Guidance that changes from step to step, in both stages; present in the flow `multi_scale`.
+    pub pass_guidance: Option<PassGuidance>,
     /// The images' H.264 round trip.
     pub image_crf: Crf,
     /// Noise levels of the first stage instead of the schedule's own; as many steps as `steps`.

@@ -2,11 +2,14 @@
 //!
 //! Must not know which values are legal where they are read.
 
-use crate::{FieldError, GenerationDraft, LoraUse, Overrides, Schedule, SigmaList, Stages};
+use crate::{FieldError, Flow, GenerationDraft, LoraUse, Overrides, Schedule, SigmaList, Stages};
 
 /// Every field of `said` that changes nothing in the `draft` it was filled into, or contradicts another. A value that says what
 /// happens anyway passes: guidance that is off, an empty text. How many steps the distilled schedule has, its model says later.
 pub(crate) fn unread(said: &Overrides, draft: &GenerationDraft) -> Vec<FieldError> {
+    if let Some(flow) = draft.flow.filter(|flow| flow.steps().is_some()) {
+        return unread_beside(flow, said, draft);
+    }
     let guided = draft.schedule == Schedule::Guided;
     let why = |off: &str| match guided {
         true => format!("is not read: {off}"),
@@ -35,6 +38,47 @@ pub(crate) fn unread(said: &Overrides, draft: &GenerationDraft) -> Vec<FieldErro
         let rule = why("guidance_scale is 1; leave the text out, or say another scale");
         found.push(FieldError::new("negative_prompt", "the text", rule).nearest("\"\""));
     }
+    found.extend(unread_in_one_stage(said, draft));
+    found
+}
+
+/// The same where a flow has steps of its own, in each of which guidance is another.
+fn unread_beside(flow: Flow, said: &Overrides, draft: &GenerationDraft) -> Vec<FieldError> {
+    let mut found = Vec::new();
+    found.extend(steps(said, draft).or_else(|| steps_beside(flow, said, draft)));
+    let rule =
+        format!("is not read: the flow {flow} changes guidance from step to step; leave it out, or ask for flow dev");
+    let scales = [
+        ("guidance_scale", said.cfg_scale.map(|scale| scale.to_string())),
+        ("stg_scale", said.stg_scale.map(|scale| scale.to_string())),
+        ("guidance_rescale", said.rescale_scale.map(|scale| scale.to_string())),
+        ("stg_blocks", said.stg_blocks.as_ref().filter(|blocks| !blocks.is_empty()).map(|blocks| listed(blocks))),
+    ];
+    found.extend(
+        scales
+            .into_iter()
+            .filter_map(|(field, value)| Some(FieldError::new(field, value?, rule.clone()).nearest("none"))),
+    );
+    if said.negative_prompt.as_ref().is_some_and(|text| !draft.uses_cfg() && !text.is_empty()) {
+        let rule = "is not read: none of these sigmas has CFG; leave the text out";
+        found.push(FieldError::new("negative_prompt", "the text", rule).nearest("\"\""));
+    }
+    found.extend(unread_in_one_stage(said, draft));
+    found
+}
+
+/// Steps that are said and are not the flow's.
+fn steps_beside(flow: Flow, said: &Overrides, draft: &GenerationDraft) -> Option<FieldError> {
+    let (steps, [first, second]) = said.steps.filter(|_| draft.sigmas.is_none()).zip(flow.steps())?;
+    let rule = format!(
+        "is not read: the flow {flow} has {first}, and {second} in its second pass; say {first}, or list sigmas"
+    );
+    (steps != first).then(|| FieldError::new("steps", steps, rule).nearest(first))
+}
+
+/// What only a second stage would read.
+fn unread_in_one_stage(said: &Overrides, draft: &GenerationDraft) -> Vec<FieldError> {
+    let mut found = Vec::new();
     if let Some(sigmas) = said.refine_sigmas.as_ref().filter(|_| draft.stages == Stages::One) {
         let rule = "is not read: one stage refines nothing; leave it out, or ask for stages 2";
         found.push(FieldError::new("refine_sigmas", format!("a list of {}", sigmas.len()), rule).nearest("none"));
@@ -142,6 +186,26 @@ mod tests {
         let said = Overrides { negative_prompt: Some("x".into()), ..Overrides::default() };
         assert_eq!(model.fill(said, String::new(), vec![]).faults.len(), 1);
         assert!(model.fill(Overrides::default(), String::new(), vec![]).faults.is_empty());
+    }
+
+    #[test]
+    fn a_flow_that_changes_guidance_reads_none_of_it() {
+        let beside = |said| refused(Schedule::Guided, Overrides { flow: Some(Flow::MultiScale), ..said });
+        assert_eq!(beside(Overrides::default()), []);
+        let guidance = Overrides {
+            cfg_scale: Some(1.0),
+            stg_scale: Some(0.0),
+            rescale_scale: Some(0.7),
+            stg_blocks: Some(vec![28]),
+            ..Overrides::default()
+        };
+        let fields: Vec<_> = beside(guidance).into_iter().map(|(field, _)| field).collect();
+        assert_eq!(fields, ["guidance_scale", "stg_scale", "guidance_rescale", "stg_blocks"]);
+        let steps = |steps, sigmas| beside(Overrides { steps: Some(steps), sigmas, ..Overrides::default() });
+        assert_eq!(steps(30, None), [("steps", "27".to_owned())]);
+        assert_eq!((steps(27, None), steps(2, Some(vec![1.0, 0.99, 0.0]))), (vec![], vec![]));
+        let negative = |sigmas| beside(Overrides { negative_prompt: Some("x".into()), sigmas, ..Overrides::default() });
+        assert_eq!((negative(None), negative(Some(vec![0.9, 0.0])).len()), (vec![], 1));
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub(crate) struct GenerationFlags {
     fps: Option<f64>,
     /// The authors' flow by name, with their stages, size and other defaults; the model's own by default. distilled is two stages at
     /// 1536x1024, dev one at 768x512; with --stages each has the other's size. hq is two stages by the second-order sampler res_2s, with
-    /// the distilled LoRA in both.
+    /// the distilled LoRA in both. multi_scale is the two guided passes of LTX-Video 0.9.8 13B dev.
     #[arg(long, value_parser = flows())]
     pub(crate) flow: Option<Flow>,
     /// Sampling schedule; the model's own by default.
@@ -165,6 +165,7 @@ impl GenerationFlags {
             Flow::Distilled => v1::Flow::Distilled,
             Flow::Dev => v1::Flow::Dev,
             Flow::Hq => v1::Flow::Hq,
+            Flow::MultiScale => v1::Flow::MultiScale,
         });
         let conditioning = self.conditioning.map_or(v1::Conditioning::Unspecified, |conditioning| match conditioning {
             ConditioningMode::ReplaceFirst => v1::Conditioning::ReplaceFirst,

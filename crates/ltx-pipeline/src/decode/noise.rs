@@ -2,6 +2,9 @@
 //!
 //! Must not know how it decodes.
 
+use crate::Result;
+use candle_core::Tensor;
+
 /// A timestep, 0..1, and the share of noise that is mixed into the latent before it is decoded.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DecodeNoise {
@@ -9,6 +12,16 @@ pub struct DecodeNoise {
     pub timestep: f64,
     /// The noise's share.
     pub scale: f64,
+}
+
+impl DecodeNoise {
+    /// The normalised latent with its share of noise, as the authors mix it; diffusers mixes it into the un-normalised one.
+    ///
+    /// # Shapes
+    /// `[1, C, F, H, W]`, both and the result.
+    pub(crate) fn mixed_into(self, latent: &Tensor, noise: &Tensor) -> Result<Tensor> {
+        Ok(((latent * (1.0 - self.scale))? + (noise * self.scale)?)?)
+    }
 }
 
 impl Default for DecodeNoise {

@@ -8,14 +8,14 @@ use super::{
 };
 use crate::{
     DecodeNoise, PipelineError, Sigmas,
-    schedule::{of_points as points_schedule, refining_of_points},
+    schedule::{of_flow, of_points as points_schedule, refining_of_points},
 };
 use candle_core::DType;
 use ltx_model::architecture::Family;
 use ltx_types::{
     ConditioningMode, Defaults, FieldError, FieldErrors, Flow, FramePosition, Generation, Guidance, ImageInput,
-    ImageSource, LatentScale, LoraChoice, LoraStrengths, Method, ModelFiles, ModelRules, Overrides, Schedule, Seed,
-    Stages, Strength,
+    ImageSource, LatentScale, LoraChoice, LoraStrengths, Method, ModelFiles, ModelRules, Overrides, PassGuidance,
+    SamplingStage, Schedule, Seed, Stages, Strength,
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use std::{
@@ -101,6 +101,9 @@ struct RawCase {
     image_crf: u32,
     images: Vec<RawImage>,
     guidance: Option<Guidance>,
+    /// Of the flow `multi_scale`, whose case it makes it.
+    #[serde(default)]
+    pass_guidance: Option<PassGuidance>,
     stage1_sigmas: Vec<f32>,
     stage2_sigmas: Option<Vec<f32>>,
     tolerance: Tolerance,
@@ -196,7 +199,7 @@ impl GoldenCase {
         };
         let (flow, ancestral) = match sampling {
             KnownSampling::Flow(flow) => (Some(flow), false),
-            KnownSampling::First { ancestral } => (None, ancestral),
+            KnownSampling::First { ancestral } => (raw.pass_guidance.is_some().then_some(Flow::MultiScale), ancestral),
         };
         let request = raw.request(folder, flow).map_err(|source| GoldenError::Request { file, source })?;
         let folder = folder.to_owned();
@@ -240,7 +243,8 @@ fn sigmas_of_its_own(usual: &Sigmas, stated: &[f32]) -> Option<Vec<f64>> {
 
 impl RawCase {
     fn request(self, folder: &Path, flow: Option<Flow>) -> Result<Generation, FieldErrors> {
-        let schedule = if self.guidance.is_some() { Schedule::Guided } else { Schedule::Distilled };
+        let guided = self.guidance.is_some() || self.pass_guidance.is_some();
+        let schedule = if guided { Schedule::Guided } else { Schedule::Distilled };
         let image = |image: RawImage| ImageInput {
             source: ImageSource::Path(folder.join(image.file)),
             position: FramePosition::Index(image.frame_index),
@@ -250,8 +254,10 @@ impl RawCase {
         let of_points = self.family.as_ref().is_some_and(|family| family.starts_with("ltxv"));
         let steps = self.stage1_sigmas.len().saturating_sub(1);
         let own = |usual: Sigmas, stated: &[f32]| if of_points { sigmas_of_its_own(&usual, stated) } else { None };
-        let own_sigmas = own(points_schedule(schedule, steps), &self.stage1_sigmas);
-        let refine_sigmas = self.stage2_sigmas.as_ref().and_then(|stated| own(refining_of_points(), stated));
+        let [first, second] = SamplingStage::ALL.map(|stage| of_flow(flow, stage));
+        let own_sigmas = own(first.unwrap_or_else(|| points_schedule(schedule, steps)), &self.stage1_sigmas);
+        let refining = || second.clone().unwrap_or_else(refining_of_points);
+        let refine_sigmas = self.stage2_sigmas.as_ref().and_then(|stated| own(refining(), stated));
         let said = Overrides {
             flow,
             negative_prompt: Some(self.negative_prompt.unwrap_or_default()),
@@ -274,7 +280,8 @@ impl RawCase {
             ..Overrides::default()
         };
         let images = self.images.into_iter().map(image).collect();
-        let draft = Defaults::official(schedule).fill(said, self.prompt, images);
+        let defaults = Defaults { pass_guidance: self.pass_guidance, ..Defaults::official(schedule) };
+        let draft = defaults.fill(said, self.prompt, images);
         let family = if of_points { Family::Ltxv098 } else { Family::Ltx23 };
         let rules = ModelRules { distilled_steps: Some(family.distilled_steps()), ..ModelRules::LTX };
         let request = draft.check_by(&rules, self.method)?;

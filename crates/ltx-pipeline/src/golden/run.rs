@@ -10,7 +10,7 @@ use crate::{Engine, EngineOptions, PipelineError};
 use candle_core::{Device, Tensor};
 use ltx_engine::Run;
 use ltx_nn::Taps;
-use ltx_types::{Guidance, Stages};
+use ltx_types::Stages;
 use std::{
     collections::{BTreeMap, HashMap},
     path::Path,
@@ -78,8 +78,7 @@ fn flatten_names(mut computed: BTreeMap<String, Tensor>) -> BTreeMap<String, Ten
 fn required(case: &GoldenCase) -> Vec<String> {
     let request = &case.request;
     let mut names = vec!["decoded_raw".to_owned()];
-    let negative = request.guidance.as_ref().is_some_and(Guidance::uses_cfg);
-    for prompt in ["pos"].into_iter().chain(negative.then_some("neg")) {
+    for prompt in ["pos"].into_iter().chain(request.uses_cfg().then_some("neg")) {
         names.extend(["input_ids", "video_context"].map(|name| format!("text.{prompt}.{name}")));
     }
     let stages = if request.stages == Stages::Two { 2 } else { 1 };

@@ -15,7 +15,7 @@ pub(crate) use kind::{SamplerKind, samplers};
 use ltx_engine::Run;
 use ltx_model::transformer::Transformer;
 use ltx_nn::Taps;
-use ltx_types::{Guidance, Progress, Stage};
+use ltx_types::{GuidanceSchedule, Progress, Stage};
 use model::Model;
 
 /// A step of a sampler: the noise level that the tokens have, and the one that they get.
@@ -66,7 +66,8 @@ pub(crate) struct Sampling<'a> {
     pub(crate) context: &'a Tensor,
     /// The negative prompt's context, where guidance needs it.
     pub(crate) negative_context: Option<&'a Tensor>,
-    pub(crate) guidance: Option<&'a Guidance>,
+    /// By noise level.
+    pub(crate) guidance: Option<&'a GuidanceSchedule>,
     pub(crate) run: &'a Run<'a>,
     pub(crate) previewer: &'a Previewer<'a>,
 }

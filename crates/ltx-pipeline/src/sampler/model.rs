@@ -7,7 +7,7 @@ use crate::{PipelineError, Result, conditioning::TokenState, guidance::Predictio
 use candle_core::Tensor;
 use ltx_model::transformer::{BlockSkips, TokenTimesteps, TransformerInput};
 use ltx_nn::{RopeTable, Taps};
-use ltx_types::{Guidance, Progress};
+use ltx_types::{Guidance, GuidanceSchedule, Progress};
 use std::cell::Cell;
 
 /// A stage's transformer with its prompt, guidance and images. Every evaluation is reported as it begins.
@@ -104,15 +104,16 @@ impl<'a> Model<'a> {
         };
         let clean = |velocity: Tensor| -> Result<Tensor> { Ok((x - velocity.broadcast_mul(&scale)?)?) };
         match state.guides_velocities() {
-            true => clean(self.guided(run)?),
-            false => self.guided(|pass| clean(run(pass)?)),
+            true => clean(self.guided(sigma, run)?),
+            false => self.guided(sigma, |pass| clean(run(pass)?)),
         }
     }
 
-    /// The passes that guidance needs, combined: of velocities or of clean predictions, whichever `run` yields. The pipeline of
-    /// LTX-Video 0.9.x asks for the unconditional one first.
-    fn guided(&self, run: impl Fn(Pass<'_>) -> Result<Tensor>) -> Result<Tensor> {
-        let Sampling { context, negative_context, guidance, .. } = *self.sampling;
+    /// The passes that guidance needs at a noise level, and no others, combined: of velocities or of clean predictions, whichever
+    /// `run` yields. The pipeline of LTX-Video 0.9.x asks for the unconditional one first.
+    fn guided(&self, sigma: f32, run: impl Fn(Pass<'_>) -> Result<Tensor>) -> Result<Tensor> {
+        let Sampling { context, negative_context, guidance: schedule, .. } = *self.sampling;
+        let guidance = schedule.and_then(|schedule| schedule.at(sigma));
         let negative = negative_context.filter(|_| guidance.is_some_and(Guidance::uses_cfg));
         let plain = |context| run(Pass { context, skips: BlockSkips::NONE });
         let (conditional, unconditional) = if self.state.guides_velocities() {
@@ -124,6 +125,7 @@ impl<'a> Model<'a> {
         let perturbed = guidance.filter(|guidance| guidance.uses_stg());
         let skipping = |guidance: &Guidance| run(Pass { context, skips: BlockSkips(&guidance.stg_blocks) });
         let perturbed = perturbed.map(skipping).transpose()?;
-        Ok(Predictions { conditional, unconditional, perturbed }.combine(guidance)?)
+        Ok(Predictions { conditional, unconditional, perturbed }
+            .combine(guidance, schedule.is_some_and(GuidanceSchedule::scales_unconditional))?)
     }
 }

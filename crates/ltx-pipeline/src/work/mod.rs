@@ -213,30 +213,30 @@ impl Counting<'_> {
         let pixels =
             if stage == SamplingStage::First { request.pixels.first_stage(request.stages) } else { request.pixels };
         let steps = StageSteps::evaluations(request);
-        let evaluations = if stage == SamplingStage::First { steps.denoising } else { steps.refining } as u64;
-        let guidance = request.guidance.as_ref().filter(|_| stage == SamplingStage::First);
+        let evaluations = if stage == SamplingStage::First { steps.denoising } else { steps.refining };
         let (tokens, timesteps) = self.sequence(pixels);
         // Where the text encoder's states come as they are, they are as many as the prompt has tokens.
         let slots = |prompt: usize| match &engine.text {
             TextFiles::Gemma(_) => ConnectorConfig::SLOTS,
             TextFiles::T5(_) => self.shape.prompts.get(prompt).map_or(0, |tokens| (*tokens).min(T5_TOKENS)) as u64,
         };
-        let pass = |prompt, skips| {
+        let pass = |prompt: usize, skips: &[usize]| {
             let pass = PassShape { tokens, context: slots(prompt), timesteps, skips };
             let products = engine.transformer_products((fit, stage), |key| config.rows_of(key, pass));
             products.work.plus(&config.pass_work(pass))
         };
-        let mut evaluation = pass(0, &[]);
-        let mut passes = 1;
-        if guidance.is_some_and(Guidance::uses_cfg) {
-            (evaluation, passes) = (evaluation.plus(&pass(1, &[])), passes + 1);
-        }
-        if let Some(guidance) = guidance.filter(|guidance| guidance.uses_stg()) {
-            (evaluation, passes) = (evaluation.plus(&pass(0, &guidance.stg_blocks)), passes + 1);
-        }
+        let evaluation = |guidance: Option<&Guidance>| {
+            let mut evaluation = pass(0, &[]);
+            if guidance.is_some_and(Guidance::uses_cfg) {
+                evaluation = evaluation.plus(&pass(1, &[]));
+            }
+            if let Some(guidance) = guidance.filter(|guidance| guidance.uses_stg()) {
+                evaluation = evaluation.plus(&pass(0, &guidance.stg_blocks));
+            }
+            evaluation
+        };
 
         let weights = engine.transformer_products((fit, stage), |_| 0);
-        let streamed = passes * weights.streamed;
         let anew = stage == SamplingStage::Second && engine.is_dressed_anew(ltx_weights::LoraHalf::Video, &fit.wear);
         let loads = if stage == SamplingStage::First { self.loads(Transformer::PART) } else { anew };
         let mut once = config.stage_work(tokens);
@@ -245,11 +245,16 @@ impl Counting<'_> {
             once = once.plus(&weights.layout).and(Unit::Read, weights.read_whole);
             held = weights.held;
         }
-        vec![
-            Phase { times: 1, work: once, beside: 0 },
-            Phase { times: 1, work: evaluation.clone(), beside: held + streamed },
-            Phase { times: evaluations.saturating_sub(1), work: evaluation, beside: streamed },
-        ]
+        let mut phases = vec![Phase { times: 1, work: once, beside: 0 }];
+        for steps in request.guided_steps(stage, evaluations) {
+            let work = evaluation(steps.guidance.as_ref());
+            let (streamed, first) = (steps.passes() as u64 * weights.streamed, u64::from(phases.len() == 1));
+            if first == 1 {
+                phases.push(Phase { times: 1, work: work.clone(), beside: held + streamed });
+            }
+            phases.push(Phase { times: (steps.count as u64).saturating_sub(first), work, beside: streamed });
+        }
+        phases
     }
 
     /// Tokens of a stage's sequence, appended ones included, and how many timesteps they have.

@@ -8,7 +8,7 @@ use super::{
 };
 use ltx_jobs::{ClientId, Estimate, PromptTokens, memory};
 use ltx_policy::{Eligibility, admit};
-use ltx_types::{FieldError, Schedule};
+use ltx_types::FieldError;
 
 /// What came of a dry run.
 #[derive(Debug)]
@@ -74,9 +74,8 @@ impl Node {
         let Some(model) = model.map(str::to_owned) else { return Ok(Lengths::default()) };
         let draft = &request.draft;
         let whole = |field: &str| request.faults.iter().all(|fault| fault.field != field);
-        let reads_negative = draft.schedule == Schedule::Guided && draft.guidance.uses_cfg();
         let prompt = whole("prompt").then(|| draft.prompt.clone());
-        let negative = (reads_negative && whole("negative_prompt")).then(|| draft.negative_prompt.clone());
+        let negative = (draft.uses_cfg() && whole("negative_prompt")).then(|| draft.negative_prompt.clone());
         self.read(move |jobs| {
             let count = |text: Option<String>| jobs.prompt_tokens(&model, &text?);
             Ok(Lengths { prompt: count(prompt), negative_prompt: count(negative) })

@@ -251,6 +251,7 @@ fn flow(value: i32, faults: &mut Faults) -> Option<Flow> {
         Ok(v1::Flow::Distilled) => Some(Flow::Distilled),
         Ok(v1::Flow::Dev) => Some(Flow::Dev),
         Ok(v1::Flow::Hq) => Some(Flow::Hq),
+        Ok(v1::Flow::MultiScale) => Some(Flow::MultiScale),
         Err(_) => {
             faults.add(unknown("flow", value));
             None

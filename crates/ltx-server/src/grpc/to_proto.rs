@@ -14,9 +14,7 @@ use ltx_jobs::{
 };
 use ltx_policy::{Agent, Ground, StoredRequest};
 use ltx_proto::v1;
-use ltx_types::{
-    ConditioningMode, FieldError, Flow, GenerationDraft, ImageCondition, LoraUse, Method, Schedule, Stage,
-};
+use ltx_types::{ConditioningMode, FieldError, Flow, ImageCondition, LoraUse, Method, Schedule, Stage};
 use prost_types::Timestamp;
 use std::{
     sync::Arc,
@@ -92,13 +90,11 @@ fn spec(stored: &StoredRequest, model: &str) -> v1::GenerationSpec {
         credits_low: ask.credits_low,
         plan: ask.plan.clone().unwrap_or_default(),
     };
-    let GenerationDraft { guidance, .. } = draft;
     // What nothing read is left out: the spec can be sent again as it is.
-    let guided = draft.schedule == Schedule::Guided;
-    let (uses_cfg, uses_stg) = (guided && guidance.uses_cfg(), guided && guidance.uses_stg());
+    let guidance = draft.constant_guidance();
     v1::GenerationSpec {
         prompt: draft.prompt.clone(),
-        negative_prompt: uses_cfg.then(|| draft.negative_prompt.clone()),
+        negative_prompt: draft.uses_cfg().then(|| draft.negative_prompt.clone()),
         images: images(&draft.images),
         width: Some(count(draft.width)),
         height: Some(count(draft.height)),
@@ -109,11 +105,11 @@ fn spec(stored: &StoredRequest, model: &str) -> v1::GenerationSpec {
         schedule: schedule(draft.schedule).into(),
         steps: Some(count(draft.steps)),
         stages: Some(u32::from(draft.stages.count())),
-        guidance: guided.then(|| v1::Guidance {
+        guidance: guidance.map(|guidance| v1::Guidance {
             cfg_scale: Some(guidance.cfg_scale),
             stg_scale: Some(guidance.stg_scale),
-            rescale_scale: (uses_cfg || uses_stg).then_some(guidance.rescale_scale),
-            stg_blocks: guidance.stg_blocks.iter().filter(|_| uses_stg).copied().map(count).collect(),
+            rescale_scale: (guidance.uses_cfg() || guidance.uses_stg()).then_some(guidance.rescale_scale),
+            stg_blocks: guidance.stg_blocks.iter().filter(|_| guidance.uses_stg()).copied().map(count).collect(),
         }),
         conditioning: match draft.conditioning {
             ConditioningMode::ReplaceFirst => v1::Conditioning::ReplaceFirst,
@@ -367,6 +363,7 @@ fn flow(of: Flow) -> v1::Flow {
         Flow::Distilled => v1::Flow::Distilled,
         Flow::Dev => v1::Flow::Dev,
         Flow::Hq => v1::Flow::Hq,
+        Flow::MultiScale => v1::Flow::MultiScale,
     }
 }
 
@@ -412,4 +409,33 @@ pub(crate) fn moment(at: SystemTime) -> Timestamp {
 /// A count that fits the wire.
 pub(crate) fn count(value: usize) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ltx_policy::Ask;
+    use ltx_types::{Defaults, GenerationDraft, Overrides};
+
+    /// What a node says of a request can be asked for again as it is.
+    #[test]
+    fn a_spec_says_no_guidance_where_that_changes_from_step_to_step() {
+        let model = Defaults::official(Schedule::Guided);
+        let said = |spec: v1::GenerationSpec| Overrides {
+            flow: (spec.flow() == v1::Flow::MultiScale).then_some(Flow::MultiScale),
+            negative_prompt: spec.negative_prompt.clone(),
+            steps: spec.steps.map(|steps| steps as usize),
+            cfg_scale: spec.guidance.and_then(|guidance| guidance.cfg_scale),
+            ..Overrides::default()
+        };
+        let flow = v1::Flow::MultiScale.into();
+        let asked = v1::GenerationSpec { flow, negative_prompt: Some("blurry".into()), ..Default::default() };
+        let stored = |draft: GenerationDraft| StoredRequest { ask: Ask::default(), model: None, draft };
+        let draft = model.fill(said(asked), String::new(), vec![]);
+        let told = spec(&stored(draft.clone()), "m");
+        assert_eq!((told.flow(), told.steps(), told.stages()), (v1::Flow::MultiScale, 27, 2));
+        assert!(told.guidance.is_none() && told.negative_prompt() == "blurry");
+        let again = model.fill(said(told), String::new(), vec![]);
+        assert_eq!(GenerationDraft { steps_said: None, ..again }, draft, "and nothing is refused");
+    }
 }

@@ -211,6 +211,62 @@ fn policy_is_judged_before_a_file_is_opened() {
     run(ltxd(&request.words())).with(REFUSED);
 }
 
+/// LTX-Video 0.9.8 dev in three blocks: a manifest without a flow of its own, with the guidance of passes in blocks that there are.
+fn in_passes(folder: &Path) -> Request {
+    let manifest = fs::read_to_string(repository("models/ltxv-tiny.toml")).unwrap();
+    let manifest = manifest.replace("flow = \"distilled\"\n", "").replace("\"distilled\"", "\"guided\"");
+    let tiny = text(&repository("models/ltxv-tiny"));
+    let manifest = manifest.replace("path = \"ltxv-tiny", &format!("path = \"{tiny}"));
+    let manifest = manifest.replace("tiny/ltx-2.3-tiny-spatial-upscaler-x2.safetensors", &upscaler());
+    let level = |sigma: f64, cfg: f64, stg: f64, blocks: &str| {
+        let guidance =
+            format!("cfg_scale = {cfg:?}, stg_scale = {stg:?}, rescale_scale = 0.0, stg_blocks = [{blocks}]");
+        format!("{{ sigma = {sigma:?}, guidance = {{ {guidance} }} }}")
+    };
+    let of = |pass: &str, levels: &[String]| {
+        format!("\n[defaults.pass_guidance.{pass}]\ncfg_star = true\nlevels = [{}]\n", levels.join(", "))
+    };
+    let first = of("first", &[level(1.0, 1.0, 0.0, ""), level(0.98, 3.0, 1.0, "1, 2"), level(0.6, 1.0, 1.0, "1")]);
+    let second = of("second", &[level(1.0, 1.0, 1.0, "1")]);
+    fs::write(folder.join("model.toml"), format!("{manifest}{first}{second}")).unwrap();
+    ltx_video().with("models-dir", folder.display())
+}
+
+#[test]
+fn guidance_from_step_to_step_is_a_flow_by_name() {
+    let folder = scratch();
+    let passes = in_passes(folder.path()).with("flow", "multi_scale");
+    let made = summary(passes.clone().with("steps", 27));
+    assert_eq!((&made["flow"], &made["mark"]["flow"]), (&"multi_scale".into(), &"multi_scale".into()));
+    assert_eq!((&made["stages"], &made["steps"], &made["fps"]), (&2.into(), &27.into(), &30.0.into()));
+    assert!(made["guidance"].is_null() && made["pass_guidance"]["first"]["levels"].is_array(), "{made}");
+    let frames = |request: Request| summary(request)["frames_sha256"].clone();
+    assert_eq!(frames(passes.clone()), made["frames_sha256"]);
+    assert_ne!(frames(passes.clone().with("negative-prompt", "blurry")), made["frames_sha256"], "some steps have CFG");
+    for (flag, value, told) in [
+        ("guidance-scale", "3", "guidance_scale: 3 is not read: the flow multi_scale changes guidance"),
+        ("stg-blocks", "1", "stg_blocks: 1 is not read: the flow multi_scale changes guidance"),
+        ("steps", "30", "steps: 30 is not read: the flow multi_scale has 27"),
+        ("stages", "1", "stages: 1 is not the flow multi_scale"),
+    ] {
+        let said = refused(passes.clone().with(flag, value));
+        assert!(said.contains(told), "{said}");
+    }
+    let guided = in_passes(folder.path()).with("stages", 2);
+    assert!(refused(guided).contains("stages: 2 of the guided schedule are the flow multi_scale"));
+}
+
+#[test]
+fn a_model_without_the_flows_blocks_is_named() {
+    let by_path = ltx_video_by_path().without("schedule").with("upscaler", upscaler()).with("flow", "multi_scale");
+    let told = refused(by_path);
+    assert!(told.contains("flow: multi_scale skips block 22, and the model's are 0..=2"), "{told}");
+    let newer = good().without("models-dir").with("model", checkpoint()).with("text-encoder", gemma());
+    let told =
+        refused(newer.with("upscaler", upscaler()).with("flow", "multi_scale").with("width", 128).with("height", 128));
+    assert!(told.contains("flow: multi_scale is the flow of LTX-Video 0.9.8 13B dev"), "{told}");
+}
+
 #[test]
 fn hq_needs_the_distilled_lora_in_both_stages() {
     let lora = repository("crates/ltx-pipeline/tests/data/tiny-distilled-lora.safetensors");

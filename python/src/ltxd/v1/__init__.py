@@ -188,6 +188,7 @@ from ltxd.v1.spec_pb2 import (
     FLOW_DEV as FLOW_DEV,
     FLOW_DISTILLED as FLOW_DISTILLED,
     FLOW_HQ as FLOW_HQ,
+    FLOW_MULTI_SCALE as FLOW_MULTI_SCALE,
     FLOW_UNSPECIFIED as FLOW_UNSPECIFIED,
     Flow as Flow,
     GenerationSpec as GenerationSpec,

@@ -33,6 +33,10 @@ class _FlowEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Flow.ValueType], 
     """Guided steps of dev weights, in one stage or two."""
     FLOW_HQ: _Flow.ValueType  # 3
     """Two stages of dev weights by the second-order sampler res_2s; the distilled LoRA counts in both."""
+    FLOW_MULTI_SCALE: _Flow.ValueType  # 4
+    """Two guided passes of LTX-Video 0.9.8 13B dev, 27 steps and 13, in which guidance changes from step to step; Guidance and other
+    numbers of steps are refused, sigmas and refine_sigmas are obeyed.
+    """
 
 class Flow(_Flow, metaclass=_FlowEnumTypeWrapper):
     """A flow of sampling as the model's authors ship it."""
@@ -45,6 +49,10 @@ FLOW_DEV: Flow.ValueType  # 2
 """Guided steps of dev weights, in one stage or two."""
 FLOW_HQ: Flow.ValueType  # 3
 """Two stages of dev weights by the second-order sampler res_2s; the distilled LoRA counts in both."""
+FLOW_MULTI_SCALE: Flow.ValueType  # 4
+"""Two guided passes of LTX-Video 0.9.8 13B dev, 27 steps and 13, in which guidance changes from step to step; Guidance and other
+numbers of steps are refused, sigmas and refine_sigmas are obeyed.
+"""
 
 class _Schedule:
     ValueType = typing.NewType("ValueType", builtins.int)
@@ -171,7 +179,7 @@ class GenerationSpec(message.Message):
     """What the weights were trained for. UNSPECIFIED is the model's own."""
     steps: builtins.int
     """Steps of the guided schedule, 1 to 1000. The distilled schedule has a number of its own (eight; seven in LTX-Video
-    0.9.8): another is refused. With sigmas, as many as they say.
+    0.9.8), and so has the flow multi_scale (27): another is refused. With sigmas, as many as they say.
     """
     stages: builtins.int
     """1 samples at full size; 2 samples at half size, upscales the latent and refines."""
@@ -216,7 +224,7 @@ class GenerationSpec(message.Message):
 
     @builtins.property
     def refine_sigmas(self) -> containers.RepeatedScalarFieldContainer[builtins.float]:
-        """The same for the second of two stages; empty is the usual three steps."""
+        """The same for the second of two stages; empty is the usual three steps, in the flow multi_scale its thirteen."""
 
     @builtins.property
     def loras(self) -> containers.RepeatedCompositeFieldContainer[LoraUse]:

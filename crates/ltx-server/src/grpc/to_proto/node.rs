@@ -6,7 +6,7 @@ use super::{count, flow, lora, schedule};
 use crate::{ServerConfig, app::ServedModel};
 use ltx_policy::WeightFingerprint;
 use ltx_proto::v1;
-use ltx_types::{LoraUse, ModelRules, Schedule};
+use ltx_types::{Flow, LoraUse, ModelRules, Schedule};
 
 /// A model.
 pub(crate) fn model(served: &ServedModel) -> v1::Model {
@@ -14,7 +14,8 @@ pub(crate) fn model(served: &ServedModel) -> v1::Model {
     let manifest = &card.manifest;
     let defaults = card.defaults();
     let distilled = rules.filter(|_| defaults.schedule == Schedule::Distilled);
-    let fixed = distilled.and_then(|rules| rules.distilled_steps);
+    let of_flow = defaults.flow.and_then(Flow::steps).map(|[first, _]| first);
+    let fixed = distilled.and_then(|rules| rules.distilled_steps).or(of_flow);
     v1::Model {
         name: manifest.name.clone(),
         aliases: manifest.aliases.clone(),
@@ -34,7 +35,7 @@ pub(crate) fn model(served: &ServedModel) -> v1::Model {
             schedule: schedule(defaults.schedule).into(),
             steps: Some(count(fixed.unwrap_or(defaults.steps))),
             stages: Some(u32::from(defaults.stages.count())),
-            guidance: Some(v1::Guidance {
+            guidance: of_flow.is_none().then(|| v1::Guidance {
                 cfg_scale: Some(defaults.guidance.cfg_scale),
                 stg_scale: Some(defaults.guidance.stg_scale),
                 rescale_scale: Some(defaults.guidance.rescale_scale),

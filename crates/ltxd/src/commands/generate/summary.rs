@@ -7,7 +7,7 @@ use crate::{forecast::Forecast, human::human, memory};
 use ltx_engine::{MemoryPlan, Outcome};
 use ltx_policy::{ModelIdentity, UsageMark};
 use ltx_provenance::Sealed;
-use ltx_types::{Generation, Guidance, LoraChoice, Stage, Stages};
+use ltx_types::{Generation, Guidance, LoraChoice, PassGuidance, Stage, Stages};
 use ltx_weights::{Idle, LoraReport};
 use serde_json::{Value, json};
 
@@ -134,6 +134,7 @@ impl Summary<'_> {
             "sigmas": request.sigmas,
             "refine_sigmas": request.refine_sigmas,
             "guidance": request.guidance.as_ref().map(|g: &Guidance| json!(g)),
+            "pass_guidance": request.pass_guidance.as_ref().map(|g: &PassGuidance| json!(g)),
             "conditioning": request.conditioning,
             "image_crf": request.image_crf.get().unwrap_or(0),
             "loras": self.loras.iter().map(LoraAccount::json).collect::<Vec<_>>(),
