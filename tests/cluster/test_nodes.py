@@ -1,43 +1,20 @@
 """Nodes of one service as processes: a worker is killed, and what it had goes on elsewhere, with the frames of a run that nothing disturbs,
 while watchers miss nothing. The long forms are in test_campaigns.py."""
 
-import itertools
+import pytest
+from ltx.v1 import generation_pb2 as g
 
-from ltx.v1 import generation_pb2 as g, spec_pb2 as spec
-
-from harness.client import Insistent, insist
-from harness.events import FINAL, in_order, kind, repeated, told
-from harness.requests import KINDS, endless, small
+from harness.client import Insistent
+from harness.events import in_order, kind, repeated, told
+from harness.requests import KINDS, endless
+from harness.service import FIRST, cut, killed_in_the_middle
 from harness.waiting import eventually
 
-FIRST = 100  # seed of what is to be killed
 
-
-def cut(seed):
-    """One that is to be killed in the middle."""
-    return small(seed, width=128, height=128, frames=17, schedule=spec.SCHEDULE_GUIDED, steps=40)
-
-
-def is_made(client, id_):
-    """Waits until steps of it have been made."""
-    next(news for news in client.stream(id_) if news.event.progress.stage == g.STAGE_DENOISING and news.event.progress.step >= 2)
-
-
-def killed_in_the_middle(service, one):
-    """The seed of a clip that had not ended when its worker was killed, its id, and that worker."""
-    for seed in itertools.count(FIRST):
-        id_ = one.create(cut(seed), f"cut-{seed}").id
-        insist(service.faces[1].client, lambda two: is_made(two, id_))
-        worker = service.of(id_)
-        worker.kill()
-        if one.get(id_).state not in FINAL:
-            return seed, id_, worker
-        # It was quicker than the news of it.
-        worker.launch().says_ready()
-
-
-def test_a_killed_workers_generation_goes_on_elsewhere(nats, service, wanted, alone):
-    service = service(nats, 2, 2, silent=3)
+@pytest.mark.parametrize("files", ["nats", "s3"])
+def test_a_killed_workers_generation_goes_on_elsewhere(nats, service, wanted, alone, files, request):
+    where = request.getfixturevalue("s3").settings("killed") if files == "s3" else ()
+    service = service(nats, 2, 2, silent=3, settings=where)
     one, two = (Insistent(face.client) for face in service.faces)
     seed, killed, worker = killed_in_the_middle(service, one)
     assert two.create(cut(seed), f"cut-{seed}").id == killed, "a request id is the service's"
