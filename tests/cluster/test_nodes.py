@@ -1,6 +1,8 @@
 """Nodes of one service as processes: a worker is killed, and what it had goes on elsewhere, with the frames of a run that nothing disturbs,
 while watchers miss nothing. The long forms are in test_campaigns.py."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from ltx.v1 import generation_pb2 as g
 
@@ -35,3 +37,27 @@ def test_a_killed_workers_generation_goes_on_elsewhere(nats, service, wanted, al
     eventually(lambda: two.get(victim.id).state == g.GENERATION_STATE_RUNNING, "it runs")
     two.cancel(victim.id)
     assert kind(one.watch(victim.id)[-1]) == "cancelled"
+
+
+def test_every_face_shows_the_previews_of_the_worker(nats, service):
+    service = service(nats, 2, 1)
+    one = Insistent(service.faces[0].client)
+    id_ = one.create(endless(seed=9, frames=97, width=256, height=256), "shown").id
+    shown = [{}, {}]
+
+    def watch(at):
+        """Until both have seen some of the same events with their pictures."""
+        with service.faces[at].client() as client:
+            for news in client.stream(id_, previews=True):
+                if news.event.preview_png:
+                    shown[at][news.event.number] = news.event.preview_png
+                if len(set(shown[0]) & set(shown[1])) >= 3:
+                    return
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(watch, range(2)))
+    both = set(shown[0]) & set(shown[1])
+    assert len(both) >= 3
+    for number in both:
+        assert shown[0][number] == shown[1][number] and shown[0][number].startswith(b"\x89PNG")
+    one.cancel(id_)

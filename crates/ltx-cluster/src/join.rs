@@ -132,6 +132,7 @@ pub fn join(config: &ClusterConfig, joining: Joining<'_>) -> Result<(Backing, Ar
         blobs: Arc::clone(&cluster) as _,
         line: Box::new(ClusterLine::of(&cluster)),
         shares: Arc::clone(&cluster) as _,
+        previews: Arc::clone(&cluster) as _,
     };
     Ok((backing, cluster))
 }

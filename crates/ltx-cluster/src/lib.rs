@@ -25,6 +25,7 @@ mod join;
 mod keys;
 mod line;
 mod nodes;
+mod previews;
 mod records;
 mod retention;
 mod s3_config;
