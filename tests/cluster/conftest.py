@@ -7,6 +7,7 @@ import pytest
 from harness.nats import Nats
 from harness.node import QUICK, Nodes
 from harness.requests import undisturbed
+from harness.s3 import S3
 from harness.service import Service
 
 
@@ -15,6 +16,13 @@ def service(tmp_path):
     """Starts a service: service(nats, faces, workers); its nodes end with the test."""
     with Nodes(tmp_path) as nodes:
         yield lambda *what, **more: Service(nodes, *what, **more).start()
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory):
+    """An S3 service for all tests: each has names of its own in it, and leaves it as it should be."""
+    with S3(tmp_path_factory.mktemp("s3")) as server:
+        yield server
 
 
 @pytest.fixture

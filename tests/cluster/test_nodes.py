@@ -1,43 +1,22 @@
 """Nodes of one service as processes: a worker is killed, and what it had goes on elsewhere, with the frames of a run that nothing disturbs,
 while watchers miss nothing. The long forms are in test_campaigns.py."""
 
-import itertools
+from concurrent.futures import ThreadPoolExecutor
 
-from ltx.v1 import generation_pb2 as g, spec_pb2 as spec
+import pytest
+from ltx.v1 import generation_pb2 as g
 
-from harness.client import Insistent, insist
-from harness.events import FINAL, in_order, kind, repeated, told
-from harness.requests import KINDS, endless, small
+from harness.client import Insistent
+from harness.events import in_order, kind, repeated, told
+from harness.requests import KINDS, endless
+from harness.service import FIRST, cut, killed_in_the_middle
 from harness.waiting import eventually
 
-FIRST = 100  # seed of what is to be killed
 
-
-def cut(seed):
-    """One that is to be killed in the middle."""
-    return small(seed, width=128, height=128, frames=17, schedule=spec.SCHEDULE_GUIDED, steps=40)
-
-
-def is_made(client, id_):
-    """Waits until steps of it have been made."""
-    next(news for news in client.stream(id_) if news.event.progress.stage == g.STAGE_DENOISING and news.event.progress.step >= 2)
-
-
-def killed_in_the_middle(service, one):
-    """The seed of a clip that had not ended when its worker was killed, its id, and that worker."""
-    for seed in itertools.count(FIRST):
-        id_ = one.create(cut(seed), f"cut-{seed}").id
-        insist(service.faces[1].client, lambda two: is_made(two, id_))
-        worker = service.of(id_)
-        worker.kill()
-        if one.get(id_).state not in FINAL:
-            return seed, id_, worker
-        # It was quicker than the news of it.
-        worker.launch().says_ready()
-
-
-def test_a_killed_workers_generation_goes_on_elsewhere(nats, service, wanted, alone):
-    service = service(nats, 2, 2, silent=3)
+@pytest.mark.parametrize("files", ["nats", "s3"])
+def test_a_killed_workers_generation_goes_on_elsewhere(nats, service, wanted, alone, files, request):
+    where = request.getfixturevalue("s3").settings("killed") if files == "s3" else ()
+    service = service(nats, 2, 2, silent=3, settings=where)
     one, two = (Insistent(face.client) for face in service.faces)
     seed, killed, worker = killed_in_the_middle(service, one)
     assert two.create(cut(seed), f"cut-{seed}").id == killed, "a request id is the service's"
@@ -58,3 +37,27 @@ def test_a_killed_workers_generation_goes_on_elsewhere(nats, service, wanted, al
     eventually(lambda: two.get(victim.id).state == g.GENERATION_STATE_RUNNING, "it runs")
     two.cancel(victim.id)
     assert kind(one.watch(victim.id)[-1]) == "cancelled"
+
+
+def test_every_face_shows_the_previews_of_the_worker(nats, service):
+    service = service(nats, 2, 1)
+    one = Insistent(service.faces[0].client)
+    id_ = one.create(endless(seed=9, frames=97, width=256, height=256), "shown").id
+    shown = [{}, {}]
+
+    def watch(at):
+        """Until both have seen some of the same events with their pictures."""
+        with service.faces[at].client() as client:
+            for news in client.stream(id_, previews=True):
+                if news.event.preview_png:
+                    shown[at][news.event.number] = news.event.preview_png
+                if len(set(shown[0]) & set(shown[1])) >= 3:
+                    return
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(watch, range(2)))
+    both = set(shown[0]) & set(shown[1])
+    assert len(both) >= 3
+    for number in both:
+        assert shown[0][number] == shown[1][number] and shown[0][number].startswith(b"\x89PNG")
+    one.cancel(id_)

@@ -130,7 +130,7 @@ class Refusal:
     """What a failed call says: its code's name, and its details by type."""
 
     def __init__(self, error):
-        self.code, self.details = error.code().name, collections.defaultdict(list)
+        self.code, self.message, self.details = error.code().name, error.details(), collections.defaultdict(list)
         for key, value in error.trailing_metadata() or ():
             if key == "grpc-status-details-bin":
                 for packed in status_pb2.Status.FromString(value).details:

@@ -1,16 +1,16 @@
 """Faces and workers of one service, as processes, and who asks it."""
 
-import collections, random, threading, time
+import collections, itertools, random, threading, time
 
 import grpc
-from ltx.v1 import generation_pb2 as g, generation_service_pb2 as calls
+from ltx.v1 import generation_pb2 as g, generation_service_pb2 as calls, spec_pb2 as spec
 
-from harness.client import PASSING, Insistent
+from harness.client import PASSING, Insistent, insist
 from harness.events import ENDS, FINAL, in_order, kind, repeated, told
 from harness.node import QUICK
 from harness.paths import GUARD
 from harness.place import HERE
-from harness.requests import KINDS
+from harness.requests import KINDS, small
 from harness.waiting import eventually
 
 FACE, WORKER = "cluster.roles=face", "cluster.roles=worker"
@@ -140,6 +140,32 @@ class Crowd:
         for watcher in self.watchers:
             watcher.ended()
         return states, resumptions
+
+
+FIRST = 100  # seed of what is to be killed
+
+
+def cut(seed):
+    """One that is to be killed in the middle."""
+    return small(seed, width=128, height=128, frames=17, schedule=spec.SCHEDULE_GUIDED, steps=40)
+
+
+def is_made(client, id_):
+    """Waits until steps of it have been made."""
+    next(news for news in client.stream(id_) if news.event.progress.stage == g.STAGE_DENOISING and news.event.progress.step >= 2)
+
+
+def killed_in_the_middle(service, one):
+    """The seed of a clip that had not ended when its worker was killed, its id, and that worker."""
+    for seed in itertools.count(FIRST):
+        id_ = one.create(cut(seed), f"cut-{seed}").id
+        insist(service.faces[1].client, lambda two: is_made(two, id_))
+        worker = service.of(id_)
+        worker.kill()
+        if one.get(id_).state not in FINAL:
+            return seed, id_, worker
+        # It was quicker than the news of it.
+        worker.launch().says_ready()
 
 
 def ended(client, id_):

@@ -2,12 +2,12 @@
 //!
 //! Must not know how any of them is kept.
 
-use crate::connection::Connection;
+use crate::{Cluster, previews::Audience};
 use async_nats::jetstream::{AckKind, message::Acker};
 use ltx_jobs::{GenerationId, ports::Document};
 use ltx_types::CancelToken;
 use parking_lot::{Mutex, MutexGuard};
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc};
 use tokio::task::AbortHandle;
 
 /// How a claim stands.
@@ -39,11 +39,13 @@ pub(crate) struct Held {
     pub(crate) outputs: Option<PathBuf>,
     /// Whether a latent of this attempt is kept.
     pub(crate) keeps_latent: bool,
+    /// Who wants to see it at other nodes.
+    pub(crate) audience: Audience,
 }
 
 impl Held {
-    pub(crate) fn new(connection: &Connection, id: GenerationId, work: u64, acker: Acker, silent: Duration) -> Self {
-        let acker = Arc::new(acker);
+    pub(crate) fn new(cluster: &Cluster, id: GenerationId, work: u64, acker: Acker) -> Self {
+        let (connection, silent, acker) = (&cluster.connection, cluster.config.silent, Arc::new(acker));
         let beats = Arc::clone(&acker);
         let heart = connection.spawn(async move {
             loop {
@@ -53,7 +55,9 @@ impl Held {
             }
         });
         let (cancel, standing) = (CancelToken::new(), Standing::Taken);
-        Self { id, cancel, standing, work, acker, heart, document: None, outputs: None, keeps_latent: false }
+        let audience = Audience::new(connection, &cluster.node, id);
+        let (document, outputs, keeps_latent) = (None, None, false);
+        Self { id, cancel, standing, work, acker, heart, document, outputs, keeps_latent, audience }
     }
 
     pub(crate) fn acker(&self) -> Arc<Acker> {

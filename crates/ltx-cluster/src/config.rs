@@ -2,9 +2,10 @@
 //!
 //! Must not know where keys come from, nor defaults: those are ltxd's defaults.toml.
 
+use crate::{Bucket, s3_config::S3Config};
 use ltx_types::{FieldError, settings::Bounded};
 use serde::{Deserialize, Deserializer, de::Error};
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// What a node does for its service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +59,39 @@ pub struct Settings {
     pub tls_cert: PathBuf,
     /// Its key, PEM.
     pub tls_key: PathBuf,
+    /// The bucket of an S3 service for files; none where they lie in NATS.
+    pub s3_bucket: String,
+    /// The service's address; empty for AWS.
+    pub s3_endpoint: String,
+    /// Its region; empty for what the environment says.
+    pub s3_region: String,
+    /// What names in the bucket begin with.
+    pub s3_prefix: String,
+    /// A profile as AWS's tools write it; empty for what the environment says.
+    pub s3_credentials_file: PathBuf,
+    /// Whether an address without TLS is meant.
+    pub s3_allow_http: bool,
+}
+
+/// Where a service's files lie.
+#[derive(Clone)]
+pub(crate) enum FilesAt {
+    /// In JetStream's object store.
+    JetStream,
+    /// In a bucket of an S3 service.
+    S3(S3Config),
+    /// In what a test has made.
+    Given(Arc<dyn Bucket>),
+}
+
+impl std::fmt::Debug for FilesAt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::JetStream => f.write_str("JetStream"),
+            Self::S3(config) => config.fmt(f),
+            Self::Given(bucket) => bucket.fmt(f),
+        }
+    }
 }
 
 /// Settings of a node that belongs to a service, which hold together.
@@ -72,6 +106,15 @@ pub struct ClusterConfig {
     pub(crate) credentials_file: Option<PathBuf>,
     pub(crate) nkey_file: Option<PathBuf>,
     pub(crate) tls: TlsFiles,
+    pub(crate) files: FilesAt,
+}
+
+impl ClusterConfig {
+    /// Files lie there and not where the configuration says. For tests.
+    #[doc(hidden)]
+    pub fn keep_files_in(&mut self, bucket: Arc<dyn Bucket>) {
+        self.files = FilesAt::Given(bucket);
+    }
 }
 
 impl Settings {
@@ -123,6 +166,7 @@ impl Settings {
             credentials_file: some(&self.credentials_file),
             nkey_file: some(&self.nkey_file),
             tls: TlsFiles { ca: some(&self.tls_ca), own },
+            files: S3Config::of(self)?.map_or(FilesAt::JetStream, FilesAt::S3),
         }))
     }
 }
@@ -151,7 +195,8 @@ mod tests {
         let mut all = serde_json::json!({
             "servers": ["nats://127.0.0.1:4222"], "service": "ltxd", "roles": ["face", "worker"], "replicas": 1,
             "silent_seconds": 30, "credentials_file": "", "nkey_file": "",
-            "tls_ca": "", "tls_cert": "", "tls_key": "",
+            "tls_ca": "", "tls_cert": "", "tls_key": "", "s3_bucket": "", "s3_endpoint": "", "s3_region": "",
+            "s3_prefix": "", "s3_credentials_file": "", "s3_allow_http": false,
         });
         given.as_object().unwrap().iter().for_each(|(key, value)| all[key] = value.clone());
         serde_json::from_value(all).unwrap()
@@ -166,9 +211,49 @@ mod tests {
             (r#"{"credentials_file": "x", "nkey_file": "y"}"#, "cluster.nkey_file"),
             (r#"{"tls_cert": "x"}"#, "cluster.tls_cert"),
             (r#"{"tls_key": "x"}"#, "cluster.tls_key"),
+            (r#"{"s3_endpoint": "https://minio:9000"}"#, "cluster.s3_endpoint"),
+            (r#"{"s3_region": "eu-west-1"}"#, "cluster.s3_region"),
+            (r#"{"s3_prefix": "a"}"#, "cluster.s3_prefix"),
+            (r#"{"s3_credentials_file": "c"}"#, "cluster.s3_credentials_file"),
+            (r#"{"s3_allow_http": true}"#, "cluster.s3_allow_http"),
+            (r#"{"s3_bucket": "a/b"}"#, "cluster.s3_bucket"),
+            (r#"{"s3_bucket": "-ab"}"#, "cluster.s3_bucket"),
+            (r#"{"s3_bucket": "files", "s3_endpoint": "minio:9000"}"#, "cluster.s3_endpoint"),
+            (r#"{"s3_bucket": "files", "s3_endpoint": "https://"}"#, "cluster.s3_endpoint"),
+            (r#"{"s3_bucket": "files", "s3_endpoint": "http://minio:9000"}"#, "cluster.s3_endpoint"),
+            (
+                r#"{"s3_bucket": "files", "s3_endpoint": "https://minio:9000", "s3_allow_http": true}"#,
+                "cluster.s3_allow_http",
+            ),
+            (r#"{"s3_bucket": "files", "s3_region": "a b"}"#, "cluster.s3_region"),
+            (r#"{"s3_bucket": "files", "s3_prefix": "/a"}"#, "cluster.s3_prefix"),
+            (r#"{"s3_bucket": "files", "s3_prefix": "a/../b"}"#, "cluster.s3_prefix"),
         ] {
             assert_eq!(settings(of).check().unwrap_err().field, field, "{of}");
         }
+    }
+
+    #[test]
+    fn a_bucket_is_where_it_is_said_to_be() {
+        let of = |of: &str| match settings(of).check().unwrap().unwrap().files {
+            FilesAt::S3(config) => config,
+            other => panic!("{other:?}"),
+        };
+        let here = of(r#"{"s3_bucket": "files", "s3_endpoint": "http://minio:9000/", "s3_allow_http": true,
+            "s3_prefix": "a/b", "s3_region": "eu-west-1"}"#);
+        assert_eq!((here.address().as_str(), here.base("ltxd").as_str()), ("http://minio:9000", "a/b/ltxd"));
+        assert_eq!(here.called("ltxd"), "s3://files/a/b/ltxd");
+        let aws = of(r#"{"s3_bucket": "files", "s3_region": "eu-west-1"}"#);
+        assert_eq!((aws.address().as_str(), aws.base("x").as_str()), ("https://s3.eu-west-1.amazonaws.com", "x"));
+        let nearest = settings(r#"{"s3_bucket": "files", "s3_prefix": "/a/"}"#).check().unwrap_err();
+        assert_eq!(nearest.nearest.as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn a_password_in_an_address_is_refused_and_not_repeated() {
+        let said = settings(r#"{"s3_bucket": "files", "s3_endpoint": "https://me:word@minio"}"#).check().unwrap_err();
+        assert_eq!(said.field, "cluster.s3_endpoint");
+        assert!(!said.to_string().contains("word"), "{said}");
     }
 
     #[test]

@@ -14,7 +14,6 @@ use async_nats::{
     jetstream::{
         self, Context,
         message::{PublishMessage, StreamMessage},
-        object_store::ObjectStore,
         stream::{Config, DiscardPolicy, LastRawMessageErrorKind, RetentionPolicy, StorageType, Stream},
     },
 };
@@ -30,7 +29,7 @@ use tokio::{
 };
 
 /// How long a server may take to answer one question.
-const ANSWER: Duration = Duration::from_secs(4);
+pub(crate) const ANSWER: Duration = Duration::from_secs(4);
 
 /// How long a start waits for servers that have no leader yet.
 const START: Duration = Duration::from_secs(30);
@@ -53,9 +52,6 @@ pub(crate) struct Connection {
     pub(crate) records: Stream,
     pub(crate) events: Stream,
     pub(crate) work: Stream,
-    pub(crate) images: ObjectStore,
-    pub(crate) latents: ObjectStore,
-    pub(crate) outputs: ObjectStore,
 }
 
 /// What is kept under a key, and since which revision.
@@ -71,29 +67,24 @@ pub(crate) struct Kept {
 impl Connection {
     /// Connects, and makes the streams that are missing.
     pub(crate) fn open(config: &ClusterConfig, node: &str) -> Result<Self, ClusterError> {
-        let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("nats").enable_all().build();
+        let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("cluster").enable_all().build();
         let threads = Threads(Some(runtime.map_err(|error| unreachable(config, error))?));
         let (config, node) = (config.clone(), node.to_owned());
         let handle = threads.handle()?;
         let reconnected = Arc::new(Notify::new());
         let told = Arc::clone(&reconnected);
         let opened = run(&handle, async move { open(&config, &node, told).await });
-        let Opened { names, client, jetstream, streams: [records, events, work], buckets: [images, latents, outputs] } =
+        let Opened { names, client, jetstream, streams: [records, events, work] } =
             opened.ok_or_else(|| ClusterError::Jobs(unavailable("its threads have ended")))??;
-        Ok(Self {
-            _threads: threads,
-            handle,
-            names,
-            client,
-            reconnected,
-            jetstream,
-            records,
-            events,
-            work,
-            images,
-            latents,
-            outputs,
-        })
+        Ok(Self { _threads: threads, handle, names, client, reconnected, jetstream, records, events, work })
+    }
+
+    /// Runs a future that asks the servers nothing on the connection's threads, and waits for it here.
+    ///
+    /// # Errors
+    /// `Unavailable` when its threads have ended.
+    pub(crate) fn run<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> Result<T> {
+        run(&self.handle, future).ok_or_else(|| unavailable("this node has left it"))
     }
 
     /// Runs a future on the connection's threads and waits for it here. It is a question to the servers: without one it would
@@ -105,7 +96,7 @@ impl Connection {
         if !self.is_connected() {
             return Err(unavailable("no server is connected"));
         }
-        run(&self.handle, future).ok_or_else(|| unavailable("this node has left it"))
+        self.run(future)
     }
 
     /// Runs a future on the connection's threads.
@@ -218,7 +209,6 @@ struct Opened {
     client: async_nats::Client,
     jetstream: Context,
     streams: [Stream; 3],
-    buckets: [ObjectStore; 3],
 }
 
 fn unreachable(config: &ClusterConfig, why: impl std::fmt::Display) -> ClusterError {
@@ -231,15 +221,7 @@ async fn open(config: &ClusterConfig, node: &str, told: Arc<Notify>) -> Result<O
     let mut jetstream = jetstream::new(client.clone());
     jetstream.set_timeout(ANSWER);
     let names = Names::of(&config.service);
-    let kept = |name: String, subjects: Vec<String>| Config {
-        name,
-        subjects,
-        storage: StorageType::File,
-        num_replicas: config.replicas,
-        discard: DiscardPolicy::New,
-        duplicate_window: Duration::from_secs(120),
-        ..Config::default()
-    };
+    let kept = |name, subjects| kept(config, name, subjects);
     let records = Config {
         max_messages_per_subject: 1,
         allow_rollup: true,
@@ -252,19 +234,21 @@ async fn open(config: &ClusterConfig, node: &str, told: Arc<Notify>) -> Result<O
     for of in [records, events, work] {
         streams.push(stream(&jetstream, of).await?);
     }
-    let mut buckets = Vec::new();
-    for of in ["images", "latents", "outputs"] {
-        let bucket = names.bucket(of);
-        let subjects = vec![format!("$O.{bucket}.C.>"), format!("$O.{bucket}.M.>")];
-        // Every read asks the leader: whoever goes on from a latent must not get an older one.
-        let of = Config { allow_rollup: true, allow_direct: false, ..kept(format!("OBJ_{bucket}"), subjects) };
-        let name = stream(&jetstream, of).await?.cached_info().config.name.clone();
-        let opened = jetstream.get_object_store(&bucket).await;
-        buckets.push(opened.map_err(|error| ClusterError::Stream { stream: name, why: error.to_string() })?);
+    let streams = streams.try_into().map_err(|_| ClusterError::Jobs(unavailable("streams are missing")))?;
+    Ok(Opened { names, client, jetstream, streams })
+}
+
+/// A stream that the servers keep in files, as many copies as are configured.
+pub(crate) fn kept(config: &ClusterConfig, name: String, subjects: Vec<String>) -> Config {
+    Config {
+        name,
+        subjects,
+        storage: StorageType::File,
+        num_replicas: config.replicas,
+        discard: DiscardPolicy::New,
+        duplicate_window: Duration::from_secs(120),
+        ..Config::default()
     }
-    let short = || ClusterError::Jobs(unavailable("streams are missing"));
-    let (streams, buckets) = (streams.try_into().map_err(|_| short())?, buckets.try_into().map_err(|_| short())?);
-    Ok(Opened { names, client, jetstream, streams, buckets })
 }
 
 async fn options(config: &ClusterConfig, node: &str, told: Arc<Notify>) -> Result<ConnectOptions, ClusterError> {
@@ -313,7 +297,7 @@ async fn heard(event: Event) {
 }
 
 /// A stream, made where it is missing. One with fewer replicas gets more; one with more is another service's, or a mistake.
-async fn stream(jetstream: &Context, config: Config) -> Result<Stream, ClusterError> {
+pub(crate) async fn stream(jetstream: &Context, config: Config) -> Result<Stream, ClusterError> {
     let since = Instant::now();
     loop {
         let failed = match jetstream.get_or_create_stream(config.clone()).await {

@@ -3,9 +3,10 @@
 //! Must not know gRPC codes.
 
 use async_nats::jetstream::{ErrorCode, context::PublishErrorKind};
+use ltx_engine::is_disk_full;
 use ltx_jobs::JobsError;
 use ltx_types::FieldError;
-use std::{fmt::Display, path::PathBuf, time::Duration};
+use std::{fmt::Display, io, path::PathBuf, time::Duration};
 
 /// When a client may try again: servers choose another leader within seconds.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
@@ -39,6 +40,16 @@ pub enum ClusterError {
         /// Why.
         why: String,
     },
+    /// The bucket of an S3 service cannot be used.
+    #[error("{key} = {value}: {why}")]
+    S3 {
+        /// The key that says what it says wrong, as far as the answer tells.
+        key: &'static str,
+        /// Its value.
+        value: String,
+        /// What the service answers.
+        why: String,
+    },
     /// The service has another value of a setting that all nodes must agree on.
     #[error("{key} = {here}: the service has {there}; {remedy}")]
     Differs {
@@ -68,6 +79,14 @@ pub enum ClusterError {
 /// What the nodes share cannot be reached now.
 pub(crate) fn unavailable(why: impl Display) -> JobsError {
     JobsError::Unavailable { why: why.to_string(), retry_after: RETRY_AFTER }
+}
+
+/// A file of this machine failed.
+pub(crate) fn stopped_by(path: PathBuf, source: io::Error) -> JobsError {
+    match is_disk_full(&source) {
+        true => JobsError::StorageFull { free: 0, needed: 0, source: Some(source) },
+        false => JobsError::File { path, source },
+    }
 }
 
 /// Why something was not written.

@@ -5,9 +5,11 @@
 use crate::{
     Cluster, ClusterConfig, ClusterError,
     claims::Claims,
+    config::FilesAt,
     connection::{Connection, Kept},
     error::NotWritten,
     events::Bookmarks,
+    files::{Files, JetStream, Place, S3},
     follow::{Position, follow},
     intents::OpenIntents,
     keys,
@@ -54,6 +56,9 @@ pub struct Joining<'a> {
 #[derive(Debug, Serialize, Deserialize)]
 struct Agreed {
     silent_seconds: u64,
+    /// Where files lie, if that is not JetStream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    files: Option<Place>,
 }
 
 /// Joins a service. What comes back is to be given to the jobs; the other half tells how the node's part in the service stands.
@@ -67,7 +72,7 @@ pub fn join(config: &ClusterConfig, joining: Joining<'_>) -> Result<(Backing, Ar
         return Err(ClusterError::OfANodeAlone { file: alone });
     }
     let connection = Connection::open(config, node)?;
-    agree(&connection, config)?;
+    let files = files(&connection, config, node)?;
     let (hub, listeners) = (Arc::new(Hub::default()), Arc::new(Listeners::default()));
     let watchers = Arc::clone(&hub);
     // Whoever listens hears of what this node writes; whoever watches, of everything.
@@ -109,6 +114,7 @@ pub fn join(config: &ClusterConfig, joining: Joining<'_>) -> Result<(Backing, Ar
         intake: Mutex::new(()),
         logged: Mutex::new(HashMap::new()),
         bookmarks: Bookmarks::default(),
+        files,
         folder,
         spool,
         clock,
@@ -126,30 +132,80 @@ pub fn join(config: &ClusterConfig, joining: Joining<'_>) -> Result<(Backing, Ar
         blobs: Arc::clone(&cluster) as _,
         line: Box::new(ClusterLine::of(&cluster)),
         shares: Arc::clone(&cluster) as _,
+        previews: Arc::clone(&cluster) as _,
     };
     Ok((backing, cluster))
 }
 
+/// Where files lie, once that is agreed on: nothing is made where another node has them elsewhere.
+fn files(connection: &Connection, config: &ClusterConfig, node: &str) -> Result<Files, ClusterError> {
+    let (service, node) = (config.service.clone(), node.to_owned());
+    let s3 = match config.files.clone() {
+        FilesAt::JetStream => None,
+        FilesAt::S3(s3) => Some(connection.run(async move { S3::open(&s3, &service, &node).await })??),
+        FilesAt::Given(bucket) => Some(S3::new(bucket, service, "a bucket".to_owned())),
+    };
+    let s3 = s3.map(Arc::new);
+    agree(connection, config, s3.as_ref())?;
+    match s3 {
+        None => JetStream::open(connection, config),
+        Some(s3) => Ok(Files::S3(s3)),
+    }
+}
+
 /// Holds what all nodes must agree on against what the first of them said.
-fn agree(connection: &Connection, config: &ClusterConfig) -> Result<(), ClusterError> {
-    let here = Agreed { silent_seconds: config.silent.as_secs() };
+fn agree(connection: &Connection, config: &ClusterConfig, s3: Option<&Arc<S3>>) -> Result<(), ClusterError> {
     let corrupt = |_| ltx_jobs::JobsError::Corrupt { what: "service's settings" };
     loop {
         if let Some(Kept { value: Some(value), .. }) = connection.get(keys::SETTINGS)? {
             let there: Agreed = serde_json::from_slice(&value).map_err(corrupt)?;
-            if there.silent_seconds == here.silent_seconds {
-                return Ok(());
-            }
-            return Err(ClusterError::Differs {
-                key: "cluster.silent_seconds",
-                here: here.silent_seconds.to_string(),
-                there: there.silent_seconds.to_string(),
-                remedy: "give every node that number",
-            });
+            return agrees(connection, config, s3, there);
         }
+        let place = s3.cloned().map(|s3| connection.run(async move { s3.marked().await })).transpose()?.transpose()?;
+        let here = Agreed { silent_seconds: config.silent.as_secs(), files: place };
         match connection.put(keys::SETTINGS, serde_json::to_vec(&here).map_err(corrupt)?, 0) {
-            Ok(_) | Err(NotWritten::Changed) => {}
+            Ok(_) => return Ok(()),
+            Err(NotWritten::Changed) => {
+                if let Some((s3, place)) = s3.cloned().zip(here.files) {
+                    connection.run(async move { s3.unmarked(&place).await })?;
+                }
+            }
+            // It may have been written, and the mark is needed then.
             Err(why) => return Err(ClusterError::Jobs(why.into())),
+        }
+    }
+}
+
+fn agrees(
+    connection: &Connection,
+    config: &ClusterConfig,
+    s3: Option<&Arc<S3>>,
+    there: Agreed,
+) -> Result<(), ClusterError> {
+    let differs = |key, here: String, there: String, remedy| Err(ClusterError::Differs { key, here, there, remedy });
+    if there.silent_seconds != config.silent.as_secs() {
+        let (here, there) = (config.silent.as_secs().to_string(), there.silent_seconds.to_string());
+        return differs("cluster.silent_seconds", here, there, "give every node that number");
+    }
+    let key = "cluster.s3_bucket";
+    match (s3.cloned(), there.files) {
+        (None, None) => Ok(()),
+        (None, Some(place)) => {
+            differs(key, "\"\"".to_owned(), format!("its files in {}", place.at), "give every node that bucket")
+        }
+        (Some(s3), None) => {
+            let there = "its files in JetStream's object store".to_owned();
+            differs(key, s3.called().to_owned(), there, "name no bucket, or another cluster.service")
+        }
+        (Some(s3), Some(place)) => {
+            let (mark, called) = (place.mark.clone(), s3.called().to_owned());
+            match connection.run(async move { s3.bears(&mark).await })?? {
+                true => Ok(()),
+                false => {
+                    let there = format!("its files in {}, and this one does not bear its mark", place.at);
+                    differs(key, called, there, "give every node that bucket, prefix and endpoint")
+                }
+            }
         }
     }
 }

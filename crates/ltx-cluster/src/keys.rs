@@ -109,6 +109,11 @@ impl Names {
         format!("ltxd.{}.events.{id}", self.service)
     }
 
+    /// Where previews of a generation are sent, which no stream keeps.
+    pub(crate) fn preview(&self, id: GenerationId) -> String {
+        format!("ltxd.{}.previews.{id}", self.service)
+    }
+
     pub(crate) fn work(&self) -> String {
         format!("{}-work", self.service)
     }

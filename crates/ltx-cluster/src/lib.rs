@@ -1,4 +1,4 @@
-//! Many nodes as one service: records, events, work and files in NATS JetStream, behind the ports of `ltx-jobs`.
+//! Many nodes as one service: records, events, work and files in NATS JetStream, files perhaps in S3, behind the ports of `ltx-jobs`.
 //!
 //! Must not know: gRPC, candle, command lines. [`join`] makes what [`Jobs::open_on`](ltx_jobs::Jobs::open_on) stands on.
 //!
@@ -18,19 +18,23 @@ mod connection;
 mod documents;
 mod error;
 mod events;
+mod files;
 mod follow;
 mod intents;
 mod join;
 mod keys;
 mod line;
 mod nodes;
+mod previews;
 mod records;
 mod retention;
+mod s3_config;
 mod store;
 mod uploads;
 mod work;
 
 pub use config::{ClusterConfig, Role, Roles, Settings};
 pub use error::ClusterError;
+pub use files::Bucket;
 pub use join::{Joining, join};
 pub use store::Cluster;

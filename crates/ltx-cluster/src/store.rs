@@ -8,6 +8,7 @@ use crate::{
     connection::{Connection, PATIENCE},
     error::unavailable,
     events::Bookmarks,
+    files::Files,
     follow::Position,
     intents::OpenIntents,
     keys,
@@ -69,6 +70,8 @@ pub struct Cluster {
     pub(crate) logged: Mutex<HashMap<GenerationId, u64>>,
     /// Where in the log events were found.
     pub(crate) bookmarks: Bookmarks,
+    /// Where files lie that every node finds.
+    pub(crate) files: Files,
     /// The folder that this node holds; outputs are written there before they are put where every node finds them.
     pub(crate) folder: DataFolder,
     /// Where files that were fetched lie while they are open.

@@ -163,7 +163,7 @@ impl ClusterLine {
             let _ = cluster.connection.wait(done);
             return Ok(None);
         }
-        let held = Held::new(&cluster.connection, id, work, acker, cluster.config.silent);
+        let held = Held::new(cluster, id, work, acker);
         let claim = Claim { id, cancel: held.cancel.clone() };
         *cluster.claims.lock() = Some(held);
         Ok(Some(claim))

@@ -5,8 +5,8 @@
 mod common;
 
 use common::{
-    FACE, LONG, Nats, Plan, TakenOver, WORKER, client, draft, ended, eventually, frames_of, node, submission, submit,
-    try_node, undisturbed,
+    FACE, Kept, LONG, Nats, Plan, TakenOver, WORKER, client, draft, ended, eventually, frames_of, node, submission,
+    submit, try_node, undisturbed,
 };
 use ltx_cluster::ClusterError;
 use ltx_jobs::{EventKind, Filter, GivenImage, Jobs, JobsError, OutputKind, State, Watched, ports::Blobs};
@@ -275,7 +275,7 @@ fn a_face_without_nats_says_so_and_a_worker_waits_and_goes_on() {
 #[test]
 fn what_a_silent_worker_had_goes_on_elsewhere_and_its_own_result_counts_nothing() {
     let (nats, root) = (Nats::start(), tempfile::tempdir().unwrap());
-    let TakenOver { face, first, second, id, behind } = TakenOver::at(&nats, root.path(), [4, 4]);
+    let TakenOver { face, first, second, id, behind } = TakenOver::at(&nats, root.path(), &Kept::JetStream, [4, 4]);
     first.gate.open();
     assert_eq!(ended(&face.jobs, "a", behind).state, State::Done, "the first has stopped and makes what is next");
     let record = face.jobs.get(&client("a"), id).unwrap();

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{FACE, Nats, Node, Plan, Raw, WORKER, client, ended, eventually, node, submit};
+use common::{FACE, Kept, Nats, Node, Plan, Raw, WORKER, client, ended, eventually, node, submit};
 use ltx_jobs::{
     GenerationId, JobsError, State,
     ports::{Blobs, Retained, Shelf},
@@ -35,14 +35,18 @@ fn what_a_newer_version_keeps_is_left_alone() {
 
 #[test]
 fn its_files_stay() {
+    Kept::both().iter().for_each(its_files_stay_in);
+}
+
+fn its_files_stay_in(kept: &Kept) {
     let (nats, root) = (Nats::start(), tempfile::tempdir().unwrap());
-    let (face, raw) = (node(&nats.address, root.path(), "face", &Plan::of(FACE)), Raw::of(&nats));
+    let (face, raw) = (node(&nats.address, root.path(), "face", &Plan::of(FACE).kept(kept)), Raw::of(&nats));
     let id = submit(&face.jobs, "a", 3);
     let image = format!("{:x}", Sha256::digest(picture()));
     let is_there = |node: &Node| node.cluster.length(Shelf::Images, &image).is_some();
     let before = raw.age(id);
     // Its copy never had it.
-    let other = node(&nats.address, root.path(), "other", &Plan::of(FACE));
+    let other = node(&nats.address, root.path(), "other", &Plan::of(FACE).kept(kept));
     other.cluster.sweep_at_once();
     other.jobs.sweep().unwrap();
     assert_eq!(other.cluster.list(Shelf::Images).unwrap(), [""; 0], "none may be removed");

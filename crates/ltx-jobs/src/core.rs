@@ -70,7 +70,7 @@ impl Core {
     /// `Database`, `Corrupt`.
     pub(crate) fn new(parts: CoreParts) -> Result<Self> {
         let CoreParts { config, backing, models, space, cache, policy, clock, credentials } = parts;
-        let Backing { store, events, blobs, line, shares } = backing;
+        let Backing { store, events, blobs, line, shares, previews } = backing;
         let forecasts = Forecasts::new(&*store, models.rates());
         line.estimate_again(&|work| forecasts.of(work).ok().flatten().map(|forecast| forecast.total()));
         Ok(Self {
@@ -80,7 +80,7 @@ impl Core {
             blobs,
             store,
             events,
-            previews: Arc::default(),
+            previews: Arc::new(Previews::new(previews)),
             models,
             space,
             cache,

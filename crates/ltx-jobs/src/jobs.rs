@@ -11,7 +11,7 @@ use crate::{
     device::{Device, DeviceError},
     folder::DataFolder,
     latent,
-    ports::{Backing, Blobs, CancelledWhen, Shelf, Store},
+    ports::{Backing, Blobs, CancelledWhen, NobodyElse, Shelf, Store},
     preview::PreviewWatch,
     runner,
     sqlite::SqliteLog,
@@ -146,7 +146,8 @@ impl Jobs {
         let clock = recovered(&config, &*store, &*folder)?;
         remove_orphans(&*folder, &*store)?;
         let line = Box::new(rebuilt_line(&*store, &*surroundings.models)?);
-        let backing = Backing { store, events: Arc::new(events), blobs: folder, line, shares: Arc::new(shares) };
+        let (events, shares, previews) = (Arc::new(events), Arc::new(shares), Arc::new(NobodyElse));
+        let backing = Backing { store, events, blobs: folder, line, shares, previews };
         Self::begin(backing, clock, config, surroundings)
     }
 

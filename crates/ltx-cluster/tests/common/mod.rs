@@ -13,6 +13,7 @@ use ltx_testkit::{
     fake::{FakeModels, FakeOptions, Gate, is_locked, opened, policy, settings},
 };
 use ltx_types::{Stage, settings::Bounded};
+use object_store::{ObjectStore, PutPayload, memory::InMemory};
 use serde::Deserialize;
 use serde_json::Value;
 use std::{
@@ -156,18 +157,52 @@ impl Raw {
     }
 
     /// Puts a file where generations' outputs are.
-    pub fn put_output(&self, name: &str) {
+    pub fn put_output(&self, kept: &Kept, name: &str) {
         self.runtime.block_on(async {
-            let outputs = self.jetstream.get_object_store("ltxd-outputs").await.unwrap();
-            outputs.put(name, &mut &b"frames"[..]).await.unwrap()
+            match kept {
+                Kept::JetStream => {
+                    let outputs = self.jetstream.get_object_store("ltxd-outputs").await.unwrap();
+                    outputs.put(name, &mut &b"frames"[..]).await.map(drop).unwrap();
+                }
+                Kept::S3(bucket) => {
+                    let key = format!("ltxd/outputs/{name}").into();
+                    bucket.put(&key, PutPayload::from_static(b"frames")).await.map(drop).unwrap();
+                }
+            }
         });
     }
 
-    pub fn has_output(&self, name: &str) -> bool {
+    pub fn has_output(&self, kept: &Kept, name: &str) -> bool {
+        self.files(kept).contains(&format!("outputs/{name}"))
+    }
+
+    /// The names of all files of the service, those of each shelf below its name.
+    pub fn files(&self, kept: &Kept) -> Vec<String> {
         self.runtime.block_on(async {
-            let outputs = self.jetstream.get_object_store("ltxd-outputs").await.unwrap();
-            outputs.info(name).await.is_ok()
+            let mut names = Vec::new();
+            match kept {
+                Kept::JetStream => {
+                    for shelf in ["images", "latents", "outputs"] {
+                        let bucket = self.jetstream.get_object_store(format!("ltxd-{shelf}")).await.unwrap();
+                        let all = bucket.list().await.unwrap().try_collect::<Vec<_>>().await.unwrap();
+                        names.extend(all.into_iter().map(|info| format!("{shelf}/{}", info.name)));
+                    }
+                }
+                Kept::S3(bucket) => {
+                    let all = bucket.list(None).try_collect::<Vec<_>>().await.unwrap();
+                    names.extend(
+                        all.into_iter().filter_map(|it| Some(it.location.as_ref().strip_prefix("ltxd/")?.to_owned())),
+                    );
+                    names.retain(|name| !name.starts_with("service-"));
+                }
+            }
+            names
         })
+    }
+
+    /// The names of everything that the servers keep in streams.
+    pub fn streams(&self) -> Vec<String> {
+        self.runtime.block_on(async { self.jetstream.stream_names().try_collect().await.unwrap() })
     }
 
     /// How many events of a generation are in the log.
@@ -192,6 +227,25 @@ impl Raw {
     }
 }
 
+/// Where the files of a service lie.
+#[derive(Debug, Clone)]
+pub enum Kept {
+    JetStream,
+    S3(Arc<InMemory>),
+}
+
+impl Kept {
+    /// Both, S3 as a bucket in memory: what must hold there must hold here.
+    pub fn both() -> [Self; 2] {
+        [Self::JetStream, Self::s3()]
+    }
+
+    /// A bucket of its own.
+    pub fn s3() -> Self {
+        Self::S3(Arc::default())
+    }
+}
+
 /// A node of a service.
 pub struct Node {
     pub jobs: Jobs,
@@ -209,6 +263,7 @@ pub struct Plan {
     pub fruitless_crashes: u64,
     pub queued_per_client: usize,
     pub burst: u32,
+    pub kept: Kept,
 }
 
 pub const FACE: &[Role] = &[Role::Face];
@@ -223,7 +278,13 @@ impl Plan {
             fruitless_crashes: 100,
             queued_per_client: 100_000,
             burst: 1_000_000,
+            kept: Kept::JetStream,
         }
+    }
+
+    /// The same in a service whose files lie there.
+    pub fn kept(self, kept: &Kept) -> Self {
+        Self { kept: kept.clone(), ..self }
     }
 
     /// A worker that the test holds.
@@ -257,7 +318,10 @@ pub fn try_node(address: &str, data: &Path, name: &str, plan: &Plan) -> Result<N
         settings.limits.requests_per_second = ltx_types::settings::PerSecond::new(0.001).unwrap();
     }
     let config = settings.check().unwrap();
-    let cluster = cluster_settings(address, plan).check().unwrap().unwrap();
+    let mut cluster = cluster_settings(address, plan).check().unwrap().unwrap();
+    if let Kept::S3(bucket) = &plan.kept {
+        cluster.keep_files_in(Arc::clone(bucket) as _);
+    }
     let folder = DataFolder::hold(data)?;
     let models = vec![FakeModels::NAME.to_owned()];
     let (backing, cluster) = join(&cluster, Joining { node: name, folder, jobs: &config, models })?;
@@ -290,15 +354,15 @@ pub struct TakenOver {
 
 impl TakenOver {
     /// Held before these denoising steps.
-    pub fn at(nats: &Nats, root: &Path, [first_step, second_step]: [usize; 2]) -> Self {
-        let face = node(&nats.address, root, "face", &Plan::of(FACE));
-        let first = node(&nats.address, root, "first", &Plan::held());
+    pub fn at(nats: &Nats, root: &Path, kept: &Kept, [first_step, second_step]: [usize; 2]) -> Self {
+        let face = node(&nats.address, root, "face", &Plan::of(FACE).kept(kept));
+        let first = node(&nats.address, root, "first", &Plan::held().kept(kept));
         let id = submit(&face.jobs, "a", 3);
         first.gate.bring_to(3, Stage::Denoising, first_step);
         let behind = submit(&face.jobs, "a", 4);
         // Its message is given out again, as if it had been silent.
         first.cluster.fall_silent();
-        let second = node(&nats.address, root, "second", &Plan::held());
+        let second = node(&nats.address, root, "second", &Plan::held().kept(kept));
         second.gate.bring_to(3, Stage::Denoising, second_step);
         Self { face, first, second, id, behind }
     }

@@ -9,6 +9,7 @@ mod blobs;
 mod cached;
 mod calibration;
 mod event_log;
+mod previews;
 mod records;
 mod retention;
 mod shares;
@@ -18,6 +19,7 @@ pub use blobs::{Blobs, Shelf};
 pub use cached::CachedUses;
 pub use calibration::Calibration;
 pub use event_log::EventLog;
+pub use previews::{NobodyElse, PreviewExchange, Shown};
 pub use records::{CancelledWhen, Changes, NeededImage, NewGeneration, Records, Recovered};
 pub use retention::{FileOwners, KeptBytes, Retained, SweepTurn, Upkeep};
 pub use shares::Shares;
@@ -50,6 +52,8 @@ pub struct Backing {
     pub line: Box<dyn Line>,
     /// How often clients may ask.
     pub shares: Arc<dyn Shares>,
+    /// Who else shows and wants previews.
+    pub previews: Arc<dyn PreviewExchange>,
 }
 
 /// Everything that a node keeps of its generations beside their files.

@@ -21,7 +21,7 @@ pub(super) const DEFAULTS: &str = include_str!("defaults.toml");
 /// What the defaults are called.
 const DEFAULTS_PLACE: &str = "defaults.toml";
 /// Relative to the file they stand in.
-const PATHS: [&str; 13] = [
+const PATHS: [&str; 14] = [
     "data_dir",
     "models_dir",
     "tokens_file",
@@ -35,6 +35,7 @@ const PATHS: [&str; 13] = [
     "cluster.tls_ca",
     "cluster.tls_cert",
     "cluster.tls_key",
+    "cluster.s3_credentials_file",
 ];
 /// Variables of the commands, which are no keys.
 const OTHER_VARIABLES: [&str; 8] = [

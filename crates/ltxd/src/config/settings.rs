@@ -355,6 +355,8 @@ mod tests {
             ("cluster.silent_seconds", "5"),
             ("cluster.tls_ca", "c"),
             ("cluster.nkey_file", "n"),
+            ("cluster.s3_bucket", "files"),
+            ("cluster.s3_allow_http", "true"),
             ("page.enabled", "true"),
             ("page.hosts", "http://node"),
             ("page.hosts", "node:7750"),
