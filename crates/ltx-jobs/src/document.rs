@@ -4,8 +4,8 @@
 //! come apart: whoever finds them missing in the log writes them there.
 
 use crate::{
-    Batch, ClientId, Event, EventKind, Failure, Finished, GenerationId, GenerationRecord, JobsError, NotPossible,
-    Prediction, Result, State,
+    Asked, Batch, Before, ClientId, Event, EventKind, Failure, Finished, GenerationId, GenerationRecord, JobsError,
+    NotPossible, Prediction, Result, State, TraceContext, Traced,
     clock::Now,
     lifecycle::{Effect, Happening, Standing, decide},
     ports::NewGeneration,
@@ -13,6 +13,7 @@ use crate::{
 use ltx_policy::StoredRequest;
 use ltx_types::Method;
 use serde::{Deserialize, Serialize};
+    trace,
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -32,6 +33,13 @@ pub struct DocumentImage {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Document {
     version: u32,
+/// When an attempt began.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Begun {
+    attempt: u32,
+    at_ms: i64,
+}
+
     /// Its name.
     pub id: GenerationId,
     /// Whose it is.
@@ -80,6 +88,12 @@ pub struct Document {
     #[serde(flatten)]
     others: Map<String, Value>,
 }
+    /// The context of its request, where that is traced.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "trace::lenient")]
+    trace: Option<TraceContext>,
+    /// When its last attempt began, where it is traced. An older version that begins one leaves this as it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    begun: Option<Begun>,
 
 impl Document {
     /// A generation that is about to be stored.
@@ -120,6 +134,8 @@ impl Document {
         };
         // One image that is given twice is kept once.
         document.images.sort_by(|a, b| a.sha256.cmp(&b.sha256));
+            trace: new.trace.cloned(),
+            begun: None,
         document.images.dedup();
         let (position, seconds_left) = (new.position, new.wait_seconds);
         document.tell(EventKind::Queued { position, resumed: false, seconds_left }, now);
@@ -218,10 +234,27 @@ impl Document {
         }
     }
 
+            trace: self.trace.clone(),
     fn tell(&mut self, kind: EventKind, now: Now) {
         self.events += 1;
         self.told.push(Event { number: self.events, at_ms: now.wall_ms, kind });
     }
+    /// What a tracer is told of the change that made this of what was there before.
+    pub fn traced(&self, before: Option<&Self>) -> Option<Traced> {
+        let context = self.trace.clone()?;
+        let begun = before.and_then(|before| before.begun.filter(|begun| begun.attempt == before.attempts));
+        let before = Before {
+            state: before.map(|before| before.state),
+            asked: Asked::of(&self.request, self.method, &self.model),
+            attempts: before.map_or(0, |before| before.attempts),
+            created_ms: self.created_ms,
+            told_ms: before.and_then(|before| before.told.last()).map(|event| event.at_ms),
+            attempt_ms: begun.map(|begun| begun.at_ms),
+            worker: before.map(|before| before.worker.clone()).filter(|worker| !worker.is_empty()),
+        };
+        Some(Traced { context, before: Some(Box::new(before)) })
+    }
+
 
     fn apply(&mut self, effect: Effect<'_>, now: Now) {
         match effect {
@@ -241,6 +274,8 @@ impl Document {
             Effect::NoteCancel => self.cancel_requested = true,
             Effect::NoteDeath { reached, fruitless } => (self.reached, self.fruitless) = (reached, fruitless),
             Effect::KeepOutcome(finished) => {
+                let begun = Begun { attempt: self.attempts, at_ms: now.wall_ms };
+                self.begun = self.trace.is_some().then_some(begun);
                 // Its images stay as long as its outputs, and are counted with them.
                 let images: u64 = self.images.iter().map(|image| image.bytes).sum();
                 self.output_bytes = images + finished.files.iter().map(|file| file.bytes).sum::<u64>();
@@ -338,6 +373,7 @@ mod tests {
         Document::queued(&new, NOW)
     }
 
+            trace: None,
     fn numbers(document: &Document) -> Vec<u64> {
         document.news().map(|event| event.number).collect()
     }
@@ -376,4 +412,26 @@ mod tests {
         assert!(Document::read(kept.to_string().as_bytes()).unwrap().is_none());
         assert!(matches!(Document::read(b"{}"), Err(JobsError::Corrupt { .. })));
     }
+        assert!(again.get("trace").is_none() && again.get("begun").is_none(), "of what is not traced nothing is kept");
 }
+
+    #[test]
+    fn a_traced_one_says_what_it_was_before_each_change_also_to_another_node() {
+        let context = TraceContext::read("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "").unwrap();
+        let queued = Document { trace: Some(context.clone()), ..document() };
+        let new = queued.traced(None).unwrap();
+        assert_eq!((new.context, new.before.as_ref().unwrap().state), (context, None));
+        let running = queued.after(Happening::Start, Now { wall_ms: 5, age_ms: 1 }).unwrap().unwrap();
+        let running = Document { worker: "w".into(), ..running };
+        let before = running.traced(Some(&queued)).unwrap().before.unwrap();
+        assert_eq!((before.state, before.told_ms, before.attempts), (Some(State::Queued), Some(1), 0));
+        // Another node reads it, and takes it over.
+        let read = Document::read(&running.write().unwrap()).unwrap().unwrap();
+        let found = Happening::Recover { reached: 0, max_fruitless: 9 };
+        let again = read.after(found, Now { wall_ms: 9, age_ms: 1 }).unwrap().unwrap();
+        let before = again.traced(Some(&read)).unwrap().before.unwrap();
+        assert_eq!((before.attempt_ms, before.attempts, before.worker.as_deref()), (Some(5), 1, Some("w")));
+        // One of an older version began the attempt.
+        let older = Document { attempts: 2, ..read };
+        assert_eq!(again.traced(Some(&older)).unwrap().before.unwrap().attempt_ms, None);
+    }

@@ -4,14 +4,14 @@
 
 use crate::{
     CacheStatus, ClientId, CurrentPolicy, Filter, GenerationId, GenerationRecord, JobsConfig, JobsError, Limits,
-    Models, News, OutputKind, Page, PageToken, RateLimit, Result, ServiceStatus, Space, Swept, TensorCache, UploadId,
-    Watch,
+    Models, News, OutputKind, Page, PageToken, RateLimit, Result, ServiceStatus, Space, Swept, TensorCache, Tracer,
+    UploadId, Watch,
     clock::NodeClock,
     core::{Core, CoreParts, rebuilt_line},
     device::{Device, DeviceError},
     folder::DataFolder,
     latent,
-    ports::{Backing, Blobs, CancelledWhen, Shelf, Store},
+    ports::{Backing, Blobs, CancelledWhen, EventLog, Shelf, Store},
     preview::PreviewWatch,
     runner,
     sqlite::SqliteLog,
@@ -41,6 +41,8 @@ pub struct Surroundings {
     pub space: Box<dyn Space>,
     /// What signs outputs; `None` where they carry the mark alone.
     pub credentials: Option<Arc<Credentials>>,
+    /// Who hears of traced generations; `None` where nobody traces.
+    pub tracer: Option<Arc<dyn Tracer>>,
 }
 
 /// The jobs of a node. Clones are the same jobs; when the last is dropped, what runs is saved and the threads are joined.
@@ -146,6 +148,7 @@ impl Jobs {
         let clock = recovered(&config, &*store, &*folder)?;
         remove_orphans(&*folder, &*store)?;
         let line = Box::new(rebuilt_line(&*store, &*surroundings.models)?);
+        trace(&events, surroundings.tracer.as_ref());
         let backing = Backing { store, events: Arc::new(events), blobs: folder, line, shares: Arc::new(shares) };
         Self::begin(backing, clock, config, surroundings)
     }
@@ -159,16 +162,17 @@ impl Jobs {
         let clock = recovered(&config, &*backing.store, &*backing.blobs)?;
         Self::begin(backing, clock, config, surroundings)
     }
+        trace(&*backing.events, surroundings.tracer.as_ref());
 
     fn begin(backing: Backing, clock: NodeClock, config: JobsConfig, surroundings: Surroundings) -> Result<Self> {
-        let Surroundings { models, policy, space, credentials } = surroundings;
+        let Surroundings { models, policy, space, credentials, tracer } = surroundings;
         let cache = TensorCache::new(&config.data.join("cache"), &config.cache);
         cache.remove_partial();
         remove_unused(&cache, &*backing.store)?;
 
         let device = Device::start(Arc::clone(&models)).map_err(JobsError::file(&config.data))?;
         let device = Arc::new(device);
-        let parts = CoreParts { config, backing, models, space, cache, policy, clock, credentials };
+        let parts = CoreParts { config, backing, models, space, cache, policy, clock, credentials, tracer };
         let core = Arc::new(Core::new(parts)?);
         let runner = Runner::start(&core, &device)?;
         Ok(Self(Arc::new(Inner { core, device, runner: Mutex::new(Some(runner)) })))
@@ -352,6 +356,11 @@ impl Jobs {
     /// Loads a model before anybody asks for it; waits until it is loaded, behind whatever runs.
     ///
     /// # Errors
+    /// Who hears of traced generations, if anybody does.
+    pub fn tracer(&self) -> Option<&Arc<dyn Tracer>> {
+        self.core().tracer.as_ref()
+    }
+
     /// `Load`, `Panicked`, `Gone`.
     pub fn preload(&self, model: &str) -> Result<(), DeviceError> {
         self.0.device.load(model.to_owned()).recv().unwrap_or(Err(DeviceError::Gone))
@@ -383,6 +392,17 @@ impl Jobs {
 /// Has the store take up again what was running here, and its clock go on.
 fn recovered(config: &JobsConfig, store: &dyn Store, blobs: &dyn Blobs) -> Result<NodeClock> {
     let clock = NodeClock::resume(store.stored_clock()?);
+/// From now on a tracer hears of what happens to traced generations: also of what a start finds.
+fn trace(events: &dyn EventLog, tracer: Option<&Arc<dyn Tracer>>) {
+    if let Some(tracer) = tracer.map(Arc::clone) {
+        events.listeners().add(Box::new(move |news| {
+            if let Some(traced) = &news.traced {
+                tracer.news(news, traced);
+            }
+        }));
+    }
+}
+
     let reach = |id| latent::reach(blobs, id);
     store.recover(config.limits.fruitless_crashes.get(), &reach, clock.now())?;
     store.store_clock(clock.now())?;

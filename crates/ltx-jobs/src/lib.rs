@@ -48,6 +48,7 @@ mod sweep;
 mod tail;
 mod testing;
 mod watch;
+mod trace;
 mod whole;
 
 pub use batch::Batch;
@@ -75,3 +76,4 @@ pub use submit::{Estimate, Submission, Submitted};
 pub use sweep::Swept;
 pub use testing::RunFaults;
 pub use watch::{Watch, WatchEnd, Watched};
+pub use trace::{Asked, Before, Deed, Did, TraceContext, TraceCounts, Traced, TracedAttempt, TracedRequest, Tracer};

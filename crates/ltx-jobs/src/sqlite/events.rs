@@ -4,8 +4,8 @@
 
 use super::{Durability, SqliteStore, from_json, to_json};
 use crate::{
-    ClientId, Event, EventKind, GenerationId, GenerationRecord, News, Result, clock::Now, hub::Hub, news::Listeners,
-    ports::EventLog, watch::WatchedGeneration,
+    ClientId, Event, EventKind, GenerationId, GenerationRecord, News, Result, Traced, clock::Now, hub::Hub,
+    news::Listeners, ports::EventLog, watch::WatchedGeneration,
 };
 use rusqlite::{OptionalExtension, Transaction, params};
 use std::{path::Path, sync::Arc};
@@ -47,8 +47,10 @@ impl EventLog for SqliteLog {
                 tx.prepare_cached(sql)?.query_row(params![generation.sequence], |row| row.get(0)).optional()?;
             // Nothing follows the event that says it is being cancelled but its end.
             let Some(false) = asked else { return Ok(asked.is_some()) };
-            let GenerationRecord { sequence, id, client, .. } = generation;
-            news.push(append(tx, Subject { sequence: *sequence, id: *id, client }, kind, now)?);
+            let GenerationRecord { sequence, id, client, trace, .. } = generation;
+            let told = append(tx, Subject { sequence: *sequence, id: *id, client }, kind, now)?;
+            let traced = trace.clone().map(|context| Traced { context, before: None });
+            news.push(News { traced, ..told });
             Ok(false)
         })
     }
@@ -101,7 +103,7 @@ pub(super) fn append(
     tx.prepare_cached("INSERT INTO events (generation, number, at_ms, kind) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![sequence, number, now.wall_ms, json])?;
     let event = Arc::new(Event { number: number as u64, at_ms: now.wall_ms, kind });
-    Ok(News { generation: id, client: client.clone(), event, outcome: None })
+    Ok(News { generation: id, client: client.clone(), event, outcome: None, traced: None })
 }
 
 #[cfg(test)]
