@@ -32,7 +32,7 @@ use std::{
 use tokio::io::AsyncReadExt;
 
 /// The file of an attempt's latent.
-const LATENT: &str = "latent";
+pub(crate) const LATENT: &str = "latent";
 
 /// How long a file may take beside its bytes.
 const FILE: Duration = Duration::from_secs(60);
@@ -51,7 +51,7 @@ fn named(shelf: Shelf) -> &'static str {
     }
 }
 
-fn of_attempt(id: GenerationId, attempt: u32, file: &str) -> String {
+pub(crate) fn of_attempt(id: GenerationId, attempt: u32, file: &str) -> String {
     format!("{id}/{attempt}/{file}")
 }
 
@@ -94,6 +94,20 @@ impl Cluster {
             }
             Ok(Err(error)) => Err(unavailable(error)),
             Err(late) => Err(unavailable(late)),
+        }
+    }
+
+    /// Puts a file that is not there, or not as long as it is to be. It is tried again while the servers do not answer.
+    pub(crate) fn put_once(&self, shelf: Shelf, name: &str, bytes: Vec<u8>) -> Result<()> {
+        if self.info(shelf, name)?.is_some_and(|(info, _)| info.size == bytes.len()) {
+            return Ok(());
+        }
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match self.put(shelf, name, bytes.clone()) {
+                Err(JobsError::Unavailable { why, .. }) => self.connection.again_until(until, why)?,
+                put => return put,
+            }
         }
     }
 

@@ -19,6 +19,7 @@ mod documents;
 mod error;
 mod events;
 mod follow;
+mod import;
 mod intents;
 mod join;
 mod keys;
@@ -32,5 +33,6 @@ mod work;
 
 pub use config::{ClusterConfig, Role, Roles, Settings};
 pub use error::ClusterError;
+pub use import::{Import, Imported};
 pub use join::{Joining, join};
 pub use store::Cluster;

@@ -3,17 +3,21 @@
 //! Must not know where documents are kept. Each holds the events of its last change, numbered, so that document and events cannot
 //! come apart: whoever finds them missing in the log writes them there.
 
+mod moved;
+
+pub(crate) use moved::Beside;
+
 use crate::{
     Asked, Batch, Before, ClientId, Event, EventKind, Failure, Finished, GenerationId, GenerationRecord, JobsError,
     NotPossible, Prediction, Result, State, TraceContext, Traced,
     clock::Now,
     lifecycle::{Effect, Happening, Standing, decide},
     ports::NewGeneration,
+    trace,
 };
 use ltx_policy::StoredRequest;
 use ltx_types::Method;
 use serde::{Deserialize, Serialize};
-    trace,
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -29,10 +33,6 @@ pub struct DocumentImage {
     pub bytes: u64,
 }
 
-/// A generation, with all that is known of it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Document {
-    version: u32,
 /// When an attempt began.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Begun {
@@ -40,6 +40,10 @@ struct Begun {
     at_ms: i64,
 }
 
+/// A generation, with all that is known of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Document {
+    version: u32,
     /// Its name.
     pub id: GenerationId,
     /// Whose it is.
@@ -84,16 +88,16 @@ struct Begun {
     pub work: u64,
     /// Tells one write from another.
     pub stamp: String,
-    /// What a newer version keeps.
-    #[serde(flatten)]
-    others: Map<String, Value>,
-}
     /// The context of its request, where that is traced.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "trace::lenient")]
     trace: Option<TraceContext>,
     /// When its last attempt began, where it is traced. An older version that begins one leaves this as it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     begun: Option<Begun>,
+    /// What a newer version keeps.
+    #[serde(flatten)]
+    others: Map<String, Value>,
+}
 
 impl Document {
     /// A generation that is about to be stored.
@@ -130,12 +134,12 @@ impl Document {
             worker: String::new(),
             work: 0,
             stamp: String::new(),
+            trace: new.trace.cloned(),
+            begun: None,
             others: Map::new(),
         };
         // One image that is given twice is kept once.
         document.images.sort_by(|a, b| a.sha256.cmp(&b.sha256));
-            trace: new.trace.cloned(),
-            begun: None,
         document.images.dedup();
         let (position, seconds_left) = (new.position, new.wait_seconds);
         document.tell(EventKind::Queued { position, resumed: false, seconds_left }, now);
@@ -230,15 +234,11 @@ impl Document {
             failure: self.failure.clone(),
             outcome: self.outcome.clone(),
             outputs_kept: self.output_bytes > 0,
+            trace: self.trace.clone(),
             sequence,
         }
     }
 
-            trace: self.trace.clone(),
-    fn tell(&mut self, kind: EventKind, now: Now) {
-        self.events += 1;
-        self.told.push(Event { number: self.events, at_ms: now.wall_ms, kind });
-    }
     /// What a tracer is told of the change that made this of what was there before.
     pub fn traced(&self, before: Option<&Self>) -> Option<Traced> {
         let context = self.trace.clone()?;
@@ -255,6 +255,10 @@ impl Document {
         Some(Traced { context, before: Some(Box::new(before)) })
     }
 
+    fn tell(&mut self, kind: EventKind, now: Now) {
+        self.events += 1;
+        self.told.push(Event { number: self.events, at_ms: now.wall_ms, kind });
+    }
 
     fn apply(&mut self, effect: Effect<'_>, now: Now) {
         match effect {
@@ -270,12 +274,12 @@ impl Document {
             Effect::CountAttempt => {
                 self.attempts += 1;
                 self.started_ms.get_or_insert(now.wall_ms);
+                let begun = Begun { attempt: self.attempts, at_ms: now.wall_ms };
+                self.begun = self.trace.is_some().then_some(begun);
             }
             Effect::NoteCancel => self.cancel_requested = true,
             Effect::NoteDeath { reached, fruitless } => (self.reached, self.fruitless) = (reached, fruitless),
             Effect::KeepOutcome(finished) => {
-                let begun = Begun { attempt: self.attempts, at_ms: now.wall_ms };
-                self.begun = self.trace.is_some().then_some(begun);
                 // Its images stay as long as its outputs, and are counted with them.
                 let images: u64 = self.images.iter().map(|image| image.bytes).sum();
                 self.output_bytes = images + finished.files.iter().map(|file| file.bytes).sum::<u64>();
@@ -369,11 +373,11 @@ mod tests {
             predicted: Prediction { peak_bytes: 1, seconds: Some(2.0), stages: Vec::new(), counted: false },
             position: 3,
             wait_seconds: None,
+            trace: None,
         };
         Document::queued(&new, NOW)
     }
 
-            trace: None,
     fn numbers(document: &Document) -> Vec<u64> {
         document.news().map(|event| event.number).collect()
     }
@@ -408,12 +412,11 @@ mod tests {
         let read = Document::read(kept.to_string().as_bytes()).unwrap().unwrap();
         let again: Value = serde_json::from_slice(&read.told(EventKind::Done, NOW).write().unwrap()).unwrap();
         assert_eq!(again["new"], 5);
+        assert!(again.get("trace").is_none() && again.get("begun").is_none(), "of what is not traced nothing is kept");
         kept["version"] = Value::from(VERSION + 1);
         assert!(Document::read(kept.to_string().as_bytes()).unwrap().is_none());
         assert!(matches!(Document::read(b"{}"), Err(JobsError::Corrupt { .. })));
     }
-        assert!(again.get("trace").is_none() && again.get("begun").is_none(), "of what is not traced nothing is kept");
-}
 
     #[test]
     fn a_traced_one_says_what_it_was_before_each_change_also_to_another_node() {
@@ -435,3 +438,4 @@ mod tests {
         let older = Document { attempts: 2, ..read };
         assert_eq!(again.traced(Some(&older)).unwrap().before.unwrap().attempt_ms, None);
     }
+}

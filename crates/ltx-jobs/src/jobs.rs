@@ -9,7 +9,7 @@ use crate::{
     clock::NodeClock,
     core::{Core, CoreParts, rebuilt_line},
     device::{Device, DeviceError},
-    folder::DataFolder,
+    folder::{DataFolder, Moved},
     latent,
     ports::{Backing, Blobs, CancelledWhen, EventLog, Shelf, Store},
     preview::PreviewWatch,
@@ -130,7 +130,7 @@ impl Jobs {
     /// runner. What was running waits again, in front, and goes on from its saved latent.
     ///
     /// # Errors
-    /// `Locked` when another node has the folder; `SchemaTooNew`; `Database`, `StorageFull`, `File`, `Corrupt`.
+    /// `Locked` when another node has the folder; `Moved`, `SchemaTooNew`; `Database`, `StorageFull`, `File`, `Corrupt`.
     pub fn open(config: JobsConfig, surroundings: Surroundings) -> Result<Self> {
         let folder = DataFolder::hold(&config.data)?;
         Self::open_in(folder, config, surroundings)
@@ -139,16 +139,19 @@ impl Jobs {
     /// The same in the configuration's data folder, which is held already.
     ///
     /// # Errors
-    /// `SchemaTooNew`; `Database`, `StorageFull`, `File`, `Corrupt`.
+    /// `Moved`, `SchemaTooNew`; `Database`, `StorageFull`, `File`, `Corrupt`.
     pub fn open_in(folder: DataFolder, config: JobsConfig, surroundings: Surroundings) -> Result<Self> {
+        if let Some(Moved { service, .. }) = folder.moved()? {
+            return Err(JobsError::Moved { folder: config.data.clone(), service });
+        }
         let folder = Arc::new(folder);
         let (store, events) = SqliteLog::open(&folder.database())?;
         let Limits { requests_per_second, request_burst, .. } = config.limits;
         let shares = RateLimit::new(requests_per_second.get(), request_burst.get());
+        trace(&events, surroundings.tracer.as_ref());
         let clock = recovered(&config, &*store, &*folder)?;
         remove_orphans(&*folder, &*store)?;
         let line = Box::new(rebuilt_line(&*store, &*surroundings.models)?);
-        trace(&events, surroundings.tracer.as_ref());
         let backing = Backing { store, events: Arc::new(events), blobs: folder, line, shares: Arc::new(shares) };
         Self::begin(backing, clock, config, surroundings)
     }
@@ -159,10 +162,10 @@ impl Jobs {
     /// # Errors
     /// `Unavailable`; `Database`, `StorageFull`, `File`, `Corrupt`.
     pub fn open_on(backing: Backing, config: JobsConfig, surroundings: Surroundings) -> Result<Self> {
+        trace(&*backing.events, surroundings.tracer.as_ref());
         let clock = recovered(&config, &*backing.store, &*backing.blobs)?;
         Self::begin(backing, clock, config, surroundings)
     }
-        trace(&*backing.events, surroundings.tracer.as_ref());
 
     fn begin(backing: Backing, clock: NodeClock, config: JobsConfig, surroundings: Surroundings) -> Result<Self> {
         let Surroundings { models, policy, space, credentials, tracer } = surroundings;
@@ -353,14 +356,14 @@ impl Jobs {
         self.core().events.listeners().add(Box::new(listener));
     }
 
-    /// Loads a model before anybody asks for it; waits until it is loaded, behind whatever runs.
-    ///
-    /// # Errors
     /// Who hears of traced generations, if anybody does.
     pub fn tracer(&self) -> Option<&Arc<dyn Tracer>> {
         self.core().tracer.as_ref()
     }
 
+    /// Loads a model before anybody asks for it; waits until it is loaded, behind whatever runs.
+    ///
+    /// # Errors
     /// `Load`, `Panicked`, `Gone`.
     pub fn preload(&self, model: &str) -> Result<(), DeviceError> {
         self.0.device.load(model.to_owned()).recv().unwrap_or(Err(DeviceError::Gone))
@@ -389,9 +392,6 @@ impl Jobs {
     }
 }
 
-/// Has the store take up again what was running here, and its clock go on.
-fn recovered(config: &JobsConfig, store: &dyn Store, blobs: &dyn Blobs) -> Result<NodeClock> {
-    let clock = NodeClock::resume(store.stored_clock()?);
 /// From now on a tracer hears of what happens to traced generations: also of what a start finds.
 fn trace(events: &dyn EventLog, tracer: Option<&Arc<dyn Tracer>>) {
     if let Some(tracer) = tracer.map(Arc::clone) {
@@ -403,6 +403,9 @@ fn trace(events: &dyn EventLog, tracer: Option<&Arc<dyn Tracer>>) {
     }
 }
 
+/// Has the store take up again what was running here, and its clock go on.
+fn recovered(config: &JobsConfig, store: &dyn Store, blobs: &dyn Blobs) -> Result<NodeClock> {
+    let clock = NodeClock::resume(store.stored_clock()?);
     let reach = |id| latent::reach(blobs, id);
     store.recover(config.limits.fruitless_crashes.get(), &reach, clock.now())?;
     store.store_clock(clock.now())?;
