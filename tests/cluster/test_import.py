@@ -53,7 +53,11 @@ def filled(nodes):
 
 def command(node, nats, service):
     words = ["cluster", "import", f"--data={node.data}", "--quiet"]
-    return [*words, *(f"--set={setting}" for setting in nats.settings(service))]
+    return [*words, *(f"--set={setting}" for setting in settings_of(nats, service))]
+
+
+def settings_of(nats, service):
+    return (*nats.settings(service), "cluster.silent_seconds=60")
 
 
 def test_a_node_alone_becomes_a_service(nats, tmp_path):
@@ -77,7 +81,7 @@ def test_a_node_alone_becomes_a_service(nats, tmp_path):
         refused = said("serve", f"--data-dir={old.data}", "--listen=127.0.0.1:0", f"--models-dir={MODELS}", f"--model={old.model}")
         assert refused.returncode != 0 and "was moved into the service moved" in refused.stderr, refused.stderr
 
-        settings = (*QUICK, *nats.settings("moved"), "cluster.silent_seconds=60")
+        settings = (*QUICK, *settings_of(nats, "moved"))
         face = nodes(*settings, FACE, name="face")
         one = Insistent(face.client)
         now = seen(one)

@@ -24,9 +24,9 @@ def is_made(client, id_):
     next(news for news in client.stream(id_) if news.event.progress.stage == g.STAGE_DENOISING and news.event.progress.step >= 2)
 
 
-def killed_in_the_middle(service, one):
+def killed_in_the_middle(service, one, first=FIRST):
     """The seed of a clip that had not ended when its worker was killed, its id, and that worker."""
-    for seed in itertools.count(FIRST):
+    for seed in itertools.count(first):
         id_ = one.create(cut(seed), f"cut-{seed}").id
         insist(service.faces[1].client, lambda two: is_made(two, id_))
         worker = service.of(id_)
@@ -66,7 +66,7 @@ def test_what_a_killed_worker_had_goes_on_in_the_same_trace(nats, service):
         traced = f"traces.endpoint={collector.endpoint}"
         service = service(nats, 2, 2, silent=3, settings=(traced,))
         one = Insistent(service.faces[0].client)
-        _, killed, worker = killed_in_the_middle(service, one)
+        _, killed, worker = killed_in_the_middle(service, one, first=300)
         insist(service.faces[1].client, lambda two: two.watch(killed))
         spans = collector.whole(killed)
         of_it = [span for span in spans if span.attributes.get("ltxd.generation") == killed]

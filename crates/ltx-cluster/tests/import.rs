@@ -200,6 +200,13 @@ fn what_a_node_alone_held_is_the_services_and_goes_on_there() {
         keys
     };
     let raw = Raw::of(&nats);
+    let aged = |id: GenerationId| raw.get(&format!("g.{id}"))["ended_age_ms"].as_i64().unwrap();
+    let mut ended_ones: Vec<_> = old.seen.iter().filter(|seen| !seen.words.starts_with("(Queued")).collect();
+    ended_ones.reverse();
+    assert!(
+        ended_ones.len() == 3 && ended_ones.is_sorted_by_key(|seen| aged(seen.id)),
+        "who ended first expires first"
+    );
     let kept = keys(&raw);
     let imported = old.import(&face, &[], &|_, _| {});
     assert_eq!((imported.generations(), imported.there, imported.uploads), (0, 7, 0), "all of it is there");

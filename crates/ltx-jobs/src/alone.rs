@@ -21,8 +21,8 @@ use std::{
 pub struct Alone {
     folder: DataFolder,
     store: SqliteStore,
-    /// The node's own time now.
-    now: Now,
+    /// The node's own time, which goes on while it is moved.
+    clock: NodeClock,
 }
 
 /// A generation of a node alone.
@@ -60,8 +60,8 @@ impl Alone {
             }
         }
         let store = SqliteStore::open(&copy, Box::new(|_| {}))?;
-        let now = NodeClock::resume(store.stored_clock()?).now();
-        Ok(Self { folder, store, now })
+        let clock = NodeClock::resume(store.stored_clock()?);
+        Ok(Self { folder, store, clock })
     }
 
     /// Its files.
@@ -115,12 +115,12 @@ impl Alone {
     /// # Errors
     /// `File`, `StorageFull`.
     pub fn is_moved_to(&self, service: &str) -> Result<()> {
-        self.folder.set_moved(&Moved { service: service.to_owned(), at_ms: self.now.wall_ms })
+        self.folder.set_moved(&Moved { service: service.to_owned(), at_ms: self.clock.now().wall_ms })
     }
 
     /// What is as old in the service as `age_ms` is in the folder.
     fn age_in(&self, now: Now, age_ms: i64) -> i64 {
-        now.age_ms.saturating_sub(self.now.age_ms.saturating_sub(age_ms).max(0))
+        now.age_ms.saturating_sub(self.clock.now().age_ms.saturating_sub(age_ms).max(0))
     }
 }
 

@@ -183,6 +183,8 @@ impl Traces {
         if let Some(other) = own.stage.take_if(|open| open.stage != stage) {
             self.send(other.span(context, generation, number));
         }
+        // The report with which a stage opens tells of no step that this attempt has made.
+        let opens = own.stage.is_none();
         let open = own.stage.get_or_insert_with(|| OpenStage {
             stage,
             began: at,
@@ -192,7 +194,7 @@ impl Traces {
             steps: Events::default(),
         });
         (open.last, open.done, open.total) = (at, done, total);
-        if done > 0 && matches!(stage, Stage::Denoising | Stage::Refining) {
+        if !opens && matches!(stage, Stage::Denoising | Stage::Refining) {
             open.steps.push("step", at, vec![KeyValue::new(says::STEP, whole(done))]);
         }
         // At once: what a worker that dies has not handed over is lost.
