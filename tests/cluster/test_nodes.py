@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from ltx.v1 import generation_pb2 as g
 
-from harness.client import Insistent
+from harness.client import Insistent, insist
+from harness.collector import Collector
 from harness.events import in_order, kind, repeated, told
 from harness.requests import KINDS, endless
 from harness.service import FIRST, cut, killed_in_the_middle
@@ -61,3 +62,27 @@ def test_every_face_shows_the_previews_of_the_worker(nats, service):
     for number in both:
         assert shown[0][number] == shown[1][number] and shown[0][number].startswith(b"\x89PNG")
     one.cancel(id_)
+
+
+def test_what_a_killed_worker_had_goes_on_in_the_same_trace(nats, service):
+    with Collector() as collector:
+        traced = f"traces.endpoint={collector.endpoint}"
+        service = service(nats, 2, 2, silent=3, settings=(traced,))
+        one = Insistent(service.faces[0].client)
+        _, killed, worker = killed_in_the_middle(service, one, first=300)
+        insist(service.faces[1].client, lambda two: two.watch(killed))
+        spans = collector.whole(killed)
+        of_it = [span for span in spans if span.attributes.get("ltxd.generation") == killed]
+        attempts = sorted((span for span in of_it if span.name == "attempt"), key=lambda span: span.attributes["ltxd.attempt"])
+        ends = [(span.attributes["ltxd.attempt"], span.attributes["ltxd.end"]) for span in attempts]
+        assert ends == [(1, "died"), (2, "done")], spans
+        nodes = [span.attributes["ltxd.node"] for span in attempts]
+        assert nodes[0] != nodes[1] and attempts[0].failed, "each is its worker's, also where that could not tell it"
+        (end,) = (span for span in of_it if span.name == "generation")
+        assert {span.parent for span in attempts} == {end.id} and {span.trace for span in spans} == {end.trace}
+        faces = {span.resource["service.instance.id"] for span in spans if span.name.endswith("/CreateGeneration")}
+        assert not faces & set(nodes), "it began on a face"
+        ids = {span.id for span in spans}
+        whole = [span for span in of_it if span.parent in ids]
+        assert whole == of_it, "every span of it has the one above it"
+        worker.launch().says_ready()

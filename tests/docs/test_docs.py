@@ -81,7 +81,7 @@ def test_commands_and_flags_exist(page):
         program, flags = words[0].removeprefix("./"), {word.split("=")[0] for word in words if word.startswith("--") and word != "--"}
         if program in ("ltxd", "target/release/ltxd", "target/cuda/ltxd"):
             names = [word for word in words[1:3] if re.fullmatch(r"[a-z][a-z-]*", word)]
-            known = help_of(LTXD, *names[: 2 if names[:1] == ["config"] else 1])
+            known = help_of(LTXD, *names[: 2 if names[:1] in (["config"], ["cluster"]) else 1])
         elif program.startswith("scripts/") and not program.endswith(("/", ",")):
             script = ROOT / program
             assert script.is_file() and os.access(script, os.X_OK), f"{page}: {program} is no script"

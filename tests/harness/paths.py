@@ -13,7 +13,7 @@ MODELS = ROOT / "models"
 PICTURES = ROOT / "scripts/demo-pictures"
 TLS = ROOT / "crates/ltx-server/tests/wire/tls"
 # A node's own configuration must not come from whoever runs the tests.
-ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("LTXD_")}
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("LTXD_", "OTEL_"))}
 # Nothing that an earlier command has kept may spare this one work.
 ENVIRONMENT["LTXD_NO_CACHE"] = "true"
 # A certificate that a command makes for itself is kept beside what was built, not with whoever runs the tests.

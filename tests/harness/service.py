@@ -155,9 +155,9 @@ def is_made(client, id_):
     next(news for news in client.stream(id_) if news.event.progress.stage == g.STAGE_DENOISING and news.event.progress.step >= 2)
 
 
-def killed_in_the_middle(service, one):
+def killed_in_the_middle(service, one, first=FIRST):
     """The seed of a clip that had not ended when its worker was killed, its id, and that worker."""
-    for seed in itertools.count(FIRST):
+    for seed in itertools.count(first):
         id_ = one.create(cut(seed), f"cut-{seed}").id
         insist(service.faces[1].client, lambda two: is_made(two, id_))
         worker = service.of(id_)

@@ -27,9 +27,9 @@ use std::{
 };
 
 /// The file of an attempt's latent.
-const LATENT: &str = "latent";
+pub(crate) const LATENT: &str = "latent";
 
-fn of_attempt(id: GenerationId, attempt: u32, file: &str) -> String {
+pub(crate) fn of_attempt(id: GenerationId, attempt: u32, file: &str) -> String {
     format!("{id}/{attempt}/{file}")
 }
 
@@ -43,6 +43,14 @@ fn broken(error: JobsError) -> io::Error {
 }
 
 impl Cluster {
+    /// Puts a file that is not there, or not as long as it is to be.
+    pub(crate) fn put_once(&self, shelf: Shelf, name: &str, bytes: Vec<u8>) -> Result<()> {
+        if self.length_of(shelf, name)? == Some(bytes.len() as u64) {
+            return Ok(());
+        }
+        self.put_patiently(shelf, name, &Source::Bytes(bytes.into()))
+    }
+
     /// This moment by the servers' clock, to a card's age.
     fn server_ms(&self) -> Result<i64> {
         let card = self.connection.get(&keys::node(&self.node))?;

@@ -117,6 +117,13 @@ impl ClusterConfig {
     }
 }
 
+impl ClusterConfig {
+    /// The service's name.
+    pub fn service(&self) -> &str {
+        &self.service
+    }
+}
+
 impl Settings {
     /// Holds the values against each other. `None` for a node alone, to which the others mean nothing.
     ///

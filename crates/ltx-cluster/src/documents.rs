@@ -52,7 +52,7 @@ impl Cluster {
     ) -> Result<(Arc<Document>, bool)> {
         let until = Instant::now() + PATIENCE;
         let mut known = self.claims.with(id, |held| held.document.clone()).flatten();
-        let mut stamps = Vec::new();
+        let (mut stamps, mut before) = (Vec::new(), None);
         loop {
             let (document, revision) = match known.take() {
                 Some(known) => known,
@@ -60,7 +60,7 @@ impl Cluster {
             };
             if stamps.contains(&document.stamp) {
                 // It was written, and the answer was lost.
-                self.written(&document, revision);
+                self.written(before.as_deref(), &document, revision);
                 return Ok((document, true));
             }
             self.log(&document)?;
@@ -68,10 +68,11 @@ impl Cluster {
             changed.sequence = Some(document.sequence.unwrap_or(revision as i64));
             changed.stamp = Uuid::now_v7().to_string();
             stamps.push(changed.stamp.clone());
+            before = Some(Arc::clone(&document));
             match self.connection.put(&keys::generation(id), changed.write()?, revision) {
                 Ok(revision) => {
                     let changed = Arc::new(changed);
-                    self.written(&changed, revision);
+                    self.written(before.as_deref(), &changed, revision);
                     return Ok((changed, true));
                 }
                 Err(NotWritten::Changed) => {}
@@ -90,7 +91,7 @@ impl Cluster {
         loop {
             match self.connection.put(&keys::generation(document.id), document.write()?, 0) {
                 Ok(revision) => {
-                    self.written(document, revision);
+                    self.written(None, document, revision);
                     return Ok(());
                 }
                 Err(NotWritten::Changed) => return Ok(()),
@@ -100,13 +101,14 @@ impl Cluster {
         }
     }
 
-    /// What follows once a document is written. Nothing here can undo that: what fails is made good by whoever comes next.
-    fn written(&self, document: &Document, revision: u64) {
+    /// What follows once a document is written, where that was there before. Nothing here can undo that: what fails is made good by whoever comes next.
+    fn written(&self, before: Option<&Document>, document: &Document, revision: u64) {
         for event in document.news() {
             let outcome = document.outcome().filter(|_| event.kind == EventKind::Done);
             let (generation, client) = (document.id, document.client.clone());
             // Whoever sees an event finds it counted.
-            self.listeners.tell(&News { generation, client, event: Arc::new(event), outcome });
+            let traced = document.traced(before);
+            self.listeners.tell(&News { generation, client, event: Arc::new(event), outcome, traced });
         }
         let key = keys::generation(document.id);
         let change = [(key, revision, Mirrored::Generation(Box::new(document.clone())))];

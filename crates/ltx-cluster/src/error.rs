@@ -64,7 +64,8 @@ pub enum ClusterError {
     },
     /// The data folder holds generations of a node alone.
     #[error(
-        "data_dir: {} holds generations of a node alone, which the service does not know: give this node another data_dir",
+        "data_dir: {} holds generations of a node alone, which the service does not know: move them in with `ltxd cluster import`, or \
+         give this node another data_dir",
         file.display()
     )]
     OfANodeAlone {

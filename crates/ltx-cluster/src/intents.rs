@@ -8,7 +8,7 @@ use crate::{
     connection::{Kept, PATIENCE},
     error::{NotWritten, unavailable},
 };
-use ltx_jobs::{GenerationId, JobsError, Result, ports::Document};
+use ltx_jobs::{GenerationId, JobsError, Result, State, ports::Document};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -145,7 +145,10 @@ impl Cluster {
     pub(crate) fn store(&self, documents: &[Document]) -> Result<()> {
         documents.iter().try_for_each(|document| {
             self.create(document)?;
-            self.enqueue(document, false);
+            // One that was moved here may have ended.
+            if document.state == State::Queued {
+                self.enqueue(document, false);
+            }
             Ok(())
         })
     }

@@ -21,7 +21,7 @@ use crate::{
 };
 use async_nats::jetstream::message::PublishMessage;
 use ltx_jobs::{
-    DataFolder, JobsConfig, JobsError, News,
+    DataFolder, JobsConfig, JobsError, News, moved_to,
     ports::{Backing, Hub, Listeners, Mirror},
 };
 use parking_lot::Mutex;
@@ -68,7 +68,7 @@ struct Agreed {
 pub fn join(config: &ClusterConfig, joining: Joining<'_>) -> Result<(Backing, Arc<Cluster>), ClusterError> {
     let Joining { node, folder, jobs, models } = joining;
     let alone = jobs.data.join("jobs.sqlite");
-    if alone.exists() {
+    if alone.exists() && moved_to(&jobs.data)?.as_ref() != Some(&config.service) {
         return Err(ClusterError::OfANodeAlone { file: alone });
     }
     let connection = Connection::open(config, node)?;

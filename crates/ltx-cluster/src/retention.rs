@@ -305,7 +305,7 @@ impl Cluster {
         Ok(())
     }
 
-    fn purge_events(&self, id: GenerationId) {
+    pub(crate) fn purge_events(&self, id: GenerationId) {
         let (events, subject) = (self.connection.events.clone(), self.connection.names.event(id));
         let purge = async move { events.purge().filter(subject).await.map(drop).map_err(unavailable) };
         if let Err(error) = self.connection.wait(purge).flatten() {

@@ -4,6 +4,7 @@
 
 use crate::{
     ClientId, CurrentPolicy, GenerationId, GenerationRecord, JobsConfig, JobsError, Models, Result, TensorCache,
+    Tracer,
     cache::SharedCache,
     clock::{NodeClock, Now},
     estimate::{Forecast, Workload},
@@ -43,6 +44,7 @@ pub(crate) struct Core {
     pub(crate) line: Box<dyn Line>,
     /// What signs outputs, if anything does.
     pub(crate) credentials: Option<Arc<Credentials>>,
+    pub(crate) tracer: Option<Arc<dyn Tracer>>,
     /// `None` but on a node for tests.
     pub(crate) testing: Option<Testing>,
     /// The model whose run was the last, and ended well: what of it stays in memory is there.
@@ -61,6 +63,7 @@ pub(crate) struct CoreParts {
     pub(crate) policy: CurrentPolicy,
     pub(crate) clock: NodeClock,
     pub(crate) credentials: Option<Arc<Credentials>>,
+    pub(crate) tracer: Option<Arc<dyn Tracer>>,
 }
 
 impl Core {
@@ -69,7 +72,7 @@ impl Core {
     /// # Errors
     /// `Database`, `Corrupt`.
     pub(crate) fn new(parts: CoreParts) -> Result<Self> {
-        let CoreParts { config, backing, models, space, cache, policy, clock, credentials } = parts;
+        let CoreParts { config, backing, models, space, cache, policy, clock, credentials, tracer } = parts;
         let Backing { store, events, blobs, line, shares, previews } = backing;
         let forecasts = Forecasts::new(&*store, models.rates());
         line.estimate_again(&|work| forecasts.of(work).ok().flatten().map(|forecast| forecast.total()));
@@ -92,6 +95,7 @@ impl Core {
             policy,
             line,
             credentials,
+            tracer,
             ran: Mutex::new(None),
             trouble: Mutex::new(None),
         })

@@ -3,12 +3,17 @@
 //! Must not know where documents are kept. Each holds the events of its last change, numbered, so that document and events cannot
 //! come apart: whoever finds them missing in the log writes them there.
 
+mod moved;
+
+pub(crate) use moved::Beside;
+
 use crate::{
-    Batch, ClientId, Event, EventKind, Failure, Finished, GenerationId, GenerationRecord, JobsError, NotPossible,
-    Prediction, Result, State,
+    Asked, Batch, Before, ClientId, Event, EventKind, Failure, Finished, GenerationId, GenerationRecord, JobsError,
+    NotPossible, Prediction, Result, State, TraceContext, Traced,
     clock::Now,
     lifecycle::{Effect, Happening, Standing, decide},
     ports::NewGeneration,
+    trace,
 };
 use ltx_policy::StoredRequest;
 use ltx_types::Method;
@@ -26,6 +31,13 @@ pub struct DocumentImage {
     pub sha256: String,
     /// How many those are.
     pub bytes: u64,
+}
+
+/// When an attempt began.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Begun {
+    attempt: u32,
+    at_ms: i64,
 }
 
 /// A generation, with all that is known of it.
@@ -76,6 +88,12 @@ pub struct Document {
     pub work: u64,
     /// Tells one write from another.
     pub stamp: String,
+    /// The context of its request, where that is traced.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "trace::lenient")]
+    trace: Option<TraceContext>,
+    /// When its last attempt began, where it is traced. An older version that begins one leaves this as it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    begun: Option<Begun>,
     /// What a newer version keeps.
     #[serde(flatten)]
     others: Map<String, Value>,
@@ -116,6 +134,8 @@ impl Document {
             worker: String::new(),
             work: 0,
             stamp: String::new(),
+            trace: new.trace.cloned(),
+            begun: None,
             others: Map::new(),
         };
         // One image that is given twice is kept once.
@@ -214,8 +234,25 @@ impl Document {
             failure: self.failure.clone(),
             outcome: self.outcome.clone(),
             outputs_kept: self.output_bytes > 0,
+            trace: self.trace.clone(),
             sequence,
         }
+    }
+
+    /// What a tracer is told of the change that made this of what was there before.
+    pub fn traced(&self, before: Option<&Self>) -> Option<Traced> {
+        let context = self.trace.clone()?;
+        let begun = before.and_then(|before| before.begun.filter(|begun| begun.attempt == before.attempts));
+        let before = Before {
+            state: before.map(|before| before.state),
+            asked: Asked::of(&self.request, self.method, &self.model),
+            attempts: before.map_or(0, |before| before.attempts),
+            created_ms: self.created_ms,
+            told_ms: before.and_then(|before| before.told.last()).map(|event| event.at_ms),
+            attempt_ms: begun.map(|begun| begun.at_ms),
+            worker: before.map(|before| before.worker.clone()).filter(|worker| !worker.is_empty()),
+        };
+        Some(Traced { context, before: Some(Box::new(before)) })
     }
 
     fn tell(&mut self, kind: EventKind, now: Now) {
@@ -237,6 +274,8 @@ impl Document {
             Effect::CountAttempt => {
                 self.attempts += 1;
                 self.started_ms.get_or_insert(now.wall_ms);
+                let begun = Begun { attempt: self.attempts, at_ms: now.wall_ms };
+                self.begun = self.trace.is_some().then_some(begun);
             }
             Effect::NoteCancel => self.cancel_requested = true,
             Effect::NoteDeath { reached, fruitless } => (self.reached, self.fruitless) = (reached, fruitless),
@@ -334,6 +373,7 @@ mod tests {
             predicted: Prediction { peak_bytes: 1, seconds: Some(2.0), stages: Vec::new(), counted: false },
             position: 3,
             wait_seconds: None,
+            trace: None,
         };
         Document::queued(&new, NOW)
     }
@@ -372,8 +412,30 @@ mod tests {
         let read = Document::read(kept.to_string().as_bytes()).unwrap().unwrap();
         let again: Value = serde_json::from_slice(&read.told(EventKind::Done, NOW).write().unwrap()).unwrap();
         assert_eq!(again["new"], 5);
+        assert!(again.get("trace").is_none() && again.get("begun").is_none(), "of what is not traced nothing is kept");
         kept["version"] = Value::from(VERSION + 1);
         assert!(Document::read(kept.to_string().as_bytes()).unwrap().is_none());
         assert!(matches!(Document::read(b"{}"), Err(JobsError::Corrupt { .. })));
+    }
+
+    #[test]
+    fn a_traced_one_says_what_it_was_before_each_change_also_to_another_node() {
+        let context = TraceContext::read("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "").unwrap();
+        let queued = Document { trace: Some(context.clone()), ..document() };
+        let new = queued.traced(None).unwrap();
+        assert_eq!((new.context, new.before.as_ref().unwrap().state), (context, None));
+        let running = queued.after(Happening::Start, Now { wall_ms: 5, age_ms: 1 }).unwrap().unwrap();
+        let running = Document { worker: "w".into(), ..running };
+        let before = running.traced(Some(&queued)).unwrap().before.unwrap();
+        assert_eq!((before.state, before.told_ms, before.attempts), (Some(State::Queued), Some(1), 0));
+        // Another node reads it, and takes it over.
+        let read = Document::read(&running.write().unwrap()).unwrap().unwrap();
+        let found = Happening::Recover { reached: 0, max_fruitless: 9 };
+        let again = read.after(found, Now { wall_ms: 9, age_ms: 1 }).unwrap().unwrap();
+        let before = again.traced(Some(&read)).unwrap().before.unwrap();
+        assert_eq!((before.attempt_ms, before.attempts, before.worker.as_deref()), (Some(5), 1, Some("w")));
+        // One of an older version began the attempt.
+        let older = Document { attempts: 2, ..read };
+        assert_eq!(again.traced(Some(&older)).unwrap().before.unwrap().attempt_ms, None);
     }
 }

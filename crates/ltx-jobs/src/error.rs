@@ -191,6 +191,23 @@ pub enum JobsError {
         /// The folder.
         folder: PathBuf,
     },
+    /// What the data folder holds was moved into a service.
+    #[error(
+        "{}: what it holds was moved into the service {service}; a node of that service may have it for a data folder, a node alone may not",
+        folder.display()
+    )]
+    Moved {
+        /// The folder.
+        folder: PathBuf,
+        /// The service's name.
+        service: String,
+    },
+    /// A folder is no data folder of a node alone.
+    #[error("{}: holds no jobs.sqlite, so no generations of a node alone", folder.display())]
+    NotAlone {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// The database was written by a newer version.
     #[error("the database has schema {found}; this version knows up to {known}")]
     SchemaTooNew {

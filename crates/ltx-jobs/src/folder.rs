@@ -10,6 +10,7 @@
 //! cache/<key>           what was computed once and is needed again (see `cache`)
 //! outputs/<id>/         video.mp4, poster.png, generation.json
 //! outputs/.<id>.partial the same, not yet complete
+//! moved.json            of a node alone: what it holds was moved into a service (see `alone`)
 //! ```
 
 use crate::{
@@ -22,6 +23,7 @@ use rustix::{
     fs::{FlockOperation, fcntl_lock},
     process::{Flock, FlockType, fcntl_getlk},
 };
+use serde::{Deserialize, Serialize};
 use std::{
     ffi::{OsStr, OsString},
     fs::{self, File, TryLockError},
@@ -51,6 +53,35 @@ impl Space for Disk {
 
 /// The file by which a node holds its data folder.
 const LOCK: &str = "lock";
+
+/// The file that says that what a folder holds is kept elsewhere now.
+const MOVED: &str = "moved.json";
+
+/// Where what a folder of a node alone holds was moved.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Moved {
+    /// The service's name.
+    pub(crate) service: String,
+    /// When, in milliseconds since 1970.
+    pub(crate) at_ms: i64,
+}
+
+/// The service that what a data folder of a node alone holds was moved to; `None` where it was not.
+///
+/// # Errors
+/// `File`, `Corrupt`.
+pub fn moved_to(root: &Path) -> Result<Option<String>> {
+    Ok(moved(root)?.map(|moved| moved.service))
+}
+
+fn moved(root: &Path) -> Result<Option<Moved>> {
+    let path = root.join(MOVED);
+    match fs::read(&path) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|_| JobsError::Corrupt { what: MOVED }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(JobsError::file(path)(error)),
+    }
+}
 
 /// How often a lock is opened that has lost its name when it is held.
 const TRIES: usize = 100;
@@ -129,6 +160,17 @@ impl DataFolder {
             let _ = fs::remove_file(self.root.join(LOCK));
             let _ = fs::remove_dir(&self.root);
         }
+    }
+
+    /// Where what it holds was moved, if it was.
+    pub(crate) fn moved(&self) -> Result<Option<Moved>> {
+        moved(&self.root)
+    }
+
+    pub(crate) fn set_moved(&self, to: &Moved) -> Result<()> {
+        let path = self.root.join(MOVED);
+        let json = serde_json::to_vec(to).map_err(|_| JobsError::Corrupt { what: MOVED })?;
+        write_atomically(&path, &[&json], Durable::Name).map_err(JobsError::file(path))
     }
 
     pub(crate) fn database(&self) -> PathBuf {

@@ -4,14 +4,14 @@
 
 use crate::{
     CacheStatus, ClientId, CurrentPolicy, Filter, GenerationId, GenerationRecord, JobsConfig, JobsError, Limits,
-    Models, News, OutputKind, Page, PageToken, RateLimit, Result, ServiceStatus, Space, Swept, TensorCache, UploadId,
-    Watch,
+    Models, News, OutputKind, Page, PageToken, RateLimit, Result, ServiceStatus, Space, Swept, TensorCache, Tracer,
+    UploadId, Watch,
     clock::NodeClock,
     core::{Core, CoreParts, rebuilt_line},
     device::{Device, DeviceError},
-    folder::DataFolder,
+    folder::{DataFolder, Moved},
     latent,
-    ports::{Backing, Blobs, CancelledWhen, NobodyElse, Shelf, Store},
+    ports::{Backing, Blobs, CancelledWhen, EventLog, NobodyElse, Shelf, Store},
     preview::PreviewWatch,
     runner,
     sqlite::SqliteLog,
@@ -41,6 +41,8 @@ pub struct Surroundings {
     pub space: Box<dyn Space>,
     /// What signs outputs; `None` where they carry the mark alone.
     pub credentials: Option<Arc<Credentials>>,
+    /// Who hears of traced generations; `None` where nobody traces.
+    pub tracer: Option<Arc<dyn Tracer>>,
 }
 
 /// The jobs of a node. Clones are the same jobs; when the last is dropped, what runs is saved and the threads are joined.
@@ -128,7 +130,7 @@ impl Jobs {
     /// runner. What was running waits again, in front, and goes on from its saved latent.
     ///
     /// # Errors
-    /// `Locked` when another node has the folder; `SchemaTooNew`; `Database`, `StorageFull`, `File`, `Corrupt`.
+    /// `Locked` when another node has the folder; `Moved`, `SchemaTooNew`; `Database`, `StorageFull`, `File`, `Corrupt`.
     pub fn open(config: JobsConfig, surroundings: Surroundings) -> Result<Self> {
         let folder = DataFolder::hold(&config.data)?;
         Self::open_in(folder, config, surroundings)
@@ -137,12 +139,16 @@ impl Jobs {
     /// The same in the configuration's data folder, which is held already.
     ///
     /// # Errors
-    /// `SchemaTooNew`; `Database`, `StorageFull`, `File`, `Corrupt`.
+    /// `Moved`, `SchemaTooNew`; `Database`, `StorageFull`, `File`, `Corrupt`.
     pub fn open_in(folder: DataFolder, config: JobsConfig, surroundings: Surroundings) -> Result<Self> {
+        if let Some(Moved { service, .. }) = folder.moved()? {
+            return Err(JobsError::Moved { folder: config.data.clone(), service });
+        }
         let folder = Arc::new(folder);
         let (store, events) = SqliteLog::open(&folder.database())?;
         let Limits { requests_per_second, request_burst, .. } = config.limits;
         let shares = RateLimit::new(requests_per_second.get(), request_burst.get());
+        trace(&events, surroundings.tracer.as_ref());
         let clock = recovered(&config, &*store, &*folder)?;
         remove_orphans(&*folder, &*store)?;
         let line = Box::new(rebuilt_line(&*store, &*surroundings.models)?);
@@ -157,19 +163,20 @@ impl Jobs {
     /// # Errors
     /// `Unavailable`; `Database`, `StorageFull`, `File`, `Corrupt`.
     pub fn open_on(backing: Backing, config: JobsConfig, surroundings: Surroundings) -> Result<Self> {
+        trace(&*backing.events, surroundings.tracer.as_ref());
         let clock = recovered(&config, &*backing.store, &*backing.blobs)?;
         Self::begin(backing, clock, config, surroundings)
     }
 
     fn begin(backing: Backing, clock: NodeClock, config: JobsConfig, surroundings: Surroundings) -> Result<Self> {
-        let Surroundings { models, policy, space, credentials } = surroundings;
+        let Surroundings { models, policy, space, credentials, tracer } = surroundings;
         let cache = TensorCache::new(&config.data.join("cache"), &config.cache);
         cache.remove_partial();
         remove_unused(&cache, &*backing.store)?;
 
         let device = Device::start(Arc::clone(&models)).map_err(JobsError::file(&config.data))?;
         let device = Arc::new(device);
-        let parts = CoreParts { config, backing, models, space, cache, policy, clock, credentials };
+        let parts = CoreParts { config, backing, models, space, cache, policy, clock, credentials, tracer };
         let core = Arc::new(Core::new(parts)?);
         let runner = Runner::start(&core, &device)?;
         Ok(Self(Arc::new(Inner { core, device, runner: Mutex::new(Some(runner)) })))
@@ -350,6 +357,11 @@ impl Jobs {
         self.core().events.listeners().add(Box::new(listener));
     }
 
+    /// Who hears of traced generations, if anybody does.
+    pub fn tracer(&self) -> Option<&Arc<dyn Tracer>> {
+        self.core().tracer.as_ref()
+    }
+
     /// Loads a model before anybody asks for it; waits until it is loaded, behind whatever runs.
     ///
     /// # Errors
@@ -378,6 +390,17 @@ impl Jobs {
 
     pub(crate) fn core(&self) -> &Arc<Core> {
         &self.0.core
+    }
+}
+
+/// From now on a tracer hears of what happens to traced generations: also of what a start finds.
+fn trace(events: &dyn EventLog, tracer: Option<&Arc<dyn Tracer>>) {
+    if let Some(tracer) = tracer.map(Arc::clone) {
+        events.listeners().add(Box::new(move |news| {
+            if let Some(traced) = &news.traced {
+                tracer.news(news, traced);
+            }
+        }));
     }
 }
 

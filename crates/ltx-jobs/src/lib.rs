@@ -9,6 +9,7 @@
 //! the same frames; every output carries the mark; nothing is seen by another client.
 #![forbid(unsafe_code)]
 
+mod alone;
 mod batch;
 mod cache;
 mod clock;
@@ -47,9 +48,11 @@ mod submit;
 mod sweep;
 mod tail;
 mod testing;
+mod trace;
 mod watch;
 mod whole;
 
+pub use alone::{Alone, LeavingGeneration};
 pub use batch::Batch;
 pub use cache::{CacheSettings, CacheStatus, TensorCache};
 pub use config::{JobsConfig, Limits, Retention, Settings};
@@ -58,7 +61,7 @@ pub use error::{JobsError, LegalShape, Result};
 pub use event::{Event, EventKind};
 pub use failure::{Failure, FailureCode};
 pub use fidelity::Fidelity;
-pub use folder::{DataFolder, Disk, Space, is_held};
+pub use folder::{DataFolder, Disk, Space, is_held, moved_to};
 pub use given::{GivenImage, OpenImage};
 pub use id::{ClientId, GenerationId, UploadId};
 pub use jobs::{Jobs, OpenOutput, Status, Surroundings};
@@ -74,4 +77,5 @@ pub use state::{Change, NotPossible, State};
 pub use submit::{Estimate, Submission, Submitted};
 pub use sweep::Swept;
 pub use testing::RunFaults;
+pub use trace::{Asked, Before, Deed, Did, TraceContext, TraceCounts, Traced, TracedAttempt, TracedRequest, Tracer};
 pub use watch::{Watch, WatchEnd, Watched};

@@ -2,7 +2,7 @@
 //!
 //! Must not know the database, nor what a listener makes of the news.
 
-use crate::{ClientId, Event, Finished, GenerationId};
+use crate::{ClientId, Event, Finished, GenerationId, trace::Traced};
 use parking_lot::RwLock;
 use std::sync::Arc;
 
@@ -17,6 +17,8 @@ pub struct News<'a> {
     pub event: Arc<Event>,
     /// What came of the generation, in the event that says it is done.
     pub outcome: Option<&'a Finished>,
+    /// What a tracer is told beside it; only of a generation that is traced.
+    pub traced: Option<Traced>,
 }
 
 /// Hears of every event once, in the order in which they were written, and nothing else is written meanwhile: it must be quick

@@ -2,7 +2,7 @@
 //!
 //! Must not know how it is stored or sent.
 
-use crate::{Batch, ClientId, Failure, Fidelity, GenerationId, State, estimate::Forecast};
+use crate::{Batch, ClientId, Failure, Fidelity, GenerationId, State, TraceContext, estimate::Forecast};
 use ltx_policy::StoredRequest;
 use ltx_types::{FieldError, Method, Stage};
 use serde::{Deserialize, Serialize};
@@ -51,6 +51,8 @@ pub struct GenerationRecord {
     pub outcome: Option<Finished>,
     /// Whether its outputs are still kept.
     pub outputs_kept: bool,
+    /// The context of its request, where that is traced; not told in lists.
+    pub trace: Option<TraceContext>,
     /// Its place among all generations of the node.
     pub(crate) sequence: i64,
 }

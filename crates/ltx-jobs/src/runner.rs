@@ -17,6 +17,7 @@ use crate::{
     ports::Shelf,
     preview::RunPreviews,
     testing::Disturbed,
+    trace::{AttemptTrace, Deed},
 };
 use ltx_engine::{Encodings, LatentStore};
 use ltx_media::{FrameWriter, MediaError};
@@ -57,7 +58,8 @@ fn serve(core: &Arc<Core>, device: &Device, Claim { id, cancel }: &Claim) -> Opt
     // No attempt also when it was cancelled between the line and here.
     persist(core, || core.store.start(id, core.now()))??;
     let record = persist(core, || core.store.any_generation(id))?;
-    let attempt = AssertUnwindSafe(|| Attempt { core, device, record: &record, cancel }.run());
+    let trace = AttemptTrace::of(core.tracer.as_ref(), &record);
+    let attempt = AssertUnwindSafe(|| Attempt { core, device, record: &record, cancel, trace }.run());
     let ending = catch_unwind(attempt).unwrap_or_else(|panic| {
         let message = format!("the runner panicked: {}", panic_message(&*panic));
         Ending::Failed(Failure { code: FailureCode::Panicked, message })
@@ -108,6 +110,7 @@ struct Attempt<'a> {
     device: &'a Device,
     record: &'a GenerationRecord,
     cancel: &'a CancelToken,
+    trace: AttemptTrace,
 }
 
 impl Attempt<'_> {
@@ -154,7 +157,8 @@ impl Attempt<'_> {
         let mark = if core.testing.is_some() { mark.of_a_test() } else { mark };
         let mark = mark.completed(&outcome.frames_sha256, Some(UnixMillis(finished_ms)));
         let finishing = Instant::now();
-        let finish = writers.into_iter().try_for_each(|writer| writer.finish(&mark));
+        let finish = || writers.into_iter().try_for_each(|writer| writer.finish(&mark));
+        let finish = self.trace.doing(Deed::Finish, finish);
         finish.map_err(|error| failed(error.into()))?;
         // The encoder holds frames back; what it does with them is the last of this stage.
         if let Some(decoding) = outcome.seconds.iter_mut().find(|time| time.stage == Stage::Decoding) {
@@ -182,7 +186,8 @@ impl Attempt<'_> {
             finished_ms,
             faults: core.testing.as_ref().map(|testing| testing.of(record.id)),
         };
-        let Published { mark, files, first_frame, last_frame } = outputs.publish(&story).map_err(failed)?;
+        let published = self.trace.doing(Deed::Publish, || outputs.publish(&story)).map_err(failed)?;
+        let Published { mark, files, first_frame, last_frame } = published;
         Ok(Finished {
             frames: outcome.frames,
             frames_sha256: outcome.frames_sha256,
@@ -233,7 +238,7 @@ impl Attempt<'_> {
         let previews = RunPreviews { previews: Arc::clone(&core.previews), id: record.id, label };
         let disturbed =
             core.testing.as_ref().map(|testing| Disturbed::new(testing.of(record.id), request, record.attempts <= 1));
-        let latents: Box<dyn LatentStore + Send> = Box::new(latents);
+        let latents = self.trace.around(Box::new(latents));
         let store = match &disturbed {
             None => latents,
             Some(disturbed) => disturbed.around(latents, self.cancel),

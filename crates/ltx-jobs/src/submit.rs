@@ -4,7 +4,7 @@
 
 use crate::{
     Batch, ClientId, GenerationId, GenerationRecord, Jobs, JobsError, LegalShape, Prediction, Result, RunFaults,
-    UploadId,
+    TraceContext, UploadId,
     estimate::{Forecast, Workload, largest_fit},
     images::{Image, by_digest, check_length},
     line::Waiting,
@@ -33,6 +33,8 @@ pub struct Submission {
     pub body_sha256: String,
     /// What its run meets on a node for tests, instead of what every run does; elsewhere refused.
     pub faults: Option<RunFaults>,
+    /// Its context, where it is traced.
+    pub trace: Option<TraceContext>,
 }
 
 /// The generations of a request that is stored.
@@ -73,7 +75,7 @@ impl Jobs {
     pub fn submit(&self, client: &ClientId, submission: Submission) -> Result<Submitted> {
         let core = self.core();
         core.check_open()?;
-        let Submission { admitted, further, request_id, body_sha256, faults } = submission;
+        let Submission { admitted, further, request_id, body_sha256, faults, trace } = submission;
         check_request_id(request_id.as_deref())?;
         if let Some(submitted) = self.resubmitted(client, request_id.as_deref(), &body_sha256)? {
             return Ok(submitted);
@@ -133,6 +135,7 @@ impl Jobs {
                     predicted: expected[at].0.clone(),
                     position: place.before,
                     wait_seconds: place.seconds,
+                    trace: trace.as_ref(),
                 }
             };
             let new: Vec<_> = Batch::of(&ids).into_iter().enumerate().map(new).collect();

@@ -14,8 +14,13 @@ fn a_panic_fails_one_generation_and_the_engine_is_built_anew() {
     let folder = tempfile::tempdir().unwrap();
     let models = FakeModels::new(FakeOptions::default());
     let space = Box::new(ltx_jobs::Disk);
-    let surroundings =
-        Surroundings { models: Arc::new(models.clone()), policy: policy().into(), space, credentials: None };
+    let surroundings = Surroundings {
+        models: Arc::new(models.clone()),
+        policy: policy().into(),
+        space,
+        credentials: None,
+        tracer: None,
+    };
     let jobs = Jobs::open(settings(folder.path()).check().unwrap(), surroundings).unwrap();
     jobs.preload(FakeModels::NAME).unwrap();
     let status = jobs.status().unwrap();

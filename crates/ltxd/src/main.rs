@@ -64,6 +64,8 @@ enum Command {
     Pull(commands::pull::Arguments),
     /// Run a node: serve generations over gRPC until SIGTERM or Ctrl-C.
     Serve(Box<commands::serve::Arguments>),
+    /// Move what a node alone holds into a service of many nodes.
+    Cluster(commands::cluster::Arguments),
     /// Show or check what a node would run with; make lines of its tokens file.
     Config(Box<commands::config::Arguments>),
     /// Ask a node for a clip.
@@ -107,6 +109,7 @@ fn main() -> ExitCode {
         Command::Models(arguments) => commands::models::run(&arguments),
         Command::Pull(arguments) => commands::pull::run(&arguments),
         Command::Serve(arguments) => commands::serve::run(&arguments, level),
+        Command::Cluster(arguments) => commands::cluster::run(&arguments),
         Command::Config(arguments) => commands::config::run(&arguments, level),
         Command::Submit(arguments) => commands::submit::run(&arguments),
         Command::Watch(arguments) => commands::watch::run(&arguments),

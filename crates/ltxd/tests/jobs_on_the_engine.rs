@@ -146,7 +146,8 @@ impl Models for Tiny {
 
 fn open(data: &Path, behind: Behind) -> Jobs {
     let models = Arc::new(Tiny(engine().unwrap(), behind));
-    let surroundings = Surroundings { models, policy: policy().into(), space: Box::new(Disk), credentials: None };
+    let surroundings =
+        Surroundings { models, policy: policy().into(), space: Box::new(Disk), credentials: None, tracer: None };
     Jobs::open(settings(data).check().unwrap(), surroundings).unwrap()
 }
 

@@ -326,7 +326,8 @@ pub fn try_node(address: &str, data: &Path, name: &str, plan: &Plan) -> Result<N
     let models = vec![FakeModels::NAME.to_owned()];
     let (backing, cluster) = join(&cluster, Joining { node: name, folder, jobs: &config, models })?;
     let models = Arc::new(FakeModels::new(plan.fake.clone()));
-    let surroundings = Surroundings { models, policy: policy().into(), space: Box::new(Disk), credentials: None };
+    let surroundings =
+        Surroundings { models, policy: policy().into(), space: Box::new(Disk), credentials: None, tracer: None };
     let jobs = Jobs::open_on(backing, config, surroundings)?;
     Ok(Node { jobs, cluster, gate: plan.fake.gate.clone() })
 }
@@ -381,7 +382,8 @@ pub fn eventually(what: &str, mut there: impl FnMut() -> bool) {
 pub fn undisturbed(seeds: impl IntoIterator<Item = u64>) -> Vec<(u64, String)> {
     let folder = tempfile::tempdir().unwrap();
     let models = Arc::new(FakeModels::default());
-    let surroundings = Surroundings { models, policy: policy().into(), space: Box::new(Disk), credentials: None };
+    let surroundings =
+        Surroundings { models, policy: policy().into(), space: Box::new(Disk), credentials: None, tracer: None };
     let jobs = Jobs::open(settings(folder.path()).check().unwrap(), surroundings).unwrap();
     let ids: Vec<_> = seeds.into_iter().map(|seed| (seed, submit(&jobs, "a", seed))).collect();
     ids.into_iter().map(|(seed, id)| (seed, frames_of(&ended(&jobs, "a", id)))).collect()

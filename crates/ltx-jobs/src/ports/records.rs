@@ -4,8 +4,8 @@
 //! returns.
 
 use crate::{
-    Batch, ClientId, Filter, GenerationId, GenerationRecord, Page, PageToken, Prediction, Result, State, clock::Now,
-    lifecycle::Ending,
+    Batch, ClientId, Filter, GenerationId, GenerationRecord, Page, PageToken, Prediction, Result, State, TraceContext,
+    clock::Now, lifecycle::Ending,
 };
 use ltx_policy::StoredRequest;
 use ltx_types::Method;
@@ -36,6 +36,8 @@ pub struct NewGeneration<'a> {
     pub position: usize,
     /// Seconds until it would begin, where that can be estimated.
     pub wait_seconds: Option<f64>,
+    /// The context of its request, where that is traced.
+    pub trace: Option<&'a TraceContext>,
 }
 
 /// An image of a generation, which is kept as long as it may be needed.

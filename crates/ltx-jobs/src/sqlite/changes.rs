@@ -8,12 +8,13 @@ use super::{
     generations, to_json,
 };
 use crate::{
-    ClientId, EventKind, GenerationId, GenerationRecord, JobsError, News, Result, State,
+    Before, ClientId, EventKind, GenerationId, GenerationRecord, JobsError, News, Result, State, TraceContext, Traced,
     clock::Now,
     lifecycle::{Effect, Ending, Happening, Standing, decide},
     ports::{CancelledWhen, Changes, NewGeneration, Recovered},
+    trace::{self, Asked},
 };
-use rusqlite::{Transaction, params};
+use rusqlite::{OptionalExtension, Transaction, params};
 
 impl Changes for SqliteStore {
     fn insert(&self, new: &[NewGeneration<'_>], now: Now) -> Result<()> {
@@ -81,10 +82,11 @@ impl Changes for SqliteStore {
 /// Writes a row with its images and its first event.
 fn insert(Writing { tx, now }: &Writing<'_>, new: &NewGeneration<'_>) -> Result<News<'static>> {
     let (request, predicted) = (to_json("request", new.request)?, to_json("prediction", &new.predicted)?);
+    let trace = new.trace.map(|trace| to_json("trace", trace)).transpose()?;
     tx.prepare_cached(
         "INSERT INTO generations (id, client, request_id, body_sha256, request, method, model, predicted, state, \
-         created_ms, batch, batch_index, batch_size) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'QUEUED', ?9, ?10, ?11, ?12)",
+         created_ms, batch, batch_index, batch_size, trace) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'QUEUED', ?9, ?10, ?11, ?12, ?13)",
     )?
     .execute(params![
         new.id.to_string(),
@@ -99,6 +101,7 @@ fn insert(Writing { tx, now }: &Writing<'_>, new: &NewGeneration<'_>) -> Result<
         new.batch.map(|batch| batch.id.to_string()),
         new.batch.map(|batch| batch.index),
         new.batch.map(|batch| batch.size),
+        trace,
     ])?;
     let sequence = tx.last_insert_rowid();
     for image in new.images {
@@ -106,7 +109,14 @@ fn insert(Writing { tx, now }: &Writing<'_>, new: &NewGeneration<'_>) -> Result<
         tx.prepare_cached(sql)?.execute(params![sequence, image.sha256, image.bytes as i64])?;
     }
     let kind = EventKind::Queued { position: new.position, resumed: false, seconds_left: new.wait_seconds };
-    append(tx, Subject { sequence, id: new.id, client: new.client }, kind, *now)
+    let traced = new.trace.map(|context| {
+        let (created_ms, asked) = (now.wall_ms, Asked::of(new.request, new.method, new.model));
+        let before =
+            Before { state: None, asked, attempts: 0, created_ms, told_ms: None, attempt_ms: None, worker: None };
+        Traced { context: context.clone(), before: Some(Box::new(before)) }
+    });
+    let queued = append(tx, Subject { sequence, id: new.id, client: new.client }, kind, *now)?;
+    Ok(News { traced, ..queued })
 }
 
 /// A generation's row, as a decision looks at it.
@@ -115,11 +125,11 @@ struct Row {
     client: ClientId,
     sequence: i64,
     standing: Standing,
+    trace: Option<TraceContext>,
 }
 
 fn row(tx: &Transaction<'_>, id: GenerationId) -> Result<Option<Row>> {
-    let sql =
-        "SELECT sequence, state, cancel_requested, attempts, reached, fruitless, client FROM generations WHERE id = ?1";
+    let sql = "SELECT sequence, state, cancel_requested, attempts, reached, fruitless, client, trace FROM generations WHERE id = ?1";
     let mut statement = tx.prepare_cached(sql)?;
     let mut rows = statement.query(params![id.to_string()])?;
     let Some(row) = rows.next()? else { return Ok(None) };
@@ -132,7 +142,8 @@ fn row(tx: &Transaction<'_>, id: GenerationId) -> Result<Option<Row>> {
         fruitless: row.get(5)?,
     };
     let client = generations::client_of(row.get(6)?)?;
-    Ok(Some(Row { id, client, sequence: row.get(0)?, standing }))
+    let trace = row.get::<_, Option<String>>(7)?.as_deref().and_then(trace::kept);
+    Ok(Some(Row { id, client, sequence: row.get(0)?, standing, trace }))
 }
 
 /// Where and when effects are written.
@@ -145,15 +156,40 @@ impl Row {
     /// Writes what was decided. Returns the state then.
     fn write<'a>(&self, change: &Writing<'_>, news: &mut Vec<News<'a>>, effects: Vec<Effect<'a>>) -> Result<State> {
         let (mut state, mut outcome) = (self.standing.state, None);
+        let traced = self.traced(change.tx)?;
         for effect in effects {
             match &effect {
                 Effect::Enter(next) => state = *next,
                 Effect::KeepOutcome(finished) => outcome = Some(*finished),
                 _ => {}
             }
-            news.extend(self.write_one(change, effect)?.map(|told| News { outcome, ..told }));
+            news.extend(self.write_one(change, effect)?.map(|told| News { outcome, traced: traced.clone(), ..told }));
         }
         Ok(state)
+    }
+
+    /// What a tracer is told beside the change; looked up only where there is a trace.
+    fn traced(&self, tx: &Transaction<'_>) -> Result<Option<Traced>> {
+        let Some(context) = self.trace.clone() else { return Ok(None) };
+        // A record that cannot be read is said by whoever needs it.
+        let Ok(record) = generations::of_client(tx, &self.client, self.id) else { return Ok(None) };
+        let told = "SELECT at_ms FROM events WHERE generation = ?1 ORDER BY number DESC LIMIT 1";
+        let begun = "SELECT at_ms FROM events WHERE generation = ?1 AND kind ->> '$.kind' = 'running' \
+                     ORDER BY number DESC LIMIT 1";
+        let at = |sql: &str| -> Result<Option<i64>> {
+            Ok(tx.prepare_cached(sql)?.query_row(params![self.sequence], |row| row.get(0)).optional()?)
+        };
+        let Standing { state, attempts, .. } = self.standing;
+        let before = Before {
+            state: Some(state),
+            asked: Asked::of(&record.request, record.method, &record.model),
+            attempts,
+            created_ms: record.created_ms,
+            told_ms: at(told)?,
+            attempt_ms: if state == State::Running { at(begun)? } else { None },
+            worker: None,
+        };
+        Ok(Some(Traced { context, before: Some(Box::new(before)) }))
     }
 
     /// Writes one effect. What comes back is told once the transaction is committed.

@@ -4,10 +4,10 @@
 
 use super::{Durability, SqliteStore, from_json, to_json};
 use crate::{
-    ClientId, Event, EventKind, GenerationId, GenerationRecord, News, Result, clock::Now, hub::Hub, news::Listeners,
-    ports::EventLog, watch::WatchedGeneration,
+    ClientId, Event, EventKind, GenerationId, GenerationRecord, News, Result, Traced, clock::Now, hub::Hub,
+    news::Listeners, ports::EventLog, watch::WatchedGeneration,
 };
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::{path::Path, sync::Arc};
 
 /// The most events read at once.
@@ -47,26 +47,17 @@ impl EventLog for SqliteLog {
                 tx.prepare_cached(sql)?.query_row(params![generation.sequence], |row| row.get(0)).optional()?;
             // Nothing follows the event that says it is being cancelled but its end.
             let Some(false) = asked else { return Ok(asked.is_some()) };
-            let GenerationRecord { sequence, id, client, .. } = generation;
-            news.push(append(tx, Subject { sequence: *sequence, id: *id, client }, kind, now)?);
+            let GenerationRecord { sequence, id, client, trace, .. } = generation;
+            let told = append(tx, Subject { sequence: *sequence, id: *id, client }, kind, now)?;
+            let traced = trace.clone().map(|context| Traced { context, before: None });
+            news.push(News { traced, ..told });
             Ok(false)
         })
     }
 
     fn after(&self, WatchedGeneration { sequence, .. }: WatchedGeneration, number: u64) -> Result<Vec<Arc<Event>>> {
-        self.store.read(|connection| {
-            let sql = "SELECT number, at_ms, kind FROM events WHERE generation = ?1 AND number > ?2 \
-                       ORDER BY number LIMIT ?3";
-            let mut statement = connection.prepare_cached(sql)?;
-            let mut rows = statement.query(params![sequence, number as i64, BATCH as i64])?;
-            let mut events = Vec::new();
-            while let Some(row) = rows.next()? {
-                let kind = from_json("event", row.get_ref(2)?.as_str().unwrap_or_default())?;
-                let number: i64 = row.get(0)?;
-                events.push(Arc::new(Event { number: number as u64, at_ms: row.get(1)?, kind }));
-            }
-            Ok(events)
-        })
+        let events = self.store.read(|connection| read_events(connection, sequence, number))?;
+        Ok(events.into_iter().map(Arc::new).collect())
     }
 
     fn listeners(&self) -> &Listeners {
@@ -76,6 +67,20 @@ impl EventLog for SqliteLog {
     fn watchers(&self) -> &Hub {
         &self.hub
     }
+}
+
+/// A generation's events after a number, in order; a part of them where there are many.
+pub(super) fn read_events(connection: &Connection, sequence: i64, number: u64) -> Result<Vec<Event>> {
+    let sql = "SELECT number, at_ms, kind FROM events WHERE generation = ?1 AND number > ?2 ORDER BY number LIMIT ?3";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params![sequence, number as i64, BATCH as i64])?;
+    let mut events = Vec::new();
+    while let Some(row) = rows.next()? {
+        let kind = from_json("event", row.get_ref(2)?.as_str().unwrap_or_default())?;
+        let number: i64 = row.get(0)?;
+        events.push(Event { number: number as u64, at_ms: row.get(1)?, kind });
+    }
+    Ok(events)
 }
 
 /// The generation that an event happens to.
@@ -101,7 +106,7 @@ pub(super) fn append(
     tx.prepare_cached("INSERT INTO events (generation, number, at_ms, kind) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![sequence, number, now.wall_ms, json])?;
     let event = Arc::new(Event { number: number as u64, at_ms: now.wall_ms, kind });
-    Ok(News { generation: id, client: client.clone(), event, outcome: None })
+    Ok(News { generation: id, client: client.clone(), event, outcome: None, traced: None })
 }
 
 #[cfg(test)]

@@ -5,14 +5,14 @@
 use super::{SqliteStore, from_json};
 use crate::{
     Batch, ClientId, Failure, Filter, GenerationId, GenerationRecord, JobsError, Page, PageToken, Result, State,
-    failure::FailureCode, ports::Records,
+    failure::FailureCode, ports::Records, trace,
 };
 use ltx_types::Method;
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
 const COLUMNS: &str = "sequence, id, client, request_id, request, method, model, predicted, state, cancel_requested, \
                        attempts, events, created_ms, started_ms, ended_ms, failure_code, failure_text, outcome, \
-                       output_bytes, batch, batch_index, batch_size";
+                       output_bytes, batch, batch_index, batch_size, trace";
 
 impl Records for SqliteStore {
     fn generation(&self, client: &ClientId, id: GenerationId) -> Result<GenerationRecord> {
@@ -125,6 +125,7 @@ struct Raw {
     ended_ms: Option<i64>,
     batch: Option<String>,
     place: Option<(u32, u32)>,
+    trace: Option<String>,
 }
 
 fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
@@ -142,6 +143,7 @@ fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
         ended_ms: row.get("ended_ms")?,
         batch: row.get("batch")?,
         place: row.get::<_, Option<u32>>("batch_index")?.zip(row.get("batch_size")?),
+        trace: row.get("trace")?,
     };
     for (value, name) in raw.texts.iter_mut().zip(texts) {
         *value = row.get(name)?;
@@ -154,7 +156,7 @@ fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
 
 impl Raw {
     fn read(self) -> Result<GenerationRecord> {
-        let Self { texts, failure, outcome, request_id, numbers, started_ms, ended_ms, batch, place } = self;
+        let Self { texts, failure, outcome, request_id, numbers, started_ms, ended_ms, batch, place, trace } = self;
         let [id, client, request, method, model, predicted, state] = texts;
         let [sequence, cancel_requested, attempts, events, created_ms, output_bytes] = numbers;
         let failure = failure.map(|(code, message)| {
@@ -186,6 +188,7 @@ impl Raw {
             failure: failure.transpose()?,
             outcome: outcome.map(|outcome| from_json("outcome", &outcome)).transpose()?,
             outputs_kept: output_bytes > 0,
+            trace: trace.as_deref().and_then(trace::kept),
             sequence,
         })
     }

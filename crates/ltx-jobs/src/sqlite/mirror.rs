@@ -251,7 +251,13 @@ impl At<'_> {
         let news = document.news_after(known.map_or(0, |(_, events)| events as u64)).into_iter();
         let (generation, client) = (document.id, &document.client);
         let outcome = |event: &Event| document.outcome().filter(|_| event.kind == EventKind::Done);
-        let news = news.map(|event| News { generation, client: client.clone(), outcome: outcome(&event), event });
+        let news = news.map(|event| News {
+            generation,
+            client: client.clone(),
+            outcome: outcome(&event),
+            event,
+            traced: None,
+        });
         Ok((TakenIn::New, news.collect()))
     }
 

@@ -9,6 +9,7 @@
 //! after the generation's last change of state. Numbers given to such events are given again then; a watcher that had seen
 //! more than there is gets `EventsUnknown` with the number to go on from.
 
+mod alone;
 mod cached;
 mod calibration;
 mod changes;

@@ -6,7 +6,7 @@ use crate::{JobsError, Result};
 use rusqlite::{Connection, TransactionBehavior};
 
 /// The step from each version to the next; an empty file is version 0.
-pub(crate) const MIGRATIONS: [&str; 8] = [
+pub(crate) const MIGRATIONS: [&str; 9] = [
     // 1: generations, their events and images, uploads.
     "CREATE TABLE generations (
         sequence INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -104,6 +104,8 @@ pub(crate) const MIGRATIONS: [&str; 8] = [
         SELECT model, schedule, '', stage, seconds_per_unit, weight, runs FROM calibration;
     DROP TABLE calibration;
     ALTER TABLE calibration_by_basis RENAME TO calibration;",
+    // 9: the trace that a generation belongs to.
+    "ALTER TABLE generations ADD COLUMN trace TEXT;",
 ];
 
 /// Brings a database to the newest version.
@@ -158,6 +160,6 @@ mod tests {
         let newer = Connection::open(&path).unwrap();
         newer.pragma_update(None, "user_version", 99).unwrap();
         let opened = SqliteStore::open(&path, Box::new(|_| {}));
-        assert!(matches!(opened.err(), Some(JobsError::SchemaTooNew { found: 99, known: 8 })));
+        assert!(matches!(opened.err(), Some(JobsError::SchemaTooNew { found: 99, known: 9 })));
     }
 }

@@ -25,6 +25,7 @@ pub(super) fn running(store: &SqliteStore, now: Now) -> GenerationId {
         predicted: Prediction { peak_bytes: 1, seconds: None, stages: Vec::new(), counted: false },
         position: 0,
         wait_seconds: None,
+        trace: None,
     };
     store.insert(&[new], now).unwrap();
     assert_eq!(store.start(id, now).unwrap(), Some(1));

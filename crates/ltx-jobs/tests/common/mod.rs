@@ -19,6 +19,7 @@ pub fn surroundings(options: FakeOptions) -> Surroundings {
         policy: policy().into(),
         space: Box::new(Disk),
         credentials: None,
+        tracer: None,
     }
 }
 

@@ -4,10 +4,10 @@
 //! own limits, and behind them what takes work to see: the tokens of prompts, and what is in images.
 
 use super::{
-    Node, Phase, Problem, Request, Specification,
+    Node, Phase, Problem, Request, RequestTrace, Specification,
     judge::{Judged, add_faults, in_request},
 };
-use ltx_jobs::{ClientId, GenerationId, Jobs, JobsError, RunFaults, Submission, Submitted, UploadId};
+use ltx_jobs::{ClientId, GenerationId, Jobs, JobsError, RunFaults, Submission, Submitted, TraceContext, UploadId};
 use ltx_policy::{Ask, PolicyConfig, admit};
 use ltx_types::{FieldError, GenerationDraft, Outputs, Seed};
 use std::sync::Arc;
@@ -27,6 +27,8 @@ pub(crate) struct Order<S> {
     pub(crate) body_sha256: String,
     /// What its run meets on a node for tests.
     pub(crate) faults: Option<RunFaults>,
+    /// Whom to tell how it goes, where it is traced.
+    pub(crate) trace: Option<Arc<RequestTrace>>,
 }
 
 impl Node {
@@ -43,7 +45,7 @@ impl Node {
     }
 
     async fn take<S: Specification>(&self, client: &ClientId, order: Order<S>) -> Result<Submitted, Problem> {
-        let Order { request_id, spec, outputs, body_sha256, faults } = order;
+        let Order { request_id, spec, outputs, body_sha256, faults, trace } = order;
         let request_id = checked(request_id);
         // What was accepted stays accepted: a request that comes again is answered before anybody judges it.
         if let Ok(Some(request_id)) = &request_id {
@@ -79,13 +81,17 @@ impl Node {
             self.add_long_prompts(client.clone(), verdict.model(), &mut request).await?;
             return Err(Problem::Fields(request.faults));
         }
+        if let Some(trace) = &trace {
+            trace.is_judged();
+        }
         // Its images are in the draft now.
         drop(spec);
         let prompt = self.config.log_prompts.then(|| request.draft.prompt.clone());
         let Request { ask, draft, uploads, .. } = request;
         let (seed, further) = outputs.seeds(draft.seed);
         let draft = GenerationDraft { seed, ..draft };
-        let accepted = Accepted { ask, draft, further, uploads, request_id, body_sha256, policy, faults };
+        let trace = trace.map(|trace| trace.context().clone());
+        let accepted = Accepted { ask, draft, further, uploads, request_id, body_sha256, policy, faults, trace };
         let asked = client.clone();
         let submitted = self.write(move |jobs| accepted.submit(jobs, &asked)).await?;
         let (id, model) = (submitted.record.id, &submitted.record.model);
@@ -109,14 +115,15 @@ struct Accepted {
     body_sha256: String,
     policy: Arc<PolicyConfig>,
     faults: Option<RunFaults>,
+    trace: Option<TraceContext>,
 }
 
 impl Accepted {
     fn submit(self, jobs: &Jobs, client: &ClientId) -> Result<Submitted, Problem> {
-        let Self { ask, draft, further, uploads, request_id, body_sha256, policy, faults } = self;
+        let Self { ask, draft, further, uploads, request_id, body_sha256, policy, faults, trace } = self;
         let (draft, missing) = with_uploads(jobs, client, draft, &uploads)?;
         let admitted = admit(&ask, draft, &policy)?;
-        let submitted = jobs.submit(client, Submission { admitted, further, request_id, body_sha256, faults });
+        let submitted = jobs.submit(client, Submission { admitted, further, request_id, body_sha256, faults, trace });
         match (submitted, missing) {
             (Ok(submitted), _) => Ok(submitted),
             (Err(error @ JobsError::AlreadyExists { .. }), _) => Err(error.into()),

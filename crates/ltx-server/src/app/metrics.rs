@@ -4,7 +4,7 @@
 //! not count itself comes as [`Gauges`].
 
 use super::Problem;
-use ltx_jobs::{CacheStatus, Finished, ServiceStatus, State, Status, memory};
+use ltx_jobs::{CacheStatus, Finished, ServiceStatus, State, Status, TraceCounts, memory};
 use ltx_policy::Refusal;
 use ltx_types::Stage;
 use prometheus_client::{
@@ -30,6 +30,8 @@ pub(crate) struct Gauges {
     pub(crate) cache: CacheStatus,
     /// Watches and downloads that are open.
     pub(crate) open_streams: usize,
+    /// Spans so far, where requests are traced.
+    pub(crate) traces: Option<TraceCounts>,
 }
 
 /// Counters, gauges and histograms.
@@ -37,6 +39,8 @@ pub(crate) struct Metrics {
     registry: Registry,
     /// What only a node of a service tells.
     service: ServiceMetrics,
+    /// What only a node tells that traces.
+    traces: TraceMetrics,
     queued: Gauge,
     running: Gauge,
     streams: Gauge,
@@ -99,12 +103,36 @@ impl ServiceMetrics {
     }
 }
 
+/// What became of spans.
+struct TraceMetrics {
+    registry: Registry,
+    sent: Counter,
+    dropped: Counter,
+}
+
+impl TraceMetrics {
+    fn new() -> Self {
+        let (sent, dropped) = (Counter::default(), Counter::default());
+        let mut registry = Registry::with_prefix("ltxd_trace_spans");
+        registry.register("sent", "Spans that the collector has taken since the start", sent.clone());
+        registry.register("dropped", "Spans that no collector took, dropped since the start", dropped.clone());
+        Self { registry, sent, dropped }
+    }
+
+    fn tell(&self, text: &mut String, TraceCounts { sent, dropped }: TraceCounts) -> fmt::Result {
+        self.sent.inner().store(sent, Ordering::Relaxed);
+        self.dropped.inner().store(dropped, Ordering::Relaxed);
+        encode_registry(text, &self.registry)
+    }
+}
+
 impl Metrics {
     /// Nothing counted yet.
     pub(crate) fn new() -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("ltxd"),
             service: ServiceMetrics::new(),
+            traces: TraceMetrics::new(),
             queued: Gauge::default(),
             running: Gauge::default(),
             streams: Gauge::default(),
@@ -222,6 +250,9 @@ impl Metrics {
         let service = gauges.jobs.as_ref().and_then(|jobs| jobs.service);
         if let Some(service) = service {
             self.service.tell(&mut text, service)?;
+        }
+        if let Some(traces) = gauges.traces {
+            self.traces.tell(&mut text, traces)?;
         }
         encode_registry(&mut text, &self.registry)?;
         encode_eof(&mut text)?;

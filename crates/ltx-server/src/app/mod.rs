@@ -18,6 +18,7 @@ mod observer;
 mod problem;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod upload;
 
 pub(crate) use about::{About, NodeState, ServedModel};
@@ -32,4 +33,5 @@ pub(crate) use life::Phase;
 pub(crate) use metrics::{Gauges, Metrics};
 pub(crate) use node::Node;
 pub(crate) use problem::Problem;
+pub(crate) use trace::{Answer, RequestTrace};
 pub(crate) use upload::{KeptUpload, ReceivedImage};

@@ -59,7 +59,7 @@ fn lake() -> Plain {
 
 fn order(spec: Plain) -> Order<Plain> {
     let body_sha256 = format!("{spec:?}");
-    Order { request_id: String::new(), spec, outputs: Ok(Outputs::One), body_sha256, faults: None }
+    Order { request_id: String::new(), spec, outputs: Ok(Outputs::One), body_sha256, faults: None, trace: None }
 }
 
 /// A node that nothing serves, and its folder.
@@ -79,9 +79,11 @@ impl Bare {
         change(&mut config);
         let config = config.check().unwrap();
         let models = Arc::new(FakeModels::new(FakeOptions::default()));
-        let jobs =
-            Jobs::open(config.clone(), Surroundings { models, policy, space: Box::new(Disk), credentials: None })
-                .unwrap();
+        let jobs = Jobs::open(
+            config.clone(),
+            Surroundings { models, policy, space: Box::new(Disk), credentials: None, tracer: None },
+        )
+        .unwrap();
         let library = ModelLibrary::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models")).unwrap();
         let catalog = Catalog::new(vec![library.manifest(FakeModels::NAME).unwrap().clone().into()]).unwrap();
         let node = Node::new(default_settings::<Settings>().check(config).unwrap(), jobs, catalog);
@@ -97,7 +99,7 @@ impl Bare {
 
     fn metrics(&self) -> String {
         let jobs = self.node.jobs();
-        let gauges = Gauges { jobs: jobs.status().ok(), cache: jobs.cache_status(), open_streams: 0 };
+        let gauges = Gauges { jobs: jobs.status().ok(), cache: jobs.cache_status(), open_streams: 0, traces: None };
         self.node.metrics.text(&gauges).unwrap()
     }
 }

@@ -42,7 +42,7 @@ pub(crate) fn order(request: v1::CreateGenerationRequest) -> Order<v1::Generatio
     if !matches!(outputs, Ok(Outputs::One)) {
         body.update(v1::CreateGenerationRequest { seeds, count, ..Default::default() }.encode_to_vec());
     }
-    Order { request_id, spec, outputs, body_sha256: format!("{:x}", body.finalize()), faults: None }
+    Order { request_id, spec, outputs, body_sha256: format!("{:x}", body.finalize()), faults: None, trace: None }
 }
 
 /// Reads a spec. Its faults come in the order of its fields, those of stages and guidance last.

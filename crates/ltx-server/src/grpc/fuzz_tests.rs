@@ -80,8 +80,13 @@ impl Bench {
         jobs.retention.outputs_bytes = Bounded::new(20_000_000).unwrap();
         let config = jobs.check().unwrap();
         let models = Arc::new(FakeModels::new(FakeOptions::default()));
-        let surroundings =
-            Surroundings { models, policy: policy().into(), space: Box::new(ltx_jobs::Disk), credentials: None };
+        let surroundings = Surroundings {
+            models,
+            policy: policy().into(),
+            space: Box::new(ltx_jobs::Disk),
+            credentials: None,
+            tracer: None,
+        };
         let jobs = Jobs::open(config.clone(), surroundings).unwrap();
         let mut settings: Settings = default_settings();
         settings.limits.message_bytes = Bounded::new(2 << 20).unwrap();

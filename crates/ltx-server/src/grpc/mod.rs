@@ -17,6 +17,7 @@ mod services;
 mod sharing;
 pub(crate) mod status;
 mod to_proto;
+mod trace_context;
 mod transport_errors;
 
 use crate::{

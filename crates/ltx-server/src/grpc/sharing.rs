@@ -2,19 +2,22 @@
 //!
 //! Must not know who may call; that is looked at before.
 
+use super::trace_context;
 use crate::{testing, transport::origin::Origin};
 use std::time::Duration;
 use tonic::codegen::http::{HeaderName, HeaderValue, Method, header};
 use tower_http::cors::{AllowPrivateNetwork, CorsLayer};
 
 /// What calls of gRPC-Web are sent with.
-const SENT: [HeaderName; 6] = [
+const SENT: [HeaderName; 8] = [
     header::AUTHORIZATION,
     header::CONTENT_TYPE,
     HeaderName::from_static("grpc-timeout"),
     HeaderName::from_static("x-grpc-web"),
     HeaderName::from_static("x-user-agent"),
     HeaderName::from_static(testing::HEADER),
+    HeaderName::from_static(trace_context::HEADERS[0]),
+    HeaderName::from_static(trace_context::HEADERS[1]),
 ];
 /// What their answers say in headers.
 const READ: [HeaderName; 3] = [

@@ -151,6 +151,8 @@ fn of_jobs(error: JobsError) -> Answer {
         JobsError::Stopping => plain(ErrorReason::ShuttingDown).retry(RESTART_DELAY),
         error @ (JobsError::NotPossible(_)
         | JobsError::Locked { .. }
+        | JobsError::Moved { .. }
+        | JobsError::NotAlone { .. }
         | JobsError::SchemaTooNew { .. }
         | JobsError::Database(_)
         | JobsError::Corrupt { .. }

@@ -88,7 +88,8 @@ async fn elsewhere() -> impl IntoResponse {
 fn text(FaceContext { node, entrance }: &FaceContext) -> Result<String, std::fmt::Error> {
     let jobs = node.jobs().status().inspect_err(|error| tracing::error!(%error, "the jobs do not say how they stand"));
     let cache = node.jobs().cache_status();
-    node.metrics.text(&Gauges { jobs: jobs.ok(), cache, open_streams: entrance.open_streams() })
+    let traces = node.jobs().tracer().map(|tracer| tracer.counts());
+    node.metrics.text(&Gauges { jobs: jobs.ok(), cache, open_streams: entrance.open_streams(), traces })
 }
 
 /// A connection answers one question.

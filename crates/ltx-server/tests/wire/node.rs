@@ -116,8 +116,13 @@ impl TestNode {
         (wish.jobs)(&mut jobs);
         let config = jobs.check().unwrap();
         let models = Arc::new(FakeModels::new(wish.fake));
-        let surroundings =
-            Surroundings { models, policy: policy().into(), space: Box::new(ltx_jobs::Disk), credentials: None };
+        let surroundings = Surroundings {
+            models,
+            policy: policy().into(),
+            space: Box::new(ltx_jobs::Disk),
+            credentials: None,
+            tracer: None,
+        };
         let jobs = Jobs::open(config.clone(), surroundings).unwrap();
         let mut settings = default_settings::<Settings>();
         settings.shutdown_time = LONG;

@@ -66,7 +66,7 @@ pub fn submission(draft: GenerationDraft, request_id: Option<&str>) -> Submissio
     let body_sha256 = format!("{} {}", draft.prompt, draft.seed);
     let admitted = admit(&Ask::default(), draft, &policy()).unwrap_or_else(|refusal| panic!("{refusal}"));
     let (further, request_id) = (vec![], request_id.map(str::to_owned));
-    Submission { admitted, further, request_id, body_sha256, faults: None }
+    Submission { admitted, further, request_id, body_sha256, faults: None, trace: None }
 }
 
 /// Submits a draft.

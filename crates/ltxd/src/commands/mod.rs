@@ -5,6 +5,7 @@
 pub(crate) mod bench;
 pub(crate) mod cancel;
 pub(crate) mod check;
+pub(crate) mod cluster;
 pub(crate) mod config;
 pub(crate) mod delete;
 pub(crate) mod doctor;

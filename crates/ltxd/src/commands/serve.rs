@@ -16,12 +16,16 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
+    time::{Duration, Instant},
 };
 use tokio::{
     net::TcpListener,
     select,
     signal::unix::{Signal, SignalKind, signal},
 };
+
+/// How long the last spans may take, of the time to end.
+const LAST_SPANS: Duration = Duration::from_secs(3);
 
 #[derive(clap::Args)]
 #[command(
@@ -80,7 +84,7 @@ async fn serve(config: &NodeConfig, level: Level, ready_file: Option<&Path>) -> 
         folder.give_up();
         return Err(error);
     }
-    let Node { server, jobs, loading, id } = node::assemble(config, level, folder)?;
+    let Node { server, jobs, loading, id, traces } = node::assemble(config, level, folder)?;
     let started = Started {
         listen,
         metrics_listen,
@@ -93,19 +97,29 @@ async fn serve(config: &NodeConfig, level: Level, ready_file: Option<&Path>) -> 
         loading.finish()?;
         ready_file.map_or(Ok(()), |file| ready_file::write(&file, &started))
     });
-    let mut failed = None;
+    let (mut failed, mut told_at) = (None, None);
     let shutdown = async {
         let told = signals.next();
         tokio::pin!(told);
         select! {
-            () = &mut told => return,
-            loaded = loaded => failed = loaded.map_err(|error| anyhow!(error)).flatten().err(),
+            () = &mut told => {}
+            loaded = loaded => {
+                failed = loaded.map_err(|error| anyhow!(error)).flatten().err();
+                if failed.is_none() {
+                    told.await;
+                }
+            }
         }
-        if failed.is_none() {
-            told.await;
-        }
+        told_at = Some(Instant::now());
     };
     let served = server.serve(faces, shutdown).await;
+    if let Some(traces) = traces {
+        let gone = told_at.map_or(Duration::ZERO, |told: Instant| told.elapsed());
+        let left = config.server.shutdown_time.saturating_sub(gone).min(LAST_SPANS);
+        if !tokio::task::spawn_blocking(move || traces.end(left)).await.unwrap_or(false) {
+            tracing::warn!("the last spans were not sent in time");
+        }
+    }
     // Kept until here, so that its last clone does not wait for the device inside the server.
     std::mem::forget(jobs);
     match failed {

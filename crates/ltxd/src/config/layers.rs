@@ -3,7 +3,7 @@
 //!
 //! Must not know what a key means, but for those that are paths, nor which values can be.
 
-use super::{ConfigError, read_text};
+use super::{ConfigError, otel, read_text};
 use figment::{
     Figment, Metadata, Profile, Provider,
     error::Kind,
@@ -36,6 +36,7 @@ const PATHS: [&str; 14] = [
     "cluster.tls_cert",
     "cluster.tls_key",
     "cluster.s3_credentials_file",
+    "traces.headers_file",
 ];
 /// Variables of the commands, which are no keys.
 const OTHER_VARIABLES: [&str; 8] = [
@@ -74,6 +75,8 @@ impl Provider for Layer {
 pub(super) struct Layers {
     defaults: Table,
     merged: Figment,
+    /// What the variables of OpenTelemetry say.
+    otel: otel::Said,
 }
 
 impl Layers {
@@ -85,7 +88,7 @@ impl Layers {
     /// Nothing but defaults.
     pub(super) fn of(defaults: Table) -> Self {
         let merged = Figment::from(Layer { place: DEFAULTS_PLACE.to_owned(), keys: defaults.clone() });
-        Self { defaults, merged }
+        Self { defaults, merged, otel: otel::Said::default() }
     }
 
     /// A file over what is there.
@@ -109,13 +112,18 @@ impl Layers {
     }
 
     /// `LTXD_LIMITS_QUEUED=100` and the like over what is there. A variable that is no key is left alone only if a command
-    /// knows it.
+    /// knows it. Beneath them lies what OpenTelemetry's own variables say of traces.
     pub(super) fn environment(
         self,
         variables: impl Iterator<Item = (OsString, OsString)>,
     ) -> Result<Self, ConfigError> {
         let keys: Vec<String> = leaves(&self.defaults).into_iter().map(|(key, _)| key).collect();
         let mut layers = self;
+        let variables: Vec<_> = variables.collect();
+        layers.otel = otel::read(variables.iter());
+        for (name, key, value) in std::mem::take(&mut layers.otel.keys) {
+            layers = layers.texts(name, [(key, value.as_str())])?;
+        }
         for (name, value) in variables {
             let Some(name) = name.to_str() else { continue };
             let Some(rest) = name.strip_prefix("LTXD_") else { continue };
@@ -148,6 +156,16 @@ impl Layers {
         let of_it = leaves(&self.defaults).into_iter().filter(|(key, _)| key.starts_with(&prefix));
         let changed = of_it.filter(|(key, default)| find(&effective, key) != Some(default));
         Ok(changed.map(|(key, _)| key).collect())
+    }
+
+    /// A variable of OpenTelemetry's that is about traces and not obeyed.
+    pub(super) fn refused_of_otel(&self) -> Option<ConfigError> {
+        self.otel.refused()
+    }
+
+    /// Whether a variable of OpenTelemetry's says a key's value.
+    pub(super) fn is_of_otel(&self, key: &str) -> bool {
+        self.merged.find_metadata(key).is_some_and(|metadata| metadata.name.starts_with("OTEL_"))
     }
 
     /// A key's value cannot be.

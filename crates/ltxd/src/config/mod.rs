@@ -6,6 +6,7 @@ mod error;
 #[cfg(test)]
 mod fuzz_tests;
 mod layers;
+mod otel;
 mod settings;
 mod tokens;
 

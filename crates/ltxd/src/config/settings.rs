@@ -9,6 +9,7 @@ use ltx_jobs::ClientId;
 use ltx_nn::DeviceChoice;
 use ltx_provenance::ProvenanceSettings;
 use ltx_server::{Listen, Tls};
+use ltx_traces::TracesConfig;
 use ltx_types::{FieldError, settings::bytes_or_none};
 use serde::{Deserialize, Deserializer, de::Error};
 use std::{
@@ -29,6 +30,8 @@ pub(crate) struct NodeConfig {
     pub(crate) log: Log,
     /// The service that the node belongs to; `None` for one alone.
     pub(crate) cluster: Option<ClusterConfig>,
+    /// Where spans go; `None` for a node that traces nothing.
+    pub(crate) traces: Option<TracesConfig>,
     /// Who may call, as the tokens file has them; empty where callers need no token.
     pub(crate) clients: Vec<Token>,
 }
@@ -118,6 +121,11 @@ struct ClusterSection {
 }
 
 #[derive(Debug, Deserialize)]
+struct TracesSection {
+    traces: ltx_traces::Settings,
+}
+
+#[derive(Debug, Deserialize)]
 struct Logged {
     log: Log,
 }
@@ -155,6 +163,7 @@ impl NodeConfig {
         {
             return Err(layers.refuse(key, "is for a node of a cluster, and cluster.servers names none"));
         }
+        let traces = traces(layers)?;
         let mut config = Self {
             addresses: layers.extract()?,
             jobs: layers.extract()?,
@@ -164,6 +173,7 @@ impl NodeConfig {
             provenance,
             log,
             cluster,
+            traces,
             clients: Vec::new(),
         };
         config.jobs.validate().map_err(|FieldError { field, rule, .. }| layers.refuse(field, rule))?;
@@ -197,6 +207,22 @@ impl NodeConfig {
         config.server.log_prompts = config.log.prompts;
         Ok(config)
     }
+}
+
+/// The section `traces`. What OpenTelemetry's variables say is said to every program of a machine: of a node that traces nothing it
+/// means nothing.
+fn traces(layers: &Layers) -> Result<Option<TracesConfig>, ConfigError> {
+    let TracesSection { traces } = layers.extract()?;
+    let traces = traces.check().map_err(|FieldError { field, rule, .. }| layers.refuse(field, rule))?;
+    if traces.is_some() {
+        return layers.refused_of_otel().map_or(Ok(traces), Err);
+    }
+    if !layers.is_of_otel("traces.endpoint")
+        && let Some(key) = layers.changed("traces")?.iter().find(|key| !layers.is_of_otel(key))
+    {
+        return Err(layers.refuse(key, "is for a node that traces, and traces.endpoint names no collector"));
+    }
+    Ok(None)
 }
 
 impl Addresses {
@@ -357,6 +383,10 @@ mod tests {
             ("cluster.nkey_file", "n"),
             ("cluster.s3_bucket", "files"),
             ("cluster.s3_allow_http", "true"),
+            ("traces.endpoint", "127.0.0.1:4318"),
+            ("traces.service_name", "x"),
+            ("traces.sampler", "always_on"),
+            ("traces.headers_file", "h"),
             ("page.enabled", "true"),
             ("page.hosts", "http://node"),
             ("page.hosts", "node:7750"),
@@ -367,5 +397,29 @@ mod tests {
             assert!(error.starts_with(&format!("the command line: {key} = ")), "{key}: {error}");
         }
         assert!(matches!(checked(&[("tokens_file", "/nonexistent")]), Err(ConfigError::Read { .. })));
+    }
+
+    #[test]
+    fn traces_are_off_unless_a_collector_is_named_here_or_to_every_program() {
+        let said = |variables: &[(&str, &str)], set: &[(&str, &str)]| {
+            let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
+            let set = [("data_dir", "/data")].into_iter().chain(set.iter().copied());
+            NodeConfig::of(&Layers::defaults()?.environment(variables)?.set(set)?)
+        };
+        let collector = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318");
+        assert!(said(&[], &[]).unwrap().traces.is_none());
+        assert!(said(&[collector], &[]).unwrap().traces.is_some());
+        assert!(said(&[collector, ("OTEL_SDK_DISABLED", "true")], &[]).unwrap().traces.is_none());
+        assert!(
+            said(&[collector], &[("traces.endpoint", "")]).unwrap().traces.is_none(),
+            "what is said here goes over it"
+        );
+        // What is said to every program stops none that traces nothing.
+        let others = [("OTEL_SERVICE_NAME", "x"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")];
+        assert!(said(&others, &[]).unwrap().traces.is_none());
+        let refused = said(&[collector, others[1]], &[]).unwrap_err().to_string();
+        assert!(refused.starts_with("the environment: OTEL_EXPORTER_OTLP_PROTOCOL = grpc: "), "{refused}");
+        let named = said(&[collector, ("OTEL_TRACES_SAMPLER", "xray")], &[]).unwrap_err().to_string();
+        assert!(named.starts_with("OTEL_TRACES_SAMPLER: traces.sampler = xray: "), "{named}");
     }
 }

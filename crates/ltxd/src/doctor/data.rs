@@ -60,6 +60,11 @@ pub(super) fn folder(findings: &mut Findings<'_>, config: &NodeConfig, found: Fo
         return;
     }
     let before = findings.all.len();
+    if let (None, Ok(Some(service))) = (&config.cluster, ltx_jobs::moved_to(data)) {
+        let what =
+            format!("{shown}: what it holds was moved into the service {service}, so no node alone starts in it");
+        findings.error(what, "set data_dir to another folder, or cluster.servers to those of the service");
+    }
     if let Err(error) = try_write(data) {
         let what = format!("{shown}: nothing can be written there: {error}");
         findings.error(what, format!("give it to the node's user (chown), or mount it writable: {shown}"));

@@ -14,11 +14,12 @@ pub(crate) use identity::random_hex;
 use crate::{config::NodeConfig, exit::BadInput, provenance};
 use anyhow::{Context, Result};
 use ltx_cluster::Joining;
-use ltx_jobs::{CurrentPolicy, DataFolder, Disk, Jobs, Models, Surroundings};
+use ltx_jobs::{CurrentPolicy, DataFolder, Disk, Jobs, Models, Surroundings, Tracer};
 use ltx_nn::{Compute, Level, gpu_memory, gpu_name};
 use ltx_policy::{ModelNames, PolicyConfig};
 use ltx_provenance::Credentials;
 use ltx_server::{Control, Device, Server, ServerConfig};
+use ltx_traces::Traces;
 use ltx_types::{FramePosition, ImageInput, ImageSource, Method, Overrides, Strength};
 use models::NodeModels;
 use procfs::{CpuInfo, Current};
@@ -38,6 +39,8 @@ pub(crate) struct Node {
     pub(crate) loading: Loading,
     /// Its id, which is in every mark.
     pub(crate) id: String,
+    /// Where spans go, if anything is traced.
+    pub(crate) traces: Option<Arc<Traces>>,
 }
 
 /// What is left to do before generations are served. It takes as long as the model takes to open.
@@ -121,8 +124,10 @@ pub(crate) fn assemble(config: &NodeConfig, level: Level, folder: DataFolder) ->
     let models = Arc::new(models);
     // Clients are told to wait until the first model is open; what is stored already waits for it anyway.
     let current = CurrentPolicy::while_loading(policy.clone());
+    let traces = config.traces.clone().map(|traces| Traces::start(traces, &id)).transpose()?.map(Arc::new);
+    let tracer = traces.clone().map(|traces| traces as Arc<dyn Tracer>);
     let surroundings =
-        Surroundings { models: Arc::clone(&models) as _, policy: current, space: Box::new(Disk), credentials };
+        Surroundings { models: Arc::clone(&models) as _, policy: current, space: Box::new(Disk), credentials, tracer };
     let jobs = match &config.cluster {
         None => Jobs::open_in(folder, configured.jobs.clone(), surroundings)?,
         Some(cluster) => {
@@ -134,7 +139,7 @@ pub(crate) fn assemble(config: &NodeConfig, level: Level, folder: DataFolder) ->
     idle::give_back_memory(jobs.clone())?;
     let server = Server::new(configured, jobs.clone(), catalog);
     let loading = Loading { jobs: jobs.clone(), control: server.control(), policy, models, served, works };
-    Ok(Node { server, jobs, loading, id })
+    Ok(Node { server, jobs, loading, id, traces })
 }
 
 /// Says by whose certificate outputs are signed.

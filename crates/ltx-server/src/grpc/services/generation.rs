@@ -7,13 +7,14 @@ use super::{
     watch,
 };
 use crate::{
-    app::{Order, Problem, Shown, Wanted},
+    app::{Order, Problem, RequestTrace, Shown, Wanted},
     face::FaceContext,
     grpc::{
         PAGE_BYTES,
         caller::caller,
         from_proto,
         to_proto::{self, Beside},
+        trace_context,
     },
     testing::{self, Cut},
 };
@@ -21,6 +22,9 @@ use ltx_jobs::{GenerationId, Submitted};
 use ltx_proto::v1::{self, generation_service_server::GenerationService};
 use prost::Message;
 use tonic::{Request, Response, Status, async_trait};
+
+/// The call by which generations are made.
+const CREATE: &str = "ltx.v1.GenerationService/CreateGeneration";
 
 /// The service.
 pub(crate) struct Generations(pub(crate) FaceContext);
@@ -39,8 +43,12 @@ impl GenerationService for Generations {
         let faults = testing::of(&request);
         faults.as_ref().map_or(Ok(()), |faults| faults.at_create(&self.0.node.policy().for_new()))?;
         let faults = faults.map(|faults| faults.run.clone());
-        let order = Order { faults, ..from_proto::order(request.into_inner()) };
-        let Submitted { record, further, existed } = self.0.node.create(client, order).await?;
+        let tracer = self.0.node.jobs().tracer();
+        let trace = tracer.and_then(|tracer| RequestTrace::begin(tracer, CREATE, &client, trace_context::of(&request)));
+        let order = Order { faults, trace: trace.clone(), ..from_proto::order(request.into_inner()) };
+        let created = self.0.node.create(client, order).await.map_err(Status::from);
+        trace_context::answered(trace.as_deref(), &created);
+        let Submitted { record, further, existed } = created?;
         let beside = Beside { progress: None, outputs_for: self.0.outputs_for() };
         let generation = Some(to_proto::generation(&record, &beside));
         let further = further.iter().map(|record| to_proto::of_another_seed(record, &beside)).collect();
