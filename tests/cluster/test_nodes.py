@@ -16,8 +16,8 @@ from harness.waiting import eventually
 
 @pytest.mark.parametrize("files", ["nats", "s3"])
 def test_a_killed_workers_generation_goes_on_elsewhere(nats, service, wanted, alone, files, request):
-    where = request.getfixturevalue("s3").settings("killed") if files == "s3" else ()
-    service = service(nats, 2, 2, silent=3, settings=where)
+    where = request.getfixturevalue("s3").settings() if files == "s3" else ()
+    service = service(nats, 2, 2, silent=3, settings=where, name=f"killed-{files}")
     one, two = (Insistent(face.client) for face in service.faces)
     seed, killed, worker = killed_in_the_middle(service, one)
     assert two.create(cut(seed), f"cut-{seed}").id == killed, "a request id is the service's"
@@ -41,7 +41,7 @@ def test_a_killed_workers_generation_goes_on_elsewhere(nats, service, wanted, al
 
 
 def test_every_face_shows_the_previews_of_the_worker(nats, service):
-    service = service(nats, 2, 1)
+    service = service(nats, 2, 1, name="shown")
     one = Insistent(service.faces[0].client)
     id_ = one.create(endless(seed=9, frames=97, width=256, height=256), "shown").id
     shown = [{}, {}]

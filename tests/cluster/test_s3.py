@@ -13,7 +13,7 @@ from harness.events import in_order, kind, repeated, told
 from harness.node import QUICK, free_port
 from harness.paths import MODELS
 from harness.requests import KINDS, image, small
-from harness.s3 import BUCKET, OTHER
+from harness.s3 import BUCKET, OTHER, key
 from harness.service import FACE, cut, ended, is_made, killed_in_the_middle
 from harness.waiting import eventually
 
@@ -40,11 +40,11 @@ def well(s3):
 
 
 def on(names, shelf):
-    return [name for name in names if name.startswith(f"tests/{shelf}/")]
+    return [name for name in names if name.startswith(f"{shelf}/")]
 
 
 def test_every_face_has_the_same_files_and_nothing_stays_of_what_is_gone(nats, well, service):
-    service = service(nats, 2, 2, settings=well.settings("gone"))
+    service = service(nats, 2, 2, settings=well.settings(), name="gone")
     one, two = (Insistent(face.client) for face in service.faces)
     ids = [one.create(asked()).id for asked in KINDS.values()]
     for id_ in ids:
@@ -52,13 +52,15 @@ def test_every_face_has_the_same_files_and_nothing_stays_of_what_is_gone(nats, w
         for output in OUTPUTS:
             assert one.download(id_, output) == two.download(id_, output) != b""
     there = well.objects("gone")
-    assert on(there, "outputs") == sorted(f"tests/outputs/{id_}/1/{name}" for id_ in ids for name in ("generation.json", "poster.png", "video.mp4"))
+    assert on(there, "outputs") == sorted(f"outputs/{id_}/1/{name}" for id_ in ids for name in ("generation.json", "poster.png", "video.mp4"))
     assert len(on(there, "images")) == 2, "each picture once"
     eventually(lambda: not on(well.objects("gone"), "latents"), "latents are gone")
     with service.faces[0].client() as client:
         client.generations.DeleteGeneration(calls.DeleteGenerationRequest(id=ids[0]))
     assert not [name for name in well.objects("gone") if ids[0] in name]
-    # The rest has been kept long enough, by whichever node sweeps.
+    # The rest has been kept long enough for whichever node sweeps.
+    for worker in service.workers:
+        worker.stop()
     for face in service.faces:
         face.stop()
         face.settings.append("retention.output_hours=0.000001")
@@ -70,20 +72,21 @@ def test_every_face_has_the_same_files_and_nothing_stays_of_what_is_gone(nats, w
 
 
 def test_what_a_killed_worker_left_unfinished_goes(nats, well, service):
-    service = service(nats, 2, 2, silent=3, settings=well.settings("left"))
+    service = service(nats, 2, 2, silent=3, settings=well.settings(), name="left")
     one, two = (Insistent(face.client) for face in service.faces)
     _, id_, _ = killed_in_the_middle(service, one)
     # As a worker leaves it that is killed while it sends a part.
-    begun = f"left/tests/outputs/{id_}/1/video.mp4"
-    upload = well.client.create_multipart_upload(Bucket=BUCKET, Key=begun)["UploadId"]
-    well.client.upload_part(Bucket=BUCKET, Key=begun, UploadId=upload, PartNumber=1, Body=b"frames")
-    assert well.unfinished("left") == [f"tests/outputs/{id_}/1/video.mp4"]
+    begun = f"outputs/{id_}/1/video.mp4"
+    where = {"Bucket": BUCKET, "Key": key("left", begun)}
+    upload = well.client.create_multipart_upload(**where)["UploadId"]
+    well.client.upload_part(**where, UploadId=upload, PartNumber=1, Body=b"frames")
+    assert well.unfinished("left") == [begun]
     assert ended(two, id_).state == g.GENERATION_STATE_DONE and two.get(id_).resumptions >= 1
     assert well.unfinished("left") == []
 
 
 def test_a_large_file_goes_in_parts_and_none_of_it_stays_where_that_fails(nats, well, service):
-    service = service(nats, 1, 1, settings=well.settings("large"))
+    service = service(nats, 1, 1, settings=well.settings(), name="large")
     picture, face = noise(), Insistent(service.faces[0].client)
     assert len(picture) > 8 << 20
     with service.faces[0].client() as client:
@@ -93,17 +96,17 @@ def test_a_large_file_goes_in_parts_and_none_of_it_stays_where_that_fails(nats, 
         well.answers()
         assert (well.objects("large"), well.unfinished("large")) == ([], [])
         id_ = client.create(small(image=image(picture))).id
-    parts = {query for method, path, query, _ in well.asked() if method == "PUT" and "/large/" in path and "partNumber" in query}
+    parts = {query for method, path, query, _ in well.asked() if method == "PUT" and key("large") in path and "partNumber" in query}
     assert {query.split("partNumber=")[1].split("&")[0] for query in parts} == {"1", "2"}
     (name,) = well.objects("large")
-    assert well.client.get_object(Bucket=BUCKET, Key=f"large/{name}")["Body"].read() == picture
+    assert well.client.get_object(Bucket=BUCKET, Key=key("large", name))["Body"].read() == picture
     assert ended(face, id_).state == g.GENERATION_STATE_DONE
     ranges = [range_ for method, path, _, range_ in well.asked() if method == "GET" and path.endswith(name)]
     assert {"bytes=0-8388607", "bytes=8388608-16777215"} <= set(ranges), ranges
 
 
 def test_nothing_is_lost_while_s3_is_away(nats, well, service, alone):
-    service = service(nats, 2, 1, settings=well.settings("away"))
+    service = service(nats, 2, 1, settings=well.settings(), name="away")
     one, two = (Insistent(face.client) for face in service.faces)
     with alone() as client:
         wanted = client.finished(cut(7)).mark.frames_sha256
@@ -138,7 +141,7 @@ QUOTA = ("403 Forbidden", "<Error><Code>QuotaExceeded</Code></Error>")
 
 
 def test_what_s3_answers_is_what_clients_are_told(nats, well, service):
-    service = service(nats, 1, 1, settings=(*well.settings("answers"), "log.level=trace"))
+    service = service(nats, 1, 1, settings=(*well.settings(), "log.level=trace"), name="answers")
     face = Insistent(service.faces[0].client)
     id_ = face.create(small()).id
     assert ended(face, id_).state == g.GENERATION_STATE_DONE
@@ -166,15 +169,15 @@ def test_what_s3_answers_is_what_clients_are_told(nats, well, service):
 
 
 def test_a_node_says_at_the_start_what_is_wrong_with_its_bucket(nats, well, service, tmp_path, monkeypatch):
-    settings = well.settings("wrong")
-    service(nats, 1, 0, settings=settings)
+    settings = well.settings()
+    service(nats, 1, 0, settings=settings, name="wrong")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name, raising=False)
 
     def start(expected, words=(), environment=None, kept=("bucket", "endpoint", "prefix", "credentials_file", "allow_http"), **changed):
         ours = [setting for setting in settings if setting.split("=")[0].removeprefix("cluster.s3_") in set(kept) - set(changed)]
         ours += [f"cluster.s3_{key}={value}" for key, value in changed.items() if value is not None]
-        every = (*QUICK, *nats.settings("tests"), "cluster.silent_seconds=60", FACE, f"listen=127.0.0.1:{free_port()}", *ours, *words)
+        every = (*QUICK, *nats.settings("wrong"), "cluster.silent_seconds=60", FACE, f"listen=127.0.0.1:{free_port()}", *ours, *words)
         command = ["serve", f"--data-dir={tmp_path}/wrong", f"--models-dir={MODELS}", "--model=ltx-2.3-tiny"]
         ended = said(*command, *(word for setting in every for word in ("--set", setting)), **(environment or {}))
         assert ended.returncode in (1, 2) and expected in ended.stderr, (expected, ended.stderr)
@@ -190,11 +193,11 @@ def test_a_node_says_at_the_start_what_is_wrong_with_its_bucket(nats, well, serv
     start(f"cluster.s3_endpoint = {well.address}: is http", allow_http=None)
     start("cluster.s3_credentials_file = \"\": the environment has an access key and no secret", credentials_file=None, environment={"AWS_ACCESS_KEY_ID": "x"})
     # The service's files lie elsewhere.
-    start("cluster.s3_bucket = s3://other/wrong/tests: the service has its files in s3://files/wrong/tests", bucket=OTHER)
-    start("cluster.s3_bucket = s3://files/tests: the service has its files in s3://files/wrong/tests", prefix=None)
-    start('cluster.s3_bucket = "": the service has its files in s3://files/wrong/tests', kept=())
+    start("cluster.s3_bucket = s3://other/clips/wrong: the service has its files in s3://files/clips/wrong", bucket=OTHER)
+    start("cluster.s3_bucket = s3://files/wrong: the service has its files in s3://files/clips/wrong", prefix=None)
+    start('cluster.s3_bucket = "": the service has its files in s3://files/clips/wrong', kept=())
     # Keys from the environment come as far.
     keys = {"AWS_ACCESS_KEY_ID": well.keys["id"], "AWS_SECRET_ACCESS_KEY": well.keys["secret"]}
-    start("cluster.s3_bucket = s3://other/wrong/tests: the service has", bucket=OTHER, credentials_file=None, environment=keys)
-    for key in ("endpoint=http://x", "prefix=a"):
-        start(f"cluster.s3_{key.split('=')[0]} = ", kept=(), words=(f"cluster.s3_{key}",))
+    start("cluster.s3_bucket = s3://other/clips/wrong: the service has", bucket=OTHER, credentials_file=None, environment=keys)
+    for alone in ("endpoint=http://x", "prefix=a"):
+        start(f"cluster.s3_{alone.split('=')[0]} = ", kept=(), words=(f"cluster.s3_{alone}",))

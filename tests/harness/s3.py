@@ -1,6 +1,6 @@
 """An S3 service on loopback, and the settings of nodes whose files lie in it."""
 
-import itertools, json, subprocess, sys
+import json, subprocess, sys
 from pathlib import Path
 
 import boto3
@@ -9,14 +9,14 @@ from botocore.config import Config
 from harness.node import free_port
 from harness.paths import ENVIRONMENT
 
-BUCKET, OTHER = "files", "other"
+BUCKET, OTHER, PREFIX = "files", "other", "clips"
 
 
 class S3:
     """It may be away for a while, and answer as it should not; what it keeps it keeps."""
 
     def __init__(self, folder):
-        self.folder, self.port, self.services = Path(folder), free_port(), itertools.count(1)
+        self.folder, self.port, self.files = Path(folder), free_port(), 0
 
     def __enter__(self):
         # What it imports is not looked for beside it: there is a `requests` here.
@@ -75,29 +75,35 @@ class S3:
 
     def credentials_of(self, id_, secret):
         """A file as AWS's tools write it."""
-        path = self.folder / f"credentials-{id_}"
+        self.files += 1
+        path = self.folder / f"credentials-{self.files}"
         path.write_text(f"[default]\naws_access_key_id = {id_}\naws_secret_access_key = {secret}\n")
         return path
 
-    def settings(self, prefix=None, **more):
-        """Of a node; without a prefix, of one whose files nobody else's are beside."""
+    def settings(self, **more):
+        """Of a node; `None` leaves a key out."""
         keys = {
             "bucket": BUCKET,
             "endpoint": self.address,
-            "prefix": prefix or f"alone-{next(self.services)}",
+            "prefix": PREFIX,
             "credentials_file": self.credentials,
             "allow_http": "true",
             **more,
         }
         return tuple(f"cluster.s3_{key}={value}" for key, value in keys.items() if value is not None)
 
-    def objects(self, prefix):
-        """The names below a prefix, without what marks it as a service's."""
-        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{prefix}/")
-        names = [object_["Key"].removeprefix(f"{prefix}/") for page in pages for object_ in page.get("Contents", [])]
-        return sorted(name for name in names if "/service-" not in name)
+    def objects(self, service):
+        """The names of a service's files, without what marks the place as its own."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=key(service))
+        names = [object_["Key"].removeprefix(key(service)) for page in pages for object_ in page.get("Contents", [])]
+        return sorted(name for name in names if not name.startswith("service-"))
 
-    def unfinished(self, prefix):
+    def unfinished(self, service):
         """The names of uploads that nobody completed."""
-        uploads = self.client.list_multipart_uploads(Bucket=BUCKET, Prefix=f"{prefix}/").get("Uploads", [])
-        return [upload["Key"].removeprefix(f"{prefix}/") for upload in uploads]
+        uploads = self.client.list_multipart_uploads(Bucket=BUCKET, Prefix=key(service)).get("Uploads", [])
+        return [upload["Key"].removeprefix(key(service)) for upload in uploads]
+
+
+def key(service, name=""):
+    """What has a name in a service."""
+    return f"{PREFIX}/{service}/{name}"

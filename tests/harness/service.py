@@ -18,10 +18,10 @@ SILENT = 60  # seconds: who is killed is soon back, and nobody else is taken for
 
 
 class Service:
-    """Faces and workers of one service; `place` makes a place for each."""
+    """Faces and workers of one service, of whose name there is no other on its servers; `place` makes a place for each."""
 
-    def __init__(self, nodes, nats, faces, workers, silent=SILENT, place=lambda: HERE, settings=()):
-        settings = (*QUICK, *nats.settings("tests"), f"cluster.silent_seconds={silent}", *settings)
+    def __init__(self, nodes, nats, faces, workers, silent=SILENT, place=lambda: HERE, settings=(), name="tests"):
+        settings = (*QUICK, *nats.settings(name), f"cluster.silent_seconds={silent}", *settings)
         self.faces = [nodes.make(*settings, FACE, name=f"face-{at}", place=place()) for at in range(faces)]
         self.workers = [nodes.make(*settings, WORKER, name=f"worker-{at}", place=place()) for at in range(workers)]
 

@@ -53,7 +53,7 @@ pub(crate) fn named(shelf: Shelf) -> &'static str {
 #[derive(Clone)]
 pub(crate) enum Files {
     /// With the records, in NATS.
-    JetStream(JetStream),
+    JetStream(Arc<JetStream>),
     /// In a bucket.
     S3(Arc<S3>),
 }

@@ -159,11 +159,12 @@ async fn follow(here: Here, shown: Shown) {
                             let _ = here.client.publish(reply, here.node.clone().into()).await;
                         }
                     }
-                    Some(About { after: Some(After { stage, done, total }), .. }) => {
-                        if message.payload.len() <= LARGEST && message.payload.starts_with(PNG) {
-                            shown(Progress { stage, done, total }, Arc::from(&message.payload[..]));
-                        }
+                    Some(About { after: Some(After { stage, done, total }), .. })
+                        if message.payload.len() <= LARGEST && message.payload.starts_with(PNG) =>
+                    {
+                        shown(Progress { stage, done, total }, Arc::from(&message.payload[..]));
                     }
+                    Some(_) => {}
                 }
             }
         }

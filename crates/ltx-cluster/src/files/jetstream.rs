@@ -18,14 +18,13 @@ use async_nats::{
 };
 use futures_util::StreamExt;
 use ltx_jobs::ports::Shelf;
-use std::{fmt::Display, path::PathBuf};
+use std::{fmt::Display, path::PathBuf, sync::Arc};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// Bytes of a file that are sent at a time, where the servers take so many.
 const CHUNK: usize = 256 << 10;
 
 /// The buckets of a service.
-#[derive(Clone)]
 pub(crate) struct JetStream {
     client: Client,
     jetstream: Context,
@@ -48,7 +47,7 @@ impl JetStream {
             let open = async |shelf| bucket(&jetstream, &config, &names.bucket(named(shelf))).await;
             let [images, latents, outputs] =
                 [open(Shelf::Images).await?, open(Shelf::Latents).await?, open(Shelf::Outputs).await?];
-            Ok(Files::JetStream(Self { client, jetstream, names, images, latents, outputs }))
+            Ok(Files::JetStream(Arc::new(Self { client, jetstream, names, images, latents, outputs })))
         });
         opened?
     }
