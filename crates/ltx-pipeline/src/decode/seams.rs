@@ -4,7 +4,7 @@
 //! Must not know the decoder's layers.
 
 use super::{
-    tiled::{Source, divides, finished},
+    tiled::{Source, Tiles, divides, finished},
     tiles::{Span, mask_sums},
 };
 use crate::Result;
