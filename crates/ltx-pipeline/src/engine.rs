@@ -317,4 +317,6 @@ impl Engine {
 }
 
 #[cfg(test)]
+mod drawing;
+#[cfg(test)]
 mod streamed;

@@ -10,7 +10,7 @@ use ltx_model::{
         diffusion::{Features, TilePlace},
     },
 };
-use ltx_nn::{NnError, Taps};
+use ltx_nn::{Level, NnError, Taps};
 use ltx_pipeline::{Noise, PipelineError, decode_tiled};
 use ltx_testkit::{assert_close, goldens, open, vb};
 use ltx_types::{CancelToken, Cancelled, LatentShape, NoProgress, Progress, ProgressSink, Seed};
@@ -22,8 +22,11 @@ use std::{
 const FILE: &str = "../tiny-2.5/ltx-2.5-tiny-video-vae.safetensors";
 const GOLDENS: &str = "ltx25/diffusion_vae.safetensors";
 const SEED: Seed = Seed(23);
-/// What a right port reaches, of layers and of frames.
-const NEAR: f64 = 1e-5;
+/// What a right port reaches, of layers and of frames; on AMX activations have 17 bits.
+fn near() -> f64 {
+    if Level::widest().has_tiles() { 1e-4 } else { 1e-5 }
+}
+
 /// Of tensors of more values every third frame, row and column is kept.
 const LARGE: usize = 16_000;
 /// One tile.
@@ -85,13 +88,13 @@ fn every_stage_equals(clip: &str) {
     decoder.tile(&features, &whole(&features), &mut draw, &taps, &mut never).unwrap();
     let found: BTreeMap<String, Tensor> = taps.into_tensors().unwrap();
     for name in ["conv_in", "up0", "up1", "up2", "stage3", "conv_in_x_t", "diff0", "diff1"] {
-        assert_close(name, &thinned(&found[name]), &goldens[&format!("{clip}.{name}")], NEAR);
+        assert_close(name, &thinned(&found[name]), &goldens[&format!("{clip}.{name}")], near());
     }
     let (_, _, count, height, width) = latent.dims5().unwrap();
     let chunks = decoded(latent, &WHOLE, &mut Noise::new(SEED));
     let pixels = Tensor::cat(&chunks, 2).unwrap();
     assert_eq!(pixels.dims(), [1, 3, 8 * (count - 1) + 1, 32 * height, 32 * width]);
-    assert_close("frames", &frames(&pixels), &goldens[&format!("{clip}.frames")], NEAR);
+    assert_close("frames", &frames(&pixels), &goldens[&format!("{clip}.frames")], near());
 }
 
 #[test]
@@ -110,7 +113,7 @@ fn tiles_draw_noise_and_blend_as_in_the_reference() {
     let chunks = decoded(&goldens["long.latent"], &TILES, &mut Noise::new(SEED));
     assert_eq!(chunks.len() as i64, goldens["tiled.chunks"].to_vec1::<i64>().unwrap()[0]);
     let pixels = Tensor::cat(&chunks, 2).unwrap();
-    assert_close("tiled", &frames(&pixels), &goldens["tiled.frames"], NEAR);
+    assert_close("tiled", &frames(&pixels), &goldens["tiled.frames"], near());
 }
 
 #[test]

@@ -2,25 +2,25 @@
 //!
 //! Must not know anything but the tile.
 
-use super::tile::{LANES, PAIR, QUERIES, Tile};
+use super::tile::{LANES, Out, Tile};
 
 /// Multiplies a tile whose sizes `tile::multiply` has checked.
-pub(super) fn multiply(tile: &Tile<'_>, out: &mut [f32; QUERIES * PAIR * LANES]) {
-    for (query, out) in out.chunks_mut(PAIR * LANES).enumerate().take(tile.queries) {
-        for (vector, out) in out.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+pub(super) fn multiply(tile: &Tile<'_>, out: &mut Out<'_>) {
+    for (query, out) in out.data.chunks_mut(out.row_stride).enumerate().take(tile.queries) {
+        for (vector, out) in out.as_chunks_mut::<LANES>().0.iter_mut().enumerate().take(tile.starts.len()) {
             *out = sums(tile, query, vector);
         }
     }
 }
 
 fn sums(tile: &Tile<'_>, query: usize, vector: usize) -> [f32; LANES] {
-    let mut sums = [0f32; LANES];
+    let (mut sums, [run_stride, element, row]) = ([0f32; LANES], tile.strides);
     for (run, start) in tile.starts[vector].iter().enumerate() {
-        let left = tile.left[run * tile.left_row..].chunks(tile.queries).take(tile.depth);
-        for (k, left) in left.enumerate() {
+        for k in 0..tile.depth {
+            let left = tile.left[run * run_stride + k * element + query * row];
             let right = &tile.right[start + tile.offsets[vector] + k * tile.stride..][..LANES];
             for (sum, right) in sums.iter_mut().zip(right) {
-                *sum += left[query] * right;
+                *sum += left * right;
             }
         }
     }

@@ -1,3 +1,7 @@
+//! Every level against the formula in f64, through a ring, and what is refused.
+//!
+//! Must not know instructions.
+
 use super::*;
 use crate::cpu::Level;
 
