@@ -68,7 +68,7 @@ impl NeighbourhoodShape {
             return None;
         }
         let time = head_dim / 4;
-        let time = if (head_dim - time) / 2 % 2 == 0 { time } else { time.checked_sub(2)? };
+        let time = if ((head_dim - time) / 2).is_multiple_of(2) { time } else { time.checked_sub(2)? };
         let space = (head_dim - time) / 2;
         (time > 0 && space > 0).then_some([time, space, space])
     }

@@ -156,7 +156,7 @@ fn every_key_of_its_file_is_accounted_for_and_others_are_named() {
     assert!(found.report.is_complete(), "{}", found.report);
     assert!(found.kind.ends_with("LTX-2.5 component"), "{}", found.kind);
     assert!(found.absent.contains(&Part::Transformer) && !found.absent.contains(&Part::VideoDecoder));
-    let all = TensorSet::open_file(&tiny(FILE)).unwrap().keys().count();
+    let all = TensorSet::open_file(&tiny(FILE)).unwrap().keys().count() as u64;
     assert_eq!(found.report.used_total().tensors, all);
     let opened = |name: &str, change: &dyn Fn(&mut serde_json::Map<String, serde_json::Value>)| {
         Engine::open(&case(spoilt(&folder.path().join(name), change)).files, EngineOptions::default()).map(drop)

@@ -19,7 +19,7 @@ use crate::{
     },
 };
 use candle_core::{DType, Device, Tensor};
-use ltx_nn::{Linear, NnError, Result, RmsNorm, Sides, Taps, Vb};
+use ltx_nn::{Compute, Linear, NnError, Result, RmsNorm, Sides, Taps, Vb};
 use ltx_types::LatentShape;
 
 /// The timestep of the one step: pure noise.
@@ -37,6 +37,7 @@ pub struct DiffusionDecoder {
     statistics: LatentStatistics,
     conv_in: Linear,
     raising: Vec<(Vec<Block>, Upsample)>,
+    timestep: Timestep,
     noise_in: Linear,
     drawing: Vec<Guided>,
     norm_out: RmsNorm,
@@ -62,26 +63,25 @@ impl DiffusionDecoder {
         let mut raising = Vec::with_capacity(RAISING);
         for (i, stage) in config.raising.into_iter().enumerate() {
             let at = numbered("det_stages", i);
-            let block = |j: usize| Block::load(&at.pp(j.to_string()), stage, None);
+            let block = |j: usize| Block::load(&at.pp(j.to_string()), stage);
             let blocks = (0..stage.depth).map(block).collect::<Result<Vec<_>>>()?;
             let next = config.raising.get(i + 1).map_or(config.context, |stage| stage.channels);
             let upsample = Upsample::load(&numbered("upsamples", i), (stage.channels, next), config.strides[i])?;
             raising.push((blocks, upsample));
         }
         let stage = config.drawing;
-        let rows = timestep_rows(&vb, config)?;
         let guided = |i: usize| {
             let vb = numbered("diff_blocks", i);
-            let stated = (&rows + vb.tensor("scale_shift_table", [STATED, stage.channels])?)?;
             Ok(Guided {
                 context: Linear::load(&vb.pp("context_proj"), config.context, stage.channels)?,
-                block: Block::load(&vb, stage, Some(&stated))?,
+                block: Block::load_told(&vb, stage)?,
             })
         };
         Ok(Self {
             statistics: LatentStatistics::load(&vae, config.latent_channels)?,
             conv_in: Linear::load(&vb.pp("conv_in"), config.latent_channels, config.raising[0].channels)?,
             raising,
+            timestep: Timestep::load(&vb, config)?,
             noise_in: Linear::load(&vb.pp("conv_in_x_t"), config.folded(), stage.channels)?,
             drawing: (0..stage.depth).map(guided).collect::<Result<Vec<_>>>()?,
             norm_out: RmsNorm::load(&vb.pp("norm_out"), stage.channels, EPS)?,
@@ -112,7 +112,7 @@ impl DiffusionDecoder {
         taps.record("conv_in", || x.whole())?;
         for (i, (blocks, upsample)) in self.raising[..WHOLE].iter().enumerate() {
             for block in blocks {
-                block.forward(&mut x, Sides::Shifted, before_frame)?;
+                block.forward(&mut x, (Sides::Shifted, None), before_frame)?;
             }
             x = upsample.forward(x, true)?;
             taps.record(&format!("up{i}"), || x.whole())?;
@@ -165,9 +165,10 @@ impl DiffusionDecoder {
         let cells = self.guide(features, place, is_last, taps, before_frame)?;
         let mut x = self.noise(&cells, (place, is_first), noise)?;
         taps.record("conv_in_x_t", || x.whole())?;
+        let rows = self.timestep.rows()?;
         for (i, Guided { context, block }) in self.drawing.iter().enumerate() {
             self.add_context(&mut x, &cells, context, is_first, before_frame)?;
-            block.forward(&mut x, Sides::Repeated, before_frame)?;
+            block.forward(&mut x, (Sides::Repeated, Some(&rows)), before_frame)?;
             taps.record(&format!("diff{i}"), || x.whole())?;
         }
         Ok(self.pixels(x, self.frames_of(place))?)
@@ -194,7 +195,7 @@ impl DiffusionDecoder {
         let end = if is_last { features.cells.frames.len() } else { place.frames.end };
         let mut cells = features.cells.part(place.frames.start..end, place.rows.clone(), place.columns.clone())?;
         for block in &self.raising[WHOLE].0 {
-            block.forward(&mut cells, Sides::Shifted, before_frame)?;
+            block.forward(&mut cells, (Sides::Shifted, None), before_frame)?;
         }
         taps.record("stage3", || cells.whole())?;
         cells.frames.truncate(self.config.kept_cells(cells.frames.len(), is_last));
@@ -256,12 +257,31 @@ impl DiffusionDecoder {
     }
 }
 
-/// The rows of the one timestep, `[7, channels]`, before a block's own table.
-fn timestep_rows(vb: &Vb, config: &DiffusionConfig) -> Result<Tensor> {
-    let channels = config.drawing.channels;
-    let mlp = vb.pp("t_embedder").pp("mlp");
-    let embedder = TimestepEmbedder::of_layers([&mlp.pp("0"), &mlp.pp("2")], config.embedding)?;
-    let embedded = embedder.forward(&[(config.multiplier * TIMESTEP) as f32], vb.compute())?;
-    let rows = Linear::load(&vb.pp("shared_adaln").pp("proj"), config.embedding, STATED * channels)?;
-    Ok(rows.forward(&embedded.silu()?)?.reshape((STATED, channels))?)
+/// What the last stage is told of the one timestep.
+struct Timestep {
+    embedder: TimestepEmbedder,
+    rows: Linear,
+    /// As it is embedded.
+    scaled: f32,
+    channels: usize,
+    compute: Compute,
+}
+
+impl Timestep {
+    fn load(vb: &Vb, config: &DiffusionConfig) -> Result<Self> {
+        let (mlp, channels) = (vb.pp("t_embedder").pp("mlp"), config.drawing.channels);
+        Ok(Self {
+            embedder: TimestepEmbedder::of_layers([&mlp.pp("0"), &mlp.pp("2")], config.embedding)?,
+            rows: Linear::load(&vb.pp("shared_adaln").pp("proj"), config.embedding, STATED * channels)?,
+            scaled: (config.multiplier * TIMESTEP) as f32,
+            channels,
+            compute: vb.compute().clone(),
+        })
+    }
+
+    /// Its rows before a block's own table, `[7, channels]`.
+    fn rows(&self) -> Result<Tensor> {
+        let embedded = self.embedder.forward(&[self.scaled], &self.compute)?;
+        Ok(self.rows.forward(&embedded.silu()?)?.reshape((STATED, self.channels))?)
+    }
 }
