@@ -18,4 +18,4 @@ pub use cpu::{Level, UnknownLevel};
 pub use device::{DeviceChoice, DeviceError, Opened, gpu_memory, gpu_name, is_out_of_memory, synchronize};
 pub use error::KernelError;
 pub use packing::{Block, Element, GroupScale, Groups, Packing, e4m3};
-pub use shapes::{AttentionShape, Conv3dConfig, Mask, Normalize, ShiftScale, TimePadding};
+pub use shapes::{AttentionShape, Conv3dConfig, Mask, NeighbourhoodShape, Normalize, ShiftScale, Sides, TimePadding};

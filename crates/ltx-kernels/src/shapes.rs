@@ -37,6 +37,43 @@ pub struct AttentionShape {
     pub mask: Mask,
 }
 
+/// An attention in which positions of a clip see those around them alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NeighbourhoodShape {
+    /// Heads.
+    pub heads: usize,
+    /// Values of a head.
+    pub head_dim: usize,
+    /// Frames, rows and columns that a position sees; odd.
+    pub kernel: [usize; 3],
+    /// Frames, rows and columns of the clip, each as many as the kernel has at least.
+    pub clip: [usize; 3],
+    /// What is seen near the left and right side.
+    pub sides: Sides,
+}
+
+/// What positions see that are nearer to the left or right side than half a kernel. Of frames and rows the window always moves inwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sides {
+    /// The window moves inwards.
+    Shifted,
+    /// The window stays, and sees the outermost column again beyond the side, rotated as if it stood there.
+    Repeated,
+}
+
+impl NeighbourhoodShape {
+    /// How many values of a head are rotated by frame, row and column; `None` of one that does not split into pairs for all of them.
+    pub fn split(head_dim: usize) -> Option<[usize; 3]> {
+        if !head_dim.is_multiple_of(8) {
+            return None;
+        }
+        let time = head_dim / 4;
+        let time = if ((head_dim - time) / 2).is_multiple_of(2) { time } else { time.checked_sub(2)? };
+        let space = (head_dim - time) / 2;
+        (time > 0 && space > 0).then_some([time, space, space])
+    }
+}
+
 /// What stands before the first and after the last frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimePadding {

@@ -16,7 +16,7 @@
 //! | `caption_proj_before_connector`, else a projection in the transformer | no | no | yes | yes | both |
 //! | text connector and projection of features | no | yes | yes | yes | both |
 //! | `text_encoder_norm_type` of the features, else by the range of a state | – | absent | `per_token_rms` | `PER_TOKEN_RMS` | both |
-//! | `vae`: blocks, padding, `timestep_conditioning`, kind of decoder | timesteps, residual | residual, reflected | as here | or diffusion | convolutional |
+//! | `vae`: blocks, padding, `timestep_conditioning`, kind of decoder | timesteps, residual | residual, reflected | as here | or diffusion | both |
 //!
 //! The last column says which values the modules obey; [`Family`] says which of them together are a family that runs.
 //!

@@ -19,10 +19,12 @@ pub(crate) struct TimestepEmbedder {
 
 impl TimestepEmbedder {
     pub(crate) fn load(vb: &Vb, dim: usize) -> Result<Self> {
-        Ok(Self {
-            linear_1: Linear::load(&vb.pp("linear_1"), SINUSOID, dim)?,
-            linear_2: Linear::load(&vb.pp("linear_2"), dim, dim)?,
-        })
+        Self::of_layers([&vb.pp("linear_1"), &vb.pp("linear_2")], dim)
+    }
+
+    /// The same of layers that are called otherwise.
+    pub(crate) fn of_layers([first, second]: [&Vb; 2], dim: usize) -> Result<Self> {
+        Ok(Self { linear_1: Linear::load(first, SINUSOID, dim)?, linear_2: Linear::load(second, dim, dim)? })
     }
 
     /// From timesteps already scaled (0..1000): `[timesteps, dim]`.

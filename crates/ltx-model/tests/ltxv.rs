@@ -6,7 +6,7 @@ use ltx_model::{
     diffusers::official,
     part::Module,
     transformer::{BlockSkips, TokenTimesteps, Transformer, TransformerConfig, TransformerInput},
-    video_vae::{LatentStatistics, VideoDecoder, VideoEncoder, VideoVaeConfig},
+    video_vae::{ConvolutionalDecoder, LatentStatistics, VideoEncoder, VideoVaeConfig},
 };
 use ltx_nn::{NnError, Taps, Vb};
 use ltx_testkit::{LAYER, assert_close, goldens, tiny, vb};
@@ -84,7 +84,7 @@ fn latents_are_drawn_as_the_reference_draws_them() {
 
 #[test]
 fn a_noised_latent_is_decoded_at_its_timestep() {
-    let (goldens, decoder) = (goldens("ltxv09/first_last_cfg/tensors.safetensors"), vae::<VideoDecoder>());
+    let (goldens, decoder) = (goldens("ltxv09/first_last_cfg/tensors.safetensors"), vae::<ConvolutionalDecoder>());
     let taps = Taps::on();
     let noised =
         decoder.noised(&goldens["stage1.final_latent"], &goldens["decode.noise"], 0.025, &taps.within("decode."));

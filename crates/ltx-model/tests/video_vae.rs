@@ -3,7 +3,7 @@
 use ltx_model::{
     config::section,
     part::Module,
-    video_vae::{VideoDecoder, VideoEncoder, VideoVaeConfig},
+    video_vae::{ConvolutionalDecoder, VideoEncoder, VideoVaeConfig},
 };
 use ltx_nn::Taps;
 use ltx_testkit::{LAYER, assert_close, assert_taps, checkpoint, goldens};
@@ -39,7 +39,7 @@ fn encoder_blocks_of_a_clip() {
 #[test]
 fn decoder_blocks() {
     let goldens = goldens("vae_taps.safetensors");
-    let decoder = VideoDecoder::load(&checkpoint().1, &config()).unwrap();
+    let decoder = ConvolutionalDecoder::load(&checkpoint().1, &config()).unwrap();
     let taps = Taps::on();
     let pixels = decoder.forward(&goldens["dec.latent"], &taps.within("dec.")).unwrap();
     let mut names = vec!["dec.conv_in".to_owned()];

@@ -13,6 +13,7 @@ mod kernels;
 mod linear;
 pub mod matrix;
 mod modulation;
+mod neighbourhood;
 mod norm;
 mod ops;
 pub mod profile;
@@ -31,14 +32,18 @@ pub use feed_forward::FeedForward;
 pub use linear::Linear;
 pub use ltx_kernels::{
     AttentionShape, Block, Conv3dConfig, CudaKernels, DeviceChoice, DeviceError, Element, GroupScale, Groups,
-    KernelChoice, Level, Mask, Opened, Packing, ShiftScale, TimePadding, UnknownKernels, UnknownLevel,
-    cpu::RopePairs,
+    KernelChoice, Level, Mask, NeighbourhoodShape, Opened, Packing, ShiftScale, Sides, TimePadding, UnknownKernels,
+    UnknownLevel,
+    cpu::{MOST_COLUMNS, RopePairs},
     cuda::{Arrival, Carrier, Pinned},
     e4m3, gpu_memory, gpu_name,
 };
 pub use modulation::{Modulation, TokenIndex};
+pub use neighbourhood::{NeighbourhoodAttention, neighbourhood_bytes};
 pub use norm::{GroupNorm, RmsNorm, rms_norm};
-pub use ops::{attention, gate_heads, gated_residual, gelu, layer_norm_modulate, modulate, rms_norm_modulate};
+pub use ops::{
+    attention, gate_heads, gated_residual, gelu, layer_norm_modulate, modulate, rms_norm_modulate, silu_times,
+};
 pub use recording::Recorder;
 pub use rope::{FrequencyPrecision, RopeTable, fractional_rope_table};
 pub use staging::{Staging, carrier};

@@ -204,7 +204,7 @@ impl Bench {
                 chunks.push(chunk);
                 Ok(())
             };
-            decode_tiled(&decoder, &latent, &fit.tiles, (run.cancel, run.progress), each)
+            decode_tiled(&decoder, &latent, &fit.tiles, &mut Noise::new(request.seed), (run.cancel, run.progress), each)
         })?;
         Ok(Timed { seconds, output: Tensor::cat(&chunks, 2)?.to_device(&Device::Cpu)? })
     }

@@ -22,8 +22,10 @@ use ltx_engine::{MemoryBudget, TileSizes};
 use ltx_model::{
     architecture::{Architecture, Conditioning},
     footprint::Placement,
+    part::Module,
     t5::T5_TOKENS,
     upsampler::UpsamplerConfig,
+    video_vae::VideoDecoder,
 };
 use ltx_nn::{Carrier, Compute, carrier};
 use ltx_types::{DistilledLora, Generation, LoraUse, ModelFiles, ModelRules, SamplingStage, Schedule};
@@ -43,7 +45,8 @@ const ANCESTRAL_SINCE: (u32, u32) = (2, 5);
 pub struct EngineOptions {
     /// Device and dtype.
     pub compute: Compute,
-    /// Tiles of the decoder. Without them: the official ones, on a GPU as large ones as `memory` holds.
+    /// Tiles of the decoder. Without them: the official ones, on a GPU as large ones as `memory` holds. One that draws frames has them
+    /// share no less than it sees, and twice as long as that at least.
     pub tiles: Option<TileSizes>,
     /// Bytes of weights that may stay in memory between generations; 0 loads every part when its stage begins.
     pub resident_bytes: u64,
@@ -145,6 +148,10 @@ impl Engine {
         if let Some(timestep) = &mut ltx.architecture.vae.decode_timestep {
             *timestep = options.decode_noise.timestep;
         }
+        if ltx.architecture.vae.diffusion().is_some() && !options.compute.device.is_cpu() {
+            let holder = ltx.tensors.files_with(VideoDecoder::MARK).next().unwrap_or(ltx.tensors.path());
+            return Err(PipelineError::DecoderOnGpu { file: holder.to_owned() });
+        }
         let upscaler = files.upscaler.as_deref().map(UpscalerFile::open).transpose()?;
         if let Some(upscaler) = &upscaler {
             upscaler.check_between_stages()?;
@@ -223,6 +230,11 @@ impl Engine {
     pub fn multiplies_in_8_bits(&self) -> bool {
         let EightBit { blocks, language } = self.sizes.larger.eight_bit;
         blocks || language
+    }
+
+    /// Whether the decoder of its video VAE draws frames from noise.
+    pub fn draws_frames(&self) -> bool {
+        self.architecture().vae.diffusion().is_some()
     }
 
     /// What the checkpoint is.
@@ -304,5 +316,7 @@ impl Engine {
     }
 }
 
+#[cfg(test)]
+mod drawing;
 #[cfg(test)]
 mod streamed;

@@ -161,6 +161,16 @@ pub enum PipelineError {
         /// Why it is not used.
         why: &'static str,
     },
+    /// The video VAE's decoder draws frames by kernels that a GPU does not have here.
+    #[error(
+        "{}: a video VAE with a diffusion decoder, which runs on the CPU alone; take the convolutional one \
+         (ltx-2.5-video-vae-conv-bf16.safetensors), or compute on the CPU (--device cpu)",
+        file.display()
+    )]
+    DecoderOnGpu {
+        /// The file.
+        file: PathBuf,
+    },
     /// Two stages were asked for, and a LoRA of the second one is not here.
     #[error(
         "{}: the LoRA file of the second stage is not here; put it there (`ltxd models` says from where), or ask for one stage",
@@ -259,6 +269,7 @@ impl PipelineError {
             | Self::OtherFamily { .. }
             | Self::OtherVersion { .. }
             | Self::UpscalerOfNoFlow { .. }
+            | Self::DecoderOnGpu { .. }
             | Self::Tokenizer { .. }
             | Self::NotATextEncoder { .. }
             | Self::VisionAlone { .. }

@@ -110,7 +110,8 @@ impl Engine {
         let of_images = latents.origin();
         let images = self.conditioned_images(latents, request, &prepared.images, taps)?;
         let drawn = prepared.drawn.as_ref();
-        let latent = self.sample(request, (run, fit), (&contexts, &images, drawn), taps, &mut clock)?;
+        let mut noise = Noise::new(request.seed);
+        let latent = self.sample(request, (run, fit), (&contexts, &images, drawn), &mut noise, taps, &mut clock)?;
         clock.time(Stage::Decoding, || {
             let decoder = self.video_decoder(fit)?;
             let noised = match drawn {
@@ -122,7 +123,8 @@ impl Engine {
                 }
                 None => latent.clone(),
             };
-            decode_tiled(&decoder, &noised, &fit.tiles, (run.cancel, run.progress), each)
+            // What is drawn here goes on where the sampling's noise ended.
+            decode_tiled(&decoder, &noised, &fit.tiles, &mut noise, (run.cancel, run.progress), each)
         })?;
         Ok(Ran { latent, seconds: clock.0, contexts: of_contexts, images: of_images })
     }
@@ -202,9 +204,12 @@ impl Engine {
         let (taps, noise) = (taps.within("decode."), self.options.decode_noise);
         taps.record("noise", || Ok(drawn.decoding.clone()))?;
         taps.record("timestep", || Ok(Tensor::new(&[noise.timestep as f32], latent.device())?))?;
-        match request.flow {
-            Some(Flow::MultiScale) => noise.mixed_into(latent, &drawn.decoding),
-            _ => Ok(decoder.noised(latent, &drawn.decoding, noise.scale, &taps)?),
+        match (request.flow, decoder) {
+            (Some(Flow::MultiScale), _) => noise.mixed_into(latent, &drawn.decoding),
+            (_, VideoDecoder::Convolutional(decoder)) => {
+                Ok(decoder.noised(latent, &drawn.decoding, noise.scale, &taps)?)
+            }
+            (_, VideoDecoder::Diffusion(_)) => Ok(latent.clone()),
         }
     }
 
@@ -216,10 +221,10 @@ impl Engine {
         request: &Generation,
         (run, fit): (&Run<'_>, &Fit),
         ([contexts, second_contexts], images, drawn): (&[Vec<Tensor>; 2], &[Vec<ConditionedImage>], Option<&Drawn>),
+        noise: &mut Noise,
         taps: &Taps,
         clock: &mut Clock,
     ) -> Result<Tensor> {
-        let mut noise = Noise::new(request.seed);
         let [first, second] = family_sigmas(self.architecture(), request);
         let [first_sampler, second_sampler] = self.samplers(request);
         let saved = LatentState::saved(run.store)?;
@@ -233,7 +238,7 @@ impl Engine {
         let shared = Shared { engine: self, request, run, saved: &saved, previewer: &previewer, drawn };
         let base = self.empty_latent(request, request.pixels.first_stage(request.stages))?;
         let denoise = Denoise { shared, sampler: first_sampler, transformer: &transformer, contexts };
-        let latent = denoise.stage(Stage::Denoising, &base, &images[0], &first, &mut noise, taps)?;
+        let latent = denoise.stage(Stage::Denoising, &base, &images[0], &first, noise, taps)?;
         clock.add(Stage::Denoising, started);
         if request.stages == Stages::One {
             return Ok(latent);
@@ -250,7 +255,7 @@ impl Engine {
             }
             let denoise =
                 Denoise { shared, sampler: second_sampler, transformer: &transformer, contexts: second_contexts };
-            denoise.stage(Stage::Refining, &upsampled, &images[1], &second, &mut noise, taps)
+            denoise.stage(Stage::Refining, &upsampled, &images[1], &second, noise, taps)
         })
     }
 

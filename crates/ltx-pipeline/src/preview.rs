@@ -3,12 +3,11 @@
 //! Must not know who looks. It reads the sampler's estimate and draws no noise: with previews and without them, the frames
 //! are the same to the last bit.
 
-use crate::{Engine, Result, plan::Fit, rgb::each_rgb_frame};
+use crate::{Engine, Noise, PipelineError, Result, decode::decode_tiled, plan::Fit, rgb::each_rgb_frame};
 use candle_core::{IndexOp, Tensor};
-use ltx_engine::{Preview, PreviewSink};
+use ltx_engine::{Axis, Preview, PreviewSink, TileSizes};
 use ltx_model::video_vae::{ClipShape, VideoDecoder};
-use ltx_nn::Taps;
-use ltx_types::{LatentShape, PixelShape, Progress};
+use ltx_types::{CancelToken, LatentShape, NoProgress, PixelShape, Progress, Seed, Stage};
 use std::{
     cell::{Cell, OnceCell},
     sync::Arc,
@@ -17,6 +16,11 @@ use std::{
 
 /// The most latent rows or columns of a preview: 512 pixels with the scale of every LTX video VAE.
 const SIDE: usize = 16;
+/// One tile, as large as a preview may be.
+const WHOLE: TileSizes = {
+    let axis = Axis { size: 1 << 16, overlap: 0 };
+    TileSizes { frames: axis, height: axis, width: axis }
+};
 /// Share of the sampling time that previews may take, once the first has shown what one costs.
 const SHARE: f64 = 0.15;
 
@@ -59,14 +63,17 @@ impl<'a> Previewer<'a> {
             }
         };
         let small = shrunk(&middle_frame(latent)?)?;
-        let decoded = decoder.forward(&small, &Taps::off())?;
-        let (_, _, _, height, width) = decoded.dims5()?;
-        let mut rgb = Vec::new();
-        each_rgb_frame(&decoded.narrow(2, 0, 1)?.contiguous()?, |frame| {
-            rgb = frame.to_vec();
-            Ok(())
+        let mut picture = None;
+        // A decoder that draws pixels has noise of its own here: the clip's is not touched.
+        let (noise, run) = (&mut Noise::new(Seed(0)), (&CancelToken::new(), &NoProgress as &_));
+        decode_tiled(decoder, &small, &WHOLE, noise, run, |chunk| {
+            let (_, _, _, height, width) = chunk.dims5()?;
+            each_rgb_frame(&chunk.narrow(2, 0, 1)?.contiguous()?, |frame| {
+                picture.get_or_insert_with(|| (PixelShape { width, height }, frame.to_vec()));
+                Ok(())
+            })
         })?;
-        Ok((PixelShape { width, height }, rgb))
+        picture.ok_or(PipelineError::NotFinite { stage: Stage::Decoding.label() })
     }
 }
 

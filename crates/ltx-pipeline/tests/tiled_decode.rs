@@ -7,9 +7,9 @@ use ltx_model::{
     part::Module,
     video_vae::{VideoDecoder, VideoVaeConfig},
 };
-use ltx_pipeline::{PipelineError, decode_tiled};
+use ltx_pipeline::{Noise, PipelineError, decode_tiled};
 use ltx_testkit::{assert_close, checkpoint, goldens};
-use ltx_types::{CancelToken, Cancelled, NoProgress};
+use ltx_types::{CancelToken, Cancelled, NoProgress, Seed};
 
 /// As `tiled_decode.json` states them.
 const TILES: TileSizes = TileSizes {
@@ -29,7 +29,7 @@ fn tiles_blend_like_the_reference() {
     let goldens = goldens("tiled_decode.safetensors");
     let mut chunks: Vec<Tensor> = Vec::new();
     let run = (&CancelToken::new(), &NoProgress as &_);
-    decode_tiled(&decoder(), &goldens["latent"], &TILES, run, |chunk| {
+    decode_tiled(&decoder(), &goldens["latent"], &TILES, &mut Noise::new(Seed(0)), run, |chunk| {
         chunks.push(chunk);
         Ok(())
     })
@@ -45,7 +45,8 @@ fn tiles_blend_like_the_reference() {
 fn cancelling_stops_between_tiles() {
     let goldens = goldens("tiled_decode.safetensors");
     let cancel = CancelToken::new();
-    let result = decode_tiled(&decoder(), &goldens["latent"], &TILES, (&cancel, &NoProgress), |_| {
+    let run = (&cancel, &NoProgress as &_);
+    let result = decode_tiled(&decoder(), &goldens["latent"], &TILES, &mut Noise::new(Seed(0)), run, |_| {
         cancel.cancel();
         Ok(())
     });

@@ -27,6 +27,8 @@ pub struct ModelIdentity {
     pub weights: WeightFingerprint,
     /// Whether large matrices of it or of its language model are multiplied in 8 bits.
     pub eight_bit: bool,
+    /// Whether its frames are drawn from noise by the decoder of its video VAE.
+    pub diffusion_decoder: bool,
 }
 
 /// Usage class, credits, method, model, weights, seed, sigmas of one's own, LoRAs by name and node of one output. Only an admitted generation
@@ -51,6 +53,9 @@ pub struct UsageMark {
     /// `int8` where large matrices were multiplied in 8 bits; left out where none was.
     #[serde(skip_serializing_if = "Option::is_none")]
     products: Option<&'static str>,
+    /// `diffusion` where the frames were drawn by a diffusion decoder; left out where they were not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decoder: Option<&'static str>,
     /// LoRAs that the request named, as `name=strength,strength`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     loras: Vec<String>,
@@ -79,6 +84,7 @@ impl UsageMark {
             sigmas: request.sigmas.clone(),
             refine_sigmas: request.refine_sigmas.clone(),
             products: model.eight_bit.then_some("int8"),
+            decoder: model.diffusion_decoder.then_some("diffusion"),
             loras: request.loras.iter().map(ToString::to_string).collect(),
             node: node.to_owned(),
             engine: concat!("ltxd ", env!("CARGO_PKG_VERSION")),
@@ -126,6 +132,8 @@ impl UsageMark {
         let loras = (!self.loras.is_empty()).then(|| ("loras", self.loras.join("; ")));
         let flow = self.flow.map(|flow| ("flow", flow.to_string()));
         let products = self.products.map(|products| ("products", products.to_owned()));
+        let decoder = self.decoder.map(|decoder| ("decoder", decoder.to_owned()));
+        let products = products.into_iter().chain(decoder);
         let testing = self.testing.then(|| ("testing", "true".to_owned()));
         known.into_iter().chain(testing).chain(flow).chain(own).chain(products).chain(loras).chain(later).collect()
     }

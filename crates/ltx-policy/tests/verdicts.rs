@@ -180,7 +180,13 @@ fn an_answer_repeats_little_of_what_it_was_told() {
 fn the_mark_says_what_the_class_is() {
     let admitted = admit(&Ask::default(), draft(&[0, 16]), &node()).unwrap().check(&ModelRules::LTX).unwrap();
     let weights = WeightFingerprint { header_sha256: "ab".into(), file_sha256: None, total_bytes: 7 };
-    let model = ModelIdentity { name: "tiny".into(), version: "2.3.0".into(), weights, eight_bit: false };
+    let model = ModelIdentity {
+        name: "tiny".into(),
+        version: "2.3.0".into(),
+        weights,
+        eight_bit: false,
+        diffusion_decoder: false,
+    };
     let mark = admitted.mark(&model, "node-1");
     let entry = |key| mark.entries().into_iter().find(|(k, _)| *k == key).map(|(_, v)| v);
     assert_eq!(entry("usage_class").as_deref(), Some("UNLIMITED"));

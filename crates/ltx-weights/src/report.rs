@@ -5,7 +5,7 @@
 use crate::{
     LoraProblem, LoraReport, Loras, TensorSet,
     quantised::is_idle,
-    vocabulary::{is_audio, is_duration, is_vision},
+    vocabulary::{is_audio, is_decoders_other, is_duration, is_vision},
 };
 use ltx_nn::NnError;
 use ltx_types::Part;
@@ -162,6 +162,8 @@ pub struct LoadReport {
     pub vision: Tally,
     /// The head that predicts a clip's length: recognised, counted, never read.
     pub duration: Tally,
+    /// What a diffusion decoder draws keyframes and coarse previews with: recognised, counted, never read.
+    pub decoders_other: Tally,
     /// LoRA files over it.
     pub loras: Vec<LoraReport>,
     /// What of those stays in memory by part, beside weights that stay packed. Dense ones are changed when they are loaded.
@@ -201,6 +203,8 @@ impl LoadReport {
                 report.audio.count(size);
             } else if is_vision(key) {
                 report.vision.count(size);
+            } else if is_decoders_other(key) {
+                report.decoders_other.count(size);
             } else {
                 report.problems.push(KeyProblem::Unknown { key: key.to_owned() });
             }
@@ -228,6 +232,7 @@ impl LoadReport {
             (&mut self.audio, other.audio),
             (&mut self.vision, other.vision),
             (&mut self.duration, other.duration),
+            (&mut self.decoders_other, other.decoders_other),
         ] {
             *here += there;
         }

@@ -99,6 +99,11 @@ pub(crate) fn is_duration(key: &str) -> bool {
     key.starts_with("duration_head.")
 }
 
+/// Whether a key of a diffusion decoder belongs to what it draws keyframes or coarse previews with.
+pub(crate) fn is_decoders_other(key: &str) -> bool {
+    key.strip_prefix("vae.decoder.").is_some_and(|key| key == "type_emb" || key.starts_with("coarse_"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -120,7 +120,13 @@ impl Models for Tiny {
     fn identity(&self, model: &str, _: &Generation) -> Option<ModelIdentity> {
         let weights = WeightFingerprint::default();
         let (version, eight_bit) = (self.0.version_or(None), self.0.multiplies_in_8_bits());
-        Some(ModelIdentity { name: model.to_owned(), version, weights, eight_bit })
+        Some(ModelIdentity {
+            name: model.to_owned(),
+            version,
+            weights,
+            eight_bit,
+            diffusion_decoder: self.0.draws_frames(),
+        })
     }
 
     fn rules(&self, _: &str) -> Option<ModelRules> {

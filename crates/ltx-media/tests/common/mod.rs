@@ -23,7 +23,13 @@ pub(crate) fn mark() -> UsageMark {
     let admitted = admit(&Ask::default(), draft, &config).unwrap().check(&ModelRules::LTX).unwrap();
     let weights =
         WeightFingerprint { header_sha256: "1a".repeat(32), file_sha256: Some("2b".repeat(32)), total_bytes: 46 << 30 };
-    let model = ModelIdentity { name: "ltx-2.3-distilled".into(), version: "2.3".into(), weights, eight_bit: false };
+    let model = ModelIdentity {
+        name: "ltx-2.3-distilled".into(),
+        version: "2.3".into(),
+        weights,
+        eight_bit: false,
+        diffusion_decoder: false,
+    };
     admitted.mark(&model, "Knoten-ß 1").completed(&"3c".repeat(32), Some(UnixMillis(0)))
 }
 

@@ -17,6 +17,9 @@ const PUBLISHED: &str = include_str!("../../../../models/facts/ltx-2.3-22b.confi
 /// That of LTX-2 19B.
 const PUBLISHED_2: &str = include_str!("../../../../models/facts/ltx-2-19b.config.json");
 
+/// Where keys of a decoder begin that draws pixels from noise, which LTX-2.5 alone has.
+const DIFFUSION_DECODER: &str = "vae.decoder.det_stages.";
+
 /// What to do about a checkpoint that does not say what it is.
 const ADD_ONE: &str =
     "LTX-2.3's, LTX-2's or LTX-Video 0.9.8's; add the configuration .json of the model (models/facts) as a component";
@@ -40,6 +43,15 @@ pub fn transformer_section(keys: &dyn Keys, text_width: Option<usize>) -> Result
 /// # Errors
 /// The keys or shapes are not those of LTX-2.3, LTX-2 or LTX-Video 0.9.8.
 pub fn vae_section(keys: &dyn Keys) -> Result<Value> {
+    if let Some(key) = keys.all().find(|key| key.starts_with(DIFFUSION_DECODER)) {
+        let supported = "stated: no shape shows the kernels of a diffusion decoder; add the configuration .json of LTX-2.5's \
+            video VAE (models/facts) as a component";
+        return Err(NnError::unsupported(
+            "vae, of which there is the key ".to_owned() + key + ",",
+            "absent",
+            supported,
+        ));
+    }
     let older = Family::shown_by(keys) == Some(Family::Ltx2);
     vae::section(&Shapes(keys), published(if older { PUBLISHED_2 } else { PUBLISHED }, "vae")?, older)
 }

@@ -37,9 +37,6 @@ const TAKE_LTX_23: &str =
     "this version runs LTX-Video 0.9.8, LTX-2, LTX-2.3 and LTX-2.5: take Lightricks/LTX-2.3 (docs/models.md)";
 /// What to take instead of a diffusers layout.
 const TAKE_ONE_FILE: &str = "it is not read here: take the single file of Lightricks/LTX-2.3, or its parts as ComfyUI has them (docs/models.md)";
-const DIFFUSION_VAE: &str = "LTX-2.5 video VAE with a diffusion decoder";
-const TAKE_THE_CONVOLUTIONS: &str =
-    "its decoder does not run here: take ltx-2.5-video-vae-conv-bf16.safetensors of Lightricks/LTX-2.5";
 /// What to take instead of a component, or of a pipeline that is not read.
 const TAKE_THE_FOLDER: &str =
     "take the folder of LTXConditionPipeline that holds transformer and vae, or the single file (docs/models.md)";
@@ -168,20 +165,6 @@ fn diffusers_vae(keys: &dyn Keys) -> (&'static str, &'static str) {
 fn generation_of_component(signs: &Signs<'_>) -> Option<Foreign> {
     let keys = signs.keys;
     let found = |mark: &str| keys.all().find(|key| key.contains(mark)).map(|key| format!("it has the key {key}"));
-    let vae_class = signs.config.and_then(|config| config.get("vae")?.get("_class_name")?.as_str());
-    if vae_class == Some("CausalDiffusionVAE") {
-        let sign = "its _class_name is CausalDiffusionVAE";
-        return Some(Foreign::new(DIFFUSION_VAE, sign, TAKE_THE_CONVOLUTIONS));
-    }
-    let marks = [
-        ("vae.decoder.det_stages.", DIFFUSION_VAE, TAKE_THE_CONVOLUTIONS),
-        ("vae.decoder.diff_blocks.", DIFFUSION_VAE, TAKE_THE_CONVOLUTIONS),
-    ];
-    for (mark, title, instead) in marks {
-        if let Some(sign) = found(mark) {
-            return Some(Foreign::new(title, sign, instead));
-        }
-    }
     if let Some(sign) = found(".resnets.").filter(|_| keys.has_prefix("vae.")) {
         let (title, instead) = diffusers_vae(keys);
         return Some(Foreign::new(title, sign, instead));

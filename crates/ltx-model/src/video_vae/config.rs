@@ -2,7 +2,8 @@
 //!
 //! Must not know tensors.
 
-use crate::config::{Entries, parse, require, within};
+use super::DiffusionConfig;
+use crate::config::{Entries, parse, require, section as part_of, within};
 use ltx_nn::{Conv3dConfig, NnError, Result, TimePadding};
 use ltx_types::LatentScale;
 use serde::Deserialize;
@@ -39,13 +40,38 @@ const ENTRIES: Entries<'static> = Entries {
     idle_heads: &[],
 };
 
+/// The class of a VAE whose decoder draws pixels from noise.
+pub(crate) const DIFFUSION: &str = "CausalDiffusionVAE";
+
+/// Entries of the section `vae` of such a one.
+const OF_DIFFUSION: Entries<'static> = Entries {
+    of: "vae",
+    read: &["_class_name", "latent_channels", "model_output_type", "encoder", "decoder"],
+    fixed: &[("scaling_factor", "1.0"), ("normalize_latent_channels", "false")],
+    idle: &["_diffusers_version", "_name_or_path"],
+    idle_heads: &[],
+};
+
+/// Entries of its encoder's.
+const ENCODER: Entries<'static> = Entries {
+    of: "vae.encoder",
+    read: &["blocks", "dims", "in_channels", "out_channels", "patch_size", "latent_log_var", "norm_layer"],
+    fixed: &[("spatial_padding_mode", "\"zeros\"")],
+    idle: &["_class_name"],
+    idle_heads: &[],
+};
+
 /// Refuses a parameter of a block that means nothing to it, or is not known.
 fn check_blocks(section: &Value, list: &str) -> Result<()> {
+    check_blocks_at(section, list, &format!("vae.{list}"))
+}
+
+fn check_blocks_at(section: &Value, list: &str, at: &str) -> Result<()> {
     for block in section.get(list).and_then(Value::as_array).into_iter().flatten() {
         let Some([Value::String(name), parameters]) = block.as_array().map(Vec::as_slice) else {
-            return Err(NnError::unsupported(format!("vae.{list}"), block, "a name with parameters"));
+            return Err(NnError::unsupported(at, block, "a name with parameters"));
         };
-        let of = format!("vae.{list}.{name}");
+        let of = format!("{at}.{name}");
         let known = match name.as_str() {
             "res_x" => {
                 Entries { of: &of, read: &["num_layers", "inject_noise"], fixed: &[], idle: &[], idle_heads: &[] }
@@ -84,6 +110,9 @@ pub struct VideoVaeConfig {
     /// Whether the decoder's clips are reflected beyond their sides, and not continued with zeros.
     #[serde(skip)]
     decoder_reflects: bool,
+    /// The decoder that draws pixels from noise, if it is of that kind.
+    #[serde(skip)]
+    diffusion: Option<DiffusionConfig>,
 }
 
 /// How convolutions continue a clip beyond its ends.
@@ -146,6 +175,9 @@ impl VideoVaeConfig {
     /// # Errors
     /// A field is missing, names a block or mode that this engine does not implement, or is not known here.
     pub fn from_json(section: &Value) -> Result<Self> {
+        if section.get("_class_name").is_some_and(|class| class == DIFFUSION) {
+            return Self::with_diffusion(section);
+        }
         for (field, supported) in [
             ("_class_name", json!("CausalVideoAutoencoder")),
             ("dims", json!(3)),
@@ -178,6 +210,46 @@ impl VideoVaeConfig {
             return Err(NnError::unsupported("vae compression", found, format!("{:?}", LatentScale::LTX)));
         }
         Ok(config)
+    }
+
+    /// The encoder of convolutions and the decoder of the other kind, each with a section of its own.
+    fn with_diffusion(section: &Value) -> Result<Self> {
+        OF_DIFFUSION.check(section)?;
+        let encoder = part_of(section, "encoder")?;
+        ENCODER.check(encoder)?;
+        check_blocks_at(encoder, "blocks", "vae.encoder.blocks")?;
+        require(encoder, "norm_layer", &json!("pixel_norm"))?;
+        for (field, supported) in [("dims", json!(3)), ("in_channels", json!(3))] {
+            if encoder.get(field).is_some_and(|stated| !stated.is_null()) {
+                require(encoder, field, &supported)?;
+            }
+        }
+        let stated = |name: &str| encoder.get(name).unwrap_or(&Value::Null).clone();
+        let channels = stated("out_channels");
+        let flat = json!({
+            "latent_channels": channels, "patch_size": stated("patch_size"), "encoder_blocks": stated("blocks"),
+            "latent_log_var": stated("latent_log_var"), "decoder_blocks": [], "causal_decoder": false,
+        });
+        let mut config: Self = parse(&flat, "video VAE's encoder")?;
+        if section.get("latent_channels").is_some_and(|stated| !stated.is_null()) {
+            require(section, "latent_channels", &channels)?;
+        }
+        within("vae.encoder.out_channels", config.latent_channels, 1..=4096)?;
+        within("vae.encoder.patch_size", config.patch_size, 1..=16)?;
+        within("vae.encoder.blocks (count)", config.encoder_blocks.len(), 1..=64)?;
+        config.encoder()?;
+        let diffusion = DiffusionConfig::from_json(section, config.latent_channels)?;
+        if config.scale() != LatentScale::LTX {
+            let found = format!("{:?}", config.scale());
+            return Err(NnError::unsupported("vae compression", found, format!("{:?}", LatentScale::LTX)));
+        }
+        config.diffusion = Some(diffusion);
+        Ok(config)
+    }
+
+    /// The decoder that draws pixels from noise; `None` of one of convolutions.
+    pub fn diffusion(&self) -> Option<&DiffusionConfig> {
+        self.diffusion.as_ref()
     }
 
     pub(super) fn encoder_base(&self) -> usize {

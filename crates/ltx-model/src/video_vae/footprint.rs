@@ -8,6 +8,7 @@ use super::{VideoVaeConfig, config::Block};
 use crate::footprint::{DeviceKind, Placement};
 use candle_core::DType;
 use ltx_nn::{Conv3d, Result};
+use ltx_types::LatentShape;
 
 /// Bytes of a value on the CPU: convolutions are computed in f32 there, whatever the dtype.
 const CPU_VALUE: u64 = 4;
@@ -31,6 +32,12 @@ pub struct ClipShape {
 impl ClipShape {
     pub(crate) fn positions(self) -> u64 {
         self.frames * self.height * self.width
+    }
+
+    /// The same as the shape of a latent.
+    pub(super) fn latent(self) -> LatentShape {
+        let Self { frames, height, width } = self;
+        LatentShape { frames: frames as usize, height: height as usize, width: width as usize }
     }
 
     /// After an upsampling; a temporal one drops the first frame it makes.
@@ -108,6 +115,10 @@ impl VideoVaeConfig {
     /// # Errors
     /// The configuration names a block that is not implemented.
     pub fn decoder_bytes(&self, latent: ClipShape, placement: Placement) -> Result<u64> {
+        if let Some(diffusion) = self.diffusion() {
+            let latent = latent.latent();
+            return Ok(diffusion.bytes(latent, diffusion.cells(diffusion.padded(latent).latent)));
+        }
         let (mut at, mut most) = (latent, 0);
         let reflects = self.decoder_reflects();
         for block in self.decoder()? {

@@ -9,7 +9,7 @@ mod attention;
 mod modulate;
 
 pub use attention::attention;
-pub use modulate::{gate_heads, gated_residual, gelu, layer_norm_modulate, modulate, rms_norm_modulate};
+pub use modulate::{gate_heads, gated_residual, gelu, layer_norm_modulate, modulate, rms_norm_modulate, silu_times};
 
 use crate::{
     Result,

@@ -212,6 +212,45 @@ impl Op<1> for Gelu<'_> {
     }
 }
 
+/// `silu(x) · factor`, the gate of a SwiGLU perceptron.
+///
+/// # Shapes
+/// Any, both alike → the same.
+///
+/// # Errors
+/// The sizes do not fit each other.
+pub fn silu_times(x: &Tensor, factor: &Tensor, kernels: KernelChoice) -> Result<Tensor> {
+    perform(&SiluTimes { x, factor }, kernels)
+}
+
+struct SiluTimes<'a> {
+    x: &'a Tensor,
+    factor: &'a Tensor,
+}
+
+impl Op<2> for SiluTimes<'_> {
+    const NAME: &'static str = "silu";
+    const ON_CPU: OnCpu<Self, 2> = OnCpu::F32(Self::kernel);
+
+    fn inputs(&self) -> [&Tensor; 2] {
+        [self.x, self.factor]
+    }
+
+    fn cuda(&self, _: CudaKernels) -> candle_core::Result<Option<Tensor>> {
+        Ok(None)
+    }
+
+    fn formula(&self) -> Result<Tensor> {
+        Ok((self.x.silu()? * self.factor)?)
+    }
+}
+
+impl SiluTimes<'_> {
+    fn kernel(&self, level: Level, [x, factor]: [&[f32]; 2], out: &mut [f32]) -> Result<()> {
+        Ok(cpu::silu_times(level, x, factor, out)?)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

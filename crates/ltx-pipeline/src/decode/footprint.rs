@@ -3,12 +3,12 @@
 //!
 //! Must not know budgets, or who chose the tiles.
 
-use super::Cut;
+use super::{Cut, tile_lengths};
 use crate::rgb;
 use ltx_engine::TileSizes;
 use ltx_model::{
     footprint::{DeviceKind, Placement},
-    video_vae::{ClipShape, VideoVaeConfig},
+    video_vae::{ClipShape, DiffusionConfig, VideoVaeConfig},
 };
 use ltx_types::{FrameCount, LatentShape, PixelShape};
 
@@ -27,6 +27,9 @@ pub(crate) struct DecodedClip {
 impl DecodedClip {
     /// Bytes alive at once while the clip is decoded in such tiles.
     pub(crate) fn bytes(self, vae: &VideoVaeConfig, tiles: &TileSizes, placement: Placement) -> u64 {
+        if let Some(diffusion) = vae.diffusion() {
+            return self.bytes_of_drawing(vae, diffusion, tiles);
+        }
         match placement.device {
             DeviceKind::Cpu => self.bytes_on_cpu(vae, tiles, placement),
             DeviceKind::Gpu => self.bytes_on_gpu(vae, tiles, placement),
@@ -40,6 +43,18 @@ impl DecodedClip {
     /// Pixels of a frame.
     fn frame(self) -> u64 {
         (self.pixels.height * self.pixels.width) as u64
+    }
+
+    /// The largest tile, the frames it is blended into, and those that wait; what was added to a small latent included.
+    fn bytes_of_drawing(self, vae: &VideoVaeConfig, diffusion: &DiffusionConfig, tiles: &TileSizes) -> u64 {
+        let latent = self.latent(vae);
+        let longest = tile_lengths(vae, tiles, latent).map(|axis| axis.into_iter().max().unwrap_or(0));
+        let (padded, [time, ..]) = (diffusion.padded(latent).latent, diffusion.cell());
+        let frame = (padded.height * vae.scale().height * padded.width * vae.scale().width) as u64;
+        let frames = longest[0] * time;
+        let waiting = if frames < self.frames.get() { tiles.frames.overlap } else { 0 };
+        // A tile that is its clip's is copied into the frames, and these are handed on as they are.
+        diffusion.bytes(latent, longest) + PIXEL * (frames + waiting) as u64 * frame
     }
 
     fn bytes_on_cpu(self, vae: &VideoVaeConfig, tiles: &TileSizes, placement: Placement) -> u64 {

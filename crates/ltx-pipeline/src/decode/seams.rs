@@ -4,7 +4,7 @@
 //! Must not know the decoder's layers.
 
 use super::{
-    tiled::{Source, divides, finished},
+    tiled::{Source, Tiles, divides, finished},
     tiles::{Span, mask_sums},
 };
 use crate::Result;
@@ -108,7 +108,7 @@ mod tests {
     use ltx_model::{
         config::section,
         part::Module,
-        video_vae::{VideoDecoder, VideoVaeConfig},
+        video_vae::{ConvolutionalDecoder, VideoVaeConfig},
     };
     use ltx_types::{CancelToken, NoProgress};
 
@@ -116,7 +116,7 @@ mod tests {
     fn blending_on_a_device_is_blending_on_the_cpu() {
         let (file, weights) = ltx_testkit::checkpoint();
         let config = VideoVaeConfig::from_json(section(&file.config().unwrap(), "vae").unwrap()).unwrap();
-        let decoder = VideoDecoder::load(&weights, &config).unwrap();
+        let decoder = ConvolutionalDecoder::load(&weights, &config).unwrap();
         let latent = Tensor::randn(0f32, 1f32, (1, config.latent_channels, 4, 4, 5), &Device::Cpu).unwrap();
         let axis = |size, overlap| Axis { size, overlap };
         let cases = [

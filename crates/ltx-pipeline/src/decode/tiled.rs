@@ -3,13 +3,14 @@
 //! Must not know the decoder's layers.
 
 use super::{
+    diffusion,
     seams::decode_on_device,
     tiles::{Cut, Span, mask_sums},
 };
-use crate::{PipelineError, Result, sampler::all_finite};
+use crate::{Noise, PipelineError, Result, sampler::all_finite};
 use candle_core::{IndexOp, Tensor};
 use ltx_engine::TileSizes;
-use ltx_model::video_vae::VideoDecoder;
+use ltx_model::video_vae::{ConvolutionalDecoder, VideoDecoder};
 use ltx_nn::Taps;
 use ltx_types::{CancelToken, Progress, ProgressSink, Stage};
 
@@ -22,21 +23,27 @@ struct Buffer {
 }
 
 /// Decodes `latent` tile by tile and hands finished frames, in order, to `each`. Tiles are blended where the latent is: on the
-/// CPU in one buffer, on another device by its own operations.
+/// CPU in one buffer, on another device by its own operations. A decoder that draws pixels takes them from `noise`, a tile at a
+/// time; others draw none.
 ///
 /// # Shapes
 /// `latent [1, C, F, H, W]`, normalised; chunks are `[1, 3, f, 32H, 32W]`, f32, about −1..1, not clamped, on the latent's
 /// device.
 ///
 /// # Errors
-/// Cancelled between two tiles; values that are not finite; `each` failed.
+/// Cancelled between two tiles, or between two frames of one that is drawn; values that are not finite; `each` failed.
 pub fn decode_tiled(
     decoder: &VideoDecoder,
     latent: &Tensor,
     tiles: &TileSizes,
+    noise: &mut Noise,
     run: (&CancelToken, &dyn ProgressSink),
     each: impl FnMut(Tensor) -> Result<()>,
 ) -> Result<()> {
+    let decoder = match decoder {
+        VideoDecoder::Convolutional(decoder) => decoder,
+        VideoDecoder::Diffusion(decoder) => return diffusion::decode(decoder, latent, tiles, noise, run, each),
+    };
     let (_, _, frames, height, width) = latent.dims5()?;
     let spans = tiles.spans([frames, height, width], decoder.scale());
     let source = Source { decoder, latent, run, done: 0, total: spans.iter().map(Vec::len).product() };
@@ -44,17 +51,26 @@ pub fn decode_tiled(
 }
 
 /// Where tiles come from.
+pub(super) trait Tiles {
+    /// The next tile's pixels, which are finite.
+    fn tile(&mut self, spans: [&Span; 3]) -> Result<Tensor>;
+
+    /// Says that all are done.
+    fn finish(self);
+}
+
+/// A decoder of convolutions, which decodes a tile of the latent at a time.
 pub(super) struct Source<'a> {
-    pub(super) decoder: &'a VideoDecoder,
+    pub(super) decoder: &'a ConvolutionalDecoder,
     pub(super) latent: &'a Tensor,
     pub(super) run: (&'a CancelToken, &'a dyn ProgressSink),
     pub(super) done: usize,
     pub(super) total: usize,
 }
 
-impl Source<'_> {
-    /// The next tile's pixels, which are finite; looks at the token first.
-    pub(super) fn tile(&mut self, [time, row, column]: [&Span; 3]) -> Result<Tensor> {
+impl Tiles for Source<'_> {
+    /// Looks at the token first.
+    fn tile(&mut self, [time, row, column]: [&Span; 3]) -> Result<Tensor> {
         let (cancel, progress) = self.run;
         progress.report(Progress { stage: Stage::Decoding, done: self.done, total: self.total });
         cancel.check()?;
@@ -67,7 +83,7 @@ impl Source<'_> {
         Ok(tile)
     }
 
-    pub(super) fn finish(self) {
+    fn finish(self) {
         self.run.1.report(Progress { stage: Stage::Decoding, done: self.total, total: self.total });
     }
 }
@@ -83,7 +99,7 @@ pub(super) fn finished(spans: &[Span], i: usize) -> usize {
 }
 
 pub(super) fn decode_on_cpu(
-    mut source: Source<'_>,
+    mut source: impl Tiles,
     [time, rows, columns]: &[Vec<Span>; 3],
     mut each: impl FnMut(Tensor) -> Result<()>,
 ) -> Result<()> {

@@ -9,7 +9,7 @@ use ltx_types::LatentScale;
 /// One tile's place on one axis.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Span {
-    /// Latent elements it reads.
+    /// Latent elements it reads, or cells of features.
     pub(super) latent: std::ops::Range<usize>,
     /// Frames or pixels it writes.
     pub(super) pixels: std::ops::Range<usize>,
@@ -125,7 +125,7 @@ fn intervals(length: usize, axis: Axis, scale: usize) -> Vec<Interval> {
 }
 
 /// Ones with linear ramps at the ends; `from_zero` lets the left ramp start at 0 instead of its first step.
-fn trapezoid(length: usize, (left, right): (usize, usize), from_zero: bool) -> Vec<f32> {
+pub(super) fn trapezoid(length: usize, (left, right): (usize, usize), from_zero: bool) -> Vec<f32> {
     let mut mask = vec![1f32; length];
     let (left, right) = (left.min(length), right.min(length));
     for (i, value) in mask.iter_mut().take(left).enumerate() {

@@ -6,12 +6,12 @@
 use super::{PlanShape, Sizes};
 use crate::{
     Engine, PipelineError, Result,
-    decode::{Cut, Smallest, chosen},
+    decode::{Smallest, chosen, tile_lengths, tiles_for},
 };
 use ltx_engine::{BlocksNeed, DecodingNeed, MemoryPlan, TileSizes};
 use ltx_model::transformer::HeldBlocks;
 use ltx_nn::matrix::Use;
-use ltx_types::{Generation, LatentShape, Part};
+use ltx_types::{Generation, Part};
 use ltx_weights::Wear;
 
 /// How a generation is run.
@@ -59,12 +59,12 @@ impl Engine {
     /// stay at the price of tiles below the official ones.
     pub(crate) fn fitted(&self, shape: &PlanShape) -> (Fit, MemoryPlan) {
         let all = self.architecture().transformer.num_layers;
-        let scale = self.architecture().vae.scale();
-        let LatentShape { frames, height, width } = self.latent_of(shape.pixels, shape);
+        let vae = &self.architecture().vae;
+        let latent = self.latent_of(shape.pixels, shape);
         let sizes = &*self.sizes_with(&shape.loras);
         let wear = self.ltx.loras.wear(&shape.loras).or_else(|_| self.ltx.loras.wear(&[])).unwrap_or_default();
         let plan = |fit: Fit| {
-            let lengths = fit.tiles.lengths([frames, height, width], scale);
+            let lengths = tile_lengths(vae, &fit.tiles, latent);
             let plan = MemoryPlan {
                 gpu: self.placement.is_gpu(),
                 stages: self.needs(shape, &fit, sizes),
@@ -76,7 +76,7 @@ impl Engine {
                     compact: fit.held.usage == Use::Compact && sizes.larger.have_a_compact_form(),
                     eight_bit: sizes.larger.eight_bit.blocks,
                 },
-                decoding: DecodingNeed { count: lengths.iter().map(|axis| axis.count).product(), tiles: fit.tiles },
+                decoding: DecodingNeed { count: lengths.iter().map(Vec::len).product(), tiles: fit.tiles },
                 budget: self.options.memory,
             };
             (fit, plan)
@@ -103,8 +103,11 @@ impl Engine {
     }
 
     /// The decoder's tiles: those that were asked for; else the official ones, and on a GPU as large ones as its budget holds
-    /// beside what stays there.
+    /// beside what stays there. Of a decoder that draws pixels they share no less than it needs.
     fn tiles(&self, (shape, sizes): (&PlanShape, &Sizes), kept: &[Part], smallest: Smallest) -> TileSizes {
+        if let Some(diffusion) = self.architecture().vae.diffusion() {
+            return tiles_for(diffusion, self.options.tiles);
+        }
         let official = TileSizes::default();
         let (Some(budget), true) = (self.options.memory, self.placement.is_gpu()) else {
             return self.options.tiles.unwrap_or(official);

@@ -9,6 +9,7 @@ use ltx_model::{
     part::Module,
     text_encoder::{Connector, FeatureProjection},
     transformer::{HeldBlocks, Transformer},
+    video_vae::VideoDecoder,
 };
 use ltx_nn::{
     Compute, EightBitProducts,
@@ -114,6 +115,11 @@ impl Sizes {
         // The matrix between the language model and the connector is multiplied in its stored form.
         let projection = ltx.tensors.memory_bytes(FeatureProjection::MARK, |tensor| rule.streamed(tensor)).0;
         sizes.parts.insert(Part::TextProjection, projection);
+        if ltx.architecture.vae.diffusion().is_some() {
+            let drawing = rule.of_drawing();
+            let decoder = ltx.tensors.memory_bytes(VideoDecoder::MARK, |tensor| drawing.staying(tensor)).0;
+            sizes.parts.insert(Part::VideoDecoder, decoder);
+        }
 
         let blocks = (&*ltx.tensors, ltx.architecture.transformer.stack());
         let held = layers(&blocks, |tensor| blocks_rule.staying(tensor));
@@ -222,6 +228,11 @@ pub(crate) struct Rule<'a> {
 }
 
 impl Rule<'_> {
+    /// The rule of a decoder that draws pixels: it computes in f32, whatever the dtype.
+    pub(crate) fn of_drawing(self) -> Self {
+        Self { arithmetic: Arithmetic { dtype: DType::F32, ..self.arithmetic }, ..self }
+    }
+
     /// Bytes of a tensor in a layer that stays.
     fn staying(self, tensor: Footprint<'_>) -> u64 {
         self.bytes(tensor, Use::Stays)

@@ -10,7 +10,7 @@ pub(crate) use products::Recipe;
 
 use crate::{
     Engine, PlanShape,
-    decode::Cut,
+    decode::tile_lengths,
     opened::TextFiles,
     plan::{Fit, Rule},
 };
@@ -22,7 +22,7 @@ use ltx_model::{
     text_encoder::{Connector, ConnectorConfig, FeatureProjection, TextEncoder},
     transformer::{PassShape, Transformer},
     upsampler::Upsampler,
-    video_vae::{ClipShape, VideoDecoder, VideoEncoder},
+    video_vae::{ClipShape, DiffusionConfig, VideoDecoder, VideoEncoder, diffusion::Decoded},
 };
 use ltx_nn::{
     EightBitProducts,
@@ -74,6 +74,9 @@ impl Engine {
         }
         recipes.extend(self.projection_products(&fit, 1).recipes);
         recipes.extend(self.language_products(1).recipes);
+        if self.architecture().vae.diffusion().is_some() {
+            recipes.extend(self.decoder_products(&fit, |_| 1).recipes);
+        }
         recipes
     }
 
@@ -132,6 +135,16 @@ impl Engine {
         for tensor in self.text.tensors().footprints(&stack.keys) {
             let rows = if tensor.key.ends_with(T5Encoder::DISTANCES) { 0 } else { rows };
             products.add(rule, tensor, (Use::Streamed, rows), true);
+        }
+        products
+    }
+
+    /// The matrices of a decoder that draws pixels, each with as many rows as `rows` says of its key behind the prefix.
+    fn decoder_products(&self, fit: &Fit, rows: impl Fn(&str) -> u64) -> Products {
+        let rule = self.rule(fit, SamplingStage::First, EightBitProducts::Never).of_drawing();
+        let mut products = Products::default();
+        for tensor in self.ltx.tensors.footprints(VideoDecoder::MARK) {
+            products.add(rule, tensor, (Use::Stays, rows(&tensor.key[VideoDecoder::MARK.len()..])), false);
         }
         products
     }
@@ -196,7 +209,7 @@ impl Counting<'_> {
         phases
     }
 
-    /// Reading a half of the VAE, whose convolutions are packed.
+    /// Reading a half of the VAE, whose convolutions are packed and whose matrices are laid out.
     fn loading(&self, part: Part, keys: &str) -> Phase {
         if !self.loads(part) {
             return Phase::default();
@@ -204,6 +217,9 @@ impl Counting<'_> {
         let mut products = Products::default();
         let rule = self.engine.rule(&self.fit, SamplingStage::First, EightBitProducts::Never);
         self.engine.ltx.tensors.footprints(keys).for_each(|tensor| products.add(rule, tensor, (Use::Stays, 0), false));
+        if part == VideoDecoder::PART && self.engine.architecture().vae.diffusion().is_some() {
+            products = self.engine.decoder_products(&self.fit, |_| 0);
+        }
         Phase { times: 1, work: products.layout.and(Unit::Read, products.read_whole), beside: 0 }
     }
 
@@ -291,25 +307,38 @@ impl Counting<'_> {
     fn decoding(&self) -> Vec<Phase> {
         let (vae, request) = (&self.engine.architecture().vae, self.request);
         let latent = LatentShape::of(request.pixels, request.frames, vae.scale());
-        let spans = self.fit.tiles.lengths_of_each([latent.frames, latent.height, latent.width], vae.scale());
-        let [frames, rows, columns] = spans;
+        let [frames, rows, columns] = tile_lengths(vae, &self.fit.tiles, latent);
         let mut phases = vec![self.loading(VideoDecoder::PART, VideoDecoder::MARK)];
-        let mut values = 0;
+        let mut tiles = Vec::new();
         for frames in &frames {
-            for height in &rows {
-                for width in &columns {
-                    let tile = ClipShape { frames: *frames as u64, height: *height as u64, width: *width as u64 };
-                    phases.push(Phase { times: 1, work: vae.decoder_work(tile).unwrap_or_default(), beside: 0 });
-                    let scale = vae.scale();
-                    values +=
-                        3 * tile.frames * tile.height * tile.width * (scale.time * scale.height * scale.width) as u64;
-                }
+            for rows in &rows {
+                tiles.extend(columns.iter().map(|columns| [*frames, *rows, *columns]));
             }
+        }
+        let volume = |of: &[usize; 3]| of.iter().map(|length| *length as u64).product::<u64>();
+        // Pixels of a latent element, or of a cell of features.
+        let each = match vae.diffusion() {
+            Some(diffusion) => volume(&diffusion.cell()),
+            None => volume(&[vae.scale().time, vae.scale().height, vae.scale().width]),
+        };
+        let values = 3 * each * tiles.iter().map(volume).sum::<u64>();
+        match vae.diffusion() {
+            Some(diffusion) => phases.push(self.drawing(diffusion, &Decoded { latent, tiles })),
+            None => phases.extend(tiles.into_iter().map(|[frames, height, width]| {
+                let tile = ClipShape { frames: frames as u64, height: height as u64, width: width as u64 };
+                Phase { times: 1, work: vae.decoder_work(tile).unwrap_or_default(), beside: 0 }
+            })),
         }
         let pixels = (request.pixels.width * request.pixels.height * request.frames.get()) as u64;
         let work = Work::of(Unit::Value, PIXEL_MOVES * values).and(Unit::Pixel, pixels);
         phases.push(Phase { times: 1, work, beside: 0 });
         phases
+    }
+
+    /// A decoder that draws pixels, which is made of matrices.
+    fn drawing(&self, diffusion: &DiffusionConfig, decoded: &Decoded) -> Phase {
+        let products = self.engine.decoder_products(&self.fit, |key| diffusion.rows_of(key, decoded));
+        Phase { times: 1, work: products.work.plus(&diffusion.work(decoded)), beside: 0 }
     }
 
     fn clip(&self, pixels: PixelShape) -> ClipShape {

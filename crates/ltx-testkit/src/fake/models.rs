@@ -61,7 +61,13 @@ impl Models for FakeModels {
         let version = "2.3.0-fake".to_owned();
         let header_sha256 = "fa".repeat(32);
         let weights = WeightFingerprint { header_sha256, file_sha256: None, total_bytes: 7 };
-        (model == Self::NAME).then(|| ModelIdentity { name: model.to_owned(), version, weights, eight_bit: false })
+        (model == Self::NAME).then(|| ModelIdentity {
+            name: model.to_owned(),
+            version,
+            weights,
+            eight_bit: false,
+            diffusion_decoder: false,
+        })
     }
 
     fn rules(&self, _: &str) -> Option<ModelRules> {

@@ -164,7 +164,13 @@ fn make(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     let prints = library::fingerprints(&files).context("the model cannot be used")?;
     let weights = prints.of(first.stages, &first.loras);
     let version = engine.version_or(model.manifest().map(|manifest| manifest.version.as_str()));
-    let identity = ModelIdentity { name: model.name(), version, weights, eight_bit: engine.multiplies_in_8_bits() };
+    let identity = ModelIdentity {
+        name: model.name(),
+        version,
+        weights,
+        eight_bit: engine.multiplies_in_8_bits(),
+        diffusion_decoder: engine.draws_frames(),
+    };
     let shape = engine.shape_with(first, &cache);
     let plan = engine.plan_shape(&shape);
     let cancel = CancelToken::new();

@@ -44,6 +44,7 @@ struct Opened {
     version: String,
     /// Whether products of its blocks or of its language model are in 8 bits.
     eight_bit: bool,
+    diffusion_decoder: bool,
     /// They are completed while the node serves.
     prints: Mutex<Fingerprints>,
     /// Stages of a request that says nothing.
@@ -142,6 +143,7 @@ pub(crate) fn open_these(wanted: &[String], config: &NodeConfig, compute: Comput
                 files,
                 version,
                 eight_bit: planner.multiplies_in_8_bits(),
+                diffusion_decoder: planner.draws_frames(),
                 prints: Mutex::new(prints),
                 stages,
                 rules,
@@ -218,9 +220,10 @@ impl Models for NodeModels {
     }
 
     fn identity(&self, model: &str, request: &Generation) -> Option<ModelIdentity> {
-        let Opened { version, prints, eight_bit, .. } = self.opened.get(model)?;
+        let Opened { version, prints, eight_bit, diffusion_decoder, .. } = self.opened.get(model)?;
         let weights = prints.lock().of(request.stages, &request.loras);
-        Some(ModelIdentity { name: model.to_owned(), version: version.clone(), weights, eight_bit: *eight_bit })
+        let (eight_bit, diffusion_decoder) = (*eight_bit, *diffusion_decoder);
+        Some(ModelIdentity { name: model.to_owned(), version: version.clone(), weights, eight_bit, diffusion_decoder })
     }
 
     fn rules(&self, model: &str) -> Option<ModelRules> {

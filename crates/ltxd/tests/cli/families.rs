@@ -113,6 +113,21 @@ fn the_manifests_version_counts_where_no_file_states_one_and_by_path_the_familys
 }
 
 #[test]
+fn the_mark_says_which_decoder_drew_the_frames() {
+    let newest = |vae: &str| {
+        let file = |name: &str| repository(&format!("models/tiny-2.5/{name}.safetensors")).display().to_string();
+        let request = good().without("models-dir").with("model", file("ltx-2.5-tiny-transformer"));
+        let request = request.with("component", file(vae)).with("text-encoder", file("gemma4-tiny-with-proj"));
+        made(request.with("schedule", "distilled")).0
+    };
+    let (drawn, convolved) = (newest("ltx-2.5-tiny-video-vae"), newest("ltx-2.5-tiny-video-vae-conv"));
+    assert_eq!((&drawn["mark"]["decoder"], &convolved["mark"]["decoder"]), (&"diffusion".into(), &Value::Null));
+    assert_ne!(drawn["frames_sha256"], convolved["frames_sha256"]);
+    // The encoder is the same one, and so is everything before the decoder.
+    assert_eq!(drawn["latent_sha256"], convolved["latent_sha256"]);
+}
+
+#[test]
 fn a_vae_without_a_version_is_of_the_checkpoints() {
     let folder = scratch();
     let file = |name: &str, version: Option<&str>| {

@@ -81,6 +81,26 @@ fn every_key_of_the_files_of_2_5_is_accounted_for() {
     assert_eq!(found["kind"], "LTX-2.5 checkpoint");
 }
 
+/// The other video VAE of LTX-2.5, whose decoder draws frames: what its size on the hub and the reference's modules show.
+#[test]
+fn every_key_of_the_diffusion_vae_of_2_5_is_accounted_for() {
+    let folder = scratch();
+    let file = folder.path().join("vae.safetensors");
+    let name = "ltx-2.5-22b-video-vae";
+    let sparse = Sparse::published(name, name, "2.5.0");
+    sparse.write(&file, 0);
+    let found = run(ltxd(&["inspect", "--json", &text(&file)])).with(DONE).json();
+    let keys = |kind: &str| found[format!("keys_{kind}")].as_u64().unwrap() as usize;
+    assert_eq!([sparse.keys(), keys("total"), keys("unknown"), keys("missing")], [396, 396, 0, 0]);
+    // The mark on keyframes is left on disk.
+    assert_eq!([keys("used"), keys("skipped")], [395, 1]);
+    assert_eq!(found["kind"], "LTX-2.5 component");
+    let renamed = sparse.rename("decoder.diff_blocks.7.attn.qkv.weight", "decoder.diff_blocks.7.attn.qkvs.weight");
+    renamed.write(&file, 0);
+    let told = run(ltxd(&["inspect", &text(&file)])).with(BAD_INPUT).said();
+    assert!(told.contains("missing key vae.decoder.diff_blocks.7.attn.qkv.weight"), "{told}");
+}
+
 /// The latent upscaler ×2 of LTX-2.3.
 #[test]
 fn every_key_of_the_upscaler_is_accounted_for() {
