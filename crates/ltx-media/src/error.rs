@@ -3,7 +3,7 @@
 //! Must not know who reads it: no gRPC codes, no advice about flags.
 
 use crate::ColourFault;
-use ltx_types::PixelShape;
+use ltx_types::{FieldError, PixelShape, sentence};
 use std::{io, path::PathBuf};
 
 /// Everything this crate refuses or fails at. `image` names an input: its path, or how many bytes arrived.
@@ -217,6 +217,13 @@ impl MediaError {
             | Self::Unreadable { .. }
             | Self::Incomplete { .. } => false,
         }
+    }
+
+    /// The fault of an image as that of the field which named it: the value is the image, the rule what is wrong with it and why.
+    pub fn in_field(&self, field: &'static str) -> FieldError {
+        let whole = sentence(self);
+        let (image, rule) = whole.strip_prefix("image ").and_then(|rest| rest.split_once(": ")).unwrap_or(("", &whole));
+        FieldError::new(field, image, rule)
     }
 
     /// For `map_err` on an FFmpeg call.
