@@ -91,6 +91,7 @@ fn opened(source: &ImageSource) -> Result<(RgbImage, Vec<ImageNote>), MediaError
         None => profile(kind, &bytes, &mut *decoder).map_err(|fault| colours((PROFILE, fault)))?,
     };
     let notes = ImageNote::of(&embedded, !part.is_empty());
+    drop(embedded);
     let upright = |mut pixels: DynamicImage| {
         pixels.apply_orientation(orientation);
         pixels

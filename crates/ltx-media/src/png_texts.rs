@@ -7,7 +7,7 @@ use flate2::read::ZlibDecoder;
 use std::{borrow::Cow, io::Read};
 
 /// The most bytes that a text is unpacked to.
-const MAX_TEXT_BYTES: u64 = 64 << 20;
+const MAX_TEXT_BYTES: u64 = 16 << 20;
 /// How the keywords begin under which ImageMagick, and what follows it, keep a profile as hexadecimal digits.
 const RAW_PROFILE: &str = "Raw profile type ";
 /// The keyword of XMP.
