@@ -6,7 +6,7 @@ use crate::{
     JobsError, Result,
     ports::{Blobs, Shelf},
 };
-use ltx_media::open_image;
+use ltx_media::look_at_image;
 use ltx_types::{FieldError, GenerationDraft, ImageCondition, ImageSource};
 use sha2::{Digest, Sha256};
 use std::{borrow::Cow, fs};
@@ -32,7 +32,9 @@ impl<'a> Image<'a> {
             ImageSource::Bytes(bytes) => Cow::Borrowed(&**bytes),
             ImageSource::Path(path) => Cow::Owned(fs::read(path).map_err(JobsError::file(path))?),
         };
-        open_image(source)?;
+        for note in look_at_image(source)? {
+            tracing::info!("an image {note}");
+        }
         let sha256 = format!("{:x}", Sha256::digest(&bytes));
         Ok(Self { bytes, sha256 })
     }
@@ -52,6 +54,44 @@ impl<'a> Image<'a> {
         }
         let kept = blobs.put_whole(Shelf::Images, &self.sha256, &[&self.bytes]);
         kept.map_err(JobsError::file(blobs.path_of(Shelf::Images, &self.sha256)))
+    }
+}
+
+/// An image of a request, and how the request names it.
+#[derive(Debug, Clone)]
+pub struct NamedImage {
+    /// The name of its field.
+    pub field: &'static str,
+    /// Where it is.
+    pub source: ImageSource,
+}
+
+impl NamedImage {
+    /// The images of a request that has all it needs: one, or one for each end.
+    pub(crate) fn of(draft: &GenerationDraft) -> Vec<Self> {
+        let fields: &[_] = match draft.images.len() {
+            1 => &["image"],
+            _ => &["start_end_images.start", "start_end_images.end"],
+        };
+        let mut conditions: Vec<_> = draft.images.iter().collect();
+        conditions.sort_by_key(|condition| condition.frame_index);
+        let named = fields.iter().zip(conditions);
+        named.map(|(&field, condition)| Self { field, source: condition.source.clone() }).collect()
+    }
+
+    /// What was found wrong with it, as its field's fault.
+    ///
+    /// # Errors
+    /// What was found is nothing that is wrong with the image.
+    pub(crate) fn fault(&self, found: JobsError) -> Result<FieldError> {
+        match found {
+            JobsError::Media(error) if error.is_of_image() => Ok(error.in_field(self.field)),
+            JobsError::Fields(errors) => {
+                let mut errors = errors.into_iter().map(|error| FieldError { field: self.field, ..error });
+                errors.next().ok_or(JobsError::Corrupt { what: "image" })
+            }
+            other => Err(other),
+        }
     }
 }
 

@@ -6,13 +6,13 @@ use crate::{
     Batch, ClientId, GenerationId, GenerationRecord, Jobs, JobsError, LegalShape, Prediction, Result, RunFaults,
     TraceContext, UploadId,
     estimate::{Forecast, Workload, largest_fit},
-    images::{Image, by_digest, check_length},
+    images::{Image, NamedImage, by_digest, check_length},
     line::Waiting,
     ports::{NeededImage, NewGeneration, NewUpload},
 };
 use ltx_engine::{Encodings, PromptTokens, long_prompts};
 use ltx_policy::{Admitted, StoredRequest};
-use ltx_types::{FieldError, Generation, GenerationDraft, ImageSource, Seed};
+use ltx_types::{FieldError, FieldErrors, Generation, GenerationDraft, ImageSource, Seed};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
@@ -70,8 +70,8 @@ impl Jobs {
     /// and waits for the disk.
     ///
     /// # Errors
-    /// `Stopping`; `AlreadyExists`; `RateLimited`, `QueueFull`, `StorageFull`, `DoesNotFit`, `TakesTooLong`; `Fields`, `Media` for what is
-    /// wrong with the request itself; `NoModel`, `ModelUnavailable`; `Database`, `File`, `Corrupt`.
+    /// `Stopping`; `AlreadyExists`; `RateLimited`, `QueueFull`, `StorageFull`, `DoesNotFit`, `TakesTooLong`; `Fields` for everything that is
+    /// wrong with the request itself, its images among it; `NoModel`, `ModelUnavailable`; `Database`, `File`, `Corrupt`.
     pub fn submit(&self, client: &ClientId, submission: Submission) -> Result<Submitted> {
         let core = self.core();
         core.check_open()?;
@@ -86,7 +86,14 @@ impl Jobs {
         let stored = admitted.to_stored();
         let model = admitted.model().ok_or(JobsError::NoModel)?;
         let (rules, long) = (core.rules(model)?, self.long_prompts(model, &stored.draft));
-        let checked = admitted.with_faults(long).check(&rules)?;
+        let checked = match admitted.with_faults(long).check(&rules) {
+            Ok(checked) => checked,
+            Err(faults) => {
+                let of_images = self.image_faults(&NamedImage::of(&stored.draft))?;
+                let all = faults.into_iter().chain(of_images).collect();
+                return Err(FieldErrors::none(all).err().map_or(JobsError::Corrupt { what: "request" }, Into::into));
+            }
+        };
         let model = checked.model().ok_or(JobsError::NoModel)?;
         self.check_faults(faults.as_ref(), checked.request())?;
         let mut expected = vec![self.predicted_to_fit(client, &checked)?];
@@ -172,14 +179,31 @@ impl Jobs {
         long_prompts(draft, |text| self.core().models.prompt_tokens(model, text))
     }
 
-    /// Prompts that have more tokens than the model takes, each as its field's fault, of a draft that is wrong anyway and will
-    /// not be submitted: [`submit`](Self::submit) looks for itself. What no pass would read is not counted. Takes milliseconds, and
-    /// touches no disk. It counts as one request of its client; where the client's share is used up, no prompt is looked at.
-    pub fn long_prompts_of_refused(&self, client: &ClientId, model: &str, draft: &GenerationDraft) -> Vec<FieldError> {
-        match self.core().check_rate(client) {
-            Ok(()) => self.long_prompts(model, draft),
-            Err(_) => Vec::new(),
+    /// What takes work to see of a draft that is wrong anyway and will not be submitted, each as its field's fault:
+    /// [`submit`](Self::submit) looks for itself. Prompts that have more tokens than the model takes, but for those that no pass would
+    /// read; and these of its images, which are decoded. It counts as one request of its client; where the client's share is used up,
+    /// nothing is looked at.
+    ///
+    /// # Errors
+    /// `File`, `Unavailable`.
+    pub fn faults_of_refused(
+        &self,
+        client: &ClientId,
+        (model, draft): (&str, &GenerationDraft),
+        images: &[NamedImage],
+    ) -> Result<Vec<FieldError>> {
+        if self.core().check_rate(client).is_err() {
+            return Ok(Vec::new());
         }
+        let mut faults = self.long_prompts(model, draft);
+        faults.extend(self.image_faults(images)?);
+        Ok(faults)
+    }
+
+    /// What is wrong with images, each as its field's fault.
+    fn image_faults(&self, images: &[NamedImage]) -> Result<Vec<FieldError>> {
+        let found = images.iter().filter_map(|image| Some((image, self.read_image(&image.source).err()?)));
+        found.map(|(image, error)| image.fault(error)).collect()
     }
 
     /// How many tokens a prompt has for a model, and how many it takes; `None` where the model is not here. Takes
@@ -302,8 +326,17 @@ impl Jobs {
         }
     }
 
+    /// # Errors
+    /// `Fields`, with every image that cannot be used; `File`.
     fn read_images<'a>(&self, draft: &'a GenerationDraft) -> Result<Vec<Image<'a>>> {
-        draft.images.iter().map(|condition| self.read_image(&condition.source)).collect()
+        let read: Result<_> = draft.images.iter().map(|condition| self.read_image(&condition.source)).collect();
+        match read {
+            Err(JobsError::Media(_) | JobsError::Fields(_)) => {
+                FieldErrors::none(self.image_faults(&NamedImage::of(draft))?)?;
+                read
+            }
+            read => read,
+        }
     }
 
     fn read_image<'a>(&self, source: &'a ImageSource) -> Result<Image<'a>> {

@@ -277,7 +277,17 @@ fn what_does_not_fit_is_told_what_would() {
     assert!(!estimate.fits && estimate.predicted.peak_bytes == PROCESS + 64 * 64 * 121);
     let mut bad = draft("a lake", 1);
     bad.images[0].source = ImageSource::Bytes(b"no picture".as_slice().into());
-    assert!(matches!(submit_draft(&jobs, "a", bad), Err(JobsError::Media(_))));
+    let refused = |draft| match submit_draft(&jobs, "a", draft) {
+        Err(JobsError::Fields(errors)) => errors.into_iter().map(|error| error.field).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(bad.clone()), ["image"]);
+    assert_eq!(refused(GenerationDraft { frames: 10, ..bad.clone() }), ["frames", "image"]);
+    let mut both = GenerationDraft { frames: 17, ..bad };
+    both.images.push(ImageCondition { frame_index: 16, ..both.images[0].clone() });
+    assert_eq!(refused(both.clone()), ["start_end_images.start", "start_end_images.end"]);
+    both.images[0] = draft("a lake", 1).images[0].clone();
+    assert_eq!(refused(both), ["start_end_images.end"]);
     assert!(matches!(
         submit_draft(&jobs, "a", GenerationDraft { frames: 10, ..draft("a lake", 1) }),
         Err(JobsError::Fields(errors)) if errors.iter().all(|error| error.field == "frames")

@@ -3,7 +3,7 @@
 //! Must not know who reads it: no gRPC codes, no advice about flags.
 
 use crate::ColourFault;
-use ltx_types::PixelShape;
+use ltx_types::{FieldError, PixelShape, sentence};
 use std::{io, path::PathBuf};
 
 /// Everything this crate refuses or fails at. `image` names an input: its path, or how many bytes arrived.
@@ -193,15 +193,26 @@ pub enum MediaError {
 impl MediaError {
     /// Whether the fault lies in an image that was given, not in an output.
     pub fn is_of_image(&self) -> bool {
+        self.image().is_some()
+    }
+
+    /// The fault of an image as that of the field which named it: the value is the image, the rule what is wrong with it and why.
+    pub fn in_field(&self, field: &'static str) -> FieldError {
+        let (image, whole) = (self.image().unwrap_or_default(), sentence(self));
+        FieldError::new(field, image, whole.strip_prefix(&format!("image {image}: ")).unwrap_or(&whole))
+    }
+
+    /// The image that the fault lies in; `None` where it lies elsewhere.
+    fn image(&self) -> Option<&str> {
         match self {
-            Self::ImageUnreadable { .. }
-            | Self::ImageEmpty { .. }
-            | Self::ImageFileTooLarge { .. }
-            | Self::ImageFormat { .. }
-            | Self::ImageTooLarge { .. }
-            | Self::ImageCorrupt { .. }
-            | Self::ImageTruncated { .. }
-            | Self::ImageColours { .. } => true,
+            Self::ImageUnreadable { image, .. }
+            | Self::ImageEmpty { image }
+            | Self::ImageFileTooLarge { image, .. }
+            | Self::ImageFormat { image, .. }
+            | Self::ImageTooLarge { image, .. }
+            | Self::ImageCorrupt { image, .. }
+            | Self::ImageTruncated { image }
+            | Self::ImageColours { image, .. } => Some(image),
             Self::EncoderMissing { .. }
             | Self::Codec { .. }
             | Self::PngEncoding(_)
@@ -215,7 +226,7 @@ impl MediaError {
             | Self::Write { .. }
             | Self::Seal { .. }
             | Self::Unreadable { .. }
-            | Self::Incomplete { .. } => false,
+            | Self::Incomplete { .. } => None,
         }
     }
 

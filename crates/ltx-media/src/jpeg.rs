@@ -2,7 +2,7 @@
 //!
 //! Must not know what colours mean.
 
-use crate::colour::ColourFault;
+use crate::{colour::ColourFault, embedded::Embedded};
 use image::{
     ImageError, ImageFormat, RgbaImage,
     error::{DecodingError, ImageFormatHint},
@@ -14,6 +14,12 @@ use zune_jpeg::{
 
 /// How the body of an APP2 segment with a piece of a profile begins.
 const PROFILE_MARK: &[u8] = b"ICC_PROFILE\0";
+
+/// How the body of an APP1 segment with Exif begins, and with XMP.
+const EXIF_MARK: &[u8] = b"Exif\0\0";
+const XMP_MARK: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
+/// How the body of an APP2 segment begins that says that there is a gain map (ISO 21496-1).
+const GAIN_MAP_MARK: &[u8] = b"urn:iso:std:iso:ts:21496:-1\0";
 
 /// One segment of a JPEG's head.
 struct Segment<'a> {
@@ -78,6 +84,26 @@ pub(crate) fn profile(bytes: &[u8]) -> Result<Option<Vec<u8>>, ColourFault> {
         return Err(ColourFault::Damaged);
     }
     Ok(Some(pieces.iter().flat_map(|piece| &piece[2..]).copied().collect()))
+}
+
+/// Exif and XMP of a JPEG's head. As in Pillow, pieces of Exif are put together, and of several XMP packets the last one counts.
+pub(crate) fn embedded(bytes: &[u8]) -> Embedded<'_> {
+    let mut embedded = Embedded::default();
+    for segment in segments(bytes) {
+        embedded.gain_map |= segment.marker == 0xE2 && segment.body.starts_with(GAIN_MAP_MARK);
+        if segment.marker != 0xE1 {
+            continue;
+        }
+        if let Some(piece) = segment.body.strip_prefix(EXIF_MARK) {
+            match &mut embedded.exif {
+                None => embedded.exif = Some(piece.into()),
+                Some(before) => before.to_mut().extend(piece),
+            }
+        } else if let Some(packet) = segment.body.strip_prefix(XMP_MARK) {
+            embedded.xmp = Some(packet.into());
+        }
+    }
+    embedded
 }
 
 /// The inks of a CMYK or YCCK picture, 255 for all of an ink; `None` for a picture of another kind.

@@ -6,7 +6,10 @@
 use crate::{
     ColourFault, MediaError,
     colour::{self, Samples, Stated},
-    jpeg, png_chunks,
+    embedded::Embedded,
+    jpeg,
+    notes::ImageNote,
+    png_chunks, png_texts,
 };
 use image::{
     DynamicImage, GrayImage, ImageDecoder, ImageError, ImageFormat, Limits, RgbImage,
@@ -31,11 +34,13 @@ const MAX_METADATA_BYTES: u64 = 64 << 20;
 
 /// Opens an image as 8-bit RGB, upright, in sRGB.
 ///
-/// - All eight Exif orientations are applied; a broken Exif block counts as none.
+/// - All eight Exif orientations are applied, wherever Pillow finds them: in Exif (of a PNG also in the texts where ImageMagick
+///   keeps it), or in XMP where Exif says nothing of it. A broken Exif block counts as none.
 /// - Alpha is dropped, not blended: the colour stored under it shows (PIL's `convert("RGB")` does the same).
 /// - 16-bit samples keep their high byte, as PIL's RGB reader does; grey becomes three equal channels.
 /// - What the file states of its colours is obeyed: an ICC profile of grey, RGB or CMYK pixels, perceptual intent, or a PNG's
-///   cICP, sRGB, gAMA and cHRM chunks. What is damaged, does not fit the pixels or is not supported is refused.
+///   cICP, sRGB, gAMA and cHRM chunks. What is damaged, does not fit the pixels or is not supported is refused, high dynamic
+///   range among it.
 /// - CMYK without a profile is mixed as browsers and PIL do.
 /// - Of an animation, the first frame.
 ///
@@ -45,6 +50,18 @@ const MAX_METADATA_BYTES: u64 = 64 << 20;
 /// `ImageUnreadable`, `ImageEmpty`, `ImageFileTooLarge`, `ImageFormat`, `ImageTooLarge` (over 64 megapixels, or a side
 /// over 16384), `ImageCorrupt`, `ImageTruncated`, `ImageColours`; each names the image.
 pub fn open_image(source: &ImageSource) -> Result<RgbImage, MediaError> {
+    opened(source).map(|(image, _)| image)
+}
+
+/// Opens an image as [`open_image`] does, and says what is to be said of it; the pixels are dropped.
+///
+/// # Errors
+/// Those of [`open_image`].
+pub fn look_at_image(source: &ImageSource) -> Result<Vec<ImageNote>, MediaError> {
+    opened(source).map(|(_, notes)| notes)
+}
+
+fn opened(source: &ImageSource) -> Result<(RgbImage, Vec<ImageNote>), MediaError> {
     let name = Name(source);
     let bytes = read(source)?;
     if bytes.is_empty() {
@@ -67,11 +84,14 @@ pub fn open_image(source: &ImageSource) -> Result<RgbImage, MediaError> {
     if kind == Kind::Jpeg && !jpeg::reaches_end_marker(&bytes) {
         return Err(MediaError::ImageTruncated { image: name.text() });
     }
-    let orientation = orientation(&mut *decoder);
+    let embedded = embedded(kind, &bytes, &mut *decoder);
+    let orientation = embedded.orientation();
     let (part, stated) = match of_png {
         Some(stated) => stated,
         None => profile(kind, &bytes, &mut *decoder).map_err(|fault| colours((PROFILE, fault)))?,
     };
+    let notes = ImageNote::of(&embedded, !part.is_empty());
+    drop(embedded);
     let upright = |mut pixels: DynamicImage| {
         pixels.apply_orientation(orientation);
         pixels
@@ -90,19 +110,19 @@ pub fn open_image(source: &ImageSource) -> Result<RgbImage, MediaError> {
             colour::profile_to_srgb(&samples, &profile)
         }
     };
-    converted.map_err(|fault| colours((part, fault)))
+    converted.map(|image| (image, notes)).map_err(|fault| colours((part, fault)))
 }
 
 /// How errors name a profile.
 const PROFILE: &str = "ICC profile";
 
-/// The profile of a JPEG or a WebP, and what it is called.
+/// The profile of a JPEG or a WebP, and what it is called; nothing has no name.
 fn profile(kind: Kind, bytes: &[u8], decoder: &mut dyn ImageDecoder) -> Result<(&'static str, Stated), ColourFault> {
     let profile = match kind {
         Kind::Jpeg => jpeg::profile(bytes)?,
         Kind::Png | Kind::WebP => decoder.icc_profile().map_err(|_| ColourFault::Damaged)?,
     };
-    Ok((PROFILE, profile.map_or(Stated::Nothing, Stated::Profile)))
+    Ok(profile.map_or(("", Stated::Nothing), |profile| (PROFILE, Stated::Profile(profile))))
 }
 
 /// The media type of an encoded image, by content; `None` where it is none that is taken.
@@ -116,9 +136,10 @@ pub fn media_type(bytes: &[u8]) -> Option<&'static str> {
 
 /// Pixels across and down of an image as it is shown, from its header alone; `None` where that cannot be read.
 pub fn shown_size(bytes: &[u8]) -> Option<(u32, u32)> {
-    let mut decoder = Kind::of(bytes).ok()?.decoder(bytes).ok()?;
+    let kind = Kind::of(bytes).ok()?;
+    let mut decoder = kind.decoder(bytes).ok()?;
     let (width, height) = decoder.dimensions();
-    let turned = match orientation(&mut *decoder) {
+    let turned = match embedded(kind, bytes, &mut *decoder).orientation() {
         Orientation::Rotate90 | Orientation::Rotate270 | Orientation::Rotate90FlipH | Orientation::Rotate270FlipH => {
             true
         }
@@ -213,11 +234,17 @@ impl Kind {
     }
 }
 
-fn orientation(decoder: &mut dyn ImageDecoder) -> Orientation {
-    let exif = decoder.exif_metadata().ok().flatten().unwrap_or_default();
-    // Some writers keep JPEG's prefix in a WebP or PNG chunk.
-    let tiff = exif.strip_prefix(b"Exif\0\0").unwrap_or(&exif);
-    Orientation::from_exif_chunk(tiff).unwrap_or(Orientation::NoTransforms)
+/// The metadata of an image; what cannot be read counts as none.
+fn embedded<'a>(kind: Kind, bytes: &'a [u8], decoder: &mut dyn ImageDecoder) -> Embedded<'a> {
+    match kind {
+        Kind::Png => png_texts::embedded(bytes),
+        Kind::Jpeg => jpeg::embedded(bytes),
+        Kind::WebP => Embedded {
+            exif: decoder.exif_metadata().ok().flatten().map(Cow::Owned),
+            xmp: decoder.xmp_metadata().ok().flatten().map(Cow::Owned),
+            gain_map: false,
+        },
+    }
 }
 
 /// Grey or RGB, 8 bits, no alpha.

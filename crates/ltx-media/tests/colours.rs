@@ -10,7 +10,11 @@ use image::{
 };
 use ltx_media::{ColourFault, MediaError, open_image};
 use ltx_types::ImageSource;
-use std::{fs, io::Cursor, path::Path};
+use std::{
+    fs,
+    io::{Cursor, Write},
+    path::Path,
+};
 
 fn open(bytes: &[u8]) -> Result<RgbImage, MediaError> {
     open_image(&ImageSource::Bytes(bytes.into()))
@@ -195,6 +199,100 @@ fn chunks_of_a_png_that_cannot_be_obeyed_are_refused() {
     let mut sum = with_chunk(b"gAMA", &100_000_u32.to_be_bytes());
     sum[33 + 8 + 4] ^= 1;
     assert_eq!(fault_of(&sum), ("gAMA chunk", ColourFault::Damaged));
+}
+
+/// The profile with one tag more, behind everything else.
+fn with_tag(profile: &[u8], name: &[u8; 4], body: &[u8]) -> Vec<u8> {
+    let word = |at: usize| u32::from_be_bytes(*profile[at..].first_chunk().unwrap());
+    let (count, start) = (word(128), profile.len() as u32 + 12);
+    let mut table = profile[132..132 + 12 * count as usize].to_vec();
+    for entry in table.chunks_exact_mut(12) {
+        let moved = u32::from_be_bytes(*entry[4..].first_chunk().unwrap()) + 12;
+        entry[4..8].copy_from_slice(&moved.to_be_bytes());
+    }
+    table.extend([&name[..], &start.to_be_bytes(), &(body.len() as u32).to_be_bytes()].concat());
+    let rest = &profile[132 + 12 * count as usize..];
+    let mut whole = [&profile[..128], &(count + 1).to_be_bytes(), &table, rest, body].concat();
+    let length = whole.len() as u32;
+    whole[..4].copy_from_slice(&length.to_be_bytes());
+    whole
+}
+
+#[test]
+fn code_points_in_a_profile_refuse_high_dynamic_range_and_change_nothing_else() {
+    let profiles = ["rgb-v2-matrix.png", "rgb-v4-matrix.png", "rgb-v2-lut16.png"].map(profile_of);
+    for profile in &profiles {
+        let with = |transfer| with_tag(profile, b"cicp", &[b"cicp\0\0\0\0\x09", &[transfer, 0, 1][..]].concat());
+        for (transfer, curve) in [(16, "PQ"), (18, "HLG")] {
+            let expected = ("ICC profile", ColourFault::HighDynamicRange { curve });
+            assert_eq!(fault_of(&png(&rgb(), &with(transfer))), expected);
+            assert_eq!(fault_of(&jpeg(&rgb(), &with(transfer))), expected);
+        }
+        let plain = open(&png(&rgb(), profile)).unwrap();
+        for transfer in [1, 2, 4, 8, 13, 14, 77] {
+            assert_eq!(open(&png(&rgb(), &with(transfer))).unwrap(), plain, "transfer {transfer}");
+        }
+        for body in [&b"cicp\0\0\0\0\x09\x10"[..], b"data\0\0\0\0\x09\x0d\0\x01"] {
+            let broken = with_tag(profile, b"cicp", body);
+            assert_eq!(fault_of(&png(&rgb(), &broken)), ("ICC profile", ColourFault::Damaged));
+        }
+    }
+    // Grey has curves as well.
+    let shade = with_tag(&profile_of("grey-curve.png"), b"cicp", b"cicp\0\0\0\0\x09\x10\0\x01");
+    assert_eq!(fault_of(&png(&grey(), &shade)).1, ColourFault::HighDynamicRange { curve: "PQ" });
+}
+
+/// A stream as PNG packs it.
+fn deflated(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn the_name_that_a_profile_of_pq_has_is_enough() {
+    let packed = deflated(&profile_of("rgb-v2-matrix.png"));
+    let named = |name: &[u8]| with_chunk(b"iCCP", &[name, b"\0\0", &packed].concat());
+    let expected = ("ICC profile", ColourFault::HighDynamicRange { curve: "PQ" });
+    assert_eq!(fault_of(&named(b"ITUR_2100_PQ_FULL")), expected);
+    assert!(open(&named(b"ITUR_2100_PQ_FULLER")).is_ok());
+}
+
+#[test]
+fn a_profile_among_the_texts_counts_where_no_chunk_states_one() {
+    let profile = profile_of("rgb-v2-matrix.png");
+    let digits: String = profile.iter().map(|byte| format!("{byte:02x}")).collect();
+    let text = |keyword: &str, digits: &str| format!("{keyword}\0\nicc\n{:>8}\n{digits}\n", profile.len()).into_bytes();
+    let expected = open(&png(&rgb(), &profile)).unwrap();
+    assert_ne!(expected, rgb().into_rgb8());
+    for keyword in ["Raw profile type icc", "Raw profile type icm"] {
+        assert_eq!(open(&with_chunk(b"tEXt", &text(keyword, &digits))).unwrap(), expected, "{keyword}");
+        let part = format!("text {keyword:?}");
+        for broken in ["xyz", "123"] {
+            let (found, fault) = fault_of(&with_chunk(b"tEXt", &text(keyword, broken)));
+            assert_eq!((found, fault), (&*part, ColourFault::Damaged));
+        }
+    }
+}
+
+#[test]
+fn chunks_behind_the_pixels_and_chunks_that_disagree_are_refused() {
+    let gamma = |gamma: u32| gamma.to_be_bytes();
+    let one = with_chunk(b"gAMA", &gamma(100_000));
+    let chunk = one[33..33 + 16].to_vec();
+    let end = one.len() - 12;
+    let behind = [&one[..33], &one[49..end], &chunk, &one[end..]].concat();
+    assert_eq!(fault_of(&behind), ("gAMA chunk", ColourFault::Misplaced));
+    let twice = [&one[..33], &chunk, &one[33..]].concat();
+    assert_eq!(open(&twice).unwrap(), open(&one).unwrap(), "twice the same is no contradiction");
+    let other = &with_chunk(b"gAMA", &gamma(50_000))[33..49];
+    let both = [&one[..33], other, &one[33..]].concat();
+    assert_eq!(fault_of(&both), ("gAMA chunk", ColourFault::Contradictory));
+    // What a display can show, and how bright it gets, changes no colour of a picture that is not of high dynamic range.
+    let bare = open(&with_chunk(b"tEXt", b"Title\0plain")).unwrap();
+    for (name, body) in [(b"mDCV", vec![1; 24]), (b"cLLI", vec![1; 8]), (b"mDCv", vec![1; 24]), (b"cLLi", vec![1; 8])] {
+        assert_eq!(open(&with_chunk(name, &body)).unwrap(), bare, "{}", name.escape_ascii());
+    }
 }
 
 #[test]

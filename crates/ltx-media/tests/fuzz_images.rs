@@ -4,6 +4,7 @@
 mod common;
 
 use common::data;
+use flate2::{Compression, write::ZlibEncoder};
 use image::{
     DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, Rgb, RgbImage,
     codecs::{
@@ -17,7 +18,10 @@ use ltx_testkit::fuzz::{Bytes, Verdict, campaign, damaged, edits};
 use ltx_types::ImageSource;
 use moxcms::ColorProfile;
 use proptest::{arbitrary::any, collection::vec, prop_oneof, sample::select};
-use std::{fs, io::Cursor};
+use std::{
+    fs,
+    io::{Cursor, Write},
+};
 
 const MAX_SIDE: u32 = 16_384;
 const MAX_PIXELS: u64 = 64_000_000;
@@ -108,11 +112,39 @@ fn seeds() -> Vec<Bytes> {
         jpeg(&rgb, Some(&profile), Some(&EXIF)),
         webp(&rgb, Some(&profile), Some(&EXIF)),
         webp(&rgb.to_rgba8().into(), None, None),
+        with_texts(&png(&rgb, None, None)),
+        with_packet(&jpeg(&rgb, None, Some(&EXIF))),
     ];
     let fuzz = ["progressive.jpg", "cmyk.jpg", "grey.jpg", "palette.png", "anim.png", "lossy.webp", "anim.webp"];
     let colours = ["cmyk-v2-lut8.jpg", "ycck-v2-lut16.jpg", "rgb-v4-mab.png", "grey-v2-lut16.png", "gama-chrm-p3.png"];
     let stored = fuzz.map(|name| ("fuzz", name)).into_iter().chain(colours.map(|name| ("colours", name)));
     made.into_iter().chain(stored.map(|(folder, name)| read(folder, name))).map(Bytes).collect()
+}
+
+/// What says the orientation in XMP, and that there is a gain map.
+const PACKET: &[u8] =
+    b"<rdf:Description tiff:Orientation=\"6\" hdrgm:Version=\"1.0\" photoshop:ICCProfile=\"Adobe RGB (1998)\"/>";
+
+/// The PNG with metadata among its texts, plain and packed.
+fn with_texts(png: &[u8]) -> Vec<u8> {
+    let digits: String = EXIF.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(format!("\nexif\n{:>8}\n{digits}\n", EXIF.len()).as_bytes()).unwrap();
+    let texts = [
+        (b"zTXt", [b"Raw profile type exif\0\0", &encoder.finish().unwrap()[..]].concat()),
+        (b"iTXt", [b"XML:com.adobe.xmp\0\0\0\0\0", PACKET].concat()),
+        (b"tEXt", b"Raw profile type icc\0\nicc\n       4\n00112233\n".to_vec()),
+    ];
+    let chunk =
+        |(name, body): &(&[u8; 4], Vec<u8>)| [&(body.len() as u32).to_be_bytes()[..], *name, body, &[0; 4]].concat();
+    let texts: Vec<_> = texts.iter().map(chunk).collect();
+    with_right_sums([&png[..33], &texts.concat(), &png[33..]].concat())
+}
+
+/// The JPEG with an XMP packet.
+fn with_packet(jpeg: &[u8]) -> Vec<u8> {
+    let body = [b"http://ns.adobe.com/xap/1.0/\0", PACKET].concat();
+    [&jpeg[..2], &[0xFF, 0xE1], &(body.len() as u16 + 2).to_be_bytes(), &body, &jpeg[2..]].concat()
 }
 
 fn read(folder: &str, name: &str) -> Vec<u8> {

@@ -83,7 +83,7 @@ pub(crate) struct GenerationFlags {
     beyond_trained_length: bool,
     /// Seeds the noise.
     #[arg(long, value_name = "N")]
-    seed: Option<u64>,
+    pub(crate) seed: Option<u64>,
     /// A LoRA that the model lists by this name (see `ltxd models`), and how strongly it counts, -100 to 100: as listed if not said;
     /// two numbers are its strengths in the first and in the second stage. Can be given more than once.
     #[arg(long = "use-lora", value_name = "NAME[=STRENGTH[,STRENGTH]]", value_parser = crate::lora::named)]

@@ -32,6 +32,15 @@ impl CodePoints {
         Ok(RgbSpace { chromaticities: self.chromaticities()?, curve: self.curve()? })
     }
 
+    /// The name of a curve of high dynamic range; `None` for every other code.
+    pub(super) fn high_dynamic_range(transfer: u8) -> Option<&'static str> {
+        match transfer {
+            16 => Some("PQ"),
+            18 => Some("HLG"),
+            _ => None,
+        }
+    }
+
     fn chromaticities(self) -> Result<Chromaticities, ColourFault> {
         let (illuminant_c, dci) = ([0.310, 0.316], [0.314, 0.351]);
         let of = |white, [red, green, blue]: [[f64; 2]; 3]| Chromaticities { white, red, green, blue };
@@ -51,6 +60,9 @@ impl CodePoints {
     }
 
     fn curve(self) -> Result<Curve, ColourFault> {
+        if let Some(curve) = Self::high_dynamic_range(self.transfer) {
+            return Err(ColourFault::HighDynamicRange { curve });
+        }
         Ok(match self.transfer {
             2 | 13 => Curve::Srgb,
             1 | 6 | 14 | 15 => BT709,
@@ -58,8 +70,6 @@ impl CodePoints {
             5 => Curve::Power(2.8),
             7 => ST240,
             8 => Curve::Power(1.0),
-            16 => return Err(ColourFault::HighDynamicRange { curve: "PQ" }),
-            18 => return Err(ColourFault::HighDynamicRange { curve: "HLG" }),
             code => return Err(ColourFault::UnknownCode { what: "transfer characteristics", code }),
         })
     }

@@ -6,7 +6,7 @@
 //! moxcms computes; it is safe Rust. Tables (CMYK, scanners, v4's perceptual sRGB) need black point compensation to come out
 //! as viewers show them, which littleCMS alone has: without it the blacks of print are five levels off.
 
-use super::{ColourFault, Samples, icc_sizes::check_sizes};
+use super::{CodePoints, ColourFault, Samples, icc_sizes::check_sizes, icc_tags::tags};
 use image::{DynamicImage, RgbImage};
 use lcms2::{Intent, PixelFormat, Profile, ThreadContext, Transform};
 use moxcms::{ColorProfile, DataColorSpace, Layout, RenderingIntent, TransformOptions};
@@ -17,10 +17,11 @@ pub(super) const HEADER: usize = 128;
 /// Samples in the colours of `profile` become sRGB.
 ///
 /// # Errors
-/// The profile is damaged, is for other pixels than these, or describes no device or colour space.
+/// The profile is damaged, is for other pixels than these, describes no device or colour space, or states high dynamic range.
 pub(crate) fn to_srgb(samples: &Samples, profile: &[u8]) -> Result<RgbImage, ColourFault> {
     check_header(samples, profile)?;
     check_sizes(profile)?;
+    check_code_points(profile)?;
     if let Samples::Light(pixels) = samples
         && let Some(converted) = by_curves(pixels, profile)
     {
@@ -51,6 +52,20 @@ fn check_header(samples: &Samples, profile: &[u8]) -> Result<(), ColourFault> {
     }
 }
 
+/// What the profile states in code points (ICC.1:2022, `cicpType`) beside its curves. A curve of high dynamic range is refused: a
+/// profile's own curves are then a guess at it. Of others the profile's own count, as for littleCMS.
+fn check_code_points(profile: &[u8]) -> Result<(), ColourFault> {
+    for tag in tags(profile).filter(|tag| tag.name == b"cicp") {
+        let [b'c', b'i', b'c', b'p', _, _, _, _, _, transfer, _, _, ..] = *tag.bytes else {
+            return Err(ColourFault::Damaged);
+        };
+        if let Some(curve) = CodePoints::high_dynamic_range(transfer) {
+            return Err(ColourFault::HighDynamicRange { curve });
+        }
+    }
+    Ok(())
+}
+
 /// Through a matrix and curves; `None` for a profile that is more, or that moxcms cannot read.
 fn by_curves(pixels: &DynamicImage, profile: &[u8]) -> Option<RgbImage> {
     let profile = ColorProfile::new_from_slice(profile).ok()?;
@@ -67,6 +82,7 @@ fn by_curves(pixels: &DynamicImage, profile: &[u8]) -> Option<RgbImage> {
     let options = TransformOptions {
         rendering_intent: RenderingIntent::Perceptual,
         prefer_fixed_point: false,
+        allow_use_cicp_transfer: false,
         ..TransformOptions::default()
     };
     let srgb = ColorProfile::new_srgb();

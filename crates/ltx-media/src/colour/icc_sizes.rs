@@ -3,10 +3,8 @@
 //! Must not know what the values mean. It is asked before the libraries are: they take memory for what a profile states, and
 //! half a gigabyte can be stated in twenty bytes.
 
-use super::{ColourFault, icc::HEADER};
+use super::{ColourFault, icc::HEADER, icc_tags::TAGS};
 
-/// The most tags that a profile is read with.
-const TAGS: usize = 100;
 /// The most channels that a table has.
 const CHANNELS: usize = 16;
 /// The most elements of a tag, and the most segments of a curve among them. They may lie over each other: without a bound a small

@@ -6,6 +6,7 @@
 mod code_points;
 mod icc;
 mod icc_sizes;
+mod icc_tags;
 mod space;
 
 pub(crate) use code_points::CodePoints;
@@ -40,6 +41,12 @@ pub enum ColourFault {
     /// It cannot be read.
     #[error("is damaged")]
     Damaged,
+    /// It stands where it does not count.
+    #[error("stands behind the pixels, where it does not count")]
+    Misplaced,
+    /// It is there twice, and says two things.
+    #[error("is there more than once, and not always the same")]
+    Contradictory,
     /// It is for pixels of another kind than the picture's.
     #[error("is for {profile} pixels where the picture's are {picture}")]
     OtherPixels {

@@ -4,7 +4,7 @@
 //! own limits, and behind them what takes work to see: the tokens of prompts, and what is in images.
 
 use super::{
-    Node, Phase, Problem, Request, RequestTrace, Specification,
+    Given, Node, Phase, Problem, Request, RequestTrace, Specification,
     judge::{Judged, add_faults, in_request},
 };
 use ltx_jobs::{ClientId, GenerationId, Jobs, JobsError, RunFaults, Submission, Submitted, TraceContext, UploadId};
@@ -77,8 +77,8 @@ impl Node {
             add_faults(&mut request.faults, faults);
         }
         if !request.faults.is_empty() {
-            // Long prompts are among what is told at once. Of a request without other faults, the jobs count them.
-            self.add_long_prompts(client.clone(), verdict.model(), &mut request).await?;
+            // Long prompts and bad images are among what is told at once. Of a request without other faults, the jobs look at them.
+            self.add_slow_faults(client.clone(), verdict.model(), &mut request).await?;
             return Err(Problem::Fields(request.faults));
         }
         if let Some(trace) = &trace {
@@ -87,11 +87,11 @@ impl Node {
         // Its images are in the draft now.
         drop(spec);
         let prompt = self.config.log_prompts.then(|| request.draft.prompt.clone());
-        let Request { ask, draft, uploads, .. } = request;
+        let Request { ask, draft, images, .. } = request;
         let (seed, further) = outputs.seeds(draft.seed);
         let draft = GenerationDraft { seed, ..draft };
         let trace = trace.map(|trace| trace.context().clone());
-        let accepted = Accepted { ask, draft, further, uploads, request_id, body_sha256, policy, faults, trace };
+        let accepted = Accepted { ask, draft, further, images, request_id, body_sha256, policy, faults, trace };
         let asked = client.clone();
         let submitted = self.write(move |jobs| accepted.submit(jobs, &asked)).await?;
         let (id, model) = (submitted.record.id, &submitted.record.model);
@@ -110,7 +110,7 @@ struct Accepted {
     ask: Ask,
     draft: GenerationDraft,
     further: Vec<Seed>,
-    uploads: Vec<Option<UploadId>>,
+    images: Vec<Given>,
     request_id: Option<String>,
     body_sha256: String,
     policy: Arc<PolicyConfig>,
@@ -120,15 +120,21 @@ struct Accepted {
 
 impl Accepted {
     fn submit(self, jobs: &Jobs, client: &ClientId) -> Result<Submitted, Problem> {
-        let Self { ask, draft, further, uploads, request_id, body_sha256, policy, faults, trace } = self;
-        let (draft, missing) = with_uploads(jobs, client, draft, &uploads)?;
+        let Self { ask, draft, further, images, request_id, body_sha256, policy, faults, trace } = self;
+        let (draft, missing) = with_uploads(jobs, client, draft, &images)?;
         let admitted = admit(&ask, draft, &policy)?;
         let submitted = jobs.submit(client, Submission { admitted, further, request_id, body_sha256, faults, trace });
-        match (submitted, missing) {
+        let is_missing = |fault: &FieldError| missing.iter().any(|(given, _)| given.field == fault.field);
+        match (submitted, missing.first()) {
             (Ok(submitted), _) => Ok(submitted),
             (Err(error @ JobsError::AlreadyExists { .. }), _) => Err(error.into()),
             // A request that was accepted may come again after its upload has expired; a new one may not.
-            (Err(_), Some(upload)) => Err(upload.into()),
+            (Err(JobsError::Fields(fields)), Some(_)) if fields.iter().any(|fault| !is_missing(fault)) => {
+                let others = fields.into_iter().filter(|fault| !is_missing(fault)).map(in_request);
+                let uploads = missing.iter().map(|(given, upload)| given.not_found(*upload));
+                Err(Problem::Fields(others.chain(uploads).collect()))
+            }
+            (Err(_), Some((_, id))) => Err(JobsError::UploadNotFound { id: *id }.into()),
             (Err(JobsError::StorageFull { .. }), None) => Err(storage_full(jobs)),
             (Err(JobsError::Fields(fields)), None) => Err(fields.map(in_request).into()),
             (Err(error), None) => Err(error.into()),
@@ -159,20 +165,20 @@ fn checked(request_id: String) -> Result<Option<String>, FieldError> {
     }
 }
 
-/// The draft with uploaded images where they lie, and the first that is not there any more.
-fn with_uploads(
+/// The draft with uploaded images where they lie, and those that are not there any more.
+fn with_uploads<'a>(
     jobs: &Jobs,
     client: &ClientId,
     mut draft: GenerationDraft,
-    uploads: &[Option<UploadId>],
-) -> Result<(GenerationDraft, Option<JobsError>), JobsError> {
-    let mut missing = None;
-    for (image, upload) in draft.images.iter_mut().zip(uploads) {
-        let Some(upload) = upload else { continue };
-        match jobs.uploaded(client, *upload) {
+    images: &'a [Given],
+) -> Result<(GenerationDraft, Vec<(&'a Given, UploadId)>), JobsError> {
+    let mut missing = Vec::new();
+    for (image, given) in draft.images.iter_mut().zip(images) {
+        let Some(upload) = given.upload else { continue };
+        match jobs.uploaded(client, upload) {
             Ok(source) => image.source = source,
             // It keeps no bytes, which the jobs never take.
-            Err(error @ JobsError::UploadNotFound { .. }) => missing = missing.or(Some(error)),
+            Err(JobsError::UploadNotFound { id }) => missing.push((given, id)),
             Err(error) => return Err(error),
         }
     }

@@ -4,7 +4,7 @@
 //! is wrong with fields is collected, because policy comes first.
 
 use super::{ModelCard, Node, Problem};
-use ltx_jobs::{ClientId, UploadId};
+use ltx_jobs::{ClientId, JobsError, NamedImage, UploadId};
 use ltx_policy::{Ask, Eligibility, PolicyConfig, Refusal};
 use ltx_types::{Defaults, Faults, FieldError, FieldErrors, GenerationDraft, LoraUse, ModelRules};
 
@@ -37,10 +37,35 @@ pub(crate) struct Request {
     pub(crate) ask: Ask,
     /// The draft. Images that were uploaded before have no bytes yet.
     pub(crate) draft: GenerationDraft,
-    /// The upload of each of the draft's images, where there is one.
-    pub(crate) uploads: Vec<Option<UploadId>>,
+    /// How each of the draft's images was given.
+    pub(crate) images: Vec<Given>,
     /// Everything that is wrong with single fields.
     pub(crate) faults: Vec<FieldError>,
+}
+
+/// How an image of a request was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Given {
+    /// The name of its field.
+    pub(crate) field: &'static str,
+    /// The upload that it is, where it is one.
+    pub(crate) upload: Option<UploadId>,
+}
+
+impl Given {
+    /// Whether one of these faults is of what was given, rather than of how it is used.
+    fn is_wrong(&self, faults: &[FieldError]) -> bool {
+        let own = |fault: &FieldError| {
+            let rest = fault.field.strip_prefix(self.field);
+            rest.is_some_and(|rest| matches!(rest, "" | ".data" | ".upload_id"))
+        };
+        faults.iter().any(own)
+    }
+
+    /// The fault of an upload that is not there, or no longer.
+    pub(super) fn not_found(&self, upload: UploadId) -> FieldError {
+        FieldError::new(self.field, format!("upload {upload}"), "is not there, or no longer")
+    }
 }
 
 /// A request and what policy says of it.
@@ -90,12 +115,12 @@ impl Node {
         Some(ModelRules { two_stages: rules.two_stages.or(Some(card.has_upscaler())), ..rules })
     }
 
-    /// Adds the faults of prompts that have more tokens than the model takes, to a request that is wrong anyway. A prompt that is
-    /// wrong already is not counted.
+    /// Adds to a request that is wrong anyway the faults that take work to see: of prompts that have more tokens than the model takes,
+    /// and of what is in its images. What is wrong already is not looked at.
     ///
     /// # Errors
     /// The jobs' own.
-    pub(super) async fn add_long_prompts(
+    pub(super) async fn add_slow_faults(
         &self,
         client: ClientId,
         model: Option<&str>,
@@ -103,8 +128,25 @@ impl Node {
     ) -> Result<(), Problem> {
         let Some(model) = model.map(str::to_owned) else { return Ok(()) };
         let draft = GenerationDraft { faults: request.faults.clone(), ..request.draft.clone() };
-        let long = self.read(move |jobs| Ok(jobs.long_prompts_of_refused(&client, &model, &draft))).await?;
-        request.faults.extend(long);
+        let right = request.images.iter().zip(&draft.images).filter(|(given, _)| !given.is_wrong(&request.faults));
+        let given: Vec<_> = right.map(|(given, condition)| (given.clone(), condition.source.clone())).collect();
+        let found = self.write(move |jobs| {
+            let (mut images, mut missing) = (Vec::new(), Vec::new());
+            for (given, source) in given {
+                match given.upload.map(|upload| (upload, jobs.uploaded(&client, upload))) {
+                    None => images.push(NamedImage { field: given.field, source }),
+                    Some((_, Ok(source))) => images.push(NamedImage { field: given.field, source }),
+                    Some((upload, Err(JobsError::UploadNotFound { .. }))) => missing.push(given.not_found(upload)),
+                    Some((_, Err(error))) => return Err(error.into()),
+                }
+            }
+            let faults = jobs.faults_of_refused(&client, (&model, &draft), &images)?;
+            Ok([faults, missing].concat())
+        });
+        let found = found.await?;
+        let mut faults = Faults::after(std::mem::take(&mut request.faults));
+        faults.append(found);
+        request.faults = faults.into();
         Ok(())
     }
 

@@ -28,7 +28,7 @@ pub(crate) use create::Order;
 pub(crate) use follow::{Following, Happened, News, Wanted};
 pub(crate) use generations::{Listing, Shown, Snapshot};
 pub(crate) use given::OpenImage;
-pub(crate) use judge::{Request, Rules, Specification};
+pub(crate) use judge::{Given, Request, Rules, Specification};
 pub(crate) use life::Phase;
 pub(crate) use metrics::{Gauges, Metrics};
 pub(crate) use node::Node;

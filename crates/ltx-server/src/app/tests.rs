@@ -3,8 +3,8 @@
 //! Must not know gRPC.
 
 use super::{
-    Catalog, Checked, Gauges, Listing, News, Node, NodeState, Order, Phase, Problem, ReceivedImage, Request, Rules,
-    Shown, Specification, Wanted,
+    Catalog, Checked, Gauges, Given, Listing, News, Node, NodeState, Order, Phase, Problem, ReceivedImage, Request,
+    Rules, Shown, Specification, Wanted,
 };
 use crate::Settings;
 use ltx_catalog::ModelLibrary;
@@ -49,7 +49,8 @@ impl Specification for Plain {
             draft.images[0].source = ImageSource::Bytes([].into());
         }
         let ask = Ask { model: Some(self.model.to_owned()).filter(|model| !model.is_empty()), ..Ask::default() };
-        Request { ask, draft, uploads: vec![self.upload], faults: self.faults.clone() }
+        let images = vec![Given { field: "image", upload: self.upload }];
+        Request { ask, draft, images, faults: self.faults.clone() }
     }
 }
 

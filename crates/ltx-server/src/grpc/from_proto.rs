@@ -8,9 +8,9 @@ mod listing;
 
 pub(crate) use listing::listing;
 
-use crate::app::{Order, Request, Rules, Specification};
+use crate::app::{Given, Order, Request, Rules, Specification};
 use fields::{length, unknown};
-use ltx_jobs::{GenerationId, GivenImage, OutputKind, UploadId};
+use ltx_jobs::{GenerationId, GivenImage, OutputKind};
 use ltx_policy::{Agent, Ask, Audio};
 use ltx_proto::v1;
 use ltx_types::{
@@ -51,9 +51,9 @@ fn request(spec: &v1::GenerationSpec, rules: &Rules<'_>) -> Request {
     let ask = ask(spec, &mut faults);
     let schedule = schedule(spec.schedule, &mut faults);
     let flow = flow(spec.flow, &mut faults);
-    let mut images = Images { rules, inputs: Vec::new(), uploads: Vec::new(), faults: &mut faults };
+    let mut images = Images { rules, inputs: Vec::new(), given: Vec::new(), faults: &mut faults };
     images.read(spec);
-    let Images { inputs, uploads, .. } = images;
+    let Images { inputs, given, .. } = images;
     let conditioning = conditioning(spec.conditioning, &mut faults);
     let mut last = Faults::default();
     let guidance = spec.guidance.as_ref();
@@ -88,7 +88,7 @@ fn request(spec: &v1::GenerationSpec, rules: &Rules<'_>) -> Request {
     length(&mut faults, "prompt", &draft.prompt, rules.prompt_bytes);
     length(&mut faults, "negative_prompt", &draft.negative_prompt, rules.prompt_bytes);
     faults.append(last);
-    Request { ask, draft, uploads, faults: faults.into() }
+    Request { ask, draft, images: given, faults: faults.into() }
 }
 
 /// What a request for one of policy's excluded operations asks.
@@ -140,7 +140,7 @@ fn audio(spec: &v1::AudioSpec) -> Vec<Audio> {
 struct Images<'a, 'r> {
     rules: &'a Rules<'r>,
     inputs: Vec<ImageInput>,
-    uploads: Vec<Option<UploadId>>,
+    given: Vec<Given>,
     faults: &'a mut Faults,
 }
 
@@ -190,7 +190,7 @@ impl Images<'_, '_> {
                 position: FramePosition::Index(usize::MAX),
                 strength: Strength::FULL,
             });
-            self.uploads.push(None);
+            self.given.push(Given { field: "more_images", upload: None });
         }
     }
 
@@ -214,7 +214,7 @@ impl Images<'_, '_> {
         let strength = self.faults.keep_as(names.strength, Strength::new(image.strength.unwrap_or(1.0)));
         let source = ImageSource::Bytes(bytes.into());
         self.inputs.push(ImageInput { source, position, strength: strength.unwrap_or(Strength::FULL) });
-        self.uploads.push(upload);
+        self.given.push(Given { field: names.image, upload });
     }
 
     fn check_source(&mut self, image: &v1::Image, names: &Names) {

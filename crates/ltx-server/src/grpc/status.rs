@@ -168,9 +168,7 @@ fn of_media(error: &MediaError) -> Answer {
         // Encoders and outputs; none belongs to a call.
         return fault(&message);
     }
-    let mut answer = Answer::new(ErrorReason::InvalidField, message.clone());
-    answer.details.add_bad_request_violation("image", message);
-    answer
+    Answer::new(ErrorReason::InvalidField, message).fields(&[error.in_field("image")])
 }
 
 fn fault(what: &str) -> Answer {

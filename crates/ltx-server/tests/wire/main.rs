@@ -6,6 +6,7 @@ mod contract;
 mod foreign_pages;
 mod grpc_web;
 mod hostile;
+mod images;
 mod life;
 mod node;
 mod page;

@@ -53,6 +53,16 @@ impl Fault {
         Self::failed(format!("the node's answer has no {what}"))
     }
 
+    /// Fields of a request that are wrong, found by more calls than one.
+    pub(crate) fn of_fields(violations: Vec<Violation>) -> Self {
+        let line = |Violation { field, description, nearest }: &Violation| {
+            let nearest = if nearest.is_empty() { String::new() } else { format!("; nearest legal: {nearest}") };
+            format!("INVALID_FIELD: {field}: {description}{nearest}")
+        };
+        let lines: Vec<_> = violations.iter().map(line).collect();
+        Self { line: lines.join("\n"), violations, code: Code::BadInput, passing: false }
+    }
+
     /// What was received is not what was promised.
     pub(crate) fn failed(line: String) -> Self {
         Self { line, violations: vec![], code: Code::Failed, passing: false }

@@ -2,13 +2,17 @@
 //!
 //! Must not know policy, nor what is legal; the node says so.
 
-use super::{Node, fault::Fault};
+use super::{
+    Node,
+    fault::{Fault, Violation},
+};
 use crate::generation_flags::GenerationFlags;
 use anyhow::{Context, Result};
 use clap::Arg;
 use ltx_proto::v1::{
-    Agent, AudioSpec, Caller, GenerationSpec, Image, StartEndImages, UploadHeader, UploadImageRequest, VideoInput,
-    generation_spec::Images, image::Source, upload_image_request::Part, video_input::Source as VideoSource,
+    Agent, AudioSpec, Caller, CheckEligibilityRequest, GenerationSpec, Image, StartEndImages, UploadHeader,
+    UploadImageRequest, VideoInput, generation_spec::Images, image::Source, upload_image_request::Part,
+    video_input::Source as VideoSource,
 };
 use std::path::Path;
 
@@ -64,12 +68,30 @@ impl SpecFlags {
         self.spec(start, end)
     }
 
-    /// The spec with its images, the large ones uploaded.
+    /// The spec with its images, the large ones uploaded. Where the node takes one of those for no image, it is asked what else is
+    /// wrong, so that all is told at once.
     pub(crate) async fn with_images(&self, node: &Node) -> Result<GenerationSpec> {
         let flags = &self.generation;
-        let start = image(node, flags.image.as_deref(), flags.strength).await?;
-        let end = image(node, flags.end_image.as_deref(), flags.end_strength).await?;
-        Ok(self.spec(start, end))
+        let fields = match flags.end_image {
+            None => ["image", "image"],
+            Some(_) => ["start_end_images.start", "start_end_images.end"],
+        };
+        let mut wrong = Vec::new();
+        let start = image(node, flags.image.as_deref(), flags.strength).await;
+        let start = or_violations(start, fields[0], &mut wrong)?;
+        let end = image(node, flags.end_image.as_deref(), flags.end_strength).await;
+        let end = or_violations(end, fields[1], &mut wrong)?;
+        if wrong.is_empty() {
+            return Ok(self.spec(start, end));
+        }
+        let request = CheckEligibilityRequest { spec: Some(self.without_images()) };
+        let answer = node.policy().check_eligibility(request).await.map_err(Fault::from)?.into_inner();
+        let others = answer.violations.into_iter().map(|found| Violation {
+            field: found.field,
+            description: found.description,
+            nearest: found.nearest,
+        });
+        Err(Fault::of_fields(others.chain(wrong).collect()).into())
     }
 
     fn spec(&self, start: Option<Image>, end: Option<Image>) -> GenerationSpec {
@@ -94,6 +116,22 @@ impl SpecFlags {
             None => Agent::Unspecified,
         };
         Caller { agent: agent.into(), credits_low: self.credits_low, plan: self.plan.clone() }
+    }
+}
+
+/// An image; or none, and what the node says of it is added to `wrong` under the image's own field.
+///
+/// # Errors
+/// It was stopped by something else.
+fn or_violations(image: Result<Option<Image>>, field: &str, wrong: &mut Vec<Violation>) -> Result<Option<Image>> {
+    match image.map_err(anyhow::Error::downcast::<Fault>) {
+        Ok(image) => Ok(image),
+        Err(Ok(fault)) if !fault.violations.is_empty() => {
+            wrong.extend(fault.violations.into_iter().map(|found| Violation { field: field.to_owned(), ..found }));
+            Ok(None)
+        }
+        Err(Ok(fault)) => Err(fault.into()),
+        Err(Err(error)) => Err(error),
     }
 }
 

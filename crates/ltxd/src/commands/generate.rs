@@ -24,14 +24,14 @@ use crate::{
 };
 use anyhow::{Context, Result};
 use clap::Arg;
-use clip::Clip;
+use clip::{Clip, Files};
 use draft::Model;
 use ltx_engine::long_prompts;
 use ltx_jobs::TensorCache;
 use ltx_nn::{Compute, DTYPES, DeviceChoice, Level};
 use ltx_pipeline::{Engine, EngineOptions, resolved};
 use ltx_policy::{ModelIdentity, ModelNames, PolicyConfig, admit};
-use ltx_types::{CancelToken, GenerationDraft, LoraChoice, ModelFiles, ModelRules, Outputs, Stages};
+use ltx_types::{CancelToken, GenerationDraft, LoraChoice, ModelFiles, ModelRules, Outputs, Seed, Stages};
 use std::{path::PathBuf, process::ExitCode};
 
 /// The node named in the mark of what the command line makes.
@@ -219,10 +219,19 @@ struct Opened {
 }
 
 impl Arguments {
-    /// Refuses names that state something else than what is written under them.
+    /// Refuses names that state something else than what is written under them, and names that are taken.
     fn check_outputs(&self) -> Result<(), BadInput> {
-        Written::Mp4.check("out", &self.out)?;
-        self.frames_dir.as_deref().map_or(Ok(()), |folder| Written::Frames.check("frames_dir", folder))
+        Written::Mp4.check_name("out", &self.out)?;
+        self.frames_dir.as_deref().map_or(Ok(()), |folder| Written::Frames.check_name("frames_dir", folder))?;
+        // What is wrong with seeds is said with everything else.
+        let seeds = self.several.outputs().map(|outputs| outputs.seeds(Seed(self.generation.seed.unwrap_or_default())));
+        let seeds = seeds.map_or_else(|_| vec![], |(first, further)| [vec![first], further].concat());
+        let several = seeds.len() > 1;
+        for files in seeds.into_iter().map(|seed| Files::of(self, several.then_some(seed))) {
+            Written::Mp4.check_place("out", &files.out)?;
+            files.frames_dir.map_or(Ok(()), |folder| Written::Frames.check_place("frames_dir", &folder))?;
+        }
+        Ok(())
     }
 
     /// The model, opened to compute as the flags say. Where it makes several clips, its weights stay between them, if the memory holds

@@ -55,13 +55,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 fn submit(arguments: &Arguments) -> Result<ExitCode> {
-    if let Some(to) = &arguments.out {
-        Written::Mp4.check("out", to)?;
+    let outputs = [(Written::Mp4, "out", &arguments.out), (Written::Png, "preview", &arguments.preview)];
+    for (written, field, to) in outputs {
+        to.as_deref().map_or(Ok(()), |to| written.check_name(field, to))?;
     }
-    if let Some(to) = &arguments.preview {
-        Written::Png.check("preview", to)?;
+    let (_, further) = arguments.several.outputs().map_err(FieldErrors::from)?.seeds(Seed(0));
+    for (written, field, to) in outputs {
+        // The names of several are not known before the node has drawn their seeds.
+        to.as_deref().filter(|_| further.is_empty()).map_or(Ok(()), |to| written.check_place(field, to))?;
     }
-    arguments.several.outputs().map_err(FieldErrors::from)?;
     arguments.connection.run(async |node| {
         let spec = arguments.spec.with_images(&node).await?;
         let request = CreateGenerationRequest {

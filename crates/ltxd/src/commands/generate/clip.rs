@@ -89,7 +89,7 @@ pub(super) struct Files {
 
 impl Files {
     /// As the flags name them; of one of several clips with its seed.
-    fn of(arguments: &Arguments, seed: Option<Seed>) -> Self {
+    pub(super) fn of(arguments: &Arguments, seed: Option<Seed>) -> Self {
         let named = |name: &PathBuf| seed.map_or_else(|| name.clone(), |seed| named_by_seed(name, seed));
         Self { out: named(&arguments.out), frames_dir: arguments.frames_dir.as_ref().map(named) }
     }

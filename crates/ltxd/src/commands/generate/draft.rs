@@ -166,20 +166,28 @@ impl Arguments {
         Some(FieldError::new("upscaler", self.upscaler.as_ref()?.display(), rule))
     }
 
-    /// The start image at the first frame, the end image at the last.
+    /// The start image at the first frame, the end image at the last. Both are looked at; what is to be said of them is said.
     fn images(&self, faults: &mut Vec<FieldError>) -> Vec<ImageInput> {
         let flags = &self.generation;
-        let mut image = |path: &PathBuf, position, strength: Option<f64>, field| {
+        let mut image = |path: &PathBuf, position, strength: Option<f64>, (named, field)| {
+            let source = ImageSource::Path(path.clone());
+            match ltx_media::look_at_image(&source) {
+                Ok(notes) => notes.iter().for_each(|note| eprintln!("image {}: {note}", path.display())),
+                Err(error) => faults.push(error.in_field(named)),
+            }
             let strength = strength.map_or(Ok(Strength::FULL), Strength::new);
             let strength = strength.unwrap_or_else(|error| {
                 faults.push(FieldError { field, ..error });
                 Strength::FULL
             });
-            ImageInput { source: ImageSource::Path(path.clone()), position, strength }
+            ImageInput { source, position, strength }
         };
-        let start = flags.image.as_ref().map(|path| image(path, FramePosition::First, flags.strength, "strength"));
-        let end =
-            flags.end_image.as_ref().map(|path| image(path, FramePosition::Last, flags.end_strength, "end_strength"));
+        let start =
+            flags.image.as_ref().map(|path| image(path, FramePosition::First, flags.strength, ("image", "strength")));
+        let end = flags
+            .end_image
+            .as_ref()
+            .map(|path| image(path, FramePosition::Last, flags.end_strength, ("end_image", "end_strength")));
         start.into_iter().chain(end).collect()
     }
 }

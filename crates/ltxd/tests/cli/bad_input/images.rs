@@ -22,6 +22,16 @@ fn bad(request: Request, says: &[&str]) {
     try_request(&request, BAD_INPUT, says);
 }
 
+/// All that is wrong is told at once, before a model is opened.
+#[test_case(good().with("image", "{made}/text.png").with("width", 130), &["image: .*text\\.png is not an image", "width: 130"]; "and a width")]
+#[test_case(good().with("image", "{made}/text.png").with("end-image", "{made}/picture.gif").with("frames", 18),
+    &["frames: 18", "ltxd: image: .*text", "\nltxd: end_image: .*GIF"]; "both, and a length")]
+#[test_case(good().with("image", "{made}/text.png").with("end-image", "{made}/cut.jpg").with("model", "/nonexistent.safetensors").with("schedule", "distilled").with("text-encoder", "/nonexistent"),
+    &["\nltxd: end_image: .*truncated", "ltxd: image: "]; "of a model that is not here")]
+fn told_with_what_else_is_wrong(request: Request, says: &[&str]) {
+    try_request(&request, BAD_INPUT, says);
+}
+
 #[test_case(good().without("image"); "none")]
 #[test_case(good().without("image").with("end-image", end_picture()); "an end image only")]
 #[test_case(good().without("image").with("end-image", end_picture()).with("frames", 1); "an end image only in 1 frame")]

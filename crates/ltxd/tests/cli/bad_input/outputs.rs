@@ -22,6 +22,18 @@ use test_case::test_case;
     "a name is judged before anything is opened")]
 #[test_case(good().with("frames-dir", "{out}/frame_%05d.png"), BAD_INPUT, &["frames_dir: .*a folder of PNG files is written"];
     "a file for frames")]
+#[test_case(good().with("out", "{out}/clip.mp4/").with("model", "/nonexistent.safetensors"), BAD_INPUT,
+    &[r"out: .*/clip\.mp4/ ends in a slash, .*; name it .*/clip\.mp4\n$"]; "a slash")]
+#[test_case(good().with("out", "{out}/").with("model", "/nonexistent.safetensors"), BAD_INPUT, &[r"out: .* is a folder, .*; name it .*/out\.mp4\n$"];
+    "a folder with a slash")]
+#[test_case(good().with("out", format!("{}/clip.mp4", start_picture())).with("model", "/nonexistent.safetensors"), BAD_INPUT,
+    &[r"out: .* lies in .*start\.jpg, which is a file, .*; name it .*/clip\.mp4\n$"]; "in a file")]
+#[test_case(good().with("frames-dir", "{out}/f.tar.gz").with("model", "/nonexistent.safetensors"), BAD_INPUT,
+    &[r"frames_dir: .*/f\.tar\.gz ends in \.gz, .*; name it .*/f\n$"]; "an archive for frames")]
+#[test_case(good().with("frames-dir", "{out}/a.json").with("model", "/nonexistent.safetensors"), BAD_INPUT,
+    &[r"frames_dir: .*/a\.json ends in \.json, .*; name it .*/a\n$"]; "data for frames")]
+#[test_case(good().with("frames-dir", pictures()).with("model", "/nonexistent.safetensors"), BAD_INPUT,
+    &[r"frames_dir: .*demo-pictures is not empty, .*; name it .*demo-pictures-2\n$"]; "what is there is judged before anything is opened")]
 fn output(request: Request, code: i32, says: &[&str]) {
     try_request(&request, code, says);
 }
@@ -29,6 +41,9 @@ fn output(request: Request, code: i32, says: &[&str]) {
 /// The node that they would ask is not there: their names are judged before it is.
 #[test_case(&["submit", "--prompt", "x", "--out", "{out}/clip.webm"], &["out: .*an MP4 is written"]; "submit")]
 #[test_case(&["submit", "--prompt", "x", "--out", "-"], &["out: - stands for standard output"]; "submit to standard output")]
+#[test_case(&["submit", "--prompt", "x", "--out", "{out}/clip.mp4/"], &["out: .*ends in a slash"]; "submit into a folder")]
+#[test_case(&["download", "id", "--output", "sidecar", "--out", "{out}/x.json/"], &["out: .*ends in a slash"]; "a sidecar into a folder")]
+#[test_case(&["quantize", "--type", "q8_0", "/nonexistent", "{out}/x.gguf/"], &["OUT: .*ends in a slash"]; "quantize into a folder")]
 #[test_case(&["submit", "--prompt", "x", "--preview", "{out}/now.gif"], &["preview: .*a PNG is written"]; "previews of submit")]
 #[test_case(&["watch", "id", "--preview", "{out}/now"], &["preview: .*a PNG is written"]; "previews of watch")]
 #[test_case(&["download", "id", "--out", "{out}/clip.mov"], &["out: .*an MP4 is written"]; "download")]

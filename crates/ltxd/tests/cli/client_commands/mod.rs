@@ -4,6 +4,7 @@
 
 mod deleting;
 mod following;
+mod images;
 mod lists;
 mod loras;
 mod node;
