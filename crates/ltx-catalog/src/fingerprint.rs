@@ -2,6 +2,7 @@
 //!
 //! Must not know what the headers say, nor how a GGUF's is read: whoever reads weights says how long it is.
 
+use ltx_files::AdapterConfig;
 use ltx_policy::WeightFingerprint;
 use ltx_types::{LoraChoice, LoraStrengths, LoraUse, ModelFiles, Stages};
 use sha2::{Digest, Sha256};
@@ -150,12 +151,10 @@ fn is_left_out(lora: &LoraChoice) -> bool {
     lora.is_of_second_stage() && !lora.path.exists()
 }
 
-/// A LoRA's file, and PEFT's configuration beside an adapter that it saved, which says how strongly its pairs count.
+/// A LoRA's file, and PEFT's configuration beside it where that is the file's, which says how strongly its pairs count.
 fn files_of(lora: &Path) -> Vec<PathBuf> {
-    let mut files = vec![lora.to_owned()];
-    let named = lora.file_name().is_some_and(|name| name == "adapter_model.safetensors");
-    files.extend(Some(lora.with_file_name(BESIDE_A_LORA)).filter(|config| named && config.is_file()));
-    files
+    let config = AdapterConfig::beside(lora).and_then(AdapterConfig::path);
+    std::iter::once(lora.to_owned()).chain(config).collect()
 }
 
 /// Checkpoint and components, text encoder's files by name, upscaler: what every clip is made with.
@@ -236,6 +235,38 @@ mod tests {
             assert_eq!(prints(&listed).of(stages, &used), prints(&alone).of(stages, &used));
             assert_eq!(prints(&listed).of(stages, &[]), of(&files(None)));
             assert_ne!(prints(&listed).of(stages, &used), of(&files(None)));
+        }
+    }
+
+    #[test]
+    fn pefts_configuration_counts_where_it_is_the_files() {
+        let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/tiny");
+        let weights = models.join("gemma/model.safetensors");
+        let digest = |own: &str, others: &[&str], config: &str| {
+            let folder = tempfile::tempdir().unwrap();
+            for name in others.iter().chain([&own]) {
+                fs::copy(&weights, folder.path().join(name)).unwrap();
+            }
+            fs::write(folder.path().join("adapter_config.json"), config).unwrap();
+            let files = ModelFiles {
+                checkpoint: models.join("ltx-2.3-tiny-dev.safetensors"),
+                components: vec![],
+                text_encoder: models.join("gemma"),
+                upscaler: None,
+                loras: vec![LoraChoice::new(folder.path().join(own), 1.0)],
+            };
+            let headers =
+                Fingerprints::of_headers(&files, |_| Err(io::Error::other("no file here is a GGUF"))).unwrap();
+            headers.of(Stages::One, &[]).header_sha256
+        };
+        for (own, others, counts) in [
+            ("adapter_model.safetensors", &["other.safetensors"][..], true),
+            ("my.safetensors", &[], true),
+            ("my.safetensors", &["other.safetensors"], false),
+            ("my.safetensors", &["adapter_model.safetensors"], false),
+        ] {
+            let [one, two] = [r#"{"lora_alpha": 1}"#, r#"{"lora_alpha": 2}"#].map(|config| digest(own, others, config));
+            assert_eq!(one != two, counts, "{own} beside {others:?}");
         }
     }
 }

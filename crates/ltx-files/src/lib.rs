@@ -1,8 +1,12 @@
 //! Files and folders that are not there until they are whole: made hidden beside their target, and renamed at the end. And the
-//! room that a disk has for them.
+//! room that a disk has for them. And whose a file is that lies beside another.
 //!
 //! Must not know what is inside.
 #![forbid(unsafe_code)]
+
+mod adapter_config;
+
+pub use adapter_config::AdapterConfig;
 
 use std::{
     fs::{self, File, Permissions},

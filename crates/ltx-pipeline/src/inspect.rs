@@ -157,12 +157,8 @@ fn inspect_ltx(tensors: Arc<TensorSet>, loras: &[LoraChoice]) -> Result<Inspecte
     }
     let mut notes: Vec<String> = notes.into_iter().chain(tensors.vision_files().map(left_alone)).collect();
     notes.extend(tensors.check_entries()?);
-    notes.extend(tensors.stated_in_vain().into_iter().map(|(file, layer, count)| {
-        format!(
-            "{}: states the quantisation of layers that are in no file here ({layer}; {count} in all)",
-            file.display()
-        )
-    }));
+    let in_vain = tensors.stated_in_vain();
+    notes.extend(in_vain.iter().map(|stated| format!("{}: {}: {stated}", stated.file.display(), stated.layer)));
     let Held { here, absent } = Held::by(&tensors);
     if !here.is_empty() || config.get("transformer").is_some() {
         // A file that holds no part at all is accounted for as a whole one, in which every key is missing.

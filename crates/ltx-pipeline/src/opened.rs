@@ -289,6 +289,7 @@ impl UpscalerFile {
         let tensors = TensorSet::open_file(path)?;
         let config = UpsamplerConfig::from_json(&tensors.config()?).map_err(config_of(tensors.path()))?;
         let notes = tensors.check_entries()?;
+        tensors.check_statements()?;
         Ok(Self { tensors: Arc::new(tensors), config, notes })
     }
 

@@ -25,6 +25,7 @@ mod tensor_set;
 mod vocabulary;
 mod weight_file;
 
+pub use entries::StatedInVain;
 pub use error::{Result, WeightsError};
 pub use gguf::GgufFault;
 pub use lora::{Adapted, Idle, LoraAlone, LoraHalf, LoraProblem, LoraReport, Loras, Wear, Worn, is_lora, lora_report};

@@ -11,7 +11,7 @@
 use crate::{
     Result, WeightsError,
     diffusers::Component,
-    vocabulary::{AUDIO, GEMMA, OFFICIAL, PREFIXES, Prefix, VISION, VISION_HEADS},
+    vocabulary::{AUDIO, GEMMA, OFFICIAL, PREFIXES, Prefix, TRANSFORMER, VISION, VISION_HEADS},
     weight_file::Header,
 };
 use std::path::Path;
@@ -39,6 +39,8 @@ pub(crate) const GEMMA_ROOT: [(&str, &str); 3] = [
     ("output.weight", "lm_head.weight"),
 ];
 
+/// Before the keys of the transformer as some tools have them.
+const DIFFUSION: &str = "diffusion_model.";
 /// Beginnings of keys that only T5's encoder has.
 const T5_MARKS: [&str; 2] = ["encoder.block.", "encoder.final_layer_norm."];
 /// llama.cpp's names within a layer of T5's encoder, and the official ones.
@@ -127,6 +129,8 @@ pub(crate) fn make_official(path: &Path, header: &mut Header, map: &[u8]) -> Res
             return Err(WeightsError::DuplicateKey { key: official, first, second, how });
         }
     }
+    let stated = std::mem::take(&mut header.stated);
+    header.stated = stated.into_iter().map(|(key, statement)| (names.official(&key), statement)).collect();
     Ok(())
 }
 
@@ -136,13 +140,29 @@ pub(crate) fn official_ltx(key: &str) -> String {
     if starts(&OFFICIAL) {
         return key.to_owned();
     }
-    if key.starts_with("diffusion_model.") {
+    if key.starts_with(DIFFUSION) {
         return format!("model.{key}");
     }
     match PREFIXES.iter().find(|prefix| starts(prefix.heads)) {
         Some(Prefix { official, .. }) => format!("{official}{key}"),
         None => key.to_owned(),
     }
+}
+
+/// What the tensors of a file are called officially, by its own keys.
+pub(crate) fn official_of(header: &Header, map: &[u8]) -> impl Fn(&str) -> String + use<> {
+    let names = Names::of(header, map);
+    move |key| names.official(key)
+}
+
+/// Keys that the weight of a layer may have whose name stands in a statement, official ones and with or without what tools put in front
+/// of a model's names. The name as it stands comes first.
+pub(crate) fn weight_keys(layer: &str) -> [String; 6] {
+    let own = format!("{}.weight", layer.strip_suffix(".weight").unwrap_or(layer));
+    let bare =
+        [TRANSFORMER, DIFFUSION, GEMMA].iter().find_map(|head| own.strip_prefix(head)).unwrap_or(&own).to_owned();
+    let of_transformer = format!("{TRANSFORMER}{bare}");
+    [own.clone(), official_ltx(&own), official_ltx(&bare), of_transformer, bare, format!("{GEMMA}{own}")]
 }
 
 /// The official name of a tensor of llama.cpp's; others stay as they are.
@@ -214,6 +234,25 @@ mod tests {
         ] {
             assert_eq!(official_ltx(published), official);
         }
+    }
+
+    #[test]
+    fn a_stated_layer_is_found_by_any_spelling_of_its_name() {
+        let block = "transformer_blocks.0.attn1.to_q";
+        for (layer, official) in [
+            (block.to_owned(), format!("{TRANSFORMER}{block}.weight")),
+            (format!("diffusion_model.{block}"), format!("{TRANSFORMER}{block}.weight")),
+            (format!("model.{block}"), format!("{TRANSFORMER}{block}.weight")),
+            ("some.layer".to_owned(), format!("{TRANSFORMER}some.layer.weight")),
+            (format!("{TRANSFORMER}some.layer"), "some.layer.weight".to_owned()),
+            (format!("{TRANSFORMER}{block}.weight"), format!("{TRANSFORMER}{block}.weight")),
+            ("encoder.conv_in.conv".to_owned(), "vae.encoder.conv_in.conv.weight".to_owned()),
+            ("layers.3.mlp.up_proj".to_owned(), "model.layers.3.mlp.up_proj.weight".to_owned()),
+            ("model.layers.3.mlp.up_proj".to_owned(), "layers.3.mlp.up_proj.weight".to_owned()),
+        ] {
+            assert!(weight_keys(&layer).contains(&official), "{layer}");
+        }
+        assert!(!weight_keys("audio_vae.encoder.conv_in.conv").contains(&"vae.encoder.conv_in.conv.weight".to_owned()));
     }
 
     #[test]

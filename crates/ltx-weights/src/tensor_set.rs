@@ -161,6 +161,7 @@ impl TensorSet {
             file.header.values.clear();
             file.header.texts.clear();
             file.header.arrays.clear();
+            file.header.stated_elsewhere.clear();
         }
         Self { configs: Vec::new(), said: BTreeMap::new(), ..self }
     }

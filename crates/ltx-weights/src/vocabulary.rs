@@ -14,6 +14,8 @@ pub(crate) struct Prefix {
 
 /// Where the official keys of the transformer and of the text connector begin.
 pub(crate) const TRANSFORMER: &str = "model.diffusion_model.";
+/// Where the official keys of the video VAE begin.
+pub(crate) const VAE: &str = "vae.";
 /// Where the official keys of a Gemma file begin.
 pub(crate) const GEMMA: &str = "model.";
 
@@ -39,7 +41,7 @@ pub(crate) const PREFIXES: [Prefix; 3] = [
             "av_ca_",
         ],
     },
-    Prefix { official: "vae.", heads: &["encoder.", "decoder.", "per_channel_statistics."] },
+    Prefix { official: VAE, heads: &["encoder.", "decoder.", "per_channel_statistics."] },
 ];
 
 /// The prefixes of the audio stream's own parts; files of them alone may leave them out.

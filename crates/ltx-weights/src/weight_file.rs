@@ -6,7 +6,7 @@ use crate::{
     Result, gguf,
     mapped::Mapped,
     names,
-    quantised::{self, Beside},
+    quantised::{self, Beside, Statement},
     safetensors_file,
 };
 use candle_core::DType;
@@ -96,8 +96,10 @@ pub(crate) struct Header {
     pub(crate) arrays: BTreeMap<String, gguf::Array>,
     /// Tensors that only accompany others (scales of quantised weights): values and bytes.
     pub(crate) companions: BTreeMap<String, (u64, u64)>,
+    /// What is stated about the quantisation of its tensors, by the keys of their entries.
+    pub(crate) stated: BTreeMap<String, Statement>,
     /// Layers whose quantisation is stated and that are not in the file.
-    pub(crate) stated_elsewhere: Vec<String>,
+    pub(crate) stated_elsewhere: Vec<(String, Statement)>,
     /// Where the header ends.
     pub(crate) length: usize,
     pub(crate) format: &'static str,

@@ -1,5 +1,4 @@
-//! What headers state: two files that state one entry differently, entries that are known, refused or said, and statements about
-//! layers that no file holds.
+//! What headers state: two files that state one entry differently, and entries that are known, refused or said.
 //!
 //! Must not know what an entry means.
 
@@ -12,8 +11,6 @@ use std::{
     path::{Path, PathBuf},
 };
 use tempfile::TempDir;
-
-const LAYER: &str = "model.diffusion_model.transformer_blocks.0.attn1.to_q";
 
 /// A safetensors file of one tensor with this header.
 fn file(folder: &Path, name: &str, key: &str, metadata: &[(&str, &str)]) -> PathBuf {
@@ -54,6 +51,20 @@ fn gguf(folder: &Path, name: &str, entries: &[(&str, Value<'_>)]) -> PathBuf {
     let path = folder.join(name);
     fs::write(&path, bytes).unwrap();
     path
+}
+
+/// The same file with a tensor of one value: its description stands behind the entries, its value at the end.
+fn holding(file: &Path, key: &str) -> PathBuf {
+    let mut bytes = fs::read(file).unwrap();
+    bytes[8..16].copy_from_slice(&1u64.to_le_bytes());
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    bytes.truncate(end);
+    bytes.extend([&(key.len() as u64).to_le_bytes()[..], key.as_bytes()].concat());
+    bytes.extend([&1u32.to_le_bytes()[..], &1u64.to_le_bytes(), &0u32.to_le_bytes(), &0u64.to_le_bytes()].concat());
+    bytes.resize(bytes.len().next_multiple_of(32), 0);
+    bytes.extend(1f32.to_le_bytes());
+    fs::write(file, bytes).unwrap();
+    file.to_owned()
 }
 
 /// Asserts that an error names both files, an entry and both values.
@@ -210,35 +221,50 @@ fn a_gguf_states_what_is_known_or_is_refused() {
         ("general.quantization_version", Value::Whole(3)),
         ("ltxv.something", Value::Whole(5)),
         ("ltxv.scale", Value::Text("0.5")),
+        ("_quantization_metadata", Value::Text("{}")),
+        ("comfy.gguf.scale", Value::Text("0.5")),
+        ("comfy.gguf.quantization", Value::Text("0.5")),
+        ("tokenizer.ggml.scale", Value::Text("0.5")),
         ("general.lora_scale", Value::Text("0.5")),
     ] {
         let said = check(&[(entry, value)]).unwrap_err().to_string();
         assert!(said.contains("a.gguf: header entry") && said.contains(entry), "{said}");
     }
-    assert!(check(&[("mood", Value::Text("calm"))]).unwrap()[0].contains("mood"));
+    for entry in ["mood", "comfy.gguf.mood"] {
+        assert!(check(&[(entry, Value::Text("calm"))]).unwrap()[0].contains(entry));
+    }
 }
 
 #[test]
-fn a_statement_about_a_layer_that_no_file_holds_is_told() {
+fn an_architecture_that_no_model_here_has_is_said_or_refused() {
     let folder = TempDir::new().unwrap();
-    let stating = |layer: &str| {
-        let entry = json!({"format_version": "1.0", "layers": {layer: {"format": "float8_e4m3fn"}}}).to_string();
-        file(
-            folder.path(),
-            "stating.safetensors",
-            "vae.encoder.conv_in.conv.bias",
-            &[("_quantization_metadata", &entry)],
-        )
+    let [transformer, vae] = ["transformer_blocks.0.attn1.to_q.weight", "vae.encoder.conv_in.conv.weight"];
+    let check = |architecture: &str, tensor: &str| {
+        let entries = [("general.architecture", Value::Text(architecture))];
+        let path = holding(&gguf(folder.path(), "a.gguf", &entries), tensor);
+        TensorSet::open_file(&path).unwrap().check_entries()
     };
-    let other = file(folder.path(), "other.safetensors", &format!("{LAYER}.weight"), &[]);
-    let check = |files: &[PathBuf]| TensorSet::open_files(files).unwrap().check_statements();
-    for layer in [LAYER, "diffusion_model.transformer_blocks.0.attn1.to_q", "transformer_blocks.0.attn1.to_q"] {
-        assert!(check(&[stating(layer), other.clone()]).is_ok(), "{layer}");
-        let said = check(&[stating(layer)]).unwrap_err().to_string();
-        assert!(said.contains("stating.safetensors") && said.contains(layer) && said.contains("(1 in all)"), "{said}");
+    let official = format!("model.diffusion_model.{transformer}");
+    for (architecture, tensor) in [
+        ("ltxv", transformer),
+        ("ltxv", official.as_str()),
+        ("LTXV", transformer),
+        ("ltx2", vae),
+        ("gemma3", "blk.0.attn_q.weight"),
+        ("t5encoder", "enc.blk.0.attn_q.weight"),
+        ("gemma4_unified", "model.layers.0.mlp.up_proj.weight"),
+    ] {
+        assert_eq!(check(architecture, tensor).unwrap(), [] as [String; 0], "{architecture}: {tensor}");
     }
-    let audio = stating("model.diffusion_model.transformer_blocks.0.audio_attn1.to_q");
-    assert!(check(&[audio]).is_ok(), "audio is left on disk, and may be left out");
-    let set = TensorSet::open_files(&[stating("nosuch.layer")]).unwrap();
-    assert_eq!(set.stated_in_vain()[0].1, "nosuch.layer");
+    for architecture in ["pig", "foo", "another_model"] {
+        let said = check(architecture, transformer).unwrap().join("\n");
+        assert!(
+            said.contains(&format!("general.architecture is {architecture}: no model that is known here")),
+            "{said}"
+        );
+    }
+    for (architecture, tensor) in [("gemma3", official.as_str()), ("t5", vae), ("gemma4_unified", transformer)] {
+        let said = check(architecture, tensor).unwrap_err().to_string();
+        assert!(said.contains(&format!("general.architecture is {architecture}, supported: ltxv")), "{said}");
+    }
 }

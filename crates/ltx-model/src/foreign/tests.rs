@@ -174,8 +174,12 @@ fn a_version_is_one_familys_or_of_none_that_runs() {
 #[test]
 fn gguf_and_diffusers_name_themselves() {
     let keys = Few(BTreeMap::new());
-    let signs = Signs { keys: &keys, config: None, version: None, architecture: Some("wan") };
-    assert_eq!(Foreign::of(&signs).map(|found| found.title).as_deref(), Some("Wan transformer"));
+    for (architecture, title) in
+        [("wan", "Wan transformer"), ("flux2", "Flux.2 transformer"), ("z_image", "Z-Image transformer")]
+    {
+        let signs = Signs { keys: &keys, config: None, version: None, architecture: Some(architecture) };
+        assert_eq!(Foreign::of(&signs).map(|found| found.title).as_deref(), Some(title));
+    }
     let title = |class| Foreign::of_diffusers_class(class).title;
     assert_eq!(title("LTX2Pipeline"), "diffusers layout of an LTX-2 model");
     assert_eq!(title("LTXLatentUpsamplePipeline"), "diffusers layout of LTX-Video 0.9.x, or a component of it,");

@@ -34,11 +34,18 @@ const BY_KEYS: [(&str, &[&str]); 21] = [
 ];
 
 /// A model, and the architecture by which GGUF files name it.
-const BY_ARCHITECTURE: [(&str, &str); 19] = [
+const BY_ARCHITECTURE: [(&str, &str); 26] = [
     ("wan", "Wan transformer"),
     ("hyvid", "HunyuanVideo transformer"),
     ("hunyuan_video", "HunyuanVideo transformer"),
     ("flux", "Flux transformer"),
+    ("flux2", "Flux.2 transformer"),
+    ("z_image", "Z-Image transformer"),
+    ("chroma", "Chroma transformer"),
+    ("mochi", "Mochi transformer"),
+    ("cogvideox", "CogVideoX transformer"),
+    ("omnigen2", "OmniGen2 transformer"),
+    ("kandinsky5", "Kandinsky 5 transformer"),
     ("sd1", "Stable Diffusion model"),
     ("sdxl", "Stable Diffusion XL model"),
     ("sd3", "Stable Diffusion 3 transformer"),

@@ -4,6 +4,7 @@
 //! Must not know what is done about an entry that is not known.
 
 use super::telling;
+use crate::gguf::SHAPE_OF;
 use ltx_types::{MODEL_VERSION, VAE_VERSION};
 
 /// Entries that change nothing: names, beginnings of names, and why.
@@ -41,7 +42,6 @@ const IDLE: [Idle; 10] = [
     Idle {
         names: &[
             "general.alignment",
-            "general.architecture",
             "general.author",
             "general.basename",
             "general.datasets",
@@ -64,7 +64,7 @@ const IDLE: [Idle; 10] = [
             "general.version",
         ],
         heads: &["general.base_model.", "general.dataset.", "general.license.", "general.sampling.", "general.source."],
-        why: "llama.cpp's account of where a file is from; alignment and architecture are read with the file",
+        why: "llama.cpp's account of where a file is from; alignment is read with the file",
     },
     Idle {
         names: &[],
@@ -112,8 +112,10 @@ const IDLE: [Idle; 10] = [
 /// Entries of checkpoints and text encoders that are read elsewhere.
 const READ: [&str; 5] =
     ["config", "gemma_config", "gemma_source_checkpoint", "_quantization_metadata", "tokenizer.huggingface.json"];
-/// Beginnings of such entries: a tokenizer's, and shapes.
-const READ_HEADS: [&str; 2] = ["tokenizer.", "comfy.gguf."];
+/// Beginnings of such entries whose rest names a tensor: its shape.
+const OF_TENSORS: [&str; 1] = [SHAPE_OF];
+/// Beginnings of such entries: a tokenizer's.
+const READ_HEADS: [&str; 1] = ["tokenizer."];
 /// Architectures of GGUF files whose own entries are read elsewhere.
 const READ_ARCHITECTURES: [&str; 3] = ["gemma3", "t5", "t5encoder"];
 
@@ -126,9 +128,11 @@ pub(crate) fn is_idle(name: &str) -> bool {
     IDLE.iter().any(|idle| idle.names.contains(&name) || begun(idle))
 }
 
-/// Whether an entry of a checkpoint or a text encoder is read elsewhere.
+/// Whether an entry of a checkpoint or a text encoder is read elsewhere. A beginning alone does not say so of one that sounds as if it
+/// counted.
 pub(crate) fn is_read(name: &str) -> bool {
-    READ.contains(&name) || READ_HEADS.iter().any(|head| name.starts_with(head))
+    let begun = |heads: &[&str]| heads.iter().any(|head| name.starts_with(head));
+    READ.contains(&name) || begun(&OF_TENSORS) || (begun(&READ_HEADS) && telling(name).is_none())
 }
 
 /// Whether the own entries of an architecture are read elsewhere.
@@ -156,6 +160,8 @@ mod tests {
         assert_eq!(names.len(), all);
         assert!(READ.iter().chain(&SAID).all(|name| !is_idle(name)));
         assert!(is_idle(MODEL_VERSION) && is_idle(VAE_VERSION));
+        assert!(is_read("comfy.gguf.orig_shape.a.scale_shift_table") && is_read("tokenizer.ggml.scores"));
+        assert!(!is_read("comfy.gguf.scale") && !is_read("comfy.gguf.orig_shapes") && !is_read("tokenizer.ggml.scale"));
         assert!(is_idle("modelspec.title") && !is_idle("modelspec.lora_scale"));
     }
 }

@@ -3,17 +3,19 @@
 //!
 //! Must not know what an entry that is read means.
 
+mod architecture;
 pub(crate) mod known;
 pub(crate) mod user;
 
 use crate::{
     Result, TensorSet, WeightsError,
-    names::official_ltx,
-    quantised::stems_of,
+    names::weight_keys,
+    quantised::Statement,
     vocabulary::{is_audio, is_duration, is_vision},
 };
+use architecture::Verdict;
 use ltx_types::words;
-use std::path::Path;
+use std::{fmt, path::Path};
 
 /// Words in the name of an entry by which it may change what weights are.
 const COUNTS: [&str; 11] = [
@@ -53,6 +55,9 @@ const CONFIGURES: [&str; 15] = [
 ];
 /// The version of ggml's blocks that are read.
 const BLOCKS_VERSION: &str = "2";
+/// What the header of a file with LTX's tensors may state as its architecture.
+const LTX_ALONE: &str =
+    "ltxv, for a file that holds a transformer or a video VAE of LTX: take the file as converters write it";
 /// What is shown of an entry's text.
 const SHOWN: usize = 60;
 
@@ -130,6 +135,16 @@ impl TensorSet {
                             "2, the version of ggml's blocks that is read: take the file as converters write it today",
                         );
                     }
+                    "general.architecture" => match architecture::judged(file, text) {
+                        Verdict::Known => {}
+                        Verdict::Said => notes.push(format!(
+                            "{path}: general.architecture is {}: no model that is known here; its tensors have names that are read, and count",
+                            shown(text)
+                        )),
+                        Verdict::Refused => return refused(LTX_ALONE),
+                    },
+                    // The tensors of a GGUF have their types.
+                    "_quantization_metadata" if file.header.format == "GGUF" => return refused(unknown),
                     name if own(name) && architecture.is_some_and(known::is_read_architecture) => {}
                     name if known::is_read(name) || known::is_idle(name) || says_nothing(name, text) => {}
                     name if known::is_said(name) => {
@@ -152,42 +167,70 @@ impl TensorSet {
     }
 }
 
+/// A quantisation that a file states and that is attached to no tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatedInVain<'a> {
+    /// The file that states it.
+    pub file: &'a Path,
+    /// The first layer that it states so.
+    pub layer: &'a str,
+    /// How many there are in the file.
+    pub count: usize,
+    /// The file that holds the first of them and does not state it so itself; none where no file holds it.
+    pub holder: Option<&'a Path>,
+}
+
+impl fmt::Display for StatedInVain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a statement in _quantization_metadata about a layer ")?;
+        match self.holder {
+            Some(holder) => write!(f, "of {}, whose own header does not state it so", holder.display())?,
+            None => f.write_str("that no file holds")?,
+        }
+        write!(f, " ({} in all)", self.count)
+    }
+}
+
 impl TensorSet {
-    /// Layers whose quantisation a file states and that no file holds: the file, the first of them, and how many. What is left on
-    /// disk here (audio, vision) need not be there.
-    pub fn stated_in_vain(&self) -> Vec<(&Path, &str, usize)> {
+    /// What files state about the quantisation of layers that are not theirs, unless the file that holds the layer states the same; of
+    /// each file the first. What is left on disk here (audio, vision) need not be there.
+    pub fn stated_in_vain(&self) -> Vec<StatedInVain<'_>> {
         let left = |layer: &str| is_audio(layer) || is_vision(layer) || is_duration(layer);
-        let is_here = |layer: &str| {
-            let keys = stems_of(layer).into_iter().map(|stem| format!("{stem}weight"));
-            keys.into_iter().any(|key| self.shape_of(&key).or_else(|| self.shape_of(&official_ltx(&key))).is_some())
+        let vain = |layer: &str, statement: &Statement| {
+            let found = weight_keys(layer).into_iter().find_map(|key| Some((self.entry(&key)?.0, key)));
+            let Some((holder, key)) = found else { return Some(None) };
+            let agrees = holder.header.stated.get(&key).is_some_and(|own| own.agrees(statement));
+            (!agrees).then_some(Some(holder.path.as_path()))
         };
         let mut lost = Vec::new();
         for file in self.speaking() {
-            let stated = file.header.stated_elsewhere.iter().map(String::as_str);
-            let mut of_file = stated.filter(|layer| !left(layer) && !is_here(layer));
-            if let Some(first) = of_file.next() {
-                lost.push((file.path.as_path(), first, 1 + of_file.count()));
+            let stated = file.header.stated_elsewhere.iter().filter(|(layer, _)| !left(layer));
+            let mut of_file = stated.filter_map(|(layer, statement)| Some((layer.as_str(), vain(layer, statement)?)));
+            if let Some((layer, holder)) = of_file.next() {
+                lost.push(StatedInVain { file: &file.path, layer, count: 1 + of_file.count(), holder });
             }
         }
         lost
     }
 
-    /// Refuses a set of files that is whole and in which the quantisation of a layer is stated that no file holds.
+    /// Refuses a set of files that is whole and in which a quantisation is stated that is attached to no tensor: of a layer that no
+    /// file holds, or of one whose own file does not state it so.
     ///
     /// # Errors
     /// There is such a layer.
     pub fn check_statements(&self) -> Result<()> {
-        match self.stated_in_vain().first() {
-            None => Ok(()),
-            Some((file, layer, count)) => Err(WeightsError::Quantisation {
-                file: (*file).to_owned(),
-                key: (*layer).to_owned(),
-                found: format!(
-                    "a statement in _quantization_metadata about a layer that no file holds ({count} in all)"
-                ),
-                expected: "the file that holds it, named as a component, or a header without it".to_owned(),
-            }),
-        }
+        let lost = self.stated_in_vain();
+        let Some(first) = lost.first() else { return Ok(()) };
+        let expected = match first.holder {
+            Some(_) => "the statement in the header of the file that holds the layer",
+            None => "the file that holds it, named as a component, or a header without it",
+        };
+        Err(WeightsError::Quantisation {
+            file: first.file.to_owned(),
+            key: first.layer.to_owned(),
+            found: first.to_string(),
+            expected: expected.to_owned(),
+        })
     }
 }
 

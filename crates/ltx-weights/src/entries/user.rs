@@ -145,7 +145,7 @@ const TRAINING: [&str; 37] = [
 ];
 
 /// Words in the names of a record's entries that are about the adapter itself.
-const ADAPTER: [&str; 4] = ["adapter", "lora", "network", "peft"];
+const ADAPTER: [&str; 7] = ["adapter", "dora", "lora", "lycoris", "network", "peft", "rslora"];
 
 /// How entries of a trainer's record begin, of which only some say how much pairs count.
 const RECORD: &str = "ss_";
@@ -178,6 +178,16 @@ pub(crate) fn sounds_only(name: &str) -> bool {
 /// Whether an entry holds the settings of a training's data, which configure no weights.
 pub(crate) fn is_of_data(name: &str) -> bool {
     has(name, &DATA)
+}
+
+/// Whether an entry is about how a training went, or what it was fed with.
+pub(crate) fn is_of_training(name: &str) -> bool {
+    has(name, &DATA) || has(name, &TRAINING)
+}
+
+/// Whether the name of an entry says that it is about the adapter itself.
+pub(crate) fn is_of_an_adapter(name: &str) -> bool {
+    has(name, &ADAPTER)
 }
 
 #[cfg(test)]

@@ -113,6 +113,7 @@ impl LoraFile {
         if !any && !tensors.keys().any(kinds::is_of_an_adapter) {
             return Err(WeightsError::NotALora { file: path.to_owned() });
         }
+        tensors.check_statements()?;
         let entries = tensors.metadata_under("")?;
         let (stated, mut problems) = Stated::read(path, &entries);
         let notes = stated.notes.clone();

@@ -2,7 +2,8 @@
 //!
 //! Must not know files.
 
-use crate::entries::{known, user};
+use super::stated::{Json, json_of};
+use crate::entries::{known, shown, user};
 use ltx_types::words;
 use regex::Regex;
 use std::sync::LazyLock;
@@ -110,6 +111,16 @@ const REFERENCE: &str = "reference";
 const REFERENCE_END: [&str; 2] = ["downscale", "factor"];
 /// The kind itself, wherever a name has it.
 const IC_LORA: [&[&str]; 3] = [&["ic", "lora"], &["iclora"], &["in", "context", "lora"]];
+/// Last words of entries that say of which type something is, and what the type is called there.
+const TYPES: [&str; 2] = ["type", "kind"];
+const IN_CONTEXT: [&[&str]; 3] = [&["in", "context"], &["incontext"], &["ic"]];
+/// Last words of entries that say how a training went about it, and the way that takes a reference clip (Lightricks' trainer).
+const STRATEGIES: [&str; 1] = ["strategy"];
+const BY_REFERENCE: [&[&str]; 1] = [&["video", "to", "video"]];
+/// Entries with the graph of an editor, in which everything may stand.
+const GRAPHS: [&str; 2] = ["prompt", "workflow"];
+/// How deep entries in entries are looked at.
+const DEPTH: usize = 16;
 /// The longest text that is the name of a kind.
 const KIND: usize = 120;
 
@@ -129,19 +140,71 @@ pub(super) fn is_reference(name: &str) -> bool {
     (begun || named || words.ends_with(&REFERENCE_END)) && !user::is_for_people(name)
 }
 
-/// The first entry of a header by which an IC-LoRA is known, and what it states: its name, where it is not switched off, or a
-/// value that names the kind.
-pub(super) fn reference<'a>(mut entries: impl Iterator<Item = (&'a str, &'a str)>) -> Option<(&'a str, &'a str)> {
-    let is_off = |text: &str| {
-        ["", "0", "no", "off", "false", "none", "null"].contains(&text.trim().to_ascii_lowercase().as_str())
-    };
+/// The first entry of a header by which an IC-LoRA is known, and what it states: its name, where it is not switched off, a value that
+/// names the kind, or one of these within JSON.
+pub(super) fn reference<'a>(mut entries: impl Iterator<Item = (&'a str, &'a str)>) -> Option<(String, String)> {
     // Of what changes nothing, one entry says what a file is.
     let states =
         |name: &str| !user::is_no_statement(name) && (name == "modelspec.architecture" || !known::is_idle(name));
-    entries.find(|(name, text)| match is_reference(name) {
-        true => !is_off(text),
-        false => states(name) && names_ic_lora(text),
+    entries.find_map(|(name, text)| {
+        if is_reference(name) {
+            return (!is_off(text)).then(|| (name.to_owned(), shown(text)));
+        }
+        let is_silent = || user::is_for_people(name) || user::is_of_data(name) || GRAPHS.contains(&name);
+        match json_of(text) {
+            Json::Text(text) => (states(name) && names_the_kind(name, &text)).then(|| (name.to_owned(), shown(&text))),
+            _ if is_silent() => None,
+            json => reference_in(&json, name, DEPTH).map(|(own, found)| (format!("{name}: {own}"), found)),
+        }
     })
+}
+
+/// The same within JSON that stands under `name`, JSON within its texts included; what people wrote aside.
+fn reference_in(json: &Json, name: &str, depth: usize) -> Option<(String, String)> {
+    let depth = depth.checked_sub(1)?;
+    match json {
+        Json::Object(entries) => entries.iter().find_map(|(own, value)| {
+            if is_reference(own) {
+                let off = matches!(value, Json::Text(text) if is_off(text)) || value.is_empty();
+                return (!off).then(|| (own.clone(), value.to_string()));
+            }
+            // The name of a strategy says which it is.
+            let under = if own == "name" { name } else { own.as_str() };
+            if under == own && (user::is_for_people(own) || user::is_of_data(own)) {
+                return None;
+            }
+            match value {
+                Json::Text(text) if names_the_kind(under, text) => Some((own.clone(), value.to_string())),
+                value => reference_in(value, own, depth),
+            }
+        }),
+        Json::List(list) => list.iter().find_map(|item| reference_in(item, name, depth)),
+        Json::Text(text) => match json_of(text) {
+            Json::Text(_) => None,
+            inner => reference_in(&inner, name, depth),
+        },
+        Json::Null | Json::Bool(_) | Json::Number(_) => None,
+    }
+}
+
+fn is_off(text: &str) -> bool {
+    ["", "0", "no", "off", "false", "none", "null"].contains(&text.trim().to_ascii_lowercase().as_str())
+}
+
+/// Whether a value names the kind: by its whole name in a text, by a part of it where the entry is of a type, or by the strategy of a
+/// training.
+fn names_the_kind(name: &str, text: &str) -> bool {
+    if names_ic_lora(text) {
+        return true;
+    }
+    if text.len() > KIND {
+        return false;
+    }
+    let name = words(name);
+    let last = |known: &[&str]| name.last().is_some_and(|last| known.contains(&last.as_str()));
+    let text = words(text);
+    let is_one_of = |known: &[&[&str]]| known.iter().any(|known| text == *known);
+    (last(&TYPES) && is_one_of(&IN_CONTEXT)) || (last(&STRATEGIES) && is_one_of(&BY_REFERENCE))
 }
 
 /// Whether a short text names the kind.
@@ -196,8 +259,22 @@ mod tests {
             ("in_context_scale", "2"),
             ("referenceDownscaleFactor", "2"),
             ("ss_reference_downscale_factor", "2"),
+            ("lora_type", "in-context"),
+            ("adapter_type", "In_Context"),
+            ("type", "ic"),
+            ("training_strategy", "video_to_video"),
+            ("ss_training_config", r#"{"ic_lora": true}"#),
+            ("ss_training_config", r#"{"network": {"type": "ic-lora"}}"#),
+            ("metadata", r#"{"reference_downscale_factor": 2}"#),
+            ("metadata", r#"[{"a": {"reference_downscale_factor": 1}}]"#),
+            ("metadata", r#"{"a": "{\"use_hdr_transform\": true}"}"#),
+            ("training_config", r#"{"training_strategy": {"name": "video_to_video", "x": 1}}"#),
+            ("config", r#"{"training_strategy": "video_to_video"}"#),
+            ("ss_network_args", r#"{"ic_lora": "True"}"#),
         ] {
-            assert_eq!(reference([("format", "pt"), (entry, text)].into_iter()), Some((entry, text)));
+            let found = reference([("format", "pt"), (entry, text)].into_iter());
+            let found = found.unwrap_or_else(|| panic!("{entry}: {text}")).0;
+            assert!(found == entry || found.starts_with(&format!("{entry}: ")), "{text}: {found}");
         }
         for (entry, text) in [
             ("ss_network_dim", "4"),
@@ -223,6 +300,14 @@ mod tests {
             ("reference_paper", "arXiv 2501"),
             ("reference", "a book"),
             ("is_ic_lora", "0"),
+            ("ss_training_config", r#"{"ic_lora": false, "reference_downscale_factor": null}"#),
+            ("ss_training_config", r#"{"caption": "ic-lora", "output_name": "my_ic_lora"}"#),
+            ("ss_datasets", r#"[{"type": "ic-lora"}]"#),
+            ("workflow", r#"{"nodes": [{"type": "LTXICLoraLoader", "title": "IC-LoRA"}]}"#),
+            ("config", r#"{"transformer": {"name": "video_to_video", "in_channels": 128}}"#),
+            ("training_strategy", "text_to_video"),
+            ("model_type", "ltx2"),
+            ("comment_type", "a picture"),
         ] {
             assert_eq!(reference([("format", "pt"), (entry, text)].into_iter()), None, "{entry}");
         }

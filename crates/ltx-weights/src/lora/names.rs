@@ -48,6 +48,12 @@ const HEADS: [&str; 5] = ["base_model.model.", "model.", "diffusion_model.", "tr
 const CONNECTORS: &str = "connectors.";
 /// Beginnings of names with underscores for dots.
 const UNDERSCORED: [&str; 4] = ["lora_unet_", "lora_transformer_", "lora_prior_unet_", "lycoris_"];
+/// The same of names in diffusers' module of connectors, and that module behind the others.
+const CONNECTORS_UNDERSCORED: [&str; 2] = ["lora_connectors_", "connectors_"];
+/// What may stand before the model's own names there, unless a word goes on behind it.
+const HEADS_UNDERSCORED: [&str; 5] = ["base_model_model_", "model_", "diffusion_model_", "transformer_", "unet_"];
+/// Words that go on so.
+const NO_HEADS: [&str; 2] = ["transformer_blocks", "transformer_1d_blocks"];
 /// diffusers' beginnings of names in the transformer, and the official ones.
 const DIFFUSERS: [(&str, &str); 10] = [
     ("proj_in", "patchify_proj"),
@@ -62,17 +68,19 @@ const DIFFUSERS: [(&str, &str); 10] = [
     ("av_cross_attn_audio_v2a_gate", "av_ca_v2a_gate_adaln_single"),
 ];
 /// diffusers' beginnings of names in its module of connectors, and the official ones.
-const OF_CONNECTORS: [(&str, &str); 6] = [
+const OF_CONNECTORS: [(&str, &str); 7] = [
     ("video_connector.transformer_blocks", "video_embeddings_connector.transformer_1d_blocks"),
     ("audio_connector.transformer_blocks", "audio_embeddings_connector.transformer_1d_blocks"),
     ("video_connector", "video_embeddings_connector"),
     ("audio_connector", "audio_embeddings_connector"),
     ("video_text_proj_in", "text_embedding_projection.video_aggregate_embed"),
     ("audio_text_proj_in", "text_embedding_projection.audio_aggregate_embed"),
+    // Of LTX-2, which has one for both.
+    ("text_proj_in", "text_embedding_projection.aggregate_embed"),
 ];
 
 /// Words of the names of layers that have underscores of their own, the audio stream's aside.
-const COMPOUNDS: [&str; 24] = [
+const COMPOUNDS: [&str; 25] = [
     "adaln_single",
     "aggregate_embed",
     "caption_projection",
@@ -84,6 +92,7 @@ const COMPOUNDS: [&str; 24] = [
     "prompt_adaln",
     "prompt_adaln_single",
     "text_embedding_projection",
+    "text_proj_in",
     "time_embed",
     "timestep_embedder",
     "to_gate_logits",
@@ -149,9 +158,8 @@ pub(super) struct Named {
 }
 
 pub(super) fn named(stem: &str) -> Named {
-    if let Some(name) = UNDERSCORED.iter().find_map(|head| stem.strip_prefix(head)) {
-        let (target, layer) = (Target::Underscored(name.to_owned()), name.to_owned());
-        return Named { target, component: Component::Transformer, layer };
+    if let Some((name, component)) = bare_underscored(stem) {
+        return Named { target: Target::Underscored(name.to_owned()), component, layer: name.to_owned() };
     }
     let mut name = stem;
     let (mut component, mut renames) = (Component::Transformer, &DIFFUSERS[..]);
@@ -170,6 +178,24 @@ pub(super) fn named(stem: &str) -> Named {
     }
     let official = begun(&layer, renames).unwrap_or_else(|| layer.clone());
     Named { target: Target::Key(official_ltx(&format!("{official}.weight"))), component, layer }
+}
+
+/// A name with underscores without what stands before the model's own names; `None` of one that has no head of such.
+fn bare_underscored(stem: &str) -> Option<(&str, Component)> {
+    let [of_connectors, _] = CONNECTORS_UNDERSCORED;
+    let begun = UNDERSCORED.iter().find_map(|head| Some((stem.strip_prefix(head)?, Component::Transformer)));
+    let begun = begun.or_else(|| Some((stem.strip_prefix(of_connectors)?, Component::Connectors)));
+    let (mut name, mut component) = begun?;
+    loop {
+        let goes_on = NO_HEADS.iter().any(|word| name.starts_with(word));
+        let head = HEADS_UNDERSCORED.iter().filter(|_| !goes_on).find_map(|head| name.strip_prefix(head));
+        let connectors = CONNECTORS_UNDERSCORED.iter().find_map(|head| name.strip_prefix(head));
+        (name, component) = match (head, connectors) {
+            (Some(rest), _) => (rest, component),
+            (None, Some(rest)) => (rest, Component::Connectors),
+            (None, None) => return Some((name, component)),
+        };
+    }
 }
 
 /// A layer's name without what may stand before the model's own names.
@@ -322,6 +348,7 @@ mod tests {
             ),
             ("connectors.video_text_proj_in", "text_embedding_projection.video_aggregate_embed"),
             ("connectors.audio_text_proj_in", "text_embedding_projection.audio_aggregate_embed"),
+            ("connectors.text_proj_in", "text_embedding_projection.aggregate_embed"),
         ] {
             let found = named(theirs);
             let key = format!("{official}.weight");
@@ -364,6 +391,32 @@ mod tests {
         assert_eq!((role, target_of(stem)), (Role::Down, Target::Underscored(target)));
         let theirs: Vec<_> = underscored("model.diffusion_model.prompt_adaln_single.linear.weight").collect();
         assert_eq!(theirs, ["prompt_adaln_single_linear", "prompt_adaln_linear"]);
+        for (stem, name, component) in [
+            ("lora_unet_diffusion_model_transformer_blocks_3_attn1_to_q", key, Component::Transformer),
+            ("lycoris_transformer_transformer_blocks_3_attn1_to_q", key, Component::Transformer),
+            ("lora_transformer_model_diffusion_model_transformer_blocks_3_attn1_to_q", key, Component::Transformer),
+            (
+                "lora_unet_connectors_video_connector_transformer_blocks_1_attn1_to_q",
+                "model.diffusion_model.video_embeddings_connector.transformer_1d_blocks.1.attn1.to_q.weight",
+                Component::Connectors,
+            ),
+            (
+                "lora_connectors_video_text_proj_in",
+                "text_embedding_projection.video_aggregate_embed.weight",
+                Component::Connectors,
+            ),
+            (
+                "lycoris_connectors_text_proj_in",
+                "text_embedding_projection.aggregate_embed.weight",
+                Component::Connectors,
+            ),
+        ] {
+            let found = named(stem);
+            let Target::Underscored(found_name) = &found.target else { panic!("{stem}") };
+            assert!(underscored(name).any(|name| name == *found_name), "{stem}: {found_name}");
+            assert_eq!((spelt_out(found_name).as_str(), found.component), (name, component), "{stem}");
+        }
+        assert!(matches!(target_of("lora_te_layers_0_q"), Target::Key(_)));
         assert_eq!(role_of("diffusion_model.transformer_blocks.3.attn1.to_q.dora_scale"), None);
         assert_eq!(role_of("diffusion_model.transformer_blocks.3.attn1.to_q.lora_B.bias"), None);
     }

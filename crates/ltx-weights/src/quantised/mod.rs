@@ -12,7 +12,7 @@ mod statement;
 
 pub(crate) use assemble::assemble;
 pub(crate) use scales::Order;
-pub(crate) use statement::stems_of;
+pub(crate) use statement::Statement;
 
 use crate::{
     Result, WeightsError,
@@ -21,6 +21,7 @@ use crate::{
 use candle_core::DType;
 use half::{bf16, f16};
 use resolve::{Layer, Resolver};
+use statement::Collected;
 use std::{ops::Range, path::Path};
 
 /// A tensor whose presence says that every fp8 weight has a scale.
@@ -95,8 +96,10 @@ pub(crate) fn is_idle(key: &str) -> bool {
 /// contradicts the tensors.
 pub(crate) fn attach(path: &Path, map: &[u8], header: &mut Header) -> Result<()> {
     refused::by_keys(path, header)?;
-    let (mut statements, elsewhere) = statement::collect(path, map, header)?;
+    let Collected { by_stem: mut statements, elsewhere, tensors } = statement::collect(path, map, header)?;
     header.stated_elsewhere = elsewhere;
+    header.stated = statements.iter().map(|(stem, stated)| (format!("{stem}weight"), stated.clone())).collect();
+    tensors.iter().for_each(|key| accompany(header, key));
     let last = |key: &str| key.rsplit('.').next().is_some_and(|word| word == MARK);
     let marks: Vec<String> = header.entries.keys().filter(|key| last(key)).cloned().collect();
     let mut resolver = Resolver { path, map, scaled: !marks.is_empty(), without: None };
@@ -115,6 +118,7 @@ pub(crate) fn attach(path: &Path, map: &[u8], header: &mut Header) -> Result<()>
         }
     }
     resolver.resolve_micro(header, micro)?;
+    refused::by_scales(path, header)?;
     match resolver.without {
         Some(key) if resolver.scaled => {
             let found = header.entries.get(&key).map_or("F8_E4M3", |entry| entry.stored.name());
@@ -137,7 +141,7 @@ fn settle(header: &mut Header, stem: &str, stored: StoredType, beside: Option<Bo
         (entry.stored, entry.beside) = (stored, beside);
     }
     scales.iter().for_each(|key| accompany(header, key));
-    for name in IDLE.into_iter().chain([statement::TENSOR]) {
+    for name in IDLE {
         accompany(header, &format!("{stem}{name}"));
     }
 }

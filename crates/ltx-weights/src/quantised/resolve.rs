@@ -72,7 +72,9 @@ impl Layer {
         let narrow = match weight.stored {
             StoredType::Packed(_) => true,
             StoredType::Other("U8" | "I8") => weight.shape.len() == 2 || scale.is_some(),
-            StoredType::Other(_) | StoredType::Float(_) => false,
+            // Integers of other widths, with several values in each.
+            StoredType::Other(_) => scale.is_some(),
+            StoredType::Float(_) => false,
         };
         (narrow || stated.is_some()).then_some(Self { stem, weight, scale, stated })
     }

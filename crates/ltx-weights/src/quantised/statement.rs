@@ -3,22 +3,32 @@
 //!
 //! Must not know how a format is read.
 
-use crate::{Result, WeightsError, vocabulary::TRANSFORMER, weight_file::Header};
-use serde_json::Value;
-use std::{collections::BTreeMap, fmt::Debug, path::Path};
+use crate::{
+    Result, WeightsError,
+    entries::{shown, user},
+    names::{official_of, weight_keys},
+    weight_file::Header,
+};
+use serde_json::{Map, Value};
+use std::{cell::OnceCell, collections::BTreeMap, fmt::Debug, path::Path};
 
 /// The header's entry.
 const ENTRY: &str = "_quantization_metadata";
 /// The last word of a layer's tensor.
-pub(super) const TENSOR: &str = "comfy_quant";
+const TENSOR: &str = "comfy_quant";
 /// Bytes that such a tensor has at most.
 const MOST: usize = 1 << 16;
 /// Fields that change nothing here: how products are rounded is nothing that a file decides.
 const IDLE: [&str; 3] = ["full_precision_matrix_mult", "orig_dtype", "per_row"];
 
+/// Names in the header's entry that say who wrote it.
+const BY_WHOM: [&str; 6] = ["converter", "created_by", "generator", "producer", "tool", "tool_version"];
+/// Values that are rotated together where that is not stated.
+const ROTATED: usize = 256;
+
 /// What is stated about one layer.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct Statement {
+pub(crate) struct Statement {
     pub(super) format: String,
     /// Values that are rotated together, if they are.
     pub(super) rotation: Option<usize>,
@@ -29,10 +39,15 @@ pub(super) struct Statement {
 }
 
 impl Statement {
-    /// The statement of the header, with what a layer's own tensor states.
+    /// Whether another statement about the same layer says nothing else.
+    pub(crate) fn agrees(&self, other: &Self) -> bool {
+        self.clone().joined(other.clone()).is_ok()
+    }
+
+    /// The statement of the header, with what it, or a layer's own tensor, states again.
     ///
     /// # Errors
-    /// They contradict each other: what the tensor states, and what the header does.
+    /// They contradict each other: what the second states, and what the first does.
     fn joined(self, own: Self) -> Result<Self, [String; 2]> {
         let differ = |name: &str, header: &dyn Debug, own: &dyn Debug| {
             Err([format!("{name} {own:?}"), format!("{header:?}, as the header states")])
@@ -55,46 +70,88 @@ impl Statement {
     }
 }
 
-/// The statements by what stands in front of a layer's `weight`, and the layers that are stated and not in this file.
+/// What a file states.
+#[derive(Debug, Default)]
+pub(super) struct Collected {
+    /// By what stands in front of `weight` in the file's own key of a layer.
+    pub(super) by_stem: BTreeMap<String, Statement>,
+    /// The layers, by their names in the statement, that are not in this file.
+    pub(super) elsewhere: Vec<(String, Statement)>,
+    /// The tensors that state some of it.
+    pub(super) tensors: Vec<String>,
+}
+
+impl Collected {
+    /// Adds what is stated about a layer; `key` says where.
+    fn add(&mut self, path: &Path, stem: String, statement: Statement, key: &str) -> Result<()> {
+        let joined = match self.by_stem.remove(&stem) {
+            Some(known) => known.joined(statement),
+            None => Ok(statement),
+        };
+        let statement = joined.map_err(|[found, expected]| WeightsError::Quantisation {
+            file: path.to_owned(),
+            key: key.to_owned(),
+            found,
+            expected,
+        })?;
+        self.by_stem.insert(stem, statement);
+        Ok(())
+    }
+}
+
+/// The layers of a file, by any spelling of their names.
+struct Layers<'a> {
+    header: &'a Header,
+    map: &'a [u8],
+    /// The file's own keys of weights by their official ones; made when a layer is not called as in the file.
+    by_official: OnceCell<BTreeMap<String, &'a str>>,
+}
+
+impl Layers<'_> {
+    /// What stands in front of a layer's `weight` in this file, if it holds the layer.
+    fn stem_of(&self, layer: &str) -> Option<String> {
+        let keys = weight_keys(layer);
+        let [own, ..] = &keys;
+        let by_official = || {
+            let by_official = self.by_official.get_or_init(|| {
+                let official = official_of(self.header, self.map);
+                let weights = self.header.entries.keys().filter(|key| key.ends_with("weight"));
+                weights.map(|key| (official(key), key.as_str())).collect()
+            });
+            keys.iter().find_map(|key| by_official.get(key).copied())
+        };
+        let found = if self.header.entries.contains_key(own) { own } else { by_official()? };
+        found.strip_suffix("weight").map(str::to_owned)
+    }
+}
+
+/// Everything that a file states about its layers.
 ///
 /// # Errors
 /// A statement is no JSON of the kind, states something that nobody here understands, or two contradict each other.
-pub(super) fn collect(path: &Path, map: &[u8], header: &Header) -> Result<(BTreeMap<String, Statement>, Vec<String>)> {
-    let (mut statements, mut elsewhere) = (BTreeMap::new(), Vec::new());
+pub(super) fn collect(path: &Path, map: &[u8], header: &Header) -> Result<Collected> {
+    let mut collected = Collected::default();
+    let layers = Layers { header, map, by_official: OnceCell::new() };
     if let Some(text) = header.values.get(ENTRY) {
-        let what = "the metadata entry _quantization_metadata";
-        let parsed: Value = serde_json::from_str(text).map_err(|source| WeightsError::BadJson {
-            file: path.to_owned(),
-            what,
-            source,
-        })?;
-        let wrong = |found: String, expected: &str| WeightsError::Quantisation {
-            file: path.to_owned(),
-            key: ENTRY.to_owned(),
-            found,
-            expected: expected.to_owned(),
-        };
-        match parsed.get("format_version") {
-            None => {}
-            Some(Value::String(version)) if version.starts_with("1.") || version == "1" => {}
-            Some(Value::Number(version)) if version.as_f64() == Some(1.0) => {}
-            Some(other) => return Err(wrong(format!("format_version {other}"), "1.0")),
-        }
-        let Some(layers) = parsed.get("layers").and_then(Value::as_object) else {
-            return Err(wrong("no object `layers`".into(), "one with an entry for each quantised layer"));
-        };
-        for (layer, stated) in layers {
-            let statement = read(stated).map_err(|fault| fault.of(path, layer))?;
-            match stems_of(layer).into_iter().find(|stem| header.entries.contains_key(&format!("{stem}weight"))) {
-                Some(stem) => drop(statements.insert(stem, statement)),
+        for (layer, stated) in layers_of_header(path, text)? {
+            let statement = read(&stated).map_err(|fault| fault.of(path, &layer))?;
+            match layers.stem_of(&layer) {
+                Some(stem) => collected.add(path, stem, statement, &layer)?,
                 // Where it lies in another file, that one states it, too.
-                None => elsewhere.push(layer.clone()),
+                None => collected.elsewhere.push((layer, statement)),
             }
         }
     }
     for (key, entry) in &header.entries {
         let Some(stem) = key.strip_suffix(TENSOR).filter(|stem| stem.is_empty() || stem.ends_with('.')) else {
             continue;
+        };
+        let stem = if header.entries.contains_key(&format!("{stem}weight")) {
+            stem.to_owned()
+        } else {
+            // Of a weight that is not here, it stays a tensor that nothing asks for.
+            let Some(stem) = layers.stem_of(stem.trim_end_matches('.')) else { continue };
+            stem
         };
         let bytes = map.get(entry.range.clone()).filter(|bytes| bytes.len() <= MOST).unwrap_or_default();
         let parsed: Value = serde_json::from_slice(bytes).map_err(|source| WeightsError::BadJson {
@@ -103,31 +160,43 @@ pub(super) fn collect(path: &Path, map: &[u8], header: &Header) -> Result<(BTree
             source,
         })?;
         let statement = read(&parsed).map_err(|fault| fault.of(path, key))?;
-        let joined = match statements.remove(stem) {
-            Some(header) => Statement::joined(header, statement),
-            None => Ok(statement),
-        };
-        let statement = joined.map_err(|[found, expected]| WeightsError::Quantisation {
-            file: path.to_owned(),
-            key: key.clone(),
-            found,
-            expected,
-        })?;
-        statements.insert(stem.to_owned(), statement);
+        collected.add(path, stem, statement, key)?;
+        collected.tensors.push(key.clone());
     }
-    Ok((statements, elsewhere))
+    Ok(collected)
 }
 
-/// What may stand in front of a stated layer's `weight`.
-pub(crate) fn stems_of(layer: &str) -> [String; 4] {
-    let bare = layer.strip_suffix(".weight").unwrap_or(layer);
-    [
-        format!("{bare}."),
-        // What tools leave out in front of the transformer's keys.
-        format!("{TRANSFORMER}{bare}."),
-        format!("{}.", bare.strip_prefix(TRANSFORMER).unwrap_or(bare)),
-        format!("{}.", bare.strip_prefix("model.").unwrap_or(bare)),
-    ]
+/// The layers of the header's entry, with what is stated about each.
+fn layers_of_header(path: &Path, text: &str) -> Result<Map<String, Value>> {
+    let what = "the metadata entry _quantization_metadata";
+    let parsed: Value =
+        serde_json::from_str(text).map_err(|source| WeightsError::BadJson { file: path.to_owned(), what, source })?;
+    let wrong = |found: String, expected: &str| WeightsError::Quantisation {
+        file: path.to_owned(),
+        key: ENTRY.to_owned(),
+        found,
+        expected: expected.to_owned(),
+    };
+    let none = || wrong("no object `layers`".into(), "one with an entry for each quantised layer");
+    let Value::Object(mut entries) = parsed else { return Err(none()) };
+    for (name, value) in &entries {
+        match (name.as_str(), value) {
+            ("layers", _) => {}
+            ("format_version", Value::String(version)) if version.starts_with("1.") || version == "1" => {}
+            ("format_version", Value::Number(version)) if version.as_f64() == Some(1.0) => {}
+            ("format_version", other) => return Err(wrong(format!("format_version {other}"), "1.0")),
+            (_, Value::Null) => {}
+            (name, _) if BY_WHOM.contains(&name) || user::is_for_people(name) => {}
+            (name, value) => {
+                let found = format!("{name} {}", shown(&value.to_string()));
+                return Err(wrong(found, "format_version and layers alone: nobody here knows what else changes"));
+            }
+        }
+    }
+    match entries.remove("layers") {
+        Some(Value::Object(layers)) => Ok(layers),
+        _ => Err(none()),
+    }
 }
 
 /// What is wrong with a statement.
@@ -153,14 +222,26 @@ fn read(stated: &Value) -> Result<Statement, Fault> {
     };
     let inner = fields.get("params").map(|params| params.as_object().ok_or(params)).transpose();
     let inner = inner.map_err(|params| Fault { found: format!("params {params}"), expected: "an object" })?;
-    let (mut statement, mut rotated, mut rotation) = (Statement::default(), false, 256);
+    for (name, value) in inner.into_iter().flatten() {
+        match fields.get(name) {
+            _ if name == "params" => {
+                return Err(Fault { found: "params within params".into(), expected: "params once" });
+            }
+            Some(outer) if outer != value => {
+                let found = format!("{name} {outer}, and {value} in params");
+                return Err(Fault { found, expected: "one of the two" });
+            }
+            _ => {}
+        }
+    }
+    let (mut statement, mut rotated, mut rotation) = (Statement::default(), None, None);
     for (name, value) in inner.into_iter().flatten().chain(fields) {
         let fault = |expected| Fault { found: format!("{name} {value}"), expected };
         let count = || value.as_u64().and_then(|count| usize::try_from(count).ok()).filter(|count| *count > 0);
         match name.as_str() {
             "format" => value.as_str().ok_or_else(|| fault("a name"))?.clone_into(&mut statement.format),
-            "convrot" => rotated = value.as_bool().ok_or_else(|| fault("true or false"))?,
-            "convrot_groupsize" => rotation = count().ok_or_else(|| fault("a number of values"))?,
+            "convrot" => rotated = Some(value.as_bool().ok_or_else(|| fault("true or false"))?),
+            "convrot_groupsize" => rotation = Some(count().ok_or_else(|| fault("a number of values"))?),
             "group_size" => statement.block = Some(count().ok_or_else(|| fault("a number of values"))?),
             "orig_shape" => {
                 let sides: Option<Vec<usize>> = value.as_array().and_then(|sides| {
@@ -173,7 +254,14 @@ fn read(stated: &Value) -> Result<Statement, Fault> {
             _ => return Err(fault("no such field: nobody here knows what it changes")),
         }
     }
-    statement.rotation = rotated.then_some(rotation);
+    statement.rotation = match (rotated, rotation) {
+        (Some(true), size) => Some(size.unwrap_or(ROTATED)),
+        (None, Some(size)) => {
+            let found = format!("convrot_groupsize {size} without convrot");
+            return Err(Fault { found, expected: "convrot true beside it, or none of the two" });
+        }
+        (Some(false), _) | (None, None) => None,
+    };
     if statement.format.is_empty() {
         return Err(Fault { found: stated.to_string(), expected: "an object with a `format`" });
     }
@@ -204,6 +292,14 @@ mod tests {
                 Statement { rotation: Some(64), ..format("int8_tensorwise") },
             ),
             (
+                json!({"format": "int8_tensorwise", "convrot": false, "convrot_groupsize": 64}),
+                format("int8_tensorwise"),
+            ),
+            (
+                json!({"format": "int8_tensorwise", "convrot": true, "params": {"convrot": true, "convrot_groupsize": 16}}),
+                Statement { rotation: Some(16), ..format("int8_tensorwise") },
+            ),
+            (
                 json!({"format": "mxfp8", "group_size": 32, "orig_shape": [40, 64]}),
                 Statement { block: Some(32), shape: Some(vec![40, 64]), ..format("mxfp8") },
             ),
@@ -227,6 +323,12 @@ mod tests {
             json!({"format": "nvfp4", "params": 3}),
             json!({"format": "nvfp4", "group_size": -1}),
             json!({"format": "int8_tensorwise", "convrot": 1}),
+            json!({"format": "int8_tensorwise", "convrot_groupsize": 64}),
+            json!({"format": "int8_tensorwise", "params": {"convrot_groupsize": 64}}),
+            json!({"format": "int8_tensorwise", "convrot": false, "params": {"convrot": true}}),
+            json!({"format": "int8_tensorwise", "convrot": true, "convrot_groupsize": 64, "params": {"convrot_groupsize": 16}}),
+            json!({"format": "int8_tensorwise", "params": {"format": "float8_e4m3fn"}}),
+            json!({"format": "int8_tensorwise", "params": {"params": {"convrot": true}}}),
         ] {
             assert!(read(&stated).is_err(), "{stated}");
         }

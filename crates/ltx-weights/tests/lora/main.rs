@@ -23,7 +23,7 @@ fn a_rank_above_what_a_layer_allows_means_the_largest_that_it_does() {
         (format!("transformer.{FIRST}.lora_B.weight"), up),
     ]);
     // Files that were extracted from a difference of weights say one rank; and others a word in its place.
-    let metadata = [("rank", "64"), ("ss_network_alpha", "Dynamic"), ("ss_network_dim", "Dynamic")];
+    let metadata = [("rank", "64"), ("ss_network_dim", "Dynamic")];
     let dressed = Dressed::of(&entries, &metadata, LoraStrengths::both(1.0));
     assert_eq!(dressed.account().0, "");
     dressed.layer_is(FIRST, SamplingStage::First, &sum(0, 5, 1.0), "capped");
@@ -46,6 +46,28 @@ fn a_tensor_of_any_type_states_alpha() {
         }
         let dressed = Dressed::of(&entries, &[], LoraStrengths::both(0.5));
         dressed.is([alpha / 8.0, alpha / 8.0], &format!("{:?}", entry.dtype));
+    }
+}
+
+#[test]
+fn an_alpha_that_is_left_to_tensors_needs_them() {
+    for (entry, text) in [
+        ("lora_alpha", "dynamic"),
+        ("ss_network_alpha", "Dynamic"),
+        ("alpha", "adaptive"),
+        ("network_alpha", "DYNAMIC"),
+    ] {
+        let metadata = [(entry, text), ("ss_network_dim", "Dynamic")];
+        with_tensors(8.0, &metadata).is([2.0, 2.0], entry);
+        let mut entries = pairs("transformer.");
+        entries.insert(format!("transformer.{FIRST}.alpha"), Entry::number(8.0));
+        // Of one pair, and of none.
+        for entries in [entries, pairs("transformer.")] {
+            let (problems, _) = Dressed::of(&entries, &metadata, LoraStrengths::both(1.0)).account();
+            let said =
+                format!("header entry {entry} is {text}: every pair has an alpha of its own, and transformer.{SECOND}");
+            assert!(problems.contains(&said), "{problems}");
+        }
     }
 }
 
@@ -141,6 +163,32 @@ fn pefts_own_configuration_lies_beside_the_file() {
             LoraChoice::new(file, 1.0)
         })
     };
+    let beside = |names: &[&str]| {
+        Dressed::with(|folder| {
+            names.iter().for_each(|name| save(&folder.join(name), &pairs("base_model.model."), &[]));
+            fs::write(folder.join("adapter_config.json"), r#"{"peft_type": "LORA", "r": 4, "lora_alpha": 2}"#).unwrap();
+            LoraChoice::new(folder.join(names[0]), 1.0)
+        })
+    };
+    // The folder holds the model as well, as a second file.
+    beside(&["adapter_model.fp16.safetensors"]).is([0.5, 0.5], "as PEFT calls it");
+    for (names, said) in [
+        (&["my.safetensors", "adapter_model.safetensors"][..], "taken as that of adapter_model.safetensors"),
+        (&["my.safetensors"], "may be that of another file there, such as model.safetensors"),
+    ] {
+        let dressed = beside(names);
+        dressed.is([1.0, 1.0], said);
+        let (_, reports) = dressed.account();
+        assert!(reports[0].notes.join("\n").contains(said), "{:?}", reports[0].notes);
+    }
+    let alone = Dressed::with(|folder| {
+        let of_lora = folder.join("lora");
+        fs::create_dir(&of_lora).unwrap();
+        save(&of_lora.join("my.safetensors"), &pairs("base_model.model."), &[]);
+        fs::write(of_lora.join("adapter_config.json"), r#"{"r": 4, "lora_alpha": 2}"#).unwrap();
+        LoraChoice::new(of_lora.join("my.safetensors"), 1.0)
+    });
+    alone.is([0.5, 0.5], "alone in its folder");
     dressed(None).is([1.0, 1.0], "none");
     dressed(Some(r#"{"peft_type": "LORA", "r": 4, "lora_alpha": 12, "lora_dropout": 0.1}"#)).is([3.0, 3.0], "beside");
     let (problems, _) = dressed(Some(r#"{"peft_type": "LOHA"}"#)).account();

@@ -10,7 +10,7 @@ use std::fmt;
 
 /// A value of JSON.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Json {
+pub(crate) enum Json {
     Null,
     Bool(bool),
     Number(f64),
@@ -21,7 +21,7 @@ pub(super) enum Json {
 
 impl Json {
     /// Whether it says nothing: null, false, nought, or nothing in it.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         match self {
             Self::Null | Self::Bool(false) => true,
             Self::Bool(true) => false,
@@ -33,7 +33,7 @@ impl Json {
     }
 
     /// A finite number, or the text of one.
-    pub(super) fn number(&self) -> Option<f64> {
+    pub(crate) fn number(&self) -> Option<f64> {
         let number = match self {
             Self::Number(number) => Some(*number),
             Self::Text(text) => text.trim().parse().ok(),
@@ -43,7 +43,7 @@ impl Json {
     }
 
     /// Yes or no, or the text of it.
-    pub(super) fn flag(&self) -> Option<bool> {
+    pub(crate) fn flag(&self) -> Option<bool> {
         match self {
             Self::Null => Some(false),
             Self::Bool(flag) => Some(*flag),
@@ -81,6 +81,13 @@ impl fmt::Display for Json {
             },
         }
     }
+}
+
+/// What a text holds: an object or a list where it is JSON of one, else the text itself.
+pub(crate) fn json_of(text: &str) -> Json {
+    let begins = text.trim_start().starts_with(['{', '[']);
+    let read = begins.then(|| serde_json::from_str(text).ok()).flatten();
+    read.unwrap_or_else(|| Json::Text(text.to_owned()))
 }
 
 impl<'de> Deserialize<'de> for Json {

@@ -3,7 +3,7 @@
 //!
 //! Must not know tensors.
 
-use super::json::Json;
+use super::{json::Json, named};
 use crate::{
     entries,
     lora::{kinds, problem::LoraProblem},
@@ -60,13 +60,8 @@ impl Kohya {
                 _ => refuse("ss_network_alpha", text, "expected one finite number".into()),
             }
         }
-        if let Some(text) = module {
-            // What stands before the module's own name is where somebody put it.
-            let own = text.strip_suffix(".py").unwrap_or(text).rsplit(['.', '/', '\\']).next().unwrap_or(text);
-            let words = own.split(|c: char| !c.is_ascii_alphanumeric());
-            if let Some(kind) = words.filter(|word| *word != "full").find_map(kinds::named) {
-                refuse("ss_network_module", text, not_read(kind));
-            }
+        if let Some((text, kind)) = module.and_then(|text| Some((text, kind_of_module(text)?))) {
+            refuse("ss_network_module", text, not_read(kind));
         }
         if let Some(text) = arguments.filter(|text| states(text)) {
             match serde_json::from_str::<Json>(text) {
@@ -88,7 +83,7 @@ impl Kohya {
     fn take(&mut self, name: &str, value: &Json) -> Option<String> {
         match name {
             "algo" => match value {
-                Json::Text(algo) if PAIRS.contains(&algo.to_ascii_lowercase().as_str()) => None,
+                Json::Text(algo) if holds_pairs(algo) => None,
                 Json::Null => None,
                 Json::Text(algo) => Some(not_read(kinds::named(algo).unwrap_or(algo))),
                 _ => Some("expected the name of an algorithm".to_owned()),
@@ -102,7 +97,9 @@ impl Kohya {
                 None => Some("expected true or false".to_owned()),
             },
             name if OF_CONVOLUTIONS.contains(&name) => None,
-            name if is_factor(name) && value.number().is_some_and(|factor| factor != 1.0) => {
+            name if named::is_a_factor(name, value)
+                || (is_factor(name) && value.number().is_some_and(|factor| factor != 1.0)) =>
+            {
                 Some("an argument that is not known here, and its name says how much the pairs count".to_owned())
             }
             // block_dims, block_alphas, reg_dims, network_reg_alphas, …_dim of single layers.
@@ -141,7 +138,19 @@ fn states(text: &str) -> bool {
     !["", "none", "null", "dynamic", "adaptive"].contains(&text.trim().to_ascii_lowercase().as_str())
 }
 
-fn not_read(kind: &str) -> String {
+/// The kind that the path of a module names, if it is another than LoRA. What stands before its own name is where somebody put it.
+pub(super) fn kind_of_module(text: &str) -> Option<&'static str> {
+    let own = text.strip_suffix(".py").unwrap_or(text).rsplit(['.', '/', '\\']).next().unwrap_or(text);
+    let words = own.split(|c: char| !c.is_ascii_alphanumeric());
+    words.filter(|word| *word != "full").find_map(kinds::named)
+}
+
+/// Whether the files of an algorithm hold plain pairs.
+pub(super) fn holds_pairs(algo: &str) -> bool {
+    PAIRS.contains(&algo.trim().to_ascii_lowercase().as_str())
+}
+
+pub(super) fn not_read(kind: &str) -> String {
     format!("an adapter of the kind {kind} is not read; take a file of plain LoRA pairs")
 }
 

@@ -2,8 +2,8 @@
 //!
 //! The places, in the order in which they count: the pair's own `.alpha` tensor; the header's `lora_adapter_metadata` (a
 //! configuration of PEFT's as diffusers writes it, one for each component, or one without a component) and its relatives; such
-//! entries in the header itself; PEFT's `adapter_config.json` beside an `adapter_model.safetensors`; kohya's
-//! `ss_network_alpha`. Where none says anything, the scale is 1. Two that say different things are an error.
+//! entries in the header itself; PEFT's `adapter_config.json` beside the file; kohya's `ss_network_alpha`. Where none says
+//! anything, the scale is 1. Two that say different things are an error.
 //!
 //! Any other entry of the header whose name or content says that it is about how much pairs count is refused by name; what else is
 //! not known is said.
@@ -12,20 +12,18 @@
 
 mod json;
 mod kohya;
+mod named;
 mod others;
 mod pattern;
 mod peft;
 
 use super::{kinds, names::Component, problem::LoraProblem};
 use crate::entries::shown;
-use json::Json;
+pub(super) use json::{Json, json_of};
 use kohya::Kohya;
-use ltx_types::words;
+use ltx_files::AdapterConfig;
 use peft::PeftConfig;
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
 /// Entries of a header that hold a configuration as JSON.
 const CONFIGURATIONS: [&str; 4] = ["lora_adapter_metadata", "adapter_config", "peft_config", "lora_config"];
@@ -48,8 +46,16 @@ const ONE_BY_ONE: [&str; 16] = [
     "bias",
     "init_lora_weights",
 ];
+/// The entry that is obeyed with the tensors.
+const QUANTISATION: &str = "_quantization_metadata";
 /// The most bytes of an `adapter_config.json` that are read.
 const CONFIG_BYTES: u64 = 16 << 20;
+/// Entries of a header that state the alpha of all pairs.
+const ALPHAS: [&str; 4] = ["lora_alpha", "alpha", "network_alpha", "ss_network_alpha"];
+/// Entries that state the rank of all pairs.
+const RANKS: [&str; 4] = ["r", "rank", "lora_rank", "network_dim"];
+/// What stands in the place of a number where every pair has one of its own.
+const BY_PAIR: [&str; 2] = ["dynamic", "adaptive"];
 
 /// Entries of a configuration.
 type Entries<'a> = Vec<(&'a str, &'a Json)>;
@@ -59,6 +65,8 @@ type Entries<'a> = Vec<(&'a str, &'a Json)>;
 pub(super) struct Stated {
     configs: Vec<Config>,
     kohya: Option<Kohya>,
+    /// The entry by which every pair has an alpha of its own, and its text.
+    left_to_tensors: Option<(String, String)>,
     /// What is said of entries that nothing is made of.
     pub(super) notes: Vec<String>,
 }
@@ -112,9 +120,8 @@ impl Stated {
     pub(super) fn read(path: &Path, entries: &[(&str, &str)]) -> (Self, Vec<LoraProblem>) {
         let (mut stated, mut problems) = (Self::default(), Vec::new());
         let entry = |name: &str| entries.iter().find(|(found, _)| *found == name).map(|(_, text)| *text);
-        let reference = kinds::reference(entries.iter().copied());
-        if let Some((mark, text)) = reference {
-            problems.push(LoraProblem::NeedsReference { entry: mark.to_owned(), found: shown(text) });
+        if let Some((entry, found)) = kinds::reference(entries.iter().copied()) {
+            problems.push(LoraProblem::NeedsReference { entry, found });
         }
         for name in CONFIGURATIONS {
             let Some(text) = entry(name) else { continue };
@@ -127,18 +134,24 @@ impl Stated {
             stated.configs.push(Config { place: place.to_owned(), component: None, peft, capped: true });
         }
         stated.kohya = Kohya::read(entry, &mut problems);
+        let left = ALPHAS.iter().find_map(|name| Some((*name, entry(name).filter(|text| is_left_to_tensors(text))?)));
+        stated.left_to_tensors = left.map(|(name, text)| (format!("header entry {name}"), shown(text)));
         for (name, text) in entries.iter().filter(|(name, _)| !is_read(name) && !kinds::is_reference(name)) {
             match others::look_at(name, text) {
                 Ok(note) => stated.notes.extend(note),
                 Err(problem) => problems.push(problem),
             }
         }
-        if let Some(beside) = beside(path) {
-            let place = format!("{}:", beside.file_name().unwrap_or_default().to_string_lossy());
-            match read_beside(&beside) {
-                Ok(text) => stated.configuration(&place, &text, &mut problems),
-                Err(why) => problems.push(LoraProblem::Stated { entry: place, found: "not readable".into(), why }),
+        match AdapterConfig::beside(path) {
+            Some(AdapterConfig::OfTheFile(file)) => {
+                let place = format!("{}:", file.file_name().unwrap_or_default().to_string_lossy());
+                match read_beside(&file) {
+                    Ok(text) => stated.configuration(&place, &text, &mut problems),
+                    Err(why) => problems.push(LoraProblem::Stated { entry: place, found: "not readable".into(), why }),
+                }
             }
+            Some(others @ AdapterConfig::OfAnother { .. }) => stated.notes.push(others.to_string()),
+            None => {}
         }
         (stated, problems)
     }
@@ -265,6 +278,11 @@ impl Stated {
                 "not there",
                 "the configuration states a rank without an alpha, so how much the pairs count cannot be told; add it",
             ),
+            (None, None) if let Some((entry, text)) = &self.left_to_tensors => refused(
+                entry.clone(),
+                text,
+                &format!("every pair has an alpha of its own, and {} has no tensor named .alpha beside it", layer.key),
+            ),
             (None, None) if by_layer => refused(
                 "header entry ss_network_args".to_owned(),
                 "one with sizes by layer",
@@ -294,28 +312,26 @@ impl Stated {
 
 /// Whether an entry of the header is read above.
 fn is_read(name: &str) -> bool {
-    CONFIGURATIONS.contains(&name) || ONE_BY_ONE.contains(&name) || Kohya::READ.contains(&name)
+    CONFIGURATIONS.contains(&name) || ONE_BY_ONE.contains(&name) || Kohya::READ.contains(&name) || name == QUANTISATION
 }
 
 fn near(first: f64, second: f64, tolerance: f64) -> bool {
     (first - second).abs() <= tolerance * first.abs().max(second.abs())
 }
 
+/// Whether a text says that every pair has a number of its own.
+fn is_left_to_tensors(text: &str) -> bool {
+    BY_PAIR.contains(&text.trim().to_ascii_lowercase().as_str())
+}
+
 /// A header's own entry: JSON where it is some, else text. A word instead of a size states none.
 fn as_json(name: &str, text: &str) -> Option<Json> {
-    let is_size = |word: String| ["r", "rank", "dim", "alpha"].contains(&word.as_str());
-    let size = words(name).into_iter().any(is_size);
-    let word = text.trim().to_ascii_lowercase();
-    if size && ["", "none", "null", "dynamic", "adaptive"].contains(&word.as_str()) {
+    let says_none = ["", "none", "null"].contains(&text.trim().to_ascii_lowercase().as_str());
+    let is_size = ALPHAS.contains(&name) || RANKS.contains(&name);
+    if says_none || (is_size && is_left_to_tensors(text)) {
         return None;
     }
     Some(serde_json::from_str(text).unwrap_or_else(|_| Json::Text(text.to_owned())))
-}
-
-/// Where PEFT puts the configuration of an adapter that it saved.
-pub(super) fn beside(path: &Path) -> Option<PathBuf> {
-    let named = path.file_name().is_some_and(|name| name == "adapter_model.safetensors");
-    Some(path.with_file_name("adapter_config.json")).filter(|file| named && file.is_file())
 }
 
 fn read_beside(file: &Path) -> Result<String, String> {

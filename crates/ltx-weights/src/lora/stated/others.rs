@@ -3,9 +3,12 @@
 //!
 //! Must not know what the entries that are read mean.
 
-use super::json::Json;
+use super::{
+    json::{Json, json_of},
+    named,
+};
 use crate::{
-    entries::{known, says_nothing, shown, telling, user},
+    entries::{is_factor, known, says_nothing, shown, telling, user},
     lora::problem::LoraProblem,
 };
 use ltx_types::words;
@@ -34,6 +37,9 @@ const WORDS: [&str; 20] = [
     "multiplier",
 ];
 
+/// How deep entries in entries are looked at.
+const DEPTH: usize = 16;
+
 /// A note on an entry, where there is something to say.
 ///
 /// # Errors
@@ -51,12 +57,23 @@ pub(super) fn look_at(name: &str, text: &str) -> Result<Option<String>, LoraProb
              lora_adapter_metadata, or take it out",
         );
     }
-    let read = || serde_json::from_str::<Json>(text).ok().filter(|json| matches!(json, Json::Object(_)));
-    let stated = if user::is_no_statement(name) { None } else { read() };
-    if let Some(word) = stated.as_ref().and_then(word_in) {
-        return refused(&format!(
-            "it states {word}, and is no place that is read; move it to lora_adapter_metadata, or take it out"
-        ));
+    let stated = if user::is_no_statement(name) { None } else { Some(json_of(text)) };
+    if let Some(stated) = &stated {
+        if let Some(why) = named::another_kind(name, stated) {
+            return refused(&why);
+        }
+        if named::is_a_factor(name, stated) {
+            return refused("a factor that is not known here, and its name says how much the pairs count; take it out");
+        }
+    }
+    match stated.and_then(|stated| found_in(&stated, DEPTH)) {
+        Some((word, Some(why))) => return refused(&format!("it states {word}: {why}")),
+        Some((word, None)) => {
+            return refused(&format!(
+                "it states {word}, and is no place that is read; move it to lora_adapter_metadata, or take it out"
+            ));
+        }
+        None => {}
     }
     if user::is_of_a_record(name) {
         return Ok(None);
@@ -64,16 +81,31 @@ pub(super) fn look_at(name: &str, text: &str) -> Result<Option<String>, LoraProb
     Ok(Some(format!("header entry {name} is {}: not known here, and left alone", shown(text))))
 }
 
-/// The first entry of an object, or of an object in it, that says how much pairs count. What people wrote says nothing.
-fn word_in(json: &Json) -> Option<&str> {
-    let Json::Object(entries) = json else { return None };
-    let says = |(name, value): &&(String, Json)| {
-        let name = words(name.rsplit('.').next().unwrap_or(name)).join("_");
-        WORDS.contains(&name.as_str()) && !value.is_empty()
-    };
-    let own = entries.iter().find(says).map(|(name, _)| name.as_str());
-    let stating = || entries.iter().filter(|(name, _)| !user::is_no_statement(name));
-    own.or_else(|| stating().find_map(|(_, value)| word_in(value)))
+/// The first entry within JSON, JSON within its texts included, that says how much pairs count, or that they are none, with the reason
+/// in the second case. What people wrote says nothing.
+fn found_in(json: &Json, depth: usize) -> Option<(String, Option<String>)> {
+    let within = |json: &Json| depth.checked_sub(1).and_then(|depth| found_in(json, depth));
+    match json {
+        Json::Object(entries) => {
+            let says = |(name, value): &(String, Json)| {
+                let own = name.rsplit('.').next().unwrap_or(name);
+                let known = WORDS.contains(&words(own).join("_").as_str()) && !value.is_empty();
+                let is_one = || is_factor(own) && value.number() == Some(1.0);
+                if (known && !is_one()) || named::counts(own, value) || named::is_a_factor(own, value) {
+                    return Some((name.clone(), None));
+                }
+                named::another_kind(own, value).map(|why| (name.clone(), Some(why)))
+            };
+            let stating = || entries.iter().filter(|(name, _)| !user::is_no_statement(name));
+            entries.iter().find_map(says).or_else(|| stating().find_map(|(_, value)| within(value)))
+        }
+        Json::List(list) => list.iter().find_map(within),
+        Json::Text(text) => match json_of(text) {
+            Json::Text(_) => None,
+            inner => within(&inner),
+        },
+        Json::Null | Json::Bool(_) | Json::Number(_) => None,
+    }
 }
 
 #[cfg(test)]
@@ -94,6 +126,11 @@ mod tests {
             ("dataset", r#"{"alpha": {"r": 4}}"#),
             ("metadata", r#"{"tags": {"alpha": 3}, "title": {"scale": 2}}"#),
             ("scale_note", "0.5 is best"),
+            ("ss_training_config", r#"{"alpha": 3}"#),
+            ("training", r#"{"scale": 1, "optimizer": {"lr_scale": 2, "weight_decay": 0.1}}"#),
+            ("training", r#"[{"guidance_scale": 3}, "[1, 2]"]"#),
+            ("rs_lora", "False"),
+            ("lora_weight", "1.0"),
         ] {
             assert!(look_at(name, text).is_ok(), "{name}");
         }
@@ -102,6 +139,21 @@ mod tests {
             ("ss_lora_config", r#"{"lora_alpha": 3}"#),
             ("metadata", r#"{"tags": {"alpha": 3}, "model": {"loraAlpha": 2}}"#),
             ("training", r#"{"rank": 4}"#),
+            ("network_config", r#"{"linear": 4, "linear_alpha": 2}"#),
+            ("metadata", r#"{"lora_dim": 4, "lora_scale_factor": 0.5}"#),
+            ("metadata", r#"[{"lora_alpha": 2}]"#),
+            ("metadata", r#"{"network": "{\"lora_alpha\": 2}"}"#),
+            ("training", r#"{"lora": {"lora_weight": 0.5}}"#),
+            ("network", r#"{"algo": "loha"}"#),
+            ("network", r#"{"dora": true}"#),
+            ("rs_lora", "True"),
+            ("rslora", "true"),
+            ("use_rs_lora", "true"),
+            ("dora", "true"),
+            ("weight_decompose", "True"),
+            ("algo", "loha"),
+            ("network_module", "lycoris.loha"),
+            ("lora_weight", "0.5"),
         ] {
             assert!(look_at(name, text).is_err(), "{name}");
         }

@@ -1,0 +1,34 @@
+//! The entry `general.architecture` of a GGUF file: whether what it names is what the file's tensors are called like.
+//!
+//! Must not know other entries. Models of others that are known by this entry are refused before this is asked.
+
+use crate::{
+    vocabulary::{TRANSFORMER, VAE},
+    weight_file::WeightFile,
+};
+
+/// How those of LTX's files begin.
+const LTX: &str = "ltx";
+/// Those of text encoders, and of what a language model sees images with.
+const OF_TEXT: [&str; 5] = ["gemma3", "gemma4_unified", "t5", "t5encoder", "clip"];
+
+/// What is to be done about an architecture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// One of those that are read.
+    Known,
+    /// Nobody's that is known.
+    Said,
+    /// A text encoder's, of a file that is none.
+    Refused,
+}
+
+pub(super) fn judged(file: &WeightFile, architecture: &str) -> Verdict {
+    let begins = |head: &str| file.header.entries.keys().any(|key| key.starts_with(head));
+    match architecture.trim().to_ascii_lowercase() {
+        name if name.starts_with(LTX) => Verdict::Known,
+        name if !OF_TEXT.contains(&name.as_str()) => Verdict::Said,
+        _ if begins(TRANSFORMER) || begins(VAE) => Verdict::Refused,
+        _ => Verdict::Known,
+    }
+}
