@@ -78,7 +78,7 @@ fn entries_that_are_not_implemented_are_refused_by_name() {
         ("encoder", "spatial_padding_mode", json!("reflect"), "vae.encoder.spatial_padding_mode"),
         ("encoder", "norm_layer", json!("group_norm"), "norm_layer"),
         ("encoder", "base", json!(4), "vae.encoder.base is 4"),
-        ("encoder", "blocks", json!([["res_y", {"num_layers": 1}]]), "vae block is res_y"),
+        ("encoder", "blocks", json!([["res_y", {}]]), "vae block is res_y"),
         ("encoder", "blocks", json!([["res_x", {"layers": 1}]]), "vae.encoder.blocks.res_x.layers"),
         ("decoder", "default_num_inference_steps", json!(2), "default_num_inference_steps is 2, supported: 1"),
         ("decoder", "resampler_kind", json!("conv"), "vae.decoder.resampler_kind"),

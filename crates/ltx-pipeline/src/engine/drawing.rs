@@ -137,16 +137,31 @@ fn its_work_is_counted_in_products_and_attention() {
     }
 }
 
-/// The file with tensors changed: name, and what becomes of its dtype, shape and bytes; `None` takes it out.
-fn spoilt(to: &Path, change: impl FnOnce(&mut serde_json::Map<String, serde_json::Value>)) -> PathBuf {
+/// The header of a file of weights.
+type Header = serde_json::Map<String, serde_json::Value>;
+
+/// The file with a changed header; what is added to it is as long as the last norm, and lies behind everything else.
+fn spoilt(to: &Path, change: impl FnOnce(&mut Header)) -> PathBuf {
     let bytes = fs::read(tiny(FILE)).unwrap();
     let (length, rest) = bytes.split_at(8);
     let (text, data) = rest.split_at(u64::from_le_bytes(length.try_into().unwrap()) as usize);
-    let mut header: serde_json::Map<_, _> = serde_json::from_slice(text).unwrap();
+    let mut header: Header = serde_json::from_slice(text).unwrap();
+    let count = header.len();
     change(&mut header);
+    let added: &[u8] = if header.len() > count { &[0; 64] } else { &[] };
     let header = serde_json::to_string(&header).unwrap();
-    fs::write(to, [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), data].concat()).unwrap();
+    fs::write(to, [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), data, added].concat()).unwrap();
     to.to_owned()
+}
+
+/// Adds a tensor like the last norm.
+fn adds(name: &'static str) -> impl Fn(&mut Header) {
+    move |header| {
+        let end = header.values().filter_map(|entry| entry["data_offsets"][1].as_u64()).max().unwrap();
+        let mut entry = header["decoder.norm_out.weight"].clone();
+        entry["data_offsets"] = serde_json::json!([end, end + 64]);
+        header.insert(name.to_owned(), entry);
+    }
 }
 
 #[test]
@@ -158,39 +173,35 @@ fn every_key_of_its_file_is_accounted_for_and_others_are_named() {
     assert!(found.absent.contains(&Part::Transformer) && !found.absent.contains(&Part::VideoDecoder));
     let all = TensorSet::open_file(&tiny(FILE)).unwrap().keys().count() as u64;
     assert_eq!(found.report.used_total().tensors, all);
-    let opened = |name: &str, change: &dyn Fn(&mut serde_json::Map<String, serde_json::Value>)| {
-        Engine::open(&case(spoilt(&folder.path().join(name), change)).files, EngineOptions::default()).map(drop)
+    let opened = |change: &dyn Fn(&mut Header)| {
+        let file = spoilt(&folder.path().join("vae.safetensors"), change);
+        Engine::open(&case(file).files, EngineOptions::default()).map(drop)
     };
-    let said = |name: &str, change: &dyn Fn(&mut serde_json::Map<String, serde_json::Value>)| {
-        let error: PipelineError = opened(name, change).expect_err(name);
-        ltx_types::causes(&error).map(|cause| cause.to_string()).collect::<Vec<_>>().join(": ")
+    // The mark on keyframes, and what coarse previews are drawn with, are left on disk; a gate that is no part of its weights is not.
+    opened(&adds("decoder.type_emb")).unwrap();
+    opened(&adds("decoder.coarse_head.weight")).unwrap();
+    let renamed = |header: &mut Header| {
+        let entry = header.remove("decoder.diff_blocks.0.attn.qkv.bias").unwrap();
+        header.insert("decoder.diff_blocks.0.attn.bias".to_owned(), entry);
     };
-    // The mark on keyframes, and what previews are drawn with coarsely, are left on disk; a gate that is not part of its weights is not.
-    let (norm, block) = ("decoder.norm_out.weight", "decoder.diff_blocks.0");
-    let copied = |name: &'static str| {
-        move |header: &mut serde_json::Map<String, serde_json::Value>| {
-            let entry = header[norm].clone();
-            header.insert(name.to_owned(), entry);
-        }
+    let reshaped = |header: &mut Header| {
+        header["decoder.diff_blocks.0.mlp.w_up.weight"]["shape"] = serde_json::json!([64, 64]);
     };
-    opened("marked.safetensors", &copied("decoder.type_emb")).unwrap();
-    opened("coarse.safetensors", &copied("decoder.coarse_head.weight")).unwrap();
-    let gated = said("gated.safetensors", &copied("decoder.diff_blocks.0.gate_msa"));
-    assert!(gated.contains("unknown key vae.decoder.diff_blocks.0.gate_msa"), "{gated}");
-    let missing = said("missing.safetensors", &|header| drop(header.remove(&format!("{block}.attn.qkv.bias"))));
-    assert!(missing.contains("missing key vae.decoder.diff_blocks.0.attn.qkv.bias"), "{missing}");
-    let reshaped = said("reshaped.safetensors", &|header| {
-        header[&format!("{block}.mlp.w_up.weight")]["shape"] = serde_json::json!([64, 64]);
-    });
-    assert!(
-        reshaped.contains("vae.decoder.diff_blocks.0.mlp.w_up.weight") && reshaped.contains("[128, 32]"),
-        "{reshaped}"
-    );
-    let stated = said("stated.safetensors", &|header| {
+    let moving = |header: &mut Header| {
         let config = header["__metadata__"]["config"].as_str().unwrap().replace("\"x0\"", "\"v\"");
         header["__metadata__"]["config"] = config.into();
-    });
-    assert!(stated.contains("model_output_type is \"v\", supported: \"x0\""), "{stated}");
-    let silent = said("silent.safetensors", &|header| drop(header.remove("__metadata__")));
-    assert!(silent.contains("vae is absent"), "{silent}");
+    };
+    let silent = |header: &mut Header| drop(header.remove("__metadata__"));
+    let cases: [(&dyn Fn(&mut Header), &[&str]); 5] = [
+        (&adds("decoder.diff_blocks.0.gate_msa"), &["unknown key vae.decoder.diff_blocks.0.gate_msa"]),
+        (&renamed, &["missing key vae.decoder.diff_blocks.0.attn.qkv.bias"]),
+        (&reshaped, &["vae.decoder.diff_blocks.0.mlp.w_up.weight", "[128, 32]"]),
+        (&moving, &["model_output_type is \"v\", supported: \"x0\""]),
+        (&silent, &["vae is absent"]),
+    ];
+    for (change, said) in cases {
+        let error: PipelineError = opened(change).expect_err(said[0]);
+        let found = ltx_types::causes(&error).map(|cause| cause.to_string()).collect::<Vec<_>>().join(": ");
+        assert!(said.iter().all(|said| found.contains(said)), "{said:?}: {found}");
+    }
 }
