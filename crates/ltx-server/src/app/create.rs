@@ -165,13 +165,16 @@ fn checked(request_id: String) -> Result<Option<String>, FieldError> {
     }
 }
 
+/// An image of a request, and its upload, which is not there any more.
+type Gone<'a> = (&'a Given, UploadId);
+
 /// The draft with uploaded images where they lie, and those that are not there any more.
 fn with_uploads<'a>(
     jobs: &Jobs,
     client: &ClientId,
     mut draft: GenerationDraft,
     images: &'a [Given],
-) -> Result<(GenerationDraft, Vec<(&'a Given, UploadId)>), JobsError> {
+) -> Result<(GenerationDraft, Vec<Gone<'a>>), JobsError> {
     let mut missing = Vec::new();
     for (image, given) in draft.images.iter_mut().zip(images) {
         let Some(upload) = given.upload else { continue };
