@@ -311,7 +311,7 @@ fn entries_of_a_header_are_known_refused_or_said() {
     let lost = stating("_quantization_metadata", &layers.to_string());
     let said = refused(&[("model", &lost), ("text-encoder", &gemma())]);
     assert_says(&said, &["stating.safetensors", "transformer_blocks.99.attn1.to_q", "no file holds"]);
-    assert_says(&inspected(&lost, DONE).0, &["transformer_blocks.99.attn1.to_q", "in no file here"]);
+    assert_says(&inspected(&lost, DONE).0, &["transformer_blocks.99.attn1.to_q", "a layer that no file holds"]);
     let Parts { transformer, connectors, .. } = parts();
     let all = [transformer, connectors].concat();
     for (entry, value) in [
