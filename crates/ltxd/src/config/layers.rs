@@ -21,7 +21,7 @@ pub(super) const DEFAULTS: &str = include_str!("defaults.toml");
 /// What the defaults are called.
 const DEFAULTS_PLACE: &str = "defaults.toml";
 /// Relative to the file they stand in.
-const PATHS: [&str; 14] = [
+const PATHS: [&str; 15] = [
     "data_dir",
     "models_dir",
     "tokens_file",
