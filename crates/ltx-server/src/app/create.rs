@@ -158,13 +158,16 @@ fn checked(request_id: String) -> Result<Option<String>, FieldError> {
     }
 }
 
+/// Uploads that are not there any more, and how they were given.
+type Missing<'a> = Vec<(&'a Given, UploadId)>;
+
 /// The draft with uploaded images where they lie, and those that are not there any more.
 fn with_uploads<'a>(
     jobs: &Jobs,
     client: &ClientId,
     mut draft: GenerationDraft,
     images: &'a [Given],
-) -> Result<(GenerationDraft, Vec<(&'a Given, UploadId)>), JobsError> {
+) -> Result<(GenerationDraft, Missing<'a>), JobsError> {
     let mut missing = Vec::new();
     for (image, given) in draft.images.iter_mut().zip(images) {
         let Some(upload) = given.upload else { continue };
