@@ -165,8 +165,8 @@ fn checked(request_id: String) -> Result<Option<String>, FieldError> {
     }
 }
 
-/// An image of a request, and its upload, which is not there any more.
-type Gone<'a> = (&'a Given, UploadId);
+/// Uploads that are not there any more, and how they were given.
+type Missing<'a> = Vec<(&'a Given, UploadId)>;
 
 /// The draft with uploaded images where they lie, and those that are not there any more.
 fn with_uploads<'a>(
@@ -174,7 +174,7 @@ fn with_uploads<'a>(
     client: &ClientId,
     mut draft: GenerationDraft,
     images: &'a [Given],
-) -> Result<(GenerationDraft, Vec<Gone<'a>>), JobsError> {
+) -> Result<(GenerationDraft, Missing<'a>), JobsError> {
     let mut missing = Vec::new();
     for (image, given) in draft.images.iter_mut().zip(images) {
         let Some(upload) = given.upload else { continue };

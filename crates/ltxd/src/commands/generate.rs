@@ -145,7 +145,7 @@ fn make(arguments: &Arguments, level: Level) -> Result<ExitCode> {
     });
     let (seed, further) = outputs.seeds(draft.seed);
     let with_seed = |seed| admit(&model.ask(), GenerationDraft { seed, ..draft.clone() }, &policy);
-    let admitted = with_seed(seed)?;
+    let admitted = with_seed(seed)?.with_faults(arguments.image_faults());
 
     let stages = admitted.request().stages;
     let cache = arguments.cache.open(1 + further.len())?;

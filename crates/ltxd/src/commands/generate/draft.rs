@@ -166,15 +166,26 @@ impl Arguments {
         Some(FieldError::new("upscaler", self.upscaler.as_ref()?.display(), rule))
     }
 
-    /// The start image at the first frame, the end image at the last. Both are looked at; what is to be said of them is said.
+    /// What is wrong with the images themselves; what is to be said of others is said on standard error.
+    pub(super) fn image_faults(&self) -> Vec<FieldError> {
+        let named = [("image", &self.generation.image), ("end_image", &self.generation.end_image)];
+        let given = named.into_iter().filter_map(|(field, path)| Some((field, path.as_ref()?)));
+        let faults =
+            given.filter_map(|(field, path)| match ltx_media::look_at_image(&ImageSource::Path(path.clone())) {
+                Ok(notes) => {
+                    notes.iter().for_each(|note| eprintln!("image {}: {note}", path.display()));
+                    None
+                }
+                Err(error) => Some(error.in_field(field)),
+            });
+        faults.collect()
+    }
+
+    /// The start image at the first frame, the end image at the last.
     fn images(&self, faults: &mut Vec<FieldError>) -> Vec<ImageInput> {
         let flags = &self.generation;
-        let mut image = |path: &PathBuf, position, strength: Option<f64>, (named, field)| {
+        let mut image = |path: &PathBuf, position, strength: Option<f64>, field| {
             let source = ImageSource::Path(path.clone());
-            match ltx_media::look_at_image(&source) {
-                Ok(notes) => notes.iter().for_each(|note| eprintln!("image {}: {note}", path.display())),
-                Err(error) => faults.push(error.in_field(named)),
-            }
             let strength = strength.map_or(Ok(Strength::FULL), Strength::new);
             let strength = strength.unwrap_or_else(|error| {
                 faults.push(FieldError { field, ..error });
@@ -182,12 +193,9 @@ impl Arguments {
             });
             ImageInput { source, position, strength }
         };
-        let start =
-            flags.image.as_ref().map(|path| image(path, FramePosition::First, flags.strength, ("image", "strength")));
-        let end = flags
-            .end_image
-            .as_ref()
-            .map(|path| image(path, FramePosition::Last, flags.end_strength, ("end_image", "end_strength")));
+        let start = flags.image.as_ref().map(|path| image(path, FramePosition::First, flags.strength, "strength"));
+        let end =
+            flags.end_image.as_ref().map(|path| image(path, FramePosition::Last, flags.end_strength, "end_strength"));
         start.into_iter().chain(end).collect()
     }
 }

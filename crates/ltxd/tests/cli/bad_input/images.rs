@@ -22,7 +22,7 @@ fn bad(request: Request, says: &[&str]) {
     try_request(&request, BAD_INPUT, says);
 }
 
-/// All that is wrong is told at once, before a model is opened.
+/// All that is wrong is told at once.
 #[test_case(good().with("image", "{made}/text.png").with("width", 130), &["image: .*text\\.png is not an image", "width: 130"]; "and a width")]
 #[test_case(good().with("image", "{made}/text.png").with("end-image", "{made}/picture.gif").with("frames", 18),
     &["frames: 18", "ltxd: image: .*text", "\nltxd: end_image: .*GIF"]; "both, and a length")]

@@ -32,7 +32,7 @@ fn quantize(file: &str, kind: &str, code: i32, says: &[&str]) {
 #[test]
 fn quantize_into_a_folder_that_does_not_exist() {
     let words = words(&["quantize", "--type", "q8_0", &checkpoint(), "{out}/nowhere/x.gguf"]);
-    try_words(&words, FAILED, &["nowhere"]);
+    try_words(&words, BAD_INPUT, &["OUT: .*nowhere, which does not exist"]);
 }
 
 #[test_case("/nonexistent", FAILED, &["/nonexistent"]; "no case there")]

@@ -32,10 +32,11 @@ pub(crate) fn ltxd<S: AsRef<str>>(words: &[S]) -> Command {
 
 /// A command of the binary, started by another program that is given its path and its words.
 pub(crate) fn under<S: AsRef<str>>(program: &[String], words: &[S]) -> Command {
-    let mut all: Vec<&str> = program.iter().map(String::as_str).collect();
-    all.push(LTXD);
-    all.extend(words.iter().map(AsRef::as_ref));
-    let mut command = Command::new(all[0]);
+    let mut all = [program, &[LTXD.to_owned()]].concat();
+    // A request that leaves open where its clip goes is one that makes none; the folder has to be there all the same.
+    let folder = std::env::temp_dir().display().to_string();
+    all.extend(words.iter().map(|word| word.as_ref().replace("{out}", &folder)));
+    let mut command = Command::new(&all[0]);
     command.args(&all[1..]);
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| name.starts_with("LTXD_") || name.starts_with("RAYON_")) {
