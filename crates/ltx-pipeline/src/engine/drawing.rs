@@ -192,7 +192,8 @@ fn every_key_of_its_file_is_accounted_for_and_others_are_named() {
         header["__metadata__"]["config"] = config.into();
     };
     let silent = |header: &mut Header| drop(header.remove("__metadata__"));
-    let cases: [(&dyn Fn(&mut Header), &[&str]); 5] = [
+    type Change<'a> = &'a dyn Fn(&mut Header);
+    let cases: [(Change<'_>, &[&str]); 5] = [
         (&adds("decoder.diff_blocks.0.gate_msa"), &["unknown key vae.decoder.diff_blocks.0.gate_msa"]),
         (&renamed, &["missing key vae.decoder.diff_blocks.0.attn.qkv.bias"]),
         (&reshaped, &["vae.decoder.diff_blocks.0.mlp.w_up.weight", "[128, 32]"]),
