@@ -8,7 +8,7 @@ use ltx_nn::{Result, Vb};
 use ltx_types::Part;
 
 /// The decoder of a video VAE, of the kind that its configuration states.
-#[expect(clippy::large_enum_variant, reason = "there is one of it")]
+#[allow(clippy::large_enum_variant, reason = "there is one of it")]
 pub enum VideoDecoder {
     /// Of convolutions; LTX-2.5's of this kind is the smaller.
     Convolutional(ConvolutionalDecoder),

@@ -117,7 +117,8 @@ impl VideoVaeConfig {
     pub fn decoder_bytes(&self, latent: ClipShape, placement: Placement) -> Result<u64> {
         if let Some(diffusion) = self.diffusion() {
             let latent = latent.latent();
-            return Ok(diffusion.bytes(latent, diffusion.cells(diffusion.padded(latent).latent)));
+            let bytes = diffusion.bytes(latent, diffusion.cells(diffusion.padded(latent).latent));
+            return Ok(bytes + self.encoder_scratch_bytes());
         }
         let (mut at, mut most) = (latent, 0);
         let reflects = self.decoder_reflects();
@@ -173,6 +174,11 @@ impl VideoVaeConfig {
         }
     }
 
+    /// Bytes that encoding images leaves in the threads that did it, on the CPU.
+    pub fn encoder_scratch_bytes(&self) -> u64 {
+        Conv3d::scratch_bytes(self.encoder_bottleneck())
+    }
+
     /// Bytes at the worst moment of encoding pixels of this shape.
     ///
     /// # Errors
@@ -206,7 +212,7 @@ impl VideoVaeConfig {
             });
         }
         match placement.device {
-            DeviceKind::Cpu => Ok(most * CPU_VALUE + Conv3d::scratch_bytes(self.encoder_bottleneck())),
+            DeviceKind::Cpu => Ok(most * CPU_VALUE + self.encoder_scratch_bytes()),
             DeviceKind::Gpu => Ok(most * placement.value_bytes()),
         }
     }

@@ -54,7 +54,8 @@ impl DecodedClip {
         let frames = longest[0] * time;
         let waiting = if frames < self.frames.get() { tiles.frames.overlap } else { 0 };
         // A tile that is its clip's is copied into the frames, and these are handed on as they are.
-        diffusion.bytes(latent, longest) + PIXEL * (frames + waiting) as u64 * frame
+        let blended = PIXEL * (frames + waiting) as u64 * frame;
+        diffusion.bytes(latent, longest) + blended + vae.encoder_scratch_bytes()
     }
 
     fn bytes_on_cpu(self, vae: &VideoVaeConfig, tiles: &TileSizes, placement: Placement) -> u64 {
