@@ -182,10 +182,17 @@ impl Raw {
             let mut names = Vec::new();
             match kept {
                 Kept::JetStream => {
+                    // Listing by the client waits for as many as there were when it began, also for what is removed meanwhile.
                     for shelf in ["images", "latents", "outputs"] {
-                        let bucket = self.jetstream.get_object_store(format!("ltxd-{shelf}")).await.unwrap();
-                        let all = bucket.list().await.unwrap().try_collect::<Vec<_>>().await.unwrap();
-                        names.extend(all.into_iter().map(|info| format!("{shelf}/{}", info.name)));
+                        let stream = self.jetstream.get_stream(format!("OBJ_ltxd-{shelf}")).await.unwrap();
+                        let subjects = stream.info_with_subjects(format!("$O.ltxd-{shelf}.M.>")).await.unwrap();
+                        for (subject, _) in subjects.try_collect::<Vec<_>>().await.unwrap() {
+                            let Ok(info) = stream.get_last_raw_message_by_subject(&subject).await else { continue };
+                            let info: Value = serde_json::from_slice(&info.payload).unwrap();
+                            if info["deleted"] != true {
+                                names.push(format!("{shelf}/{}", info["name"].as_str().unwrap()));
+                            }
+                        }
                     }
                 }
                 Kept::S3(bucket) => {

@@ -20,7 +20,7 @@ pub(super) fn named<'a>(files: impl IntoIterator<Item = &'a Path>) -> Option<Pip
         let (part, all) = part_of(file)?;
         Some(PipelineError::Foreign {
             file: file.to_owned(),
-            title: format!("part {part} of {all} of a model that was cut into files, as diffusers does,"),
+            title: format!("part {part} of {all} of a model that was cut into files"),
             sign: "its name says so, and no file states a configuration".to_owned(),
             instead: "parts of a transformer are not read here: take the single file of Lightricks, or its components as ComfyUI has them (docs/models.md)",
         })

@@ -2,15 +2,20 @@
 //!
 //! Must not know other entries. Models of others that are known by this entry are refused before this is asked.
 
-use crate::{
-    vocabulary::{TRANSFORMER, VAE},
-    weight_file::WeightFile,
-};
+use crate::weight_file::WeightFile;
 
 /// How those of LTX's files begin.
 const LTX: &str = "ltx";
 /// Those of text encoders, and of what a language model sees images with.
 const OF_TEXT: [&str; 5] = ["gemma3", "gemma4_unified", "t5", "t5encoder", "clip"];
+
+/// Where official keys begin that no text encoder has, whatever its own are called like.
+const OF_LTX: [&str; 4] = [
+    "model.diffusion_model.transformer_blocks.",
+    "vae.per_channel_statistics.",
+    "vae.encoder.conv_in.",
+    "vae.decoder.conv_in.",
+];
 
 /// What is to be done about an architecture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +33,7 @@ pub(super) fn judged(file: &WeightFile, architecture: &str) -> Verdict {
     match architecture.trim().to_ascii_lowercase() {
         name if name.starts_with(LTX) => Verdict::Known,
         name if !OF_TEXT.contains(&name.as_str()) => Verdict::Said,
-        _ if begins(TRANSFORMER) || begins(VAE) => Verdict::Refused,
+        _ if OF_LTX.into_iter().any(begins) => Verdict::Refused,
         _ => Verdict::Known,
     }
 }
