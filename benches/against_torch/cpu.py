@@ -20,7 +20,7 @@
     --profile                      ltxd alone, by operator: the time of one step, one decode and both texts, and operations a second
     --dir FOLDER                   where the models are made (target/bench)
     --tag NAME                     put into the file's name, and the note of --note into the file
-    --chart                        no run: draws docs/charts/<machine>.svg of what benches/runs has (chart.py), as every run with PyTorch does
+    --chart                        no run: draws docs/charts/<machine>.svg of what benches/runs has (chart.py), as every run here does
 
 Every side is one process that stays up, so turns cost no loading. Parts are dropped after their stage on every side, so the
 peak of resident memory is that of the largest stage. Within a round every side runs a stage before the next stage begins, in an

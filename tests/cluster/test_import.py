@@ -8,7 +8,7 @@ from ltx.v1 import spec_pb2 as spec
 from harness.client import Insistent
 from harness.command import ltxd, said
 from harness.events import FINAL, SAMPLING, in_order, kind, repeated, told
-from harness.node import QUICK, Nodes
+from harness.node import HELD, QUICK, Nodes
 from harness.paths import ENVIRONMENT, LTXD, MODELS
 from harness.requests import KINDS, small
 from harness.service import FACE, WORKER
@@ -37,14 +37,20 @@ def filled(nodes):
     """The folder of a node alone that was killed in the middle of a clip, what its clients saw of what had ended, and what had not."""
     node = nodes(*QUICK, name="old")
     with node.client() as client:
-        done = [client.finished(asked(), request_id=f"kind-{at}").id for at, asked in enumerate(KINDS.values())]
+        for at, asked in enumerate(KINDS.values()):
+            client.finished(asked(), request_id=f"kind-{at}")
+    # From here on a clip stays behind its first step.
+    node.stop()
+    node.settings = [*QUICK, *HELD]
+    node.start()
+    with node.client() as client:
         running = client.create(cut(1))
         cancelled = client.create_several(small(2), count=3, request_id="several")
         others = [client.create(small(10 + at)) for at in range(MANY)]
         for one in [*cancelled[1:], *others]:
             client.cancel(one.id)
         waits = [cancelled[0].id, client.create(small(3), request_id="waits").id]
-        next(news for news in client.stream(running.id) if news.event.progress.stage in SAMPLING and news.event.progress.step >= 2)
+        next(news for news in client.stream(running.id) if news.event.progress.stage in SAMPLING and news.event.progress.step >= 1)
         before = {id_: what for id_, what in seen(client).items() if client.get(id_).state in FINAL}
         events = {id_: client.watch(id_) for id_ in before}
         node.kill()

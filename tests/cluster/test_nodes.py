@@ -75,7 +75,8 @@ def test_what_a_killed_worker_had_goes_on_in_the_same_trace(nats, service):
         of_it = [span for span in spans if span.attributes.get("ltxd.generation") == killed]
         attempts = sorted((span for span in of_it if span.name == "attempt"), key=lambda span: span.attributes["ltxd.attempt"])
         ends = [(span.attributes["ltxd.attempt"], span.attributes["ltxd.end"]) for span in attempts]
-        assert ends == [(1, "died"), (2, "done")], spans
+        # A worker that a busy machine keeps from saying that it lives is another death.
+        assert ends[0] == (1, "died") and ends[-1] == (len(ends), "done") and {end for _, end in ends[1:-1]} <= {"died"}, spans
         nodes = [span.attributes["ltxd.node"] for span in attempts]
         assert nodes[0] != nodes[1] and attempts[0].failed, "each is its worker's, also where that could not tell it"
         (end,) = (span for span in of_it if span.name == "generation")

@@ -29,10 +29,10 @@ def valued(attributes):
 
 
 class Collector:
-    """Keeps spans by their ids: one that comes again is the same."""
+    """Keeps spans by their ids: one that comes again is the same. The first `refuses` requests are told to come again."""
 
     def __init__(self):
-        self.spans, self.headers, self.connections, self.requests, self.status = {}, [], 0, 0, 200
+        self.spans, self.headers, self.connections, self.refuses = {}, [], 0, 0
         self.lock = threading.Lock()
         collector = self
 
@@ -68,32 +68,34 @@ class Collector:
 
     def take(self, path, headers, body):
         with self.lock:
-            self.requests += 1
             if path != "/v1/traces" or headers.get("content-type") != "application/x-protobuf":
                 return 404
-            if self.status == 200:
-                self.headers.append(headers)
-                for group in ExportTraceServiceRequest.FromString(body).resource_spans:
-                    resource = valued(group.resource.attributes)
-                    for scope in group.scope_spans:
-                        for sent in scope.spans:
-                            self.spans[sent.span_id] = Span(sent, resource)
-            return self.status
+            if self.refuses:
+                self.refuses -= 1
+                return 503
+            self.headers.append(headers)
+            for group in ExportTraceServiceRequest.FromString(body).resource_spans:
+                resource = valued(group.resource.attributes)
+                for scope in group.scope_spans:
+                    for sent in scope.spans:
+                        self.spans[sent.span_id] = Span(sent, resource)
+            return 200
 
     def of(self, trace):
         """The spans of a trace that have come, in the order in which they began."""
         with self.lock:
             return sorted((span for span in self.spans.values() if span.trace == trace), key=lambda span: span.began)
 
-    def whole(self, generation):
-        """The spans of a generation's trace, once the last of them has come."""
+    def whole(self, generation, of_its_request=True):
+        """The spans of a generation's trace, once the last of them has come; `of_its_request`: and that of the request."""
 
         def found():
             with self.lock:
                 ends = [span for span in self.spans.values() if span.name == "generation" and span.attributes["ltxd.generation"] == generation]
             spans = self.of(ends[0].trace) if ends else []
             # Those of its request may come later than its end.
-            return spans if any(span.name.endswith("/CreateGeneration") for span in spans) else None
+            whole = not of_its_request or any(span.name.endswith("/CreateGeneration") for span in spans)
+            return spans if spans and whole else None
 
         return eventually(found, f"the spans of {generation} have come")
 

@@ -46,9 +46,9 @@ def free_port():
 class Node:
     """A node's process, data folder, place, port and log; it may be started again after it ended."""
 
-    def __init__(self, data, settings=(), token=None, log=None, model=TINY, place=HERE):
+    def __init__(self, data, settings=(), token=None, log=None, model=TINY, place=HERE, environment=()):
         self.data, self.settings, self.token, self.port = Path(data), list(settings), token, free_port()
-        self.place = place
+        self.place, self.environment = place, {**ENVIRONMENT, **dict(environment)}
         self.log_path = Path(log) if log else self.data.with_suffix(".log")
         self.model, self.process, self.starts = model, None, 0
 
@@ -58,7 +58,7 @@ class Node:
         command += [f"--listen={self.place.address}:{self.port}", *(f"--set={setting}" for setting in (*PATIENT, *self.settings))]
         self.starts = self.log().count(READY)
         with self.log_path.open("a") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log, env=ENVIRONMENT)
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log, env=self.environment)
         return self
 
     def start(self, under=()):

@@ -64,7 +64,7 @@ class S3:
         self.tell("come")
 
     def answers(self, status=None, body="", methods=("GET", "HEAD", "PUT", "POST", "DELETE"), **more):
-        """To these methods, and queries that have `query` in them: with this status, or `silent`, or half of each answer (`cut`);
+        """To these methods, paths that have `path` and queries that have `query` in them: with this status, or `silent`, or half of each answer (`cut`);
         with no arguments as it should."""
         mood = {"methods": methods, **more} if status or more else {}
         self.tell({**mood, **({"status": status, "body": body} if status else {})})

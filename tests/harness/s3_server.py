@@ -24,7 +24,9 @@ class Moods:
     def __call__(self, environment, start):
         method, query = environment["REQUEST_METHOD"], environment.get("QUERY_STRING", "")
         self.asked.append([method, environment["PATH_INFO"], query, environment.get("HTTP_RANGE", "")])
-        mood = self.mood if method in self.mood.get("methods", []) and self.mood.get("query", "") in query else {}
+        path = environment["PATH_INFO"]
+        is_meant = method in self.mood.get("methods", []) and self.mood.get("query", "") in query and self.mood.get("path", "") in path
+        mood = self.mood if is_meant else {}
         if mood.get("silent"):
             with self.changed:
                 self.changed.wait_for(lambda: self.mood is not mood)

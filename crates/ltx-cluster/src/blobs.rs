@@ -107,7 +107,11 @@ impl Cluster {
         };
         let names =
             attempts.into_iter().flat_map(|attempt| files.iter().map(move |file| of_attempt(id, attempt, file)));
-        let found = self.found(shelf, names.collect())?;
+        let names: Vec<String> = names.collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let found = self.found(shelf, names)?;
         self.remove_found(shelf, found)
     }
 
@@ -133,9 +137,9 @@ impl Cluster {
         Ok(None)
     }
 
-    /// Removes what every attempt of a generation has put; how many there were says the record, if it is still there.
-    fn remove_every(&self, shelf: Shelf, id: GenerationId, attempts: u32) -> Result<()> {
-        if attempts > 0 {
+    /// Removes what every attempt of a generation has put; how many there were says its record, if there still is one.
+    fn remove_every(&self, shelf: Shelf, id: GenerationId, attempts: Option<u32>) -> Result<()> {
+        if let Some(attempts) = attempts {
             return self.remove_of(shelf, id, 1..=attempts);
         }
         let found = self.everything(shelf, Some(&id.to_string()))?;
@@ -267,7 +271,7 @@ impl Blobs for Cluster {
             Err(JobsError::NotFound { .. }) => None,
             Err(error) => return Err(error),
         };
-        let attempts = record.as_ref().map_or(0, |record| record.attempts);
+        let attempts = record.as_ref().map(|record| record.attempts);
         if shelf == Shelf::Latents {
             return self.remove_every(shelf, id, attempts);
         }

@@ -326,8 +326,9 @@ impl Cluster {
             }
             for event in events {
                 let stored = serde_json::to_vec(&event).map_err(|_| JobsError::Corrupt { what: "event" })?;
-                let message =
-                    PublishMessage::build().payload(stored.into()).message_id(format!("{id}/{}", event.number));
+                // Without an id by which the servers drop what came twice: events that were taken out again may come anew, and of two
+                // the readers drop one.
+                let message = PublishMessage::build().payload(stored.into());
                 self.connection.publish(subject.clone(), message)?;
                 last = event.number;
             }

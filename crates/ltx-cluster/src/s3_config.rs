@@ -108,14 +108,17 @@ fn check_bucket(bucket: &str) -> Result<(), FieldError> {
 }
 
 fn check_endpoint(endpoint: &str, allow_http: bool) -> Result<(), FieldError> {
-    let wrong = |rule| FieldError::new("cluster.s3_endpoint", endpoint, rule);
+    // Not repeated where it may hold a password.
+    let wrong = |rule| match endpoint.contains('@') {
+        true => FieldError::hidden("cluster.s3_endpoint", rule),
+        false => FieldError::new("cluster.s3_endpoint", endpoint, rule),
+    };
     let url = (!endpoint.is_empty()).then(|| Url::parse(endpoint)).transpose();
     let url = url.map_err(|_| wrong("is no address such as https://minio.example:9000"))?;
     if let Some(url) = &url {
-        // Not repeated: it may hold a password.
         if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
             let rule = "has credentials or a query; those belong into cluster.s3_credentials_file";
-            return Err(FieldError::new("cluster.s3_endpoint", "(not shown)", rule));
+            return Err(FieldError::hidden("cluster.s3_endpoint", rule));
         }
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
             return Err(wrong("is no address such as https://minio.example:9000"));

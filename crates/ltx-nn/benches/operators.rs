@@ -9,8 +9,8 @@ use candle_core::{
 use divan::{Bencher, black_box, counter::ItemsCount};
 use ltx_nn::{
     AttentionShape, Block, Compute, Conv3d, Conv3dConfig, EightBitProducts, FrequencyPrecision, KernelChoice, Linear,
-    Mask, Modulation, Packing, Result, RmsNorm, ShiftScale, TimePadding, TokenIndex, Vb, Weights, attention,
-    fractional_rope_table, gelu,
+    Mask, Modulation, NeighbourhoodAttention, NeighbourhoodShape, Packing, Result, RmsNorm, ShiftScale, Sides,
+    TimePadding, TokenIndex, Vb, Weights, attention, fractional_rope_table, gelu,
     matrix::{self, Packed, Use},
     rms_norm_modulate,
 };
@@ -137,6 +137,33 @@ fn attention_full(bencher: Bencher<'_, '_>, (heads, queries, keys, width): (usiz
 #[divan::bench(args = [(4, 1, 1000, 256), (16, 8, 1000, 256), (4, 1, 64, 256)], max_time = 4)]
 fn attention_causal(bencher: Bencher<'_, '_>, (heads, kv_heads, tokens, width): (usize, usize, usize, usize)) {
     attend(bencher, (heads, kv_heads), (tokens, tokens, width), Mask::Causal { window: 512 });
+}
+
+/// A frame after the other of a clip of frames, rows and columns, each position seeing so many of each: LTX-2.5's diffusion decoder.
+#[divan::bench(args = [(4, 11, 12, 24, 24), (8, 5, 9, 24, 24)], max_time = 8)]
+fn neighbourhood_attention(
+    bencher: Bencher<'_, '_>,
+    (heads, kernel, frames, rows, columns): (usize, usize, usize, usize, usize),
+) {
+    let shape = NeighbourhoodShape {
+        heads,
+        head_dim: 64,
+        kernel: [kernel; 3],
+        clip: [frames, rows, columns],
+        sides: Sides::Shifted,
+    };
+    let (qkv, norm) = (randn((rows * columns, 3 * heads * 64)), randn(64));
+    run(bencher, shape.operations() as usize, || {
+        let mut clip = NeighbourhoodAttention::new(shape, [&norm, &norm], kernels())?;
+        let mut last = None;
+        for _ in 0..frames {
+            while clip.wanted().is_some() {
+                clip.put(&qkv)?;
+            }
+            last = Some(clip.answer()?);
+        }
+        Ok(last.expect("a clip has frames"))
+    });
 }
 
 fn attend(

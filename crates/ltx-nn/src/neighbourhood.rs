@@ -9,7 +9,7 @@ use crate::{
     kernels::{with_values, written},
     profile,
 };
-use candle_core::{Shape, Tensor};
+use candle_core::Tensor;
 use ltx_kernels::cpu::{Neighbourhood, Ring};
 use std::collections::VecDeque;
 
@@ -77,19 +77,14 @@ impl<'a> NeighbourhoodAttention<'a> {
     /// # Errors
     /// All frames are answered, or one that it sees was not put.
     pub fn answer(&mut self) -> Result<Tensor> {
-        let queries = match self.wanted() {
-            None => self.queries.pop_front(),
-            Some(_) => None,
-        };
+        let queries = if self.wanted().is_none() { self.queries.pop_front() } else { None };
         let queries = queries.ok_or_else(|| candle_core::Error::msg("neighbourhood attention: a frame is missing"))?;
         let (shape, frame) = (self.attention.shape(), self.answered);
         self.answered += 1;
         let operations = || shape.operations() as usize / shape.clip[0];
         profile::timed(NAME, operations, || {
-            with_values([&queries, self.norms[0]], |values: [&[f32]; 2]| {
-                let [q, norm] = values;
-                let dims: &Shape = queries.shape();
-                written(dims.clone(), |out| Ok(self.attention.answer(&self.ring, frame, (q, norm), out)?))
+            with_values([&queries, self.norms[0]], |[q, norm]| {
+                written(queries.shape().clone(), |out| Ok(self.attention.answer(&self.ring, frame, (q, norm), out)?))
             })
         })
     }

@@ -168,8 +168,8 @@ impl Vb {
     /// As [`Weights::tensor`].
     pub(crate) fn pieces(&self, name: &str, shape: &[usize], take: &mut dyn FnMut(usize, &[f32])) -> Result<bool> {
         let key = self.key(name);
-        let read = || self.source.pieces(&key, shape, &self.compute, take);
-        profile::timed("weights", || 0, read).map_err(|error| error.while_reading(|| key.clone()))
+        // Who takes them has a time of his own.
+        self.source.pieces(&key, shape, &self.compute, take).map_err(|error| error.while_reading(|| key.clone()))
     }
 
     /// The matrix `name`, `[outputs, inputs]`, at this position, in the form that its use here asks for.

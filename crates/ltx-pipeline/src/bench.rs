@@ -157,7 +157,7 @@ impl Bench {
             negative_context: None,
             guidance: None,
             run,
-            previewer: &Previewer::new(engine, run.previews, &fit),
+            previewer: &Previewer::new(engine, run, &fit),
         };
         let sigmas = sigmas.start(steps);
         let (seconds, tokens) =

@@ -234,7 +234,7 @@ impl Engine {
         let over = matches!(saved, Some(LatentState { stage: Stage::Refining, .. }));
         let begun = if anew && over { SamplingStage::Second } else { SamplingStage::First };
         let mut transformer = self.transformer(fit, begun)?;
-        let previewer = Previewer::new(self, run.previews, fit);
+        let previewer = Previewer::new(self, run, fit);
         let shared = Shared { engine: self, request, run, saved: &saved, previewer: &previewer, drawn };
         let base = self.empty_latent(request, request.pixels.first_stage(request.stages))?;
         let denoise = Denoise { shared, sampler: first_sampler, transformer: &transformer, contexts };

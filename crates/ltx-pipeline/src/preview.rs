@@ -5,7 +5,7 @@
 
 use crate::{Engine, Noise, PipelineError, Result, decode::decode_tiled, plan::Fit, rgb::each_rgb_frame};
 use candle_core::{IndexOp, Tensor};
-use ltx_engine::{Axis, Preview, PreviewSink, TileSizes};
+use ltx_engine::{Axis, Preview, PreviewSink, Run, TileSizes};
 use ltx_model::video_vae::{ClipShape, VideoDecoder};
 use ltx_types::{CancelToken, LatentShape, NoProgress, PixelShape, Progress, Seed, Stage};
 use std::{
@@ -28,6 +28,8 @@ const SHARE: f64 = 0.15;
 pub(crate) struct Previewer<'a> {
     engine: &'a Engine,
     sink: &'a dyn PreviewSink,
+    /// A preview that is cancelled is left out; what samples looks at the token itself.
+    cancel: &'a CancelToken,
     fit: &'a Fit,
     /// Held from the first preview to the end of sampling.
     decoder: OnceCell<Arc<VideoDecoder>>,
@@ -35,8 +37,15 @@ pub(crate) struct Previewer<'a> {
 }
 
 impl<'a> Previewer<'a> {
-    pub(crate) fn new(engine: &'a Engine, sink: &'a dyn PreviewSink, fit: &'a Fit) -> Self {
-        Self { engine, sink, fit, decoder: OnceCell::new(), not_before: Cell::new(None) }
+    pub(crate) fn new(engine: &'a Engine, run: &'a Run<'_>, fit: &'a Fit) -> Self {
+        Self {
+            engine,
+            sink: run.previews,
+            cancel: run.cancel,
+            fit,
+            decoder: OnceCell::new(),
+            not_before: Cell::new(None),
+        }
     }
 
     /// Shows the clip as it looks after some steps, if it is wanted and affordable in time and memory. `estimate` gives the
@@ -65,7 +74,7 @@ impl<'a> Previewer<'a> {
         let small = shrunk(&middle_frame(latent)?)?;
         let mut picture = None;
         // A decoder that draws pixels has noise of its own here: the clip's is not touched.
-        let (noise, run) = (&mut Noise::new(Seed(0)), (&CancelToken::new(), &NoProgress as &_));
+        let (noise, run) = (&mut Noise::new(Seed(0)), (self.cancel, &NoProgress as &_));
         decode_tiled(decoder, &small, &WHOLE, noise, run, |chunk| {
             let (_, _, _, height, width) = chunk.dims5()?;
             each_rgb_frame(&chunk.narrow(2, 0, 1)?.contiguous()?, |frame| {

@@ -22,7 +22,11 @@ pub fn whole(url: &str) -> bool {
 /// # Errors
 /// It is none.
 pub(crate) fn checked(url: &str) -> Result<String, FieldError> {
-    let refused = |rule: &str| Err(FieldError::new("traces.endpoint", url, rule));
+    // Not repeated where it may hold a password.
+    let refused = |rule: &str| match url.contains('@') {
+        true => Err(FieldError::hidden("traces.endpoint", rule)),
+        false => Err(FieldError::new("traces.endpoint", url, rule)),
+    };
     let Some((_, authority, path)) = parts(url) else {
         return refused("is no URL of a collector, such as http://127.0.0.1:4318");
     };

@@ -17,6 +17,14 @@ pub struct FieldError {
 }
 
 impl FieldError {
+    /// What stands for a value that may hold a secret.
+    pub const HIDDEN: &str = "(not shown)";
+
+    /// A value that may hold a secret breaks a rule; it is not repeated.
+    pub fn hidden(field: &'static str, rule: impl Into<String>) -> Self {
+        Self::new(field, Self::HIDDEN, rule)
+    }
+
     /// A value breaks a rule and no other value is nearest.
     pub fn new(field: &'static str, value: impl ToString, rule: impl Into<String>) -> Self {
         Self { field, value: value.to_string(), rule: rule.into(), nearest: None }

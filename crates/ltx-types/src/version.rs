@@ -30,7 +30,8 @@ pub fn version_numbers(stated: &str) -> Option<(u32, u32, Option<u32>)> {
 /// Whether a word is a number of parameters, such as `13b`, which stands before the version in files' names.
 fn is_size(word: &str) -> bool {
     let number = word.strip_suffix('b').unwrap_or_default();
-    number.starts_with(|c: char| c.is_ascii_digit()) && number.chars().all(|c| c.is_ascii_digit() || c == '.')
+    let digits = number.chars().all(|c| c.is_ascii_digit() || c == '.');
+    digits && number.starts_with(|c: char| c.is_ascii_digit()) && number.matches('.').count() < 2
 }
 
 #[cfg(test)]
@@ -53,6 +54,7 @@ mod tests {
             ("LTX 2.3 22B", (2, 3)),
             ("ltx-2-19b-dev", (2, 0)),
             ("22b_v2.3", (2, 3)),
+            ("2.5.0b", (2, 5)),
         ] {
             assert_eq!(model_version(stated), Some(version));
         }

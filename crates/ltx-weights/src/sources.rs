@@ -33,7 +33,9 @@ impl Weights for Stored {
         let (file, entry) = look_up(&self.0, key, shape)?;
         file.map.expect(&entry.range);
         if let (StoredType::Float(stored), DType::F32, false) = (entry.stored, compute.dtype, entry.plus_one) {
-            return Ok(Tensor::from_vec(widened(file, (key, entry), stored)?, shape, &compute.device)?);
+            let mut values = vec![0f32; entry.values()];
+            read_widened(file, (key, entry), (stored, 0), &mut values)?;
+            return Ok(Tensor::from_vec(values, shape, &compute.device)?);
         }
         convert(&whole(file, (key, entry))?, entry, shape, compute)
     }
@@ -52,13 +54,11 @@ impl Weights for Stored {
             _ => return in_one_piece(&self.tensor(key, shape, &compute.with_dtype(DType::F32))?, take),
         };
         file.map.expect(&entry.range);
-        let (at_once, size) = ((AT_ONCE / row).clamp(1, rows.max(1)), stored.size_in_bytes());
-        let (mut bytes, mut values) = (vec![0u8; at_once * row * size], vec![0f32; at_once * row]);
+        let at_once = (AT_ONCE / row).clamp(1, rows.max(1));
+        let mut values = vec![0f32; at_once * row];
         for first in (0..rows).step_by(at_once) {
-            let count = at_once.min(rows - first) * row;
-            let (bytes, values) = (&mut bytes[..count * size], &mut values[..count]);
-            file.read((key, entry), first * row * size, bytes)?;
-            widen(bytes, stored, values);
+            let values = &mut values[..at_once.min(rows - first) * row];
+            read_widened(file, (key, entry), (stored, first * row), values)?;
             take(first, values);
         }
         Ok(true)
@@ -109,17 +109,22 @@ fn whole(file: &WeightFile, (key, entry): (&str, &Entry)) -> ltx_nn::Result<Vec<
     Ok(bytes)
 }
 
-/// A tensor's values in f32. A piece is read, then converted, so that memory holds the stored bytes of one piece alone.
-fn widened(file: &WeightFile, (key, entry): (&str, &Entry), stored: DType) -> ltx_nn::Result<Vec<f32>> {
-    let mut values = vec![0f32; entry.values()];
-    let mut piece = vec![0u8; PIECE.min(entry.range.len())];
+/// Values in f32 from the one numbered `first` on, as many as `values` takes. A piece is read, then converted, so that memory holds
+/// the stored bytes of one piece alone.
+fn read_widened(
+    file: &WeightFile,
+    (key, entry): (&str, &Entry),
+    (stored, first): (DType, usize),
+    values: &mut [f32],
+) -> ltx_nn::Result<()> {
     let size = stored.size_in_bytes();
+    let mut piece = vec![0u8; PIECE.min(values.len() * size)];
     for (i, values) in values.chunks_mut(PIECE / size).enumerate() {
         let piece = &mut piece[..values.len() * size];
-        file.read((key, entry), i * PIECE, piece)?;
+        file.read((key, entry), first * size + i * PIECE, piece)?;
         widen(piece, stored, values);
     }
-    Ok(values)
+    Ok(())
 }
 
 /// Stored floating-point values to f32.

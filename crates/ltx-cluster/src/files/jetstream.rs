@@ -12,17 +12,21 @@ use async_nats::{
     Client,
     jetstream::{
         Context,
+        consumer::{AckPolicy, pull},
         object_store::{GetErrorKind, ObjectInfo, ObjectMetadata, ObjectStore, PutErrorKind},
         stream::{Config, LastRawMessageErrorKind, Stream},
     },
 };
-use futures_util::StreamExt;
+use futures_util::TryStreamExt;
 use ltx_jobs::ports::Shelf;
-use std::{fmt::Display, path::PathBuf, sync::Arc};
+use std::{fmt::Display, path::PathBuf, sync::Arc, time::Duration};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// Bytes of a file that are sent at a time, where the servers take so many.
 const CHUNK: usize = 256 << 10;
+
+/// Files that are asked for at a time where all are listed.
+const LISTED: usize = 256;
 
 /// The buckets of a service.
 pub(crate) struct JetStream {
@@ -121,9 +125,31 @@ impl JetStream {
     }
 
     pub(super) async fn all(&self, shelf: Shelf, folder: Option<&str>) -> Result<Vec<Found>, Failed> {
-        let list = self.bucket(shelf).list().await.map_err(away)?;
-        let all = list.filter_map(|info| std::future::ready(info.ok())).map(found).collect::<Vec<_>>();
-        let mut all = tokio::time::timeout(super::FILE, all).await.map_err(away)?;
+        let bucket = self.names.bucket(named(shelf));
+        let stream = self.jetstream.get_stream_no_info(format!("OBJ_{bucket}")).await.map_err(away)?;
+        let config = pull::Config {
+            ack_policy: AckPolicy::None,
+            filter_subject: format!("$O.{bucket}.M.>"),
+            inactive_threshold: Duration::from_secs(10),
+            memory_storage: true,
+            num_replicas: 1,
+            ..pull::Config::default()
+        };
+        // The client's own list waits for as many as there were at first, also for what is removed meanwhile.
+        let read = async {
+            let consumer = stream.create_consumer(config).await.map_err(away)?;
+            let mut all = Vec::new();
+            loop {
+                let batch = consumer.fetch().max_messages(LISTED).messages().await.map_err(away)?;
+                let batch = batch.try_collect::<Vec<_>>().await.map_err(away)?;
+                if batch.is_empty() {
+                    return Ok::<_, Failed>(all);
+                }
+                let infos = batch.iter().filter_map(|it| serde_json::from_slice::<ObjectInfo>(&it.payload).ok());
+                all.extend(infos.filter(|info| !info.deleted).map(found));
+            }
+        };
+        let mut all = tokio::time::timeout(super::FILE, read).await.map_err(away)??;
         if let Some(folder) = folder {
             all.retain(|found| found.name.split('/').next() == Some(folder));
         }

@@ -4,7 +4,7 @@
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each test file uses a part")]
 
 use async_nats::jetstream;
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use ltx_cluster::{Cluster, ClusterError, Joining, Role, Settings, join};
 use ltx_jobs::{DataFolder, Disk, GenerationId, Jobs, JobsError, Surroundings};
 pub use ltx_testkit::fake::{LONG, client, draft, ended, frames_of, submission, submit_draft};
@@ -17,6 +17,7 @@ use object_store::{ObjectStore, PutPayload, memory::InMemory};
 use serde::Deserialize;
 use serde_json::Value;
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -101,15 +102,33 @@ impl Drop for Nats {
 /// What a service keeps, past its nodes.
 pub struct Raw {
     runtime: tokio::runtime::Runtime,
+    client: async_nats::Client,
     jetstream: jetstream::Context,
 }
 
 impl Raw {
     pub fn of(nats: &Nats) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let connect = async { jetstream::new(async_nats::connect(&nats.address).await.unwrap()) };
-        let jetstream = runtime.block_on(connect);
-        Self { runtime, jetstream }
+        let client = runtime.block_on(async_nats::connect(&nats.address)).unwrap();
+        let jetstream = jetstream::new(client.clone());
+        Self { runtime, client, jetstream }
+    }
+
+    /// The nodes that say that they want a generation's previews, when asked as a worker asks. One that is slow is there the next time.
+    pub fn want_previews(&self, id: GenerationId) -> BTreeSet<String> {
+        let (client, inbox) = (&self.client, self.client.new_inbox());
+        self.runtime.block_on(async {
+            let mut answers = client.subscribe(inbox.clone()).await.unwrap();
+            let mut headers = async_nats::HeaderMap::new();
+            headers.insert("Ltxd-Preview", r#"{"node": "nobody"}"#);
+            let subject = format!("ltxd.ltxd.previews.{id}");
+            client.publish_with_reply_and_headers(subject, inbox, headers, "".into()).await.unwrap();
+            let mut found = BTreeSet::new();
+            while let Ok(Some(answer)) = tokio::time::timeout(Duration::from_millis(100), answers.next()).await {
+                found.insert(String::from_utf8(answer.payload.to_vec()).unwrap());
+            }
+            found
+        })
     }
 
     /// What is under a key.

@@ -7,6 +7,8 @@ mod amx;
 mod attention;
 mod conv3d;
 mod decode;
+#[cfg(test)]
+mod drawn;
 mod gelu;
 mod gemm;
 mod group_norm;

@@ -2,7 +2,7 @@
 //!
 //! Must not know tiles.
 
-use super::{ClipShape, VideoVaeConfig, config::Block, diffusion::Decoded};
+use super::{ClipShape, VideoVaeConfig, config::Block};
 use ltx_nn::Result;
 use ltx_types::{Unit, Work, channels};
 
@@ -39,16 +39,11 @@ impl Convolutions {
 }
 
 impl VideoVaeConfig {
-    /// Decoding a latent of this shape; of a decoder that draws pixels from noise all but its products.
+    /// Decoding a latent of this shape by convolutions.
     ///
     /// # Errors
     /// The configuration names a block that is not implemented.
     pub fn decoder_work(&self, latent: ClipShape) -> Result<Work> {
-        if let Some(diffusion) = self.diffusion() {
-            let latent = latent.latent();
-            let tiles = vec![diffusion.cells(diffusion.padded(latent).latent)];
-            return Ok(diffusion.work(&Decoded { latent, tiles }));
-        }
         let (mut at, mut work) = (latent, Convolutions::default());
         let reflects = self.decoder_reflects();
         let mut convolve = |at: ClipShape, (inputs, outputs): (usize, usize), times: u64| {

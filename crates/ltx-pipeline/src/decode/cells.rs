@@ -3,28 +3,20 @@
 //!
 //! Must not know pixels' values.
 
-use super::tiles::{Span, trapezoid};
+use super::tiles::{self, Interval, Span, trapezoid};
 use ltx_engine::{Axis, TileSizes};
 use ltx_model::video_vae::DiffusionConfig;
-
-/// A tile on one axis, in cells.
-struct Interval {
-    start: usize,
-    end: usize,
-    left_ramp: usize,
-    right_ramp: usize,
-}
 
 /// The tiles that were asked for, or the official sizes: sharing no less than the authors demand of this decoder, and twice as long as
 /// that at least.
 pub(crate) fn tiles_for(config: &DiffusionConfig, asked: Option<TileSizes>) -> TileSizes {
     let TileSizes { frames, height, width } = asked.unwrap_or_default();
-    let [time, rows, columns] = config.overlap();
-    let axis = |asked: Axis, least: usize| {
-        let overlap = asked.overlap.max(least);
-        Axis { size: asked.size.max(2 * overlap), overlap }
+    let (least, tile, cell) = (config.overlap(), config.least_tile(), config.cell());
+    let axis = |asked: Axis, i: usize| {
+        let overlap = asked.overlap.max(least[i]);
+        Axis { size: asked.size.max(2 * overlap).max(tile[i] * cell[i]), overlap }
     };
-    TileSizes { frames: axis(frames, time), height: axis(height, rows), width: axis(width, columns) }
+    TileSizes { frames: axis(frames, 0), height: axis(height, 1), width: axis(width, 2) }
 }
 
 /// Every tile's span on every axis of so many cells.
@@ -60,20 +52,10 @@ fn span(interval: &Interval, cell: usize, in_time: bool) -> Span {
 
 /// Tiles of one size but the last, which is no shorter than `least`.
 fn intervals(length: usize, axis: Axis, cell: usize, least: usize) -> Vec<Interval> {
-    let overlap = axis.overlap / cell;
-    let size = (axis.size / cell).max(2).max(overlap + 1);
-    if length <= size || length < least {
-        return vec![Interval { start: 0, end: length, left_ramp: 0, right_ramp: 0 }];
+    if length < least {
+        return vec![Interval::whole(length)];
     }
-    let step = size - overlap;
-    let count = (length + size - 2 * overlap - 1) / step;
-    let interval = |i: usize| Interval {
-        start: i * step,
-        end: if i + 1 == count { length } else { i * step + size },
-        left_ramp: if i == 0 { 0 } else { overlap },
-        right_ramp: if i + 1 == count { 0 } else { overlap },
-    };
-    let mut all: Vec<Interval> = (0..count).map(interval).collect();
+    let mut all = tiles::intervals(length, axis, cell);
     if let [.., before, last] = &mut all[..]
         && last.end - last.start < least
     {

@@ -17,12 +17,19 @@ pub(crate) struct Span {
     pub(super) mask: Vec<f32>,
 }
 
-/// A tile before it is mapped to pixels; lengths and ramps in latent elements.
-struct Interval {
-    start: usize,
-    end: usize,
-    left_ramp: usize,
-    right_ramp: usize,
+/// A tile before it is mapped to pixels; lengths and ramps in what is cut: latent elements, or cells of features.
+pub(super) struct Interval {
+    pub(super) start: usize,
+    pub(super) end: usize,
+    pub(super) left_ramp: usize,
+    pub(super) right_ramp: usize,
+}
+
+impl Interval {
+    /// One tile that is everything.
+    pub(super) fn whole(length: usize) -> Self {
+        Self { start: 0, end: length, left_ramp: 0, right_ramp: 0 }
+    }
 }
 
 /// Cutting a latent of `[frames, height, width]` elements into tiles of given sizes.
@@ -107,11 +114,12 @@ fn temporal_intervals(length: usize, axis: Axis, scale: usize) -> Vec<Interval> 
     intervals
 }
 
-fn intervals(length: usize, axis: Axis, scale: usize) -> Vec<Interval> {
+/// Tiles of one size but the last; `scale` pixels are one of what is cut.
+pub(super) fn intervals(length: usize, axis: Axis, scale: usize) -> Vec<Interval> {
     let overlap = axis.overlap / scale;
     let size = (axis.size / scale).max(2).max(overlap + 1);
     if length <= size {
-        return vec![Interval { start: 0, end: length, left_ramp: 0, right_ramp: 0 }];
+        return vec![Interval::whole(length)];
     }
     let step = size - overlap;
     let count = (length + size - 2 * overlap - 1) / step;

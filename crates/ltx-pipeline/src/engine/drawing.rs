@@ -3,6 +3,9 @@
 //!
 //! Must not know layers.
 
+#[path = "../../tests/common/mod.rs"]
+mod recording;
+
 use crate::{Engine, EngineOptions, Noise, PipelineError, PlanShape, decode_tiled, golden::GoldenCase, inspect};
 use candle_core::Tensor;
 use ltx_engine::{Axis, NoPreviews, Preview, PreviewSink, Run, TileSizes};
@@ -11,6 +14,7 @@ use ltx_testkit::{data, tiny};
 use ltx_types::{CancelToken, Generation, NoProgress, Part, Stage, Unit};
 use ltx_weights::TensorSet;
 use parking_lot::Mutex;
+use recording::Recording;
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -32,13 +36,17 @@ fn engine(options: EngineOptions) -> (Engine, Generation) {
 
 /// The frames of a run, as values, and its latent.
 fn made(engine: &Engine, request: &Generation, previews: &dyn PreviewSink) -> (Vec<f32>, Tensor) {
-    let (cancel, mut chunks) = (CancelToken::new(), Vec::new());
-    let run = Run { previews, ..Run::quiet(&cancel) };
+    let cancel = CancelToken::new();
+    ran(engine, request, &Run { previews, ..Run::quiet(&cancel) })
+}
+
+fn ran(engine: &Engine, request: &Generation, run: &Run<'_>) -> (Vec<f32>, Tensor) {
+    let mut chunks = Vec::new();
     let each = |chunk| {
         chunks.push(chunk);
         Ok(())
     };
-    let latent = engine.run(request, &run, &Taps::off(), each).unwrap().latent;
+    let latent = engine.run(request, run, &Taps::off(), each).unwrap().latent;
     (values(&chunks), latent)
 }
 
@@ -83,6 +91,23 @@ fn frames_are_drawn_from_where_the_samplings_noise_ended() {
     noise.draw(latent.elem_count());
     assert_eq!(decoded(&mut noise), frames);
     assert_ne!(decoded(&mut Noise::new(request.seed)), frames);
+}
+
+#[test]
+fn a_clip_that_goes_on_from_any_latent_has_the_same_frames() {
+    let (engine, request) = engine(EngineOptions::default());
+    let frames = |store: &Recording| {
+        let cancel = CancelToken::new();
+        ran(&engine, &request, &Run { store, ..Run::quiet(&cancel) }).0
+    };
+    let store = Recording::default();
+    let whole = frames(&store);
+    let states = store.saved.into_inner().unwrap();
+    assert!(states.len() > 1);
+    for state in states {
+        let at = state.steps_done;
+        assert!(frames(&Recording { resume: Some(state), ..Recording::default() }) == whole, "from step {at}");
+    }
 }
 
 #[test]

@@ -35,10 +35,10 @@ pub(super) fn note(files: &[PathBuf]) -> Option<String> {
 
 fn said(path: &Path, config: &Value) -> Option<String> {
     let differs = |(entry, idle): &(&str, Value)| {
-        let stated = config.get(*entry).filter(|stated| !stated.is_null() && *stated != idle);
-        stated
-            .filter(|stated| stated.as_f64() != idle.as_f64() || stated.as_f64().is_none())
-            .map(|stated| format!("{entry} {stated}"))
+        let stated = config.get(*entry).filter(|stated| !stated.is_null())?;
+        // 1 and 1.0 are one number.
+        let same = stated == idle || stated.as_f64().is_some_and(|number| idle.as_f64() == Some(number));
+        (!same).then(|| format!("{entry} {stated}"))
     };
     let stated: Vec<String> = idle().iter().filter_map(differs).collect();
     (!stated.is_empty()).then(|| {

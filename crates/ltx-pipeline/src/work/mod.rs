@@ -315,6 +315,7 @@ impl Counting<'_> {
                 tiles.extend(columns.iter().map(|columns| [*frames, *rows, *columns]));
             }
         }
+        let ending = rows.len() * columns.len();
         let volume = |of: &[usize; 3]| of.iter().map(|length| *length as u64).product::<u64>();
         // Pixels of a latent element, or of a cell of features.
         let each = match vae.diffusion() {
@@ -323,7 +324,7 @@ impl Counting<'_> {
         };
         let values = 3 * each * tiles.iter().map(volume).sum::<u64>();
         match vae.diffusion() {
-            Some(diffusion) => phases.push(self.drawing(diffusion, &Decoded { latent, tiles })),
+            Some(diffusion) => phases.push(self.drawing(diffusion, &Decoded { latent, tiles, ending })),
             None => phases.extend(tiles.into_iter().map(|[frames, height, width]| {
                 let tile = ClipShape { frames: frames as u64, height: height as u64, width: width as u64 };
                 Phase { times: 1, work: vae.decoder_work(tile).unwrap_or_default(), beside: 0 }

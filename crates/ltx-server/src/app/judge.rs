@@ -133,12 +133,16 @@ impl Node {
         let found = self.write(move |jobs| {
             let (mut images, mut missing) = (Vec::new(), Vec::new());
             for (given, source) in given {
-                match given.upload.map(|upload| (upload, jobs.uploaded(&client, upload))) {
-                    None => images.push(NamedImage { field: given.field, source }),
-                    Some((_, Ok(source))) => images.push(NamedImage { field: given.field, source }),
-                    Some((upload, Err(JobsError::UploadNotFound { .. }))) => missing.push(given.not_found(upload)),
+                let source = match given.upload.map(|upload| (upload, jobs.uploaded(&client, upload))) {
+                    None => source,
+                    Some((_, Ok(source))) => source,
+                    Some((upload, Err(JobsError::UploadNotFound { .. }))) => {
+                        missing.push(given.not_found(upload));
+                        continue;
+                    }
                     Some((_, Err(error))) => return Err(error.into()),
-                }
+                };
+                images.push(NamedImage { field: given.field, source });
             }
             let faults = jobs.faults_of_refused(&client, (&model, &draft), &images)?;
             Ok([faults, missing].concat())

@@ -10,6 +10,7 @@ use figment::{
     providers::Serialized,
     value::{Dict, Map},
 };
+use ltx_types::FieldError;
 use serde::de::DeserializeOwned;
 use std::{
     ffi::{OsStr, OsString},
@@ -178,6 +179,16 @@ impl Layers {
             key: key.to_owned(),
             value: value.map(shown).unwrap_or_default(),
             rule: rule.into(),
+        }
+    }
+
+    /// The same as a part of the node says it of its own key; a value that it does not repeat is not repeated here.
+    pub(super) fn refuse_field(&self, FieldError { field, value, rule, .. }: FieldError) -> ConfigError {
+        match self.refuse(field, rule) {
+            ConfigError::Value { place, key, rule, .. } if value == FieldError::HIDDEN => {
+                ConfigError::Value { place, key, value, rule }
+            }
+            refused => refused,
         }
     }
 

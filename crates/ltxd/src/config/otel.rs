@@ -5,6 +5,7 @@
 
 use super::ConfigError;
 use ltx_traces::{base, pairs, whole};
+use ltx_types::FieldError;
 use std::{collections::BTreeMap, ffi::OsString};
 
 const ENDPOINT: &str = "traces.endpoint";
@@ -78,7 +79,7 @@ pub(super) fn read<'a>(variables: impl Iterator<Item = &'a (OsString, OsString)>
     // The exporter reads them itself.
     for name in ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"] {
         if let Some(Err(rule)) = take(name).map(pairs) {
-            said.refuse(name, "(not shown)", rule);
+            said.refuse(name, FieldError::HIDDEN, rule);
         }
     }
     switches(&mut said, take);

@@ -155,9 +155,9 @@ impl NodeConfig {
     pub(super) fn of(layers: &Layers) -> Result<Self, ConfigError> {
         let Logged { log } = layers.extract()?;
         let ProvenanceSection { provenance } = layers.extract()?;
-        provenance.validate().map_err(|FieldError { field, rule, .. }| layers.refuse(field, rule))?;
+        provenance.validate().map_err(|error| layers.refuse_field(error))?;
         let ClusterSection { cluster } = layers.extract()?;
-        let cluster = cluster.check().map_err(|FieldError { field, rule, .. }| layers.refuse(field, rule))?;
+        let cluster = cluster.check().map_err(|error| layers.refuse_field(error))?;
         if cluster.is_none()
             && let Some(key) = layers.changed("cluster")?.first()
         {
@@ -176,9 +176,9 @@ impl NodeConfig {
             traces,
             clients: Vec::new(),
         };
-        config.jobs.validate().map_err(|FieldError { field, rule, .. }| layers.refuse(field, rule))?;
+        config.jobs.validate().map_err(|error| layers.refuse_field(error))?;
         let faults = config.server.testing.run_faults();
-        config.jobs.testing = faults.map_err(|FieldError { field, rule, .. }| layers.refuse(field, rule))?;
+        config.jobs.testing = faults.map_err(|error| layers.refuse_field(error))?;
         if config.cluster.is_some() && config.server.testing.enabled {
             let rule = "is for a node alone: faults that a request asks for do not travel to the worker of a cluster";
             return Err(layers.refuse("testing.enabled", rule));
@@ -213,7 +213,7 @@ impl NodeConfig {
 /// means nothing.
 fn traces(layers: &Layers) -> Result<Option<TracesConfig>, ConfigError> {
     let TracesSection { traces } = layers.extract()?;
-    let traces = traces.check().map_err(|FieldError { field, rule, .. }| layers.refuse(field, rule))?;
+    let traces = traces.check().map_err(|error| layers.refuse_field(error))?;
     if traces.is_some() {
         return layers.refused_of_otel().map_or(Ok(traces), Err);
     }
@@ -397,6 +397,26 @@ mod tests {
             assert!(error.starts_with(&format!("the command line: {key} = ")), "{key}: {error}");
         }
         assert!(matches!(checked(&[("tokens_file", "/nonexistent")]), Err(ConfigError::Read { .. })));
+    }
+
+    #[test]
+    fn a_value_that_may_hold_a_password_is_not_repeated() {
+        let secret = "http://me:secret@c";
+        let variables = |name: &str| [(name.into(), secret.into())].into_iter();
+        let of =
+            |layers: Layers| NodeConfig::of(&layers.set([("data_dir", "/data")]).unwrap()).unwrap_err().to_string();
+        let with = |keys: &[(&str, &str)]| of(Layers::defaults().unwrap().set(keys.iter().copied()).unwrap());
+        let s3 = [("cluster.servers", "nats://n"), ("cluster.s3_bucket", "files"), ("cluster.s3_endpoint", secret)];
+        for (key, said) in [
+            ("cluster.s3_endpoint", with(&s3)),
+            ("traces.endpoint", with(&[("traces.endpoint", secret)])),
+            (
+                "traces.endpoint",
+                of(Layers::defaults().unwrap().environment(variables("OTEL_EXPORTER_OTLP_ENDPOINT")).unwrap()),
+            ),
+        ] {
+            assert!(said.contains(&format!("{key} = (not shown)")) && !said.contains("secret"), "{said}");
+        }
     }
 
     #[test]

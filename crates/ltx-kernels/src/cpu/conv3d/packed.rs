@@ -5,7 +5,7 @@
 use super::{super::gemm::COLUMNS, scratch::Scratch};
 use crate::Conv3dConfig;
 use rayon::prelude::*;
-use std::{mem, sync::Arc};
+use std::sync::Arc;
 
 /// Inputs packed side by side, so that a panel's part stays in the first cache.
 const PIECE: usize = 16;
@@ -39,19 +39,9 @@ impl PackedConv {
         }
         let panels = outputs.div_ceil(COLUMNS);
         let weight = vec![0f32; panels * taps * inputs * COLUMNS];
-        let mut packed = Self {
-            weight,
-            bias: vec![0f32; panels * COLUMNS],
-            inputs,
-            outputs,
-            kernel,
-            unfold,
-            scratch: Scratch::shared(),
-        };
-        for output in 0..outputs {
-            packed.bias[output] = bias[packed.row(output)];
-        }
-        Some(packed)
+        let mut ordered = vec![0f32; panels * COLUMNS];
+        ordered.iter_mut().zip(0..outputs).for_each(|(value, output)| *value = bias[row_of(output, outputs, unfold)]);
+        Some(Self { weight, bias: ordered, inputs, outputs, kernel, unfold, scratch: Scratch::shared() })
     }
 
     /// Packs rows `[inputs, kt, kh, kw]` from the row `first` on; how many there are, or `None` if they are not whole or too many.
@@ -61,10 +51,10 @@ impl PackedConv {
         if count * taps * inputs != rows.len() || first.checked_add(count)? > outputs {
             return None;
         }
-        let mut weight = mem::take(&mut self.weight);
+        let (unfold, weight) = (self.unfold, &mut self.weight);
         weight.par_chunks_mut(taps * inputs * COLUMNS).enumerate().for_each(|(panel, out)| {
             let here = (panel * COLUMNS..outputs.min((panel + 1) * COLUMNS)).enumerate();
-            let lanes = here.map(|(lane, output)| (lane, self.row(output).wrapping_sub(first)));
+            let lanes = here.map(|(lane, output)| (lane, row_of(output, outputs, unfold).wrapping_sub(first)));
             for from in (0..inputs).step_by(PIECE) {
                 for (lane, row) in lanes.clone().filter(|(_, row)| *row < count) {
                     for input in from..inputs.min(from + PIECE) {
@@ -76,15 +66,7 @@ impl PackedConv {
                 }
             }
         });
-        self.weight = weight;
         Some(count)
-    }
-
-    /// The row of the checkpoint's weights that becomes this output.
-    fn row(&self, output: usize) -> usize {
-        let folded = self.unfold.iter().product::<usize>();
-        let channels = self.outputs / folded;
-        output % channels * folded + output / channels
     }
 
     pub(super) fn taps(&self) -> usize {
@@ -100,4 +82,11 @@ impl PackedConv {
         let size = self.taps() * self.inputs * COLUMNS;
         &self.weight[panel * size..][..size]
     }
+}
+
+/// The row of the checkpoint's weights that becomes this output.
+fn row_of(output: usize, outputs: usize, unfold: [usize; 3]) -> usize {
+    let folded = unfold.iter().product::<usize>();
+    let channels = outputs / folded;
+    output % channels * folded + output / channels
 }

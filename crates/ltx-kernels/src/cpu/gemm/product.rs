@@ -193,15 +193,7 @@ mod tests {
         super::{OnDemand, RightPanels},
         *,
     };
-
-    fn values(count: usize, seed: u32) -> Vec<f32> {
-        let mut state = seed;
-        let mut next = || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-        };
-        (0..count).map(|_| next()).collect()
-    }
+    use crate::cpu::drawn::values;
 
     /// The plain formula in f64, of a row-major left matrix and a right one stored `[n, k]`.
     fn formula(left: &[f32], right: &[f32], (m, n, k): (usize, usize, usize)) -> Vec<f64> {

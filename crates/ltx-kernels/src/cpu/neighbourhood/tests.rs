@@ -3,17 +3,7 @@
 //! Must not know instructions.
 
 use super::*;
-use crate::cpu::Level;
-
-/// Values that look random, in −1..1.
-fn values(count: usize, seed: u32) -> Vec<f32> {
-    let mut state = seed;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..count).map(|_| next()).collect()
-}
+use crate::cpu::{Level, drawn::values};
 
 /// One head's query or key as the formula has it, in f64.
 fn prepared(x: &[f32], norm: &[f32], scale: f64, place: [isize; 3], split: [usize; 3]) -> Vec<f64> {

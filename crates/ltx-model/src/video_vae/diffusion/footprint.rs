@@ -30,11 +30,6 @@ impl DiffusionConfig {
         raising.max(features + guiding.max(kept + self.drawing_bytes(tile)))
     }
 
-    /// Frames of cells of the copies behind the last latent frame.
-    fn copies(&self) -> usize {
-        self.ghosts() * self.factors(WHOLE)[0]
-    }
-
     /// The stages over the whole clip at their worst moment, and the features that they leave.
     fn raising_bytes(&self, padded: LatentShape) -> (u64, u64) {
         let latent = [padded.frames + self.ghosts(), padded.height, padded.width];

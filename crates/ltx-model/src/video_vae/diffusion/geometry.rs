@@ -47,6 +47,11 @@ impl DiffusionConfig {
         self.raising[0].kernel[0] / 2 * 2
     }
 
+    /// Frames of cells that those copies become: raised with the tile that ends the clip, and not drawn.
+    pub(super) fn copies(&self) -> usize {
+        self.ghosts() * self.factors(WHOLE)[0]
+    }
+
     /// Frames, rows and columns that a latent element becomes in front of stage `stage`.
     pub(super) fn factors(&self, stage: usize) -> [usize; 3] {
         self.strides[..stage].iter().fold([1; 3], |all, stride| std::array::from_fn(|axis| all[axis] * stride[axis]))

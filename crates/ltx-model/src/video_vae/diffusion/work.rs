@@ -18,8 +18,10 @@ const MOVES: u64 = 24;
 pub struct Decoded {
     /// The clip's latent.
     pub latent: LatentShape,
-    /// Frames, rows and columns of every tile.
+    /// Frames, rows and columns of every tile, in the order of time.
     pub tiles: Vec<[usize; 3]>,
+    /// How many of them, the last ones, end the clip.
+    pub ending: usize,
 }
 
 impl DiffusionConfig {
@@ -32,7 +34,7 @@ impl DiffusionConfig {
             Some("conv_in") => positions(self.raised(0, decoded.latent)),
             Some("det_stages") => self.rows_of_stage(number(parts.next()), decoded),
             Some("upsamples") => match number(parts.next()) {
-                WHOLE => self.drawing.depth as u64 * self.rows_of_stage(WHOLE, decoded),
+                WHOLE => self.drawing.depth as u64 * decoded.tiles.iter().map(|tile| positions(*tile)).sum::<u64>(),
                 stage => self.rows_of_stage(stage, decoded),
             },
             Some("diff_blocks" | "conv_in_x_t" | "conv_out") => self.rows_of_stage(RAISING, decoded),
@@ -46,8 +48,8 @@ impl DiffusionConfig {
         for (i, stage) in self.raising[..WHOLE].iter().enumerate() {
             add(&mut work, stage, self.raised(i, decoded.latent), Sides::Shifted);
         }
-        for tile in &decoded.tiles {
-            add(&mut work, &self.raising[WHOLE], *tile, Sides::Shifted);
+        for (tile, guided) in decoded.tiles.iter().zip(self.guided(decoded)) {
+            add(&mut work, &self.raising[WHOLE], guided, Sides::Shifted);
             add(&mut work, &self.drawing, self.drawn(*tile), Sides::Repeated);
         }
         work
@@ -62,7 +64,7 @@ impl DiffusionConfig {
     /// The same of a tile of these frames of cells, of `all` that the clip has.
     pub fn steps_of_tile(&self, cells: Range<usize>, all: usize) -> usize {
         let (is_first, is_last) = (cells.start == 0, cells.end == all);
-        let guided = cells.len() + if is_last { self.ghosts() * self.factors(WHOLE)[0] } else { 0 };
+        let guided = cells.len() + if is_last { self.copies() } else { 0 };
         let kept = self.kept_cells(guided, is_last);
         let drawn = kept * self.strides[WHOLE][0] - usize::from(is_first);
         self.raising[WHOLE].depth * guided + self.drawing.depth * (kept + drawn)
@@ -74,6 +76,15 @@ impl DiffusionConfig {
         self.at(stage, [padded.frames + self.ghosts(), padded.height, padded.width])
     }
 
+    /// Every tile with the copies' cells, where it ends the clip.
+    fn guided<'a>(&'a self, decoded: &'a Decoded) -> impl Iterator<Item = [usize; 3]> + 'a {
+        let inner = decoded.tiles.len().saturating_sub(decoded.ending);
+        let of = move |(i, [frames, rows, columns]): (usize, &[usize; 3])| {
+            [frames + if i < inner { 0 } else { self.copies() }, *rows, *columns]
+        };
+        decoded.tiles.iter().enumerate().map(of)
+    }
+
     fn drawn(&self, tile: [usize; 3]) -> [usize; 3] {
         std::array::from_fn(|axis| tile[axis] * self.strides[WHOLE][axis])
     }
@@ -81,7 +92,7 @@ impl DiffusionConfig {
     fn rows_of_stage(&self, stage: usize, decoded: &Decoded) -> u64 {
         match stage {
             RAISING => decoded.tiles.iter().map(|tile| positions(self.drawn(*tile))).sum(),
-            WHOLE => decoded.tiles.iter().map(|tile| positions(*tile)).sum(),
+            WHOLE => self.guided(decoded).map(positions).sum(),
             stage => positions(self.raised(stage, decoded.latent)),
         }
     }

@@ -97,7 +97,7 @@ impl Kohya {
                 None => Some("expected true or false".to_owned()),
             },
             name if OF_CONVOLUTIONS.contains(&name) => None,
-            name if named::is_a_factor(name, value)
+            name if named::is_a_factor("", name, value)
                 || (is_factor(name) && value.number().is_some_and(|factor| factor != 1.0)) =>
             {
                 Some("an argument that is not known here, and its name says how much the pairs count".to_owned())

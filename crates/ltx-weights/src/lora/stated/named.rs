@@ -26,8 +26,9 @@ const OF_PAIRS: [&str; 3] = ["linear", "lycoris", "pairs"];
 const ROOT_WHY: &str =
     "rsLoRA under this name is not read; state use_rslora, r and lora_alpha in lora_adapter_metadata, or take it out";
 
-/// Why an entry is refused, where its name and value say that the file holds no plain pairs, or pairs by another scale.
-pub(super) fn another_kind(name: &str, value: &Json) -> Option<String> {
+/// Why an entry is refused, where its name and value say that the file holds no plain pairs, or pairs by another scale. `under` is the
+/// entry that it stands in: an algorithm of a training's, such as its optimizer's, is none of the pairs'.
+pub(super) fn another_kind(under: &str, name: &str, value: &Json) -> Option<String> {
     let words = words(name);
     let own: String = words.iter().filter(|word| !SWITCHES.contains(&word.as_str())).map(String::as_str).collect();
     let is_on = !value.is_empty() && value.flag() != Some(false);
@@ -43,7 +44,9 @@ pub(super) fn another_kind(name: &str, value: &Json) -> Option<String> {
         let whose = words.iter().all(|word| ALGORITHMS.contains(&word.as_str()) || speaks_of_pairs(word));
         return match kinds::named(text.trim()) {
             Some(kind) => Some(kohya::not_read(kind)),
-            None if whose && !value.is_empty() && !kohya::holds_pairs(text) => Some(kohya::not_read(text)),
+            None if whose && !user::is_of_training(under) && !value.is_empty() && !kohya::holds_pairs(text) => {
+                Some(kohya::not_read(text))
+            }
             None => None,
         };
     }
@@ -54,10 +57,12 @@ pub(super) fn another_kind(name: &str, value: &Json) -> Option<String> {
     of_an_adapter.then(|| kinds::named(text.trim())).flatten().map(kohya::not_read)
 }
 
-/// Whether a number is a factor of the pairs by the name of its entry, and another than 1.
-pub(super) fn is_a_factor(name: &str, value: &Json) -> bool {
+/// Whether a number is a factor of the pairs by the name of its entry, and another than 1; one in an entry `under` that is about a
+/// training is none.
+pub(super) fn is_a_factor(under: &str, name: &str, value: &Json) -> bool {
     let is_named = words(name).last().is_some_and(|last| FACTORS.contains(&last.as_str()));
-    is_named && !user::is_of_training(name) && value.number().is_some_and(|factor| factor != 1.0)
+    let of_training = user::is_of_training(name) || user::is_of_training(under);
+    is_named && !of_training && value.number().is_some_and(|factor| factor != 1.0)
 }
 
 /// Whether an entry within another says how much the pairs count: a word that does, in a name that speaks of pairs.
@@ -101,7 +106,7 @@ mod tests {
             ("lora_type", text("DoRA")),
             ("network_type", text("lokr")),
         ] {
-            assert!(another_kind(name, &value).is_some(), "{name}: {value}");
+            assert!(another_kind("", name, &value).is_some(), "{name}: {value}");
         }
         for (name, value) in [
             ("rs_lora", text("False")),
@@ -118,20 +123,23 @@ mod tests {
             ("dorado", text("true")),
             ("weight_decay", text("0.1")),
         ] {
-            assert_eq!(another_kind(name, &value), None, "{name}: {value}");
+            assert_eq!(another_kind("", name, &value), None, "{name}: {value}");
         }
     }
 
     #[test]
     fn numbers_are_factors_where_their_names_speak_of_pairs() {
         for (name, value) in [("lora_weight", 0.5), ("default_weight", 2.0), ("gain", 0.0), ("loraCoef", 0.5)] {
-            assert!(is_a_factor(name, &Json::Number(value)) && is_a_factor(name, &text(&value.to_string())), "{name}");
-            assert!(!is_a_factor(name, &Json::Number(1.0)), "{name}");
+            assert!(
+                is_a_factor("", name, &Json::Number(value)) && is_a_factor("", name, &text(&value.to_string())),
+                "{name}"
+            );
+            assert!(!is_a_factor("", name, &Json::Number(1.0)), "{name}");
         }
         for name in ["weight_decay", "loss_weight", "caption_weight", "prior_loss_weight", "weight_format", "weights"] {
-            assert!(!is_a_factor(name, &Json::Number(0.5)), "{name}");
+            assert!(!is_a_factor("", name, &Json::Number(0.5)), "{name}");
         }
-        assert!(!is_a_factor("lora_weight", &text("lora.safetensors")));
+        assert!(!is_a_factor("", "lora_weight", &text("lora.safetensors")));
         for name in ["linear_alpha", "lora_scale_factor", "networkAlpha", "lycoris_strength"] {
             assert!(counts(name, &Json::Number(2.0)), "{name}");
         }

@@ -59,14 +59,14 @@ pub(super) fn look_at(name: &str, text: &str) -> Result<Option<String>, LoraProb
     }
     let stated = if user::is_no_statement(name) { None } else { Some(json_of(text)) };
     if let Some(stated) = &stated {
-        if let Some(why) = named::another_kind(name, stated) {
+        if let Some(why) = named::another_kind("", name, stated) {
             return refused(&why);
         }
-        if named::is_a_factor(name, stated) {
+        if named::is_a_factor("", name, stated) {
             return refused("a factor that is not known here, and its name says how much the pairs count; take it out");
         }
     }
-    match stated.and_then(|stated| found_in(&stated, DEPTH)) {
+    match stated.and_then(|stated| found_in(&stated, name, DEPTH)) {
         Some((word, Some(why))) => return refused(&format!("it states {word}: {why}")),
         Some((word, None)) => {
             return refused(&format!(
@@ -82,27 +82,27 @@ pub(super) fn look_at(name: &str, text: &str) -> Result<Option<String>, LoraProb
 }
 
 /// The first entry within JSON, JSON within its texts included, that says how much pairs count, or that they are none, with the reason
-/// in the second case. What people wrote says nothing.
-fn found_in(json: &Json, depth: usize) -> Option<(String, Option<String>)> {
-    let within = |json: &Json| depth.checked_sub(1).and_then(|depth| found_in(json, depth));
+/// in the second case; all of it stands under an entry of this name. What people wrote says nothing.
+fn found_in(json: &Json, under: &str, depth: usize) -> Option<(String, Option<String>)> {
+    let within = |json: &Json, under: &str| depth.checked_sub(1).and_then(|depth| found_in(json, under, depth));
     match json {
         Json::Object(entries) => {
             let says = |(name, value): &(String, Json)| {
                 let own = name.rsplit('.').next().unwrap_or(name);
                 let known = WORDS.contains(&words(own).join("_").as_str()) && !value.is_empty();
                 let is_one = || is_factor(own) && value.number() == Some(1.0);
-                if (known && !is_one()) || named::counts(own, value) || named::is_a_factor(own, value) {
+                if (known && !is_one()) || named::counts(own, value) || named::is_a_factor(under, own, value) {
                     return Some((name.clone(), None));
                 }
-                named::another_kind(own, value).map(|why| (name.clone(), Some(why)))
+                named::another_kind(under, own, value).map(|why| (name.clone(), Some(why)))
             };
             let stating = || entries.iter().filter(|(name, _)| !user::is_no_statement(name));
-            entries.iter().find_map(says).or_else(|| stating().find_map(|(_, value)| within(value)))
+            entries.iter().find_map(says).or_else(|| stating().find_map(|(name, value)| within(value, name)))
         }
-        Json::List(list) => list.iter().find_map(within),
+        Json::List(list) => list.iter().find_map(|json| within(json, under)),
         Json::Text(text) => match json_of(text) {
             Json::Text(_) => None,
-            inner => within(&inner),
+            inner => within(&inner, under),
         },
         Json::Null | Json::Bool(_) | Json::Number(_) => None,
     }
@@ -129,6 +129,8 @@ mod tests {
             ("ss_training_config", r#"{"alpha": 3}"#),
             ("training", r#"{"scale": 1, "optimizer": {"lr_scale": 2, "weight_decay": 0.1}}"#),
             ("training", r#"[{"guidance_scale": 3}, "[1, 2]"]"#),
+            ("metadata", r#"{"optimizer": {"algo": "adamw", "state_gain": 0.5}}"#),
+            ("training", r#"{"loss": {"noise_amount": 0.5}}"#),
             ("rs_lora", "False"),
             ("lora_weight", "1.0"),
         ] {
