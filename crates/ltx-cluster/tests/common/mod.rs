@@ -109,8 +109,10 @@ pub struct Raw {
 impl Raw {
     pub fn of(nats: &Nats) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let client = runtime.block_on(async_nats::connect(&nats.address)).unwrap();
-        let jetstream = jetstream::new(client.clone());
+        let (client, jetstream) = runtime.block_on(async {
+            let client = async_nats::connect(&nats.address).await.unwrap();
+            (client.clone(), jetstream::new(client))
+        });
         Self { runtime, client, jetstream }
     }
 
