@@ -7,11 +7,12 @@ from ltx.v1 import spec_pb2 as spec
 
 from harness.client import Insistent
 from harness.command import ltxd, said
-from harness.events import FINAL, SAMPLING, in_order, kind, repeated, told
+from harness.events import FINAL, in_order, kind, repeated, told
 from harness.node import HELD, QUICK, Nodes
 from harness.paths import ENVIRONMENT, LTXD, MODELS
 from harness.requests import KINDS, small
 from harness.service import FACE, WORKER
+from harness.waiting import eventually
 
 MANY = 60  # cancelled ones, so that a move takes a while
 
@@ -50,7 +51,7 @@ def filled(nodes):
         for one in [*cancelled[1:], *others]:
             client.cancel(one.id)
         waits = [cancelled[0].id, client.create(small(3), request_id="waits").id]
-        next(news for news in client.stream(running.id) if news.event.progress.stage in SAMPLING and news.event.progress.step >= 1)
+        eventually(lambda: any((node.data / "latents").glob(running.id)), "its latent is saved")
         before = {id_: what for id_, what in seen(client).items() if client.get(id_).state in FINAL}
         events = {id_: client.watch(id_) for id_ in before}
         node.kill()

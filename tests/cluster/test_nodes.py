@@ -9,7 +9,7 @@ from ltx.v1 import generation_pb2 as g
 from harness.client import Insistent, insist
 from harness.collector import Collector
 from harness.events import in_order, kind, repeated, told
-from harness.requests import KINDS, endless
+from harness.requests import KINDS, endless, small
 from harness.service import FIRST, cut, killed_in_the_middle
 from harness.waiting import eventually
 
@@ -87,3 +87,15 @@ def test_what_a_killed_worker_had_goes_on_in_the_same_trace(nats, service):
         whole = [span for span in of_it if span.parent in ids]
         assert whole == of_it, "every span of it has the one above it"
         worker.launch().says_ready()
+
+
+def test_faults_that_a_request_asks_for_hold_at_whichever_worker_runs_it(nats, service):
+    service = service(nats, 2, 2, settings=("testing.enabled=true",), name="faults")
+    one, two = (Insistent(face.client) for face in service.faces)
+    failing = [one.create(small(seed), f"fails-{seed}", faults="fail-at-step=2, fail-as=STORAGE_FULL").id for seed in range(4)]
+    for id_ in failing:
+        events = two.watch(id_)
+        assert events[-1].failed.failure.reason == g.FAILURE_REASON_STORAGE_FULL, told(events)
+        assert max(event.progress.step for event in events if event.progress.stage == g.STAGE_DENOISING) == 1, told(events)
+    made = two.watch(two.create(small(9), "undisturbed").id)[-1]
+    assert made.done.generation.mark.testing, made

@@ -211,19 +211,23 @@ impl Cluster {
                 done.left += 1;
                 continue;
             }
-            // A mark of one that was deleted since counts as well: it is not brought back.
-            if self.connection.get(&keys::generation(*id))?.is_some() {
+            if self.is_there(*id)? {
                 done.there += 1;
                 continue;
             }
             let moved = import.whole(*id, self.now(), images).and_then(|whole| {
+                // Where a move was cut short behind the announcement of these, the look at their name has stored them.
                 self.check_name(&whole.leaving.document)?;
+                if self.is_there(*id)? {
+                    return Ok(None);
+                }
                 self.move_files(import, &whole.leaving)?;
                 self.move_events(import, &whole.leaving)?;
-                Ok(whole)
+                Ok(Some(whole))
             });
             match moved {
-                Ok(whole) => {
+                Ok(None) => done.there += 1,
+                Ok(Some(whole)) => {
                     done.counts(&whole.leaving.document);
                     done.bytes += whole.bytes;
                     documents.push(whole.leaving.document);
@@ -252,6 +256,11 @@ impl Cluster {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether a generation is in the service, or a mark that it was: what was deleted since is not brought back.
+    fn is_there(&self, id: GenerationId) -> Result<bool> {
+        Ok(self.connection.get(&keys::generation(id))?.is_some())
     }
 
     /// Whether the name that its client gave the request is free in the service.

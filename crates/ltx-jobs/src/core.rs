@@ -3,8 +3,7 @@
 //! Must not know either side.
 
 use crate::{
-    ClientId, CurrentPolicy, GenerationId, GenerationRecord, JobsConfig, JobsError, Models, Result, TensorCache,
-    Tracer,
+    ClientId, CurrentPolicy, GenerationRecord, JobsConfig, JobsError, Models, Result, RunFaults, TensorCache, Tracer,
     cache::SharedCache,
     clock::{NodeClock, Now},
     estimate::{Forecast, Workload},
@@ -13,7 +12,6 @@ use crate::{
     line::{Line, MemoryLine, Waiting},
     ports::{Backing, Blobs, EventLog, Shares, Store},
     preview::Previews,
-    testing::Testing,
 };
 use ltx_engine::{Cache, Encodings};
 use ltx_provenance::Credentials;
@@ -46,7 +44,7 @@ pub(crate) struct Core {
     pub(crate) credentials: Option<Arc<Credentials>>,
     pub(crate) tracer: Option<Arc<dyn Tracer>>,
     /// `None` but on a node for tests.
-    pub(crate) testing: Option<Testing>,
+    pub(crate) testing: Option<RunFaults>,
     /// The model whose run was the last, and ended well: what of it stays in memory is there.
     ran: Mutex<Option<String>>,
     /// What last went wrong where nobody waited for an answer.
@@ -78,7 +76,7 @@ impl Core {
         line.estimate_again(&|work| forecasts.of(work).ok().flatten().map(|forecast| forecast.total()));
         Ok(Self {
             shares,
-            testing: config.testing.clone().map(Testing::new),
+            testing: config.testing.clone(),
             config,
             blobs,
             store,
@@ -217,11 +215,11 @@ impl Core {
         failed.into_inner()
     }
 
-    /// A generation that has ended meets no faults any more.
-    pub(crate) fn forget_faults(&self, id: GenerationId) {
-        if let Some(testing) = &self.testing {
-            testing.forget(id);
-        }
+    /// What the run of a generation meets on purpose: what was asked for it, or what this node's runs meet. `None` but on a node for
+    /// tests.
+    pub(crate) fn faults_of(&self, record: &GenerationRecord) -> Option<RunFaults> {
+        let every = self.testing.as_ref()?;
+        Some(record.faults.as_ref().unwrap_or(every).clone())
     }
 
     /// A record with its place in the queue.

@@ -9,7 +9,7 @@ pub(crate) use moved::Beside;
 
 use crate::{
     Asked, Batch, Before, ClientId, Event, EventKind, Failure, Finished, GenerationId, GenerationRecord, JobsError,
-    NotPossible, Prediction, Result, State, TraceContext, Traced,
+    NotPossible, Prediction, Result, RunFaults, State, TraceContext, Traced,
     clock::Now,
     lifecycle::{Effect, Happening, Standing, decide},
     ports::NewGeneration,
@@ -91,6 +91,9 @@ pub struct Document {
     /// The context of its request, where that is traced.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "trace::lenient")]
     trace: Option<TraceContext>,
+    /// What its run meets on purpose, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    faults: Option<RunFaults>,
     /// When its last attempt began, where it is traced. An older version that begins one leaves this as it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     begun: Option<Begun>,
@@ -135,6 +138,7 @@ impl Document {
             work: 0,
             stamp: String::new(),
             trace: new.trace.cloned(),
+            faults: new.faults.cloned(),
             begun: None,
             others: Map::new(),
         };
@@ -235,6 +239,7 @@ impl Document {
             outcome: self.outcome.clone(),
             outputs_kept: self.output_bytes > 0,
             trace: self.trace.clone(),
+            faults: self.faults.clone(),
             sequence,
         }
     }
@@ -374,6 +379,7 @@ mod tests {
             position: 3,
             wait_seconds: None,
             trace: None,
+            faults: None,
         };
         Document::queued(&new, NOW)
     }

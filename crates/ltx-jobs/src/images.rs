@@ -15,6 +15,7 @@ use std::{borrow::Cow, fs};
 pub(crate) struct Image<'a> {
     bytes: Cow<'a, [u8]>,
     pub(crate) sha256: String,
+    notes: Vec<ltx_media::ImageNote>,
 }
 
 impl<'a> Image<'a> {
@@ -32,11 +33,9 @@ impl<'a> Image<'a> {
             ImageSource::Bytes(bytes) => Cow::Borrowed(&**bytes),
             ImageSource::Path(path) => Cow::Owned(fs::read(path).map_err(JobsError::file(path))?),
         };
-        for note in look_at_image(source)? {
-            tracing::info!("an image {note}");
-        }
+        let notes = look_at_image(source)?;
         let sha256 = format!("{:x}", Sha256::digest(&bytes));
-        Ok(Self { bytes, sha256 })
+        Ok(Self { bytes, sha256, notes })
     }
 
     /// Its length in bytes.
@@ -69,14 +68,8 @@ pub struct NamedImage {
 impl NamedImage {
     /// The images of a request that has all it needs: one, or one for each end.
     pub(crate) fn of(draft: &GenerationDraft) -> Vec<Self> {
-        let fields: &[_] = match draft.images.len() {
-            1 => &["image"],
-            _ => &["start_end_images.start", "start_end_images.end"],
-        };
-        let mut conditions: Vec<_> = draft.images.iter().collect();
-        conditions.sort_by_key(|condition| condition.frame_index);
-        let named = fields.iter().zip(conditions);
-        named.map(|(&field, condition)| Self { field, source: condition.source.clone() }).collect()
+        let named = by_field(draft, &draft.images);
+        named.map(|(field, condition)| Self { field, source: condition.source.clone() }).collect()
     }
 
     /// What was found wrong with it, as its field's fault.
@@ -93,6 +86,36 @@ impl NamedImage {
             other => Err(other),
         }
     }
+}
+
+/// What is to be said of an image of a request, which keeps it from nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SaidOfImage {
+    /// The name of its field.
+    pub field: &'static str,
+    /// What; it reads on after the image's name.
+    pub note: String,
+}
+
+impl SaidOfImage {
+    /// All that is to be said of the images of a request, which were read in its order.
+    pub(crate) fn of(draft: &GenerationDraft, images: &[Image<'_>]) -> Vec<Self> {
+        let said = |(field, image): (&'static str, &Image<'_>)| {
+            image.notes.iter().map(|note| Self { field, note: note.to_string() }).collect::<Vec<_>>()
+        };
+        by_field(draft, images).flat_map(said).collect()
+    }
+}
+
+/// What there is of each image of a request, in its order, with the name of its field.
+fn by_field<'a, T>(draft: &GenerationDraft, of_each: &'a [T]) -> impl Iterator<Item = (&'static str, &'a T)> {
+    let fields: &[_] = match draft.images.len() {
+        1 => &["image"],
+        _ => &["start_end_images.start", "start_end_images.end"],
+    };
+    let mut in_time: Vec<_> = draft.images.iter().map(|condition| condition.frame_index).zip(of_each).collect();
+    in_time.sort_by_key(|(frame_index, _)| *frame_index);
+    fields.iter().copied().zip(in_time.into_iter().map(|(_, of_it)| of_it))
 }
 
 /// # Errors

@@ -261,7 +261,6 @@ impl Jobs {
         let when = core.store.cancel(client, id, core.now())?;
         core.line.cancel(client, id);
         if when == CancelledWhen::Queued {
-            core.forget_faults(id);
             // It may have run before the node was restarted.
             core.blobs.delete_of(Shelf::Latents, id)?;
         }

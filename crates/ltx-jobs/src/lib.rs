@@ -64,7 +64,7 @@ pub use fidelity::Fidelity;
 pub use folder::{DataFolder, Disk, Space, is_held, moved_to};
 pub use given::{GivenImage, OpenImage};
 pub use id::{ClientId, GenerationId, UploadId};
-pub use images::NamedImage;
+pub use images::{NamedImage, SaidOfImage};
 pub use jobs::{Jobs, OpenOutput, Status, Surroundings};
 pub use line::ServiceStatus;
 pub use ltx_engine::PromptTokens;

@@ -2,7 +2,7 @@
 //!
 //! Must not know how it is stored or sent.
 
-use crate::{Batch, ClientId, Failure, Fidelity, GenerationId, State, TraceContext, estimate::Forecast};
+use crate::{Batch, ClientId, Failure, Fidelity, GenerationId, RunFaults, State, TraceContext, estimate::Forecast};
 use ltx_policy::StoredRequest;
 use ltx_types::{FieldError, Method, Stage};
 use serde::{Deserialize, Serialize};
@@ -53,6 +53,8 @@ pub struct GenerationRecord {
     pub outputs_kept: bool,
     /// The context of its request, where that is traced; not told in lists.
     pub trace: Option<TraceContext>,
+    /// What its run meets on purpose on a node for tests, where that was asked for.
+    pub faults: Option<RunFaults>,
     /// Its place among all generations of the node.
     pub(crate) sequence: i64,
 }

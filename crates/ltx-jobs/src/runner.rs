@@ -42,7 +42,6 @@ pub(crate) fn run(core: &Arc<Core>, device: &Device) {
             }
             None => {
                 core.line.ack(claim.id);
-                core.forget_faults(claim.id);
                 // The next of another request would end it, too.
                 if core.line.is_empty() {
                     core.shared.end();
@@ -184,7 +183,7 @@ impl Attempt<'_> {
             measured_peak_bytes,
             measured_seconds,
             finished_ms,
-            faults: core.testing.as_ref().map(|testing| testing.of(record.id)),
+            faults: core.faults_of(record),
         };
         let published = self.trace.doing(Deed::Publish, || outputs.publish(&story)).map_err(failed)?;
         let Published { mark, files, first_frame, last_frame } = published;
@@ -236,8 +235,7 @@ impl Attempt<'_> {
             EventProgress { core: Arc::clone(core), record: (*record).clone(), cancel: self.cancel.clone(), forecast };
         let label = admitted.preview_label(&record.model, &core.config.node);
         let previews = RunPreviews { previews: Arc::clone(&core.previews), id: record.id, label };
-        let disturbed =
-            core.testing.as_ref().map(|testing| Disturbed::new(testing.of(record.id), request, record.attempts <= 1));
+        let disturbed = core.faults_of(record).map(|faults| Disturbed::new(faults, request, record.attempts <= 1));
         let latents = self.trace.around(Box::new(latents));
         let store = match &disturbed {
             None => latents,

@@ -6,7 +6,7 @@ use crate::{
     Batch, ClientId, GenerationId, GenerationRecord, Jobs, JobsError, LegalShape, Prediction, Result, RunFaults,
     TraceContext, UploadId,
     estimate::{Forecast, Workload, largest_fit},
-    images::{Image, NamedImage, by_digest, check_length},
+    images::{Image, NamedImage, SaidOfImage, by_digest, check_length},
     line::Waiting,
     ports::{NeededImage, NewGeneration, NewUpload},
 };
@@ -46,6 +46,8 @@ pub struct Submitted {
     pub further: Vec<GenerationRecord>,
     /// Whether an earlier request with the same id had made it.
     pub existed: bool,
+    /// What is to be said of its images; of an earlier request nothing is said again.
+    pub notes: Vec<SaidOfImage>,
 }
 
 /// What a request would take here.
@@ -104,6 +106,7 @@ impl Jobs {
         let images = self.read_images(&stored.draft)?;
         let outputs = output_bytes(checked.request()) * count as u64;
         core.check_space(images.iter().map(Image::len).sum::<u64>() + outputs)?;
+        let notes = SaidOfImage::of(&stored.draft, &images);
         let StoredRequest { ask, model: given, draft } = &stored;
         let draft = by_digest(draft, &images).settled(checked.request());
         let seeds = std::iter::once(draft.seed).chain(further);
@@ -143,6 +146,7 @@ impl Jobs {
                     position: place.before,
                     wait_seconds: place.seconds,
                     trace: trace.as_ref(),
+                    faults: faults.as_ref().filter(|asked| core.testing.as_ref().is_some_and(|every| every != *asked)),
                 }
             };
             let new: Vec<_> = Batch::of(&ids).into_iter().enumerate().map(new).collect();
@@ -156,13 +160,10 @@ impl Jobs {
             }
         }
         for (&id, (predicted, work)) in ids.iter().zip(expected) {
-            if let (Some(testing), Some(faults)) = (&core.testing, &faults) {
-                testing.keep(id, faults.clone());
-            }
             core.line.push(client, Waiting { id, work: Some(work), seconds: predicted.seconds });
         }
         let further = ids[1..].iter().map(|id| self.get(client, *id)).collect::<Result<_>>()?;
-        Ok(Submitted { record: self.get(client, ids[0])?, further, existed: false })
+        Ok(Submitted { record: self.get(client, ids[0])?, further, existed: false, notes })
     }
 
     /// What the further generations of a request take, for which the first has everything encoded and what stays is loaded; and their
@@ -293,7 +294,7 @@ impl Jobs {
             Some((record, stored)) if stored == body => {
                 let mut further = self.with_its_batch(client, record.id)?;
                 further.retain(|other| other.id != record.id);
-                Ok(Some(Submitted { record: self.core().placed(record), further, existed: true }))
+                Ok(Some(Submitted { record: self.core().placed(record), further, existed: true, notes: Vec::new() }))
             }
             Some((GenerationRecord { id, .. }, _)) => {
                 Err(JobsError::AlreadyExists { request_id: request_id.to_owned(), generation: id })
@@ -303,7 +304,7 @@ impl Jobs {
 
     /// Whether a generation reaches the steps of the faults that it is going to meet.
     fn check_faults(&self, faults: Option<&RunFaults>, request: &Generation) -> Result<()> {
-        match (&self.core().config.testing, faults) {
+        match (&self.core().testing, faults) {
             (None, None) => Ok(()),
             (None, Some(faults)) => {
                 let rule = "are for a node with testing.enabled";

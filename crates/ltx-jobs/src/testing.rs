@@ -4,12 +4,11 @@
 //! Must not know who asked, nor how. Nothing here is made where the settings have no `testing`: that is the one place where a node
 //! for tests differs from another.
 
-use crate::{Failure, FailureCode, GenerationId};
+use crate::{Failure, FailureCode};
 use ltx_engine::{LatentStore, NotKept, SavedLatent, StageSteps};
 use ltx_types::{CancelToken, FieldError, Generation, Stage, Stages};
-use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use std::{
-    collections::HashMap,
     io,
     num::NonZeroUsize,
     sync::{Arc, OnceLock},
@@ -21,7 +20,8 @@ use std::{
 const LOOK: Duration = Duration::from_millis(10);
 
 /// What the run of a generation meets on purpose. Steps are those of sampling, from 1, those of both stages counted in one row.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RunFaults {
     /// It fails once this step is done.
     pub fail_at_step: Option<NonZeroUsize>,
@@ -98,32 +98,6 @@ impl RunFaults {
 fn all_steps(request: &Generation) -> usize {
     let StageSteps { denoising, refining } = StageSteps::of(request);
     if request.stages == Stages::Two { denoising + refining } else { denoising }
-}
-
-/// The faults of a node's generations.
-#[derive(Debug)]
-pub(crate) struct Testing {
-    /// Of those that no other are known of, such as of one that was accepted before the node was restarted.
-    every: RunFaults,
-    of: Mutex<HashMap<GenerationId, RunFaults>>,
-}
-
-impl Testing {
-    pub(crate) fn new(every: RunFaults) -> Self {
-        Self { every, of: Mutex::default() }
-    }
-
-    pub(crate) fn keep(&self, id: GenerationId, faults: RunFaults) {
-        self.of.lock().insert(id, faults);
-    }
-
-    pub(crate) fn forget(&self, id: GenerationId) {
-        self.of.lock().remove(&id);
-    }
-
-    pub(crate) fn of(&self, id: GenerationId) -> RunFaults {
-        self.of.lock().get(&id).unwrap_or(&self.every).clone()
-    }
 }
 
 /// A run that is disturbed: the store that it is given instead of its own, and how it failed.

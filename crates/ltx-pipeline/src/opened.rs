@@ -3,8 +3,10 @@
 //!
 //! Must not know requests, or what an account is printed on.
 
+mod beside;
 mod folder;
 mod gemma_version;
+mod named_tokens;
 pub(crate) mod recognised;
 mod scheduler;
 mod shards;

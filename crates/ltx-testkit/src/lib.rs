@@ -1,5 +1,5 @@
 //! What tests share: where the tiny checkpoint and the goldens lie, and behind features of their own the tensors in them
-//! (`tensors`), a generator that needs no weights ([`fake`]), and campaigns of generated input ([`fuzz`]). Only `tensors` builds
+//! (`tensors`), a generator that needs no weights ([`fake`]), a NATS server ([`nats`]), and campaigns of generated input ([`fuzz`]). Only `tensors` builds
 //! candle.
 //!
 //! Must not be a dependency of anything but tests. Whatever is not there fails the test that asked for it.
@@ -12,6 +12,8 @@ pub mod fuzz;
 mod guarded;
 #[cfg(feature = "tensors")]
 mod ledger;
+#[cfg(feature = "nats")]
+pub mod nats;
 #[cfg(feature = "fake")]
 mod settings;
 #[cfg(feature = "tensors")]

@@ -172,6 +172,9 @@ pub(crate) fn read(file: &Path, bytes: &[u8]) -> Result<Header> {
             return Err(cursor.fault(GgufFault::Duplicate, key, "this tensor twice", "once"));
         }
     }
+    let of_none = |name: &&String| name.strip_prefix(SHAPE_OF).is_some_and(|key| !header.entries.contains_key(key));
+    let names = header.arrays.keys().chain(header.texts.keys()).chain(header.values.keys());
+    header.shapes_of_none = names.filter(of_none).cloned().collect();
     Ok(header)
 }
 

@@ -100,6 +100,8 @@ pub(crate) struct Header {
     pub(crate) stated: BTreeMap<String, Statement>,
     /// Layers whose quantisation is stated and that are not in the file.
     pub(crate) stated_elsewhere: Vec<(String, Statement)>,
+    /// Entries that state the shape of a tensor that is not in the file.
+    pub(crate) shapes_of_none: Vec<String>,
     /// Where the header ends.
     pub(crate) length: usize,
     pub(crate) format: &'static str,

@@ -6,6 +6,7 @@ import { newId } from "../api/id";
 import { insist } from "../api/insist";
 import { problemOf, type Problem } from "../api/problem";
 import type { Generation } from "../gen/ltx/v1/generation_pb";
+import type { ImageNote } from "../gen/ltx/v1/generation_service_pb";
 import { GenerationSpecSchema, type GenerationSpec } from "../gen/ltx/v1/spec_pb";
 import type { Picture } from "./picture";
 
@@ -20,6 +21,9 @@ export type Asking =
 export type Pictures = [Picture] | [Picture, Picture];
 
 export const asking = signal<Asking>({ is: "idle" });
+
+/** What the node said of the images of the clip that was asked for last. */
+export const said = signal<{ id: string; notes: ImageNote[] } | undefined>(undefined);
 
 let stop = new AbortController();
 
@@ -43,6 +47,7 @@ export async function ask(spec: GenerationSpec, pictures: Pictures): Promise<Gen
           (waiting) => void (stopped.aborted || (asking.value = { is: "sending", waiting })),
         );
         asking.value = { is: "idle" };
+        said.value = answer.generation && { id: answer.generation.id, notes: answer.notes };
         return answer.generation;
       } catch (thrown) {
         if (again > 1 || problemOf(thrown).reason !== "UPLOAD_NOT_FOUND") throw thrown;

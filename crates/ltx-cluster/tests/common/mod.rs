@@ -1,4 +1,4 @@
-//! NATS servers on loopback, and nodes of a service with the fake for an engine.
+//! Nodes of a service with the fake for an engine, and what the service keeps.
 //!
 //! Must not know what is tested with them.
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each test file uses a part")]
@@ -8,6 +8,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use ltx_cluster::{Cluster, ClusterError, Joining, Role, Settings, join};
 use ltx_jobs::{DataFolder, Disk, GenerationId, Jobs, JobsError, Surroundings};
 pub use ltx_testkit::fake::{LONG, client, draft, ended, frames_of, submission, submit_draft};
+pub use ltx_testkit::nats::{Nats, eventually};
 use ltx_testkit::{
     default_settings,
     fake::{FakeModels, FakeOptions, Gate, is_locked, opened, policy, settings},
@@ -25,79 +26,6 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-
-/// A NATS server with a folder of its own, which ends with the test.
-pub struct Nats {
-    folder: tempfile::TempDir,
-    child: Child,
-    pub address: String,
-}
-
-#[derive(Deserialize)]
-struct Ports {
-    nats: Vec<String>,
-}
-
-impl Nats {
-    pub fn start() -> Self {
-        Self::with("")
-    }
-
-    /// One that is configured so.
-    pub fn with(configuration: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("configuration"), configuration).unwrap();
-        let child = server(folder.path(), "-1");
-        let file = folder.path().join(format!("nats-server_{}.ports", child.id()));
-        let mut address = None;
-        eventually("the NATS server says where it listens", || {
-            let ports = fs::read(&file).ok().and_then(|bytes| serde_json::from_slice::<Ports>(&bytes).ok());
-            address = ports.and_then(|ports| ports.nats.into_iter().next());
-            address.is_some()
-        });
-        Self { folder, child, address: address.unwrap() }
-    }
-
-    /// As `kill -9` does.
-    pub fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    /// Keeps what is there now, beside it.
-    pub fn back_up(&self) {
-        let (from, to) = (self.folder.path().join("jetstream"), self.folder.path().join("backup"));
-        assert!(Command::new("cp").arg("-r").args([from, to]).status().unwrap().success());
-    }
-
-    /// What was kept is all that is there.
-    pub fn restore(&self) {
-        let (from, to) = (self.folder.path().join("backup"), self.folder.path().join("jetstream"));
-        fs::remove_dir_all(&to).unwrap();
-        fs::rename(from, to).unwrap();
-    }
-
-    /// On the same port and folder again.
-    pub fn restart(&mut self) {
-        let port = self.address.rsplit(':').next().unwrap().to_owned();
-        self.child = server(self.folder.path(), &port);
-    }
-}
-
-fn server(folder: &Path, port: &str) -> Child {
-    let mut command = Command::new("nats-server");
-    command.arg("-c").arg(folder.join("configuration")).args(["-a", "127.0.0.1", "-p", port, "-js", "-sd"]).arg(folder);
-    command.arg("--ports_file_dir").arg(folder);
-    command.arg("-l").arg(folder.join("log")).stdout(Stdio::null()).stderr(Stdio::null());
-    command.spawn().unwrap_or_else(|error| panic!("nats-server (scripts/install-deps installs it): {error}"))
-}
-
-impl Drop for Nats {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// What a service keeps, past its nodes.
 pub struct Raw {
@@ -394,15 +322,6 @@ impl TakenOver {
         let second = node(&nats.address, root, "second", &Plan::held().kept(kept));
         second.gate.bring_to(3, Stage::Denoising, second_step);
         Self { face, first, second, id, behind }
-    }
-}
-
-/// Waits for a state.
-pub fn eventually(what: &str, mut there: impl FnMut() -> bool) {
-    let patience = Instant::now() + LONG;
-    while !there() {
-        assert!(Instant::now() < patience, "never: {what}");
-        thread::sleep(Duration::from_millis(2));
     }
 }
 

@@ -51,6 +51,7 @@ impl Document {
             work: 0,
             stamp: String::new(),
             trace: record.trace,
+            faults: record.faults,
             begun: None,
             others: Map::new(),
         }

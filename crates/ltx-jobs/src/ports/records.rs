@@ -4,8 +4,8 @@
 //! returns.
 
 use crate::{
-    Batch, ClientId, Filter, GenerationId, GenerationRecord, Page, PageToken, Prediction, Result, State, TraceContext,
-    clock::Now, lifecycle::Ending,
+    Batch, ClientId, Filter, GenerationId, GenerationRecord, Page, PageToken, Prediction, Result, RunFaults, State,
+    TraceContext, clock::Now, lifecycle::Ending,
 };
 use ltx_policy::StoredRequest;
 use ltx_types::Method;
@@ -38,6 +38,8 @@ pub struct NewGeneration<'a> {
     pub wait_seconds: Option<f64>,
     /// The context of its request, where that is traced.
     pub trace: Option<&'a TraceContext>,
+    /// What its run meets on purpose, where that was asked for.
+    pub faults: Option<&'a RunFaults>,
 }
 
 /// An image of a generation, which is kept as long as it may be needed.

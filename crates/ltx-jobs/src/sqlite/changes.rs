@@ -83,10 +83,11 @@ impl Changes for SqliteStore {
 fn insert(Writing { tx, now }: &Writing<'_>, new: &NewGeneration<'_>) -> Result<News<'static>> {
     let (request, predicted) = (to_json("request", new.request)?, to_json("prediction", &new.predicted)?);
     let trace = new.trace.map(|trace| to_json("trace", trace)).transpose()?;
+    let faults = new.faults.map(|faults| to_json("faults", faults)).transpose()?;
     tx.prepare_cached(
         "INSERT INTO generations (id, client, request_id, body_sha256, request, method, model, predicted, state, \
-         created_ms, batch, batch_index, batch_size, trace) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'QUEUED', ?9, ?10, ?11, ?12, ?13)",
+         created_ms, batch, batch_index, batch_size, trace, faults) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'QUEUED', ?9, ?10, ?11, ?12, ?13, ?14)",
     )?
     .execute(params![
         new.id.to_string(),
@@ -102,6 +103,7 @@ fn insert(Writing { tx, now }: &Writing<'_>, new: &NewGeneration<'_>) -> Result<
         new.batch.map(|batch| batch.index),
         new.batch.map(|batch| batch.size),
         trace,
+        faults,
     ])?;
     let sequence = tx.last_insert_rowid();
     for image in new.images {

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
 const COLUMNS: &str = "sequence, id, client, request_id, request, method, model, predicted, state, cancel_requested, \
                        attempts, events, created_ms, started_ms, ended_ms, failure_code, failure_text, outcome, \
-                       output_bytes, batch, batch_index, batch_size, trace";
+                       output_bytes, batch, batch_index, batch_size, trace, faults";
 
 impl Records for SqliteStore {
     fn generation(&self, client: &ClientId, id: GenerationId) -> Result<GenerationRecord> {
@@ -126,6 +126,7 @@ struct Raw {
     batch: Option<String>,
     place: Option<(u32, u32)>,
     trace: Option<String>,
+    faults: Option<String>,
 }
 
 fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
@@ -144,6 +145,7 @@ fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
         batch: row.get("batch")?,
         place: row.get::<_, Option<u32>>("batch_index")?.zip(row.get("batch_size")?),
         trace: row.get("trace")?,
+        faults: row.get("faults")?,
     };
     for (value, name) in raw.texts.iter_mut().zip(texts) {
         *value = row.get(name)?;
@@ -156,7 +158,8 @@ fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
 
 impl Raw {
     fn read(self) -> Result<GenerationRecord> {
-        let Self { texts, failure, outcome, request_id, numbers, started_ms, ended_ms, batch, place, trace } = self;
+        let Self { texts, failure, outcome, request_id, numbers, started_ms, ended_ms, batch, place, trace, faults } =
+            self;
         let [id, client, request, method, model, predicted, state] = texts;
         let [sequence, cancel_requested, attempts, events, created_ms, output_bytes] = numbers;
         let failure = failure.map(|(code, message)| {
@@ -189,6 +192,7 @@ impl Raw {
             outcome: outcome.map(|outcome| from_json("outcome", &outcome)).transpose()?,
             outputs_kept: output_bytes > 0,
             trace: trace.as_deref().and_then(trace::kept),
+            faults: faults.map(|faults| from_json("faults", &faults)).transpose()?,
             sequence,
         })
     }

@@ -6,7 +6,7 @@ use crate::{JobsError, Result};
 use rusqlite::{Connection, TransactionBehavior};
 
 /// The step from each version to the next; an empty file is version 0.
-pub(crate) const MIGRATIONS: [&str; 9] = [
+pub(crate) const MIGRATIONS: [&str; 10] = [
     // 1: generations, their events and images, uploads.
     "CREATE TABLE generations (
         sequence INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -106,6 +106,8 @@ pub(crate) const MIGRATIONS: [&str; 9] = [
     ALTER TABLE calibration_by_basis RENAME TO calibration;",
     // 9: the trace that a generation belongs to.
     "ALTER TABLE generations ADD COLUMN trace TEXT;",
+    // 10: what the run of a generation meets on purpose.
+    "ALTER TABLE generations ADD COLUMN faults TEXT;",
 ];
 
 /// Brings a database to the newest version.
@@ -160,6 +162,6 @@ mod tests {
         let newer = Connection::open(&path).unwrap();
         newer.pragma_update(None, "user_version", 99).unwrap();
         let opened = SqliteStore::open(&path, Box::new(|_| {}));
-        assert!(matches!(opened.err(), Some(JobsError::SchemaTooNew { found: 99, known: 9 })));
+        assert!(matches!(opened.err(), Some(JobsError::SchemaTooNew { found: 99, known: 10 })));
     }
 }

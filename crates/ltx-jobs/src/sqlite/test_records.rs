@@ -26,6 +26,7 @@ pub(super) fn running(store: &SqliteStore, now: Now) -> GenerationId {
         position: 0,
         wait_seconds: None,
         trace: None,
+        faults: None,
     };
     store.insert(&[new], now).unwrap();
     assert_eq!(store.start(id, now).unwrap(), Some(1));

@@ -87,6 +87,11 @@ const GATED: [&str; 4] =
 #[test_case(&["vae.encoder.block.0.layer.0.SelfAttention.q.weight"], None, Some("T5 text encoder, as LTX-Video 0.9.x has it,");
     "T5 renamed as an encoder")]
 #[test_case(&["vae.encoder.down.0.block.0.conv1.weight"], None, Some("image VAE (Stable Diffusion or Flux)"); "image VAE renamed")]
+#[test_case(&["model.layers.0.self_attn.q_proj.weight", "model.layers.0.self_attn.q_proj.bias", "visual.blocks.0.attn.qkv.weight"], None,
+    Some("Qwen-VL language model"); "Qwen-VL")]
+#[test_case(&["model.layers.0.self_attn.q_proj.weight", "model.layers.0.self_attn.q_norm.weight"], None,
+    Some("Llama, Qwen or Mistral language model"); "Qwen")]
+#[test_case(&["model.layers.0.self_attn.q_proj.weight", "model.layers.0.pre_feedforward_layernorm.weight"], None, None; "Gemma")]
 #[test_case(&["something.weight"], None, None; "unknown")]
 fn a_file_is_named_as_what_it_is(keys: &[&str], version: Option<&str>, expected: Option<&str>) {
     assert_eq!(title(keys, version).as_deref(), expected);

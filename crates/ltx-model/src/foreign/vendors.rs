@@ -7,6 +7,13 @@ use crate::architecture::Keys;
 
 /// What to take instead.
 const NO_LTX: &str = "this engine runs LTX models alone";
+/// The text encoder of the oldest generation that runs.
+const T5: &str = "T5 text encoder, as LTX-Video 0.9.x has it,";
+/// What to take instead of another language model.
+const NO_GEMMA: &str = "LTX-2 and later take a Gemma as text encoder (docs/models.md), LTX-Video 0.9.x a T5";
+/// What to do with one.
+const WITH_T5: &str =
+    "name it with --text-encoder, beside a transformer of LTX-Video 0.9.x; other generations take a Gemma";
 
 /// A model, and parts of keys that all have to be there.
 const BY_KEYS: [(&str, &[&str]); 21] = [
@@ -27,8 +34,8 @@ const BY_KEYS: [(&str, &[&str]); 21] = [
     ("Stable Diffusion model in the layout of diffusers", &["down_blocks.0.", "mid_block.", "time_embedding."]),
     ("Wan VAE", &["encoder.downsamples.0.", "decoder.upsamples.0."]),
     ("image VAE (Stable Diffusion or Flux)", &["encoder.down.0.block.0.conv1.weight"]),
-    ("T5 text encoder, as LTX-Video 0.9.x has it,", &["block.0.layer.0.SelfAttention."]),
-    ("T5 text encoder, as LTX-Video 0.9.x has it,", &["enc.blk.0.attn_q."]),
+    (T5, &["block.0.layer.0.SelfAttention."]),
+    (T5, &["enc.blk.0.attn_q."]),
     ("CLIP text encoder", &["text_model.encoder.layers.0."]),
     ("language model in llama.cpp's names", &["token_embd.weight", "blk.0."]),
 ];
@@ -54,8 +61,8 @@ const BY_ARCHITECTURE: [(&str, &str); 26] = [
     ("cosmos", "Cosmos transformer"),
     ("lumina2", "Lumina transformer"),
     ("qwen_image", "Qwen-Image transformer"),
-    ("t5", "T5 text encoder, as LTX-Video 0.9.x has it,"),
-    ("t5encoder", "T5 text encoder, as LTX-Video 0.9.x has it,"),
+    ("t5", T5),
+    ("t5encoder", T5),
     ("gemma4", "Gemma-4 text encoder, as LTX-2.5 has it,"),
     ("gemma3n", "Gemma-3n language model"),
     ("gemma2", "Gemma-2 language model"),
@@ -71,7 +78,7 @@ pub(super) fn of_gguf(architecture: &str) -> Option<Foreign> {
     } else if architecture.starts_with("gemma") {
         "LTX-2 and LTX-2.3 need Gemma-3 12B (docs/models.md)"
     } else {
-        NO_LTX
+        instead_of(title)
     };
     Some(Foreign::new(*title, format!("its general.architecture is {architecture}"), instead))
 }
@@ -82,8 +89,20 @@ pub(super) fn of_keys(keys: &dyn Keys) -> Option<Foreign> {
     let seen = |marks: &'static [&'static str]| {
         marks.iter().all(|mark| found(mark).is_some()).then(|| marks.first().and_then(found).unwrap_or_default())
     };
-    let (title, key) = BY_KEYS.iter().find_map(|(title, marks)| Some((*title, seen(marks)?)))?;
-    Some(Foreign::new(title, format!("it has the key {key}"), NO_LTX))
+    if let Some((title, key)) = BY_KEYS.iter().find_map(|(title, marks)| Some((*title, seen(marks)?))) {
+        return Some(Foreign::new(title, format!("it has the key {key}"), instead_of(title)));
+    }
+    // Of the language models that call their projections so, Gemmas alone have a norm in front of the inner layer.
+    let key =
+        found(&"layers.0.self_attn.q_proj.").filter(|_| found(&"layers.0.pre_feedforward_layernorm.").is_none())?;
+    let title = if found(&"visual.blocks.0.").is_some() { "Qwen-VL" } else { "Llama, Qwen or Mistral" };
+    let sign = format!("it has the key {key}, and no pre_feedforward_layernorm as Gemmas have");
+    Some(Foreign::new(format!("{title} language model"), sign, NO_GEMMA))
+}
+
+/// What to take instead of a model of that title.
+fn instead_of(title: &str) -> &'static str {
+    if title == T5 { WITH_T5 } else { NO_LTX }
 }
 
 /// Whose model a class of diffusers is.

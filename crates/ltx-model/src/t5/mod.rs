@@ -15,7 +15,7 @@ mod work;
 pub use crate::text_encoder::UnigramModel;
 pub use config::{T5Config, T5Shapes};
 pub use encoder::T5Encoder;
-pub use pieces::tokenizer_json;
+pub use pieces::{differing, tokenizer_json};
 pub use tokenizer::{T5Special, T5Tokenizer};
 
 /// Slots of the text sequence, as the reference's pipeline has them. A longer prompt is refused.

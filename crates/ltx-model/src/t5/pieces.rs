@@ -4,6 +4,7 @@
 //! Must not know files.
 
 use crate::text_encoder::{PieceKind, PromptError, UnigramModel, unigram_model};
+use serde::Deserialize;
 use serde_json::json;
 
 /// Words that published tokenizers have behind the pieces, `<extra_id_99>` first.
@@ -25,6 +26,33 @@ impl UnigramModel {
     pub fn to_tokenizer_json(&self) -> Result<Vec<u8>, PromptError> {
         json_of(self)
     }
+}
+
+/// The first piece that two `tokenizer.json` have otherwise: its id, and what each says of it, with its log-probability. What only one
+/// of them has is no difference.
+///
+/// # Errors
+/// One of them is no `tokenizer.json` of such pieces.
+pub fn differing(first: &[u8], second: &[u8]) -> Result<Option<(usize, String, String)>, PromptError> {
+    #[derive(Deserialize)]
+    struct File {
+        model: Model,
+    }
+    #[derive(Deserialize)]
+    struct Model {
+        vocab: Vec<(String, f64)>,
+    }
+    let read = |bytes| serde_json::from_slice::<File>(bytes);
+    let read = |bytes| read(bytes).map_err(|source| PromptError::BadTokenizer { source: source.into() });
+    let (first, second) = (read(first)?.model.vocab, read(second)?.model.vocab);
+    // A score is stored in 32 bits in the one, in decimal digits in the other.
+    let same = |(text, score): &(String, f64), (other, at): &(String, f64)| {
+        text == other && (score - at).abs() <= 1e-5 * score.abs().max(1.0)
+    };
+    let said = |(text, score): &(String, f64)| format!("{text:?} of {score}");
+    let pairs = first.iter().zip(&second).enumerate();
+    let mut differing = pairs.filter(|(_, (one, other))| !same(one, other));
+    Ok(differing.next().map(|(id, (one, other))| (id, said(one), said(other))))
 }
 
 fn json_of(model: &UnigramModel) -> Result<Vec<u8>, PromptError> {
@@ -111,5 +139,22 @@ mod tests {
             assert_eq!(own.encode(prompt).unwrap(), theirs.encode(prompt).unwrap(), "{prompt}");
         }
         assert!(tokenizer_json(b"nothing").is_err() && tokenizer_json(&[]).is_err());
+    }
+
+    #[test]
+    fn a_piece_of_another_text_or_score_is_a_difference() {
+        let file = |pieces: serde_json::Value| json!({"model": {"vocab": pieces}}).to_string().into_bytes();
+        let differing = |second| differing(&file(json!([["a", -1.5], ["b", -2.25]])), &file(second)).unwrap();
+        for same in [
+            json!([["a", -1.5], ["b", -2.250001]]),
+            json!([["a", -1.5]]),
+            json!([["a", -1.5], ["b", -2.25], ["c", -3]]),
+        ] {
+            assert_eq!(differing(same.clone()), None, "{same}");
+        }
+        let said = |other: &str| Some((1, "\"b\" of -2.25".to_owned(), other.to_owned()));
+        assert_eq!(differing(json!([["a", -1.5], ["c", -2.25]])), said("\"c\" of -2.25"));
+        assert_eq!(differing(json!([["a", -1.5], ["b", -2.5]])), said("\"b\" of -2.5"));
+        assert!(super::differing(b"{}", b"{}").is_err());
     }
 }

@@ -2,11 +2,14 @@
 //!
 //! Must not know requests.
 
-use super::{account_alone, config_of, text::differ, tokenizer_settings::Settings};
+use super::{
+    account_alone, beside::Beside, config_of, named_tokens::NamedTokens, text::differ, tokenizer,
+    tokenizer_settings::Settings,
+};
 use crate::{PipelineError, Result};
 use ltx_model::{
     part::Module,
-    t5::{T5Config, T5Encoder, T5Shapes, T5Tokenizer, UnigramModel},
+    t5::{T5Config, T5Encoder, T5Shapes, T5Tokenizer, UnigramModel, differing},
     text_encoder::{Piece, PieceKind, PromptError},
 };
 use ltx_nn::NnError;
@@ -81,18 +84,22 @@ impl T5Files {
         T5Tokenizer::from_bytes(&bytes, self.config.special()).map_err(unusable)
     }
 
-    /// What is said of settings in the folder that the tokenizer comes from, if it comes from one.
+    /// What is said of settings where the tokenizer comes from.
     fn check_settings(&self) -> Result<Vec<String>> {
-        let own = self.tensors.agreed(super::TOKENIZER)?.is_some()
-            || self.tensors.shape_of("spiece_model").is_some()
-            || !self.tensors.arrays_under(GGML).is_empty();
-        let folders = self.tokenizer_folders();
-        let has_one =
-            |folder: &&PathBuf| ["tokenizer.json", "spiece.model"].iter().any(|name| folder.join(name).is_file());
-        match folders.iter().find(has_one).filter(|_| !own) {
-            Some(folder) => Settings::T5.check(folder),
-            None => Ok(Vec::new()),
+        match self.tokenizer_folder()? {
+            Some(folder) => Settings::T5.check(&Beside::Folder(&folder)),
+            None => Settings::T5.check(&Beside::Packed(&self.tensors)),
         }
+    }
+
+    /// The folder that the tokenizer comes from; `None` where it comes from the file itself, or nowhere.
+    fn tokenizer_folder(&self) -> Result<Option<PathBuf>> {
+        let own = tokenizer::whole(&self.tensors)?.is_some()
+            || self.tensors.shape_of(PIECES).is_some()
+            || !self.tensors.arrays_under(GGML).is_empty();
+        let has_one =
+            |folder: &PathBuf| ["tokenizer.json", "spiece.model"].iter().any(|name| folder.join(name).is_file());
+        Ok(self.tokenizer_folders().into_iter().find(has_one).filter(|_| !own))
     }
 
     /// Where a tokenizer may lie, in the order in which it is looked for.
@@ -103,37 +110,59 @@ impl T5Files {
 
     /// It as a `tokenizer.json`, and the file that it comes from.
     pub(crate) fn tokenizer_json(&self) -> Result<(Vec<u8>, PathBuf)> {
-        if let Some(text) = self.tensors.agreed(super::TOKENIZER)? {
-            return Ok((text.as_bytes().to_vec(), self.tensors.path().to_owned()));
-        }
-        if let Some(model) = unigram_of_gguf(&self.tensors)? {
-            let unusable = |source| PipelineError::Tokenizer { file: self.tensors.path().to_owned(), source };
-            return Ok((model.to_tokenizer_json().map_err(unusable)?, self.tensors.path().to_owned()));
-        }
-        if let Some(bytes) = self.tensors.packed_file("spiece_model")? {
-            let unusable = |source| PipelineError::Tokenizer { file: self.tensors.path().to_owned(), source };
-            return Ok((ltx_model::t5::tokenizer_json(&bytes).map_err(unusable)?, self.tensors.path().to_owned()));
-        }
-        let folders = self.tokenizer_folders();
-        for folder in &folders {
-            let file = folder.join("tokenizer.json");
-            match fs::read(&file) {
-                Ok(bytes) => return Ok((bytes, file)),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => return Err(PipelineError::Read { file, source }),
-            }
-            let file = folder.join("spiece.model");
-            match fs::read(&file) {
-                Ok(bytes) => {
-                    let json = ltx_model::t5::tokenizer_json(&bytes);
-                    return Ok((json.map_err(|source| PipelineError::Tokenizer { file: file.clone(), source })?, file));
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => return Err(PipelineError::Read { file, source }),
+        let (found, beside) = match self.tokenizer_folder()? {
+            Some(folder) => (in_folder(&folder)?, NamedTokens::default().read(&Beside::Folder(&folder))?),
+            None => (in_file(&self.tensors)?, NamedTokens::default().read(&Beside::Packed(&self.tensors))?),
+        };
+        let mut found = found.into_iter();
+        let Some((bytes, file)) = found.next() else {
+            let file = self.tokenizer_folders()[2].join("tokenizer.json");
+            return Err(PipelineError::Read { file, source: io::ErrorKind::NotFound.into() });
+        };
+        // All that are there are one vocabulary.
+        for (other, other_file) in found {
+            let unusable = |source| PipelineError::Tokenizer { file: file.clone(), source };
+            if let Some((id, own, other)) = differing(&bytes, &other).map_err(unusable)? {
+                let of = other_file.display();
+                let reason = format!("its token {id} is {own}, and that of {of} is {other}; take one of them away");
+                return Err(unusable(PromptError::BadPieces { reason }));
             }
         }
-        Err(PipelineError::Read { file: folders[2].join("tokenizer.json"), source: io::ErrorKind::NotFound.into() })
+        Ok((beside.given_to(bytes)?, file))
     }
+}
+
+/// The tensor of bytes that holds a sentencepiece model.
+const PIECES: &str = "spiece_model";
+
+/// All tokenizers that a file holds, each as a `tokenizer.json` with the path by which errors name it; the first counts.
+fn in_file(tensors: &TensorSet) -> Result<Vec<(Vec<u8>, PathBuf)>> {
+    let file = tensors.path();
+    let unusable = |source| PipelineError::Tokenizer { file: file.to_owned(), source };
+    let mut found: Vec<_> = tokenizer::whole(tensors)?.map(|bytes| (bytes, file.to_owned())).into_iter().collect();
+    if let Some(model) = unigram_of_gguf(tensors)? {
+        found.push((model.to_tokenizer_json().map_err(unusable)?, file.join("tokenizer.ggml.tokens")));
+    }
+    if let Some(bytes) = tensors.packed_file(PIECES)? {
+        found.push((ltx_model::t5::tokenizer_json(&bytes).map_err(unusable)?, file.join(PIECES)));
+    }
+    Ok(found)
+}
+
+/// The same of a folder.
+fn in_folder(folder: &Path) -> Result<Vec<(Vec<u8>, PathBuf)>> {
+    let mut found = Vec::new();
+    for name in ["tokenizer.json", "spiece.model"] {
+        let file = folder.join(name);
+        let bytes = match fs::read(&file) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(source) => return Err(PipelineError::Read { file, source }),
+        };
+        let json = if name == "spiece.model" { ltx_model::t5::tokenizer_json(&bytes) } else { Ok(bytes) };
+        found.push((json.map_err(|source| PipelineError::Tokenizer { file: file.clone(), source })?, file));
+    }
+    Ok(found)
 }
 
 /// What the file itself states, `config.json` beside it, or what its shapes say; the first two agree where both are there.

@@ -8,7 +8,9 @@
 //! Must not know requests.
 
 use super::{
-    account_alone, config_of,
+    account_alone,
+    beside::Beside,
+    config_of,
     recognised::{foreign, refused},
 };
 use crate::{PipelineError, Result};
@@ -163,8 +165,18 @@ fn unstated(file: &Path, UnstatedFactor { factor, size }: UnstatedFactor) -> Str
     format!("{}: states no gemma3.rope.scaling.factor; taken as {factor}, {whose}", file.display())
 }
 
-/// What the files themselves state: both entries, which agree where both are a Gemma's.
+/// What the files themselves state: both entries, which agree where both are a Gemma's, and a `config.json` that is packed in them.
 fn own_configuration(tensors: &TensorSet, notes: &mut Vec<String>) -> Result<Option<GemmaConfig>> {
+    let stated = entries_configuration(tensors, notes)?;
+    let Some((file, packed)) = Beside::Packed(tensors).json("config.json")? else { return Ok(stated) };
+    let packed = GemmaConfig::from_json(&packed).map_err(config_of(&file))?;
+    if let Some(stated) = &stated {
+        joined(&mut stated.to_json(), packed.to_json()).map_err(differ(tensors.path(), &file))?;
+    }
+    Ok(stated.or(Some(packed)))
+}
+
+fn entries_configuration(tensors: &TensorSet, notes: &mut Vec<String>) -> Result<Option<GemmaConfig>> {
     let read = |config: &Value| GemmaConfig::from_json(config).map_err(config_of(tensors.path()));
     let own = tensors.json(GEMMA_CONFIG)?.as_ref().map(read).transpose()?;
     let whole = if tensors.states_config() { Some(tensors.config()?) } else { None };

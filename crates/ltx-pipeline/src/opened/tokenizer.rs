@@ -1,9 +1,10 @@
-//! Where the tokenizer of a text encoder comes from: a whole `tokenizer.json` in the file; else `tokenizer.json` beside it, which
-//! must not contradict the pieces that the file holds; else those pieces, of a GGUF's own keys or of a packed sentencepiece model.
+//! Where the tokenizer of a text encoder comes from: a whole `tokenizer.json` in the file; else `tokenizer.json` beside it; else the
+//! pieces that the file holds, of a GGUF's own keys or of a packed sentencepiece model. Where there are pieces, neither may contradict
+//! them. Tokens that settings beside it name are given to it.
 //!
 //! Must not know how text is cut.
 
-use super::{TextFolder, tokenizer_settings::Settings};
+use super::{TextFolder, beside::Beside, named_tokens::NamedTokens, tokenizer_settings::Settings};
 use crate::{PipelineError, Result};
 use ltx_model::text_encoder::{Piece, PieceKind, PromptError, PromptTokenizer, SentencePieces};
 use ltx_nn::NnError;
@@ -15,6 +16,8 @@ use std::{
 
 /// The metadata entry that GGUF names for a whole `tokenizer.json`.
 pub(crate) const TOKENIZER: &str = "tokenizer.huggingface.json";
+/// The tensor of bytes that holds one.
+const PACKED: &str = "tokenizer_json";
 /// Before the keys of a tokenizer in a GGUF file.
 const HEAD: &str = "tokenizer.ggml.";
 
@@ -45,14 +48,22 @@ impl TextFolder {
 
     /// The same, and the file that it comes from.
     fn stated_tokenizer(&self) -> Result<(Vec<u8>, PathBuf)> {
+        let named = NamedTokens::default().read(&Beside::Packed(&self.tensors))?;
+        let (own, pieces) = (self.tensors.path(), self.pieces()?);
+        if let Some(bytes) = whole(&self.tensors)? {
+            if let Some(pieces) = pieces {
+                agree(&pieces, &bytes, own, own)?;
+            }
+            return Ok((named.given_to(bytes)?, own.to_owned()));
+        }
+        let named = named.read(&Beside::Folder(&self.folder))?;
+        let (bytes, file) = self.tokenizer_beside(pieces)?;
+        Ok((named.given_to(bytes)?, file))
+    }
+
+    /// The tokenizer of a file that holds none but perhaps pieces of one.
+    fn tokenizer_beside(&self, pieces: Option<SentencePieces>) -> Result<(Vec<u8>, PathBuf)> {
         let own = self.tensors.path();
-        if let Some(text) = self.tensors.agreed(TOKENIZER)? {
-            return Ok((text.as_bytes().to_vec(), own.to_owned()));
-        }
-        if let Some(bytes) = self.tensors.packed_file("tokenizer_json")? {
-            return Ok((bytes, own.to_owned()));
-        }
-        let pieces = self.pieces()?;
         let file = self.folder.join("tokenizer.json");
         let beside = match fs::read(&file) {
             Ok(bytes) => Some(bytes),
@@ -72,15 +83,16 @@ impl TextFolder {
         }
     }
 
-    /// What is said of settings beside a tokenizer that is not whole in the file itself.
+    /// What is said of settings in the file itself, and of those beside it where the tokenizer is not whole in it.
     ///
     /// # Errors
     /// A setting by which a prompt would get other tokens.
     pub(super) fn check_settings(tensors: &TensorSet, folder: &Path) -> Result<Vec<String>> {
-        match tensors.agreed(TOKENIZER)?.is_some() || tensors.packed_file("tokenizer_json")?.is_some() {
-            true => Ok(Vec::new()),
-            false => Settings::Gemma.check(folder),
+        let mut notes = Settings::Gemma.check(&Beside::Packed(tensors))?;
+        if whole(tensors)?.is_none() {
+            notes.extend(Settings::Gemma.check(&Beside::Folder(folder))?);
         }
+        Ok(notes)
     }
 
     /// The pieces that the file itself holds.
@@ -92,6 +104,22 @@ impl TextFolder {
         let Some(pieces) = pieces_of_gguf(&self.tensors)? else { return Ok(None) };
         SentencePieces::new(pieces, bos).map(Some).map_err(unusable(self.tensors.path()))
     }
+}
+
+/// The whole `tokenizer.json` that files hold, as an entry of their metadata or as a tensor of bytes.
+///
+/// # Errors
+/// The two differ.
+pub(super) fn whole(tensors: &TensorSet) -> Result<Option<Vec<u8>>> {
+    let stated = tensors.agreed(TOKENIZER)?.map(|text| text.as_bytes().to_vec());
+    let packed = tensors.packed_file(PACKED)?;
+    if let (Some(stated), Some(packed)) = (&stated, &packed) {
+        let value = |bytes| serde_json::from_slice::<serde_json::Value>(bytes).ok();
+        if stated != packed && value(stated) != value(packed) {
+            return Err(refused(tensors, TOKENIZER, "another one", &format!("the one that the tensor {PACKED} holds")));
+        }
+    }
+    Ok(stated.or(packed))
 }
 
 /// Names the file in an error about its tokenizer.

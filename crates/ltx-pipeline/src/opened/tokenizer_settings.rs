@@ -3,11 +3,11 @@
 //!
 //! Must not know tokens.
 
+use super::beside::Beside;
 use crate::{PipelineError, Result};
 use ltx_nn::NnError;
 use ltx_types::words;
 use serde_json::{Value, json};
-use std::{fs, io, path::Path};
 
 /// Which tokenizer the settings are of.
 #[derive(Debug, Clone, Copy)]
@@ -16,7 +16,7 @@ pub(super) enum Settings {
     T5,
 }
 
-/// Entries of names, of decoding, of batches, of the library, and special tokens: `tokenizer.json` has those that count.
+/// Entries of names, of decoding, of batches and of the library; and tokens, which [`NamedTokens`](super::named_tokens) reads.
 const IDLE: [&str; 27] = [
     "additional_special_tokens",
     "added_tokens_decoder",
@@ -101,24 +101,18 @@ impl Settings {
                 flag("add_prefix_space", true),
                 ("eos_token", json!("</s>")),
                 ("pad_token", json!("<pad>")),
+                ("extra_ids", json!(100)),
             ],
         };
         own.into_iter().chain([flag("do_lower_case", false), flag("split_special_tokens", false)]).collect()
     }
 
-    /// Looks at the settings in a folder, where there are any; what is not known is said.
+    /// Looks at the settings, where there are any; what is not known is said.
     ///
     /// # Errors
     /// The file cannot be read, or a setting gives a prompt other tokens.
-    pub(super) fn check(self, folder: &Path) -> Result<Vec<String>> {
-        let file = folder.join("tokenizer_config.json");
-        let bytes = match fs::read(&file) {
-            Ok(bytes) => bytes,
-            Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(source) => return Err(PipelineError::Read { file, source }),
-        };
-        let settings: Value =
-            serde_json::from_slice(&bytes).map_err(|source| PipelineError::BadJson { file: file.clone(), source })?;
+    pub(super) fn check(self, beside: &Beside<'_>) -> Result<Vec<String>> {
+        let Some((file, settings)) = beside.json("tokenizer_config.json")? else { return Ok(Vec::new()) };
         let fixed = self.fixed();
         let mut notes = Vec::new();
         for (entry, stated) in settings.as_object().into_iter().flatten().filter(|(_, stated)| says(stated)) {
@@ -159,11 +153,12 @@ fn says(value: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::{fs, path::Path};
 
     fn check(settings: Settings, config: &Value) -> Result<Vec<String>> {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("tokenizer_config.json"), config.to_string()).unwrap();
-        settings.check(folder.path())
+        settings.check(&Beside::Folder(folder.path()))
     }
 
     #[test]
@@ -184,7 +179,7 @@ mod tests {
         for (settings, config) in [(Settings::Gemma, gemma), (Settings::T5, t5)] {
             assert_eq!(check(settings, &config).unwrap(), [] as [String; 0], "{settings:?}");
         }
-        assert!(Settings::Gemma.check(Path::new("/nonexistent")).unwrap().is_empty());
+        assert!(Settings::Gemma.check(&Beside::Folder(Path::new("/nonexistent"))).unwrap().is_empty());
     }
 
     #[test]

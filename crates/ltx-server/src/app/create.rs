@@ -7,7 +7,9 @@ use super::{
     Given, Node, Phase, Problem, Request, RequestTrace, Specification,
     judge::{Judged, add_faults, in_request},
 };
-use ltx_jobs::{ClientId, GenerationId, Jobs, JobsError, RunFaults, Submission, Submitted, TraceContext, UploadId};
+use ltx_jobs::{
+    ClientId, GenerationId, Jobs, JobsError, RunFaults, SaidOfImage, Submission, Submitted, TraceContext, UploadId,
+};
 use ltx_policy::{Ask, PolicyConfig, admit};
 use ltx_types::{FieldError, GenerationDraft, Outputs, Seed};
 use std::sync::Arc;
@@ -100,6 +102,9 @@ impl Node {
             let count = 1 + submitted.further.len();
             (0..count).for_each(|_| self.metrics.accepted());
             tracing::info!(generation = %id, count, %client, model, prompt, "accepted");
+            for SaidOfImage { field, note } in &submitted.notes {
+                tracing::info!(generation = %id, "{field} {note}");
+            }
         }
         Ok(submitted)
     }

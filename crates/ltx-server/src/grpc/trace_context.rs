@@ -29,7 +29,7 @@ fn read(metadata: &MetadataMap) -> Option<TraceContext> {
 pub(super) fn answered(trace: Option<&RequestTrace>, answer: &Result<Submitted, Status>) {
     let Some(trace) = trace else { return };
     trace.answered(match answer {
-        Ok(Submitted { record, further, existed }) => {
+        Ok(Submitted { record, further, existed, .. }) => {
             let generations = std::iter::once(record).chain(further).map(|record| record.id).collect();
             Answer { code: Some(0), reason: None, generations, existed: *existed }
         }

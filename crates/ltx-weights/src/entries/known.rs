@@ -31,7 +31,6 @@ const IDLE: [Idle; 10] = [
             "tags",
             "comment",
             "date",
-            "version",
             "url",
         ],
         heads: &["modelspec."],

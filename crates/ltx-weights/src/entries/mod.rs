@@ -145,6 +145,9 @@ impl TensorSet {
                     },
                     // The tensors of a GGUF have their types.
                     "_quantization_metadata" if file.header.format == "GGUF" => return refused(unknown),
+                    name if header.shapes_of_none.iter().any(|none| none == name) => {
+                        notes.push(format!("{path}: header entry {name} is of no tensor in the file, and left alone"));
+                    }
                     name if own(name) && architecture.is_some_and(known::is_read_architecture) => {}
                     name if known::is_read(name) || known::is_idle(name) || says_nothing(name, text) => {}
                     name if known::is_said(name) => {

@@ -73,6 +73,7 @@ fn submit(arguments: &Arguments) -> Result<ExitCode> {
             count: arguments.several.count.unwrap_or(0),
         };
         let answer = node.generations().create_generation(request).await.map_err(Fault::from)?.into_inner();
+        answer.notes.iter().for_each(|said| eprintln!("{} {}", said.field, said.note));
         let first = answer.generation.ok_or_else(|| Fault::nonsense("generation"))?;
         let of_further = |further: Generation| {
             let seed = further.spec.and_then(|spec| spec.seed);

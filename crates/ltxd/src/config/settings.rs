@@ -179,10 +179,6 @@ impl NodeConfig {
         config.jobs.validate().map_err(|error| layers.refuse_field(error))?;
         let faults = config.server.testing.run_faults();
         config.jobs.testing = faults.map_err(|error| layers.refuse_field(error))?;
-        if config.cluster.is_some() && config.server.testing.enabled {
-            let rule = "is for a node alone: faults that a request asks for do not travel to the worker of a cluster";
-            return Err(layers.refuse("testing.enabled", rule));
-        }
         let addresses = &config.addresses;
         let tls = addresses.tls.files().map_err(|(key, rule)| layers.refuse(key, rule))?;
         if let Some(file) = addresses.tokens_file() {
@@ -326,14 +322,6 @@ mod tests {
             let error = NodeConfig::of(&Layers::of(without)).unwrap_err();
             assert!(matches!(error, ConfigError::Inconsistent(_)), "nobody reads {key}: {error}");
         }
-    }
-
-    #[test]
-    fn a_node_of_a_cluster_makes_no_faults_on_purpose() {
-        let servers = ("cluster.servers", "nats://127.0.0.1:4222");
-        assert!(checked(&[servers]).unwrap().cluster.is_some());
-        let error = checked(&[servers, ("testing.enabled", "true")]).unwrap_err().to_string();
-        assert!(error.starts_with("the command line: testing.enabled = true: is for a node alone"), "{error}");
     }
 
     #[test]

@@ -4,9 +4,10 @@
 
 use crate::support::{
     command::{CANCELLED, DONE},
-    node::{MAY_BE_OCCUPIED, Node},
+    node::{MAY_BE_OCCUPIED, Node, Store},
     terminal::{COLUMNS, Terminal},
 };
+use test_case::test_case;
 
 const CLIP: [&str; 5] = ["--prompt", "A wave.", "--width=512", "--height=384", "--frames=17"];
 
@@ -15,9 +16,10 @@ fn assert_fits(shown: &[String]) {
     bars.for_each(|bar| assert!(bar.chars().count() <= COLUMNS, "a line too long: {bar}"));
 }
 
-#[test]
-fn it_shows_stage_step_and_seconds_left() {
-    let mut node = Node::start(&[MAY_BE_OCCUPIED]);
+#[test_case(Store::Own; "on a node alone")]
+#[test_case(Store::Nats; "on a service")]
+fn it_shows_stage_step_and_seconds_left(store: Store) {
+    let mut node = Node::start_with(store, &[MAY_BE_OCCUPIED]);
     // What is left is known from a clip that was made by the same schedule.
     node.run(&["watch", &node.submit(&[&CLIP[..], &["--schedule=guided", "--steps=2"]].concat())], DONE);
     let long = node.occupy();
@@ -31,9 +33,10 @@ fn it_shows_stage_step_and_seconds_left() {
     node.stop();
 }
 
-#[test]
-fn it_shows_what_waits_and_ends_with_the_mark() {
-    let mut node = Node::start(&[MAY_BE_OCCUPIED]);
+#[test_case(Store::Own; "on a node alone")]
+#[test_case(Store::Nats; "on a service")]
+fn it_shows_what_waits_and_ends_with_the_mark(store: Store) {
+    let mut node = Node::start_with(store, &[MAY_BE_OCCUPIED]);
     let blocking = node.occupy();
     let id = node.submit(&CLIP);
     let terminal = Terminal::start(node.client(&["watch", &id]));

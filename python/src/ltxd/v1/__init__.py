@@ -118,6 +118,7 @@ from ltxd.v1.generation_service_pb2 import (
     GetGenerationResponse as GetGenerationResponse,
     GivenImage as GivenImage,
     ImageFile as ImageFile,
+    ImageNote as ImageNote,
     ListGenerationsRequest as ListGenerationsRequest,
     ListGenerationsResponse as ListGenerationsResponse,
     WatchGenerationRequest as WatchGenerationRequest,

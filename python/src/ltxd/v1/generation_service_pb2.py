@@ -27,49 +27,51 @@ from ltxd.v1 import generation_pb2 as ltx_dot_v1_dot_generation__pb2
 from ltxd.v1 import spec_pb2 as ltx_dot_v1_dot_spec__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fltx/v1/generation_service.proto\x12\x06ltx.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17ltx/v1/generation.proto\x1a\x11ltx/v1/spec.proto\"q\n\x17\x43reateGenerationRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12$\n\x04spec\x18\x02 \x01(\x0b\x32\x16.ltx.v1.GenerationSpec\x12\r\n\x05seeds\x18\x03 \x03(\x04\x12\r\n\x05\x63ount\x18\x04 \x01(\r\"x\n\x18\x43reateGenerationResponse\x12&\n\ngeneration\x18\x01 \x01(\x0b\x32\x12.ltx.v1.Generation\x12\x0f\n\x07\x65xisted\x18\x02 \x01(\x08\x12#\n\x07\x66urther\x18\x03 \x03(\x0b\x32\x12.ltx.v1.Generation\"\"\n\x14GetGenerationRequest\x12\n\n\x02id\x18\x01 \x01(\t\"?\n\x15GetGenerationResponse\x12&\n\ngeneration\x18\x01 \x01(\x0b\x32\x12.ltx.v1.Generation\"\x9d\x02\n\x16ListGenerationsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\'\n\x06states\x18\x03 \x03(\x0e\x32\x17.ltx.v1.GenerationState\x12\x1e\n\x06method\x18\x04 \x01(\x0e\x32\x0e.ltx.v1.Method\x12\x30\n\x0c\x63reated_from\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x63reated_before\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05model\x18( \x01(\t\x12\x0c\n\x04text\x18) \x01(\t\x12\x10\n\x08\x62\x61tch_id\x18* \x01(\t\"[\n\x17ListGenerationsResponse\x12\'\n\x0bgenerations\x18\x01 \x03(\x0b\x32\x12.ltx.v1.Generation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"L\n\x16WatchGenerationRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0cresume_after\x18\x02 \x01(\x04\x12\x10\n\x08previews\x18\x03 \x01(\x08\"l\n\x17WatchGenerationResponse\x12(\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x17.ltx.v1.GenerationEventH\x00\x12\x1f\n\x05place\x18\x02 \x01(\x0b\x32\x0e.ltx.v1.QueuedH\x00\x42\x06\n\x04news\"4\n\x17\x43\x61ncelGenerationRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05\x62\x61tch\x18\x02 \x01(\x08\"B\n\x18\x43\x61ncelGenerationResponse\x12&\n\ngeneration\x18\x01 \x01(\x0b\x32\x12.ltx.v1.Generation\"%\n\x17\x44\x65leteGenerationRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x1a\n\x18\x44\x65leteGenerationResponse\"S\n\x15\x44ownloadOutputRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x1e\n\x06output\x18\x02 \x01(\x0e\x32\x0e.ltx.v1.Output\x12\x0e\n\x06offset\x18\x03 \x01(\x04\"U\n\x16\x44ownloadOutputResponse\x12\"\n\x04\x66ile\x18\x01 \x01(\x0b\x32\x12.ltx.v1.OutputFileH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"U\n\x14\x44ownloadImageRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12!\n\x05image\x18\x02 \x01(\x0e\x32\x12.ltx.v1.GivenImage\x12\x0e\n\x06offset\x18\x03 \x01(\x04\"S\n\x15\x44ownloadImageResponse\x12!\n\x04\x66ile\x18\x01 \x01(\x0b\x32\x11.ltx.v1.ImageFileH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"\x88\x01\n\tImageFile\x12!\n\x05image\x18\x01 \x01(\x0e\x32\x12.ltx.v1.GivenImage\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x13\n\x0btotal_bytes\x18\x03 \x01(\x04\x12\x0e\n\x06sha256\x18\x04 \x01(\t\x12\r\n\x05width\x18\x05 \x01(\r\x12\x0e\n\x06height\x18\x06 \x01(\r*U\n\nGivenImage\x12\x1b\n\x17GIVEN_IMAGE_UNSPECIFIED\x10\x00\x12\x15\n\x11GIVEN_IMAGE_START\x10\x01\x12\x13\n\x0fGIVEN_IMAGE_END\x10\x02\x32\xb3\x05\n\x11GenerationService\x12U\n\x10\x43reateGeneration\x12\x1f.ltx.v1.CreateGenerationRequest\x1a .ltx.v1.CreateGenerationResponse\x12L\n\rGetGeneration\x12\x1c.ltx.v1.GetGenerationRequest\x1a\x1d.ltx.v1.GetGenerationResponse\x12R\n\x0fListGenerations\x12\x1e.ltx.v1.ListGenerationsRequest\x1a\x1f.ltx.v1.ListGenerationsResponse\x12T\n\x0fWatchGeneration\x12\x1e.ltx.v1.WatchGenerationRequest\x1a\x1f.ltx.v1.WatchGenerationResponse0\x01\x12U\n\x10\x43\x61ncelGeneration\x12\x1f.ltx.v1.CancelGenerationRequest\x1a .ltx.v1.CancelGenerationResponse\x12U\n\x10\x44\x65leteGeneration\x12\x1f.ltx.v1.DeleteGenerationRequest\x1a .ltx.v1.DeleteGenerationResponse\x12Q\n\x0e\x44ownloadOutput\x12\x1d.ltx.v1.DownloadOutputRequest\x1a\x1e.ltx.v1.DownloadOutputResponse0\x01\x12N\n\rDownloadImage\x12\x1c.ltx.v1.DownloadImageRequest\x1a\x1d.ltx.v1.DownloadImageResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fltx/v1/generation_service.proto\x12\x06ltx.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17ltx/v1/generation.proto\x1a\x11ltx/v1/spec.proto\"q\n\x17\x43reateGenerationRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12$\n\x04spec\x18\x02 \x01(\x0b\x32\x16.ltx.v1.GenerationSpec\x12\r\n\x05seeds\x18\x03 \x03(\x04\x12\r\n\x05\x63ount\x18\x04 \x01(\r\"\x9a\x01\n\x18\x43reateGenerationResponse\x12&\n\ngeneration\x18\x01 \x01(\x0b\x32\x12.ltx.v1.Generation\x12\x0f\n\x07\x65xisted\x18\x02 \x01(\x08\x12#\n\x07\x66urther\x18\x03 \x03(\x0b\x32\x12.ltx.v1.Generation\x12 \n\x05notes\x18\x04 \x03(\x0b\x32\x11.ltx.v1.ImageNote\"(\n\tImageNote\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x0c\n\x04note\x18\x02 \x01(\t\"\"\n\x14GetGenerationRequest\x12\n\n\x02id\x18\x01 \x01(\t\"?\n\x15GetGenerationResponse\x12&\n\ngeneration\x18\x01 \x01(\x0b\x32\x12.ltx.v1.Generation\"\x9d\x02\n\x16ListGenerationsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\'\n\x06states\x18\x03 \x03(\x0e\x32\x17.ltx.v1.GenerationState\x12\x1e\n\x06method\x18\x04 \x01(\x0e\x32\x0e.ltx.v1.Method\x12\x30\n\x0c\x63reated_from\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x63reated_before\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05model\x18( \x01(\t\x12\x0c\n\x04text\x18) \x01(\t\x12\x10\n\x08\x62\x61tch_id\x18* \x01(\t\"[\n\x17ListGenerationsResponse\x12\'\n\x0bgenerations\x18\x01 \x03(\x0b\x32\x12.ltx.v1.Generation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"L\n\x16WatchGenerationRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0cresume_after\x18\x02 \x01(\x04\x12\x10\n\x08previews\x18\x03 \x01(\x08\"l\n\x17WatchGenerationResponse\x12(\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x17.ltx.v1.GenerationEventH\x00\x12\x1f\n\x05place\x18\x02 \x01(\x0b\x32\x0e.ltx.v1.QueuedH\x00\x42\x06\n\x04news\"4\n\x17\x43\x61ncelGenerationRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05\x62\x61tch\x18\x02 \x01(\x08\"B\n\x18\x43\x61ncelGenerationResponse\x12&\n\ngeneration\x18\x01 \x01(\x0b\x32\x12.ltx.v1.Generation\"%\n\x17\x44\x65leteGenerationRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x1a\n\x18\x44\x65leteGenerationResponse\"S\n\x15\x44ownloadOutputRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x1e\n\x06output\x18\x02 \x01(\x0e\x32\x0e.ltx.v1.Output\x12\x0e\n\x06offset\x18\x03 \x01(\x04\"U\n\x16\x44ownloadOutputResponse\x12\"\n\x04\x66ile\x18\x01 \x01(\x0b\x32\x12.ltx.v1.OutputFileH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"U\n\x14\x44ownloadImageRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12!\n\x05image\x18\x02 \x01(\x0e\x32\x12.ltx.v1.GivenImage\x12\x0e\n\x06offset\x18\x03 \x01(\x04\"S\n\x15\x44ownloadImageResponse\x12!\n\x04\x66ile\x18\x01 \x01(\x0b\x32\x11.ltx.v1.ImageFileH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"\x88\x01\n\tImageFile\x12!\n\x05image\x18\x01 \x01(\x0e\x32\x12.ltx.v1.GivenImage\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x13\n\x0btotal_bytes\x18\x03 \x01(\x04\x12\x0e\n\x06sha256\x18\x04 \x01(\t\x12\r\n\x05width\x18\x05 \x01(\r\x12\x0e\n\x06height\x18\x06 \x01(\r*U\n\nGivenImage\x12\x1b\n\x17GIVEN_IMAGE_UNSPECIFIED\x10\x00\x12\x15\n\x11GIVEN_IMAGE_START\x10\x01\x12\x13\n\x0fGIVEN_IMAGE_END\x10\x02\x32\xb3\x05\n\x11GenerationService\x12U\n\x10\x43reateGeneration\x12\x1f.ltx.v1.CreateGenerationRequest\x1a .ltx.v1.CreateGenerationResponse\x12L\n\rGetGeneration\x12\x1c.ltx.v1.GetGenerationRequest\x1a\x1d.ltx.v1.GetGenerationResponse\x12R\n\x0fListGenerations\x12\x1e.ltx.v1.ListGenerationsRequest\x1a\x1f.ltx.v1.ListGenerationsResponse\x12T\n\x0fWatchGeneration\x12\x1e.ltx.v1.WatchGenerationRequest\x1a\x1f.ltx.v1.WatchGenerationResponse0\x01\x12U\n\x10\x43\x61ncelGeneration\x12\x1f.ltx.v1.CancelGenerationRequest\x1a .ltx.v1.CancelGenerationResponse\x12U\n\x10\x44\x65leteGeneration\x12\x1f.ltx.v1.DeleteGenerationRequest\x1a .ltx.v1.DeleteGenerationResponse\x12Q\n\x0e\x44ownloadOutput\x12\x1d.ltx.v1.DownloadOutputRequest\x1a\x1e.ltx.v1.DownloadOutputResponse0\x01\x12N\n\rDownloadImage\x12\x1c.ltx.v1.DownloadImageRequest\x1a\x1d.ltx.v1.DownloadImageResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ltx.v1.generation_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GIVENIMAGE']._serialized_start=1699
-  _globals['_GIVENIMAGE']._serialized_end=1784
+  _globals['_GIVENIMAGE']._serialized_start=1776
+  _globals['_GIVENIMAGE']._serialized_end=1861
   _globals['_CREATEGENERATIONREQUEST']._serialized_start=120
   _globals['_CREATEGENERATIONREQUEST']._serialized_end=233
-  _globals['_CREATEGENERATIONRESPONSE']._serialized_start=235
-  _globals['_CREATEGENERATIONRESPONSE']._serialized_end=355
-  _globals['_GETGENERATIONREQUEST']._serialized_start=357
-  _globals['_GETGENERATIONREQUEST']._serialized_end=391
-  _globals['_GETGENERATIONRESPONSE']._serialized_start=393
-  _globals['_GETGENERATIONRESPONSE']._serialized_end=456
-  _globals['_LISTGENERATIONSREQUEST']._serialized_start=459
-  _globals['_LISTGENERATIONSREQUEST']._serialized_end=744
-  _globals['_LISTGENERATIONSRESPONSE']._serialized_start=746
-  _globals['_LISTGENERATIONSRESPONSE']._serialized_end=837
-  _globals['_WATCHGENERATIONREQUEST']._serialized_start=839
-  _globals['_WATCHGENERATIONREQUEST']._serialized_end=915
-  _globals['_WATCHGENERATIONRESPONSE']._serialized_start=917
-  _globals['_WATCHGENERATIONRESPONSE']._serialized_end=1025
-  _globals['_CANCELGENERATIONREQUEST']._serialized_start=1027
-  _globals['_CANCELGENERATIONREQUEST']._serialized_end=1079
-  _globals['_CANCELGENERATIONRESPONSE']._serialized_start=1081
-  _globals['_CANCELGENERATIONRESPONSE']._serialized_end=1147
-  _globals['_DELETEGENERATIONREQUEST']._serialized_start=1149
-  _globals['_DELETEGENERATIONREQUEST']._serialized_end=1186
-  _globals['_DELETEGENERATIONRESPONSE']._serialized_start=1188
-  _globals['_DELETEGENERATIONRESPONSE']._serialized_end=1214
-  _globals['_DOWNLOADOUTPUTREQUEST']._serialized_start=1216
-  _globals['_DOWNLOADOUTPUTREQUEST']._serialized_end=1299
-  _globals['_DOWNLOADOUTPUTRESPONSE']._serialized_start=1301
-  _globals['_DOWNLOADOUTPUTRESPONSE']._serialized_end=1386
-  _globals['_DOWNLOADIMAGEREQUEST']._serialized_start=1388
-  _globals['_DOWNLOADIMAGEREQUEST']._serialized_end=1473
-  _globals['_DOWNLOADIMAGERESPONSE']._serialized_start=1475
-  _globals['_DOWNLOADIMAGERESPONSE']._serialized_end=1558
-  _globals['_IMAGEFILE']._serialized_start=1561
-  _globals['_IMAGEFILE']._serialized_end=1697
-  _globals['_GENERATIONSERVICE']._serialized_start=1787
-  _globals['_GENERATIONSERVICE']._serialized_end=2478
+  _globals['_CREATEGENERATIONRESPONSE']._serialized_start=236
+  _globals['_CREATEGENERATIONRESPONSE']._serialized_end=390
+  _globals['_IMAGENOTE']._serialized_start=392
+  _globals['_IMAGENOTE']._serialized_end=432
+  _globals['_GETGENERATIONREQUEST']._serialized_start=434
+  _globals['_GETGENERATIONREQUEST']._serialized_end=468
+  _globals['_GETGENERATIONRESPONSE']._serialized_start=470
+  _globals['_GETGENERATIONRESPONSE']._serialized_end=533
+  _globals['_LISTGENERATIONSREQUEST']._serialized_start=536
+  _globals['_LISTGENERATIONSREQUEST']._serialized_end=821
+  _globals['_LISTGENERATIONSRESPONSE']._serialized_start=823
+  _globals['_LISTGENERATIONSRESPONSE']._serialized_end=914
+  _globals['_WATCHGENERATIONREQUEST']._serialized_start=916
+  _globals['_WATCHGENERATIONREQUEST']._serialized_end=992
+  _globals['_WATCHGENERATIONRESPONSE']._serialized_start=994
+  _globals['_WATCHGENERATIONRESPONSE']._serialized_end=1102
+  _globals['_CANCELGENERATIONREQUEST']._serialized_start=1104
+  _globals['_CANCELGENERATIONREQUEST']._serialized_end=1156
+  _globals['_CANCELGENERATIONRESPONSE']._serialized_start=1158
+  _globals['_CANCELGENERATIONRESPONSE']._serialized_end=1224
+  _globals['_DELETEGENERATIONREQUEST']._serialized_start=1226
+  _globals['_DELETEGENERATIONREQUEST']._serialized_end=1263
+  _globals['_DELETEGENERATIONRESPONSE']._serialized_start=1265
+  _globals['_DELETEGENERATIONRESPONSE']._serialized_end=1291
+  _globals['_DOWNLOADOUTPUTREQUEST']._serialized_start=1293
+  _globals['_DOWNLOADOUTPUTREQUEST']._serialized_end=1376
+  _globals['_DOWNLOADOUTPUTRESPONSE']._serialized_start=1378
+  _globals['_DOWNLOADOUTPUTRESPONSE']._serialized_end=1463
+  _globals['_DOWNLOADIMAGEREQUEST']._serialized_start=1465
+  _globals['_DOWNLOADIMAGEREQUEST']._serialized_end=1550
+  _globals['_DOWNLOADIMAGERESPONSE']._serialized_start=1552
+  _globals['_DOWNLOADIMAGERESPONSE']._serialized_end=1635
+  _globals['_IMAGEFILE']._serialized_start=1638
+  _globals['_IMAGEFILE']._serialized_end=1774
+  _globals['_GENERATIONSERVICE']._serialized_start=1864
+  _globals['_GENERATIONSERVICE']._serialized_end=2555
 # @@protoc_insertion_point(module_scope)

@@ -98,6 +98,7 @@ class CreateGenerationResponse(message.Message):
     GENERATION_FIELD_NUMBER: builtins.int
     EXISTED_FIELD_NUMBER: builtins.int
     FURTHER_FIELD_NUMBER: builtins.int
+    NOTES_FIELD_NUMBER: builtins.int
     existed: builtins.bool
     """Whether the request_id came before."""
     @builtins.property
@@ -110,16 +111,45 @@ class CreateGenerationResponse(message.Message):
         Of a request_id that came before, those that have not been deleted since; the id goes with the first.
         """
 
+    @builtins.property
+    def notes(self) -> containers.RepeatedCompositeFieldContainer[ImageNote]:
+        """What is to be said of the images and kept none from being taken; empty where the request_id came before."""
+
     def __init__(
         self,
         *,
         generation: generation_pb2.Generation | None = ...,
         existed: builtins.bool = ...,
         further: abc.Iterable[generation_pb2.Generation] | None = ...,
+        notes: abc.Iterable[ImageNote] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["generation", b"generation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["existed", b"existed", "further", b"further", "generation", b"generation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["existed", b"existed", "further", b"further", "generation", b"generation", "notes", b"notes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ImageNote(message.Message):
+    """Something that an image's file states and its pixels do not show, such as colours that are taken as sRGB."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    FIELD_FIELD_NUMBER: builtins.int
+    NOTE_FIELD_NUMBER: builtins.int
+    field: builtins.str
+    """The field that gave the image, such as start_end_images.start."""
+    note: builtins.str
+    """What, in plain words for the user; it reads on after the image's name."""
+    def __init__(
+        self,
+        *,
+        field: builtins.str = ...,
+        note: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["field", b"field", "note", b"note"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

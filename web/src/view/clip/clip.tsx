@@ -1,6 +1,7 @@
 // One clip: while it is made, once it is done, or why there is none.
 import { useEffect, useRef, useState } from "preact/hooks";
 import { GenerationState, type Generation } from "../../gen/ltx/v1/generation_pb";
+import { said } from "../../state/asking";
 import { imagesOf } from "../../state/commands";
 import { isFinal } from "../../state/live";
 import type { Film } from "../../state/pair";
@@ -78,6 +79,12 @@ function Clip(props: { generation: Generation }) {
           <span>{t.madeAt(moment(generation.created))}</span>
         </p>
       </header>
+      {said.value?.id === generation.id &&
+        said.value.notes.map(({ field, note }) => (
+          <p key={field + note} class="note">
+            <strong>{t.fields[field] ?? field}</strong>: <span lang="en">{note}</span>
+          </p>
+        ))}
       {unheard.value?.kind === "lost" && !isFinal(state) && (
         <p class="note warn" role="status">
           {t.unheardLost}

@@ -18,7 +18,7 @@ use crate::{
     },
     testing::{self, Cut},
 };
-use ltx_jobs::{GenerationId, Submitted};
+use ltx_jobs::{GenerationId, SaidOfImage, Submitted};
 use ltx_proto::v1::{self, generation_service_server::GenerationService};
 use prost::Message;
 use tonic::{Request, Response, Status, async_trait};
@@ -48,11 +48,14 @@ impl GenerationService for Generations {
         let order = Order { faults, trace: trace.clone(), ..from_proto::order(request.into_inner()) };
         let created = self.0.node.create(client, order).await.map_err(Status::from);
         trace_context::answered(trace.as_deref(), &created);
-        let Submitted { record, further, existed } = created?;
+        let Submitted { record, further, existed, notes } = created?;
         let beside = Beside { progress: None, outputs_for: self.0.outputs_for() };
         let generation = Some(to_proto::generation(&record, &beside));
         let further = further.iter().map(|record| to_proto::of_another_seed(record, &beside)).collect();
-        Ok(Response::new(v1::CreateGenerationResponse { generation, existed, further }))
+        let notes =
+            notes.into_iter().map(|SaidOfImage { field, note }| v1::ImageNote { field: field.to_owned(), note });
+        let notes = notes.collect();
+        Ok(Response::new(v1::CreateGenerationResponse { generation, existed, further, notes }))
     }
 
     async fn get_generation(

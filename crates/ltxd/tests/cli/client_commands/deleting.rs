@@ -3,12 +3,14 @@
 use super::SMALL;
 use crate::support::{
     command::{BAD_INPUT, CANCELLED, DONE, NOT_FOUND},
-    node::{MAY_BE_OCCUPIED, Node},
+    node::{MAY_BE_OCCUPIED, Node, Store},
 };
+use test_case::test_case;
 
-#[test]
-fn what_waits_is_cancelled_first_and_what_is_gone_is_not_found() {
-    let mut node = Node::start(&[MAY_BE_OCCUPIED]);
+#[test_case(Store::Own; "on a node alone")]
+#[test_case(Store::Nats; "on a service")]
+fn what_waits_is_cancelled_first_and_what_is_gone_is_not_found(store: Store) {
+    let mut node = Node::start_with(store, &[MAY_BE_OCCUPIED]);
     let done = node.submit(&SMALL);
     node.run(&["watch", &done], DONE);
     let blocking = node.occupy();

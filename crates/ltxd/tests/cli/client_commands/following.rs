@@ -4,12 +4,13 @@ use super::SMALL;
 use crate::support::{
     command::{BAD_INPUT, CANCELLED, DONE},
     files::{paths_in, start_picture, text},
-    node::{MAY_BE_OCCUPIED, Node},
+    node::{MAY_BE_OCCUPIED, Node, Store},
     pictures::noise_png,
     process::Running,
 };
 use serde_json::Value;
 use std::{fs, time::Duration};
+use test_case::test_case;
 
 /// Bytes of a message, at most; less than an image of noise has.
 const SMALL_MESSAGES: &str = "limits.message_bytes=2097152";
@@ -18,9 +19,10 @@ fn number(event: &Value) -> u64 {
     event["number"].as_u64().unwrap_or_else(|| panic!("an event without number: {event}"))
 }
 
-#[test]
-fn images_larger_than_a_message_are_uploaded() {
-    let node = Node::start(&[SMALL_MESSAGES]);
+#[test_case(Store::Own; "on a node alone")]
+#[test_case(Store::Nats; "on a service")]
+fn images_larger_than_a_message_are_uploaded(store: Store) {
+    let node = Node::start_with(store, &[SMALL_MESSAGES]);
     let large = node.folder().join("large.png");
     fs::write(&large, noise_png(1100)).unwrap();
     assert!(fs::metadata(&large).unwrap().len() > 2 << 20);
@@ -31,9 +33,10 @@ fn images_larger_than_a_message_are_uploaded() {
     node.stop();
 }
 
-#[test]
-fn an_image_of_more_bytes_than_one_may_have_is_refused() {
-    let node = Node::start(&[SMALL_MESSAGES]);
+#[test_case(Store::Own; "on a node alone")]
+#[test_case(Store::Nats; "on a service")]
+fn an_image_of_more_bytes_than_one_may_have_is_refused(store: Store) {
+    let node = Node::start_with(store, &[SMALL_MESSAGES]);
     let too_large = node.folder().join("too-large.png");
     fs::write(&too_large, noise_png(3400)).unwrap();
     let refused = node.run(&[&["submit", "--image", &text(&too_large)], &SMALL[..]].concat(), BAD_INPUT);
@@ -41,9 +44,10 @@ fn an_image_of_more_bytes_than_one_may_have_is_refused() {
     node.stop();
 }
 
-#[test]
-fn events_are_numbered_and_watched_from_any_of_them() {
-    let node = Node::start(&[]);
+#[test_case(Store::Own; "on a node alone")]
+#[test_case(Store::Nats; "on a service")]
+fn events_are_numbered_and_watched_from_any_of_them(store: Store) {
+    let node = Node::start_with(store, &[]);
     let id = node.submit(&SMALL);
     let events = node.ask(&["watch", &id]);
     let numbers: Vec<u64> = events.iter().filter(|event| event["event"] != "place").map(number).collect();
@@ -59,9 +63,10 @@ fn events_are_numbered_and_watched_from_any_of_them() {
     node.stop();
 }
 
-#[test]
-fn the_latest_preview_is_in_a_file() {
-    let node = Node::start(&[MAY_BE_OCCUPIED]);
+#[test_case(Store::Own; "on a node alone")]
+#[test_case(Store::Nats; "on a service")]
+fn the_latest_preview_is_in_a_file(store: Store) {
+    let node = Node::start_with(store, &[MAY_BE_OCCUPIED]);
     // For seconds each is the latest, a thousand times: that of one of them is seen by whoever watches.
     let id = node.submit_slow(Duration::from_secs(4));
     let picture = text(&node.folder().join("now.png"));
@@ -78,9 +83,10 @@ fn the_latest_preview_is_in_a_file() {
     node.stop();
 }
 
-#[test]
-fn frames_are_the_same_with_previews() {
-    let mut node = Node::start(&[MAY_BE_OCCUPIED]);
+#[test_case(Store::Own; "on a node alone")]
+#[test_case(Store::Nats; "on a service")]
+fn frames_are_the_same_with_previews(store: Store) {
+    let mut node = Node::start_with(store, &[MAY_BE_OCCUPIED]);
     let size = ["--prompt", "A boat.", "--width=256", "--height=192", "--frames=17", "--seed=5"];
     let shape = [&size[..], &["--schedule=guided", "--steps=8"]].concat();
     let image = start_picture();

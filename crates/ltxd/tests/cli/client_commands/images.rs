@@ -1,18 +1,22 @@
-//! `submit` with images that are none: all that is wrong is told at once, whether an image travels in the request or before it.
+//! `submit` with images that are none: all that is wrong is told at once, whether an image travels in the request or before it. And
+//! with one of which something is to be said.
 //!
 //! Must not know how images are decoded.
 
 use super::SMALL;
 use crate::support::{
-    command::BAD_INPUT,
+    command::{BAD_INPUT, DONE},
     files::{scratch, start_picture, text},
-    node::Node,
+    node::{Node, Store},
+    pictures::adobe_png,
 };
 use std::fs;
+use test_case::test_case;
 
-#[test]
-fn images_that_are_none_are_told_with_everything_else() {
-    let node = Node::start(&[]);
+#[test_case(Store::Own; "on a node alone")]
+#[test_case(Store::Nats; "on a service")]
+fn images_that_are_none_are_told_with_everything_else(store: Store) {
+    let node = Node::start_with(store, &[]);
     let folder = scratch();
     let [small, large] = [("small.png", 5), ("large.png", 3 << 20)].map(|(name, length)| {
         let path = folder.path().join(name);
@@ -36,5 +40,23 @@ fn images_that_are_none_are_told_with_everything_else() {
         let said = refused.to_string();
         assert!(said.contains("bytes from the request) is not an image"), "{said}");
     }
+    node.stop();
+}
+
+#[test_case(Store::Own; "on a node alone")]
+#[test_case(Store::Nats; "on a service")]
+fn what_is_to_be_said_of_images_is_said(store: Store) {
+    let node = Node::start_with(store, &[]);
+    let end = node.folder().join("end.png");
+    fs::write(&end, adobe_png()).expect("room for a file");
+    let (start, end) = (start_picture(), text(&end));
+    let words = ["submit", "--image", &start, "--end-image", &end, "--request-id", "once"];
+    let words = [&words[..], &SMALL].concat();
+    let said = node.run(&words, DONE).err;
+    assert!(
+        said.contains("start_end_images.end states Adobe RGB") && !said.contains("start_end_images.start"),
+        "{said}"
+    );
+    assert!(!node.run(&words, DONE).err.contains("Adobe"), "it came before");
     node.stop();
 }

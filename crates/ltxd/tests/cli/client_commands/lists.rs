@@ -4,7 +4,7 @@ use super::SMALL;
 use crate::support::{
     command::{CANCELLED, DONE},
     files::{end_picture, start_picture},
-    node::{MAY_BE_OCCUPIED, Node},
+    node::{MAY_BE_OCCUPIED, Node, Store},
 };
 use ltx_proto::v1::{
     CreateGenerationRequest, GenerationSpec, Image, generation_service_client::GenerationServiceClient,
@@ -13,6 +13,7 @@ use ltx_proto::v1::{
 use regex::Regex;
 use serde_json::Value;
 use std::fs;
+use test_case::test_case;
 
 const MANY: usize = 130;
 
@@ -44,9 +45,10 @@ fn ids(listed: &[Value]) -> Vec<&str> {
     listed.iter().map(|generation| generation["id"].as_str().expect("an id")).collect()
 }
 
-#[test]
-fn lists_have_every_generation_once_and_filters() {
-    let mut node = Node::start(&[MAY_BE_OCCUPIED]);
+#[test_case(Store::Own; "on a node alone")]
+#[test_case(Store::Nats; "on a service")]
+fn lists_have_every_generation_once_and_filters(store: Store) {
+    let mut node = Node::start_with(store, &[MAY_BE_OCCUPIED]);
     let ends = node.submit(&[&["--end-image", &end_picture()], &SMALL[..]].concat());
     let other = node.submit(&SMALL);
     for id in [&ends, &other] {

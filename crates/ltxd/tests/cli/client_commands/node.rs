@@ -4,14 +4,16 @@ use super::SMALL;
 use crate::support::{
     command::{DONE, REFUSED},
     files::start_picture,
-    node::Node,
+    node::{Node, Store},
 };
+use test_case::test_case;
 
 const ALIAS: &str = "Carat Basic Video (LTX 2.3)";
 
-#[test]
-fn a_node_says_what_it_serves_and_knows_its_alias() {
-    let node = Node::start(&[&format!("aliases.{ALIAS}=ltx-2.3-tiny")]);
+#[test_case(Store::Own; "on a node alone")]
+#[test_case(Store::Nats; "on a service")]
+fn a_node_says_what_it_serves_and_knows_its_alias(store: Store) {
+    let node = Node::start_with(store, &[&format!("aliases.{ALIAS}=ltx-2.3-tiny")]);
     let about = &node.ask(&["node"])[0];
     let models = about["models"].as_array().expect("models");
     let tiny = models.iter().find(|model| model["name"] == "ltx-2.3-tiny").expect("the tiny model");

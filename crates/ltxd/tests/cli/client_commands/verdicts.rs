@@ -4,12 +4,14 @@ use super::SMALL;
 use crate::support::{
     command::{BAD_INPUT, DONE, REFUSED},
     files::{end_picture, start_picture},
-    node::Node,
+    node::{Node, Store},
 };
+use test_case::test_case;
 
-#[test]
-fn a_verdict_has_its_reasons_and_an_estimate() {
-    let node = Node::start(&[]);
+#[test_case(Store::Own; "on a node alone")]
+#[test_case(Store::Nats; "on a service")]
+fn a_verdict_has_its_reasons_and_an_estimate(store: Store) {
+    let node = Node::start_with(store, &[]);
     let image = start_picture();
     let check = ["check", "--image", &image];
     let asked = [&check[..], &SMALL].concat();

@@ -2,13 +2,13 @@
 //!
 //! Must not know how text is cut.
 
-use super::{assert_says, generated, inspected, plain, refused};
+use super::{assert_says, generated, inspected, plain, refused, words};
 use crate::support::{
-    command::DONE,
+    command::{BAD_INPUT, DONE, ltxd, run},
     files::{checkpoint, gemma, repository, scratch, text},
     gguf::{self, Entry},
-    published::{data, llama_gguf, llama_metadata, llama_tensors, mmproj, one_file, save, write_as},
-    safetensors::File,
+    published::{data, llama_gguf, llama_metadata, llama_tensors, mmproj, one_file, one_file_pieces, save, write_as},
+    safetensors::{File, Tensor},
 };
 use serde_json::{Value, json};
 use std::{fs, path::Path};
@@ -184,6 +184,88 @@ fn settings_that_give_other_tokens_are_refused(settings: Value, entry: &str) {
     let encoder = folder_with(&config, folder.path());
     save(folder.path(), "tokenizer_config.json", settings.to_string().as_bytes());
     assert_says(&refused_with(&encoder), &["tokenizer_config.json", entry]);
+}
+
+/// The tiny Gemma's folder, and what puts JSON beside its tokenizer.
+fn tiny_folder(folder: &Path) -> (String, impl Fn(&str, Value) + '_) {
+    let config = fs::read(Path::new(&gemma()).join("config.json")).unwrap();
+    let put = |name: &str, value: Value| drop(save(folder, name, value.to_string().as_bytes()));
+    (folder_with(&config, folder), put)
+}
+
+#[test]
+fn tokens_that_are_named_beside_a_tokenizer_are_found_as_is_said() {
+    let folder = scratch();
+    let (encoder, put) = tiny_folder(folder.path());
+    let plain = plain();
+    put(
+        "tokenizer_config.json",
+        json!({"added_tokens_decoder": {"5": {"content": "<start_of_image>", "special": true}}}),
+    );
+    put("special_tokens_map.json", json!({"boi_token": {"content": "<start_of_image>", "lstrip": false}}));
+    put("added_tokens.json", json!({"<start_of_image>": 5}));
+    assert_eq!(with(&encoder).1, plain);
+    // A piece that stands in the prompt's words: they are cut at it now.
+    put("special_tokens_map.json", json!({"additional_special_tokens": ["s"]}));
+    assert_ne!(with(&encoder).1, plain);
+    put("special_tokens_map.json", json!({}));
+    put("added_tokens.json", json!({"<start_of_image>": 6}));
+    assert_says(&refused_with(&encoder), &["added_tokens.json", "<start_of_image>", "token 6", "token 5"]);
+    put("added_tokens.json", json!({}));
+    put("tokenizer_config.json", json!({"extra_special_tokens": [{"content": "<new>"}]}));
+    assert_eq!(with(&encoder).1, plain, "no prompt has it");
+    let said = run(ltxd(&words(
+        &[("model", &checkpoint()), ("text-encoder", &encoder), ("prompt", "A <new> lake.")],
+        "{out}/clip.mp4",
+    )));
+    assert_says(&said.with(BAD_INPUT).err, &["model.safetensors", "embed_tokens", "560 rows", "row 560"]);
+}
+
+/// One safetensors file of the tiny Gemma that holds these files as tensors of bytes.
+fn packing(folder: &Path, files: &[(&str, Vec<u8>)]) -> String {
+    let mut tensors = File::read(Path::new(&gemma()).join("model.safetensors")).tensors;
+    tensors.extend(files.iter().map(|(name, bytes)| Tensor {
+        key: (*name).to_owned(),
+        dtype: "U8".to_owned(),
+        shape: vec![bytes.len() as u64],
+        bytes: bytes.clone(),
+    }));
+    write_as(folder, "gemma.safetensors", tensors, serde_json::Map::new());
+    text(&folder.join("gemma.safetensors"))
+}
+
+#[test]
+fn what_is_packed_in_a_file_counts_as_what_lies_beside_it() {
+    let folder = scratch();
+    let of_tiny = |name: &str| fs::read(Path::new(&gemma()).join(name)).unwrap();
+    let (config, tokenizer) = (of_tiny("config.json"), of_tiny("tokenizer.json"));
+    let mut other: Value = serde_json::from_slice(&config).unwrap();
+    other["text_config"]["rope_scaling"]["factor"] = json!(4.0);
+    let other = other.to_string().into_bytes();
+    let pieces = one_file_pieces();
+    let whole = [("tokenizer_json", tokenizer.clone()), ("hf_asset__config.json", config.clone())];
+    assert_eq!(with(&packing(folder.path(), &whole)).1, plain());
+    assert_eq!(with(&packing(folder.path(), &[&whole[..], &[("spiece_model", pieces.clone())]].concat())).1, plain());
+
+    let refused = |files: &[(&str, Vec<u8>)]| refused_with(&packing(folder.path(), &[&whole[..1], files].concat()));
+    save(folder.path(), "config.json", &config);
+    assert_says(
+        &refused(&[("hf_asset__config.json", other)]),
+        &["gemma.safetensors", "config.json", "factor", "4", "8"],
+    );
+    let settings = |settings: Value| [("hf_asset__tokenizer_config.json", settings.to_string().into_bytes())];
+    assert_says(
+        &refused(&settings(json!({"add_bos_token": false}))),
+        &["hf_asset__tokenizer_config.json", "add_bos_token"],
+    );
+    let named = json!({"added_tokens_decoder": {"6": {"content": "<start_of_image>"}}});
+    assert_says(&refused(&settings(named)), &["hf_asset__tokenizer_config.json", "token 6", "token 5"]);
+    let mut swapped: Value = serde_json::from_slice(&tokenizer).unwrap();
+    let vocabulary = swapped["model"]["vocab"].as_object_mut().unwrap();
+    let id = vocabulary.remove("\u{2581}a").unwrap();
+    vocabulary.insert("another".to_owned(), id);
+    let both = [("tokenizer_json", swapped.to_string().into_bytes()), ("spiece_model", pieces)];
+    assert_says(&refused_with(&packing(folder.path(), &both)), &["gemma.safetensors", "take one of them away"]);
 }
 
 #[test_case("tokenizer.ggml.model", Entry::Text("gpt2".into()); "another tokenizer")]

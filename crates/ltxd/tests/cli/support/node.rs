@@ -1,4 +1,5 @@
-//! A running `ltxd serve` on the tiny model with a data folder and a port of its own, and the client commands against it.
+//! A running `ltxd serve` on the tiny model with a data folder and a port of its own, alone or as a service, and the client commands
+//! against it.
 //!
 //! Must not know what is asked of it. Its port is read from its log.
 
@@ -11,6 +12,7 @@ use ltx_proto::v1::{
     CreateGenerationRequest, GenerationSpec, Image, Schedule, generation_service_client::GenerationServiceClient,
     generation_spec::Images, image::Source,
 };
+use ltx_testkit::nats::Nats;
 use nix::sys::signal::Signal::SIGTERM;
 use serde_json::Value;
 use std::{fs, path::Path, process::Command, time::Duration};
@@ -34,6 +36,15 @@ const PATIENT: [&str; 6] = [
 /// What a node needs to be [occupied](Node::occupy), and to [make slow clips](Node::submit_slow).
 pub(crate) const MAY_BE_OCCUPIED: &str = "testing.enabled=true";
 
+/// Where a node keeps what it is asked; clients must see no difference.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Store {
+    /// In a database of its own.
+    Own,
+    /// In a NATS server, as the only node of a service.
+    Nats,
+}
+
 fn set(setting: &str) -> String {
     format!("--set={setting}")
 }
@@ -43,6 +54,8 @@ pub(crate) struct Node {
     running: Running,
     address: String,
     folder: TempDir,
+    /// Ends after the node.
+    _nats: Option<Nats>,
 }
 
 impl Node {
@@ -55,6 +68,20 @@ impl Node {
         node
     }
 
+    /// The same with that store.
+    pub(crate) fn start_with(store: Store, settings: &[&str]) -> Self {
+        match store {
+            Store::Own => Self::start(settings),
+            Store::Nats => {
+                let nats = Nats::start();
+                let servers = format!("cluster.servers={}", nats.address);
+                // Nobody else may take what it has for want of a sign of life.
+                let service = [&servers, "cluster.silent_seconds=600"];
+                Self { _nats: Some(nats), ..Self::start(&[&service, settings].concat()) }
+            }
+        }
+    }
+
     /// Starts one with these flags, and waits until it listens; its models may not be loaded by then.
     pub(crate) fn serve(flags: &[String]) -> Self {
         let patient = PATIENT.map(set);
@@ -64,7 +91,7 @@ impl Node {
         let mut running = Running::telling(ltxd(&[&own[..], &patient, flags].concat()));
         let line = running.await_line("serving address=");
         let address = line.split("address=").nth(1).and_then(|rest| rest.split(' ').next()).expect("an address");
-        Self { address: format!("http://{address}"), running, folder }
+        Self { address: format!("http://{address}"), running, folder, _nats: None }
     }
 
     /// Where it serves.

@@ -204,10 +204,15 @@ pub(crate) fn mmproj() -> Vec<u8> {
 pub(crate) fn one_file() -> Vec<u8> {
     let folder = PathBuf::from(gemma());
     let mut tensors = under(&File::read(folder.join("model.safetensors")), "language_model.");
-    let packed = sentencepiece(&pieces(&folder));
+    let packed = one_file_pieces();
     let shape = vec![packed.len() as u64];
     tensors.push(Tensor { key: "spiece_model".into(), dtype: "U8".into(), shape, bytes: packed });
     File { metadata: Map::new(), tensors }.to_bytes()
+}
+
+/// The sentencepiece model that it has.
+pub(crate) fn one_file_pieces() -> Vec<u8> {
+    sentencepiece(&pieces(Path::new(&gemma())))
 }
 
 /// A sentencepiece model, in protobuf.
