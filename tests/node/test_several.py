@@ -97,6 +97,7 @@ def test_a_node_killed_in_the_third_keeps_two_and_goes_on(nodes):
     assert [one.last_event for one in after[:2]] == [one.last_event for one in before[:2]]
 
 
+@pytest.mark.both_stores
 def test_a_cancel_of_all_leaves_what_is_done(nodes):
     node = nodes(*QUICK, *ENDLESS)
     with node.client() as client:
@@ -117,6 +118,7 @@ def wrong(refusal):
     return [(one.field, one.description) for one in refusal.details["BadRequest"][0].field_violations]
 
 
+@pytest.mark.both_stores
 def test_what_says_how_many_in_two_ways_is_refused(client):
     create = client.generations.CreateGeneration
     for asked, named in [
@@ -129,6 +131,7 @@ def test_what_says_how_many_in_two_ways_is_refused(client):
     assert client.list() == []
 
 
+@pytest.mark.both_stores
 @pytest.mark.parametrize("limit", ["outputs", "queued_per_client", "queued"])
 def test_more_than_can_ever_wait_are_refused_by_name(nodes, limit):
     node = nodes(*QUICK, f"limits.{limit}=2").measured()
@@ -144,6 +147,7 @@ def test_more_than_can_ever_wait_are_refused_by_name(nodes, limit):
             assert kind(client.watch(one.id)[-1]) == "done"
 
 
+@pytest.mark.both_stores
 def test_all_or_none(nodes):
     node = nodes(*QUICK, *ENDLESS, "limits.queued_per_client=3")
     with node.client() as client:
