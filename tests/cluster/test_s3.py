@@ -15,6 +15,7 @@ from harness.paths import MODELS
 from harness.requests import KINDS, image, small
 from harness.s3 import BUCKET, OTHER, key
 from harness.service import FACE, cut, ended, killed_in_the_middle
+from harness.tls import TRUST, Front
 from harness.waiting import eventually
 
 OUTPUTS = [g.OUTPUT_MP4, g.OUTPUT_POSTER, g.OUTPUT_SIDECAR]
@@ -202,3 +203,18 @@ def test_a_node_says_at_the_start_what_is_wrong_with_its_bucket(nats, well, serv
     start("cluster.s3_bucket = s3://other/clips/wrong: the service has", bucket=OTHER, credentials_file=None, environment=keys)
     for alone in ("endpoint=http://x", "prefix=a"):
         start(f"cluster.s3_{alone.split('=')[0]} = ", kept=(), words=(f"cluster.s3_{alone}",))
+
+
+def test_s3_behind_tls_is_held_against_what_the_system_trusts(nats, well, nodes, tmp_path):
+    with Front(well.port) as front:
+        # Without s3_allow_http.
+        settings = (*QUICK, *nats.settings("tls"), *well.settings(endpoint=front.address, allow_http=None))
+        node = nodes(*settings, environment=TRUST)
+        with node.client() as client:
+            made = client.finished(small(3))
+            assert client.download(made.id)[4:8] == b"ftyp"
+        assert on(well.objects("tls"), "outputs") and front.connections > 0
+        node.stop()
+        words = ["serve", f"--data-dir={tmp_path / 'distrusts'}", "--listen=127.0.0.1:0", f"--models-dir={MODELS}", "--model=ltx-2.3-tiny"]
+        refused_ = said(*words, *(f"--set={setting}" for setting in settings))
+        assert refused_.returncode != 0 and "s3_endpoint" in refused_.stderr and "certificate" in refused_.stderr, refused_.stderr

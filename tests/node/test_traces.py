@@ -12,6 +12,7 @@ from harness.collector import Collector, below
 from harness.node import HOLD, QUICK, TINY, free_port
 from harness.paths import GUARD
 from harness.requests import small
+from harness.tls import TRUST, Front
 from harness.waiting import eventually
 
 CREATE = "ltx.v1.GenerationService/CreateGeneration"
@@ -176,6 +177,24 @@ def test_the_last_spans_are_sent_before_a_node_ends(nodes, collector):
         # A machine that is too busy for it says so.
         assert "the last spans were not sent in time" in node.log(), node.log()
     assert [(span.attributes["ltxd.end"], span.failed) for span in attempts] in ([], [("stopped", False)])
+
+
+def test_a_collector_behind_tls_is_held_against_what_the_system_trusts(nodes, collector):
+    port = int(collector.endpoint.rpartition(":")[2])
+    with Front(port) as front:
+        endpoint = f"traces.endpoint={front.address}"
+        node = nodes(*QUICK, endpoint, environment=TRUST)
+        with node.client() as client:
+            collector.whole(traced(client, small(seed=13)))
+        assert front.connections > 0
+        # Nobody vouches for it: nothing is sent, and that is said.
+        metrics = f"metrics_listen=127.0.0.1:{free_port()}"
+        node = nodes(*QUICK, endpoint, metrics, name="distrusts")
+        before = len(collector.spans)
+        with node.client() as client:
+            client.watch(traced(client, small(seed=14), parent=None))
+            eventually(lambda: "certificate" in node.log(), "the log says why")
+        assert len(collector.spans) == before
 
 
 def test_without_an_endpoint_nothing_connects(nodes, collector):
