@@ -51,7 +51,7 @@ def filled(nodes):
         for one in [*cancelled[1:], *others]:
             client.cancel(one.id)
         waits = [cancelled[0].id, client.create(small(3), request_id="waits").id]
-        eventually(lambda: any((node.data / "latents").glob(running.id)), "its latent is saved")
+        eventually(lambda: (node.data / "latents" / running.id).exists(), "its latent is saved")
         before = {id_: what for id_, what in seen(client).items() if client.get(id_).state in FINAL}
         events = {id_: client.watch(id_) for id_ in before}
         node.kill()

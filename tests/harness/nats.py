@@ -1,6 +1,6 @@
 """NATS servers, as a cluster of nodes has them, and the settings of the nodes that use them."""
 
-import itertools, signal, subprocess, urllib.request
+import itertools, json, signal, subprocess, urllib.request
 
 import pytest
 
@@ -15,8 +15,8 @@ READY = "Server is ready"
 class Nats:
     """One server, or several that keep copies of everything; each may be killed and started again."""
 
-    def __init__(self, folder, count=1, places=None):
-        self.folder, self.count, self.services = folder, count, itertools.count(1)
+    def __init__(self, folder, count=1, places=None, configuration=""):
+        self.folder, self.count, self.services, self.configuration = folder, count, itertools.count(1), configuration
         self.places = places or [HERE] * count
         self.ports, self.routes, self.monitors = ([free_port() for _ in range(count)] for _ in range(3))
         self.processes, self.starts = [None] * count, [0] * count
@@ -50,7 +50,8 @@ class Nats:
         data = self.folder / f"nats-{at}"
         data.mkdir(parents=True, exist_ok=True)
         place = self.places[at]
-        command = [*place.command, NATS_SERVER, "-a", place.listen, "-p", self.ports[at], "-m", self.monitors[at]]
+        (data / "configuration").write_text(self.configuration)
+        command = [*place.command, NATS_SERVER, "-c", data / "configuration", "-a", place.listen, "-p", self.ports[at], "-m", self.monitors[at]]
         command += ["-js", "-sd", data, "-n", f"n{at}", "-l", data / "log"]
         if self.count > 1:
             routes = self.urls(self.routes)
@@ -73,6 +74,25 @@ class Nats:
                 return False
 
         eventually(healthy, "the NATS server is current")
+
+    def copied(self):
+        """Waits until every server has all streams, and who takes from them."""
+
+        def led(at):
+            """Streams and their lasting consumers that a server leads, each with what the others have of it."""
+            address = f"http://{self.places[at].address}:{self.monitors[at]}/jsz?streams=true&consumers=true&config=true"
+            told = json.load(urllib.request.urlopen(address, timeout=GUARD))
+            for stream in (stream for account in told.get("account_details", []) for stream in account["stream_detail"]):
+                takers = [taker for taker in stream.get("consumer_detail", []) if "durable_name" in taker["config"]]
+                for one in (stream, *takers):
+                    if one["cluster"].get("leader") == f"n{at}":
+                        yield one["name"], one["cluster"].get("replicas", [])
+
+        def all_there():
+            found = dict(one for at in range(self.count) for one in led(at))
+            return found and all(len(others) == self.count - 1 and all(other["current"] for other in others) for others in found.values())
+
+        eventually(all_there, "every server has all")
 
     def log(self, at):
         path = self.folder / f"nats-{at}" / "log"

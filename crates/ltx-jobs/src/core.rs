@@ -43,8 +43,6 @@ pub(crate) struct Core {
     /// What signs outputs, if anything does.
     pub(crate) credentials: Option<Arc<Credentials>>,
     pub(crate) tracer: Option<Arc<dyn Tracer>>,
-    /// `None` but on a node for tests.
-    pub(crate) testing: Option<RunFaults>,
     /// The model whose run was the last, and ended well: what of it stays in memory is there.
     ran: Mutex<Option<String>>,
     /// What last went wrong where nobody waited for an answer.
@@ -76,7 +74,6 @@ impl Core {
         line.estimate_again(&|work| forecasts.of(work).ok().flatten().map(|forecast| forecast.total()));
         Ok(Self {
             shares,
-            testing: config.testing.clone(),
             config,
             blobs,
             store,
@@ -218,7 +215,7 @@ impl Core {
     /// What the run of a generation meets on purpose: what was asked for it, or what this node's runs meet. `None` but on a node for
     /// tests.
     pub(crate) fn faults_of(&self, record: &GenerationRecord) -> Option<RunFaults> {
-        let every = self.testing.as_ref()?;
+        let every = self.config.testing.as_ref()?;
         Some(record.faults.as_ref().unwrap_or(every).clone())
     }
 

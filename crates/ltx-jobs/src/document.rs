@@ -13,7 +13,7 @@ use crate::{
     clock::Now,
     lifecycle::{Effect, Happening, Standing, decide},
     ports::NewGeneration,
-    trace,
+    testing, trace,
 };
 use ltx_policy::StoredRequest;
 use ltx_types::Method;
@@ -92,7 +92,7 @@ pub struct Document {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "trace::lenient")]
     trace: Option<TraceContext>,
     /// What its run meets on purpose, where that was asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "testing::lenient")]
     faults: Option<RunFaults>,
     /// When its last attempt began, where it is traced. An older version that begins one leaves this as it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -153,7 +153,7 @@ impl Attempt<'_> {
         let finished_ms = core.now().wall_ms;
         let identity = core.models.identity(&record.model, request).unwrap_or(identity);
         let mark = admitted.mark(&identity, &core.config.node);
-        let mark = if core.testing.is_some() { mark.of_a_test() } else { mark };
+        let mark = if core.config.testing.is_some() { mark.of_a_test() } else { mark };
         let mark = mark.completed(&outcome.frames_sha256, Some(UnixMillis(finished_ms)));
         let finishing = Instant::now();
         let finish = || writers.into_iter().try_for_each(|writer| writer.finish(&mark));

@@ -146,7 +146,9 @@ impl Jobs {
                     position: place.before,
                     wait_seconds: place.seconds,
                     trace: trace.as_ref(),
-                    faults: faults.as_ref().filter(|asked| core.testing.as_ref().is_some_and(|every| every != *asked)),
+                    faults: faults
+                        .as_ref()
+                        .filter(|asked| core.config.testing.as_ref().is_some_and(|every| every != *asked)),
                 }
             };
             let new: Vec<_> = Batch::of(&ids).into_iter().enumerate().map(new).collect();
@@ -304,7 +306,7 @@ impl Jobs {
 
     /// Whether a generation reaches the steps of the faults that it is going to meet.
     fn check_faults(&self, faults: Option<&RunFaults>, request: &Generation) -> Result<()> {
-        match (&self.core().testing, faults) {
+        match (&self.core().config.testing, faults) {
             (None, None) => Ok(()),
             (None, Some(faults)) => {
                 let rule = "are for a node with testing.enabled";

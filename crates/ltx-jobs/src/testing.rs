@@ -7,7 +7,7 @@
 use crate::{Failure, FailureCode};
 use ltx_engine::{LatentStore, NotKept, SavedLatent, StageSteps};
 use ltx_types::{CancelToken, FieldError, Generation, Stage, Stages};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::{
     io,
     num::NonZeroUsize,
@@ -43,6 +43,11 @@ const FAIL_AS: [(&str, FailureCode); 7] = [
     ("REFUSED", FailureCode::Refused),
     ("CRASHED", FailureCode::Crashed),
 ];
+
+/// What is kept of a record's faults, if this version knows them: no record is lost for its faults.
+pub(crate) fn lenient<'de, D: Deserializer<'de>>(kept: D) -> Result<Option<RunFaults>, D::Error> {
+    Ok(serde_json::from_value(serde_json::Value::deserialize(kept)?).ok())
+}
 
 impl Default for RunFaults {
     fn default() -> Self {

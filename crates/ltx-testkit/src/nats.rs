@@ -1,22 +1,21 @@
-//! A NATS server on loopback, and waiting for what comes by itself.
+//! A NATS server on loopback.
 //!
 //! Must not know what is kept in it.
 
-use crate::{Guarded, fake::LONG};
+use crate::{Guarded, fake::eventually};
 use serde::Deserialize;
 use std::{
     fs,
     path::Path,
     process::{Command, Stdio},
-    thread,
-    time::{Duration, Instant},
 };
 
 /// A NATS server with a folder of its own, which ends with the test.
 #[derive(Debug)]
 pub struct Nats {
-    folder: tempfile::TempDir,
+    /// Dropped before its folder.
     child: Guarded,
+    folder: tempfile::TempDir,
     /// Where clients reach it.
     pub address: String,
 }
@@ -44,7 +43,7 @@ impl Nats {
             address = ports.and_then(|ports| ports.nats.into_iter().next());
             address.is_some()
         });
-        Self { folder, child, address: address.unwrap() }
+        Self { child, folder, address: address.unwrap() }
     }
 
     /// As `kill -9` does.
@@ -79,13 +78,4 @@ fn server(folder: &Path, port: &str) -> Guarded {
     command.arg("--ports_file_dir").arg(folder);
     command.arg("-l").arg(folder.join("log")).stdout(Stdio::null()).stderr(Stdio::null());
     Guarded(command.spawn().unwrap_or_else(|error| panic!("nats-server (scripts/install-deps installs it): {error}")))
-}
-
-/// Waits for a state.
-pub fn eventually(what: &str, mut there: impl FnMut() -> bool) {
-    let patience = Instant::now() + LONG;
-    while !there() {
-        assert!(Instant::now() < patience, "never: {what}");
-        thread::sleep(Duration::from_millis(2));
-    }
 }

@@ -12,7 +12,7 @@ use crate::{
 use candle_core::DType;
 use ltx_nn::{NnError, Packing, matrix::StoredKind};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -101,7 +101,7 @@ pub(crate) struct Header {
     /// Layers whose quantisation is stated and that are not in the file.
     pub(crate) stated_elsewhere: Vec<(String, Statement)>,
     /// Entries that state the shape of a tensor that is not in the file.
-    pub(crate) shapes_of_none: Vec<String>,
+    pub(crate) shapes_of_none: BTreeSet<String>,
     /// Where the header ends.
     pub(crate) length: usize,
     pub(crate) format: &'static str,

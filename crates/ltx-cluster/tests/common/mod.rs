@@ -7,8 +7,8 @@ use async_nats::jetstream;
 use futures_util::{StreamExt, TryStreamExt};
 use ltx_cluster::{Cluster, ClusterError, Joining, Role, Settings, join};
 use ltx_jobs::{DataFolder, Disk, GenerationId, Jobs, JobsError, Surroundings};
-pub use ltx_testkit::fake::{LONG, client, draft, ended, frames_of, submission, submit_draft};
-pub use ltx_testkit::nats::{Nats, eventually};
+pub use ltx_testkit::fake::{LONG, client, draft, ended, eventually, frames_of, submission, submit_draft};
+pub use ltx_testkit::nats::Nats;
 use ltx_testkit::{
     default_settings,
     fake::{FakeModels, FakeOptions, Gate, is_locked, opened, policy, settings},

@@ -192,7 +192,7 @@ impl Raw {
             outcome: outcome.map(|outcome| from_json("outcome", &outcome)).transpose()?,
             outputs_kept: output_bytes > 0,
             trace: trace.as_deref().and_then(trace::kept),
-            faults: faults.map(|faults| from_json("faults", &faults)).transpose()?,
+            faults: faults.and_then(|faults| serde_json::from_str(&faults).ok()),
             sequence,
         })
     }

@@ -5,7 +5,9 @@
 
 use ltx_jobs::{Disk, GenerationId, Jobs, Surroundings};
 use ltx_testkit::fake::{FakeModels, FakeOptions, Gate, draft, policy};
-pub use ltx_testkit::fake::{LONG, client, ended, frames_of, is_locked, opened, settings, submission, submit_draft};
+pub use ltx_testkit::fake::{
+    LONG, client, ended, eventually, frames_of, is_locked, opened, settings, submission, submit_draft,
+};
 use ltx_types::GenerationDraft;
 use std::{
     path::Path,
@@ -44,15 +46,6 @@ pub fn submit(jobs: &Jobs, owner: &str, seed: u64) -> GenerationId {
 /// Waits until the device is free, and what it left is removed.
 pub fn idle(jobs: &Jobs) {
     eventually("the device is free", || jobs.status().unwrap().running.is_none());
-}
-
-/// Waits for a state.
-pub fn eventually(what: &str, mut there: impl FnMut() -> bool) {
-    let patience = Instant::now() + LONG;
-    while !there() {
-        assert!(Instant::now() < patience, "never: {what}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
 }
 
 /// The frames of requests, by seed, on a node nobody disturbs.

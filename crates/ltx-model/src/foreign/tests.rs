@@ -90,7 +90,8 @@ const GATED: [&str; 4] =
 #[test_case(&["model.layers.0.self_attn.q_proj.weight", "model.layers.0.self_attn.q_proj.bias", "visual.blocks.0.attn.qkv.weight"], None,
     Some("Qwen-VL language model"); "Qwen-VL")]
 #[test_case(&["model.layers.0.self_attn.q_proj.weight", "model.layers.0.self_attn.q_norm.weight"], None,
-    Some("Llama, Qwen or Mistral language model"); "Qwen")]
+    Some("Llama, Qwen, Mistral or Gemma-1 language model"); "Qwen")]
+#[test_case(&["vision_model.encoder.layers.0.self_attn.q_proj.weight"], None, None; "what sees images")]
 #[test_case(&["model.layers.0.self_attn.q_proj.weight", "model.layers.0.pre_feedforward_layernorm.weight"], None, None; "Gemma")]
 #[test_case(&["something.weight"], None, None; "unknown")]
 fn a_file_is_named_as_what_it_is(keys: &[&str], version: Option<&str>, expected: Option<&str>) {

@@ -92,11 +92,11 @@ pub(super) fn of_keys(keys: &dyn Keys) -> Option<Foreign> {
     if let Some((title, key)) = BY_KEYS.iter().find_map(|(title, marks)| Some((*title, seen(marks)?))) {
         return Some(Foreign::new(title, format!("it has the key {key}"), instead_of(title)));
     }
-    // Of the language models that call their projections so, Gemmas alone have a norm in front of the inner layer.
-    let key =
-        found(&"layers.0.self_attn.q_proj.").filter(|_| found(&"layers.0.pre_feedforward_layernorm.").is_none())?;
-    let title = if found(&"visual.blocks.0.").is_some() { "Qwen-VL" } else { "Llama, Qwen or Mistral" };
-    let sign = format!("it has the key {key}, and no pre_feedforward_layernorm as Gemmas have");
+    // Of the language models that call their projections so, Gemma 2 and later alone have a norm in front of the inner layer.
+    let key = keys.all().find(|key| key.contains("layers.0.self_attn.q_proj.") && !key.contains("encoder.layers."));
+    let key = key.filter(|_| found(&"layers.0.pre_feedforward_layernorm.").is_none())?;
+    let title = if found(&"visual.blocks.0.").is_some() { "Qwen-VL" } else { "Llama, Qwen, Mistral or Gemma-1" };
+    let sign = format!("it has the key {key}, and no pre_feedforward_layernorm as Gemma 2 and later have");
     Some(Foreign::new(format!("{title} language model"), sign, NO_GEMMA))
 }
 

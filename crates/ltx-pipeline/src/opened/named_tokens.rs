@@ -99,7 +99,8 @@ impl NamedTokens {
             }
         }
         for (entry, token) in config.as_object().into_iter().flatten() {
-            if entry.ends_with("_token") && !entry.starts_with("add_") && !token.is_null() {
+            let is_token = entry.ends_with("_token") && !entry.starts_with("add_") && entry != "use_auth_token";
+            if is_token && !matches!(token, Value::Null | Value::Bool(_)) {
                 self.token(file, entry, None, token)?;
             }
         }
@@ -151,6 +152,11 @@ impl NamedTokens {
         all.retain(|named| known.get(named.content.as_str()).is_none_or(|token| !named.is(token)));
         let mut whole = if all.is_empty() { None } else { serde_json::from_slice::<Value>(&tokenizer).ok() };
         let Some(file) = whole.as_mut().and_then(Value::as_object_mut) else { return Ok(tokenizer) };
+        // By their ids, as transformers gives them; what any place names for what it stands for is special.
+        let special: HashSet<String> =
+            all.iter().filter(|named| named.special).map(|named| named.content.clone()).collect();
+        all.iter_mut().for_each(|named| named.special |= special.contains(&named.content));
+        all.sort_by_key(|named| named.id.unwrap_or(u64::MAX));
         let mut tokens = Tokens::of(file);
         all.iter().try_for_each(|named| tokens.give(named))?;
         let added = tokens.added;
@@ -163,6 +169,8 @@ impl NamedTokens {
 struct Tokens {
     /// What is found before a text is cut.
     added: Vec<Value>,
+    /// Where each of those stands.
+    places: HashMap<String, usize>,
     /// The ids of what a text is cut into.
     vocabulary: HashMap<String, u64>,
     /// The id of a token that is none yet.
@@ -186,20 +194,22 @@ impl Tokens {
             _ => HashMap::new(),
         };
         let ids = vocabulary.values().copied().chain(added.iter().filter_map(|token| token["id"].as_u64()));
-        let next = ids.max().map_or(0, |last| last + 1);
-        Self { added, vocabulary, next }
+        let next = ids.max().map_or(0, |last| last.saturating_add(1));
+        let content = |token: &Value| token["content"].as_str().unwrap_or_default().to_owned();
+        let places = added.iter().map(content).zip(0..).collect();
+        Self { added, places, vocabulary, next }
     }
 
     fn give(&mut self, named: &Named) -> Result<()> {
         let Named { id, content, flags, special, .. } = named;
-        let place = self.added.iter().position(|token| token["content"].as_str() == Some(content));
-        let place = place.unwrap_or_else(|| {
+        let place = self.places.get(content).copied().unwrap_or_else(|| {
             let special = flags.iter().find(|(name, _)| *name == "special").map_or(*special, |(_, on)| *on);
             let id = self.vocabulary.get(content).copied().unwrap_or(self.next);
             self.next = self.next.max(id.saturating_add(1));
             let found = json!({"single_word": false, "lstrip": false, "rstrip": false, "normalized": !special});
             let mut token = json!({"id": id, "content": content, "special": special});
             FLAGS[..4].iter().for_each(|name| token[*name] = found[*name].clone());
+            self.places.insert(content.clone(), self.added.len());
             self.added.push(token);
             self.added.len() - 1
         });
@@ -275,6 +285,9 @@ mod tests {
             assert_eq!((&found[2]["content"], &found[2]["id"]), (&json!("<new>"), &json!(3)), "{named:?}");
             assert_eq!((&found[2]["special"], &found[2]["normalized"]), (&json!(true), &json!(false)), "{named:?}");
         }
+        let several = added(&[("added_tokens.json", json!({"<a>": 4, "<b>": 3}))]);
+        assert_eq!((&several[1]["content"], &several[2]["content"]), (&json!("<b>"), &json!("<a>")), "by their ids");
+        assert_eq!(added(&settings(json!({"use_auth_token": true}))).as_array().map(Vec::len), Some(1));
         let found = added(&[("added_tokens.json", json!({"<new>": 3}))]);
         assert_eq!((&found[1]["special"], &found[1]["normalized"]), (&json!(false), &json!(true)));
     }

@@ -94,9 +94,9 @@ impl T5Files {
 
     /// The folder that the tokenizer comes from; `None` where it comes from the file itself, or nowhere.
     fn tokenizer_folder(&self) -> Result<Option<PathBuf>> {
-        let own = tokenizer::whole(&self.tensors)?.is_some()
+        let own = tokenizer::has_whole(&self.tensors)?
             || self.tensors.shape_of(PIECES).is_some()
-            || !self.tensors.arrays_under(GGML).is_empty();
+            || self.tensors.texts(&format!("{GGML}tokens"))?.is_some();
         let has_one =
             |folder: &PathBuf| ["tokenizer.json", "spiece.model"].iter().any(|name| folder.join(name).is_file());
         Ok(self.tokenizer_folders().into_iter().find(has_one).filter(|_| !own))

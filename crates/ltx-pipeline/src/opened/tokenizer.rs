@@ -89,7 +89,7 @@ impl TextFolder {
     /// A setting by which a prompt would get other tokens.
     pub(super) fn check_settings(tensors: &TensorSet, folder: &Path) -> Result<Vec<String>> {
         let mut notes = Settings::Gemma.check(&Beside::Packed(tensors))?;
-        if whole(tensors)?.is_none() {
+        if !has_whole(tensors)? {
             notes.extend(Settings::Gemma.check(&Beside::Folder(folder))?);
         }
         Ok(notes)
@@ -120,6 +120,14 @@ pub(super) fn whole(tensors: &TensorSet) -> Result<Option<Vec<u8>>> {
         }
     }
     Ok(stated.or(packed))
+}
+
+/// Whether files hold one.
+///
+/// # Errors
+/// Two files state it differently.
+pub(super) fn has_whole(tensors: &TensorSet) -> Result<bool> {
+    Ok(tensors.agreed(TOKENIZER)?.is_some() || tensors.shape_of(PACKED).is_some())
 }
 
 /// Names the file in an error about its tokenizer.

@@ -13,5 +13,5 @@ pub use gate::Gate;
 pub use generator::{FakeGenerator, FakeOptions};
 pub use log::StepLog;
 pub use models::FakeModels;
-pub use queue::{LONG, client, ended, frames_of, is_locked, opened, settings, submission, submit_draft};
+pub use queue::{LONG, client, ended, eventually, frames_of, is_locked, opened, settings, submission, submit_draft};
 pub use requests::{draft, picture, policy};

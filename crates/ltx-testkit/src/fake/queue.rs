@@ -30,6 +30,18 @@ pub fn settings(data: &Path) -> Settings {
     settings
 }
 
+/// Waits for a state.
+///
+/// # Panics
+/// It does not come within [`LONG`].
+pub fn eventually(what: &str, mut there: impl FnMut() -> bool) {
+    let patience = Instant::now() + LONG;
+    while !there() {
+        assert!(Instant::now() < patience, "never: {what}");
+        sleep(Duration::from_millis(2));
+    }
+}
+
 /// Opens what lies in a folder that this process may just have let go of: a child that another test starts at that moment holds all
 /// that was open here, locks among it, until it executes its program.
 ///

@@ -145,7 +145,7 @@ impl TensorSet {
                     },
                     // The tensors of a GGUF have their types.
                     "_quantization_metadata" if file.header.format == "GGUF" => return refused(unknown),
-                    name if header.shapes_of_none.iter().any(|none| none == name) => {
+                    name if header.shapes_of_none.contains(name) => {
                         notes.push(format!("{path}: header entry {name} is of no tensor in the file, and left alone"));
                     }
                     name if own(name) && architecture.is_some_and(known::is_read_architecture) => {}
