@@ -50,9 +50,11 @@ class Nats:
         data = self.folder / f"nats-{at}"
         data.mkdir(parents=True, exist_ok=True)
         place = self.places[at]
-        (data / "configuration").write_text(self.configuration)
-        command = [*place.command, NATS_SERVER, "-c", data / "configuration", "-a", place.listen, "-p", self.ports[at], "-m", self.monitors[at]]
+        command = [*place.command, NATS_SERVER, "-a", place.listen, "-p", self.ports[at], "-m", self.monitors[at]]
         command += ["-js", "-sd", data, "-n", f"n{at}", "-l", data / "log"]
+        if self.configuration:
+            (data / "configuration").write_text(self.configuration)
+            command += ["-c", data / "configuration"]
         if self.count > 1:
             routes = self.urls(self.routes)
             command += ["--cluster_name", "tests", "--cluster", routes[at], "--routes", ",".join(routes)]
