@@ -56,6 +56,14 @@ impl Nodes {
         serde_json::to_vec(&card).map_err(|_| JobsError::Corrupt { what: "node's card" })
     }
 
+    pub(crate) fn own(&self) -> Roles {
+        self.own
+    }
+
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
     pub(crate) fn heard(&self, id: &str, revision: u64, value: Option<&[u8]>) {
         let card = value.and_then(|value| serde_json::from_slice(value).ok());
         let mut heard = self.heard.lock();

@@ -3,7 +3,8 @@
 //! Must not decide anything: a document's life is `ltx-jobs`' to decide. What was written counts only at the revision that was
 //! read, so of two nodes that would end the same generation one does.
 
-use crate::{Cluster, claims::Standing, documents::Current, intents::Intent, keys};
+use crate::{Cluster, claims::Standing, documents::Current, intents::Intent, keys, nodes::Nodes};
+use async_nats::jetstream::message::PublishMessage;
 use ltx_jobs::{
     ClientId, Failure, FailureCode, Filter, GenerationId, GenerationRecord, JobsError, Page, PageToken, Result, State,
     ports::{CancelledWhen, Changes, Document, Ending, Happening, NewGeneration, Now, Records, Recovered, Shelf},
@@ -173,8 +174,22 @@ impl Cluster {
 }
 
 impl Records for Cluster {
+    /// A server that leads without knowing that it no longer does answers what it knew; one that takes a write has everything. The write is
+    /// this node's card, which it leaves every few seconds anyway.
+    fn confirm(&self) -> Result<()> {
+        let card = PublishMessage::build().payload(Nodes::card(&self.node, self.nodes.own())?.into());
+        self.connection.publish(self.connection.names.record(self.nodes.key()), card)?;
+        Ok(())
+    }
+
     fn generation(&self, client: &ClientId, id: GenerationId) -> Result<GenerationRecord> {
-        let current = self.document(id)?;
+        let current = match self.document(id) {
+            Err(JobsError::NotFound { .. }) => {
+                self.confirm()?;
+                self.document(id)?
+            }
+            found => found?,
+        };
         if current.0.client == *client { Ok(record(&current)) } else { Err(JobsError::NotFound { id }) }
     }
 

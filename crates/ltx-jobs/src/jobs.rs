@@ -224,7 +224,11 @@ impl Jobs {
         let core = self.core();
         let record = core.store.generation(client, id)?;
         let last = || {
-            let record = core.store.generation(client, id)?;
+            let mut record = core.store.generation(client, id)?;
+            if resume_after > record.last_event {
+                core.store.confirm()?;
+                record = core.store.generation(client, id)?;
+            }
             let last = record.last_event;
             match resume_after > last {
                 true => Err(JobsError::EventsUnknown { id, resume_after, last }),

@@ -18,6 +18,12 @@ pub(crate) struct Embedded<'a> {
     pub(crate) xmp: Option<Cow<'a, [u8]>>,
     /// Whether the file itself says, outside XMP, that it has a gain map.
     pub(crate) gain_map: bool,
+    /// Whether it is an animation with more than the picture that is used.
+    pub(crate) animation: bool,
+    /// Whether it says that further pictures follow in the file, smaller copies and gain maps aside.
+    pub(crate) several: bool,
+    /// Pixels to the same length, across and down, outside Exif, and the part of the file that says it.
+    pub(crate) density: Option<([u32; 2], &'static str)>,
 }
 
 impl Embedded<'_> {

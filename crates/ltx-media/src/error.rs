@@ -34,12 +34,14 @@ pub enum MediaError {
         limit_bytes: u64,
     },
     /// The bytes are no PNG, JPEG or WebP.
-    #[error("image {image}: is {found}; supported are PNG, JPEG and WebP")]
+    #[error("image {image}: is {found}; supported are PNG, JPEG and WebP{advice}")]
     ImageFormat {
         /// Which image.
         image: String,
-        /// What it is instead: another format's name, or `not an image`.
+        /// What it is instead: another format's name, what else it is, or `not an image`.
         found: String,
+        /// What to do about it, as the rest of the sentence; empty where nobody knows.
+        advice: &'static str,
     },
     /// Too many pixels, judged from the header.
     #[error("image {image}: {width}x{height} is over {max_side} pixels a side or {max_pixels} in all")]

@@ -76,7 +76,7 @@ fn width(kind: u16) -> Option<usize> {
 impl<'a> Entry<'a> {
     /// The first of its numbers, whatever type they have; `None` for text, and for bytes, which Pillow takes for no number either.
     pub(crate) fn number(&self) -> Option<f64> {
-        let word = |at| Some(u32::from_be_bytes(self.value(at)?));
+        let word = |at| self.word(at);
         let signed = |at| word(at).map(|word| f64::from(word as i32));
         Some(match self.kind {
             3 => u16::from_be_bytes(self.value(0)?).into(),
@@ -91,6 +91,11 @@ impl<'a> Entry<'a> {
             16 => u64::from_be_bytes(self.value(0)?) as f64,
             _ => return None,
         })
+    }
+
+    /// The four bytes at a byte as one number, whatever type it has.
+    pub(crate) fn word(&self, at: usize) -> Option<u32> {
+        Some(u32::from_be_bytes(self.value(at)?))
     }
 
     /// Its bytes, without the zeros behind a text.

@@ -2,7 +2,7 @@
 //!
 //! Must not know what colours mean.
 
-use crate::{colour::ColourFault, embedded::Embedded};
+use crate::{colour::ColourFault, embedded::Embedded, exif::Exif};
 use image::{
     ImageError, ImageFormat, RgbaImage,
     error::{DecodingError, ImageFormatHint},
@@ -20,6 +20,16 @@ const EXIF_MARK: &[u8] = b"Exif\0\0";
 const XMP_MARK: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
 /// How the body of an APP2 segment begins that says that there is a gain map (ISO 21496-1).
 const GAIN_MAP_MARK: &[u8] = b"urn:iso:std:iso:ts:21496:-1\0";
+/// How the body of the APP0 segment begins that says how dense pixels are.
+const JFIF_MARK: &[u8] = b"JFIF\0";
+/// How the body of an APP2 segment begins that lists the pictures of the file (CIPA DC-007, MPF).
+const MPF_MARK: &[u8] = b"MPF\0";
+/// MPF's tags: how many pictures there are, and one entry of 16 bytes for each.
+const MPF_COUNT: u16 = 0xB001;
+const MPF_PICTURES: u16 = 0xB002;
+/// MPF's classes of pictures that are smaller copies of the first, and of gain maps.
+const COPY: u8 = 1;
+const GAIN_MAP: u8 = 5;
 
 /// One segment of a JPEG's head.
 struct Segment<'a> {
@@ -86,11 +96,38 @@ pub(crate) fn profile(bytes: &[u8]) -> Result<Option<Vec<u8>>, ColourFault> {
     Ok(Some(pieces.iter().flat_map(|piece| &piece[2..]).copied().collect()))
 }
 
-/// Exif and XMP of a JPEG's head. As in Pillow, pieces of Exif are put together, and of several XMP packets the last one counts.
+/// What an MPF list says of the pictures behind the first: the class of each, 0 where it does not say.
+fn listed(list: &[u8]) -> Vec<u8> {
+    let Some(exif) = Exif::read(list) else { return Vec::new() };
+    let entry = |tag| exif.entry(exif.first(), tag);
+    if let Some(pictures) = entry(MPF_PICTURES) {
+        let kinds = (1..).map_while(|number| pictures.word(16 * number));
+        return kinds.map(|kind| (kind >> 16) as u8).collect();
+    }
+    let several = entry(MPF_COUNT).and_then(|count| count.number()).is_some_and(|count| count > 1.0);
+    vec![0; several.into()]
+}
+
+/// Pixels to the same length, across and down, as a JFIF segment has them.
+fn density(body: &[u8]) -> Option<[u32; 2]> {
+    let &[_, _, _, a, b, c, d, ..] = body.strip_prefix(JFIF_MARK)? else { return None };
+    Some([[a, b], [c, d]].map(|half| u16::from_be_bytes(half).into()))
+}
+
+/// Exif, XMP and the like of a JPEG's head. As in Pillow, pieces of Exif are put together, and of several XMP packets the last one
+/// counts.
 pub(crate) fn embedded(bytes: &[u8]) -> Embedded<'_> {
     let mut embedded = Embedded::default();
     for segment in segments(bytes) {
-        embedded.gain_map |= segment.marker == 0xE2 && segment.body.starts_with(GAIN_MAP_MARK);
+        match segment.marker {
+            0xE0 if embedded.density.is_none() => embedded.density = density(segment.body).map(|pair| (pair, "JFIF")),
+            0xE2 => {
+                let classes = segment.body.strip_prefix(MPF_MARK).map(listed).unwrap_or_default();
+                embedded.gain_map |= segment.body.starts_with(GAIN_MAP_MARK) || classes.contains(&GAIN_MAP);
+                embedded.several |= classes.iter().any(|class| !matches!(*class, COPY | GAIN_MAP));
+            }
+            _ => {}
+        }
         if segment.marker != 0xE1 {
             continue;
         }

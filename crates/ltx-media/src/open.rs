@@ -7,9 +7,10 @@ use crate::{
     ColourFault, MediaError,
     colour::{self, Samples, Stated},
     embedded::Embedded,
+    foreign::Foreign,
     jpeg,
     notes::ImageNote,
-    png_chunks, png_texts,
+    png_chunks, png_shape, png_texts, webp,
 };
 use image::{
     DynamicImage, GrayImage, ImageDecoder, ImageError, ImageFormat, Limits, RgbImage,
@@ -19,6 +20,7 @@ use image::{
 use ltx_types::ImageSource;
 use std::{
     borrow::Cow,
+    cell::Cell,
     fs::File,
     io::{Cursor, Read},
 };
@@ -42,7 +44,7 @@ const MAX_METADATA_BYTES: u64 = 64 << 20;
 ///   cICP, sRGB, gAMA and cHRM chunks. What is damaged, does not fit the pixels or is not supported is refused, high dynamic
 ///   range among it.
 /// - CMYK without a profile is mixed as browsers and PIL do.
-/// - Of an animation, the first frame.
+/// - Of an animation, and of several pictures in one file, the first. Pixels are taken as square.
 ///
 /// Sizes are judged from the header, before pixels are decoded; decoding allocates less than 1 GiB.
 ///
@@ -67,7 +69,11 @@ fn opened(source: &ImageSource) -> Result<(RgbImage, Vec<ImageNote>), MediaError
     if bytes.is_empty() {
         return Err(MediaError::ImageEmpty { image: name.text() });
     }
-    let kind = Kind::of(&bytes).map_err(|found| MediaError::ImageFormat { image: name.text(), found })?;
+    let kind = Kind::of(&bytes).map_err(|Foreign { found, advice }| MediaError::ImageFormat {
+        image: name.text(),
+        found,
+        advice,
+    })?;
     let corrupt = |source: ImageError| MediaError::ImageCorrupt { image: name.text(), format: kind.name(), source };
     let colours = |(part, fault)| MediaError::ImageColours { image: name.text(), part, fault };
     let mut of_png = None;
@@ -90,13 +96,18 @@ fn opened(source: &ImageSource) -> Result<(RgbImage, Vec<ImageNote>), MediaError
         Some(stated) => stated,
         None => profile(kind, &bytes, &mut *decoder).map_err(|fault| colours((PROFILE, fault)))?,
     };
-    let notes = ImageNote::of(&embedded, !part.is_empty());
+    let mut notes = ImageNote::of(&embedded, !part.is_empty());
     drop(embedded);
     let upright = |mut pixels: DynamicImage| {
         pixels.apply_orientation(orientation);
         pixels
     };
-    let light = |decoder| DynamicImage::from_decoder(decoder).map(eight_bit).map(upright).map_err(corrupt);
+    let transparent = Cell::new(false);
+    let opaque = |pixels: DynamicImage| {
+        transparent.set(is_transparent(&pixels));
+        eight_bit(pixels)
+    };
+    let light = |decoder| DynamicImage::from_decoder(decoder).map(opaque).map(upright).map_err(corrupt);
     let converted = match stated {
         Stated::Nothing => Ok(light(decoder)?.into_rgb8()),
         Stated::Space(space) => space.to_srgb(light(decoder)?),
@@ -110,6 +121,7 @@ fn opened(source: &ImageSource) -> Result<(RgbImage, Vec<ImageNote>), MediaError
             colour::profile_to_srgb(&samples, &profile)
         }
     };
+    notes.extend(transparent.get().then_some(ImageNote::Transparency));
     converted.map(|image| (image, notes)).map_err(|fault| colours((part, fault)))
 }
 
@@ -202,13 +214,12 @@ enum Kind {
 
 impl Kind {
     /// By content; the error says what the bytes are instead.
-    fn of(bytes: &[u8]) -> Result<Self, String> {
+    fn of(bytes: &[u8]) -> Result<Self, Foreign> {
         match image::guess_format(bytes) {
             Ok(ImageFormat::Png) => Ok(Self::Png),
             Ok(ImageFormat::Jpeg) => Ok(Self::Jpeg),
             Ok(ImageFormat::WebP) => Ok(Self::WebP),
-            Ok(other) => Err(format!("{other:?}").to_uppercase()),
-            Err(_) => Err("not an image".to_owned()),
+            other => Err(Foreign::of(bytes, other.ok())),
         }
     }
 
@@ -237,14 +248,35 @@ impl Kind {
 /// The metadata of an image; what cannot be read counts as none.
 fn embedded<'a>(kind: Kind, bytes: &'a [u8], decoder: &mut dyn ImageDecoder) -> Embedded<'a> {
     match kind {
-        Kind::Png => png_texts::embedded(bytes),
+        Kind::Png => Embedded {
+            animation: png_shape::is_animation(bytes),
+            density: png_shape::density(bytes).map(|density| (density, "pHYs")),
+            ..png_texts::embedded(bytes)
+        },
         Kind::Jpeg => jpeg::embedded(bytes),
         Kind::WebP => Embedded {
             exif: decoder.exif_metadata().ok().flatten().map(Cow::Owned),
             xmp: decoder.xmp_metadata().ok().flatten().map(Cow::Owned),
-            gain_map: false,
+            animation: webp::is_animation(bytes),
+            ..Embedded::default()
         },
     }
+}
+
+/// Whether some pixel is not opaque.
+fn is_transparent(decoded: &DynamicImage) -> bool {
+    match decoded {
+        DynamicImage::ImageLumaA8(image) => is_any_below(image, 2, u8::MAX),
+        DynamicImage::ImageRgba8(image) => is_any_below(image, 4, u8::MAX),
+        DynamicImage::ImageLumaA16(image) => is_any_below(image, 2, u16::MAX),
+        DynamicImage::ImageRgba16(image) => is_any_below(image, 4, u16::MAX),
+        _ => false,
+    }
+}
+
+/// Whether the last of some `stored` samples is below `full`.
+fn is_any_below<S: Copy + PartialOrd>(samples: &[S], stored: usize, full: S) -> bool {
+    samples.chunks_exact(stored).any(|pixel| pixel[stored - 1] < full)
 }
 
 /// Grey or RGB, 8 bits, no alpha.

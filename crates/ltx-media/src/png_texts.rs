@@ -93,5 +93,5 @@ pub(crate) fn embedded(bytes: &[u8]) -> Embedded<'_> {
     let xmp = xmp.or_else(|| {
         raw("xmp").or_else(|| app1.starts_with(b"http://ns.adobe.com/xap/").then_some(app1)).map(Cow::Owned)
     });
-    Embedded { exif, xmp, gain_map: false }
+    Embedded { exif, xmp, ..Embedded::default() }
 }

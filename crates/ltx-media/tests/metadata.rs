@@ -1,11 +1,17 @@
 //! Where a file says which way up its picture is, and what else its metadata says. The expected orientations are Pillow's
 //! (`getexif`, 13.0).
 
+mod common;
+
+use common::data;
 use flate2::{Compression, write::ZlibEncoder};
-use image::{ExtendedColorType, ImageEncoder, Rgb, RgbImage, codecs::jpeg::JpegEncoder, codecs::webp::WebPEncoder};
+use image::{
+    ExtendedColorType, ImageBuffer, ImageEncoder, LumaA, Rgb, RgbImage, Rgba, RgbaImage,
+    codecs::{jpeg::JpegEncoder, png::PngEncoder, webp::WebPEncoder},
+};
 use ltx_media::{ImageNote, look_at_image, open_image, shown_size};
 use ltx_types::ImageSource;
-use std::io::Write;
+use std::{fs, io::Write};
 
 /// 48 × 32 in blocks, so that JPEG keeps the colours.
 fn picture() -> RgbImage {
@@ -46,7 +52,7 @@ fn chunk(name: &[u8; 4], body: &[u8]) -> Vec<u8> {
 /// A PNG with chunks before its pixels, and behind them.
 fn png(before: &[Vec<u8>], behind: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    picture().write_with_encoder(image::codecs::png::PngEncoder::new(&mut bytes)).unwrap();
+    picture().write_with_encoder(PngEncoder::new(&mut bytes)).unwrap();
     let pixels = bytes.windows(4).position(|name| name == b"IDAT").unwrap() - 4;
     let end = bytes.len() - 12;
     [&bytes[..pixels], &before.concat(), &bytes[pixels..end], &behind.concat(), &bytes[end..]].concat()
@@ -315,4 +321,124 @@ fn a_gain_map_is_said() {
     assert_eq!(notes(&jpeg(&[(0xE1, xmp)])), [ImageNote::GainMap]);
     assert_eq!(notes(&jpeg(&[(0xE2, iso)])), [ImageNote::GainMap]);
     assert_eq!(notes(&jpeg(&[])), []);
+}
+
+/// What is said of a file, whatever it shows.
+fn said(file: &[u8]) -> Vec<ImageNote> {
+    look_at_image(&ImageSource::Bytes(file.into())).unwrap()
+}
+
+#[test]
+fn an_animation_is_said() {
+    for name in ["anim.png", "anim.webp"] {
+        assert_eq!(said(&fs::read(data("fuzz").join(name)).unwrap()), [ImageNote::Animation], "{name}");
+    }
+    let control = |frames: u32| chunk(b"acTL", &[frames.to_be_bytes(), [0; 4]].concat());
+    let sides = [48_u32, 32].map(u32::to_be_bytes).concat();
+    let frame = || chunk(b"fcTL", &[&[0_u8; 4][..], &sides, &[0; 8], &[0, 1, 0, 10, 0, 0]].concat());
+    let mut unsound = control(2);
+    *unsound.last_mut().unwrap() ^= 1;
+    let cases = [
+        ("one frame", vec![control(1), frame()], vec![]),
+        ("one frame, and another picture", vec![control(1)], vec![ImageNote::Animation]),
+        ("two frames", vec![control(2), frame()], vec![ImageNote::Animation]),
+        ("a wrong checksum", vec![unsound], vec![]),
+    ];
+    for (name, chunks, expected) in cases {
+        assert_eq!(notes(&png(&chunks, &[])), expected, "{name}");
+    }
+    assert_eq!(ImageNote::Animation.to_string(), "is an animation; its first picture is used");
+}
+
+#[test]
+fn several_pictures_in_one_jpeg_are_said() {
+    let list = |classes: &[u8]| {
+        let entries: Vec<u8> =
+            classes.iter().flat_map(|class| [[0, 0, *class, 0], [0; 4], [0; 4], [0; 4]].concat()).collect();
+        let count = (0xB001, 4, 1, [classes.len() as u8, 0, 0, 0]);
+        let head = exif(false, &[count, (0xB002, 7, entries.len() as u32, [38, 0, 0, 0])]);
+        (0xE2, [&b"MPF\0"[..], &head, &entries].concat())
+    };
+    let count_alone = (0xE2, [&b"MPF\0"[..], &exif(true, &[(0xB001, 4, 1, [0, 0, 0, 2])])].concat());
+    let xmp = [&b"http://ns.adobe.com/xap/1.0/\0"[..], packet("hdrgm:Version=\"1.0\"").as_bytes()].concat();
+    let several = || vec![ImageNote::SeveralPictures];
+    let cases = [
+        ("two", vec![list(&[3, 0])], several()),
+        ("a panorama of three", vec![list(&[3, 2, 2])], several()),
+        ("how many alone", vec![count_alone], several()),
+        ("a smaller copy", vec![list(&[3, 1])], vec![]),
+        ("one", vec![list(&[3])], vec![]),
+        ("a gain map", vec![list(&[3, 5])], vec![ImageNote::GainMap]),
+        ("a gain map by XMP", vec![list(&[3, 0]), (0xE1, xmp)], vec![ImageNote::GainMap]),
+        ("a list that is none", vec![(0xE2, b"MPF\0hello".to_vec())], vec![]),
+    ];
+    for (name, segments, expected) in cases {
+        assert_eq!(notes(&jpeg(&segments)), expected, "{name}");
+    }
+    let line = ImageNote::SeveralPictures.to_string();
+    assert_eq!(line, "has several pictures in one file (MPF); the first is used");
+}
+
+#[test]
+fn transparency_that_is_dropped_is_said() {
+    let rgba = |alpha: u8| RgbaImage::from_fn(2, 1, |x, _| Rgba([9, 8, 7, if x == 1 { alpha } else { 255 }]));
+    let deep = |alpha: u16| ImageBuffer::from_fn(2, 1, |x, _| LumaA([9_u16, if x == 1 { alpha } else { 65_535 }]));
+    for (alpha, expected) in [(254, vec![ImageNote::Transparency]), (255, vec![])] {
+        let mut files: [Vec<u8>; 3] = Default::default();
+        rgba(alpha).write_with_encoder(PngEncoder::new(&mut files[0])).unwrap();
+        rgba(alpha).write_with_encoder(WebPEncoder::new_lossless(&mut files[1])).unwrap();
+        deep(u16::from(alpha) << 8 | 255).write_with_encoder(PngEncoder::new(&mut files[2])).unwrap();
+        for (name, file) in ["PNG", "WebP", "PNG of 16 bits"].into_iter().zip(&files) {
+            assert_eq!(said(file), expected, "{name}, {alpha}");
+        }
+    }
+    let key = |sample: u8| png(&[chunk(b"tRNS", &[0, sample, 0, 60, 0, 90])], &[]);
+    assert_eq!(notes(&key(40)), [ImageNote::Transparency], "a colour that is there");
+    assert_eq!(notes(&key(41)), [], "a colour that is not");
+    let line = ImageNote::Transparency.to_string();
+    assert!(
+        line.starts_with("has transparent pixels; transparency is dropped, and the colours stored under it"),
+        "{line}"
+    );
+}
+
+#[test]
+fn pixels_that_are_not_square_are_said() {
+    let physical = |across: u32, down: u32| {
+        png(&[chunk(b"pHYs", &[&across.to_be_bytes()[..], &down.to_be_bytes(), &[1]].concat())], &[])
+    };
+    let jfif = |across: u8, down: u8| jpeg(&[(0xE0, [&b"JFIF\0"[..], &[1, 2, 1, 0, across, 0, down, 0, 0]].concat())]);
+    let of_exif =
+        |across: u8, down: u8| exif(false, &[(0x11A, 3, 1, [across, 0, 0, 0]), (0x11B, 3, 1, [down, 0, 0, 0])]);
+    let rational = |pairs: [u8; 4]| {
+        let directory = exif(true, &[(0x11A, 5, 1, [0, 0, 0, 38]), (0x11B, 5, 1, [0, 0, 0, 46])]);
+        [directory, pairs.map(|number| [0, 0, 0, number]).concat()].concat()
+    };
+    let e = |block: &[u8]| png(&[chunk(b"eXIf", block)], &[]);
+    let unequal = |stated: &str| vec![ImageNote::PixelsNotSquare { stated: stated.into() }];
+    let cases = [
+        ("pHYs", physical(2835, 5669), unequal("2835 across and 5669 down to the same length, in pHYs")),
+        ("pHYs, equal", physical(2835, 2835), vec![]),
+        ("pHYs, rounded", physical(2834, 2835), vec![]),
+        ("pHYs of nothing", physical(0, 1), vec![]),
+        ("JFIF", jfif(72, 36), unequal("72 across and 36 down to the same length, in JFIF")),
+        ("JFIF, equal", jfif(72, 72), vec![]),
+        ("PNG's Exif", e(&of_exif(72, 144)), unequal("72 across and 144 down to the same length, in Exif")),
+        ("WebP's Exif", webp(Some(of_exif(2, 1)), None), unequal("2 across and 1 down to the same length, in Exif")),
+        (
+            "Exif's fractions",
+            e(&rational([72, 1, 100, 3])),
+            unequal("72 across and 33.333 down to the same length, in Exif"),
+        ),
+        ("Exif, equal", e(&rational([72, 1, 144, 2])), vec![]),
+        ("Exif, no number", e(&rational([0, 0, 72, 1])), vec![]),
+        ("Exif, one of them", e(&exif(false, &[(0x11A, 3, 1, [72, 0, 0, 0])])), vec![]),
+    ];
+    for (name, file, expected) in cases {
+        assert_eq!(notes(&file), expected, "{name}");
+    }
+    let line = unequal("2 across and 1 down to the same length, in Exif")[0].to_string();
+    let expected = "states pixels that are not square (2 across and 1 down to the same length, in Exif); they are taken as square: \
+                    resample the picture if it looks stretched";
+    assert_eq!(line, expected);
 }

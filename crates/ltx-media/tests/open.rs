@@ -202,6 +202,60 @@ fn what_cannot_be_opened_is_named() {
 }
 
 #[test]
+fn files_of_other_kinds_are_named_with_what_to_do() {
+    let (convert, frame) = ("convert it to one of them", "save one of its frames as one of them");
+    let cases: [(&[u8], &str, &str); 34] = [
+        (b"\xFF\x0A\x10\0", "JPEG XL", convert),
+        (b"\0\0\0\x0CJXL \r\n\x87\n\0\0\0\x14ftypjxl ", "JPEG XL", convert),
+        (b"\xFF\x4F\xFF\x51\0", "JPEG 2000", convert),
+        (b"\0\0\0\x0CjP  \r\n\x87\n\0\0\0\x14ftypjp2 ", "JPEG 2000", convert),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC", convert),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "HEIC", convert),
+        (b"\0\0\0\x14ftypmif1\0\0\0\0miaf\0\0\0\x08heic", "HEIF", convert),
+        (b"\0\0\0\x18ftypavif\0\0\0\0avifmif1", "AVIF", convert),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1avif", "AVIF", convert),
+        (b"\0\0\0\x18ftypavis\0\0\0\0avisavif", "an AVIF sequence", frame),
+        (b"\0\0\0\x18ftypcrx \0\0\0\x01crx isom", "CR3", convert),
+        (b"\0\0\0\x18ftypisom\0\0\x02\0isommp42", "MP4", frame),
+        (b"\0\0\0\x14ftypqt  \0\0\x02\0qt  ", "MOV", frame),
+        (b"\0\0\0\x08wide\0\0\0\0mdat", "MOV", frame),
+        (b"RIFF\0\x10\0\0AVI LIST", "AVI", frame),
+        (b"\x1A\x45\xDF\xA3\x01", "Matroska or WebM", frame),
+        (b"<svg xmlns=\"http://www.w3.org/2000/svg\"/>", "SVG", convert),
+        (b"\xEF\xBB\xBF <?xml version=\"1.0\"?>\n<!-- a -->\n<svg/>", "SVG", convert),
+        (b"8BPS\0\x01", "PSD", convert),
+        (b"gimp xcf file", "XCF", convert),
+        (b"%PDF-1.7\n", "PDF", convert),
+        (b"II*\0\x08\0\0\0", "TIFF", convert),
+        (b"MM\0\x2B\0\x08\0\0", "TIFF", convert),
+        (b"BM\x9A\0\0\0", "BMP", convert),
+        (b"GIF89a\x01\0\x01\0", "GIF", convert),
+        (b"\0\0\x01\0\x01\0", "ICO", convert),
+        (b"\x76\x2F\x31\x01\x02\0\0\0", "OpenEXR", convert),
+        (b"#?RADIANCE\n", "Radiance HDR", convert),
+        (b"#?RGBE\n", "Radiance HDR", convert),
+        (b"DDS \x7C\0\0\0", "DDS", convert),
+        (b"qoif\0\0\0\x01", "QOI", convert),
+        (b"P6\n1 1\n255\nabc", "PNM", convert),
+        (b"<!DOCTYPE html>\n<html><svg/></html>", "an HTML page", "fetch the picture itself"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n",
+            "a Git LFS pointer, not the picture itself",
+            "fetch the file itself, e.g. with git lfs pull",
+        ),
+    ];
+    for (bytes, found, advice) in cases {
+        let said = open(bytes).unwrap_err().to_string();
+        let expected = format!(": is {found}; supported are PNG, JPEG and WebP: {advice}");
+        assert!(said.ends_with(&expected), "{said}: not {expected}");
+    }
+    for bytes in [&b"<?xml version=\"1.0\"?><note/>"[..], b"\0\0\0\x08ftyp", b"the wide sea"] {
+        let said = open(bytes).unwrap_err().to_string();
+        assert!(said.ends_with("is not an image; supported are PNG, JPEG and WebP"), "{said}");
+    }
+}
+
+#[test]
 fn truncated_files_are_refused() {
     let photo = image::open(data("start.png")).unwrap().into_rgb8();
     for (name, bytes) in [("PNG", png(photo.clone())), ("JPEG", jpeg(&photo, None)), ("WebP", webp(&photo, None))] {

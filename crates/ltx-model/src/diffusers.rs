@@ -83,11 +83,12 @@ fn numbers(entries: &mut Map<String, Value>, field: &str) -> Result<Vec<usize>> 
     list.ok_or_else(|| NnError::unsupported(field, stated, "a list of whole numbers"))
 }
 
-/// A list whose items are all the same.
-fn all(entries: &mut Map<String, Value>, field: &str, supported: &Value) -> Result<()> {
+/// A list of so many items that are all the same.
+fn all(entries: &mut Map<String, Value>, field: &str, (count, supported): (usize, &Value)) -> Result<()> {
     let stated = entries.remove(field).unwrap_or(Value::Null);
-    let same = stated.as_array().is_some_and(|list| list.iter().all(|item| item == supported));
-    if same { Ok(()) } else { Err(NnError::unsupported(field, stated, format!("a list of {supported}"))) }
+    let same = |list: &Vec<Value>| list.len() == count && list.iter().all(|item| item == supported);
+    let refused = || NnError::unsupported(field, &stated, format!("{count} times {supported}"));
+    if stated.as_array().is_some_and(same) { Ok(()) } else { Err(refused()) }
 }
 
 fn vae(mut entries: Map<String, Value>) -> Result<Map<String, Value>> {
@@ -100,10 +101,12 @@ fn vae(mut entries: Map<String, Value>) -> Result<Map<String, Value>> {
     ] {
         take_fixed(&mut entries, field, &supported)?;
     }
-    all(&mut entries, "down_block_types", &json!("LTXVideo095DownBlock3D"))?;
-    all(&mut entries, "spatio_temporal_scaling", &json!(true))?;
-    all(&mut entries, "decoder_spatio_temporal_scaling", &json!(true))?;
-    all(&mut entries, "decoder_inject_noise", &json!(false))?;
+    let count = |field: &str| entries.get(field).and_then(Value::as_array).map_or(0, Vec::len);
+    let (down, up) = (count("downsample_type"), count("decoder_block_out_channels"));
+    all(&mut entries, "down_block_types", (down, &json!("LTXVideo095DownBlock3D")))?;
+    all(&mut entries, "spatio_temporal_scaling", (down, &json!(true)))?;
+    all(&mut entries, "decoder_spatio_temporal_scaling", (up, &json!(true)))?;
+    all(&mut entries, "decoder_inject_noise", (up + 1, &json!(false)))?;
     let encoder = encoder(&mut entries)?;
     let (decoder, base) = decoder(&mut entries)?;
     let causal = entries.remove("decoder_causal").unwrap_or(json!(false));

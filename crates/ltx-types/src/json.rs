@@ -1,9 +1,83 @@
-//! JSON values of two configurations of one model: whether they say the same, and both joined to one.
+//! JSON values of configurations of a model: each entry stated once; whether two say the same, and both joined to one.
 //!
 //! Must not know what an entry means, or which files state it.
 
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, MapAccess, SeqAccess, Visitor},
+};
 use serde_json::{Map, Value};
 use std::fmt;
+
+/// Reads JSON in which no object states an entry twice.
+///
+/// # Errors
+/// It is no JSON, or one does: the entry.
+pub fn read(bytes: &[u8]) -> serde_json::Result<Value> {
+    serde_json::from_slice::<Once>(bytes).map(|Once(value)| value)
+}
+
+/// A value whose objects state every entry once.
+struct Once(Value);
+
+impl<'de> Deserialize<'de> for Once {
+    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+        source.deserialize_any(OnceVisitor)
+    }
+}
+
+struct OnceVisitor;
+
+impl<'de> Visitor<'de> for OnceVisitor {
+    type Value = Once;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Once, E> {
+        Ok(Once(Value::Null))
+    }
+
+    fn visit_bool<E: Error>(self, flag: bool) -> Result<Once, E> {
+        Ok(Once(flag.into()))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Once, E> {
+        Ok(Once(number.into()))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Once, E> {
+        Ok(Once(number.into()))
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Once, E> {
+        Ok(Once(number.into()))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Once, E> {
+        Ok(Once(text.into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Once, A::Error> {
+        let mut list = Vec::new();
+        while let Some(Once(item)) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Once(list.into()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Once, A::Error> {
+        let mut object = Map::new();
+        while let Some((name, Once(value))) = entries.next_entry::<String, Once>()? {
+            if object.contains_key(&name) {
+                return Err(A::Error::custom(format!("{name} is stated twice")));
+            }
+            object.insert(name, value);
+        }
+        Ok(Once(object.into()))
+    }
+}
 
 /// Whether two values say the same: numbers by their value, however they are written.
 pub fn alike(a: &Value, b: &Value) -> bool {
@@ -70,6 +144,15 @@ impl fmt::Display for Contradiction {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn an_entry_is_stated_once() {
+        let all = r#"{"b": [1, -2, 2.5, null, true, "x"], "a": {"z": {}}}"#;
+        assert_eq!(read(all.as_bytes()).unwrap(), serde_json::from_str::<Value>(all).unwrap());
+        let twice = read(br#"{"a": [{"rope": 1, "rope": 2}]}"#).unwrap_err().to_string();
+        assert!(twice.starts_with("rope is stated twice"), "{twice}");
+        assert!(read(b"{").is_err());
+    }
 
     #[test]
     fn configurations_are_joined_and_contradictions_named() {

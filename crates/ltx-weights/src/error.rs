@@ -21,6 +21,14 @@ pub enum WeightsError {
         #[source]
         source: io::Error,
     },
+    /// What was named is no regular file; it was not opened.
+    #[error("{}: {found}, expected a regular file", file.display())]
+    NotAFile {
+        /// What was named.
+        file: PathBuf,
+        /// What it is.
+        found: &'static str,
+    },
     /// The header is not one of safetensors.
     #[error("{}: not a safetensors file", file.display())]
     NotSafetensors {
@@ -29,6 +37,19 @@ pub enum WeightsError {
         /// The parser's reason.
         #[source]
         source: safetensors::SafeTensorError,
+    },
+    /// The header describes a tensor by more than its type, its shape and its place.
+    #[error(
+        "{}: key {key} has a field {field} in the header, expected dtype, shape and data_offsets alone: what it changes is not known here",
+        file.display()
+    )]
+    TensorField {
+        /// The file.
+        file: PathBuf,
+        /// The tensor.
+        key: String,
+        /// The field.
+        field: String,
     },
     /// The file is shorter, or longer, than its header says.
     #[error(
@@ -157,6 +178,16 @@ pub enum WeightsError {
         key: String,
         /// The file it should be in.
         shard: String,
+    },
+    /// The index of a model in several files states something that is not known here.
+    #[error("{}: the index states {entry} as {found}, which is not known here: take it out of the index", index.display())]
+    IndexEntry {
+        /// The index file.
+        index: PathBuf,
+        /// The entry.
+        entry: String,
+        /// What it states.
+        found: String,
     },
     /// Two files of one model hold the same key with different tensors.
     #[error("{}: key {key} is also in {}, and is another tensor there: {how}; name one of them", second.display(), first.display())]

@@ -180,9 +180,16 @@ pub(crate) fn read(file: &Path, bytes: &[u8]) -> Result<Header> {
 
 fn alignment(cursor: &Cursor<'_>, header: &Header) -> Result<usize> {
     const KEY: &str = "general.alignment";
+    let wrong = |found: &str| cursor.fault(GgufFault::Alignment, KEY, found, "a multiple of 8 up to 1048576");
+    if header.arrays.contains_key(KEY) {
+        return Err(wrong("a list"));
+    }
+    if header.texts.contains_key(KEY) {
+        return Err(wrong("a text"));
+    }
     let Some(text) = header.values.get(KEY) else { return Ok(ALIGNMENT) };
     let alignment = text.parse().ok().filter(|a: &usize| a.is_multiple_of(8) && (8..=1 << 20).contains(a));
-    alignment.ok_or_else(|| cursor.fault(GgufFault::Alignment, KEY, text, "a multiple of 8 up to 1048576"))
+    alignment.ok_or_else(|| wrong(text))
 }
 
 /// A tensor as the header describes it; the range still counts from the beginning of the data.

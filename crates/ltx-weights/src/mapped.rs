@@ -6,15 +6,34 @@
 use crate::{Result, WeightsError};
 use memmap2::{Advice, Mmap, UncheckedAdvice};
 use std::{
-    fs::{File, Metadata},
+    fs::{self, File, Metadata},
     io,
     ops::Range,
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, FileTypeExt},
     path::Path,
 };
 
 /// Ranges below this many bytes are not given back: they share pages with their neighbours.
 const WORTH_RELEASING: usize = 1 << 20;
+
+/// Refuses what is there and is neither a file nor a folder: a pipe, a socket or a device, at which opening or reading may wait
+/// without end. Links are followed.
+///
+/// # Errors
+/// It is one of those, or there is nothing.
+pub(crate) fn check_regular(path: &Path) -> Result<()> {
+    let read_error = |source| WeightsError::Read { file: path.to_owned(), source };
+    let kind = fs::metadata(path).map_err(read_error)?.file_type();
+    if kind.is_file() || kind.is_dir() {
+        return Ok(());
+    }
+    let found = match kind {
+        kind if kind.is_fifo() => "a pipe",
+        kind if kind.is_socket() => "a socket",
+        _ => "a device",
+    };
+    Err(WeightsError::NotAFile { file: path.to_owned(), found })
+}
 
 /// The bytes of a file.
 pub(crate) struct Mapped {
@@ -25,6 +44,7 @@ pub(crate) struct Mapped {
 impl Mapped {
     /// Maps a file; nothing of it is read yet.
     pub(crate) fn open(path: &Path) -> Result<Self> {
+        check_regular(path)?;
         let read_error = |source| WeightsError::Read { file: path.to_owned(), source };
         let file = File::open(path).map_err(read_error)?;
         // SAFETY: the map is read-only and private to this process. A file that another process truncates while its header

@@ -2,19 +2,22 @@
 //!
 //! Must not know what they are used for.
 
+mod index;
 mod metadata;
 mod same;
 
 pub use same::Twice;
 
 use crate::{
-    Result, WeightsError, vocabulary,
+    Result, WeightsError,
+    mapped::check_regular,
+    vocabulary,
     weight_file::{Entry, WeightFile},
 };
 use ltx_nn::matrix::StoredKind;
 use serde_json::Value;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -50,6 +53,8 @@ pub struct TensorSet {
     twice: Vec<Twice>,
     /// Metadata entries that are said elsewhere than in a header; they count for files that do not say them.
     said: BTreeMap<String, Said>,
+    /// What there is to say of the index that places its tensors.
+    remarks: Vec<String>,
 }
 
 /// What is said of files elsewhere than in a header.
@@ -128,11 +133,15 @@ impl TensorSet {
             let files = files.into_iter().map(WeightFile::open).collect::<Result<_>>()?;
             return Self::join(folder.to_owned(), files, Overlap::SameBytes);
         }
-        let placed = read_index(&index)?;
-        let shards: BTreeSet<&String> = placed.values().collect();
-        let files = shards.into_iter().map(|shard| WeightFile::open(folder.join(shard)));
-        let set = Self::join(folder.to_owned(), files.collect::<Result<_>>()?, Overlap::None)?;
-        for (key, shard) in placed {
+        let read = index::read(&index)?;
+        let shards: BTreeSet<PathBuf> = read.placed.values().map(|shard| folder.join(shard)).collect();
+        let others = files_in(folder, "safetensors")?.into_iter().filter(|file| !shards.contains(file));
+        let others: Vec<String> = others.map(|file| index::not_named(&file)).collect();
+        let files = shards.into_iter().map(WeightFile::open);
+        let mut set = Self::join(folder.to_owned(), files.collect::<Result<_>>()?, Overlap::None)?;
+        let size = index::size_note(&index, read.size.as_ref(), &set.files);
+        set.remarks = read.notes.into_iter().chain(size).chain(others).collect();
+        for (key, shard) in read.placed {
             let beside =
                 |file: &WeightFile| file.header.companions.contains_key(&key) && file.path == folder.join(&shard);
             let there = set.file_of(&key).is_some_and(|file| file.path == folder.join(&shard));
@@ -163,7 +172,7 @@ impl TensorSet {
             file.header.arrays.clear();
             file.header.stated_elsewhere.clear();
         }
-        Self { configs: Vec::new(), said: BTreeMap::new(), ..self }
+        Self { configs: Vec::new(), said: BTreeMap::new(), remarks: Vec::new(), ..self }
     }
 
     /// With the tensors of further files of the same model; their metadata comes last.
@@ -174,7 +183,8 @@ impl TensorSet {
         self.files.extend(others.files);
         let joined = Self::join(self.path, self.files, Overlap::SameWeights)?;
         let configs = self.configs.into_iter().chain(others.configs).collect();
-        Ok(Self { configs, said: self.said, ..joined })
+        let remarks = self.remarks.into_iter().chain(others.remarks).collect();
+        Ok(Self { configs, said: self.said, remarks, ..joined })
     }
 
     fn join(path: PathBuf, mut files: Vec<WeightFile>, overlap: Overlap) -> Result<Self> {
@@ -191,12 +201,17 @@ impl TensorSet {
             }
         }
         let twice = same::check(&files, again, overlap)?;
-        Ok(Self { path, files, by_key, configs: Vec::new(), twice, said: BTreeMap::new() })
+        Ok(Self { path, files, by_key, configs: Vec::new(), twice, said: BTreeMap::new(), remarks: Vec::new() })
     }
 
     /// The file or folder it was opened from; of several files, the first.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What there is to say of the index that places its tensors.
+    pub(crate) fn remarks(&self) -> &[String] {
+        &self.remarks
     }
 
     /// The formats of its files, such as `GGUF`, each once.
@@ -301,16 +316,8 @@ fn files_in(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn read_index(index: &Path) -> Result<HashMap<String, String>> {
-    #[derive(serde::Deserialize)]
-    struct Index {
-        weight_map: HashMap<String, String>,
-    }
-    let parsed: Index = read_json(index, "the index")?;
-    Ok(parsed.weight_map)
-}
-
 fn read_json<T: serde::de::DeserializeOwned>(file: &Path, what: &'static str) -> Result<T> {
+    check_regular(file)?;
     let text = fs::read(file).map_err(|source| WeightsError::Read { file: file.to_owned(), source })?;
     serde_json::from_slice(&text).map_err(|source| WeightsError::BadJson { file: file.to_owned(), what, source })
 }

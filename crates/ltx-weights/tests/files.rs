@@ -5,7 +5,14 @@ use half::{bf16, f16};
 use ltx_nn::{Compute, NnError, Vb};
 use ltx_types::Part;
 use ltx_weights::{KeyProblem, ShapeOnly, Stored, TensorSet, WeightsError};
-use std::{collections::HashMap, fs, path::Path, sync::Arc};
+use std::{
+    collections::HashMap,
+    fs,
+    os::unix::{fs::symlink, net::UnixListener},
+    path::Path,
+    process::Command,
+    sync::Arc,
+};
 
 fn save(path: &Path, tensors: &[(&str, Tensor)]) {
     let tensors: HashMap<&str, Tensor> = tensors.iter().cloned().collect();
@@ -128,6 +135,57 @@ fn ten_thousand_mutated_headers_never_panic() {
 }
 
 #[test]
+fn what_is_no_regular_file_is_refused_before_it_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let refused = |file: &Path| {
+        let error = TensorSet::open_file(file).err().unwrap();
+        assert!(matches!(error, WeightsError::NotAFile { .. }), "{error}");
+        assert!(error.to_string().contains(&file.display().to_string()), "{error}");
+        error.to_string()
+    };
+    let pipe = path("pipe.safetensors");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert!(refused(&pipe).contains("a pipe, expected a regular file"));
+    assert!(TensorSet::open_folder(folder.path()).err().unwrap().to_string().contains("a pipe"));
+    symlink(&pipe, path("link.gguf")).unwrap();
+    assert!(refused(&path("link.gguf")).contains("a pipe"));
+    let _socket = UnixListener::bind(path("socket")).unwrap();
+    assert!(refused(&path("socket")).contains("a socket"));
+    assert!(refused(Path::new("/dev/zero")).contains("a device"));
+    let config = path("config.json");
+    assert!(Command::new("mkfifo").arg(&config).status().unwrap().success());
+    save(&path("w.safetensors"), &[("w", matrix())]);
+    symlink(path("w.safetensors"), path("linked.safetensors")).unwrap();
+    assert_eq!(TensorSet::open_file(&path("linked.safetensors")).unwrap().keys().count(), 1);
+    let together = TensorSet::open_files(&[path("w.safetensors"), config]);
+    assert!(matches!(together, Err(WeightsError::NotAFile { .. })));
+}
+
+#[test]
+fn what_an_index_states_beside_its_files_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    save(&path("a.safetensors"), &[("a", matrix())]);
+    save(&path("b.safetensors"), &[("b", matrix())]);
+    let notes = |metadata: &str, b: &str| {
+        let text = format!(r#"{{"metadata": {metadata}, "weight_map": {{"a": "a.safetensors"{b}}}}}"#);
+        fs::write(path("model.safetensors.index.json"), text).unwrap();
+        TensorSet::open_folder(folder.path()).unwrap().check_entries().unwrap()
+    };
+    let both = r#", "b": "b.safetensors""#;
+    for metadata in ["{}", "null", r#"{"total_size": 96, "total_parameters": 24}"#, r#"{"total_size": 96.0}"#] {
+        assert_eq!(notes(metadata, both), [] as [String; 0], "{metadata}");
+    }
+    let said = notes(r#"{"total_size": 5, "mood": "calm"}"#, both);
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[0].contains("index.json: metadata.mood is calm: not known here"), "{said:?}");
+    assert!(said[1].contains("metadata.total_size is 5, and its files hold 96 bytes of tensors"), "{said:?}");
+    let said = notes("{}", "");
+    assert!(said.len() == 1 && said[0].contains("b.safetensors: no tensor is placed in it"), "{said:?}");
+}
+
+#[test]
 fn a_folder_is_joined_by_its_index() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
@@ -142,6 +200,12 @@ fn a_folder_is_joined_by_its_index() {
     assert!(matches!(TensorSet::open_folder(folder.path()), Err(WeightsError::IndexMismatch { .. })));
     index(r#"{"weight_map": {"a": "c.safetensors"}}"#);
     assert!(matches!(TensorSet::open_folder(folder.path()), Err(WeightsError::Read { .. })));
+    index(r#"{"weight_map": {"a": "a.safetensors"}, "quantization_config": {"bits": 4}}"#);
+    let error = TensorSet::open_folder(folder.path()).err().unwrap();
+    assert!(matches!(&error, WeightsError::IndexEntry { entry, .. } if entry == "quantization_config"), "{error}");
+    index(r#"{"weight_map": {"a": "a.safetensors"}, "metadata": {"lora_scale": 0.5}}"#);
+    let error = TensorSet::open_folder(folder.path()).err().unwrap();
+    assert!(matches!(&error, WeightsError::IndexEntry { entry, .. } if entry == "metadata.lora_scale"), "{error}");
     index("{}");
     assert!(matches!(TensorSet::open_folder(folder.path()), Err(WeightsError::BadJson { .. })));
     fs::remove_file(path("model.safetensors.index.json")).unwrap();

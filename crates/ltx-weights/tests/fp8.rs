@@ -5,6 +5,7 @@ use ltx_nn::{Compute, Linear, Vb, matrix::Form, relative_l2};
 use ltx_testkit::fuzz::{Verdict, campaign_of, damaged, edits};
 use ltx_types::Part;
 use ltx_weights::{KeyProblem, ShapeOnly, Stored, TensorSet, WeightsError};
+use safetensors::{Dtype, serialize_to_file, tensor::TensorView};
 use std::{collections::HashMap, fs, path::Path, sync::Arc};
 
 fn save(path: &Path, tensors: &[(&str, Tensor)]) {
@@ -131,6 +132,9 @@ fn a_statement_that_contradicts_its_tensors_is_refused_by_name() {
         save(&file, &[("a.weight", stored.clone()), ("a.weight_scale", scale), ("a.comfy_quant", stated)]);
         TensorSet::open_file(&file).map(drop)
     };
+    let one_a_row = || Tensor::ones((8, 1), DType::F32, &Device::Cpu).unwrap();
+    open(r#""per_row": true"#, one_a_row()).unwrap();
+    open(r#""per_row": false"#, number(0.5)).unwrap();
     let two_a_row = || Tensor::ones((8, 2), DType::F32, &Device::Cpu).unwrap();
     open(r#""group_size": 32"#, two_a_row()).unwrap();
     open(r#""group_size": 64, "orig_shape": [8, 64]"#, number(0.5)).unwrap();
@@ -138,12 +142,63 @@ fn a_statement_that_contradicts_its_tensors_is_refused_by_name() {
         (r#""group_size": 16"#, two_a_row(), "a scale for every 16, as group_size states"),
         (r#""group_size": 32"#, number(0.5), "a scale for every 32, as group_size states"),
         (r#""orig_shape": [8, 63]"#, number(0.5), "orig_shape [8, 63]"),
+        (r#""per_row": true"#, number(0.5), "one for every row, as per_row true states"),
+        (r#""per_row": false"#, one_a_row(), "no such, as per_row false states"),
         (r#""orig_shape": [8, 64, 1]"#, two_a_row(), "orig_shape [8, 64, 1]"),
     ] {
         let error = open(fields, scale).unwrap_err();
         assert!(matches!(&error, WeightsError::Quantisation { key, .. } if key == "a.weight"), "{error}");
         assert!(error.to_string().contains(said) && error.to_string().contains("w.safetensors"), "{error}");
     }
+}
+
+#[test]
+fn what_stands_beside_a_scaled_weight_agrees_with_it_or_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("w.safetensors");
+    let (stored, _) = fp8();
+    let open = |more: &[(&str, Tensor)]| {
+        let scaled = [("a.weight", stored.clone()), ("a.weight_scale", number(0.5))];
+        save(&file, &[&scaled[..], more].concat());
+        TensorSet::open_file(&file).map(drop)
+    };
+    open(&[("a.input_scale", number(2.0)), ("scaled_fp8", stored.narrow(0, 0, 1).unwrap())]).unwrap();
+    let rowwise = br#"{"format": "float8_e4m3fn_rowwise"}"#.to_vec();
+    let length = rowwise.len();
+    let error = open(&[("a.comfy_quant", Tensor::from_vec(rowwise, length, &Device::Cpu).unwrap())]).unwrap_err();
+    assert!(error.to_string().contains("one for every row, as float8_e4m3fn_rowwise states"), "{error}");
+}
+
+#[test]
+fn a_mark_of_another_type_than_the_weights_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("w.safetensors");
+    let zeros = [0; 4];
+    let open = |mark: &str, of_mark: Dtype, of_weight: Dtype| {
+        let view = |dtype: Dtype, shape: &[usize], bytes: usize| {
+            TensorView::new(dtype, shape.to_vec(), &zeros[..bytes]).unwrap()
+        };
+        let tensors = [
+            ("m.a.weight", view(of_weight, &[2, 2], 4)),
+            ("m.a.weight_scale", view(Dtype::F32, &[], 4)),
+            (mark, view(of_mark, &[1], of_mark.bitsize() / 8)),
+        ];
+        serialize_to_file(tensors, None, &file).unwrap();
+        TensorSet::open_file(&file).map(drop)
+    };
+    for mark in ["scaled_fp8", "m.scaled_fp8"] {
+        for (of_mark, of_weight) in
+            [(Dtype::F8_E4M3, Dtype::F8_E4M3), (Dtype::F8_E5M2, Dtype::F8_E5M2), (Dtype::F32, Dtype::F8_E4M3)]
+        {
+            open(mark, of_mark, of_weight).unwrap();
+        }
+        for (of_mark, of_weight) in [(Dtype::F8_E5M2, Dtype::F8_E4M3), (Dtype::F8_E4M3, Dtype::F8_E5M2)] {
+            let error = open(mark, of_mark, of_weight).unwrap_err();
+            assert!(matches!(&error, WeightsError::Quantisation { key, .. } if key == mark), "{error}");
+            assert!(error.to_string().contains("the type of m.a.weight"), "{error}");
+        }
+    }
+    open("other.scaled_fp8", Dtype::F8_E5M2, Dtype::F8_E4M3).unwrap();
 }
 
 #[test]

@@ -142,8 +142,10 @@ fn known_entries_say_nothing_new() {
         ("encrypted_wandb_properties", "gAAAA"),
         ("modelspec.title", "LTX"),
         ("workflow", r#"{"nodes": [{"strength_model": 0.5}]}"#),
-        ("scale", "1"),
         ("lora_alpha", ""),
+        ("causal_decoder", "null"),
+        ("modelspec.architecture", "ltxv"),
+        ("base_model", "Lightricks/LTX-2.3"),
         ("model_version", "2.3.0"),
         ("vae.model_version", "2.5.0"),
     ] {
@@ -182,6 +184,88 @@ fn other_entries_are_said() {
         notes.contains("a.safetensors: header entry mood is calm: not known here") && notes.contains("quant_format"),
         "{notes}"
     );
+}
+
+#[test]
+fn what_is_off_or_1_under_an_unknown_name_is_said() {
+    let folder = TempDir::new().unwrap();
+    for (entry, text) in
+        [("scale", "1"), ("causal_decoder", "false"), ("vae_config", "none"), ("rope_alpha", "None"), ("mood", "False")]
+    {
+        let set = TensorSet::open_file(&file(folder.path(), "a.safetensors", "a", &[(entry, text)])).unwrap();
+        let notes = set.check_entries().unwrap();
+        let said = format!("a.safetensors: header entry {entry} is {text}: not known here, and left alone");
+        assert!(notes.len() == 1 && notes[0].ends_with(&said), "{notes:?}");
+    }
+    let entries = [("general.architecture", Value::Text("ltxv")), ("ltxv.attention.scale", Value::Text("false"))];
+    let notes = TensorSet::open_file(&gguf(folder.path(), "a.gguf", &entries)).unwrap().check_entries().unwrap();
+    assert!(notes.len() == 1 && notes[0].contains("header entry ltxv.attention.scale is false: "), "{notes:?}");
+}
+
+#[test]
+fn a_list_in_the_place_of_one_value_is_refused() {
+    let folder = TempDir::new().unwrap();
+    for entry in [
+        "config",
+        "gemma_config",
+        "gemma_source_checkpoint",
+        "tokenizer.huggingface.json",
+        "tokenizer.ggml.model",
+        "tokenizer.ggml.add_bos_token",
+        "general.architecture",
+        "general.quantization_version",
+        "model_version",
+        "vae.model_version",
+    ] {
+        let set = TensorSet::open_file(&gguf(folder.path(), "a.gguf", &[(entry, Value::Texts(&["2.5.0"]))])).unwrap();
+        let said = set.check_entries().unwrap_err().to_string();
+        assert!(said.contains(&format!("a.gguf: header entry {entry} is a list, supported: one value")), "{said}");
+    }
+    for value in [Value::Texts(&["32"]), Value::Text("64")] {
+        let path = gguf(folder.path(), "a.gguf", &[("general.alignment", value)]);
+        let said = TensorSet::open_file(&path).err().unwrap().to_string();
+        assert!(said.contains("a.gguf") && said.contains("general.alignment: a "), "{said}");
+    }
+}
+
+#[test]
+fn an_entry_that_names_another_model_is_said() {
+    let folder = TempDir::new().unwrap();
+    let official = "model.diffusion_model.transformer_blocks.0.attn1.to_q.weight";
+    for (key, entry, text) in [
+        (official, "modelspec.architecture", "wan"),
+        (official, "modelspec.prediction_type", "epsilon"),
+        (official, "base_model", "gemma3"),
+        ("model.norm.weight", "base_model_name", "llama"),
+        ("model.norm.weight", "general.type", "adapter"),
+    ] {
+        let set = TensorSet::open_file(&file(folder.path(), "a.safetensors", key, &[(entry, text)])).unwrap();
+        let notes = set.check_entries().unwrap();
+        let said = format!("a.safetensors: header entry {entry} is {text}: ");
+        assert!(notes.len() == 1 && notes[0].contains(&said), "{entry}: {notes:?}");
+    }
+    let entries = [("modelspec.architecture", "gemma3"), ("general.type", "model")];
+    let set = TensorSet::open_file(&file(folder.path(), "a.safetensors", "model.norm.weight", &entries)).unwrap();
+    assert_eq!(set.check_entries().unwrap(), [] as [String; 0]);
+}
+
+#[test]
+fn a_tensor_is_described_by_its_type_its_shape_and_its_place_alone() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.safetensors");
+    let open = |more: &str| {
+        let of = |place: &str, more: &str| format!(r#"{{"dtype":"F32","shape":[1],"data_offsets":{place}{more}}}"#);
+        let mut header = format!(r#"{{"first":{},"second":{}}}"#, of("[0,4]", ""), of("[4,8]", more)).into_bytes();
+        header.resize(header.len().next_multiple_of(8), b' ');
+        fs::write(&path, [&(header.len() as u64).to_le_bytes()[..], &header, &[0; 8]].concat()).unwrap();
+        TensorSet::open_file(&path).map(drop)
+    };
+    open("").unwrap();
+    for field in ["scale", "strides", "Dtype"] {
+        let error = open(&format!(r#","{field}":[0.5]"#)).unwrap_err();
+        assert!(matches!(&error, WeightsError::TensorField { key, .. } if key == "second"), "{error}");
+        assert!(error.to_string().contains(&format!("a.safetensors: key second has a field {field} in")), "{error}");
+    }
 }
 
 #[test]

@@ -113,6 +113,15 @@ pub trait Changes {
 
 /// Questions about generations. Those of a client name it; another client's generation is not there.
 pub trait Records {
+    /// Returns once what is read from here on is as new as whatever was acknowledged before, by any node. Asked before somebody is told
+    /// that something never was.
+    ///
+    /// # Errors
+    /// `Unavailable` where that cannot be known now.
+    fn confirm(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// One generation of a client.
     ///
     /// # Errors

@@ -3,7 +3,10 @@
 //! Must not know files: the tokenizer arrives as bytes.
 
 use super::T5_TOKENS;
-use crate::text_encoder::{PromptError, TokenIds};
+use crate::text_encoder::{
+    PromptError, TokenIds,
+    tokenizer_file::{self, guarded},
+};
 use tokenizers::Tokenizer;
 
 /// Ids of the tokens that are no text.
@@ -27,7 +30,7 @@ impl T5Tokenizer {
     /// # Errors
     /// The bytes are not a tokenizer, or one whose `</s>` or `<pad>` has another id.
     pub fn from_bytes(bytes: &[u8], special: T5Special) -> Result<Self, PromptError> {
-        let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|source| PromptError::BadTokenizer { source })?;
+        let mut tokenizer = tokenizer_file::read(bytes)?;
         tokenizer.with_padding(None);
         let _ = tokenizer.with_truncation(None);
         let T5Special { eos, pad } = special;
@@ -52,7 +55,8 @@ impl T5Tokenizer {
     /// # Errors
     /// The prompt cannot be encoded, or has more than [`T5_TOKENS`] tokens; nothing is cut.
     pub fn encode(&self, prompt: &str) -> Result<TokenIds, PromptError> {
-        let encoding = self.tokenizer.encode(prompt, true).map_err(|source| PromptError::Unencodable { source })?;
+        let encoding = guarded(|| self.tokenizer.encode(prompt, true));
+        let encoding = encoding.map_err(|source| PromptError::Unencodable { source })?;
         let mut ids = encoding.get_ids().to_vec();
         if ids.last() != Some(&self.eos) {
             ids.push(self.eos);

@@ -3,6 +3,7 @@
 //!
 //! Must not know which prompt is negative.
 
+pub(crate) mod charsmap;
 mod config;
 mod connector;
 mod encoder;
@@ -12,6 +13,7 @@ mod gemma;
 mod gemma_config;
 mod pieces;
 mod tokenizer;
+pub(crate) mod tokenizer_file;
 mod work;
 
 pub use config::{ConnectorConfig, Features, ProjectionConfig, TextConfig};

@@ -2,7 +2,10 @@
 //!
 //! Must not know files: the tokenizer arrives as bytes.
 
-use super::MAX_TOKENS;
+use super::{
+    MAX_TOKENS,
+    tokenizer_file::{self, guarded},
+};
 use tokenizers::Tokenizer;
 
 /// A prompt that cannot be tokenised.
@@ -80,7 +83,7 @@ impl PromptTokenizer {
     /// # Errors
     /// The bytes are not a tokenizer.
     pub fn from_bytes(bytes: &[u8], bos: u32) -> Result<Self, PromptError> {
-        let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|source| PromptError::BadTokenizer { source })?;
+        let mut tokenizer = tokenizer_file::read(bytes)?;
         tokenizer.with_padding(None);
         let _ = tokenizer.with_truncation(None);
         // Counting them makes a copy of every word.
@@ -98,8 +101,8 @@ impl PromptTokenizer {
     /// # Errors
     /// The prompt cannot be encoded, or has more than [`MAX_TOKENS`] tokens; nothing is cut.
     pub fn encode(&self, prompt: &str) -> Result<TokenIds, PromptError> {
-        let encoding =
-            self.tokenizer.encode(prompt.trim(), true).map_err(|source| PromptError::Unencodable { source })?;
+        let encoding = guarded(|| self.tokenizer.encode(prompt.trim(), true));
+        let encoding = encoding.map_err(|source| PromptError::Unencodable { source })?;
         let mut ids = encoding.get_ids().to_vec();
         if ids.first() != Some(&self.bos) {
             ids.insert(0, self.bos);

@@ -4,6 +4,7 @@
 //! Must not know what is said.
 
 use crate::{PipelineError, Result};
+use ltx_nn::NnError;
 use ltx_weights::TensorSet;
 use serde_json::Value;
 use std::{
@@ -13,6 +14,30 @@ use std::{
 
 /// Before the names of files that are packed as tensors.
 const PACKED: &str = "hf_asset__";
+
+/// Of those: what is read, and what changes no token and no weight.
+const KNOWN: [&str; 11] = [
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    "config.json",
+    "generation_config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "special_tokens_map.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "README.md",
+];
+
+/// What is said of packed files that nobody here knows.
+pub(super) fn unknown_among(tensors: &TensorSet) -> Vec<String> {
+    let packed = tensors.keys().filter_map(|key| key.strip_prefix(PACKED));
+    let unknown = packed.filter(|name| !KNOWN.contains(name));
+    unknown
+        .map(|name| format!("{}: {PACKED}{name}: not known here, and left alone", tensors.path().display()))
+        .collect()
+}
 
 /// Where it lies.
 pub(super) enum Beside<'a> {
@@ -43,8 +68,12 @@ impl Beside<'_> {
                 (tensors.path().join(key), bytes)
             }
         };
-        match serde_json::from_slice(&bytes) {
-            Ok(value) => Ok(Some((file, value))),
+        match ltx_types::json::read(&bytes) {
+            Ok(value) if value.is_object() => Ok(Some((file, value))),
+            Ok(value) => {
+                let source = NnError::unsupported(name, &value, "an object");
+                Err(PipelineError::Config { file, source })
+            }
             Err(source) => Err(PipelineError::BadJson { file, source }),
         }
     }

@@ -6,6 +6,7 @@
 use super::recognised::{Part as Holding, diffusers_class, foreign, parts_among, refused};
 use crate::{PipelineError, Result};
 use ltx_model::{diffusers::is_pipeline, foreign::Foreign, text_encoder::GemmaConfig};
+use ltx_nn::NnError;
 use ltx_types::{ModelFiles, Part};
 use ltx_weights::TensorSet;
 use std::{
@@ -82,6 +83,7 @@ pub(crate) fn checkpoint_in(folder: &Path) -> Result<Vec<PathBuf>> {
 
 /// The files of a pipeline's folder of diffusers: weights and configuration of transformer and VAE.
 fn components_of(folder: &Path) -> Result<Vec<PathBuf>> {
+    check_components(&folder.join("model_index.json"))?;
     let (mut files, mut configs) = (Vec::new(), Vec::new());
     for name in ["transformer", "vae"] {
         let component = folder.join(name);
@@ -94,6 +96,29 @@ fn components_of(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     files.extend(configs);
     Ok(files)
+}
+
+/// What a pipeline's `model_index.json` names its components as; for others any class will do.
+const COMPONENTS: [(&str, &str); 3] = [
+    ("transformer", "LTXVideoTransformer3DModel"),
+    ("vae", "AutoencoderKLLTXVideo"),
+    ("text_encoder", "T5EncoderModel"),
+];
+
+/// Refuses a pipeline one of whose components is of another class.
+fn check_components(file: &Path) -> Result<()> {
+    let bytes = fs::read(file).map_err(|source| PipelineError::Read { file: file.to_owned(), source })?;
+    let index = ltx_types::json::read(&bytes);
+    let index = index.map_err(|source| PipelineError::BadJson { file: file.to_owned(), source })?;
+    for (component, class) in COMPONENTS {
+        let stated = &index[component];
+        // The library that has it, and the class; null where it is left out.
+        if stated.get(1).is_some_and(|named| !named.is_null() && *named != class) {
+            let source = NnError::unsupported(component, &stated[1], class);
+            return Err(PipelineError::Config { file: file.to_owned(), source });
+        }
+    }
+    Ok(())
 }
 
 /// Whether a folder's `config.json` is a Gemma-3's.

@@ -23,7 +23,17 @@ pub(super) fn check(checkpoint: &TensorSet, version: (u32, u32), text: &GemmaCon
     };
     let named = text.gemma_version.as_deref();
     if let Some(source) = checkpoint.json(GEMMA_SOURCE)? {
-        let wanted = source.get("gemma_version").and_then(serde_json::Value::as_str);
+        let wanted = match source.get("gemma_version") {
+            Some(serde_json::Value::String(version)) => Some(version.as_str()),
+            None | Some(serde_json::Value::Null) if source.is_object() => None,
+            _ => {
+                return Err(refused(
+                    GEMMA_SOURCE,
+                    &source.to_string(),
+                    "an object with the text gemma_version".to_owned(),
+                ));
+            }
+        };
         return match wanted == named {
             true => Ok(None),
             false => {

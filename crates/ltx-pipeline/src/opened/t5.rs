@@ -111,7 +111,11 @@ impl T5Files {
     /// It as a `tokenizer.json`, and the file that it comes from.
     pub(crate) fn tokenizer_json(&self) -> Result<(Vec<u8>, PathBuf)> {
         let (found, beside) = match self.tokenizer_folder()? {
-            Some(folder) => (in_folder(&folder)?, NamedTokens::default().read(&Beside::Folder(&folder))?),
+            Some(folder) => {
+                let all =
+                    self.tokenizer_folders().iter().map(|folder| in_folder(folder)).collect::<Result<Vec<_>>>()?;
+                (all.concat(), NamedTokens::default().read(&Beside::Folder(&folder))?)
+            }
             None => (in_file(&self.tensors)?, NamedTokens::default().read(&Beside::Packed(&self.tensors))?),
         };
         let mut found = found.into_iter();
@@ -174,7 +178,7 @@ fn configuration(tensors: &TensorSet, folder: &Path) -> Result<T5Config> {
     let file = folder.join("config.json");
     let beside = match fs::read(&file) {
         Ok(bytes) => {
-            let config = serde_json::from_slice::<Value>(&bytes);
+            let config = ltx_types::json::read(&bytes);
             let config = match config {
                 Ok(config) => config,
                 // Beside a file that says itself what it is, one of something else is nobody's concern.
@@ -232,6 +236,9 @@ fn check_llama(tensors: &TensorSet, config: &T5Config) -> Result<()> {
         }
     }
     for head in ["t5encoder.", "t5."] {
+        if let Some(list) = tensors.arrays_under(head).into_iter().next() {
+            return Err(config_of(tensors.path())(NnError::unsupported(list, "a list", "one value")));
+        }
         for (key, stated) in tensors.metadata_under(head)? {
             let Some((_, expected)) = known.iter().find(|(known, _)| *known == key) else {
                 if IDLE.contains(&key) {
@@ -268,19 +275,17 @@ fn unigram_of_gguf(tensors: &TensorSet) -> Result<Option<UnigramModel>> {
     let refused = |key: &str, found: String, supported: &str| {
         config_of(tensors.path())(NnError::unsupported(format!("{GGML}{key}"), found, supported))
     };
-    let Some(texts) = tensors.texts(&format!("{GGML}tokens"))? else { return Ok(None) };
-    for (key, supported) in [
+    const FIXED: [(&str, &str); 7] = [
         ("model", "t5"),
-        ("add_space_prefix", "true"),
-        ("remove_extra_whitespaces", "true"),
+        ("pre", "default"),
         ("add_bos_token", "false"),
         ("add_eos_token", "true"),
-    ] {
-        match tensors.metadata(&format!("{GGML}{key}")) {
-            Some(stated) if stated != supported => return Err(refused(key, stated.to_owned(), supported)),
-            _ => {}
-        }
-    }
+        ("add_sep_token", "false"),
+        ("add_space_prefix", "true"),
+        ("remove_extra_whitespaces", "true"),
+    ];
+    tokenizer::check_keys(tensors, &FIXED, &["tokens", "scores", "token_type", "precompiled_charsmap"])?;
+    let Some(texts) = tensors.texts(&format!("{GGML}tokens"))? else { return Ok(None) };
     let list = |key: &str| -> Result<Vec<f64>> {
         let list = tensors.numbers(&format!("{GGML}{key}"))?.unwrap_or_default();
         let short = || refused(key, format!("of {} items", list.len()), "one for each token");

@@ -9,7 +9,7 @@
 
 use super::{
     account_alone,
-    beside::Beside,
+    beside::{self, Beside},
     config_of,
     recognised::{foreign, refused},
 };
@@ -49,8 +49,10 @@ impl TextFolder {
         Gemma::PREFIXES.into_iter().find(|prefix| tensors.has_prefix(&format!("{prefix}.layers.")))
     }
 
-    /// A folder of safetensors or GGUF files, or one such file.
+    /// A folder of safetensors or GGUF files, or one such file; a folder that holds `text_encoder` stands for that.
     pub(crate) fn open(path: &Path) -> Result<Self> {
+        let inner = path.join("text_encoder");
+        let path = if inner.is_dir() { &inner } else { path };
         let (tensors, folder) = if path.is_file() {
             (TensorSet::open_file(path)?, path.parent().unwrap_or(path).to_owned())
         } else {
@@ -73,6 +75,7 @@ impl TextFolder {
         notes.extend(tensors.check_entries()?);
         tensors.check_statements()?;
         notes.extend(Self::check_settings(&tensors, &folder)?);
+        notes.extend(beside::unknown_among(&tensors));
         Ok(Self { tensors: Arc::new(tensors), config, projection, prefix, folder, notes })
     }
 
@@ -203,7 +206,7 @@ fn beside(file: &Path, asked_for: bool) -> Result<Option<Value>> {
         Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(PipelineError::Read { file: file.to_owned(), source }),
     };
-    match serde_json::from_slice::<Value>(&bytes) {
+    match ltx_types::json::read(&bytes) {
         Ok(config) if asked_for || GemmaConfig::is_stated_by(&config) => Ok(Some(config)),
         Ok(_) => Ok(None),
         Err(source) if asked_for => Err(PipelineError::BadJson { file: file.to_owned(), source }),

@@ -16,12 +16,12 @@ use std::{
 
 /// The metadata entry that GGUF names for a whole `tokenizer.json`.
 pub(crate) const TOKENIZER: &str = "tokenizer.huggingface.json";
-/// The tensor of bytes that holds one.
-const PACKED: &str = "tokenizer_json";
+/// The tensors of bytes that may hold one.
+const PACKED: [&str; 2] = ["tokenizer_json", "hf_asset__tokenizer.json"];
 /// Before the keys of a tokenizer in a GGUF file.
 const HEAD: &str = "tokenizer.ggml.";
 
-/// Keys of a tokenizer that are supported with one value.
+/// Keys of a Gemma's tokenizer that are supported with one value.
 const FIXED: [(&str, &str); 7] = [
     ("model", "llama"),
     ("pre", "default"),
@@ -56,7 +56,7 @@ impl TextFolder {
             }
             return Ok((named.given_to(bytes)?, own.to_owned()));
         }
-        let named = named.read(&Beside::Folder(&self.folder))?;
+        let named = named.read(&Beside::Folder(&folder_of(&self.folder)))?;
         let (bytes, file) = self.tokenizer_beside(pieces)?;
         Ok((named.given_to(bytes)?, file))
     }
@@ -64,7 +64,7 @@ impl TextFolder {
     /// The tokenizer of a file that holds none but perhaps pieces of one.
     fn tokenizer_beside(&self, pieces: Option<SentencePieces>) -> Result<(Vec<u8>, PathBuf)> {
         let own = self.tensors.path();
-        let file = self.folder.join("tokenizer.json");
+        let file = folder_of(&self.folder).join("tokenizer.json");
         let beside = match fs::read(&file) {
             Ok(bytes) => Some(bytes),
             Err(source) if source.kind() == io::ErrorKind::NotFound && pieces.is_some() => None,
@@ -90,7 +90,7 @@ impl TextFolder {
     pub(super) fn check_settings(tensors: &TensorSet, folder: &Path) -> Result<Vec<String>> {
         let mut notes = Settings::Gemma.check(&Beside::Packed(tensors))?;
         if !has_whole(tensors)? {
-            notes.extend(Settings::Gemma.check(&Beside::Folder(folder))?);
+            notes.extend(Settings::Gemma.check(&Beside::Folder(&folder_of(folder)))?);
         }
         Ok(notes)
     }
@@ -106,20 +106,31 @@ impl TextFolder {
     }
 }
 
+/// Where the tokenizer beside a language model lies: in its folder, else in `tokenizer` beside that, as diffusers has it.
+fn folder_of(folder: &Path) -> PathBuf {
+    let beside = folder.parent().unwrap_or(folder).join("tokenizer");
+    let is_there = |folder: &Path| folder.join("tokenizer.json").is_file();
+    if !is_there(folder) && is_there(&beside) { beside } else { folder.to_owned() }
+}
+
 /// The whole `tokenizer.json` that files hold, as an entry of their metadata or as a tensor of bytes.
 ///
 /// # Errors
 /// The two differ.
 pub(super) fn whole(tensors: &TensorSet) -> Result<Option<Vec<u8>>> {
-    let stated = tensors.agreed(TOKENIZER)?.map(|text| text.as_bytes().to_vec());
-    let packed = tensors.packed_file(PACKED)?;
-    if let (Some(stated), Some(packed)) = (&stated, &packed) {
-        let value = |bytes| serde_json::from_slice::<serde_json::Value>(bytes).ok();
-        if stated != packed && value(stated) != value(packed) {
-            return Err(refused(tensors, TOKENIZER, "another one", &format!("the one that the tensor {PACKED} holds")));
+    let mut found = tensors.agreed(TOKENIZER)?.map(|text| (TOKENIZER, text.as_bytes().to_vec()));
+    for key in PACKED {
+        let Some(packed) = tensors.packed_file(key)? else { continue };
+        let value = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).ok();
+        match &found {
+            Some((first, bytes)) if *bytes != packed && value(bytes) != value(&packed) => {
+                return Err(refused(tensors, key, "another tokenizer", &format!("the one that {first} holds")));
+            }
+            Some(_) => {}
+            None => found = Some((key, packed)),
         }
     }
-    Ok(stated.or(packed))
+    Ok(found.map(|(_, bytes)| bytes))
 }
 
 /// Whether files hold one.
@@ -127,7 +138,7 @@ pub(super) fn whole(tensors: &TensorSet) -> Result<Option<Vec<u8>>> {
 /// # Errors
 /// Two files state it differently.
 pub(super) fn has_whole(tensors: &TensorSet) -> Result<bool> {
-    Ok(tensors.agreed(TOKENIZER)?.is_some() || tensors.shape_of(PACKED).is_some())
+    Ok(tensors.agreed(TOKENIZER)?.is_some() || PACKED.iter().any(|key| tensors.shape_of(key).is_some()))
 }
 
 /// Names the file in an error about its tokenizer.
@@ -155,28 +166,28 @@ pub(super) fn token_id(tensors: &TensorSet, name: &str) -> Result<Option<u32>> {
     text.parse().map(Some).map_err(|_| refused(tensors, &key, text, "a token's id"))
 }
 
-/// The vocabulary of a GGUF file, where it has one.
-fn pieces_of_gguf(tensors: &TensorSet) -> Result<Option<Vec<Piece>>> {
-    let stated = tensors.metadata_under(HEAD)?;
-    for (key, found) in &stated {
-        let fixed = FIXED.iter().find(|(fixed, _)| fixed == key);
-        match fixed {
-            Some((_, supported)) if found != supported => {
+/// Refuses what a GGUF file states of its tokenizer beside keys with these values and lists of these names.
+pub(super) fn check_keys(tensors: &TensorSet, fixed: &[(&str, &str)], lists: &[&str]) -> Result<()> {
+    for (key, found) in tensors.metadata_under(HEAD)? {
+        match fixed.iter().find(|(fixed, _)| *fixed == key) {
+            Some((_, supported)) if found != *supported => {
                 return Err(refused(tensors, &format!("{HEAD}{key}"), found, supported));
             }
             Some(_) => {}
-            // Ids of tokens that never stand in a prompt.
-            None if key.ends_with("_token_id") || IDLE.contains(key) => {}
+            // Ids of tokens that never stand in a prompt, or are held against the configuration.
+            None if key.ends_with("_token_id") || IDLE.contains(&key) => {}
             None => return Err(refused(tensors, &format!("{HEAD}{key}"), found, "no entry of this name")),
         }
     }
-    for name in tensors.arrays_under(HEAD) {
-        if !["tokens", "scores", "token_type", "merges", "eot_token_ids", "eos_token_ids"]
-            .contains(&&name[HEAD.len()..])
-        {
-            return Err(refused(tensors, name, "there", "no entry of this name"));
-        }
+    match tensors.arrays_under(HEAD).into_iter().find(|name| !lists.contains(&&name[HEAD.len()..])) {
+        Some(name) => Err(refused(tensors, name, "a list", "no list of this name")),
+        None => Ok(()),
     }
+}
+
+/// The vocabulary of a GGUF file, where it has one.
+fn pieces_of_gguf(tensors: &TensorSet) -> Result<Option<Vec<Piece>>> {
+    check_keys(tensors, &FIXED, &["tokens", "scores", "token_type", "merges", "eot_token_ids", "eos_token_ids"])?;
     let key = |name: &str| format!("{HEAD}{name}");
     let Some(texts) = tensors.texts(&key("tokens"))? else { return Ok(None) };
     let [scores, kinds] = [tensors.numbers(&key("scores"))?, tensors.numbers(&key("token_type"))?];

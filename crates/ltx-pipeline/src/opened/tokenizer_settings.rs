@@ -8,6 +8,7 @@ use crate::{PipelineError, Result};
 use ltx_nn::NnError;
 use ltx_types::words;
 use serde_json::{Value, json};
+use std::path::Path;
 
 /// Which tokenizer the settings are of.
 #[derive(Debug, Clone, Copy)]
@@ -112,13 +113,21 @@ impl Settings {
     /// # Errors
     /// The file cannot be read, or a setting gives a prompt other tokens.
     pub(super) fn check(self, beside: &Beside<'_>) -> Result<Vec<String>> {
-        let Some((file, settings)) = beside.json("tokenizer_config.json")? else { return Ok(Vec::new()) };
-        let fixed = self.fixed();
         let mut notes = Vec::new();
+        for name in ["tokenizer_config.json", "special_tokens_map.json"] {
+            if let Some((file, settings)) = beside.json(name)? {
+                self.check_file(&file, &settings, &mut notes)?;
+            }
+        }
+        Ok(notes)
+    }
+
+    fn check_file(self, file: &Path, settings: &Value, notes: &mut Vec<String>) -> Result<()> {
+        let fixed = self.fixed();
         for (entry, stated) in settings.as_object().into_iter().flatten().filter(|(_, stated)| says(stated)) {
             let refused = |supported: String| {
                 let source = NnError::unsupported(entry.as_str(), stated, supported);
-                Err(PipelineError::Config { file: file.clone(), source })
+                Err(PipelineError::Config { file: file.to_owned(), source })
             };
             // A token may be an object that says how it is found in a text.
             let value = stated.get("content").unwrap_or(stated);
@@ -135,7 +144,7 @@ impl Settings {
                 None => notes.push(format!("{}: {entry} is {stated}: not known here, and left alone", file.display())),
             }
         }
-        Ok(notes)
+        Ok(())
     }
 }
 
@@ -153,7 +162,7 @@ fn says(value: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{fs, path::Path};
+    use std::fs;
 
     fn check(settings: Settings, config: &Value) -> Result<Vec<String>> {
         let folder = tempfile::tempdir().unwrap();
@@ -199,6 +208,10 @@ mod tests {
             let said = ltx_types::sentence(&error);
             assert!(said.contains("tokenizer_config.json") && said.contains(entry), "{said}");
         }
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("special_tokens_map.json"), r#"{"eos_token": {"content": "<pad>"}}"#).unwrap();
+        let said = ltx_types::sentence(&Settings::T5.check(&Beside::Folder(folder.path())).unwrap_err());
+        assert!(said.contains("special_tokens_map.json") && said.contains("eos_token"), "{said}");
         let entries = json!({"mood": "calm", "sp_model_kwargs": {}, "flower": 1, "trimester": 2, "address": "x"});
         let notes = check(Settings::Gemma, &entries).unwrap();
         assert!(notes.len() == 4 && notes.iter().any(|note| note.contains("mood")), "{notes:?}");

@@ -28,12 +28,16 @@ pub(super) enum Verdict {
     Refused,
 }
 
+/// Whether a file holds tensors of an LTX model by their official names, so that it is no text encoder.
+pub(super) fn is_of_ltx(file: &WeightFile) -> bool {
+    OF_LTX.into_iter().any(|head| file.header.entries.keys().any(|key| key.starts_with(head)))
+}
+
 pub(super) fn judged(file: &WeightFile, architecture: &str) -> Verdict {
-    let begins = |head: &str| file.header.entries.keys().any(|key| key.starts_with(head));
     match architecture.trim().to_ascii_lowercase() {
         name if name.starts_with(LTX) => Verdict::Known,
         name if !OF_TEXT.contains(&name.as_str()) => Verdict::Said,
-        _ if OF_LTX.into_iter().any(begins) => Verdict::Refused,
+        _ if is_of_ltx(file) => Verdict::Refused,
         _ => Verdict::Known,
     }
 }

@@ -111,6 +111,13 @@ const IDLE: [Idle; 10] = [
 /// Entries of checkpoints and text encoders that are read elsewhere.
 const READ: [&str; 5] =
     ["config", "gemma_config", "gemma_source_checkpoint", "_quantization_metadata", "tokenizer.huggingface.json"];
+/// Entries that are read as one value, beside those.
+const SINGLE: [&str; 4] = ["general.architecture", "general.quantization_version", MODEL_VERSION, VAE_VERSION];
+/// The same among those of a tokenizer in a GGUF: what stands before their own names, those names, and how others begin or end.
+const TOKENIZER: &str = "tokenizer.ggml.";
+const SINGLE_OF_TOKENIZER: [&str; 3] = ["model", "pre", "remove_extra_whitespaces"];
+const SWITCH: &str = "add_";
+const ID: &str = "_token_id";
 /// Beginnings of such entries whose rest names a tensor: its shape.
 const OF_TENSORS: [&str; 1] = [SHAPE_OF];
 /// Beginnings of such entries: a tokenizer's.
@@ -132,6 +139,12 @@ pub(crate) fn is_idle(name: &str) -> bool {
 pub(crate) fn is_read(name: &str) -> bool {
     let begun = |heads: &[&str]| heads.iter().any(|head| name.starts_with(head));
     READ.contains(&name) || begun(&OF_TENSORS) || (begun(&READ_HEADS) && telling(name).is_none())
+}
+
+/// Whether an entry is read as one value, so that a list of values would be passed over.
+pub(crate) fn is_one_value(name: &str) -> bool {
+    let of_tokenizer = |own: &str| SINGLE_OF_TOKENIZER.contains(&own) || own.starts_with(SWITCH) || own.ends_with(ID);
+    READ.contains(&name) || SINGLE.contains(&name) || name.strip_prefix(TOKENIZER).is_some_and(of_tokenizer)
 }
 
 /// Whether the own entries of an architecture are read elsewhere.
@@ -161,6 +174,9 @@ mod tests {
         assert!(is_idle(MODEL_VERSION) && is_idle(VAE_VERSION));
         assert!(is_read("comfy.gguf.orig_shape.a.scale_shift_table") && is_read("tokenizer.ggml.scores"));
         assert!(!is_read("comfy.gguf.scale") && !is_read("comfy.gguf.orig_shapes") && !is_read("tokenizer.ggml.scale"));
+        assert!(is_one_value("tokenizer.ggml.add_bos_token") && is_one_value("tokenizer.ggml.bos_token_id"));
+        assert!(!is_one_value("tokenizer.ggml.added_tokens") && !is_one_value("tokenizer.ggml.tokens"));
+        assert!(is_one_value("config") && is_one_value(MODEL_VERSION) && !is_one_value("general.tags"));
         assert!(is_idle("modelspec.title") && !is_idle("modelspec.lora_scale"));
     }
 }

@@ -5,6 +5,7 @@
 
 mod architecture;
 pub(crate) mod known;
+pub(crate) mod origin;
 pub(crate) mod user;
 
 use crate::{
@@ -83,9 +84,15 @@ pub(crate) fn is_factor(name: &str) -> bool {
     any(&FACTORS) && !any(&["alpha", "alphas"])
 }
 
-fn configures(name: &str) -> bool {
+/// Whether a name says that the entry configures a model.
+pub(crate) fn configures(name: &str) -> bool {
     let is_set = || words(name).iter().any(|word| CONFIGURES.contains(&word.as_str()));
     !user::is_for_people(name) && !user::is_of_data(name) && is_set()
+}
+
+/// Whether an entry holds nothing.
+pub(crate) fn is_empty(text: &str) -> bool {
+    ["", "null", "{}", "[]"].contains(&text.trim())
 }
 
 /// Whether an entry states nothing, or a factor of 1.
@@ -109,10 +116,11 @@ impl TensorSet {
     ///
     /// # Errors
     /// An entry that nobody here knows and whose name says that it counts, an entry of the architecture's own that is read by nobody
-    /// here, or a version of quantised blocks that is not read.
+    /// here, a list in the place of one value, or a version of quantised blocks that is not read.
     pub fn check_entries(&self) -> Result<Vec<String>> {
-        let mut notes = Vec::new();
+        let mut notes = self.remarks().to_vec();
         for file in self.speaking() {
+            let kind = if architecture::is_of_ltx(file) { origin::Kind::Model } else { origin::Kind::Any };
             let architecture = file.metadata("general.architecture");
             let own = |name: &str| {
                 let head = |head: &str| name.strip_prefix(head).is_some_and(|rest| rest.starts_with('.'));
@@ -128,7 +136,11 @@ impl TensorSet {
                 };
                 let path = file.path.display();
                 let unknown = "no entry of this name: what it changes is not known here; take it out of the header";
+                notes.extend(origin::note(name, text, kind).map(|note| format!("{path}: {note}")));
                 match name.as_str() {
+                    name if header.arrays.contains_key(name) && known::is_one_value(name) => {
+                        return refused("one value: take the list out of the header");
+                    }
                     "general.quantization_version" if text == BLOCKS_VERSION => {}
                     "general.quantization_version" => {
                         return refused(
@@ -149,14 +161,17 @@ impl TensorSet {
                         notes.push(format!("{path}: header entry {name} is of no tensor in the file, and left alone"));
                     }
                     name if own(name) && architecture.is_some_and(known::is_read_architecture) => {}
-                    name if known::is_read(name) || known::is_idle(name) || says_nothing(name, text) => {}
+                    name if known::is_read(name) || known::is_idle(name) || is_empty(text) => {}
                     name if known::is_said(name) => {
                         notes.push(format!(
                             "{path}: header entry {name} is {}: what each layer states counts",
                             shown(text)
                         ));
                     }
-                    name if own(name) || telling(name).is_some() || configures(name) => return refused(unknown),
+                    // One that is switched off, and a factor of 1, are said like the others.
+                    name if (own(name) || telling(name).is_some() || configures(name)) && !says_nothing(name, text) => {
+                        return refused(unknown);
+                    }
                     name => {
                         notes.push(format!(
                             "{path}: header entry {name} is {}: not known here, and left alone",
@@ -258,6 +273,7 @@ mod tests {
             assert!(!configures(name), "{name}");
         }
         assert!(says_nothing("scale", "1.0") && says_nothing("alpha", "") && says_nothing("strength", "None"));
+        assert!(is_empty(" ") && is_empty("null") && is_empty("[]") && !is_empty("false") && !is_empty("none"));
         assert!(!says_nothing("alpha", "1") && !says_nothing("scale", "0.5") && !says_nothing("rank", "1"));
     }
 }

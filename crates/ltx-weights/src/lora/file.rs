@@ -116,7 +116,6 @@ impl LoraFile {
         tensors.check_statements()?;
         let entries = tensors.metadata_under("")?;
         let (stated, mut problems) = Stated::read(path, &entries);
-        let notes = stated.notes.clone();
         problems.extend(others.problems);
         problems.extend(twice);
         let mut pairs = Vec::new();
@@ -136,6 +135,10 @@ impl LoraFile {
                 }
             }
         }
+        // Names with underscores alone stand for no module that PEFT knows.
+        let spelt = pairs.iter().filter(|pair| matches!(pair.target, Target::Key(_)));
+        let layers: Vec<_> = spelt.map(|pair| (pair.component, pair.names(None))).collect();
+        let notes = stated.notes.iter().cloned().chain(stated.denied(&layers)).collect();
         Ok(Self { path: path.to_owned(), tensors, pairs, problems, notes, audio: others.audio, stated })
     }
 

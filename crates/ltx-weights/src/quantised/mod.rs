@@ -22,7 +22,7 @@ use candle_core::DType;
 use half::{bf16, f16};
 use resolve::{Layer, Resolver};
 use statement::Collected;
-use std::{ops::Range, path::Path};
+use std::{collections::BTreeMap, ops::Range, path::Path};
 
 /// A tensor whose presence says that every fp8 weight has a scale.
 const MARK: &str = "scaled_fp8";
@@ -102,6 +102,7 @@ pub(crate) fn attach(path: &Path, map: &[u8], header: &mut Header) -> Result<()>
     tensors.iter().for_each(|key| accompany(header, key));
     let last = |key: &str| key.rsplit('.').next().is_some_and(|word| word == MARK);
     let marks: Vec<String> = header.entries.keys().filter(|key| last(key)).cloned().collect();
+    check_marks(path, header, &marks, &statements)?;
     let mut resolver = Resolver { path, map, scaled: !marks.is_empty(), without: None };
     for mark in &marks {
         accompany(header, mark);
@@ -126,6 +127,31 @@ pub(crate) fn attach(path: &Path, map: &[u8], header: &mut Header) -> Result<()>
         }
         _ => Ok(()),
     }
+}
+
+/// Refuses a mark whose type is another 8-bit float than that of a matrix under it about which nothing else is stated: tools write it
+/// in the type of the weights. Of several marks over a matrix the nearest counts.
+fn check_marks(path: &Path, header: &Header, marks: &[String], statements: &BTreeMap<String, Statement>) -> Result<()> {
+    let narrow = |key: &str| match header.entries.get(key)?.stored {
+        StoredType::Packed(packing) => Some(packing.name()),
+        StoredType::Float(_) | StoredType::Other(_) => None,
+    };
+    if !marks.iter().any(|mark| narrow(mark).is_some()) {
+        return Ok(());
+    }
+    for (key, _) in header.entries.iter().filter(|(_, entry)| entry.shape.len() == 2) {
+        let Some(stem) = key.strip_suffix("weight").filter(|stem| !statements.contains_key(*stem)) else { continue };
+        let over = marks.iter().filter(|mark| stem.starts_with(mark.strip_suffix(MARK).unwrap_or(mark)));
+        let Some(mark) = over.max_by_key(|mark| mark.len()) else { continue };
+        if let (Some(found), Some(weight)) = (narrow(mark), narrow(key))
+            && found != weight
+        {
+            let expected = format!("{weight}, the type of {key}");
+            let (file, key, found) = (path.to_owned(), mark.clone(), format!("the mark is {found}"));
+            return Err(WeightsError::Quantisation { file, key, found, expected });
+        }
+    }
+    Ok(())
 }
 
 /// Moves a tensor to those that accompany others.

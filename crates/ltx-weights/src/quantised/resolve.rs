@@ -14,6 +14,8 @@ use std::path::Path;
 const SCALES: [&str; 3] = ["weight_scale", "scale_weight", "weight_scale_inv"];
 /// The scale of all scales.
 const SECOND: &str = "weight_scale_2";
+/// How the names of formats end that have a scale a row.
+const BY_ROW: &str = "_rowwise";
 /// What multiplies inputs.
 const SMOOTHING: &str = "pre_quant_scale";
 
@@ -179,6 +181,7 @@ impl Resolver<'_> {
         let single = entry.values() == 1;
         if single && rotation.is_none() {
             self.check_block(layer, 1)?;
+            self.check_rows(layer, false)?;
             let scale = self.number(&key, entry)?;
             let packing = match element {
                 Element::E4m3 => Packing::Fp8 { scale },
@@ -199,8 +202,9 @@ impl Resolver<'_> {
             let expected = format!("one number, or one for each row or block of {:?}", weight.shape);
             return Err(self.bad_scale(&key, entry, &expected));
         };
-        if let Order::Grid { columns, .. } = order {
+        if let Order::Grid { height, columns, .. } = order {
             self.check_block(layer, columns)?;
+            self.check_rows(layer, height == 1)?;
         }
         let row = weight.shape.last().copied().unwrap_or(1);
         let whole = matches!(order, Order::Grid { width, .. } if width == row);
@@ -233,6 +237,25 @@ impl Resolver<'_> {
         }
     }
 
+    /// Refuses scales that are `by_row`, or are not, where `per_row` or the format's name states the other; of one row they are both.
+    fn check_rows(&self, layer: &Layer, by_row: bool) -> Result<()> {
+        if layer.weight.shape.first().is_none_or(|rows| *rows == 1) {
+            return Ok(());
+        }
+        let found = if by_row { "a scale for every row" } else { "scales that several rows share" };
+        let wrong = |expected: String| Err(self.wrong(&layer.key(), found.to_owned(), expected));
+        let per_row = layer.stated.as_ref().and_then(|stated| stated.per_row);
+        match (per_row, layer.format()) {
+            (Some(stated), _) if stated != by_row => {
+                wrong(format!("{}, as per_row {stated} states", if stated { "one for every row" } else { "no such" }))
+            }
+            (_, Some(format)) if !by_row && format.ends_with(BY_ROW) => {
+                wrong(format!("one for every row, as {format} states"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// A scale for every few values of a row: both orders that its shape allows.
     fn micro(&self, header: &Header, layer: Layer, kind: Kind, scale: String, width: usize) -> Result<Found> {
         let smoothing = format!("{}{SMOOTHING}", layer.stem);
@@ -256,6 +279,10 @@ impl Resolver<'_> {
         if let Some(block) = layer.block().filter(|block| *block != width) {
             let expected = format!("{width}, which is that of {}", kind.name());
             return Err(self.wrong(&layer.key(), format!("group_size {block}"), expected));
+        }
+        if layer.stated.as_ref().and_then(|stated| stated.per_row) == Some(true) {
+            let expected = format!("none, as {} has a scale for every {width} values", kind.name());
+            return Err(self.wrong(&layer.key(), "per_row true".to_owned(), expected));
         }
         let plain = Order::plain(&entry.shape, [rows, row], width);
         let tiles = Order::tiles(&entry.shape, [rows, row], width);

@@ -19,7 +19,7 @@ const TENSOR: &str = "comfy_quant";
 /// Bytes that such a tensor has at most.
 const MOST: usize = 1 << 16;
 /// Fields that change nothing here: how products are rounded is nothing that a file decides.
-const IDLE: [&str; 3] = ["full_precision_matrix_mult", "orig_dtype", "per_row"];
+const IDLE: [&str; 2] = ["full_precision_matrix_mult", "orig_dtype"];
 
 /// Names in the header's entry that say who wrote it.
 const BY_WHOM: [&str; 6] = ["converter", "created_by", "generator", "producer", "tool", "tool_version"];
@@ -36,6 +36,8 @@ pub(crate) struct Statement {
     pub(super) block: Option<usize>,
     /// The matrix's shape before it was filled up.
     pub(super) shape: Option<Vec<usize>>,
+    /// Whether every row has a scale of its own.
+    pub(super) per_row: Option<bool>,
 }
 
 impl Statement {
@@ -66,7 +68,12 @@ impl Statement {
             (Some(header), Some(own)) if header != own => return differ("orig_shape", header, own),
             _ => {}
         }
-        Ok(Self { block: own.block.or(self.block), shape: own.shape.or(self.shape), ..self })
+        match (self.per_row, own.per_row) {
+            (Some(header), Some(own)) if header != own => return differ("per_row", &header, &own),
+            _ => {}
+        }
+        let per_row = own.per_row.or(self.per_row);
+        Ok(Self { block: own.block.or(self.block), shape: own.shape.or(self.shape), per_row, ..self })
     }
 }
 
@@ -240,6 +247,7 @@ fn read(stated: &Value) -> Result<Statement, Fault> {
         let count = || value.as_u64().and_then(|count| usize::try_from(count).ok()).filter(|count| *count > 0);
         match name.as_str() {
             "format" => value.as_str().ok_or_else(|| fault("a name"))?.clone_into(&mut statement.format),
+            "per_row" => statement.per_row = Some(value.as_bool().ok_or_else(|| fault("true or false"))?),
             "convrot" => rotated = Some(value.as_bool().ok_or_else(|| fault("true or false"))?),
             "convrot_groupsize" => rotation = Some(count().ok_or_else(|| fault("a number of values"))?),
             "group_size" => statement.block = Some(count().ok_or_else(|| fault("a number of values"))?),
@@ -282,7 +290,10 @@ mod tests {
                 json!({"format": "nvfp4", "full_precision_matrix_mult": true, "orig_dtype": "torch.bfloat16"}),
                 format("nvfp4"),
             ),
-            (json!({"format": "int8_tensorwise", "convrot": false, "per_row": true}), format("int8_tensorwise")),
+            (
+                json!({"format": "int8_tensorwise", "convrot": false, "per_row": true}),
+                Statement { per_row: Some(true), ..format("int8_tensorwise") },
+            ),
             (
                 json!({"format": "int8_tensorwise", "convrot": true}),
                 Statement { rotation: Some(256), ..format("int8_tensorwise") },
@@ -312,6 +323,9 @@ mod tests {
             ..format("mxfp8")
         };
         assert_eq!(of(Some(32), None).joined(of(None, Some([40, 64]))), Ok(of(Some(32), Some([40, 64]))));
+        let by_row = |per_row| Statement { per_row: Some(per_row), ..format("mxfp8") };
+        assert_eq!(by_row(true).joined(format("mxfp8")), Ok(by_row(true)));
+        assert!(by_row(true).joined(by_row(false)).unwrap_err()[0].contains("per_row false"));
         assert!(of(Some(32), None).joined(of(Some(16), None)).unwrap_err()[0].contains("group_size 16"));
         assert!(of(None, Some([40, 64])).joined(of(None, Some([41, 64]))).is_err());
         assert!(format("nvfp4").joined(format("mxfp8")).unwrap_err()[1].contains("nvfp4"));
@@ -321,6 +335,7 @@ mod tests {
             json!({"format": 4}),
             json!({"format": "nvfp4", "transposed": true}),
             json!({"format": "nvfp4", "params": 3}),
+            json!({"format": "int8_tensorwise", "per_row": "yes"}),
             json!({"format": "nvfp4", "group_size": -1}),
             json!({"format": "int8_tensorwise", "convrot": 1}),
             json!({"format": "int8_tensorwise", "convrot_groupsize": 64}),

@@ -142,7 +142,7 @@ impl TensorSet {
         if stated.is_empty() {
             stated.extend(self.said_where(entry).map(|(file, text)| (file.to_owned(), text)));
         }
-        let parsed = stated.into_iter().map(|(file, text)| match serde_json::from_str(text) {
+        let parsed = stated.into_iter().map(|(file, text)| match ltx_types::json::read(text.as_bytes()) {
             Ok(value) => Ok((file, value)),
             Err(source) => Err(WeightsError::BadJson { file, what: entry, source }),
         });
@@ -234,7 +234,7 @@ impl TensorSet {
     /// None states any, one is not JSON, or two state an entry differently.
     pub fn config(&self) -> Result<Value> {
         let stated = self.files.iter().filter_map(|file| Some((file.path.clone(), file.metadata(CONFIG)?)));
-        let parsed = stated.map(|(file, text)| match serde_json::from_str(text) {
+        let parsed = stated.map(|(file, text)| match ltx_types::json::read(text.as_bytes()) {
             Ok(value) => Ok((file, value)),
             Err(source) => Err(WeightsError::BadJson { file, what: "the metadata entry config", source }),
         });

@@ -203,6 +203,8 @@ fn what_is_stated_and_not_obeyed_is_refused_by_name() {
         ("ss_network_module", "networks.loha", "the kind LoHa"),
         ("ss_network_args", r#"{"algo": "lokr"}"#, "the kind LoKr"),
         ("ss_network_args", r#"{"dora_wd": "True"}"#, "the kind DoRA"),
+        ("ss_network_args", r#"{"rs_lora": true}"#, "ss_network_args rs_lora is \"true\": rsLoRA is read beside"),
+        (ADAPTER, r#"{"target_modules": 3}"#, "target_modules is 3: expected names of modules"),
         ("reference_downscale_factor", "2", "reference_downscale_factor is 2: an IC-LoRA"),
         ("reference_temporal_scale_factor", "4", "an IC-LoRA"),
         ("use_hdr_transform", "true", "an IC-LoRA"),
@@ -228,6 +230,56 @@ fn what_is_stated_and_not_obeyed_is_refused_by_name() {
         // Of rank 4 with sides of 5 and 6: a stated rank above 5 means 5.
         let (problems, _) = stating(&[(entry, text)]).account();
         assert!(problems.contains("lora.safetensors: ") && problems.contains(said), "{text}: {problems}");
+    }
+}
+
+#[test]
+fn what_is_left_alone_is_said_by_name() {
+    for (entry, text, said) in [
+        ("modelspec.architecture", "wan2.1/lora", "modelspec.architecture is wan2.1/lora: it names no model of LTX"),
+        ("modelspec.prediction_type", "epsilon", "modelspec.prediction_type is epsilon: how a model predicts"),
+        ("ss_base_model_version", "flux1", "ss_base_model_version is flux1: it names no model of LTX"),
+        ("general.type", "model", "general.type is model: another kind of file"),
+        ("scale", "1.0", "header entry scale is 1.0: not known here, and left alone"),
+        ("network_alphas", "None", "header entry network_alphas is None: not known here, and left alone"),
+        ("ss_network_args", r#"{"mood": "calm"}"#, "header entry ss_network_args mood is \"calm\": not known here"),
+        (
+            ADAPTER,
+            r#"{"transformer.base_model_name_or_path": "wan", "transformer.revision": "main"}"#,
+            "lora_adapter_metadata: transformer. base_model_name_or_path is \"wan\": it names no model of LTX",
+        ),
+        (ADAPTER, r#"{"auto_mapping": {"base_model_class": "Wan"}}"#, "it names no class of LTX"),
+        (ADAPTER, r#"{"task_type": "CAUSAL_LM"}"#, "task_type is \"CAUSAL_LM\": the video model has no such tasks"),
+        (
+            ADAPTER,
+            r#"{"target_modules": ["to_k"]}"#,
+            "lora_adapter_metadata: target_modules leaves out transformer_blocks.0.attn1.to_q, and the file holds a pair",
+        ),
+        (
+            ADAPTER,
+            r#"{"exclude_modules": ["10.attn1.to_q"]}"#,
+            "exclude_modules leaves out transformer_blocks.10.attn1",
+        ),
+        (ADAPTER, r#"{"layers_to_transform": [0]}"#, "layers_to_transform leaves out transformer_blocks.10.attn1.to_q"),
+        (ADAPTER, r#"{"target_modules": "(?!audio).*"}"#, "an expression that cannot be read here"),
+    ] {
+        let dressed = stating(&[(entry, text)]);
+        dressed.is([1.0, 1.0], text);
+        let notes = &dressed.account().1[0].notes;
+        assert!(notes.len() == 1 && notes[0].contains(said), "{text}: {notes:?}");
+    }
+    for (entry, text) in [
+        ("modelspec.architecture", "ltx2/lora"),
+        ("base_model", "Lightricks/LTX-2.3"),
+        ("ss_network_args", r#"{"rescaled": "True", "algo": "lora", "dropout": null}"#),
+        (
+            ADAPTER,
+            r#"{"base_model_name_or_path": "/models/LTX-2.3", "auto_mapping": {"base_model_class": "LTXVideo"},
+                "target_modules": ["to_q", "to_k"], "exclude_modules": null, "layers_to_transform": null, "task_type": null}"#,
+        ),
+    ] {
+        let notes = &stating(&[(entry, text)]).account().1[0].notes;
+        assert!(notes.is_empty(), "{text}: {notes:?}");
     }
 }
 

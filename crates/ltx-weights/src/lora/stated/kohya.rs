@@ -5,7 +5,7 @@
 
 use super::{json::Json, named};
 use crate::{
-    entries,
+    entries::{self, user},
     lora::{kinds, problem::LoraProblem},
 };
 use ltx_types::words;
@@ -14,6 +14,41 @@ use ltx_types::words;
 const PAIRS: [&str; 6] = ["lora", "locon", "dylora", "lora_fa", "lierla", "loraplus"];
 /// Sizes of convolutions, which the models here have none of in their layers.
 const OF_CONVOLUTIONS: [&str; 2] = ["conv_dim", "conv_alpha"];
+/// Arguments of trainings, and of kinds of layers that show in the tensors; what else is about a training is known by its words.
+const IDLE: [&str; 27] = [
+    "bypass_mode",
+    "constraint",
+    "decompose_both",
+    "disable_conv_cp",
+    "dora_wd",
+    "exclude_patterns",
+    "factor",
+    "full_matrix",
+    "ggpo_beta",
+    "ggpo_sigma",
+    "include_patterns",
+    "lora_fa",
+    "only_if_contains",
+    "preset",
+    "reg_lrs",
+    "rescaled",
+    "split_qkv",
+    "train_blocks",
+    "train_double_block_indices",
+    "train_single_block_indices",
+    "unbalanced_factorization",
+    "use_cp",
+    "use_dora",
+    "use_scalar",
+    "use_tucker",
+    "verbose",
+    "weight_decompose",
+];
+/// Arguments by which the scale is alpha over the root of the rank.
+const ROOT: [&str; 2] = ["rs_lora", "use_rslora"];
+/// Why rsLoRA is refused where nothing says which alpha the root is taken for.
+const ROOT_WHY: &str = "rsLoRA is read beside a number in ss_network_alpha that counts for all pairs, and there is none; state use_rslora, \
+                        r and lora_alpha in lora_adapter_metadata, or take it out";
 /// Words in the names of arguments that give layers sizes of their own.
 const SIZES: [&str; 6] = ["dim", "dims", "alpha", "alphas", "rank", "ranks"];
 
@@ -26,6 +61,8 @@ pub(super) struct Kohya {
     pub(super) root: bool,
     /// Layers have sizes of their own, which only their tensors say.
     by_layer: bool,
+    /// What is said of arguments that are not known.
+    pub(super) notes: Vec<String>,
 }
 
 impl Kohya {
@@ -71,6 +108,12 @@ impl Kohya {
                             refuse(&format!("ss_network_args {name}"), &value.to_string(), why);
                         }
                     }
+                    // Whether tensors of alpha have the root in them already differs from tool to tool.
+                    let is_root = |name: &str, value: &Json| ROOT.contains(&name) && value.flag() == Some(true);
+                    let root = arguments.iter().find(|(name, value)| is_root(name, value));
+                    if let Some((name, value)) = root.filter(|_| kohya.alpha().is_none()) {
+                        refuse(&format!("ss_network_args {name}"), &value.to_string(), ROOT_WHY.to_owned());
+                    }
                 }
                 Ok(Json::Null) => {}
                 _ => refuse("ss_network_args", text, "expected an object of JSON".into()),
@@ -89,9 +132,9 @@ impl Kohya {
                 _ => Some("expected the name of an algorithm".to_owned()),
             },
             "dora_wd" | "weight_decompose" | "use_dora" if !value.is_empty() => Some(not_read("DoRA")),
-            "rs_lora" | "use_rslora" => match value.flag() {
+            name if ROOT.contains(&name) => match value.flag() {
                 Some(root) => {
-                    self.root = root;
+                    self.root |= root;
                     None
                 }
                 None => Some("expected true or false".to_owned()),
@@ -106,7 +149,13 @@ impl Kohya {
             name => {
                 let words = words(name);
                 let has = |word: &&str| words.iter().any(|found| found == word);
-                self.by_layer |= !value.is_empty() && SIZES.iter().any(has) && !has(&"dropout");
+                let is_size = SIZES.iter().any(has) && !has(&"dropout");
+                self.by_layer |= is_size && !value.is_empty();
+                if !is_size && !is_idle(name) && !holds_nothing(value) {
+                    self.notes.push(format!(
+                        "header entry ss_network_args {name} is {value}: not known here, and left alone"
+                    ));
+                }
                 None
             }
         }
@@ -132,6 +181,21 @@ impl Kohya {
 fn is_factor(name: &str) -> bool {
     let of_training = |word: &String| ["dropout", "norm", "norms", "lr"].contains(&word.as_str());
     entries::is_factor(name) && !words(name).iter().any(of_training)
+}
+
+/// Whether an argument is about a training, or about what the tensors show.
+fn is_idle(name: &str) -> bool {
+    IDLE.contains(&name) || user::is_of_training(name) || words(name).iter().any(|word| word == "lrs")
+}
+
+fn holds_nothing(value: &Json) -> bool {
+    match value {
+        Json::Null => true,
+        Json::Text(text) => entries::is_empty(text),
+        Json::List(list) => list.is_empty(),
+        Json::Object(entries) => entries.is_empty(),
+        Json::Bool(_) | Json::Number(_) => false,
+    }
 }
 
 fn states(text: &str) -> bool {
@@ -183,6 +247,27 @@ mod tests {
         for (name, value) in [("scale", "0.5"), ("lora_strength", "\"2\""), ("multiplier", "0"), ("netScale", "3")] {
             assert_eq!(told(name, value), 1, "{name}: {value}");
         }
+    }
+
+    #[test]
+    fn what_is_not_known_is_said_and_a_root_of_nothing_is_refused() {
+        let notes = |arguments: &str| {
+            let kohya = Kohya::read(|name| (name == "ss_network_args").then_some(arguments), &mut Vec::new());
+            kohya.unwrap_or_default().notes
+        };
+        let text = r#"{"mood": "calm", "causal": false, "dropout": 0.1, "loraplus_lr_ratio": 16, "use_tucker": "True",
+            "block_dims": "4", "empty": null, "algo": "lora", "scale": "linear"}"#;
+        assert_eq!(
+            notes(text),
+            ["mood is \"calm\"", "causal is false", "scale is \"linear\""]
+                .map(|what| format!("header entry ss_network_args {what}: not known here, and left alone"))
+        );
+        for text in [r#"{"rs_lora": true}"#, r#"{"use_rslora": "True", "rs_lora": false}"#] {
+            let said = problems(&[("ss_network_args", text)]);
+            assert!(said.len() == 1 && said[0].to_string().contains("rsLoRA is read beside"), "{said:?}");
+        }
+        assert_eq!(problems(&[("ss_network_args", r#"{"rs_lora": true}"#), ("ss_network_alpha", "2")]), []);
+        assert_eq!(problems(&[("ss_network_args", r#"{"rs_lora": "False"}"#)]), []);
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod named;
 mod others;
 mod pattern;
 mod peft;
+mod targets;
 
 use super::{kinds, names::Component, problem::LoraProblem};
 use crate::entries::shown;
@@ -131,9 +132,11 @@ impl Stated {
         if !texts.is_empty() {
             let (place, texts) = ("header entry", texts.iter().map(|(name, json)| (*name, json)).collect::<Vec<_>>());
             let peft = PeftConfig::read(place, &texts, &mut problems);
+            stated.notes.extend(peft.notes.iter().cloned());
             stated.configs.push(Config { place: place.to_owned(), component: None, peft, capped: true });
         }
         stated.kohya = Kohya::read(entry, &mut problems);
+        stated.notes.extend(stated.kohya.iter().flat_map(|kohya| kohya.notes.iter().cloned()));
         let left = ALPHAS.iter().find_map(|name| Some((*name, entry(name).filter(|text| is_left_to_tensors(text))?)));
         stated.left_to_tensors = left.map(|(name, text)| (format!("header entry {name}"), shown(text)));
         for (name, text) in entries.iter().filter(|(name, _)| !is_read(name) && !kinds::is_reference(name)) {
@@ -193,8 +196,28 @@ impl Stated {
             }
             let place = name.map_or_else(|| place.to_owned(), |name| format!("{place} {name}."));
             let peft = PeftConfig::read(&place, &entries, problems);
+            self.notes.extend(peft.notes.iter().cloned());
             self.configs.push(Config { place, component: component.flatten(), peft, capped: false });
         }
+    }
+
+    /// What is said of entries by which a layer would have no pair, and it has one; of each layer its component, and all of its names.
+    pub(super) fn denied(&self, layers: &[(Component, Vec<String>)]) -> Vec<String> {
+        let of_config = |config: &Config| {
+            let counts = |component: &Component| config.component.is_none_or(|of| of == *component);
+            let names = layers.iter().filter(|(component, _)| counts(component)).map(|(_, names)| names.as_slice());
+            let denied = config.peft.targets.denied(names);
+            denied
+                .into_iter()
+                .map(|(entry, layer)| {
+                    format!(
+                        "{} {entry} leaves out {layer}, and the file holds a pair for it, which counts",
+                        config.place
+                    )
+                })
+                .collect::<Vec<_>>()
+        };
+        self.configs.iter().flat_map(of_config).collect()
     }
 
     /// What is wrong with patterns that match no layer; of each its component, and all of its names.

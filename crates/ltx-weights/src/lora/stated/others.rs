@@ -8,7 +8,7 @@ use super::{
     named,
 };
 use crate::{
-    entries::{is_factor, known, says_nothing, shown, telling, user},
+    entries::{is_empty, is_factor, known, origin, says_nothing, shown, telling, user},
     lora::problem::LoraProblem,
 };
 use ltx_types::words;
@@ -45,8 +45,17 @@ const DEPTH: usize = 16;
 /// # Errors
 /// It says how much the pairs count, in a place that is not read.
 pub(super) fn look_at(name: &str, text: &str) -> Result<Option<String>, LoraProblem> {
-    if known::is_idle(name) || says_nothing(name, text) {
+    if let Some(note) = origin::note(name, text, origin::Kind::Lora) {
+        return Ok(Some(note));
+    }
+    if known::is_idle(name) || is_empty(text) {
         return Ok(None);
+    }
+    let left_alone = || format!("header entry {name} is {}: not known here, and left alone", shown(text));
+    if says_nothing(name, text) {
+        // A switch that would be refused, and is off, is known; so is a trainer's record.
+        let known = user::is_of_a_record(name) || named::another_kind("", name, &Json::Bool(true)).is_some();
+        return Ok((!known).then(left_alone));
     }
     let refused = |why: &str| {
         Err(LoraProblem::Stated { entry: format!("header entry {name}"), found: shown(text), why: why.to_owned() })
@@ -78,7 +87,7 @@ pub(super) fn look_at(name: &str, text: &str) -> Result<Option<String>, LoraProb
     if user::is_of_a_record(name) {
         return Ok(None);
     }
-    Ok(Some(format!("header entry {name} is {}: not known here, and left alone", shown(text))))
+    Ok(Some(left_alone()))
 }
 
 /// The first entry within JSON, JSON within its texts included, that says how much pairs count, or that they are none, with the reason
@@ -111,6 +120,22 @@ fn found_in(json: &Json, under: &str, depth: usize) -> Option<(String, Option<St
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_off_or_1_under_an_unknown_name_is_said() {
+        for (name, text) in [("scale", "1.0"), ("network_alphas", "None"), ("mood", "false")] {
+            let said = look_at(name, text).unwrap().unwrap();
+            assert_eq!(said, format!("header entry {name} is {text}: not known here, and left alone"));
+        }
+        for (name, text) in [("rs_lora", "False"), ("use_dora", "false"), ("ss_multiplier", "1"), ("mood", "null")] {
+            assert_eq!(look_at(name, text), Ok(None), "{name}");
+        }
+        let said = look_at("modelspec.architecture", "wan2.1/lora").unwrap().unwrap();
+        assert_eq!(
+            said,
+            "header entry modelspec.architecture is wan2.1/lora: it names no model of LTX, and is left alone"
+        );
+    }
 
     #[test]
     fn what_people_wrote_states_nothing() {

@@ -3,23 +3,25 @@
 //!
 //! Must not know where the configuration stands in a file.
 
-use super::{json::Json, pattern::Patterns};
-use crate::lora::{kinds, problem::LoraProblem};
+use super::{
+    json::Json,
+    pattern::Patterns,
+    targets::{self, Targets},
+};
+use crate::{
+    entries::origin,
+    lora::{kinds, problem::LoraProblem},
+};
 
 /// Entries that say how the pairs were trained or found, and nothing of what they are now.
-const OF_TRAINING: [&str; 31] = [
+const OF_TRAINING: [&str; 24] = [
     "alora_enabled",
-    "auto_mapping",
-    "base_model_name_or_path",
     "corda_config",
     "ensure_weight_tying",
     "ephemeral_gpu_offload",
     "eva_config",
-    "exclude_modules",
     "fan_in_fan_out", // PEFT takes it back for linear layers.
     "inference_mode",
-    "layers_pattern",
-    "layers_to_transform",
     "loftq_config",
     "lora_dropout",
     "lora_ga_config",
@@ -29,9 +31,7 @@ const OF_TRAINING: [&str; 31] = [
     "qalora_group_size",
     "revision",
     "runtime_config",
-    "target_modules",
     "target_modules_to_tie",
-    "task_type",
     "velora_config",
     "monteclora_config",
     "rank_dropout",
@@ -40,6 +40,9 @@ const OF_TRAINING: [&str; 31] = [
     "adapter_name",
     "low_cpu_mem_usage",
 ];
+
+/// Entries that name the model that the pairs were trained over.
+const BASE: [&str; 2] = ["auto_mapping", "base_model_name_or_path"];
 
 /// Entries that make another layer than `W + scale · B A` where they say anything, and what that layer is.
 const OTHER_LAYERS: [(&str, &str); 11] = [
@@ -68,6 +71,10 @@ pub(super) struct PeftConfig {
     alpha_pattern: Patterns,
     /// The scale is alpha over the root of the rank.
     pub(super) root: bool,
+    /// Which layers have pairs.
+    pub(super) targets: Targets,
+    /// What is said of entries that nothing is made of.
+    pub(super) notes: Vec<String>,
 }
 
 impl PeftConfig {
@@ -78,6 +85,7 @@ impl PeftConfig {
             if let Err((found, why)) = config.take(name, value) {
                 problems.push(LoraProblem::Stated { entry: format!("{place} {name}"), found, why });
             }
+            config.notes.extend(note(name, value).map(|why| format!("{place} {name} is {value}: {why}")));
         }
         config
     }
@@ -125,7 +133,8 @@ impl PeftConfig {
                     ));
                 }
             }
-            name if OF_TRAINING.contains(&name) => {}
+            name if Targets::ENTRIES.contains(&name) => self.targets.take(name, value)?,
+            name if OF_TRAINING.contains(&name) || BASE.contains(&name) || name == TASK => {}
             name => match OTHER_LAYERS.iter().find(|(other, _)| *other == name) {
                 _ if value.is_empty() => {}
                 Some((_, why)) => return refuse(why),
@@ -171,6 +180,34 @@ impl PeftConfig {
     }
 }
 
+/// What is said of an entry that names another model, or what the pairs were trained for.
+fn note(name: &str, value: &Json) -> Option<&'static str> {
+    if value.is_empty() {
+        return None;
+    }
+    if targets::is_unread(name, value) {
+        return Some("an expression that cannot be read here, so which layers it leaves out is not told");
+    }
+    let other = BASE.contains(&name) && !names_ltx(value);
+    let why = if name == "auto_mapping" { OTHER_CLASS } else { OTHER_BASE };
+    other.then_some(why).or((name == TASK).then_some(OTHER_TASK))
+}
+
+/// Whether some text within JSON names a model of LTX.
+fn names_ltx(value: &Json) -> bool {
+    match value {
+        Json::Text(text) => origin::names_ltx(text),
+        Json::List(list) => list.iter().any(names_ltx),
+        Json::Object(entries) => entries.iter().any(|(_, value)| names_ltx(value)),
+        Json::Null | Json::Bool(_) | Json::Number(_) => false,
+    }
+}
+
+/// The entry that says what a language model with the pairs is for.
+const TASK: &str = "task_type";
+const OTHER_BASE: &str = "it names no model of LTX, and is left alone";
+const OTHER_CLASS: &str = "it names no class of LTX, and is left alone";
+const OTHER_TASK: &str = "the video model has no such tasks, and it is left alone";
 const RANK: &str = "expected a whole number above 0";
 
 fn rank(value: &Json) -> Option<u64> {

@@ -10,7 +10,7 @@ use crate::support::{
     safetensors::{File, Tensor},
 };
 use serde_json::Value;
-use std::fs;
+use std::{fs, path::Path};
 use test_case::test_case;
 
 const NAMES: [(&str, &str); 10] = [
@@ -96,7 +96,13 @@ fn a_gguf_needs_nothing_beside_it() {
 #[test_case("tokenizer.ggml.padding_token_id", Entry::Whole(1); "another pad")]
 #[test_case("tokenizer.ggml.unknown_token_id", Entry::Whole(3); "another unknown")]
 #[test_case("tokenizer.ggml.add_eos_token", Entry::Truth(false); "no end")]
+#[test_case("tokenizer.ggml.eos_token_id", Entry::Numbers(vec![5]); "ends in a list")]
+#[test_case("tokenizer.ggml.add_eos_token", Entry::Numbers(vec![0]); "no end in a list")]
+#[test_case("tokenizer.ggml.lower", Entry::Truth(true); "small letters")]
+#[test_case("tokenizer.ggml.pre", Entry::Text("qwen2".into()); "another cut")]
+#[test_case("tokenizer.ggml.precompiled_charsmap", Entry::Numbers(vec![1, 2, 3]); "a map that is none")]
 #[test_case("t5encoder.block_count", Entry::Whole(3); "more layers")]
+#[test_case("t5encoder.block_count", Entry::Numbers(vec![9]); "layers in a list")]
 #[test_case("t5encoder.something_new", Entry::Whole(1); "an unknown entry")]
 fn a_gguf_that_says_otherwise_is_refused_by_key(key: &str, entry: Entry) {
     let folder = scratch();
@@ -131,7 +137,7 @@ fn a_configuration_beside_it_agrees_or_is_refused() {
 }
 
 /// T5 in safetensors whose header states this configuration, with one beside it.
-fn stating(folder: &std::path::Path, header: &Value, beside: Option<&Value>) -> String {
+fn stating(folder: &Path, header: &Value, beside: Option<&Value>) -> String {
     let tensors = File::read(repository("models/ltxv-tiny/text_encoder/model.safetensors")).tensors;
     let mut metadata = serde_json::Map::new();
     metadata.insert("config".into(), header.to_string().into());
@@ -161,6 +167,61 @@ fn a_header_and_the_configuration_beside_it_agree_or_are_refused() {
         let said = refused(&[("model", &model()), ("text-encoder", &file)]);
         assert_says(&said, &["t5.safetensors", "config.json", "layer_norm_epsilon", "0.5"]);
     }
+}
+
+/// The folder of a whole pipeline, as diffusers has it.
+fn pipeline(folder: &Path) -> String {
+    for (name, files) in [
+        ("", &["model_index.json"][..]),
+        ("scheduler", &["scheduler_config.json"]),
+        ("text_encoder", &["config.json", "model.safetensors"]),
+        ("tokenizer", &["tokenizer.json", "tokenizer_config.json"]),
+        ("transformer", &["config.json", "diffusion_pytorch_model.safetensors"]),
+        ("vae", &["config.json", "diffusion_pytorch_model.safetensors"]),
+    ] {
+        for file in files {
+            let bytes = fs::read(repository("models/ltxv-tiny").join(name).join(file)).expect("it is there");
+            save(folder, &format!("{name}/{file}"), &bytes);
+        }
+    }
+    text(folder)
+}
+
+#[test]
+fn what_a_pipelines_folder_states_counts_or_is_said() {
+    let folder = scratch();
+    let whole = pipeline(folder.path());
+    let flags = [("model", &*whole), ("text-encoder", &*whole)];
+    let (said, plain) = generated(&flags);
+    assert!(!said.contains("scheduler"), "{said}");
+    assert_eq!(plain, with(&text(&repository("models/ltxv-tiny/text_encoder"))));
+
+    save(folder.path(), "scheduler/scheduler_config.json", br#"{"prediction_type": "epsilon", "shift": 1}"#);
+    let (said, frames) = generated(&flags);
+    assert_says(&said, &["scheduler_config.json", "prediction_type"]);
+    assert_eq!(frames, plain);
+    save(folder.path(), "scheduler/scheduler_config.json", b"{");
+    assert_says(&generated(&flags).0, &["scheduler_config.json", "no JSON"]);
+
+    // Two tokenizers of one encoder are one vocabulary.
+    let bytes = fs::read(repository("models/ltxv-tiny/tokenizer/tokenizer.json")).expect("a tokenizer");
+    save(folder.path(), "text_encoder/tokenizer.json", &bytes);
+    assert_eq!(generated(&flags).1, plain);
+    let mut other: Value = serde_json::from_slice(&bytes).expect("JSON");
+    let pieces = other["model"]["vocab"].as_array_mut().expect("a list");
+    pieces.swap(10, 11);
+    save(folder.path(), "text_encoder/tokenizer.json", other.to_string().as_bytes());
+    assert_says(&refused(&flags), &["tokenizer.json", "token 10", "take one of them away"]);
+    fs::remove_file(folder.path().join("text_encoder/tokenizer.json")).expect("it is there");
+
+    let config = fs::read_to_string(folder.path().join("text_encoder/config.json")).expect("a configuration");
+    let twice = config.replacen('{', r#"{"d_model": 7, "#, 1);
+    save(folder.path(), "text_encoder/config.json", twice.as_bytes());
+    assert_says(&refused(&flags), &["config.json", "d_model is stated twice"]);
+    save(folder.path(), "text_encoder/config.json", config.as_bytes());
+    let index = fs::read_to_string(folder.path().join("model_index.json")).expect("an index");
+    save(folder.path(), "model_index.json", index.replace("AutoencoderKLLTXVideo", "AutoencoderTiny").as_bytes());
+    assert_says(&refused(&flags), &["model_index.json", "vae", "AutoencoderTiny"]);
 }
 
 #[test]
