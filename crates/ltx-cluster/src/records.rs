@@ -16,6 +16,16 @@ fn record((document, revision): &Current) -> GenerationRecord {
     document.record(document.sequence.unwrap_or(*revision as i64))
 }
 
+impl Cluster {
+    /// Latents that came after the end of a generation, from the worker that had lost it. Of one that has not ended, whoever ends it
+    /// removes them.
+    fn clear_late_latents(&self, id: GenerationId) {
+        if self.document(id).is_ok_and(|(document, _)| document.state.is_final()) {
+            let _ = ltx_jobs::ports::Blobs::delete(self, Shelf::Latents, id.to_string().as_ref());
+        }
+    }
+}
+
 impl Changes for Cluster {
     fn insert(&self, new: &[NewGeneration<'_>], now: Now) -> Result<()> {
         let Some(first) = new.first() else { return Ok(()) };
@@ -54,7 +64,10 @@ impl Changes for Cluster {
     }
 
     fn settle(&self, id: GenerationId, ending: &Ending, now: Now) -> Result<Option<State>> {
-        let Some(Standing::Ours(attempt)) = self.claims.standing(id) else { return Ok(None) };
+        let Some(Standing::Ours(attempt)) = self.claims.standing(id) else {
+            self.clear_late_latents(id);
+            return Ok(None);
+        };
         // The servers were away until this node stopped: another one goes on with it.
         let gave_up = self.gave_up.load(Ordering::Relaxed) && matches!(ending, Ending::Failed(_));
         let ending = if gave_up { &Ending::Stopped } else { ending };
@@ -84,6 +97,7 @@ impl Changes for Cluster {
         if !settled {
             // Files of an attempt that does not count.
             let _ = self.remove_of(Shelf::Outputs, id, [attempt]);
+            self.clear_late_latents(id);
         }
         Ok(settled.then_some(document.state))
     }

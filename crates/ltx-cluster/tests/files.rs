@@ -51,7 +51,8 @@ fn a_late_latent_of_an_attempt_that_was_taken_over_replaces_none() {
         second.gate.open();
         ended(&face.jobs, "a", id);
         ended(&face.jobs, "a", behind);
-        assert_eq!(reach(&*face.cluster, id), 0, "it is gone");
+        // What comes late goes once the first has heard whose it is.
+        eventually("it is gone", || reach(&*face.cluster, id) == 0);
     }
 }
 
