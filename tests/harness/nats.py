@@ -1,6 +1,6 @@
 """NATS servers, as a cluster of nodes has them, and the settings of the nodes that use them."""
 
-import itertools, json, signal, subprocess, urllib.request
+import itertools, signal, subprocess, urllib.request
 
 import pytest
 
@@ -76,25 +76,6 @@ class Nats:
                 return False
 
         eventually(healthy, "the NATS server is current")
-
-    def copied(self):
-        """Waits until every server has all streams, and who takes from them."""
-
-        def led(at):
-            """Streams and their lasting consumers that a server leads, each with what the others have of it."""
-            address = f"http://{self.places[at].address}:{self.monitors[at]}/jsz?streams=true&consumers=true&config=true"
-            told = json.load(urllib.request.urlopen(address, timeout=GUARD))
-            for stream in (stream for account in told.get("account_details", []) for stream in account["stream_detail"]):
-                takers = [taker for taker in stream.get("consumer_detail", []) if "durable_name" in taker["config"]]
-                for one in (stream, *takers):
-                    if one["cluster"].get("leader") == f"n{at}":
-                        yield one["name"], one["cluster"].get("replicas", [])
-
-        def all_there():
-            found = dict(one for at in range(self.count) for one in led(at))
-            return found and all(len(others) == self.count - 1 and all(other["current"] for other in others) for others in found.values())
-
-        eventually(all_there, "every server has all")
 
     def log(self, at):
         path = self.folder / f"nats-{at}" / "log"
