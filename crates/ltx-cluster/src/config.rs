@@ -2,7 +2,7 @@
 //!
 //! Must not know where keys come from, nor defaults: those are ltxd's defaults.toml.
 
-use crate::{Bucket, s3_config::S3Config};
+use crate::{Bucket, Environment, s3_config::S3Config};
 use ltx_types::{FieldError, settings::Bounded};
 use serde::{Deserialize, Deserializer, de::Error};
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -71,6 +71,9 @@ pub struct Settings {
     pub s3_credentials_file: PathBuf,
     /// Whether an address without TLS is meant.
     pub s3_allow_http: bool,
+    /// What the node's environment says of AWS.
+    #[serde(skip)]
+    pub environment: Environment,
 }
 
 /// Where a service's files lie.

@@ -218,8 +218,7 @@ impl Cluster {
             let moved = import.whole(*id, self.now(), images).and_then(|whole| {
                 // Where a move was cut short behind the announcement of these, the look at their name has stored them.
                 self.check_name(&whole.leaving.document)?;
-                let document = &whole.leaving.document;
-                if (document.request_id.is_some() || document.request_of() != *id) && self.is_there(*id)? {
+                if whole.leaving.document.request_id.is_some() && self.is_there(*id)? {
                     return Ok(None);
                 }
                 self.move_files(import, &whole.leaving)?;

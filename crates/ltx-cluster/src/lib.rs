@@ -16,6 +16,7 @@ mod claims;
 mod config;
 mod connection;
 mod documents;
+mod environment;
 mod error;
 mod events;
 mod files;
@@ -35,6 +36,7 @@ mod uploads;
 mod work;
 
 pub use config::{ClusterConfig, Role, Roles, Settings};
+pub use environment::Environment;
 pub use error::ClusterError;
 pub use files::Bucket;
 pub use import::{Import, Imported};

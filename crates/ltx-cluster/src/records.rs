@@ -3,7 +3,7 @@
 //! Must not decide anything: a document's life is `ltx-jobs`' to decide. What was written counts only at the revision that was
 //! read, so of two nodes that would end the same generation one does.
 
-use crate::{Cluster, claims::Standing, documents::Current, intents::Intent, keys, nodes::Nodes};
+use crate::{Cluster, claims::Standing, documents::Current, error::unavailable, intents::Intent, keys, nodes::Nodes};
 use async_nats::jetstream::message::PublishMessage;
 use ltx_jobs::{
     ClientId, Failure, FailureCode, Filter, GenerationId, GenerationRecord, JobsError, Page, PageToken, Result, State,
@@ -17,6 +17,17 @@ fn record((document, revision): &Current) -> GenerationRecord {
 }
 
 impl Cluster {
+    /// A generation's document, where a client asks: one that is not there never was, or is gone.
+    fn known(&self, id: GenerationId) -> Result<Current> {
+        match self.document(id) {
+            Err(JobsError::NotFound { .. }) => {
+                self.confirm()?;
+                self.document(id)
+            }
+            found => found,
+        }
+    }
+
     /// Latents that came after the end of a generation, from the worker that had lost it. Of one that has not ended, whoever ends it
     /// removes them.
     fn clear_late_latents(&self, id: GenerationId) {
@@ -103,6 +114,7 @@ impl Changes for Cluster {
     }
 
     fn cancel(&self, client: &ClientId, id: GenerationId, now: Now) -> Result<CancelledWhen> {
+        self.known(id)?;
         let (document, _) = self.change(id, &|document| {
             if document.client != *client {
                 return Err(JobsError::NotFound { id });
@@ -114,7 +126,7 @@ impl Changes for Cluster {
     }
 
     fn delete(&self, client: &ClientId, id: GenerationId) -> Result<()> {
-        let (document, revision) = self.document(id)?;
+        let (document, revision) = self.known(id)?;
         if document.client != *client {
             return Err(JobsError::NotFound { id });
         }
@@ -192,18 +204,13 @@ impl Records for Cluster {
     /// this node's card, which it leaves every few seconds anyway.
     fn confirm(&self) -> Result<()> {
         let card = PublishMessage::build().payload(Nodes::card(&self.node, self.nodes.own())?.into());
-        self.connection.publish(self.connection.names.record(self.nodes.key()), card)?;
-        Ok(())
+        // Whatever keeps it from being written: what was asked is not known.
+        let left = self.connection.publish(self.connection.names.record(self.nodes.key()), card);
+        left.map(drop).map_err(|why| unavailable(sentence(&JobsError::from(why))))
     }
 
     fn generation(&self, client: &ClientId, id: GenerationId) -> Result<GenerationRecord> {
-        let current = match self.document(id) {
-            Err(JobsError::NotFound { .. }) => {
-                self.confirm()?;
-                self.document(id)?
-            }
-            found => found?,
-        };
+        let current = self.known(id)?;
         if current.0.client == *client { Ok(record(&current)) } else { Err(JobsError::NotFound { id }) }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Must not know how it is reached.
 
-use crate::Settings;
+use crate::{Environment, Settings};
 use ltx_types::FieldError;
 use std::path::PathBuf;
 use url::Url;
@@ -23,6 +23,7 @@ pub(crate) struct S3Config {
     /// `None` for what the environment says.
     pub(crate) credentials_file: Option<PathBuf>,
     pub(crate) allow_http: bool,
+    pub(crate) environment: Environment,
 }
 
 impl S3Config {
@@ -69,12 +70,13 @@ impl S3Config {
             prefix: s3_prefix.clone(),
             credentials_file,
             allow_http: *s3_allow_http,
+            environment: settings.environment.clone(),
         }))
     }
 
     /// The region: as configured, as the environment has it, or that of a service that has none.
     pub(crate) fn region(&self) -> String {
-        let said = |name: &str| std::env::var(name).ok().filter(|said| !said.is_empty());
+        let said = |name| self.environment.said(name);
         let region = self.region.clone().or_else(|| said("AWS_REGION")).or_else(|| said("AWS_DEFAULT_REGION"));
         region.unwrap_or_else(|| REGION.to_owned())
     }

@@ -5,7 +5,7 @@ mod common;
 use common::{FACE, LONG, Nats, Node, Plan, Raw, client, ended, eventually, frames_of, node, submit, undisturbed};
 use ltx_jobs::{EventKind, GenerationId, PreviewWatch, Watch, Watched, ports::PreviewExchange};
 use ltx_types::Stage;
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Somebody who watches at a node, with previews.
 struct Watcher {
@@ -46,7 +46,11 @@ fn whoever_watches_at_any_face_sees_what_the_worker_shows_and_the_frames_stay_th
     assert!(!worker.cluster.wanted(id), "nobody watches");
     let mut watchers = [&faces[0], &faces[1], &worker].map(|node| Watcher::at(node, id));
     let raw = Raw::of(&nats);
-    eventually("both faces listen", || ["one", "two"].iter().all(|face| raw.want_previews(id).contains(*face)));
+    let mut heard = BTreeSet::new();
+    eventually("both faces listen", || {
+        heard.extend(raw.want_previews(id));
+        ["one", "two"].iter().all(|face| heard.contains(*face))
+    });
     eventually("the worker knows that others watch", || worker.cluster.wanted(id));
     for step in 1..=8 {
         worker.gate.open_n(1);

@@ -5,11 +5,13 @@
 mod common;
 
 use common::{
-    FACE, Kept, LONG, Nats, Plan, TakenOver, WORKER, client, draft, ended, eventually, frames_of, node, submission,
-    submit, try_node, undisturbed,
+    FACE, Kept, LONG, Nats, Plan, Raw, TakenOver, WORKER, client, draft, ended, eventually, frames_of, node,
+    submission, submit, try_node, undisturbed,
 };
 use ltx_cluster::ClusterError;
-use ltx_jobs::{EventKind, Filter, GivenImage, Jobs, JobsError, OutputKind, State, Watched, ports::Blobs};
+use ltx_jobs::{
+    EventKind, Filter, GenerationId, GivenImage, Jobs, JobsError, OutputKind, State, Watched, ports::Blobs,
+};
 use ltx_testkit::fake::{FakeOptions, Gate, picture};
 use ltx_types::{ImageSource, Stage};
 use std::{
@@ -303,4 +305,29 @@ fn a_node_that_cannot_belong_is_told_why() {
     assert!(matches!(nowhere, ClusterError::Unreachable { .. }), "{nowhere}");
     eventually("one node is heard of", || first.cluster.status().nodes == 1);
     assert!(first.jobs.shutdown(Duration::from_secs(600)));
+}
+
+/// What is written is the node's card, which it leaves every few seconds anyway: this shows that it is there again, not why.
+#[test]
+fn who_is_told_that_something_never_was_is_told_so_behind_a_write() {
+    let (nats, root) = (Nats::start(), tempfile::tempdir().unwrap());
+    let [face, worker] = [("face", FACE), ("worker", WORKER)]
+        .map(|(name, roles)| node(&nats.address, root.path(), name, &Plan::of(roles)));
+    let id = submit(&face.jobs, "a", 3);
+    let events = ended(&face.jobs, "a", id).last_event;
+    drop(worker);
+    let raw = Raw::of(&nats);
+    let (me, nobody) = (client("a"), "01a22d73-5275-724b-b956-f55feb6c7752".parse::<GenerationId>().unwrap());
+    let cards: Vec<String> = raw.keys().into_iter().filter(|key| key.starts_with("n.")).collect();
+    let gone = |asked: Result<(), JobsError>| matches!(asked, Err(JobsError::NotFound { .. }));
+    for (what, asked) in [
+        ("get", &(|| gone(face.jobs.get(&me, nobody).map(drop))) as &dyn Fn() -> bool),
+        ("cancel", &|| gone(face.jobs.cancel(&me, nobody).map(drop))),
+        ("delete", &|| gone(face.jobs.delete(&me, nobody).map(drop))),
+        ("watch", &|| matches!(face.jobs.watch(&me, id, events + 1), Err(JobsError::EventsUnknown { .. }))),
+    ] {
+        cards.iter().for_each(|card| raw.delete(card));
+        assert!(asked(), "{what}");
+        assert!(raw.keys().iter().any(|key| cards.contains(key)), "{what}: nothing was written");
+    }
 }

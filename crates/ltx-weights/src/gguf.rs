@@ -165,8 +165,11 @@ pub(crate) fn read(file: &Path, bytes: &[u8]) -> Result<Header> {
     header.length = data.min(bytes.len());
     place_all(&cursor, data, &mut described)?;
     for Described { key, mut entry } in described {
-        if let Some(array) = header.arrays.get(&format!("{SHAPE_OF}{key}")) {
+        let stated = format!("{SHAPE_OF}{key}");
+        if let Some(array) = header.arrays.get(&stated) {
             entry.shape = original_shape(&cursor, key, &entry, array)?;
+        } else if header.texts.contains_key(&stated) || header.values.contains_key(&stated) {
+            return Err(cursor.fault(GgufFault::Shape, stated, "one value", "a list of sides"));
         }
         if header.entries.insert(key.to_owned(), entry).is_some() {
             return Err(cursor.fault(GgufFault::Duplicate, key, "this tensor twice", "once"));

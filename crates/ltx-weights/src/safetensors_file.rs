@@ -61,13 +61,20 @@ fn entry(info: &TensorInfo, data: usize) -> Entry {
     Entry { shape: info.shape.clone(), stored, range: data + start..data + end, plus_one: false, beside: None }
 }
 
-/// Refuses a tensor that is described by more than its type, its shape and its place; the parser passes over it.
+/// Refuses a header that states an entry twice, and a tensor that is described by more than its type, its shape and its place: the parser
+/// passes over both.
 fn check_fields(path: &Path, header: &[u8]) -> Result<()> {
-    let Foreign(found) = serde_json::from_slice(header).unwrap_or_default();
-    match found {
-        None => Ok(()),
-        Some((key, field)) => Err(WeightsError::TensorField { file: path.to_owned(), key, field }),
+    let described = ltx_types::json::read(header);
+    let described =
+        described.map_err(|source| WeightsError::BadJson { file: path.to_owned(), what: "the header", source })?;
+    let tensors = described.as_object().into_iter().flatten().filter(|(key, _)| *key != "__metadata__");
+    for (key, fields) in tensors {
+        let mut names = fields.as_object().into_iter().flat_map(serde_json::Map::keys);
+        if let Some(field) = names.find(|name| !FIELDS.contains(&name.as_str())) {
+            return Err(WeightsError::TensorField { file: path.to_owned(), key: key.clone(), field: field.clone() });
+        }
     }
+    Ok(())
 }
 
 fn wrong_length(path: &Path, map: &[u8]) -> WeightsError {
@@ -109,64 +116,6 @@ impl<'de> Visitor<'de> for End {
             } else {
                 let Place { data_offsets: (_, end) } = entries.next_value()?;
                 self.0 = self.0.max(end);
-            }
-        }
-        Ok(self)
-    }
-}
-
-/// The first field of a tensor that no header of this format has: the tensor's key, and the field. Nothing else is kept.
-#[derive(Default)]
-struct Foreign(Option<(String, String)>);
-
-impl<'de> Deserialize<'de> for Foreign {
-    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
-        source.deserialize_map(Self(None))
-    }
-}
-
-impl<'de> Visitor<'de> for Foreign {
-    type Value = Self;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a header of tensors")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut entries: A) -> Result<Self, A::Error> {
-        while let Some(key) = entries.next_key::<String>()? {
-            if key == "__metadata__" {
-                entries.next_value::<IgnoredAny>()?;
-                continue;
-            }
-            let ForeignField(field) = entries.next_value()?;
-            self.0 = self.0.or_else(|| Some((key, field?)));
-        }
-        Ok(self)
-    }
-}
-
-/// The first field of one tensor that no header of this format has.
-#[derive(Default)]
-struct ForeignField(Option<String>);
-
-impl<'de> Deserialize<'de> for ForeignField {
-    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
-        source.deserialize_map(Self(None))
-    }
-}
-
-impl<'de> Visitor<'de> for ForeignField {
-    type Value = Self;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a tensor's description")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut fields: A) -> Result<Self, A::Error> {
-        while let Some(field) = fields.next_key::<String>()? {
-            fields.next_value::<IgnoredAny>()?;
-            if self.0.is_none() && !FIELDS.contains(&field.as_str()) {
-                self.0 = Some(field);
             }
         }
         Ok(self)

@@ -319,5 +319,6 @@ fn files_in(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
 fn read_json<T: serde::de::DeserializeOwned>(file: &Path, what: &'static str) -> Result<T> {
     check_regular(file)?;
     let text = fs::read(file).map_err(|source| WeightsError::Read { file: file.to_owned(), source })?;
-    serde_json::from_slice(&text).map_err(|source| WeightsError::BadJson { file: file.to_owned(), what, source })
+    let parsed = ltx_types::json::read(&text).and_then(serde_json::from_value);
+    parsed.map_err(|source| WeightsError::BadJson { file: file.to_owned(), what, source })
 }

@@ -137,12 +137,14 @@ fn a_statement_that_contradicts_its_tensors_is_refused_by_name() {
     open(r#""per_row": false"#, number(0.5)).unwrap();
     let two_a_row = || Tensor::ones((8, 2), DType::F32, &Device::Cpu).unwrap();
     open(r#""group_size": 32"#, two_a_row()).unwrap();
+    open(r#""group_size": 32, "per_row": false"#, two_a_row()).unwrap();
     open(r#""group_size": 64, "orig_shape": [8, 64]"#, number(0.5)).unwrap();
     for (fields, scale, said) in [
         (r#""group_size": 16"#, two_a_row(), "a scale for every 16, as group_size states"),
         (r#""group_size": 32"#, number(0.5), "a scale for every 32, as group_size states"),
         (r#""orig_shape": [8, 63]"#, number(0.5), "orig_shape [8, 63]"),
         (r#""per_row": true"#, number(0.5), "one for every row, as per_row true states"),
+        (r#""per_row": true"#, two_a_row(), "one for every row, as per_row true states"),
         (r#""per_row": false"#, one_a_row(), "no such, as per_row false states"),
         (r#""orig_shape": [8, 64, 1]"#, two_a_row(), "orig_shape [8, 64, 1]"),
     ] {

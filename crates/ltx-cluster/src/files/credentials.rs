@@ -41,7 +41,7 @@ pub(super) fn given(builder: AmazonS3Builder, config: &S3Config) -> Result<Amazo
         let failed = |why: io::Error| ClusterError::File { key: KEY, file: file.clone(), why: why.to_string() };
         return credential.map(|credential| with(builder, credential)).map_err(failed);
     }
-    let said = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let said = |name| config.environment.said(name);
     let of_environment =
         of(said("AWS_ACCESS_KEY_ID"), said("AWS_SECRET_ACCESS_KEY"), said("AWS_SESSION_TOKEN")).transpose();
     if let Some(credential) = of_environment {

@@ -121,6 +121,12 @@ fn check_components(file: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The folder or file of a text encoder within a path: a folder that holds `text_encoder` stands for that.
+pub(super) fn within(path: &Path) -> PathBuf {
+    let inner = path.join("text_encoder");
+    if inner.is_dir() { inner } else { path.to_owned() }
+}
+
 /// Whether a folder's `config.json` is a Gemma-3's.
 pub(crate) fn is_gemma(folder: &Path) -> bool {
     let config = fs::read(folder.join("config.json")).ok().and_then(|text| serde_json::from_slice(&text).ok());

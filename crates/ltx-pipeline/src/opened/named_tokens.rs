@@ -47,6 +47,11 @@ impl Named {
     }
 }
 
+/// Whether settings name all added tokens: then files of older versions beside them count for nothing, as for transformers.
+pub(super) fn states_all(config: &Value) -> bool {
+    config.get("added_tokens_decoder").is_some_and(|stated| !stated.is_null())
+}
+
 /// A token that a `tokenizer.json` finds before it cuts a text.
 #[derive(Deserialize)]
 struct Added {
@@ -64,6 +69,9 @@ impl NamedTokens {
     pub(super) fn read(mut self, beside: &Beside<'_>) -> Result<Self> {
         if let Some((file, config)) = beside.json("tokenizer_config.json")? {
             self.take(&file, &config)?;
+            if states_all(&config) {
+                return Ok(self);
+            }
         }
         if let Some((file, map)) = beside.json("special_tokens_map.json")? {
             self.take(&file, &map)?;
@@ -139,6 +147,9 @@ impl NamedTokens {
             #[serde(default)]
             added_tokens: Vec<Added>,
         }
+        if self.0.is_empty() {
+            return Ok(tokenizer);
+        }
         // One that is no tokenizer is refused as such by whoever reads it.
         let Ok(File { added_tokens }) = serde_json::from_slice(&tokenizer) else { return Ok(tokenizer) };
         // Of those that name one token, the first that says how it is found counts; all of them must mean the same id.
@@ -161,7 +172,7 @@ impl NamedTokens {
         all.iter().try_for_each(|named| tokens.give(named))?;
         let added = tokens.added;
         file.insert("added_tokens".to_owned(), added.into());
-        Ok(json!(file).to_string().into_bytes())
+        Ok(serde_json::to_vec(file).unwrap_or(tokenizer))
     }
 }
 

@@ -3,7 +3,7 @@
 //! Must not know requests.
 
 use super::{
-    account_alone, beside::Beside, config_of, named_tokens::NamedTokens, text::differ, tokenizer,
+    account_alone, beside::Beside, config_of, folder::within, named_tokens::NamedTokens, text::differ, tokenizer,
     tokenizer_settings::Settings,
 };
 use crate::{PipelineError, Result};
@@ -33,15 +33,9 @@ pub(crate) struct T5Files {
 }
 
 impl T5Files {
-    /// The folder or file of the encoder within a path: a folder that holds `text_encoder` stands for that.
-    fn within(path: &Path) -> PathBuf {
-        let inner = path.join("text_encoder");
-        if inner.is_dir() { inner } else { path.to_owned() }
-    }
-
     /// Whether a path holds a T5: its `config.json` or its keys say so.
     pub(crate) fn is_at(path: &Path) -> bool {
-        let path = Self::within(path);
+        let path = within(path);
         let stated =
             fs::read(path.join("config.json")).ok().and_then(|text| serde_json::from_slice::<Value>(&text).ok());
         match stated {
@@ -60,7 +54,7 @@ impl T5Files {
     }
 
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let path = Self::within(path);
+        let path = within(path);
         let tensors = Self::tensors(&path)?;
         let folder = if path.is_file() { path.parent().unwrap_or(&path).to_owned() } else { path.clone() };
         let config = configuration(&tensors, &folder)?;
@@ -112,9 +106,12 @@ impl T5Files {
     pub(crate) fn tokenizer_json(&self) -> Result<(Vec<u8>, PathBuf)> {
         let (found, beside) = match self.tokenizer_folder()? {
             Some(folder) => {
-                let all =
-                    self.tokenizer_folders().iter().map(|folder| in_folder(folder)).collect::<Result<Vec<_>>>()?;
-                (all.concat(), NamedTokens::default().read(&Beside::Folder(&folder))?)
+                let mut all = in_folder(&folder)?;
+                // A pipeline of diffusers has one for the encoder in this folder.
+                if folder == self.folder && self.folder.ends_with("text_encoder") {
+                    all.extend(in_folder(&self.tokenizer_folders()[2])?);
+                }
+                (all, NamedTokens::default().read(&Beside::Folder(&folder))?)
             }
             None => (in_file(&self.tensors)?, NamedTokens::default().read(&Beside::Packed(&self.tensors))?),
         };

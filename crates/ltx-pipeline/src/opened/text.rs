@@ -11,6 +11,7 @@ use super::{
     account_alone,
     beside::{self, Beside},
     config_of,
+    folder::within,
     recognised::{foreign, refused},
 };
 use crate::{PipelineError, Result};
@@ -51,8 +52,7 @@ impl TextFolder {
 
     /// A folder of safetensors or GGUF files, or one such file; a folder that holds `text_encoder` stands for that.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let inner = path.join("text_encoder");
-        let path = if inner.is_dir() { &inner } else { path };
+        let path = &within(path);
         let (tensors, folder) = if path.is_file() {
             (TensorSet::open_file(path)?, path.parent().unwrap_or(path).to_owned())
         } else {
@@ -172,7 +172,15 @@ fn unstated(file: &Path, UnstatedFactor { factor, size }: UnstatedFactor) -> Str
 fn own_configuration(tensors: &TensorSet, notes: &mut Vec<String>) -> Result<Option<GemmaConfig>> {
     let stated = entries_configuration(tensors, notes)?;
     let Some((file, packed)) = Beside::Packed(tensors).json("config.json")? else { return Ok(stated) };
-    let packed = GemmaConfig::from_json(&packed).map_err(config_of(&file))?;
+    let packed = match (GemmaConfig::from_json(&packed), &stated) {
+        (Ok(packed), _) => packed,
+        (Err(error), None) => return Err(config_of(&file)(error)),
+        (Err(error), Some(_)) => {
+            let error = ltx_types::sentence(&config_of(&file)(error));
+            notes.push(format!("{error}; left alone beside what the header states"));
+            return Ok(stated);
+        }
+    };
     if let Some(stated) = &stated {
         joined(&mut stated.to_json(), packed.to_json()).map_err(differ(tensors.path(), &file))?;
     }

@@ -56,7 +56,9 @@ impl TextFolder {
             }
             return Ok((named.given_to(bytes)?, own.to_owned()));
         }
-        let named = named.read(&Beside::Folder(&folder_of(&self.folder)))?;
+        // Beside pieces of the file's own, a folder's words may be another encoder's.
+        let folder = folder_of(&self.folder);
+        let named = if is_there(&folder) { named.read(&Beside::Folder(&folder))? } else { named };
         let (bytes, file) = self.tokenizer_beside(pieces)?;
         Ok((named.given_to(bytes)?, file))
     }
@@ -106,10 +108,13 @@ impl TextFolder {
     }
 }
 
+fn is_there(folder: &Path) -> bool {
+    folder.join("tokenizer.json").is_file()
+}
+
 /// Where the tokenizer beside a language model lies: in its folder, else in `tokenizer` beside that, as diffusers has it.
 fn folder_of(folder: &Path) -> PathBuf {
     let beside = folder.parent().unwrap_or(folder).join("tokenizer");
-    let is_there = |folder: &Path| folder.join("tokenizer.json").is_file();
     if !is_there(folder) && is_there(&beside) { beside } else { folder.to_owned() }
 }
 

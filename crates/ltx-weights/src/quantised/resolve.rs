@@ -204,7 +204,7 @@ impl Resolver<'_> {
         };
         if let Order::Grid { height, columns, .. } = order {
             self.check_block(layer, columns)?;
-            self.check_rows(layer, height == 1)?;
+            self.check_rows(layer, height == 1 && columns == 1)?;
         }
         let row = weight.shape.last().copied().unwrap_or(1);
         let whole = matches!(order, Order::Grid { width, .. } if width == row);
@@ -242,7 +242,7 @@ impl Resolver<'_> {
         if layer.weight.shape.first().is_none_or(|rows| *rows == 1) {
             return Ok(());
         }
-        let found = if by_row { "a scale for every row" } else { "scales that several rows share" };
+        let found = if by_row { "a scale for every row" } else { "scales that are not one for every row" };
         let wrong = |expected: String| Err(self.wrong(&layer.key(), found.to_owned(), expected));
         let per_row = layer.stated.as_ref().and_then(|stated| stated.per_row);
         match (per_row, layer.format()) {

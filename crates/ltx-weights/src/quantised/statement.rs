@@ -161,7 +161,7 @@ pub(super) fn collect(path: &Path, map: &[u8], header: &Header) -> Result<Collec
             stem
         };
         let bytes = map.get(entry.range.clone()).filter(|bytes| bytes.len() <= MOST).unwrap_or_default();
-        let parsed: Value = serde_json::from_slice(bytes).map_err(|source| WeightsError::BadJson {
+        let parsed = ltx_types::json::read(bytes).map_err(|source| WeightsError::BadJson {
             file: path.to_owned(),
             what: "a tensor comfy_quant",
             source,
@@ -176,8 +176,8 @@ pub(super) fn collect(path: &Path, map: &[u8], header: &Header) -> Result<Collec
 /// The layers of the header's entry, with what is stated about each.
 fn layers_of_header(path: &Path, text: &str) -> Result<Map<String, Value>> {
     let what = "the metadata entry _quantization_metadata";
-    let parsed: Value =
-        serde_json::from_str(text).map_err(|source| WeightsError::BadJson { file: path.to_owned(), what, source })?;
+    let parsed = ltx_types::json::read(text.as_bytes());
+    let parsed = parsed.map_err(|source| WeightsError::BadJson { file: path.to_owned(), what, source })?;
     let wrong = |found: String, expected: &str| WeightsError::Quantisation {
         file: path.to_owned(),
         key: ENTRY.to_owned(),

@@ -4,7 +4,7 @@
 
 use super::{ConfigError, Token, layers::Layers, tokens};
 use crate::compute::CudaOptions;
-use ltx_cluster::ClusterConfig;
+use ltx_cluster::{ClusterConfig, Environment};
 use ltx_jobs::ClientId;
 use ltx_nn::DeviceChoice;
 use ltx_provenance::ProvenanceSettings;
@@ -156,7 +156,8 @@ impl NodeConfig {
         let Logged { log } = layers.extract()?;
         let ProvenanceSection { provenance } = layers.extract()?;
         provenance.validate().map_err(|error| layers.refuse_field(error))?;
-        let ClusterSection { cluster } = layers.extract()?;
+        let ClusterSection { mut cluster } = layers.extract()?;
+        cluster.environment = Environment::of(|name| std::env::var(name).ok());
         let cluster = cluster.check().map_err(|error| layers.refuse_field(error))?;
         if cluster.is_none()
             && let Some(key) = layers.changed("cluster")?.first()

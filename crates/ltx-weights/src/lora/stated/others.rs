@@ -48,7 +48,8 @@ pub(super) fn look_at(name: &str, text: &str) -> Result<Option<String>, LoraProb
     if let Some(note) = origin::note(name, text, origin::Kind::Lora) {
         return Ok(Some(note));
     }
-    if known::is_idle(name) || is_empty(text) {
+    // Trainers write the version of their own record under that name.
+    if known::is_idle(name) || name == "version" || is_empty(text) {
         return Ok(None);
     }
     let left_alone = || format!("header entry {name} is {}: not known here, and left alone", shown(text));
@@ -106,7 +107,10 @@ fn found_in(json: &Json, under: &str, depth: usize) -> Option<(String, Option<St
                 named::another_kind(under, own, value).map(|why| (name.clone(), Some(why)))
             };
             let stating = || entries.iter().filter(|(name, _)| !user::is_no_statement(name));
-            entries.iter().find_map(says).or_else(|| stating().find_map(|(name, value)| within(value, name)))
+            entries.iter().find_map(says).or_else(|| {
+                stating()
+                    .find_map(|(name, value)| within(value, if user::is_of_training(under) { under } else { name }))
+            })
         }
         Json::List(list) => list.iter().find_map(|json| within(json, under)),
         Json::Text(text) => match json_of(text) {
@@ -155,6 +159,7 @@ mod tests {
             ("training", r#"{"scale": 1, "optimizer": {"lr_scale": 2, "weight_decay": 0.1}}"#),
             ("training", r#"[{"guidance_scale": 3}, "[1, 2]"]"#),
             ("metadata", r#"{"optimizer": {"algo": "adamw", "state_gain": 0.5}}"#),
+            ("metadata", r#"{"optimizer": {"params": {"state_gain": 0.5, "algo": "adamw"}}}"#),
             ("training", r#"{"loss": {"noise_amount": 0.5}}"#),
             ("rs_lora", "False"),
             ("lora_weight", "1.0"),

@@ -205,6 +205,11 @@ fn tokens_that_are_named_beside_a_tokenizer_are_found_as_is_said() {
     put("special_tokens_map.json", json!({"boi_token": {"content": "<start_of_image>", "lstrip": false}}));
     put("added_tokens.json", json!({"<start_of_image>": 5}));
     assert_eq!(with(&encoder).1, plain);
+    // Where settings name all of them, older files count for nothing.
+    put("added_tokens.json", json!({"<start_of_image>": 6}));
+    assert_eq!(with(&encoder).1, plain);
+    put("tokenizer_config.json", json!({}));
+    put("added_tokens.json", json!({}));
     // A piece that stands in the prompt's words: they are cut at it now.
     put("special_tokens_map.json", json!({"additional_special_tokens": ["s"]}));
     assert_ne!(with(&encoder).1, plain);
@@ -249,10 +254,10 @@ fn what_is_packed_in_a_file_counts_as_what_lies_beside_it() {
         &["gemma.safetensors", "config.json", "factor", "4", "8"],
     );
     let settings = |settings: Value| [("hf_asset__tokenizer_config.json", settings.to_string().into_bytes())];
-    assert_says(
-        &refused(&settings(json!({"add_bos_token": false}))),
-        &["hf_asset__tokenizer_config.json", "add_bos_token"],
-    );
+    let (said, frames) =
+        with(&packing(folder.path(), &[&whole[..1], &settings(json!({"add_bos_token": false}))].concat()));
+    assert_says(&said, &["hf_asset__tokenizer_config.json", "add_bos_token", "left alone"]);
+    assert_eq!(frames, plain());
     let named = json!({"added_tokens_decoder": {"6": {"content": "<start_of_image>"}}});
     assert_says(&refused(&settings(named)), &["hf_asset__tokenizer_config.json", "token 6", "token 5"]);
     let mut swapped: Value = serde_json::from_slice(&tokenizer).unwrap();
