@@ -17,6 +17,8 @@ mod tile;
 mod tiles;
 
 pub(crate) use permission::granted;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use permission::granted_in_8_bits;
 pub(crate) use product::product;
 pub(crate) use tiles::HalfRight;
 pub use tiles::Tiles16;

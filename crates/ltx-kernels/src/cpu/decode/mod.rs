@@ -13,52 +13,77 @@ mod rotation;
 mod simple;
 mod ternary;
 
-use super::level::{Level, widest};
+use super::level::{Instructions, Level};
 use crate::{Block, Packing};
 use floats::{f16_value, fp8, pairs};
 pub use rotation::MOST as MOST_ROTATED;
 
 /// Decodes whole blocks, in reading order.
+///
+/// Every level has a function of its own, not a closure in [`widest`](super::level::widest): so a compiler knows that what is read and
+/// what is written are apart, without which it makes decoders of vectors narrower or not at all.
+#[allow(unsafe_code)]
 pub fn decode(level: Level, packing: Packing, bytes: &[u8], out: &mut [f32]) {
-    widest(
-        level,
-        #[inline(always)]
-        || match packing {
-            Packing::Fp8 { scale } => fp8(bytes, scale, out),
-            Packing::Bf16 => pairs(bytes, out, |pair| f32::from_bits(u32::from(u16::from_le_bytes(pair)) << 16)),
-            Packing::F16 => pairs(bytes, out, f16_value),
-            Packing::Groups(kind) => groups::groups(level, kind, bytes, out),
-            Packing::Blocks(kind) => blocks(level, kind, bytes, out),
-        },
-    );
+    match level.instructions() {
+        // SAFETY: a level is only made where the processor has it.
+        #[cfg(target_arch = "x86_64")]
+        Instructions::Avx512 | Instructions::Amx => unsafe { decode_in_avx512(level, packing, bytes, out) },
+        // SAFETY: the same.
+        #[cfg(target_arch = "x86_64")]
+        Instructions::Avx2 => unsafe { decode_in_avx2(level, packing, bytes, out) },
+        _ => every_packing(level, packing, bytes, out),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma,f16c")]
+fn decode_in_avx512(level: Level, packing: Packing, bytes: &[u8], out: &mut [f32]) {
+    every_packing(level, packing, bytes, out);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn decode_in_avx2(level: Level, packing: Packing, bytes: &[u8], out: &mut [f32]) {
+    every_packing(level, packing, bytes, out);
+}
+
+#[inline(always)]
+fn every_packing(level: Level, packing: Packing, bytes: &[u8], out: &mut [f32]) {
+    match packing {
+        Packing::Fp8 { scale } => fp8(bytes, scale, out),
+        Packing::Bf16 => pairs(bytes, out, |pair| f32::from_bits(u32::from(u16::from_le_bytes(pair)) << 16)),
+        Packing::F16 => pairs(bytes, out, f16_value),
+        Packing::Groups(kind) => groups::groups(level, kind, bytes, out),
+        Packing::Blocks(kind) => blocks(level, kind, bytes, out),
+    }
 }
 
 /// ggml's blocks.
 #[inline(always)]
 fn blocks(level: Level, kind: Block, bytes: &[u8], out: &mut [f32]) {
-    /// A decoder as a closure is compiled for the level with what is around it; one that is passed by its name is not, but its
-    /// slices are known to be apart. Which is faster was measured for each.
-    macro_rules! inlined {
-        ($size:literal, $values:literal, $decoder:path) => {
+    /// A decoder as a closure is compiled for the level with what is around it; one that is passed by its name is not, which is faster
+    /// for those that look numbers up in grids: what vectors gain there, gathers and scatters lose. It was measured for each.
+    macro_rules! all_of {
+        ($size:literal, $values:literal, $decoder:path $(, $level:ident)?) => {
             each::<$size, $values>(
                 bytes,
                 out,
                 #[inline(always)]
-                |block, out| $decoder(level, block, out),
+                |block, out| $decoder($($level,)? block, out),
             )
         };
     }
     match kind {
-        Block::Q8_0 => each::<34, 32>(bytes, out, simple::q8_0),
-        Block::Q4_0 => each::<18, 32>(bytes, out, simple::q4_0),
-        Block::Q5_0 => each::<22, 32>(bytes, out, simple::q5_0),
-        Block::Q4_1 => each::<20, 32>(bytes, out, simple::q4_1),
-        Block::Q5_1 => each::<24, 32>(bytes, out, simple::q5_1),
+        Block::Q8_0 => all_of!(34, 32, simple::q8_0),
+        Block::Q4_0 => all_of!(18, 32, simple::q4_0),
+        Block::Q5_0 => all_of!(22, 32, simple::q5_0),
+        Block::Q4_1 => all_of!(20, 32, simple::q4_1),
+        Block::Q5_1 => all_of!(24, 32, simple::q5_1),
         Block::Q2_K => each::<84, 256>(bytes, out, k::q2_k),
-        Block::Q3_K => each::<110, 256>(bytes, out, k::q3_k),
-        Block::Q4_K => each::<144, 256>(bytes, out, k::q4_k),
-        Block::Q5_K => each::<176, 256>(bytes, out, k::q5_k),
-        Block::Q6_K => each::<210, 256>(bytes, out, k::q6_k),
+        Block::Q3_K => all_of!(110, 256, k::q3_k),
+        Block::Q4_K => all_of!(144, 256, k::q4_k),
+        Block::Q5_K => all_of!(176, 256, k::q5_k),
+        Block::Q6_K => all_of!(210, 256, k::q6_k),
         Block::IQ2_XXS => each::<66, 256>(bytes, out, iq::iq2_xxs),
         Block::IQ2_XS => each::<74, 256>(bytes, out, iq::iq2_xs),
         Block::IQ2_S => each::<82, 256>(bytes, out, iq::iq2_s),
@@ -66,12 +91,12 @@ fn blocks(level: Level, kind: Block, bytes: &[u8], out: &mut [f32]) {
         Block::IQ3_S => each::<110, 256>(bytes, out, iq::iq3_s),
         Block::IQ1_S => each::<50, 256>(bytes, out, iq::iq1_s),
         Block::IQ1_M => each::<56, 256>(bytes, out, iq::iq1_m),
-        Block::IQ4_NL => inlined!(18, 32, nibbles::iq4_nl),
-        Block::IQ4_XS => inlined!(136, 256, nibbles::iq4_xs),
-        Block::MXFP4 => inlined!(17, 32, nibbles::mxfp4),
-        Block::NVFP4 => inlined!(36, 64, nibbles::nvfp4),
-        Block::TQ1_0 => each::<54, 256>(bytes, out, ternary::tq1_0),
-        Block::TQ2_0 => each::<66, 256>(bytes, out, ternary::tq2_0),
+        Block::IQ4_NL => all_of!(18, 32, nibbles::iq4_nl, level),
+        Block::IQ4_XS => all_of!(136, 256, nibbles::iq4_xs, level),
+        Block::MXFP4 => all_of!(17, 32, nibbles::mxfp4, level),
+        Block::NVFP4 => all_of!(36, 64, nibbles::nvfp4, level),
+        Block::TQ1_0 => all_of!(54, 256, ternary::tq1_0),
+        Block::TQ2_0 => all_of!(66, 256, ternary::tq2_0),
     }
 }
 

@@ -30,7 +30,7 @@ pub struct Weights8 {
     pub(super) inputs: usize,
 }
 
-/// Rows in 8 bits, in panels of [`ROWS`]. What is past the last row is never read.
+/// Rows in 8 bits, in panels of [`ROWS`]. What is past the last row counts for nothing.
 #[derive(Default)]
 pub(super) struct Rows8 {
     /// `[panels, inputs / GROUP, ROWS, GROUP]`, each value [`Path::offset`] too large.
@@ -213,20 +213,13 @@ impl Rows8 {
 fn quantize(wide: &[f32], steps: f32, narrow: &mut [i8; GROUP]) -> f32 {
     /// Adding 1.5·2²³ rounds to the nearest integer in the mantissa's low bits.
     const MAGIC: f32 = 12_582_912.0;
-    let (mut largest, mut odd) = ([0f32; 16], [0f32; 16]);
-    for chunk in wide.as_chunks::<16>().0 {
-        for ((largest, odd), value) in largest.iter_mut().zip(&mut odd).zip(chunk) {
-            *largest = if value.abs() > *largest { value.abs() } else { *largest };
-            *odd += value * 0.0;
-        }
-    }
-    let largest = largest.iter().fold(0f32, |a, b| if *b > a { *b } else { a });
-    let odd: f32 = odd.iter().sum();
+    // Magnitudes are in the order of their bits, and what is not finite is above all others: a maximum of integers, which has no order.
+    let largest = f32::from_bits(wide.iter().map(|value| value.to_bits() & 0x7fff_ffff).fold(0, u32::max));
     let inverse = if largest > 0.0 { steps / largest } else { 0.0 };
     for (narrow, value) in narrow.iter_mut().zip(wide) {
         *narrow = ((value * inverse + MAGIC).to_bits() & 0xff) as u8 as i8;
     }
-    largest / steps + odd
+    largest / steps + largest * 0.0
 }
 
 #[cfg(test)]

@@ -6,7 +6,9 @@
 
 use super::quantize::{FOUR, GROUP, Left, Right};
 #[cfg(target_arch = "x86_64")]
-use super::{avx2, vnni};
+use super::{amx, avx2, vnni};
+#[cfg(target_arch = "x86_64")]
+use crate::cpu::amx::granted_in_8_bits;
 use crate::cpu::{
     gemm::{COLUMNS, ROWS},
     level::{Instructions, Level},
@@ -30,6 +32,9 @@ impl Tile8<'_> {
 /// Which way products are summed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Path {
+    /// Tiles of AMX; yields the same as VNNI.
+    #[cfg(target_arch = "x86_64")]
+    Amx,
     /// AVX-512 with VNNI.
     #[cfg(target_arch = "x86_64")]
     Vnni,
@@ -44,6 +49,8 @@ impl Path {
     /// The best of a level.
     pub(super) fn of(level: Level) -> Self {
         match level.instructions() {
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Amx if granted_in_8_bits() => Self::Amx,
             #[cfg(target_arch = "x86_64")]
             Instructions::Avx512 | Instructions::Amx if std::arch::is_x86_feature_detected!("avx512vnni") => Self::Vnni,
             #[cfg(target_arch = "x86_64")]
@@ -88,6 +95,9 @@ pub(super) fn multiply(path: Path, tile: &Tile8<'_>, sums: &mut [f32], stride: u
     assert!(fits, "8-bit tile: a side is too short");
     match path {
         // SAFETY: a path is only chosen where the processor has it; sizes hold as asserted.
+        #[cfg(target_arch = "x86_64")]
+        Path::Amx => unsafe { amx::multiply(tile, sums, stride) },
+        // SAFETY: the same.
         #[cfg(target_arch = "x86_64")]
         Path::Vnni => unsafe { vnni::multiply(tile, sums, stride) },
         // SAFETY: the same.
