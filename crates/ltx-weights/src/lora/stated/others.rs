@@ -107,10 +107,9 @@ fn found_in(json: &Json, under: &str, depth: usize) -> Option<(String, Option<St
                 named::another_kind(under, own, value).map(|why| (name.clone(), Some(why)))
             };
             let stating = || entries.iter().filter(|(name, _)| !user::is_no_statement(name));
-            entries.iter().find_map(says).or_else(|| {
-                stating()
-                    .find_map(|(name, value)| within(value, if user::is_of_training(under) { under } else { name }))
-            })
+            // What stands deeper in a training's settings is of the training, unless it is the adapter's.
+            let of = |name| if user::is_of_training(under) && !user::is_of_an_adapter(name) { under } else { name };
+            entries.iter().find_map(says).or_else(|| stating().find_map(|(name, value)| within(value, of(name))))
         }
         Json::List(list) => list.iter().find_map(|json| within(json, under)),
         Json::Text(text) => match json_of(text) {
