@@ -1,6 +1,6 @@
 """NATS servers, as a cluster of nodes has them, and the settings of the nodes that use them."""
 
-import itertools, signal, subprocess, urllib.request
+import itertools, json, signal, subprocess, urllib.request
 
 import pytest
 
@@ -76,6 +76,30 @@ class Nats:
                 return False
 
         eventually(healthy, "the NATS server is current")
+
+    def copied(self):
+        """Waits until every server has all streams and all that their lasting consumers know, and nothing is on its way to another one.
+        Returns {name: number of the server that leads it}."""
+
+        def kept(at):
+            """What a server has: names, and how each is spread as the server sees it."""
+            address = f"http://{self.places[at].address}:{self.monitors[at]}/jsz?streams=true&consumers=true&config=true"
+            told = json.load(urllib.request.urlopen(address, timeout=GUARD))
+            for stream in (stream for account in told.get("account_details", []) for stream in account["stream_detail"]):
+                lasting = [consumer for consumer in stream.get("consumer_detail") or [] if "durable_name" in consumer["config"]]
+                yield from ((one["name"], one["cluster"]) for one in (stream, *lasting))
+
+        def everywhere(spread):
+            others = spread.get("replicas", [])
+            # While a stream is spread further, its consumers are still where they were, and have no leader for a moment.
+            return "desired" not in spread and len(others) == self.count - 1 and all(other["current"] for other in others)
+
+        def leaders():
+            every = [dict(kept(at)) for at in range(self.count)]
+            led = {name: at for at, own in enumerate(every) for name, spread in own.items() if spread.get("leader") == f"n{at}" and everywhere(spread)}
+            return all(own.keys() == led.keys() for own in every) and led
+
+        return eventually(leaders, "every server has all")
 
     def log(self, at):
         path = self.folder / f"nats-{at}" / "log"

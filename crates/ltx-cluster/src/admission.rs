@@ -6,7 +6,6 @@
 use crate::{
     Cluster,
     connection::{Kept, PATIENCE},
-    error::NotWritten,
     keys,
 };
 use ltx_jobs::{ClientId, GenerationId, JobsError, Result, ports::Shares};
@@ -129,9 +128,7 @@ impl Cluster {
             let value = serde_json::to_vec(&share).map_err(|_| JobsError::Corrupt { what: "client's share" })?;
             match self.connection.put(&key, value, revision) {
                 Ok(_) => return Ok(()),
-                Err(NotWritten::Changed) if Instant::now() < until => {}
-                Err(NotWritten::Unknown(why)) => self.connection.again_until(until, why)?,
-                Err(why) => return Err(why.into()),
+                Err(failed) => self.connection.again_after(failed, until)?,
             }
         }
     }

@@ -66,9 +66,7 @@ impl Cluster {
             let (revision, relied) = kept.map_or((0, false), |kept| (kept.revision, kept.value.is_some()));
             match self.connection.put(&key, self.node.clone().into_bytes(), revision) {
                 Ok(_) => return Ok(relied),
-                Err(NotWritten::Changed) if Instant::now() < until => {}
-                Err(NotWritten::Unknown(why)) => self.connection.again_until(until, why)?,
-                Err(why) => return Err(why.into()),
+                Err(failed) => self.connection.again_after(failed, until)?,
             }
         }
     }

@@ -32,7 +32,7 @@ use tokio::{
 pub(crate) const ANSWER: Duration = Duration::from_secs(4);
 
 /// How long a start waits for servers that have no leader yet.
-const START: Duration = Duration::from_secs(30);
+pub(crate) const START: Duration = Duration::from_secs(30);
 
 /// How often a silent connection is looked at. Two that are not answered, and it is made anew.
 const PING: Duration = Duration::from_secs(3);
@@ -163,6 +163,19 @@ impl Connection {
         let published = self.wait(async move { jetstream.send_publish(subject, message).await?.await });
         let published = published.map_err(|error| NotWritten::Unknown(error.to_string()))?;
         Ok(published.map(|kept| kept.sequence)?)
+    }
+
+    /// Whether a write that failed is worth another try: somebody else has written meanwhile, or nobody knows whether it was written,
+    /// which is waited for.
+    ///
+    /// # Errors
+    /// Why it is not, or no longer.
+    pub(crate) fn again_after(&self, failed: NotWritten, patience: Instant) -> Result<()> {
+        match failed {
+            NotWritten::Changed if Instant::now() < patience => Ok(()),
+            NotWritten::Unknown(why) => self.again_until(patience, why),
+            failed => Err(failed.into()),
+        }
     }
 
     /// Waits a moment before another try.

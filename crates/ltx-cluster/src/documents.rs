@@ -76,8 +76,7 @@ impl Cluster {
                     return Ok((changed, true));
                 }
                 Err(NotWritten::Changed) => {}
-                Err(NotWritten::Unknown(why)) => self.connection.again_until(until, why)?,
-                Err(why) => return Err(why.into()),
+                Err(failed) => self.connection.again_after(failed, until)?,
             }
         }
     }
@@ -95,8 +94,7 @@ impl Cluster {
                     return Ok(());
                 }
                 Err(NotWritten::Changed) => return Ok(()),
-                Err(NotWritten::Unknown(why)) => self.connection.again_until(until, why)?,
-                Err(why) => return Err(why.into()),
+                Err(failed) => self.connection.again_after(failed, until)?,
             }
         }
     }

@@ -99,8 +99,7 @@ impl Cluster {
             match self.connection.put(key, intent.written()?, revision) {
                 Ok(revision) => return Ok(revision),
                 Err(NotWritten::Changed) => {}
-                Err(NotWritten::Unknown(why)) => self.connection.again_until(until, why)?,
-                Err(why) => return Err(why.into()),
+                Err(failed) => self.connection.again_after(failed, until)?,
             }
             let Some(kept) = self.connection.get(key)? else {
                 revision = 0;

@@ -6,7 +6,7 @@ use crate::{
     Cluster, ClusterConfig, ClusterError,
     claims::Claims,
     config::FilesAt,
-    connection::{Connection, Kept},
+    connection::{Connection, Kept, START},
     error::NotWritten,
     events::Bookmarks,
     files::{Files, JetStream, Place, S3},
@@ -90,8 +90,7 @@ pub fn join(config: &ClusterConfig, joining: Joining<'_>) -> Result<(Backing, Ar
     };
     // The servers' clock tells what has passed since the service's time was told: this node's may be wrong.
     let key = keys::node(node);
-    let card = PublishMessage::build().payload(Nodes::card(node, config.roles)?.into());
-    connection.publish(connection.names.record(&key), card).map_err(JobsError::from)?;
+    leave_first_card(&connection, &key, Nodes::card(node, config.roles)?)?;
     let at_ms = connection.get(&key)?.map_or(0, |card| card.at_ms);
     let clock = (age_at(connection.get(keys::CLOCK)?, at_ms), Instant::now());
     let cluster = Arc::new(Cluster {
@@ -135,6 +134,15 @@ pub fn join(config: &ClusterConfig, joining: Joining<'_>) -> Result<(Backing, Ar
         previews: Arc::clone(&cluster) as _,
     };
     Ok((backing, cluster))
+}
+
+/// Leaves the first card of this node. While the servers choose a leader, or add copies, they take nothing for a while.
+fn leave_first_card(connection: &Connection, key: &str, card: Vec<u8>) -> Result<(), JobsError> {
+    let (until, card) = (Instant::now() + START, PublishMessage::build().payload(card.into()));
+    while let Err(failed) = connection.publish(connection.names.record(key), card.clone()) {
+        connection.again_after(failed, until)?;
+    }
+    Ok(())
 }
 
 /// Where files lie, once that is agreed on: nothing is made where another node has them elsewhere.

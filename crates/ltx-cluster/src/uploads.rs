@@ -5,7 +5,6 @@
 use crate::{
     Cluster,
     connection::{Kept, PATIENCE},
-    error::NotWritten,
     keys,
 };
 use ltx_engine::CacheKey;
@@ -77,9 +76,7 @@ impl Cluster {
                     self.take_in(true, &[(key, revision, Mirrored::Upload(upload.clone()))])?;
                     return Ok(Some(upload));
                 }
-                Err(NotWritten::Changed) if Instant::now() < until => {}
-                Err(NotWritten::Unknown(why)) => self.connection.again_until(until, why)?,
-                Err(why) => return Err(why.into()),
+                Err(failed) => self.connection.again_after(failed, until)?,
             }
         }
     }
