@@ -58,12 +58,13 @@ def drawn(machine, rows):
     most = max(1.1, max(ours / theirs for _, (_, ours, theirs, _) in ordered) * 1.05)
     x = lambda share: LEFT + WIDTH * share / most
     height = TOP + len(ordered) * (BAR + GAP) + 34
+    sound = "; sd.cpp is stable-diffusion.cpp, which computes audio as well" if any(side.startswith("sd.cpp") for *_, side in rows.values()) else ""
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{LEFT + WIDTH + RIGHT}" height="{height}" role="img" viewBox="0 0 {LEFT + WIDTH + RIGHT} {height}">',
         f"<title>ltxd's share of others' time on {escape(machine)}</title><style>{STYLE}</style>",
         '<rect class="ground" width="100%" height="100%"/>',
         f'<text class="head" x="12" y="24">{escape(machine)}: ltxd\'s share of others\' time</text>',
-        '<text class="quiet" x="12" y="43">shorter is faster; at the line both take as long</text>',
+        f'<text class="quiet" x="12" y="43">shorter is faster; at the line both take as long{sound}</text>',
     ]
     for at, ((model, row), (day, ours, theirs, side)) in enumerate(ordered):
         y = TOP + at * (BAR + GAP)
