@@ -18,8 +18,8 @@ one short clip; writes benches/runs/<machine>/<date>-sdcpp-<format>.{json,md} an
     --delete                       each format's files when its runs are done
     --tag NAME, --note TEXT        for the record
 
-Every run is a process of its own, from reading the files to the written clip; sides change their order from round to round. A stage's
-time is what each program says itself, peak memory and CPU time what the system says of its process. Frames are not compared: the sides
+Every run is a process of its own, from reading the files to the written clip; the record is written after every round. A stage's time is
+what each program says itself, peak memory and CPU time what the system says of its process. Frames are not compared: the sides
 draw other noise. Python 3 standard library.
 """
 
@@ -118,19 +118,23 @@ def sides_of(files, options):
     return sides
 
 
-def measure(sides, options):
-    seconds = {row: {side.name: [] for side in sides} for row in ROWS}
-    run = {"seconds": seconds, "cpu_seconds": {"whole": {side.name: [] for side in sides}}, "peak_bytes": {side.name: 0 for side in sides}}
+def empty(sides):
+    return {
+        "seconds": {row: {side.name: [] for side in sides} for row in ROWS},
+        "cpu_seconds": {"whole": {side.name: [] for side in sides}}, "peak_bytes": {side.name: 0 for side in sides},
+    }  # fmt: skip
+
+
+def add_round(run, sides, turn, options):
+    """Every side once, in an order that changes from round to round."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        for turn in range(options.rounds):
-            for side in sides[turn % len(sides) :] + sides[: turn % len(sides)]:
-                rows, peak, cpu = side.run(Path(folder) / ("clip.mp4" if side.name.startswith("ltxd") else "clip.avi"), options)
-                print(f"  {side.name}: " + ", ".join(f"{row} {rows[row]:.2f} s" for row in ROWS) + f", {peak / 1e9:.2f} GB", flush=True)
-                for row in ROWS:
-                    seconds[row][side.name].append(rows[row])
-                run["cpu_seconds"]["whole"][side.name].append(cpu)
-                run["peak_bytes"][side.name] = max(peak, run["peak_bytes"][side.name])
-    return run
+        for side in sides[turn % len(sides) :] + sides[: turn % len(sides)]:
+            rows, peak, cpu = side.run(Path(folder) / ("clip.mp4" if side.name.startswith("ltxd") else "clip.avi"), options)
+            print(f"  {side.name}: " + ", ".join(f"{row} {rows[row]:.2f} s" for row in ROWS) + f", {peak / 1e9:.2f} GB", flush=True)
+            for row in ROWS:
+                run["seconds"][row][side.name].append(rows[row])
+            run["cpu_seconds"]["whole"][side.name].append(cpu)
+            run["peak_bytes"][side.name] = max(peak, run["peak_bytes"][side.name])
 
 
 def table(model, run):
@@ -162,7 +166,9 @@ def quick(options):
     """Both readers and the table, without sd-cli: its part is a log that it wrote."""
     options.size, options.builds, options.f32, options.rounds = (64, 64, 9), [], True, 1
     files = ROOT / "models/tiny/ltx-2.3-tiny-dev.safetensors", ROOT / "models/tiny/gemma"
-    run = measure(sides_of(files, options), options)
+    sides = sides_of(files, options)
+    run = empty(sides)
+    add_round(run, sides, 0, options)
     rows = told_by_sdcpp((HERE / "sd-cli.log").read_text(), 1)
     expected = json.loads((HERE / "sd-cli.json").read_text())
     if rows != expected:
@@ -171,6 +177,19 @@ def quick(options):
         run["seconds"][row]["sd.cpp"] = [rows.get(row, 60.0)]
     run["cpu_seconds"]["whole"]["sd.cpp"], run["peak_bytes"]["sd.cpp"] = [100.0], 10**10
     print(f"\n{table('tiny', run)}\n\nbench: the column of sd.cpp is a kept log of another model: nothing is compared here")
+
+
+def compare(model, kind, sides, options):
+    """All rounds of a format. The record is written after each, so that a run that is broken off leaves the rounds that it had."""
+    run, before, rounds = empty(sides), os.getloadavg(), options.rounds
+    print(f"{model}:", flush=True)
+    for turn in range(rounds):
+        add_round(run, sides, turn, options)
+        found, options.rounds = table(model, run), turn + 1
+        print(f"\n{found}\n", flush=True)
+        about = records.about(model, options, versions(options), [before, os.getloadavg()])
+        records.write({**about, "size": "x".join(map(str, options.size)), "steps": options.steps}, run, MEANING, found, ["sdcpp", kind, options.tag])
+    options.rounds = rounds
 
 
 def main():
@@ -202,14 +221,7 @@ def main():
             with file.open("rb") as read:
                 while read.read(1 << 24):
                     pass
-        model, load = f"{options.layers} layers, {kind.upper()}", [os.getloadavg()]
-        print(f"{model}:", flush=True)
-        run = measure(sides_of(files, options), options)
-        load.append(os.getloadavg())
-        found = table(model, run)
-        print(f"\n{found}\n", flush=True)
-        about = {**records.about(model, options, versions(options), load), "size": "x".join(map(str, options.size)), "steps": options.steps}
-        records.write(about, run, MEANING, found, ["sdcpp", kind, options.tag])
+        compare(f"{options.layers} layers, {kind.upper()}", kind, sides_of(files, options), options)
         if options.delete:
             for file in files:
                 file.unlink()
