@@ -5,6 +5,7 @@
     bench --quick                  the harness on the shipped model: ltxd alone, seconds; writes nothing, needs no other Python
 
     bench --gpu                    on a GPU, at the real size, with random weights made there: gpu.py, which has its own flags
+    bench --sdcpp                  against stable-diffusion.cpp: ../against_sdcpp/run.py, which has its own flags
 
     --model NAME                   of random_models.py; may be repeated; mid and full by default. Of mid-2.5, mid-2 and mid-0.9, other families, the
                                    step alone: what it takes from the prompt and the image is ltxd's on both sides
@@ -20,20 +21,23 @@
     --profile                      ltxd alone, by operator: the time of one step, one decode and both texts, and operations a second
     --dir FOLDER                   where the models are made (target/bench)
     --tag NAME                     put into the file's name, and the note of --note into the file
-    --chart                        no run: draws docs/charts/<machine>.svg of what benches/runs has (chart.py), as every run here does
+    --chart                        no run: draws docs/charts/<machine>.svg of what benches/runs has (../chart.py), as every run does
 
 Every side is one process that stays up, so turns cost no loading. Parts are dropped after their stage on every side, so the
 peak of resident memory is that of the largest stage. Within a round every side runs a stage before the next stage begins, in an
 order that changes from round to round. Outputs are compared before anything is timed.
 """
 
-import argparse, datetime, json, os, platform, statistics, subprocess, sys, time
+import argparse, json, os, statistics, subprocess, sys
 from pathlib import Path
-
-import chart
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+sys.path.insert(0, str(HERE.parent))
+
+import chart, records
+from records import spread
+
 # Row, stage, tokens of the prompt.
 ROWS = [
     ("text_64", "text_encoding", 64), ("text_1000", "text_encoding", 1000), ("image", "image_encoding", None),
@@ -46,6 +50,10 @@ GIVEN = {"context": "text_64", "image": "image"}
 WORST = 2e-3
 WORST_INT8 = 5e-2
 QUICK = ROOT / "crates/ltx-testkit/data/i2v_distilled"
+MEANING = (
+    "Seconds: median (least–most). Ratio: ltxd's (the first's) over the better PyTorch's; the same of the least seconds; of the least CPU "
+    "seconds, which other work on the machine moves less."
+)
 
 
 class Side:
@@ -227,29 +235,12 @@ def profile(model, options):
     return "\n\n".join(tables)
 
 
-def machine():
-    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
-    flags = next((line.split(":")[1].split() for line in open("/proc/cpuinfo") if line.startswith("flags")), [])
-    known = [flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8") if flag in flags]
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {"cpu": cpu, "cores": os.cpu_count(), "flags": known, "memory_bytes": memory, "system": platform.platform()}
-
-
 def versions(options):
-    found = {}
-    for binary in options.ltxd:
-        found[str(binary)] = subprocess.run([str(binary), "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
-    found["commit"] = commit.stdout.strip()
+    found = records.versions_of(options.ltxd)
     if options.reference:
         program = "import torch, transformers; print(torch.__version__, transformers.__version__)"
         found["torch, transformers"] = subprocess.run([options.python, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
     return found
-
-
-def spread(times):
-    middle = statistics.median(times)
-    return f"{middle:.3f} ({min(times):.3f}–{max(times):.3f})"
 
 
 def table(model, run):
@@ -293,30 +284,15 @@ def merged(files):
     return about, whole
 
 
-def level(flags):
-    """The widest kind of kernels that a processor with these flags runs."""
-    return next((name for sign, name in (("amx", "amx"), ("avx512f", "avx512"), ("avx2", "avx2")) if any(flag.startswith(sign) for flag in flags)), "plain")
-
-
-def write(about, run, found, options):
-    """Writes a run's record and table to the machine's folder, and draws the charts anew."""
-    name = "-".join(about["machine"]["cpu"].replace("(R)", "").replace("@", "").split()).lower()
-    folder = ROOT / "benches/runs" / f"{name}-{level(about['machine']['flags'])}-{about['machine']['cores']}"
-    folder.mkdir(parents=True, exist_ok=True)
-    parts = [time.strftime("%Y-%m-%d"), about["model"], "profile" if options.profile else None, options.tag]
-    file = "-".join(filter(None, parts))
-    if not options.profile:
-        (folder / f"{file}.json").write_text(json.dumps({**about, **run}, indent=1) + "\n")
-    facts = [f"- {key}: {value}" for key, value in about.items()]
-    meaning = "Wall-clock seconds by operator." if options.profile else "Seconds: median (least–most). Ratio: ltxd's (the first's) over the better PyTorch's; the same of the least seconds; of the least CPU seconds, which other work on the machine moves less."
-    (folder / f"{file}.md").write_text("\n".join([f"# {about['model']}", "", *facts, "", meaning, "", found, ""]))
-    print(f"bench: wrote {folder / file}.md")
-    chart.main()
+def record(about, run, found, options):
+    meaning = "Wall-clock seconds by operator." if options.profile else MEANING
+    records.write(about, None if options.profile else run, meaning, found, [about["model"], "profile" if options.profile else None, options.tag])
 
 
 def main():
-    if "--gpu" in sys.argv:
-        os.execv(sys.executable, [sys.executable, str(HERE / "gpu.py"), *[word for word in sys.argv[1:] if word != "--gpu"]])
+    for word, script in (("--gpu", HERE / "gpu.py"), ("--sdcpp", HERE.parent / "against_sdcpp/run.py")):
+        if word in sys.argv:
+            os.execv(sys.executable, [sys.executable, str(script), *[said for said in sys.argv[1:] if said != word]])
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("--model", action="append")
     parser.add_argument("--rounds", type=int, default=3)
@@ -341,7 +317,7 @@ def main():
         about, run = merged(options.merge)
         found = table(about["model"], run)
         print(f"\n{found}\n")
-        return write(about, run, found, options)
+        return record(about, run, found, options)
     options.ltxd = options.ltxd or [Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release/ltxd"]
     options.dir.mkdir(parents=True, exist_ok=True)
     models = ["shipped"] if options.quick else options.model or ["mid", "full"]
@@ -355,12 +331,8 @@ def main():
         print("" if options.profile else f"\n{found}\n", flush=True)
         if options.quick:
             continue
-        about = {
-            "model": model, "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-            "threads": options.threads, "rounds": options.rounds, "machine": machine(), "versions": versions(options),
-            "load_average": {"before": load[0], "after": load[1]}, "note": options.note,
-        }  # fmt: skip
-        write(about, run, found, options)
+        about = records.about(model, options, versions(options), load)
+        record(about, run, found, options)
 
 
 if __name__ == "__main__":

@@ -164,10 +164,10 @@ def spread(key, shape, size):
 GAINS = (("adaln_single.linear.", 0.3), ("adaln_single.emb", 1.0), ("vae.decoder.conv_out", 0.4))
 
 
-def ltx_tensors(size, kind):
+def ltx_tensors(size, kind, without=AUDIO):
     manifest = json.loads((FACTS / "ltx-2.3-22b.manifest.json").read_text())
     for key, (_, shape) in manifest.items():
-        if any(part in key for part in AUDIO):
+        if any(part in key for part in without):
             continue
         shape = narrowed(key, shape, size)
         if shape is None:
@@ -249,13 +249,13 @@ def padded(length):
 
 
 def header_of(metadata, tensors):
-    """Tensors of five dimensions are stored with four, and their shape beside them."""
+    """Tensors of five dimensions are stored with four, the slowest two as one, and their shape beside them."""
     metadata = metadata | {f"comfy.gguf.orig_shape.{t.name}": t.shape for t in tensors if len(t.shape) > 4}
     header = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(metadata))
     header += b"".join(entry(key, value) for key, value in metadata.items())
     offset, described = 0, []
     for tensor in tensors:
-        shape = tensor.shape[:3] + [math.prod(tensor.shape[3:])] if len(tensor.shape) > 4 else tensor.shape
+        shape = [math.prod(tensor.shape[:-3]), *tensor.shape[-3:]] if len(tensor.shape) > 4 else tensor.shape
         place = struct.pack(f"<I{len(shape)}QIQ", len(shape), *reversed(shape), TYPES[tensor.kind][0], offset)
         described.append(text(tensor.name) + place)
         offset += tensor.bytes + padded(tensor.bytes)

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Draws a chart for every machine of benches/runs that compared ltxd with PyTorch: ltxd's share of the better PyTorch's time by
-model and stage, from the newest run that has it, with the line at which both are level. SVG, light and dark.
+"""Draws a chart for every machine of benches/runs that compared ltxd with PyTorch or with stable-diffusion.cpp: ltxd's share of the
+other's time by model and stage, of its faster kind where a run has several, from the newest run that has it, with the line at which both
+are level. SVG, light and dark.
 
     scripts/bench --chart          writes docs/charts/<machine>.svg
 
@@ -11,13 +12,13 @@ import json, statistics
 from html import escape
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-ORDER = ["text_64", "text_1000", "image", "step", "sampling", "decoding", "clip", "whole_64", "whole_1000"]
+ROOT = Path(__file__).resolve().parents[1]
+ORDER = ["text", "text_64", "text_1000", "image", "step", "sampling", "decoding", "clip", "whole", "whole_64", "whole_1000"]
 NAMES = {
-    "text_64": "text of 64 tokens", "text_1000": "text of 1,000 tokens", "image": "image encoding", "step": "a step", "sampling": "all steps",
-    "decoding": "decoding", "clip": "the whole clip", "whole_64": "all of it, 64 tokens", "whole_1000": "all of it, 1,000 tokens",
+    "text": "text", "text_64": "text of 64 tokens", "text_1000": "text of 1,000 tokens", "image": "image encoding", "step": "a step", "sampling": "all steps",
+    "decoding": "decoding", "clip": "the whole clip", "whole": "all of it", "whole_64": "all of it, 64 tokens", "whole_1000": "all of it, 1,000 tokens",
 }  # fmt: skip
-LEFT, WIDTH, RIGHT, BAR, GAP, TOP = 250, 360, 190, 16, 8, 58
+LEFT, WIDTH, RIGHT, BAR, GAP, TOP = 250, 360, 230, 16, 8, 58
 STYLE = """
     text { font: 12px system-ui, sans-serif; fill: #24292f } .head { font-size: 15px; font-weight: 600 } .quiet { fill: #57606a }
     .bar { fill: #0969da } .level { stroke: #cf222e; stroke-width: 1.5 } .ground { fill: #ffffff }
@@ -26,7 +27,7 @@ STYLE = """
 
 
 def compared(run):
-    """A run's rows as (model, row, ours, theirs, whose), seconds; none of a run without PyTorch or of one thread beside two."""
+    """A run's rows as (model, row, ours, theirs, whose), seconds; none of a run without another side or of one thread beside two."""
     others = [side for side in run.get("peak_bytes", {}) if not side.startswith("ltxd")]
     if not others or "ltxd" not in run["peak_bytes"]:
         return
@@ -57,12 +58,13 @@ def drawn(machine, rows):
     most = max(1.1, max(ours / theirs for _, (_, ours, theirs, _) in ordered) * 1.05)
     x = lambda share: LEFT + WIDTH * share / most
     height = TOP + len(ordered) * (BAR + GAP) + 34
+    sound = "; sd.cpp is stable-diffusion.cpp, which computes audio as well" if any(side.startswith("sd.cpp") for *_, side in rows.values()) else ""
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{LEFT + WIDTH + RIGHT}" height="{height}" role="img" viewBox="0 0 {LEFT + WIDTH + RIGHT} {height}">',
-        f"<title>ltxd's share of PyTorch's time on {escape(machine)}</title><style>{STYLE}</style>",
+        f"<title>ltxd's share of others' time on {escape(machine)}</title><style>{STYLE}</style>",
         '<rect class="ground" width="100%" height="100%"/>',
-        f'<text class="head" x="12" y="24">{escape(machine)}: ltxd\'s share of the better PyTorch\'s time</text>',
-        '<text class="quiet" x="12" y="43">shorter is faster; at the line both take as long</text>',
+        f'<text class="head" x="12" y="24">{escape(machine)}: ltxd\'s share of others\' time</text>',
+        f'<text class="quiet" x="12" y="43">shorter is faster; at the line both take as long{sound}</text>',
     ]
     for at, ((model, row), (day, ours, theirs, side)) in enumerate(ordered):
         y = TOP + at * (BAR + GAP)
