@@ -11,7 +11,7 @@ use crate::{
     image_crf::usual_image_crf,
     opened::{
         LtxFile, TextFiles, UpscalerFile, resolved, same,
-        version::{check_manifests, version_of},
+        version::{self, check_manifests, version_of},
     },
     plan::{EightBit, Sizes, StageSizes},
     prompts::Prompts,
@@ -159,6 +159,9 @@ impl Engine {
             let (found, expected) = (upscaler.config.in_channels, ltx.architecture.vae.latent_channels);
             same("latent upscaler channels", found, expected)?;
         }
+        let beside = [Some(text.tensors()), upscaler.as_ref().map(|upscaler| &upscaler.tensors)];
+        let own = ltx.version();
+        ltx.notes.extend(beside.into_iter().flatten().flat_map(|tensors| version::beside(tensors, own)));
         let prompts = prompts.map_or_else(|| Prompts::open(&text), Ok)?;
         let placement = Placement::of(&options.compute);
         let (parts, staging) = (Parts::default(), StagedStacks::default());

@@ -7,8 +7,9 @@ use crate::{
     PipelineError, Result,
     opened::{
         Held, T5Files, TextFolder, account, account_alone, checkpoint_in, components, config_of, configuration,
-        has_no_text_part, is_gemma, joined, left_alone,
+        has_no_text_part, is_gemma, joined, left_alone, left_alone_in_folder, pipeline_notes,
         recognised::{contradicted, foreign, is_audio, is_duration_head, is_json, unknown},
+        scheduler_note,
         version::{self, version_of},
     },
 };
@@ -94,7 +95,9 @@ pub(crate) fn inspect_opened(paths: &[PathBuf], loras: &[LoraChoice]) -> Result<
         each.push(tensors);
     }
     let tensors = Arc::new(joined(paths, each)?);
-    Ok((inspect_ltx(Arc::clone(&tensors), loras)?, Some(tensors)))
+    let mut inspected = inspect_ltx(Arc::clone(&tensors), loras)?;
+    inspected.notes.extend(pipeline_notes(paths));
+    Ok((inspected, Some(tensors)))
 }
 
 /// A folder: of Gemma-3, or of a checkpoint.
@@ -106,7 +109,11 @@ fn inspect_folder(path: &Path) -> Result<Inspected> {
     match TextFolder::open(path) {
         Ok(folder) => inspect_text(path, &folder),
         Err(error) => match checkpoint_in(path) {
-            Ok(files) => inspect_together(&files, &[]),
+            Ok(files) => {
+                let mut inspected = inspect_together(&files, &[])?;
+                inspected.notes.extend(left_alone_in_folder(path, &files));
+                Ok(inspected)
+            }
             Err(PipelineError::NothingInFolder { .. } | PipelineError::Read { .. }) => Err(error),
             // A Gemma folder that cannot be used says more itself.
             Err(_)
@@ -157,6 +164,7 @@ fn inspect_ltx(tensors: Arc<TensorSet>, loras: &[LoraChoice]) -> Result<Inspecte
     }
     let mut notes: Vec<String> = notes.into_iter().chain(tensors.vision_files().map(left_alone)).collect();
     notes.extend(tensors.check_entries()?);
+    notes.extend(scheduler_note(&path, &config));
     let in_vain = tensors.stated_in_vain();
     notes.extend(in_vain.iter().map(|stated| format!("{}: {}: {stated}", stated.file.display(), stated.layer)));
     let Held { here, absent } = Held::by(&tensors);

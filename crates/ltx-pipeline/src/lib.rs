@@ -42,7 +42,7 @@ pub use error::{PipelineError, Result};
 pub use files::told_apart;
 pub use inspect::{Inspected, inspect, inspect_together};
 pub use noise::Noise;
-pub use opened::{named_otherwise, official_defaults, resolved};
+pub use opened::{left_alone_in, named_otherwise, official_defaults, resolved};
 pub use plan::PlanShape;
 pub use prompts::Prompts;
 pub use quantize::quantize;

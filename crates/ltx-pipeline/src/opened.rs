@@ -3,10 +3,12 @@
 //!
 //! Must not know requests, or what an account is printed on.
 
+mod around;
 mod beside;
 mod folder;
 mod gemma_version;
 mod named_tokens;
+mod pipeline;
 pub(crate) mod recognised;
 mod scheduler;
 mod shards;
@@ -18,8 +20,10 @@ mod tokenizer;
 mod tokenizer_settings;
 pub(crate) mod version;
 
-pub(crate) use folder::{checkpoint_in, is_gemma};
-pub use folder::{named_otherwise, resolved};
+pub(crate) use folder::{checkpoint_in, is_gemma, left_alone as left_alone_in_folder};
+pub use folder::{left_alone_in, named_otherwise, resolved};
+pub(crate) use pipeline::notes as pipeline_notes;
+pub(crate) use scheduler::note_of as scheduler_note;
 pub(crate) use t5::T5Files;
 pub(crate) use text::{TextFolder, left_alone};
 pub(crate) use text_files::TextFiles;
@@ -201,7 +205,8 @@ impl LtxFile {
         let architecture = Architecture::from_config(&config, &KeysOf(&tensors)).map_err(config_of(tensors.path()))?;
         notes.extend(version::check(&tensors, architecture.family)?);
         notes.extend(tensors.check_entries()?);
-        notes.extend(scheduler::note(files));
+        notes.extend(pipeline::notes(files));
+        notes.extend(scheduler::note_of(tensors.path(), &config));
         tensors.check_statements()?;
         same("latent channels", architecture.vae.latent_channels, architecture.transformer.in_channels)?;
         let (tensors, note) = version::settled(tensors, manifests_version, architecture.family);

@@ -6,76 +6,115 @@ use serde::{
     Deserialize, Deserializer,
     de::{Error, MapAccess, SeqAccess, Visitor},
 };
-use serde_json::{Map, Value};
-use std::fmt;
+use serde_json::{Map, Number, Value};
+use std::{collections::HashSet, fmt, marker::PhantomData};
 
 /// Reads JSON in which no object states an entry twice.
 ///
 /// # Errors
 /// It is no JSON, or one does: the entry.
 pub fn read(bytes: &[u8]) -> serde_json::Result<Value> {
-    serde_json::from_slice::<Once>(bytes).map(|Once(value)| value)
+    read_as(bytes)
 }
 
-/// A value whose objects state every entry once.
-struct Once(Value);
+/// The same as a value of another kind.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_as<T: Built>(bytes: &[u8]) -> serde_json::Result<T> {
+    serde_json::from_slice::<Once<T>>(bytes).map(|Once(value)| value)
+}
 
-impl<'de> Deserialize<'de> for Once {
-    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
-        source.deserialize_any(OnceVisitor)
+/// A kind of value that JSON is read as.
+pub trait Built: From<bool> + From<String> + Sized {
+    /// `null`.
+    fn null() -> Self;
+    /// A number.
+    fn number(number: Number) -> Self;
+    /// A list.
+    fn list(items: Vec<Self>) -> Self;
+    /// An object, its entries in the order in which they are stated, each once.
+    fn object(entries: Vec<(String, Self)>) -> Self;
+}
+
+impl Built for Value {
+    fn null() -> Self {
+        Self::Null
+    }
+
+    fn number(number: Number) -> Self {
+        Self::Number(number)
+    }
+
+    fn list(items: Vec<Self>) -> Self {
+        Self::Array(items)
+    }
+
+    fn object(entries: Vec<(String, Self)>) -> Self {
+        Self::Object(entries.into_iter().collect())
     }
 }
 
-struct OnceVisitor;
+/// A value whose objects state every entry once.
+struct Once<T>(T);
 
-impl<'de> Visitor<'de> for OnceVisitor {
-    type Value = Once;
+impl<'de, T: Built> Deserialize<'de> for Once<T> {
+    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+        source.deserialize_any(OnceVisitor(PhantomData))
+    }
+}
+
+struct OnceVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Built> Visitor<'de> for OnceVisitor<T> {
+    type Value = Once<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON")
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Once, E> {
-        Ok(Once(Value::Null))
+    fn visit_unit<E: Error>(self) -> Result<Once<T>, E> {
+        Ok(Once(T::null()))
     }
 
-    fn visit_bool<E: Error>(self, flag: bool) -> Result<Once, E> {
+    fn visit_bool<E: Error>(self, flag: bool) -> Result<Once<T>, E> {
         Ok(Once(flag.into()))
     }
 
-    fn visit_i64<E: Error>(self, number: i64) -> Result<Once, E> {
-        Ok(Once(number.into()))
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Once<T>, E> {
+        Ok(Once(T::number(number.into())))
     }
 
-    fn visit_u64<E: Error>(self, number: u64) -> Result<Once, E> {
-        Ok(Once(number.into()))
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Once<T>, E> {
+        Ok(Once(T::number(number.into())))
     }
 
-    fn visit_f64<E: Error>(self, number: f64) -> Result<Once, E> {
-        Ok(Once(number.into()))
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Once<T>, E> {
+        // JSON has no other numbers than finite ones.
+        Ok(Once(Number::from_f64(number).map_or_else(T::null, T::number)))
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<Once, E> {
-        Ok(Once(text.into()))
+    fn visit_str<E: Error>(self, text: &str) -> Result<Once<T>, E> {
+        Ok(Once(text.to_owned().into()))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Once, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Once<T>, A::Error> {
         let mut list = Vec::new();
         while let Some(Once(item)) = items.next_element()? {
             list.push(item);
         }
-        Ok(Once(list.into()))
+        Ok(Once(T::list(list)))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Once, A::Error> {
-        let mut object = Map::new();
-        while let Some((name, Once(value))) = entries.next_entry::<String, Once>()? {
-            if object.contains_key(&name) {
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Once<T>, A::Error> {
+        let (mut object, mut names) = (Vec::new(), HashSet::new());
+        while let Some((name, Once(value))) = entries.next_entry::<String, Once<T>>()? {
+            if !names.insert(name.clone()) {
                 return Err(A::Error::custom(format!("{name} is stated twice")));
             }
-            object.insert(name, value);
+            object.push((name, value));
         }
-        Ok(Once(object.into()))
+        Ok(Once(T::object(object)))
     }
 }
 

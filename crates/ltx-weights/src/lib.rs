@@ -33,5 +33,5 @@ pub use quantize::{MetaValue, Naming, QuantizeReport, QuantizeType, Recipe, Tens
 pub use random::RandomWeights;
 pub use report::{KeyProblem, LoadReport, Tally};
 pub use sources::{ShapeOnly, Stored};
-pub use tensor_set::{Footprint, TensorSet, Twice};
+pub use tensor_set::{Footprint, Indexed, TensorSet, Twice};
 pub use weight_file::header_bytes;

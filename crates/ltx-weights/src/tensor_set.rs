@@ -6,6 +6,7 @@ mod index;
 mod metadata;
 mod same;
 
+pub use index::Indexed;
 pub use same::Twice;
 
 use crate::{
@@ -53,7 +54,7 @@ pub struct TensorSet {
     twice: Vec<Twice>,
     /// Metadata entries that are said elsewhere than in a header; they count for files that do not say them.
     said: BTreeMap<String, Said>,
-    /// What there is to say of the index that places its tensors.
+    /// What there is to say of the index that places its tensors, and of files beside them.
     remarks: Vec<String>,
 }
 
@@ -123,23 +124,26 @@ impl TensorSet {
     pub fn open_folder(folder: &Path) -> Result<Self> {
         let index = folder.join("model.safetensors.index.json");
         if !index.exists() {
-            let mut files = files_in(folder, "safetensors")?;
+            let (mut files, mut others) = (files_in(folder, "safetensors")?, files_in(folder, "gguf")?);
             if files.is_empty() {
-                files = files_in(folder, "gguf")?;
+                files = std::mem::take(&mut others);
             }
             if files.is_empty() {
                 return Err(WeightsError::EmptyFolder { folder: folder.to_owned() });
             }
             let files = files.into_iter().map(WeightFile::open).collect::<Result<_>>()?;
-            return Self::join(folder.to_owned(), files, Overlap::SameBytes);
+            let remarks = others.iter().map(|file| not_read(file)).collect();
+            return Ok(Self { remarks, ..Self::join(folder.to_owned(), files, Overlap::SameBytes)? });
         }
         let read = index::read(&index)?;
-        let shards: BTreeSet<PathBuf> = read.placed.values().map(|shard| folder.join(shard)).collect();
+        let shards = read.files(folder);
         let others = files_in(folder, "safetensors")?.into_iter().filter(|file| !shards.contains(file));
-        let others: Vec<String> = others.map(|file| index::not_named(&file)).collect();
+        let others = others.map(|file| index::not_named(&file));
+        let others: Vec<String> = others.chain(files_in(folder, "gguf")?.iter().map(|file| not_read(file))).collect();
         let files = shards.into_iter().map(WeightFile::open);
         let mut set = Self::join(folder.to_owned(), files.collect::<Result<_>>()?, Overlap::None)?;
-        let size = index::size_note(&index, read.size.as_ref(), &set.files);
+        let files = set.files.iter().map(|file| (file.map.all().len(), file.header.length));
+        let size = index::size_note(&index, read.size.as_ref(), files);
         set.remarks = read.notes.into_iter().chain(size).chain(others).collect();
         for (key, shard) in read.placed {
             let beside =
@@ -171,6 +175,7 @@ impl TensorSet {
             file.header.texts.clear();
             file.header.arrays.clear();
             file.header.stated_elsewhere.clear();
+            file.header.remarks.clear();
         }
         Self { configs: Vec::new(), said: BTreeMap::new(), remarks: Vec::new(), ..self }
     }
@@ -209,7 +214,12 @@ impl TensorSet {
         &self.path
     }
 
-    /// What there is to say of the index that places its tensors.
+    /// What is said of scales of its files that were taken as their shape says alone.
+    pub(crate) fn remarks_on_scales(&self) -> impl Iterator<Item = &str> {
+        self.files.iter().flat_map(|file| &file.header.remarks).map(String::as_str)
+    }
+
+    /// What there is to say of the index that places its tensors, and of files beside them.
     pub(crate) fn remarks(&self) -> &[String] {
         &self.remarks
     }
@@ -301,6 +311,11 @@ pub(crate) enum Overlap {
 
 fn is_config(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "json")
+}
+
+/// A note on a GGUF file in a folder whose safetensors files are read.
+fn not_read(file: &Path) -> String {
+    format!("{}: beside safetensors files, which are read; it is left alone", file.display())
 }
 
 fn files_in(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {

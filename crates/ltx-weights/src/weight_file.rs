@@ -102,6 +102,8 @@ pub(crate) struct Header {
     pub(crate) stated_elsewhere: Vec<(String, Statement)>,
     /// Entries that state the shape of a tensor that is not in the file.
     pub(crate) shapes_of_none: BTreeSet<String>,
+    /// What is said of scales that were taken as their shape says alone.
+    pub(crate) remarks: Vec<String>,
     /// Where the header ends.
     pub(crate) length: usize,
     pub(crate) format: &'static str,

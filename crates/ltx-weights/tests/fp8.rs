@@ -155,6 +155,60 @@ fn a_statement_that_contradicts_its_tensors_is_refused_by_name() {
 }
 
 #[test]
+fn scales_are_shared_as_the_formats_name_says_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("w.safetensors");
+    let ones = |shape: &[usize]| Tensor::ones(shape, DType::F32, &Device::Cpu).unwrap();
+    let open = |format: &str, scale: &[usize]| {
+        let values = if format.starts_with("int8") { Dtype::I8 } else { Dtype::F8_E4M3 };
+        let (weight, scales) = (vec![1; 64 * 64], ones(scale).flatten_all().unwrap().to_vec1::<f32>().unwrap());
+        let scales: Vec<u8> = scales.into_iter().flat_map(f32::to_le_bytes).collect();
+        let stated = format!(r#"{{"format": "{format}"}}"#).into_bytes();
+        let view = |dtype, shape: &[usize], bytes| TensorView::new(dtype, shape.to_vec(), bytes).unwrap();
+        let tensors = [
+            ("a.weight", view(values, &[64, 64], &weight)),
+            ("a.weight_scale", view(Dtype::F32, scale, &scales)),
+            ("a.comfy_quant", view(Dtype::U8, &[stated.len()], &stated)),
+        ];
+        serialize_to_file(tensors, None, &file).unwrap();
+        TensorSet::open_file(&file)
+    };
+    let (one, rows, of_rows, squares, bands) = (&[][..], &[64, 1][..], &[64, 2, 1][..], &[2, 2][..], &[4, 1][..]);
+    for (format, fitting) in [
+        ("float8_e4m3fn_tensorwise", &[one][..]),
+        ("float8_e4m3fn_rowwise", &[rows]),
+        ("float8_e4m3fn_blockwise", &[one, squares]),
+        ("float8_e4m3fn_block3d", &[rows, of_rows]),
+        ("int8_tensorwise", &[one, rows]),
+        ("int8_rowwise", &[rows]),
+        ("int8_blockwise", &[one, squares]),
+    ] {
+        for scale in [one, rows, of_rows, squares, bands] {
+            let opened = open(format, scale);
+            if fitting.contains(&scale) {
+                assert_eq!(opened.unwrap().check_entries().unwrap(), [] as [&str; 0], "{format} {scale:?}");
+                continue;
+            }
+            let error = opened.err().unwrap_or_else(|| panic!("{format} {scale:?}"));
+            assert!(matches!(&error, WeightsError::Quantisation { key, .. } if key == "a.weight"), "{error}");
+            let said = error.to_string();
+            for part in ["w.safetensors", "a.weight_scale", &format!("{scale:?}"), &format!("as {format} states")] {
+                assert!(said.contains(part), "{part}: {said}");
+            }
+        }
+    }
+    // A name that does not say it leaves it to the shape, which is said.
+    assert_eq!(open("float8_e4m3fn", one).unwrap().check_entries().unwrap(), [] as [&str; 0]);
+    for scale in [rows, of_rows, squares, bands] {
+        let notes = open("float8_e4m3fn", scale).unwrap().check_entries().unwrap();
+        assert_eq!(notes.len(), 1, "{notes:?}");
+        for part in ["w.safetensors", "float8_e4m3fn", "a.weight_scale", &format!("{scale:?}"), "(1 in all)"] {
+            assert!(notes[0].contains(part), "{part}: {notes:?}");
+        }
+    }
+}
+
+#[test]
 fn what_stands_beside_a_scaled_weight_agrees_with_it_or_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("w.safetensors");

@@ -152,6 +152,41 @@ fn a_statement_in_another_files_header_is_stated_there_or_refused() {
 }
 
 #[test]
+fn scales_whose_order_nothing_states_are_said() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("w.safetensors");
+    let notes = |scales: &[usize], nvfp4: bool, stated: Option<&str>| {
+        let key = |end: &str| format!("{BLOCK}.{end}");
+        let mut tensors = vec![of(key("weight_scale"), if nvfp4 { Dtype::F8_E4M3 } else { Dtype::U8 }, scales)];
+        if nvfp4 {
+            tensors.push(of(key("weight"), Dtype::U8, &[128, 32]));
+            tensors.push((key("weight_scale_2"), Dtype::F32, vec![], 1f32.to_le_bytes().to_vec()));
+        } else {
+            tensors.push(of(key("weight"), Dtype::F8_E4M3, &[128, 128]));
+        }
+        tensors.extend(stated.map(|format| beside(BLOCK, &json!({"format": format}))));
+        TensorSet::open_file(&save(&file, &tensors, &[])).unwrap().check_entries().unwrap()
+    };
+    // Both shapes may be tiles of 128 by 4, or not.
+    for nvfp4 in [false, true] {
+        let said = notes(&[128, 4], nvfp4, None);
+        let format = if nvfp4 { "nvfp4" } else { "mxfp8" };
+        assert!(said.len() == 1, "{said:?}");
+        for part in ["w.safetensors", format, "attn1.to_q.weight_scale of shape [128, 4]", "row after row"] {
+            assert!(said[0].contains(part), "{part}: {said:?}");
+        }
+        assert_eq!(notes(&[128, 4], nvfp4, Some(format)), [] as [&str; 0]);
+    }
+    let tensors = [
+        of(format!("{BLOCK}.weight"), Dtype::F8_E4M3, &[64, 64]),
+        of(format!("{BLOCK}.weight_scale"), Dtype::U8, &[64, 2]),
+        beside(BLOCK, &json!({"format": "mxfp8"})),
+    ];
+    let said = TensorSet::open_file(&save(&file, &tensors, &[])).unwrap().check_entries().unwrap();
+    assert!(said.len() == 1 && said[0].contains("[64, 2]") && said[0].contains("lie in tiles"), "{said:?}");
+}
+
+#[test]
 fn a_lora_states_nothing_in_vain() {
     let folder = TempDir::new().unwrap();
     let pair = [("lora_A", [2, 16]), ("lora_B", [4, 2])]

@@ -3,7 +3,7 @@
 //!
 //! Must not know files.
 
-use crate::text_encoder::{PieceKind, PromptError, UnigramModel, unigram_model};
+use crate::text_encoder::{PieceKind, PromptError, UnigramModel, charsmap, unigram_model};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -73,7 +73,7 @@ fn json_of(model: &UnigramModel) -> Result<Vec<u8>, PromptError> {
         .map(|i| special(model.pieces.len() + i, &format!("<extra_id_{}>", EXTRA - 1 - i)));
     let mut normalizers = Vec::new();
     if let Some(map) = &model.charsmap {
-        normalizers.push(json!({"type": "Precompiled", "precompiled_charsmap": base64(map)}));
+        normalizers.push(json!({"type": "Precompiled", "precompiled_charsmap": charsmap::packed(map)}));
     }
     normalizers.push(json!({"type": "Strip", "strip_left": false, "strip_right": true}));
     normalizers.push(json!({"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "\u{2581}"}));
@@ -98,31 +98,11 @@ fn json_of(model: &UnigramModel) -> Result<Vec<u8>, PromptError> {
     Ok(json.to_string().into_bytes())
 }
 
-/// Bytes in the letters of RFC 4648, padded.
-fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let word = chunk.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-        for place in 0..4 {
-            let letter = LETTERS[(word >> (18 - 6 * place) & 63) as usize];
-            text.push(if place <= chunk.len() { char::from(letter) } else { '=' });
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::t5::{T5Special, T5Tokenizer};
     use prost::Message;
-
-    #[test]
-    fn letters_of_base64() {
-        let of = |text: &str| base64(text.as_bytes());
-        assert_eq!([of(""), of("f"), of("fo"), of("foo"), of("foobar")], ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYmFy"]);
-    }
 
     #[test]
     fn a_sentencepiece_model_cuts_as_its_tokenizer_json_does() {

@@ -28,9 +28,9 @@ impl T5Tokenizer {
     /// From the bytes of `tokenizer.json`, for an encoder whose special tokens have these ids.
     ///
     /// # Errors
-    /// The bytes are not a tokenizer, or one whose `</s>` or `<pad>` has another id.
+    /// The bytes are not a tokenizer, or one whose `</s>` or `<pad>` has another id, or one that puts other tokens around a text.
     pub fn from_bytes(bytes: &[u8], special: T5Special) -> Result<Self, PromptError> {
-        let mut tokenizer = tokenizer_file::read(bytes)?;
+        let (mut tokenizer, around) = tokenizer_file::read(bytes)?;
         tokenizer.with_padding(None);
         let _ = tokenizer.with_truncation(None);
         let T5Special { eos, pad } = special;
@@ -42,6 +42,10 @@ impl T5Tokenizer {
                 return Err(PromptError::BadPieces { reason });
             }
         }
+        if !around.before.is_empty() || !(around.behind.is_empty() || around.behind == [eos]) {
+            let reason = format!("post_processor makes {}, supported: the text </s>", around.said);
+            return Err(PromptError::BadPieces { reason });
+        }
         Ok(Self { tokenizer, eos })
     }
 
@@ -50,7 +54,7 @@ impl T5Tokenizer {
         self.tokenizer.get_vocab_size(true)
     }
 
-    /// Tokenises a prompt.
+    /// Tokenises a prompt; `</s>` follows, also where the tokenizer's file does not put it there.
     ///
     /// # Errors
     /// The prompt cannot be encoded, or has more than [`T5_TOKENS`] tokens; nothing is cut.
@@ -71,6 +75,7 @@ impl T5Tokenizer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn special_tokens_have_the_ids_that_the_encoder_expects() {
@@ -83,5 +88,29 @@ mod tests {
             "tokenizer: </s> is token 1, and token 2 by the encoder's configuration"
         );
         assert!(opened(1, 3).unwrap_err().to_string().contains("<pad> is token 0, and token 3"));
+    }
+
+    #[test]
+    fn an_end_stands_behind_a_text_and_nothing_else_around_it() {
+        let file = ltx_testkit::tiny("../ltxv-tiny/tokenizer/tokenizer.json");
+        let usual: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+        let opened = |single: Option<serde_json::Value>| {
+            let mut file = usual.clone();
+            match single {
+                Some(single) => file["post_processor"]["single"] = single,
+                None => file["post_processor"] = serde_json::Value::Null,
+            }
+            T5Tokenizer::from_bytes(file.to_string().as_bytes(), T5Special { eos: 1, pad: 0 })
+        };
+        let [text, end] =
+            [json!({"Sequence": {"id": "A", "type_id": 0}}), json!({"SpecialToken": {"id": "</s>", "type_id": 0}})];
+        let ids = |single| opened(single).unwrap().encode("a lake").unwrap();
+        let expected = ids(Some(json!([text, end])));
+        assert_eq!(expected.ids().last(), Some(&1));
+        assert_eq!([ids(None), ids(Some(json!([text])))], [expected.clone(), expected]);
+        for single in [json!([end, text]), json!([text, end, end]), json!([end, text, end])] {
+            let said = opened(Some(single)).err().unwrap().to_string();
+            assert!(said.contains("post_processor makes") && said.contains("supported: the text </s>"), "{said}");
+        }
     }
 }

@@ -3,6 +3,12 @@
 //!
 //! Must not know tokens.
 
+use base64::{
+    Engine,
+    alphabet::STANDARD,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+
 /// Refuses a map that leads out of itself.
 ///
 /// # Errors
@@ -60,28 +66,22 @@ impl Unit {
     }
 }
 
-/// What letters of RFC 4648 stand for, padded or not; `None` for other letters.
+/// Letters of RFC 4648, padded or not.
+const LETTERS: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// A map as a `tokenizer.json` holds it.
+pub(crate) fn packed(map: &[u8]) -> String {
+    LETTERS.encode(map)
+}
+
+/// The map that letters stand for; `None` for other letters.
 pub(crate) fn unpacked(text: &str) -> Option<Vec<u8>> {
-    let letters = text.trim_end_matches('=').as_bytes();
-    let mut bytes = Vec::with_capacity(letters.len() * 3 / 4);
-    let (mut word, mut bits) = (0u32, 0);
-    for letter in letters {
-        let value = match letter {
-            b'A'..=b'Z' => letter - b'A',
-            b'a'..=b'z' => letter - b'a' + 26,
-            b'0'..=b'9' => letter - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        (word, bits) = (word << 6 | u32::from(value), bits + 6);
-        if bits >= 8 {
-            bits -= 8;
-            bytes.push((word >> bits) as u8);
-            word &= (1 << bits) - 1;
-        }
-    }
-    Some(bytes)
+    LETTERS.decode(text).ok()
 }
 
 #[cfg(test)]
@@ -128,5 +128,6 @@ pub(crate) mod tests {
             assert_eq!(text(letters).as_deref(), Some(says));
         }
         assert_eq!(unpacked("Z!"), None);
+        assert_eq!([packed(b""), packed(b"f"), packed(b"foobar")], ["", "Zg==", "Zm9vYmFy"]);
     }
 }

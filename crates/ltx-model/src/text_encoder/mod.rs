@@ -12,6 +12,7 @@ mod footprint;
 mod gemma;
 mod gemma_config;
 mod pieces;
+mod template;
 mod tokenizer;
 pub(crate) mod tokenizer_file;
 mod work;
@@ -28,6 +29,7 @@ pub(crate) use pieces::unigram_model;
 #[cfg(test)]
 pub(crate) use pieces::unigram_proto;
 pub use pieces::{Piece, PieceKind, SentencePieces};
+pub use template::Template;
 pub use tokenizer::{PromptError, PromptTokenizer, TokenIds};
 
 /// Slots of the text sequence. A longer prompt is refused.

@@ -83,7 +83,7 @@ impl PromptTokenizer {
     /// # Errors
     /// The bytes are not a tokenizer.
     pub fn from_bytes(bytes: &[u8], bos: u32) -> Result<Self, PromptError> {
-        let mut tokenizer = tokenizer_file::read(bytes)?;
+        let (mut tokenizer, _) = tokenizer_file::read(bytes)?;
         tokenizer.with_padding(None);
         let _ = tokenizer.with_truncation(None);
         // Counting them makes a copy of every word.
@@ -96,7 +96,8 @@ impl PromptTokenizer {
         self.words
     }
 
-    /// Tokenises a prompt, surrounding white space removed; `<bos>` leads, no `<eos>` follows.
+    /// Tokenises a prompt, surrounding white space removed; around it stands what the tokenizer's file puts there, and `<bos>` leads in any
+    /// case, as in the reference.
     ///
     /// # Errors
     /// The prompt cannot be encoded, or has more than [`MAX_TOKENS`] tokens; nothing is cut.

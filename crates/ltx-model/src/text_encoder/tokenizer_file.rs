@@ -2,7 +2,7 @@
 //!
 //! Must not know how text is cut.
 
-use super::{PromptError, charsmap};
+use super::{PromptError, charsmap, template::Template};
 use serde::Deserialize;
 use serde_json::Value;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -56,14 +56,14 @@ struct Model {
     dropout: Value,
 }
 
-/// The tokenizer of a file.
+/// The tokenizer of a file, and what it puts around a text.
 ///
 /// # Errors
 /// The library does not take it, or an entry is not known here or leads nowhere.
-pub(crate) fn read(bytes: &[u8]) -> Result<Tokenizer, PromptError> {
+pub(crate) fn read(bytes: &[u8]) -> Result<(Tokenizer, Template), PromptError> {
     let file: File =
         serde_json::from_slice(bytes).map_err(|source| PromptError::BadTokenizer { source: source.into() })?;
-    file.check().map_err(|reason| PromptError::BadPieces { reason })?;
+    let template = file.check().map_err(|reason| PromptError::BadPieces { reason })?;
     let tokenizer = guarded(|| Tokenizer::from_bytes(bytes)).map_err(|source| PromptError::BadTokenizer { source })?;
     for Added { id, content } in &file.added_tokens {
         let found = tokenizer.token_to_id(content);
@@ -75,7 +75,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Tokenizer, PromptError> {
             return Err(PromptError::BadPieces { reason });
         }
     }
-    Ok(tokenizer)
+    Ok((tokenizer, template))
 }
 
 /// Asks the library; a panic in it is an error of the file.
@@ -84,7 +84,7 @@ pub(crate) fn guarded<T>(ask: impl FnOnce() -> Result<T, tokenizers::Error>) -> 
 }
 
 impl File {
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<Template, String> {
         let model = &self.model;
         for (entry, found) in [
             ("model.continuing_subword_prefix", &model.continuing_subword_prefix),
@@ -97,7 +97,7 @@ impl File {
         }
         check_parts("normalizer", "normalizers", &self.normalizer, &NORMALIZERS)?;
         check_parts("pre_tokenizer", "pretokenizers", &self.pre_tokenizer, &PRE_TOKENIZERS)?;
-        check_template(&self.post_processor)
+        Template::of(&self.post_processor)
     }
 }
 
@@ -117,40 +117,6 @@ fn check_parts(entry: &str, within: &str, part: &Value, known: &[&str]) -> Resul
     }
     let parts = part[within].as_array().map_or(&[][..], Vec::as_slice);
     parts.iter().try_for_each(|part| check_parts(entry, within, part, known))
-}
-
-/// Looks at what a text's tokens are put between: words that it names and has, around the text.
-fn check_template(processor: &Value) -> Result<(), String> {
-    match processor["type"].as_str() {
-        None if processor.is_null() => return Ok(()),
-        Some("TemplateProcessing") => {}
-        Some("Sequence") => {
-            let parts = processor["processors"].as_array().map_or(&[][..], Vec::as_slice);
-            return parts.iter().try_for_each(check_template);
-        }
-        Some("ByteLevel") => return Ok(()),
-        kind => {
-            let kind = kind.unwrap_or_default();
-            return Err(format!("post_processor is of type {kind:?}, supported: TemplateProcessing"));
-        }
-    }
-    let single = processor["single"].as_array().map_or(&[][..], Vec::as_slice);
-    let mut texts = 0;
-    for piece in single {
-        if let Some(sequence) = piece.get("Sequence") {
-            texts += usize::from(sequence["id"] == "A");
-        }
-        let word = piece.get("SpecialToken").map(|token| token["id"].as_str().unwrap_or_default());
-        let is_there =
-            |word: &str| processor["special_tokens"][word]["ids"].as_array().is_some_and(|ids| !ids.is_empty());
-        if let Some(word) = word.filter(|word| !is_there(word)) {
-            return Err(format!("post_processor puts {word:?} beside a text, and special_tokens has none"));
-        }
-    }
-    if texts != 1 || single.len() != texts + single.iter().filter(|piece| piece.get("SpecialToken").is_some()).count() {
-        return Err("post_processor has no text A, or another beside it".to_owned());
-    }
-    Ok(())
 }
 
 #[cfg(test)]

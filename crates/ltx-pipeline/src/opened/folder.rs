@@ -3,16 +3,21 @@
 //!
 //! Must not know how a model is loaded.
 
-use super::recognised::{Part as Holding, diffusers_class, foreign, parts_among, refused};
+use super::{
+    pipeline,
+    recognised::{Part as Holding, diffusers_class, foreign, parts_among, refused},
+};
 use crate::{PipelineError, Result};
 use ltx_model::{diffusers::is_pipeline, foreign::Foreign, text_encoder::GemmaConfig};
-use ltx_nn::NnError;
 use ltx_types::{ModelFiles, Part};
-use ltx_weights::TensorSet;
+use ltx_weights::{Indexed, TensorSet};
 use std::{
     fs,
     path::{Path, PathBuf},
 };
+
+/// How many files of a folder a note names.
+const SHOWN: usize = 4;
 
 /// Where ComfyUI keeps parts of a checkpoint.
 const COMFYUI: [&str; 6] = ["checkpoints", "diffusion_models", "unet", "vae", "text_encoders", "clip"];
@@ -57,15 +62,7 @@ pub(crate) fn checkpoint_in(folder: &Path) -> Result<Vec<PathBuf>> {
             instead: "name it with --text-encoder, and a checkpoint here",
         });
     }
-    let mut weights = weights_in(folder)?;
-    if weights.is_empty() {
-        for root in [folder.to_owned(), folder.join("models")] {
-            for name in COMFYUI {
-                weights.extend(weights_in(&root.join(name)).unwrap_or_default());
-            }
-        }
-    }
-    let (mut parts, other) = parts_among(weights)?;
+    let (mut parts, other) = parts_among(weights_of(folder)?)?;
     parts.sort_by_key(|part| !part.held.here.contains(&Part::Transformer));
     for only in [Part::Transformer, Part::TextProjection, Part::VideoEncoder, Part::VideoDecoder] {
         let mut holding = parts.iter().filter(|part| part.held.here.contains(&only));
@@ -81,13 +78,49 @@ pub(crate) fn checkpoint_in(folder: &Path) -> Result<Vec<PathBuf>> {
     }
 }
 
+/// What is said of files of weights in the folders of a checkpoint that are none of its parts: LoRAs, upscalers, other models. What is
+/// named for another part is none of them.
+pub fn left_alone_in(files: &ModelFiles) -> Vec<String> {
+    let beside = files.loras.iter().map(|lora| &lora.path).chain([&files.text_encoder]).chain(&files.upscaler);
+    let beside: Vec<PathBuf> = beside.cloned().collect();
+    let note = |folder: &PathBuf| left_alone(folder, &[checkpoint_in(folder).ok()?, beside.clone()].concat());
+    files.checkpoint_files().iter().filter(|path| path.is_dir()).filter_map(note).collect()
+}
+
+/// The same of one folder, of which these files are taken.
+pub(crate) fn left_alone(folder: &Path, taken: &[PathBuf]) -> Option<String> {
+    let left: Vec<PathBuf> = weights_of(folder).ok()?.into_iter().filter(|file| !taken.contains(file)).collect();
+    let shown = left.iter().take(SHOWN).map(|file| file.strip_prefix(folder).unwrap_or(file).display().to_string());
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    let more = if left.len() > SHOWN { format!(" and {} more", left.len() - SHOWN) } else { String::new() };
+    let what = "no parts of this checkpoint, and left alone";
+    (!left.is_empty()).then(|| format!("{}: {shown}{more}: {what}", folder.display()))
+}
+
+/// The files of weights in a folder, or where it has none itself, in those that ComfyUI has in it.
+fn weights_of(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut weights = weights_in(folder)?;
+    if weights.is_empty() {
+        for root in [folder.to_owned(), folder.join("models")] {
+            for name in COMFYUI {
+                weights.extend(weights_in(&root.join(name)).unwrap_or_default());
+            }
+        }
+    }
+    Ok(weights)
+}
+
 /// The files of a pipeline's folder of diffusers: weights and configuration of transformer and VAE.
 fn components_of(folder: &Path) -> Result<Vec<PathBuf>> {
-    check_components(&folder.join("model_index.json"))?;
+    pipeline::check(&folder.join(pipeline::INDEX))?;
     let (mut files, mut configs) = (Vec::new(), Vec::new());
     for name in ["transformer", "vae"] {
         let component = folder.join(name);
-        let weights = weights_in(&component)?;
+        let index = component.join(pipeline::WEIGHTS);
+        let weights = match index.is_file() {
+            true => Indexed::read(&index)?.files.into_iter().collect(),
+            false => weights_in(&component)?,
+        };
         if weights.is_empty() {
             return Err(PipelineError::NothingInFolder { folder: component });
         }
@@ -96,29 +129,6 @@ fn components_of(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     files.extend(configs);
     Ok(files)
-}
-
-/// What a pipeline's `model_index.json` names its components as; for others any class will do.
-const COMPONENTS: [(&str, &str); 3] = [
-    ("transformer", "LTXVideoTransformer3DModel"),
-    ("vae", "AutoencoderKLLTXVideo"),
-    ("text_encoder", "T5EncoderModel"),
-];
-
-/// Refuses a pipeline one of whose components is of another class.
-fn check_components(file: &Path) -> Result<()> {
-    let bytes = fs::read(file).map_err(|source| PipelineError::Read { file: file.to_owned(), source })?;
-    let index = ltx_types::json::read(&bytes);
-    let index = index.map_err(|source| PipelineError::BadJson { file: file.to_owned(), source })?;
-    for (component, class) in COMPONENTS {
-        let stated = &index[component];
-        // The library that has it, and the class; null where it is left out.
-        if stated.get(1).is_some_and(|named| !named.is_null() && *named != class) {
-            let source = NnError::unsupported(component, &stated[1], class);
-            return Err(PipelineError::Config { file: file.to_owned(), source });
-        }
-    }
-    Ok(())
 }
 
 /// The folder or file of a text encoder within a path: a folder that holds `text_encoder` stands for that.

@@ -13,7 +13,21 @@ use ltx_weights::TensorSet;
 /// The first version whose checkpoints name their text encoder.
 const NAMED_SINCE: (u32, u32) = (2, 4);
 
-/// A note, where a checkpoint does not name its text encoder although its version, major and minor number, should.
+/// Entries that a checkpoint states of its text encoder and that mean nothing here: the version that it was made for.
+const IDLE: [&str; 2] = ["gemma_version", "ltx_version"];
+
+/// A note on what else a checkpoint states of its text encoder.
+fn others(checkpoint: &TensorSet, source: &serde_json::Value) -> Option<String> {
+    let entries = source.as_object().into_iter().flatten();
+    let others = entries.filter(|(name, value)| !IDLE.contains(&name.as_str()) && !value.is_null());
+    let others: Vec<String> = others.map(|(name, value)| format!("{name} {value}")).collect();
+    let file = checkpoint.path().display();
+    (!others.is_empty())
+        .then(|| format!("{file}: its {GEMMA_SOURCE} states {}: not known here, and left alone", others.join(", ")))
+}
+
+/// A note, where a checkpoint does not name its text encoder although its version, major and minor number, should, or states more of it than
+/// is known here.
 ///
 /// # Errors
 /// The text encoder is another than the checkpoint names, or than its version has.
@@ -35,7 +49,7 @@ pub(super) fn check(checkpoint: &TensorSet, version: (u32, u32), text: &GemmaCon
             }
         };
         return match wanted == named {
-            true => Ok(None),
+            true => Ok(others(checkpoint, &source)),
             false => {
                 let found = named.unwrap_or("absent");
                 let wanted = wanted.unwrap_or("absent");

@@ -3,7 +3,14 @@
 //! Must not know requests.
 
 use super::{
-    account_alone, beside::Beside, config_of, folder::within, named_tokens::NamedTokens, text::differ, tokenizer,
+    account_alone,
+    around::Around,
+    beside::Beside,
+    config_of,
+    folder::within,
+    named_tokens::NamedTokens,
+    text::{another, differ},
+    tokenizer,
     tokenizer_settings::Settings,
 };
 use crate::{PipelineError, Result};
@@ -57,9 +64,10 @@ impl T5Files {
         let path = within(path);
         let tensors = Self::tensors(&path)?;
         let folder = if path.is_file() { path.parent().unwrap_or(&path).to_owned() } else { path.clone() };
-        let config = configuration(&tensors, &folder)?;
+        let mut notes = Vec::new();
+        let config = configuration(&tensors, &folder, &mut notes)?;
         check_llama(&tensors, &config)?;
-        let notes = tensors.check_entries()?;
+        notes.extend(tensors.check_entries()?);
         tensors.check_statements()?;
         let mut text = Self { tensors: Arc::new(tensors), config, folder, notes };
         text.notes.extend(text.check_settings()?);
@@ -78,12 +86,22 @@ impl T5Files {
         T5Tokenizer::from_bytes(&bytes, self.config.special()).map_err(unusable)
     }
 
-    /// What is said of settings where the tokenizer comes from.
+    /// What is said of settings where the tokenizer comes from, and of what it puts around a prompt.
     fn check_settings(&self) -> Result<Vec<String>> {
-        match self.tokenizer_folder()? {
-            Some(folder) => Settings::T5.check(&Beside::Folder(&folder)),
-            None => Settings::T5.check(&Beside::Packed(&self.tensors)),
-        }
+        let around = Around::T5(self.config.eos_token_id);
+        let (mut notes, said) = match self.tokenizer_folder()? {
+            Some(folder) => {
+                let file = folder.join("tokenizer.json");
+                let bytes = fs::read(&file).unwrap_or_default();
+                (Settings::T5.check(&Beside::Folder(&folder))?, around.check(&bytes, &file, false)?)
+            }
+            None => {
+                let bytes = tokenizer::whole(&self.tensors)?.unwrap_or_default();
+                (Settings::T5.check(&Beside::Packed(&self.tensors))?, around.check(&bytes, self.tensors.path(), true)?)
+            }
+        };
+        notes.extend(said);
+        Ok(notes)
     }
 
     /// The folder that the tokenizer comes from; `None` where it comes from the file itself, or nowhere.
@@ -167,7 +185,7 @@ fn in_folder(folder: &Path) -> Result<Vec<(Vec<u8>, PathBuf)>> {
 }
 
 /// What the file itself states, `config.json` beside it, or what its shapes say; the first two agree where both are there.
-fn configuration(tensors: &TensorSet, folder: &Path) -> Result<T5Config> {
+fn configuration(tensors: &TensorSet, folder: &Path, notes: &mut Vec<String>) -> Result<T5Config> {
     let stated = match tensors.states_config() {
         true => Some(T5Config::from_json(&tensors.config()?).map_err(config_of(tensors.path()))?),
         false => None,
@@ -183,6 +201,7 @@ fn configuration(tensors: &TensorSet, folder: &Path) -> Result<T5Config> {
                 Err(source) => return Err(PipelineError::BadJson { file, source }),
             };
             let is_its = T5Config::is_stated_by(&config);
+            notes.extend((!is_its).then(|| another(&file, &config, "T5")));
             is_its.then(|| T5Config::from_json(&config).map_err(config_of(&file))).transpose()?
         }
         Err(source) if source.kind() == io::ErrorKind::NotFound => None,
@@ -202,13 +221,35 @@ fn configuration(tensors: &TensorSet, folder: &Path) -> Result<T5Config> {
     let stated = |key: &str| tensors.metadata(&format!("{GGML}{key}")).and_then(|id| id.parse().ok());
     config.eos_token_id = stated(EOS).unwrap_or(config.eos_token_id);
     config.pad_token_id = stated(PAD).unwrap_or(config.pad_token_id);
+    notes.push(taken(tensors, &config));
     Ok(config)
+}
+
+/// A note on what is taken for a file that states no configuration: what its shapes do not show, and its own keys do not say.
+fn taken(tensors: &TensorSet, config: &T5Config) -> String {
+    let says = |key: &str| tensors.metadata(key).is_some();
+    let [end, pad] = [EOS, PAD].map(|key| says(&format!("{GGML}{key}")));
+    let epsilon = ["t5encoder.", "t5."].iter().any(|head| EPSILONS.iter().any(|key| says(&format!("{head}{key}"))));
+    let taken = [
+        (false, "relative_attention_max_distance", config.relative_attention_max_distance.to_string()),
+        (epsilon, "layer_norm_epsilon", config.layer_norm_epsilon.to_string()),
+        (end, "eos_token_id", config.eos_token_id.to_string()),
+        (pad, "pad_token_id", config.pad_token_id.to_string()),
+    ];
+    let taken = taken.iter().filter(|(stated, ..)| !stated).map(|(_, entry, value)| format!("{entry} {value}"));
+    format!(
+        "{}: states no configuration; that of T5 v1.1, with the sizes of its tensors: {}",
+        tensors.path().display(),
+        taken.collect::<Vec<_>>().join(", ")
+    )
 }
 
 /// How llama.cpp's keys of a tokenizer begin, and those of the tokens that the encoder needs.
 const GGML: &str = "tokenizer.ggml.";
 const EOS: &str = "eos_token_id";
 const PAD: &str = "padding_token_id";
+/// And behind the architecture's name, those of the epsilon of norms.
+const EPSILONS: [&str; 2] = ["attention.layer_norm_rms_epsilon", "attention.layer_norm_epsilon"];
 
 /// Refuses keys of llama.cpp's that say otherwise than the shapes or the configuration beside them, or that nobody here knows.
 fn check_llama(tensors: &TensorSet, config: &T5Config) -> Result<()> {
@@ -222,8 +263,8 @@ fn check_llama(tensors: &TensorSet, config: &T5Config) -> Result<()> {
         ("attention.key_length", config.d_kv as f64),
         ("attention.value_length", config.d_kv as f64),
         ("attention.relative_buckets_count", config.relative_attention_num_buckets as f64),
-        ("attention.layer_norm_rms_epsilon", config.layer_norm_epsilon),
-        ("attention.layer_norm_epsilon", config.layer_norm_epsilon),
+        (EPSILONS[0], config.layer_norm_epsilon),
+        (EPSILONS[1], config.layer_norm_epsilon),
     ];
     for (key, expected) in [(EOS, config.eos_token_id), (PAD, config.pad_token_id)] {
         let key = format!("{GGML}{key}");

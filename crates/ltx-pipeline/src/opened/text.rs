@@ -74,7 +74,7 @@ impl TextFolder {
         let config = configuration(&tensors, prefix, &folder, path.is_dir(), &mut notes)?;
         notes.extend(tensors.check_entries()?);
         tensors.check_statements()?;
-        notes.extend(Self::check_settings(&tensors, &folder)?);
+        notes.extend(Self::check_settings(&tensors, &folder, &config)?);
         notes.extend(beside::unknown_among(&tensors));
         Ok(Self { tensors: Arc::new(tensors), config, projection, prefix, folder, notes })
     }
@@ -121,7 +121,7 @@ fn configuration(
         agree(llama, config, tensors.path(), tensors.path())?;
     }
     let file = folder.join("config.json");
-    let beside = match beside(&file, is_folder || (stated.is_none() && llama.is_none()))? {
+    let beside = match beside(&file, is_folder || (stated.is_none() && llama.is_none()), notes)? {
         Some(config) => Some(GemmaConfig::from_json(&config).map_err(config_of(&file))?),
         None => None,
     };
@@ -207,8 +207,8 @@ fn entries_configuration(tensors: &TensorSet, notes: &mut Vec<String>) -> Result
     }
 }
 
-/// `config.json` beside the weights. Beside a file that says itself what it is, one of something else is nobody's concern.
-fn beside(file: &Path, asked_for: bool) -> Result<Option<Value>> {
+/// `config.json` beside the weights. Beside a file that says itself what it is, one of something else is left alone, which is said.
+fn beside(file: &Path, asked_for: bool, notes: &mut Vec<String>) -> Result<Option<Value>> {
     let bytes = match fs::read(file) {
         Ok(bytes) => bytes,
         Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -216,10 +216,19 @@ fn beside(file: &Path, asked_for: bool) -> Result<Option<Value>> {
     };
     match ltx_types::json::read(&bytes) {
         Ok(config) if asked_for || GemmaConfig::is_stated_by(&config) => Ok(Some(config)),
-        Ok(_) => Ok(None),
         Err(source) if asked_for => Err(PipelineError::BadJson { file: file.to_owned(), source }),
-        Err(_) => Ok(None),
+        other => {
+            notes.push(another(file, &other.unwrap_or_default(), "Gemma"));
+            Ok(None)
+        }
     }
+}
+
+/// A note on a `config.json` beside a text encoder that is none of its kind.
+pub(super) fn another(file: &Path, config: &Value, kind: &str) -> String {
+    let of = ["model_type", "_class_name"].into_iter().find_map(|entry| config.get(entry)?.as_str());
+    let what = of.map_or_else(String::new, |of| format!(" ({of})"));
+    format!("{}: no configuration of a {kind}{what}, and left alone", file.display())
 }
 
 fn agree(llama: &LlamaKeys, config: &GemmaConfig, first: &Path, second: &Path) -> Result<()> {

@@ -4,9 +4,11 @@
 //!
 //! Must not know how text is cut.
 
-use super::{TextFolder, beside::Beside, named_tokens::NamedTokens, tokenizer_settings::Settings};
+use super::{TextFolder, around::Around, beside::Beside, named_tokens::NamedTokens, tokenizer_settings::Settings};
 use crate::{PipelineError, Result};
-use ltx_model::text_encoder::{Piece, PieceKind, PromptError, PromptTokenizer, SentencePieces};
+use ltx_model::text_encoder::{
+    GemmaConfig, Generation, Piece, PieceKind, PromptError, PromptTokenizer, SentencePieces,
+};
 use ltx_nn::NnError;
 use ltx_weights::TensorSet;
 use std::{
@@ -85,14 +87,25 @@ impl TextFolder {
         }
     }
 
-    /// What is said of settings in the file itself, and of those beside it where the tokenizer is not whole in it.
+    /// What is said of settings in the file itself, and of those beside it where the tokenizer is not whole in it; and of what the
+    /// tokenizer puts around a prompt.
     ///
     /// # Errors
-    /// A setting by which a prompt would get other tokens.
-    pub(super) fn check_settings(tensors: &TensorSet, folder: &Path) -> Result<Vec<String>> {
+    /// A setting by which a prompt would get other tokens, or a tokenizer that puts others around it.
+    pub(super) fn check_settings(tensors: &TensorSet, folder: &Path, config: &GemmaConfig) -> Result<Vec<String>> {
         let mut notes = Settings::Gemma.check(&Beside::Packed(tensors))?;
-        if !has_whole(tensors)? {
-            notes.extend(Settings::Gemma.check(&Beside::Folder(&folder_of(folder)))?);
+        let around = Around::Gemma(config.bos_token_id);
+        if let Some(bytes) = whole(tensors)? {
+            // Gemma 4's is published without anything around a text.
+            let said = around.check(&bytes, tensors.path(), true)?;
+            notes.extend(said.filter(|_| config.generation == Generation::Three));
+            return Ok(notes);
+        }
+        let folder = folder_of(folder);
+        notes.extend(Settings::Gemma.check(&Beside::Folder(&folder))?);
+        let file = folder.join("tokenizer.json");
+        if let Ok(bytes) = fs::read(&file) {
+            notes.extend(around.check(&bytes, &file, false)?);
         }
         Ok(notes)
     }

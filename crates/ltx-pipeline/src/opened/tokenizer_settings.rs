@@ -6,7 +6,7 @@
 use super::{beside::Beside, named_tokens::states_all};
 use crate::{PipelineError, Result};
 use ltx_nn::NnError;
-use ltx_types::words;
+use ltx_types::{unknown_entry, words};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -148,7 +148,7 @@ impl Settings {
                         "no entry of this name: whether it gives a prompt other tokens is not known here".into(),
                     );
                 }
-                None => notes.push(format!("{}: {entry} is {stated}: not known here, and left alone", file.display())),
+                None => notes.push(unknown_entry(format_args!("{}: {entry}", file.display()), stated)),
             }
         }
         Ok(())

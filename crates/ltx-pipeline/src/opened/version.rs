@@ -138,6 +138,19 @@ fn two_versions(tensors: &TensorSet, family: Family, (file, stated): (&Path, &st
     WeightsError::ConfigsDiffer { first, second, contradiction: Box::new(contradiction) }.into()
 }
 
+/// What is said of files beside a checkpoint, a text encoder or an upscaler, that state another version than it, or one that is none.
+pub(crate) fn beside(others: &TensorSet, (major, minor): (u32, u32)) -> Vec<String> {
+    let note = |(file, stated): (&Path, &str)| match model_version(stated) {
+        None => Some(unread((file, MODEL_VERSION, stated), None)),
+        Some(version) if version == (major, minor) => None,
+        Some(_) => Some(format!(
+            "{}: its {MODEL_VERSION} is {stated}, and the transformer counts as {major}.{minor}; nothing is taken from it",
+            file.display()
+        )),
+    };
+    others.each_metadata(MODEL_VERSION).filter_map(note).collect()
+}
+
 /// Refuses a manifest's version of another generation than the files are. One that is no version says nothing.
 ///
 /// # Errors

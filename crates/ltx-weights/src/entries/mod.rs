@@ -15,7 +15,7 @@ use crate::{
     vocabulary::{is_audio, is_duration, is_vision},
 };
 use architecture::Verdict;
-use ltx_types::words;
+use ltx_types::{unknown_entry, words};
 use std::{fmt, path::Path};
 
 /// Words in the name of an entry by which it may change what weights are.
@@ -120,6 +120,7 @@ impl TensorSet {
     pub fn check_entries(&self) -> Result<Vec<String>> {
         let mut notes = self.remarks().to_vec();
         for file in self.speaking() {
+            notes.extend(file.header.remarks.iter().map(|remark| format!("{}: {remark}", file.path.display())));
             let kind = if architecture::is_of_ltx(file) { origin::Kind::Model } else { origin::Kind::Any };
             let architecture = file.metadata("general.architecture");
             let own = |name: &str| {
@@ -173,10 +174,7 @@ impl TensorSet {
                         return refused(unknown);
                     }
                     name => {
-                        notes.push(format!(
-                            "{path}: header entry {name} is {}: not known here, and left alone",
-                            shown(text)
-                        ));
+                        notes.push(unknown_entry(format_args!("{path}: header entry {name}"), shown(text)));
                     }
                 }
             }

@@ -138,13 +138,17 @@ impl LoraFile {
         // Names with underscores alone stand for no module that PEFT knows.
         let spelt = pairs.iter().filter(|pair| matches!(pair.target, Target::Key(_)));
         let layers: Vec<_> = spelt.map(|pair| (pair.component, pair.names(None))).collect();
-        let notes = stated.notes.iter().cloned().chain(stated.denied(&layers)).collect();
+        let remarks = tensors.remarks_on_scales().map(str::to_owned);
+        let notes = stated.notes.iter().cloned().chain(stated.denied(&layers)).chain(remarks).collect();
         Ok(Self { path: path.to_owned(), tensors, pairs, problems, notes, audio: others.audio, stated })
     }
 
-    /// A note, where the file was made for another version than the model's transformer states.
+    /// A note, where the file was made for another version than the model's transformer states, or for one that is none.
     pub(super) fn of_another_version(&self, model: &TensorSet) -> Option<String> {
         let own = self.tensors.metadata(MODEL_VERSION)?;
+        if model_version(own).is_none() {
+            return Some(format!("its {MODEL_VERSION} is {own:?}, which is no version; nothing is taken from it"));
+        }
         let model = model.metadata_beside(&format!("{TRANSFORMER}transformer_blocks."), MODEL_VERSION)?;
         (model_version(own)? != model_version(model)?)
             .then(|| format!("made for version {own}; the model's is {model}, whose layers it fits"))

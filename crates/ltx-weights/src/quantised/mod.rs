@@ -6,8 +6,10 @@
 
 mod assemble;
 mod refused;
+mod remarks;
 mod resolve;
 mod scales;
+mod spread;
 mod statement;
 
 pub(crate) use assemble::assemble;
@@ -20,6 +22,7 @@ use crate::{
 };
 use candle_core::DType;
 use half::{bf16, f16};
+use remarks::Remarks;
 use resolve::{Layer, Resolver};
 use statement::Collected;
 use std::{collections::BTreeMap, ops::Range, path::Path};
@@ -103,7 +106,8 @@ pub(crate) fn attach(path: &Path, map: &[u8], header: &mut Header) -> Result<()>
     let last = |key: &str| key.rsplit('.').next().is_some_and(|word| word == MARK);
     let marks: Vec<String> = header.entries.keys().filter(|key| last(key)).cloned().collect();
     check_marks(path, header, &marks, &statements)?;
-    let mut resolver = Resolver { path, map, scaled: !marks.is_empty(), without: None };
+    let scaled = !marks.is_empty();
+    let mut resolver = Resolver { path, map, scaled, without: None, remarks: Remarks::default() };
     for mark in &marks {
         accompany(header, mark);
     }
@@ -119,6 +123,7 @@ pub(crate) fn attach(path: &Path, map: &[u8], header: &mut Header) -> Result<()>
         }
     }
     resolver.resolve_micro(header, micro)?;
+    header.remarks = std::mem::take(&mut resolver.remarks).said();
     refused::by_scales(path, header)?;
     match resolver.without {
         Some(key) if resolver.scaled => {

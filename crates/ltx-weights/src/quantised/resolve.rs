@@ -2,7 +2,7 @@
 //!
 //! Must not know how scales are laid together with values.
 
-use super::{Beside, Order, ScaleType, refused, settle, statement::Statement};
+use super::{Beside, Order, ScaleType, refused, remarks::Remarks, settle, spread::Spread, statement::Statement};
 use crate::{
     Result, WeightsError,
     weight_file::{Entry, Header, StoredType},
@@ -14,8 +14,6 @@ use std::path::Path;
 const SCALES: [&str; 3] = ["weight_scale", "scale_weight", "weight_scale_inv"];
 /// The scale of all scales.
 const SECOND: &str = "weight_scale_2";
-/// How the names of formats end that have a scale a row.
-const BY_ROW: &str = "_rowwise";
 /// What multiplies inputs.
 const SMOOTHING: &str = "pre_quant_scale";
 
@@ -64,6 +62,8 @@ pub(super) struct Resolver<'a> {
     pub(super) scaled: bool,
     /// An fp8 matrix that has none.
     pub(super) without: Option<String>,
+    /// What is said of scales that were taken as their shape says alone.
+    pub(super) remarks: Remarks,
 }
 
 impl Layer {
@@ -181,7 +181,10 @@ impl Resolver<'_> {
         let single = entry.values() == 1;
         if single && rotation.is_none() {
             self.check_block(layer, 1)?;
-            self.check_rows(layer, false)?;
+            if let [rows, row] = shape[..] {
+                let one = Order::Grid { height: rows.max(1), width: row, columns: 1 };
+                self.check_spread(layer, (&key, entry), one)?;
+            }
             let scale = self.number(&key, entry)?;
             let packing = match element {
                 Element::E4m3 => Packing::Fp8 { scale },
@@ -202,9 +205,16 @@ impl Resolver<'_> {
             let expected = format!("one number, or one for each row or block of {:?}", weight.shape);
             return Err(self.bad_scale(&key, entry, &expected));
         };
-        if let Order::Grid { height, columns, .. } = order {
+        if let Order::Grid { columns, .. } = order {
             self.check_block(layer, columns)?;
-            self.check_rows(layer, height == 1 && columns == 1)?;
+        }
+        self.check_spread(layer, (&key, entry), order)?;
+        if let Some(stated) = &layer.stated
+            && !single
+            && Spread::named(&stated.format).is_none()
+            && (stated.per_row, stated.block) == (None, None)
+        {
+            self.remarks.by_shape(&stated.format, (&key, &entry.shape));
         }
         let row = weight.shape.last().copied().unwrap_or(1);
         let whole = matches!(order, Order::Grid { width, .. } if width == row);
@@ -237,22 +247,29 @@ impl Resolver<'_> {
         }
     }
 
-    /// Refuses scales that are `by_row`, or are not, where `per_row` or the format's name states the other; of one row they are both.
-    fn check_rows(&self, layer: &Layer, by_row: bool) -> Result<()> {
-        if layer.weight.shape.first().is_none_or(|rows| *rows == 1) {
-            return Ok(());
+    /// Refuses scales that are shared otherwise than `per_row` or the format's name states; of one row several are the same.
+    fn check_spread(&self, layer: &Layer, (key, entry): (&str, &Entry), order: Order) -> Result<()> {
+        let Some(stated) = &layer.stated else { return Ok(()) };
+        let [rows, row] = layer.weight.shape[..] else { return Ok(()) };
+        let fits = |spread: Spread| spread.fits(order, [rows, row], stated.block);
+        let by_row = fits(Spread::Row);
+        let what = if by_row { "a scale for every row" } else { "scales that are not one for every row" };
+        let wrong = |expected: String| {
+            let found = format!("{what}, {key} of shape {:?}", entry.shape);
+            Err(self.wrong(&layer.key(), found, expected))
+        };
+        match stated.per_row {
+            Some(per_row) if per_row != by_row && rows != 1 => {
+                return wrong(format!(
+                    "{}, as per_row {per_row} states",
+                    if per_row { Spread::Row.said() } else { "no such" }
+                ));
+            }
+            _ => {}
         }
-        let found = if by_row { "a scale for every row" } else { "scales that are not one for every row" };
-        let wrong = |expected: String| Err(self.wrong(&layer.key(), found.to_owned(), expected));
-        let per_row = layer.stated.as_ref().and_then(|stated| stated.per_row);
-        match (per_row, layer.format()) {
-            (Some(stated), _) if stated != by_row => {
-                wrong(format!("{}, as per_row {stated} states", if stated { "one for every row" } else { "no such" }))
-            }
-            (_, Some(format)) if !by_row && format.ends_with(BY_ROW) => {
-                wrong(format!("one for every row, as {format} states"))
-            }
-            _ => Ok(()),
+        match Spread::named(&stated.format).filter(|spread| !fits(*spread)) {
+            Some(spread) => wrong(format!("{}, as {} states", spread.said(), stated.format)),
+            None => Ok(()),
         }
     }
 
@@ -308,7 +325,7 @@ impl Resolver<'_> {
     ///
     /// # Errors
     /// As [`Self::resolve`].
-    pub(super) fn resolve_micro(&self, header: &mut Header, layers: Vec<Micro>) -> Result<()> {
+    pub(super) fn resolve_micro(&mut self, header: &mut Header, layers: Vec<Micro>) -> Result<()> {
         let plain_alone = layers.iter().any(|layer| layer.tiles.is_none());
         let tiles_alone = layers.iter().any(|layer| layer.plain.is_none());
         for micro in layers {
@@ -321,6 +338,13 @@ impl Resolver<'_> {
                 // ComfyUI's order of the two values in a byte is another than that of files with plain scales: none is told here.
                 let format = "nvfp4 of ComfyUI with scales that are not in tiles of 128 by 4";
                 return Err(refused::format(self.path, &micro.scale, format));
+            }
+            let shape = header.entries.get(&micro.scale).map_or(&[][..], |entry| &entry.shape);
+            if stated && !tiled {
+                self.remarks.not_in_tiles(micro.kind.name(), (&micro.scale, shape));
+            }
+            if !stated && !tiles_alone && !plain_alone {
+                self.remarks.in_either_order(micro.kind.name(), (&micro.scale, shape));
             }
             self.settle_micro(header, &micro, order, tiled)?;
         }

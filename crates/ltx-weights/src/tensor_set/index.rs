@@ -2,14 +2,18 @@
 //!
 //! Must not know tensors.
 
-use super::read_json;
+use super::{files_in, read_json};
 use crate::{
     Result, WeightsError,
     entries::{configures, says_nothing, shown, telling},
     weight_file::WeightFile,
 };
+use ltx_types::unknown_entry;
 use serde_json::{Map, Value};
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::{Path, PathBuf},
+};
 
 /// The entry of its metadata that states the bytes of all tensors.
 const SIZE: &str = "total_size";
@@ -58,20 +62,56 @@ pub(super) fn read(file: &Path) -> Result<Index> {
             name if (telling(name).is_some() || configures(name)) && !says_nothing(name, &text) => {
                 return refused(&format!("metadata.{name}"), &value);
             }
-            name => index.notes.push(format!(
-                "{}: metadata.{name} is {}: not known here, and left alone",
-                file.display(),
-                shown(&text)
-            )),
+            name => index.notes.push(unknown_entry(format_args!("{}: metadata.{name}", file.display()), shown(&text))),
         }
     }
     Ok(index)
 }
 
-/// A note, where the bytes of all tensors are not those that the index states.
-pub(super) fn size_note(index: &Path, stated: Option<&Value>, files: &[WeightFile]) -> Option<String> {
+impl Index {
+    /// The files that it names, in its folder.
+    pub(super) fn files(&self, folder: &Path) -> BTreeSet<PathBuf> {
+        self.placed.values().map(|shard| folder.join(shard)).collect()
+    }
+}
+
+/// What an index beside weights says whose tensors have other names than it has, such as those of diffusers.
+#[derive(Debug)]
+pub struct Indexed {
+    /// The files that it names.
+    pub files: BTreeSet<PathBuf>,
+    /// What there is to say of its entries, of the bytes of all tensors, and of files that it does not name.
+    pub notes: Vec<String>,
+}
+
+impl Indexed {
+    /// Reads an index.
+    ///
+    /// # Errors
+    /// As its entries ask for: one that is not known here; or a file that it names cannot be read.
+    pub fn read(index: &Path) -> Result<Self> {
+        let folder = index.parent().unwrap_or(index);
+        let read = read(index)?;
+        let files = read.files(folder);
+        let sizes = files.iter().map(|file| {
+            let file = WeightFile::open(file.clone())?;
+            Ok((file.map.all().len(), file.header.length))
+        });
+        let size = size_note(index, read.size.as_ref(), sizes.collect::<Result<Vec<_>>>()?.into_iter());
+        let others = files_in(folder, "safetensors")?.into_iter().filter(|file| !files.contains(file));
+        let others: Vec<String> = others.map(|file| not_named(&file)).collect();
+        Ok(Self { files, notes: read.notes.into_iter().chain(size).chain(others).collect() })
+    }
+}
+
+/// A note, where the bytes of all tensors are not those that the index states; of each file its bytes, and those of its header.
+pub(super) fn size_note(
+    index: &Path,
+    stated: Option<&Value>,
+    files: impl Iterator<Item = (usize, usize)>,
+) -> Option<String> {
     let stated = stated.filter(|stated| !stated.is_null())?;
-    let bytes: usize = files.iter().map(|file| file.map.all().len() - file.header.length).sum();
+    let bytes: usize = files.map(|(all, header)| all - header).sum();
     (stated.as_f64() != Some(bytes as f64)).then(|| {
         let stated = shown(&stated.to_string());
         format!("{}: metadata.{SIZE} is {stated}, and its files hold {bytes} bytes of tensors", index.display())

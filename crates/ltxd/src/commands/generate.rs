@@ -29,7 +29,7 @@ use draft::Model;
 use ltx_engine::long_prompts;
 use ltx_jobs::TensorCache;
 use ltx_nn::{Compute, DTYPES, DeviceChoice, Level};
-use ltx_pipeline::{Engine, EngineOptions, resolved};
+use ltx_pipeline::{Engine, EngineOptions, left_alone_in, resolved};
 use ltx_policy::{ModelIdentity, ModelNames, PolicyConfig, admit};
 use ltx_types::{CancelToken, GenerationDraft, LoraChoice, ModelFiles, ModelRules, Outputs, Seed, Stages};
 use std::{path::PathBuf, process::ExitCode};
@@ -252,7 +252,9 @@ impl Arguments {
         let manifests_version = model.manifest().map(|manifest| manifest.version.clone());
         let options =
             EngineOptions { build: build::digest, resident_bytes, beside_bytes, manifests_version, ..options };
-        let mut files = resolved(&model.files(&request.loras)?).context("the model cannot be used")?;
+        let named = model.files(&request.loras)?;
+        let mut files = resolved(&named).context("the model cannot be used")?;
+        left_alone_in(&named).iter().for_each(|note| eprintln!("{note}"));
         files.loras.extend(self.loras.loras.iter().cloned());
         let named = files.loras.iter().map(|lora| {
             let used = request.loras.iter().find(|used| lora.name.as_ref() == Some(&used.name));

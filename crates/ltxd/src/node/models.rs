@@ -18,7 +18,7 @@ use ltx_catalog::{Fingerprints, ModelLibrary};
 use ltx_engine::{CacheKey, EngineError, Generator, MemoryPlan, PromptTokens};
 use ltx_jobs::{KnownRates, LoadError, Models};
 use ltx_nn::{Compute, Level};
-use ltx_pipeline::{Engine, EngineOptions, PlanShape, Prompts, RateMeter, resolved};
+use ltx_pipeline::{Engine, EngineOptions, PlanShape, Prompts, RateMeter, left_alone_in, resolved};
 use ltx_policy::{ModelIdentity, ModelNames, WeightFingerprint};
 use ltx_server::{Catalog, ModelCard};
 use ltx_types::{
@@ -117,7 +117,9 @@ pub(crate) fn open_these(wanted: &[String], config: &NodeConfig, compute: Comput
             return Err(BadInput(format!("models: {} stands there twice", manifest.name)).into());
         }
         let cannot = || format!("the model {} cannot be used", manifest.name);
-        let files = resolved(&library.files_of(manifest).with_context(cannot)?).with_context(cannot)?;
+        let named = library.files_of(manifest).with_context(cannot)?;
+        let files = resolved(&named).with_context(cannot)?;
+        left_alone_in(&named).iter().for_each(|note| tracing::info!(model = manifest.name, "{note}"));
         // Models that share a text encoder share its tokenizer, too.
         let known = tokenizers.get(&files.text_encoder).cloned();
         let options = models.options_for(&manifest.version);

@@ -38,6 +38,8 @@ pub(super) struct TrainerProto {
     pub(super) model_type: Option<i32>,
     #[prost(bool, optional, tag = "24")]
     pub(super) treat_whitespace_as_suffix: Option<bool>,
+    #[prost(bool, optional, tag = "35")]
+    pub(super) byte_fallback: Option<bool>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -79,6 +81,10 @@ pub(super) fn pieces(bytes: &[u8]) -> Result<Vec<Piece>, PromptError> {
             return Err(bad(format!("{field} is {}, supported: {supported}", !supported)));
         }
     }
+    // Files of ours may leave it out; Gemma's own state it.
+    if trainer.byte_fallback == Some(false) {
+        return Err(bad("trainer_spec.byte_fallback is false, supported: true"));
+    }
     if normalizer.precompiled_charsmap.is_some_and(|map| !map.is_empty()) {
         return Err(bad("normalizer_spec.precompiled_charsmap is there, supported: none"));
     }
@@ -114,6 +120,7 @@ pub(crate) fn unigram_model(bytes: &[u8]) -> Result<UnigramModel, PromptError> {
     let normalizer = model.normalizer.unwrap_or_default();
     let fixed = [
         ("trainer_spec.treat_whitespace_as_suffix", trainer.treat_whitespace_as_suffix, false),
+        ("trainer_spec.byte_fallback", trainer.byte_fallback, false),
         ("normalizer_spec.add_dummy_prefix", normalizer.add_dummy_prefix, true),
         ("normalizer_spec.remove_extra_whitespaces", normalizer.remove_extra_whitespaces, true),
         ("normalizer_spec.escape_whitespaces", normalizer.escape_whitespaces, true),

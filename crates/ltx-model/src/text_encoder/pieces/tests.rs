@@ -141,6 +141,7 @@ fn models_that_are_not_gemmas_are_refused() {
     assert!(with(|trainer, _| trainer.model_type = Some(1)).contains("model_type is 1"));
     assert!(with(|_, normalizer| normalizer.add_dummy_prefix = Some(true)).contains("add_dummy_prefix is true"));
     assert!(with(|_, normalizer| normalizer.precompiled_charsmap = Some(vec![1])).contains("precompiled_charsmap"));
+    assert!(with(|trainer, _| trainer.byte_fallback = Some(false)).contains("byte_fallback is false"));
     // What is absent means what the format says.
     assert!(with(|trainer, _| trainer.model_type = None).contains("model_type is 1"));
     assert!(with(|_, normalizer| normalizer.add_dummy_prefix = None).contains("add_dummy_prefix is true"));

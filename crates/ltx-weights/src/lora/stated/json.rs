@@ -2,10 +2,8 @@
 //!
 //! Must not know what it states.
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error, MapAccess, SeqAccess, Visitor},
-};
+use ltx_types::json::{Built, read_as};
+use serde_json::Number;
 use std::fmt;
 
 /// A value of JSON.
@@ -86,68 +84,37 @@ impl fmt::Display for Json {
 /// What a text holds: an object or a list where it is JSON of one, else the text itself.
 pub(crate) fn json_of(text: &str) -> Json {
     let begins = text.trim_start().starts_with(['{', '[']);
-    let read = begins.then(|| serde_json::from_str(text).ok()).flatten();
+    let read = begins.then(|| read_as(text.as_bytes()).ok()).flatten();
     read.unwrap_or_else(|| Json::Text(text.to_owned()))
 }
 
-impl<'de> Deserialize<'de> for Json {
-    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
-        source.deserialize_any(Any)
+impl Built for Json {
+    fn null() -> Self {
+        Self::Null
+    }
+
+    fn number(number: Number) -> Self {
+        Self::Number(number.as_f64().unwrap_or(f64::NAN))
+    }
+
+    fn list(items: Vec<Self>) -> Self {
+        Self::List(items)
+    }
+
+    fn object(entries: Vec<(String, Self)>) -> Self {
+        Self::Object(entries)
     }
 }
 
-struct Any;
-
-impl<'de> Visitor<'de> for Any {
-    type Value = Json;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
+impl From<bool> for Json {
+    fn from(flag: bool) -> Self {
+        Self::Bool(flag)
     }
+}
 
-    fn visit_unit<E: Error>(self) -> Result<Json, E> {
-        Ok(Json::Null)
-    }
-
-    fn visit_bool<E: Error>(self, flag: bool) -> Result<Json, E> {
-        Ok(Json::Bool(flag))
-    }
-
-    fn visit_i64<E: Error>(self, number: i64) -> Result<Json, E> {
-        Ok(Json::Number(number as f64))
-    }
-
-    fn visit_u64<E: Error>(self, number: u64) -> Result<Json, E> {
-        Ok(Json::Number(number as f64))
-    }
-
-    fn visit_f64<E: Error>(self, number: f64) -> Result<Json, E> {
-        Ok(Json::Number(number))
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Json, E> {
-        Ok(Json::Text(text.to_owned()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json, A::Error> {
-        let mut list = Vec::new();
-        while let Some(item) = items.next_element()? {
-            list.push(item);
-        }
-        Ok(Json::List(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Json, A::Error> {
-        let mut object: Vec<(String, Json)> = Vec::new();
-        while let Some(entry) = entries.next_entry::<String, Json>()? {
-            object.push(entry);
-        }
-        let mut names: Vec<&str> = object.iter().map(|(name, _)| name.as_str()).collect();
-        names.sort_unstable();
-        match names.windows(2).find(|pair| pair[0] == pair[1]) {
-            Some(pair) => Err(A::Error::custom(format!("{} is stated twice", pair[0]))),
-            None => Ok(Json::Object(object)),
-        }
+impl From<String> for Json {
+    fn from(text: String) -> Self {
+        Self::Text(text)
     }
 }
 
@@ -157,13 +124,11 @@ mod tests {
 
     #[test]
     fn objects_keep_their_order_and_hold_a_name_once() {
-        let Json::Object(entries) =
-            serde_json::from_str(r#"{"b": 1, "a": {"z": null, "y": [true, "x", 2.5]}}"#).unwrap()
-        else {
+        let Json::Object(entries) = read_as(br#"{"b": 1, "a": {"z": null, "y": [true, "x", 2.5]}}"#).unwrap() else {
             panic!("no object");
         };
         assert_eq!(entries[0], ("b".into(), Json::Number(1.0)));
         assert_eq!(entries[1].1.to_string(), "{z: null, …}");
-        assert!(serde_json::from_str::<Json>(r#"{"a": 1, "a": 2}"#).is_err());
+        assert!(read_as::<Json>(br#"{"a": 1, "a": 2}"#).is_err());
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     entries::{self, user},
     lora::{kinds, problem::LoraProblem},
 };
-use ltx_types::words;
+use ltx_types::{json::read_as, unknown_entry, words};
 
 /// Algorithms of LyCORIS whose files hold plain pairs.
 const PAIRS: [&str; 6] = ["lora", "locon", "dylora", "lora_fa", "lierla", "loraplus"];
@@ -101,7 +101,7 @@ impl Kohya {
             refuse("ss_network_module", text, not_read(kind));
         }
         if let Some(text) = arguments.filter(|text| states(text)) {
-            match serde_json::from_str::<Json>(text) {
+            match read_as::<Json>(text.as_bytes()) {
                 Ok(Json::Object(arguments)) => {
                     for (name, value) in &arguments {
                         if let Some(why) = kohya.take(name, value) {
@@ -152,9 +152,7 @@ impl Kohya {
                 let is_size = SIZES.iter().any(has) && !has(&"dropout");
                 self.by_layer |= is_size && !value.is_empty();
                 if !is_size && !is_idle(name) && !holds_nothing(value) {
-                    self.notes.push(format!(
-                        "header entry ss_network_args {name} is {value}: not known here, and left alone"
-                    ));
+                    self.notes.push(unknown_entry(format_args!("header entry ss_network_args {name}"), value));
                 }
                 None
             }

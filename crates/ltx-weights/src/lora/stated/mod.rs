@@ -23,6 +23,7 @@ use crate::entries::shown;
 pub(super) use json::{Json, json_of};
 use kohya::Kohya;
 use ltx_files::AdapterConfig;
+use ltx_types::json::read_as;
 use peft::PeftConfig;
 use std::{fs, path::Path};
 
@@ -161,7 +162,7 @@ impl Stated {
 
     /// A configuration as JSON: entries with a component and a dot in front are that component's.
     fn configuration(&mut self, place: &str, text: &str, problems: &mut Vec<LoraProblem>) {
-        let object = match serde_json::from_str::<Json>(text) {
+        let object = match read_as::<Json>(text.as_bytes()) {
             Ok(Json::Object(object)) => object,
             Ok(Json::Null) => return,
             Ok(other) => {
@@ -354,7 +355,7 @@ fn as_json(name: &str, text: &str) -> Option<Json> {
     if says_none || (is_size && is_left_to_tensors(text)) {
         return None;
     }
-    Some(serde_json::from_str(text).unwrap_or_else(|_| Json::Text(text.to_owned())))
+    Some(read_as(text.as_bytes()).unwrap_or_else(|_| Json::Text(text.to_owned())))
 }
 
 fn read_beside(file: &Path) -> Result<String, String> {

@@ -11,7 +11,7 @@ use crate::{
     entries::{is_empty, is_factor, known, origin, says_nothing, shown, telling, user},
     lora::problem::LoraProblem,
 };
-use ltx_types::words;
+use ltx_types::{unknown_entry, words};
 
 /// Entries of JSON that say how much pairs count, by the names that trainers have for them.
 const WORDS: [&str; 20] = [
@@ -52,7 +52,7 @@ pub(super) fn look_at(name: &str, text: &str) -> Result<Option<String>, LoraProb
     if known::is_idle(name) || name == "version" || is_empty(text) {
         return Ok(None);
     }
-    let left_alone = || format!("header entry {name} is {}: not known here, and left alone", shown(text));
+    let left_alone = || unknown_entry(format_args!("header entry {name}"), shown(text));
     if says_nothing(name, text) {
         // A switch that would be refused, and is off, is known; so is a trainer's record.
         let known = user::is_of_a_record(name) || named::another_kind("", name, &Json::Bool(true)).is_some();

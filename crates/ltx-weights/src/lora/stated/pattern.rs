@@ -157,13 +157,19 @@ fn matcher(text: &str) -> Result<Matcher, String> {
         return Ok(Matcher::Whole(Plain::new(text)));
     }
     let why = "this pattern cannot be read; write it without look-around, back references and operations on classes";
-    if CLASS_OPERATIONS.iter().any(|operation| text.contains(operation)) {
-        return Err(why.to_owned());
-    }
-    let whole = format!("^(?:.*\\.)?(?:{text})$");
-    let regex =
-        RegexBuilder::new(&whole).size_limit(COMPILED).dfa_size_limit(COMPILED).build().map_err(|_| why.to_owned())?;
+    // A name, or its end behind a dot.
+    let regex = compiled("(?:.*\\.)?", text).ok_or(why)?;
     Ok(Matcher::Regex(Box::new(regex)))
+}
+
+/// An expression of Python's that has to match all of a name behind what `head` matches; `None` of one that is too large, or that the
+/// crate does not have or reads otherwise.
+pub(super) fn compiled(head: &str, text: &str) -> Option<Regex> {
+    if CLASS_OPERATIONS.iter().any(|operation| text.contains(operation)) {
+        return None;
+    }
+    let whole = format!("^{head}(?:{text})$");
+    RegexBuilder::new(&whole).size_limit(COMPILED).dfa_size_limit(COMPILED).build().ok()
 }
 
 #[cfg(test)]
@@ -171,7 +177,7 @@ mod tests {
     use super::*;
 
     fn find(json: &str, name: &str) -> Option<f64> {
-        Patterns::read(&serde_json::from_str(json).unwrap()).unwrap().find(name).map(|(_, value)| value)
+        Patterns::read(&ltx_types::json::read_as(json.as_bytes()).unwrap()).unwrap().find(name).map(|(_, value)| value)
     }
 
     #[test]
@@ -210,7 +216,7 @@ mod tests {
     #[test]
     fn patterns_that_match_no_layer_are_told() {
         let json = r#"{"to_q": 4, "attn1.to_q": 8, "attn2.to_q": 2, "^to_q": 1, "blocks\\.\\d+\\.ff": 3}"#;
-        let patterns = Patterns::read(&serde_json::from_str(json).unwrap()).unwrap();
+        let patterns = Patterns::read(&ltx_types::json::read_as(json.as_bytes()).unwrap()).unwrap();
         let layers = [vec!["transformer_blocks.0.attn1.to_q".to_owned(), "lora_unet".to_owned()]];
         assert_eq!(patterns.unmatched(&layers).collect::<Vec<_>>(), ["attn2.to_q", "^to_q", "blocks\\.\\d+\\.ff"]);
     }
@@ -248,7 +254,7 @@ mod tests {
             r#"{"[a&&b]": 1}"#,
             r#"{"a{99999}{99999}": 1}"#,
         ] {
-            assert!(Patterns::read(&serde_json::from_str(json).unwrap()).is_err(), "{json}");
+            assert!(Patterns::read(&ltx_types::json::read_as(json.as_bytes()).unwrap()).is_err(), "{json}");
         }
     }
 }
