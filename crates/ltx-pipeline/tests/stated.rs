@@ -19,7 +19,11 @@ fn copied(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
         let other = to.join(path.file_name().unwrap());
-        if path.is_dir() { copied(&path, &other) } else { drop(fs::copy(&path, &other).unwrap()) }
+        if path.is_dir() {
+            copied(&path, &other);
+        } else {
+            fs::copy(&path, &other).unwrap();
+        }
     }
 }
 
@@ -41,7 +45,7 @@ fn notes(path: &Path) -> Vec<String> {
 }
 
 fn refusal(path: &Path) -> String {
-    ltx_types::sentence(&inspect(path).err().expect("it is refused"))
+    ltx_types::sentence(&inspect(path).expect_err("it is refused"))
 }
 
 fn files(checkpoint: PathBuf, text_encoder: PathBuf) -> ModelFiles {

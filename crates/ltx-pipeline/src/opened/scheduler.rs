@@ -51,7 +51,7 @@ pub(super) fn note(folder: &Path) -> Option<String> {
 }
 
 /// What is said of the schedule that the configuration of `file` states.
-pub(super) fn note_of(file: &Path, config: &Value) -> Option<String> {
+pub(crate) fn note_of(file: &Path, config: &Value) -> Option<String> {
     let place = format!("{}: its configuration's {SECTION}", file.display());
     match config.get(SECTION)? {
         Value::Null => None,
