@@ -251,6 +251,19 @@ async fn open(config: &ClusterConfig, node: &str, told: Arc<Notify>) -> Result<O
     Ok(Opened { names, client, jetstream, streams })
 }
 
+/// The number of a stream's last message, as the server has it that leads the stream. Where none does, because a majority of them is
+/// away, another one answers with what it has.
+///
+/// # Errors
+/// Why it cannot be known.
+pub(crate) async fn last_number(stream: &Stream) -> Result<u64, String> {
+    let info = stream.get_info().await.map_err(|error| error.to_string())?;
+    match info.cluster.is_none_or(|cluster| cluster.leader.is_some()) {
+        true => Ok(info.state.last_sequence),
+        false => Err("a majority of the servers is away".to_owned()),
+    }
+}
+
 /// A stream that the servers keep in files, as many copies as are configured.
 pub(crate) fn kept(config: &ClusterConfig, name: String, subjects: Vec<String>) -> Config {
     Config {

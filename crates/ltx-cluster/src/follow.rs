@@ -4,6 +4,7 @@
 
 use crate::{
     Cluster,
+    connection::last_number,
     keys::{self, Named},
 };
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
@@ -93,7 +94,7 @@ pub(crate) async fn follow(cluster: Weak<Cluster>) {
 async fn follow_once(joined: Arc<Cluster>, cluster: &Weak<Cluster>) -> std::result::Result<(), String> {
     let words = |error: &dyn std::fmt::Display| error.to_string();
     let records = &joined.connection.records;
-    let last = records.get_info().await.map_err(|error| words(&error))?.state.last_sequence;
+    let last = last_number(records).await?;
     // A copy that was whole a moment ago goes on from where it is.
     let known = joined.position.recent(last);
     let mut complete = known.is_some();

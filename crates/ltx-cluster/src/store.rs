@@ -5,7 +5,7 @@
 use crate::{
     ClusterConfig,
     claims::{Claims, Standing},
-    connection::{Connection, PATIENCE},
+    connection::{Connection, PATIENCE, last_number},
     error::unavailable,
     events::Bookmarks,
     files::Files,
@@ -141,8 +141,8 @@ impl Cluster {
         let until = Instant::now() + PATIENCE;
         let last = loop {
             let records = self.connection.records.clone();
-            match self.connection.wait(async move { records.get_info().await })? {
-                Ok(info) => break info.state.last_sequence,
+            match self.connection.wait(async move { last_number(&records).await })? {
+                Ok(last) => break last,
                 Err(error) => self.connection.again_until(until, error)?,
             }
         };
