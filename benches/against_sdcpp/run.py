@@ -41,8 +41,8 @@ weights, on both sides; a step is all of denoising by the number of steps; the w
 What differs:
 - sd-cli computes the audio stream, its attention to and from the video, and the connectors of both in every step: at 256x256x9 1.9 times the
   products of the video stream alone, which is all that a step of ltxd is. It has no audio, and its connector runs once, as part of text.
-- sd-cli runs Gemma over 1,024 tokens, whatever the prompt's length; ltxd over the prompt's own, which are 48 here (sd-cli knows Gemma's whole
-  vocabulary and counts 29, ltxd uses the file's, the tiny model's).
+- sd-cli runs Gemma over 1,024 tokens, whatever the prompt's length; ltxd over the prompt's own, which are 48 here (in the small vocabulary of
+  the file; sd-cli has Gemma's whole one in itself).
 - ltxd multiplies 8 bits by 8 bits where weights are packed (`--dtype auto`), as ggml does, and bf16 weights in AMX's tiles where the
   processor has them; `ltxd f32` multiplies packed weights in f32.
 - sd-cli writes MJPEG in an AVI; ltxd encodes H.264 and signs the clip."""
