@@ -85,15 +85,20 @@ def test_commands_and_flags_exist(page):
         elif program.startswith("scripts/") and not program.endswith(("/", ",")):
             script = ROOT / program
             assert script.is_file() and os.access(script, os.X_OK), f"{page}: {program} is no script"
-            known = script.read_text() if not flags else script.read_text() + help_or_nothing(script)
+            chosen = [word for word in words[1:2] if word in CHOOSING]
+            known = script.read_text() if not flags else script.read_text() + help_or_nothing(script) + help_or_nothing(script, *chosen)
         else:
             continue
         for flag in flags:
             assert re.search(re.escape(flag) + r"\b", known), f"{page}: {shlex.join(words)}: there is no {flag}"
 
 
-def help_or_nothing(script):
-    done = subprocess.run([script, "--help"], capture_output=True, text=True, cwd=ROOT, timeout=GUARD) if is_python(script) else None
+# First words by which scripts/bench chooses another program, which has flags of its own.
+CHOOSING = ("--gpu", "--sdcpp")
+
+
+def help_or_nothing(script, *first):
+    done = subprocess.run([script, *first, "--help"], capture_output=True, text=True, cwd=ROOT, timeout=GUARD) if is_python(script) else None
     return done.stdout if done else ""
 
 

@@ -52,8 +52,9 @@ def test_it_fails_as_such_and_the_node_goes_on(tmp_path, within, nodes):
         before = client.finished(small(), faults="none")
         root = f"/proc/{node.process.pid}/root"
         filler, written = Path(f"{root}{disk}/filler"), lambda id_: Path(f"{root}{node.data}/outputs/.{id_}.partial")
-        # What is held writes nothing, and leaves no room by failing.
+        # What is held writes nothing once the latent of its step is kept, and leaves no room by failing.
         held = beginning(client, HOLD)
+        eventually(Path(f"{root}{node.data}/latents/{held}").exists, "its latent is kept")
         fill(filler)
         refusal = refused(client.create, small(3))
         assert (refusal.code, refusal.reason) == ("RESOURCE_EXHAUSTED", "STORAGE_FULL")
