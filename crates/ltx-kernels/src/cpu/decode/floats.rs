@@ -12,7 +12,7 @@ pub(super) fn pairs(bytes: &[u8], out: &mut [f32], value: impl Fn([u8; 2]) -> f3
 }
 
 /// Half precision by arithmetic on its bits, which a processor does for many values at once: exponent and mantissa are moved to
-/// f32's place, and the exponent has 112 added. No f32 on the way is subnormal, which some processors take a hundred times as long for.
+/// f32's place, and the exponent has 112 added. No f32 on the way is subnormal: those took a Xeon twenty times as long.
 #[inline(always)]
 pub(super) fn f16_value(pair: [u8; 2]) -> f32 {
     const BIAS: u32 = 112 << 23;
