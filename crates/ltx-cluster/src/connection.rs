@@ -258,10 +258,10 @@ async fn open(config: &ClusterConfig, node: &str, told: Arc<Notify>) -> Result<O
 /// Why it cannot be known.
 pub(crate) async fn last_number(stream: &Stream) -> Result<u64, String> {
     let info = stream.get_info().await.map_err(|error| error.to_string())?;
-    match info.cluster.is_none_or(|cluster| cluster.leader.is_some()) {
-        true => Ok(info.state.last_sequence),
-        false => Err("a majority of the servers is away".to_owned()),
+    if info.cluster.is_some_and(|cluster| cluster.leader.is_none()) {
+        return Err("a majority of the servers is away".to_owned());
     }
+    Ok(info.state.last_sequence)
 }
 
 /// A stream that the servers keep in files, as many copies as are configured.

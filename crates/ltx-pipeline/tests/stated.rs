@@ -2,7 +2,7 @@
 //!
 //! Must not know how frames are made.
 
-use ltx_pipeline::{Engine, EngineOptions, inspect, left_alone_in};
+use ltx_pipeline::{Engine, EngineOptions, inspect, left_alone_in, resolved};
 use ltx_testkit::tiny;
 use ltx_types::ModelFiles;
 use serde_json::{Value, json};
@@ -120,13 +120,14 @@ fn files_of_a_folder_that_are_no_parts_are_said() {
     let path = |name: &str| folder.path().join(name);
     fs::copy(tiny("ltx-2.3-tiny-dev.safetensors"), path("model.safetensors")).unwrap();
     let files = files(folder.path().to_owned(), tiny("gemma"));
-    assert_eq!(left_alone_in(&files), [] as [&str; 0]);
+    let left = |files: &ModelFiles| left_alone_in(files, &resolved(files).unwrap());
+    assert_eq!(left(&files), [] as [&str; 0]);
     fs::copy(tiny("ltx-2.3-tiny-spatial-upscaler-x2.safetensors"), path("upscaler.safetensors")).unwrap();
-    for notes in [left_alone_in(&files), notes(folder.path())] {
+    for notes in [left(&files), notes(folder.path())] {
         only(&notes, &["upscaler.safetensors: no parts of this checkpoint, and left alone"]);
     }
     let named = ModelFiles { upscaler: Some(path("upscaler.safetensors")), ..files };
-    assert_eq!(left_alone_in(&named), [] as [&str; 0]);
+    assert_eq!(left(&named), [] as [&str; 0]);
 }
 
 #[test]

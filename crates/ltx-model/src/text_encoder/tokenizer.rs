@@ -83,7 +83,7 @@ impl PromptTokenizer {
     /// # Errors
     /// The bytes are not a tokenizer.
     pub fn from_bytes(bytes: &[u8], bos: u32) -> Result<Self, PromptError> {
-        let (mut tokenizer, _) = tokenizer_file::read(bytes)?;
+        let mut tokenizer = tokenizer_file::read(bytes)?;
         tokenizer.with_padding(None);
         let _ = tokenizer.with_truncation(None);
         // Counting them makes a copy of every word.

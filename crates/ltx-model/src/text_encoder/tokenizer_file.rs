@@ -56,14 +56,14 @@ struct Model {
     dropout: Value,
 }
 
-/// The tokenizer of a file, and what it puts around a text.
+/// The tokenizer of a file.
 ///
 /// # Errors
 /// The library does not take it, or an entry is not known here or leads nowhere.
-pub(crate) fn read(bytes: &[u8]) -> Result<(Tokenizer, Template), PromptError> {
+pub(crate) fn read(bytes: &[u8]) -> Result<Tokenizer, PromptError> {
     let file: File =
         serde_json::from_slice(bytes).map_err(|source| PromptError::BadTokenizer { source: source.into() })?;
-    let template = file.check().map_err(|reason| PromptError::BadPieces { reason })?;
+    file.check().map_err(|reason| PromptError::BadPieces { reason })?;
     let tokenizer = guarded(|| Tokenizer::from_bytes(bytes)).map_err(|source| PromptError::BadTokenizer { source })?;
     for Added { id, content } in &file.added_tokens {
         let found = tokenizer.token_to_id(content);
@@ -75,7 +75,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<(Tokenizer, Template), PromptError> {
             return Err(PromptError::BadPieces { reason });
         }
     }
-    Ok((tokenizer, template))
+    Ok(tokenizer)
 }
 
 /// Asks the library; a panic in it is an error of the file.
@@ -84,7 +84,7 @@ pub(crate) fn guarded<T>(ask: impl FnOnce() -> Result<T, tokenizers::Error>) -> 
 }
 
 impl File {
-    fn check(&self) -> Result<Template, String> {
+    fn check(&self) -> Result<(), String> {
         let model = &self.model;
         for (entry, found) in [
             ("model.continuing_subword_prefix", &model.continuing_subword_prefix),
@@ -97,7 +97,7 @@ impl File {
         }
         check_parts("normalizer", "normalizers", &self.normalizer, &NORMALIZERS)?;
         check_parts("pre_tokenizer", "pretokenizers", &self.pre_tokenizer, &PRE_TOKENIZERS)?;
-        Template::of(&self.post_processor)
+        Template::of(&self.post_processor).map(drop)
     }
 }
 

@@ -78,13 +78,14 @@ pub(crate) fn checkpoint_in(folder: &Path) -> Result<Vec<PathBuf>> {
     }
 }
 
-/// What is said of files of weights in the folders of a checkpoint that are none of its parts: LoRAs, upscalers, other models. What is
-/// named for another part is none of them.
-pub fn left_alone_in(files: &ModelFiles) -> Vec<String> {
-    let beside = files.loras.iter().map(|lora| &lora.path).chain([&files.text_encoder]).chain(&files.upscaler);
-    let beside: Vec<PathBuf> = beside.cloned().collect();
-    let note = |folder: &PathBuf| left_alone(folder, &[checkpoint_in(folder).ok()?, beside.clone()].concat());
-    files.checkpoint_files().iter().filter(|path| path.is_dir()).filter_map(note).collect()
+/// What is said of files of weights in the folders of a checkpoint that are none of what they were [`resolved`] to: LoRAs, upscalers,
+/// other models. What is named for another part is none of them.
+pub fn left_alone_in(named: &ModelFiles, resolved: &ModelFiles) -> Vec<String> {
+    let mut taken = resolved.checkpoint_files();
+    let beside = named.loras.iter().map(|lora| &lora.path).chain([&named.text_encoder]).chain(&named.upscaler);
+    taken.extend(beside.cloned());
+    let folders = named.checkpoint_files().into_iter().filter(|path| path.is_dir());
+    folders.filter_map(|folder| left_alone(&folder, &taken)).collect()
 }
 
 /// The same of one folder, of which these files are taken.

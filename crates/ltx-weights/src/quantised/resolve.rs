@@ -258,14 +258,9 @@ impl Resolver<'_> {
             let found = format!("{what}, {key} of shape {:?}", entry.shape);
             Err(self.wrong(&layer.key(), found, expected))
         };
-        match stated.per_row {
-            Some(per_row) if per_row != by_row && rows != 1 => {
-                return wrong(format!(
-                    "{}, as per_row {per_row} states",
-                    if per_row { Spread::Row.said() } else { "no such" }
-                ));
-            }
-            _ => {}
+        if let Some(per_row) = stated.per_row.filter(|per_row| *per_row != by_row && rows != 1) {
+            let expected = if per_row { Spread::Row.said() } else { "no such" };
+            return wrong(format!("{expected}, as per_row {per_row} states"));
         }
         match Spread::named(&stated.format).filter(|spread| !fits(*spread)) {
             Some(spread) => wrong(format!("{}, as {} states", spread.said(), stated.format)),

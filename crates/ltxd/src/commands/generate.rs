@@ -254,7 +254,7 @@ impl Arguments {
             EngineOptions { build: build::digest, resident_bytes, beside_bytes, manifests_version, ..options };
         let named = model.files(&request.loras)?;
         let mut files = resolved(&named).context("the model cannot be used")?;
-        left_alone_in(&named).iter().for_each(|note| eprintln!("{note}"));
+        left_alone_in(&named, &files).iter().for_each(|note| eprintln!("{note}"));
         files.loras.extend(self.loras.loras.iter().cloned());
         let named = files.loras.iter().map(|lora| {
             let used = request.loras.iter().find(|used| lora.name.as_ref() == Some(&used.name));

@@ -119,7 +119,7 @@ pub(crate) fn open_these(wanted: &[String], config: &NodeConfig, compute: Comput
         let cannot = || format!("the model {} cannot be used", manifest.name);
         let named = library.files_of(manifest).with_context(cannot)?;
         let files = resolved(&named).with_context(cannot)?;
-        left_alone_in(&named).iter().for_each(|note| tracing::info!(model = manifest.name, "{note}"));
+        left_alone_in(&named, &files).iter().for_each(|note| tracing::info!(model = manifest.name, "{note}"));
         // Models that share a text encoder share its tokenizer, too.
         let known = tokenizers.get(&files.text_encoder).cloned();
         let options = models.options_for(&manifest.version);

@@ -10,12 +10,16 @@
 //!
 //! Must not know what is multiplied.
 
+#[cfg(target_arch = "x86_64")]
+mod config;
 mod permission;
 mod product;
 mod split;
 mod tile;
 mod tiles;
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) use config::Config;
 pub(crate) use permission::granted;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use permission::granted_in_8_bits;

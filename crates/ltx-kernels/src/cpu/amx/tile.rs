@@ -3,23 +3,13 @@
 //! Must not know where they lie in a larger product.
 #![allow(unsafe_code)]
 
-use super::{BLOCK, SIDE, split, tiles};
+use super::{BLOCK, split, tiles};
+#[cfg(target_arch = "x86_64")]
+use super::{Config, SIDE};
 
-/// The shape of all eight tile registers: 16 rows of 64 bytes.
-#[repr(C, align(64))]
-struct Config([u8; 64]);
-
-static CONFIG: Config = {
-    let mut bytes = [0; 64];
-    bytes[0] = 1;
-    let mut i = 0;
-    while i < 8 {
-        bytes[16 + 2 * i] = 64;
-        bytes[48 + i] = SIDE as u8;
-        i += 1;
-    }
-    Config(bytes)
-};
+/// All tile registers have 16 lines.
+#[cfg(target_arch = "x86_64")]
+static CONFIG: Config = Config::new([SIDE as u8; 8]);
 
 /// Sums `steps` steps of `left` times `right` into 32 × 32 `sums`, rows `stride` apart; on top of what is there if `add`.
 ///

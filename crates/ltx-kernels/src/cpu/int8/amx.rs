@@ -10,7 +10,10 @@ use super::{
     quantize::{FOUR, GROUP},
     tile::Tile8,
 };
-use crate::cpu::gemm::{COLUMNS, ROWS};
+use crate::cpu::{
+    amx::Config,
+    gemm::{COLUMNS, ROWS},
+};
 use std::arch::{
     asm,
     x86_64::{
@@ -27,20 +30,10 @@ const DEPTH: usize = 16 * FOUR;
 const _: () =
     assert!(GROUP == 2 * DEPTH && COLUMNS * FOUR == 2 * LINE && ROWS <= 16, "a group fills eight tile registers");
 
-/// The shapes of the tile registers: 0 to 3 have [`ROWS`] lines, sums and rows; 4 to 7 have 16, weights.
-#[repr(C, align(64))]
-struct Config([u8; 64]);
-
+/// Tile registers 0 to 3 have [`ROWS`] lines, sums and rows; 4 to 7 have 16, weights.
 static CONFIG: Config = {
-    let mut bytes = [0; 64];
-    bytes[0] = 1;
-    let mut i = 0;
-    while i < 8 {
-        bytes[16 + 2 * i] = LINE as u8;
-        bytes[48 + i] = if i < 4 { ROWS as u8 } else { 16 };
-        i += 1;
-    }
-    Config(bytes)
+    const OF_ROWS: u8 = ROWS as u8;
+    Config::new([OF_ROWS, OF_ROWS, OF_ROWS, OF_ROWS, 16, 16, 16, 16])
 };
 
 /// The exact sums of one group, `[ROWS, COLUMNS]`.
