@@ -67,6 +67,10 @@ fn linear(bencher: Bencher<'_, '_>, (tokens, inputs, outputs): (usize, usize, us
 enum Stored {
     /// 16-bit floats, widened while they are multiplied: a layer that is used once.
     Passing,
+    /// bf16, in the form that a layer keeps that stays.
+    Staying,
+    /// bf16 in a layer that is used once.
+    PassingBf16,
     /// Quantised blocks, decoded while they are multiplied.
     Blocks(GgmlDType),
     /// Quantised blocks, rounded to 8 bits while they are multiplied, as activations are.
@@ -90,6 +94,10 @@ impl Weights for Stored {
                 let halves = wide.to_dtype(DType::F16)?.flatten_all()?.to_vec1::<half::f16>()?;
                 (halves.into_iter().flat_map(half::f16::to_le_bytes).collect(), Packing::F16)
             }
+            Self::Staying | Self::PassingBf16 => {
+                let halves = wide.to_dtype(DType::BF16)?.flatten_all()?.to_vec1::<half::bf16>()?;
+                (halves.into_iter().flat_map(half::bf16::to_le_bytes).collect(), Packing::Bf16)
+            }
             Self::Blocks(kind) | Self::EightBit(kind) => {
                 (QTensor::quantize(&wide, *kind)?.data()?.to_vec(), Packing::Blocks(block(*kind)))
             }
@@ -112,6 +120,7 @@ impl Weights for Stored {
         (Stored::Blocks(GgmlDType::Q8_0), 384, 4096, 4096), (Stored::Blocks(GgmlDType::Q4K), 384, 4096, 4096),
         (Stored::EightBit(GgmlDType::Q8_0), 384, 4096, 4096), (Stored::EightBit(GgmlDType::Q4K), 384, 4096, 4096),
         (Stored::Blocks(GgmlDType::Q4K), 32, 4096, 4096), (Stored::EightBit(GgmlDType::Q4K), 32, 4096, 4096),
+        (Stored::Staying, 384, 4096, 4096), (Stored::Staying, 1536, 2048, 8192), (Stored::PassingBf16, 1000, 1152, 6912),
         (Stored::Passing, 384, 4096, 4096), (Stored::Passing, 64, 1152, 6912),
         (Stored::Passing, 1000, 1152, 6912), (Stored::Passing, 1000, 6912, 1152), (Stored::Passing, 1000, 31_104, 1024),
     ],
@@ -121,8 +130,8 @@ fn packed_linear(bencher: Bencher<'_, '_>, (stored, tokens, inputs, outputs): (S
     let eight_bit =
         if matches!(stored, Stored::EightBit(_)) { EightBitProducts::Always } else { EightBitProducts::Never };
     let compute = Compute { eight_bit, ..Compute::cpu_f32() };
-    let layer =
-        Linear::load(&Vb::new(Arc::new(stored), compute).used(Use::Once), inputs, outputs).expect("random weights");
+    let usage = if matches!(stored, Stored::Staying) { Use::Stays } else { Use::Once };
+    let layer = Linear::load(&Vb::new(Arc::new(stored), compute).used(usage), inputs, outputs).expect("random weights");
     let x = randn((1, tokens, inputs));
     run(bencher, 2 * tokens * inputs * outputs, || layer.forward(&x));
 }

@@ -1,5 +1,6 @@
 //! How long stages take on this node: the line through 0 that fits its own finished runs best (least squares). Large runs
-//! decide it; small ones, which mostly load weights, do not speak for them, and are wrong by no more than that loading.
+//! decide it; small ones, which mostly load weights, do not speak for them, and are wrong by no more than that loading. Nor does
+//! the first: it reads files that the system does not hold yet, and stands only until another one is there.
 //!
 //! Must not know what a unit of work is.
 
@@ -14,6 +15,8 @@ use rusqlite::params;
 
 /// What earlier runs of the same size still count when another follows. A smaller one takes no more from them than it adds.
 const FADING: f64 = 0.8;
+/// What the first run counts when others follow.
+const FIRST: f64 = 0.05;
 
 impl Calibration for SqliteStore {
     fn seconds_per_unit(&self, model: &str, schedule: Schedule, basis: &Basis) -> Result<Vec<StageTime>> {
@@ -36,7 +39,7 @@ impl Calibration for SqliteStore {
             for Measured { stage, seconds, units } in run {
                 tx.execute(
                     "INSERT INTO calibration (model, schedule, stage, seconds_per_unit, weight, runs, basis)
-                     VALUES (?1, ?2, ?3, ?4, ?5, 1, ?7)
+                     VALUES (?1, ?2, ?3, ?4, ?5 * ?8, 1, ?7)
                      ON CONFLICT DO UPDATE SET
                         seconds_per_unit = (seconds_per_unit * MAX(weight * ?6, weight - ?5) + ?4 * ?5)
                             / (MAX(weight * ?6, weight - ?5) + ?5),
@@ -49,7 +52,8 @@ impl Calibration for SqliteStore {
                         seconds / units,
                         units * units,
                         FADING,
-                        basis.as_str()
+                        basis.as_str(),
+                        FIRST
                     ],
                 )?;
             }
@@ -62,6 +66,20 @@ impl Calibration for SqliteStore {
 mod tests {
     use super::*;
     use ltx_types::Stage;
+
+    #[test]
+    fn a_first_run_stands_only_until_another_one_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("jobs.sqlite"), Box::new(|_| {})).unwrap();
+        let run = |seconds| {
+            let run = [Measured { stage: Stage::TextEncoding, seconds, units: 1.0 }];
+            store.calibrate("m", Schedule::Distilled, (&Basis::of("x"), &run)).unwrap();
+            store.seconds_per_unit("m", Schedule::Distilled, &Basis::of("x")).unwrap()[0].seconds
+        };
+        // Files that nobody has read yet, then files that are there.
+        assert_eq!(run(5.3), 5.3);
+        assert!((1.3..1.3 * 1.15).contains(&run(1.3)));
+    }
 
     #[test]
     fn small_runs_do_not_speak_for_large_ones_and_old_ones_fade() {

@@ -33,3 +33,5 @@ const SIDE: usize = 16;
 const BLOCK: usize = 2 * SIDE;
 /// Products of an element in one tile instruction.
 const STEP: usize = 32;
+/// Steps that are summed before others: 32 rows of them, 32 KiB, stay in a core's first cache while the weights of some panels go by.
+const STEPS: usize = 8;

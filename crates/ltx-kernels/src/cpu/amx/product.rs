@@ -4,17 +4,15 @@
 //! Must not know what the product is for.
 #![allow(unsafe_code)]
 
-use super::{BLOCK, HalfRight, STEP, split::Split, tile::multiply, tiles::BLOCK_STEP};
+use super::{BLOCK, HalfRight, STEP, STEPS, split::Split, tile::Tiles, tiles::BLOCK_STEP};
 use crate::cpu::{gemm::Finish, level::Level, shared::Shared};
 use rayon::prelude::*;
 use std::{cell::Cell, ops::Range};
 
 /// Rows that are split at once, at most.
-const ROWS: usize = 16 * BLOCK;
-/// Values that are split at once, at most.
-const VALUES: usize = 1 << 21;
-/// Steps that are summed before the next rows: with [`ROWS`] they stay in a core's second cache.
-const STEPS: usize = 16;
+const ROWS: usize = 8 * BLOCK;
+/// Values that are split at once, at most: 1.25 MiB, which stay in a core's second cache with the sums and weights of a strip.
+const VALUES: usize = 320 << 10;
 /// Panels of outputs that one thread sums at a time, at most.
 const STRIP: usize = 4;
 /// Pieces of work for every thread, about.
@@ -41,7 +39,7 @@ pub(crate) fn product(
     }
     let rows = x.len() / inputs;
     let most = rows.div_ceil(rows.div_ceil(ROWS)).next_multiple_of(BLOCK);
-    let depth = (VALUES / most / STEP).max(1) * STEP;
+    let depth = (VALUES / most / (STEP * STEPS)).max(1) * STEP * STEPS;
     let target = Shared::new(out, outputs);
     for first in (0..rows).step_by(most) {
         let lines = first..rows.min(first + most);
@@ -96,7 +94,7 @@ impl Part<'_> {
         let (mut sums, mut scratch) = STRIP_BUFFERS.take();
         let width = panels.len() * BLOCK;
         sums.resize(sums.len().max(blocks.len() * BLOCK * width), 0.0);
-        scratch.resize(STEPS * BLOCK_STEP, 0);
+        scratch.resize(STRIP * STEPS * BLOCK_STEP, 0);
         let column = panels.start * BLOCK;
         let count = width.min(outputs - column);
         let lines = self.lines.start + blocks.start * BLOCK..self.lines.end.min(self.lines.start + blocks.end * BLOCK);
@@ -107,17 +105,24 @@ impl Part<'_> {
             earlier.for_each(|(row, sums)| sums[..count].copy_from_slice(out(row)));
         }
         let (before, steps) = (self.columns.start / STEP, self.columns.len().div_ceil(STEP));
-        for first in (0..steps).step_by(STEPS) {
+        let tiles = Tiles::configure();
+        for (piece, first) in (0..steps).step_by(STEPS).enumerate() {
             let some = STEPS.min(steps - first);
-            for panel in panels.clone() {
-                let weights = right.tiles(panel, before + first..before + first + some, &mut scratch);
-                for block in blocks.clone() {
-                    let place = (block - blocks.start) * BLOCK * width + (panel - panels.start) * BLOCK;
-                    let add = self.columns.start > 0 || first > 0;
-                    multiply(self.split.block(block, first, some), weights, some, (&mut sums[place..], width), add);
+            let add = self.columns.start > 0 || first > 0;
+            let mut weights = [&[][..]; STRIP];
+            let places = weights.iter_mut().zip(scratch.chunks_mut(STEPS * BLOCK_STEP));
+            for ((weights, scratch), panel) in places.zip(panels.clone()) {
+                *weights = right.tiles(panel, before + first..before + first + some, scratch);
+            }
+            for block in blocks.clone() {
+                let left = self.split.block(block, piece, some);
+                let sums = &mut sums[(block - blocks.start) * BLOCK * width..];
+                for (i, weights) in weights.iter().enumerate().take(panels.len()) {
+                    tiles.multiply(left, weights, some, (&mut sums[i * BLOCK..], width), add);
                 }
             }
         }
+        drop(tiles);
         for (row, sums) in lines.zip(sums.chunks(width)) {
             if self.columns.end == inputs {
                 finish((row, column), &sums[..count], out(row));

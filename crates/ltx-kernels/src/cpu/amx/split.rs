@@ -2,7 +2,7 @@
 //!
 //! Must not know what they are multiplied with.
 
-use super::{BLOCK, SIDE, STEP};
+use super::{BLOCK, SIDE, STEP, STEPS};
 use crate::cpu::level::{Level, widest};
 use rayon::prelude::*;
 
@@ -10,13 +10,16 @@ use rayon::prelude::*;
 const TILE: usize = SIDE * STEP;
 /// Values of [`BLOCK`] rows in one step: the leading parts, then the rests, two tiles each.
 pub(super) const BLOCK_STEP: usize = 4 * TILE;
+/// Values of [`BLOCK`] rows in [`STEPS`] steps.
+const PIECE: usize = STEPS * BLOCK_STEP;
 
-/// Some columns of some rows: blocks of [`BLOCK`] rows, in each the steps of [`STEP`] columns in turn. What is past the last row or
+/// Some columns of some rows: pieces of [`STEPS`] steps of [`STEP`] columns, in each the blocks of [`BLOCK`] rows in turn, so that what
+/// is multiplied together lies together: blocks a power of two apart would share few places of a cache. What is past the last row or
 /// column is 0.
 #[derive(Default)]
 pub(super) struct Split {
     data: Vec<u16>,
-    steps: usize,
+    blocks: usize,
 }
 
 impl Split {
@@ -28,12 +31,16 @@ impl Split {
         width: usize,
         columns: std::ops::Range<usize>,
     ) -> Self {
-        let steps = columns.len().div_ceil(STEP);
+        let (pieces, blocks) = (columns.len().div_ceil(STEP * STEPS), (rows.len() / width).div_ceil(BLOCK));
         let mut data = earlier.data;
-        data.resize((rows.len() / width).div_ceil(BLOCK) * steps * BLOCK_STEP, 0);
-        data.par_chunks_mut(steps * BLOCK_STEP).zip(rows.par_chunks(width * BLOCK)).for_each(|(out, rows)| {
+        data.resize(pieces * blocks * PIECE, 0);
+        data.par_chunks_mut(PIECE).enumerate().for_each(|(i, out)| {
+            let (piece, block) = (i / blocks, i % blocks);
+            let start = columns.start + piece * STEPS * STEP;
+            let columns = start..columns.end.min(start + STEPS * STEP);
             for row in 0..BLOCK {
-                let values = rows.get(row * width..(row + 1) * width).map(|row| &row[columns.clone()]);
+                let at = (block * BLOCK + row) * width;
+                let values = rows.get(at..at + width).map(|row| &row[columns.clone()]);
                 let place = row / SIDE * TILE + row % SIDE * STEP;
                 widest(
                     level,
@@ -42,12 +49,12 @@ impl Split {
                 );
             }
         });
-        Self { data, steps }
+        Self { data, blocks }
     }
 
-    /// Steps `first..first + count` of a block of rows.
-    pub(super) fn block(&self, block: usize, first: usize, count: usize) -> &[u16] {
-        &self.data[(block * self.steps + first) * BLOCK_STEP..][..count * BLOCK_STEP]
+    /// The first `count` steps of a piece of a block of rows.
+    pub(super) fn block(&self, block: usize, piece: usize, count: usize) -> &[u16] {
+        &self.data[(piece * self.blocks + block) * PIECE..][..count * BLOCK_STEP]
     }
 }
 

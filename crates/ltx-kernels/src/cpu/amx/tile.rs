@@ -6,39 +6,82 @@
 use super::{BLOCK, split, tiles};
 #[cfg(target_arch = "x86_64")]
 use super::{Config, SIDE};
+use std::marker::PhantomData;
 
 /// All tile registers have 16 lines.
 #[cfg(target_arch = "x86_64")]
 static CONFIG: Config = Config::new([SIDE as u8; 8]);
 
-/// Sums `steps` steps of `left` times `right` into 32 × 32 `sums`, rows `stride` apart; on top of what is there if `add`.
-///
-/// # Panics
-/// A matrix reaches past its slice, or this process may not use tiles: mistakes of the caller's, that unsafe code must not see.
-pub(super) fn multiply(left: &[u16], right: &[u32], steps: usize, (sums, stride): (&mut [f32], usize), add: bool) {
-    assert!(super::granted(), "tile: no permission");
-    assert!(left.len() >= steps * split::BLOCK_STEP && right.len() >= steps * tiles::BLOCK_STEP, "tile: too short");
-    assert!(sums.len() >= (BLOCK - 1) * stride + BLOCK && stride >= BLOCK, "tile: the sums are too short");
-    if steps == 0 {
-        if !add {
-            sums.chunks_mut(stride).take(BLOCK).for_each(|row| row[..BLOCK].fill(0.0));
-        }
-        return;
+/// This thread's tile registers, configured for as long as this is there: that takes as long as some products.
+pub(super) struct Tiles(PhantomData<*const ()>);
+
+impl Tiles {
+    /// # Panics
+    /// This process may not use tiles: a mistake of the caller's, that unsafe code must not see.
+    pub(super) fn configure() -> Self {
+        assert!(super::granted(), "tile: no permission");
+        // SAFETY: the processor has AMX and the system lets this process use it, as asserted.
+        unsafe { configure() };
+        Self(PhantomData)
     }
-    // SAFETY: the processor has AMX and the system lets this process use it, as asserted; every tile lies inside its slice.
-    unsafe { run(left.as_ptr(), right.as_ptr(), steps, (sums.as_mut_ptr(), stride), add) }
+
+    /// Sums `steps` steps of `left` times `right` into 32 × 32 `sums`, rows `stride` apart; on top of what is there if `add`.
+    ///
+    /// # Panics
+    /// A matrix reaches past its slice: a mistake of the caller's, that unsafe code must not see.
+    pub(super) fn multiply(
+        &self,
+        left: &[u16],
+        right: &[u32],
+        steps: usize,
+        (sums, stride): (&mut [f32], usize),
+        add: bool,
+    ) {
+        assert!(left.len() >= steps * split::BLOCK_STEP && right.len() >= steps * tiles::BLOCK_STEP, "tile: too short");
+        assert!(sums.len() >= (BLOCK - 1) * stride + BLOCK && stride >= BLOCK, "tile: the sums are too short");
+        if steps == 0 {
+            if !add {
+                sums.chunks_mut(stride).take(BLOCK).for_each(|row| row[..BLOCK].fill(0.0));
+            }
+            return;
+        }
+        // SAFETY: this thread's tiles are configured, as `self` shows; every tile lies inside its slice, as asserted.
+        unsafe { run(left.as_ptr(), right.as_ptr(), steps, (sums.as_mut_ptr(), stride), add) }
+    }
+}
+
+impl Drop for Tiles {
+    fn drop(&mut self) {
+        // SAFETY: the processor has AMX, or `self` would not be there.
+        unsafe { release() };
+    }
 }
 
 /// # Safety
-/// Tiles may be used; `left` holds `steps` steps of 4 KiB, `right` of 2 KiB, and `sums` 32 rows of 32 values.
+/// This process may use tiles.
+#[cfg(target_arch = "x86_64")]
+unsafe fn configure() {
+    // SAFETY: as promised; the configuration is one of the palette's.
+    unsafe { std::arch::asm!("ldtilecfg [{config}]", config = in(reg) &raw const CONFIG, options(nostack, readonly)) };
+}
+
+/// # Safety
+/// This process may use tiles, and this thread needs none of them any more.
+#[cfg(target_arch = "x86_64")]
+unsafe fn release() {
+    // SAFETY: as promised.
+    unsafe { std::arch::asm!("tilerelease", options(nostack, nomem)) };
+}
+
+/// # Safety
+/// Tiles are configured; `left` holds `steps` steps of 4 KiB, `right` of 2 KiB, and `sums` 32 rows of 32 values.
 #[cfg(target_arch = "x86_64")]
 unsafe fn run(left: *const u16, right: *const u32, steps: usize, (sums, stride): (*mut f32, usize), add: bool) {
     // SAFETY: rows 16 on lie inside the sums, as promised.
     let lower = unsafe { sums.add(SIDE * stride) };
-    // SAFETY: as promised. Tile registers are configured and released here; every other is declared.
+    // SAFETY: as promised. Every register is declared; those of tiles hold nothing from one call to the next.
     unsafe {
         std::arch::asm!(
-            "ldtilecfg [{config}]",
             "test {add:e}, {add:e}",
             "jz 2f",
             "tileloadd tmm0, [{upper} + {apart}*1]",
@@ -74,8 +117,6 @@ unsafe fn run(left: *const u16, right: *const u32, steps: usize, (sums, stride):
             "tilestored [{upper} + {apart}*1 + 64], tmm1",
             "tilestored [{lower} + {apart}*1], tmm2",
             "tilestored [{lower} + {apart}*1 + 64], tmm3",
-            "tilerelease",
-            config = in(reg) &raw const CONFIG,
             add = in(reg) u32::from(add),
             upper = in(reg) sums,
             lower = in(reg) lower,
@@ -93,5 +134,15 @@ unsafe fn run(left: *const u16, right: *const u32, steps: usize, (sums, stride):
 
 /// # Safety
 /// Never called: no such processor has tiles.
+#[cfg(not(target_arch = "x86_64"))]
+unsafe fn configure() {}
+
+/// # Safety
+/// Never called.
+#[cfg(not(target_arch = "x86_64"))]
+unsafe fn release() {}
+
+/// # Safety
+/// Never called.
 #[cfg(not(target_arch = "x86_64"))]
 unsafe fn run(_: *const u16, _: *const u32, _: usize, _: (*mut f32, usize), _: bool) {}
