@@ -12,7 +12,8 @@ use std::marker::PhantomData;
 #[cfg(target_arch = "x86_64")]
 static CONFIG: Config = Config::new([SIDE as u8; 8]);
 
-/// This thread's tile registers, configured for as long as this is there: that takes as long as some products.
+/// This thread's tile registers, configured for as long as this is there: configuring takes as long as some products. A thread has one
+/// at a time; where it ends, so does the configuration.
 pub(super) struct Tiles(PhantomData<*const ()>);
 
 impl Tiles {
@@ -25,10 +26,10 @@ impl Tiles {
         Self(PhantomData)
     }
 
-    /// Sums `steps` steps of `left` times `right` into 32 × 32 `sums`, rows `stride` apart; on top of what is there if `add`.
+    /// Sums `steps` steps, one at least, of `left` times `right` into 32 × 32 `sums`, rows `stride` apart; on top of what is there if `add`.
     ///
     /// # Panics
-    /// A matrix reaches past its slice: a mistake of the caller's, that unsafe code must not see.
+    /// There is no step, or a matrix reaches past its slice: mistakes of the caller's, that unsafe code must not see.
     pub(super) fn multiply(
         &self,
         left: &[u16],
@@ -37,14 +38,9 @@ impl Tiles {
         (sums, stride): (&mut [f32], usize),
         add: bool,
     ) {
+        assert!(steps > 0, "tile: no step");
         assert!(left.len() >= steps * split::BLOCK_STEP && right.len() >= steps * tiles::BLOCK_STEP, "tile: too short");
         assert!(sums.len() >= (BLOCK - 1) * stride + BLOCK && stride >= BLOCK, "tile: the sums are too short");
-        if steps == 0 {
-            if !add {
-                sums.chunks_mut(stride).take(BLOCK).for_each(|row| row[..BLOCK].fill(0.0));
-            }
-            return;
-        }
         // SAFETY: this thread's tiles are configured, as `self` shows; every tile lies inside its slice, as asserted.
         unsafe { run(left.as_ptr(), right.as_ptr(), steps, (sums.as_mut_ptr(), stride), add) }
     }
@@ -74,7 +70,7 @@ unsafe fn release() {
 }
 
 /// # Safety
-/// Tiles are configured; `left` holds `steps` steps of 4 KiB, `right` of 2 KiB, and `sums` 32 rows of 32 values.
+/// Tiles are configured; `left` holds `steps` steps, one at least, of 4 KiB, `right` of 2 KiB, and `sums` 32 rows of 32 values.
 #[cfg(target_arch = "x86_64")]
 unsafe fn run(left: *const u16, right: *const u32, steps: usize, (sums, stride): (*mut f32, usize), add: bool) {
     // SAFETY: rows 16 on lie inside the sums, as promised.
